@@ -1,0 +1,1 @@
+"""DOOR to mitmproxy: performs the effects that faults return, observes exchanges, answers as the Bot API."""

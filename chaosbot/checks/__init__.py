@@ -1,0 +1,1 @@
+"""The shelf of checks: resilience assertions over the events of a run."""

@@ -1,0 +1,80 @@
+"""Who may do what: four tiers, by id and by grant.
+
+Rules:
+1. An unknown id is a guest.
+2. A grant never makes an admin; only an admin grants and revokes.
+3. The roster knows ids only. Names, replies, forwards and chats are no credentials.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import IntEnum
+from typing import Final
+
+MAX_GRANTS: Final = 10_000
+
+
+class Tier(IntEnum):
+    """How much is allowed; a tier includes those below it."""
+
+    GUEST = 0
+    USER = 1
+    DEVELOPER = 2
+    ADMIN = 3
+
+    @property
+    def label(self) -> str:
+        """The tier's name as people read it."""
+        return self.name.lower()
+
+
+COMMANDS: Final[dict[str, Tier]] = {
+    **dict.fromkeys(("start", "help", "status", "skills", "mode", "cancel", "clear"), Tier.GUEST),
+    **dict.fromkeys(("skill", "translate", "summarize", "rewrite", "remind", "reminders", "task"), Tier.USER),
+    **dict.fromkeys(("traces", "trace", "circuits", "tier"), Tier.DEVELOPER),
+    **dict.fromkeys(("grant", "revoke", "admin"), Tier.ADMIN),
+}
+
+RANGES: Final = ((2_000_000, 2_000_099, Tier.USER), (3_000_000, 3_000_009, Tier.DEVELOPER))
+GRANTABLE: Final = {tier.label: tier for tier in (Tier.GUEST, Tier.USER, Tier.DEVELOPER)}
+
+
+class Roster:
+    """The tiers of all users."""
+
+    def __init__(self, admin_id: int) -> None:
+        """Starts without grants.
+
+        Args:
+            admin_id: The one admin.
+        """
+        self.admin_id = admin_id
+        self._grants: OrderedDict[int, Tier] = OrderedDict()
+
+    def tier(self, user_id: int) -> Tier:
+        """Tells the tier of a user."""
+        if user_id == self.admin_id:
+            return Tier.ADMIN
+        if user_id in self._grants:
+            return self._grants[user_id]
+        for first, last, tier in RANGES:
+            if first <= user_id <= last:
+                return tier
+        return Tier.GUEST
+
+    def grant(self, user_id: int, tier: Tier) -> None:
+        """Gives a user a tier; the oldest grant goes when there are too many."""
+        self._grants[user_id] = tier
+        self._grants.move_to_end(user_id)
+        if len(self._grants) > MAX_GRANTS:
+            self._grants.popitem(last=False)
+
+    def revoke(self, user_id: int) -> bool:
+        """Takes a grant back; returns whether there was one."""
+        return self._grants.pop(user_id, None) is not None
+
+    @property
+    def grants(self) -> int:
+        """How many grants there are."""
+        return len(self._grants)

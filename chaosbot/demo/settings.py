@@ -1,0 +1,48 @@
+"""What the demo is told from outside, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from chaosbot.demo.bugs import Bug
+
+BOT_USERNAME = "chaosbot_demo_bot"
+"""Commands addressed to another name (`/grant@otherbot`) are not ours."""
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """Where the demo listens, whom it trusts, what is broken in it.
+
+    Attributes:
+        host: Address to listen on; the demo is meant for loopback.
+        port: Port to listen on; 0 takes a free one.
+        bugs: Planted bugs that are switched on.
+        secret: What `X-Telegram-Bot-Api-Secret-Token` must say; None lets everybody in.
+        bot_token: Token of the bot, part of every Bot API address.
+        bot_api: Base URL of the Bot API, such as `http://127.0.0.1:8081`; None replies in the webhook's answer.
+        admin_id: The one user who is admin.
+        limits: Whether the rate limits per user hold.
+        ws_token: What `/ws/market?token=` must say; None lets everybody in.
+        supervised: Whether a bot process that dies is started again.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    bugs: frozenset[Bug] = frozenset()
+    secret: str | None = field(default=None, repr=False)
+    bot_token: str = field(default="123456:demo-token", repr=False)
+    bot_api: str | None = None
+    admin_id: int = 999999999
+    limits: bool = True
+    ws_token: str | None = field(default=None, repr=False)
+    supervised: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuses values that would only fail later, out of sight."""
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port: {self.port} is outside 0..65535")
+        if self.bot_api is not None and not self.bot_api.startswith(("http://", "https://")):
+            raise ValueError(f"bot_api: {self.bot_api!r} is no base URL; write it like http://127.0.0.1:8081")
+        if self.secret is not None and not (self.secret and self.secret.isascii()):
+            raise ValueError("secret: must be None or 1 to 256 characters of A-Za-z0-9_-")

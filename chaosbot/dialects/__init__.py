@@ -1,0 +1,1 @@
+"""The shelf of dialects: one platform's tongue each."""

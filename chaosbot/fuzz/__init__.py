@@ -1,0 +1,1 @@
+"""DOOR to Hypothesis: campaigns of cases, shrunk and bucketed findings, corpus, replay."""

@@ -1,0 +1,65 @@
+"""The fate of one request, classified.
+
+Rules: an outcome is never an exception; every request that was started ends as exactly one of these kinds; a request that
+met its timeout has the timeout as its duration (right-censored), so percentiles never lose the slow ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Fate(StrEnum):
+    """What became of a request, from its sender's chair."""
+
+    ANSWERED = "answered"  # a complete HTTP answer, whatever its status
+    REFUSED = "refused"  # the connection was refused or unreachable
+    CONNECT_TIMEOUT = "connect_timeout"  # no connection in time
+    TLS = "tls"  # the handshake failed
+    RESET = "reset"  # RST before the answer was complete
+    CLOSED = "closed"  # FIN before the answer was complete, or an empty reply
+    TIMEOUT = "timeout"  # connected, but no complete answer in time
+    PROTOCOL = "protocol"  # an answer that is no HTTP
+    CANCELLED = "cancelled"  # the run ended first
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One request's fate with its phases.
+
+    Args:
+        fate: What became of it.
+        status: The HTTP status, when there was one (also for an answer that broke off after its head).
+        connect_s: Seconds until connected (TLS included); 0 on a reused connection.
+        first_byte_s: Seconds from the first byte sent to the first byte received; None when none came.
+        total_s: Seconds from the start to the end of the answer, or to the failure.
+        received: Bytes received.
+        headers: The answer's headers, names in lower case.
+        body: The start of the answer's body, bounded by whoever recorded it.
+        detail: One line for people: the errno, the parser's complaint.
+    """
+
+    fate: Fate
+    status: int | None = None
+    connect_s: float = 0.0
+    first_byte_s: float | None = None
+    total_s: float = 0.0
+    received: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the platform would count this as an acknowledgement: a complete 2xx answer."""
+        return self.fate is Fate.ANSWERED and self.status is not None and 200 <= self.status < 300
+
+    @property
+    def error_kind(self) -> str | None:
+        """The key under which reports count this failure; None for a 2xx or 3xx answer."""
+        if self.fate is not Fate.ANSWERED:
+            return str(self.fate)
+        if self.status is not None and self.status >= 400:
+            return f"status_{self.status}"
+        return None

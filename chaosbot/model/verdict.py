@@ -1,0 +1,134 @@
+"""Verdicts, findings and assertions: what a run comes to.
+
+Rules:
+
+- PASS < INCONCLUSIVE < FAIL; a verdict made of several is the worst of them.
+- Nothing observed is never a pass: an empty set of verdicts is INCONCLUSIVE.
+- INVALID stands apart: the generator, not the target, was the limit. It hides a pass, but never a failure that would be
+  there with a faultless generator too (a finding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+
+
+class Verdict(StrEnum):
+    """What a check, an assertion or a run comes to."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    INCONCLUSIVE = "inconclusive"
+    INVALID = "invalid"
+    FAIL = "fail"
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 findings or failed assertions, 3 inconclusive or invalid."""
+        return {Verdict.PASS: 0, Verdict.FAIL: 1}.get(self, 3)
+
+    @staticmethod
+    def worst(verdicts: Iterable[Verdict]) -> Verdict:
+        """The worst of several; of none at all, INCONCLUSIVE."""
+        order = list(Verdict)
+        return max(verdicts, key=order.index, default=Verdict.INCONCLUSIVE)
+
+
+class Severity(StrEnum):
+    """How bad a finding is; ordered from worst to mildest."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Threat(StrEnum):
+    """Who can cause it."""
+
+    FORGER = "forger"  # reaches the URL without the secret
+    USER = "user"  # a real person writing through the platform
+    NETWORK = "network"  # nobody: the network or an API misbehaves
+    LOAD = "load"  # nobody: there is simply a lot of it
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One distinct, reproducible breach of one check.
+
+    Args:
+        check: The check's name.
+        title: One line that says what the target did and should not have done.
+        severity: How bad it is.
+        threat: Who can cause it.
+        bucket: The root cause in the check's own words; findings are the same when check and bucket are.
+        category: Where it belongs (the case group, the command, the fault).
+        case: The name of the case or of the exchange that shows it.
+        summary: The shortest description of what was sent and what came back.
+        request: The bytes that show it, when bytes can.
+        occurrences: How often it was seen.
+        reproduce: The chaosbot line that shows it again.
+        curl: The same for curl, where curl can express it.
+        stateful: Whether it needs a sequence or a race, so that one request alone does not show it.
+    """
+
+    check: str
+    title: str
+    severity: Severity
+    threat: Threat
+    bucket: str
+    category: str = ""
+    case: str = ""
+    summary: str = ""
+    request: bytes = b""
+    occurrences: int = 1
+    reproduce: str = ""
+    curl: str = ""
+    stateful: bool = False
+
+    @property
+    def id(self) -> str:
+        """Stable over runs: names the root cause, not the occurrence."""
+        return f"{self.check}-{blake2b(f'{self.check}|{self.bucket}'.encode(), digest_size=4).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """One promise with what was observed.
+
+    Args:
+        name: What is asserted (``p99``, ``error_rate``, ``recovery:outbound-outage`` …).
+        target: The bound that should hold, as a person reads it (``< 2s``).
+        observed: What was seen, in the bound's unit; None when nothing was.
+        verdict: What it comes to.
+        alert: The bound that must not be passed, as a person reads it.
+        interval: Confidence interval of `observed`.
+        reason: Why it is not a pass.
+    """
+
+    name: str
+    target: str
+    observed: float | None
+    verdict: Verdict
+    alert: str = ""
+    interval: tuple[float, float] | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one check made of a run.
+
+    A check that could not judge says so (INCONCLUSIVE with a reason); one that crashed is recorded the same way by whoever
+    ran it. `judged` counts what it looked at: a check that looked at nothing does not pass by that.
+    """
+
+    check: str
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    assertions: tuple[Assertion, ...] = ()
+    reason: str = ""
+    judged: int = 0
+    details: tuple[tuple[str, str], ...] = field(default=())

@@ -1,0 +1,1 @@
+"""The shelf of load profiles: shapes of load as pure functions of time."""

@@ -1,0 +1,1 @@
+"""Folds of a run's events: verdict, terminal, JSON, HTML, JUnit, Markdown, SARIF."""
