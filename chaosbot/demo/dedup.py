@@ -2,7 +2,7 @@
 
 Rules:
 1. The first delivery of an id claims it, before anything is awaited.
-2. A duplicate that comes meanwhile waits for the first; it succeeds or fails with it.
+2. A duplicate that comes meanwhile waits for the first; when that one fails, the next in line does the work.
 3. A failed first attempt gives the id back, so that the platform's redelivery can do the work.
 4. Memory is bounded: the oldest finished ids are forgotten. A restart forgets all of them.
 

@@ -21,10 +21,33 @@ FAKE_SENDERS: Final = frozenset({1087968824, 136817688, 777000})
 """Accounts the platform puts into `from` when there is no user: anonymous admin, channel, service notifications."""
 
 KINDS: Final = frozenset(
-    """message edited_message channel_post edited_channel_post business_connection business_message
-    edited_business_message deleted_business_messages guest_message message_reaction message_reaction_count inline_query
-    chosen_inline_result callback_query shipping_query pre_checkout_query purchased_paid_media poll poll_answer
-    my_chat_member chat_member chat_join_request chat_boost removed_chat_boost managed_bot""".split()
+    {
+        "message",
+        "edited_message",
+        "channel_post",
+        "edited_channel_post",
+        "business_connection",
+        "business_message",
+        "edited_business_message",
+        "deleted_business_messages",
+        "guest_message",
+        "message_reaction",
+        "message_reaction_count",
+        "inline_query",
+        "chosen_inline_result",
+        "callback_query",
+        "shipping_query",
+        "pre_checkout_query",
+        "purchased_paid_media",
+        "poll",
+        "poll_answer",
+        "my_chat_member",
+        "chat_member",
+        "chat_join_request",
+        "chat_boost",
+        "removed_chat_boost",
+        "managed_bot",
+    }
 )
 
 
