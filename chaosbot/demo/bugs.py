@@ -1,3 +1,4 @@
+# ruff: noqa: S105 -- names of bugs about secrets are no secrets
 """The planted bugs: what each one is, and which check ought to reveal it.
 
 A healthy bot is `HEALTHY`, the empty set. `FRAGILE` is every bug at once, except those that another one hides:
