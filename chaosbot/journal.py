@@ -32,8 +32,8 @@ REDACTED: Final = "[redacted]"
 EVENTS_FILE: Final = "events.ndjson"
 
 # A bot token is the bot's numeric id, a colon and 35 characters (Bot API, "Authorizing your bot"); shorter look-alikes of at
-# least 30 are taken out too. The word boundary keeps "12:34" and timestamps.
-_BOT_TOKEN: Final = re.compile(r"\b\d{6,12}(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
+# least 30 are taken out too. In a URL a token follows "/bot" directly, so no word boundary is asked for.
+_BOT_TOKEN: Final = re.compile(r"(?<!\d)\d{6,12}(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
 _BOT_TOKEN_BYTES: Final = re.compile(_BOT_TOKEN.pattern.encode())
 # Secrets shorter than this would redact half of every line; they are refused where they are read.
 SHORTEST_SECRET: Final = 4

@@ -66,7 +66,7 @@ def _scaled(text: object, kind: str, example: str, units: Mapping[str, float], *
             )
         number *= units[key]
     if number < 0:
-        raise ConfigError("", f"'{text}' is negative; a {kind} is at least 0")
+        raise ConfigError("", f"'{text}' is negative; a {kind} is at least 0, for example {example}")
     return number
 
 
@@ -131,7 +131,7 @@ def spread(text: str) -> tuple[str, str | None]:
 
 def format_duration(seconds: float) -> str:
     """Writes seconds in the unit that a person would choose: ``250ms``, ``1.5s``, ``2m 30s``, ``1h 5m``."""
-    if seconds == 0:
+    if seconds < 1e-9:
         return "0s"
     if seconds < 1e-3:
         return f"{seconds * 1e6:.3g}µs"

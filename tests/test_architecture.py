@@ -1,0 +1,203 @@
+"""The house rules as tests: what ARCHITECTURE.md claims, the imports must show."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "chaosbot"
+
+# Higher may import lower; rooms of one level are strangers.
+LEVELS = {
+    "pytest_plugin": 9,
+    "testing": 8,
+    "__main__": 9,
+    "cli": 8,
+    "session": 7,
+    "config": 6,
+    "addons": 5,
+    "fuzz": 5,
+    "load": 5,
+    "report": 5,
+    "wire": 4,
+    "journal": 4,
+    "faults": 3,
+    "dialects": 3,
+    "checks": 3,
+    "profiles": 3,
+    "model": 2,
+    "errors": 1,
+    "": 0,
+}
+DEMO_VISITORS = {"demo", "cli", "session"}
+
+# Which rooms are the doors of which third-party package.
+DOORS = {
+    "mitmproxy": {"addons"},
+    "tornado": {"addons"},
+    "h11": {"addons", "wire"},
+    "h2": {"addons"},
+    "hyperframe": {"addons"},
+    "hypothesis": {"fuzz"},
+    "trio": {"load"},
+    "httptools": {"load", "addons"},
+    "hdrh": {"load", "report"},
+    "httpx": {"wire", "demo"},
+    "structlog": {"journal"},
+    "orjson": {"journal", "dialects", "load", "addons", "demo", "fuzz"},
+    "typer": {"cli"},
+    "click": {"cli"},
+    "rich": {"cli", "report"},
+    "plotly": {"report"},
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
+    "ruamel": {"config"},
+    "starlette": {"demo"},
+    "uvicorn": {"demo"},
+    "psutil": {"session", "load", "fuzz", "demo"},
+    "wsproto": {"load", "addons", "wire", "demo"},
+    "pytest": {"pytest_plugin"},
+    "cryptography": {"addons"},
+    "OpenSSL": {"addons"},
+}
+# Below the doors to the world: no clock, no socket, no chance but the dice, no colour.
+PURE = {"faults", "dialects", "checks", "profiles", "model", "errors"}
+IMPURE_MODULES = {
+    "asyncio",
+    "trio",
+    "time",
+    "socket",
+    "ssl",
+    "random",
+    "threading",
+    "subprocess",
+    "select",
+    "selectors",
+    "secrets",
+}
+SHELVES = ("faults", "dialects", "checks", "profiles")
+
+
+def sources() -> Iterator[Path]:
+    return iter(sorted(PACKAGE.rglob("*.py")))
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import; write the whole name"
+            yield node.lineno, node.module or ""
+            if node.module == "chaosbot":
+                yield from ((node.lineno, f"chaosbot.{alias.name}") for alias in node.names if alias.name[0] != "_")
+
+
+def test_every_room_has_a_level() -> None:
+    unknown = {room(path) for path in sources()} - LEVELS.keys() - {"demo"}
+    assert not unknown, f"rooms without a level in the architecture: {unknown}"
+
+
+def test_imports_point_down_and_siblings_are_strangers() -> None:
+    wrong = []
+    for path in sources():
+        here = room(path)
+        for line, name in imports(path):
+            if not name.startswith("chaosbot."):
+                continue
+            there = name.split(".")[1]
+            if there == here:
+                continue
+            if there == "demo" or here == "demo":
+                allowed = (there == "demo" and here in DEMO_VISITORS) or (here == "demo" and there == "errors")
+            else:
+                allowed = LEVELS[there] < LEVELS[here]
+            if not allowed:
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {here or 'chaosbot'} must not import {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_third_party_packages_appear_behind_their_own_doors_only() -> None:
+    wrong = []
+    for path in sources():
+        for line, name in imports(path):
+            top = name.split(".")[0]
+            if top in sys.stdlib_module_names or top in {"chaosbot", "__future__"}:
+                continue
+            if room(path) not in DOORS.get(top, set()):
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {top} has no door in {room(path) or 'chaosbot'}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_lies_below_the_doors_has_no_clock_no_socket_no_chance_and_no_colour() -> None:
+    wrong = []
+    for path in sources():
+        if room(path) not in PURE:
+            continue
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: async")
+        wrong += [
+            f"{path.relative_to(ROOT)}:{line}: {name}"
+            for line, name in imports(path)
+            if name.split(".")[0] in IMPURE_MODULES
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("shelf", SHELVES)
+def test_files_on_one_shelf_never_import_each_other(shelf: str) -> None:
+    wrong = []
+    for path in sorted((PACKAGE / shelf).rglob("*.py")):
+        own = module_name(path).split(".")[:3]
+        for line, name in imports(path):
+            parts = name.split(".")
+            if parts[:2] != ["chaosbot", shelf] or len(parts) < 3 or parts[:3] == own:
+                continue
+            if not parts[2].startswith("_"):
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: imports its neighbour {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_importing_chaosbot_loads_no_third_party_package_and_starts_nothing() -> None:
+    code = (
+        "import sys, threading; before = set(sys.modules); import chaosbot; "
+        "loaded = {name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names); "
+        "assert loaded == {'chaosbot'}, loaded; assert threading.active_count() == 1"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_command_line_starts_without_loading_the_engines() -> None:
+    code = (
+        "import sys; from chaosbot.cli import main; "
+        "heavy = {'mitmproxy', 'hypothesis', 'trio', 'plotly', 'uvicorn'} & {name.split('.')[0] for name in sys.modules}; "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_nothing_is_left_to_do_later() -> None:
+    words = ("TO" + "DO", "FIX" + "ME", "X" + "XX:", "Not" + "ImplementedError")
+    wrong = [f"{path.relative_to(ROOT)}: {word}" for path in sources() for word in words if word in path.read_text()]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_module_opens_with_what_it_is_for() -> None:
+    silent = [str(path.relative_to(ROOT)) for path in sources() if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert not silent, "\n".join(silent)
