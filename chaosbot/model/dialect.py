@@ -5,15 +5,19 @@ The proxy asks it for the facts of an exchange (`facts`), the fuzzer for golden 
 journeys.
 """
 
+# ruff: noqa: ARG002 -- the defaults of optional hooks ignore what they are told
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from chaosbot.model.case import Case
 from chaosbot.model.dice import Dice
 from chaosbot.model.exchange import UpdateFacts
+from chaosbot.model.shape import Shape
 from chaosbot.model.shelf import Shelf, name_of
 
 
@@ -54,6 +58,10 @@ class Dialect(ABC):
 
     default_path: str = "/"
     secret_header: str = ""
+    tiers: ClassVar[tuple[str, ...]] = ()
+    """The users' tiers, the lowest first; empty where the platform has none."""
+    commands: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Each command's name (without slash) and the lowest tier that may use it."""
 
     @property
     def name(self) -> str:
@@ -75,6 +83,26 @@ class Dialect(ABC):
     @abstractmethod
     def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
         """The deterministic cases that only this platform knows (its identities, commands, signatures)."""
+
+    def fresh(self, update: Any, dice: Dice) -> Any:
+        """The same update as a delivery of its own: new delivery id, chat, sender (of the same tier) and marker.
+
+        What is missing or has the wrong type stays so: mutated updates pass through here too. The marker is
+        `marker(dice)` and stands where the platform's users write (text, caption, callback data), where there is such a place.
+        """
+        return update
+
+    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+        """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
+
+        `kind` asks for another kind than a plain message (``edited_message``). Delivery id, and chat and user unless given,
+        come from `dice`; a text that begins with a slash is a command, with its entity. None where nobody writes.
+        """
+        return None
+
+    def shape(self) -> Shape | None:
+        """What valid updates look like, one payload each, for generation; None leaves generation out."""
+        return None
 
 
 DIALECTS: Final[Shelf[Dialect]] = Shelf("chaosbot.dialects", Dialect, "dialect")

@@ -22,6 +22,7 @@ from functools import cache
 from typing import Any, Final, TypeAlias
 
 from chaosbot.errors import JournalError
+from chaosbot.model.case import Expect
 from chaosbot.model.exchange import Depth, Lane
 from chaosbot.model.outcome import Outcome
 from chaosbot.model.verdict import Judgement, Threat
@@ -146,7 +147,12 @@ class RequestDone:
 
 @dataclass(frozen=True, slots=True)
 class CaseTried:
-    """The fuzzer sent a case; `breaches` are the checks that it failed, `stage` the campaign's stage."""
+    """The fuzzer sent a case; `breaches` are the checks that it failed, `stage` the campaign's stage.
+
+    `expect`, `control`, `check` and `summary` repeat what the case said, so that a refolded journal is judged like the live
+    run. `sent` is when its first byte left, `canary_s` how long the valid update after it took (None: none was sent),
+    `notes` what attribution found out (``died``, ``hung``, ``canary-lost`` …).
+    """
 
     t: float
     case: str
@@ -160,6 +166,13 @@ class CaseTried:
     update_id: int | str | None = None
     command: str | None = None
     kind: str | None = None
+    expect: Expect | None = None
+    control: str = ""
+    check: str = ""
+    summary: str = ""
+    sent: float = 0.0
+    canary_s: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +302,9 @@ def _plain(value: Any, clean: BytesFilter) -> Any:
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, bytes):
         return b64encode(clean(value)).decode()
-    if isinstance(value, (tuple, list, frozenset)):
+    if isinstance(value, frozenset):
+        return [_plain(item, clean) for item in sorted(value)]
+    if isinstance(value, (tuple, list)):
         return [_plain(item, clean) for item in value]
     if isinstance(value, dict):
         return {str(key): _plain(item, clean) for key, item in value.items()}
@@ -336,6 +351,9 @@ def _read(hint: Any, value: Any, where: str) -> Any:
             return tuple(_read(arguments[0], item, where) for item in value)
         if isinstance(value, list) and len(arguments) == len(value):
             return tuple(_read(argument, item, where) for argument, item in zip(arguments, value, strict=True))
+    elif origin is frozenset:
+        if isinstance(value, list):
+            return frozenset(_read(typing.get_args(hint)[0], item, where) for item in value)
     elif origin is dict:
         if isinstance(value, dict):
             return {key: _read(typing.get_args(hint)[1], item, where) for key, item in value.items()}
