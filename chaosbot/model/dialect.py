@@ -1,8 +1,11 @@
 """What a dialect is: one platform's tongue, as the engines need it.
 
 A dialect knows how the platform speaks (requests, signatures, delivery rules) and what its updates mean; it performs nothing.
-The proxy asks it for the facts of an exchange (`facts`), the fuzzer for golden updates and cases, the load driver for
-journeys.
+The proxy asks it for the facts of an exchange (`facts`), the fuzzer for golden updates, descriptions and cases, the load
+driver for journeys and the sender's rules.
+
+Rules: a dialect reads no clock (the time is in `Endpoint`) and draws from `Dice` only, so the same seed and endpoint give the
+same bytes.
 """
 
 # ruff: noqa: ARG002 -- the defaults of optional hooks ignore what they are told
@@ -14,11 +17,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
+from chaosbot.errors import UnknownName
 from chaosbot.model.case import Case
 from chaosbot.model.dice import Dice
 from chaosbot.model.exchange import UpdateFacts
+from chaosbot.model.journey import DeliveryRules, JourneySpec, StreamSpec, Task
 from chaosbot.model.shape import Shape
 from chaosbot.model.shelf import Shelf, name_of
+
+EPOCH: Final = 1_767_225_600
+"""2026-01-01T00:00:00Z: the time that requests claim when nobody says what time it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +38,22 @@ class Endpoint:
         path: The webhook's path (with query, when it has one).
         secret: The platform's secret, as text; empty when none is configured.
         headers: More headers that every request carries.
+        started: Unix time at which the run started. Delivery ids are counted from it, so that a second run with the same
+            seed is not taken for a redelivery of the first.
+        now: Unix time that a request claims to be sent at; 0 takes `started`.
     """
 
     host: str = "localhost"
     path: str = "/"
     secret: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    started: int = EPOCH
+    now: int = 0
+
+    @property
+    def time(self) -> int:
+        """The Unix time that a request claims."""
+        return self.now or self.started
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +101,52 @@ class Dialect(ABC):
     @abstractmethod
     def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
         """The deterministic cases that only this platform knows (its identities, commands, signatures)."""
+
+    def journeys(self) -> tuple[JourneySpec, ...]:
+        """What virtual users do. By default one client sends every golden update, each as often as the others."""
+        tasks = tuple(Task(name) for name in self.golden(Dice(0)))
+        return (JourneySpec("client", 1.0, (1.0, 5.0), tasks, range(1, 1001)),)
+
+    def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
+        """Encodes one task of a journey.
+
+        Args:
+            task: A name from `journeys`.
+            user: The virtual user's id.
+            ordinal: The request's number, unique in its run (delivery ids are counted by it).
+            dice: The request's place.
+            endpoint: Where it goes.
+
+        Raises:
+            UnknownName: No journey has such a task.
+        """
+        golden = self.golden(dice.at("build", ordinal))
+        if task not in golden:
+            raise UnknownName.of("task", task, golden)
+        data = self.encode(endpoint, golden[task])
+        head, _, body = data.partition(b"\r\n\r\n")
+        method, path = head.split(b" ", 2)[:2]
+        headers = tuple(
+            (name.strip().lower(), value.strip())
+            for name, _, value in (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
+        )
+        return Request(data, task, self.facts(method.decode("latin-1"), path.decode("latin-1"), headers, body))
+
+    def streams(self) -> tuple[StreamSpec, ...]:
+        """The platform's WebSocket scenarios."""
+        return ()
+
+    def delivery(self) -> DeliveryRules:
+        """How the platform delivers and redelivers."""
+        return DeliveryRules()
+
+    def queue(self, facts: UpdateFacts) -> str:
+        """The FIFO queue that an update belongs to; inside a queue the platform delivers one after the other."""
+        return f"chat:{facts.chat if facts.chat is not None else facts.user}"
+
+    def canary(self) -> str:
+        """The name of the golden update that any healthy target answers with 2xx."""
+        return next(iter(self.golden(Dice(0))))
 
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same update as a delivery of its own: new delivery id, chat, sender (of the same tier) and marker.
