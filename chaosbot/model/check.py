@@ -160,9 +160,8 @@ class Check(ABC):
         try:
             return self.judge(history)
         except Exception as error:  # noqa: BLE001 - a crashed check must not look like a pass, nor end the report
-            return Judgement(
-                self.name, Verdict.INCONCLUSIVE, reason=f"the check crashed: {type(error).__name__}: {error}"
-            )
+            reason = f"the check crashed: {type(error).__name__}: {error}"
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason, crashed=True)
 
 
 CHECKS: Final[Shelf[Check]] = Shelf("chaosbot.checks", Check, "check")

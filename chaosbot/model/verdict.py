@@ -132,3 +132,4 @@ class Judgement:
     reason: str = ""
     judged: int = 0
     details: tuple[tuple[str, str], ...] = field(default=())
+    crashed: bool = False  # raised instead of judging: inconclusive even where there was nothing to look at
