@@ -144,7 +144,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class ResetConnection:
-    """A real RST to both sides, after a time or after so many bytes in this direction, whichever is given."""
+    """A real RST to both sides: after a time, or after so many bytes in this direction (and then that time).
+
+    With `after_bytes` 0 the first byte that arrives sets it off and does not pass.
+    """
 
     direction: Direction
     after_s: float | None = 0.0
