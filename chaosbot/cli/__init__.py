@@ -1,1 +1,93 @@
-"""The command line: one file per verb; parse, build, run, exit code."""
+"""The command line: one file per verb; parse, build, run, exit code.
+
+Verbs are imported when they are called, so `chaosbot faults` does not wait for the load engine. Every error that chaosbot raises
+on purpose ends here as one line and its exit code: 0 pass, 1 findings or failed assertions, 2 usage or configuration,
+3 inconclusive or invalid.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from chaosbot.errors import ChaosbotError
+
+VERBS: Final = (
+    "demo",
+    "run",
+    "proxy",
+    "fuzz",
+    "load",
+    "replay",
+    "report",
+    "shrink",
+    "init",
+    "doctor",
+    "faults",
+    "checks",
+    "profiles",
+    "ca",
+)
+"""In the order of ``--help``: what a newcomer needs first comes first. Each is a file of this folder."""
+
+
+class Verbs(TyperGroup):
+    """Finds a verb by importing its file."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is the base's
+        """All verbs."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the signature is the base's
+        """The verb of this name; None when there is none."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"chaosbot.cli.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from chaosbot import __version__  # noqa: PLC0415 - only when asked for
+
+        typer.echo(f"chaosbot {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def chaosbot(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Break webhooks and bots on purpose, before production does.
+
+    Start with `chaosbot demo`: it finds the planted bugs of an embedded bot in about a minute. Then point `chaosbot run`
+    at your own: `chaosbot run http://127.0.0.1:8000/webhook/telegram`.
+    """
+
+
+def main() -> None:
+    """Runs the command line and exits."""
+    try:
+        app()
+    except ChaosbotError as error:
+        sys.stderr.write(f"chaosbot: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("chaosbot: interrupted before anything had started\n")
+        sys.exit(3)

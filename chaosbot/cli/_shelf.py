@@ -1,0 +1,68 @@
+"""Prints a shelf: a table of all entries, or one entry's page with its options."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from chaosbot.model import units
+from chaosbot.model.shelf import Shelf, describe, options_of
+
+
+def _first_line(page: str) -> str:
+    return page.split("\n\n")[0].replace("\n", " ")
+
+
+def _default(field: Any) -> str:
+    value = field.default
+    kind = field.metadata["kind"]
+    if value is dataclasses.MISSING:
+        return "required"
+    if value is None or value == "":
+        return "–"
+    if kind == "duration":
+        return units.format_duration(value)
+    if kind == "size":
+        return units.format_size(value)
+    return str(value)
+
+
+def show_shelf(shelf: Shelf[Any], name: str | None, example: str, column: str | None = None) -> None:
+    """Prints all entries of a shelf, or the page of one.
+
+    Args:
+        shelf: The shelf.
+        name: An entry; None for all.
+        example: How an entry is used on the command line; ``{name}`` stands for its name.
+        column: A class attribute to show beside each name.
+    """
+    console = Console()
+    if name is None:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column(shelf.kind, no_wrap=True)
+        if column:
+            table.add_column(column, no_wrap=True)
+        table.add_column("what it does")
+        for entry_name in shelf.names():
+            entry = shelf.get(entry_name)
+            cells = [entry_name, *([str(getattr(entry, column, ""))] if column else []), escape(_first_line(describe(entry)))]
+            table.add_row(*cells)
+        console.print(table)
+        return
+    entry = shelf.get(name)
+    console.print(f"[bold]{escape(name)}[/]\n")
+    console.print(escape(describe(entry)))
+    if options := options_of(entry):
+        table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+        for heading in ("option", "kind", "default", "meaning"):
+            table.add_column(heading, no_wrap=heading != "meaning")
+        for field in options:
+            choices = f" ({', '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
+            table.add_row(field.name, field.metadata["kind"], _default(field), escape(field.metadata["help"] + choices))
+        console.print()
+        console.print(table)
+    console.print(f"\nUse it: [bold]{escape(example.format(name=name))}[/]")

@@ -1,0 +1,158 @@
+"""Tells a run's story while it happens: a live panel on a terminal, plain lines everywhere else.
+
+It listens to the run's events and never asks an engine anything, so watching cannot slow a hot path: load shows up once a second
+as a frame, everything else as it comes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from chaosbot.model.event import (
+    ApiCalled,
+    CaseTried,
+    Event,
+    ExchangeSeen,
+    FrameTaken,
+    Injected,
+    Judged,
+    PhaseChanged,
+    Trouble,
+)
+from chaosbot.model.units import format_duration
+from chaosbot.report import frame_percentiles
+
+PLAIN_EVERY_S: Final = 5.0
+SEVERITY_STYLE: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
+
+
+class Watch:
+    """Shows a run to a person.
+
+    Args:
+        console: Where to.
+        quiet: Say nothing until the verdict.
+        total_s: How long the run is expected to take; gives progress and ETA.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False, total_s: float | None = None) -> None:
+        self.console = console
+        self.quiet = quiet
+        self.total_s = total_s
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self._phase = ""
+        self._frame: FrameTaken | None = None
+        self._failed = self._completed = 0
+        self._cases: Counter[str] = Counter()
+        self._stage = ""
+        self._faults: Counter[str] = Counter()
+        self._exchanges = self._calls = 0
+        self._findings: set[str] = set()
+        self._last_plain = 0.0
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if not self.quiet and self.console.is_terminal:
+            self._live = Live(console=self.console, get_renderable=self._panel, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def say(self, line: str) -> None:
+        """Prints one line of the story (rich markup)."""
+        if not self.quiet:
+            self.console.print(line, highlight=False)
+
+    def __call__(self, event: Event) -> None:
+        """Takes notice of an event."""
+        match event:
+            case PhaseChanged(phase=phase, label=label):
+                self._phase = f"{phase}: {label}" if label else phase
+                self.say(f"[dim]{self._clock(event.t)}[/] {escape(self._phase)}")
+            case FrameTaken():
+                with self._lock:
+                    self._frame = event
+                    self._failed += event.failed + event.timed_out
+                    self._completed += event.completed
+                self._plain(event.t)
+            case CaseTried(stage=stage):
+                with self._lock:
+                    self._cases[stage] += 1
+                    self._stage = stage
+                self._plain(event.t)
+            case Injected(stage="applied", fault=fault):
+                with self._lock:
+                    self._faults[fault] += 1
+            case ExchangeSeen():
+                self._exchanges += 1
+            case ApiCalled():
+                self._calls += 1
+            case Judged(judgement=judgement):
+                for finding in judgement.findings:
+                    if finding.id not in self._findings:
+                        self._findings.add(finding.id)
+                        style = SEVERITY_STYLE[finding.severity]
+                        self.say(
+                            f"[dim]{self._clock(event.t)}[/] [{style}]{finding.severity:8}[/] "
+                            f"{escape(finding.title)} [dim]({finding.check})[/]"
+                        )
+            case Trouble(where=where, what=what):
+                self.say(f"[dim]{self._clock(event.t)}[/] [bold magenta]trouble[/]  {escape(f'{where}: {what}')}")
+            case _:
+                pass
+
+    @staticmethod
+    def _clock(seconds: float) -> str:
+        return f"{int(seconds // 60):02}:{int(seconds % 60):02}"
+
+    def _plain(self, now: float) -> None:
+        """On no terminal: one line every few seconds."""
+        if self._live is not None or self.quiet or now - self._last_plain < PLAIN_EVERY_S:
+            return
+        self._last_plain = now
+        for line in self._lines():
+            self.say(f"[dim]{self._clock(now)}[/]   {line.markup}")
+
+    def _lines(self) -> list[Text]:
+        with self._lock:
+            lines = []
+            if self._frame is not None and not self._stage:
+                frame = self._frame
+                quantiles = frame_percentiles(frame, (50, 99))
+                finished = frame.completed + frame.failed + frame.timed_out
+                latency = f"p50 {quantiles[0]:.0f} ms  p99 {quantiles[1]:.0f} ms" if finished else "nothing finished"
+                lines.append(
+                    Text(
+                        f"{finished:>5}/s  {latency}  users {frame.active_users}  in flight {frame.in_flight}  "
+                        f"failed {self._failed} of {self._completed + self._failed}"
+                    )
+                )
+            if self._stage:
+                cases = "  ".join(f"{stage} {count}" for stage, count in self._cases.items())
+                lines.append(Text(f"cases: {cases}  findings {len(self._findings)}"))
+            if self._faults:
+                shown = "  ".join(f"{name} {count}" for name, count in self._faults.most_common(6))
+                lines.append(Text(f"faults: {shown}"))
+            return lines
+
+    def _panel(self) -> RenderableType:
+        elapsed = time.monotonic() - self._began
+        left = f", about {format_duration(max(0.0, self.total_s - elapsed))} left" if self.total_s else ""
+        head = Text.from_markup(f"[bold]{escape(self._phase or 'starting')}[/] [dim]{format_duration(elapsed)}{left}[/]")
+        return Group(head, *self._lines())

@@ -1,0 +1,20 @@
+"""`chaosbot checks`: what is on the shelf of checks, and the page of each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from chaosbot.cli._shelf import show_shelf
+from chaosbot.model.check import CHECKS
+
+app = typer.Typer()
+
+
+@app.command()
+def checks(
+    name: Annotated[str | None, typer.Argument(help="Show the page of this check.", show_default=False)] = None,
+) -> None:
+    """List the checks, or show one with its options."""
+    show_shelf(CHECKS, name, "chaosbot fuzz URL --check {name}")

@@ -1,0 +1,20 @@
+"""`chaosbot faults`: what is on the shelf of faults, and the page of each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from chaosbot.cli._shelf import show_shelf
+from chaosbot.model.fault import FAULTS
+
+app = typer.Typer()
+
+
+@app.command()
+def faults(
+    name: Annotated[str | None, typer.Argument(help="Show the page of this fault.", show_default=False)] = None,
+) -> None:
+    """List the faults, or show one with its options."""
+    show_shelf(FAULTS, name, "chaosbot proxy http://127.0.0.1:8000 --fault '{name}'", column="depth")

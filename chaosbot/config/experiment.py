@@ -1,0 +1,259 @@
+"""Experiment files: everything that `chaosbot run` needs, read into one frozen value before anything starts.
+
+The built-in experiments are such files too (``chaosbot/config/experiments/*.toml``), so each is an example to start from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from chaosbot.config.document import Section, flag, text, texts, whole
+from chaosbot.config.plan import plan_from, plan_to_mapping, read_document
+from chaosbot.errors import ConfigError, UnknownName
+from chaosbot.model import units
+from chaosbot.model.plan import FaultPlan
+from chaosbot.model.profile import Threshold
+from chaosbot.model.timeline import Lengths
+
+OUTBOUND: Final = ("stand-in", "off")
+"""What the bot's outgoing calls meet; besides these words a base URL to pass through to."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The load of an experiment.
+
+    Args:
+        profile: The load profile's name.
+        options: Options of the profile.
+        users: Virtual users; None leaves it to the profile.
+        rate: Arrivals a second (open workload); None for a closed one.
+        sender: ``raw`` or ``telegram``.
+        slow_share: Share of users that send and read slowly.
+        processes: Driver processes.
+    """
+
+    profile: str = "sustained"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    users: int | None = None
+    rate: float | None = None
+    sender: str = "raw"
+    slow_share: float = 0.0
+    processes: int = 1
+
+
+@dataclass(frozen=True)
+class Probing:
+    """What is looked at from outside while the experiment runs.
+
+    Args:
+        health: URL or path of a health page; its JSON may carry circuits.
+        metrics: URL or path of Prometheus metrics.
+        pid: The target's process id on this machine.
+    """
+
+    health: str = ""
+    metrics: str = ""
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One chaos experiment, complete.
+
+    Args:
+        name: Names it in the report.
+        about: What question it answers.
+        target: The webhook's URL; empty for the embedded demo bot.
+        dialect: The platform's tongue.
+        secret_env: Environment variable that holds the webhook's secret; empty for the default one.
+        seed: All chance; None draws one.
+        allow_hosts: Hosts that may be broken although they are not loopback.
+        workload: The load.
+        lengths: How long each phase lasts.
+        plan: The faults.
+        alone: Whether each fault acts in a window of its own.
+        outbound: ``stand-in``, ``off``, or a base URL to pass through to.
+        thresholds: What must hold; empty for those of the profile.
+        abort_on: Conditions that end the run early, as texts (``error_rate > 50% for 10s``).
+        checks: The checks that judge it; empty for all.
+        fuzz_s: Seconds of fuzzing after the load; 0 for none.
+        probing: What is looked at from outside.
+        limits: For the embedded demo bot: whether its per-user rate limits hold.
+    """
+
+    name: str = "experiment"
+    about: str = ""
+    target: str = ""
+    dialect: str = "telegram"
+    secret_env: str = ""
+    seed: int | None = None
+    allow_hosts: tuple[str, ...] = ()
+    workload: Workload = field(default_factory=Workload)
+    lengths: Lengths = field(default_factory=Lengths)
+    plan: FaultPlan = field(default_factory=FaultPlan)
+    alone: bool = False
+    outbound: str = "stand-in"
+    thresholds: tuple[Threshold, ...] = ()
+    abort_on: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    fuzz_s: float = 0.0
+    probing: Probing = field(default_factory=Probing)
+    limits: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """What the run's first event records, so that the run can be repeated and replayed."""
+        return {
+            "experiment": self.name,
+            "dialect": self.dialect,
+            "outbound": self.outbound,
+            "plan": plan_to_mapping(self.plan),
+            "alone": self.alone,
+            "workload": {
+                "profile": self.workload.profile,
+                "options": dict(self.workload.options),
+                "users": self.workload.users,
+                "rate": self.workload.rate,
+                "sender": self.workload.sender,
+                "slow_share": self.workload.slow_share,
+                "processes": self.workload.processes,
+            },
+            "lengths": {
+                "warmup": self.lengths.warmup_s,
+                "baseline": self.lengths.baseline_s,
+                "fault": self.lengths.fault_s,
+                "recovery": self.lengths.recovery_s,
+                "cooldown": self.lengths.cooldown_s,
+            },
+            "fuzz_s": self.fuzz_s,
+            "limits": self.limits,
+            **({"thresholds": [threshold_settings(item) for item in self.thresholds]} if self.thresholds else {}),
+            **({"checks": list(self.checks)} if self.checks else {}),
+        }
+
+
+def threshold_settings(threshold: Threshold) -> dict[str, Any]:
+    """A threshold as a run's settings record it: bounds in seconds, shares, requests a second or counts."""
+    return {
+        "metric": threshold.metric,
+        "target": threshold.target,
+        "alert": threshold.alert,
+        "below": threshold.below,
+    }
+
+
+def built_in() -> tuple[str, ...]:
+    """The names of the built-in experiments."""
+    folder = files("chaosbot.config") / "experiments"
+    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+
+
+def built_in_text(name: str) -> str:
+    """The file of a built-in experiment.
+
+    Raises:
+        UnknownName: With the list of those there are.
+    """
+    if name not in built_in():
+        raise UnknownName.of("experiment", name, built_in(), where="--experiment")
+    return (files("chaosbot.config") / "experiments" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def read_experiment(path_or_name: str) -> Experiment:
+    """Reads an experiment file, or a built-in experiment by its name.
+
+    Raises:
+        ConfigError: With file, key, rule and remedy.
+    """
+    path = Path(path_or_name)
+    if not path.suffix and not path.exists():
+        import tomllib  # noqa: PLC0415 - only for the built-in ones
+
+        return experiment_from(tomllib.loads(built_in_text(path_or_name)), f"{path_or_name}.toml")
+    return experiment_from(read_document(path), str(path))
+
+
+def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
+    """Builds an experiment from a document.
+
+    Raises:
+        ConfigError: With file, key, rule and remedy.
+    """
+    with Section(document, where) as top:
+        with top.section("workload") as part:
+            workload = Workload(
+                profile=part.take("profile", text, "sustained"),
+                options=part.take("options", _mapping, {}),
+                users=part.take("users", whole, None),
+                rate=part.take("rate", units.frequency, None),
+                sender=part.take("sender", _sender, "raw"),
+                slow_share=part.take("slow_share", units.share, 0.0),
+                processes=part.take("processes", whole, 1),
+            )
+        with top.section("phases") as part:
+            usual = Lengths()
+            values = {
+                f"{name}_s": part.take(name, units.duration, getattr(usual, f"{name}_s"))
+                for name in ("warmup", "baseline", "fault", "recovery", "cooldown")
+            }
+            lengths = _built(part.where, values)
+        with top.section("probes") as part:
+            probing = Probing(
+                health=part.take("health", text, ""),
+                metrics=part.take("metrics", text, ""),
+                pid=part.take("pid", whole, None),
+            )
+        return Experiment(
+            name=top.take("name", text, Path(where).stem),
+            about=top.take("about", text, ""),
+            target=top.take("target", text, ""),
+            dialect=top.take("dialect", text, "telegram"),
+            secret_env=top.take("secret_env", text, ""),
+            seed=top.take("seed", whole, None),
+            allow_hosts=top.take("allow_hosts", texts, ()),
+            workload=workload,
+            lengths=lengths,
+            plan=plan_from({"rules": top.take("rules", lambda value: value, [])}, where),
+            alone=top.take("alone", flag, False),
+            outbound=top.take("outbound", _outbound, "stand-in"),
+            thresholds=top.take("thresholds", _thresholds, ()),
+            abort_on=top.take("abort_on", texts, ()),
+            checks=top.take("checks", texts, ()),
+            fuzz_s=top.take("fuzz", units.duration, 0.0),
+            probing=probing,
+            limits=top.take("limits", flag, False),
+        )
+
+
+def _thresholds(value: object) -> tuple[Threshold, ...]:
+    return tuple(Threshold.parse(item) for item in texts(value))
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError("", f"{value!r} is no table")
+    return value
+
+
+def _built(where: str, values: dict[str, float]) -> Lengths:
+    try:
+        return Lengths(**values)
+    except ValueError as error:
+        raise ConfigError(where, str(error)) from None
+
+
+def _sender(value: object) -> str:
+    if value not in ("raw", "telegram"):
+        raise UnknownName.of("sender", str(value), ("raw", "telegram"))
+    return str(value)
+
+
+def _outbound(value: object) -> str:
+    word = text(value)
+    if word not in OUTBOUND and not word.startswith(("http://", "https://")):
+        raise ConfigError("", f"'{word}' is none of {', '.join(OUTBOUND)} and no base URL such as https://api.telegram.org")
+    return word

@@ -1,0 +1,215 @@
+"""One run, from its first event to its report.
+
+Rules:
+
+- Whatever happens (an error, Ctrl-C, SIGTERM, a broken part), a run that has started ends with `RunEnded`, a folded verdict and a
+  written report; only kill -9 leaves a torn journal, which `chaosbot report` then calls inconclusive.
+- The first signal asks every part to stop and, a moment later, interrupts whatever did not listen; signals while the report is
+  being written are ignored.
+- Child processes end when their pipe from here does, so none outlives the run, however it dies.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from chaosbot import __version__
+from chaosbot.errors import ChaosbotError
+from chaosbot.journal import Journal, Redactor
+from chaosbot.model.check import History
+from chaosbot.model.event import Event, Noted, PhaseChanged, RunEnded, RunStarted, Trouble
+from chaosbot.report import Report, fold, write_all
+
+GRACE_S: Final = 0.8
+"""How long parts may take to notice that they should stop before the main thread is interrupted."""
+
+_SECRET_NAMES: Final = ("TELEGRAM_SECRET_TOKEN", "BOT_TOKEN", "WS_AUTH_TOKEN")
+"""Environment variables whose values are redacted wherever they appear, whether or not this run uses them."""
+
+
+def known_secrets(*more: str) -> tuple[str, ...]:
+    """All secret values that this process knows of, longest first."""
+    values = {os.environ.get(name, "") for name in _SECRET_NAMES} | set(more)
+    return tuple(sorted((value for value in values if len(value) >= 4), key=len, reverse=True))
+
+
+def environment() -> dict[str, str]:
+    """The versions that a report should name."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    for package in ("mitmproxy", "hypothesis", "trio", "httptools"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def default_directory(verb: str) -> Path:
+    """``chaosbot-runs/<time>-<verb>``, with a number when two runs start within a second."""
+    base = Path("chaosbot-runs") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{verb}"
+    number = 2
+    directory = base
+    while directory.exists():
+        directory = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return directory
+
+
+class Run:
+    """One run of one verb.
+
+    Args:
+        verb: What runs.
+        target: What it runs against, for people.
+        seed: All chance.
+        directory: Where everything is written; it must not hold a run yet.
+        secrets: Values that must never be written.
+        settings: What a reader needs to run it again (redacted like everything else).
+    """
+
+    def __init__(
+        self,
+        verb: str,
+        target: str,
+        seed: int,
+        directory: Path,
+        *,
+        secrets: tuple[str, ...] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.verb = verb
+        self.seed = seed
+        self.directory = directory
+        self.redactor = Redactor(secrets)
+        self.journal = Journal(directory, self.redactor)
+        self.started = time.monotonic()
+        self.stopping = threading.Event()
+        self.reason = ""
+        self.report: Report | None = None
+        self.listeners: list[Callable[[Event], None]] = []
+        self.emit(
+            RunStarted(
+                0.0,
+                verb,
+                __version__,
+                seed,
+                target,
+                datetime.now().astimezone().isoformat(timespec="seconds"),
+                dict(settings or {}),
+                environment(),
+            )
+        )
+
+    def now(self) -> float:
+        """Seconds since the run started."""
+        return time.monotonic() - self.started
+
+    def emit(self, event: Event) -> None:
+        """Records an event and shows it to whoever watches."""
+        self.journal.write(event)
+        for listener in self.listeners:
+            listener(event)
+
+    def phase(self, name: str, label: str = "") -> None:
+        """A phase begins."""
+        self.emit(PhaseChanged(self.now(), name, label))
+
+    def note(self, area: str, text: str, **data: Any) -> None:
+        """Tells the report's reader something."""
+        self.emit(Noted(self.now(), area, text, data))
+
+    def trouble(self, where: str, what: str) -> None:
+        """A part of chaosbot failed; the run cannot be a pass any more."""
+        self.emit(Trouble(self.now(), where, what))
+
+    def should_stop(self) -> bool:
+        """Whether somebody asked the run to stop."""
+        return self.stopping.is_set()
+
+    def stop(self, reason: str) -> None:
+        """Asks every part to stop."""
+        if not self.stopping.is_set():
+            self.reason = reason
+            self.stopping.set()
+
+    def finish(self, how: str, reason: str = "") -> Report:
+        """Ends the journal, folds it and writes the report; the second call returns the first one's report."""
+        if self.report is not None:
+            return self.report
+        self.emit(RunEnded(self.now(), how, reason))
+        history = History.of(self.journal.events)
+        report = fold(history)
+        self.journal.close()
+        write_all(report, history, self.directory, self.redactor)
+        self.report = report
+        return report
+
+
+@contextmanager
+def conducting(run: Run) -> Iterator[Run]:
+    """Runs the body as the run's main part, with signals turned into a stop, and always finishes the run.
+
+    Errors raised on purpose (`ChaosbotError`) are recorded as trouble, the report is written, and they go on upwards.
+    """
+    with _signals(run):
+        try:
+            yield run
+        except KeyboardInterrupt:
+            run.stop("interrupted")
+        except ChaosbotError as error:
+            run.trouble(run.verb, str(error))
+            run.finish("aborted", str(error))
+            raise
+        except Exception as error:
+            run.trouble(run.verb, f"{type(error).__name__}: {error}")
+            run.finish("aborted", f"{type(error).__name__}")
+            raise
+        finally:
+            _ignore_signals()
+            how = "interrupted" if run.reason == "interrupted" else "aborted" if run.stopping.is_set() else "completed"
+            run.finish(how, run.reason)
+
+
+def _ignore_signals() -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _signals(run: Run) -> Iterator[None]:
+    """SIGINT and SIGTERM stop the run; outside the main thread (tests) nothing is touched."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        run.stop("interrupted")
+        signal.setitimer(signal.ITIMER_REAL, GRACE_S)
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGALRM, interrupt)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,223 @@
+"""The stage of a run: the target, the proxy on both lanes and the Bot API stand-in, started in the right order and ended together.
+
+The bot needs the outbound lane's address before it starts, and the proxy the bot's address before it listens. The embedded bot
+therefore gets its listening socket's port first; an external one is told where to send its calls.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.model.event import ApiCalled, Event
+from chaosbot.model.exchange import Lane
+from chaosbot.model.plan import FaultPlan
+from chaosbot.model.timeline import Step
+from chaosbot.session.run import Run
+from chaosbot.session.target import WEBHOOK_PATH, DemoTarget
+from chaosbot.wire import Address, guard, require_reachable
+
+STANDIN: Final = "standin:"
+DEMO_TOKEN: Final = "123456789:chaosbot-demo-token-that-is-no-secret"  # noqa: S105 - of the embedded bot, which has no life outside
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What a run needs around it.
+
+    Args:
+        target: The webhook's URL; empty starts the embedded demo bot.
+        bugs: Planted bugs of the embedded bot.
+        secret: The webhook's secret.
+        limits: Whether the embedded bot's rate limits hold.
+        dialect: The platform's tongue.
+        plan: The faults at the start.
+        outbound: ``stand-in``, ``off`` or a base URL to pass through to.
+        outbound_port: Where the outbound lane listens; 0 takes a free port (an embedded bot is told which).
+        inbound: Whether drivers go through the proxy.
+        workers: Proxy worker processes.
+        allow_hosts: Hosts that may be broken although they are not loopback.
+    """
+
+    target: str = ""
+    bugs: str = ""
+    secret: str = ""
+    limits: bool = False
+    dialect: str = "telegram"
+    plan: FaultPlan = field(default_factory=FaultPlan)
+    outbound: str = "stand-in"
+    outbound_port: int = 0
+    inbound: bool = True
+    workers: int = 1
+    allow_hosts: tuple[str, ...] = ()
+
+
+class Calls:
+    """The bot's calls so far, as the stand-in saw them; a live view for whoever must wait for one."""
+
+    def __init__(self) -> None:
+        self._calls: list[ApiCalled] = []
+
+    def __call__(self) -> Sequence[ApiCalled]:
+        """The calls in order; the list only grows."""
+        return self._calls
+
+    def notice(self, event: Event) -> None:
+        """Listens to the run's events."""
+        if isinstance(event, ApiCalled):
+            self._calls.append(event)
+
+
+@dataclass
+class Stage:
+    """Everything that runs around the drivers.
+
+    Args:
+        webhook: The webhook's own URL.
+        entry: Where drivers send: the proxy's inbound lane, or the webhook itself.
+        proxy: The proxy; None when nothing needs one.
+        demo: The embedded bot, when it is the target.
+        bot_api: Base URL under which the bot reaches its API; empty when the outbound lane is off.
+        calls: The bot's calls so far.
+    """
+
+    webhook: str
+    entry: str
+    proxy: Proxy | None
+    demo: DemoTarget | None
+    bot_api: str
+    calls: Calls
+
+    @property
+    def health(self) -> str:
+        """The embedded bot's health page; empty for other targets."""
+        return f"{self.demo.url}/health" if self.demo else ""
+
+    @property
+    def metrics(self) -> str:
+        """The embedded bot's Prometheus page; empty for other targets."""
+        return f"{self.demo.url}/metrics" if self.demo else ""
+
+
+def check_target(url: str, allow_hosts: Sequence[str]) -> Address:
+    """Refuses a target that must not be broken or that is not there.
+
+    Raises:
+        ConfigError: It is no URL.
+        TargetRefused: Neither loopback nor allowed; nothing was sent.
+        TargetUnusable: Nothing listens there.
+    """
+    address = Address.parse(url)
+    guard(address.host, allow_hosts)
+    require_reachable(address)
+    return address
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
+    """Starts what the spec asks for and ends it again, whatever happens in between.
+
+    Raises:
+        UsageError: The target is refused or not there, a port is taken.
+        EngineError: A part did not start.
+    """
+    calls = Calls()
+    run.listeners.append(calls.notice)
+    with ExitStack() as stack:
+        embedded = not spec.target
+        port = free_port() if embedded else 0
+        webhook = f"http://127.0.0.1:{port}{WEBHOOK_PATH}" if embedded else spec.target
+        address = Address.parse(webhook) if embedded else check_target(spec.target, spec.allow_hosts)
+        listeners = []
+        if spec.inbound:
+            listeners.append(ListenerSpec(Lane.INBOUND, replace(address, path="").url))
+        if spec.outbound != "off":
+            upstream = STANDIN if spec.outbound == "stand-in" else spec.outbound
+            listeners.append(ListenerSpec(Lane.OUTBOUND, upstream, port=spec.outbound_port))
+        proxy = stack.enter_context(_proxy(run, spec, tuple(listeners))) if listeners else None
+        bot_api = proxy.url(Lane.OUTBOUND) if proxy and spec.outbound != "off" else ""
+        demo = None
+        if embedded:
+            demo = stack.enter_context(
+                DemoTarget(
+                    bugs=spec.bugs, secret=spec.secret, bot_api=bot_api, port=port, limits=spec.limits, token=DEMO_TOKEN
+                )
+            )
+        entry = webhook
+        if proxy and spec.inbound:
+            parts = urlsplit(webhook)
+            entry = proxy.url(Lane.INBOUND) + parts.path + (f"?{parts.query}" if parts.query else "")
+        yield Stage(webhook, entry, proxy, demo, bot_api, calls)
+
+
+@contextmanager
+def _proxy(run: Run, spec: StageSpec, listeners: tuple[ListenerSpec, ...]) -> Iterator[Proxy]:
+    hosts = {urlsplit(item.upstream).hostname or "" for item in listeners} - {""}
+    proxy = Proxy(
+        ProxySpec(
+            listeners=listeners,
+            seed=run.seed,
+            plan=spec.plan,
+            dialect=spec.dialect,
+            workers=spec.workers,
+            allow_hosts=tuple(sorted(hosts | set(spec.allow_hosts))),
+            started=run.started,
+        ),
+        run.emit,
+    )
+    proxy.start()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
+
+
+class Conductor(threading.Thread):
+    """Announces the phases of a timeline when their time has come.
+
+    Args:
+        run: Where they are announced.
+        timeline: The phases.
+        on_step: Called first with each (the proxy's rules change before the phase is announced).
+    """
+
+    def __init__(self, run: Run, timeline: Sequence[Step], on_step: Callable[[Step], None]) -> None:
+        super().__init__(name="conductor", daemon=True)
+        self._run = run
+        self._timeline = timeline
+        self._on_step = on_step
+        self._ended = threading.Event()
+        self._zero = run.now()
+        self.current = ""
+
+    def run(self) -> None:
+        """Walks the timeline until its end or until the run stops."""
+        try:
+            for step in self._timeline:
+                if self._ended.wait(max(0.0, self._zero + step.start_s - self._run.now())) or self._run.should_stop():
+                    return
+                self._on_step(step)
+                self.current = step.key
+                self._run.phase(step.phase, step.label)
+        except Exception as error:  # noqa: BLE001 - a phase that cannot be set must not end in silence
+            self._run.trouble("conductor", f"{type(error).__name__}: {error}")
+
+    def end(self) -> None:
+        """Announces nothing more."""
+        self._ended.set()
+        self.join(1.0)
