@@ -74,8 +74,8 @@ class Request:
 class Dialect(ABC):
     """One platform's tongue."""
 
-    default_path: str = "/"
-    secret_header: str = ""
+    default_path: ClassVar[str] = "/"
+    secret_header: ClassVar[str] = ""
     tiers: ClassVar[tuple[str, ...]] = ()
     """The users' tiers, the lowest first; empty where the platform has none."""
     commands: ClassVar[Mapping[str, str]] = MappingProxyType({})

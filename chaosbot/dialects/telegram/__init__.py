@@ -1,0 +1,99 @@
+"""Telegram's Bot API: updates as JSON by webhook, with a secret in a header.
+
+Knows every documented kind of update, four tiers of synthetic users (ids that never collide with real people's), the 22
+commands and the buttons of the bots it was made for, journeys for load, and the platform's rules of delivery. For another bot the
+commands are simply unknown ones; everything else holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from chaosbot.dialects.telegram._commands import COMMANDS
+from chaosbot.dialects.telegram._fresh import freshen
+from chaosbot.dialects.telegram._journeys import journeys, perform
+from chaosbot.dialects.telegram._parts import HIGHEST_UPDATE, LOWEST_UPDATE, Place, text_message
+from chaosbot.dialects.telegram._parts import update as update_of
+from chaosbot.dialects.telegram._sender import RULES, queue_of
+from chaosbot.dialects.telegram._speech import SECRET_HEADER, dumps, encode_body, read_facts
+from chaosbot.dialects.telegram._updates import golden
+from chaosbot.dialects.telegram._users import ADMIN_ID, TIERS, Population
+from chaosbot.model.case import Case
+from chaosbot.model.dialect import EPOCH, Dialect, Endpoint, Request
+from chaosbot.model.dice import Dice
+from chaosbot.model.exchange import UpdateFacts
+from chaosbot.model.journey import DeliveryRules, JourneySpec
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class Telegram(Dialect):
+    """Telegram's Bot API."""
+
+    default_path: ClassVar[str] = "/webhook/telegram"
+    secret_header: ClassVar[str] = SECRET_HEADER
+    tiers: ClassVar[tuple[str, ...]] = TIERS
+    commands: ClassVar[Mapping[str, str]] = COMMANDS
+
+    admin_id: int = option("count", "the id of the bot's admin (ADMIN_TELEGRAM_ID)", ADMIN_ID)
+    date: int = option("count", "Unix time that golden updates claim", EPOCH)
+    bot_username: str = option("text", "the bot's username, for /command@name", "chaosbot_demo_bot")
+
+    @cached_property
+    def population(self) -> Population:
+        """Which ids belong to which tier."""
+        return Population(self.admin_id)
+
+    def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
+        """Reads a delivery; any path counts, since people choose theirs."""
+        del path, headers
+        return read_facts(body, self.population) if method == "POST" else None
+
+    def encode(self, endpoint: Endpoint, update: Any) -> bytes:
+        """A POST as Telegram sends it; an update that is bytes already is sent as it is."""
+        return encode_body(endpoint, update if isinstance(update, bytes) else dumps(update))
+
+    def golden(self, dice: Dice) -> dict[str, Any]:
+        """Valid updates by name: ``message/voice``, ``command/help``, ``callback_query/skill``, ``poll_answer`` …"""
+        return golden(dice, self.date, self.population)
+
+    def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
+        """Telegram's own cases."""
+        return ()
+
+    def journeys(self) -> tuple[JourneySpec, ...]:
+        """Guest, user, developer and admin."""
+        return journeys(self.population)
+
+    def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
+        """Encodes one task; delivery ids count up from a start of the run's own."""
+        start = Dice(dice.seed).at("telegram", "updates", endpoint.started).integer(LOWEST_UPDATE, HIGHEST_UPDATE)
+        place = Place(dice.at("build", ordinal), endpoint.time, start + ordinal)
+        body = dumps(perform(task, int(user), ordinal, place))
+        return Request(encode_body(endpoint, body), task, read_facts(body, self.population))
+
+    def delivery(self) -> DeliveryRules:
+        """Telegram's patience, redelivery and expiry."""
+        return RULES
+
+    def queue(self, facts: UpdateFacts) -> str:
+        """One queue per chat; per user for callbacks and queries."""
+        return queue_of(facts)
+
+    def canary(self) -> str:
+        """A guest's private text."""
+        return "message/text"
+
+    def fresh(self, update: Any, dice: Dice) -> Any:
+        """The same update with a delivery id, chat, sender (of the same tier) and marker of its own."""
+        return freshen(update, Place(dice, self.date), self.population)
+
+    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+        """A person of a tier (a guest unless said otherwise) writes this text to the bot."""
+        place = Place(dice, self.date)
+        writer = user if user is not None else self.population.pick(tier or "guest", dice.at("user"))
+        more = {"edit_date": self.date + 5} if kind.startswith("edited_") else {}
+        return update_of(place, kind or "message", text_message(place, writer, text, **more))
