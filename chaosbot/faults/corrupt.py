@@ -1,0 +1,33 @@
+"""Bytes are damaged on their way: single bits flip, lengths stay.
+
+The peer experiences a message that is no longer what was sent: broken JSON, a header with a strange name, a signature that does
+not match. Which bits flip depends on the seed and on their place in the stream, so a run can be repeated. `skip` spares the
+first bytes (a request line, say).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._directions import direction_option, directions
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import CorruptBytes, Effect
+from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class Corrupt(Fault):
+    """Bytes are damaged on their way."""
+
+    depth: ClassVar[Depth] = Depth.BYTES
+
+    share: float = option("share", "probability that a byte is damaged", 0.01, primary=True)
+    skip: int = option("size", "so many bytes pass unharmed first", 0)
+    direction: str = direction_option()
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - the same for all
+        """One damage for each direction, on dice of its own."""
+        return tuple(CorruptBytes(way, self.share, dice.at(way), self.skip) for way in directions(self.direction))
