@@ -286,8 +286,29 @@ class CloseIdle:
     farewell: Farewell = Farewell.FIN
 
 
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """So many exchanges pass in each period; the others get this answer, and one that comes again before it may is noticed.
+
+    Args:
+        quota: Exchanges that pass in a period, which begins with the first of them.
+        period_s: How long a period lasts, and so what a refused client is told to wait.
+        group: Exchanges of one group share a quota.
+        status: The refusal's status.
+        headers: Its headers; ``{wait}`` in a value becomes the whole seconds left.
+        body: Its body, with the same placeholder.
+    """
+
+    quota: int
+    period_s: float
+    group: str = ""
+    status: int = 429
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
 ExchangeEffect: TypeAlias = (
-    Wait | Answer | HangUp | CutBody | StreamBody | SendRaw | SetHeader | SetBody | Dribble | CloseIdle
+    Wait | Answer | HangUp | CutBody | StreamBody | SendRaw | SetHeader | SetBody | Dribble | CloseIdle | Throttle
 )
 
 # ── update: on the deliveries of a webhook ───────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,192 @@
+"""Changes to a JSON body, shared by the faults that make them. Pure; a body that is no JSON object is left alone."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect, SetBody, Side
+
+Change = Callable[[Any, Any], None]
+"""What is done to ``holder[key]``; raises LookupError when it cannot be done."""
+
+TYPES: Final = ("string", "number", "boolean", "null", "list", "object")
+OPERATIONS: Final = ("add", "remove", "replace", "move", "copy")
+
+
+def remove(holder: Any, key: Any) -> None:
+    """Removes a field or an item."""
+    del holder[key]
+
+
+def put(holder: Any, key: Any, value: Any) -> None:
+    """Sets a field or an item."""
+    holder[key] = value
+
+
+def retype(holder: Any, key: Any, to: str, dice: Dice) -> None:
+    """Gives a value another JSON type: the one named, or for ``any`` a drawn one that differs."""
+    old = holder[key]
+    now = _type_of(old)
+    kind = dice.at("type").choice([name for name in TYPES if name not in (now, "null")]) if to == "any" else to
+    values: dict[str, Any] = {
+        "string": old if isinstance(old, str) else json.dumps(old),
+        "number": 42 if isinstance(old, (str, list, dict)) or old is None else float(old),
+        "boolean": True,
+        "null": None,
+        "list": [old],
+        "object": {"value": old},
+    }
+    holder[key] = values[kind]
+
+
+def _type_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    for kind, name in ((str, "string"), ((int, float), "number"), (list, "list")):
+        if isinstance(value, kind):
+            return name
+    return "object"
+
+
+def _fields(value: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:
+    """Every place of a document, outermost first."""
+    keys: list[Any] = (
+        list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    )
+    for key in keys:
+        yield value, key
+    if depth < 16:
+        for key in keys:
+            yield from _fields(value[key], depth + 1)
+
+
+def _find(document: Any, steps: list[str]) -> tuple[Any, Any]:
+    """The holder and key that a path leads to; LookupError when there is no such place."""
+    holder: Any = None
+    key: Any = None
+    here = document
+    for step in steps:
+        if isinstance(here, dict) and step in here:
+            holder, key = here, step
+        elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
+            holder, key = here, int(step)
+        else:
+            raise LookupError(step)
+        here = holder[key]
+    if holder is None:
+        raise LookupError
+    return holder, key
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _body(document: Any) -> tuple[Effect, ...]:
+    return (
+        SetBody(
+            Side.REQUEST,
+            json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"),
+        ),
+    )
+
+
+def edited(body: bytes, path: str, dice: Dice, change: Change) -> tuple[Effect, ...]:
+    """The body with one place changed: the one at `path`, or a drawn one; nothing when there is none."""
+    document = _document(body)
+    if not isinstance(document, (dict, list)):
+        return ()
+    try:
+        if path:
+            holder, key = _find(document, path.removeprefix("$.").split("."))
+        else:
+            holder, key = dice.at("field").choice(list(_fields(document)))
+        change(holder, key)
+    except (LookupError, TypeError, ValueError):
+        return ()
+    return _body(document)
+
+
+# ── JSON Patch (RFC 6902) ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def operations(patch: object) -> list[dict[str, Any]]:
+    """The operations of a patch, checked.
+
+    Raises:
+        ValueError: It is no JSON Patch; says which operation and why.
+    """
+    if isinstance(patch, str):
+        try:
+            patch = json.loads(patch)
+        except ValueError as error:
+            raise ValueError(f"patch is no JSON: {error}") from None
+    if not isinstance(patch, list) or not patch:
+        raise ValueError("patch must be a list of operations such as {op = 'remove', path = '/message/text'}")
+    for number, operation in enumerate(patch):
+        where = f"patch[{number}]"
+        if not isinstance(operation, dict) or operation.get("op") not in OPERATIONS:
+            raise ValueError(f"{where}: op must be one of {', '.join(OPERATIONS)}")
+        needed = {"path"} | ({"value"} if operation["op"] in ("add", "replace") else set())
+        needed |= {"from"} if operation["op"] in ("move", "copy") else set()
+        if missing := needed - operation.keys():
+            raise ValueError(f"{where}: {operation['op']} needs {', '.join(sorted(missing))}")
+        for name in needed & {"path", "from"}:
+            if not str(operation[name]).startswith("/"):
+                raise ValueError(f"{where}.{name}: a JSON pointer begins with '/' (RFC 6901)")
+    return [dict(operation) for operation in patch]
+
+
+def _steps(pointer: str) -> list[str]:
+    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+
+
+def _insert(document: Any, pointer: str, value: Any) -> None:
+    *above, last = _steps(pointer)
+    holder = document
+    if above:
+        outer, key = _find(document, above)
+        holder = outer[key]
+    if isinstance(holder, list):
+        index = len(holder) if last == "-" else int(last)
+        if index > len(holder):
+            raise LookupError(last)
+        holder.insert(index, value)
+    elif isinstance(holder, dict):
+        holder[last] = value
+    else:
+        raise LookupError(last)
+
+
+def patched(body: bytes, patch: list[dict[str, Any]]) -> tuple[Effect, ...]:
+    """The body after a JSON Patch; nothing when an operation does not fit it."""
+    document = _document(body)
+    if not isinstance(document, (dict, list)):
+        return ()
+    try:
+        for operation in patch:
+            match operation["op"]:
+                case "add":
+                    _insert(document, operation["path"], copy.deepcopy(operation["value"]))
+                case "remove":
+                    remove(*_find(document, _steps(operation["path"])))
+                case "replace":
+                    put(*_find(document, _steps(operation["path"])), copy.deepcopy(operation["value"]))
+                case "move" | "copy":
+                    holder, key = _find(document, _steps(operation["from"]))
+                    value = copy.deepcopy(holder[key])
+                    if operation["op"] == "move":
+                        remove(holder, key)
+                    _insert(document, operation["path"], value)
+    except (LookupError, TypeError, ValueError):
+        return ()
+    return _body(document)

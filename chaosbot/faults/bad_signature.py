@@ -1,0 +1,46 @@
+"""The request's proof of origin is wrong: missing, changed, cut short or doubled.
+
+The bot must refuse it (401 or 403) before it does any work. The default header is Telegram's secret token; platforms that sign
+bodies use others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect, SetHeader, Side
+from chaosbot.model.exchange import Depth, Exchange, Lane
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class BadSignature(Fault):
+    """The secret header is wrong."""
+
+    depth: ClassVar[Depth] = Depth.UPDATE
+
+    how: str = option(
+        "text", "what is wrong with it", "wrong", choices=("wrong", "missing", "prefix", "case", "double"), primary=True
+    )
+    header: str = option("text", "the header that carries the proof", "x-telegram-bot-api-secret-token")
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One header."""
+        if exchange.lane is not Lane.INBOUND:
+            return ()
+        real = next((value for name, value in exchange.headers if name.lower() == self.header.lower()), "")
+        match self.how:
+            case "missing":
+                return (SetHeader(Side.REQUEST, self.header, None),)
+            case "prefix":
+                return (SetHeader(Side.REQUEST, self.header, real[:-1]),)
+            case "case":
+                swapped = real.swapcase()
+                return (SetHeader(Side.REQUEST, self.header, swapped),) if swapped != real else ()
+            case "double":
+                return (SetHeader(Side.REQUEST, self.header, dice.token(24), add=True),)
+            case _:
+                return (SetHeader(Side.REQUEST, self.header, dice.token(max(8, len(real)))),)

@@ -1,0 +1,36 @@
+"""The Bot API says "too many requests", with ``parameters.retry_after``.
+
+A bot must wait that long before it calls again, for this chat at least, and must not lose the message meanwhile. About 30 messages a
+second overall, 1 a second to a chat and 20 a minute to a group are allowed; waits from 1 s to some minutes are seen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._botapi import refusal
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect
+from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class Botapi429(Fault):
+    """429 with parameters.retry_after."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+
+    retry_after: float = option("duration", "what the bot is told to wait, in whole seconds", 3.0, primary=True)
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One answer by the proxy, on the outbound lane only."""
+        return refusal(exchange, 429, f"Too Many Requests: retry after {self.seconds}", {"retry_after": self.seconds})
+
+    @property
+    def seconds(self) -> int:
+        """The wait as the Bot API says it."""
+        return max(1, math.ceil(self.retry_after))

@@ -1,0 +1,26 @@
+"""The user has blocked the bot: 403.
+
+No retry will ever help; a bot must stop writing to that chat and go on with the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._botapi import refusal
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect
+from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.fault import Fault
+
+
+@dataclass(frozen=True)
+class BotapiBlocked(Fault):
+    """403, the user blocked the bot."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One answer by the proxy, on the outbound lane only."""
+        return refusal(exchange, 403, "Forbidden: bot was blocked by the user")

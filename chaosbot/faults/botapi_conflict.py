@@ -1,0 +1,30 @@
+"""Somebody else polls with the same token: 409.
+
+It is what two running copies of a bot get from ``getUpdates``, and what polling gets while a webhook is set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._botapi import refusal
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect
+from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.fault import Fault
+
+
+@dataclass(frozen=True)
+class BotapiConflict(Fault):
+    """409, terminated by other getUpdates request."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One answer by the proxy, on the outbound lane only."""
+        return refusal(
+            exchange,
+            409,
+            "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+        )

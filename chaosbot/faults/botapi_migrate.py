@@ -1,0 +1,34 @@
+"""The group became a supergroup: 400 with ``parameters.migrate_to_chat_id``.
+
+A bot must use the new id from now on, for this message and for what it stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._botapi import refusal
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect
+from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class BotapiMigrate(Fault):
+    """400 with parameters.migrate_to_chat_id."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+
+    chat: int = option("count", "the new chat id without its leading -100", 1234567890, primary=True)
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One answer by the proxy, on the outbound lane only."""
+        return refusal(
+            exchange,
+            400,
+            "Bad Request: group chat was upgraded to a supergroup chat",
+            {"migrate_to_chat_id": -(1_000_000_000_000 + self.chat)},
+        )

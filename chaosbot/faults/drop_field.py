@@ -1,0 +1,32 @@
+"""A field of the update is missing.
+
+Platforms leave optional fields out and rename what they call stable. Code that reads ``update["message"]["chat"]`` without a
+look raises; what then happens to the update, and to those behind it, is the question. Without a path one field is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._json import edited, remove
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect
+from chaosbot.model.exchange import Depth, Exchange, Lane
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class DropField(Fault):
+    """A field is missing."""
+
+    depth: ClassVar[Depth] = Depth.UPDATE
+
+    path: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """The request with another body."""
+        if exchange.lane is not Lane.INBOUND:
+            return ()
+        return edited(exchange.body, self.path, dice, remove)

@@ -1,0 +1,32 @@
+"""The update's text is no longer the text that it was: broken UTF-8, a lone surrogate, a byte order mark …
+
+Emoji are four bytes and surrogate pairs in JSON; they are what breaks first. The right answer to bytes that are no JSON is a 400,
+soon; to a lone surrogate, to survive it (many databases and every UTF-8 encoder refuse it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._encoding import WAYS, damaged
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect
+from chaosbot.model.exchange import Depth, Exchange, Lane
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class EncodingDamage(Fault):
+    """The update's bytes are damaged."""
+
+    depth: ClassVar[Depth] = Depth.UPDATE
+
+    how: str = option("text", "what is damaged", "invalid_utf8", choices=WAYS, primary=True)
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """The request with another body."""
+        if exchange.lane is not Lane.INBOUND:
+            return ()
+        return damaged(exchange.body, self.how, dice)

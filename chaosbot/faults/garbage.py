@@ -1,0 +1,30 @@
+"""Random bytes instead of an HTTP answer, then the end of the connection.
+
+Every client must report a protocol error and drop the connection. WireMock knows it as RANDOM_DATA_THEN_CLOSE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._words import POINTS
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect, Point, SendRaw
+from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class Garbage(Fault):
+    """Random bytes, then FIN."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+
+    size: int = option("size", "how many bytes", 64, primary=True)
+    point: str = option("text", "before or after the upstream acted", "before", choices=POINTS)
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """Exact bytes, drawn from the dice."""
+        return (SendRaw(Point(self.point), dice.data(max(1, self.size))),)

@@ -1,0 +1,37 @@
+"""The update is changed by a JSON Patch (RFC 6902): add, remove, replace, move, copy.
+
+For everything that dropping, nulling and retyping cannot say. A patch whose path does not exist in an update leaves it alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._json import operations, patched
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect
+from chaosbot.model.exchange import Depth, Exchange, Lane
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class JsonPatch(Fault):
+    """The update is patched."""
+
+    depth: ClassVar[Depth] = Depth.UPDATE
+
+    patch: object = option(
+        "json", "list of operations: {op, path, value} with JSON pointers, or that list as JSON text", primary=True
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what is no patch."""
+        operations(self.patch)
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """The request with another body."""
+        if exchange.lane is not Lane.INBOUND:
+            return ()
+        return patched(exchange.body, operations(self.patch))

@@ -1,0 +1,42 @@
+"""A quota: so many exchanges pass in a period, the others get 429 with Retry-After.
+
+A client that comes again before it may is noticed and the ledger says so: that is the defect that this fault is for. The body is
+the Bot API's (``parameters.retry_after``). Telegram lets a bot send about 30 messages a second overall, 1 a second to one chat and
+20 a minute to a group; ``by`` chooses what shares a quota.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect, Throttle
+from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class RateLimited(Fault):
+    """429 beyond a quota."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+
+    quota: int = option("count", "exchanges that pass in a period", 30, primary=True)
+    period: float = option("duration", "how long a period lasts", 1.0)
+    by: str = option("text", "what shares a quota", "all", choices=("all", "path", "chat", "user"))
+
+    def __post_init__(self) -> None:
+        """Refuses a period of nothing."""
+        if self.period <= 0:
+            raise ValueError("period must be above 0")
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One quota for this exchange's group."""
+        facts = exchange.update
+        known = {"path": exchange.path, "chat": facts.chat if facts else None, "user": facts.user if facts else None}
+        body = b'{"ok":false,"error_code":429,"description":"Too Many Requests: retry after {wait}",'
+        body += b'"parameters":{"retry_after":{wait}}}'
+        headers = (("content-type", "application/json"), ("retry-after", "{wait}"))
+        return (Throttle(self.quota, self.period, str(known.get(self.by, "")), 429, headers, body),)

@@ -1,0 +1,41 @@
+"""The platform missed the acknowledgement and delivers again, with its own back-off, until it sees a 2xx.
+
+Telegram's Bot API server repeats at once, then after 2, 4, 8 … seconds up to a random cap between 60 and 120 s
+(``WebhookActor.cpp``). The first answer counts as lost, so the bot handles the update at least twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect, SendAgain
+from chaosbot.model.exchange import Depth, Exchange, Lane
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class Redeliver(Fault):
+    """The platform's own redelivery."""
+
+    depth: ClassVar[Depth] = Depth.UPDATE
+
+    attempts: int = option("count", "deliveries after the first", 3, primary=True)
+    first: float = option("duration", "pause before the first redelivery", 0.0)
+    base: float = option("duration", "pause before the second; it doubles from there", 2.0)
+    until_ack: bool = option("flag", "stop at the first 2xx of a redelivery", True)
+
+    def __post_init__(self) -> None:
+        """Refuses no redelivery and floods."""
+        if not 1 <= self.attempts <= 20:
+            raise ValueError("attempts must be from 1 to 20")
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """Deliveries with growing pauses."""
+        if exchange.lane is not Lane.INBOUND:
+            return ()
+        cap = dice.uniform(60.0, 120.0)
+        later = tuple(min(self.base * 2**step, cap) for step in range(self.attempts - 1))
+        return (SendAgain((self.first, *later), until_ack=self.until_ack),)

@@ -1,0 +1,37 @@
+"""An update waits until later ones have been answered.
+
+Platforms keep the order within one chat only as long as nothing fails, and not across chats. A bot that keeps a conversation's
+state without looking at ids mixes questions and answers up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect, HoldForNext
+from chaosbot.model.exchange import Depth, Exchange, Lane
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class Reorder(Fault):
+    """The update is overtaken."""
+
+    depth: ClassVar[Depth] = Depth.UPDATE
+
+    by: int = option("count", "how many later updates overtake it", 1, primary=True)
+    at_most: float = option("duration", "how long it waits for them", 5.0)
+
+    def __post_init__(self) -> None:
+        """Refuses being overtaken by nobody."""
+        if self.by < 1:
+            raise ValueError("by must be at least 1")
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One hold."""
+        if exchange.lane is not Lane.INBOUND:
+            return ()
+        return (HoldForNext(self.by, self.at_most),)

@@ -1,0 +1,37 @@
+"""An update of a while ago is delivered again beside a new one.
+
+A queue that was restored, or somebody who recorded the traffic. Messages are good for 24 hours, callbacks for 150 seconds; whoever
+checks neither age nor id acts on a wish that nobody has any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import Effect, SendEarlier
+from chaosbot.model.exchange import Depth, Exchange, Lane
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class ReplayStale(Fault):
+    """An old update comes again."""
+
+    depth: ClassVar[Depth] = Depth.UPDATE
+
+    back: int = option("count", "how many updates back", 1, primary=True)
+    age: float = option("duration", "it must be at least this old", 0.0)
+
+    def __post_init__(self) -> None:
+        """Refuses the update itself and what nobody remembers."""
+        if not 1 <= self.back <= 64:
+            raise ValueError("back must be from 1 to 64; that many updates are remembered")
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One old update."""
+        if exchange.lane is not Lane.INBOUND:
+            return ()
+        return (SendEarlier(self.back, self.age),)

@@ -1,0 +1,31 @@
+"""Only a part of the answer's body arrives while Content-Length promises the whole.
+
+Clients see an incomplete read or a connection reset in the middle of JSON; one that parses what it got shows a parser's error
+far from the cause. The upstream has acted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._words import ENDS
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import CutBody, Effect, Farewell, Side
+from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class TruncateResponse(Fault):
+    """The answer's body is cut."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+
+    keep: float = option("share", "share of the body that passes", 0.5, primary=True)
+    farewell: str = option("text", "how the connection ends then", "fin", choices=ENDS)
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One cut."""
+        return (CutBody(Side.RESPONSE, self.keep, Farewell(self.farewell)),)

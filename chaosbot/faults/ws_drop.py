@@ -1,0 +1,31 @@
+"""Messages of a WebSocket are lost.
+
+TCP loses nothing, brokers and overfull queues behind it do. Whoever counts sequence numbers notices and asks for a snapshot; whoever
+does not shows wrong prices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.faults._words import DIRECTIONS, direction_of
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import DisturbMessages, Effect, MessageAction
+from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.fault import Fault
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class WsDrop(Fault):
+    """Messages are lost."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+
+    share: float = option("share", "share of the messages that meet it", 0.1, primary=True)
+    direction: str = option("text", "which way the messages run", "both", choices=DIRECTIONS)
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One disturbance for the whole connection."""
+        return (DisturbMessages(MessageAction.DROP, self.share, dice, direction_of(self.direction)),)
