@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,7 +14,25 @@ from chaosbot.model.shelf import Shelf, describe, options_of
 
 
 def _first_line(page: str) -> str:
-    return page.split("\n\n")[0].replace("\n", " ")
+    return page.split("\n\n", maxsplit=1)[0].replace("\n", " ")
+
+
+def _flowing(page: str) -> str:
+    """The page with its paragraphs unwrapped, for the terminal to wrap anew; lists keep their lines."""
+    paragraphs = (part if "\n- " in f"\n{part}" else part.replace("\n", " ") for part in page.split("\n\n"))
+    return "\n\n".join(paragraphs)
+
+
+SAMPLES: Final = {"duration": "250ms", "size": "64KiB", "frequency": "100/s", "share": "0.1", "count": "3"}
+
+
+def _usage(name: str, entry: type[Any]) -> str:
+    """The entry as a person would write it: its name, with a value where one is required."""
+    for field in options_of(entry):
+        if field.metadata["primary"]:
+            sample = (field.metadata["choices"] or (SAMPLES.get(field.metadata["kind"], "VALUE"),))[0]
+            return f"{name}:{sample}" if field.default is dataclasses.MISSING else name
+    return name
 
 
 def _default(field: Any) -> str:
@@ -55,7 +73,7 @@ def show_shelf(shelf: Shelf[Any], name: str | None, example: str, column: str | 
         return
     entry = shelf.get(name)
     console.print(f"[bold]{escape(name)}[/]\n")
-    console.print(escape(describe(entry)))
+    console.print(escape(_flowing(describe(entry))))
     if options := options_of(entry):
         table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
         for heading in ("option", "kind", "default", "meaning"):
@@ -65,4 +83,4 @@ def show_shelf(shelf: Shelf[Any], name: str | None, example: str, column: str | 
             table.add_row(field.name, field.metadata["kind"], _default(field), escape(field.metadata["help"] + choices))
         console.print()
         console.print(table)
-    console.print(f"\nUse it: [bold]{escape(example.format(name=name))}[/]")
+    console.print(f"\nUse it: [bold]{escape(example.format(name=_usage(name, entry)))}[/]")
