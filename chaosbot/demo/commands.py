@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002 -- the commands share one signature, whatever each of them needs of it
-"""The 22 commands: finds the one a message asks for, checks the tier, writes the reply.
+"""The commands: finds the one a message asks for, checks the tier, writes the reply.
 
 Rules:
 1. Only a `bot_command` entity at offset 0 of `text` makes a command, only when it covers the whole first word, and only

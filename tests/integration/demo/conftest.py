@@ -6,8 +6,8 @@ import itertools
 import json
 import os
 import select
-import socketserver
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -32,7 +32,7 @@ class StandIn:
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
-        self.script: Callable[[str, dict[str, Any]], Answer | None] = lambda method, payload: None
+        self.script: Callable[[str, dict[str, Any]], Answer | None] = lambda *_: None
         self.changed = threading.Condition()
         self.given_up = threading.Event()
         self.stop = threading.Event()
@@ -188,7 +188,9 @@ class World:
         kind = b"" if b"content-type" in more else b"content-type: application/json\r\n"
         return line + proof + kind + more + b"\r\n"
 
-    def post(self, body: bytes | dict[str, Any], secret: bytes | None = SECRET.encode(), **how: Any) -> tuple[int, bytes]:
+    def post(
+        self, body: bytes | dict[str, Any], secret: bytes | None = SECRET.encode(), **how: Any
+    ) -> tuple[int, bytes]:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.raw(self.head(len(content), secret, **how) + content)
 
@@ -196,7 +198,9 @@ class World:
     def number() -> int:
         return next(_numbers)
 
-    def message(self, text: str | None = None, user: int = GUEST, chat: int | None = None, **fields: Any) -> dict[str, Any]:
+    def message(
+        self, text: str | None = None, user: int = GUEST, chat: int | None = None, **fields: Any
+    ) -> dict[str, Any]:
         content: dict[str, Any] = {
             "message_id": self.number(),
             "date": 1,

@@ -245,11 +245,11 @@ def _(w: World) -> bool:
 
 @shows(Bug.CIRCUIT_NEVER_CLOSES)
 def _(w: World) -> bool:
-    w.bot.script = lambda method, payload: (502, b'{"ok":false,"error_code":502}')
+    w.bot.script = lambda *_: (502, b'{"ok":false,"error_code":502}')
     for _ in range(6):
         w.post(w.message("anybody there", chat=w.fresh_chat()))
     assert w.bot.wait(lambda calls: len(calls) >= 5)
-    w.bot.script = lambda method, payload: None
+    w.bot.script = lambda *_: None
     assert w.bot.wait(lambda calls: len(calls) >= 7, 5)  # the half-open circuit has had an answer, or all are through
     state = w.health()["circuits"]["botapi"]
     assert state["trips"] == 1
@@ -275,7 +275,7 @@ def _(w: World) -> bool:
 
 @shows(Bug.NO_OUTBOUND_TIMEOUT)
 def _(w: World) -> bool:
-    w.bot.script = lambda method, payload: w.HANG
+    w.bot.script = lambda *_: w.HANG
     w.post(w.message("hello"))
     assert w.bot.wait(lambda calls: len(calls) == 1)
     return not w.bot.given_up.wait(6)
@@ -318,7 +318,7 @@ def test_a_bug_shows_when_it_is_on_and_only_then(bug: Bug, start: Any, healthy: 
             off = pool.submit(probe, healthy)
         assert on.result(), f"{bug} is on and does not show"
         assert not off.result(), f"{bug} shows in a healthy bot"
-    healthy.bot.script = lambda method, payload: None
+    healthy.bot.script = lambda *_: None
 
 
 def tried(world: World, probe: Any, *, hammering: bool = False) -> bool:

@@ -1,0 +1,154 @@
+"""The demo as a process: it starts, is replaced, stops, and leaves nobody behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaosbot.demo import body, protocol
+from chaosbot.demo.server import DemoSettings, listen, serve
+
+World = Any
+
+
+def test_a_bot_that_dies_is_replaced_on_the_same_port(start: Any) -> None:
+    world = start("--no-limits", api=False)
+    for _ in range(2):
+        pid = world.health()["pid"]
+        os.kill(pid, signal.SIGKILL)
+        begun = time.monotonic()
+        assert b"hello" in world.post(world.message("hello"))[1]
+        assert time.monotonic() - begun < 1
+        assert world.health()["pid"] != pid
+    world.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_bot_leaves_with_its_supervisor_even_while_it_is_stuck(start: Any, how: signal.Signals) -> None:
+    world = start("--no-limits", bugs="slow-text-blocks-loop", api=False)
+    bot = os.pidfd_open(world.health()["pid"])
+    stuck = threading.Thread(target=world.post, args=(world.message(" " * 2500),))
+    stuck.start()
+    with contextlib.suppress(TimeoutError):
+        while True:  # until nobody answers any more
+            with world.connect(0.2) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                sock.recv(100)
+    world.process.send_signal(how)
+    world.process.wait(1.5)
+    assert select.select([bot], [], [], 1)[0]
+    os.close(bot)
+    stuck.join()
+
+
+@pytest.mark.parametrize("option", ["--supervised", "--no-supervised"])
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "end of input"])
+def test_the_demo_stops_quickly(start: Any, option: str, how: str) -> None:
+    world = start(option, api=False)
+    with world.connect() as idle:
+        idle.sendall(b"POST /webhook/telegram HTTP/1.1\r\n")
+        begun = time.monotonic()
+        if how == "end of input":
+            world.process.stdin.close()
+        else:
+            world.process.send_signal(getattr(signal, how))
+        assert world.process.wait(3) == 0
+        assert time.monotonic() - begun < 1
+    world.process.stdin.close()
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--bugs", "no-such-bug"], "available: fragile"),
+        (["--bot-api", "somewhere"], "base URL"),
+        (["--port", "99999"], "port"),
+    ],
+)
+def test_a_mistake_in_the_options_is_explained(options: list[str], complaint: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "chaosbot.demo", *options], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+def test_a_taken_port_is_explained() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "chaosbot.demo", "--port", port], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    assert "hidden" not in repr(DemoSettings(secret="hidden-1", bot_token="hidden-2", ws_token="hidden-3"))
+
+
+def test_the_demo_imports_nothing_else_of_chaosbot() -> None:
+    code = "import sys, chaosbot.demo.supervisor as s; s._import_ahead(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name.split(".")[1] for name in loaded if name.startswith("chaosbot.")}
+    assert ours <= {"demo", "errors"}
+    assert not {"mitmproxy", "hypothesis", "trio"} & set(loaded)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A demo in a thread whose patience is a quarter of a second."""
+    for module, name in ((protocol, "HEAD_S"), (protocol, "LINGER_S"), (body, "READ_S")):
+        monkeypatch.setattr(module, name, 0.25)
+    settings = DemoSettings(secret="s", supervised=False)
+    sock = listen(settings)
+    port = sock.getsockname()[1]
+    watched, held = os.pipe()
+    ready = threading.Event()
+    thread = threading.Thread(target=serve, args=(settings, sock, lambda _url: ready.set(), watched))
+    thread.start()
+    assert ready.wait(10)
+    yield lambda: socket.create_connection(("127.0.0.1", port), timeout=5)
+    os.close(held)
+    thread.join(5)
+    os.close(watched)
+
+
+def everything(sock: socket.socket) -> bytes:
+    data = b""
+    while more := sock.recv(65536):
+        data += more
+    return data
+
+
+HEAD = b"POST /webhook/telegram HTTP/1.1\r\nhost: x\r\nx-telegram-bot-api-secret-token: "
+
+
+def test_slow_senders_are_not_waited_for(impatient: Any) -> None:
+    with impatient() as sock:
+        sock.sendall(b"POST /webhook")
+        assert everything(sock).startswith(b"HTTP/1.1 408 ")
+    with impatient() as sock:
+        sock.sendall(HEAD + b"s\r\ncontent-length: 10\r\n\r\n{")
+        assert everything(sock).startswith(b"HTTP/1.1 408 ")
+    with impatient() as sock:
+        sock.sendall(HEAD + b"wrong\r\ncontent-length: 10\r\n\r\n{")
+        assert everything(sock).startswith(b"HTTP/1.1 401 ")
+
+
+def test_the_package_keeps_its_files_short() -> None:
+    package = Path(protocol.__file__).parent
+    assert {file.name for file in package.glob("*.py") if len(file.read_text().splitlines()) >= 300} == set()
