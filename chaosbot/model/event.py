@@ -210,7 +210,11 @@ class FrameTaken:
     """One second of load.
 
     Histograms are HdrHistogram's own compressed base64 in microseconds, merged by addition; `response` counts from the
-    intended start, `service` from the real one.
+    intended start, `service` from the real one. They hold what was answered (whatever the status) and what timed out (with
+    the timeout as its duration); a refused or reset request has no latency and stands in `errors` alone.
+
+    `planned` = `started` + `dropped` (+ what still waits); `started` = `completed` (answered below 400) + `failed` +
+    `timed_out` + `cancelled` (the run ended first) + what is in flight. `t` is the end of its second.
     """
 
     t: float
@@ -234,6 +238,8 @@ class FrameTaken:
     lateness_p99_s: float = 0.0
     lateness_max_s: float = 0.0
     cpu: float = 0.0
+    cancelled: int = 0
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,152 @@
+"""The closed workload: virtual users who write, wait for the answer, pause, and write again.
+
+A user has a connection of their own, as a client has. What a user does is drawn from their number and their request's
+ordinal, so it is the same on one process and on eight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chaosbot.load.frames import Recorder
+from chaosbot.load.hub import Hub
+from chaosbot.load.line import Line
+from chaosbot.load.maker import Maker
+from chaosbot.load.shot import Shot
+from chaosbot.model.arrival import Population, Shard
+from chaosbot.model.dice import Dice
+from chaosbot.model.journey import JourneySpec
+from chaosbot.model.pacer import Pacer
+
+
+@dataclass
+class Floor:
+    """What all users of a run share.
+
+    Args:
+        hub: The loop.
+        recorder: Where it is counted.
+        maker: Who encodes.
+        line: Opens a connection of one's own.
+        dice: The plan's place in the tree of chance.
+        peak: Users at the peak; ordinals are counted in steps of it.
+    """
+
+    hub: Hub
+    recorder: Recorder
+    maker: Maker
+    line: Callable[[], Line]
+    dice: Dice
+    peak: int
+
+
+class VirtualUser:
+    """One user: between `enter` and `leave` always either waiting for an answer or pausing."""
+
+    __slots__ = ("_due", "_floor", "_journey", "_line", "_user", "_visit", "count", "number", "present")
+
+    def __init__(self, floor: Floor, number: int, journey: JourneySpec, user: int | str) -> None:
+        self._floor = floor
+        self.number = number
+        self._journey = journey
+        self._user = user
+        self._line: Line | None = None
+        self._due = 0.0
+        self._visit = 0
+        self.count = 0
+        self.present = False
+
+    def enter(self, due: float) -> None:
+        """The user comes and writes at once."""
+        self.present = True
+        self._visit += 1
+        self._line = self._line or self._floor.line()
+        self._due = due
+        if self._line.shot is None:
+            self._write()
+
+    def leave(self) -> None:
+        """The user goes; a request on its way is still waited for."""
+        self.present = False
+        if self._line is not None and self._line.shot is None:
+            self._line.hang_up()
+
+    def _write(self) -> None:
+        floor, line = self._floor, self._line
+        if line is None:
+            return
+        ordinal = self.number + self.count * floor.peak
+        self.count += 1
+        shot = floor.maker.shot(self, self._journey, self._user, ordinal, self._due)
+        floor.recorder.late_by(floor.hub.clock() - self._due)
+        floor.recorder.planned()
+        floor.recorder.started()
+        line.fire(shot)
+
+    def finished(self, shot: Shot) -> None:
+        """The answer is there (or will never be): pause, then the next request."""
+        floor = self._floor
+        floor.recorder.ended(shot)
+        if not self.present:
+            if self._line is not None:
+                self._line.hang_up()
+            return
+        pause = self._journey.wait(floor.dice.at("wait", self.number, self.count))
+        self._due = due = floor.hub.clock() + pause
+        visit = self._visit
+
+        def again() -> None:
+            # A user who left and came back in the meantime has started anew.
+            if self.present and self._visit == visit and self._line is not None and self._line.shot is None:
+                self._due = due
+                self._write()
+
+        floor.hub.at(due, again)
+
+
+class Closed:
+    """All virtual users of this process.
+
+    Args:
+        floor: What they share.
+        pacer: How many are at work when.
+        population: Who they are.
+        shard: Which of them are this process's.
+        start: The common start on the hub's clock.
+    """
+
+    def __init__(self, floor: Floor, pacer: Pacer, population: Population, shard: Shard, start: float) -> None:
+        self._floor = floor
+        self._pacer = pacer
+        self._start = start
+        self.users = []
+        for number in range(floor.peak):
+            journey, user = population.resident(number)
+            if shard.owns(user):
+                self.users.append(VirtualUser(floor, number, journey, user))
+
+    @property
+    def active(self) -> int:
+        """Users at work."""
+        return sum(user.present for user in self.users)
+
+    @property
+    def waiting(self) -> int:
+        """Arrivals that nobody started yet: users start theirs themselves."""
+        return 0
+
+    def begin(self) -> None:
+        """Writes everybody's coming and going into the hub's diary."""
+        for user in self.users:
+            for come, go in self._pacer.spans(user.number):
+                self._floor.hub.at(self._start + come, lambda user=user, due=self._start + come: user.enter(due))  # type: ignore[misc]
+                self._floor.hub.at(self._start + go, user.leave)
+
+    def over(self) -> None:
+        """The plan's time is up: nobody writes any more."""
+        for user in self.users:
+            user.leave()
+
+    def give_up(self) -> None:
+        """The run ends now: there is nothing that was never started."""

@@ -1,0 +1,286 @@
+"""Seconds of load: counters and histograms that are folded once a second and then forgotten.
+
+Rules:
+
+- Memory does not grow with the run: what a second recorded leaves with its frame.
+- The hot path appends numbers to lists; counting them by value and filling the histogram waits for the fold, where equal
+  values cost one step (a fifth of recording each as it comes).
+- Nothing vanishes: planned = started + dropped + waiting, started = completed + failed + timed out + cancelled + in flight.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from hdrh.histogram import HdrHistogram
+
+from chaosbot.load.shot import Shot
+from chaosbot.model.arrival import CPU_BOUND, Generator
+from chaosbot.model.event import Event, FrameTaken
+from chaosbot.model.outcome import Fate
+
+HIGHEST_US: Final = 3_600_000_000  # an hour
+DIGITS: Final = 3
+_SUB: Final = 11  # bits that three digits take in HdrHistogram's layout
+MOST_REQUESTS: Final = 100_000
+"""Single requests written per run, so that a journal stays bounded; failures beyond it stay counted in the frames."""
+MOST_FAILURES_PER_SECOND: Final = 50
+
+
+@dataclass
+class Totals:
+    """The counters of a second, or of a run."""
+
+    planned: int = 0
+    started: int = 0
+    completed: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    cancelled: int = 0
+    dropped: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    tasks: Counter[str] = field(default_factory=Counter)
+    commands: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def ended(self) -> int:
+        """Requests that have their fate."""
+        return self.completed + self.failed + self.timed_out + self.cancelled
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that do not have it yet."""
+        return self.started - self.ended
+
+    def add(self, other: Totals | FrameTaken) -> None:
+        """Adds the counters of another second (or of a shard's frame)."""
+        for name in ("planned", "started", "completed", "failed", "timed_out", "cancelled", "dropped"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("errors", "tasks", "commands", "kinds"):
+            getattr(self, name).update(getattr(other, name))
+
+
+def fold(microseconds: list[int]) -> HdrHistogram:
+    """The values as a histogram; equal ones are recorded together, and values past the layout as its highest."""
+    histogram = HdrHistogram(1, HIGHEST_US, DIGITS)
+    counts = histogram.counts
+    lowest, highest, total = HIGHEST_US, 0, 0
+    for raw, count in Counter(microseconds).items():
+        # HdrHistogram's own index computation, written out: its `record_value` costs three times as much.
+        value = 0 if raw < 0 else min(raw, HIGHEST_US)
+        bucket = max(value.bit_length() - _SUB, 0)
+        counts[(bucket << (_SUB - 1)) + (value >> bucket)] += count
+        total += count
+        lowest, highest = min(lowest, value), max(highest, value)
+    if total:
+        histogram.total_count = total
+        histogram.min_value, histogram.max_value = lowest, highest
+    return histogram
+
+
+def encode(microseconds: list[int]) -> str:
+    """The values as HdrHistogram's compressed text; empty for none."""
+    if not microseconds:
+        return ""
+    text: bytes = fold(microseconds).encode()
+    return text.decode("ascii")
+
+
+def quantile(microseconds: list[int], share: float) -> float:
+    """The value (in seconds) that this share of the values does not exceed; 0 of none."""
+    if not microseconds:
+        return 0.0
+    left = len(microseconds) - max(round(share * len(microseconds)), 1)
+    counts = Counter(microseconds)
+    for value in sorted(counts, reverse=True):
+        left -= counts[value]
+        if left < 0:
+            return value * 1e-6
+    return 0.0
+
+
+class Recorder:
+    """Takes what the hot path reports and turns it into frames.
+
+    Args:
+        emit: Where events go.
+        origin: The run's start on the hub's clock; events count from it.
+        shard: This process's number.
+        cpu: Seconds of CPU that the generator has used so far.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        origin: float,
+        shard: int = 0,
+        *,
+        every_request: bool = False,
+        cpu: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._emit = emit
+        self._origin = origin
+        self._shard = shard
+        self._every = every_request
+        self._cpu = cpu
+        self._cpu_before = cpu()
+        self._written = 0
+        self._failures_now = 0
+        self.total = Totals()
+        self.now = Totals()
+        self.lateness_all: Counter[int] = Counter()
+        self.busy_seconds = 0
+        self.seconds = 0
+        self._response: list[int] = []
+        self._service: list[int] = []
+        self._lateness: list[int] = []
+
+    def planned(self, count: int = 1) -> None:
+        """So many requests became due."""
+        self.now.planned += count
+
+    def started(self) -> None:
+        """A request was started."""
+        self.now.started += 1
+
+    def dropped(self, count: int = 1) -> None:
+        """So many requests that were due could not be started."""
+        self.now.dropped += count
+
+    def late_by(self, seconds: float) -> None:
+        """How long after its due time the generator got to an arrival (whatever the target did meanwhile)."""
+        self._lateness.append(int(seconds * 1e6))
+
+    def ended(self, shot: Shot, *, latency: bool = True) -> None:
+        """A request has its fate.
+
+        Args:
+            shot: The request.
+            latency: Whether its duration is the target's (not for clients that are slow on purpose).
+        """
+        now, fate = self.now, shot.fate
+        now.tasks[shot.task] += 1
+        if fate is Fate.ANSWERED:
+            facts = shot.facts
+            if facts is not None:
+                if facts.kind is not None:
+                    now.kinds[facts.kind] += 1
+                if facts.command is not None:
+                    now.commands[facts.command] += 1
+            if shot.status is not None and shot.status >= 400:
+                now.failed += 1
+                now.errors[f"status_{shot.status}"] += 1
+                self._failure(shot)
+            else:
+                now.completed += 1
+                if self._every:
+                    self._write(shot)
+        elif fate is Fate.TIMEOUT or fate is Fate.CONNECT_TIMEOUT:
+            now.timed_out += 1
+            now.errors[str(fate)] += 1
+            self._failure(shot)
+        elif fate is Fate.CANCELLED:
+            now.cancelled += 1
+            now.tasks[shot.task] -= 1
+            if self._every:
+                self._write(shot)
+            return
+        else:
+            now.failed += 1
+            now.errors[str(fate)] += 1
+            self._failure(shot)
+            return
+        if latency:
+            ended = shot.ended
+            self._response.append(int((ended - shot.due) * 1e6))
+            self._service.append(int((ended - shot.started) * 1e6))
+
+    def _failure(self, shot: Shot) -> None:
+        self._failures_now += 1
+        if self._every or self._failures_now <= MOST_FAILURES_PER_SECOND:
+            self._write(shot)
+
+    def _write(self, shot: Shot) -> None:
+        self._written += 1
+        if self._written <= MOST_REQUESTS:
+            self._emit(shot.done(self._origin))
+
+    def frame(
+        self,
+        second: int,
+        start: float,
+        *,
+        users: int,
+        faults: tuple[str, ...] = (),
+        phase: str = "",
+        length: float = 1.0,
+    ) -> FrameTaken:
+        """Folds what was recorded since the last frame.
+
+        Args:
+            second: The second's number since the load began.
+            start: When the load began, on the hub's clock.
+            users: Users at work.
+            faults: The faults that are active.
+            phase: The phase that the run is in.
+            length: How much of the second there was (the last one may be cut off).
+        """
+        now, self.now = self.now, Totals()
+        self.total.add(now)
+        self._failures_now = 0
+        response, service, lateness = self._response[:], self._service[:], self._lateness[:]
+        # Cleared, not replaced: the hot path holds their `append`.
+        self._response.clear()
+        self._service.clear()
+        self._lateness.clear()
+        used, self._cpu_before = self._cpu() - self._cpu_before, self._cpu()
+        cpu = used / max(length, 1e-3)
+        # Lateness in steps of 100 µs is exact enough for a bound in tens of milliseconds, and stays small for any duration.
+        self.lateness_all.update([value // 100 for value in lateness])
+        self.seconds += 1
+        self.busy_seconds += cpu > CPU_BOUND
+        return FrameTaken(
+            t=start - self._origin + second + 1,
+            second=second,
+            shard=self._shard,
+            planned=now.planned,
+            started=now.started,
+            completed=now.completed,
+            failed=now.failed,
+            timed_out=now.timed_out,
+            dropped=now.dropped,
+            response=encode(response),
+            service=encode(service),
+            errors=dict(now.errors),
+            tasks={name: count for name, count in now.tasks.items() if count},
+            commands=dict(now.commands),
+            kinds=dict(now.kinds),
+            active_users=users,
+            in_flight=self.total.in_flight,
+            faults=faults,
+            lateness_p99_s=quantile(lateness, 0.99),
+            lateness_max_s=max(lateness, default=0) * 1e-6,
+            cpu=round(cpu, 4),
+            cancelled=now.cancelled,
+            phase=phase,
+        )
+
+    def lateness_s(self, share: float) -> float:
+        """A quantile of the whole run's lateness."""
+        left = self.lateness_all.total() * (1 - share)
+        for step in sorted(self.lateness_all, reverse=True):
+            left -= self.lateness_all[step]
+            if left < 0:
+                return step * 1e-4
+        return 0.0
+
+    def generator(self) -> Generator:
+        """How well this process kept up, over the whole run."""
+        return Generator(
+            self.total.planned, self.total.dropped, self.lateness_s(0.99), self.busy_seconds / max(self.seconds, 1)
+        )

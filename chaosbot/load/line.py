@@ -1,0 +1,344 @@
+"""A line: one keep-alive connection that carries one request at a time.
+
+States: *closed* (no socket) → *connecting* → *shaking* (TLS) → *open*; any failure goes back to closed. A line that lost its
+socket opens a new one with the next shot, so whoever owns it (a virtual user, a pool) never sees the difference.
+
+Rules:
+
+- Every shot that was sent ends in exactly one call of its owner's `finished`, also when the run is cut off (`abandon`).
+- A request is never sent twice. A connection that died while idle is noticed before the next request is written; what
+  dies after that is the request's own fate, because under fault injection that is what we came to see.
+- A request past its time is cut off with the timeout as its duration: it stays in the percentiles (right-censored).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import ssl
+from typing import Final
+
+import httptools
+
+from chaosbot.load.hub import READ, WRITE, Hub
+from chaosbot.load.shot import Shot
+from chaosbot.load.target import Target
+from chaosbot.model.outcome import Fate
+
+_CHUNK: Final = 1 << 16
+_STALE_S: Final = 0.5  # a connection idle for longer is looked at before it is used
+_WAITS: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_RESETS: Final = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
+
+
+class Line:
+    """One connection.
+
+    Args:
+        hub: The loop that serves it.
+        target: Where it goes.
+    """
+
+    __slots__ = (
+        "_broken_framing",
+        "_complete",
+        "_hub",
+        "_idle_since",
+        "_keep",
+        "_open",
+        "_out",
+        "_parser",
+        "_recv",
+        "_send",
+        "_sock",
+        "_target",
+        "deadline",
+        "shot",
+    )
+
+    def __init__(self, hub: Hub, target: Target) -> None:
+        self._hub = hub
+        self._target = target
+        self._sock: socket.socket | None = None
+        self._open = False
+        self._out = b""
+        self._complete = False
+        self._broken_framing = False
+        self._keep = False
+        self._idle_since = 0.0
+        self.shot: Shot | None = None
+        self.deadline = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has an open connection."""
+        return self._open
+
+    def fire(self, shot: Shot) -> None:
+        """Sends a request; the line must be free."""
+        now = self._hub.clock()
+        shot.started = now
+        self.shot = shot
+        if self._sock is not None and now - self._idle_since > _STALE_S and self._stale():
+            self._close()
+        if self._sock is None:
+            self.deadline = now + min(self._target.connect_timeout_s, self._target.timeout_s)
+            self._connect()
+        else:
+            self.deadline = now + self._target.timeout_s
+            self._write(shot.data)
+
+    # ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _connect(self) -> None:
+        target = self._target
+        try:
+            sock = socket.socket(target.family, socket.SOCK_STREAM)
+        except OSError as error:
+            self._refuse(f"no socket: {error.strerror}")
+            return
+        sock.setblocking(False)
+        if target.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = sock.connect_ex(target.address)
+        self._sock = sock
+        if code not in {0, errno.EINPROGRESS}:
+            self._close()
+            self._refuse(os.strerror(code))
+            return
+        self._hub.watch(sock.fileno(), WRITE, self.ready)
+
+    def _refuse(self, detail: str) -> None:
+        """Ends the shot a moment later: a refusal inside `fire` would call the owner back before it knows that it fired."""
+        shot = self.shot
+
+        def refused() -> None:
+            if self.shot is shot:
+                self._end(Fate.REFUSED, detail)
+
+        self._hub.at(0.0, refused)
+
+    def _progress(self) -> None:
+        sock = self._sock
+        if sock is None:
+            return
+        if not isinstance(sock, ssl.SSLSocket):
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                self._end(Fate.REFUSED, os.strerror(code))
+                return
+            try:
+                sock.getpeername()
+            except OSError:
+                return  # a left-over event of the descriptor's former owner
+            if self._target.tls is None:
+                self._established(sock)
+                return
+            self._hub.forget(sock.fileno())
+            sock = self._sock = self._target.tls.wrap_socket(
+                sock, server_hostname=self._target.server_name, do_handshake_on_connect=False
+            )
+            self._hub.watch(sock.fileno(), WRITE, self.ready)
+        self._shake(sock)
+
+    def _shake(self, sock: ssl.SSLSocket) -> None:
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self._hub.rewatch(sock.fileno(), READ)
+        except ssl.SSLWantWriteError:
+            self._hub.rewatch(sock.fileno(), WRITE)
+        except ssl.SSLCertVerificationError as error:
+            self._end(Fate.TLS, f"certificate: {error.verify_message}")
+        except OSError as error:
+            self._end(Fate.TLS, getattr(error, "reason", None) or error.strerror or "closed during the handshake")
+        else:
+            self._established(sock)
+
+    def _established(self, sock: socket.socket) -> None:
+        self._open = True
+        self._parser = httptools.HttpResponseParser(self)
+        self._recv, self._send = sock.recv, sock.send
+        self._hub.rewatch(sock.fileno(), READ)
+        shot = self.shot
+        if shot is None:
+            return
+        shot.connect_s = self._hub.clock() - shot.started
+        self.deadline = shot.started + self._target.timeout_s
+        self._write(shot.data)
+
+    # ── one exchange ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _write(self, data: bytes) -> None:
+        try:
+            count = self._send(data)
+        except _WAITS:
+            count = 0
+        except OSError as error:
+            # Not at once: the peer may have answered before it closed, and that answer is still to be read.
+            shot, detail = self.shot, error.strerror or str(error)
+            self._hub.at(0.0, lambda: self._write_failed(shot, detail))
+            return
+        if count < len(data) and self._sock is not None:
+            self._out = data[count:]
+            self._hub.rewatch(self._sock.fileno(), READ | WRITE)
+
+    def _write_failed(self, shot: Shot | None, detail: str) -> None:
+        if self.shot is shot and shot is not None:
+            if self._sock is not None and self._open:
+                self._read()
+            if self.shot is shot:
+                self._end(Fate.RESET, detail)
+
+    def _flush(self) -> None:
+        data, self._out = self._out, b""
+        if self._sock is not None:
+            self._hub.rewatch(self._sock.fileno(), READ)
+        if data:
+            self._write(data)
+
+    def ready(self, mask: int) -> None:
+        """The loop says that the descriptor can be read, written, or is broken."""
+        if not self._open:
+            self._progress()
+            return
+        if mask & WRITE and self._out:
+            self._flush()
+        if mask & ~WRITE and self._open:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            data = self._recv(_CHUNK)
+        except _WAITS:
+            return
+        except OSError as error:
+            self._end(Fate.RESET if error.errno in _RESETS else Fate.CLOSED, error.strerror or str(error))
+            return
+        shot = self.shot
+        if shot is None:
+            self._close()  # the peer hung up, or talks unasked
+            return
+        if not data:
+            self._end_of_file(shot)
+            return
+        if not shot.first:
+            shot.first = self._hub.clock()
+            shot.head = data
+        elif len(shot.head) < 4096 and b"\r\n\r\n" not in shot.head:
+            shot.head += data
+        shot.received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._end(Fate.PROTOCOL, "an upgrade that nobody asked for")
+            return
+        except httptools.HttpParserError as error:
+            if self._complete:  # the answer itself was whole; what follows it is not
+                self._broken_framing = True
+            else:
+                self._end(Fate.PROTOCOL, str(error) or type(error).__name__)
+                return
+        if self._complete:
+            self._answered(shot)
+        elif isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            self._read()  # decrypted bytes wait where epoll cannot see them
+
+    def on_message_begin(self) -> None:
+        """Parser: an answer begins; a second one to one request means that the framing cannot be trusted."""
+        if self._complete:
+            self._broken_framing = True
+
+    def on_message_complete(self) -> None:
+        """Parser: the answer is whole (interim ones do not count)."""
+        status = self._parser.get_status_code()
+        if status >= 200 and self.shot is not None and not self._complete:
+            self._complete = True
+            self._keep = self._parser.should_keep_alive()
+            self.shot.status = status
+
+    def _answered(self, shot: Shot) -> None:
+        now = self._hub.clock()
+        shot.ended = now
+        shot.fate = Fate.ANSWERED
+        self._idle_since = now
+        self.shot = None
+        self._complete = False
+        if not self._keep or self._broken_framing or self._out:
+            self._close()
+        shot.owner.finished(shot)
+
+    def _end_of_file(self, shot: Shot) -> None:
+        head, blank, _ = shot.head.lower().partition(b"\r\n\r\n")
+        if blank and b"\r\ncontent-length:" not in head and b"\r\ntransfer-encoding:" not in head:
+            # Without a length the end of the connection is the end of the answer.
+            shot.status = self._parser.get_status_code()
+            self._keep = False
+            self._answered(shot)
+            return
+        self._end(Fate.CLOSED, "closed in the middle of the answer" if shot.first else "closed without an answer")
+
+    def _end(self, fate: Fate, detail: str) -> None:
+        """The connection is lost, and with it the request on it, if there is one."""
+        self._partial_status()
+        self._close()
+        shot, self.shot = self.shot, None
+        if shot is not None:
+            shot.fate, shot.detail = fate, detail
+            shot.ended = self._hub.clock()
+            shot.owner.finished(shot)
+
+    def _partial_status(self) -> None:
+        if self.shot is not None and self.shot.head and self._open:
+            with contextlib.suppress(Exception):
+                self.shot.status = self._parser.get_status_code() or None
+
+    # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def expire(self, now: float) -> None:
+        """Cuts the request off if its time is over."""
+        shot = self.shot
+        if shot is None or now < self.deadline:
+            return
+        limit = self.deadline
+        fate = Fate.TIMEOUT if self._open else Fate.CONNECT_TIMEOUT
+        self._partial_status()
+        self._close()
+        self.shot = None
+        shot.fate, shot.ended = fate, limit
+        shot.detail = (
+            f"no complete answer within {limit - shot.started:g} s" if fate is Fate.TIMEOUT else "not connected in time"
+        )
+        shot.owner.finished(shot)
+
+    def hang_up(self) -> None:
+        """Closes a connection that nobody uses any more."""
+        if self.shot is None:
+            self._close()
+
+    def abandon(self) -> None:
+        """The run is over: the request on it is cancelled, the connection closed."""
+        self._end(Fate.CANCELLED, "the run ended first")
+
+    def _stale(self) -> bool:
+        """Whether the peer closed an idle connection (or said something unasked on it)."""
+        if self._sock is None or isinstance(self._sock, ssl.SSLSocket):
+            return False
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _close(self) -> None:
+        sock, self._sock = self._sock, None
+        self._open = False
+        self._out = b""
+        self._complete = self._broken_framing = False
+        if sock is not None:
+            self._hub.forget(sock.fileno())
+            sock.close()

@@ -1,0 +1,162 @@
+"""The open workload: arrivals that come when the plan says, whether or not the target keeps up.
+
+Each arrival has one due time, the pacer's, and its response time counts from there. When every connection is busy it waits
+in a bounded queue; what does not fit, or is still waiting when the run is given up, is *dropped* and counted as such.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from chaosbot.load.frames import Recorder
+from chaosbot.load.hub import Hub
+from chaosbot.load.line import Line
+from chaosbot.load.maker import Maker
+from chaosbot.load.shot import Shot
+from chaosbot.model.arrival import Population, Shard
+from chaosbot.model.pacer import Pacer
+
+MOST_WAITING: Final = 100_000
+
+
+class Pool:
+    """Connections shared by all arrivals: the one that was free last is used first, so few are kept warm.
+
+    Args:
+        line: Opens one.
+        most: How many there may be.
+    """
+
+    def __init__(self, line: Callable[[], Line], most: int) -> None:
+        self._line = line
+        self._most = most
+        self._idle: list[Line] = []
+        self._count = 0
+
+    @property
+    def free(self) -> bool:
+        """Whether a request can leave now."""
+        return bool(self._idle) or self._count < self._most
+
+    def fire(self, shot: Shot) -> None:
+        """Sends a request on a free connection; there must be one."""
+        if self._idle:
+            line = self._idle.pop()
+        else:
+            line = self._line()
+            self._count += 1
+        shot.line = line
+        line.fire(shot)
+
+    def release(self, shot: Shot) -> None:
+        """The request is over; its connection is free again."""
+        self._idle.append(shot.line)
+
+
+class Open:
+    """The arrivals of this process.
+
+    Args:
+        hub: The loop.
+        recorder: Where it is counted.
+        maker: Who encodes.
+        pool: The connections.
+        pacer: Arrivals a second at each moment.
+        population: Who comes.
+        shard: Which arrivals are this process's.
+        start: The common start on the hub's clock.
+        first: The number of the first arrival (a search runs several plans one after the other).
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        recorder: Recorder,
+        maker: Maker,
+        pool: Pool,
+        pacer: Pacer,
+        population: Population,
+        shard: Shard,
+        start: float,
+        first: int = 0,
+    ) -> None:
+        self._hub = hub
+        self._recorder = recorder
+        self._maker = maker
+        self._pool = pool
+        self._population = population
+        self._shard = shard
+        self._start = start
+        self._dues = enumerate(pacer.dues(), first)
+        self._next: tuple[int, float] | None = None
+        self._queue: deque[Shot] = deque()
+        self.next_number = first
+        self._ended = False
+
+    @property
+    def active(self) -> int:
+        """Users at work: an open workload has none, only arrivals."""
+        return 0
+
+    @property
+    def waiting(self) -> int:
+        """Arrivals that wait for a connection."""
+        return len(self._queue)
+
+    def begin(self) -> None:
+        """Starts with the first arrival."""
+        self._next = next(self._dues, None)
+        if self._next is not None:
+            self._hub.at(self._start + self._next[1], self._tick)
+
+    def _tick(self) -> None:
+        """Starts everything that is due, then sleeps until the next arrival."""
+        now, arrival = self._hub.clock(), self._next
+        while arrival is not None and not self._ended:
+            number, offset = arrival
+            due = self._start + offset
+            if due > now:
+                now = self._hub.clock()
+                if due > now:
+                    break
+            self._arrive(number, due, now)
+            arrival = next(self._dues, None)
+        self._next = arrival
+        if arrival is not None and not self._ended:
+            self._hub.at(self._start + arrival[1], self._tick)
+
+    def _arrive(self, number: int, due: float, now: float) -> None:
+        self.next_number = number + 1
+        journey, user = self._population.visitor(number)
+        if not self._shard.owns(user):
+            return
+        recorder = self._recorder
+        recorder.planned()
+        recorder.late_by(now - due)
+        if self._pool.free and not self._queue:
+            recorder.started()
+            self._pool.fire(self._maker.shot(self, journey, user, number, due))
+        elif len(self._queue) < MOST_WAITING:
+            self._queue.append(self._maker.shot(self, journey, user, number, due))
+        else:
+            recorder.dropped()
+
+    def finished(self, shot: Shot) -> None:
+        """A request is over: its connection takes the next that waits."""
+        self._pool.release(shot)
+        self._recorder.ended(shot)
+        if self._queue and self._pool.free:
+            self._recorder.started()
+            self._pool.fire(self._queue.popleft())
+
+    def over(self) -> None:
+        """The plan's time is up: no more arrivals; what waits still gets its turn."""
+        self._ended = True
+
+    def give_up(self) -> None:
+        """The run ends now: what never started is dropped."""
+        self._recorder.dropped(len(self._queue))
+        self._queue.clear()
+        self._ended = True

@@ -1,0 +1,151 @@
+"""A shot: one request on its way, from its due time to its fate.
+
+It is the hot path's only object per request, so it is a plain mutable record; what leaves the engine (`RequestDone`) is
+built from it only when somebody records single requests.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from chaosbot.model.event import RequestDone
+from chaosbot.model.exchange import EXCHANGE_HEADER, UpdateFacts
+from chaosbot.model.outcome import Fate, Outcome
+
+_NO_FACTS: Final = UpdateFacts()
+_HEADER: Final = f"\r\n{EXCHANGE_HEADER}: ".encode()
+KEPT_BODY: Final = 512
+
+
+class Owner(Protocol):
+    """Who fired a shot and wants to know its end."""
+
+    def finished(self, shot: Shot) -> None:
+        """The shot has its fate."""
+
+
+class Shot:
+    """One request on its way.
+
+    All moments are the hub's clock. `due` is when it should have started, `started` when it did, `sent` when its first
+    byte could leave (connected), `first` when the first byte of the answer came (0: none), `ended` when its fate was clear.
+    """
+
+    __slots__ = (
+        "arrived",
+        "attempt",
+        "connect_s",
+        "data",
+        "detail",
+        "due",
+        "ended",
+        "exchange",
+        "facts",
+        "fate",
+        "first",
+        "head",
+        "line",
+        "ordinal",
+        "owner",
+        "received",
+        "slow",
+        "started",
+        "status",
+        "task",
+        "tier",
+    )
+
+    def __init__(
+        self, owner: Owner, ordinal: int, data: bytes, task: str, facts: UpdateFacts | None, due: float, tier: str = ""
+    ) -> None:
+        self.owner = owner
+        self.ordinal = ordinal
+        self.data = data
+        self.task = task
+        self.facts = facts
+        self.due = due
+        self.tier = tier
+        self.arrived = due
+        self.started = 0.0
+        self.connect_s = 0.0
+        self.first = 0.0
+        self.ended = 0.0
+        self.fate: Fate | None = None
+        self.status: int | None = None
+        self.received = 0
+        self.head = b""
+        self.detail = ""
+        self.exchange = ""
+        self.attempt = 1
+        self.slow = False
+        self.line: Any = None  # the pooled connection that carries it
+
+    def name_exchange(self, *, header: bool) -> None:
+        """Gives it the id under which proxy and stand-in will know it too, and (with `header`) writes it into the request."""
+        self.exchange = f"load-{self.ordinal}" if self.attempt == 1 else f"load-{self.ordinal}.{self.attempt}"
+        if header:
+            cut = self.data.find(b"\r\n")
+            self.data = b"%b%b%b%b" % (self.data[:cut], _HEADER, self.exchange.encode(), self.data[cut:])
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was acknowledged: a complete 2xx answer."""
+        return self.fate is Fate.ANSWERED and self.status is not None and 200 <= self.status < 300
+
+    @property
+    def error_kind(self) -> str | None:
+        """Under which name reports count this failure; None for an answer below 400."""
+        if self.fate is not Fate.ANSWERED:
+            return str(self.fate)
+        if self.status is not None and self.status >= 400:
+            return f"status_{self.status}"
+        return None
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The answer's headers, read from the first bytes that came."""
+        head = self.head.partition(b"\r\n\r\n")[0]
+        pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+        return tuple(
+            (name.strip().lower().decode("latin-1"), value.strip().decode("latin-1")) for name, _, value in pairs
+        )
+
+    def retry_after_s(self) -> float | None:
+        """What the answer's ``Retry-After`` says in seconds; None when it says nothing (or a date)."""
+        for name, value in self.headers():
+            if name == "retry-after" and value.isdecimal():
+                return float(value)
+        return None
+
+    def outcome(self) -> Outcome:
+        """Its fate with its phases."""
+        return Outcome(
+            self.fate or Fate.CANCELLED,
+            self.status,
+            self.connect_s,
+            self.first - self.started - self.connect_s if self.first else None,
+            self.ended - self.started,
+            self.received,
+            self.headers() if self.head else (),
+            self.head.partition(b"\r\n\r\n")[2][:KEPT_BODY],
+            self.detail,
+        )
+
+    def done(self, origin: float) -> RequestDone:
+        """The event, with times counted from `origin`."""
+        facts = self.facts or _NO_FACTS
+        return RequestDone(
+            t=self.ended - origin,
+            exchange=self.exchange,
+            due=self.due - origin,
+            started=self.started - origin,
+            outcome=self.outcome(),
+            task=self.task,
+            tier=self.tier or facts.tier or "",
+            user=facts.user,
+            update_id=facts.update_id,
+            kind=facts.kind,
+            chat=facts.chat,
+            command=facts.command,
+            marker=facts.marker,
+            attempt=self.attempt,
+        )

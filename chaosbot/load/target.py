@@ -1,0 +1,143 @@
+"""Where the load goes: address, TLS, patience; and the look before the first request.
+
+Names are resolved once, before the start: a resolver in the hot path would measure the resolver.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from chaosbot.errors import ConfigError, TargetUnusable, UsageError
+
+SPARE_DESCRIPTORS: Final = 64
+"""Descriptors that the process needs beside its connections: journal, epoll, pipes, the terminal."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A resolved address.
+
+    Args:
+        family: Of the address.
+        address: What `connect` takes.
+        name: ``host:port`` as people read it.
+        server_name: Whose certificate is expected.
+        tls: How to speak TLS; None for plain HTTP.
+        connect_timeout_s: Most seconds for connection and handshake.
+        timeout_s: Most seconds from a request's start to the end of its answer.
+    """
+
+    family: int
+    address: tuple[Any, ...]
+    name: str
+    server_name: str
+    tls: ssl.SSLContext | None
+    connect_timeout_s: float
+    timeout_s: float
+
+    @classmethod
+    def resolve(
+        cls,
+        url: str,
+        *,
+        verify: bool = True,
+        ca: Path | None = None,
+        connect_timeout_s: float = 5.0,
+        timeout_s: float = 30.0,
+    ) -> Target:
+        """Reads the URL and looks its host up.
+
+        Raises:
+            ConfigError: No http(s) URL.
+            TargetUnusable: No such host.
+        """
+        parts = urlsplit(url)
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            raise ConfigError(url, f"{error}; write for example http://127.0.0.1:8080/webhook") from None
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ConfigError(url, "is no http or https URL; write for example http://127.0.0.1:8080/webhook")
+        try:
+            family, _, _, _, address = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)[0]
+        except OSError as error:
+            raise TargetUnusable(
+                f"{url}: no address for '{parts.hostname}' ({error.strerror}); check the name"
+            ) from None
+        return cls(
+            family,
+            address,
+            f"{parts.hostname}:{port}",
+            parts.hostname,
+            _context(verify=verify, ca=ca) if parts.scheme == "https" else None,
+            connect_timeout_s,
+            timeout_s,
+        )
+
+    def knock(self) -> None:
+        """Connects once, so that a target that is not there is one clear line instead of a million errors.
+
+        Raises:
+            TargetUnusable: It refused, did not answer in time, or its TLS is none.
+        """
+        try:
+            with socket.socket(self.family, socket.SOCK_STREAM) as knocking:
+                knocking.settimeout(self.connect_timeout_s)
+                knocking.connect(self.address)
+                if self.tls is not None:
+                    with self.tls.wrap_socket(knocking, server_hostname=self.server_name):
+                        pass
+        except TimeoutError:
+            raise TargetUnusable(
+                f"{self.name}: no connection within {self.connect_timeout_s:g} s; is the target running, and reachable from here?"
+            ) from None
+        except ssl.SSLCertVerificationError as error:
+            raise TargetUnusable(
+                f"{self.name}: its certificate is not trusted ({error.verify_message}); name its authority or switch verification off"
+            ) from None
+        except ssl.SSLError as error:
+            raise TargetUnusable(f"{self.name}: speaks no TLS ({error.reason}); is it plain http?") from None
+        except OSError as error:
+            raise TargetUnusable(
+                f"{self.name}: cannot connect ({error.strerror or error}); start the target or correct the URL; nothing was sent"
+            ) from None
+
+
+def _context(*, verify: bool, ca: Path | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(ca) if ca else None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(str(ca), f"is no certificate authority file ({error})") from None
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def reserve_descriptors(connections: int) -> int:
+    """Makes room for so many connections, raising the soft limit as far as the hard one allows.
+
+    Returns:
+        How many connections the limit has room for.
+
+    Raises:
+        UsageError: The hard limit is too low.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = connections + SPARE_DESCRIPTORS
+    unlimited = resource.RLIM_INFINITY
+    if hard not in {unlimited, -1} and hard < need:
+        raise UsageError(
+            f"{connections} connections need {need} file descriptors, this process may have {hard}; "
+            f"raise the limit (ulimit -n {need}, or LimitNOFILE in systemd) or use fewer users"
+        )
+    if soft != unlimited and soft < need:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need if hard in {unlimited, -1} else hard, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return (1 << 20 if soft == unlimited else soft) - SPARE_DESCRIPTORS
