@@ -99,14 +99,21 @@ def reset(transport: asyncio.Transport) -> None:
 
 
 class Ends:
-    """All sockets that one client connection needs: its own and those to the upstream."""
+    """All sockets that one client connection needs: its own and those to the upstream.
+
+    `over` says that an effect has ended them all; nothing may be written any more.
+    """
 
     def __init__(self) -> None:
+        self.over = False
         self._transports: list[asyncio.Transport] = []
         self._settling = False
 
     def add(self, transport: asyncio.Transport) -> None:
-        """A socket of this connection; those that have ended are forgotten."""
+        """A socket of this connection; those that have ended are forgotten. Too late for one that is over: it is reset."""
+        if self.over:
+            reset(transport)
+            return
         self._transports = [*self._living(), transport]
 
     def _living(self) -> Iterable[asyncio.Transport]:
@@ -116,11 +123,13 @@ class Ends:
 
     def close(self) -> None:
         """FIN to all."""
+        self.over = True
         for transport in self._living():
             finish(transport)
 
     def reset(self) -> None:
         """RST to all, after the bytes that were written before."""
+        self.over = True
         if not self._settling:
             self._settling = True
             self._settle(asyncio.get_running_loop().time() + _SETTLE_S)

@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, assert_never
 
+from chaosbot.addons._bytes_clock import ClockedLine
 from chaosbot.addons._bytes_ends import Ends, finish
-from chaosbot.addons._bytes_line import Acted, Line
-from chaosbot.addons._bytes_stages import Mark
+from chaosbot.addons._bytes_line import Acted
 from chaosbot.model.effect import BytesEffect, Direction, Farewell, RefuseConnection
 
 __all__ = ["Ends", "FaultyReader", "FaultyWriter", "refusal", "refuse"]
@@ -43,66 +43,7 @@ def refuse(ends: Ends, farewell: Farewell) -> None:
             assert_never(farewell)
 
 
-class _Clocked:
-    """A line that is looked after: its due times become timers of the loop."""
-
-    def __init__(
-        self, direction: Direction, ends: Ends, effects: tuple[BytesEffect, ...] = (), acted: Acted | None = None
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._line = Line(direction, self._loop.time(), acted)
-        self._ends = ends
-        self._timer: asyncio.TimerHandle | None = None
-        if effects:
-            self.set_effects(effects)
-
-    @property
-    def held(self) -> int:
-        """Bytes that wait inside."""
-        return self._line.held
-
-    def set_effects(self, effects: tuple[BytesEffect, ...]) -> None:
-        """From now on these effects act, in this order; those of the other direction are ignored."""
-        self._line.set_effects(effects, self._loop.time())
-        self._pump()
-
-    def _pump(self) -> None:
-        """Performs what is due and comes back when more is."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for item in self._line.take(self._loop.time()):
-            match item:
-                case Mark.FIN:
-                    self._ends.close()
-                    self._over()
-                case Mark.RST:
-                    self._ends.reset()
-                    self._over()
-                case Mark.END:
-                    self._finished()
-                case _:
-                    self._pass(item)
-        due = self._line.due()
-        if due is not None:
-            self._timer = self._loop.call_at(due, self._pump)
-
-    def _pass(self, data: bytes) -> None:
-        raise NotImplementedError
-
-    def _finished(self) -> None:
-        raise NotImplementedError
-
-    def _over(self) -> None:
-        """FIN or RST was performed."""
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-class FaultyWriter(_Clocked):
+class FaultyWriter(ClockedLine):
     """Stands in for a `StreamWriter`: what is written meets the effects of one direction on its way out.
 
     Args:
@@ -137,6 +78,8 @@ class FaultyWriter(_Clocked):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Sends bytes, now or when the effects let them go."""
+        if self._ends.over:
+            return
         if not self._line.active:
             self._writer.write(data)
             return
@@ -153,7 +96,7 @@ class FaultyWriter(_Clocked):
     async def room(self) -> None:
         """Waits until there is room for more, in the line and in the socket; a connection that is gone has room."""
         await self._room.wait()
-        if not self._writer.is_closing():
+        if not self.is_closing():
             with contextlib.suppress(OSError):
                 await self._writer.drain()
 
@@ -163,6 +106,8 @@ class FaultyWriter(_Clocked):
 
     def write_eof(self) -> None:
         """Finishes this direction, behind the bytes that are still held."""
+        if self._ends.over:
+            return
         if not self._line.active:
             self._end_passed = True
             self._writer.write_eof()
@@ -172,13 +117,17 @@ class FaultyWriter(_Clocked):
 
     def is_closing(self) -> bool:
         """Whether the owner or the connection has ended it."""
-        return self._closing or self._writer.is_closing()
+        return self._closing or self._ends.over or self._writer.is_closing()
 
     def close(self) -> None:
         """Closes the connection, behind the bytes that are still held."""
         if self._closing:
             return
         self._closing = True
+        if self._ends.over:
+            self._stop()
+            self._room.set()
+            return
         if not self._line.active or self._end_passed or self._writer.is_closing():
             self._stop()
             self._room.set()
@@ -214,18 +163,18 @@ class FaultyWriter(_Clocked):
 
     def _pump(self) -> None:
         super()._pump()
-        if self._line.room or self._line.closed or self._writer.is_closing():
+        if self._line.room or self._line.closed or self.is_closing():
             self._room.set()
         else:
             self._room.clear()
 
     def _pass(self, data: bytes) -> None:
-        if not self._writer.is_closing():
+        if not self._ends.over and not self._writer.is_closing():
             self._writer.write(data)
 
     def _finished(self) -> None:
         self._end_passed = True
-        if self._writer.is_closing():
+        if self._ends.over or self._writer.is_closing():
             return
         if self._closing:
             finish(self._writer.transport)  # type: ignore[arg-type]  # a socket's transport reads too
@@ -252,7 +201,7 @@ class _Abandoned(asyncio.Protocol):
         self._former.connection_lost(exc)
 
 
-class FaultyReader(_Clocked):
+class FaultyReader(ClockedLine):
     """Stands in for a `StreamReader`: what is read has met the effects of one direction on its way in.
 
     Args:

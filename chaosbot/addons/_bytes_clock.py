@@ -1,0 +1,69 @@
+"""A line that is looked after: its due times become timers of the loop, what it gives out is performed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from chaosbot.addons._bytes_ends import Ends
+from chaosbot.addons._bytes_line import Acted, Line
+from chaosbot.addons._bytes_stages import Mark
+from chaosbot.model.effect import BytesEffect, Direction
+
+
+class ClockedLine:
+    """A line that is looked after: its due times become timers of the loop."""
+
+    def __init__(
+        self, direction: Direction, ends: Ends, effects: tuple[BytesEffect, ...] = (), acted: Acted | None = None
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._line = Line(direction, self._loop.time(), acted)
+        self._ends = ends
+        self._timer: asyncio.TimerHandle | None = None
+        if effects:
+            self.set_effects(effects)
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait inside."""
+        return self._line.held
+
+    def set_effects(self, effects: tuple[BytesEffect, ...]) -> None:
+        """From now on these effects act, in this order; those of the other direction are ignored."""
+        self._line.set_effects(effects, self._loop.time())
+        self._pump()
+
+    def _pump(self) -> None:
+        """Performs what is due and comes back when more is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for item in self._line.take(self._loop.time()):
+            match item:
+                case Mark.FIN:
+                    self._ends.close()
+                    self._over()
+                case Mark.RST:
+                    self._ends.reset()
+                    self._over()
+                case Mark.END:
+                    self._finished()
+                case _:
+                    self._pass(item)
+        due = self._line.due()
+        if due is not None:
+            self._timer = self._loop.call_at(due, self._pump)
+
+    def _pass(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _finished(self) -> None:
+        raise NotImplementedError
+
+    def _over(self) -> None:
+        """FIN or RST was performed."""
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
