@@ -158,8 +158,9 @@ def block_length(series: Sequence[float]) -> int:
     if count < 2:
         return 1
     rho = min(0.97, max(0.0, autocorrelation(series)))
-    wanted = (2 * rho / (1 - rho * rho)) ** (2 / 3) * count ** (1 / 3)
-    return max(1, min(max(math.ceil(wanted), math.ceil(count ** (1 / 3))), max(1, count // 8)))
+    root = math.cbrt(count)
+    wanted = math.cbrt((2 * rho / (1 - rho * rho)) ** 2) * root
+    return max(1, min(math.ceil(max(wanted, root)), count // 8))
 
 
 _GRID: Final = 256

@@ -1,1 +1,22 @@
-"""Folds of a run's events: verdict, terminal, JSON, HTML, JUnit, Markdown, SARIF."""
+"""Folds of a run's events: verdict, terminal, JSON, HTML, JUnit, Markdown, SARIF.
+
+`fold` makes the report, a frozen value; everything else shows it.
+"""
+
+from chaosbot.report.fold import fold
+from chaosbot.report.jsonform import to_json
+from chaosbot.report.junit import render_junit
+from chaosbot.report.page import render_html
+from chaosbot.report.terminal import render_terminal
+from chaosbot.report.values import Report
+from chaosbot.report.write import write_all
+
+__all__ = [
+    "Report",
+    "fold",
+    "render_html",
+    "render_junit",
+    "render_terminal",
+    "to_json",
+    "write_all",
+]

@@ -1,0 +1,78 @@
+"""What the run exercised, and what the probes saw of the target's circuit breakers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from chaosbot.model.check import History
+from chaosbot.model.event import Noted, ProbeSeen
+from chaosbot.report.values import Circuits, Coverage, Second
+
+CLOSED = frozenset({"closed", "0", "0.0", "false", "none", "ok", ""})
+
+
+def coverage_of(history: History, seconds: Sequence[Second]) -> Coverage | None:
+    """Commands, update kinds and case groups with how often; None when nothing was sent.
+
+    A note of area ``coverage`` may name what should occur (``{"commands": […], "update_kinds": […], "cases": […]}``); what
+    did not then stands with 0.
+    """
+    commands: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    for second in seconds:
+        commands.update(second.commands)
+        kinds.update(second.kinds)
+    for case in history.cases:
+        commands.update([case.command] if case.command else [])
+        kinds.update([case.kind] if case.kind else [])
+    groups = Counter(case.group for case in history.cases)
+    for note in history.all(Noted):
+        if note.area == "coverage":
+            for key, counts in (("commands", commands), ("update_kinds", kinds), ("cases", groups)):
+                _expect(counts, note.data.get(key))
+    if not (commands or kinds or groups):
+        return None
+    return Coverage(_by_name(commands), _by_name(kinds), _by_name(groups))
+
+
+def _expect(counts: Counter[str], names: object) -> None:
+    for name in names if isinstance(names, (list, tuple, dict)) else ():
+        counts.setdefault(str(name), 0)
+
+
+def _by_name(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (item[1] == 0, item[0])))
+
+
+def circuits_of(history: History) -> Circuits | None:
+    """Trips and recoveries from the probes called ``circuits`` or ``circuit:NAME``; None when nobody looked.
+
+    A probe's value is the number of open circuits, a flag, or a state (``open``, ``half_open``, ``closed``). A half-open
+    circuit has not recovered yet, and opening again from there is no new trip.
+    """
+    looks: dict[str, list[ProbeSeen]] = {}
+    for probe in history.probes:
+        if probe.probe == "circuits" or probe.probe.startswith(("circuit:", "circuits:")):
+            looks.setdefault(probe.probe, []).append(probe)
+    if not any(probe.value is not None for series in looks.values() for probe in series):
+        return None
+    trips = recovered = 0
+    for series in looks.values():
+        # The first look is where counting starts; a circuit found open had tripped already.
+        before = 0.0
+        for probe in series:
+            if probe.value is None:
+                continue
+            now = _open_circuits(probe)
+            trips += round(max(0.0, now - before))
+            recovered += round(max(0.0, before - now))
+            before = now
+    return Circuits(trips, recovered)
+
+
+def _open_circuits(probe: ProbeSeen) -> float:
+    value = probe.value
+    if isinstance(value, (bool, int, float)):
+        return max(0.0, float(value)) if value == value and abs(value) < 1e6 else 0.0  # noqa: PLR0124 - NaN
+    return 0.0 if str(value).lower() in CLOSED else 1.0

@@ -1,0 +1,244 @@
+"""The fold: a run's history becomes its report.
+
+Rules:
+
+- Pure: the same history gives the same report, live or read back from the journal.
+- It never raises for what a history holds; what it cannot read it names in `reasons`, and that is never a pass.
+- The verdict is the worst of findings (FAIL), judgements and promises; of trouble, a torn journal, a broken fault, a crashed
+  check, a probe that never saw anything (INCONCLUSIVE); and INVALID where the generator was the limit. Nothing judged is
+  INCONCLUSIVE.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from chaosbot.errors import ChaosbotError
+from chaosbot.model.check import CHECKS, Check, History
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import Noted, RunStarted
+from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Verdict
+from chaosbot.report import frames, ledger, slo, timeline
+from chaosbot.report.coverage import circuits_of, coverage_of
+from chaosbot.report.generator import generator_of
+from chaosbot.report.merge import merged_findings, merged_judgements
+from chaosbot.report.values import FaultRow, Generator, Report, Second, Window
+
+_NOBODY = RunStarted(0.0, "unknown", "unknown", 0, "unknown", "")
+# A baseline that errs more than this is no steady state to compare with.
+UNSTEADY = 0.05
+
+
+def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
+    """Folds a run.
+
+    Args:
+        history: Everything that happened.
+        checks: Which checks judge it; all of the shelf by default. A check named here that found nothing to look at makes
+            the run inconclusive, since somebody asked for it.
+    """
+    start = history.start or _NOBODY
+    dice = Dice(start.seed)
+    end_s = max((event.t for event in history.events), default=0.0)
+    seconds = frames.seconds_of(history)
+    load = frames.load_of(history, seconds.seconds, dice)
+    episodes = timeline.episodes_of(history, seconds.seconds)
+    spans = timeline.spans_of(history, episodes, end_s)
+    windows = timeline.windows_of(spans, seconds.seconds)
+    recovery = timeline.recoveries_of(spans, episodes, seconds.seconds, end_s)
+    faults = ledger.faults_of(history, episodes)
+    deliveries = ledger.deliveries_of(history, end_s)
+    circuits = circuits_of(history)
+    generator = generator_of(history, seconds.seconds, framed=seconds.framed)
+    judgements, unjudged, troubled = _judge(history, checks)
+    evidence = slo.Evidence(
+        _scopes(history, spans, recovery, seconds.seconds), generator, circuits, deliveries, recovery, dice
+    )
+    promises = slo.promises_of(start.settings, loaded=load is not None)
+    assertions = (
+        *(assertion for judgement in judgements for assertion in judgement.assertions),
+        *slo.judge(promises, evidence),
+    )
+    findings = merged_findings(judgements)
+    reasons = [
+        *_findings_reasons(findings),
+        *_assertion_reasons(assertions),
+        *_generator_reasons(generator),
+        *_trouble_reasons(history, seconds.unreadable, faults, windows),
+        *((Verdict.INCONCLUSIVE, reason) for reason in troubled),
+        *(
+            (judgement.verdict, f"{judgement.check}: {judgement.reason or judgement.verdict.value}")
+            for judgement in judgements
+            if judgement.verdict is not Verdict.PASS and not judgement.findings and not judgement.assertions
+        ),
+    ]
+    judged = [judgement for judgement in judgements if judgement.judged or judgement.findings or judgement.assertions]
+    if not judged and not assertions:
+        reasons.append(
+            (Verdict.INCONCLUSIVE, "nothing was judged: no check found anything to look at, no promise applied")
+        )
+    verdict = Verdict.worst([Verdict.PASS, *(one for one, _ in reasons)])
+    remarks = [*_pass_reasons(verdict, judged, assertions), *_idle_rules(faults)]
+    order = list(Verdict)
+    ranked = sorted(reasons, key=lambda item: -order.index(item[0]))
+    return Report(
+        verdict=verdict,
+        reasons=tuple(dict.fromkeys([*(text for _, text in ranked), *remarks])),
+        verb=start.verb,
+        version=start.version,
+        seed=start.seed,
+        target=start.target,
+        started=start.started,
+        duration_s=max(0.0, end_s),
+        how=history.end.how if history.end is not None else "torn",
+        findings=findings,
+        assertions=assertions,
+        judgements=judgements,
+        unjudged=unjudged,
+        load=load,
+        coverage=coverage_of(history, seconds.seconds),
+        faults=faults,
+        episodes=episodes,
+        windows=windows,
+        recovery=recovery,
+        deliveries=deliveries,
+        circuits=circuits,
+        generator=generator,
+        environment=start.environment,
+        settings=start.settings,
+        notes=tuple((note.area, note.text) for note in history.all(Noted)),
+    )
+
+
+def _scopes(
+    history: History,
+    spans: Sequence[tuple[str, float, float, str]],
+    recovery: Sequence[Any],
+    seconds: Sequence[Second],
+) -> Mapping[str, Sequence[Second]]:
+    """The seconds that promises are judged on, by window name; see `slo`."""
+    phases = timeline.phases_of(history, float("inf"))
+    warm = [(start, end) for name, start, end, _ in phases if name in ("warmup", "cooldown")]
+    counted = [second for second in seconds if not any(a <= second.at_s + 0.5 < b for a, b in warm)] or list(seconds)
+    away = [(start, end) for name, start, end, _ in spans if name == "fault"]
+    away += [(one.ended_s, one.ended_s + one.seconds) for one in recovery if one.seconds is not None]
+    calm = [second for second in counted if not any(a <= second.at_s + 0.5 < b for a, b in away)]
+    named = {
+        name: [s for n, a, b, _ in spans if n == name for s in timeline.inside(counted, a, b)]
+        for name in timeline.WINDOWS
+    }
+    return {**named, "all": counted, "": calm if sum(s.finished for s in calm) else counted}
+
+
+def _judge(
+    history: History, names: Sequence[str] | None
+) -> tuple[tuple[Judgement, ...], tuple[tuple[str, str], ...], list[str]]:
+    """Lets the checks judge; returns what they said, those that had nothing to look at, and what went wrong with checks."""
+    refolded: list[Judgement] = []
+    troubled: list[str] = []
+    for name in names if names is not None else _all_checks(troubled):
+        try:
+            check: Check = CHECKS.build(name)
+        except (ChaosbotError, TypeError) as error:
+            troubled.append(f"check {name} cannot be built: {error}")
+            continue
+        refolded.append(check.judge_safely(history))
+    judgements = merged_judgements(history.judgements, refolded)
+    idle = [one for one in judgements if not (one.judged or one.findings or one.assertions or one.crashed)]
+    # A check that judged nothing but failed all the same did see something.
+    idle = [one for one in idle if one.verdict is not Verdict.FAIL]
+    unjudged = tuple((one.check, one.reason or "found nothing to look at") for one in idle)
+    if names is not None:
+        asked = {name.replace("-", "_") for name in names}
+        troubled += [f"{check}: asked for, but {reason}" for check, reason in unjudged if check in asked]
+    return tuple(one for one in judgements if one not in idle), unjudged, troubled
+
+
+def _all_checks(troubled: list[str]) -> Iterable[str]:
+    try:
+        return CHECKS.names()
+    except (ChaosbotError, TypeError, ImportError) as error:
+        troubled.append(f"the shelf of checks cannot be read: {error}")
+        return ()
+
+
+_Reasons = list[tuple[Verdict, str]]
+
+
+def _findings_reasons(findings: Sequence[Finding]) -> _Reasons:
+    if not findings:
+        return []
+    counts = Counter(finding.severity for finding in findings)
+    parts = [f"{counts[severity]} {severity}" for severity in Severity if counts[severity]]
+    noun = "finding" if len(findings) == 1 else "findings"
+    return [(Verdict.FAIL, f"{len(findings)} {noun}: {', '.join(parts)}")]
+
+
+def _assertion_reasons(assertions: Sequence[Assertion]) -> _Reasons:
+    return [
+        (one.verdict, f"{one.name} {shown(one.observed)} ({one.target}): {one.reason or one.verdict.value}")
+        for one in assertions
+        if one.verdict is not Verdict.PASS
+    ]
+
+
+def shown(value: float | None) -> str:
+    """A figure as people read it."""
+    return "unknown" if value is None else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+
+
+def _generator_reasons(generator: Generator | None) -> _Reasons:
+    if generator is None:
+        return []
+    return [(Verdict.INVALID, f"the load generator was the limit: {reason}") for reason in generator.reasons]
+
+
+def _trouble_reasons(
+    history: History, unreadable: int, faults: Sequence[FaultRow], windows: Sequence[Window]
+) -> _Reasons:
+    found: list[str] = []
+    if history.torn or history.end is None:
+        found.append("the journal breaks off: the run was killed, or its end was not recorded")
+    if history.start is None:
+        found.append("the journal has no beginning: nobody knows what ran")
+    end = history.end
+    if end is not None and end.how != "completed":
+        found.append(f"the run was {end.how}{': ' + end.reason if end.reason else ''}")
+    for (where, what), times in Counter((one.where, one.what) for one in history.troubles).items():
+        found.append(f"trouble in chaosbot's {where}: {what}" + (f" (× {times})" if times > 1 else ""))
+    found += [f"fault {row.fault} (rule {row.rule}) broke {row.failed} times" for row in faults if row.failed]
+    probes: dict[str, list[bool]] = {}
+    for probe in history.probes:
+        probes.setdefault(probe.probe, []).append(probe.ok)
+    found += [f"probe {name} never saw anything in {len(oks)} looks" for name, oks in probes.items() if not any(oks)]
+    if unreadable:
+        found.append(f"{unreadable} histograms of load frames cannot be read")
+    for window in windows:
+        if window.name == "baseline" and window.error_rate is not None and window.error_rate > UNSTEADY:
+            found.append(f"no steady state: {window.error_rate:.1%} of the baseline's requests failed before any fault")
+    if faults and not any(row.applied for row in faults):
+        found.append("no fault of the plan happened: the run says nothing about resilience")
+    return [(Verdict.INCONCLUSIVE, text) for text in found]
+
+
+def _idle_rules(faults: Sequence[FaultRow]) -> list[str]:
+    """Rules that never matched, or matched and never acted: the run says nothing about their faults."""
+    return [
+        f"rule {row.rule} ({row.fault}) " + ("never matched" if not row.considered else "matched but never acted")
+        for row in faults
+        if not row.applied
+    ]
+
+
+def _pass_reasons(verdict: Verdict, judged: Sequence[Judgement], assertions: Sequence[Assertion]) -> list[str]:
+    if verdict is not Verdict.PASS:
+        return []
+    looked = sum(judgement.judged for judgement in judged)
+    parts = []
+    if judged:
+        parts.append(f"{len(judged)} checks looked at {looked} things and found nothing")
+    if assertions:
+        parts.append(f"{len(assertions)} of {len(assertions)} promises hold")
+    return ["; ".join(parts)]

@@ -1,0 +1,101 @@
+"""junit.xml: one test case a check and one a promise, for the test tab of a CI system."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+from chaosbot.model.verdict import Assertion, Finding, Judgement, Verdict
+from chaosbot.report.fold import shown
+from chaosbot.report.values import Report
+
+# XML 1.0 has no place for control characters or lone surrogates, not even escaped.
+_UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _clean(text: str) -> str:
+    return _UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def render_junit(report: Report) -> str:
+    """The report as JUnit XML: FAIL is a failure, INCONCLUSIVE and INVALID are errors, what had nothing to judge is skipped."""
+    cases = [
+        *(_check_case(judgement) for judgement in report.judgements),
+        *(_skipped(check, reason) for check, reason in report.unjudged),
+        *(_assertion_case(assertion) for assertion in report.assertions),
+    ]
+    cases.append(_run_case(report))
+    suite = ET.Element(
+        "testsuite",
+        {
+            "name": _clean(f"chaosbot {report.verb}"),
+            "tests": str(len(cases)),
+            "failures": str(sum(case.find("failure") is not None for case in cases)),
+            "errors": str(sum(case.find("error") is not None for case in cases)),
+            "skipped": str(sum(case.find("skipped") is not None for case in cases)),
+            "time": f"{report.duration_s:.3f}",
+        },
+    )
+    if report.started:
+        suite.set("timestamp", _clean(report.started))
+    properties = ET.SubElement(suite, "properties")
+    for name, value in (("seed", report.seed), ("target", report.target), ("verdict", report.verdict.value)):
+        ET.SubElement(properties, "property", {"name": name, "value": _clean(str(value))})
+    suite.extend(cases)
+    root = ET.Element(
+        "testsuites", {key: suite.attrib[key] for key in ("tests", "failures", "errors", "skipped", "time")}
+    )
+    root.append(suite)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _case(area: str, name: str) -> ET.Element:
+    return ET.Element("testcase", {"classname": f"chaosbot.{area}", "name": _clean(name), "time": "0"})
+
+
+def _add(case: ET.Element, tag: str, message: str, text: str = "") -> None:
+    child = ET.SubElement(case, tag, {"message": _clean(message)})
+    if tag != "skipped":
+        child.set("type", "chaosbot")
+    child.text = _clean(text) or None
+
+
+def _outcome(case: ET.Element, verdict: Verdict, message: str, text: str) -> ET.Element:
+    if verdict is Verdict.FAIL:
+        _add(case, "failure", message, text)
+    elif verdict is not Verdict.PASS:
+        _add(case, "error", f"{verdict.value}: {message}", text)
+    return case
+
+
+def _check_case(judgement: Judgement) -> ET.Element:
+    verdict = Verdict.FAIL if judgement.findings else judgement.verdict
+    count = len(judgement.findings)
+    message = f"{count} finding{'s' * (count != 1)}" if count else judgement.reason or judgement.verdict.value
+    return _outcome(_case("checks", judgement.check), verdict, message, "\n\n".join(map(_story, judgement.findings)))
+
+
+def _story(finding: Finding) -> str:
+    lines = [f"[{finding.severity}] {finding.title} ({finding.id}, × {finding.occurrences})", finding.summary]
+    return "\n".join(filter(None, [*lines, finding.reproduce, finding.curl]))
+
+
+def _skipped(check: str, reason: str) -> ET.Element:
+    case = _case("checks", check)
+    _add(case, "skipped", reason)
+    return case
+
+
+def _assertion_case(assertion: Assertion) -> ET.Element:
+    case = _case("promises", f"{assertion.name} {assertion.target}")
+    message = f"observed {shown(assertion.observed)}: {assertion.reason}"
+    return _outcome(case, assertion.verdict, message, f"target {assertion.target}, alert {assertion.alert or 'none'}")
+
+
+def _run_case(report: Report) -> ET.Element:
+    """The run itself, so that a torn journal or a broken fault turns a build red although every check is green."""
+    case = _case("run", "the run can be judged")
+    if report.verdict in (Verdict.INCONCLUSIVE, Verdict.INVALID):
+        _add(case, "error", f"{report.verdict.value}: {'; '.join(report.reasons)}")
+    return case

@@ -1,0 +1,296 @@
+"""Promises: what was asked for (target) and what must not happen (alert), against what was observed.
+
+Rules:
+
+- FAIL when the observation, with its whole interval, is past the limit (the alert; the target where there is no alert).
+  PASS when it is inside the target and its interval stays inside the limit. Everything between is INCONCLUSIVE, with the
+  reason: the target was missed without an alert, or the noise reaches over the limit.
+- Promises are about the target and not about what chaosbot did to it: they are judged outside of fault windows (and of the
+  time until recovery) unless an entry says ``window: all``.
+- Without a word from the user the table below holds. Then p99 needs 10 000 samples; a shorter run asserts p95 with p99's
+  bounds instead (200 samples), and throughput is asserted only where that much was offered.
+- A latency promise that fails while the generator itself was late is INVALID, unless the service time fails it too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from chaosbot.errors import ConfigError
+from chaosbot.model import units
+from chaosbot.model.dice import Dice
+from chaosbot.model.stats import Histogram, Interval, enough_for, quantile_interval, share_interval
+from chaosbot.model.verdict import Assertion, Verdict
+from chaosbot.report.values import Circuits, Deliveries, Generator, Recovery, Second
+
+DEFAULTS: Final[tuple[Mapping[str, str], ...]] = (
+    {"metric": "p50", "target": "< 500ms", "alert": "> 1s"},
+    {"metric": "p99", "target": "< 2s", "alert": "> 5s"},
+    {"metric": "error_rate", "target": "< 1%", "alert": "> 5%"},
+    {"metric": "throughput", "target": "> 100rps", "alert": "< 50rps"},
+    {"metric": "circuit_trips", "target": "<= 0", "alert": "> 3"},
+)
+_QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p99.9": 0.999, "max": 1.0}
+_ALIASES: Final = {
+    "median": "p50",
+    "errors": "error_rate",
+    "rps": "throughput",
+    "rate": "throughput",
+    "trips": "circuit_trips",
+    "p999": "p999",
+    "p99.9": "p999",
+    "recovery_time": "recovery",
+}
+_BOUND: Final = re.compile(r"\s*(<=|>=|<|>|≤|≥)?\s*(?:[<>]=?\s*)?([^<>\s].*?)\s*")
+_PLAIN: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+MORE_IS_BETTER: Final = frozenset({"throughput"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A limit as reports show it: latencies in milliseconds, shares in percent."""
+
+    above: bool  # values above it satisfy it ("> 100 rps")
+    strict: bool
+    value: float
+    text: str
+
+    def holds(self, value: float) -> bool:
+        """Whether a value satisfies the bound; a bound of zero ("no trips") includes itself."""
+        if value == self.value:
+            return not self.strict or value == 0
+        return (value > self.value) == self.above
+
+
+def bounds(metric: str, target: object, alert: object) -> tuple[Bound, Bound | None]:
+    """Reads what should hold (``"< 500ms"``) and what must not happen (``"> 1s"``) of a metric.
+
+    The alert lies on the target's far side whatever its own sign says; a plain number is in code's units (seconds, share, 1/s).
+
+    Raises:
+        ConfigError: No number, or a unit that the metric has not.
+    """
+    sign, value, shown = _bound(metric, target)
+    above = sign.startswith(">") if sign else metric in MORE_IS_BETTER
+    sign = sign or (">=" if above else "<=")
+    wanted = Bound(above, "=" not in sign, value, f"{sign} {shown}")
+    if alert in (None, ""):
+        return wanted, None
+    _, value, shown = _bound(metric, alert)
+    return wanted, Bound(not above, True, value, f"{'<' if above else '>'} {shown}")
+
+
+def _bound(metric: str, raw: object) -> tuple[str, float, str]:
+    """The sign, the value in the reports' unit, and both as people read them."""
+    match = _BOUND.fullmatch(str(raw))
+    if match is None or isinstance(raw, bool):
+        raise ConfigError(metric, f"'{raw}' is no bound; write for example \"< 2s\"")
+    sign, text = (match[1] or "").replace("≤", "<=").replace("≥", ">="), match[2]
+    plain = float(text) if _PLAIN.fullmatch(text) else None
+    if metric in _QUANTILES:
+        value, unit = (plain if plain is not None else units.duration(text)) * 1e3, " ms"
+    elif metric == "recovery":
+        value, unit = plain if plain is not None else units.duration(text), " s"
+    elif metric == "error_rate":
+        value, unit = (plain if plain is not None else units.share(text)) * 100, " %"
+    elif metric == "throughput":
+        value, unit = plain if plain is not None else units.frequency(text), " rps"
+    elif plain is not None:
+        value, unit = plain, ""
+    else:
+        raise ConfigError(metric, f"'{text}' is no number")
+    value = round(value, 9)
+    return sign, value, f"{value:g}{unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One line of the table; `asked` says that the user asked for it, so that it cannot be dropped silently."""
+
+    metric: str
+    target: object
+    alert: object = ""
+    window: str = ""
+    asked: bool = True
+
+
+def promises_of(settings: Mapping[str, Any], *, loaded: bool) -> tuple[Promise, ...]:
+    """The table of a run: the defaults where there was load, overridden by metric by what the settings carry."""
+    table: dict[str, Promise] = {}
+    if loaded:
+        for entry in DEFAULTS:
+            table[entry["metric"]] = Promise(entry["metric"], entry["target"], entry["alert"], asked=False)
+    for key in ("assertions", "slo", "thresholds"):
+        for promise in _entries(settings.get(key)):
+            table[f"{promise.metric}/{promise.window}" if promise.window else promise.metric] = promise
+    return tuple(table.values())
+
+
+def _entries(raw: Any) -> Iterable[Promise]:
+    """Reads a list of objects, or an object of metrics; anything else has no promises in it."""
+    if isinstance(raw, Mapping):
+        raw = [
+            {"metric": name, **value} if isinstance(value, Mapping) else {"metric": name, "target": value}
+            for name, value in raw.items()
+        ]
+    if not isinstance(raw, list | tuple):
+        return
+    for entry in raw:
+        if isinstance(entry, Mapping) and entry.get("metric"):
+            metric = str(entry["metric"]).lower().replace("-", "_")
+            yield Promise(
+                _ALIASES.get(metric, metric),
+                entry.get("target"),
+                entry.get("alert"),
+                str(entry.get("window") or ""),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a metric came to; `note` says what a reader must know of it, `short` why it cannot be judged."""
+
+    value: float | None
+    interval: Interval | None = None
+    short: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that promises are judged by.
+
+    Args:
+        windows: Seconds by window name; ``""`` holds those outside of faults, ``all`` every one.
+        generator: Its health.
+        circuits: What the probe saw.
+        deliveries: The ledger.
+        recovery: The recoveries.
+        dice: For intervals.
+    """
+
+    windows: Mapping[str, Sequence[Second]]
+    generator: Generator | None
+    circuits: Circuits | None
+    deliveries: Deliveries | None
+    recovery: Sequence[Recovery]
+    dice: Dice
+
+    def observe(self, promise: Promise, *, latency: str = "response") -> Observed:
+        """What the promise's metric came to."""
+        metric, seconds = promise.metric, self.windows.get(promise.window, ())
+        if metric in _QUANTILES:
+            return self._quantile(metric, seconds, latency)
+        if metric == "error_rate":
+            finished, bad = sum(second.finished for second in seconds), sum(second.bad for second in seconds)
+            low, high = share_interval(bad, finished)
+            return Observed(bad / finished * 100 if finished else None, (low * 100, high * 100))
+        if metric == "throughput":
+            return Observed(sum(second.completed for second in seconds) / len(seconds) if seconds else None)
+        single: dict[str, Callable[[], float | None]] = {
+            "circuit_trips": lambda: self.circuits.trips if self.circuits else None,
+            "lost": lambda: self.deliveries.lost if self.deliveries else None,
+            "duplicated": lambda: self.deliveries.duplicated if self.deliveries else None,
+            "dropped": lambda: sum(second.dropped for second in seconds) if seconds else None,
+            "recovery": self._slowest_recovery,
+        }
+        if metric not in single:
+            return Observed(None, short=f"no such metric; there are {', '.join(sorted({*_QUANTILES, *single}))}")
+        return Observed(single[metric]())
+
+    def _slowest_recovery(self) -> float | None:
+        if not self.recovery:
+            return None
+        return max(one.watched_s if one.seconds is None else one.seconds for one in self.recovery)
+
+    def _quantile(self, metric: str, seconds: Sequence[Second], latency: str) -> Observed:
+        parts: list[Histogram] = [getattr(second, latency) for second in seconds]
+        merged, share = Histogram.merged(parts), _QUANTILES[metric]
+        if not merged.total:
+            return Observed(None)
+        value = merged.quantile(share) or 0.0
+        interval = None if metric == "max" else quantile_interval(parts, share, self.dice.at("slo", metric))
+        shown = None if interval is None else (interval[0] * 1e3, interval[1] * 1e3)
+        if metric != "max" and merged.total < enough_for(share):
+            return Observed(
+                value * 1e3, shown, f"too few samples: {merged.total} of the {enough_for(share)} that {metric} needs"
+            )
+        return Observed(value * 1e3, shown)
+
+
+def judge(promises: Iterable[Promise], evidence: Evidence) -> tuple[Assertion, ...]:
+    """Judges every promise; those of the default table that cannot apply vanish."""
+    found = []
+    for promise in promises:
+        fitted = promise if promise.asked else _fitted(promise, evidence)
+        if fitted is not None:
+            found.append(_assertion(fitted, evidence))
+    return tuple(found)
+
+
+def _fitted(promise: Promise, evidence: Evidence) -> Promise | None:
+    """A default promise as this run can judge it; None when it cannot."""
+    seconds = evidence.windows.get("", ())
+    if promise.metric == "throughput":
+        offered = sum(second.planned for second in seconds) / len(seconds) if seconds else 0.0
+        return promise if offered >= bounds("throughput", promise.target, "")[0].value else None
+    if promise.metric == "circuit_trips":
+        return promise if evidence.circuits is not None else None
+    samples = sum(second.response.total for second in seconds)
+    if promise.metric == "p99" and samples < enough_for(0.99):
+        promise = Promise("p95", promise.target, promise.alert, promise.window, asked=False)
+    return promise if promise.metric not in _QUANTILES or samples >= enough_for(_QUANTILES[promise.metric]) else None
+
+
+def _assertion(promise: Promise, evidence: Evidence) -> Assertion:
+    name = f"{promise.metric}/{promise.window}" if promise.window else promise.metric
+    try:
+        target, alert = bounds(promise.metric, promise.target, promise.alert)
+    except ConfigError as error:
+        asked = str(promise.target or "")
+        return Assertion(
+            name, asked, None, Verdict.INCONCLUSIVE, str(promise.alert or ""), None, f"unreadable: {error}"
+        )
+    observed = evidence.observe(promise)
+    verdict, reason = _compare(observed, target, alert)
+    if evidence.generator is not None and not evidence.generator.valid:
+        verdict, reason = _without_generator(promise, evidence, target, alert, verdict, reason)
+    shown = alert.text if alert is not None else ""
+    return Assertion(name, target.text, observed.value, verdict, shown, observed.interval, reason)
+
+
+def _compare(observed: Observed, target: Bound, alert: Bound | None) -> tuple[Verdict, str]:
+    if observed.value is None:
+        return Verdict.INCONCLUSIVE, observed.short or "nothing was observed"
+    ends = observed.interval or (observed.value, observed.value)
+
+    def past(value: float) -> bool:
+        """Past the limit: what the alert speaks of, or outside of the target where there is no alert."""
+        return alert.holds(value) if alert is not None else not target.holds(value)
+
+    limit = f"the alert ({alert.text})" if alert is not None else f"the target ({target.text})"
+    if all(past(end) for end in (*ends, observed.value)):
+        return Verdict.FAIL, f"past {limit}"
+    if observed.short:
+        return Verdict.INCONCLUSIVE, observed.short
+    if any(past(end) for end in (*ends, observed.value)):
+        return Verdict.INCONCLUSIVE, f"the interval reaches over {limit}: more requests would tell"
+    if not target.holds(observed.value):
+        return Verdict.INCONCLUSIVE, f"missed the target ({target.text}) without reaching {limit}"
+    return Verdict.PASS, ""
+
+
+def _without_generator(
+    promise: Promise, evidence: Evidence, target: Bound, alert: Bound | None, verdict: Verdict, reason: str
+) -> tuple[Verdict, str]:
+    """The verdict of a run whose generator was the limit: only what would fail with a faultless one too stays a failure."""
+    if verdict is Verdict.FAIL:
+        if promise.metric in _QUANTILES and (
+            _compare(evidence.observe(promise, latency="service"), target, alert)[0] is Verdict.FAIL
+        ):
+            return verdict, f"{reason}, in service time too"
+        if promise.metric not in (*_QUANTILES, "throughput"):
+            return verdict, reason
+    return Verdict.INVALID, "the load generator was the limit"

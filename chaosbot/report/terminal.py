@@ -1,0 +1,175 @@
+"""The report in the terminal: verdict and reasons first, then what a person would ask next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from chaosbot.model.units import format_duration
+from chaosbot.model.verdict import Finding, Severity, Verdict
+from chaosbot.report.fold import shown
+from chaosbot.report.values import Load, Report
+
+STYLES: Final = {
+    Verdict.PASS: "bold green",
+    Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.INVALID: "bold magenta",
+    Verdict.FAIL: "bold red",
+}
+SEVERITIES: Final = {
+    Severity.CRITICAL: "bold red",
+    Severity.HIGH: "red",
+    Severity.MEDIUM: "yellow",
+    Severity.LOW: "cyan",
+}
+# More findings than this are a list for the HTML page, not for a terminal.
+FINDINGS_SHOWN: Final = 20
+
+
+def render_terminal(report: Report, console: Console) -> None:
+    """Prints the report. All texts of the run are printed as they are, never as markup."""
+    for part in _parts(report):
+        console.print(part)
+
+
+def _parts(report: Report) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(), _headline(report)]
+    parts += [Padding(Text(f"• {reason}"), (0, 0, 0, 2)) for reason in report.reasons]
+    if report.findings:
+        parts += [_heading("Findings"), *map(_finding, report.findings[:FINDINGS_SHOWN])]
+        if len(report.findings) > FINDINGS_SHOWN:
+            parts.append(Text(f"  … and {len(report.findings) - FINDINGS_SHOWN} more in report.html", style="dim"))
+    if report.assertions:
+        parts += [_heading("Promises"), _assertions(report)]
+    if report.load is not None:
+        parts += [_heading("Load"), _load(report.load)]
+    if report.windows:
+        parts += [_heading("Windows"), _windows(report)]
+    if report.faults:
+        parts += [_heading("Faults"), _faults(report)]
+    if report.recovery:
+        parts += [_heading("Recovery"), _recovery(report)]
+    if report.deliveries is not None:
+        parts += [_heading("Deliveries"), _deliveries(report)]
+    if report.soak:
+        parts += [_heading("Soak"), _soak(report)]
+    return parts
+
+
+def _headline(report: Report) -> Text:
+    head = Text(report.verdict.value.upper(), style=STYLES[report.verdict])
+    head.append(f"  {report.verb} {report.target}", style="default")
+    return head.append(f"  seed {report.seed} · {format_duration(report.duration_s)}", style="dim")
+
+
+def _heading(text: str) -> Group:
+    return Group(Text(), Text(text, style="bold"))
+
+
+def _finding(finding: Finding) -> Padding:
+    line = Text(f"{finding.severity.value:<8} ", style=SEVERITIES[finding.severity])
+    line.append(finding.title, style="default")
+    line.append(f"  {finding.check} × {finding.occurrences}", style="dim")
+    lines = [line]
+    if finding.reproduce:
+        lines.append(Text(f"         {finding.reproduce}", style="dim"))
+    return Padding(Group(*lines), (0, 0, 0, 2))
+
+
+def _table(*columns: str, text: int = 1) -> Table:
+    """A quiet table; the first `text` columns are texts, the others figures."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < text else "right", overflow="fold")
+    return table
+
+
+def _indented(table: Table) -> Padding:
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _row(table: Table, *cells: str | Text) -> None:
+    table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
+
+
+def _time(seconds: float | None) -> str:
+    return "–" if seconds is None else format_duration(seconds)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2%}"
+
+
+def _assertions(report: Report) -> Padding:
+    table = _table("", "promise", "target", "observed", "interval", "alert", text=3)
+    for one in report.assertions:
+        interval = "" if one.interval is None else f"{shown(one.interval[0])} … {shown(one.interval[1])}"
+        verdict = Text(one.verdict.value, style=STYLES[one.verdict])
+        _row(table, verdict, one.name, one.target, shown(one.observed), interval, one.alert)
+    return _indented(table)
+
+
+def _load(load: Load) -> Padding:
+    table = _table("", "p50", "p90", "p95", "p99", "p99.9", "max")
+    for name, found in (("response", load.response), ("service", load.service)):
+        _row(table, name, *map(_time, (found.p50, found.p90, found.p95, found.p99, found.p999, found.max)))
+    counts = (
+        f"{load.planned} planned · {load.completed} completed · {load.failed} failed · {load.timed_out} timed out · "
+        f"{load.dropped} dropped · {load.offered_rps:.1f}/s offered · {load.achieved_rps:.1f}/s achieved"
+    )
+    errors = ", ".join(f"{kind} {count}" for kind, count in list(load.errors.items())[:8])
+    lines: Sequence[RenderableType] = [Text(counts), table, *([Text(f"errors: {errors}")] if errors else [])]
+    return Padding(Group(*lines), (0, 0, 0, 2))
+
+
+def _windows(report: Report) -> Padding:
+    table = _table("window", "from", "to", "p50", "p99", "errors", "rate")
+    for one in report.windows:
+        name = f"{one.name} {one.label}".strip()
+        times = (f"{one.from_s:.0f}s", f"{one.to_s:.0f}s", _time(one.p50), _time(one.p99))
+        _row(table, name, *times, _share(one.error_rate), f"{one.rps:.1f}/s")
+    return _indented(table)
+
+
+def _faults(report: Report) -> Padding:
+    table = _table("rule", "fault", "applied", "touched", "errors", "p99", "clean", "errors", "p99", text=2)
+    for row in report.faults:
+        cells: list[str] = []
+        for fates in (row.touched, row.clean):
+            cells += ["–", "–", "–"] if fates is None else [str(fates.requests), str(fates.errors), _time(fates.p99)]
+        _row(table, row.rule, row.fault, str(row.applied), *cells)
+    return _indented(table)
+
+
+def _recovery(report: Report) -> Padding:
+    table = _table("fault", "recovered after", "backlog gone", "answers missed", "")
+    for one in report.recovery:
+        back = "not seen" if one.seconds is None else _time(one.seconds)
+        state = Text("metastable", style="bold red") if one.metastable else Text()
+        _row(table, one.fault, back, _time(one.drained_s), f"{one.deficit:.0f}", state)
+    return _indented(table)
+
+
+def _deliveries(report: Report) -> Padding:
+    found = report.deliveries
+    if found is None:
+        return Padding(Text(), 0)
+    names = ("sent", "acknowledged", "lost", "duplicated", "unexpected", "redelivered")
+    parts = [f"{'?' if getattr(found, name) is None else getattr(found, name)} {name}" for name in names]
+    if found.reply is not None:
+        parts.append(f"reply p50 {_time(found.reply.p50)}, p99 {_time(found.reply.p99)}")
+    return Padding(Text(" · ".join(parts)), (0, 0, 0, 2))
+
+
+def _soak(report: Report) -> Padding:
+    table = _table("series", "verdict", "slope/h", "interval", "detectable", text=2)
+    for one in report.soak:
+        interval = f"{shown(one.interval[0])} … {shown(one.interval[1])}"
+        cells = (f"{shown(one.slope_per_hour)} {one.unit}", interval, shown(one.minimum_detectable))
+        _row(table, one.series, one.verdict, *cells)
+    return _indented(table)

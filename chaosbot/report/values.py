@@ -1,0 +1,304 @@
+"""What a run comes to, as frozen values: the report that every renderer shows and none computes.
+
+Rules: durations are seconds, shares 0..1 (only `jsonform` turns to milliseconds); a part that the run has nothing on is
+None or empty and never zero by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from chaosbot.model.stats import Histogram, Interval
+from chaosbot.model.verdict import Assertion, Finding, Judgement, Verdict
+
+
+def _empty() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Latency at the usual places, in seconds; `count` says from how many requests."""
+
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+    max: float | None = None
+    count: int = 0
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> Quantiles:
+        """Reads them from a merged histogram."""
+        p50, p90, p95, p99, p999 = (histogram.quantile(share) for share in (0.5, 0.9, 0.95, 0.99, 0.999))
+        return cls(p50, p90, p95, p99, p999, histogram.maximum, histogram.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """One second of load, all shards together; `at_s` is its start on the run's clock."""
+
+    at_s: float
+    planned: int = 0
+    started: int = 0
+    completed: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    dropped: int = 0
+    response: Histogram = field(default_factory=Histogram)
+    service: Histogram = field(default_factory=Histogram)
+    errors: Mapping[str, int] = field(default_factory=_empty)
+    tasks: Mapping[str, int] = field(default_factory=_empty)
+    commands: Mapping[str, int] = field(default_factory=_empty)
+    kinds: Mapping[str, int] = field(default_factory=_empty)
+    active_users: int = 0
+    in_flight: int = 0
+    faults: tuple[str, ...] = ()
+    lateness_p99_s: float = 0.0
+    lateness_max_s: float = 0.0
+    cpu: float = 0.0
+
+    @property
+    def finished(self) -> int:
+        """Requests that ended in this second, whatever their fate."""
+        return self.completed + self.failed + self.timed_out
+
+    @property
+    def bad(self) -> int:
+        """Requests that ended without what their sender wanted."""
+        return self.failed + self.timed_out
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The load of a run as a whole; `achieved_rps` counts answers that were right (goodput)."""
+
+    planned: int
+    started: int
+    completed: int
+    failed: int
+    timed_out: int
+    dropped: int
+    offered_rps: float
+    achieved_rps: float
+    response: Quantiles
+    service: Quantiles
+    p99_interval: Interval | None
+    errors: Mapping[str, int]
+    by_task: Mapping[str, int]
+    by_tier: Mapping[str, Quantiles]
+    peak_users: int
+    seconds: tuple[Second, ...]
+
+    @property
+    def finished(self) -> int:
+        """Requests that ended, whatever their fate."""
+        return self.completed + self.failed + self.timed_out
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share of the finished requests that failed or timed out."""
+        return (self.failed + self.timed_out) / self.finished if self.finished else None
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was exercised, by name, with how often; a 0 stands for something that should have occurred and did not."""
+
+    commands: Mapping[str, int]
+    update_kinds: Mapping[str, int]
+    cases: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Fates:
+    """How a group of requests fared."""
+
+    requests: int = 0
+    errors: int = 0
+    p50: float | None = None
+    p99: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """One rule of the fault plan, and the requests that met it beside those of the same time that did not."""
+
+    rule: str
+    fault: str
+    depth: str
+    considered: int
+    decided: int
+    applied: int
+    failed: int
+    missed: int
+    touched: Fates | None
+    clean: Fates | None
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A stretch of time during which a fault was active; `to_s` is None when the run ended first."""
+
+    fault: str
+    from_s: float
+    to_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of the run with one character: ``baseline``, ``fault`` or ``recovery``."""
+
+    name: str
+    from_s: float
+    to_s: float
+    p50: float | None
+    p99: float | None
+    error_rate: float | None
+    rps: float
+    requests: int
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """How the target came back after a fault.
+
+    Args:
+        fault: Which one had been active.
+        ended_s: When it ended.
+        seconds: Until the first of several windows inside the baseline band; None when that was not seen.
+        watched_s: How long the run looked on after the fault, without another one.
+        drained_s: Until no more requests were in flight than in the baseline; None when that was not seen.
+        deficit: Right answers that are missing, against the baseline's pace, from the fault's start until recovery.
+        metastable: Whether goodput stayed below the band although the fault was gone.
+    """
+
+    fault: str
+    ended_s: float
+    seconds: float | None
+    watched_s: float
+    drained_s: float | None
+    deficit: float
+    metastable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """What became of the updates that were sent, joined with the calls that the bot made.
+
+    Args:
+        sent: Distinct updates.
+        acknowledged: Those that got a 2xx at least once.
+        lost: Acknowledged, of a sort that is answered, and never answered; None when nobody watched the bot's calls.
+        duplicated: Answered with the same call more than once.
+        unexpected: Answers to markers that were never sent.
+        redelivered: Attempts beyond the first.
+        reply: From sending to the first call that carries the update's marker.
+        inbound_amplification: Attempts per update.
+        outbound_amplification: Calls per distinct call: above 1 where the bot retries.
+    """
+
+    sent: int
+    acknowledged: int
+    lost: int | None
+    duplicated: int | None
+    unexpected: int | None
+    redelivered: int
+    reply: Quantiles | None
+    inbound_amplification: float
+    outbound_amplification: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Circuits:
+    """Circuit breakers of the target, as the probe saw them."""
+
+    trips: int
+    recovered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The trend of one series over a long run.
+
+    Args:
+        series: What was looked at.
+        unit: In what it is measured.
+        slope_per_hour: Theil–Sen slope.
+        interval: Its confidence interval.
+        minimum_detectable: The smallest slope that a run like this one would have shown in four of five cases.
+        budget_per_hour: The slope that is still fine.
+        p_value: Of the corrected Mann–Kendall test.
+        exhaustion_h: Hours until the limit at this slope; None without a limit or without a rise.
+        verdict: ``drift``, ``stable`` or ``inconclusive``.
+        reason: In words.
+        points: The series that was judged: seconds and values.
+        warmup_s: How much of the start was left out.
+    """
+
+    series: str
+    unit: str
+    slope_per_hour: float
+    interval: Interval
+    minimum_detectable: float
+    budget_per_hour: float
+    p_value: float
+    exhaustion_h: float | None
+    verdict: str
+    reason: str
+    points: tuple[tuple[float, float], ...] = ()
+    warmup_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """The health of the load generator: whether its numbers are the target's or its own."""
+
+    lateness_p50: float | None
+    lateness_p99: float
+    lateness_max: float
+    cpu: float
+    valid: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run, folded. `verdict` and `reasons` stand first because they are what people came for."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    verb: str
+    version: str
+    seed: int
+    target: str
+    started: str
+    duration_s: float
+    how: str
+    findings: tuple[Finding, ...] = ()
+    assertions: tuple[Assertion, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    unjudged: tuple[tuple[str, str], ...] = ()
+    load: Load | None = None
+    coverage: Coverage | None = None
+    faults: tuple[FaultRow, ...] = ()
+    episodes: tuple[Episode, ...] = ()
+    windows: tuple[Window, ...] = ()
+    recovery: tuple[Recovery, ...] = ()
+    deliveries: Deliveries | None = None
+    circuits: Circuits | None = None
+    soak: tuple[Drift, ...] = ()
+    generator: Generator | None = None
+    environment: Mapping[str, str] = field(default_factory=_empty)
+    settings: Mapping[str, Any] = field(default_factory=_empty)
+    notes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line returns for it."""
+        return self.verdict.exit_code

@@ -1,0 +1,203 @@
+"""A builder of histories, so that a test reads like the run that it judges."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hdrh.histogram import HdrHistogram
+
+from chaosbot.model.case import Expect
+from chaosbot.model.check import History
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import (
+    ApiCalled,
+    CaseTried,
+    Event,
+    ExchangeSeen,
+    FrameTaken,
+    Injected,
+    Judged,
+    Noted,
+    PhaseChanged,
+    ProbeSeen,
+    RequestDone,
+    RuleSwitched,
+    RuleTallied,
+    RunEnded,
+    RunStarted,
+    Trouble,
+)
+from chaosbot.model.exchange import Depth, Lane
+from chaosbot.model.outcome import Fate, Outcome
+from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+
+
+def encoded(seconds: list[float]) -> str:
+    """Latencies as a frame carries them."""
+    histogram = HdrHistogram(1, 3_600_000_000, 3)
+    for value, count in Counter(round(value * 1e6) for value in seconds).items():
+        histogram.record_value(value, count)
+    return histogram.encode().decode() if seconds else ""
+
+
+class Story:
+    """A run, told event by event; `history` closes it."""
+
+    def __init__(self, seed: int = 7, verb: str = "run", **settings: Any) -> None:
+        self.dice = Dice(seed).at("story")
+        self.t = 0.0
+        self.numbers = 0
+        self.events: list[Event] = [
+            RunStarted(
+                0.0,
+                verb,
+                "0.1.0",
+                seed,
+                "http://127.0.0.1:8081/webhook/telegram",
+                "2026-01-02T03:04:05+00:00",
+                {"verb": verb, **settings},
+                {"python": "3.11.9", "mitmproxy": "11.0.2", "platform": "Linux x86_64"},
+            )
+        ]
+
+    def add(self, *events: Event) -> "Story":
+        self.events += events
+        self.t = max([self.t, *(event.t for event in events)])
+        return self
+
+    def phase(self, t: float, phase: str, label: str = "") -> "Story":
+        return self.add(PhaseChanged(t, phase, label))
+
+    def fault(self, rule: str, fault: str, start: float, end: float | None = None) -> "Story":
+        self.add(RuleSwitched(start, rule, fault, active=True))
+        return self if end is None else self.add(RuleSwitched(end, rule, fault, active=False))
+
+    def load(
+        self,
+        seconds: int,
+        rate: int = 200,
+        latency: float = 0.02,
+        sigma: float = 0.4,
+        errors: float = 0.0,
+        kind: str = "status_500",
+        faults: tuple[str, ...] = (),
+        start: float | None = None,
+        shard: int = 0,
+        **fields: Any,
+    ) -> "Story":
+        """So many seconds of load; latency is the median, errors a share."""
+        begin = self.t if start is None else start
+        for number in range(seconds):
+            dice = self.dice.at("second", int(begin) + number, "shard", shard)
+            times = [dice.at(one).lognormal(latency, sigma) for one in range(rate)]
+            failed = round(errors * rate)
+            values = {
+                "planned": rate,
+                "started": rate,
+                "completed": rate - failed,
+                "failed": failed,
+                "timed_out": 0,
+                "dropped": 0,
+                "errors": {kind: failed} if failed else {},
+                "tasks": {"message": rate},
+                "commands": {"start": rate // 10},
+                "kinds": {"message": rate},
+                "active_users": 50,
+                "in_flight": max(1, round(rate * latency)),
+                "cpu": 0.2,
+                "lateness_p99_s": 0.002,
+                "lateness_max_s": 0.004,
+            } | fields
+            frame = FrameTaken(
+                t=begin + number + 1,
+                second=int(begin) + number,
+                shard=shard,
+                response=encoded(times),
+                service=encoded([0.9 * time for time in times]),
+                faults=faults,
+                **values,
+            )
+            self.add(frame)
+        return self
+
+    def request(
+        self,
+        t: float,
+        *,
+        total: float = 0.02,
+        fate: Fate = Fate.ANSWERED,
+        status: int | None = 200,
+        late: float = 0.0,
+        exchange: str | None = None,
+        **fields: Any,
+    ) -> "Story":
+        self.numbers += 1
+        started = t - total
+        return self.add(
+            RequestDone(
+                t,
+                exchange if exchange is not None else f"x{self.numbers}",
+                started - late,
+                started,
+                Outcome(fate, status, total_s=total),
+                **fields,
+            )
+        )
+
+    def delivery(self, t: float, number: int, *, status: int = 200, replies: int = 1, **fields: Any) -> "Story":
+        """An update with its marker, and the bot's replies to it."""
+        marker = f"cb-{number}"
+        self.request(t, status=status, update_id=number, marker=marker, kind="message", chat=number, **fields)
+        for _ in range(replies):
+            self.add(ApiCalled(t + 0.05, "sendMessage", number, f"echo {marker}", (marker,)))
+        return self
+
+    def judged(self, check: str, *findings: Finding, judged: int = 1, verdict: Verdict | None = None) -> "Story":
+        default = Verdict.FAIL if findings else Verdict.PASS
+        return self.add(Judged(self.t, Judgement(check, verdict or default, findings, judged=judged)))
+
+    def history(self, how: str = "completed", reason: str = "", *, end: float | None = None) -> History:
+        closing = RunEnded(max(self.t, end or 0.0), how, reason)
+        return History.of([*self.events, closing])
+
+
+def finding(check: str = "no_hang", bucket: str = "b", **fields: Any) -> Finding:
+    """A finding with everything in it."""
+    values = {
+        "title": "the bot hangs",
+        "severity": Severity.HIGH,
+        "threat": Threat.USER,
+        "category": "encoding",
+        "summary": "POST with half a body; no answer in 5 s",
+        "request": b"POST / HTTP/1.1\r\n\r\n",
+        "reproduce": "chaosbot replay findings/x",
+        "curl": "curl -d @body http://127.0.0.1/",
+    } | fields
+    return Finding(check=check, bucket=bucket, **values)
+
+
+@pytest.fixture
+def story():
+    return Story
+
+
+@pytest.fixture
+def make_finding():
+    return finding
+
+
+__all__ = [
+    "CaseTried",
+    "Depth",
+    "ExchangeSeen",
+    "Expect",
+    "Injected",
+    "Lane",
+    "Noted",
+    "ProbeSeen",
+    "RuleTallied",
+    "Story",
+    "Trouble",
+    "encoded",
+    "finding",
+]
