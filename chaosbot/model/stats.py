@@ -213,6 +213,31 @@ def quantile_interval(
     return (min(low, centre), max(high, centre))
 
 
+def mean_interval(
+    series: Sequence[float], dice: Dice, *, confidence: float = 0.95, resamples: int = RESAMPLES
+) -> Interval | None:
+    """Interval of the mean of a series whose neighbours resemble each other, by the same circular block bootstrap.
+
+    None when the series has fewer than eight values.
+    """
+    count = len(series)
+    if count < 8:
+        return None
+    length = block_length(series)
+    prefix = [0.0]
+    for value in [*series, *series[:length]]:
+        prefix.append(prefix[-1] + value)
+    blocks = math.ceil(count / length)
+    found = []
+    for number in range(resamples):
+        raw = dice.at("resample", number).data(8 * blocks)
+        starts = (int.from_bytes(raw[8 * i : 8 * i + 8], "big") % count for i in range(blocks))
+        found.append(math.fsum(prefix[start + length] - prefix[start] for start in starts) / (blocks * length))
+    found.sort()
+    tail, mean = (1 - confidence) / 2, math.fsum(series) / count
+    return (min(mean, found[int(tail * resamples)]), max(mean, found[min(resamples - 1, int((1 - tail) * resamples))]))
+
+
 def _grid(whole: Histogram) -> list[float]:
     """At most `_GRID` values of the merged histogram, denser towards its upper tail, where the verdicts are made."""
     if len(whole.values) <= _GRID:

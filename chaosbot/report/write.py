@@ -10,7 +10,9 @@ from chaosbot.journal import Redactor
 from chaosbot.model.check import History
 from chaosbot.report.jsonform import to_json
 from chaosbot.report.junit import render_junit
+from chaosbot.report.markdown import render_markdown
 from chaosbot.report.page import render_html
+from chaosbot.report.sarif import render_sarif
 from chaosbot.report.scrub import scrub
 from chaosbot.report.values import Report
 
@@ -28,6 +30,8 @@ def write_all(report: Report, history: History, directory: Path, redactor: Redac
         "report.json": json.dumps(to_json(clean), indent=2, ensure_ascii=False) + "\n",
         "junit.xml": render_junit(clean),
         "report.html": render_html(clean, history),
+        "report.md": render_markdown(clean),
+        "report.sarif": render_sarif(clean),
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)

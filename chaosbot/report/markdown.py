@@ -1,0 +1,99 @@
+"""report.md: the report as a comment on a pull request, short enough to be read there."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from chaosbot.model.units import format_duration
+from chaosbot.model.verdict import Assertion, Finding, Verdict
+from chaosbot.report.fold import shown
+from chaosbot.report.values import Report
+
+MARKS: Final = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.INVALID: "⚠️", Verdict.FAIL: "❌"}
+FINDINGS_SHOWN: Final = 10
+# GitHub cuts comments at 65 536 characters; a comment that long would not be read anyway.
+LONGEST_TEXT: Final = 300
+_ACTIVE: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>@$])")
+
+
+def escape(text: str) -> str:
+    """A text of the run as plain words: nothing in it is markup, a mention or a line of its own."""
+    flat = " ".join(text.split())
+    cut = flat if len(flat) <= LONGEST_TEXT else flat[: LONGEST_TEXT - 1] + "…"
+    # The zero-width space keeps "@team" from paging anybody and a bare address from becoming a link.
+    return _ACTIVE.sub(r"\\\1", cut).replace("\\@", "@\u200b").replace("://", ":\u200b//")
+
+
+def code(text: str) -> str:
+    """A text as inline code, whatever backticks it holds."""
+    flat = " ".join(text.split())
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", flat)), default=0) + 1)
+    pad = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{fence}{pad}{flat}{pad}{fence}".replace("|", "\\|") if flat else ""
+
+
+def render_markdown(report: Report) -> str:
+    """The report as Markdown: verdict, reasons, findings, promises and the key figures."""
+    foot = f"{escape(report.target)} · seed {report.seed} · {format_duration(report.duration_s)}"
+    blocks = [
+        f"## {MARKS[report.verdict]} chaosbot {escape(report.verb)}: {report.verdict.value}",
+        "\n".join(f"- {escape(reason)}" for reason in report.reasons),
+        _findings(report),
+        _assertions(report),
+        _figures(report),
+        f"<sub>{foot} · chaosbot {escape(report.version)}</sub>",
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _findings(report: Report) -> str:
+    if not report.findings:
+        return ""
+    rows = [_finding(finding) for finding in report.findings[:FINDINGS_SHOWN]]
+    more = len(report.findings) - FINDINGS_SHOWN
+    table = "\n".join(["| severity | finding | seen | reproduce |", "|---|---|--:|---|", *rows])
+    return f"### Findings\n\n{table}" + (f"\n\n… and {more} more in report.html" if more > 0 else "")
+
+
+def _finding(finding: Finding) -> str:
+    title = f"{escape(finding.title)} ({code(finding.check)})"
+    return f"| {finding.severity.value} | {title} | {finding.occurrences} | {code(finding.reproduce)} |"
+
+
+def _assertions(report: Report) -> str:
+    rows = [_assertion(assertion) for assertion in report.assertions]
+    head = ["| | promise | target | observed | interval |", "|---|---|---|--:|---|"]
+    return "### Promises\n\n" + "\n".join([*head, *rows]) if rows else ""
+
+
+def _assertion(one: Assertion) -> str:
+    interval = "" if one.interval is None else f"{shown(one.interval[0])} … {shown(one.interval[1])}"
+    cells = (MARKS[one.verdict], escape(one.name), escape(one.target), shown(one.observed), interval)
+    return f"| {' | '.join(cells)} |"
+
+
+def _figures(report: Report) -> str:
+    lines = []
+    if (load := report.load) is not None:
+        p50, p99 = (_time(value) for value in (load.response.p50, load.response.p99))
+        rate = "unknown" if load.error_rate is None else f"{load.error_rate:.2%}"
+        lines.append(
+            f"**Load** {load.completed} of {load.planned} answered right, {load.achieved_rps:.1f}/s; "
+            f"p50 {p50}, p99 {p99}; errors {rate}"
+        )
+    if report.recovery:
+        parts = [
+            f"{escape(one.fault)} {'not seen' if one.seconds is None else _time(one.seconds)}"
+            for one in report.recovery
+        ]
+        lines.append(f"**Recovery** {', '.join(parts)}")
+    if (found := report.deliveries) is not None:
+        names = ("sent", "acknowledged", "lost", "duplicated")
+        parts = [f"{'?' if getattr(found, name) is None else getattr(found, name)} {name}" for name in names]
+        lines.append(f"**Deliveries** {', '.join(parts)}")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _time(seconds: float | None) -> str:
+    return "unknown" if seconds is None else format_duration(seconds)
