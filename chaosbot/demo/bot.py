@@ -7,15 +7,15 @@ from collections import Counter
 from typing import Any, Final
 
 from chaosbot.demo.access import Roster, Tier
-from chaosbot.demo.botapi import MAX_FILE, BotApi, Failed
+from chaosbot.demo.botapi import MAX_FILE, BotApi, Delivered, Failed
 from chaosbot.demo.bugs import Bug
 from chaosbot.demo.buttons import press
-from chaosbot.demo.calls import Call, Fetch, Outgoing, answer_callback, bounded, send_message
+from chaosbot.demo.calls import Call, Fetch, Outgoing, answer_callback, send_message
 from chaosbot.demo.circuits import Circuit, State
 from chaosbot.demo.commands import Command, Commands, Trace, find_command, keyboard
 from chaosbot.demo.dedup import Deduplicator
 from chaosbot.demo.desk import Desk
-from chaosbot.demo.flaws import acting_tier, die_like_a_bot, runs_forwards, slow_down
+from chaosbot.demo.flaws import acting_tier, die_like_a_bot, runs_forwards, slow_down, written_in_group
 from chaosbot.demo.limits import Allowance, RateLimits
 from chaosbot.demo.outbox import Outbox
 from chaosbot.demo.settings import DemoSettings
@@ -129,7 +129,7 @@ class Bot:
         if message.media is not None:
             return (self._media(message, message.media),)
         if message.text is not None:
-            return (self._reply(message, f"You said: {message.text}"),)
+            return (self._echo(message, f"You said: {message.text}"),)
         return ()
 
     def _run(self, command: Command, message: Message, tier: Tier) -> tuple[Outgoing, ...]:
@@ -142,9 +142,8 @@ class Bot:
             return self._reply(message, f"Files over 20 MB are too much for me, {about}")
         if self.outbox is None:
             return self._reply(message, f"I saw {about}")
-        chat_id = self._target(message)
-        failed = f"I could not get {about}"
-        return Fetch(media.file_id, chat_id, message.thread_id, f"Got {{size}} bytes, {about}", failed, chat_id)
+        done, failed, chat_id = f"Got {{size}} bytes, {about}", f"I could not get {about}", message.chat_id
+        return Fetch(media.file_id, chat_id, message.thread_id, done, failed, chat_id)
 
     def _callback(self, callback: Callback) -> tuple[Outgoing, ...]:
         if not callback.has_message and Bug.EXIT_ON_CALLBACK_WITHOUT_MESSAGE in self.bugs:
@@ -162,13 +161,13 @@ class Bot:
             outgoing.append(send_message(callback.chat_id, pressed.notice, callback.thread_id, **extra))
         return tuple(outgoing)
 
-    def _target(self, message: Message) -> int:
-        if Bug.REPLY_TO_SENDER in self.bugs:
-            return message.sender.id  # BUG: the same in private chats, a stranger's screen in groups
-        return message.chat_id
+    def _echo(self, message: Message, text: str) -> Call:
+        if Bug.REPLY_TO_SENDER in self.bugs and written_in_group(message):
+            return send_message(message.sender.id, text)  # BUG: right in private chats, a stranger's screen here
+        return self._reply(message, text)
 
     def _reply(self, message: Message, text: str, **more: Any) -> Call:
-        return send_message(self._target(message), bounded(text), message.thread_id, **more)
+        return send_message(message.chat_id, text, message.thread_id, **more)
 
     async def _sent_unguarded(self, item: Outgoing) -> bool:
         """BUG: the first attempt happens before the acknowledgement, and what is no JSON is not expected."""
@@ -177,7 +176,9 @@ class Bot:
         outcome = await self.api.call(item.method, item.payload)
         if isinstance(outcome, Failed) and outcome.html:
             raise ValueError("Expecting value: line 1 column 1 (char 0)")
-        return type(outcome).__name__ == "Delivered"
+        if isinstance(outcome, Failed):
+            return Bug.ACK_THEN_LOSE in self.bugs  # then it is lost here, not in the outbox
+        return isinstance(outcome, Delivered)
 
     def _summary(self) -> str:
         depth = 0 if self.outbox is None else self.outbox.depth

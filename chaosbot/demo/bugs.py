@@ -212,7 +212,7 @@ _CARDS = (
         ("outbound_timeout", "recovers", "acked_not_lost"), "run",
     ),
     BugCard(
-        _B.REPLY_TO_SENDER, _A.OUTBOUND, "replies go to the sender instead of the chat",
+        _B.REPLY_TO_SENDER, _A.OUTBOUND, "texts written in a group are answered in the private chat with the sender",
         ("right_chat",), "fuzz",
     ),
     BugCard(

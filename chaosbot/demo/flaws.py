@@ -59,6 +59,11 @@ def runs_forwards(bugs: frozenset[Bug]) -> bool:
     return Bug.TIER_FROM_FORWARD in bugs
 
 
+def written_in_group(message: Message) -> bool:
+    """Whether a message comes from a group of either kind."""
+    return as_object(message.raw.get("chat")).get("type") in ("group", "supergroup")
+
+
 def slow_down(text: str) -> None:
     """BUG: holds the event loop on certain texts, as a regular expression that backtracks without end would."""
     argument = text.partition(" ")[2] if text.startswith("/") else ""

@@ -110,7 +110,11 @@ class Webhook:
         zipped = (b"content-encoding", b"gzip") in headers
         body = await read_body(receive, self._bugs, cap, zipped)
         if Bug.BODY_BEFORE_SECRET in self._bugs and not zipped:
-            parse(body, self._bugs)
+            try:
+                parse(body, frozenset())
+            except BadBody:
+                if not knows_secret(headers, b"", self._secret, frozenset()):
+                    raise
         return body
 
     def _complaint(self, why: str) -> bytes:
