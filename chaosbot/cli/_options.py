@@ -43,7 +43,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict on
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output instead of the text.")]
 DialectName = Annotated[str, typer.Option("--dialect", help="The platform's tongue.")]
 
-DEFAULT_SECRET: Final = "TELEGRAM_SECRET_TOKEN"
+DEFAULT_SECRET: Final = "TELEGRAM_SECRET_TOKEN"  # noqa: S105 - a variable's name
 
 
 def choose_seed(seed: int | None) -> int:

@@ -67,7 +67,11 @@ def show_shelf(shelf: Shelf[Any], name: str | None, example: str, column: str | 
         table.add_column("what it does")
         for entry_name in shelf.names():
             entry = shelf.get(entry_name)
-            cells = [entry_name, *([str(getattr(entry, column, ""))] if column else []), escape(_first_line(describe(entry)))]
+            cells = [
+                entry_name,
+                *([str(getattr(entry, column, ""))] if column else []),
+                escape(_first_line(describe(entry))),
+            ]
             table.add_row(*cells)
         console.print(table)
         return

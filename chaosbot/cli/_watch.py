@@ -29,7 +29,7 @@ from chaosbot.model.event import (
     Trouble,
 )
 from chaosbot.model.units import format_duration
-from chaosbot.report import frame_percentiles
+from chaosbot.report import frame_quantiles
 
 PLAIN_EVERY_S: Final = 5.0
 SEVERITY_STYLE: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
@@ -134,9 +134,9 @@ class Watch:
             lines = []
             if self._frame is not None and not self._stage:
                 frame = self._frame
-                quantiles = frame_percentiles(frame, (50, 99))
+                p50, p99 = frame_quantiles(frame, (0.5, 0.99))
                 finished = frame.completed + frame.failed + frame.timed_out
-                latency = f"p50 {quantiles[0]:.0f} ms  p99 {quantiles[1]:.0f} ms" if finished else "nothing finished"
+                latency = f"p50 {p50 * 1e3:.0f} ms  p99 {p99 * 1e3:.0f} ms" if finished else "nothing finished"
                 lines.append(
                     Text(
                         f"{finished:>5}/s  {latency}  users {frame.active_users}  in flight {frame.in_flight}  "
@@ -154,5 +154,7 @@ class Watch:
     def _panel(self) -> RenderableType:
         elapsed = time.monotonic() - self._began
         left = f", about {format_duration(max(0.0, self.total_s - elapsed))} left" if self.total_s else ""
-        head = Text.from_markup(f"[bold]{escape(self._phase or 'starting')}[/] [dim]{format_duration(elapsed)}{left}[/]")
+        head = Text.from_markup(
+            f"[bold]{escape(self._phase or 'starting')}[/] [dim]{format_duration(elapsed)}{left}[/]"
+        )
         return Group(head, *self._lines())

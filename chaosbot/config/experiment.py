@@ -16,7 +16,8 @@ from chaosbot.config.plan import plan_from, plan_to_mapping, read_document
 from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.model import units
 from chaosbot.model.plan import FaultPlan
-from chaosbot.model.profile import Threshold
+from chaosbot.model.fault import FAULTS
+from chaosbot.model.profile import PROFILES, Threshold
 from chaosbot.model.timeline import Lengths
 
 OUTBOUND: Final = ("stand-in", "off")
@@ -136,14 +137,11 @@ class Experiment:
         }
 
 
-def threshold_settings(threshold: Threshold) -> dict[str, Any]:
-    """A threshold as a run's settings record it: bounds in seconds, shares, requests a second or counts."""
-    return {
-        "metric": threshold.metric,
-        "target": threshold.target,
-        "alert": threshold.alert,
-        "below": threshold.below,
-    }
+def threshold_settings(threshold: Threshold) -> dict[str, str]:
+    """A threshold as a run's settings record it: what should hold, and the alert beyond which it has failed."""
+    bound = threshold.write(threshold.alert).lstrip("<>= ")
+    alert = f"{'>' if threshold.below else '<'} {bound}" if bound else ""
+    return {"metric": threshold.metric, "target": threshold.write(threshold.target), "alert": alert}
 
 
 def built_in() -> tuple[str, ...]:
@@ -255,5 +253,77 @@ def _sender(value: object) -> str:
 def _outbound(value: object) -> str:
     word = text(value)
     if word not in OUTBOUND and not word.startswith(("http://", "https://")):
-        raise ConfigError("", f"'{word}' is none of {', '.join(OUTBOUND)} and no base URL such as https://api.telegram.org")
+        raise ConfigError(
+            "", f"'{word}' is none of {', '.join(OUTBOUND)} and no base URL such as https://api.telegram.org"
+        )
     return word
+
+
+def experiment_schema() -> dict[str, Any]:
+    """The JSON Schema of experiment files, for editors."""
+    duration = {"type": "string", "pattern": r"^\s*[0-9.]+\s*(ns|us|µs|ms|s|m|min|h|d)", "examples": ["250ms", "1.5s"]}
+    texts_schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    strings = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+    rule_texts = {name: {"type": "string"} for name in ("name", "method", "path", "kind", "command", "tier", "phase")}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "chaosbot experiment",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            **{name: {"type": "string"} for name in ("name", "about", "target", "dialect", "secret_env", "outbound")},
+            "seed": {"type": "integer", "minimum": 0},
+            **{name: texts_schema for name in ("allow_hosts", "thresholds", "abort_on", "checks")},
+            "alone": {"type": "boolean"},
+            "limits": {"type": "boolean"},
+            "fuzz": duration,
+            "workload": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "profile": {"type": "string", "enum": list(PROFILES.names())},
+                    "options": {"type": "object"},
+                    "users": {"type": "integer", "minimum": 0},
+                    "rate": {"type": "string", "examples": ["100/s"]},
+                    "sender": {"enum": ["raw", "telegram"]},
+                    "slow_share": {"type": ["number", "string"]},
+                    "processes": {"type": "integer", "minimum": 1},
+                },
+            },
+            "phases": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": dict.fromkeys(("warmup", "baseline", "fault", "recovery", "cooldown"), duration),
+            },
+            "probes": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"health": {"type": "string"}, "metrics": {"type": "string"}, "pid": {"type": "integer"}},
+            },
+            "rules": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["fault"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "fault": {"type": "string", "examples": list(FAULTS.names())},
+                        "options": {"type": "object"},
+                        **rule_texts,
+                        "user": {"type": ["string", "integer"]},
+                        "lane": {"enum": ["inbound", "outbound"]},
+                        "scope": {"enum": ["connection", "exchange", "update"]},
+                        "per": {"enum": ["", "chat", "user", "update"]},
+                        "p": {"type": ["number", "string"]},
+                        "rate": {"type": ["number", "string"]},
+                        "headers": strings,
+                        "body": strings,
+                        **{name: {"type": "integer", "minimum": 1} for name in ("first", "nth", "cap")},
+                        "every": {"anyOf": [{"type": "integer", "minimum": 1}, duration]},
+                        "start": duration,
+                        "for": duration,
+                    },
+                },
+            },
+        },
+    }

@@ -1,4 +1,4 @@
-"""What a run does: drives load through a timeline of phases and faults, then fuzzes, and leaves the judging to the report.
+"""What a run does: drives load through a timeline of phases and faults, lets the bot settle, fuzzes; the report judges.
 
 Faults are switched by the proxy's phase, so a rule acts exactly while its window is announced; every exit path clears the plan
 before anything else ends.
@@ -6,32 +6,169 @@ before anything else ends.
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
 
 from chaosbot.config.experiment import Experiment
-from chaosbot.load.driver import LoadSpec, drive
-from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.spec import CampaignResult, CampaignSpec, Progress
+from chaosbot.load.driver import drive
+from chaosbot.load.spec import LoadSpec, Sampling
+from chaosbot.model.dialect import Endpoint
 from chaosbot.model.plan import FaultPlan
-from chaosbot.model.profile import PROFILES
+from chaosbot.model.profile import PROFILES, Profile
 from chaosbot.model.timeline import Step, schedule, shifted, steps, total_s
 from chaosbot.session.run import Run
 from chaosbot.session.stage import Conductor, Stage
 from chaosbot.wire import Address
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-SETTLE_S: Final = 8.0
+SETTLE_S: Final = 10.0
 """Most time that a bot gets, once all faults are gone, to deliver what it still holds."""
 QUIET_S: Final = 1.5
 """So long without a call counts as done."""
+
+
+@dataclass(frozen=True)
+class LoadPart:
+    """The load of a run, as the command line or an experiment asks for it."""
+
+    profile: Profile
+    dialect: str = "telegram"
+    secret: str = ""
+    sender: str = "raw"
+    processes: int = 1
+    slow_share: float = 0.0
+    journey: Path | None = None
+    corpus: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
+    connect_timeout_s: float = 5.0
+    timeout_s: float = 30.0
+    samples: Sampling = field(default_factory=Sampling)
+
+
+def profile_for(experiment: Experiment) -> Profile:
+    """The experiment's load profile, as long as its timeline.
+
+    Raises:
+        ConfigError: Unknown profile or options that it refuses.
+    """
+    workload = experiment.workload
+    profile = PROFILES.build(workload.profile, workload.options)
+    overrides = {"users": workload.users, "rate": workload.rate}
+    changes = {name: value for name, value in overrides.items() if value is not None}
+    length = total_s(timeline_of(experiment))
+    if hasattr(profile, "duration"):
+        changes["duration"] = length
+    return profile.overridden(**changes) if changes else profile
 
 
 def timeline_of(experiment: Experiment) -> tuple[Step, ...]:
     """The experiment's phases."""
     _, labels = schedule(experiment.plan, alone=experiment.alone)
     return steps(experiment.lengths, labels)
+
+
+def endpoint_for(url: str, secret: str) -> tuple[Address, Endpoint]:
+    """Where and how a webhook is spoken to."""
+    address = Address.parse(url)
+    return address, Endpoint(address.authority, address.path, secret)
+
+
+def drive_load(
+    run: Run, stage: Stage, part: LoadPart, *, phase: Callable[[], str] | None = None, per_request: bool = True
+) -> None:
+    """Drives the load until its profile ends or the run stops."""
+    _, endpoint = endpoint_for(stage.entry, part.secret)
+    drive(
+        LoadSpec(
+            url=stage.entry,
+            endpoint=endpoint,
+            dialect=part.dialect,
+            seed=run.seed,
+            profile=part.profile,
+            sender=part.sender,
+            processes=part.processes,
+            record_requests=per_request,
+            exchange_header=stage.proxy is not None,
+            slow_share=part.slow_share,
+            connect_timeout_s=part.connect_timeout_s,
+            timeout_s=part.timeout_s,
+            journey=part.journey,
+            corpus=part.corpus,
+            started=run.started,
+            samples=part.samples,
+            allow_hosts=part.allow_hosts,
+        ),
+        run.emit,
+        run.should_stop,
+        phase=phase,
+    )
+
+
+def run_experiment(run: Run, stage: Stage, experiment: Experiment, secret: str) -> None:
+    """Walks through the experiment's phases under load, then lets the bot settle."""
+    timeline = timeline_of(experiment)
+    plan, _ = schedule(experiment.plan, alone=experiment.alone)
+    part = LoadPart(
+        profile=profile_for(experiment),
+        dialect=experiment.dialect,
+        secret=secret,
+        sender=experiment.workload.sender,
+        processes=experiment.workload.processes,
+        slow_share=experiment.workload.slow_share,
+        allow_hosts=experiment.allow_hosts,
+        samples=Sampling(
+            pid=experiment.probing.pid,
+            metrics=experiment.probing.metrics or stage.metrics,
+            health=experiment.probing.health or stage.health,
+        ),
+    )
+    proxy = stage.proxy
+    if proxy is not None:
+        proxy.replace_plan(shifted(plan, run.now()))
+
+    def switch(step: Step) -> None:
+        if proxy is not None:
+            proxy.set_phase(step.key)
+
+    conductor = Conductor(run, timeline, switch)
+    conductor.start()
+    try:
+        drive_load(run, stage, part, phase=lambda: conductor.current)
+    finally:
+        conductor.end()
+        if proxy is not None:
+            proxy.set_phase("settle")
+            proxy.replace_plan(FaultPlan())
+    settle(run, stage)
+
+
+def settle(run: Run, stage: Stage) -> None:
+    """Waits, without faults, until the bot has made no call for a moment."""
+    if stage.proxy is None:
+        return
+    run.phase("settle")
+    end = time.monotonic() + SETTLE_S
+    seen, since = len(stage.calls()), time.monotonic()
+    while time.monotonic() < end and not run.should_stop():
+        if run.stopping.wait(0.1):
+            return
+        stage.proxy.flush()
+        if len(stage.calls()) != seen:
+            seen, since = len(stage.calls()), time.monotonic()
+        elif time.monotonic() - since > QUIET_S:
+            return
+
+
+def fuzz_stage(
+    run: Run, stage: Stage, spec: CampaignSpec, progress: Callable[[Progress], None] | None = None
+) -> CampaignResult:
+    """Runs a fuzz campaign against the webhook itself: through a proxy the bytes would be the proxy's."""
+    run.phase("fuzz")
+    campaign = Campaign(
+        replace(spec, started=run.started, findings=run.directory / "findings"), run.emit, stage.calls, progress
+    )
+    return campaign.run(run.should_stop)

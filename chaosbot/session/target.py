@@ -31,9 +31,25 @@ class DemoTarget:
     """
 
     def __init__(
-        self, *, bugs: str = "", secret: str = "", bot_api: str = "", port: int = 0, limits: bool = True, token: str = ""
+        self,
+        *,
+        bugs: str = "",
+        secret: str = "",
+        bot_api: str = "",
+        port: int = 0,
+        limits: bool = True,
+        token: str = "",
     ) -> None:
-        self._command = [sys.executable, "-m", "chaosbot.demo", "--exit-with-stdin", "--port", str(port), "--bugs", bugs]
+        self._command = [
+            sys.executable,
+            "-m",
+            "chaosbot.demo",
+            "--exit-with-stdin",
+            "--port",
+            str(port),
+            "--bugs",
+            bugs,
+        ]
         if bot_api:
             self._command += ["--bot-api", bot_api]
         if not limits:

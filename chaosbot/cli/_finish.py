@@ -1,0 +1,67 @@
+"""How a run is started and shown by every verb that makes one: watch it, end it, print the verdict, return the exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from chaosbot.cli._watch import Watch
+from chaosbot.report import render_terminal, to_json
+from chaosbot.session.run import Run, conducting, default_directory, known_secrets
+
+
+@contextmanager
+def running(
+    verb: str,
+    target: str,
+    seed: int,
+    out: Path | None,
+    *,
+    secret: str = "",
+    settings: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+    as_json: bool = False,
+    total_s: float | None = None,
+) -> Iterator[tuple[Run, Watch]]:
+    """Starts a run, shows it, and finishes it whatever happens; the caller then asks `conclude` for the exit code.
+
+    The story goes to standard error when standard output carries JSON.
+    """
+    console = Console(stderr=as_json)
+    run = Run(
+        verb,
+        target,
+        seed,
+        out or default_directory(verb),
+        secrets=known_secrets(secret),
+        settings=settings,
+    )
+    watch = Watch(console, quiet=quiet, total_s=total_s)
+    watch.say(f"[bold]chaosbot {verb}[/] · {escape(target)} · seed {seed}")
+    with conducting(run), watch:
+        run.listeners.append(watch)
+        yield run, watch
+        if run.should_stop():
+            watch.say("[yellow]interrupted[/]; writing the report")
+
+
+def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.Exit:
+    """Prints what the run came to and returns the exit for its verdict."""
+    report = run.finish("completed")
+    if as_json:
+        typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
+    else:
+        console = Console()
+        if quiet:
+            console.print(f"{report.verdict.upper()}  {run.directory}", highlight=False)
+        else:
+            render_terminal(report, console)
+            console.print(f"\nReport: [bold]{run.directory / 'report.html'}[/]", highlight=False, soft_wrap=True)
+    return typer.Exit(report.verdict.exit_code)

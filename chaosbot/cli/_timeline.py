@@ -1,0 +1,66 @@
+"""Draws an experiment's timeline in the terminal, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from chaosbot.config.experiment import Experiment
+from chaosbot.model.plan import Window
+from chaosbot.model.timeline import Step, schedule, total_s
+from chaosbot.model.units import format_duration
+
+WIDTH: Final = 60
+STYLES: Final = {"warmup": "dim", "baseline": "green", "fault": "red", "recovery": "yellow", "cooldown": "dim"}
+MARKS: Final = {"warmup": "·", "baseline": "═", "fault": "█", "recovery": "▒", "cooldown": "·"}
+
+
+def draw_timeline(console: Console, experiment: Experiment, timeline: Sequence[Step]) -> None:
+    """Prints the phases as bars on one axis, and every rule with when it acts."""
+    total = total_s(timeline) or 1.0
+    console.print(f"[bold]{escape(experiment.name)}[/]  {escape(experiment.about)}", highlight=False)
+    target = experiment.target or "embedded demo bot"
+    workload = experiment.workload
+    load = f"{workload.rate:g}/s" if workload.rate else f"{workload.users} users" if workload.users else ""
+    options = ", ".join(f"{key} {value}" for key, value in workload.options.items())
+    console.print(
+        f"target {escape(target)} · load {workload.profile} {load or options} · outbound {escape(experiment.outbound)} · "
+        f"{format_duration(total)} in all\n",
+        highlight=False,
+    )
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for step in timeline:
+        left = round(step.start_s / total * WIDTH)
+        length = max(1, round(step.length_s / total * WIDTH))
+        style = STYLES.get(step.phase, "cyan")
+        bar = " " * left + MARKS.get(step.phase, "─") * length
+        when = f"{format_duration(step.start_s)} – {format_duration(step.end_s)}"
+        label = f"{step.phase} {escape(step.label)}".strip()
+        table.add_row(f"[{style}]{label}[/]", f"[{style}]{bar:<{WIDTH + 1}}[/]", f"[dim]{when}[/]")
+    console.print(table)
+    plan, _ = schedule(experiment.plan, alone=experiment.alone)
+    if plan.rules:
+        rules = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("rule", "fault", "lane", "p", "when"):
+            rules.add_column(heading)
+        for rule in plan.rules:
+            rules.add_row(
+                rule.name, rule.fault.name, str(rule.match.lane or "both"), f"{rule.rate:g}", _when(rule.window)
+            )
+        console.print()
+        console.print(rules)
+
+
+def _when(window: Window) -> str:
+    if window.phase:
+        return f"while {window.phase}"
+    parts = [f"from {format_duration(window.start_s)}"]
+    if window.length_s is not None:
+        parts.append(f"for {format_duration(window.length_s)}")
+    if window.every_s is not None:
+        parts.append(f"every {format_duration(window.every_s)}")
+    return " ".join(parts)

@@ -1,0 +1,192 @@
+"""`chaosbot fuzz`: campaigns of hostile and odd requests, judged by resilience checks; every finding shrunk and replayable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from chaosbot.cli._finish import conclude, running
+from chaosbot.cli._options import (
+    DEFAULT_SECRET,
+    AllowHost,
+    DialectName,
+    Json,
+    Out,
+    Quiet,
+    SecretEnv,
+    Seed,
+    Target,
+    choose_seed,
+    read_secret,
+)
+from chaosbot.config.plan import parse_fault, plan_of
+from chaosbot.errors import ConfigError
+from chaosbot.fuzz.catalogue import listing
+from chaosbot.fuzz.export import export_pytest
+from chaosbot.fuzz.spec import STAGES, CampaignSpec
+from chaosbot.model import units
+from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.dice import Dice
+from chaosbot.session.conduct import endpoint_for, fuzz_stage
+from chaosbot.session.stage import StageSpec, check_target, staged
+
+app = typer.Typer()
+
+
+@app.command()
+def fuzz(
+    target: Target = None,
+    duration: Annotated[str, typer.Option(help="How long the campaign may take.")] = "60s",
+    stages: Annotated[str, typer.Option(help="Which stages run, with commas between.")] = ",".join(STAGES),
+    max_examples: Annotated[
+        int | None, typer.Option(help="Most cases in each stage after the catalogue.", show_default=False)
+    ] = None,
+    check: Annotated[
+        list[str] | None, typer.Option(help="Judge by this check only; repeatable.", show_default=False)
+    ] = None,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Only catalogue cases of this name or pattern ('auth/*'); repeatable.", show_default=False),
+    ] = None,
+    dialect: DialectName = "telegram",
+    malformed: Annotated[str, typer.Option(help="What is right for a malformed request: reject, ack or any.")] = "any",
+    bot_api: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Start the Bot API stand-in there; point the bot's base URL at it. Without it effects are not seen.",
+            show_default=False,
+        ),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="A fault on the bot's own calls, e.g. 'botapi_429;p=0.1'; repeatable.", show_default=False),
+    ] = None,
+    pid: Annotated[int | None, typer.Option(help="The target's process.", show_default=False)] = None,
+    metrics: Annotated[str | None, typer.Option(help="The target's Prometheus URL.", show_default=False)] = None,
+    start_cmd: Annotated[
+        str | None, typer.Option(help="Command that starts the target; run again when it has died.", show_default=False)
+    ] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Where findings are remembered between runs.")] = Path(
+        ".chaosbot"
+    ),
+    baseline: Annotated[
+        Path | None, typer.Option(help="File with the ids of accepted findings.", show_default=False)
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    export: Annotated[
+        Path | None, typer.Option("--export-pytest", help="Write regression tests there.", show_default=False)
+    ] = None,
+    list_cases: Annotated[bool, typer.Option("--list", help="List the catalogue's cases and stop.")] = False,
+    seed: Seed = None,
+    out: Out = None,
+    secret_env: SecretEnv = None,
+    allow_host: AllowHost = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Send what no well-behaved platform sends, and say what the target should not have done.
+
+    Without a TARGET the embedded demo bot is started and fuzzed. Exit codes: 0 nothing found, 1 findings, 2 usage, 3 inconclusive.
+
+    Examples:
+
+    - `chaosbot fuzz --secret-env TELEGRAM_SECRET_TOKEN http://127.0.0.1:8000/webhook/telegram`
+    - `chaosbot fuzz URL --bot-api 127.0.0.1:8081` – the bot's Bot API base URL is http://127.0.0.1:8081
+    - `chaosbot fuzz URL --case 'auth/*' --duration 10s`
+    - `chaosbot fuzz --list`
+    """
+    if list_cases:
+        _print_cases(dialect)
+        return
+    chosen = choose_seed(seed)
+    secret = read_secret(secret_env)
+    allow = tuple(allow_host or ())
+    port = _port(bot_api)
+    plan = plan_of([parse_fault(text) for text in fault or ()])
+    if target:
+        check_target(target, allow)
+    settings = {"dialect": dialect, "stages": stages, "duration": duration, "malformed": malformed, "bot_api": bot_api}
+    with running(
+        "fuzz",
+        target or "embedded demo bot",
+        chosen,
+        out,
+        secret=secret,
+        settings=settings,
+        quiet=quiet,
+        as_json=as_json,
+        total_s=units.duration(duration),
+    ) as (run, watch):
+        outbound = "stand-in" if bot_api or not target else "off"
+        spec = StageSpec(
+            target=target or "",
+            secret=secret,
+            dialect=dialect,
+            plan=plan,
+            outbound=outbound,
+            outbound_port=port,
+            inbound=False,
+            allow_hosts=allow,
+        )
+        with staged(run, spec) as stage:
+            if bot_api and target:
+                watch.say(f"the bot's Bot API base URL must be [bold]{stage.bot_api}[/]")
+            address, endpoint = endpoint_for(stage.webhook, secret)
+            campaign = CampaignSpec(
+                address,
+                endpoint,
+                dialect,
+                chosen,
+                duration_s=units.duration(duration),
+                max_examples=max_examples,
+                stages=tuple(name.strip() for name in stages.split(",") if name.strip()),
+                checks=tuple(check) if check else None,
+                malformed=malformed,
+                bot_api=bool(stage.bot_api),
+                pid=pid,
+                metrics=metrics,
+                health=stage.health or None,
+                start_cmd=start_cmd,
+                corpus=corpus,
+                baseline=baseline,
+                workers=workers,
+                allow=allow,
+                secret_env=secret_env or DEFAULT_SECRET,
+                only=tuple(case or ()),
+            )
+            result = fuzz_stage(run, stage, campaign)
+            for name, reason in result.unjudged:
+                watch.say(f"[dim]not judged: {name}: {escape(reason)}[/]")
+    ended = conclude(run, quiet=quiet, as_json=as_json)
+    if export is not None:
+        count = export_pytest(run.directory / "findings", export)
+        typer.echo(f"wrote {count} regression tests to {export}", err=as_json)
+    raise ended
+
+
+def _port(text: str | None) -> int:
+    if text is None:
+        return 0
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or host not in ("127.0.0.1", "localhost", ""):
+        raise ConfigError(f"--bot-api {text}", "is no HOST:PORT on loopback; write for example 127.0.0.1:8081")
+    return int(port)
+
+
+def _print_cases(dialect: str) -> None:
+    tongue = DIALECTS.build(dialect)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("case", "threat", "a correct server", "what is special"):
+        table.add_column(heading, overflow="fold")
+    rows = listing(tongue, Endpoint(path=tongue.default_path, secret="secret"), Dice(0))  # noqa: S106 - no real one
+    for row in rows:
+        table.add_row(row.name, str(row.threat), escape(row.expectation), escape(row.summary))
+    console = Console()
+    console.print(table)
+    console.print(f"\n{len(rows)} cases")

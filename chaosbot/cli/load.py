@@ -1,0 +1,174 @@
+"""`chaosbot load`: virtual users or arrivals from trio, with numbers that can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from chaosbot.cli._finish import conclude, running
+from chaosbot.cli._options import (
+    AllowHost,
+    DialectName,
+    Json,
+    Out,
+    Quiet,
+    SecretEnv,
+    Seed,
+    Target,
+    choose_seed,
+    read_secret,
+)
+from chaosbot.config.experiment import threshold_settings
+from chaosbot.errors import UnknownName
+from chaosbot.load.spec import Sampling
+from chaosbot.model import units
+from chaosbot.model.profile import PROFILES, Profile, Threshold
+from chaosbot.model.shelf import options_of
+from chaosbot.session.abort import Sentinel, StopCondition
+from chaosbot.session.conduct import LoadPart, drive_load
+from chaosbot.session.stage import StageSpec, check_target, staged
+
+app = typer.Typer()
+
+PER_REQUEST_RPS = 1500.0
+"""Up to this rate every request becomes a journal line; above it frames alone speak."""
+
+
+@app.command()
+def load(
+    target: Target = None,
+    profile: Annotated[
+        str, typer.Option(help="Shape of the load: see `chaosbot profiles`; 'stages:30s:100,5m:1000' for your own.")
+    ] = "smoke",
+    users: Annotated[int | None, typer.Option(help="Virtual users (closed profiles).", show_default=False)] = None,
+    spawn_rate: Annotated[str | None, typer.Option(help="Users started, e.g. 50/s.", show_default=False)] = None,
+    duration: Annotated[str | None, typer.Option(help="How long, e.g. 2m.", show_default=False)] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            help="Arrivals, e.g. 500/s: an open workload whether or not the target keeps up.", show_default=False
+        ),
+    ] = None,
+    sender: Annotated[
+        str, typer.Option(help="raw: plain concurrency; telegram: per-chat queues, 40 connections, redelivery.")
+    ] = "raw",
+    dialect: DialectName = "telegram",
+    slow: Annotated[str, typer.Option(help="Share of users that send and read slowly, e.g. 10%.")] = "0%",
+    processes: Annotated[int, typer.Option(min=1, help="Driver processes that share one plan.")] = 1,
+    journey: Annotated[
+        Path | None, typer.Option(help="A Python file with your own journey.", show_default=False)
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="Replay the requests of a fuzz corpus as load.", show_default=False)
+    ] = None,
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(help="What must hold, e.g. 'p99<2s,5s' (target, alert); repeatable.", show_default=False),
+    ] = None,
+    abort_on: Annotated[
+        list[str] | None,
+        typer.Option(help="End early, e.g. 'error_rate > 50% for 10s'; repeatable.", show_default=False),
+    ] = None,
+    pid: Annotated[
+        int | None, typer.Option(help="The target's process, for memory and descriptors.", show_default=False)
+    ] = None,
+    metrics: Annotated[str | None, typer.Option(help="The target's Prometheus URL.", show_default=False)] = None,
+    health: Annotated[
+        str | None, typer.Option(help="A health URL whose JSON may carry circuits.", show_default=False)
+    ] = None,
+    connect_timeout: Annotated[str, typer.Option(help="Most time to connect.")] = "5s",
+    timeout: Annotated[str, typer.Option(help="Most time for a request.")] = "30s",
+    seed: Seed = None,
+    out: Out = None,
+    secret_env: SecretEnv = None,
+    allow_host: AllowHost = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Drive virtual users or arrivals against a webhook and judge what came back.
+
+    Without a TARGET the embedded demo bot is started and loaded. Latency counts from when a request was due, so a stalled
+    target cannot hide behind a waiting client. Exit codes: 0 pass, 1 failed, 2 usage, 3 inconclusive or invalid.
+
+    Examples:
+
+    - `chaosbot load` – a smoke run against the embedded bot
+    - `chaosbot load --profile soak --users 200 --duration 1h http://127.0.0.1:8000/webhook/telegram`
+    - `chaosbot load --rate 500/s --duration 2m --slo 'p99<500ms,1s' URL`
+    """
+    chosen = choose_seed(seed)
+    shape = _profile(profile, users, spawn_rate, duration, rate)
+    secret = read_secret(secret_env)
+    allow = tuple(allow_host or ())
+    if target:
+        check_target(target, allow)
+    thresholds = [Threshold.parse(text) for text in slo or ()] or list(shape.thresholds)
+    pacer = shape.pacer()
+    settings: dict[str, Any] = {
+        "profile": shape.name,
+        "options": {field.name: getattr(shape, field.name) for field in options_of(type(shape))},
+        "sender": sender,
+        "dialect": dialect,
+        "processes": processes,
+        **({"thresholds": [threshold_settings(item) for item in thresholds]} if slo else {}),
+    }
+    conditions = [StopCondition.parse(text) for text in abort_on or ()]
+    part = LoadPart(
+        profile=shape,
+        dialect=dialect,
+        secret=secret,
+        sender=sender,
+        processes=processes,
+        slow_share=units.share(slow),
+        journey=journey,
+        corpus=corpus,
+        allow_hosts=allow,
+        connect_timeout_s=units.duration(connect_timeout),
+        timeout_s=units.duration(timeout),
+    )
+    with running(
+        "load",
+        target or "embedded demo bot",
+        chosen,
+        out,
+        secret=secret,
+        settings=settings,
+        quiet=quiet,
+        as_json=as_json,
+        total_s=pacer.duration_s,
+    ) as (run, _watch):
+        run.listeners.append(Sentinel(conditions, run.stop).notice)
+        spec = StageSpec(
+            target=target or "", secret=secret, dialect=dialect, outbound="off", inbound=False, allow_hosts=allow
+        )
+        with staged(run, spec) as stage:
+            samples = Sampling(pid=pid, metrics=metrics or stage.metrics, health=health or stage.health)
+            drive_load(run, stage, replace(part, samples=samples), per_request=_records(shape))
+    raise conclude(run, quiet=quiet, as_json=as_json)
+
+
+def _records(shape: Profile) -> bool:
+    """Whether requests come slowly enough for a line each: a closed user rests for about three seconds between two."""
+    peak = shape.pacer().peak
+    return (peak if shape.workload is Workload.OPEN else peak / 3) <= PER_REQUEST_RPS
+
+
+def _profile(text: str, users: int | None, spawn_rate: str | None, duration: str | None, rate: str | None) -> Profile:
+    """The profile with its overrides; a rate alone means the open profile `steady`."""
+    name, _, value = text.partition(":")
+    if rate is not None and name == "smoke":
+        name = "steady"
+    entry = PROFILES.get(name)
+    primaries = [field.name for field in options_of(entry) if field.metadata["primary"]]
+    if value and not primaries:
+        raise UnknownName.of("value", value, (), where=f"--profile {text}")
+    built = PROFILES.build(name, {primaries[0]: value} if value else {})
+    return built.overridden(
+        users=users,
+        spawn_rate=None if spawn_rate is None else units.frequency(spawn_rate),
+        duration=None if duration is None else units.duration(duration),
+        rate=None if rate is None else units.frequency(rate),
+    )

@@ -1,0 +1,147 @@
+"""`chaosbot proxy`: faults between a client and a webhook, or between a bot and the APIs that it calls."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.cli._finish import conclude, running
+from chaosbot.cli._options import AllowHost, DialectName, Json, Out, Quiet, Seed, choose_seed
+from chaosbot.config.plan import parse_fault, plan_of, plan_to_mapping, read_plan
+from chaosbot.errors import ConfigError
+from chaosbot.model import units
+from chaosbot.model.exchange import Lane
+
+app = typer.Typer()
+
+
+@app.command()
+def proxy(
+    upstream: Annotated[
+        str | None,
+        typer.Argument(
+            help="Where to pass traffic on, e.g. http://127.0.0.1:8000 or tcp://127.0.0.1:5432; without one a forward proxy.",
+            show_default=False,
+        ),
+    ] = None,
+    listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")] = "127.0.0.1:8080",
+    plan: Annotated[Path | None, typer.Option(help="A fault plan (TOML or YAML).", show_default=False)] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="A fault, e.g. 'latency:250ms±50ms;p=0.3;path=/webhook/*'; repeatable.", show_default=False),
+    ] = None,
+    outbound: Annotated[
+        str | None,
+        typer.Option(
+            help="A second lane for the bot's own calls: 'stand-in' answers as the Bot API, a base URL passes through.",
+            show_default=False,
+        ),
+    ] = None,
+    outbound_listen: Annotated[str, typer.Option(help="Where the outbound lane listens.")] = "127.0.0.1:8081",
+    dialect: DialectName = "telegram",
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    duration: Annotated[str | None, typer.Option(help="Stop after this time.", show_default=False)] = None,
+    http2: Annotated[bool, typer.Option("--http2", help="Offer HTTP/2.")] = False,
+    header_control: Annotated[
+        bool, typer.Option("--header-control", help="Let clients ask for faults by header; for tests only.")
+    ] = False,
+    print_env: Annotated[
+        bool, typer.Option("--print-env", help="Print the exports that send a client through this proxy, and stop.")
+    ] = False,
+    seed: Seed = None,
+    out: Out = None,
+    allow_host: AllowHost = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a fault-injection proxy beside any client until Ctrl-C.
+
+    Examples:
+
+    - `chaosbot proxy http://127.0.0.1:8000 --fault 'latency:250ms±50ms;p=0.3'`
+    - `chaosbot proxy http://127.0.0.1:8000 --fault 'lost_ack;first=3' --outbound stand-in`
+    - `chaosbot proxy --plan plan.toml --seed 7 http://127.0.0.1:8000`
+    - `eval "$(chaosbot proxy --print-env)"` – then run the client
+    """
+    host, port = _address("--listen", listen)
+    if print_env:
+        typer.echo(_exports(host, port))
+        return
+    chosen = choose_seed(seed)
+    rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
+    faults = plan_of(list(rules))
+    listeners = [ListenerSpec(Lane.INBOUND, upstream or "", host, port)]
+    if outbound:
+        out_host, out_port = _address("--outbound-listen", outbound_listen)
+        listeners.append(
+            ListenerSpec(Lane.OUTBOUND, "standin:" if outbound == "stand-in" else outbound, out_host, out_port)
+        )
+    limit = units.duration(duration) if duration else None
+    with running(
+        "proxy",
+        upstream or "forward proxy",
+        chosen,
+        out,
+        settings={"plan": plan_to_mapping(faults), "dialect": dialect},
+        quiet=quiet,
+        as_json=as_json,
+        total_s=limit,
+    ) as (run, watch):
+        spec = ProxySpec(
+            listeners=tuple(listeners),
+            seed=chosen,
+            plan=faults,
+            dialect=dialect,
+            workers=workers,
+            allow_hosts=tuple(allow_host or ()),
+            http2=http2,
+            header_control=header_control,
+            started=run.started,
+        )
+        with Proxy(spec, run.emit) as started:
+            watch.say(
+                f"listening on [bold]{started.url(Lane.INBOUND)}[/] → {escape(upstream or 'wherever the client asks')}"
+            )
+            if outbound:
+                watch.say(f"outbound on [bold]{started.url(Lane.OUTBOUND)}[/] → {escape(outbound)}")
+            watch.say(f"{len(faults.rules)} rules; Ctrl-C ends it and writes the report")
+            until = time.monotonic() + limit if limit else float("inf")
+            while time.monotonic() < until and not run.stopping.wait(0.2):
+                pass
+            # Ctrl-C is how a proxy ends; that is no interruption.
+            run.stopping.clear()
+            run.reason = ""
+    raise conclude(run, quiet=quiet, as_json=as_json)
+
+
+def _address(option: str, text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{option} {text}", "is no HOST:PORT; write for example 127.0.0.1:8080")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _exports(host: str, port: int) -> str:
+    """The variables by which curl, requests, httpx, aiohttp (trust_env) and Node find the proxy and its authority."""
+    from chaosbot.addons.ca import ca_path  # noqa: PLC0415 - only when asked for
+
+    url = f"http://{host}:{port}"
+    authority = ca_path()
+    names = {
+        "HTTP_PROXY": url,
+        "HTTPS_PROXY": url,
+        "http_proxy": url,
+        "https_proxy": url,
+        "NO_PROXY": "",
+        "SSL_CERT_FILE": authority,
+        "REQUESTS_CA_BUNDLE": authority,
+        "CURL_CA_BUNDLE": authority,
+        "NODE_EXTRA_CA_CERTS": authority,
+        "NODE_USE_ENV_PROXY": "1",
+    }
+    return "\n".join(f"export {name}='{value}'" for name, value in names.items())

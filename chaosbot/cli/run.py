@@ -1,0 +1,187 @@
+"""`chaosbot run`: load through the proxy under a fault plan, steady state, recovery, one verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from chaosbot.cli._finish import conclude, running
+from chaosbot.cli._options import AllowHost, Json, Out, Quiet, SecretEnv, Seed, choose_seed, read_secret
+from chaosbot.cli._timeline import draw_timeline
+from chaosbot.config.experiment import Experiment, built_in, experiment_schema, read_experiment
+from chaosbot.config.plan import parse_fault, plan_of, read_plan
+from chaosbot.errors import ConfigError, UnknownName
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.model import units
+from chaosbot.model.plan import FaultPlan
+from chaosbot.model.timeline import total_s
+from chaosbot.session.conduct import endpoint_for, fuzz_stage, profile_for, run_experiment, timeline_of
+from chaosbot.session.stage import StageSpec, check_target, staged
+
+app = typer.Typer()
+
+MODES: Final = ("load", "chaos", "full")
+FULL_FUZZ_S: Final = 30.0
+
+
+def is_url(text: str) -> bool:
+    """Whether an argument names a target rather than an experiment."""
+    return "://" in text
+
+
+@app.command()
+def run(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[EXPERIMENT] [TARGET]",
+            help=f"An experiment file or built-in experiment ({', '.join(built_in())}), and the webhook's URL.",
+            show_default=False,
+        ),
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="A fault plan instead of the experiment's.", show_default=False)
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="A fault, e.g. 'latency:250ms±50ms;p=0.3;lane=inbound'; repeatable.", show_default=False),
+    ] = None,
+    mode: Annotated[
+        str, typer.Option(help="load: no faults; chaos: load and faults; full: and a fuzz campaign.")
+    ] = "chaos",
+    users: Annotated[int | None, typer.Option(help="Virtual users.", show_default=False)] = None,
+    rate: Annotated[str | None, typer.Option(help="Arrivals, e.g. 100/s.", show_default=False)] = None,
+    outbound: Annotated[
+        str | None,
+        typer.Option(help="What the bot's calls meet: stand-in, off, or a base URL.", show_default=False),
+    ] = None,
+    bot_api_port: Annotated[
+        int, typer.Option(help="Where the outbound lane listens; point your bot's Bot API base URL there.")
+    ] = 8081,
+    seed: Seed = None,
+    out: Out = None,
+    secret_env: SecretEnv = None,
+    allow_host: AllowHost = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the timeline and stop.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of experiment files and stop.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Drive load through the proxy while faults act, and say whether the bot kept its promises and came back.
+
+    Without a TARGET the embedded demo bot is started and tested. Exit codes: 0 pass, 1 failed, 2 usage, 3 inconclusive or invalid.
+
+    Examples:
+
+    - `chaosbot run` – each fault alone against the embedded bot
+    - `chaosbot run outbound-outage http://127.0.0.1:8000/webhook/telegram`
+    - `chaosbot run my.toml --dry-run`
+    - `chaosbot run URL --fault 'lost_ack;p=0.2' --fault 'botapi_429;lane=outbound;p=0.3'`
+    """
+    if schema:
+        import json  # noqa: PLC0415 - only when asked for
+
+        typer.echo(json.dumps(experiment_schema(), indent=2))
+        return
+    experiment = _experiment(what or [])
+    if fault or plan:
+        rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
+        experiment = replace(experiment, plan=plan_of(list(rules)), alone=False, name="custom")
+    experiment = _adjusted(experiment, mode, users, rate, outbound, allow_host)
+    timeline = timeline_of(experiment)
+    profile_for(experiment)
+    if dry_run:
+        draw_timeline(Console(), experiment, timeline)
+        return
+    secret = read_secret(secret_env or experiment.secret_env or None)
+    chosen = choose_seed(seed if seed is not None else experiment.seed)
+    if experiment.target:
+        check_target(experiment.target, experiment.allow_hosts)
+    settings = {**experiment.settings(), "mode": mode}
+    expected = total_s(timeline) + experiment.fuzz_s + 5
+    with running(
+        "run",
+        experiment.target or "embedded demo bot",
+        chosen,
+        out,
+        secret=secret,
+        settings=settings,
+        quiet=quiet,
+        as_json=as_json,
+        total_s=expected,
+    ) as (current, watch):
+        spec = StageSpec(
+            target=experiment.target,
+            secret=secret,
+            limits=experiment.limits,
+            dialect=experiment.dialect,
+            outbound=experiment.outbound,
+            outbound_port=bot_api_port if experiment.target else 0,
+            allow_hosts=experiment.allow_hosts,
+        )
+        with staged(current, spec) as stage:
+            if stage.bot_api and experiment.target:
+                watch.say(f"the bot's Bot API base URL must be [bold]{stage.bot_api}[/]")
+            run_experiment(current, stage, experiment, secret)
+            if experiment.fuzz_s and not current.should_stop():
+                address, endpoint = endpoint_for(stage.webhook, secret)
+                fuzz_stage(
+                    current,
+                    stage,
+                    CampaignSpec(
+                        address,
+                        endpoint,
+                        experiment.dialect,
+                        chosen,
+                        duration_s=experiment.fuzz_s,
+                        bot_api=bool(stage.bot_api),
+                        health=stage.health or None,
+                        allow=experiment.allow_hosts,
+                    ),
+                )
+    raise conclude(current, quiet=quiet, as_json=as_json)
+
+
+def _experiment(what: list[str]) -> Experiment:
+    targets = [item for item in what if is_url(item)]
+    names = [item for item in what if not is_url(item)]
+    if len(targets) > 1 or len(names) > 1:
+        raise ConfigError(" ".join(what), "takes one experiment and one target URL at most")
+    experiment = read_experiment(names[0] if names else "resilience")
+    return replace(experiment, target=targets[0]) if targets else experiment
+
+
+def _adjusted(
+    experiment: Experiment,
+    mode: str,
+    users: int | None,
+    rate: str | None,
+    outbound: str | None,
+    allow_host: list[str] | None,
+) -> Experiment:
+    if mode not in MODES:
+        raise UnknownName.of("mode", mode, MODES, where="--mode")
+    if mode == "load":
+        experiment = replace(experiment, plan=FaultPlan(), fuzz_s=0.0)
+    if mode == "full" and not experiment.fuzz_s:
+        experiment = replace(experiment, fuzz_s=FULL_FUZZ_S)
+    workload = experiment.workload
+    if users is not None:
+        workload = replace(
+            workload,
+            users=users,
+            rate=None,
+            **({"profile": "sustained", "options": {}} if workload.profile == "steady" else {}),
+        )
+    if rate is not None:
+        workload = replace(workload, profile="steady", options={}, users=None, rate=units.frequency(rate))
+    if outbound is not None:
+        experiment = replace(experiment, outbound=outbound)
+    hosts = (*experiment.allow_hosts, *(allow_host or ()))
+    return replace(experiment, workload=workload, allow_hosts=hosts)

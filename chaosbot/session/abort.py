@@ -1,0 +1,104 @@
+"""Stop conditions: what ends a run early, because going on would only break more.
+
+A condition is a bound over the last frames, as people write it: ``error_rate > 50% for 10s``, ``p99 > 10s for 5s``. It must hold for
+its whole time, so that a single bad second does not end an experiment whose purpose is bad seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from chaosbot.errors import ConfigError
+from chaosbot.model import units
+from chaosbot.model.event import Event, FrameTaken, ProbeSeen
+from chaosbot.report import frame_quantiles
+
+GRACE_S: Final = 5.0
+"""Used where a condition names no time."""
+
+_QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+_METRICS: Final = ("error_rate", *_QUANTILES, "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class StopCondition:
+    """One bound that must not be passed for a time.
+
+    Args:
+        text: As it was written.
+        metric: ``error_rate``, ``p50`` … ``p99`` or ``memory`` (of the target, through a probe).
+        limit: A share, seconds or bytes.
+        grace_s: For how long it must be passed.
+    """
+
+    text: str
+    metric: str
+    limit: float
+    grace_s: float
+
+    @classmethod
+    def parse(cls, text: str) -> StopCondition:
+        """Reads ``METRIC > LIMIT [for TIME]``.
+
+        Raises:
+            ConfigError: Another form, an unknown metric or a wrong unit.
+        """
+        match = re.fullmatch(r"\s*(\w+)\s*>\s*(\S+)(?:\s+for\s+(\S+))?\s*", text)
+        if match is None or match[1] not in _METRICS:
+            raise ConfigError(
+                "abort_on",
+                f"'{text}' is no stop condition; write METRIC > LIMIT for TIME with one of {', '.join(_METRICS)}, "
+                'for example "error_rate > 50% for 10s"',
+            )
+        read: Callable[[object], float] = units.duration
+        if match[1] == "error_rate":
+            read = units.share
+        elif match[1] == "memory":
+            read = units.size
+        try:
+            return cls(text, match[1], read(match[2]), units.duration(match[3]) if match[3] else GRACE_S)
+        except ConfigError as error:
+            raise error.inside(f"abort_on '{text}'") from None
+
+
+@dataclass
+class Sentinel:
+    """Watches a run's events and stops it when a condition has held for its whole time.
+
+    Args:
+        conditions: The conditions.
+        stop: What stops the run; called once, with the reason.
+    """
+
+    conditions: Sequence[StopCondition]
+    stop: Callable[[str], None]
+    _since: dict[str, float] = field(default_factory=dict)
+
+    def notice(self, event: Event) -> None:
+        """Listens to the run's events."""
+        for condition in self.conditions:
+            value = self._value(condition, event)
+            if value is None:
+                continue
+            if value <= condition.limit:
+                self._since.pop(condition.text, None)
+                continue
+            since = self._since.setdefault(condition.text, event.t)
+            if event.t - since >= condition.grace_s:
+                self.stop(f"stop condition '{condition.text}' held (last value {value:g})")
+
+    @staticmethod
+    def _value(condition: StopCondition, event: Event) -> float | None:
+        if isinstance(event, ProbeSeen) and condition.metric == "memory" and event.probe == "memory" and event.ok:
+            return float(event.value) if isinstance(event.value, (int, float)) else None
+        if not isinstance(event, FrameTaken) or condition.metric == "memory":
+            return None
+        finished = event.completed + event.failed + event.timed_out
+        if not finished:
+            return None
+        if condition.metric == "error_rate":
+            return (event.failed + event.timed_out) / finished
+        return frame_quantiles(event, (_QUANTILES[condition.metric],))[0]
