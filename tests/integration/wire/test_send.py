@@ -300,11 +300,12 @@ def test_tls_is_spoken_and_verified(serve: Serve, server_tls: ssl.SSLContext, ce
 
 def test_a_half_close_over_tls_still_reads(serve: Serve, server_tls: ssl.SSLContext, certificate: Path) -> None:
     def handler(sock: socket.socket) -> None:
-        until(sock, b"\r\n\r\n")
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        data = until(sock, b"never")  # until close_notify
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
 
     address = serve(handler, context=server_tls, ca_file=str(certificate))
-    assert send(case(GET, ending=Ending.HALF_CLOSE), address, timeout_s=5).ok
+    outcome = send(case(GET, ending=Ending.HALF_CLOSE), address, timeout_s=5)
+    assert (outcome.fate, outcome.body) == (Fate.ANSWERED, GET)
 
 
 def test_a_large_body_crosses_tls_whole(serve: Serve, server_tls: ssl.SSLContext, certificate: Path) -> None:
