@@ -1,0 +1,119 @@
+"""The catalogue: deterministic cases, found by others' accidents, around the golden updates of a dialect.
+
+Rules:
+
+- Pure: the same dialect, endpoint and dice give the same cases, with the same names, in the same order.
+- What is expected raises nothing on a correct server: generous where specifications and implementations differ, strict where
+  they do not (the secret; valid updates; no server error ever).
+- A case of a real user carries the right secret; a forger's does not.
+- Controls come before the cases that are compared with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from chaosbot.fuzz.catalogue import (
+    _auth,
+    _encoding,
+    _framing,
+    _json_syntax,
+    _numbers,
+    _sequence,
+    _shape,
+    _structure,
+    _timing,
+)
+from chaosbot.model.case import Case, Ending, Expect, Reach, Reading
+from chaosbot.model.dialect import Dialect, Endpoint
+from chaosbot.model.dice import Dice
+from chaosbot.model.kit import Kit
+
+GROUPS: Final[dict[str, Callable[[Kit], Iterator[Case]]]] = {
+    "auth": _auth.cases,
+    "json": _json_syntax.cases,
+    "numbers": _numbers.cases,
+    "structure": _structure.cases,
+    "framing": _framing.cases,
+    "encoding": _encoding.cases,
+    "timing": _timing.cases,
+    "sequence": _sequence.cases,
+    "shape": _shape.cases,
+}
+"""The neutral groups; a dialect that brings a group of the same name replaces it."""
+
+
+def cases(dialect: Dialect, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
+    """All cases for a target: the dialect's own and the neutral ones, in the order in which they are best sent.
+
+    Args:
+        dialect: How the target is spoken to.
+        endpoint: Where it is.
+        dice: The campaign's place.
+    """
+    # The start belongs to the delivery ids: a second campaign with the same seed is no redelivery of the first.
+    place = dice.at("catalogue", endpoint.started)
+    own = dialect.catalogue(endpoint, place.at("dialect"))
+    kit = Kit(dialect, endpoint, place.at("neutral"), {case.chat for case in own if case.chat is not None})
+    brought = {case.group for case in own}
+    neutral = [case for group, build in GROUPS.items() if group not in brought for case in build(kit)]
+    return (*own, *neutral)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of ``chaosbot fuzz --list``."""
+
+    name: str
+    group: str
+    threat: str
+    summary: str
+    expectation: str
+    check: str
+
+
+def listing(found: Iterable[Case]) -> tuple[Listed, ...]:
+    """What each case is, who can send it and what a correct server does, in words."""
+    return tuple(
+        Listed(
+            case.name, case.group, str(case.threat), case.summary + _manner(case), expectation(case.expect), case.check
+        )
+        for case in found
+    )
+
+
+def _manner(case: Case) -> str:
+    manners = []
+    if len(case.segments) > 1:
+        manners.append(f"{len(case.segments)} segments")
+    if case.ending is not Ending.WAIT:
+        manners.append(f"then {str(case.ending).replace('_', '-')}")
+    if case.reading is Reading.NEVER:
+        manners.append("never reads")
+    return f" ({', '.join(manners)})" if manners else ""
+
+
+_REACH: Final = {
+    Reach.NONE: "no effect",
+    Reach.ANY: "",
+    Reach.ONCE: "exactly one effect",
+    Reach.AT_MOST_ONCE: "at most one effect",
+}
+
+
+def expectation(expect: Expect) -> str:
+    """An expectation in words: ``2xx or 400; may close; at most one effect``."""
+    classes = [f"{status}xx" for status in sorted(expect.statuses) if status < 10]
+    codes = [str(status) for status in sorted(expect.statuses) if status >= 10]
+    words = [" or ".join(part for part in (" or ".join(classes), " or ".join(codes)) if part) or "no answer"]
+    if expect.close:
+        words.append("may close")
+    if expect.within_s is not None:
+        words.append(f"within {expect.within_s:g} s")
+    if _REACH[expect.reach]:
+        words.append(_REACH[expect.reach])
+    if expect.text:
+        words.append("text intact")
+    return "; ".join(words)
