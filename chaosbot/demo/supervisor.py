@@ -1,4 +1,3 @@
-# ruff: noqa: PLC0415 -- what the children need is loaded once, when supervision begins
 """Keeps a bot process alive on a listening socket.
 
 Rules:
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import select
 import signal
@@ -172,9 +172,13 @@ def _die_with_parent(parent: int, leash: int) -> None:
 
 
 def _import_ahead() -> None:
-
-    import chaosbot.demo.app
-    import chaosbot.demo.protocol  # noqa: F401
+    for module in (
+        "chaosbot.demo.app",
+        "chaosbot.demo.protocol",
+        "httpcore",
+        "uvicorn.protocols.websockets.wsproto_impl",
+    ):
+        importlib.import_module(module)
 
 
 def _nothing() -> None:

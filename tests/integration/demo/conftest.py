@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import select
 import socket
@@ -18,6 +19,9 @@ from typing import Any
 
 import pytest
 
+from chaosbot.demo.bugs import parse_bugs
+from chaosbot.demo.server import DemoSettings, serve
+
 SECRET = "correct-horse-battery"
 TOKEN = "4242:bot-token-of-the-tests"
 ADMIN, GUEST, USER, OTHER_USER, DEVELOPER = 999999999, 1000001, 2000001, 2000002, 3000001
@@ -25,6 +29,10 @@ ADMIN, GUEST, USER, OTHER_USER, DEVELOPER = 999999999, 1000001, 2000001, 2000002
 _numbers = itertools.count(1)
 Answer = tuple[int, bytes]
 HANG = (0, b"")
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    ["chaosbot.demo.supervisor", "chaosbot.demo.app", "chaosbot.demo.protocol", "httpcore", "wsproto"]
+)
 
 
 class StandIn:
@@ -110,8 +118,27 @@ class World:
     ADMIN, GUEST, USER, OTHER_USER, DEVELOPER = ADMIN, GUEST, USER, OTHER_USER, DEVELOPER
     SECRET, TOKEN, HANG = SECRET, TOKEN, HANG
 
-    def __init__(self, *options: str, bugs: str = "", api: bool = True, ws_token: str = "") -> None:
+    def __init__(
+        self, *options: str, bugs: str = "", api: bool = True, ws_token: str = "", forked: bool = True
+    ) -> None:
+        """Starts a demo: forked from a process that has everything loaded, or as users do."""
+        self.hammering = self.ended = False
         self.api = StandIn() if api else None
+        if forked:
+            settings = DemoSettings(
+                bugs=parse_bugs(bugs), secret=SECRET, bot_token=TOKEN, ws_token=ws_token or None,
+                bot_api=self.api.url if self.api else None, limits="--no-limits" not in options,
+            )  # fmt: skip
+            news, report = FORKS.Pipe(duplex=False)
+            self.forked = FORKS.Process(target=serve, args=(settings, None, report.send))
+            self.forked.start()
+            assert news.poll(20)
+            self.url = news.recv()
+        else:
+            self.url = self.start(options, bugs, ws_token)
+        self.port = int(self.url.rpartition(":")[2])
+
+    def start(self, options: tuple[str, ...], bugs: str, ws_token: str) -> str:
         environment = {
             **os.environ, "TELEGRAM_SECRET_TOKEN": SECRET, "BOT_TOKEN": TOKEN, "WS_AUTH_TOKEN": ws_token,
         }  # fmt: skip
@@ -123,16 +150,22 @@ class World:
         assert self.process.stdout is not None
         line = self.process.stdout.readline().decode()
         assert line.startswith("READY http://127.0.0.1:"), line
-        self.url = line.split()[1]
-        self.port = int(self.url.rpartition(":")[2])
+        return line.split()[1]
 
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()  # the bot itself leaves with its supervisor
-        self.process.wait(5)
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
+        """Ends the demo the hard way; the bot itself leaves with its supervisor."""
+        if self.ended:
+            return
+        self.ended = True
+        if hasattr(self, "forked"):
+            self.forked.kill()
+            self.forked.join(5)
+        else:
+            self.process.kill()
+            self.process.wait(5)
+            for pipe in (self.process.stdin, self.process.stdout):
+                assert pipe is not None
+                pipe.close()
         if self.api:
             self.api.close()
 
@@ -260,8 +293,7 @@ def start() -> Iterator[Callable[..., World]]:
 
     yield begin
     for world in worlds:
-        if world.process.returncode is None:
-            world.close()
+        world.close()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ World = Any
 
 
 def test_a_bot_that_dies_is_replaced_on_the_same_port(start: Any) -> None:
-    world = start("--no-limits", api=False)
+    world = start(api=False, forked=False)
     for _ in range(2):
         pid = world.health()["pid"]
         os.kill(pid, signal.SIGKILL)
@@ -37,7 +37,7 @@ def test_a_bot_that_dies_is_replaced_on_the_same_port(start: Any) -> None:
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_bot_leaves_with_its_supervisor_even_while_it_is_stuck(start: Any, how: signal.Signals) -> None:
-    world = start("--no-limits", bugs="slow-text-blocks-loop", api=False)
+    world = start("--no-limits", bugs="slow-text-blocks-loop", api=False, forked=False)
     bot = os.pidfd_open(world.health()["pid"])
     stuck = threading.Thread(target=world.post, args=(world.message(" " * 2500),))
     stuck.start()
@@ -56,7 +56,7 @@ def test_the_bot_leaves_with_its_supervisor_even_while_it_is_stuck(start: Any, h
 @pytest.mark.parametrize("option", ["--supervised", "--no-supervised"])
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "end of input"])
 def test_the_demo_stops_quickly(start: Any, option: str, how: str) -> None:
-    world = start(option, api=False)
+    world = start(option, api=False, forked=False)
     with world.connect() as idle:
         idle.sendall(b"POST /webhook/telegram HTTP/1.1\r\n")
         begun = time.monotonic()
@@ -105,7 +105,7 @@ def test_the_demo_imports_nothing_else_of_chaosbot() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     ours = {name.split(".")[1] for name in loaded if name.startswith("chaosbot.")}
     assert ours <= {"demo", "errors"}
-    assert not {"mitmproxy", "hypothesis", "trio"} & set(loaded)
+    assert not {"mitmproxy", "hypothesis", "typer"} & set(loaded)
 
 
 @pytest.fixture
