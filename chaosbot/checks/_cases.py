@@ -1,0 +1,205 @@
+"""What the checks over a fuzz campaign share: the facts of the campaign, breaches, and how they fold into findings.
+
+Rules:
+
+- A breach is decided by a pure function of one tried case, the calls that the bot made because of it, and the campaign's facts.
+  The engine asks it live, in order to shrink; `CaseCheck.judge` asks the same function over the history, so both agree.
+- Breaches of one check with one bucket are one finding. A bucket names the mechanism, never only the status.
+- A check that needs to see the bot's calls and cannot says INCONCLUSIVE.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Final
+
+from chaosbot.model.case import Reach
+from chaosbot.model.check import Check, History
+from chaosbot.model.event import ApiCalled, CaseTried, Noted
+from chaosbot.model.outcome import Fate
+from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+
+AREA: Final = "fuzz"
+NEEDS_CALLS: Final = "needs --bot-api: the bot's calls were not seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the campaign found out about its own sight before it began.
+
+    Args:
+        replies: Where the bot's replies are seen: ``standin``, ``body`` (in the webhook's answer) or ``none``.
+        malformed: The policy for malformed requests: ``reject``, ``ack`` or ``any``.
+        memory: Whether the target's memory can be read.
+        echoes: Whether the bot repeats what it is told.
+    """
+
+    replies: str = "none"
+    malformed: str = "any"
+    memory: bool = False
+    echoes: bool = False
+
+    @property
+    def sees_calls(self) -> bool:
+        """Whether the bot's calls are seen at all."""
+        return self.replies != "none"
+
+    @classmethod
+    def of(cls, history: History) -> Facts:
+        """Reads the facts that the campaign noted; the standin counts as seen when calls were recorded."""
+        for noted in reversed(history.all(Noted)):
+            if noted.area == AREA and "replies" in noted.data:
+                data = noted.data
+                return cls(
+                    str(data["replies"]),
+                    str(data.get("malformed", "any")),
+                    bool(data.get("memory")),
+                    bool(data.get("echoes")),
+                )
+        return cls("standin" if history.all(ApiCalled) else "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One case broke one check, for one reason."""
+
+    bucket: str
+    title: str
+    severity: Severity
+    threat: Threat
+    summary: str = ""
+    category: str = ""
+    stateful: bool = False
+
+
+class CaseCheck(Check):
+    """A check that is judged case by case.
+
+    `needs_calls` says that it looks at what the bot did afterwards, so that it is judged when the calls have come in.
+    """
+
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = False
+
+    @abstractmethod
+    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+        """Whether this case says anything about the rule."""
+
+    @abstractmethod
+    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+        """How the case broke the rule; None when it kept it."""
+
+    def judge(self, history: History) -> Judgement:
+        """Asks `breach` for every case of the run."""
+        facts = Facts.of(history)
+        if self.needs_calls and not facts.sees_calls:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
+        tally = Tally(self.name)
+        for tried in history.cases:
+            if self.looks_at(tried, facts):
+                calls = history.calls_by_marker.get(tried.marker, []) if tried.marker else []
+                tally.look(tried, self.breach(tried, calls, facts))
+        return tally.judgement()
+
+
+@dataclass
+class Tally:
+    """Breaches on their way to a judgement: one finding for each bucket, the shortest case in front."""
+
+    check: str
+    judged: int = 0
+    findings: dict[str, Finding] = field(default_factory=dict)
+
+    def look(self, tried: CaseTried, breach: Breach | None) -> None:
+        """Counts one case that was looked at."""
+        self.judged += 1
+        if breach is not None:
+            self.add(breach, tried.case, tried.group)
+
+    def add(self, breach: Breach, case: str, group: str = "") -> None:
+        """Counts one breach."""
+        known = self.findings.get(breach.bucket)
+        if known is not None:
+            self.findings[breach.bucket] = replace(known, occurrences=known.occurrences + 1)
+            return
+        self.findings[breach.bucket] = Finding(
+            self.check,
+            breach.title,
+            breach.severity,
+            breach.threat,
+            breach.bucket,
+            breach.category or group,
+            case,
+            breach.summary,
+            stateful=breach.stateful,
+        )
+
+    def judgement(self, *, nothing: str = "no case of this run looks at it") -> Judgement:
+        """The judgement; with nothing looked at it is inconclusive."""
+        found = tuple(self.findings.values())
+        if found:
+            return Judgement(self.check, Verdict.FAIL, found, judged=self.judged)
+        if not self.judged:
+            return Judgement(self.check, Verdict.INCONCLUSIVE, reason=nothing)
+        return Judgement(self.check, Verdict.PASS, judged=self.judged)
+
+
+_VARIANT: Final = re.compile(r"[-_ ]?\d+.*$")
+_FRAME: Final = re.compile(
+    r'File "[^"]*?([^"/\\]+)", line (\d+), in (\w+)|at (?:\S+ )?\(?(?:[^()\s]*/)?([^()\s/]+\.[cm]?[jt]s):(\d+)'
+)
+
+
+def stem(tried: CaseTried) -> str:
+    """The mechanism that a case's name stands for: its group and the first word of its own name.
+
+    A mutation (``shape/<golden>/<path>/<how>``) stands for the member that it touches, at most two levels deep below the
+    payload, whatever the payload's kind is.
+    """
+    parts = tried.case.split("/")
+    if parts[0] == "mutation" and len(parts) >= 4:
+        path = parts[-2].split(".")
+        return f"*.{path[1]}" if len(path) > 1 else path[0]
+    word = parts[-1].split("~", 1)[0]
+    return f"{tried.group}/{_VARIANT.sub('', word).split('-', 1)[0] or word}"
+
+
+def signature(body: bytes) -> str:
+    """Where a body says that the target broke (innermost frame of a traceback); empty when it says nothing."""
+    frames = _FRAME.findall(body.decode("utf-8", "replace"))
+    if not frames:
+        return ""
+    python = [frame for frame in frames if frame[0]]
+    chosen = python[-1] if python else frames[0]
+    return ":".join(part for part in chosen if part)
+
+
+def answered(tried: CaseTried) -> bool:
+    """Whether a whole HTTP answer came."""
+    return tried.outcome.fate is Fate.ANSWERED and tried.outcome.status is not None
+
+
+def overloaded(tried: CaseTried) -> bool:
+    """Whether the target asked for patience in the way that it should."""
+    return tried.outcome.status in (429, 503) and any(name == "retry-after" for name, _ in tried.outcome.headers)
+
+
+def forged(tried: CaseTried) -> bool:
+    """Whether the case comes from somebody without the secret and must have no effect."""
+    return tried.threat is Threat.FORGER and tried.expect is not None and tried.expect.reach is Reach.NONE
+
+
+def says(tried: CaseTried) -> str:
+    """What was sent and what came back, in one line."""
+    outcome = tried.outcome
+    came = f"{outcome.status}" if outcome.status is not None else str(outcome.fate)
+    took = f" after {outcome.total_s:.1f} s" if outcome.total_s >= 0.5 else ""
+    return f"{tried.summary or tried.case} → {came}{took}"
+
+
+def texts(calls: Iterable[ApiCalled]) -> list[str]:
+    """The texts that the bot sent."""
+    return [call.text for call in calls if call.text]

@@ -1,0 +1,31 @@
+"""An invalid secret with a broken body is answered as the invalid secret alone.
+
+Otherwise a stranger reaches the parser: its bugs and its cost are everybody's.
+"""
+
+# ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, says
+from chaosbot.model.event import ApiCalled, CaseTried
+from chaosbot.model.verdict import Severity
+
+
+@dataclass(frozen=True)
+class AuthBeforeParsing(CaseCheck):
+    """The secret is looked at before the body is."""
+
+    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+        """Cases that combine an invalid secret with a body that would be refused by itself."""
+        return tried.check == self.name and answered(tried)
+
+    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+        """A status that tells about the body."""
+        status = tried.outcome.status or 0
+        if tried.expect is None or tried.expect.allows_status(status) or status // 100 == 2:
+            return None
+        title = f"parses the body of a stranger: answers {status} to {tried.summary or tried.case}"
+        return Breach("body-first", title, Severity.MEDIUM, tried.threat, says(tried))

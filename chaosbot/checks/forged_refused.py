@@ -1,0 +1,34 @@
+"""A request without the secret is refused and has no effect.
+
+Whoever reaches the URL could otherwise speak as any user, the admin included.
+"""
+
+# ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, forged, says, stem
+from chaosbot.model.event import ApiCalled, CaseTried
+from chaosbot.model.verdict import Severity
+
+
+@dataclass(frozen=True)
+class ForgedRefused(CaseCheck):
+    """What is not signed or carries no secret is refused, and nothing happens."""
+
+    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+        """Forged cases, except those that look at how exactly the secret is compared."""
+        return forged(tried) and tried.check != "secret_exact" and answered(tried)
+
+    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+        """It had an effect, or it was acknowledged."""
+        if calls:
+            title = f"acts on a forged request: {tried.summary or tried.case}"
+            return Breach(f"effect:{stem(tried)}", title, Severity.CRITICAL, tried.threat, says(tried))
+        status = tried.outcome.status or 0
+        if status // 100 != 2 or (tried.expect is not None and tried.expect.allows_status(status)):
+            return None
+        title = f"accepts a forged request: {tried.summary or tried.case}"
+        return Breach(f"accepted:{stem(tried)}", title, Severity.HIGH, tried.threat, says(tried))

@@ -1,0 +1,63 @@
+r"""No answer tells a stranger about the inside: no traceback, no bot token, no path, no secret.
+
+What the case itself had sent and the target merely repeated does not count.
+"""
+
+# ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, says
+from chaosbot.model.event import ApiCalled, CaseTried
+from chaosbot.model.verdict import Severity
+
+# The journal redacts tokens and secrets; "[redacted]" in a body therefore stands for one.
+_LEAKS: Final = (
+    (
+        "token",
+        Severity.CRITICAL,
+        "a bot token",
+        re.compile(rb"\b\d{6,12}:[A-Za-z0-9_-]{30,}|/bot\d{4,12}(?::|%3A)[\w-]+"),
+    ),
+    ("secret", Severity.CRITICAL, "a secret", re.compile(rb"\[redacted\]")),
+    (
+        "traceback",
+        Severity.MEDIUM,
+        "a traceback",
+        re.compile(rb"Traceback \(most recent call last\)|\n\s+at .+:\d+:\d+\)?"),
+    ),
+    (
+        "path",
+        Severity.LOW,
+        "a path of the server",
+        re.compile(
+            rb"(?:/(?:home|usr|opt|srv|app|var|root|Users)/[\w.@/-]+\.(?:py|js|ts|rb|php|go)\b)|node_modules/|site-packages/"
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class NoLeak(CaseCheck):
+    """Answers carry nothing from the inside."""
+
+    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+        """Every answer with a body."""
+        return answered(tried)
+
+    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+        """The worst thing that the body tells."""
+        if not tried.outcome.body or "echo" in tried.notes:
+            return None
+        # A reply in the answer goes to the platform; its text is the user's own words.
+        if tried.outcome.ok and b'"method"' in tried.outcome.body:
+            return None
+        for kind, severity, what, pattern in _LEAKS:
+            if pattern.search(tried.outcome.body):
+                title = f"an answer {tried.outcome.status} carries {what}"
+                return Breach(kind, title, severity, tried.threat, says(tried))
+        return None

@@ -1,0 +1,81 @@
+"""Whatever is sent, the target answers with a status of its choice, never with a 5xx that nobody chose.
+
+A 5xx means that an exception got to the top. The platform redelivers such an update for ever, and everything behind it waits.
+503 or 429 with Retry-After is a choice (overload), and so is a status that the case itself allows.
+"""
+
+# ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, overloaded, says, signature, stem
+from chaosbot.model.check import History
+from chaosbot.model.event import ApiCalled, CaseTried
+from chaosbot.model.exchange import Lane
+from chaosbot.model.outcome import Fate
+from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+
+
+@dataclass(frozen=True)
+class NoServerError(CaseCheck):
+    """Nothing that is sent makes the target answer 5xx, or drop the connection without an answer."""
+
+    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+        """Every case that got an answer, or was confirmed to get none."""
+        return answered(tried) or "dropped" in tried.notes
+
+    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+        """A status of 500 or more that the case does not allow."""
+        severity = Severity.LOW if tried.threat is Threat.FORGER else Severity.MEDIUM
+        if "dropped" in tried.notes:
+            title = f"closes the connection without an answer to {tried.summary or tried.case}"
+            return Breach(f"dropped:{stem(tried)}", title, severity, tried.threat, says(tried))
+        status = tried.outcome.status or 0
+        if status < 500 or overloaded(tried) or (tried.expect is not None and tried.expect.allows_status(status)):
+            return None
+        where = signature(tried.outcome.body)
+        title = f"answers {status} to {tried.summary or tried.case}; an expected refusal is a 4xx"
+        return Breach(f"{status}:{where or stem(tried)}", title, severity, tried.threat, says(tried))
+
+    def judge(self, history: History) -> Judgement:
+        """The cases of a campaign and, in a load run, the requests that no inbound fault met."""
+        judgement = super().judge(history)
+        if not history.requests:
+            return judgement
+        hit = {
+            exchange
+            for exchange, faults in history.injections.items()
+            if any(fault.lane is Lane.INBOUND for fault in faults)
+        }
+        clean = [request for request in history.requests if request.exchange not in hit]
+        by_status: dict[tuple[int, str], int] = {}
+        for request in clean:
+            outcome = request.outcome
+            if outcome.fate is not Fate.ANSWERED or (outcome.status or 0) < 500:
+                continue
+            if outcome.status == 503 and any(name == "retry-after" for name, _ in outcome.headers):
+                continue
+            key = (outcome.status or 0, request.kind or "")
+            by_status[key] = by_status.get(key, 0) + 1
+        found = tuple(
+            Finding(
+                self.name,
+                f"answers {status} to valid updates while the calls that it makes fail",
+                Severity.HIGH,
+                Threat.NETWORK,
+                f"load:{status}",
+                category=kind,
+                summary=f"{count} of {len(clean)} requests that no inbound fault met",
+                occurrences=count,
+                stateful=True,
+            )
+            for (status, kind), count in sorted(by_status.items())
+        )
+        merged: dict[str, Finding] = {}
+        for finding in found:
+            merged.setdefault(finding.bucket, finding)
+        findings = judgement.findings + tuple(merged.values())
+        verdict = Verdict.FAIL if findings else Verdict.PASS if clean or judgement.judged else judgement.verdict
+        return Judgement(self.name, verdict, findings, judged=judgement.judged + len(clean))

@@ -1,0 +1,80 @@
+"""A reply goes to the chat that it belongs to.
+
+In a private chat the sender's id is the chat's id, so a bot that mixes them up looks right until it is used in a group.
+"""
+
+# ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaosbot.checks._cases import NEEDS_CALLS, Breach, CaseCheck, Facts, says
+from chaosbot.model.check import History
+from chaosbot.model.event import ApiCalled, CaseTried
+from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+
+
+def _strays(chat: object, calls: Sequence[ApiCalled]) -> list[ApiCalled]:
+    """The calls to other chats, when none went to the right one (a copy to a log chat is fine)."""
+    placed = [call for call in calls if call.chat is not None]
+    if any(str(call.chat) == str(chat) for call in placed):
+        return []
+    return placed
+
+
+@dataclass(frozen=True)
+class RightChat(CaseCheck):
+    """Replies go where they belong."""
+
+    needs_calls = True
+
+    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+        """Cases that know where their reply belongs."""
+        return tried.chat is not None and bool(tried.marker)
+
+    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+        """All calls that carry its marker went elsewhere."""
+        strays = _strays(tried.chat, calls)
+        if not strays:
+            return None
+        title = f"replies to another chat than the update's: {tried.summary or tried.case}"
+        summary = f"{says(tried)}; {strays[0].method} went to {strays[0].chat} instead of {tried.chat}"
+        return Breach("elsewhere", title, Severity.HIGH, tried.threat, summary)
+
+    def judge(self, history: History) -> Judgement:
+        """The cases of a campaign and the requests of a load run."""
+        judgement = super().judge(history)
+        if not history.requests:
+            return judgement
+        if not history.all(ApiCalled):
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
+        strays: list[ApiCalled] = []
+        looked = 0
+        for request in history.requests:
+            if request.marker and request.chat is not None:
+                calls = history.calls_by_marker.get(request.marker, [])
+                looked += bool(calls)
+                strays += _strays(request.chat, calls)[:1]
+        findings = judgement.findings
+        if strays:
+            findings += (
+                Finding(
+                    self.name,
+                    "replies to another chat than the update's",
+                    Severity.HIGH,
+                    Threat.LOAD,
+                    "elsewhere",
+                    summary=f"{len(strays)} of {looked} answered updates; first: {strays[0].method} to {strays[0].chat}",
+                    occurrences=len(strays),
+                    stateful=True,
+                ),
+            )
+        verdict = Verdict.FAIL if findings else Verdict.PASS if looked or judgement.judged else Verdict.INCONCLUSIVE
+        return Judgement(
+            self.name,
+            verdict,
+            findings,
+            reason=judgement.reason if not looked else "",
+            judged=judgement.judged + looked,
+        )

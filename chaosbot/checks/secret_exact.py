@@ -1,0 +1,32 @@
+"""Only the exact secret is the secret: no beginning of it, no other case, no padding.
+
+A comparison that stops early or trims hands the secret out piece by piece.
+"""
+
+# ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, says, stem
+from chaosbot.model.event import ApiCalled, CaseTried
+from chaosbot.model.verdict import Severity
+
+
+@dataclass(frozen=True)
+class SecretExact(CaseCheck):
+    """Something that only resembles the secret is refused."""
+
+    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+        """Cases with something like the secret."""
+        return tried.check == self.name and answered(tried)
+
+    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+        """It was acknowledged or acted upon."""
+        status = tried.outcome.status or 0
+        allowed = tried.expect is not None and tried.expect.allows_status(status)
+        if allowed or (status // 100 != 2 and not calls):
+            return None
+        title = f"takes for the secret what only resembles it: {tried.summary or tried.case}"
+        return Breach(f"inexact:{stem(tried)}", title, Severity.CRITICAL, tried.threat, says(tried))

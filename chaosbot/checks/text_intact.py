@@ -1,0 +1,54 @@
+"""Text arrives unharmed, however the network cut it.
+
+A character that spans two segments is the classic: decoded piece by piece it becomes two replacement characters.
+"""
+
+# ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from chaosbot.checks._cases import Breach, CaseCheck, Facts, says, texts
+from chaosbot.model.event import ApiCalled, CaseTried
+from chaosbot.model.verdict import Severity
+
+_RUNS = re.compile(r"([\x20-\x7e]+)")
+
+
+@cache
+def _lenient(text: str) -> re.Pattern[str]:
+    """Matches the text with anything short in place of what is not ASCII."""
+    return re.compile(
+        "".join(re.escape(part) if part.isascii() else ".{0,32}" for part in _RUNS.split(text) if part), re.DOTALL
+    )
+
+
+@dataclass(frozen=True)
+class TextIntact(CaseCheck):
+    """What the user wrote is what the bot works with."""
+
+    needs_calls = True
+
+    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+        """Cases with a text that matters."""
+        return tried.expect is not None and bool(tried.expect.text)
+
+    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+        """A reply repeats the text, but not unharmed. A reply that does not repeat it says nothing."""
+        wanted = tried.expect.text if tried.expect is not None else ""
+        said = texts(calls)
+        if any(wanted in text for text in said) or wanted.isascii():
+            return None
+        if any(_lenient(wanted).search(text) for text in said):
+            return Breach(
+                "damaged",
+                f"text is damaged: {tried.summary or tried.case}",
+                Severity.MEDIUM,
+                tried.threat,
+                says(tried),
+                category="encoding",
+            )
+        return None

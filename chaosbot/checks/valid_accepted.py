@@ -1,0 +1,67 @@
+"""Every valid update is acknowledged with 2xx, kinds that the bot does not know included.
+
+The platform redelivers everything else, again and again, and holds back what stands behind it.
+"""
+
+# ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, overloaded, says, stem
+from chaosbot.model.check import History
+from chaosbot.model.event import ApiCalled, CaseTried
+from chaosbot.model.exchange import Lane
+from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+
+_ACK_ONLY = frozenset({2})
+
+
+@dataclass(frozen=True)
+class ValidAccepted(CaseCheck):
+    """Valid updates are acknowledged."""
+
+    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+        """Genuine cases for which only 2xx is right."""
+        return tried.expect is not None and tried.expect.statuses == _ACK_ONLY and answered(tried)
+
+    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+        """A refusal (a 5xx is another check's)."""
+        status = tried.outcome.status or 0
+        if status // 100 == 2 or status >= 500 or overloaded(tried):
+            return None
+        title = f"refuses a valid update with {status}, so it is redelivered for ever: {tried.summary or tried.case}"
+        return Breach(f"{status}:{stem(tried)}", title, Severity.HIGH, tried.threat, says(tried))
+
+    def judge(self, history: History) -> Judgement:
+        """The cases of a campaign and, in a load run, the requests that no inbound fault met."""
+        judgement = super().judge(history)
+        if not history.requests:
+            return judgement
+        refused: dict[int, int] = {}
+        looked = 0
+        for request in history.requests:
+            faults = history.injections.get(request.exchange, ())
+            status = request.outcome.status
+            if status is None or any(fault.lane is Lane.INBOUND for fault in faults):
+                continue
+            looked += 1
+            if 400 <= status < 500 and status != 429:
+                refused[status] = refused.get(status, 0) + 1
+        found = tuple(
+            Finding(
+                self.name,
+                f"refuses valid updates with {status} under load",
+                Severity.HIGH,
+                Threat.LOAD,
+                f"load:{status}",
+                summary=f"{count} of {looked} requests that no inbound fault met",
+                occurrences=count,
+                stateful=True,
+            )
+            for status, count in sorted(refused.items())
+        )
+        findings = judgement.findings + found
+        verdict = Verdict.FAIL if findings else Verdict.PASS if looked or judgement.judged else judgement.verdict
+        return Judgement(self.name, verdict, findings, judged=judgement.judged + looked)

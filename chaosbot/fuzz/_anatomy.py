@@ -1,0 +1,89 @@
+"""Requests as bytes: where head and body are, whether they are whole, and the same request as a delivery of its own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from chaosbot.model.case import Case, Ending, Reading, Segment
+from chaosbot.model.dice import Dice
+from chaosbot.model.marker import marker
+
+_LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(\d{1,12})[ \t]*\r?$")
+_CHUNKED: Final = re.compile(rb"(?im)^transfer-encoding:[ \t]*chunked[ \t]*\r?$")
+
+QUICK_S: Final = 0.6
+"""Cases that pause for longer than this together run beside the others instead of among them."""
+
+
+def split(request: bytes) -> tuple[bytes, bytes] | None:
+    """Head (with the empty line) and body; None when the head does not end."""
+    head, separator, body = request.partition(b"\r\n\r\n")
+    return (head + separator, body) if separator else None
+
+
+def whole(case: Case) -> bool:
+    """Whether the case sends a complete request and waits for the answer, so that a correct server must answer it."""
+    if case.ending in (Ending.CLOSE, Ending.RESET) or case.reading is Reading.NEVER:
+        return False
+    parts = split(case.request)
+    if parts is None:
+        return False
+    head, body = parts
+    if _CHUNKED.search(head):
+        return body.endswith(b"0\r\n\r\n")
+    lengths = [int(length) for length in _LENGTH.findall(head)]
+    return max(lengths, default=0) <= len(body)
+
+
+def pauses(case: Case) -> float:
+    """How long the case itself takes, in seconds."""
+    return sum(segment.pause_s for segment in case.segments)
+
+
+def slow(case: Case) -> bool:
+    """Whether the case takes its time: it pauses, never completes its request, or never reads."""
+    return pauses(case) > QUICK_S or case.reading is Reading.NEVER or not whole(case)
+
+
+def with_body(request: bytes, body: bytes) -> bytes | None:
+    """The request with another body and a Content-Length that is right; None when it has no single plain length."""
+    parts = split(request)
+    if parts is None or len(_LENGTH.findall(parts[0])) != 1 or _CHUNKED.search(parts[0]):
+        return None
+    length = _LENGTH.search(parts[0])
+    if length is None or int(length[1]) != len(parts[1]):
+        return None
+    start, end = length.span(1)
+    return parts[0][:start] + str(len(body)).encode() + parts[0][end:] + body
+
+
+def renewed(case: Case, dice: Dice) -> Case:
+    """The same case as a delivery of its own: another marker and another delivery id, of the same length.
+
+    A target that recognises duplicates would not show its bug a second time. What is compressed or signed stays as it is.
+    """
+    swaps: list[tuple[bytes, bytes]] = []
+    changes: dict[str, object] = {}
+    if case.marker:
+        new = marker(dice)
+        swaps.append((case.marker.encode(), new.encode()))
+        changes["marker"] = new
+    if isinstance(case.update_id, int) and not isinstance(case.update_id, bool) and case.update_id >= 10_000:
+        digits = str(case.update_id)
+        low = 10 ** (len(digits) - 1)
+        # Upwards only within the same length: a platform's ids rise.
+        number = min(case.update_id + dice.at("id").integer(1, max(1, low // 20)), 10 * low - 1)
+        if b'"update_id"' in case.request:
+            swaps.append((digits.encode(), str(number).encode()))
+            changes["update_id"] = number
+    if not swaps:
+        return case
+    segments = case.segments
+    for old, fresh in swaps:
+        segments = tuple(Segment(segment.data.replace(old, fresh), segment.pause_s) for segment in segments)
+    planted = str(changes.get("marker", ""))
+    if planted and planted.encode() not in b"".join(segment.data for segment in segments):
+        changes.pop("marker")  # cut over segments, or encoded: it was not replaced
+    return replace(case, segments=segments, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,103 @@
+"""The target's processes seen from outside: who listens, how much they hold, whether they still live. Linux; elsewhere blind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_PROC: Final = Path("/proc")
+_LISTEN: Final = "0A"
+
+
+def _inodes(port: int) -> set[str]:
+    """The sockets that listen on this port."""
+    found: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in (_PROC / "net" / table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                    found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def listeners(port: int) -> frozenset[int]:
+    """The processes that hold a socket listening on this local port; empty where that cannot be told."""
+    wanted = _inodes(port)
+    found: set[int] = set()
+    if not wanted:
+        return frozenset()
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            for descriptor in (entry / "fd").iterdir():
+                if str(descriptor.readlink()) in wanted:
+                    found.add(int(entry.name))
+                    break
+    return frozenset(found)
+
+
+def family(pid: int) -> frozenset[int]:
+    """A process and its descendants, as far as they live."""
+    parents: dict[int, int] = {}
+    with contextlib.suppress(OSError):
+        for entry in _PROC.iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    stat = (entry / "stat").read_text(encoding="ascii", errors="replace")
+                    parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = {pid} if pid in parents else set()
+    grown = True
+    while grown:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        found |= more
+        grown = bool(more)
+    return frozenset(found)
+
+
+def alive(pids: frozenset[int]) -> bool:
+    """Whether all of these processes live (a zombie does not)."""
+    for pid in pids:
+        try:
+            stat = (_PROC / str(pid) / "stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return False
+        if stat.rpartition(")")[2].split()[:1] == ["Z"]:
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What processes hold together: resident bytes now and at their peak, and open descriptors."""
+
+    resident: int
+    peak: int
+    descriptors: int
+
+
+def vitals(pids: frozenset[int]) -> Vitals | None:
+    """Reads it; None when nothing can be read."""
+    resident = peak = descriptors = 0
+    read = False
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for line in (_PROC / str(pid) / "status").read_text(encoding="ascii", errors="replace").splitlines():
+                if line.startswith("VmHWM:"):
+                    peak += int(line.split()[1]) * 1024
+                elif line.startswith("VmRSS:"):
+                    resident += int(line.split()[1]) * 1024
+                    read = True
+            descriptors += sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
+    return Vitals(resident, max(peak, resident), descriptors) if read else None
+
+
+def forget_peaks(pids: frozenset[int]) -> None:
+    """Sets the peaks back to what is held now, so that the next peak is the next case's."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            (_PROC / str(pid) / "clear_refs").write_text("5", encoding="ascii")

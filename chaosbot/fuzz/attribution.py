@@ -1,0 +1,138 @@
+"""Charges a hang, a death or a lost canary to the case that caused it.
+
+The rule: whoever is blamed was sent a second time, alone, with an idle connection and a canary beside it. A volley that went well
+costs one canary; only a volley that did not is taken apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import wait
+from time import monotonic
+from typing import Final
+
+from chaosbot.errors import TargetUnusable
+from chaosbot.fuzz._anatomy import renewed
+from chaosbot.fuzz._hands import Hands
+from chaosbot.fuzz.target import Canary, Target, Trial
+from chaosbot.model.dice import Dice
+from chaosbot.model.outcome import Fate
+
+_BESIDE_S: Final = 0.3
+_ENOUGH: Final = 2
+"""Confirmed cases of one mechanism after which its likes are no longer sent a second time."""
+
+
+class Attribution:
+    """Takes volleys apart.
+
+    Args:
+        target: The target.
+        mechanism: Names what a trial stands for, so that a known mechanism is not confirmed for ever.
+        probed: Told of every canary.
+    """
+
+    def __init__(self, target: Target, mechanism: Callable[[Trial], str], probed: Callable[[Canary], None]) -> None:
+        self.target = target
+        self.mechanism = mechanism
+        self.probed = probed
+        self._known: Counter[tuple[str, str]] = Counter()
+        self._again = 0
+        self._pool = Hands(1, "fuzz-alone")
+
+    def close(self) -> None:
+        """Ends the helper thread."""
+        self._pool.close()
+
+    def after(self, trials: Sequence[Trial]) -> None:
+        """Looks at the target after a volley, and takes the volley apart when something is wrong.
+
+        Raises:
+            TargetUnusable: The target died and does not come back.
+        """
+        if not trials:
+            return
+        suspects = [trial for trial in trials if self.target.suspicious(trial)]
+        canary = self._canary()
+        died = not self.target.lives
+        trials[-1].canary_s = canary.seconds
+        if canary.ok and canary.seconds <= self.target.latency_s and not suspects and not died:
+            return
+        if died or not canary.ok:
+            self._wait()
+        blamed = 0
+        for trial in suspects or trials:
+            if self.target.should_stop():
+                return
+            blamed += self._alone(trial, died=died)
+        if died and not blamed:
+            first = (suspects or list(trials))[0]
+            first.notes += ["died", "volley"]
+            self.target.deaths += 1
+
+    def _canary(self) -> Canary:
+        canary = self.target.canary()
+        self.probed(canary)
+        return canary
+
+    def _wait(self) -> None:
+        self.target.await_return()
+        self.target.look()
+
+    def _alone(self, trial: Trial, *, died: bool) -> bool:
+        """Sends it again, alone; whether it was to blame."""
+        mechanism = self.mechanism(trial)
+        unanswered = trial.outcome.fate in (Fate.CLOSED, Fate.RESET)
+        if died and unanswered and self._known["died", mechanism] >= _ENOUGH:
+            trial.notes.append("died")
+            return True
+        slow = trial.took > self.target.latency_s
+        if slow and self._known["hung", mechanism] >= _ENOUGH:
+            trial.notes.append("hung-like-others")
+            return False
+        if unanswered and self._known["dropped", mechanism] >= _ENOUGH:
+            trial.notes.append("dropped")
+            return True
+        self._again += 1
+        again = renewed(
+            trial.case, Dice(self.target.spec.seed).at("again", self._again, self.target.spec.endpoint.started)
+        )
+        began = monotonic()
+        with self.target.sentinel() as stands:
+            future = self._pool.submit(self.target.fire, again, trial.stage)
+            wait([future], timeout=_BESIDE_S)
+            beside = None if future.done() else self._canary()
+            second = future.result()
+            gone = not self.target.lives if self.target.pids else (not second.outcome.ok and not stands())
+        if gone and second.outcome.fate is not Fate.ANSWERED:
+            trial.notes.append("died")
+            self._known["died", mechanism] += 1
+            self.target.deaths += 1
+            trial.outcome = second.outcome
+            self._wait()
+            return True
+        blame = False
+        if self.target.suspicious(second):
+            blame = True
+            trial.outcome = second.outcome
+            if second.outcome.fate in (Fate.CLOSED, Fate.RESET, Fate.PROTOCOL):
+                trial.notes.append("dropped")
+                self._known["dropped", mechanism] += 1
+            elif second.outcome.fate in (Fate.ANSWERED, Fate.TIMEOUT):
+                trial.notes.append("hung")
+                self._known["hung", mechanism] += 1
+                if beside is not None and (not beside.ok or beside.seconds > self.target.latency_s / 2):
+                    trial.notes.append("blocked")
+        canary = self._canary()
+        trial.canary_s = canary.seconds
+        if not canary.ok:
+            try:
+                self._wait()
+            except TargetUnusable:
+                trial.notes.append("canary-lost")
+                raise
+            if not blame and monotonic() - began > self.target.latency_s:
+                trial.notes.append("canary-lost")
+                blame = True
+        return blame

@@ -1,0 +1,179 @@
+"""A campaign: catalogue → mutations → generated → sequences, then every check's judgement and a directory for each finding.
+
+Rules:
+
+- Nothing is judged before the target has answered a valid update, and nothing while it is away.
+- Every case that leaves becomes a `CaseTried`; a reply in a webhook's answer becomes an `ApiCalled` with ``via="reply"``.
+- Each stage has its share of the time and gives what it does not need to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Final
+
+from chaosbot.checks._cases import AREA, CaseCheck, Facts, stem
+from chaosbot.errors import TargetUnusable
+from chaosbot.fuzz.attribution import Attribution
+from chaosbot.fuzz.closing import close_campaign
+from chaosbot.fuzz.ledger import Ledger
+from chaosbot.fuzz.recorder import Recorder
+from chaosbot.fuzz.slowlane import SlowLane
+from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Progress
+from chaosbot.fuzz.stages import Clock, Workshop, run_stage
+from chaosbot.fuzz.target import Target, Trial
+from chaosbot.model.check import CHECKS
+from chaosbot.model.dialect import DIALECTS
+from chaosbot.model.event import ApiCalled, Event, Noted, PhaseChanged, Trouble
+from chaosbot.model.outcome import Fate
+
+_SHARES: Final = {"catalogue": 0.55, "mutations": 0.5, "generated": 0.5, "sequences": 1.0}
+"""The part of the time left that each stage may take."""
+_CLOSING_S: Final = 0.18
+"""The part of all time that is kept for shrinking and judging."""
+
+
+class Campaign:
+    """One campaign against one target; synchronous.
+
+    Args:
+        spec: What to do.
+        emit: Where events go (called from the campaign's thread).
+        calls: The stand-in's calls so far; grows while the campaign runs.
+        progress: Told now and then how far the campaign is.
+    """
+
+    def __init__(
+        self,
+        spec: CampaignSpec,
+        emit: Callable[[Event], None],
+        calls: Callable[[], Sequence[ApiCalled]] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.spec = replace(spec, started=spec.started or monotonic())
+        self._calls: Callable[[], Sequence[ApiCalled]] = calls or tuple
+        self._progress = progress
+        self.dialect = DIALECTS.build(self.spec.dialect)
+        self.recorder = Recorder(self.spec, self.dialect, emit)
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> CampaignResult:
+        """Runs it to its end, or until `should_stop`.
+
+        Raises:
+            TargetRefused: The target is neither loopback nor allowed.
+            TargetUnusable: It does not answer a valid update.
+        """
+        began = monotonic()
+        clock = Clock(began + self.spec.duration_s, should_stop)
+        target = Target(self.spec, self.dialect, self._calls, should_stop)
+        attribution = Attribution(target, self._mechanism, self.recorder.canary)
+        lane = SlowLane(target)
+        complete = True
+        try:
+            target.start()
+            facts = self._calibrate(target)
+            names = self.spec.checks or tuple(
+                name for name in CHECKS.names() if issubclass(CHECKS.get(name), CaseCheck) or CHECKS.get(name).live
+            )
+            ledger = self.recorder.ledger = Ledger(names, facts)
+            shop = Workshop(
+                self.spec, self.dialect, target, attribution, self.recorder, ledger, lane, self._show(began)
+            )
+            try:
+                for stage in STAGES:
+                    if stage not in self.spec.stages or clock.over():
+                        complete = complete and stage not in self.spec.stages
+                        continue
+                    self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", stage))
+                    left = clock.until - self.spec.duration_s * _CLOSING_S - monotonic()
+                    run_stage(stage, shop, Clock(monotonic() + max(0.5, left * _SHARES[stage]), should_stop))
+                self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
+                lane.collect(shop, clock)
+            except TargetUnusable as error:
+                complete = False
+                self.recorder.emit(Trouble(self.recorder.now(), "fuzz", str(error)))
+            return close_campaign(shop, names, clock, self._calls, complete=complete and not should_stop())
+        finally:
+            lane.close()
+            attribution.close()
+            target.close()
+
+    def _mechanism(self, trial: Trial) -> str:
+        return stem(self.recorder.tried(trial)[0])
+
+    def _show(self, began: float) -> Callable[[str, int], None]:
+        def show(stage: str, planned: int) -> None:
+            if self._progress is not None:
+                found = len(self.recorder.ledger.found) if self.recorder.ledger is not None else 0
+                sent = sum(self.recorder.by_stage.values())
+                self._progress(Progress(stage, sent, planned, found, monotonic() - began, self.spec.duration_s))
+
+        return show
+
+    def _calibrate(self, target: Target) -> Facts:
+        """Makes sure that valid updates are acknowledged, and finds out where replies are seen and how fast answers are.
+
+        Raises:
+            TargetUnusable: They are not.
+        """
+        canaries = [target.canary() for _ in range(5)]
+        for canary in canaries:
+            self.recorder.canary(canary)
+        last = canaries[-1]
+        if not any(canary.ok for canary in canaries):
+            outcome = last.outcome
+            came = f"status {outcome.status}" if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}"
+            hint = (
+                f"is the secret right ({self.spec.secret_env})?"
+                if outcome.status in (401, 403)
+                else "is it the webhook?"
+            )
+            raise TargetUnusable(
+                f"{self.spec.address.url}: a valid {self.dialect.name} update gets {came}; a campaign needs a target that "
+                f"acknowledges valid updates; {hint}"
+            )
+        replies, echoes = "none", False
+        if self.spec.bot_api and last.case.marker and target.reply_seen(last.case.marker, 3.0):
+            replies = "standin"
+            said = [call.text for call in self._calls() if last.case.marker in call.markers]
+            echoes = any(last.case.marker in text for text in said)
+        elif any(b'"method"' in canary.outcome.body for canary in canaries):
+            replies = "body"
+            echoes = any(
+                canary.case.marker.encode() in canary.outcome.body for canary in canaries if canary.case.marker
+            )
+        times = sorted(canary.seconds for canary in canaries if canary.ok)
+        # A target that takes long for everything is slow, not hung; what counts is how far a case stands out.
+        target.latency_s = max(self.spec.latency_s, 10 * times[len(times) // 2])
+        facts = Facts(replies, self.spec.malformed, target.vitals() is not None, echoes)
+        self.recorder.emit(
+            Noted(
+                self.recorder.now(),
+                AREA,
+                _sight(facts),
+                {
+                    "replies": facts.replies,
+                    "malformed": facts.malformed,
+                    "memory": facts.memory,
+                    "echoes": facts.echoes,
+                    "latency_s": round(target.latency_s, 3),
+                    "canary_s": round(times[len(times) // 2], 4),
+                },
+            )
+        )
+        return facts
+
+
+def _sight(facts: Facts) -> str:
+    """What the campaign can see, for people."""
+    where = {
+        "standin": "the bot's calls are seen at the stand-in",
+        "body": "the bot's replies are seen in its webhook answers",
+        "none": "the bot's calls are not seen (no --bot-api): effects cannot be judged",
+    }[facts.replies]
+    return f"{where}; memory is {'read' if facts.memory else 'not readable'}"
+
+
+__all__ = ["Campaign", "CampaignResult", "CampaignSpec", "Progress"]

@@ -1,0 +1,164 @@
+"""The end of a campaign: every check judges the whole history; each finding gets its smallest case and its directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from chaosbot.checks._cases import AREA
+from chaosbot.errors import TargetUnusable
+from chaosbot.fuzz import corpus as corpora
+from chaosbot.fuzz import findings as disk
+from chaosbot.fuzz.minimize import minimize
+from chaosbot.fuzz.rejudge import Rejudge
+from chaosbot.fuzz.spec import CampaignResult
+from chaosbot.model.case import Case
+from chaosbot.model.check import CHECKS, History
+from chaosbot.model.event import ApiCalled, Judged, Noted, ProbeSeen, Trouble
+from chaosbot.model.verdict import Finding, Judgement, Severity, Verdict
+
+if TYPE_CHECKING:
+    from chaosbot.fuzz.stages import Clock, Workshop
+
+_EACH_S: Final = 1.5
+"""Most time for shrinking one finding."""
+_NOT_SHRUNK: Final = frozenset({"no_death", "no_hang", "canary_answered", "bounded_resources", "pre_auth_cost"})
+"""Each attempt at these costs a restart, a stall or a measurement."""
+_ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
+
+
+def close_campaign(
+    shop: Workshop, names: Sequence[str], clock: Clock, calls: Callable[[], Sequence[ApiCalled]], *, complete: bool
+) -> CampaignResult:
+    """Judges, shrinks, writes, remembers.
+
+    Args:
+        shop: The campaign's parts.
+        names: The checks that judge.
+        clock: Until when shrinking may go on.
+        calls: The stand-in's calls.
+        complete: Whether every stage had its turn and the target is there.
+    """
+    recorder, spec = shop.recorder, shop.spec
+    try:
+        if not shop.target.settle():
+            recorder.emit(Trouble(recorder.now(), "fuzz", "the last canary was not answered: effects may be missing"))
+    except TargetUnusable as error:
+        recorder.emit(Trouble(recorder.now(), "fuzz", str(error)))
+        complete = False
+    vitals = shop.target.vitals()
+    if vitals is not None:
+        recorder.emit(ProbeSeen(recorder.now(), "descriptors", ok=True, value=vitals.descriptors, detail="end"))
+    history = History.of([*recorder.events, *(call for call in calls() if call.via != "reply")])
+    muted = corpora.accepted(spec.baseline)
+    rejudge = Rejudge(shop.target, recorder, shop.ledger.facts, shop.attribution, calls)
+    judgements: list[Judgement] = []
+    remembered: list[tuple[str, disk.Reproducer]] = []
+    quiet: list[str] = []
+    for name in names:
+        judgement = CHECKS.build(name).judge_safely(history)
+        loud: list[Finding] = []
+        for finding in judgement.findings:
+            finished, reproducer = _finish(shop, finding, rejudge, clock)
+            if reproducer is not None:
+                remembered.append((finished.id, reproducer))
+            if finding.id in muted:
+                quiet.append(finding.id)
+                continue
+            if reproducer is not None and spec.findings is not None:
+                disk.write(spec.findings, finished, reproducer, spec.address, spec.endpoint.secret)
+            loud.append(finished)
+        judgements.append(_settled(judgement, loud, complete=complete))
+    for judgement in judgements:
+        recorder.emit(Judged(recorder.now(), judgement))
+    corpora.remember(spec, remembered, complete=complete)
+    if quiet:
+        recorder.emit(
+            Noted(
+                recorder.now(), AREA, f"{len(quiet)} known findings are muted by the baseline", {"muted": sorted(quiet)}
+            )
+        )
+    found = sorted(
+        (finding for judgement in judgements for finding in judgement.findings),
+        key=lambda finding: (_ORDER[finding.severity], finding.check, finding.bucket),
+    )
+    unjudged = tuple(
+        (judgement.check, judgement.reason) for judgement in judgements if judgement.verdict is Verdict.INCONCLUSIVE
+    )
+    by_stage = dict(recorder.by_stage)
+    return CampaignResult(
+        tuple(found), tuple(judgements), unjudged, sum(by_stage.values()), by_stage, tuple(sorted(quiet)), complete
+    )
+
+
+def _settled(judgement: Judgement, loud: list[Finding], *, complete: bool) -> Judgement:
+    """The judgement with the findings that count; a campaign that was cut short passes nothing."""
+    if judgement.findings and not loud:
+        return replace(judgement, findings=(), verdict=Verdict.PASS if complete else Verdict.INCONCLUSIVE)
+    if judgement.verdict is Verdict.PASS and not complete:
+        return replace(judgement, verdict=Verdict.INCONCLUSIVE, reason="the campaign did not reach its end")
+    return replace(judgement, findings=tuple(loud))
+
+
+def _steps(shop: Workshop, finding: Finding) -> disk.Steps | None:
+    """What to send to show a finding."""
+    if finding.case in shop.sequences:
+        return shop.sequences[finding.case]
+    known = shop.ledger.found.get((finding.check, finding.bucket))
+    case = known.case if known is not None else shop.recorder.cases.get(finding.case)
+    if case is None:
+        return None
+    steps: list[tuple[Case, ...]] = []
+    if case.control:
+        control = shop.recorder.cases.get(case.control)
+        nothing = [other for name, other in shop.recorder.cases.items() if name.startswith("control/nothing")]
+        steps += [(other,) for other in (control, *nothing[:1]) if other is not None]
+    return (*steps, (case,))
+
+
+def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) -> tuple[Finding, disk.Reproducer | None]:
+    """The finding with its smallest case and the lines that show it again."""
+    spec = shop.spec
+    steps = _steps(shop, finding)
+    if steps is None:
+        return finding, None
+    single = len(steps) == 1 and len(steps[0]) == 1
+    if single and finding.check not in _NOT_SHRUNK and not finding.stateful:
+        until = min(monotonic() + _EACH_S, clock.until)
+
+        def still(attempt: Case) -> bool:
+            if monotonic() >= until or clock.over():
+                return False
+            return any(other.bucket == finding.bucket for other in rejudge.ask(finding.check, ((attempt,),)))
+
+        steps = ((minimize(steps[0][0], still),),)
+    last = steps[-1][-1]
+    needs_calls = any(check.name == finding.check and check.needs_calls for check in shop.ledger.checks)
+    reproducer = disk.Reproducer(
+        finding.check,
+        finding.bucket,
+        spec.dialect,
+        spec.endpoint.path,
+        steps,
+        finding.title,
+        spec.secret_env,
+        spec.malformed,
+        needs_calls,
+    )
+    home = (spec.findings / finding.id) if spec.findings is not None else None
+    line = f"chaosbot replay {home} {spec.address.url}" if home is not None else ""
+    curl = disk.curl(last, spec.address, spec.endpoint.secret, spec.secret_env) if single else ""
+    request = last.request
+    if spec.endpoint.secret:
+        request = request.replace(spec.endpoint.secret.encode(), disk.PLACEHOLDER)
+    finished = replace(
+        finding,
+        case=last.name,
+        request=request[: 64 * 1024],
+        reproduce=line,
+        curl=curl,
+        stateful=finding.stateful or not single,
+    )
+    return finished, reproducer

@@ -1,0 +1,77 @@
+"""What is remembered between runs: reproducers of what was found, which the next run sends first, and what people accepted.
+
+``.chaosbot/findings/<id>.json`` holds one reproducer each, without secrets. A finding that no longer shows leaves the corpus.
+A baseline is a text file with one finding id a line (``#`` begins a comment), or a ``report.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from chaosbot.errors import ConfigError
+from chaosbot.fuzz import findings
+from chaosbot.fuzz._anatomy import renewed
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.model.case import Case
+from chaosbot.model.dice import Dice
+
+_FOLDER: Final = "findings"
+
+
+def known_cases(spec: CampaignSpec) -> tuple[Case, ...]:
+    """The single-request cases of earlier findings, as deliveries of their own."""
+    if spec.corpus is None or not (spec.corpus / _FOLDER).is_dir():
+        return ()
+    cases: list[Case] = []
+    for number, path in enumerate(sorted((spec.corpus / _FOLDER).glob("*.json"))):
+        try:
+            reproducer = findings.read(path, spec.endpoint.secret)
+        except ConfigError:
+            continue  # written by another version: it will be found again
+        if len(reproducer.steps) == 1 and len(reproducer.steps[0]) == 1 and reproducer.dialect == spec.dialect:
+            case = renewed(reproducer.steps[0][0], Dice(spec.seed).at("known", number, spec.endpoint.started))
+            cases.append(replace(case, name=f"{case.name}~known"))
+    return tuple(cases)
+
+
+def remember(spec: CampaignSpec, found: Iterable[tuple[str, findings.Reproducer]], *, complete: bool) -> None:
+    """Keeps what was found; after a complete campaign, what no longer shows is dropped."""
+    if spec.corpus is None:
+        return
+    folder = spec.corpus / _FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    written: set[str] = set()
+    for identity, reproducer in found:
+        if sum(len(case.request) for step in reproducer.steps for case in step) > findings.LARGEST_REQUEST:
+            continue
+        text = json.dumps(findings.to_json(reproducer, spec.endpoint.secret), indent=1)
+        (folder / f"{identity}.json").write_text(text + "\n", encoding="utf-8")
+        written.add(f"{identity}.json")
+    if complete:
+        for path in folder.glob("*.json"):
+            if path.name not in written:
+                path.unlink()
+
+
+def accepted(baseline: Path | None) -> frozenset[str]:
+    """The ids of findings that people have accepted.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    if baseline is None:
+        return frozenset()
+    try:
+        text = baseline.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--baseline {baseline}", f"cannot be read ({error.strerror})") from None
+    if text.lstrip().startswith("{"):
+        try:
+            return frozenset(str(finding["id"]) for finding in json.loads(text)["findings"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"--baseline {baseline}", f"is no report.json ({type(error).__name__})") from None
+    return frozenset(line.split("#", 1)[0].strip() for line in text.splitlines()) - {""}

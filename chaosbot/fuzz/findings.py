@@ -1,0 +1,247 @@
+"""A finding on disk: the bytes that show it, how to send them, and what to read first.
+
+Rules:
+
+- `case.json` replays it: every step's segments, pauses, endings and expectation. `request.bin` is the last step's bytes.
+- No secret is written: its bytes are replaced by a placeholder, which `replay` fills in from the environment.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from chaosbot.errors import ConfigError
+from chaosbot.model.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.model.verdict import Finding, Threat
+from chaosbot.wire import Address, curl_line
+
+SCHEMA: Final = "chaosbot.case/1"
+PLACEHOLDER: Final = b"{{chaosbot:secret}}"
+LARGEST_REQUEST: Final = 4_000_000
+"""Larger requests are not written out: what they show is their size."""
+
+Steps = tuple[tuple[Case, ...], ...]
+"""What to send, in order; the cases of one step leave at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reproducer:
+    """What `case.json` holds.
+
+    Args:
+        check: The check that it breaks.
+        bucket: The root cause.
+        dialect: The platform's tongue.
+        path: The webhook's path.
+        steps: What to send.
+        title: The finding's title.
+        secret_env: Where the secret comes from.
+        malformed: The policy under which it is a finding.
+        needs_calls: Whether it shows only with a Bot API stand-in or in replies.
+    """
+
+    check: str
+    bucket: str
+    dialect: str
+    path: str
+    steps: Steps
+    title: str = ""
+    secret_env: str = ""
+    malformed: str = "any"
+    needs_calls: bool = False
+
+
+def _hide(data: bytes, secret: str) -> bytes:
+    return data.replace(secret.encode(), PLACEHOLDER) if secret else data
+
+
+def _case_json(case: Case, secret: str) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "group": case.group,
+        "threat": case.threat.value,
+        "summary": case.summary,
+        "segments": [
+            {"data_b64": base64.b64encode(_hide(segment.data, secret)).decode(), "pause_s": segment.pause_s}
+            for segment in case.segments
+        ],
+        "ending": case.ending.value,
+        "reading": case.reading.value,
+        "expect": {
+            "statuses": sorted(case.expect.statuses),
+            "close": case.expect.close,
+            "within_s": case.expect.within_s,
+            "reach": case.expect.reach.value,
+            "text": case.expect.text,
+        },
+        "marker": case.marker,
+        "chat": case.chat,
+        "update_id": case.update_id,
+        "check": case.check,
+        "control": case.control,
+    }
+
+
+def _case_of(value: dict[str, Any], secret: str) -> Case:
+    expect = value["expect"]
+    return Case(
+        name=value["name"],
+        group=value["group"],
+        threat=Threat(value["threat"]),
+        segments=tuple(
+            Segment(
+                base64.b64decode(segment["data_b64"], validate=True).replace(PLACEHOLDER, secret.encode()),
+                float(segment["pause_s"]),
+            )
+            for segment in value["segments"]
+        ),
+        expect=Expect(
+            frozenset(expect["statuses"]),
+            close=expect["close"],
+            within_s=expect["within_s"],
+            reach=Reach(expect["reach"]),
+            text=expect["text"],
+        ),
+        summary=value["summary"],
+        ending=Ending(value["ending"]),
+        reading=Reading(value["reading"]),
+        marker=value["marker"],
+        chat=value["chat"],
+        update_id=value["update_id"],
+        check=value["check"],
+        control=value["control"],
+    )
+
+
+def to_json(reproducer: Reproducer, secret: str) -> dict[str, Any]:
+    """The reproducer as JSON, without the secret."""
+    return {
+        "schema": SCHEMA,
+        "check": reproducer.check,
+        "bucket": reproducer.bucket,
+        "title": reproducer.title,
+        "dialect": reproducer.dialect,
+        "path": reproducer.path,
+        "secret_env": reproducer.secret_env,
+        "malformed": reproducer.malformed,
+        "needs_calls": reproducer.needs_calls,
+        "steps": [[_case_json(case, secret) for case in step] for step in reproducer.steps],
+    }
+
+
+def read(directory: Path, secret: str) -> Reproducer:
+    """Reads a finding's directory (or its case.json) back and fills the secret in.
+
+    Raises:
+        ConfigError: No finding there, or a damaged one.
+    """
+    path = directory if directory.suffix == ".json" else directory / "case.json"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["schema"] != SCHEMA:
+            raise ConfigError(str(path), f"schema {value['schema']!r} is not {SCHEMA!r}; it is of another version")
+        return Reproducer(
+            check=value["check"],
+            bucket=value["bucket"],
+            dialect=value["dialect"],
+            path=value["path"],
+            steps=tuple(tuple(_case_of(case, secret) for case in step) for step in value["steps"]),
+            title=value["title"],
+            secret_env=value["secret_env"],
+            malformed=value["malformed"],
+            needs_calls=value["needs_calls"],
+        )
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror}); give the directory of a finding") from None
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise ConfigError(str(path), f"is no chaosbot case ({type(error).__name__}: {error})") from None
+
+
+def needs_secret(directory: Path) -> str:
+    """The name of the environment variable that the reproducer needs; empty when it needs none."""
+    path = directory if directory.suffix == ".json" else directory / "case.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+        hidden = any(
+            PLACEHOLDER in base64.b64decode(segment["data_b64"])
+            for step in value["steps"]
+            for case in step
+            for segment in case["segments"]
+        )
+        return str(value["secret_env"]) if hidden else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def curl(case: Case, address: Address, secret: str, secret_env: str) -> str:
+    """The curl line, with the secret taken from the environment; empty when curl cannot express the case."""
+    line = curl_line(case, address)
+    if line is None or len(line) > 4000:
+        return ""
+    return line.replace(secret, f"'\"${secret_env}\"'") if secret else line
+
+
+def write(directory: Path, finding: Finding, reproducer: Reproducer, address: Address, secret: str) -> None:
+    """Writes ``<id>/request.bin``, ``case.json`` and ``README.md`` below a directory."""
+    home = directory / finding.id
+    home.mkdir(parents=True, exist_ok=True)
+    last = reproducer.steps[-1][-1]
+    (home / "request.bin").write_bytes(_hide(last.request, secret)[:LARGEST_REQUEST])
+    (home / "case.json").write_text(
+        json.dumps(to_json(reproducer, secret), ensure_ascii=True, indent=1) + "\n", encoding="utf-8"
+    )
+    (home / "README.md").write_text(_readme(finding, reproducer, last, address, secret), encoding="utf-8")
+
+
+def _readme(finding: Finding, reproducer: Reproducer, last: Case, address: Address, secret: str) -> str:
+    who = {
+        Threat.FORGER: "anybody who reaches the URL, without the secret",
+        Threat.USER: "a real user, by what they write",
+        Threat.NETWORK: "nobody on purpose: the platform or the network",
+        Threat.LOAD: "nobody on purpose: load",
+    }[finding.threat]
+    lines = [
+        f"# {finding.title}",
+        "",
+        f"- check: `{finding.check}` ({finding.severity})",
+        f"- who can cause it: {who}",
+        f"- case: `{finding.case}`: {finding.summary}",
+        f"- expected: {expected(last.expect)}",
+        f"- seen {finding.occurrences} times",
+    ]
+    if finding.stateful:
+        lines.append("- it needs its sequence (or a race), one request alone does not show it")
+    lines += ["", "Show it again (exit 1 while it still fails, 0 when it is fixed):", "", "```sh"]
+    if secret:
+        lines.append(f"export {reproducer.secret_env}=…")
+    lines += [finding.reproduce, "```"]
+    line = curl(last, address, secret, reproducer.secret_env)
+    if line and len(reproducer.steps) == 1 and len(reproducer.steps[0]) == 1:
+        lines += ["", "The same with curl:", "", "```sh", line, "```"]
+    lines += ["", f"What leaves ({sum(len(step) for step in reproducer.steps)} request(s)):", ""]
+    for number, step in enumerate(reproducer.steps, 1):
+        together = ", at the same time" if len(step) > 1 else ""
+        lines += [f"{number}. {case.summary or case.name}{together}" for case in step]
+    return "\n".join(lines) + "\n"
+
+
+def expected(expect: Expect) -> str:
+    """An expectation as people read it."""
+    words = [f"{status}xx" if status < 10 else str(status) for status in sorted(expect.statuses)]
+    if expect.close:
+        words.append("a closed connection")
+    effect = {
+        Reach.NONE: "no effect",
+        Reach.ANY: "",
+        Reach.ONCE: "exactly one effect",
+        Reach.AT_MOST_ONCE: "at most one effect",
+    }
+    tail = f", {effect[expect.reach]}" if effect[expect.reach] else ""
+    within = f", within {expect.within_s:g} s" if expect.within_s is not None else ""
+    return (" or ".join(words) or "nothing") + tail + within

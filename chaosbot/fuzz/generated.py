@@ -1,0 +1,125 @@
+"""Generated updates: Hypothesis walks the dialect's description, and shrinks every bug apart.
+
+Rules:
+
+- Each root cause raises an exception class of its own, so Hypothesis keeps them apart and shrinks each; what is known already
+  is not raised again.
+- Every execution is a delivery of its own (delivery id, chat and marker are drawn outside Hypothesis), or a target that
+  recognises duplicates would hide what it did before.
+- Seeded by the campaign's seed; no example database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from itertools import count
+from typing import Any, Final
+
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis import errors as hypothesis_errors
+from hypothesis import strategies as st
+
+from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.stages import Clock, Workshop
+from chaosbot.fuzz.target import Trial
+from chaosbot.fuzz.walk import strategy
+from chaosbot.model.case import Expect, Reach
+from chaosbot.model.verdict import Threat
+
+ROUND: Final = 120
+LOOK_EVERY: Final = 40
+_VALID: Final = Expect(reach=Reach.AT_MOST_ONCE)
+
+
+class Enough(BaseException):
+    """The time is up; not an `Exception`, so that Hypothesis lets it pass."""
+
+
+class Breached(Exception):
+    """A case broke a check; each root cause has a class of its own below this one."""
+
+
+def quiet_settings(examples: int) -> settings:
+    """Hypothesis as an engine: silent, without database and deadline, shrinking every bug it finds."""
+    return settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+        phases=(Phase.generate, Phase.target, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=True,
+    )
+
+
+class Buckets:
+    """One exception class for each root cause."""
+
+    def __init__(self) -> None:
+        self._classes: dict[tuple[str, str], type[Breached]] = {}
+
+    def of(self, key: tuple[str, str]) -> type[Breached]:
+        """The class of a root cause, always the same one."""
+        return self._classes.setdefault(key, type(f"Breached_{len(self._classes)}", (Breached,), {"key": key}))
+
+
+def run_generated(shop: Workshop, clock: Clock) -> None:
+    """Rounds of generated updates until the time is up."""
+    shape = shop.dialect.shape()
+    if shape is None:
+        return
+    updates = strategy(shape)
+    limit = shop.spec.max_examples
+    sent = 0
+    for number in count():
+        if clock.over() or (limit is not None and sent >= limit):
+            return
+        examples = ROUND if limit is None else min(ROUND, limit - sent)
+        sent += _round(shop, clock, updates, number, examples)
+        shop.show("generated", limit or 0)
+
+
+def _round(shop: Workshop, clock: Clock, updates: st.SearchStrategy[Any], number: int, examples: int) -> int:
+    place = shop.dice.at("generated", number)
+    executions = count()
+    buckets = Buckets()
+    muted = set(shop.ledger.found)
+    unlooked: list[Trial] = []
+
+    def execute(update: Any) -> None:
+        if clock.over():
+            raise Enough
+        ordinal = next(executions)
+        kind = next((key for key in update if key != "update_id"), "none") if isinstance(update, dict) else "none"
+        case = as_case(
+            shop.dialect,
+            shop.spec.endpoint,
+            update,
+            place.at(shop.spec.endpoint.started, ordinal),
+            f"generated/{kind}~{number}.{ordinal}",
+            f"a generated {kind}",
+            _VALID,
+        )
+        trial = shop.target.fire(replace(case, group="generated", threat=Threat.USER), "generated")
+        unlooked.append(trial)
+        if shop.target.suspicious(trial) or len(unlooked) >= LOOK_EVERY:
+            shop.attribution.after(unlooked)
+            unlooked.clear()
+        for check, breach in shop.recorder.record(trial):
+            if (check, breach.bucket) not in muted:
+                raise buckets.of((check, breach.bucket))(breach.title)
+
+    test = seed(place.number())(quiet_settings(examples)(given(updates)(execute)))
+    with contextlib.suppress(Enough, Breached, hypothesis_errors.HypothesisException):
+        try:
+            test()
+        except BaseExceptionGroup as group:
+            _, rest = group.split((Breached, hypothesis_errors.HypothesisException))
+            if rest is not None:
+                raise rest from None
+    if unlooked and not clock.over():
+        shop.attribution.after(unlooked)
+    return next(executions)

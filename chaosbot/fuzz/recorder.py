@@ -1,0 +1,157 @@
+"""Turns trials into events, judges them live on the way, and keeps what the campaign joins on later.
+
+Bounds are kept here: a body keeps what a check may want to see, headers those that a reader may want to see.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
+from typing import Final
+
+import orjson
+
+from chaosbot.checks._cases import Breach
+from chaosbot.fuzz._anatomy import split
+from chaosbot.fuzz.ledger import Ledger
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.fuzz.target import Canary, Trial
+from chaosbot.model.case import Case
+from chaosbot.model.dialect import Dialect
+from chaosbot.model.event import ApiCalled, CaseTried, Event, ProbeSeen
+from chaosbot.model.marker import markers_in
+from chaosbot.model.outcome import Outcome
+
+SHRINKING: Final = "shrink"
+_KEPT_HEADERS: Final = frozenset(
+    {"content-type", "retry-after", "server", "connection", "allow", "location", "x-powered-by"}
+)
+_KEPT_OK: Final = 256
+_KEPT_TEXT: Final = 1024
+
+
+def reply_in(outcome: Outcome, case: Case, t: float) -> ApiCalled | None:
+    """The call that a webhook's answer asks the platform to make, when it does."""
+    if not outcome.ok or b'"method"' not in outcome.body:
+        return None
+    try:
+        body = orjson.loads(outcome.body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(body, dict) or not isinstance(body.get("method"), str):
+        return None
+    text = next((body[key] for key in ("text", "caption") if isinstance(body.get(key), str)), "")
+    chat = body.get("chat_id")
+    # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
+    markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(text))))
+    return ApiCalled(
+        t, body["method"], chat if isinstance(chat, (int, str)) else None, text[:_KEPT_TEXT], markers, via="reply"
+    )
+
+
+def _echoes(outcome: Outcome, case: Case) -> bool:
+    """Whether the answer repeats a long piece of the request, so that what it holds is the sender's own."""
+    parts = split(case.request)
+    body = parts[1] if parts else case.request
+    return len(outcome.body) >= 8 and any(
+        piece in body for piece in (outcome.body[:64], outcome.body[16:80]) if len(piece) >= 32
+    )
+
+
+class Recorder:
+    """Emits what happened.
+
+    Args:
+        spec: What the campaign was told.
+        dialect: Reads kind and command from requests.
+        emit: Where events go.
+    """
+
+    def __init__(self, spec: CampaignSpec, dialect: Dialect, emit: Callable[[Event], None]) -> None:
+        self.spec = spec
+        self.dialect = dialect
+        self._emit = emit
+        self.events: list[Event] = []
+        self.cases: dict[str, Case] = {}
+        self.by_stage: Counter[str] = Counter()
+        self.ledger: Ledger | None = None
+
+    def now(self) -> float:
+        """Seconds since the run started."""
+        return monotonic() - self.spec.started
+
+    def emit(self, event: Event) -> None:
+        """Emits an event and keeps it for the checks at the end."""
+        self.events.append(event)
+        self._emit(event)
+
+    def tried(self, trial: Trial) -> tuple[CaseTried, list[ApiCalled]]:
+        """The trial as an event, not emitted yet, with the call in its answer."""
+        case, outcome = trial.case, trial.outcome
+        facts = self._facts(case)
+        notes = list(trial.notes)
+        if _echoes(outcome, case):
+            notes.append("echo")
+        bounded = replace(
+            outcome,
+            headers=tuple(header for header in outcome.headers if header[0] in _KEPT_HEADERS),
+            body=outcome.body[:_KEPT_OK] if outcome.ok and b'"method"' in outcome.body else outcome.body,
+        )
+        event = CaseTried(
+            self.now(),
+            case.name,
+            case.group,
+            case.threat,
+            trial.stage,
+            bounded,
+            marker=case.marker,
+            chat=case.chat,
+            update_id=case.update_id,
+            command=facts[1],
+            kind=facts[0],
+            expect=case.expect,
+            control=case.control,
+            check=case.check,
+            summary=case.summary,
+            sent=trial.sent,
+            canary_s=trial.canary_s,
+            notes=tuple(notes),
+        )
+        reply = reply_in(outcome, case, event.t)
+        return event, [reply] if reply is not None else []
+
+    def _facts(self, case: Case) -> tuple[str | None, str | None]:
+        parts = split(case.request)
+        if parts is None or len(parts[1]) > 65_536:
+            return None, None
+        found = self.dialect.facts("POST", self.spec.endpoint.path, (), parts[1])
+        if found is None:
+            return None, None
+        kind = found.kind if found.kind is None or len(found.kind) <= 40 else found.kind[:40]
+        return kind, found.command
+
+    def record(self, trial: Trial) -> list[tuple[str, Breach]]:
+        """Judges and emits one trial; what it broke."""
+        event, replies = self.tried(trial)
+        for reply in replies:
+            self.emit(reply)
+        broken = self.ledger.breaches(event, replies) if self.ledger is not None else []
+        self.by_stage[trial.stage] += 1
+        self.cases.setdefault(trial.case.name, trial.case)
+        if broken:
+            event = replace(event, breaches=tuple(name for name, _ in broken))
+        self.emit(event)
+        if self.ledger is not None and trial.stage != SHRINKING:
+            for name, breach in broken:
+                self.ledger.offer(name, breach, trial.case)
+        return broken
+
+    def canary(self, canary: Canary) -> None:
+        """Emits a canary's fate, and the reply in its answer."""
+        reply = reply_in(canary.outcome, canary.case, self.now())
+        if reply is not None:
+            self.emit(reply)
+        detail = "" if canary.ok else (canary.outcome.detail or f"status {canary.outcome.status}")
+        self.emit(ProbeSeen(self.now(), "canary", canary.ok, round(canary.seconds, 4), detail))

@@ -1,0 +1,105 @@
+"""Sends steps to a target and asks a check about that alone: what shrinking and replay have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Final
+
+from chaosbot.checks._cases import AREA, CaseCheck, Facts
+from chaosbot.fuzz import _process
+from chaosbot.fuzz._anatomy import renewed, slow
+from chaosbot.fuzz.attribution import Attribution
+from chaosbot.fuzz.findings import Steps
+from chaosbot.fuzz.recorder import SHRINKING, Recorder
+from chaosbot.fuzz.target import Target, Trial
+from chaosbot.model.check import CHECKS, History
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import ApiCalled, Event, Noted, ProbeSeen
+from chaosbot.model.verdict import Finding
+
+_SETTLE_S: Final = 2.0
+_MEASURED: Final = frozenset({"bounded_resources", "pre_auth_cost"})
+
+
+class Rejudge:
+    """Asks one check about one handful of cases.
+
+    Args:
+        target: The target.
+        recorder: Where the attempts' events go, under the stage ``shrink``.
+        facts: What can be seen.
+        attribution: Charges deaths and hangs.
+        calls: The stand-in's calls so far.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        recorder: Recorder,
+        facts: Facts,
+        attribution: Attribution,
+        calls: Callable[[], Sequence[ApiCalled]],
+    ) -> None:
+        self.target = target
+        self.recorder = recorder
+        self.facts = facts
+        self.attribution = attribution
+        self.calls = calls
+        self._numbers = count()
+
+    def ask(self, check: str, steps: Steps) -> tuple[Finding, ...]:
+        """Sends the steps as deliveries of their own and returns what the check finds in them."""
+        place = Dice(self.target.spec.seed).at("rejudge", self.target.spec.endpoint.started, next(self._numbers))
+        already = len(self.calls())
+        facts = self.facts
+        events: list[Event] = [
+            Noted(0.0, AREA, "", {"replies": facts.replies, "malformed": facts.malformed, "memory": facts.memory})
+        ]
+        for trial in self._send(renew_together(steps, place), measured=check in _MEASURED, events=events):
+            event, replies = self.recorder.tried(trial)
+            for reply in replies:
+                self.recorder.emit(reply)
+            events += replies
+            # Events of the attempt itself are judged as cases; the journal keeps them apart by their stage.
+            events.append(event)
+            self.recorder.record(Trial(trial.case, SHRINKING, trial.outcome, trial.sent, trial.notes, trial.canary_s))
+        built = CHECKS.build(check)
+        if facts.replies == "standin" and not (isinstance(built, CaseCheck) and not built.needs_calls):
+            self.target.settle(_SETTLE_S)
+            events += [call for call in self.calls()[already:] if call.via != "reply"]
+        return built.judge_safely(History.of(events)).findings
+
+    def _send(self, steps: Steps, *, measured: bool, events: list[Event]) -> list[Trial]:
+        trials: list[Trial] = []
+        for step in steps:
+            if measured:
+                _process.forget_peaks(self.target.pids)
+            before = self.target.vitals() if measured else None
+            bound = 12.0 if len(step) == 1 and slow(step[0]) else None
+            if len(step) == 1:
+                sent = [self.target.fire(step[0], "replay", timeout_s=bound)]
+            else:
+                sent = self.target.volley(step, "replay")
+            after = self.target.vitals() if measured and self.target.lives else None
+            self.attribution.after(sent)
+            if before is not None and after is not None:
+                growth = max(0, after.peak - before.resident)
+                sent[-1].notes.append(f"memory:{growth}")
+                events.append(ProbeSeen(0.0, "memory", ok=True, value=growth, detail=step[-1].name))
+            trials += sent
+        return trials
+
+
+def renew_together(steps: Steps, place: Dice) -> Steps:
+    """All cases as new deliveries; cases that shared a delivery id or a marker still do."""
+    places: dict[tuple[object, str], Dice] = {}
+    fresh = []
+    for step in steps:
+        row = []
+        for case in step:
+            key = (case.update_id, case.marker)
+            own = places.setdefault(key, place.at(len(places)))
+            row.append(renewed(case, own))
+        fresh.append(tuple(row))
+    return tuple(fresh)

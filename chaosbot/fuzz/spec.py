@@ -1,0 +1,123 @@
+"""What a campaign is told, what it tells while it runs, and what it comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from chaosbot.errors import ConfigError, UnknownName
+from chaosbot.model.check import CHECKS
+from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.verdict import Finding, Judgement
+from chaosbot.wire import Address
+
+STAGES: Final = ("catalogue", "mutations", "generated", "sequences")
+POLICIES: Final = ("reject", "ack", "any")
+
+
+@dataclass(frozen=True)
+class CampaignSpec:
+    """A fuzz campaign.
+
+    Args:
+        address: Where requests go.
+        endpoint: How the target is spoken to (host header, path, secret).
+        dialect: The platform's tongue.
+        seed: All chance.
+        duration_s: How long the campaign may take altogether.
+        max_examples: Most cases in each stage after the catalogue; None leaves it to the time.
+        stages: Which stages run, in the order of `STAGES`.
+        checks: Which checks judge; None takes all that judge a campaign.
+        malformed: What is right for a malformed request: ``reject`` (4xx), ``ack`` (2xx) or ``any``.
+        bot_api: Whether a Bot API stand-in is attached, so that the bot's calls are seen.
+        pid: The target's process, for memory and descriptors; None looks for whoever listens (loopback, Linux).
+        metrics: URL of the target's metrics, the same from outside.
+        health: URL of the target's health page.
+        start_cmd: Command that starts the target; chaosbot then owns the process and starts it again when it has died.
+        corpus: Where findings are remembered between runs (``.chaosbot``); None remembers nothing.
+        baseline: File with the ids of findings that are accepted.
+        findings: Where finding directories are written; None writes none.
+        workers: Processes for the stages whose cases are independent.
+        allow: Hosts besides loopback that may be spoken to.
+        started: Monotonic time at which the run began; 0 takes the campaign's own beginning.
+        latency_s: An answer that takes longer is a hang, when it does so again alone.
+        timeout_s: Bound on one ordinary case.
+        secret_env: The environment variable with the secret, named in what a finding tells to type.
+        only: Patterns (as in file names) of the catalogue cases to restrict the campaign to; empty runs all.
+    """
+
+    address: Address
+    endpoint: Endpoint
+    dialect: str = "telegram"
+    seed: int = 0
+    duration_s: float = 60.0
+    max_examples: int | None = None
+    stages: tuple[str, ...] = STAGES
+    checks: tuple[str, ...] | None = None
+    malformed: str = "any"
+    bot_api: bool = False
+    pid: int | None = None
+    metrics: str | None = None
+    health: str | None = None
+    start_cmd: str | None = None
+    corpus: Path | None = None
+    baseline: Path | None = None
+    findings: Path | None = None
+    workers: int = 1
+    allow: tuple[str, ...] = ()
+    started: float = 0.0
+    latency_s: float = 2.0
+    timeout_s: float = 5.0
+    secret_env: str = "TELEGRAM_SECRET_TOKEN"  # noqa: S105 - a variable's name
+    only: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses what would only fail later."""
+        for stage in self.stages:
+            if stage not in STAGES:
+                raise UnknownName.of("stage", stage, STAGES, where="--stages")
+        for check in self.checks or ():
+            CHECKS.get(check)
+        if self.malformed not in POLICIES:
+            raise UnknownName.of("policy", self.malformed, POLICIES, where="--malformed")
+        if not self.duration_s > 0:
+            raise ConfigError("--duration", f"{self.duration_s} s is no time; give the campaign at least a second")
+        if self.workers < 1:
+            raise ConfigError("--workers", f"{self.workers} is none; a campaign needs at least 1")
+        DIALECTS.get(self.dialect)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a campaign is, for whoever watches."""
+
+    stage: str
+    sent: int
+    planned: int
+    findings: int
+    elapsed_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignResult:
+    """What a campaign came to.
+
+    Args:
+        findings: What was found, the worst first; accepted ones (baseline) are left out.
+        judgements: What every check said.
+        unjudged: Checks that could not judge, each with its reason.
+        cases_sent: How many requests left.
+        by_stage: The same by stage.
+        muted: Ids of findings that the baseline accepts.
+        complete: Whether every stage had its turn.
+    """
+
+    findings: tuple[Finding, ...]
+    judgements: tuple[Judgement, ...]
+    unjudged: tuple[tuple[str, str], ...]
+    cases_sent: int
+    by_stage: dict[str, int] = field(default_factory=dict)
+    muted: tuple[str, ...] = ()
+    complete: bool = True

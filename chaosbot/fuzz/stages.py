@@ -1,0 +1,154 @@
+"""The four stages, each as a function of the workshop and a clock.
+
+The catalogue and the mutations are lists of bytes and go out in volleys; generated updates and sequences are Hypothesis'.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from time import monotonic
+from typing import Final
+
+from chaosbot.fuzz import _process
+from chaosbot.fuzz import corpus as corpora
+from chaosbot.fuzz._anatomy import slow
+from chaosbot.fuzz.attribution import Attribution
+from chaosbot.fuzz.findings import Steps
+from chaosbot.fuzz.ledger import Ledger
+from chaosbot.fuzz.mutations import mutations
+from chaosbot.fuzz.recorder import Recorder
+from chaosbot.fuzz.slowlane import SlowLane
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.fuzz.target import Target, Trial
+from chaosbot.model.case import Case
+from chaosbot.model.dialect import Dialect
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import ProbeSeen
+
+VOLLEY: Final = 48
+"""Cases between two looks at the target."""
+
+_HEAVY: Final = 200_000
+_MEASURED: Final = frozenset({"bounded_resources", "pre_auth_cost"})
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Until when something may go on."""
+
+    until: float
+    should_stop: Callable[[], bool]
+
+    def over(self) -> bool:
+        """Whether the time is up or somebody asked to stop."""
+        return monotonic() >= self.until or self.should_stop()
+
+    def left(self) -> float:
+        """Seconds left; 0 when somebody asked to stop."""
+        return 0.0 if self.should_stop() else max(0.0, self.until - monotonic())
+
+
+@dataclass
+class Workshop:
+    """Everything that a stage works with."""
+
+    spec: CampaignSpec
+    dialect: Dialect
+    target: Target
+    attribution: Attribution
+    recorder: Recorder
+    ledger: Ledger
+    lane: SlowLane
+    show: Callable[[str, int], None]
+    sequences: dict[str, Steps] = field(default_factory=dict)
+
+    @property
+    def dice(self) -> Dice:
+        """The campaign's chance."""
+        return Dice(self.spec.seed).at("fuzz")
+
+
+def run_stage(stage: str, shop: Workshop, clock: Clock) -> None:
+    """Runs one stage until it is done or its time is up."""
+    match stage:
+        case "catalogue":
+            run_catalogue(shop, clock)
+        case "mutations":
+            limit = shop.spec.max_examples
+            cases = mutations(shop.dialect, shop.spec.endpoint, shop.dice.at("mutations"))
+            run_cases(shop, islice(cases, limit) if limit is not None else cases, "mutations", clock)
+        case "generated":
+            from chaosbot.fuzz.generated import run_generated  # noqa: PLC0415 - Hypothesis takes long to load
+
+            run_generated(shop, clock)
+        case "sequences":
+            from chaosbot.fuzz.sequences import run_sequences  # noqa: PLC0415 - the same
+
+            run_sequences(shop, clock)
+
+
+def catalogue(spec: CampaignSpec, dialect: Dialect) -> tuple[Case, ...]:
+    """All catalogue cases of this campaign: the platform-neutral ones and the dialect's, in their order."""
+    from chaosbot.fuzz.catalogue import cases as build  # noqa: PLC0415 - large tables, loaded when they are needed
+
+    cases = build(dialect, spec.endpoint, Dice(spec.seed))
+    names: set[str] = set()
+    unique = [case for case in cases if not (case.name in names or names.add(case.name))]  # type: ignore[func-returns-value]
+    if spec.only:
+        unique = [case for case in unique if any(fnmatch.fnmatch(case.name, pattern) for pattern in spec.only)]
+    return tuple(unique)
+
+
+def run_catalogue(shop: Workshop, clock: Clock) -> None:
+    """Known findings first, then the whole catalogue: slow cases beside, heavy ones alone, the others in volleys."""
+    known = corpora.known_cases(shop.spec)
+    cases = catalogue(shop.spec, shop.dialect)
+    slow_ones = [case for case in cases if slow(case)]
+    heavy = [case for case in cases if not slow(case) and _is_heavy(case)]
+    light = [case for case in cases if not slow(case) and not _is_heavy(case)]
+    shop.lane.add(slow_ones, "catalogue")
+    run_cases(shop, (*known, *light), "catalogue", clock, planned=len(known) + len(cases))
+    for case in heavy:
+        if clock.over():
+            return
+        run_measured(shop, case, "catalogue")
+
+
+def _is_heavy(case: Case) -> bool:
+    return case.check in _MEASURED or len(case.request) > _HEAVY or b"gzip" in case.segments[0].data[:2048].lower()
+
+
+def run_measured(shop: Workshop, case: Case, stage: str) -> None:
+    """Sends one case alone and measures what it costs the target in memory."""
+    target = shop.target
+    _process.forget_peaks(target.pids)
+    before = target.vitals()
+    trial = target.fire(case, stage)
+    after = target.vitals() if target.lives else None
+    shop.attribution.after([trial])
+    if before is not None and after is not None:
+        growth = max(0, after.peak - before.resident)
+        trial.notes.append(f"memory:{growth}")
+        shop.recorder.emit(ProbeSeen(shop.recorder.now(), "memory", ok=True, value=growth, detail=case.name))
+    shop.recorder.record(trial)
+
+
+def run_cases(shop: Workshop, cases: Iterable[Case], stage: str, clock: Clock, *, planned: int = 0) -> None:
+    """Sends cases in volleys, looks at the target after each, records."""
+    for volley in _volleys(cases):
+        if clock.over():
+            return
+        trials: Sequence[Trial] = shop.target.volley(volley, stage)
+        shop.attribution.after(trials)
+        for trial in trials:
+            shop.recorder.record(trial)
+        shop.show(stage, planned)
+
+
+def _volleys(cases: Iterable[Case]) -> Iterator[list[Case]]:
+    iterator = iter(cases)
+    while volley := list(islice(iterator, VOLLEY)):
+        yield volley

@@ -1,0 +1,303 @@
+"""The target as the campaign sees it: sends cases, asks the canary, sees processes die and come back.
+
+Rules:
+
+- Every case that leaves passes `fire`; a target that the guard refuses is never connected.
+- A death is seen in the process table where that is possible, and otherwise by a connection that was idle and ended at the
+  same moment.
+- A target that has died is waited for, or started again when chaosbot owns it. While it is away nothing is judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+from typing import Final
+
+from chaosbot.errors import EngineError, TargetUnusable
+from chaosbot.fuzz import _process
+from chaosbot.fuzz._anatomy import pauses, whole
+from chaosbot.fuzz._hands import Hands
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.model.case import Case, Expect, Segment
+from chaosbot.model.dialect import Dialect
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import ApiCalled
+from chaosbot.model.marker import marker
+from chaosbot.model.outcome import Fate, Outcome
+from chaosbot.model.verdict import Threat
+from chaosbot.wire import guard, metrics, send
+
+HANDS: Final = 16
+"""How many cases are under way at once."""
+
+KEPT: Final = 4096
+RETURN_S: Final = 20.0
+_CANARY_USER: Final = 4_503_599_000_000_000
+"""Canaries come from ids that no person has, one each, so that no rate limit counts them together."""
+_CANARY_TEXT: Final = "chaosbot canary ✓ é 日本 🙂"
+_POLL_S: Final = 0.02
+
+
+@dataclass
+class Trial:
+    """A case under way: what was sent, what came, what attribution found out."""
+
+    case: Case
+    stage: str
+    outcome: Outcome
+    sent: float
+    notes: list[str] = field(default_factory=list)
+    canary_s: float | None = None
+
+    @property
+    def took(self) -> float:
+        """Seconds that the target took, without the case's own pauses."""
+        return max(0.0, self.outcome.total_s - pauses(self.case))
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """What became of a valid update: acknowledged or not, how fast, and where its reply was seen."""
+
+    ok: bool
+    seconds: float
+    outcome: Outcome
+    case: Case
+    seen: str = ""
+
+
+class Target:
+    """The target of one campaign.
+
+    Args:
+        spec: What the campaign was told.
+        dialect: The platform's tongue.
+        calls: The stand-in's calls so far.
+        should_stop: Whether to give up waiting.
+    """
+
+    def __init__(
+        self,
+        spec: CampaignSpec,
+        dialect: Dialect,
+        calls: Callable[[], Sequence[ApiCalled]],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        guard(spec.address.host, spec.allow)
+        self.spec = spec
+        self.dialect = dialect
+        self.calls = calls
+        self.should_stop = should_stop
+        self.latency_s = spec.latency_s
+        self.deaths = 0
+        self.sent = 0
+        self.pids: frozenset[int] = frozenset()
+        self._canaries = 0
+        self._dice = Dice(spec.seed).at("canary", spec.endpoint.started)
+        self._owned: subprocess.Popen[bytes] | None = None
+        self._pool = Hands(HANDS, "fuzz")
+
+    # -- the process -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the target when chaosbot owns it, and waits until it answers.
+
+        Raises:
+            TargetUnusable: It does not.
+        """
+        if self.spec.start_cmd:
+            self._launch()
+        self.await_return(RETURN_S)
+        self.look()
+
+    def _launch(self) -> None:
+        self._end_owned()
+        try:
+            self._owned = subprocess.Popen(
+                shlex.split(self.spec.start_cmd or ""),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise TargetUnusable(f"--start-cmd {self.spec.start_cmd}: cannot be started ({error})") from None
+
+    def _end_owned(self) -> None:
+        if self._owned is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._owned.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._owned.wait(1.0)
+                break
+        self._owned = None
+
+    def close(self) -> None:
+        """Ends what was started here."""
+        self._pool.close()
+        self._end_owned()
+
+    def look(self) -> None:
+        """Finds the target's processes."""
+        if self.spec.pid is not None:
+            self.pids = _process.family(self.spec.pid)
+        elif self._owned is not None:
+            self.pids = _process.family(self._owned.pid)
+        elif self.spec.address.host in ("localhost", "::1") or self.spec.address.host.startswith("127."):
+            self.pids = _process.listeners(self.spec.address.port)
+
+    @property
+    def lives(self) -> bool:
+        """Whether the processes that were there are still there (true where that cannot be seen)."""
+        return _process.alive(self.pids)
+
+    def vitals(self) -> _process.Vitals | None:
+        """What the target holds; None where that cannot be read."""
+        if self.pids:
+            return _process.vitals(self.pids)
+        if self.spec.metrics:
+            try:
+                values = metrics(self.spec.metrics)
+            except TargetUnusable:
+                return None
+            resident = int(values.get("process_resident_memory_bytes", 0))
+            return _process.Vitals(resident, resident, int(values.get("process_open_fds", 0))) if resident else None
+        return None
+
+    def await_return(self, within_s: float = RETURN_S) -> bool:
+        """Waits until the target answers again, starting it when it is ours.
+
+        Raises:
+            TargetUnusable: It does not come back.
+        """
+        until = monotonic() + within_s
+        while monotonic() < until:
+            if self._owned is not None and self._owned.poll() is not None:
+                self._launch()
+            canary = self.canary(timeout_s=min(self.spec.timeout_s, max(0.5, until - monotonic())))
+            if canary.outcome.fate is Fate.ANSWERED:
+                return True
+            if self.should_stop():
+                return False
+            sleep(_POLL_S)
+        raise TargetUnusable(
+            f"{self.spec.address.url}: no answer for {within_s:.0f} s; start it again, or let chaosbot do it with --start-cmd"
+        )
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def fire(self, case: Case, stage: str, *, timeout_s: float | None = None) -> Trial:
+        """Sends one case and waits for its fate."""
+        bound = timeout_s if timeout_s is not None else self._bound(case)
+        sent = monotonic() - self.spec.started
+        self.sent += 1
+        return Trial(case, stage, send(case, self.spec.address, timeout_s=bound, keep=KEPT), sent)
+
+    def _bound(self, case: Case) -> float:
+        within = case.expect.within_s
+        return pauses(case) + (self.spec.timeout_s if within is None else max(within, self.latency_s) + 0.5)
+
+    def volley(self, cases: Sequence[Case], stage: str) -> list[Trial]:
+        """Sends cases side by side; the results are in their order."""
+        return self._pool.map(lambda case: self.fire(case, stage), cases)
+
+    def burst(self, cases: Sequence[Case], stage: str) -> list[Trial]:
+        """Like `volley`; a name for sequences, where being at the same time is the point."""
+        return self.volley(cases, stage)
+
+    # -- the canary --------------------------------------------------------------------------------------------------
+
+    def canary_case(self) -> Case:
+        """A valid update from somebody new."""
+        self._canaries += 1
+        dice = self._dice.at(self._canaries)
+        planted = marker(dice)
+        user = _CANARY_USER + self._canaries
+        update = self.dialect.say(f"{_CANARY_TEXT} {planted}", dice, user=user)
+        if update is None:
+            update = self.dialect.fresh(self.dialect.golden(dice)[self.dialect.canary()], dice)
+        request = self.dialect.encode(self.spec.endpoint, update)
+        if planted.encode() not in request:
+            planted = ""
+        return Case(
+            "canary",
+            "canary",
+            Threat.NETWORK,
+            (Segment(request),),
+            Expect(),
+            summary="a valid update",
+            marker=planted,
+            chat=user if planted else None,
+        )
+
+    def canary(self, *, timeout_s: float | None = None) -> Canary:
+        """Sends a valid update on a fresh connection."""
+        case = self.canary_case()
+        outcome = send(case, self.spec.address, timeout_s=timeout_s or self.spec.timeout_s, keep=KEPT)
+        return Canary(outcome.ok, outcome.total_s, outcome, case)
+
+    def reply_seen(self, planted: str, within_s: float) -> bool:
+        """Waits until the stand-in has seen a call with this marker."""
+        until = monotonic() + within_s
+        looked = 0
+        while True:
+            calls = self.calls()
+            if any(planted in calls[number].markers for number in range(looked, len(calls))):
+                return True
+            looked = len(calls)
+            if monotonic() >= until or self.should_stop():
+                return False
+            sleep(_POLL_S)
+
+    def settle(self, within_s: float = 3.0) -> bool:
+        """Waits until the bot has answered a canary at the stand-in, so that "nothing was called" means something."""
+        if not self.spec.bot_api:
+            return True
+        canary = self.canary()
+        return canary.ok and self.reply_seen(canary.case.marker, within_s)
+
+    # -- attribution -------------------------------------------------------------------------------------------------
+
+    def suspicious(self, trial: Trial) -> bool:
+        """Whether the case's own fate calls for a second look."""
+        expect, outcome = trial.case.expect, trial.outcome
+        if outcome.fate is Fate.CANCELLED:
+            return False
+        if not whole(trial.case):
+            # It never completed its request: waiting for the rest is right, unless the case says until when.
+            return expect.within_s is not None and outcome.fate is Fate.TIMEOUT
+        if outcome.fate is Fate.ANSWERED:
+            return trial.took > (expect.within_s or self.latency_s)
+        return outcome.fate is Fate.TIMEOUT or not expect.close
+
+    @contextlib.contextmanager
+    def sentinel(self) -> Iterator[Callable[[], bool]]:
+        """An idle connection that ends when the process does; yields a function that tells whether it still stands."""
+        import socket  # noqa: PLC0415 - a look, not a request
+
+        try:
+            idle = socket.create_connection((self.spec.address.host, self.spec.address.port), timeout=2.0)
+        except OSError as error:
+            raise EngineError(f"no connection for the sentinel: {error}") from None
+        idle.setblocking(False)
+        sleep(_POLL_S)  # long enough for the target to accept it
+
+        def stands() -> bool:
+            try:
+                return bool(idle.recv(1, socket.MSG_PEEK))
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+
+        with idle:
+            yield stands
