@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from chaosbot.errors import ChaosbotError
 from chaosbot.model.check import CHECKS, Check, History
@@ -24,7 +23,8 @@ from chaosbot.report import frames, ledger, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
 from chaosbot.report.generator import generator_of
 from chaosbot.report.merge import merged_findings, merged_judgements
-from chaosbot.report.values import FaultRow, Generator, Report, Second, Window
+from chaosbot.report.soak import drift_assertions, soak_of
+from chaosbot.report.values import FaultRow, Generator, Recovery, Report, Second, Window
 
 _NOBODY = RunStarted(0.0, "unknown", "unknown", 0, "unknown", "")
 # A baseline that errs more than this is no steady state to compare with.
@@ -56,10 +56,12 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     evidence = slo.Evidence(
         _scopes(history, spans, recovery, seconds.seconds), generator, circuits, deliveries, recovery, dice
     )
+    soak = soak_of(history, seconds.seconds, _away(spans, recovery), start.settings)
     promises = slo.promises_of(start.settings, loaded=load is not None)
     assertions = (
         *(assertion for judgement in judgements for assertion in judgement.assertions),
         *slo.judge(promises, evidence),
+        *drift_assertions(soak, start.settings),
     )
     findings = merged_findings(judgements)
     reasons = [
@@ -105,6 +107,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         recovery=recovery,
         deliveries=deliveries,
         circuits=circuits,
+        soak=soak,
         generator=generator,
         environment=start.environment,
         settings=start.settings,
@@ -112,18 +115,23 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     )
 
 
+def _away(spans: Sequence[tuple[str, float, float, str]], recovery: Sequence[Recovery]) -> list[tuple[float, float]]:
+    """The spans that say nothing about the target on its own: fault windows, and the time until recovery."""
+    away = [(start, end) for name, start, end, _ in spans if name == "fault"]
+    return away + [(one.ended_s, one.ended_s + one.seconds) for one in recovery if one.seconds is not None]
+
+
 def _scopes(
     history: History,
     spans: Sequence[tuple[str, float, float, str]],
-    recovery: Sequence[Any],
+    recovery: Sequence[Recovery],
     seconds: Sequence[Second],
 ) -> Mapping[str, Sequence[Second]]:
     """The seconds that promises are judged on, by window name; see `slo`."""
     phases = timeline.phases_of(history, float("inf"))
     warm = [(start, end) for name, start, end, _ in phases if name in ("warmup", "cooldown")]
     counted = [second for second in seconds if not any(a <= second.at_s + 0.5 < b for a, b in warm)] or list(seconds)
-    away = [(start, end) for name, start, end, _ in spans if name == "fault"]
-    away += [(one.ended_s, one.ended_s + one.seconds) for one in recovery if one.seconds is not None]
+    away = _away(spans, recovery)
     calm = [second for second in counted if not any(a <= second.at_s + 0.5 < b for a, b in away)]
     named = {
         name: [s for n, a, b, _ in spans if n == name for s in timeline.inside(counted, a, b)]
