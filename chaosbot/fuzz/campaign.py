@@ -73,7 +73,7 @@ class Campaign:
         complete = True
         try:
             target.start()
-            facts = self._calibrate(target)
+            facts = see(target, self.recorder, self._calls)
             names = self.spec.checks or tuple(
                 name for name in CHECKS.names() if issubclass(CHECKS.get(name), CaseCheck) or CHECKS.get(name).live
             )
@@ -112,58 +112,48 @@ class Campaign:
 
         return show
 
-    def _calibrate(self, target: Target) -> Facts:
-        """Makes sure that valid updates are acknowledged, and finds out where replies are seen and how fast answers are.
 
-        Raises:
-            TargetUnusable: They are not.
-        """
-        canaries = [target.canary() for _ in range(5)]
-        for canary in canaries:
-            self.recorder.canary(canary)
-        last = canaries[-1]
-        if not any(canary.ok for canary in canaries):
-            outcome = last.outcome
-            came = f"status {outcome.status}" if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}"
-            hint = (
-                f"is the secret right ({self.spec.secret_env})?"
-                if outcome.status in (401, 403)
-                else "is it the webhook?"
-            )
-            raise TargetUnusable(
-                f"{self.spec.address.url}: a valid {self.dialect.name} update gets {came}; a campaign needs a target that "
-                f"acknowledges valid updates; {hint}"
-            )
-        replies, echoes = "none", False
-        if self.spec.bot_api and last.case.marker and target.reply_seen(last.case.marker, 3.0):
-            replies = "standin"
-            said = [call.text for call in self._calls() if last.case.marker in call.markers]
-            echoes = any(last.case.marker in text for text in said)
-        elif any(b'"method"' in canary.outcome.body for canary in canaries):
-            replies = "body"
-            echoes = any(
-                canary.case.marker.encode() in canary.outcome.body for canary in canaries if canary.case.marker
-            )
-        times = sorted(canary.seconds for canary in canaries if canary.ok)
-        # A target that takes long for everything is slow, not hung; what counts is how far a case stands out.
-        target.latency_s = max(self.spec.latency_s, 10 * times[len(times) // 2])
-        facts = Facts(replies, self.spec.malformed, target.vitals() is not None, echoes)
-        self.recorder.emit(
-            Noted(
-                self.recorder.now(),
-                AREA,
-                _sight(facts),
-                {
-                    "replies": facts.replies,
-                    "malformed": facts.malformed,
-                    "memory": facts.memory,
-                    "echoes": facts.echoes,
-                    "latency_s": round(target.latency_s, 3),
-                    "canary_s": round(times[len(times) // 2], 4),
-                },
-            )
+def see(target: Target, recorder: Recorder, calls: Callable[[], Sequence[ApiCalled]]) -> Facts:
+    """Makes sure that valid updates are acknowledged, and finds out where replies are seen and how fast answers are.
+
+    Raises:
+        TargetUnusable: They are not.
+    """
+    spec = target.spec
+    canaries = [target.canary() for _ in range(5)]
+    for canary in canaries:
+        recorder.canary(canary)
+    last = canaries[-1]
+    if not any(canary.ok for canary in canaries):
+        outcome = last.outcome
+        came = f"status {outcome.status}" if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}"
+        hint = f"is the secret right ({spec.secret_env})?" if outcome.status in (401, 403) else "is it the webhook?"
+        raise TargetUnusable(
+            f"{spec.address.url}: a valid {spec.dialect} update gets {came}; a campaign needs a target that "
+            f"acknowledges valid updates; {hint}"
         )
-        return facts
+    replies, echoes = "none", False
+    if spec.bot_api and last.case.marker and target.reply_seen(last.case.marker, 3.0):
+        replies = "standin"
+        echoes = any(last.case.marker in call.text for call in calls() if last.case.marker in call.markers)
+    elif any(b'"method"' in canary.outcome.body for canary in canaries):
+        replies = "body"
+        echoes = any(canary.case.marker.encode() in canary.outcome.body for canary in canaries if canary.case.marker)
+    times = sorted(canary.seconds for canary in canaries if canary.ok)
+    median = times[len(times) // 2]
+    # A target that takes long for everything is slow, not hung; what counts is how far a case stands out.
+    target.latency_s = max(spec.latency_s, 10 * median)
+    facts = Facts(replies, spec.malformed, target.vitals() is not None, echoes)
+    data = {
+        "replies": facts.replies,
+        "malformed": facts.malformed,
+        "memory": facts.memory,
+        "echoes": facts.echoes,
+        "latency_s": round(target.latency_s, 3),
+        "canary_s": round(median, 4),
+    }
+    recorder.emit(Noted(recorder.now(), AREA, _sight(facts), data))
+    return facts
 
 
 def _sight(facts: Facts) -> str:

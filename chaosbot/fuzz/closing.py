@@ -146,9 +146,10 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
         spec.secret_env,
         spec.malformed,
         needs_calls,
+        spec.address.url,
     )
     home = (spec.findings / finding.id) if spec.findings is not None else None
-    line = f"chaosbot replay {home} {spec.address.url}" if home is not None else ""
+    line = f"chaosbot replay {home}" if home is not None else ""
     curl = disk.curl(last, spec.address, spec.endpoint.secret, spec.secret_env) if single else ""
     request = last.request
     if spec.endpoint.secret:

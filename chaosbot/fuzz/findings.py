@@ -43,6 +43,7 @@ class Reproducer:
         secret_env: Where the secret comes from.
         malformed: The policy under which it is a finding.
         needs_calls: Whether it shows only with a Bot API stand-in or in replies.
+        target: The webhook's URL where it was found.
     """
 
     check: str
@@ -54,6 +55,7 @@ class Reproducer:
     secret_env: str = ""
     malformed: str = "any"
     needs_calls: bool = False
+    target: str = ""
 
 
 def _hide(data: bytes, secret: str) -> bytes:
@@ -130,6 +132,7 @@ def to_json(reproducer: Reproducer, secret: str) -> dict[str, Any]:
         "secret_env": reproducer.secret_env,
         "malformed": reproducer.malformed,
         "needs_calls": reproducer.needs_calls,
+        "target": reproducer.target,
         "steps": [[_case_json(case, secret) for case in step] for step in reproducer.steps],
     }
 
@@ -155,6 +158,7 @@ def read(directory: Path, secret: str) -> Reproducer:
             secret_env=value["secret_env"],
             malformed=value["malformed"],
             needs_calls=value["needs_calls"],
+            target=value.get("target", ""),
         )
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read ({error.strerror}); give the directory of a finding") from None

@@ -1,0 +1,132 @@
+"""Findings as regression tests: one pytest file that needs nothing but the standard library.
+
+The file sends each finding's bytes as they were found and asserts what the target owes: an allowed status (or, where that is right,
+a closed connection), in time, and a valid answer for the next client. Findings about the bot's calls need `chaosbot replay`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Final
+
+from chaosbot.errors import ConfigError
+
+FILE: Final = "test_chaosbot_regressions.py"
+_LARGEST: Final = 200_000
+
+
+def export_pytest(findings: Path, directory: Path) -> int:
+    """Writes the regression tests of all findings below a directory.
+
+    Args:
+        findings: A run's ``findings`` folder.
+        directory: Where the file is written.
+
+    Returns:
+        How many findings became tests.
+
+    Raises:
+        ConfigError: The directory cannot be written.
+    """
+    entries = []
+    for path in sorted(findings.glob("*/case.json")):
+        value = json.loads(path.read_text(encoding="utf-8"))
+        size = sum(len(segment["data_b64"]) for step in value["steps"] for case in step for segment in case["segments"])
+        if value["needs_calls"] or len(value["steps"]) != 1 or len(value["steps"][0]) != 1 or size > _LARGEST:
+            continue
+        entries.append(_entry(path.parent.name, value))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / FILE).write_text(_HEAD + "CASES = [\n" + "".join(entries) + "]\n" + _TAIL, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--export-pytest {directory}", f"cannot be written ({error.strerror})") from None
+    return len(entries)
+
+
+def _entry(identity: str, value: dict[str, object]) -> str:
+    case = value["steps"][0][0]  # type: ignore[index]
+    expect = case["expect"]
+    segments = [(base64.b64decode(segment["data_b64"]), segment["pause_s"]) for segment in case["segments"]]
+    fields = {
+        "id": re.sub(r"[^A-Za-z0-9_-]", "_", identity),
+        "title": value["title"],
+        "check": value["check"],
+        "target": value.get("target", ""),
+        "secret_env": value["secret_env"],
+        "segments": segments,
+        "ending": case["ending"],
+        "statuses": sorted(expect["statuses"]),
+        "close": expect["close"],
+        "within_s": expect["within_s"] or 5.0,
+    }
+    lines = "".join(f"        {name!r}: {content!r},\n" for name, content in fields.items())
+    return f"    {{\n{lines}    }},\n"
+
+
+_HEAD = '''"""Regression tests written by chaosbot: what each request made the target do, and what the target owes instead.
+
+Run with pytest. CHAOSBOT_TARGET replaces the target's address; the webhook's secret comes from the environment.
+"""
+
+import os
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+'''
+_TAIL = """
+SECRET = b"{{chaosbot:secret}}"
+
+
+def connect(url):
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname, parts.port or 80), timeout=5.0)
+
+
+def read_status(connection, until):
+    received = b""
+    while b"\\r\\n" not in received:
+        connection.settimeout(max(0.05, until - time.monotonic()))
+        piece = connection.recv(65536)
+        if not piece:
+            return None
+        received += piece
+    return int(received.split(b" ", 2)[1])
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+def test_the_target_answers_as_it_should(case):
+    secret = os.environ.get(case["secret_env"], "").encode()
+    if not secret and any(SECRET in data for data, _ in case["segments"]):
+        pytest.skip("set " + case["secret_env"])
+    url = os.environ.get("CHAOSBOT_TARGET") or case["target"]
+    began = time.monotonic()
+    paused = 0.0
+    status = None
+    with connect(url) as connection:
+        try:
+            for data, pause in case["segments"]:
+                time.sleep(pause)
+                paused += pause
+                connection.sendall(data.replace(SECRET, secret))
+            if case["ending"] == "half_close":
+                connection.shutdown(socket.SHUT_WR)
+            status = read_status(connection, time.monotonic() + case["within_s"])
+        except TimeoutError:
+            pytest.fail(case["title"] + ": no answer in time")
+        except (ConnectionResetError, BrokenPipeError):
+            status = None
+    took = time.monotonic() - began - paused
+    if status is None:
+        assert case["close"], case["title"] + ": the connection ended without an answer"
+    else:
+        allowed = status in case["statuses"] or status // 100 in case["statuses"]
+        assert allowed, case["title"] + ": status " + str(status)
+    assert took <= case["within_s"], case["title"] + ": took " + str(round(took, 1)) + " s"
+    connect(url).close()  # still listening
+"""

@@ -1,0 +1,111 @@
+"""Shows a finding again: sends what its directory holds, and asks the check that found it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, time
+
+from chaosbot.checks._cases import Facts, stem
+from chaosbot.errors import ConfigError, SecretMissing
+from chaosbot.fuzz import findings as disk
+from chaosbot.fuzz.attribution import Attribution
+from chaosbot.fuzz.campaign import see
+from chaosbot.fuzz.recorder import Recorder
+from chaosbot.fuzz.rejudge import Rejudge
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.fuzz.target import Target
+from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.event import ApiCalled
+from chaosbot.wire import Address
+
+TRIES = 3
+"""A race does not show every time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay came to.
+
+    Args:
+        still_fails: Whether the target still does what it should not.
+        text: The same for people.
+        conclusive: Whether it could be judged at all (a finding about the bot's calls needs to see them).
+    """
+
+    still_fails: bool
+    text: str
+    conclusive: bool = True
+
+
+def replay(
+    directory: Path,
+    *,
+    target: str | None = None,
+    secret: str = "",
+    allow: tuple[str, ...] = (),
+    calls: Callable[[], Sequence[ApiCalled]] | None = None,
+) -> Replayed:
+    """Sends a finding's requests again.
+
+    Args:
+        directory: The finding's directory, or a ``case.json``.
+        target: The webhook's URL; None takes the one that it was found at.
+        secret: What stands in for the placeholder.
+        allow: Hosts besides loopback that may be spoken to.
+        calls: The calls at a Bot API stand-in, when one is attached.
+
+    Raises:
+        ConfigError: No finding there.
+        SecretMissing: It needs the secret and there is none.
+        TargetRefused: The target is neither loopback nor allowed.
+        TargetUnusable: It does not answer valid updates.
+    """
+    name = disk.needs_secret(directory)
+    if name and not secret:
+        raise SecretMissing(f"{name}: not set; the finding's requests carry the webhook's secret; export {name}=…")
+    found = disk.read(directory, secret)
+    url = target or found.target
+    if not url:
+        raise ConfigError(str(directory), "names no target; give one: chaosbot replay DIR URL")
+    address = Address.parse(url)
+    endpoint = Endpoint(address.authority, found.path, secret, started=int(time()))
+    spec = CampaignSpec(
+        address,
+        endpoint,
+        found.dialect,
+        int(time()),
+        malformed=found.malformed,
+        bot_api=calls is not None,
+        allow=allow,
+        started=monotonic(),
+    )
+    dialect = DIALECTS.build(found.dialect)
+    source: Callable[[], Sequence[ApiCalled]] = calls or tuple
+    recorder = Recorder(spec, dialect, lambda _event: None)
+    shooter = Target(spec, dialect, source, lambda: False)
+    attribution = Attribution(shooter, lambda trial: stem(recorder.tried(trial)[0]), recorder.canary)
+    try:
+        shooter.start()
+        facts = see(shooter, recorder, source)
+        if found.needs_calls and not facts.sees_calls:
+            return Replayed(True, _text(found, None, facts), conclusive=False)
+        rejudge = Rejudge(shooter, recorder, facts, attribution, source)
+        for _ in range(TRIES if sum(len(step) for step in found.steps) > 1 else 1):
+            if any(finding.bucket == found.bucket for finding in rejudge.ask(found.check, found.steps)):
+                return Replayed(True, _text(found, True, facts))
+        return Replayed(False, _text(found, False, facts))
+    finally:
+        attribution.close()
+        shooter.close()
+
+
+def _text(found: disk.Reproducer, fails: bool | None, facts: Facts) -> str:
+    if fails is None:
+        return f"cannot tell: {found.title}; the bot's calls are not seen ({facts.replies}); replay with --bot-api"
+    return (
+        f"still fails: {found.check}: {found.title}"
+        if fails
+        else f"mended: {found.check}: not seen any more: {found.title}"
+    )
