@@ -28,7 +28,7 @@ class Side(asyncio.Protocol):
         made: Called when the socket is there.
     """
 
-    __slots__ = ("_made", "inward", "link", "lost", "outward", "sink", "transport")
+    __slots__ = ("_made", "inward", "link", "lost", "outward", "received", "sink", "transport")
 
     def __init__(self, link: Link, made: Callable[[Side], None] | None = None) -> None:
         self.link = link
@@ -36,6 +36,7 @@ class Side(asyncio.Protocol):
         self.inward: Way  # what this socket receives
         self.outward: Way  # what it sends
         self.sink: Callable[[bytes], None] = self._drop
+        self.received = 0
         self.lost = False
         self._made = made
 
@@ -55,6 +56,7 @@ class Side(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        self.received += len(data)
         self.sink(data)
 
     def eof_received(self) -> bool:
@@ -87,9 +89,16 @@ class Way(ClockedLine):
         self._target = target
         self._blocked = False
         self._paused = False
+        self._taken = 0  # bytes that went into the line and came out of it; others never touch it
+        self._given = 0
         self.received_end = False
         self.finished = False
         super().__init__(direction, link.ends, (), acted)
+
+    @property
+    def sent(self) -> int:
+        """Bytes that the target was given."""
+        return self._source.received - self._taken + self._given
 
     @property
     def swallowed(self) -> bool:
@@ -98,6 +107,7 @@ class Way(ClockedLine):
 
     def receive(self, data: bytes) -> None:
         """The source sent bytes."""
+        self._taken += len(data)
         self._line.feed(data, self._loop.time())
         self._pump()
 
@@ -143,6 +153,7 @@ class Way(ClockedLine):
     def _pass(self, data: bytes) -> None:
         target = self._target.transport
         if target is not None and not self._link.ends.over and not target.is_closing():
+            self._given += len(data)
             target.write(data)
 
     def _finished(self) -> None:

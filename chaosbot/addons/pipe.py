@@ -17,7 +17,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from chaosbot.addons._pipe_link import Link
@@ -53,6 +53,19 @@ def next_change(window: Window, t: float) -> float | None:
 
 
 @dataclass
+class Traffic:
+    """Bytes of one direction: what came from its source, and what its target was given."""
+
+    received: int = 0
+    sent: int = 0
+
+    def add(self, received: int, sent: int) -> None:
+        """Adds those of a connection."""
+        self.received += received
+        self.sent += sent
+
+
+@dataclass
 class _Armed:
     """A rule's decision for one connection."""
 
@@ -74,7 +87,7 @@ class PipeServer:
     """Serves a listening socket: each connection is piped to the upstream through the plan's byte effects.
 
     Args:
-        sock: A listening (or bound) TCP socket; the server owns it from now on.
+        sock: A listening TCP socket (`listen`), which the server owns from now on; None when `start` brings it.
         upstream_host: Where the upstream is.
         upstream_port: Its port.
         plan: Byte faults, targeted by lane at most.
@@ -88,7 +101,7 @@ class PipeServer:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.socket | None,
         upstream_host: str,
         upstream_port: int,
         *,
@@ -115,6 +128,7 @@ class PipeServer:
         self._known: dict[str, Rule] = {}
         self._live: dict[int, _Live] = {}
         self._number = 0
+        self._past = (Traffic(), Traffic())
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -125,6 +139,8 @@ class PipeServer:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
+        if self._sock is None:
+            raise RuntimeError("the pipe does not listen")
         name = self._sock.getsockname()
         return str(name[0]), int(name[1])
 
@@ -143,10 +159,21 @@ class PipeServer:
         """How many connections there were."""
         return self._number
 
-    async def start(self) -> None:
-        """Begins to accept."""
+    @property
+    def traffic(self) -> tuple[Traffic, Traffic]:
+        """Bytes up and down, of all connections so far."""
+        up, down = replace(self._past[0]), replace(self._past[1])
+        for live in self._live.values():
+            _count(live.link, up, down)
+        return up, down
+
+    async def start(self, sock: socket.socket | None = None) -> None:
+        """Begins to accept; after a `stop` it needs a new socket. Connections are counted on."""
+        self._sock = sock = sock or self._sock
+        if sock is None:
+            raise RuntimeError("a pipe needs a socket to listen on")
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=self._sock, backlog=1024)
+        self._server = await loop.create_server(self._accept, sock=sock, backlog=1024)
         self._schedule()
 
     async def stop(self) -> None:
@@ -164,7 +191,9 @@ class PipeServer:
             self._idle.clear()
             await self._idle.wait()
         self._server = None
-        self._sock.close()
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
 
     def set_plan(self, plan: FaultPlan) -> None:
         """Replaces the plan, on existing connections too.
@@ -345,10 +374,16 @@ class PipeServer:
     def _end(self, link: Link) -> None:
         live = self._live.pop(link.number, None)
         if live is not None:
+            _count(link, *self._past)
             for name in list(live.armed):
                 self._disarm(live, name)
         if not self._live:
             self._idle.set()
+
+
+def _count(link: Link, up: Traffic, down: Traffic) -> None:
+    up.add(link.client.received, link.up.sent)
+    down.add(link.server.received, link.down.sent)
 
 
 def _checked(plan: FaultPlan) -> FaultPlan:

@@ -1,0 +1,74 @@
+"""The control API's figures as Prometheus text: what flowed through each proxy, and what its toxics did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from chaosbot.addons._control_proxies import ToxicProxy
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _line(name: str, labels: Mapping[str, str], value: float) -> str:
+    inside = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
+    return f"{name}{{{inside}}} {value}"
+
+
+def _family(name: str, kind: str, help_line: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:
+    lines = [_line(name, labels, value) for labels, value in samples]
+    return [f"# HELP {name} {help_line}", f"# TYPE {name} {kind}", *lines] if lines else []
+
+
+def render(proxies: list[ToxicProxy]) -> str:
+    """All proxies' figures; the byte counters are named as Toxiproxy names them."""
+    lines: list[str] = []
+    traffic = []
+    for proxy in proxies:
+        for stream, counted in zip(("upstream", "downstream"), proxy.pipe.traffic, strict=True):
+            labels = {
+                "direction": stream,
+                "proxy": proxy.name,
+                "listener": proxy.listen,
+                "upstream": proxy.upstream,
+            }
+            traffic.append((labels, counted))
+    lines += _family(
+        "toxiproxy_proxy_received_bytes_total",
+        "counter",
+        "Bytes that came in.",
+        [(labels, counted.received) for labels, counted in traffic],
+    )
+    lines += _family(
+        "toxiproxy_proxy_sent_bytes_total",
+        "counter",
+        "Bytes that went out.",
+        [(labels, counted.sent) for labels, counted in traffic],
+    )
+    lines += _family(
+        "chaosbot_pipe_connections",
+        "gauge",
+        "Connections that are open.",
+        [({"proxy": proxy.name}, proxy.pipe.connections) for proxy in proxies],
+    )
+    lines += _family(
+        "chaosbot_pipe_connections_total",
+        "counter",
+        "Connections that were accepted.",
+        [({"proxy": proxy.name}, proxy.pipe.accepted) for proxy in proxies],
+    )
+    tallies = [tally for proxy in proxies for tally in proxy.pipe.tallied()]
+    for name, help_line in (
+        ("considered", "Connections that a rule looked at."),
+        ("decided", "Connections on which a rule's fault was to act."),
+        ("applied", "Connections on which it did."),
+        ("failed", "Connections on which it broke."),
+    ):
+        lines += _family(
+            f"chaosbot_rule_{name}_total",
+            "counter",
+            help_line,
+            [({"rule": tally.rule, "fault": tally.fault}, getattr(tally, name)) for tally in tallies],
+        )
+    return "".join(line + "\n" for line in lines)
