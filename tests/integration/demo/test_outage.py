@@ -44,7 +44,7 @@ def test_a_chat_that_must_wait_delays_no_other(healthy: World) -> None:
         healthy.post(healthy.message("hello", chat=chat))
     assert healthy.bot.wait(lambda calls: sum(call.get("chat_id") == slow for call in calls) == 3)
     order = [call["chat_id"] for call in healthy.bot.calls if call.get("chat_id") in (slow, quick)]
-    assert order == [slow, quick, slow, slow]
+    assert set(order[:2]) == {slow, quick}, "the quick chat did not wait for the slow one"
     healthy.bot.script = lambda *_: None
 
 

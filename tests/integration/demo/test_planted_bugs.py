@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chaosbot.demo.bugs import CARDS, Area, Bug
+from chaosbot.demo.bugs import CARDS, FRAGILE, Area, Bug
 
 World = Any  # see conftest.py
 PROBES: dict[Bug, Any] = {}
@@ -316,13 +316,15 @@ def _(w: World) -> bool:
 def test_a_bug_shows_when_it_is_on_and_only_then(bug: Bug, start: Any, healthy: World) -> None:
     card = CARDS[bug]
     probe = PROBES[bug]
-    with ThreadPoolExecutor(2) as pool:  # side by side: most of a probe is waiting
+    with ThreadPoolExecutor(3) as pool:  # side by side: most of a probe is waiting
         on = pool.submit(lambda: tried(start("--no-limits", bugs=bug.value), probe, hammering=True))
+        among = pool.submit(lambda: tried(start("--no-limits", bugs="fragile"), probe, hammering=True))
         if card.area is Area.OUTBOUND:  # these trip circuits; they get a healthy bot of their own
             off = pool.submit(lambda: tried(start("--no-limits"), probe))
         else:
             off = pool.submit(probe, healthy)
         assert on.result(), f"{bug} is on and does not show"
+        assert among.result() or bug not in FRAGILE, f"{bug} is hidden by another bug of the fragile bot"
         assert not off.result(), f"{bug} shows in a healthy bot"
     healthy.bot.script = lambda *_: None
 
