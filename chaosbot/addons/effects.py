@@ -1,0 +1,229 @@
+"""Performs the effects that faults return: the one place that interprets the whole alphabet.
+
+Rules:
+
+- Each effect is offered twice: before the upstream sees the request, and after it has answered. It acts where it belongs and
+  says whether it did; what never acted is recorded as missed.
+- The first answer stands: a second rule that would answer too, or end the connection, comes too late.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, assert_never
+
+from mitmproxy import http
+
+from chaosbot.addons.throttle import Quotas
+from chaosbot.addons.visit import Fired, Visit
+from chaosbot.model.effect import (
+    Answer,
+    CloseIdle,
+    CorruptBytes,
+    CutAfter,
+    CutBody,
+    DisturbMessages,
+    Dribble,
+    Effect,
+    Farewell,
+    HangUp,
+    HoldBytes,
+    HoldClose,
+    HoldForNext,
+    PaceBytes,
+    Point,
+    RefuseConnection,
+    ResetConnection,
+    SendAgain,
+    SendEarlier,
+    SendH2Frame,
+    SendRaw,
+    SetBody,
+    SetHeader,
+    Side,
+    Silence,
+    SliceBytes,
+    StreamBody,
+    Throttle,
+    Wait,
+)
+from chaosbot.model.units import format_duration
+
+if TYPE_CHECKING:
+    from chaosbot.addons.engine import Engine
+
+TAG = "x-chaosbot"
+"""The header that marks an answer as the proxy's own; its value names the rule."""
+
+
+class Performer:
+    """Performs effects for one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._quotas = Quotas()
+
+    async def perform(  # noqa: PLR0915 - the whole alphabet stands here, once
+        self, visit: Visit, fired: Fired, effect: Effect, now: Point
+    ) -> str | None:
+        """Performs an effect if this is its time.
+
+        Returns:
+            What was done, for the ledger; None when it was not its time or there was nothing to do it to.
+        """
+        before = now is Point.BEFORE
+        script, flow = visit.script, visit.flow
+        done: str | None = None
+        match effect:
+            case Wait():
+                if effect.point is now and not (before and flow.response is not None):
+                    if not before and not visit.asked_upstream:
+                        return None
+                    await self._engine.pause(effect.seconds, visit.handler)
+                    done = f"waited {format_duration(effect.seconds)}"
+            case Answer():
+                if self._may_end(visit, effect.point, now):
+                    self._answer(visit, fired, effect.status, effect.headers, effect.body)
+                    done = f"answered {effect.status}"
+            case Throttle():
+                if before and flow.response is None:
+                    refused = self._quotas.ask(fired.rule.name, effect, visit, self._engine.note)
+                    if refused is not None:
+                        self._answer(visit, fired, effect.status, refused.headers, refused.body)
+                        done = refused.detail
+            case HangUp():
+                if self._may_end(visit, effect.point, now):
+                    self._stop(visit, effect.farewell, before=before)
+                    script.most_bytes = effect.after_bytes
+                    done = f"{effect.farewell} after {effect.after_bytes} bytes"
+            case SendRaw():
+                if self._may_end(visit, effect.point, now):
+                    self._stop(visit, effect.farewell, before=before)
+                    script.raw = effect.data
+                    done = f"sent {len(effect.data)} raw bytes"
+            case CutBody():
+                if before and effect.side is Side.REQUEST and flow.response is None:
+                    body = flow.request.raw_content or b""
+                    flow.request.raw_content = body[: int(len(body) * effect.keep_share)]
+                    script.cut_request = effect.farewell
+                    done = f"{len(flow.request.raw_content)} of {len(body)} bytes, then {effect.farewell}"
+                elif not before and effect.side is Side.RESPONSE and not script.stops:
+                    whole = len(flow.response.raw_content or b"")
+                    script.most_body = int(whole * effect.keep_share)
+                    script.farewell, visit.by = effect.farewell, "proxy"
+                    done = f"{script.most_body} of {whole} bytes, then {effect.farewell}"
+            case StreamBody():
+                if not before and not script.stops:
+                    head = {"content-type": effect.content_type, "content-length": str(effect.count)}
+                    self._answer(visit, fired, effect.status, tuple(head.items()), b"")
+                    flow.response.headers["content-length"] = str(effect.count)
+                    script.stream = effect
+                    done = f"a body of {effect.count} bytes"
+            case SetHeader():
+                if before is (effect.side is Side.REQUEST):
+                    set_header(flow.request if before else flow.response, effect)
+                    done = f"{effect.side} header {effect.name}"
+            case SetBody():
+                if before is (effect.side is Side.REQUEST):
+                    message = flow.request if before else flow.response
+                    message.raw_content = effect.body
+                    if not effect.keep_length and "transfer-encoding" not in message.headers:
+                        message.headers["content-length"] = str(len(effect.body))
+                    done = f"{effect.side} body of {len(effect.body)} bytes"
+            case Dribble():
+                if before and effect.side is Side.REQUEST and flow.response is None:
+                    script.dribble_up = effect
+                    done = "the request trickles"
+                elif not before and effect.side is Side.RESPONSE:
+                    script.dribble = effect
+                    done = "the answer trickles"
+            case CloseIdle():
+                if not before:
+                    script.close_idle = effect
+                    done = f"{effect.farewell} {format_duration(effect.after_s)} after the answer"
+            case SendAgain():
+                if before and flow.response is None:
+                    self._engine.repeat(visit, effect)
+                    done = f"{len(effect.pauses_s)} more deliveries"
+            case HoldForNext():
+                if before and flow.response is None:
+                    overtaken = await self._engine.hold(visit, effect.count, effect.at_most_s)
+                    done = f"overtaken by {overtaken}" if overtaken else None
+            case SendEarlier():
+                if before and self._engine.replay(visit, effect.back, effect.age_s):
+                    done = "an older update again"
+            case DisturbMessages():
+                if not before and flow.websocket is not None:
+                    visit.disturb.append((fired, effect))
+            case SendH2Frame():
+                if not before and flow.request.is_http2:
+                    script.frame, visit.by = effect, "proxy"
+                    done = f"{effect.frame} {effect.error_code}"
+            case (
+                HoldBytes()
+                | PaceBytes()
+                | SliceBytes()
+                | HoldClose()
+                | Silence()
+                | ResetConnection()
+                | CutAfter()
+                | CorruptBytes()
+            ):
+                if before:
+                    self._engine.arm(visit, fired, effect)
+            case RefuseConnection():
+                if before and flow.response is None:
+                    self._stop(visit, effect.farewell, before=True)
+                    script.most_bytes = 0
+                    done = "refused"
+            case _:
+                assert_never(effect)
+        return done
+
+    @staticmethod
+    def _may_end(visit: Visit, point: Point, now: Point) -> bool:
+        """Whether an answer or an end may take place now: nobody was faster, and what should have happened has."""
+        if point is not now:
+            return False
+        if point is Point.BEFORE:
+            return visit.flow.response is None
+        return visit.asked_upstream and not visit.script.stops
+
+    def _answer(
+        self, visit: Visit, fired: Fired, status: int, headers: tuple[tuple[str, str], ...], body: bytes
+    ) -> None:
+        if visit.flow.response is None:
+            visit.asked_upstream = False
+        visit.by = "proxy"
+        visit.flow.response = answer(status, headers, body, fired.rule.name)
+
+    @staticmethod
+    def _stop(visit: Visit, farewell: Farewell, *, before: bool) -> None:
+        visit.script.farewell = farewell
+        visit.by = "proxy"
+        if before:
+            visit.asked_upstream = False
+            visit.flow.response = answer(502, (), b"", "")  # never sent; it only keeps the upstream from being asked
+
+
+def answer(status: int, headers: tuple[tuple[str, str], ...], body: bytes, tag: str) -> Any:
+    """An answer by the proxy, marked as such."""
+    tagged = (*headers, *(((TAG, tag),) if tag else ()))
+    fields = [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in tagged]
+    made = http.Response.make(status, body, http.Headers(fields))
+    made.reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+    return made
+
+
+def set_header(message: Any, effect: SetHeader) -> None:
+    """Sets, adds or removes a header; values may hold any byte (as latin-1)."""
+    if effect.value is None:
+        message.headers.pop(effect.name, None)
+        return
+    value = effect.value.encode("latin-1", "replace")
+    name = effect.name.encode("latin-1", "replace")
+    if effect.add:
+        message.headers.fields = (*message.headers.fields, (name, value))
+    else:
+        kept = tuple(field for field in message.headers.fields if field[0].lower() != name.lower())
+        message.headers.fields = (*kept, (name, value))

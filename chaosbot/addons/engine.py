@@ -1,0 +1,466 @@
+"""The engine of one proxy worker: every exchange is met, judged by the plan, disturbed, and told of.
+
+Rules:
+
+- An event leaves before the bytes that it speaks of: whoever has seen an answer can count on its record.
+- Nothing here waits without an end: the client's leaving and `clear` cut every pause short.
+- What happens to sockets is the handler's and the layers' business, what a rule decides the model's; here they meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Final
+
+from chaosbot.addons import compat, httplayer
+from chaosbot.addons.effects import Performer, answer
+from chaosbot.addons.ledger import Ledger
+from chaosbot.addons.resend import Copy, send
+from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
+from chaosbot.addons.standin import StandIn
+from chaosbot.addons.station import Station
+from chaosbot.addons.visit import Fired, Visit
+from chaosbot.model.dialect import DIALECTS
+from chaosbot.model.effect import BytesEffect, Point, SendAgain
+from chaosbot.model.event import Event, ExchangeSeen, Noted, Trouble
+from chaosbot.model.exchange import EXCHANGE_HEADER, Depth, Exchange, Lane, UpdateFacts
+from chaosbot.model.plan import FaultPlan, Scope
+
+CONTROL_HEADER: Final = "x-chaosbot-fault"
+"""Names the rules that are to meet this request (``none`` for none); read and stripped when header control is on."""
+
+MOST_BODY: Final = 1 << 20
+"""Targeting reads at most so much of a body."""
+
+STREAM_REQUEST: Final = 16 << 20
+STREAM_RESPONSE: Final = 256 << 10
+_REMEMBERED: Final = 65
+_KNOWN_REQUESTS: Final = 1 << 16
+_EXCHANGES: Final = frozenset({Scope.EXCHANGE, Scope.UPDATE})
+
+
+class Engine:
+    """Meets every exchange of one worker.
+
+    Args:
+        spec: What the proxy is to be.
+        emit: Takes the events.
+        index: The worker's number; connections and stand-in ids of workers interleave by it.
+    """
+
+    def __init__(self, spec: ProxySpec, emit: Callable[[Event], None], index: int = 0) -> None:
+        self.spec = spec
+        self.emit = emit
+        self.ledger = Ledger(spec, emit, self.now, speaks=index == 0)
+        self._dialect = DIALECTS.build(spec.dialect)
+        self._performer = Performer(self)
+        self._standin = StandIn(self.now, emit)
+        self._index = index
+        self._connections = 0
+        self._ordinals = dict.fromkeys(Lane, 0)
+        self._known: OrderedDict[bytes, int] = OrderedDict()
+        self._earlier: dict[Lane, deque[tuple[float, Copy, str]]] = {lane: deque(maxlen=_REMEMBERED) for lane in Lane}
+        self._held: dict[Lane, list[tuple[int, list[int], Callable[[], None]]]] = {lane: [] for lane in Lane}
+        self._wakers: set[Callable[[], None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.handlers: dict[compat.Handler, Station] = {}
+        self._noted: set[str] = set()
+        self._remembers = False
+        self.set_plan(spec.plan)
+
+    def now(self) -> float:
+        """Seconds of the run."""
+        return time.monotonic() - self.spec.started
+
+    def note(self, area: str, text: str, data: dict[str, Any]) -> None:
+        """Records something that is no fault."""
+        self.emit(Noted(self.now(), area, text, data))
+
+    def broke(self, where: str, error: BaseException) -> None:
+        """Records what nobody foresaw; the run cannot be a pass."""
+        self.emit(Trouble(self.now(), f"proxy.{where}", f"{type(error).__name__}: {error}"))
+
+    # ── the plan ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def set_plan(self, plan: FaultPlan) -> None:
+        """From now on these rules hold, on connections in use too."""
+        self.ledger.set_plan(plan)
+        self._remembers = any(rule.fault.depth is Depth.UPDATE for rule in plan.rules)
+        self.refresh()
+
+    def set_phase(self, phase: str) -> None:
+        """The run's phase changed."""
+        self.ledger.phase = phase
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Looks at the windows; connections in use get the byte faults of now."""
+        self.ledger.look_at_windows()
+        for station in tuple(self.handlers.values()):
+            station.rearm()
+
+    def clear(self) -> None:
+        """All faults are gone, everything held goes on."""
+        self.set_plan(FaultPlan())
+        for wake in tuple(self._wakers):
+            wake()
+        for station in tuple(self.handlers.values()):
+            station.release()
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open(self, handler: compat.Handler, listener: ListenerSpec, own: frozenset[str]) -> None:
+        """A client has connected to a listener."""
+        self._connections += 1
+        number = (self._connections - 1) * max(1, self.spec.workers) + self._index + 1
+        self.handlers[handler] = Station(self, handler, listener, number, own)
+
+    def hooks(self) -> dict[str, compat.Hook]:
+        """What happens at each hook."""
+        return {
+            "client_connected": lambda handler, _client: self.handlers[handler].welcome(),
+            "client_disconnected": lambda handler, _client: self.handlers.pop(handler).leave(),
+            "server_connect": self._connect,
+            "requestheaders": self._request_head,
+            "request": self._request,
+            "responseheaders": self._response_head,
+            "response": self._response,
+            "error": self._error,
+            "tcp_message": lambda _handler, flow: flow.messages.clear(),
+            "websocket_message": lambda handler, flow: self.handlers[handler].message(flow),
+            "websocket_end": lambda _handler, flow: self._over(flow),
+        }
+
+    def _connect(self, handler: compat.Handler, data: Any) -> None:
+        host, port = data.server.address[:2]
+        if not self.handlers[handler].may_connect(host, port):
+            data.server.error = f"{host}:{port} is not allowed; name it by --allow-host"
+
+    # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _request_head(self, handler: compat.Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
+        length = flow.request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > STREAM_REQUEST:
+            # Too long to be held: decided by its head; the body passes as it comes.
+            later = self._request(handler, flow)
+            flow.request.stream = flow.response is None
+            return later
+        return None
+
+    def _request(self, handler: compat.Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
+        if "chaosbot" in flow.metadata:
+            return None
+        station = self.handlers[handler]
+        visit = self._meet(station, flow)
+        flow.metadata["chaosbot"] = visit
+        station.begin(visit)
+        forced = flow.request.headers.pop(CONTROL_HEADER, None) if self.spec.header_control else None
+        visit.fired = self.ledger.decide(visit.exchange, _EXCHANGES, forced)
+        if visit.fired:
+            flow.metadata[httplayer.SCRIPT] = visit.script
+            return self._before(visit, station)
+        if station.listener.upstream == STANDIN:
+            return self._stand_in(visit)
+        return None
+
+    def _meet(self, station: Station, flow: Any) -> Visit:
+        request = flow.request
+        lane = station.listener.lane
+        path, _, query = request.path.partition("?")
+        body = (request.raw_content or b"")[:MOST_BODY]
+        key = request.headers.pop(EXCHANGE_HEADER, "") or self._repetition(request.method, request.path, body)
+        headers = tuple((name.lower(), value) for name, value in request.headers.items(multi=True))
+        if request.headers.get("host", "") in station.own:
+            request.headers["host"] = station.upstream_host
+        facts = self._dialect.facts(request.method, path, headers, body) if lane is Lane.INBOUND else None
+        exchange = Exchange(key, lane, station.number, request.method, path, query, headers, body, facts)
+        self._ordinals[lane] += 1
+        visit = Visit(exchange, self.now(), self._ordinals[lane], flow, station.handler)
+        if self._remembers and lane is Lane.INBOUND:
+            self._earlier[lane].append((visit.started, self._copy(visit), key))
+        return visit
+
+    def _repetition(self, method: str, target: str, body: bytes) -> str:
+        """A key for an exchange that brings none: the same request seen for the n-th time."""
+        digest = blake2b(
+            b"\0".join((method.encode(), target.encode("utf-8", "surrogateescape"), body)), digest_size=8
+        ).digest()
+        count = self._known.pop(digest, 0) + 1
+        self._known[digest] = count
+        if len(self._known) > _KNOWN_REQUESTS:
+            self._known.popitem(last=False)
+        return f"{digest.hex()}-{count}"
+
+    async def _before(self, visit: Visit, station: Station) -> None:
+        await self._perform_all(visit, Point.BEFORE)
+        station.arm(visit)
+        if visit.flow.response is None and station.listener.upstream == STANDIN:
+            later = self._stand_in(visit)
+            if later is not None:
+                await later
+        elif visit.flow.response is not None and visit.exchange.lane is Lane.OUTBOUND:
+            self._note_call(visit)
+
+    def _note_call(self, visit: Visit) -> None:
+        """A fault answered the bot's call in the API's place; the call was made all the same."""
+        exchange, response = visit.exchange, visit.flow.response
+        status = None if visit.script.stops else response.status_code
+        wait = response.headers.get("retry-after", "")
+        self._standin.note(
+            exchange.method,
+            visit.flow.request.path,
+            exchange.headers,
+            exchange.body,
+            status=status,
+            exchange=exchange.key,
+            retry_after_s=float(wait) if wait.isdecimal() else None,
+        )
+
+    def _stand_in(self, visit: Visit) -> Coroutine[Any, Any, None] | None:
+        request = visit.flow.request
+        made = self._standin.answer(
+            request.method,
+            request.path,
+            visit.exchange.headers,
+            request.raw_content or b"",
+            exchange=visit.exchange.key,
+        )
+        visit.by = "standin"
+        visit.flow.response = answer(made.status, made.headers, made.body, "")
+        return self.pause(made.hold_s, visit.handler) if made.hold_s else None
+
+    def _response_head(self, _handler: compat.Handler, flow: Any) -> None:
+        visit: Visit | None = flow.metadata.get("chaosbot")
+        if visit is None or visit.fired or flow.response.raw_content is not None:
+            return
+        length = flow.response.headers.get("content-length", "")
+        flow.response.stream = not length.isdecimal() or int(length) > STREAM_RESPONSE
+
+    def _response(self, _handler: compat.Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
+        visit: Visit | None = flow.metadata.get("chaosbot")
+        if visit is None:
+            return None
+        if visit.asked_upstream:
+            visit.upstream_status = flow.response.status_code
+        if visit.fired:
+            return self._after(visit)
+        visit.status = flow.response.status_code
+        self.finish(visit)
+        return None
+
+    async def _after(self, visit: Visit) -> None:
+        await self._perform_all(visit, Point.AFTER)
+        script = visit.script
+        visit.status = visit.flow.response.status_code
+        if script.for_answer:
+            if not script.status_arrives:
+                visit.status = _status_of(script.raw)
+            script.ended = partial(self.finish, visit)
+        else:
+            self.finish(visit)
+
+    async def _perform_all(self, visit: Visit, now: Point) -> None:
+        for fired in visit.fired:
+            for effect in fired.decision.effects:
+                if fired.failed:
+                    break
+                try:
+                    done = await self._performer.perform(visit, fired, effect, now)
+                except Exception as error:  # noqa: BLE001 - a broken effect must not look like a healthy run
+                    self.ledger.failed(fired, visit.exchange, error)
+                else:
+                    if done is not None:
+                        self.ledger.applied(fired, visit.exchange, done)
+
+    def _error(self, handler: compat.Handler, flow: Any) -> None:
+        visit: Visit | None = flow.metadata.get("chaosbot")
+        if visit is None or visit.over:
+            return
+        if handler.gone or visit.script.stops:
+            visit.by = "proxy"
+        else:
+            visit.by, visit.status = "proxy", 502
+            message = str(flow.error)
+            address = f"{flow.request.host}:{flow.request.port}"
+            if (known := f"{address} {message}") not in self._noted:
+                self._noted.add(known)
+                self.note(
+                    "upstream",
+                    f"{address}: {message}",
+                    {"lane": str(visit.exchange.lane), "exchange": visit.exchange.key},
+                )
+        self.finish(visit)
+
+    def _over(self, flow: Any) -> None:
+        visit: Visit | None = flow.metadata.get("chaosbot")
+        if visit is not None:
+            for fired, _effect in visit.disturb:
+                self.ledger.missed(fired, visit.exchange)
+
+    def finish(self, visit: Visit) -> None:
+        """The exchange is over, as far as its client will see."""
+        if visit.over:
+            return
+        visit.over = True
+        later = {id(fired) for fired, _effect in (*visit.disturb, *visit.armed)}
+        for fired in visit.fired:
+            if id(fired) not in later:
+                self.ledger.missed(fired, visit.exchange)
+            self.ledger.end(fired)
+        exchange = visit.exchange
+        now = self.now()
+        self.emit(
+            ExchangeSeen(
+                now,
+                exchange.key,
+                exchange.lane,
+                exchange.method,
+                exchange.path,
+                visit.status,
+                visit.by,
+                now - visit.started,
+                visit.upstream_status,
+                **_about(exchange.update),
+            )
+        )
+        for ordinal, left, wake in tuple(self._held[exchange.lane]):
+            if visit.ordinal > ordinal:
+                left[0] -= 1
+                if left[0] <= 0:
+                    wake()
+        for copy, effect in visit.again:
+            self._start(self._deliver(visit, copy, effect))
+
+    # ── what effects need ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def pause(self, seconds: float, handler: compat.Handler) -> None:
+        """Waits, unless the client leaves or everything is released."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not waiting.done():
+                waiting.set_result(None)
+
+        timer = loop.call_later(seconds, wake)
+        self._wakers.add(wake)
+        handler.on_gone.add(wake)
+        if handler.gone:
+            wake()
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            self._wakers.discard(wake)
+            handler.on_gone.discard(wake)
+
+    async def hold(self, visit: Visit, count: int, at_most_s: float) -> int:
+        """Waits until later exchanges of the lane were answered; returns how many."""
+        left = [count]
+        lane = visit.exchange.lane
+        waiting = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            if not waiting.done():
+                waiting.set_result(None)
+
+        entry = (visit.ordinal, left, wake)
+        self._held[lane].append(entry)
+        timer = asyncio.create_task(self.pause(at_most_s, visit.handler))
+        try:
+            await asyncio.wait({waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            self._held[lane].remove(entry)
+        return count - max(0, left[0])
+
+    def arm(self, visit: Visit, fired: Fired, effect: BytesEffect) -> None:
+        """A byte effect is to act on this exchange."""
+        visit.armed.append((fired, effect))
+
+    def repeat(self, visit: Visit, effect: SendAgain) -> None:
+        """The request is to be sent again."""
+        copy = self._copy(visit)
+        if effect.concurrent:
+            self._start(self._deliver(visit, copy, effect))
+        else:
+            visit.again.append((copy, effect))
+
+    def replay(self, visit: Visit, back: int, age_s: float) -> bool:
+        """Sends an earlier update again; whether there is one."""
+        known = self._earlier[visit.exchange.lane]
+        earlier = [entry for entry in known if entry[2] != visit.exchange.key and visit.started - entry[0] >= age_s]
+        if len(earlier) < back:
+            return False
+        _when, copy, key = earlier[-back]
+        self._start(self._deliver(visit, copy, SendAgain((0.0,), concurrent=True), key))
+        return True
+
+    def _copy(self, visit: Visit) -> Copy:
+        request = visit.flow.request
+        tls = None
+        address = self.handlers[visit.handler].listener.address or (request.host, request.port)
+        if self.handlers[visit.handler].listener.upstream.startswith("https:"):
+            tls = ssl.create_default_context(cafile=self.spec.upstream_ca or None)
+            if self.spec.insecure_upstream:
+                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        return Copy(
+            request.method, request.path, tuple(request.headers.fields), request.raw_content or b"", address, tls
+        )
+
+    async def _deliver(self, visit: Visit, copy: Copy, effect: SendAgain, earlier: str = "") -> None:
+        key = visit.exchange.key
+        for number, pause_s in enumerate(effect.pauses_s, 1):
+            await asyncio.sleep(pause_s)
+            started = self.now()
+            status = await send(copy)
+            now = self.now()
+            self.emit(
+                ExchangeSeen(
+                    now,
+                    f"{earlier}@{key}" if earlier else f"{key}+{number}",
+                    visit.exchange.lane,
+                    copy.method,
+                    copy.target.partition("?")[0],
+                    status,
+                    "target",
+                    now - started,
+                    status,
+                    repeat_of=earlier or key,
+                    **_about(None if earlier else visit.exchange.update),
+                )
+            )
+            if effect.until_ack and status is not None and 200 <= status < 300:
+                return
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.broke("repeat", error)
+
+
+def _status_of(raw: bytes | None) -> int | None:
+    """The status in bytes that stand in an answer's place; None when they are no answer."""
+    code = (raw or b"")[9:12]
+    return int(code) if raw is not None and raw.startswith(b"HTTP/1.1 ") and code.isdigit() else None
+
+
+def _about(facts: UpdateFacts | None) -> dict[str, Any]:
+    """What the event of an exchange says of its update."""
+    if facts is None:
+        return {}
+    names = ("update_id", "kind", "chat", "user", "command", "marker")
+    return {name: getattr(facts, name) for name in names}

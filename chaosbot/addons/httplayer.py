@@ -1,0 +1,296 @@
+"""The HTTP layer of a proxied connection, with a hand on the bytes between HTTP and TLS.
+
+Rules:
+
+- An exchange without a `Script` passes untouched; one with a script has each event of its answer (or request) looked at on its
+  way to the connection. What is written here is plaintext: TLS, where there is any, comes below.
+- Pauses are wake-ups that the layer asks for, never sleeps; a body made while it is sent waits for room in the socket.
+- `release` ends all waiting at once: what trickles leaves, what is being made ends, what was silenced is closed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any, Final, assert_never
+
+from mitmproxy.proxy import commands, events, layers
+from mitmproxy.proxy.layers.http import HttpStream
+from mitmproxy.proxy.layers.http._events import (
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Server
+
+from chaosbot.addons import _bytes_ends
+from chaosbot.addons.compat import Handler
+from chaosbot.addons.script import Script
+from chaosbot.model.effect import Farewell
+
+SCRIPT: Final = "chaosbot.script"
+"""Where a flow's metadata hold its script."""
+
+Commands = Generator[Any, Any, None]
+
+_ROOM: Final = 512 * 1024
+_POLL_S: Final = 0.002
+_LONGEST_NAP_S: Final = 0.25
+_SETTLE_POLLS: Final = 100
+
+
+class Asked(events.Event):
+    """Somebody outside asks a layer to say something now (the end of a WebSocket, half a frame)."""
+
+    def __init__(self, layer: WatchedHttp, say: Callable[[], Commands]) -> None:
+        self.layer = layer
+        self.say = say
+
+
+class WatchedHttp(layers.HttpLayer):
+    """mitmproxy's HTTP layer, following scripts; made of an existing one by `watch`."""
+
+    handler: Handler
+    scripts: dict[int, Script]
+    trickles: dict[int, deque[bytes]]
+    timers: dict[Any, Callable[[], Commands]]
+    silenced: bool
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Wakeup) and event.command in self.timers:
+            yield from self.timers.pop(event.command)()
+        elif isinstance(event, Asked):
+            if event.layer is self:
+                yield from event.say()
+            else:  # the layer that is meant lies deeper, behind a CONNECT
+                for stream in list(self.streams.values()):
+                    yield from self.event_to_child(stream, event)
+        else:
+            yield from super()._handle_event(event)
+
+    def event_to_child(self, child: Any, event: events.Event) -> Commands:
+        """Passes an event on, by the script of its exchange when there is one."""
+        if not isinstance(child, HttpStream):
+            if isinstance(event, (ResponseHeaders, ResponseData, ResponseEndOfMessage)):
+                script = self._script(event)
+                if script is not None and script.for_answer:
+                    yield from self._answer(child, event, script)
+                    return
+                if script is not None and isinstance(event, ResponseEndOfMessage):
+                    self.scripts.pop(event.stream_id, None)
+            elif isinstance(event, (RequestHeaders, RequestData, RequestEndOfMessage)):
+                script = self._script(event)
+                if script is not None and (script.dribble_up or script.cut_request):
+                    yield from self._request(child, event, script)
+                    return
+            elif isinstance(event, ResponseProtocolError) and (script := self.scripts.pop(event.stream_id, None)):
+                script.finish()
+        yield from super().event_to_child(child, event)
+
+    def _script(self, event: Any) -> Script | None:
+        known = self.scripts.get(event.stream_id)
+        if known is None and (stream := self.streams.get(event.stream_id)) is not None:
+            script: Script | None = stream.flow.metadata.get(SCRIPT)
+            if script is not None:
+                self.scripts[event.stream_id] = script
+            return script
+        return known
+
+    def _later(self, seconds: float, then: Callable[[], Commands]) -> Commands:
+        command = commands.RequestWakeup(seconds)
+        self.timers[command] = then
+        yield command
+
+    # ── the answer ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _answer(self, child: Any, event: Any, script: Script) -> Commands:
+        if script.ended is None and script.stops:
+            return  # the farewell was said; nothing more goes out
+        if script.frame is not None or (script.stops and not isinstance(child, Http1Server)):
+            yield from self._h2_farewell(child, event.stream_id, script)
+            return
+        if isinstance(event, ResponseHeaders) and script.raw is not None:
+            yield commands.SendData(self.context.client, script.raw)
+            yield from self._farewell(script)
+            return
+        if isinstance(event, ResponseEndOfMessage):
+            if script.stops:
+                yield from self._farewell_after_trickle(event.stream_id, script)
+            elif script.stream is not None:
+                yield from self._make_body(child, event, script, script.stream.count)
+            else:
+                yield from self._end_after_trickle(child, event, script)
+            return
+        data = b""
+        for command in super().event_to_child(child, event):
+            if isinstance(command, commands.SendData) and command.connection is self.context.client:
+                data += command.data
+            else:
+                yield command
+        if isinstance(event, ResponseHeaders) and script.most_body is not None:
+            script.most_bytes = len(data) + script.most_body
+        if script.most_bytes is not None:
+            data = data[: script.most_bytes]
+            script.most_bytes -= len(data)
+        if script.dribble is not None and isinstance(event, ResponseData):
+            self.trickles.setdefault(event.stream_id, deque()).append(data)
+        elif data:
+            yield commands.SendData(self.context.client, data)
+
+    def _trickle(self, stream_id: int, script: Script, then: Callable[[], Commands]) -> Commands:
+        """Sends the next piece of what trickles, and comes back for more."""
+        waiting = self.trickles.get(stream_id)
+        data = b"".join(waiting) if waiting else b""
+        if not data or script.dribble is None:
+            self.trickles.pop(stream_id, None)
+            yield from then()
+            return
+        size = len(data) if script.released else script.dribble.chunk
+        yield commands.SendData(self.context.client, data[:size])
+        self.trickles[stream_id] = deque([data[size:]])
+        yield from self._nap(script.dribble.pause_s, script, partial(self._trickle, stream_id, script, then))
+
+    def _nap(self, seconds: float, script: Script, then: Callable[[], Commands]) -> Commands:
+        """A pause that a release cuts short."""
+        if seconds <= 0 or script.released:
+            yield from self._later(0, then)
+        elif seconds <= _LONGEST_NAP_S:
+            yield from self._later(seconds, then)
+        else:
+            yield from self._later(_LONGEST_NAP_S, partial(self._nap, seconds - _LONGEST_NAP_S, script, then))
+
+    def _farewell_after_trickle(self, stream_id: int, script: Script) -> Commands:
+        yield from self._trickle(stream_id, script, partial(self._farewell, script))
+
+    def _end_after_trickle(self, child: Any, event: Any, script: Script) -> Commands:
+        yield from self._trickle(event.stream_id, script, partial(self._end, child, event, script))
+
+    def _end(self, child: Any, event: Any, script: Script) -> Commands:
+        """The answer is complete; what may come is the unannounced end of the connection."""
+        self.scripts.pop(event.stream_id, None)
+        if script.close_idle is not None:
+            idle = script.close_idle
+            script.farewell = idle.farewell
+            # Asked for before the end is passed on: the connection may take its next request at that very moment.
+            yield from self._nap(idle.after_s, script, partial(self._farewell, script))
+        else:
+            script.finish()
+        yield from super().event_to_child(child, event)
+
+    def _make_body(self, child: Any, event: Any, script: Script, left: int) -> Commands:
+        """Makes the body while it is sent: as much as there is room for, then comes back."""
+        assert script.stream is not None  # noqa: S101 - the only caller looked
+        pattern = script.stream.pattern * math.ceil(65536 / len(script.stream.pattern))
+        while left and not script.released and self.handler.pending(self.context.client) < _ROOM:
+            size = min(left, len(pattern))
+            yield from super().event_to_child(child, ResponseData(event.stream_id, pattern[:size]))
+            left -= size
+        if self.handler.gone:
+            script.finish()
+        elif script.released and left:
+            yield from self._farewell(script)
+        elif left:
+            yield from self._later(_POLL_S, partial(self._make_body, child, event, script, left))
+        else:
+            yield from self._end(child, event, script)
+
+    # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _farewell(self, script: Script) -> Commands:
+        script.finish()
+        match script.farewell:
+            case Farewell.FIN:
+                yield commands.CloseConnection(self.context.client)
+            case Farewell.RST:
+                yield from self._reset(0)
+            case Farewell.SILENCE:
+                self.silenced = True
+            case _:
+                assert_never(script.farewell)
+
+    def _reset(self, polls: int) -> Commands:
+        """A real RST to the client, behind the bytes that were sent: the kernel would throw them away."""
+        transport: Any = self.handler.client_writer.transport
+        if polls < _SETTLE_POLLS and _bytes_ends._undelivered(transport):  # noqa: SLF001 - the same room
+            yield from self._later(_POLL_S, partial(self._reset, polls + 1))
+        else:
+            _bytes_ends.reset(transport)
+
+    def _h2_farewell(self, child: Any, stream_id: int, script: Script) -> Commands:
+        """On HTTP/2 one stream is reset; GOAWAY, and a farewell that is RST, concern the whole connection."""
+        frame, self.scripts[stream_id] = script.frame, script
+        script.finish()
+        if frame is not None and frame.frame == "GOAWAY":
+            child.h2_conn.close_connection(frame.error_code)
+            yield commands.SendData(self.context.client, child.h2_conn.data_to_send())
+            yield commands.CloseConnection(self.context.client)
+        elif frame is None and script.farewell is Farewell.RST:
+            yield from self._reset(0)
+        elif frame is not None or script.farewell is Farewell.FIN:
+            child.h2_conn.reset_stream(stream_id, frame.error_code if frame is not None else 2)
+            yield commands.SendData(self.context.client, child.h2_conn.data_to_send())
+        script.raw = b""  # what still comes of this stream's answer is swallowed
+        script.frame = None
+
+    # ── the request ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _request(self, child: Any, event: Any, script: Script) -> Commands:
+        server = None
+        for command in super().event_to_child(child, event):
+            if script.dribble_up is not None and isinstance(command, commands.SendData):
+                self.trickles.setdefault(-event.stream_id, deque()).append(command.data)
+                server = command.connection
+            else:
+                yield command
+        if isinstance(event, RequestEndOfMessage):
+            stream = self.streams.get(event.stream_id)
+            server = server or (stream.flow.server_conn if stream is not None else None)
+            if server is not None:
+                yield from self._trickle_up(event.stream_id, server, script)
+
+    def _trickle_up(self, stream_id: int, server: Any, script: Script) -> Commands:
+        data = b"".join(self.trickles.pop(-stream_id, ()))
+        if data and script.dribble_up is not None:
+            size = len(data) if script.released else script.dribble_up.chunk
+            yield commands.SendData(server, data[:size])
+            self.trickles[-stream_id] = deque([data[size:]])
+            again = partial(self._trickle_up, stream_id, server, script)
+            yield from self._nap(script.dribble_up.pause_s, script, again)
+            return
+        match script.cut_request:
+            case Farewell.FIN:
+                yield commands.CloseTcpConnection(server, half_close=True)
+            case Farewell.RST:
+                self.handler.reset_server(server)
+            case None | Farewell.SILENCE:
+                pass
+            case _:
+                assert_never(script.cut_request)
+
+    # ── from outside ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def release(self) -> None:
+        """Ends all waiting of this layer."""
+        for script in self.scripts.values():
+            script.released = True
+        if self.silenced:
+            self.handler.client_writer.close()
+
+    def say(self, make: Callable[[], Commands]) -> None:
+        """Lets commands be performed now, as if the layer had come upon them itself."""
+        self.handler.handle(Asked(self, make))
+
+
+def watch(handler: Handler, layer: Any) -> WatchedHttp:
+    """Turns an HTTP layer that mitmproxy has just made into one that follows scripts."""
+    layer.__class__ = WatchedHttp
+    layer.handler = handler
+    layer.scripts, layer.trickles, layer.timers, layer.silenced = {}, {}, {}, False
+    watched: WatchedHttp = layer
+    return watched

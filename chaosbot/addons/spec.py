@@ -1,0 +1,87 @@
+"""What a proxy is to be: its listeners, its plan, its bounds. Frozen values that travel to the workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from chaosbot.errors import ConfigError
+from chaosbot.model.exchange import Lane
+from chaosbot.model.plan import FaultPlan
+
+STANDIN = "standin:"
+SCHEMES = ("http", "https", "tcp", "tls")
+
+
+@dataclass(frozen=True)
+class ListenerSpec:
+    """One address to listen on and what lies behind it.
+
+    Args:
+        lane: Which way its exchanges run.
+        upstream: ``http://host:port``, ``https://host``, ``tcp://host:port``; ``standin:`` for the Bot API stand-in inside the
+            worker; empty for a regular forward proxy.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+    """
+
+    lane: Lane
+    upstream: str
+    host: str = "127.0.0.1"
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses upstreams that nobody can connect to."""
+        if self.upstream in ("", STANDIN):
+            return
+        try:
+            parts = urlsplit(self.upstream)
+            usable = parts.scheme in SCHEMES and parts.hostname and (parts.port or parts.scheme in ("http", "https"))
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ConfigError(
+                self.upstream, "is no upstream; write http://HOST:PORT, https://HOST, tcp://HOST:PORT or standin:"
+            )
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """The upstream's host and port; None when there is no single one."""
+        if self.upstream in ("", STANDIN):
+            return None
+        parts = urlsplit(self.upstream)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+@dataclass(frozen=True)
+class ProxySpec:
+    """A proxy.
+
+    Args:
+        listeners: Where it listens; both lanes may be there at once.
+        seed: The run's seed.
+        plan: The faults from the start.
+        dialect: Reads what inbound exchanges are about.
+        workers: Processes; a plan that counts is served by one.
+        allow_hosts: Hosts that may be connected to besides the listeners' upstreams and, for a forward proxy, loopback: names,
+            ``name:port`` or globs.
+        http2: Whether HTTP/2 is spoken with clients (over TLS) that offer it.
+        header_control: Whether a client's ``x-chaosbot-fault`` header may name the rules that meet its request.
+        started: `time.monotonic()` at the start of the run, so that all events share one clock; 0 means now.
+        confdir: Where the CA lives that signs for TLS clients; empty takes the user's own (`chaosbot.addons.ca`).
+        upstream_ca: PEM file with the CA that upstreams' certificates are checked against; empty takes the usual ones.
+        insecure_upstream: Whether upstreams' certificates go unchecked.
+    """
+
+    listeners: tuple[ListenerSpec, ...]
+    seed: int
+    plan: FaultPlan
+    dialect: str = "telegram"
+    workers: int = 1
+    allow_hosts: tuple[str, ...] = ()
+    http2: bool = False
+    header_control: bool = False
+    started: float = 0.0
+    confdir: str = ""
+    upstream_ca: str = ""
+    insecure_upstream: bool = False

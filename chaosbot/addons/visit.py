@@ -1,0 +1,56 @@
+"""One exchange on its way through the proxy: what was decided, what happened, who answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from chaosbot.addons.resend import Copy
+from chaosbot.addons.script import Script
+from chaosbot.model.effect import BytesEffect, DisturbMessages, SendAgain
+from chaosbot.model.exchange import Exchange
+from chaosbot.model.plan import Decision, Rule
+
+
+@dataclass(eq=False)
+class Fired:
+    """A rule whose fault is to happen to this exchange."""
+
+    decision: Decision
+    applied: bool = False
+    failed: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        """The rule."""
+        return self.decision.rule
+
+
+@dataclass(eq=False)
+class Visit:
+    """One exchange on its way through the proxy.
+
+    Args:
+        exchange: What is known of it.
+        started: When its request was complete (or its head, for one that is streamed), in seconds of the run.
+        ordinal: How many exchanges of its lane came before it.
+        flow: mitmproxy's flow.
+        handler: The connection that carries it.
+    """
+
+    exchange: Exchange
+    started: float
+    ordinal: int
+    flow: Any
+    handler: Any
+    fired: list[Fired] = field(default_factory=list)
+    script: Script = field(default_factory=Script)
+    status: int | None = None
+    upstream_status: int | None = None
+    by: str = "target"
+    asked_upstream: bool = True
+    armed: list[tuple[Fired, BytesEffect]] = field(default_factory=list)
+    disturb: list[tuple[Fired, DisturbMessages]] = field(default_factory=list)
+    again: list[tuple[Copy, SendAgain]] = field(default_factory=list)
+    messages: int = 0
+    over: bool = False

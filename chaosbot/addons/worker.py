@@ -1,0 +1,233 @@
+"""A proxy worker: one process, one event loop, mitmproxy's core, and a line to its parent.
+
+Rules:
+
+- Started by `chaosbot.addons.proxy` as ``python -O -m chaosbot.addons.worker FD``; everything else comes over that socket pair,
+  as JSON lines. Questions carry an id and are acknowledged; events go the other way, in order.
+- The end of the line is the end of the worker: no parent, no worker, whatever way the parent went.
+- The listening sockets are inherited; requests that come before the worker is ready wait in their backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import os
+import pickle
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from chaosbot.addons import compat
+from chaosbot.addons.ca import default_directory
+from chaosbot.addons.effects import TAG
+from chaosbot.addons.engine import Engine
+from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
+from chaosbot.model.event import Event, to_json
+
+_FLUSH_S = 0.005
+_FLUSH_BYTES = 1 << 16
+_TICK_S = 0.05
+# Nothing listens on port 9 (discard); the stand-in answers before anybody would be asked.
+_NOWHERE = "http://127.0.0.1:9"
+
+
+class Line(asyncio.Protocol):
+    """The worker's end of the line to its parent."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The line is open."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a socket's is
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Questions from the parent."""
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            task = asyncio.get_running_loop().create_task(self._answer(orjson.loads(line)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """The parent is gone. So is everything that could be told to anybody."""
+        os._exit(0)
+
+    async def _answer(self, question: dict[str, Any]) -> None:
+        try:
+            answer = await self._ask(question)
+        except Exception as error:  # noqa: BLE001 - the parent raises it
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        self.send({"ack": question["id"], **answer})
+        self.flush()
+        if question["op"] == "stop":
+            self._leave()
+
+    async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        if question["op"] == "serve":
+            self.worker = Worker(_unpack(question["spec"]), self, question["index"])
+            await self.worker.serve(question["sockets"])
+            return {}
+        if self.worker is None:
+            raise RuntimeError("not serving yet")
+        return self.worker.ask(question)
+
+    def emit(self, event: Event) -> None:
+        """Tells the parent of an event."""
+        self.send({"event": to_json(event)})
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Sends a line, together with those that follow soon."""
+        line = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+        self._waiting.append(line)
+        self._size += len(line)
+        if self._size > _FLUSH_BYTES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
+
+    def flush(self) -> None:
+        """Sends what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting and self._transport is not None:
+            self._transport.write(b"".join(self._waiting))
+        self._waiting.clear()
+        self._size = 0
+
+    def _leave(self) -> None:
+        if self._transport is not None:
+            self._transport.close()  # what was written still leaves; then connection_lost ends the process
+
+
+def _unpack(text: str) -> Any:
+    # From our own parent, over a pair of sockets that nobody else holds: faults of third parties travel like built-in ones.
+    return pickle.loads(base64.b64decode(text))  # noqa: S301
+
+
+class Worker:
+    """Serves the listeners of one process.
+
+    Args:
+        spec: What the proxy is to be.
+        line: To the parent.
+        index: The worker's number.
+    """
+
+    def __init__(self, spec: ProxySpec, line: Line, index: int) -> None:
+        self._spec = spec
+        self.engine = Engine(spec, line.emit, index)
+        self._core = _core(spec)
+        self._hooks = {**self._core.hooks(), **self.engine.hooks()}
+        self._servers: list[asyncio.Server] = []
+        compat.tag_errors(_own_error)
+
+    async def serve(self, sockets: list[int]) -> None:
+        """Begins to accept on the inherited sockets, one for each listener."""
+        for listener, number in zip(self._spec.listeners, sockets, strict=True):
+            # The protocol must be said: without it asyncio sets no TCP_NODELAY on what it accepts (p50 20 → 48 ms).
+            family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+            sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=number)
+            self._servers.append(await asyncio.start_server(self._acceptor(listener, sock.getsockname()[1]), sock=sock))
+        asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        """Windows open and close by time alone."""
+        if self.engine.ledger.has_windows and self.engine.ledger.windows_moved():
+            self.engine.refresh()
+        asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    def _acceptor(self, listener: ListenerSpec, port: int) -> Any:
+        mode = compat.Mode(_NOWHERE if listener.upstream == STANDIN else listener.upstream)
+        names = {listener.host, "localhost", "127.0.0.1", "[::1]"}
+        own = frozenset(f"{name}:{port}" for name in names)
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            handler = compat.Handler(self._core, mode, self._hooks, self._watch, self.engine.broke, reader, writer)
+            self.engine.open(handler, listener, own)
+            await handler.handle_client()
+
+        return accept
+
+    def _watch(self, handler: compat.Handler, layer: Any) -> None:
+        self.engine.handlers[handler].watch(layer)
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Does what the parent wants."""
+        match question["op"]:
+            case "plan":
+                self.engine.set_plan(_unpack(question["plan"]))
+            case "phase":
+                self.engine.set_phase(question["phase"])
+            case "clear":
+                self.engine.clear()
+            case "flush":
+                pass  # the acknowledgement follows everything that was told before
+            case "stop":
+                for server in self._servers:
+                    server.close()
+                self.engine.clear()
+                return {"tallies": [to_json(tally) for tally in self.engine.ledger.tallies()]}
+            case unknown:
+                raise ValueError(f"unknown question {unknown!r}")
+        return {}
+
+
+def _core(spec: ProxySpec) -> compat.Core:
+    directory = Path(spec.confdir) if spec.confdir else default_directory()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    values: dict[str, Any] = {
+        "connection_strategy": "lazy",  # a refused or answered request must not touch the upstream
+        "upstream_cert": False,
+        "keep_host_header": True,  # the engine changes a Host that names the proxy itself, and leaves others
+        "http2": spec.http2,
+        "confdir": str(directory),
+        "ssl_insecure": spec.insecure_upstream,
+        "ssl_verify_upstream_trusted_ca": spec.upstream_ca or None,
+    }
+    # Several workers start at once; one of them makes the CA.
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return compat.Core(values)
+
+
+def _own_error(status: int, message: str = "") -> bytes:
+    """An answer that the proxy gives of its own accord, marked as such so that no check blames the bot."""
+    body = f"{status} from the proxy, not from the upstream: {message}\n".encode("utf-8", "replace")
+    head = (
+        f"HTTP/1.1 {status} {'Bad Gateway' if status == 502 else 'Error'}\r\n{TAG}: upstream\r\n"
+        f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _run(number: int) -> None:
+    line = Line()
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: line, sock=socket.socket(fileno=number))
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Runs until the line to the parent ends."""
+    # Ctrl-C in a terminal reaches all processes; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(_run(int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
