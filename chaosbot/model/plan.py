@@ -175,6 +175,8 @@ class Rule:
         every: Every k-th match.
         per: Count matches for `first`, `nth`, `every` per ``chat``, ``user`` or ``update`` instead of over all.
         cap: At most so many faults of this rule active at once.
+        keys: Fire for exactly these keys (`scope_key` for scope CONNECTION, the exchange's key otherwise) and for nothing else,
+            whatever window, counting and dice would say: a recorded run's decisions, applied again.
     """
 
     name: str
@@ -188,6 +190,7 @@ class Rule:
     every: int | None = None
     per: str = ""
     cap: int | None = None
+    keys: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         """Refuses combinations that cannot mean anything."""
@@ -209,7 +212,7 @@ class Rule:
     @property
     def counts(self) -> bool:
         """Whether its decisions depend on the order of arrival (so that one worker must make them all)."""
-        return any(value is not None for value in (self.first, self.nth, self.every, self.cap))
+        return self.keys is None and any(value is not None for value in (self.first, self.nth, self.every, self.cap))
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +306,8 @@ def decide(
     for rule in plan.rules:
         if scopes is not None and rule.scope not in scopes:
             continue
-        if not rule.window.open_at(moment) or not rule.match.matches(exchange):
+        open_now = rule.keys is not None or rule.window.open_at(moment)
+        if not open_now or not rule.match.matches(exchange):
             continue
         ordinal = tally.match(rule, _group(rule, exchange))
         key = scope_key(rule.scope, exchange)
@@ -313,7 +317,10 @@ def decide(
             and (rule.every is None or ordinal % rule.every == 0)
             and (rule.cap is None or tally.active.get(rule.name, 0) < rule.cap)
         )
-        fires = counted and dice.at("rule", rule.name, "scope", key).chance(rule.rate)
+        if rule.keys is None:
+            fires = counted and dice.at("rule", rule.name, "scope", key).chance(rule.rate)
+        else:
+            fires = (key if rule.scope is Scope.CONNECTION else exchange.key) in rule.keys
         effects = rule.fault.effects(dice.at("fault", rule.name, "exchange", exchange.key), exchange) if fires else ()
         decisions.append(Decision(rule, bool(effects), effects))
     return tuple(decisions)

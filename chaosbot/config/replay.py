@@ -1,0 +1,51 @@
+"""A recorded run as something to run again: its seed, and its plan bound to its own ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaosbot.config.plan import plan_from
+from chaosbot.errors import ConfigError
+from chaosbot.journal import read
+from chaosbot.model.check import History
+from chaosbot.model.plan import FaultPlan
+from chaosbot.model.replay import ledger_plan
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded run.
+
+    Args:
+        seed: Its seed; with it the faults draw the same delays, cuts and bytes.
+        plan: Its plan; each rule fires for the exchanges that it met then, and for nothing else.
+        dialect: Its dialect.
+        history: All that was recorded.
+    """
+
+    seed: int
+    plan: FaultPlan
+    dialect: str
+    history: History
+
+
+def read_recording(directory: Path) -> Recording:
+    """Reads a run directory for ``--replay``.
+
+    Raises:
+        JournalError: It cannot be read back.
+        ConfigError: The run had no fault plan, or one that this version cannot read.
+    """
+    history = read(directory)
+    start = history.start
+    recorded = start.settings.get("plan") if start else None
+    if start is None or not isinstance(recorded, dict) or not recorded.get("rules"):
+        raise ConfigError(
+            f"--replay {directory}", "the run had no fault plan; name the directory of a run with --plan or --fault"
+        )
+    plan = plan_from(recorded, f"{directory}: the recorded plan")
+    dialect = start.settings.get("dialect")
+    return Recording(
+        start.seed, ledger_plan(history, plan), dialect if isinstance(dialect, str) else "telegram", history
+    )
