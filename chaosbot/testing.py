@@ -1,0 +1,270 @@
+"""Faults for tests: a real proxy in front of the service that a test talks to, disturbed for the length of a ``with``.
+
+::
+
+    from chaosbot.testing import ChaosProxy, latency, lost_ack
+
+    with ChaosProxy("http://127.0.0.1:8000") as proxy:
+        client.post(proxy.url + "/webhook")
+        with proxy.inject(latency("200ms"), rate=0.5, path="/webhook/*") as injected:
+            client.post(proxy.url + "/webhook/telegram")
+        assert injected.count == 1
+
+Every fault of the shelf is a name of this module, third parties' faults included; `fault` builds one by its name as text.
+With pytest, the fixture ``chaos_proxy`` starts and stops proxies (`chaosbot.pytest_plugin`).
+
+Colourless: the proxy runs in a process of its own and nothing here waits for it longer than a moment, so the same lines work in
+synchronous, asyncio and trio tests. The engines are loaded when the first proxy starts, not when this module is imported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from chaosbot.errors import ConfigError, EngineError
+from chaosbot.model import units
+from chaosbot.model.event import ApiCalled, Event, ExchangeSeen, Injected, Trouble
+from chaosbot.model.exchange import Lane
+from chaosbot.model.fault import FAULTS, Fault
+from chaosbot.model.plan import FaultPlan, Rule
+from chaosbot.model.shelf import options_of
+
+if TYPE_CHECKING:
+    from chaosbot.addons.proxy import Proxy
+
+
+def fault(name: str, *values: object, **options: object) -> Fault:
+    """Builds a fault of the shelf: ``fault("latency", "200ms", jitter="50ms")`` or ``fault("latency", "200ms±50ms")``.
+
+    Args:
+        name: The fault's name.
+        values: Its primary options, in their order, as people write them.
+        options: Its options by name.
+
+    Raises:
+        ConfigError: No such fault or option, or a value without its unit; the message lists what there is.
+    """
+    entry = FAULTS.get(name)
+    primaries = [field.name for field in options_of(entry) if field.metadata["primary"]]
+    given: list[object] = []
+    for value in values:
+        centre, around = units.spread(value) if isinstance(value, str) else (value, None)
+        given += [centre] if around is None else [centre, around]
+    if len(given) > len(primaries):
+        takes = " ± ".join(primaries) or "no value without a name"
+        raise ConfigError(name, f"{len(given)} values are more than it takes ({takes}); give the others by name")
+    return FAULTS.build(name, {**dict(zip(primaries, given, strict=False)), **options})
+
+
+def __getattr__(name: str) -> Callable[..., Fault]:
+    if name.startswith("_") or name not in FAULTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return partial(fault, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *FAULTS})
+
+
+def rule_of(what: Fault | str, name: str, **targeting: Any) -> Rule:
+    """A rule from a fault (or a text as ``--fault`` takes it) and the targeting keys of a plan file.
+
+    Raises:
+        ConfigError: A key or a value is wrong.
+    """
+    from chaosbot.config.plan import parse_fault, plan_from, rule_to_mapping  # noqa: PLC0415 - loads YAML; not for an import
+
+    if isinstance(what, str):
+        if ";" in what or not targeting:
+            if targeting:
+                raise ConfigError(
+                    "inject", f"'{what}' has conditions of its own; give all in the text or all by keyword"
+                )
+            return replace(parse_fault(what), name=name)
+        what = fault(*what.split(":", 1))
+    written = {key: value for key, value in rule_to_mapping(Rule(name, what)).items() if key in ("fault", "options")}
+    return plan_from({"rules": [{**written, **targeting, "name": name}]}, "inject").rules[0]
+
+
+class Injection:
+    """What an `inject` came to, readable during and after its ``with``."""
+
+    def __init__(self, proxy: ChaosProxy, rule: Rule) -> None:
+        self._proxy = proxy
+        self.rule = rule
+
+    @property
+    def ledger(self) -> tuple[Injected, ...]:
+        """Every exchange or connection that the fault was decided for, and what became of it."""
+        return tuple(
+            event for event in self._proxy.events if isinstance(event, Injected) and event.rule == self.rule.name
+        )
+
+    @property
+    def count(self) -> int:
+        """How often the fault physically happened."""
+        return sum(event.stage == "applied" for event in self.ledger)
+
+
+class ChaosProxy:
+    """A proxy in front of a service, passing everything on until `inject` says otherwise.
+
+    Args:
+        upstream: Where it passes traffic on: ``http://HOST:PORT``, ``https://HOST``, ``tcp://HOST:PORT``, or ``standin:`` for
+            a Bot API that chaosbot plays itself (its calls are in `calls`).
+        seed: Same seed, same traffic, same faults.
+        allow_hosts: Hosts other than loopback that may be broken.
+        dialect: What inbound updates are read as, for targeting by kind, command, tier and user.
+        port: Where to listen; 0 for any free port.
+
+    Raises:
+        TargetRefused: The upstream is neither loopback nor allowed.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        seed: int = 0,
+        allow_hosts: Sequence[str] = (),
+        dialect: str = "telegram",
+        port: int = 0,
+    ) -> None:
+        self._upstream = upstream
+        self._seed = seed
+        self._allow = tuple(allow_hosts)
+        self._dialect = dialect
+        self._port = port
+        self._proxy: Proxy | None = None
+        self._events: list[Event] = []
+        self._lock = threading.RLock()
+        self._rules: dict[str, Rule] = {}
+        self._names = itertools.count(1)
+
+    def start(self) -> Self:
+        """Starts it; returns when its port accepts.
+
+        Raises:
+            PortBusy: The port is taken.
+            EngineError: It did not come up.
+        """
+        from chaosbot.addons.proxy import STANDIN, ListenerSpec, Proxy, ProxySpec  # noqa: PLC0415 - when the first starts
+        from chaosbot.wire import Address, guard  # noqa: PLC0415
+
+        lane = Lane.OUTBOUND if self._upstream == STANDIN else Lane.INBOUND
+        upstream = self._upstream
+        if upstream != STANDIN:
+            http = upstream.startswith(("http:", "https:"))
+            host = Address.parse(upstream if http else upstream.replace("tcp:", "http:", 1), where="upstream").host
+            guard(host, self._allow)
+        spec = ProxySpec(
+            listeners=(ListenerSpec(lane, upstream, port=self._port),),
+            seed=self._seed,
+            plan=FaultPlan(),
+            dialect=self._dialect,
+            allow_hosts=self._allow,
+            started=monotonic(),
+        )
+        self._lane = lane
+        self._proxy = Proxy(spec, self._events.append)
+        self._proxy.start()
+        return self
+
+    def stop(self) -> None:
+        """Ends it.
+
+        Raises:
+            EngineError: Something of chaosbot itself failed meanwhile (a fault that broke, a dead worker), so the test has not
+                seen what it asked for.
+        """
+        if self._proxy is None:
+            return
+        self._proxy.stop()
+        self._proxy = None
+        troubles = [event for event in self._events if isinstance(event, Trouble)]
+        if troubles:
+            raise EngineError("; ".join(f"{trouble.where}: {trouble.what}" for trouble in troubles[:3]))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where it listens: ``http://127.0.0.1:PORT``."""
+        return self._running.url(self._lane)
+
+    @property
+    def _running(self) -> Proxy:
+        if self._proxy is None:
+            raise EngineError("the proxy is not running; enter it by `with`, or use the fixture chaos_proxy")
+        return self._proxy
+
+    @contextmanager
+    def inject(self, *what: Fault | str, **targeting: Any) -> Iterator[Injection]:
+        """Lets a fault happen for the length of the ``with``, on connections that are in use too.
+
+        Several faults act together; the injection that is returned counts the first. Blocks may be nested.
+
+        Args:
+            what: Faults, or texts as ``--fault`` takes them.
+            targeting: For whom, when and how often, as in a plan file: ``rate``, ``path``, ``method``, ``headers``, ``body``,
+                ``kind``, ``command``, ``tier``, ``user``, ``first``, ``nth``, ``every``, ``per``, ``cap``, ``scope`` …
+
+        Raises:
+            ConfigError: A fault or a condition is wrong.
+        """
+        if not what:
+            raise ConfigError("inject", "no fault is named; write for example inject(latency('200ms'))")
+        rules = []
+        for item in what:
+            label = item.partition(":")[0] if isinstance(item, str) else item.name
+            rules.append(rule_of(item, f"{label}-{next(self._names)}", **targeting))
+        self._change(add=rules)
+        try:
+            yield Injection(self, rules[0])
+        finally:
+            if self._proxy is not None:
+                self._change(drop=rules)
+
+    def _change(self, add: Sequence[Rule] = (), drop: Sequence[Rule] = ()) -> None:
+        with self._lock:
+            for rule in drop:
+                self._rules.pop(rule.name, None)
+            self._rules |= {rule.name: rule for rule in add}
+            self._running.replace_plan(FaultPlan(tuple(self._rules.values())))
+
+    def clear(self) -> None:
+        """Takes all faults away and lets everything that they hold go on."""
+        with self._lock:
+            self._rules.clear()
+            self._running.clear()
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All events of exchanges that have ended."""
+        if self._proxy is not None:
+            self._proxy.flush()
+        return tuple(self._events)
+
+    @property
+    def exchanges(self) -> tuple[ExchangeSeen, ...]:
+        """The exchanges that have ended."""
+        return tuple(event for event in self.events if isinstance(event, ExchangeSeen))
+
+    @property
+    def calls(self) -> tuple[ApiCalled, ...]:
+        """The Bot API calls that were made through it."""
+        return tuple(event for event in self.events if isinstance(event, ApiCalled))
