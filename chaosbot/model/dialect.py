@@ -148,6 +148,10 @@ class Dialect(ABC):
         """The name of the golden update that any healthy target answers with 2xx."""
         return next(iter(self.golden(Dice(0))))
 
+    def crowd(self) -> str:
+        """Like `canary`, where every fresh one happens in a chat of its own, however many there are."""
+        return self.canary()
+
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same update as a delivery of its own: new delivery id, chat, sender (of the same tier) and marker.
 

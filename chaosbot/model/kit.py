@@ -159,6 +159,10 @@ class Kit:
             raise AssertionError("range(200) is not empty")
         return self.take(made)
 
+    def crowd(self, name: str) -> Base:
+        """A valid update for a case whose effects matter less than its bytes, in one of the chats that never run out."""
+        return self.base(name, self.dialect.crowd())
+
     def wrap(self, update: Any) -> Base:
         """An update with its request and facts."""
         request = RawRequest.of(self.dialect.encode(self.endpoint, update))

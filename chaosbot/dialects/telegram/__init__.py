@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+from chaosbot.dialects.telegram._cases import cases
 from chaosbot.dialects.telegram._commands import COMMANDS
 from chaosbot.dialects.telegram._fresh import freshen
 from chaosbot.dialects.telegram._journeys import journeys, perform
@@ -26,6 +27,7 @@ from chaosbot.model.dialect import EPOCH, Dialect, Endpoint, Request
 from chaosbot.model.dice import Dice
 from chaosbot.model.exchange import UpdateFacts
 from chaosbot.model.journey import DeliveryRules, JourneySpec
+from chaosbot.model.kit import Kit
 from chaosbot.model.shelf import option
 
 
@@ -62,7 +64,8 @@ class Telegram(Dialect):
 
     def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
         """Telegram's own cases."""
-        return ()
+        date = endpoint.time if self.date == EPOCH else self.date
+        return cases(Kit(self, endpoint, dice), self.population, date)
 
     def journeys(self) -> tuple[JourneySpec, ...]:
         """Guest, user, developer and admin."""
@@ -86,6 +89,10 @@ class Telegram(Dialect):
     def canary(self) -> str:
         """A guest's private text."""
         return "message/text"
+
+    def crowd(self) -> str:
+        """A guest's text in a supergroup; there are only so many guests."""
+        return "message/group"
 
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same update with a delivery id, chat, sender (of the same tier) and marker of its own."""

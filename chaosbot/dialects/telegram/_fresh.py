@@ -34,11 +34,13 @@ def freshen(update: Any, place: Place, population: Population) -> Any:
 
 
 def _swap_ids(payload: Json, swaps: dict[int, int], place: Place, population: Population) -> None:
-    sender = payload.get("from", payload.get("user"))
-    old = sender.get("id") if isinstance(sender, dict) else None
-    tier = population.tier(old)
-    if tier is not None and type(old) is int and old in population.ids(tier):
-        swaps[old] = population.pick(tier, place.dice.at("user"))
+    chat = payload.get("chat")
+    for someone in (payload.get("from"), payload.get("user"), chat):
+        old = someone.get("id") if isinstance(someone, dict) else None
+        tier = population.tier(old)
+        if tier is not None and type(old) is int and old in population.ids(tier):
+            swaps[old] = population.pick(tier, place.dice.at("user"))
+            break
     message = payload.get("message")
     for holder in (payload, message if isinstance(message, dict) else {}):
         chat = holder.get("chat")

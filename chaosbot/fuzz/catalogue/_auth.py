@@ -161,7 +161,9 @@ def _places(kit: Kit) -> Iterator[Case]:
         "auth/trailer-secret",
         lambda bare, base: _chunked(bare, base.body, b"%b: %b\r\n" % (header.encode(), secret.encode())),
         "the secret in a trailer, after the body",
-        refused(400, 411, 501, close=True),
+        # Some servers merge trailers into the headers, which RFC 9110 discourages; whoever does that knows the secret anyway.
+        Expect(REFUSED | {2, 400, 411, 501}, close=True, reach=Reach.AT_MOST_ONCE),
+        "no_server_error",
     )
     for pair in _FORWARDED:
         yield _forge(
@@ -287,7 +289,8 @@ def _right(kit: Kit) -> Iterator[Case]:
             base,
             request,
             f"the right secret with {summary}",
-            Expect(ACK, reach=Reach.AT_MOST_ONCE),
+            # Not every parser takes the white space off, and no platform sends any.
+            Expect(ACK | REFUSED if name == "padded" else ACK, reach=Reach.AT_MOST_ONCE),
             threat=Threat.NETWORK,
-            check="valid_accepted",
+            check="no_server_error" if name == "padded" else "valid_accepted",
         )

@@ -31,7 +31,7 @@ def _types(kit: Kit) -> Iterator[Case]:
     }
     for word, value in same.items():
         name = f"encoding/json-{word}"
-        base = kit.base(name)
+        base = kit.crowd(name)
         yield kit.case(
             name,
             base,
@@ -60,22 +60,22 @@ def _types(kit: Kit) -> Iterator[Case]:
     }
     for word, value in others.items():
         name = f"encoding/type-{word}"
-        base = kit.base(name)
+        base = kit.crowd(name)
         request = base.request.with_header("Content-Type", value)
         yield kit.case(name, base, request, f"Content-Type: {value[:60]}", _ANY)
-    base = kit.base("encoding/type-absent")
+    base = kit.crowd("encoding/type-absent")
     yield kit.case("encoding/type-absent", base, base.request.without("Content-Type"), "no Content-Type", _ANY)
 
 
 def _codings(kit: Kit) -> Iterator[Case]:
     def coded(word: str, body: bytes, coding: str, summary: str, expect: Expect = _ANY) -> Case:
         name = f"encoding/{word}"
-        base = kit.base(name)
+        base = kit.crowd(name)
         return kit.case(name, base, base.request.with_body(body).plus(("Content-Encoding", coding)), summary, expect)
 
     def packed(word: str, coding: str, summary: str) -> Case:
         name = f"encoding/{word}"
-        base = kit.base(name)
+        base = kit.crowd(name)
         body = {
             "gzip": lambda: gzip.compress(base.body, mtime=0),
             "deflate": lambda: zlib.compress(base.body),
@@ -88,7 +88,7 @@ def _codings(kit: Kit) -> Iterator[Case]:
     yield packed("gzip-upper", "GZIP", "a gzip body, the coding in upper case")
     yield packed("gzip-double", "gzip, gzip", "gzip within gzip")
     yield packed("deflate-sound", "deflate", "a deflate body")
-    plain = kit.base("encoding/gzip-lying")
+    plain = kit.crowd("encoding/gzip-lying")
     lying = plain.request.plus(("Content-Encoding", "gzip"))
     yield kit.case("encoding/gzip-lying", plain, lying, "gzip is announced, plain JSON comes", _ANY)
     small = gzip.compress(b'{"update_id":1}', mtime=0)
@@ -106,10 +106,10 @@ def _codings(kit: Kit) -> Iterator[Case]:
     )
     for coding in ("br", "zstd", "compress", "identity", "x-gzip", "chaos", "", "gzip;q=1"):
         name = f"encoding/coding-{coding.replace(';', '-').replace('=', '') or 'empty'}"
-        base = kit.base(name)
+        base = kit.crowd(name)
         request = base.request.plus(("Content-Encoding", coding))
         yield kit.case(name, base, request, f"Content-Encoding: {coding or '(empty)'} on plain JSON", _ANY)
-    base = kit.base("encoding/gzip-unannounced")
+    base = kit.crowd("encoding/gzip-unannounced")
     body = gzip.compress(base.body, mtime=0)
     yield kit.case("encoding/gzip-unannounced", base, base.request.with_body(body), "gzip without saying so", invalid())
 
@@ -134,7 +134,7 @@ def _bomb() -> bytes:
 def _expectations(kit: Kit) -> Iterator[Case]:
     def expecting(word: str, value: str, summary: str, pause_s: float, ending: Ending = Ending.WAIT) -> Case:
         name = f"encoding/{word}"
-        base = kit.base(name)
+        base = kit.crowd(name)
         request = base.request.plus(("Expect", value))
         sound = Expect(BROKEN | {417}, close=True, reach=Reach.AT_MOST_ONCE)
         segments = (Segment(request.head), Segment(request.body, pause_s))
@@ -143,7 +143,7 @@ def _expectations(kit: Kit) -> Iterator[Case]:
     yield expecting("expect-continue", "100-continue", "Expect: 100-continue, the body comes a little later", 0.1)
     yield expecting("expect-unknown", "chaos", "an Expect that nobody knows", 0.0)
     name = "encoding/expect-abandoned"
-    base = kit.base(name)
+    base = kit.crowd(name)
     request: RawRequest = base.request.plus(("Expect", "100-continue"))
     yield kit.case(
         name,
@@ -154,6 +154,6 @@ def _expectations(kit: Kit) -> Iterator[Case]:
         ending=Ending.HALF_CLOSE,
     )
     name = "encoding/accept-nothing"
-    base = kit.base(name)
+    base = kit.crowd(name)
     request = base.request.with_header("Accept-Encoding", "identity;q=0").plus(("Accept", "image/png"))
     yield kit.case(name, base, request, "the sender accepts images only", _ANY)

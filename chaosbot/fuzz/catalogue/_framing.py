@@ -30,7 +30,7 @@ def _one(
 
 def _lengths(kit: Kit) -> Iterator[Case]:
     def length(name: str, value: bytes | None, summary: str, expect: Expect, more: bytes = b"") -> Case:
-        base = kit.base(f"framing/{name}")
+        base = kit.crowd(f"framing/{name}")
         request = base.request.without("Content-Length")
         if value is not None:
             value = value.replace(b"@", str(len(base.body)).encode())
@@ -59,7 +59,7 @@ def _chunks(kit: Kit) -> Iterator[Case]:
     def chunked(
         name: str, framed: bytes, summary: str, expect: Expect, coding: str = "chunked", *, both: bool = False
     ) -> Case:
-        base = kit.base(f"framing/{name}")
+        base = kit.crowd(f"framing/{name}")
         request = base.request if both else base.request.without("Content-Length")
         request = request.plus(("Transfer-Encoding", coding))
         size, half = b"%x" % len(base.body), len(base.body) // 2
@@ -109,7 +109,7 @@ def _chunks(kit: Kit) -> Iterator[Case]:
 
 def _heads(kit: Kit) -> Iterator[Case]:
     def head(name: str, raw: bytes, summary: str, expect: Expect, place: str = "end") -> Case:
-        base = kit.base(f"framing/{name}")
+        base = kit.crowd(f"framing/{name}")
         line, _, rest = base.request.head.partition(b"\r\n")
         made = line + b"\r\n" + raw + rest if place == "start" else base.request.head[:-2] + raw + b"\r\n"
         return _one(kit, name, made + base.body, base, summary, expect)
@@ -136,7 +136,7 @@ def _heads(kit: Kit) -> Iterator[Case]:
 
 def _lines(kit: Kit) -> Iterator[Case]:
     def line(name: str, made: str, summary: str, expect: Expect) -> Case:
-        base = kit.base(f"framing/{name}")
+        base = kit.crowd(f"framing/{name}")
         path = base.request.line.split(b" ")[1].decode()
         request = base.request.with_line(made.replace("<path>", path))
         return _one(kit, name, request.data, base, summary, expect)
@@ -164,7 +164,7 @@ def _lines(kit: Kit) -> Iterator[Case]:
 
 
 def _connections(kit: Kit) -> Iterator[Case]:
-    base = kit.base("framing/tls-hello")
+    base = kit.crowd("framing/tls-hello")
     hello = bytes.fromhex("1603010200010001fc0303") + bytes(32) + b"\x20" + bytes(32) + b"\x00\x02\x13\x01" + bytes(400)
     yield _one(
         kit, "tls-hello", hello, base, "a TLS handshake on the plain port", Expect(FRAMED, close=True, reach=Reach.NONE)
@@ -181,12 +181,12 @@ def _connections(kit: Kit) -> Iterator[Case]:
         name = f"framing/{word}"
         # Some servers answer even that with a page of their own.
         expect = Expect(FRAMED | {4}, close=True, reach=Reach.NONE)
-        yield _one(kit, word, data, kit.base(name), f"{what} on the port", expect)
+        yield _one(kit, word, data, kit.crowd(name), f"{what} on the port", expect)
     yield from _pipelines(kit)
 
 
 def _pipelines(kit: Kit) -> Iterator[Case]:
-    base = kit.base("framing/pipelined-blank")
+    base = kit.crowd("framing/pipelined-blank")
     yield _one(
         kit,
         "pipelined-blank",
@@ -195,7 +195,7 @@ def _pipelines(kit: Kit) -> Iterator[Case]:
         "blank lines before the request (allowed)",
         _LENIENT,
     )
-    base = kit.base("framing/pipelined-smuggled")
+    base = kit.crowd("framing/pipelined-smuggled")
     inner = RawRequest(b"GET /chaosbot-smuggled HTTP/1.1", ((b"Host", b"localhost"),)).data
     request = base.request.without("Content-Length").plus(("Content-Length", "4"), ("Transfer-Encoding", "chunked"))
     yield _one(
@@ -206,7 +206,7 @@ def _pipelines(kit: Kit) -> Iterator[Case]:
         "a request hidden behind two lengths",
         _LENIENT,
     )
-    base = kit.base("framing/pipelined-garbage")
+    base = kit.crowd("framing/pipelined-garbage")
     yield _one(
         kit,
         "pipelined-garbage",

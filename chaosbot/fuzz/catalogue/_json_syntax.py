@@ -67,10 +67,10 @@ _ROOTS: dict[str, bytes] = {
 def cases(kit: Kit) -> Iterator[Case]:
     """All cases of this group."""
     for name, (body, wrong, summary) in _BODIES.items():
-        yield kit.case(f"json/{name}", kit.base(f"json/{name}"), body, summary, invalid() if wrong else broken())
+        yield kit.case(f"json/{name}", kit.crowd(f"json/{name}"), body, summary, invalid() if wrong else broken())
     for name, body in _ROOTS.items():
         summary = f"the root is {body.decode()}"
-        yield kit.case(f"json/root-{name}", kit.base(f"json/root-{name}"), body, summary, broken())
+        yield kit.case(f"json/root-{name}", kit.crowd(f"json/root-{name}"), body, summary, broken())
     yield from _cut(kit)
     yield from _around(kit)
     yield from _encodings(kit)
@@ -78,18 +78,18 @@ def cases(kit: Kit) -> Iterator[Case]:
 
 def _cut(kit: Kit) -> Iterator[Case]:
     """The update cut at structural points, spread evenly over it."""
-    length = len(kit.base("json/truncated").body)
-    body = kit.base("json/truncated").body
+    length = len(kit.crowd("json/truncated").body)
+    body = kit.crowd("json/truncated").body
     points = [number for number in range(1, len(body)) if body[number] in _STRUCTURAL]
     step = max(1, len(points) // _CUTS)
     for number, point in enumerate(points[::step][:_CUTS], 1):
-        base = kit.base(f"json/truncated-{number}")
+        base = kit.crowd(f"json/truncated-{number}")
         # Ids differ in length between updates; the cut keeps its relative place.
         cut = base.body[: max(1, min(point * len(base.body) // length, len(base.body) - 1))]
         summary = f"cut after {len(cut)} of {len(base.body)} bytes"
         yield kit.case(f"json/truncated-{number}", base, cut, summary, invalid())
     for name, size in (("last", -1), ("first", 1)):
-        base = kit.base(f"json/truncated-{name}")
+        base = kit.crowd(f"json/truncated-{name}")
         kept = "all but the last byte" if size < 0 else "the first byte only"
         yield kit.case(f"json/truncated-{name}", base, base.body[:size], kept, invalid())
 
@@ -118,13 +118,13 @@ def _around(kit: Kit) -> Iterator[Case]:
         "string-around": (b'"', b'"', True, "wrapped in quotes that are not escaped"),
     }
     for name, (before, behind, wrong, summary) in around.items():
-        base = kit.base(f"json/{name}")
+        base = kit.crowd(f"json/{name}")
         yield kit.case(f"json/{name}", base, before + base.body + behind, summary, invalid() if wrong else broken())
 
 
 def _encodings(kit: Kit) -> Iterator[Case]:
     for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be", "utf-7", "cp037"):
-        base = kit.base(f"json/{name}")
+        base = kit.crowd(f"json/{name}")
         body = base.body.decode().encode(name, "replace")
         # UTF-7 leaves an update without special characters nearly as it was; parsers that sniff accept UTF-16.
         yield kit.case(f"json/{name}", base, body, f"encoded as {name.upper()}", broken())
@@ -142,7 +142,7 @@ def _encodings(kit: Kit) -> Iterator[Case]:
         "ff": (b"\xff\xfe", "the bytes FF FE"),
     }
     for name, (data, summary) in raw.items():
-        base = kit.base(f"json/utf8-{name}")
+        base = kit.crowd(f"json/utf8-{name}")
         yield kit.case(f"json/utf8-{name}", base, _member(base.body, b'"%b"' % data), summary, broken())
     control: dict[str, tuple[bytes, str]] = {
         "nul": (b"a\x00b", "a NUL"),
@@ -151,11 +151,11 @@ def _encodings(kit: Kit) -> Iterator[Case]:
         "escape": (b"a\x1b[31mb", "an escape sequence of terminals"),
     }
     for name, (data, summary) in control.items():
-        base = kit.base(f"json/raw-{name}")
+        base = kit.crowd(f"json/raw-{name}")
         yield kit.case(
             f"json/raw-{name}", base, _member(base.body, b'"%b"' % data), f"{summary} unescaped in a string", broken()
         )
-    base = kit.base("json/raw-delete")
+    base = kit.crowd("json/raw-delete")
     yield kit.case("json/raw-delete", base, _member(base.body, b'"a\x7fb"'), "a DEL in a string (allowed)", broken())
 
 

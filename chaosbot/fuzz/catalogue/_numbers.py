@@ -55,12 +55,12 @@ def cases(kit: Kit) -> Iterator[Case]:
     for word, (number, wrong) in _NUMBERS.items():
         shown = number[:20].decode() + ("…" if len(number) > 20 else "")
         name = f"numbers/extra-{word}"
-        base = kit.base(name)
+        base = kit.crowd(name)
         body = base.body.rstrip()[:-1] + b',"chaosbot":' + number + b"}"
         expect = invalid() if wrong and not number.lstrip(b"-").startswith((b"N", b"I")) else broken()
         yield kit.case(name, base, body, f"an unknown member is {shown}", expect)
         name = f"numbers/id-{word}"
-        base = kit.base(name)
+        base = kit.crowd(name)
         if not _FIRST_NUMBER.search(base.body):
             continue
         body = _FIRST_NUMBER.sub(lambda found, number=number: b":" + found[1] + number, base.body, count=1)  # type: ignore[misc]

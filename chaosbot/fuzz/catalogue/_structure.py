@@ -21,7 +21,7 @@ def cases(kit: Kit) -> Iterator[Case]:
 
 
 def _with(kit: Kit, name: str, extra: bytes, summary: str, *, first: bool = False) -> Case:
-    base = kit.base(name)
+    base = kit.crowd(name)
     body = base.body.strip()
     body = b"{" + extra + b"," + body[1:] if first else body[:-1] + b"," + extra + b"}"
     return kit.case(name, base, body, summary, broken())
@@ -69,12 +69,12 @@ def _depths(kit: Kit) -> Iterator[Case]:
     for depth in (1_000, 100_000):
         for word, body in (("open", b"[" * depth), ("root", b"[" * depth + b"]" * depth), ("keys", b'{"a":' * depth)):
             name = f"structure/deep-{word}-{depth}"
-            yield kit.case(name, kit.base(name), body, f"{depth} brackets: {word}", broken(statuses=BIG))
+            yield kit.case(name, kit.crowd(name), body, f"{depth} brackets: {word}", broken(statuses=BIG))
 
 
 def _masses(kit: Kit) -> Iterator[Case]:
     def mass(name: str, extra: bytes, summary: str) -> Case:
-        base = kit.base(name)
+        base = kit.crowd(name)
         body = base.body.strip()[:-1] + b"," + extra + b"}"
         # A server that stops reading in the middle resets; that is its right.
         return kit.case(name, base, body, summary, broken(close=True, statuses=BIG), check="no_hang")
@@ -117,7 +117,7 @@ def _texts(kit: Kit) -> Iterator[Case]:
         case = _with(kit, name, b'"chaosbot":"' + data + b'"', f"an unknown member's text: {what}")
         yield case
     name = "structure/unknown-members"
-    base = kit.base(name)
+    base = kit.crowd(name)
     body = base.body.strip()[:-1] + b',"new_in_a_later_version":{"a":[1,2,{"b":null}]},"x":true}'
     yield kit.case(
         name, base, body, "members of a later version", broken(), threat=Threat.NETWORK, check="no_server_error"
