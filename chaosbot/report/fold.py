@@ -11,8 +11,10 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from chaosbot.errors import ChaosbotError
 from chaosbot.model.check import CHECKS, Check, History
@@ -172,6 +174,17 @@ def _all_checks(troubled: list[str]) -> Iterable[str]:
         return ()
 
 
+_UNIT: Final = re.compile(r"\s*[<>]?=?\s*[-+]?[\d.,]+(?:e[-+]?\d+)?\s*(?P<unit>.*?)\s*", re.IGNORECASE)
+
+
+def measured(assertion: Assertion) -> str:
+    """What was observed, in the unit of its bound."""
+    if assertion.observed is None:
+        return "unknown"
+    match = _UNIT.fullmatch(assertion.target)
+    return f"{shown(assertion.observed)} {match['unit'] if match else ''}".strip()
+
+
 _Reasons = list[tuple[Verdict, str]]
 
 
@@ -180,13 +193,13 @@ def _findings_reasons(findings: Sequence[Finding]) -> _Reasons:
         return []
     counts = Counter(finding.severity for finding in findings)
     parts = [f"{counts[severity]} {severity}" for severity in Severity if counts[severity]]
-    noun = "finding" if len(findings) == 1 else "findings"
-    return [(Verdict.FAIL, f"{len(findings)} {noun}: {', '.join(parts)}")]
+    noun, worst = ("finding", "") if len(findings) == 1 else ("findings", "; the worst")
+    return [(Verdict.FAIL, f"{len(findings)} {noun}, {', '.join(parts)}{worst}: {findings[0].title}")]
 
 
 def _assertion_reasons(assertions: Sequence[Assertion]) -> _Reasons:
     return [
-        (one.verdict, f"{one.name} {shown(one.observed)} ({one.target}): {one.reason or one.verdict.value}")
+        (one.verdict, f"{one.name} is {measured(one)} (target {one.target}): {one.reason or one.verdict.value}")
         for one in assertions
         if one.verdict is not Verdict.PASS
     ]
@@ -194,7 +207,10 @@ def _assertion_reasons(assertions: Sequence[Assertion]) -> _Reasons:
 
 def shown(value: float | None) -> str:
     """A figure as people read it."""
-    return "unknown" if value is None else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    if value is None:
+        return "unknown"
+    # Adding 0.0 turns a minus zero into a plain one.
+    return f"{value + 0.0:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
 
 
 def _generator_reasons(generator: Generator | None) -> _Reasons:

@@ -1,26 +1,160 @@
-"""report.html: one self-contained file that opens offline."""
+"""report.html: one self-contained file that opens offline, verdict first.
+
+Rules:
+
+- Everything is inline: style, script, plotly.js (only where there is a chart to draw) and the figures' data.
+- Every text of the run is escaped by the template; the page's policy (CSP) lets exactly its own two scripts run, by their hashes,
+  and loads nothing from anywhere.
+- Without script the page still says everything in words and tables; charts are the second view of the same figures.
+"""
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
+from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from chaosbot.model.check import History
-from chaosbot.report.values import Report
+from chaosbot.model.units import format_duration, format_size
+from chaosbot.model.verdict import Severity, Verdict
+from chaosbot.report import charts
+from chaosbot.report.fold import shown
+from chaosbot.report.values import Drift, Report
+
+HEADLINES: Final = {
+    Verdict.PASS: "Everything that was tested held.",
+    Verdict.FAIL: "The target broke under test.",
+    Verdict.INCONCLUSIVE: "This run cannot tell.",
+    Verdict.INVALID: "The load generator was the limit, not the target.",
+}
+# The bytes of a request that the page shows; the whole of it lies in the finding's directory.
+REQUEST_SHOWN: Final = 1200
+
+
+def _time(seconds: float | None) -> str:
+    return "–" if seconds is None else format_duration(seconds)
+
+
+def _share(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "0 %" if value == 0 else f"{value * 100:.2g} %" if value < 0.1 else f"{value * 100:.1f} %"
+
+
+def _count(value: float | None) -> str:
+    """A number with thin spaces between thousands."""
+    return "–" if value is None else f"{round(value):,}".replace(",", "\u202f")
+
+
+def _request(data: bytes) -> str:
+    """The start of a request as text; bytes that are no text are shown as escapes."""
+    text = data[:REQUEST_SHOWN].decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+    visible = "".join(one if one.isprintable() or one in "\n\t" else f"\\x{ord(one):02x}" for one in text)
+    more = len(data) - REQUEST_SHOWN
+    return visible + (f"\n… and {format_size(more)} more" if more > 0 else "")
+
+
+def _measure(value: float, unit: str) -> str:
+    """A soak figure in its own unit."""
+    if abs(value) == float("inf"):
+        return "–"
+    sign = "-" if value < 0 else ""
+    if unit == "bytes":
+        return sign + format_size(round(abs(value)))
+    if unit == "s":
+        return sign + format_duration(abs(value))
+    return f"{shown(value)} {unit}".strip()
+
+
+def _interval(drift: Drift) -> str:
+    return f"{_measure(drift.interval[0], drift.unit)} … {_measure(drift.interval[1], drift.unit)}"
+
+
+def _heat(count: int, counts: Mapping[str, int]) -> int:
+    """How strongly a tile is coloured, from 0 (never) to 4 (among the most frequent)."""
+    most = max(counts.values(), default=0)
+    return 0 if not count or not most else 1 + min(3, int(4 * (count / most) ** 0.5 - 1e-9))
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("chaosbot.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {
+        "time": _time,
+        "share": _share,
+        "count": _count,
+        "shown": shown,
+        "request": _request,
+        "measure": _measure,
+        "interval": _interval,
+        "heat": _heat,
+        "pretty": _pretty,
+    }
+    return environment
+
+
+def _source(name: str) -> str:
+    loader = _environment().loader
+    if loader is None:  # pragma: no cover - set above
+        raise RuntimeError(name)
+    return loader.get_source(_environment(), name)[0]
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - five megabytes, only for pages with charts
+
+    return str(get_plotlyjs())
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
 
 
 def render_html(report: Report, history: History) -> str:
-    """The report as a page."""
-    return _environment().get_template("report.html.j2").render(report=report, history=history)
+    """The report as a page.
+
+    Args:
+        report: The folded run.
+        history: The run itself, for what only single events tell (how many there were).
+    """
+    timeline = charts.timeline(report)
+    soak = [(one, charts.drift(one)) for one in report.soak]
+    figures = [timeline, *(figure for _, figure in soak)]
+    scripts = [_source("report.js")]
+    if any(figure is not None for figure in figures):
+        scripts.insert(0, _plotly())
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            headline=HEADLINES[report.verdict],
+            timeline=timeline,
+            marks=charts.marks_of(report),
+            soak=soak,
+            events=len(history.events),
+            severities=[
+                (severity.value, sum(one.severity is severity for one in report.findings)) for severity in Severity
+            ],
+            style=Markup(_source("report.css")),  # noqa: S704 - the package's own file
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 - the package's own file and plotly's
+            policy=" ".join(_hash(script) for script in scripts),
+        )
+    )

@@ -31,6 +31,7 @@ FEWEST: Final = 40
 STEADY: Final = 0.15
 _TROUGHS: Final = ("memory", "rss", "descriptor", "fds", "files", "threads", "handles")
 _BYTES: Final = ("memory", "rss", "bytes")
+_SHOWN_IN: Final = {"bytes": (1e6, "MB"), "s": (1e-3, "ms")}
 _NO_SERIES: Final = ("circuit", "canary", "health")
 
 
@@ -145,10 +146,14 @@ def drift_assertions(drifts: Iterable[Drift], settings: Mapping[str, Any]) -> tu
         verdict = {DRIFT: Verdict.FAIL, STABLE: Verdict.PASS}.get(one.verdict, Verdict.INCONCLUSIVE)
         if verdict is Verdict.INCONCLUSIVE and not is_soak(settings):
             continue
+        known = math.isfinite(one.minimum_detectable)
         falls = one.series == "throughput"
-        target = f"{'> -' if falls else '< '}{one.budget_per_hour:.4g} {one.unit or '1'}/h"
+        scale, unit = _SHOWN_IN.get(one.unit, (1.0, one.unit or "1"))
+        target = f"{'> -' if falls else '< '}{one.budget_per_hour / scale:.4g} {unit}/h"
         reason = "" if verdict is Verdict.PASS else _told(one)
-        found.append(Assertion(f"drift: {one.series}", target, one.slope_per_hour, verdict, "", one.interval, reason))
+        observed = one.slope_per_hour / scale if known else None
+        interval = (one.interval[0] / scale, one.interval[1] / scale) if known else None
+        found.append(Assertion(f"drift: {one.series}", target, observed, verdict, interval=interval, reason=reason))
     return tuple(found)
 
 

@@ -47,6 +47,7 @@ class Story:
         self.dice = Dice(seed).at("story")
         self.t = 0.0
         self.numbers = 0
+        self.loaded = 0.0
         self.events: list[Event] = [
             RunStarted(
                 0.0,
@@ -86,7 +87,8 @@ class Story:
         **fields: Any,
     ) -> "Story":
         """So many seconds of load; latency is the median, errors a share."""
-        begin = self.t if start is None else start
+        begin = self.loaded if start is None else start
+        self.loaded = begin + seconds
         for number in range(seconds):
             dice = self.dice.at("second", int(begin) + number, "shard", shard)
             times = [dice.at(one).lognormal(latency, sigma) for one in range(rate)]

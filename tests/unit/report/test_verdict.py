@@ -25,7 +25,7 @@ def test_a_finding_fails_the_run_and_stands_first(story, make_finding):
     told = story().load(30).judged("no_hang", make_finding()).add(Trouble(30.0, "proxy", "worker died"))
     report = fold(told.history(), checks=())
     assert report.verdict is Verdict.FAIL
-    assert report.reasons[0] == "1 finding: 1 high"
+    assert report.reasons[0] == "1 finding, 1 high: the bot hangs"
     assert any("worker died" in reason for reason in report.reasons)
 
 
