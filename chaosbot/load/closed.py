@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import Hub
 from chaosbot.load.line import Line
 from chaosbot.load.maker import Maker
 from chaosbot.load.shot import Shot
 from chaosbot.model.arrival import Population, Shard
-from chaosbot.model.dice import Dice
 from chaosbot.model.journey import JourneySpec
 from chaosbot.model.pacer import Pacer
 
@@ -29,30 +29,44 @@ class Floor:
         recorder: Where it is counted.
         maker: Who encodes.
         line: Opens a connection of one's own.
-        dice: The plan's place in the tree of chance.
         peak: Users at the peak; ordinals are counted in steps of it.
+        courier: The platform's sender, when it delivers what users write; None gives each user a connection.
     """
 
     hub: Hub
     recorder: Recorder
     maker: Maker
     line: Callable[[], Line]
-    dice: Dice
     peak: int
+    courier: Courier | None = None
 
 
 class VirtualUser:
     """One user: between `enter` and `leave` always either waiting for an answer or pausing."""
 
-    __slots__ = ("_due", "_floor", "_journey", "_line", "_user", "_visit", "count", "number", "present")
+    __slots__ = (
+        "_busy",
+        "_due",
+        "_floor",
+        "_line",
+        "_pause_s",
+        "_user",
+        "_visit",
+        "count",
+        "journey",
+        "number",
+        "present",
+    )
 
     def __init__(self, floor: Floor, number: int, journey: JourneySpec, user: int | str) -> None:
         self._floor = floor
         self.number = number
-        self._journey = journey
+        self.journey = journey
         self._user = user
         self._line: Line | None = None
         self._due = 0.0
+        self._busy = False
+        self._pause_s = 0.0
         self._visit = 0
         self.count = 0
         self.present = False
@@ -61,44 +75,52 @@ class VirtualUser:
         """The user comes and writes at once."""
         self.present = True
         self._visit += 1
-        self._line = self._line or self._floor.line()
+        if self._line is None and self._floor.courier is None:
+            self._line = self._floor.line()
         self._due = due
-        if self._line.shot is None:
+        if not self._busy:
             self._write()
 
     def leave(self) -> None:
         """The user goes; a request on its way is still waited for."""
         self.present = False
-        if self._line is not None and self._line.shot is None:
+        if self._line is not None and not self._busy:
             self._line.hang_up()
 
     def _write(self) -> None:
-        floor, line = self._floor, self._line
-        if line is None:
-            return
+        floor = self._floor
         ordinal = self.number + self.count * floor.peak
         self.count += 1
-        shot = floor.maker.shot(self, self._journey, self._user, ordinal, self._due)
+        shot = floor.maker.shot(self, self.journey, self._user, ordinal, self._due)
+        self._pause_s = shot.pause_s
         floor.recorder.late_by(floor.hub.clock() - self._due)
         floor.recorder.planned()
-        floor.recorder.started()
-        line.fire(shot)
+        self._busy = True
+        if floor.courier is not None:
+            floor.courier.post(shot, self._rest)
+        elif self._line is not None:
+            floor.recorder.started()
+            self._line.fire(shot)
 
     def finished(self, shot: Shot) -> None:
-        """The answer is there (or will never be): pause, then the next request."""
+        """The answer is there, or will never be."""
+        self._floor.recorder.ended(shot, latency=not shot.slow)
+        self._rest()
+
+    def _rest(self) -> None:
+        """A pause, then the next request."""
+        self._busy = False
         floor = self._floor
-        floor.recorder.ended(shot)
         if not self.present:
             if self._line is not None:
                 self._line.hang_up()
             return
-        pause = self._journey.wait(floor.dice.at("wait", self.number, self.count))
-        self._due = due = floor.hub.clock() + pause
+        self._due = due = floor.hub.clock() + self._pause_s
         visit = self._visit
 
         def again() -> None:
             # A user who left and came back in the meantime has started anew.
-            if self.present and self._visit == visit and self._line is not None and self._line.shot is None:
+            if self.present and self._visit == visit and not self._busy:
                 self._due = due
                 self._write()
 
@@ -133,8 +155,8 @@ class Closed:
 
     @property
     def waiting(self) -> int:
-        """Arrivals that nobody started yet: users start theirs themselves."""
-        return 0
+        """What users wrote and the platform has not delivered yet; without a courier they send it themselves."""
+        return 0 if self._floor.courier is None else self._floor.courier.waiting
 
     def begin(self) -> None:
         """Writes everybody's coming and going into the hub's diary."""
@@ -149,4 +171,6 @@ class Closed:
             user.leave()
 
     def give_up(self) -> None:
-        """The run ends now: there is nothing that was never started."""
+        """The run ends now: what the platform has not delivered stays undelivered."""
+        if self._floor.courier is not None:
+            self._floor.courier.give_up()

@@ -6,22 +6,23 @@ cancelled, and the result says how it ended.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import trio
 
-from chaosbot.errors import TargetRefused
-from chaosbot.load.engine import Engine, Surroundings
-from chaosbot.load.frames import Recorder
+from chaosbot.load.assembly import assemble, check
+from chaosbot.load.engine import Surroundings
+from chaosbot.load.frames import Totals
+from chaosbot.load.shards import Crew
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import Target, reserve_descriptors
-from chaosbot.model.dialect import DIALECTS
+from chaosbot.model.arrival import Generator
 from chaosbot.model.event import Event, FrameTaken, Noted
 from chaosbot.model.profile import Workload
-
-_LOOPBACK = ("localhost", "::1")
+from chaosbot.wire import guard
 
 
 def drive(
@@ -47,49 +48,64 @@ def drive(
         TargetUnusable: Nothing listens there; nothing was sent.
         UsageError: Too few file descriptors, a bad journey file, a figure that the profile does not have.
     """
-    guard(spec.url, spec.allow_hosts)
+    check(spec)
+    guard(urlsplit(spec.url).hostname or "", spec.allow_hosts)
     target = Target.resolve(
         spec.url, verify=spec.verify, ca=spec.ca, connect_timeout_s=spec.connect_timeout_s, timeout_s=spec.timeout_s
     )
-    reserve_descriptors(connections_of(spec))
+    # Shards have descriptors of their own; the largest share is reckoned with room for an uneven split.
+    room = reserve_descriptors(connections_of(spec))
     target.knock()
+    spec = dataclasses.replace(spec, connections=min(spec.connections, room), started=spec.started or time.monotonic())
     outside = Surroundings(emit, should_stop, on_frame, phase, faults)
-    engine = Engine(spec, target, DIALECTS.build(spec.dialect), outside)
+    if spec.processes > 1:
+        crew = Crew(spec, outside)
+        worst = crew.run()
+        return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, undelivered=crew.undelivered)
+    engine = assemble(spec, target, outside)
     # Interrupts wait for a checkpoint, so no counter is ever torn; the loop has one every few milliseconds.
     trio.run(engine.run, restrict_keyboard_interrupt_to_checkpoints=True)
-    return conclude(engine.recorder, engine.how, time.monotonic() - engine.start, emit)
-
-
-def guard(url: str, allowed: tuple[str, ...]) -> None:
-    """Refuses a target that is neither loopback nor named.
-
-    Raises:
-        TargetRefused: With the remedy.
-    """
-    host = urlsplit(url).hostname or ""
-    if host not in _LOOPBACK and not host.startswith("127.") and host not in allowed:
-        raise TargetRefused(
-            f"{url}: '{host}' is not this machine, and load may hurt it; nothing was sent; "
-            f"if it is yours, allow it with --allow-host {host}"
-        )
+    if engine.courier is not None:
+        tally = dataclasses.asdict(engine.courier.tally)
+        text = ", ".join(f"{count} {name}" for name, count in tally.items())
+        emit(Noted(time.monotonic() - engine.origin, "sender", f"telegram: {text}", tally))
+    knee = engine.search.search.good if engine.search is not None else None
+    return _conclude(
+        spec, engine.recorder.total, engine.how, engine.start, engine.recorder.generator(), emit, knee=knee
+    )
 
 
 def connections_of(spec: LoadSpec) -> int:
-    """How many connections a run may open at once."""
+    """How many connections a run may need at once."""
     _, workload, pacer = spec.shaped()
+    if spec.sender == "telegram":
+        return 100  # the most that the platform opens
     if workload is Workload.CLOSED:
         return int(pacer.peak)
-    # An open workload needs at most what arrives within one timeout.
-    return min(spec.connections, int(pacer.peak * spec.timeout_s) + 1)
+    # An open workload needs what arrives within one timeout, when nothing is answered; a queue takes what is beyond.
+    return min(spec.connections, int(pacer.peak * spec.timeout_s) + 1, 1000)
 
 
-def conclude(recorder: Recorder, how: str, duration_s: float, emit: Callable[[Event], None]) -> LoadResult:
+def _conclude(
+    spec: LoadSpec,
+    total: Totals,
+    how: str,
+    start: float,
+    generator: Generator,
+    emit: Callable[[Event], None],
+    *,
+    knee: float | None = None,
+    undelivered: float = 0.0,
+) -> LoadResult:
     """Sums a run up and says whether the generator was its limit."""
-    total, generator = recorder.total, recorder.generator()
+    now = time.monotonic()
+    if knee is not None or how != "completed":
+        # Overloading is what a search is for, and who stops a run drops what waits: neither is the generator's fault.
+        generator = dataclasses.replace(generator, dropped=0)
     reasons = generator.limits()
     emit(
         Noted(
-            duration_s,
+            now - (spec.started or start),
             "generator",
             "; ".join(reasons) or "the generator kept up",
             {
@@ -98,6 +114,8 @@ def conclude(recorder: Recorder, how: str, duration_s: float, emit: Callable[[Ev
                 "busy_share": generator.busy_share,
                 "planned": total.planned,
                 "dropped": total.dropped,
+                "undelivered": undelivered,
+                **({"knee": knee} if knee is not None else {}),
             },
         )
     )
@@ -110,6 +128,8 @@ def conclude(recorder: Recorder, how: str, duration_s: float, emit: Callable[[Ev
         timed_out=total.timed_out,
         cancelled=total.cancelled,
         dropped=total.dropped,
-        duration_s=duration_s,
+        duration_s=now - start,
         reasons=reasons,
+        knee=knee,
+        undelivered=undelivered,
     )

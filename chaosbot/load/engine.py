@@ -7,26 +7,36 @@ its way gets its answer or its timeout; then, or when somebody stops the run, th
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
+import trio
+
 from chaosbot.load.closed import Closed, Floor
+from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import Hub
 from chaosbot.load.line import Line
 from chaosbot.load.maker import Maker, Source
-from chaosbot.load.open import Open, Pool
+from chaosbot.load.open import Open
+from chaosbot.load.pool import Pool
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.target import Target
 from chaosbot.model.arrival import Population, Shard
 from chaosbot.model.dialect import Dialect
 from chaosbot.model.dice import Dice
 from chaosbot.model.event import Event, FrameTaken
+from chaosbot.model.exchange import UpdateFacts
+from chaosbot.model.journey import DeliveryRules
+from chaosbot.model.knee import KneeSearch
 from chaosbot.model.pacer import Pacer
 from chaosbot.model.profile import Workload
 
-_LOOK_S: Final = 0.1  # how often somebody asks whether to stop
+HEAD_START_S: Final = 0.05
+LOOK_S: Final = 0.1  # how often somebody asks whether to stop
+_END_LOOK_S: Final = 0.01
 _SWEEPS: Final = 10  # looks for requests past their time, within one timeout
 
 
@@ -51,7 +61,13 @@ class Load(Protocol):
         """The run ends now."""
 
 
-@dataclasses.dataclass(frozen=True)
+class KneeSteps(Protocol):
+    """What a search tells when it is over."""
+
+    search: KneeSearch
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What the engine is told by, and tells, the outside.
 
@@ -98,54 +114,86 @@ class Engine:
     ) -> None:
         self.spec = spec
         self.target = target
+        self.source = source
         self.hub = hub or Hub()
-        self._outside = outside
-        self._shard = shard or Shard()
-        self.start = self.hub.clock() if start is None else start
+        self.outside = outside
+        self.shard = shard or Shard()
+        # A moment ahead, so that what is still being set up does not make the first arrivals late.
+        self.start = self.hub.clock() + HEAD_START_S if start is None else start
+        self.origin = self.start if spec.started is None else spec.started
+        self.how = "completed"
+        self.dice = Dice(spec.seed).at("load")
+        self.recorder = Recorder(outside.emit, self.origin, self.shard.index, every_request=spec.record_requests)
+        self.maker = Maker(
+            source,
+            spec.endpoint,
+            self.dice,
+            exchange_header=spec.exchange_header,
+            stock=not (spec.exchange_header or spec.record_requests),
+            slow_share=spec.slow_share,
+        )
+        self.profile, self.workload, self.pacer = spec.shaped()
+        self.population = Population(tuple(source.journeys()), self.dice)
+        self.companions: list[Callable[[], Awaitable[None]]] = []
+        """Tasks that run beside the load: samplers, streams. They are cancelled when it ends."""
+        self.extra_users: Callable[[], int] = lambda: 0
+        self.search: KneeSteps | None = None
         self._make_line = make_line
         self._lines: list[Line] = []
-        self._source = source
-        self._dice = Dice(spec.seed).at("load")
-        self.recorder = Recorder(
-            outside.emit,
-            self.start if spec.started is None else spec.started,
-            self._shard.index,
-            every_request=spec.record_requests,
-        )
-        self.maker = Maker(source, spec.endpoint, self._dice, exchange_header=spec.exchange_header)
-        self._population = Population(tuple(source.journeys()), self._dice)
         self._second = 0
         self._frame_at = self.start
-        _, self.workload, self.pacer = spec.shaped()
-        self.load = self._build(self.pacer)
-        self.how = "completed"
+        self._give_up_at = math.inf
+        self.pool = Pool(self._line, spec.connections)
+        self.courier = self._hire() if spec.sender == "telegram" else None
+        self.load: Load = self.build(self.pacer, self.start)
+        self.begin: Callable[[], None] = self._begin
 
     def _line(self) -> Line:
         line = self._make_line(self.hub, self.target)
         self._lines.append(line)
         return line
 
-    def _build(self, pacer: Pacer) -> Load:
+    def _hire(self) -> Courier:
+        """The platform's sender, with its own few connections."""
+        known = self.source if isinstance(self.source, Dialect) else None
+        rules = known.delivery() if known else DeliveryRules()
+        # Shards share the platform's connections; each gets at least one.
+        most = max(rules.connections // self.shard.count, 1)
+        self.pool = Pool(self._line, most)
+        return Courier(self.hub, self.recorder, self.pool, rules, known.queue if known else _queue, self.dice)
+
+    def build(self, pacer: Pacer, start: float, first: int = 0) -> Load:
+        """A workload of this shape; its first arrival has the number `first`."""
         if self.workload is Workload.OPEN:
-            pool = Pool(self._line, self.spec.connections)
-            return Open(self.hub, self.recorder, self.maker, pool, pacer, self._population, self._shard, self.start)
+            people, pool = self.population, self.pool
+            return Open(
+                self.hub, self.recorder, self.maker, pool, self.courier, pacer, people, self.shard, start, first
+            )
         peak = max(int(pacer.peak + 1e-9), 1)
-        floor = Floor(self.hub, self.recorder, self.maker, self._line, self._dice, peak)
-        return Closed(floor, pacer, self._population, self._shard, self.start)
+        floor = Floor(self.hub, self.recorder, self.maker, self._line, peak, self.courier)
+        return Closed(floor, pacer, self.population, self.shard, start)
+
+    def _begin(self) -> None:
+        self.load.begin()
+        self.hub.at(self.start + self.pacer.duration_s, self.over)
 
     async def run(self) -> None:
         """Runs the plan to its end, or until somebody stops it."""
         hub = self.hub
         hub.at(self.start + 1, self._frame)
-        hub.at(self.start + _LOOK_S, self._look)
+        hub.at(self.start, self._look)
         hub.at(self.start, self._sweep)
         self.maker.tick()
-        self.load.begin()
-        hub.at(self.start + self.pacer.duration_s, self._over)
+        self.begin()
         try:
-            await hub.run()
-        except KeyboardInterrupt:
-            self.how = "interrupted"
+            async with trio.open_nursery() as nursery:
+                for companion in self.companions:
+                    nursery.start_soon(companion)
+                try:
+                    await hub.run()
+                except KeyboardInterrupt:
+                    self.how = "interrupted"
+                nursery.cancel_scope.cancel()
         finally:
             self._finish()
 
@@ -159,11 +207,11 @@ class Engine:
 
     def _take_frame(self) -> None:
         now = self.hub.clock()
-        outside = self._outside
+        outside = self.outside
         frame = self.recorder.frame(
             self._second,
             self.start,
-            users=self.load.active,
+            users=self.load.active + self.extra_users(),
             faults=outside.faults() if outside.faults else (),
             phase=outside.phase() if outside.phase else "",
             length=now - self._frame_at,
@@ -175,10 +223,10 @@ class Engine:
             outside.on_frame(frame)
 
     def _look(self) -> None:
-        if self._outside.should_stop():
+        if self.outside.should_stop():
             self.how = "stopped"
             self.hub.stop()
-        self.hub.at(self.hub.clock() + _LOOK_S, self._look)
+        self.hub.at(self.hub.clock() + LOOK_S, self._look)
 
     def _sweep(self) -> None:
         now = self.hub.clock()
@@ -186,26 +234,35 @@ class Engine:
             if line.shot is not None and now >= line.deadline:
                 line.expire(now)
         shortest = min(self.target.timeout_s, self.target.connect_timeout_s)
-        self.hub.at(now + min(shortest / _SWEEPS, _LOOK_S), self._sweep)
+        self.hub.at(now + min(shortest / _SWEEPS, LOOK_S), self._sweep)
 
-    def _over(self) -> None:
+    def over(self) -> None:
+        """The plan's time is up."""
         self.load.over()
+        # Whatever was started has its fate within one timeout; what still waits then will not get its turn.
+        self._give_up_at = self.hub.clock() + self.target.timeout_s + LOOK_S
         self._await_last()
 
     def _await_last(self) -> None:
-        """Ends when everything that was started has its fate; a timeout at the latest gives it one."""
-        recorder = self.recorder
-        flying = recorder.total.in_flight + recorder.now.started - recorder.now.ended
-        if flying or self.load.waiting:
-            self.hub.at(self.hub.clock() + 0.01, self._await_last)
+        now = self.hub.clock()
+        if (self.recorder.in_flight or self.load.waiting) and now < self._give_up_at:
+            self.hub.at(now + _END_LOOK_S, self._await_last)
         else:
             self.hub.stop()
 
-    def _finish(self) -> None:
+    def abandon(self) -> None:
+        """Drops what waits and cancels what is on its way."""
         self.load.give_up()
         self.load.over()
         for line in self._lines:
             line.abandon()
+
+    def _finish(self) -> None:
+        self.abandon()
         if self.hub.clock() > self._frame_at:
             self._take_frame()
         self.hub.close()
+
+
+def _queue(facts: UpdateFacts) -> str:
+    return f"chat:{facts.chat if facts.chat is not None else facts.user}"

@@ -140,6 +140,11 @@ class Recorder:
         self._service: list[int] = []
         self._lateness: list[int] = []
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that were started and have no fate yet."""
+        return self.total.in_flight + self.now.in_flight
+
     def planned(self, count: int = 1) -> None:
         """So many requests became due."""
         self.now.planned += count

@@ -30,6 +30,11 @@ from chaosbot.model.outcome import Fate
 _CHUNK: Final = 1 << 16
 _STALE_S: Final = 0.5  # a connection idle for longer is looked at before it is used
 _WAITS: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+SLOW_S: Final = 3.0
+"""How long a slow client takes over its request, or leaves its answer unread."""
+SLOW_PIECES: Final = 10
+SLOW_BODY: Final = "body"
+SLOW_READER: Final = "unread"
 _RESETS: Final = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
 
@@ -88,7 +93,7 @@ class Line:
             self._connect()
         else:
             self.deadline = now + self._target.timeout_s
-            self._write(shot.data)
+            self._begin(shot)
 
     # ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -167,9 +172,37 @@ class Line:
             return
         shot.connect_s = self._hub.clock() - shot.started
         self.deadline = shot.started + self._target.timeout_s
-        self._write(shot.data)
+        self._begin(shot)
 
     # ── one exchange ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self, shot: Shot) -> None:
+        if not shot.slow:
+            self._write(shot.data)
+        elif shot.slow == SLOW_BODY:
+            self._dribble(shot, 0)
+        else:
+            self._write(shot.data)
+            if self._sock is not None and not self._out:
+                self._hub.rewatch(self._sock.fileno(), 0)
+                self._hub.at(self._hub.clock() + SLOW_S, lambda: self._look_up(shot))
+
+    def _dribble(self, shot: Shot, sent: int) -> None:
+        """Sends a piece of the request, and the next one later."""
+        if self.shot is not shot or not self._open:
+            return
+        end = min(sent + max(len(shot.data) // SLOW_PIECES, 1), len(shot.data))
+        if self._out:
+            self._out += shot.data[sent:end]
+        else:
+            self._write(shot.data[sent:end])
+        if end < len(shot.data):
+            self._hub.at(self._hub.clock() + SLOW_S / SLOW_PIECES, lambda: self._dribble(shot, end))
+
+    def _look_up(self, shot: Shot) -> None:
+        """An answer that was left unread is read after all, so that its fate is known."""
+        if self.shot is shot and self._sock is not None and self._open:
+            self._hub.rewatch(self._sock.fileno(), READ)
 
     def _write(self, data: bytes) -> None:
         try:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from itertools import accumulate
+from typing import Final, Protocol
 
+from chaosbot.load.line import SLOW_BODY, SLOW_READER
 from chaosbot.load.shot import Owner, Shot
+from chaosbot.load.stock import Stock
 from chaosbot.model.dialect import Dialect, Endpoint, Request
 from chaosbot.model.dice import Dice
 from chaosbot.model.journey import JourneySpec
+
+_SCALE: Final = float(1 << 64)
 
 
 class Source(Protocol):
@@ -26,12 +32,16 @@ class Source(Protocol):
 class Maker:
     """Makes shots.
 
+    Every request draws all its chance at once, from one keyed hash of its number: which task, how long the pause after it,
+    and a word for what is renewed in it.
+
     Args:
         source: Who encodes.
         endpoint: Where it goes.
         dice: The plan's place in the tree of chance.
         exchange_header: Whether requests carry their exchange id (a proxy listens).
-        named: Whether shots need an id at all.
+        stock: Whether encoded requests may be used again (nobody joins single requests with anything).
+        slow_share: Share of users who send slowly, or leave their answer unread.
         wall: The Unix time.
     """
 
@@ -42,14 +52,18 @@ class Maker:
         dice: Dice,
         *,
         exchange_header: bool = False,
+        stock: bool = False,
+        slow_share: float = 0.0,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._build = source.build
+        self._stock = Stock(source.build) if stock else None
         self._endpoint = endpoint
         self._dice = dice
         self._header = exchange_header
+        self._slow_share = slow_share
         self._wall = wall
-        self._second = -1
+        self._weights: dict[str, tuple[list[float], float]] = {}
 
     def tick(self) -> None:
         """A second has passed: requests claim the new time."""
@@ -58,7 +72,32 @@ class Maker:
     def shot(self, owner: Owner, journey: JourneySpec, user: int | str, ordinal: int, due: float) -> Shot:
         """The request with this number in the plan."""
         dice = self._dice.at(ordinal)
-        request = self._build(journey.draw(dice).name, user, ordinal, dice, self._endpoint)
-        shot = Shot(owner, ordinal, request.data, request.task, request.facts, due, journey.name)
-        shot.name_exchange(header=self._header)
+        chance = dice.data(24)
+        bounds, total = self._weights.get(journey.name) or self._weigh(journey)
+        point = int.from_bytes(chance[:8], "big") / _SCALE * total
+        task = journey.tasks[min(bisect_right(bounds, point), len(bounds) - 1)].name
+        if self._stock is None:
+            request = self._build(task, user, ordinal, dice, self._endpoint)
+        else:
+            word = int.from_bytes(chance[8:16], "big")
+            request = self._stock.take(task, user, ordinal, dice, self._endpoint, word)
+        shot = Shot(owner, ordinal, request.data, request.task or task, request.facts, due, journey.name)
+        low, high = journey.wait_s
+        shot.pause_s = low + (high - low) * (int.from_bytes(chance[16:], "big") / _SCALE)
+        if self._header:
+            shot.add_exchange()
+        if self._slow_share:
+            self._slow_down(shot, user)
         return shot
+
+    def _weigh(self, journey: JourneySpec) -> tuple[list[float], float]:
+        bounds = list(accumulate(task.weight for task in journey.tasks))
+        self._weights[journey.name] = bounds, bounds[-1]
+        return self._weights[journey.name]
+
+    def _slow_down(self, shot: Shot, user: int | str) -> None:
+        """Slowness belongs to the user, not to the request: the same people are slow all the time."""
+        dice = self._dice.at("slow", user)
+        if dice.chance(self._slow_share):
+            shot.slow = dice.at("manner").choice((SLOW_BODY, SLOW_READER))
+            shot.task = f"{shot.task} (slow {shot.slow})"

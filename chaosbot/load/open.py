@@ -7,52 +7,18 @@ in a bounded queue; what does not fit, or is still waiting when the run is given
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
+from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import Hub
-from chaosbot.load.line import Line
 from chaosbot.load.maker import Maker
+from chaosbot.load.pool import Pool
 from chaosbot.load.shot import Shot
 from chaosbot.model.arrival import Population, Shard
 from chaosbot.model.pacer import Pacer
 
 MOST_WAITING: Final = 100_000
-
-
-class Pool:
-    """Connections shared by all arrivals: the one that was free last is used first, so few are kept warm.
-
-    Args:
-        line: Opens one.
-        most: How many there may be.
-    """
-
-    def __init__(self, line: Callable[[], Line], most: int) -> None:
-        self._line = line
-        self._most = most
-        self._idle: list[Line] = []
-        self._count = 0
-
-    @property
-    def free(self) -> bool:
-        """Whether a request can leave now."""
-        return bool(self._idle) or self._count < self._most
-
-    def fire(self, shot: Shot) -> None:
-        """Sends a request on a free connection; there must be one."""
-        if self._idle:
-            line = self._idle.pop()
-        else:
-            line = self._line()
-            self._count += 1
-        shot.line = line
-        line.fire(shot)
-
-    def release(self, shot: Shot) -> None:
-        """The request is over; its connection is free again."""
-        self._idle.append(shot.line)
 
 
 class Open:
@@ -63,6 +29,7 @@ class Open:
         recorder: Where it is counted.
         maker: Who encodes.
         pool: The connections.
+        courier: The platform's sender, when it delivers; None sends at once.
         pacer: Arrivals a second at each moment.
         population: Who comes.
         shard: Which arrivals are this process's.
@@ -76,6 +43,7 @@ class Open:
         recorder: Recorder,
         maker: Maker,
         pool: Pool,
+        courier: Courier | None,
         pacer: Pacer,
         population: Population,
         shard: Shard,
@@ -86,6 +54,7 @@ class Open:
         self._recorder = recorder
         self._maker = maker
         self._pool = pool
+        self._courier = courier
         self._population = population
         self._shard = shard
         self._start = start
@@ -103,7 +72,7 @@ class Open:
     @property
     def waiting(self) -> int:
         """Arrivals that wait for a connection."""
-        return len(self._queue)
+        return len(self._queue) if self._courier is None else self._courier.waiting
 
     def begin(self) -> None:
         """Starts with the first arrival."""
@@ -135,7 +104,9 @@ class Open:
         recorder = self._recorder
         recorder.planned()
         recorder.late_by(now - due)
-        if self._pool.free and not self._queue:
+        if self._courier is not None:
+            self._courier.post(self._maker.shot(self, journey, user, number, due))
+        elif self._pool.free and not self._queue:
             recorder.started()
             self._pool.fire(self._maker.shot(self, journey, user, number, due))
         elif len(self._queue) < MOST_WAITING:
@@ -146,7 +117,7 @@ class Open:
     def finished(self, shot: Shot) -> None:
         """A request is over: its connection takes the next that waits."""
         self._pool.release(shot)
-        self._recorder.ended(shot)
+        self._recorder.ended(shot, latency=not shot.slow)
         if self._queue and self._pool.free:
             self._recorder.started()
             self._pool.fire(self._queue.popleft())
@@ -157,6 +128,8 @@ class Open:
 
     def give_up(self) -> None:
         """The run ends now: what never started is dropped."""
+        if self._courier is not None:
+            self._courier.give_up()
         self._recorder.dropped(len(self._queue))
         self._queue.clear()
         self._ended = True

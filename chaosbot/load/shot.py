@@ -32,25 +32,26 @@ class Shot:
     """
 
     __slots__ = (
-        "arrived",
         "attempt",
         "connect_s",
         "data",
         "detail",
         "due",
         "ended",
-        "exchange",
         "facts",
         "fate",
         "first",
         "head",
+        "label",
         "line",
         "ordinal",
         "owner",
+        "pause_s",
         "received",
         "slow",
         "started",
         "status",
+        "tag",
         "task",
         "tier",
     )
@@ -65,7 +66,6 @@ class Shot:
         self.facts = facts
         self.due = due
         self.tier = tier
-        self.arrived = due
         self.started = 0.0
         self.connect_s = 0.0
         self.first = 0.0
@@ -75,17 +75,32 @@ class Shot:
         self.received = 0
         self.head = b""
         self.detail = ""
-        self.exchange = ""
+        self.label = ""  # an exchange id of its own, where the ordinal does not give one
+        self.pause_s = 0.0
         self.attempt = 1
-        self.slow = False
+        self.slow = ""  # how the client is slow on purpose: "body", "unread"
+        self.tag: Any = None  # the courier's letter
         self.line: Any = None  # the pooled connection that carries it
 
-    def name_exchange(self, *, header: bool) -> None:
-        """Gives it the id under which proxy and stand-in will know it too, and (with `header`) writes it into the request."""
-        self.exchange = f"load-{self.ordinal}" if self.attempt == 1 else f"load-{self.ordinal}.{self.attempt}"
-        if header:
-            cut = self.data.find(b"\r\n")
-            self.data = b"%b%b%b%b" % (self.data[:cut], _HEADER, self.exchange.encode(), self.data[cut:])
+    @property
+    def exchange(self) -> str:
+        """The id under which proxy and stand-in know it too."""
+        return self.label or (f"load-{self.ordinal}" if self.attempt == 1 else f"load-{self.ordinal}.{self.attempt}")
+
+    def add_exchange(self) -> None:
+        """Writes the exchange id into the request, as its first header."""
+        cut = self.data.find(b"\r\n")
+        self.data = b"%b%b%b%b" % (self.data[:cut], _HEADER, self.exchange.encode(), self.data[cut:])
+
+    def again(self) -> Shot:
+        """The same update as its next attempt."""
+        other = Shot(self.owner, self.ordinal, self.data, self.task, self.facts, self.due, self.tier)
+        other.attempt = self.attempt + 1
+        other.tag, other.slow = self.tag, self.slow
+        mark = _HEADER + self.exchange.encode()
+        if mark in self.data:
+            other.data = self.data.replace(mark, _HEADER + other.exchange.encode(), 1)
+        return other
 
     @property
     def ok(self) -> bool:

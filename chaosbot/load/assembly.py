@@ -1,0 +1,111 @@
+"""Puts an engine together: source, samplers, streams, search."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from chaosbot.errors import ConfigError, UnknownName
+from chaosbot.load.closed import Closed
+from chaosbot.load.engine import Engine, Surroundings
+from chaosbot.load.sampling import sample, watches
+from chaosbot.load.search import Steps
+from chaosbot.load.sources import source_of
+from chaosbot.load.spec import LoadSpec, Sampling
+from chaosbot.load.streams import STREAM_SHARE, StreamFloor
+from chaosbot.load.target import Target
+from chaosbot.model.arrival import Shard
+from chaosbot.model.dialect import DIALECTS, Dialect
+from chaosbot.model.journey import StreamAction, StreamSpec
+from chaosbot.model.knee import KneeSearch
+from chaosbot.model.profile import Workload
+
+NO_STREAMS = "none"
+
+
+def check(spec: LoadSpec) -> None:
+    """Refuses combinations that no run can be, before anything starts.
+
+    Raises:
+        ConfigError: With the option.
+    """
+    searching = getattr(spec.profile, "search", None) is not None
+    if searching and spec.processes > 1:
+        raise ConfigError("--processes", "a knee search runs in one process: each step depends on the one before it")
+    if searching and spec.sender == "telegram":
+        raise ConfigError(
+            "--sender", "a knee search needs the raw sender; redelivery would offer more than the step's rate"
+        )
+
+
+def streams_of(spec: LoadSpec, dialect: Dialect) -> tuple[StreamSpec, ...]:
+    """The scenarios that run: those named, or all that the dialect has.
+
+    Raises:
+        UnknownName: The dialect has no such scenario.
+    """
+    known = {stream.name: stream for stream in dialect.streams()}
+    if spec.streams == (NO_STREAMS,) or spec.journey is not None or spec.corpus is not None:
+        return ()
+    for name in spec.streams:
+        if name not in known:
+            raise UnknownName.of("stream", name, (*known, NO_STREAMS), where="--stream")
+    return tuple(known[name] for name in spec.streams) if spec.streams else tuple(known.values())
+
+
+def assemble(
+    spec: LoadSpec,
+    target: Target,
+    outside: Surroundings,
+    shard: Shard | None = None,
+    start: float | None = None,
+) -> Engine:
+    """An engine that only waits to be run.
+
+    Raises:
+        UsageError: A bad journey file, an unknown stream, a process that is not there.
+    """
+    dialect = DIALECTS.build(spec.dialect)
+    source = source_of(dialect, spec.endpoint, spec.journey, spec.corpus)
+    engine = Engine(spec, target, source, outside, shard=shard, start=start)
+    if engine.shard.index == 0:
+        _watch(engine, spec.samples)
+    search = getattr(engine.profile, "search", None)
+    if callable(search) and engine.workload is Workload.OPEN:
+        first = search()
+        if isinstance(first, KneeSearch):
+            engine.search = Steps(engine, first)
+    streams = streams_of(spec, dialect)
+    if streams and isinstance(engine.load, Closed):
+        _stream(engine, engine.load, streams)
+    return engine
+
+
+def _watch(engine: Engine, sampling: Sampling) -> None:
+    def now() -> float:
+        return engine.hub.clock() - engine.origin
+
+    for look in watches(sampling):
+
+        async def run(look=look) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - bound here, typed above
+            await sample(look, sampling.every_s, engine.outside.emit, now)
+
+        engine.companions.append(run)
+
+
+def _stream(engine: Engine, load: Closed, streams: tuple[StreamSpec, ...]) -> None:
+    """Makes every fourth user a client of a stream, and gives those of polling scenarios their REST tasks."""
+    polls = tuple(stream for stream in streams if stream.action is StreamAction.POLL)
+    sockets = tuple(stream for stream in streams if stream.action is not StreamAction.POLL)
+    clients: list[tuple[int, float, float]] = []
+    for user in [user for user in load.users if user.number % STREAM_SHARE == STREAM_SHARE - 1]:
+        turn = user.number // STREAM_SHARE
+        stream = streams[turn % len(streams)]
+        if stream in polls:
+            user.journey = dataclasses.replace(user.journey, name=stream.name, tasks=stream.tasks or user.journey.tasks)
+        else:
+            load.users.remove(user)
+            place = sockets.index(stream) + len(sockets) * user.number
+            clients += [(place, come, go) for come, go in engine.pacer.spans(user.number)]
+    floor = StreamFloor(engine, sockets, clients)
+    engine.companions.append(floor.run)
+    engine.extra_users = lambda: floor.connected

@@ -1,0 +1,267 @@
+"""One plan on several processes: each owns whole chats, all start at one moment, and their union is the plan.
+
+The parent judges nothing and adds nothing up that cannot be added: it passes the shards' frames on as they come (a report
+merges histograms by count), and marks what a lost process still owed. A lost process is never started again: its arrivals
+would come late, and late arrivals look like a slow target.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import multiprocessing.connection
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from chaosbot.errors import ChaosbotError, WorkerDied
+from chaosbot.load.assembly import assemble
+from chaosbot.load.engine import Surroundings
+from chaosbot.load.frames import Totals
+from chaosbot.load.spec import LoadSpec
+from chaosbot.load.target import Target
+from chaosbot.model.arrival import Generator, Population, Shard
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import Event, FrameTaken, Trouble
+from chaosbot.model.profile import Workload
+
+_READY_S: Final = 30.0
+_HEAD_START_S: Final = 0.25  # between the last shard's "ready" and the common start
+_LOOK_S: Final = 0.1
+_END_S: Final = 5.0  # a shard that was told to stop has this long
+
+Pipe: TypeAlias = "multiprocessing.connection.Connection[Any, Any]"
+
+
+def work(spec: LoadSpec, index: int, pipe: Pipe) -> None:
+    """A shard: builds its part, says "ready", waits for the start, runs, tells what happened."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who tells us
+    stopping = False
+
+    def should_stop() -> bool:
+        nonlocal stopping
+        try:
+            if not stopping and pipe.poll():
+                pipe.recv()
+                stopping = True
+        except (EOFError, OSError):
+            stopping = True  # the parent is gone
+        return stopping
+
+    try:
+        target = _target(spec)
+        outside = Surroundings(lambda event: pipe.send(("event", event)), should_stop)
+        pipe.send(("ready", None))
+        start = pipe.recv()
+        if start is None:
+            return
+        engine = assemble(spec, target, outside, Shard(index, spec.processes), start)
+        trio.run(engine.run)
+        pipe.send(("done", (engine.how, engine.recorder.generator())))
+    except ChaosbotError as error:
+        pipe.send(("refused", error))
+    except (BrokenPipeError, EOFError):
+        pass  # the parent is gone, nobody listens
+    finally:
+        pipe.close()
+
+
+def _target(spec: LoadSpec) -> Target:
+    return Target.resolve(
+        spec.url, verify=spec.verify, ca=spec.ca, connect_timeout_s=spec.connect_timeout_s, timeout_s=spec.timeout_s
+    )
+
+
+@dataclasses.dataclass
+class _Member:
+    """One shard, seen from the parent."""
+
+    index: int
+    process: multiprocessing.process.BaseProcess
+    pipe: Pipe
+    ready: bool = False
+    how: str = ""
+    lost: bool = False
+    planned: int = 0
+    seconds: int = 0
+    generator: Generator | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.lost or bool(self.how)
+
+
+class Crew:
+    """All shards of a run.
+
+    Args:
+        spec: The run.
+        outside: Its events and switches.
+    """
+
+    def __init__(self, spec: LoadSpec, outside: Surroundings) -> None:
+        self._spec = spec
+        self._outside = outside
+        self._members: list[_Member] = []
+        self.total = Totals()
+        self.start = time.monotonic()
+        self.undelivered = 0.0
+        self.how = "completed"
+
+    def run(self) -> Generator:
+        """Runs all shards to their end; returns how well the worst of them kept up.
+
+        Raises:
+            WorkerDied: A shard was lost before the start.
+            UsageError: What a shard refused.
+        """
+        context = multiprocessing.get_context("spawn")
+        try:
+            for index in range(self._spec.processes):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=work, args=(self._spec, index, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                self._members.append(_Member(index, process, ours))
+            self._gather()
+            self._conduct()
+        finally:
+            for member in self._members:
+                if member.process.is_alive():
+                    member.process.join(0.5 if member.over else 0.0)
+                    member.process.kill()
+                member.process.join()
+                member.pipe.close()
+        return self._worst()
+
+    def _gather(self) -> None:
+        """Waits until every shard is ready, then gives all of them one start."""
+        end = time.monotonic() + _READY_S
+        while not all(member.ready for member in self._members):
+            self._receive(max(end - time.monotonic(), 0.0))
+            gone = [member.index for member in self._members if member.lost]
+            if gone or time.monotonic() >= end:
+                raise WorkerDied(
+                    f"load process {gone or 'n'} did not get ready within {_READY_S:g} s; nothing was sent"
+                )
+        self.start = time.monotonic() + _HEAD_START_S
+        for member in self._members:
+            member.pipe.send(self.start)
+
+    def _conduct(self) -> None:
+        """Passes events on until every shard is over."""
+        told_at = float("inf")
+        while not all(member.over for member in self._members):
+            try:
+                self._receive(_LOOK_S)
+                wanted = self._outside.should_stop()
+            except KeyboardInterrupt:
+                self.how, wanted = "interrupted", True
+            if wanted and told_at == float("inf"):
+                told_at = time.monotonic()
+                self.how = "interrupted" if self.how == "interrupted" else "stopped"
+                self._tell_all()
+            if time.monotonic() > told_at + _END_S:
+                for member in self._members:
+                    if not member.over:
+                        self._lose(member)
+
+    def _tell_all(self) -> None:
+        for member in self._members:
+            if not member.over:
+                try:
+                    member.pipe.send("stop")
+                except OSError:
+                    self._lose(member)
+
+    def _receive(self, timeout_s: float) -> None:
+        open_pipes = {member.pipe: member for member in self._members if not member.over}
+        for pipe in multiprocessing.connection.wait(list(open_pipes), timeout_s):
+            member = open_pipes[pipe]  # type: ignore[index]  # what went in comes out
+            try:
+                word, content = member.pipe.recv()
+            except (EOFError, OSError):
+                self._lose(member)
+                continue
+            match word:
+                case "event":
+                    self._pass_on(member, content)
+                case "ready":
+                    member.ready = True
+                case "done":
+                    member.how, member.generator = content
+                case "refused":
+                    raise content
+
+    def _pass_on(self, member: _Member, event: Event) -> None:
+        outside = self._outside
+        if isinstance(event, FrameTaken):
+            event = dataclasses.replace(
+                event,
+                faults=outside.faults() if outside.faults else (),
+                phase=outside.phase() if outside.phase else "",
+            )
+            member.planned += event.planned
+            member.seconds = event.second + 1
+            self.total.add(event)
+            if outside.on_frame is not None:
+                outside.on_frame(event)
+        outside.emit(event)
+
+    def _lose(self, member: _Member) -> None:
+        """A shard ended without being asked: says what the plan misses now."""
+        member.lost = True
+        if not member.ready or self.how != "completed":
+            return
+        share = owed(self._spec, Shard(member.index, self._spec.processes), member.planned, float(member.seconds))
+        self.undelivered += share
+        self._outside.emit(
+            Trouble(
+                time.monotonic() - (self._spec.started or self.start),
+                f"load:shard {member.index}",
+                f"the process was lost after {member.seconds} s; {share:.1%} of the plan was not delivered; the run is degraded",
+            )
+        )
+
+    def _worst(self) -> Generator:
+        known = [member.generator for member in self._members if member.generator is not None]
+        return Generator(
+            self.total.planned,
+            self.total.dropped,
+            max((generator.lateness_p99_s for generator in known), default=0.0),
+            max((generator.busy_share for generator in known), default=0.0),
+        )
+
+
+def owed(
+    spec: LoadSpec, shard: Shard, planned: int, seconds: float, journeys: Callable[[], Any] | None = None
+) -> float:
+    """The share of the whole plan that a shard had not delivered when it was lost.
+
+    Args:
+        spec: The run.
+        shard: The lost one.
+        planned: The arrivals that it had told of.
+        seconds: How many seconds it had told of.
+        journeys: The population's journeys; by default the source's.
+    """
+    _, workload, pacer = spec.shaped()
+    if journeys is None:
+        from chaosbot.load.sources import source_of  # noqa: PLC0415
+        from chaosbot.model.dialect import DIALECTS  # noqa: PLC0415
+
+        journeys = source_of(DIALECTS.build(spec.dialect), spec.endpoint, spec.journey, spec.corpus).journeys
+    population = Population(tuple(journeys()), Dice(spec.seed).at("load"))
+    if workload is Workload.OPEN:
+        mine = sum(shard.owns(population.visitor(number)[1]) for number in range(pacer.arrivals))
+        return max(mine - planned, 0) / max(pacer.arrivals, 1)
+    whole = lost = 0.0
+    for number in range(int(pacer.peak + 1e-9)):
+        mine = shard.owns(population.resident(number)[1])
+        for come, go in pacer.spans(number):
+            whole += go - come
+            lost += max(go - max(come, seconds), 0.0) if mine else 0.0
+    return lost / whole if whole else 0.0

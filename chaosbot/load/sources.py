@@ -1,0 +1,221 @@
+r"""Where requests come from beside a dialect: a person's own journey file, and a folder of recorded requests.
+
+A journey file is Python with one or both of these functions; what it leaves out is the dialect's::
+
+    from chaosbot.model.dialect import Endpoint, Request
+    from chaosbot.model.dice import Dice
+    from chaosbot.model.journey import JourneySpec, Task
+
+    def journeys() -> tuple[JourneySpec, ...]:
+        return (JourneySpec("shopper", 1.0, (1.0, 3.0), (Task("search", 3), Task("buy", 1)), range(1000)),)
+
+    def build(task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
+        body = b'{"task": "%b", "user": %d}' % (task.encode(), user)
+        head = f"POST {endpoint.path} HTTP/1.1\r\nHost: {endpoint.host}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return Request(head.encode() + body, task)
+
+Every task is built once before the start, so a mistake is named with its line before anything is sent.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import orjson
+
+from chaosbot.errors import ConfigError
+from chaosbot.load.maker import Source
+from chaosbot.model.dialect import Dialect, Endpoint, Request
+from chaosbot.model.dice import Dice
+from chaosbot.model.journey import JourneySpec, Task
+
+_PLACEHOLDER: Final = b"{{chaosbot:secret}}"
+_METHODS: Final = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
+
+
+class JourneyFile:
+    """A person's own journey file.
+
+    Args:
+        path: The file.
+        dialect: Gives what the file leaves out.
+        endpoint: Where requests go, for the trial.
+
+    Raises:
+        ConfigError: With file, line and reason.
+    """
+
+    def __init__(self, path: Path, dialect: Dialect, endpoint: Endpoint) -> None:
+        self.path = path
+        module = _load(path)
+        journeys, build = getattr(module, "journeys", None), getattr(module, "build", None)
+        if journeys is None and build is None:
+            raise ConfigError(str(path), "defines neither journeys() nor build(); a journey file defines at least one")
+        for name, function in (("journeys", journeys), ("build", build)):
+            if function is not None and not callable(function):
+                raise ConfigError(str(path), f"{name} is a {type(function).__name__}; it must be a function")
+        self._build: Callable[..., Request] = build or dialect.build
+        self._specs = self._read(journeys) if journeys is not None else tuple(dialect.journeys())
+        self._try(endpoint, _line_of(build))
+
+    def journeys(self) -> Sequence[JourneySpec]:
+        """The kinds of users."""
+        return self._specs
+
+    def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
+        """Encodes one task."""
+        return self._build(task, user, ordinal, dice, endpoint)
+
+    def _read(self, journeys: Callable[[], Any]) -> tuple[JourneySpec, ...]:
+        line = _line_of(journeys)
+        try:
+            specs = tuple(journeys())
+        except Exception as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+            raise self._blame(error, "journeys()") from None
+        if not specs or not all(isinstance(spec, JourneySpec) for spec in specs):
+            raise ConfigError(
+                f"{self.path}:{line}", "journeys() must return JourneySpecs, at least one; see chaosbot.model.journey"
+            )
+        return specs
+
+    def _try(self, endpoint: Endpoint, line: int) -> None:
+        """Builds every task once."""
+        for spec in self._specs:
+            for task in spec.tasks:
+                try:
+                    request = self._build(task.name, spec.users[0], 1, Dice(0).at("trial"), endpoint)
+                except Exception as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+                    raise self._blame(error, f"build({task.name!r})") from None
+                problem = _problem(request)
+                if problem:
+                    raise ConfigError(f"{self.path}:{line}", f"build({task.name!r}) returned {problem}")
+
+    def _blame(self, error: Exception, what: str) -> ConfigError:
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)
+        ]
+        where = f"{self.path}:{lines[-1]}" if lines else str(self.path)
+        return ConfigError(where, f"{what} raised {type(error).__name__}: {error}")
+
+
+def _load(path: Path) -> ModuleType:
+    try:
+        code = compile(path.read_bytes(), str(path), "exec")
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror}); name a Python file") from None
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise ConfigError(
+            f"{path}:{line}" if line else str(path), f"is no Python: {getattr(error, 'msg', error)}"
+        ) from None
+    module = ModuleType("chaosbot_journey")
+    module.__file__ = str(path)
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - running this file is what its owner asked for
+    except Exception as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        raise ConfigError(f"{path}:{lines[-1] if lines else 1}", f"raised {type(error).__name__}: {error}") from None
+    return module
+
+
+def _line_of(function: Any) -> int:
+    code = getattr(inspect.unwrap(function), "__code__", None) if function is not None else None
+    return code.co_firstlineno if code is not None else 1
+
+
+def _problem(request: object) -> str:
+    """What is wrong with a built request; empty when nothing is."""
+    if not isinstance(request, Request):
+        return f"a {type(request).__name__}; it must return a Request"
+    if not isinstance(request.data, bytes):
+        return f"a Request whose data is {type(request.data).__name__}; it must be the bytes on the wire"
+    head, blank, body = request.data.partition(b"\r\n\r\n")
+    if not blank or b" HTTP/1." not in head.partition(b"\r\n")[0]:
+        return "data that is no HTTP/1.1 request; it must hold request line, headers, an empty line and the body"
+    for line in head.lower().split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip() == b"content-length" and value.strip() != str(len(body)).encode():
+            return f"Content-Length {value.strip().decode('latin-1')} for a body of {len(body)} bytes"
+    return ""
+
+
+class Corpus:
+    """Recorded requests as load: each file of a folder is a task, all equally likely.
+
+    Requests that leave their framing open (a length that lies) are replayed too; the connection they spoil is not used again.
+
+    Args:
+        folder: Holds request bytes, at any depth: ``request.bin``, ``*.http``, ``*.raw``, or a fuzz run's reproducers (``*.json``).
+        dialect: Reads what the requests are about, for coverage.
+        endpoint: Has the secret that recorded requests are kept without.
+
+    Raises:
+        ConfigError: No such folder, or no requests in it.
+    """
+
+    def __init__(self, folder: Path, dialect: Dialect, endpoint: Endpoint) -> None:
+        if not folder.is_dir():
+            raise ConfigError(f"--corpus {folder}", "is no folder; name one that holds recorded requests")
+        self._requests: dict[str, Request] = {}
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(folder).with_suffix("")).removesuffix("/request")
+            for number, recorded in enumerate(_recorded(path)):
+                # Findings are kept without the secret; who replays them has it.
+                data = recorded.replace(_PLACEHOLDER, endpoint.secret.encode())
+                if data.startswith(_METHODS):
+                    task = f"{name}#{number}" if number else name
+                    self._requests[task] = Request(data, task, _facts(dialect, data))
+        if not self._requests:
+            raise ConfigError(
+                f"--corpus {folder}", "holds no requests (request.bin, *.http, *.raw); a run's findings/ folder does"
+            )
+
+    def journeys(self) -> Sequence[JourneySpec]:
+        """One kind of user, who sends them all."""
+        return (JourneySpec("corpus", 1.0, (1.0, 5.0), tuple(Task(name) for name in self._requests), range(1, 1001)),)
+
+    def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:  # noqa: ARG002 - as recorded
+        """The bytes as they were recorded."""
+        return self._requests[task]
+
+
+def _recorded(path: Path) -> list[bytes]:
+    """The requests in a file: its bytes, or the steps of a fuzz finding's reproducer."""
+    if not path.is_file():
+        return []
+    if path.name == "request.bin" or path.suffix in {".http", ".raw"}:
+        return [path.read_bytes()]
+    if path.suffix != ".json" or (path.parent / "request.bin").exists():
+        return []
+    try:
+        steps = orjson.loads(path.read_bytes())["steps"]
+        return [b"".join(b64decode(part["data_b64"]) for part in case["segments"]) for step in steps for case in step]
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
+        return []  # some other JSON file
+
+
+def _facts(dialect: Dialect, data: bytes) -> Any:
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    method, _, path = first.partition(" ")
+    headers = tuple((name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in rest))
+    return dialect.facts(method, path.partition(" ")[0], headers, body)
+
+
+def source_of(dialect: Dialect, endpoint: Endpoint, journey: Path | None, corpus: Path | None) -> Source | Dialect:
+    """Who encodes a run's requests.
+
+    Raises:
+        ConfigError: Both are given, or one is bad.
+    """
+    if journey is not None and corpus is not None:
+        raise ConfigError("--corpus", "cannot be combined with --journey; a run has one source of requests")
+    if journey is not None:
+        return JourneyFile(journey, dialect, endpoint)
+    return Corpus(corpus, dialect, endpoint) if corpus is not None else dialect

@@ -1,0 +1,318 @@
+"""WebSocket clients: a trio task each, since a stream is long-lived and its messages are few.
+
+Each connection is a request of the run (planned, started, completed when the handshake was accepted, else failed) with the
+handshake as its latency. Messages are counted as ``SCENARIO:message``; the note at the end holds rates, gaps between two
+messages of one connection and, where messages carry their time (``ts``), their latency.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+import orjson
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import (
+    AcceptConnection,
+    CloseConnection,
+    Event,
+    Message,
+    Ping,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import ProtocolError
+
+from chaosbot.load.engine import Engine
+from chaosbot.load.frames import quantile
+from chaosbot.load.shot import Shot
+from chaosbot.model.event import Noted
+from chaosbot.model.journey import StreamAction, StreamSpec
+from chaosbot.model.outcome import Fate
+
+TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
+STREAM_SHARE: Final = 4
+"""One user in so many is a client of a stream, where a dialect has streams."""
+_MOST_SAMPLES: Final = 200_000
+_CHUNK: Final = 1 << 16
+
+
+@dataclass
+class StreamTally:
+    """What a scenario's clients saw; samples are bounded, counts are not."""
+
+    connections: int = 0
+    refused: int = 0
+    dropped: int = 0
+    messages: int = 0
+    received: int = 0
+    connect_us: list[int] = field(default_factory=list)
+    gap_us: list[int] = field(default_factory=list)
+    latency_us: list[int] = field(default_factory=list)
+
+    def took(self, samples: list[int], seconds: float) -> None:
+        """Keeps a sample; beyond the bound the oldest half is thinned out, so that the run's whole length stays covered."""
+        samples.append(int(max(seconds, 0.0) * 1e6))
+        if len(samples) > _MOST_SAMPLES:
+            del samples[::2]
+
+    def data(self, seconds: float) -> dict[str, Any]:
+        """The note's figures."""
+
+        def spread(samples: list[int]) -> dict[str, float]:
+            shown = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+            return {name: round(quantile(samples, share) * 1e3, 3) for name, share in shown.items()} if samples else {}
+
+        return {
+            "connections": self.connections,
+            "refused": self.refused,
+            "dropped": self.dropped,
+            "messages": self.messages,
+            "messages_per_s": round(self.messages / max(seconds, 1e-9), 2),
+            "bytes": self.received,
+            "connect_ms": spread(self.connect_us),
+            "gap_ms": spread(self.gap_us),
+            "latency_ms": spread(self.latency_us),
+        }
+
+
+class StreamFloor:
+    """All stream clients of this process.
+
+    Args:
+        engine: The run that they are part of.
+        specs: The scenarios, which clients take in turn.
+        clients: When each client is there: (number, from, to) in seconds after the start.
+    """
+
+    def __init__(self, engine: Engine, specs: tuple[StreamSpec, ...], clients: list[tuple[int, float, float]]) -> None:
+        self._engine = engine
+        self._specs = specs
+        self._clients = clients
+        self._token = os.environ.get(TOKEN_VARIABLE, "")
+        self.tallies = {spec.name: StreamTally() for spec in specs}
+        self.connected = 0
+        self.over = False
+
+    async def run(self) -> None:
+        """Runs all clients."""
+        began = trio.current_time()
+        try:
+            async with trio.open_nursery() as nursery:
+                for number, come, go in self._clients:
+                    nursery.start_soon(self._client, number, come, go)
+        finally:
+            self._note(trio.current_time() - began)
+
+    def _note(self, seconds: float) -> None:
+        engine = self._engine
+        for name, tally in self.tallies.items():
+            text = f"{name}: {tally.connections} connections, {tally.messages} messages"
+            engine.outside.emit(
+                Noted(engine.hub.clock() - engine.origin, "stream", text, {"name": name} | tally.data(seconds))
+            )
+
+    async def _client(self, number: int, come: float, go: float) -> None:
+        spec = self._specs[number % len(self._specs)]
+        dice = self._engine.dice.at("stream", spec.name, number)
+        start = self._engine.start - self._engine.hub.clock() + trio.current_time()
+        # A burst is everybody within a moment; the others come when the plan says.
+        first = start + (dice.uniform(0, spec.spread_s) if spec.action is StreamAction.BURST else come)
+        await trio.sleep_until(first)
+        visit = 0
+        while trio.current_time() < start + go:
+            stay = dice.at("stay", visit).uniform(*spec.stay_s) or math.inf
+            with trio.move_on_at(min(trio.current_time() + stay, start + go)):
+                await self._visit(spec, number, visit)
+            visit += 1
+            await trio.sleep(max(dice.at("pause", visit).uniform(*spec.pause_s), 0.01))
+
+    async def _visit(self, spec: StreamSpec, number: int, visit: int) -> None:
+        """One connection, from the handshake to its end."""
+        engine, tally = self._engine, self.tallies[spec.name]
+        clock = engine.hub.clock
+        shot = Shot(self, number, b"", f"{spec.name}:connect", None, clock(), "stream")
+        shot.label = f"stream-{number}-{visit}"
+        shot.started = shot.due
+        engine.recorder.planned()
+        engine.recorder.started()
+        client: Client | None = None
+        try:
+            client = await self._connect(spec, shot)
+        except BaseException:
+            # Left in the middle of the handshake: the run is over, or the client's time.
+            self._ended(shot, Fate.CANCELLED, "left before the handshake was complete")
+            raise
+        if client is None:
+            tally.refused += 1
+            return
+        tally.connections += 1
+        tally.took(tally.connect_us, shot.ended - shot.started)
+        self.connected += 1
+        try:
+            await self._listen(client, spec, tally)
+        finally:
+            self.connected -= 1
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 0.5):
+                await client.leave()
+
+    async def _listen(self, client: Client, spec: StreamSpec, tally: StreamTally) -> None:
+        clock = self._engine.hub.clock
+        for message in spec.messages:
+            await client.say(message)
+        last = clock()
+        while True:
+            messages = await client.receive()
+            if messages is None:
+                tally.dropped += 1
+                return
+            now = clock()
+            for message in messages:
+                tally.messages += 1
+                tally.received += len(message)
+                tally.took(tally.gap_us, now - last)
+                last = now
+                self._engine.recorder.now.tasks[f"{spec.name}:message"] += 1
+                stamp = _stamp(message)
+                if stamp is not None:
+                    tally.took(tally.latency_us, time.time() - stamp)
+
+    async def _connect(self, spec: StreamSpec, shot: Shot) -> Client | None:
+        engine = self._engine
+        path = spec.path
+        if spec.token_param and self._token:
+            path += f"{'&' if '?' in path else '?'}{spec.token_param}={quote(self._token, safe='')}"
+        fate, detail = Fate.CONNECT_TIMEOUT, "not connected in time"
+        with trio.move_on_after(engine.target.connect_timeout_s):
+            try:
+                client = Client(await _dial(engine))
+                detail = await client.shake(engine.spec.endpoint.host, path)
+                if not detail:
+                    self._ended(shot, Fate.ANSWERED, "", 101)
+                    return client
+                fate = Fate.ANSWERED if client.status else Fate.PROTOCOL
+                await client.leave()
+                self._ended(shot, fate, detail, client.status)
+                return None
+            except ssl.SSLError as error:
+                fate, detail = Fate.TLS, str(error.reason)
+            except ConnectionRefusedError as error:
+                fate, detail = Fate.REFUSED, error.strerror or "refused"
+            except (OSError, trio.BrokenResourceError) as error:
+                fate, detail = Fate.RESET, str(error) or "reset"
+        self._ended(shot, fate, detail)
+        return None
+
+    def _ended(self, shot: Shot, fate: Fate, detail: str, status: int | None = None) -> None:
+        if shot.fate is None:
+            shot.fate, shot.detail, shot.status, shot.ended = fate, detail, status, self._engine.hub.clock()
+            self._engine.recorder.ended(shot)
+
+    def finished(self, shot: Shot) -> None:
+        """Stream clients end their shots themselves."""
+
+
+class Client:
+    """One WebSocket connection, speaking wsproto over a trio stream."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._protocol = WSConnection(ConnectionType.CLIENT)
+        self._pieces: list[bytes] = []
+        self.status: int | None = None
+
+    async def shake(self, host: str, path: str) -> str:
+        """Does the handshake; returns why it was refused, or nothing."""
+        await self._stream.send_all(self._protocol.send(Request(host=host, target=path)))
+        while True:
+            for event in await self._events():
+                if isinstance(event, AcceptConnection):
+                    return ""
+                if isinstance(event, RejectConnection):
+                    self.status = event.status_code
+                    return f"refused with {event.status_code}"
+                if isinstance(event, CloseConnection):
+                    return f"closed with {event.code}"
+            if self._protocol.state is ConnectionState.CLOSED:
+                return "closed during the handshake"
+
+    async def _events(self) -> list[Event]:
+        data = await self._stream.receive_some(_CHUNK)
+        try:
+            self._protocol.receive_data(bytes(data) or None)
+            return list(self._protocol.events())
+        except ProtocolError as error:
+            return [CloseConnection(1002, str(error))]
+
+    async def say(self, message: bytes) -> None:
+        """Sends a text message."""
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._stream.send_all(self._protocol.send(TextMessage(message.decode())))
+
+    async def receive(self) -> list[bytes] | None:
+        """The next messages (pings are answered); None when the server ended the connection."""
+        while True:
+            try:
+                events = await self._events()
+            except (trio.BrokenResourceError, OSError):
+                return None
+            whole: list[bytes] = []
+            for event in events:
+                if isinstance(event, Message):
+                    data = event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
+                    self._pieces.append(data)
+                    if event.message_finished:
+                        whole.append(b"".join(self._pieces))
+                        self._pieces.clear()
+                elif isinstance(event, Ping):
+                    await self._stream.send_all(self._protocol.send(event.response()))
+                elif isinstance(event, CloseConnection):
+                    return whole or None
+            if whole:
+                return whole
+            if self._protocol.state is ConnectionState.CLOSED:
+                return None
+
+    async def leave(self) -> None:
+        """Says goodbye and hangs up."""
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError, OSError):
+            if self._protocol.state is ConnectionState.OPEN:
+                await self._stream.send_all(self._protocol.send(CloseConnection(1000)))
+        await trio.aclose_forcefully(self._stream)
+
+
+async def _dial(engine: Engine) -> trio.abc.Stream:
+    target = engine.target
+    sock = trio.socket.socket(target.family, trio.socket.SOCK_STREAM)
+    try:
+        await sock.connect(target.address)
+    except BaseException:
+        sock.close()
+        raise
+    stream: trio.abc.Stream = trio.SocketStream(sock)
+    if target.tls is not None:
+        secured = trio.SSLStream(stream, target.tls, server_hostname=target.server_name, https_compatible=True)
+        await secured.do_handshake()
+        stream = secured
+    return stream
+
+
+def _stamp(message: bytes) -> float | None:
+    """The Unix time that a message carries, when it does."""
+    if b'"ts"' not in message:
+        return None
+    with contextlib.suppress(orjson.JSONDecodeError, AttributeError):
+        stamp = orjson.loads(message).get("ts")
+        # Seconds; a plausible range keeps counters of the same name out.
+        if isinstance(stamp, (int, float)) and 1e9 < stamp < 1e11:
+            return float(stamp)
+    return None
