@@ -9,7 +9,8 @@ from typing import Annotated, Final
 
 import typer
 
-from chaosbot.errors import SecretMissing
+from chaosbot.errors import ConfigError, SecretMissing
+from chaosbot.session.target import embedded_secret
 
 TARGET_HELP: Final = "The webhook's URL. Without one the embedded demo bot is started and tested."
 
@@ -51,17 +52,35 @@ def choose_seed(seed: int | None) -> int:
     return seed if seed is not None else secrets.randbelow(1 << 32)
 
 
-def read_secret(name: str | None) -> str:
-    """The secret behind an environment variable; empty when none was asked for and the default one is not set.
+def read_secret(name: str | None, *, embedded_seed: int | None = None) -> str:
+    """The secret behind an environment variable.
+
+    When none was asked for and the default one is not set, the embedded bot gets one that follows from the seed, and an
+    external target is spoken to without.
 
     Raises:
         SecretMissing: The variable that was named is not set.
     """
     if name is None:
-        return os.environ.get(DEFAULT_SECRET, "")
+        fallback = "" if embedded_seed is None else embedded_secret(embedded_seed)
+        return os.environ.get(DEFAULT_SECRET) or fallback
     if not os.environ.get(name):
         raise SecretMissing(
             f"--secret-env {name}: the environment variable is not set; secrets come from the environment only; "
             f"set it with: export {name}=…"
         )
     return os.environ[name]
+
+
+def bot_api_port(text: str | None) -> int:
+    """The port of ``--bot-api HOST:PORT``, which is on loopback; 0 when there is none.
+
+    Raises:
+        ConfigError: No such address.
+    """
+    if text is None:
+        return 0
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or host not in ("127.0.0.1", "localhost", ""):
+        raise ConfigError(f"--bot-api {text}", "is no HOST:PORT on loopback; write for example 127.0.0.1:8081")
+    return int(port)

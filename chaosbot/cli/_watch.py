@@ -56,6 +56,7 @@ class Watch:
         self._cases: Counter[str] = Counter()
         self._stage = ""
         self._faults: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
         self._exchanges = self._calls = 0
         self._findings: set[str] = set()
         self._last_plain = 0.0
@@ -77,7 +78,7 @@ class Watch:
     def say(self, line: str) -> None:
         """Prints one line of the story (rich markup)."""
         if not self.quiet:
-            self.console.print(line, highlight=False)
+            self.console.print(line, highlight=False, soft_wrap=not self.console.is_terminal)
 
     def __call__(self, event: Event) -> None:
         """Takes notice of an event."""
@@ -128,6 +129,8 @@ class Watch:
         self._last_plain = now
         for line in self._lines():
             self.say(f"[dim]{self._clock(now)}[/]   {line.markup}")
+        with self._lock:
+            self._told = self._faults.copy()
 
     def _lines(self) -> list[Text]:
         with self._lock:
@@ -146,9 +149,11 @@ class Watch:
             if self._stage:
                 cases = "  ".join(f"{stage} {count}" for stage, count in self._cases.items())
                 lines.append(Text(f"cases: {cases}  findings {len(self._findings)}"))
-            if self._faults:
-                shown = "  ".join(f"{name} {count}" for name, count in self._faults.most_common(6))
-                lines.append(Text(f"faults: {shown}"))
+            # On plain lines only what is new; a panel shows all there was.
+            fresh = self._faults if self._live is not None else self._faults - self._told
+            if fresh:
+                shown = "  ".join(f"{name} {count}" for name, count in fresh.most_common(6))
+                lines.append(Text(f"faults injected: {shown}"))
             return lines
 
     def _panel(self) -> RenderableType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from chaosbot.addons.ca import ca_path
+from chaosbot.addons.ca import ensure_ca
 
 app = typer.Typer()
 
@@ -17,4 +17,4 @@ def ca() -> None:
 
     Example: `curl --cacert "$(chaosbot ca)" --proxy http://127.0.0.1:8080 https://api.telegram.org/`
     """
-    typer.echo(ca_path())
+    typer.echo(ensure_ca())

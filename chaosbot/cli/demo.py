@@ -20,11 +20,10 @@ from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.errors import ConfigError, PortBusy
-from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.model.dice import Dice
 from chaosbot.model.timeline import total_s
-from chaosbot.session.conduct import endpoint_for, fuzz_stage, run_experiment, timeline_of
+from chaosbot.session.conduct import fuzz_stage, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, staged
+from chaosbot.session.target import embedded_secret
 
 app = typer.Typer()
 
@@ -86,7 +85,7 @@ def demo(
 def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, quiet: bool) -> None:
     experiment = read_experiment("demo")
     timeline = timeline_of(experiment)
-    secret = Dice(seed).at("demo", "secret").token(24)
+    secret = embedded_secret(seed)
     names = ",".join(sorted(bugs))
     with running(
         "demo",
@@ -106,21 +105,7 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
             watch.say(f"  Bot API stand-in {stage.bot_api}")
             run_experiment(run, stage, experiment, secret)
             if not run.should_stop():
-                address, endpoint = endpoint_for(stage.webhook, secret)
-                fuzz_stage(
-                    run,
-                    stage,
-                    CampaignSpec(
-                        address,
-                        endpoint,
-                        experiment.dialect,
-                        seed,
-                        duration_s=FUZZ_S,
-                        bot_api=True,
-                        health=stage.health,
-                        secret_env=DEFAULT_SECRET,
-                    ),
-                )
+                fuzz_stage(run, stage, secret, {"dialect": experiment.dialect, "duration_s": FUZZ_S})
     ended = conclude(run, quiet=quiet, as_json=as_json)
     if not bugs or run.reason:
         raise ended

@@ -21,18 +21,18 @@ from chaosbot.cli._options import (
     SecretEnv,
     Seed,
     Target,
+    bot_api_port,
     choose_seed,
     read_secret,
 )
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.errors import ConfigError
-from chaosbot.fuzz.catalogue import listing
+from chaosbot.fuzz.catalogue import cases, listing
 from chaosbot.fuzz.export import export_pytest
-from chaosbot.fuzz.spec import STAGES, CampaignSpec
+from chaosbot.fuzz.spec import STAGES
 from chaosbot.model import units
 from chaosbot.model.dialect import DIALECTS, Endpoint
 from chaosbot.model.dice import Dice
-from chaosbot.session.conduct import endpoint_for, fuzz_stage
+from chaosbot.session.conduct import fuzz_stage
 from chaosbot.session.stage import StageSpec, check_target, staged
 
 app = typer.Typer()
@@ -105,13 +105,20 @@ def fuzz(
         _print_cases(dialect)
         return
     chosen = choose_seed(seed)
-    secret = read_secret(secret_env)
+    secret = read_secret(secret_env, embedded_seed=None if target else chosen)
     allow = tuple(allow_host or ())
-    port = _port(bot_api)
+    port = bot_api_port(bot_api)
     plan = plan_of([parse_fault(text) for text in fault or ()])
     if target:
         check_target(target, allow)
-    settings = {"dialect": dialect, "stages": stages, "duration": duration, "malformed": malformed, "bot_api": bot_api}
+    settings = {
+        **({} if target else {"bugs": ""}),
+        "dialect": dialect,
+        "stages": stages,
+        "duration": duration,
+        "malformed": malformed,
+        "bot_api": bot_api,
+    }
     with running(
         "fuzz",
         target or "embedded demo bot",
@@ -137,30 +144,24 @@ def fuzz(
         with staged(run, spec) as stage:
             if bot_api and target:
                 watch.say(f"the bot's Bot API base URL must be [bold]{stage.bot_api}[/]")
-            address, endpoint = endpoint_for(stage.webhook, secret)
-            campaign = CampaignSpec(
-                address,
-                endpoint,
-                dialect,
-                chosen,
-                duration_s=units.duration(duration),
-                max_examples=max_examples,
-                stages=tuple(name.strip() for name in stages.split(",") if name.strip()),
-                checks=tuple(check) if check else None,
-                malformed=malformed,
-                bot_api=bool(stage.bot_api),
-                pid=pid,
-                metrics=metrics,
-                health=stage.health or None,
-                start_cmd=start_cmd,
-                corpus=corpus,
-                baseline=baseline,
-                workers=workers,
-                allow=allow,
-                secret_env=secret_env or DEFAULT_SECRET,
-                only=tuple(case or ()),
-            )
-            result = fuzz_stage(run, stage, campaign)
+            campaign = {
+                "dialect": dialect,
+                "duration_s": units.duration(duration),
+                "max_examples": max_examples,
+                "stages": tuple(name.strip() for name in stages.split(",") if name.strip()),
+                "checks": tuple(check) if check else None,
+                "malformed": malformed,
+                "pid": pid,
+                "metrics": metrics,
+                "start_cmd": start_cmd,
+                "corpus": corpus,
+                "baseline": baseline,
+                "workers": workers,
+                "allow": allow,
+                "secret_env": secret_env or DEFAULT_SECRET,
+                "only": tuple(case or ()),
+            }
+            result = fuzz_stage(run, stage, secret, campaign)
             for name, reason in result.unjudged:
                 watch.say(f"[dim]not judged: {name}: {escape(reason)}[/]")
     ended = conclude(run, quiet=quiet, as_json=as_json)
@@ -170,21 +171,13 @@ def fuzz(
     raise ended
 
 
-def _port(text: str | None) -> int:
-    if text is None:
-        return 0
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or host not in ("127.0.0.1", "localhost", ""):
-        raise ConfigError(f"--bot-api {text}", "is no HOST:PORT on loopback; write for example 127.0.0.1:8081")
-    return int(port)
-
-
 def _print_cases(dialect: str) -> None:
     tongue = DIALECTS.build(dialect)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("case", "threat", "a correct server", "what is special"):
         table.add_column(heading, overflow="fold")
-    rows = listing(tongue, Endpoint(path=tongue.default_path, secret="secret"), Dice(0))  # noqa: S106 - no real one
+    found = cases(tongue, Endpoint(path=tongue.default_path, secret="secret"), Dice(0))  # noqa: S106 - no real one
+    rows = listing(found)
     for row in rows:
         table.add_row(row.name, str(row.threat), escape(row.expectation), escape(row.summary))
     console = Console()

@@ -25,7 +25,7 @@ from chaosbot.config.experiment import threshold_settings
 from chaosbot.errors import UnknownName
 from chaosbot.load.spec import Sampling
 from chaosbot.model import units
-from chaosbot.model.profile import PROFILES, Profile, Threshold
+from chaosbot.model.profile import PROFILES, Profile, Threshold, Workload
 from chaosbot.model.shelf import options_of
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.conduct import LoadPart, drive_load
@@ -101,7 +101,7 @@ def load(
     """
     chosen = choose_seed(seed)
     shape = _profile(profile, users, spawn_rate, duration, rate)
-    secret = read_secret(secret_env)
+    secret = read_secret(secret_env, embedded_seed=None if target else chosen)
     allow = tuple(allow_host or ())
     if target:
         check_target(target, allow)

@@ -128,10 +128,10 @@ def _address(option: str, text: str) -> tuple[str, int]:
 
 def _exports(host: str, port: int) -> str:
     """The variables by which curl, requests, httpx, aiohttp (trust_env) and Node find the proxy and its authority."""
-    from chaosbot.addons.ca import ca_path  # noqa: PLC0415 - only when asked for
+    from chaosbot.addons.ca import ensure_ca  # noqa: PLC0415 - only when asked for
 
     url = f"http://{host}:{port}"
-    authority = ca_path()
+    authority = str(ensure_ca())
     names = {
         "HTTP_PROXY": url,
         "HTTPS_PROXY": url,

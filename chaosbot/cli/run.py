@@ -15,11 +15,10 @@ from chaosbot.cli._timeline import draw_timeline
 from chaosbot.config.experiment import Experiment, built_in, experiment_schema, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.errors import ConfigError, UnknownName
-from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.model import units
 from chaosbot.model.plan import FaultPlan
 from chaosbot.model.timeline import total_s
-from chaosbot.session.conduct import endpoint_for, fuzz_stage, profile_for, run_experiment, timeline_of
+from chaosbot.session.conduct import fuzz_stage, profile_for, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, check_target, staged
 
 app = typer.Typer()
@@ -99,11 +98,12 @@ def run(
     if dry_run:
         draw_timeline(Console(), experiment, timeline)
         return
-    secret = read_secret(secret_env or experiment.secret_env or None)
     chosen = choose_seed(seed if seed is not None else experiment.seed)
+    named = secret_env or experiment.secret_env or None
+    secret = read_secret(named, embedded_seed=None if experiment.target else chosen)
     if experiment.target:
         check_target(experiment.target, experiment.allow_hosts)
-    settings = {**experiment.settings(), "mode": mode}
+    settings = {**experiment.settings(), **({} if experiment.target else {"bugs": ""}), "mode": mode}
     expected = total_s(timeline) + experiment.fuzz_s + 5
     with running(
         "run",
@@ -130,21 +130,12 @@ def run(
                 watch.say(f"the bot's Bot API base URL must be [bold]{stage.bot_api}[/]")
             run_experiment(current, stage, experiment, secret)
             if experiment.fuzz_s and not current.should_stop():
-                address, endpoint = endpoint_for(stage.webhook, secret)
-                fuzz_stage(
-                    current,
-                    stage,
-                    CampaignSpec(
-                        address,
-                        endpoint,
-                        experiment.dialect,
-                        chosen,
-                        duration_s=experiment.fuzz_s,
-                        bot_api=bool(stage.bot_api),
-                        health=stage.health or None,
-                        allow=experiment.allow_hosts,
-                    ),
-                )
+                campaign = {
+                    "dialect": experiment.dialect,
+                    "duration_s": experiment.fuzz_s,
+                    "allow": experiment.allow_hosts,
+                }
+                fuzz_stage(current, stage, secret, campaign)
     raise conclude(current, quiet=quiet, as_json=as_json)
 
 
@@ -173,12 +164,9 @@ def _adjusted(
         experiment = replace(experiment, fuzz_s=FULL_FUZZ_S)
     workload = experiment.workload
     if users is not None:
-        workload = replace(
-            workload,
-            users=users,
-            rate=None,
-            **({"profile": "sustained", "options": {}} if workload.profile == "steady" else {}),
-        )
+        if workload.profile == "steady":
+            workload = replace(workload, profile="sustained", options={}, rate=None)
+        workload = replace(workload, users=users)
     if rate is not None:
         workload = replace(workload, profile="steady", options={}, users=None, rate=units.frequency(rate))
     if outbound is not None:

@@ -7,17 +7,17 @@ before anything else ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from chaosbot.config.experiment import Experiment
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec, Progress
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec, Sampling
-from chaosbot.model.dialect import Endpoint
+from chaosbot.model.dialect import EPOCH, Endpoint
 from chaosbot.model.plan import FaultPlan
 from chaosbot.model.profile import PROFILES, Profile
 from chaosbot.model.timeline import Step, schedule, shifted, steps, total_s
@@ -27,6 +27,8 @@ from chaosbot.wire import Address
 
 SETTLE_S: Final = 10.0
 """Most time that a bot gets, once all faults are gone, to deliver what it still holds."""
+FUZZ_LATER_S: Final = 86_400
+"""How far a campaign's delivery ids are from those of the load before it."""
 QUIET_S: Final = 1.5
 """So long without a call counts as done."""
 
@@ -57,12 +59,9 @@ def profile_for(experiment: Experiment) -> Profile:
     """
     workload = experiment.workload
     profile = PROFILES.build(workload.profile, workload.options)
-    overrides = {"users": workload.users, "rate": workload.rate}
-    changes = {name: value for name, value in overrides.items() if value is not None}
-    length = total_s(timeline_of(experiment))
-    if hasattr(profile, "duration"):
-        changes["duration"] = length
-    return profile.overridden(**changes) if changes else profile
+    # A shape of the user's own stages keeps its own length; every other one lasts as long as the phases.
+    length = total_s(timeline_of(experiment)) if hasattr(profile, "duration") else None
+    return profile.overridden(users=workload.users, rate=workload.rate, duration=length)
 
 
 def timeline_of(experiment: Experiment) -> tuple[Step, ...]:
@@ -71,17 +70,28 @@ def timeline_of(experiment: Experiment) -> tuple[Step, ...]:
     return steps(experiment.lengths, labels)
 
 
-def endpoint_for(url: str, secret: str) -> tuple[Address, Endpoint]:
-    """Where and how a webhook is spoken to."""
+def endpoint_for(stage: Stage, url: str, secret: str, *, later_s: int = 0) -> tuple[Address, Endpoint]:
+    """Where and how a webhook is spoken to.
+
+    Delivery ids count from a moment. For the embedded bot, which is born with the run, it is always the same, so that the seed
+    alone decides every byte; a real bot may remember an earlier run, so there it is now.
+
+    Args:
+        stage: What the run works with.
+        url: The webhook's URL, or that of a proxy before it.
+        secret: Its secret.
+        later_s: Moves the moment, so that a campaign's ids are none of the load's before it.
+    """
     address = Address.parse(url)
-    return address, Endpoint(address.authority, address.path, secret)
+    moment = EPOCH if stage.demo is not None else int(time.time())
+    return address, Endpoint(address.authority, address.path, secret, started=moment + later_s)
 
 
 def drive_load(
     run: Run, stage: Stage, part: LoadPart, *, phase: Callable[[], str] | None = None, per_request: bool = True
 ) -> None:
     """Drives the load until its profile ends or the run stops."""
-    _, endpoint = endpoint_for(stage.entry, part.secret)
+    _, endpoint = endpoint_for(stage, stage.entry, part.secret)
     drive(
         LoadSpec(
             url=stage.entry,
@@ -164,11 +174,27 @@ def settle(run: Run, stage: Stage) -> None:
 
 
 def fuzz_stage(
-    run: Run, stage: Stage, spec: CampaignSpec, progress: Callable[[Progress], None] | None = None
+    run: Run, stage: Stage, secret: str, settings: Mapping[str, Any], progress: Callable[[Progress], None] | None = None
 ) -> CampaignResult:
-    """Runs a fuzz campaign against the webhook itself: through a proxy the bytes would be the proxy's."""
-    run.phase("fuzz")
-    campaign = Campaign(
-        replace(spec, started=run.started, findings=run.directory / "findings"), run.emit, stage.calls, progress
+    """Runs a fuzz campaign against the webhook itself: through a proxy the bytes would be the proxy's.
+
+    Args:
+        run: The run.
+        stage: What it works with.
+        secret: The webhook's secret.
+        settings: More fields of the campaign's spec.
+        progress: Hears how far it is.
+    """
+    address, endpoint = endpoint_for(stage, stage.webhook, secret, later_s=FUZZ_LATER_S)
+    spec = CampaignSpec(
+        address,
+        endpoint,
+        seed=run.seed,
+        bot_api=bool(stage.bot_api),
+        health=stage.health or None,
+        findings=run.directory / "findings",
+        started=run.started,
+        **settings,
     )
-    return campaign.run(run.should_stop)
+    run.phase("fuzz")
+    return Campaign(spec, run.emit, stage.calls, progress).run(run.should_stop)

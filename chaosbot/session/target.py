@@ -11,11 +11,17 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from chaosbot.errors import EngineError
+from chaosbot.model.dice import Dice
 
 START_S: Final = 15.0
 """How long the demo may take to listen; imports take about a second on a slow machine."""
 
 WEBHOOK_PATH: Final = "/webhook/telegram"
+
+
+def embedded_secret(seed: int) -> str:
+    """The webhook secret of the embedded bot, where the environment names none: it protects nothing outside of its run."""
+    return Dice(seed).at("demo", "secret").token(24)
 
 
 class DemoTarget:
