@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from chaosbot.model.case import Reach
 from chaosbot.model.check import Check, History
@@ -23,6 +24,9 @@ from chaosbot.model.outcome import Fate
 from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 AREA: Final = "fuzz"
+SHRINKING: Final = "shrink"
+"""The stage of attempts at a smaller case: they show what is known already."""
+NO_CAMPAIGN: Final = "no fuzz campaign in this run"
 NEEDS_CALLS: Final = "needs --bot-api: the bot's calls were not seen"
 
 
@@ -35,12 +39,16 @@ class Facts:
         malformed: The policy for malformed requests: ``reject``, ``ack`` or ``any``.
         memory: Whether the target's memory can be read.
         echoes: Whether the bot repeats what it is told.
+        muted: Ids of findings that people have accepted (the baseline).
+        asked: The checks that were asked for; empty asks for all.
     """
 
     replies: str = "none"
     malformed: str = "any"
     memory: bool = False
     echoes: bool = False
+    muted: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
 
     @property
     def sees_calls(self) -> bool:
@@ -50,16 +58,22 @@ class Facts:
     @classmethod
     def of(cls, history: History) -> Facts:
         """Reads the facts that the campaign noted; the standin counts as seen when calls were recorded."""
-        for noted in reversed(history.all(Noted)):
-            if noted.area == AREA and "replies" in noted.data:
-                data = noted.data
-                return cls(
-                    str(data["replies"]),
-                    str(data.get("malformed", "any")),
-                    bool(data.get("memory")),
-                    bool(data.get("echoes")),
-                )
-        return cls("standin" if history.all(ApiCalled) else "none")
+        data: dict[str, Any] = {}
+        muted: set[str] = set()
+        for noted in history.all(Noted):
+            if noted.area == AREA:
+                muted.update(noted.data.get("muted", ()))
+                data.update(noted.data if "replies" in noted.data else {})
+        if not data:
+            return cls("standin" if history.all(ApiCalled) else "none", muted=frozenset(muted))
+        return cls(
+            str(data["replies"]),
+            str(data.get("malformed", "any")),
+            bool(data.get("memory")),
+            bool(data.get("echoes")),
+            frozenset(muted),
+            frozenset(data.get("checks", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +109,51 @@ class CaseCheck(Check):
     def judge(self, history: History) -> Judgement:
         """Asks `breach` for every case of the run."""
         facts = Facts.of(history)
+        silent = self.silence(history, facts)
+        if silent is not None:
+            return silent
+        tally = Tally(self.name, facts.muted)
+        join = Join(history)
+        for tried in history.cases:
+            if tried.stage != SHRINKING and self.looks_at(tried, facts):
+                tally.look(tried, self.breach(tried, join.calls(tried), facts))
+        return tally.judgement()
+
+    def silence(self, history: History, facts: Facts) -> Judgement | None:
+        """Why nothing is judged; None when there is something to look at."""
+        if not history.cases:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NO_CAMPAIGN)
+        if facts.asked and self.name not in facts.asked:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason="not asked for (--check)")
         if self.needs_calls and not facts.sees_calls:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
-        tally = Tally(self.name)
+        return None
+
+
+class Join:
+    """Finds the calls that a case made the bot do.
+
+    By the marker first; by the chat where that is the case's own. Never by time.
+
+    Args:
+        history: The run.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        owners: dict[str, set[str]] = defaultdict(set)
         for tried in history.cases:
-            if self.looks_at(tried, facts):
-                calls = history.calls_by_marker.get(tried.marker, []) if tried.marker else []
-                tally.look(tried, self.breach(tried, calls, facts))
-        return tally.judgement()
+            if tried.chat is not None:
+                owners[str(tried.chat)].add(tried.marker)
+        self._own = {chat for chat, markers in owners.items() if len(markers) == 1}
+
+    def calls(self, tried: CaseTried) -> list[ApiCalled]:
+        """The calls that belong to a case."""
+        marked = self._history.calls_by_marker.get(tried.marker, []) if tried.marker else []
+        if tried.chat is None or str(tried.chat) not in self._own:
+            return marked
+        placed = self._history.calls_by_chat.get(str(tried.chat), [])
+        return [*marked, *(call for call in placed if call not in marked)] if placed else marked
 
 
 @dataclass
@@ -110,6 +161,7 @@ class Tally:
     """Breaches on their way to a judgement: one finding for each bucket, the shortest case in front."""
 
     check: str
+    muted: frozenset[str] = frozenset()
     judged: int = 0
     findings: dict[str, Finding] = field(default_factory=dict)
 
@@ -139,7 +191,7 @@ class Tally:
 
     def judgement(self, *, nothing: str = "no case of this run looks at it") -> Judgement:
         """The judgement; with nothing looked at it is inconclusive."""
-        found = tuple(self.findings.values())
+        found = tuple(finding for finding in self.findings.values() if finding.id not in self.muted)
         if found:
             return Judgement(self.check, Verdict.FAIL, found, judged=self.judged)
         if not self.judged:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 from chaosbot.checks._cases import AREA, CaseCheck, Facts, stem
@@ -25,7 +25,7 @@ from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Progress
 from chaosbot.fuzz.stages import Clock, Workshop, run_stage
 from chaosbot.fuzz.target import Target, Trial
 from chaosbot.model.check import CHECKS
-from chaosbot.model.dialect import DIALECTS
+from chaosbot.model.dialect import DIALECTS, EPOCH
 from chaosbot.model.event import ApiCalled, Event, Noted, PhaseChanged, Trouble
 from chaosbot.model.outcome import Fate
 
@@ -52,7 +52,11 @@ class Campaign:
         calls: Callable[[], Sequence[ApiCalled]] | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self.spec = replace(spec, started=spec.started or monotonic())
+        endpoint = spec.endpoint
+        if endpoint.started == EPOCH:
+            # Delivery ids count from the start: a second campaign with this seed must not look like a redelivery.
+            endpoint = replace(endpoint, started=int(time()))
+        self.spec = replace(spec, started=spec.started or monotonic(), endpoint=endpoint)
         self._calls: Callable[[], Sequence[ApiCalled]] = calls or tuple
         self._progress = progress
         self.dialect = DIALECTS.build(self.spec.dialect)
@@ -151,6 +155,7 @@ def see(target: Target, recorder: Recorder, calls: Callable[[], Sequence[ApiCall
         "echoes": facts.echoes,
         "latency_s": round(target.latency_s, 3),
         "canary_s": round(median, 4),
+        "checks": list(spec.checks or ()),
     }
     recorder.emit(Noted(recorder.now(), AREA, _sight(facts), data))
     return facts

@@ -50,7 +50,7 @@ def close_campaign(
         complete = False
     vitals = shop.target.vitals()
     if vitals is not None:
-        recorder.emit(ProbeSeen(recorder.now(), "descriptors", ok=True, value=vitals.descriptors, detail="end"))
+        recorder.emit(ProbeSeen(recorder.now(), "fuzz-descriptors", ok=True, value=vitals.descriptors, detail="end"))
     history = History.of([*recorder.events, *(call for call in calls() if call.via != "reply")])
     muted = corpora.accepted(spec.baseline)
     rejudge = Rejudge(shop.target, recorder, shop.ledger.facts, shop.attribution, calls)

@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from chaosbot.checks._cases import Breach
+from chaosbot.checks._cases import SHRINKING, Breach
 from chaosbot.fuzz._anatomy import split
 from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.spec import CampaignSpec
@@ -24,7 +24,6 @@ from chaosbot.model.event import ApiCalled, CaseTried, Event, ProbeSeen
 from chaosbot.model.marker import markers_in
 from chaosbot.model.outcome import Outcome
 
-SHRINKING: Final = "shrink"
 _KEPT_HEADERS: Final = frozenset(
     {"content-type", "retry-after", "server", "connection", "allow", "location", "x-powered-by"}
 )

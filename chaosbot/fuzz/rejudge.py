@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Final
 
-from chaosbot.checks._cases import AREA, CaseCheck, Facts
+from chaosbot.checks._cases import AREA, SHRINKING, CaseCheck, Facts
 from chaosbot.fuzz import _process
 from chaosbot.fuzz._anatomy import renewed, slow
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.findings import Steps
-from chaosbot.fuzz.recorder import SHRINKING, Recorder
+from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.target import Target, Trial
 from chaosbot.model.check import CHECKS, History
 from chaosbot.model.dice import Dice
@@ -86,7 +86,7 @@ class Rejudge:
             if before is not None and after is not None:
                 growth = max(0, after.peak - before.resident)
                 sent[-1].notes.append(f"memory:{growth}")
-                events.append(ProbeSeen(0.0, "memory", ok=True, value=growth, detail=step[-1].name))
+                events.append(ProbeSeen(0.0, "case-memory", ok=True, value=growth, detail=step[-1].name))
             trials += sent
         return trials
 

@@ -132,7 +132,7 @@ def run_measured(shop: Workshop, case: Case, stage: str) -> None:
     if before is not None and after is not None:
         growth = max(0, after.peak - before.resident)
         trial.notes.append(f"memory:{growth}")
-        shop.recorder.emit(ProbeSeen(shop.recorder.now(), "memory", ok=True, value=growth, detail=case.name))
+        shop.recorder.emit(ProbeSeen(shop.recorder.now(), "case-memory", ok=True, value=growth, detail=case.name))
     shop.recorder.record(trial)
 
 

@@ -1,0 +1,92 @@
+"""What was acknowledged is done, however the bot's own calls fail meanwhile.
+
+An acknowledgement ends the platform's responsibility. A bot that acknowledges first and forgets when its call fails loses messages
+that nobody will ever deliver again. Tasks that the bot never answers, faults or not, are not counted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+
+from chaosbot.checks import _lanes
+from chaosbot.model.check import Check, History
+from chaosbot.model.event import ApiCalled, RequestDone
+from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+
+_FEW: Final = 5
+_CALM_S: Final = 5
+_SILENT_SHARE: Final = 0.05
+"""Tasks of which more than this share goes unanswered in calm times may be ignored by nature (rate limits, no reply)."""
+
+
+@dataclass(frozen=True)
+class AckedNotLost(Check):
+    """No acknowledged update is forgotten."""
+
+    def judge(self, history: History) -> Judgement:
+        """Joins acknowledged requests with the calls that carry their marker."""
+        requests = [request for request in _lanes.clean_requests(history) if request.outcome.ok]
+        if not requests:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=_lanes.NO_RUN)
+        if not history.all(ApiCalled):
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=_lanes.NEEDS_CALLS)
+        troubles = _lanes.outbound_trouble(history)
+        end, patience = _lanes.last_moment(history), _lanes.patience_of(history)
+        groups: dict[str, list[tuple[RequestDone, bool]]] = defaultdict(list)
+        hurried = 0
+        for request in requests:
+            calls = history.calls_by_marker.get(request.marker or "", [])
+            since = max([request.t, *(call.t for call in calls)])
+            settled = _settled(calls)
+            if not settled and (end - since < patience or _lanes.calm_seconds(troubles, since, end) < _CALM_S):
+                hurried += 1
+                continue
+            groups[request.task].append((request, settled))
+        lost: list[RequestDone] = []
+        judged = 0
+        for entries in groups.values():
+            calm = [done for request, done in entries if not _near(request.t, troubles)]
+            silent = calm.count(False) / len(calm) if len(calm) >= _FEW else 1.0
+            if silent > _SILENT_SHARE:
+                continue
+            judged += len(entries)
+            gone = [request for request, done in entries if not done]
+            # What is silent now and then in calm times too is not the fault's doing.
+            if len(gone) > 3 * silent * len(entries):
+                lost += gone
+        if not judged:
+            reason = (
+                f"{hurried} updates were still open when the run ended; give it a longer recovery" if hurried else ""
+            )
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason or "the bot answers no task reliably")
+        if not lost:
+            return Judgement(self.name, Verdict.PASS, judged=judged)
+        first = lost[0]
+        finding = Finding(
+            self.name,
+            f"acknowledges updates and then loses them: {len(lost)} of {judged}",
+            Severity.HIGH,
+            Threat.NETWORK,
+            "lost",
+            category=first.task,
+            case=first.exchange,
+            summary=f"the first: {first.task} at {first.t:.1f} s (marker {first.marker}) was answered 2xx and never replied to",
+            occurrences=len(lost),
+            stateful=True,
+        )
+        return Judgement(self.name, Verdict.FAIL, (finding,), judged=judged)
+
+
+def _settled(calls: list[ApiCalled]) -> bool:
+    """Whether the update came to something: a call succeeded, or the API refused it for good."""
+    return any(
+        _lanes.succeeded(call)
+        or (call.status is not None and 400 <= call.status < 500 and call.status not in (408, 409, 429))
+        for call in calls
+    )
+
+
+def _near(t: float, troubles: list[float]) -> bool:
+    return any(abs(t - moment) < 1.0 for moment in troubles)

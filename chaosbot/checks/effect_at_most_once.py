@@ -1,0 +1,123 @@
+"""Each update takes effect at most once, however often and however concurrently it is delivered.
+
+Platforms redeliver whatever they saw no acknowledgement for, and two connections may carry the same update at the same time. What
+counts is the effect: the same call, with the same words, to the same chat, made more often for an update that was delivered twice
+than for one that was delivered once. Calls whose answer the bot never got are excused: it had to try again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from chaosbot.checks._cases import NEEDS_CALLS, SHRINKING, Breach, Facts, Join, Tally
+from chaosbot.model.check import Check, History
+from chaosbot.model.event import ApiCalled, CaseTried, ExchangeSeen
+from chaosbot.model.verdict import Judgement, Severity, Threat, Verdict
+
+_DIGITS: Final = re.compile(r"\d+")
+
+
+def effects(calls: Iterable[ApiCalled], history: History) -> int:
+    """How often the most frequent effect happened: equal calls that succeeded and whose answer reached the bot."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for call in calls:
+        lost = call.status is None or not 200 <= call.status < 300 or bool(history.injections.get(call.exchange))
+        if not lost:
+            counts[call.method, str(call.chat), _DIGITS.sub("#", call.text)] += 1
+    return max(counts.values(), default=0)
+
+
+def _at_once(deliveries: Sequence[CaseTried]) -> bool:
+    """Whether two of the deliveries were under way at the same time."""
+    spans = sorted((tried.sent, tried.sent + tried.outcome.total_s) for tried in deliveries)
+    return any(later[0] < earlier[1] for earlier, later in pairwise(spans))
+
+
+@dataclass(frozen=True)
+class EffectAtMostOnce(Check):
+    """A repeated update does nothing more."""
+
+    live = True
+
+    def judge(self, history: History) -> Judgement:
+        """Joins deliveries by update id with the calls by marker, for cases and for requests under load."""
+        facts = Facts.of(history)
+        if not facts.sees_calls:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
+        if facts.asked and self.name not in facts.asked:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason="not asked for (--check)")
+        tally = Tally(self.name, facts.muted)
+        self._cases(history, tally)
+        self._requests(history, tally)
+        return tally.judgement(nothing="no update was delivered twice and answered")
+
+    def _cases(self, history: History, tally: Tally) -> None:
+        join = Join(history)
+        by_id: dict[str, list[CaseTried]] = defaultdict(list)
+        for tried in history.cases:
+            if tried.update_id is not None and tried.marker and tried.stage != SHRINKING:
+                by_id[str(tried.update_id)].append(tried)
+        usual: Counter[str | None] = Counter()
+        for deliveries in by_id.values():
+            if len(deliveries) == 1 and deliveries[0].check != self.name:
+                kind = deliveries[0].kind
+                usual[kind] = max(usual[kind], effects(join.calls(deliveries[0]), history))
+        for deliveries in by_id.values():
+            first = deliveries[0]
+            repeated = len(deliveries) > 1 or (first.check == self.name and "times" in first.summary)
+            if not repeated or not any(tried.outcome.ok for tried in deliveries):
+                continue
+            markers = {tried.marker: tried for tried in deliveries}
+            happened = sum(effects(join.calls(tried), history) for tried in markers.values())
+            if happened == 0:
+                continue
+            at_once = _at_once(deliveries)
+            breach = None
+            if happened > max(1, usual[first.kind]):
+                how = "delivered several times at once" if at_once else "delivered again"
+                breach = Breach(
+                    "at-once" if at_once else "again",
+                    f"an update that is {how} takes effect {happened} times",
+                    Severity.HIGH,
+                    Threat.NETWORK,
+                    f"update {first.update_id}: {len(deliveries)} deliveries, {happened} equal calls",
+                    category="sequence",
+                    stateful=True,
+                )
+            tally.look(first, breach)
+
+    def _requests(self, history: History, tally: Tally) -> None:
+        sent: Counter[str] = Counter()
+        for request in history.requests:
+            if request.marker:
+                sent[request.marker] += 1
+        for exchange in history.all(ExchangeSeen):
+            # The proxy delivered it once more (duplicate, redeliver, replay).
+            if exchange.marker and exchange.repeat_of:
+                sent[exchange.marker] += 1
+        usual = max(
+            (effects(history.calls_by_marker.get(m, ()), history) for m, n in sent.items() if n == 1), default=1
+        )
+        for marker, times in sent.items():
+            happened = effects(history.calls_by_marker.get(marker, ()), history)
+            if times < 2 or not happened:
+                continue
+            tally.judged += 1
+            if happened > max(1, usual):
+                tally.add(
+                    Breach(
+                        "load",
+                        f"updates that are delivered again under load take effect {happened} times",
+                        Severity.HIGH,
+                        Threat.NETWORK,
+                        f"marker {marker}: {times} deliveries, {happened} equal calls",
+                        category="sequence",
+                        stateful=True,
+                    ),
+                    marker,
+                )

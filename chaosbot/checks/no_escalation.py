@@ -1,0 +1,34 @@
+"""A privileged effect comes only to a sender whose tier allows it.
+
+Judged by difference, so it needs no configuration: the admin sends the command first (the control); a guest whose trick gets a reply
+that resembles the admin's has escalated. Where the admin's reply resembles what an unknown command gets, the target has no such
+command, and nothing is judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chaosbot.checks._cases import NEEDS_CALLS, NO_CAMPAIGN, Facts, Tally
+from chaosbot.checks._likeness import compared
+from chaosbot.model.check import Check, History
+from chaosbot.model.verdict import Judgement, Severity, Verdict
+
+
+@dataclass(frozen=True)
+class NoEscalation(Check):
+    """Nobody gets what is above their tier."""
+
+    live = True
+
+    def judge(self, history: History) -> Judgement:
+        """Compares each trick's replies with those of its control."""
+        facts = Facts.of(history)
+        if not history.cases:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NO_CAMPAIGN)
+        if not facts.sees_calls:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
+        if facts.asked and self.name not in facts.asked:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason="not asked for (--check)")
+        tally = compared(history, Tally(self.name, facts.muted), Severity.CRITICAL, "gets what only the admin may")
+        return tally.judgement(nothing="no control got a reply of its own: the target has no such commands")

@@ -1,0 +1,63 @@
+"""The bot gives up on a call that gets no answer.
+
+A call that is waited for without end holds a connection, a task and whatever stands behind them in the same queue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chaosbot.checks._lanes import NEEDS_CALLS, last_moment
+from chaosbot.model.check import Check, History
+from chaosbot.model.exchange import Lane
+from chaosbot.model.shelf import option
+from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+
+_SILENT = ("delay", "timeout", "latency", "dribble", "black_hole")
+
+
+@dataclass(frozen=True)
+class OutboundTimeout(Check):
+    """Calls without an answer are given up."""
+
+    within: float = option("duration", "the longest that a call may be waited for", 20.0, primary=True)
+
+    def judge(self, history: History) -> Judgement:
+        """Looks at how the calls ended that a fault kept waiting."""
+        outbound = {seen.exchange: seen for seen in history.exchanges if seen.lane is Lane.OUTBOUND}
+        if not outbound:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
+        end = last_moment(history)
+        judged, worst = 0, 0.0
+        patient: list[str] = []
+        for exchange, faults in history.injections.items():
+            held = [fault for fault in faults if fault.lane is Lane.OUTBOUND and fault.fault in _SILENT]
+            if not held:
+                continue
+            seen = outbound.get(exchange)
+            waited = seen.seconds if seen is not None else end - held[0].t
+            gave_up = seen is not None and seen.status is None
+            if not gave_up and waited < self.within:
+                continue  # the answer came before anybody had to give up, or the run ended first
+            judged += 1
+            if waited > self.within:
+                patient.append(exchange)
+                worst = max(worst, waited)
+        if not judged:
+            reason = f"no call of the bot was kept waiting for {self.within:g} s"
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
+        if not patient:
+            return Judgement(self.name, Verdict.PASS, judged=judged)
+        finding = Finding(
+            self.name,
+            "waits without end for a call that gets no answer",
+            Severity.HIGH,
+            Threat.NETWORK,
+            "no-timeout",
+            category="botapi",
+            case=patient[0],
+            summary=f"the longest wait was {worst:.0f} s (and not over, perhaps); {len(patient)} of {judged} held calls",
+            occurrences=len(patient),
+            stateful=True,
+        )
+        return Judgement(self.name, Verdict.FAIL, (finding,), judged=judged)

@@ -1,0 +1,114 @@
+"""Once a fault is over, the bot answers as it did before, within a bounded time.
+
+Both sides count: the webhook's answers and, where the stand-in sees them, the replies that follow. A bot whose pool is still filled
+with calls that will never end acknowledges everything and answers nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from chaosbot.checks._lanes import NO_RUN, clean_requests, last_moment
+from chaosbot.model.check import Check, History
+from chaosbot.model.event import ApiCalled, RequestDone
+from chaosbot.model.shelf import option
+from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Threat, Verdict
+
+_FEW: Final = 10
+_STEP_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Recovers(Check):
+    """Faults leave nothing behind."""
+
+    within: float = option("duration", "how long after a fault all must be well again", 10.0, primary=True)
+
+    def judge(self, history: History) -> Judgement:
+        """Compares the time after each fault with the baseline."""
+        requests = clean_requests(history)
+        spans = _spans(history)
+        if not requests or not spans:
+            reason = NO_RUN if not requests else "no phase of this run comes after a fault"
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
+        usual = _usual(history, requests, spans[0][0])
+        judged = 0
+        assertions: list[Assertion] = []
+        found: list[Finding] = []
+        for start, end, label in spans:
+            after = [request for request in requests if start <= request.started < end]
+            if len(after) < _FEW:
+                continue
+            judged += len(after)
+            took = _well_after(history, after, start, end, usual)
+            name = f"recovery:{label}" if label else "recovery"
+            if took is not None:
+                verdict = Verdict.PASS if took <= self.within else Verdict.FAIL
+                assertions.append(Assertion(name, f"<= {self.within:g}s", took, verdict))
+            elif end - start < self.within:
+                reason = f"not well after {end - start:.0f} s, which is all the time it got"
+                assertions.append(Assertion(name, f"<= {self.within:g}s", None, Verdict.INCONCLUSIVE, reason=reason))
+            if (took is None and end - start >= self.within) or (took is not None and took > self.within):
+                found.append(
+                    Finding(
+                        self.name,
+                        f"is not well again {self.within:g} s after {label or 'a fault'} is over",
+                        Severity.HIGH,
+                        Threat.NETWORK,
+                        f"unwell:{label}",
+                        category=label,
+                        summary=f"well after {took:.1f} s" if took is not None else "never well again in this phase",
+                        stateful=True,
+                    )
+                )
+        if not judged:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason="too few requests came after a fault")
+        verdict = Verdict.FAIL if found else Verdict.worst(assertion.verdict for assertion in assertions)
+        return Judgement(self.name, verdict, tuple(found), tuple(assertions), judged=judged)
+
+
+def _spans(history: History) -> list[tuple[float, float, str]]:
+    """The times after faults: each recovery phase, until the next fault begins or the load ends."""
+    phases = history.phases
+    spans = []
+    for number, phase in enumerate(phases):
+        if phase.phase != "recovery":
+            continue
+        end = next((later.t for later in phases[number + 1 :] if later.phase in ("fault", "settle", "fuzz")), None)
+        spans.append((phase.t, end if end is not None else last_moment(history), phase.label))
+    return spans
+
+
+def _fine(history: History, request: RequestDone, *, replies: bool) -> bool:
+    if not request.outcome.ok:
+        return False
+    calls = history.calls_by_marker.get(request.marker or "", [])
+    return not replies or any(call.status is not None and call.status < 500 for call in calls)
+
+
+def _usual(history: History, requests: list[RequestDone], before: float) -> tuple[float, bool]:
+    """The share of fine requests before the first fault, and whether replies count (they do when most requests got one)."""
+    baseline = next((phase.t for phase in history.phases if phase.phase == "baseline"), 0.0)
+    fault = next((phase.t for phase in history.phases if phase.phase == "fault"), before)
+    calm = [request for request in requests if baseline <= request.started < fault] or requests[: _FEW * 2]
+    replied = sum(_fine(history, request, replies=True) for request in calm)
+    replies = bool(history.all(ApiCalled)) and replied >= 0.8 * len(calm)
+    fine = replied if replies else sum(_fine(history, request, replies=False) for request in calm)
+    return fine / len(calm), replies
+
+
+def _well_after(
+    history: History, after: list[RequestDone], start: float, end: float, usual: tuple[float, bool]
+) -> float | None:
+    """Seconds until everything that is sent from then on is nearly as fine as before; None when it never is."""
+    share, replies = usual
+    moment = start
+    while moment < end - _STEP_S / 2:
+        rest = [request for request in after if request.started >= moment]
+        if not rest:
+            return None
+        if sum(_fine(history, request, replies=replies) for request in rest) >= 0.9 * share * len(rest):
+            return round(moment - start, 3)
+        moment += _STEP_S
+    return None
