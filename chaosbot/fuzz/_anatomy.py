@@ -59,6 +59,18 @@ def with_body(request: bytes, body: bytes) -> bytes | None:
     return parts[0][:start] + str(len(body)).encode() + parts[0][end:] + body
 
 
+def with_length(request: bytes, length: int) -> bytes | None:
+    """The request's head alone, announcing a body of this length; None when it has no single plain length."""
+    parts = split(request)
+    if parts is None or len(_LENGTH.findall(parts[0])) != 1:
+        return None
+    found = _LENGTH.search(parts[0])
+    if found is None:
+        return None
+    start, end = found.span(1)
+    return parts[0][:start] + str(length).encode() + parts[0][end:]
+
+
 def renewed(case: Case, dice: Dice) -> Case:
     """The same case as a delivery of its own: another marker and another delivery id, of the same length.
 

@@ -104,12 +104,16 @@ def _settled(judgement: Judgement, loud: list[Finding], *, complete: bool) -> Ju
 
 def _steps(shop: Workshop, finding: Finding) -> disk.Steps | None:
     """What to send to show a finding."""
-    if finding.case in shop.sequences:
-        return shop.sequences[finding.case]
     known = shop.ledger.found.get((finding.check, finding.bucket))
+    if known is not None and known.sequence:
+        return known.sequence
     case = known.case if known is not None else shop.recorder.cases.get(finding.case)
     if case is None:
         return None
+    if finding.check == "effect_at_most_once":
+        same = [other for other in shop.recorder.cases.values() if other.update_id == case.update_id]
+        if len(same) > 1:
+            return tuple((other,) for other in same)
     steps: list[tuple[Case, ...]] = []
     if case.control:
         control = shop.recorder.cases.get(case.control)

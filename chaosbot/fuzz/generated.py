@@ -40,10 +40,11 @@ class Breached(Exception):
     """A case broke a check; each root cause has a class of its own below this one."""
 
 
-def quiet_settings(examples: int) -> settings:
+def quiet_settings(examples: int, *, steps: int = 50) -> settings:
     """Hypothesis as an engine: silent, without database and deadline, shrinking every bug it finds."""
     return settings(
         max_examples=examples,
+        stateful_step_count=steps,
         database=None,
         deadline=None,
         derandomize=False,

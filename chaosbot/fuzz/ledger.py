@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts
+from chaosbot.fuzz.findings import Steps
 from chaosbot.model.case import Case
 from chaosbot.model.check import CHECKS
 from chaosbot.model.event import ApiCalled, CaseTried
@@ -18,7 +19,7 @@ class Found:
     check: str
     breach: Breach
     case: Case
-    sequence: tuple[Case, ...] = ()
+    sequence: Steps = ()
     met: int = 1
     shrunk: bool = False
 

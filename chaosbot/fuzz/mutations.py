@@ -136,10 +136,19 @@ def written(path: Path) -> str:
 
 
 def as_case(
-    dialect: Dialect, endpoint: Endpoint, update: Any, place: Dice, name: str, summary: str, expect: Expect = _EITHER
+    dialect: Dialect,
+    endpoint: Endpoint,
+    update: Any,
+    place: Dice,
+    name: str,
+    summary: str,
+    expect: Expect = _EITHER,
+    *,
+    fresh: bool = True,
 ) -> Case:
     """An update as a case of its own."""
-    update = dialect.fresh(update, place)
+    if fresh:
+        update = dialect.fresh(update, place)
     request = dialect.encode(endpoint, update)
     planted = marker(place)
     head, _, body = request.partition(b"\r\n\r\n")

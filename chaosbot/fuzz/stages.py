@@ -7,31 +7,34 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import islice
 from time import monotonic
 from typing import Final
 
 from chaosbot.fuzz import _process
 from chaosbot.fuzz import corpus as corpora
-from chaosbot.fuzz._anatomy import slow
+from chaosbot.fuzz._anatomy import slow, with_length
 from chaosbot.fuzz.attribution import Attribution
-from chaosbot.fuzz.findings import Steps
 from chaosbot.fuzz.ledger import Ledger
-from chaosbot.fuzz.mutations import mutations
+from chaosbot.fuzz.mutations import as_case, mutations
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.slowlane import SlowLane
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import Target, Trial
-from chaosbot.model.case import Case
+from chaosbot.model.case import Case, Expect, Reach, Segment
 from chaosbot.model.dialect import Dialect
 from chaosbot.model.dice import Dice
 from chaosbot.model.event import ProbeSeen
+from chaosbot.model.marker import marker
+from chaosbot.model.verdict import Threat
 
 VOLLEY: Final = 48
 """Cases between two looks at the target."""
 
 _HEAVY: Final = 200_000
+_PIECE: Final = 2**20
+_PIECES: Final = 48
 _MEASURED: Final = frozenset({"bounded_resources", "pre_auth_cost"})
 
 
@@ -63,7 +66,6 @@ class Workshop:
     ledger: Ledger
     lane: SlowLane
     show: Callable[[str, int], None]
-    sequences: dict[str, Steps] = field(default_factory=dict)
 
     @property
     def dice(self) -> Dice:
@@ -111,10 +113,57 @@ def run_catalogue(shop: Workshop, clock: Clock) -> None:
     light = [case for case in cases if not slow(case) and not _is_heavy(case)]
     shop.lane.add(slow_ones, "catalogue")
     run_cases(shop, (*known, *light), "catalogue", clock, planned=len(known) + len(cases))
-    for case in heavy:
+    huge = stranger_flood(shop)
+    for case in (*heavy, *([huge] if huge is not None else [])):
         if clock.over():
             return
         run_measured(shop, case, "catalogue")
+    run_cases(shop, unknown_commands(shop), "catalogue", clock)
+
+
+def unknown_commands(shop: Workshop) -> list[Case]:
+    """What each tier gets for a command that nobody knows: the background against which privileged replies stand out."""
+    found = []
+    for tier in shop.dialect.tiers:
+        place = shop.dice.at("nothing", tier, shop.spec.endpoint.started)
+        planted = marker(place)
+        update = shop.dialect.say(f"/chaosbot_unknown 2000001 user {planted}", place, tier=tier)
+        if update is not None:
+            case = as_case(
+                shop.dialect,
+                shop.spec.endpoint,
+                update,
+                place,
+                f"control/nothing-{tier}",
+                "an unknown command",
+                Expect(),
+                fresh=False,
+            )
+            found.append(replace(case, group="control", threat=Threat.USER))
+    return found
+
+
+def stranger_flood(shop: Workshop) -> Case | None:
+    """48 MB from somebody who does not know the secret; None where there is no secret, or the memory cannot be read."""
+    endpoint = shop.spec.endpoint
+    if not endpoint.secret or not shop.ledger.facts.memory:
+        return None
+    wrong = replace(endpoint, secret="chaosbot-wrong-secret")  # noqa: S106 - wrong on purpose
+    update = shop.dialect.golden(shop.dice)[shop.dialect.canary()]
+    request = shop.dialect.encode(wrong, update)
+    head = with_length(request, _PIECE * _PIECES)
+    if head is None:
+        return None
+    piece = Segment(b" " * _PIECE)
+    return Case(
+        "auth/costly-flood",
+        "auth",
+        Threat.FORGER,
+        (Segment(head), *[piece] * _PIECES),
+        Expect(frozenset({401, 403, 404, 413}), close=True, reach=Reach.NONE),
+        f"{_PIECE * _PIECES // 2**20} MB of body with a wrong secret",
+        check="pre_auth_cost",
+    )
 
 
 def _is_heavy(case: Case) -> bool:

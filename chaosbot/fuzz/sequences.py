@@ -1,0 +1,314 @@
+"""Sequences: a Hypothesis state machine that delivers as badly as networks and platforms do.
+
+Redelivery, the same update on several connections at once, reordering, gaps, an edit before its original, another body under a known
+id, rights that are granted and taken away, what one user made in another one's hands. The effects are judged when the sequence is
+over and the bot has answered a canary; a breach is raised there, so Hypothesis shrinks the sequence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, ClassVar, Final
+
+from hypothesis import errors as hypothesis_errors
+from hypothesis import seed
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from chaosbot.checks._cases import AREA, Breach
+from chaosbot.fuzz.findings import Steps
+from chaosbot.fuzz.generated import Breached, Buckets, Enough, quiet_settings
+from chaosbot.fuzz.ledger import Found
+from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.stages import Clock, Workshop
+from chaosbot.fuzz.target import Trial
+from chaosbot.model.case import Case, Expect, Reach, Segment
+from chaosbot.model.check import CHECKS, History
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import ApiCalled, Event, Noted
+from chaosbot.model.marker import marker
+from chaosbot.model.verdict import Finding, Threat
+
+ROUND: Final = 12
+STEPS: Final = 8
+_JUDGES: Final = ("effect_at_most_once", "own_objects_only", "no_escalation", "right_chat")
+_AGAIN: Final = Expect(frozenset({2, 409}), reach=Reach.AT_MOST_ONCE)
+_ONCE: Final = Expect(reach=Reach.AT_MOST_ONCE)
+_GUESTS: Final = 4_503_599_500_000_000
+"""Senders of sequences: ids that no person has and no tier lists, so they are guests until somebody grants them more."""
+_NUMBER: Final = re.compile(r"(?<!\d)(\d{1,9})(?!\d)")
+
+
+@dataclass
+class Story:
+    """One sequence: what was sent, step by step, and what came of it."""
+
+    shop: Workshop
+    name: str
+    dice: Dice
+    steps: list[tuple[Case, ...]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    already: int = 0
+
+    def __post_init__(self) -> None:
+        """Remembers how many calls there were before."""
+        self.already = len(self.shop.target.calls())
+
+    def say(self, text: str, **how: Any) -> Case | None:
+        """A case in which somebody writes; the marker goes where {m} stands."""
+        place = self.dice.at("say", len(self.steps), text)
+        planted = marker(place)
+        update = self.shop.dialect.say(text.replace("{m}", planted), place, **how)
+        if update is None:
+            return None
+        case = as_case(
+            self.shop.dialect,
+            self.shop.spec.endpoint,
+            update,
+            place,
+            f"{self.name}/{len(self.steps) + 1}",
+            text,
+            _ONCE,
+            fresh=False,
+        )
+        body = case.request
+        facts = self.shop.dialect.facts("POST", self.shop.spec.endpoint.path, (), body.partition(b"\r\n\r\n")[2])
+        return replace(
+            case,
+            group="sequence",
+            threat=Threat.NETWORK,
+            chat=facts.chat if facts else None,
+            summary=text.replace(" {m}", ""),
+        )
+
+    def deliver(self, *cases: Case) -> list[Trial]:
+        """Sends cases at the same time and records them."""
+        self.steps.append(cases)
+        target = self.shop.target
+        trials = [target.fire(cases[0], "sequences")] if len(cases) == 1 else target.burst(cases, "sequences")
+        self.trials += trials
+        if any(target.suspicious(trial) for trial in trials):
+            self.shop.attribution.after(trials)
+        for trial in trials:
+            event, replies = self.shop.recorder.tried(trial)
+            self.events += [*replies, event]
+            self.shop.recorder.record(trial)
+        return trials
+
+    def replies(self, case: Case) -> list[ApiCalled]:
+        """What the bot has said because of a case, waiting a moment for it where that is needed."""
+        if self.shop.ledger.facts.replies == "standin":
+            self.shop.target.reply_seen(case.marker, 0.5)
+        seen = [event for event in self.events if isinstance(event, ApiCalled)]
+        live = [call for call in self.shop.target.calls()[self.already :] if call.via != "reply"]
+        return [call for call in (*seen, *live) if case.marker in call.markers]
+
+    def history(self) -> History:
+        """The sequence as a run of its own."""
+        facts = self.shop.ledger.facts
+        first = Noted(0.0, AREA, "", {"replies": facts.replies, "malformed": facts.malformed, "memory": facts.memory})
+        live = [call for call in self.shop.target.calls()[self.already :] if call.via != "reply"]
+        return History.of([first, *self.events, *live])
+
+
+def run_sequences(shop: Workshop, clock: Clock) -> None:
+    """Rounds of sequences until the time is up."""
+    if shop.dialect.say("hello", shop.dice) is None:
+        return
+    limit = shop.spec.max_examples
+    done = 0
+    for number in count():
+        if clock.over() or (limit is not None and done >= limit):
+            return
+        examples = ROUND if limit is None else max(1, min(ROUND, (limit - done) // STEPS + 1))
+        _round(shop, clock, number, examples)
+        done += examples * STEPS
+        shop.show("sequences", limit or 0)
+
+
+def _round(shop: Workshop, clock: Clock, number: int, examples: int) -> None:
+    machine = type(
+        "Sequences", (SequenceMachine,), {"shop": shop, "clock": clock, "round": number, "executions": count()}
+    )
+    machine.buckets = Buckets()
+    machine.muted = set(shop.ledger.found)
+    place = shop.dice.at("sequences", number)
+    with contextlib.suppress(Enough, Breached, hypothesis_errors.HypothesisException):
+        try:
+            settings = quiet_settings(examples, steps=STEPS)
+            run_state_machine_as_test(seed(place.number())(machine), settings=settings)
+        except BaseExceptionGroup as group:
+            _, rest = group.split((Breached, hypothesis_errors.HypothesisException))
+            if rest is not None:
+                raise rest from None
+
+
+class SequenceMachine(RuleBasedStateMachine):
+    """The rules; each step is one way in which deliveries go wrong."""
+
+    shop: ClassVar[Workshop]
+    clock: ClassVar[Clock]
+    round: ClassVar[int]
+    executions: ClassVar[Any]
+    buckets: ClassVar[Buckets]
+    muted: ClassVar[set[tuple[str, str]]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        if self.clock.over():
+            raise Enough
+        ordinal = next(self.executions)
+        dice = self.shop.dice.at("story", self.shop.spec.endpoint.started, self.round, ordinal)
+        self.story = Story(self.shop, f"sequence/{self.round}.{ordinal}", dice)
+        self.sent: list[Case] = []
+        self.user = _GUESTS + dice.integer(0, 10**9)
+        self.granted = False
+
+    def _new(self, text: str, **how: Any) -> Case | None:
+        how.setdefault("user", self.user)
+        return self.story.say(text, **how)
+
+    def _deliver(self, *cases: Case | None) -> list[Trial]:
+        if self.clock.over():
+            raise Enough
+        real = [case for case in cases if case is not None]
+        if not real:
+            return []
+        self.sent += [case for case in real if case not in self.sent]
+        return self.story.deliver(*real)
+
+    @initialize()
+    def begin(self) -> None:
+        """Somebody writes."""
+        self._deliver(self._new("hello {m}"))
+
+    @rule(text=st.sampled_from(("hello {m}", "/status {m}", "/help {m}", "/start {m}")))
+    def deliver(self, text: str) -> None:
+        """One more update."""
+        self._deliver(self._new(text))
+
+    @rule(which=st.integers(0, 7))
+    def redeliver(self, which: int) -> None:
+        """The platform saw no acknowledgement and sends an earlier update again."""
+        case = self.sent[which % len(self.sent)]
+        self._deliver(replace(case, expect=_AGAIN))
+
+    @rule(times=st.integers(2, 5))
+    def together(self, times: int) -> None:
+        """The same new update on several connections at the same time."""
+        case = self._new("at once {m}")
+        if case is not None:
+            self._deliver(*[replace(case, expect=_AGAIN)] * times)
+
+    @rule()
+    def reorder(self) -> None:
+        """Two updates, the later one first."""
+        first, second = self._new("first {m}"), self._new("second {m}")
+        self._deliver(second)
+        self._deliver(first)
+
+    @rule()
+    def edit_first(self) -> None:
+        """An edit before its original."""
+        self._deliver(self._new("edited {m}", kind="edited_message"))
+        self._deliver(self._new("original {m}"))
+
+    @rule()
+    def other_body(self) -> None:
+        """A known delivery id with another body: whichever counts, not both."""
+        case = self.sent[-1]
+        other = self._new("another body {m}")
+        if other is None or not isinstance(case.update_id, int) or not isinstance(other.update_id, int):
+            return
+        request = other.request.replace(str(other.update_id).encode(), str(case.update_id).encode())
+        if len(str(case.update_id)) == len(str(other.update_id)):
+            same_id = replace(other, segments=(Segment(request),), update_id=case.update_id, expect=_AGAIN)
+            self._deliver(same_id)
+
+    @precondition(lambda self: "grant" in self.shop.dialect.commands and not self.granted)
+    @rule()
+    def demoted(self) -> None:
+        """A right is granted, used, and taken back; then it is used once more."""
+        self.granted = True
+        admin = self.shop.dialect.tiers[-1]
+        subject = _GUESTS + 2_000_000_000 + self.story.dice.integer(0, 10**9)
+        control = self._named("control", "/remind granted {m}", user=subject)
+        unknown = self._named("nothing", "/chaosbot_unknown {m}", user=subject)
+        after = self._named("after", "/remind revoked {m}", user=subject)
+        if control is None or unknown is None or after is None:
+            return
+        self._deliver(replace(unknown, name=f"control/nothing~{unknown.name}"))
+        self._deliver(self._new(f"/grant {subject} user {{m}}", tier=admin, user=None))
+        self._deliver(control)
+        self.story.replies(control)
+        self._deliver(self._new(f"/revoke {subject} {{m}}", tier=admin, user=None))
+        self._deliver(
+            replace(after, control=control.name, threat=Threat.USER, summary="a command after its right was revoked")
+        )
+
+    def _named(self, name: str, text: str, **how: Any) -> Case | None:
+        case = self._new(text, **how)
+        return replace(case, name=f"{case.name}-{name}") if case is not None else None
+
+    @precondition(lambda self: "reminders" in self.shop.dialect.commands)
+    @rule(verb=st.sampled_from(("", "delete ")))
+    def foreign(self, verb: str) -> None:
+        """One user makes something; another one asks for it by its number."""
+        tier = self.shop.dialect.commands["reminders"]
+        made = self._new("/remind {m}", tier=tier, user=None)
+        if made is None:
+            return
+        self._deliver(made)
+        numbers = [number for call in self.story.replies(made) for number in _NUMBER.findall(_unmarked(call, made))]
+        for number in dict.fromkeys(numbers[:2]):
+            asked = self._new(f"/reminders {verb}{number}", tier=tier, user=None)
+            if asked is None or asked.chat == made.chat:
+                continue
+            stranger = replace(
+                asked,
+                marker=marker(self.story.dice.at("stranger", len(self.story.steps))),
+                check="own_objects_only",
+                threat=Threat.USER,
+                summary=f"/reminders {verb}N with the number of another user's reminder",
+            )
+            self._deliver(stranger)
+
+    def teardown(self) -> None:
+        """Waits until the bot is done, then judges what happened."""
+        if self.clock.over():
+            return
+        self.shop.target.settle(2.0)
+        history = self.story.history()
+        names = {check.name for check in self.shop.ledger.checks} | set(_JUDGES)
+        asked = set(self.shop.spec.checks or names)
+        for check in _JUDGES:
+            if check not in asked:
+                continue
+            for finding in CHECKS.build(check).judge_safely(history).findings:
+                key = (check, finding.bucket)
+                _keep(self.shop, key, finding, tuple(self.story.steps))
+                if key not in self.muted:
+                    raise self.buckets.of(key)(finding.title)
+
+
+def _unmarked(call: ApiCalled, case: Case) -> str:
+    return call.text.replace(case.marker, "")
+
+
+def _keep(shop: Workshop, key: tuple[str, str], finding: Finding, steps: Steps) -> None:
+    """Keeps the shortest sequence of each root cause."""
+    breach = Breach(finding.bucket, finding.title, finding.severity, finding.threat, finding.summary, stateful=True)
+    known = shop.ledger.found.get(key)
+    size = sum(len(step) for step in steps)
+    if known is None:
+        shop.ledger.found[key] = Found(key[0], breach, steps[-1][-1], steps)
+    elif known.sequence and size <= sum(len(step) for step in known.sequence):
+        known.sequence, known.case = steps, steps[-1][-1]
+
+
+__all__: Sequence[str] = ("run_sequences",)
