@@ -20,6 +20,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from chaosbot.model.stats import Histogram
+from chaosbot.report.soak import SHOWN_IN
 from chaosbot.report.values import Drift, Episode, Report, Second
 
 MOST_POINTS: Final = 600
@@ -104,7 +105,7 @@ def timeline(report: Report) -> dict[str, Any] | None:
         return None
     bins = bins_of(report.load.seconds)
     at = [one.at_s for one in bins]
-    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.07, row_heights=[0.3, 0.45, 0.25])
+    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.09, row_heights=[0.3, 0.45, 0.25])
     figure.add_trace(_line(at, [one.offered for one in bins], "offered", "var(--muted)", dash="dot"), row=1, col=1)
     answered = _line(at, [one.right for one in bins], "answered right", "var(--rate)")
     figure.add_trace(answered.update(fill="tozeroy", fillcolor="var(--rate-fill)"), row=1, col=1)
@@ -115,15 +116,16 @@ def timeline(report: Report) -> dict[str, Any] | None:
     errors = _line(at, [one.error_share for one in bins], "errors", "var(--errors)")
     errors.update(fill="tozeroy", fillcolor="var(--errors-fill)", hovertemplate="%{y:.1f} %<extra>errors</extra>")
     figure.add_trace(errors, row=3, col=1)
+    _titles(figure, ("Requests a second", "Response time", "Errors"))
     _bands(figure, marks_of(report))
     worst = max((one.error_share or 0.0 for one in bins), default=0.0)
     busiest = max((max(one.offered, one.right) for one in bins), default=0.0)
-    figure.update_yaxes(_axis("requests / s"), range=[0, max(1.0, busiest * 1.12)], nticks=5, row=1, col=1)
-    figure.update_yaxes(_axis("response time"), **_log_axis(bins), row=2, col=1)
-    figure.update_yaxes(_axis("errors"), ticksuffix=" %", range=[0, max(1.0, worst * 1.1)], nticks=4, row=3, col=1)
+    figure.update_yaxes(_axis(""), range=[0, max(1.0, busiest * 1.12)], nticks=5, row=1, col=1)
+    figure.update_yaxes(_axis(""), **_log_axis(bins), row=2, col=1)
+    figure.update_yaxes(_axis(""), ticksuffix=" %", range=[0, max(1.0, worst * 1.1)], nticks=4, row=3, col=1)
     end = max(report.duration_s, at[-1] if at else 0.0)
     figure.update_xaxes(_axis(""), range=[0, end], ticksuffix=" s", showgrid=False)
-    figure.update_layout(**_layout(520))
+    figure.update_layout(**_layout(540))
     return _plain(figure)
 
 
@@ -162,6 +164,24 @@ def _log_axis(bins: Sequence[Bin]) -> dict[str, Any]:
     }
 
 
+def _titles(figure: go.Figure, titles: Sequence[str]) -> None:
+    """Names each row above its left corner, where a phone has room for it and the scales do not run into it."""
+    for row, title in enumerate(titles, 1):
+        figure.add_annotation(
+            x=0,
+            y=figure.layout["yaxis" if row == 1 else f"yaxis{row}"].domain[1],
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="bottom",
+            # The first row leaves room for the numbers of the fault windows.
+            yshift=18 if row == 1 else 2,
+            text=title,
+            showarrow=False,
+            font={"size": 12, "color": "var(--muted)"},
+        )
+
+
 def _bands(figure: go.Figure, marks: Sequence[Mark]) -> None:
     """Shades the fault windows through all rows, and marks the moment of each recovery."""
     for mark in marks:
@@ -194,10 +214,10 @@ def _bands(figure: go.Figure, marks: Sequence[Mark]) -> None:
                 y1=1,
                 line={"color": "var(--pass)", "width": 1.5, "dash": "dash"},
             )
-            _label(figure, mark.recovered_s, "back", "var(--pass)", 10, anchor="left")
+            _label(figure, mark.recovered_s, "✓", "var(--pass)", 10)
 
 
-def _label(figure: go.Figure, at: float, text: str, colour: str, shift: int, anchor: str = "center") -> None:
+def _label(figure: go.Figure, at: float, text: str, colour: str, shift: int) -> None:
     figure.add_annotation(
         x=at,
         y=1,
@@ -206,7 +226,6 @@ def _label(figure: go.Figure, at: float, text: str, colour: str, shift: int, anc
         text=text,
         showarrow=False,
         yshift=shift,
-        xanchor=anchor,
         font={"size": 12, "color": colour},
     )
 
@@ -215,13 +234,14 @@ def drift(one: Drift) -> dict[str, Any] | None:
     """Block values of a soak series with the fitted slope; None when there is nothing to draw."""
     if len(one.points) < 2:
         return None
-    at, values = [point[0] / 60 for point in one.points], [point[1] for point in one.points]
+    scale, unit = SHOWN_IN.get(one.unit, (1.0, one.unit))
+    at, values = [point[0] / 60 for point in one.points], [point[1] / scale for point in one.points]
     figure = go.Figure()
     figure.add_trace(
         go.Scatter(x=at, y=values, mode="markers", name="blocks", marker={"color": "var(--rate)", "size": 5})
     )
     middle_x, middle_y = sorted(at)[len(at) // 2], sorted(values)[len(values) // 2]
-    fitted = [middle_y + one.slope_per_hour * (x - middle_x) / 60 for x in (at[0], at[-1])]
+    fitted = [middle_y + one.slope_per_hour / scale * (x - middle_x) / 60 for x in (at[0], at[-1])]
     colour = "var(--fail)" if one.verdict == "drift" else "var(--muted)"
     figure.add_trace(
         go.Scatter(x=[at[0], at[-1]], y=fitted, mode="lines", name="slope", line={"color": colour, "width": 1.6})
@@ -230,16 +250,14 @@ def drift(one: Drift) -> dict[str, Any] | None:
     # A series that hardly moves is drawn as one that hardly moves: at least a tenth of its level is in view.
     spread = max(max(values) - min(values), abs(middle_y) * 0.1, 1e-9)
     centre = (max(values) + min(values)) / 2
-    figure.update_yaxes(
-        _axis(escape(one.unit)), range=[centre - 0.75 * spread, centre + 0.75 * spread], tickformat="~s"
-    )
+    figure.update_yaxes(_axis(escape(unit)), range=[centre - 0.75 * spread, centre + 0.75 * spread], tickformat="~s")
     figure.update_layout(**{**_layout(200), "showlegend": False, "margin": {"l": 56, "r": 8, "t": 8, "b": 28}})
     return _plain(figure)
 
 
 def _axis(title: str) -> dict[str, Any]:
     return {
-        "title": {"text": title, "font": {"size": 11, "color": "var(--muted)"}, "standoff": 8},
+        "title": {"text": title, "font": {"size": 11, "color": "var(--muted)"}, "standoff": 8} if title else None,
         "gridcolor": "var(--grid)",
         "zeroline": False,
         "linecolor": "var(--line)",
@@ -251,7 +269,7 @@ def _axis(title: str) -> dict[str, Any]:
 def _layout(height: int) -> dict[str, Any]:
     return {
         "height": height,
-        "margin": {"l": 64, "r": 8, "t": 44, "b": 56},
+        "margin": {"l": 56, "r": 8, "t": 48, "b": 56},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "color": "var(--ink)"},

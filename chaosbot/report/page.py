@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
@@ -24,7 +25,7 @@ from chaosbot.model.check import History
 from chaosbot.model.units import format_duration, format_size
 from chaosbot.model.verdict import Severity, Verdict
 from chaosbot.report import charts
-from chaosbot.report.fold import shown
+from chaosbot.report.fold import measured, shown
 from chaosbot.report.values import Drift, Report
 
 HEADLINES: Final = {
@@ -33,12 +34,14 @@ HEADLINES: Final = {
     Verdict.INCONCLUSIVE: "This run cannot tell.",
     Verdict.INVALID: "The load generator was the limit, not the target.",
 }
+_UNIT: Final = re.compile(r"(\d)([a-zµ])")
 # The bytes of a request that the page shows; the whole of it lies in the finding's directory.
 REQUEST_SHOWN: Final = 1200
 
 
 def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else format_duration(seconds)
+    """A duration with a thin space before its unit."""
+    return "–" if seconds is None else _UNIT.sub("\\1\u202f\\2", format_duration(seconds))
 
 
 def _share(value: float | None) -> str:
@@ -68,7 +71,7 @@ def _measure(value: float, unit: str) -> str:
     if unit == "bytes":
         return sign + format_size(round(abs(value)))
     if unit == "s":
-        return sign + format_duration(abs(value))
+        return sign + _time(abs(value))
     return f"{shown(value)} {unit}".strip()
 
 
@@ -100,6 +103,7 @@ def _environment() -> Environment:
         "share": _share,
         "count": _count,
         "shown": shown,
+        "measured": measured,
         "request": _request,
         "measure": _measure,
         "interval": _interval,

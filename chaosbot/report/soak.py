@@ -31,7 +31,8 @@ FEWEST: Final = 40
 STEADY: Final = 0.15
 _TROUGHS: Final = ("memory", "rss", "descriptor", "fds", "files", "threads", "handles")
 _BYTES: Final = ("memory", "rss", "bytes")
-_SHOWN_IN: Final = {"bytes": (1e6, "MB"), "s": (1e-3, "ms")}
+# Units of measurement as people read them, with their size in the series' own unit.
+SHOWN_IN: Final = {"bytes": (1e6, "MB"), "s": (1e-3, "ms")}
 _NO_SERIES: Final = ("circuit", "canary", "health")
 
 
@@ -148,7 +149,7 @@ def drift_assertions(drifts: Iterable[Drift], settings: Mapping[str, Any]) -> tu
             continue
         known = math.isfinite(one.minimum_detectable)
         falls = one.series == "throughput"
-        scale, unit = _SHOWN_IN.get(one.unit, (1.0, one.unit or "1"))
+        scale, unit = SHOWN_IN.get(one.unit, (1.0, one.unit or "1"))
         target = f"{'> -' if falls else '< '}{one.budget_per_hour / scale:.4g} {unit}/h"
         reason = "" if verdict is Verdict.PASS else _told(one)
         observed = one.slope_per_hour / scale if known else None

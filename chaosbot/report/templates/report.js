@@ -14,6 +14,13 @@
     }
     return value;
   }
+  // Charts follow their own box, not the window: printing and folding change it too.
+  var watcher = window.ResizeObserver && new ResizeObserver(function (entries) {
+    entries.forEach(function (entry) {
+      var place = entry.target, size = place._fullLayout && place._fullLayout.width;
+      if (size && Math.abs(entry.contentRect.width - size) > 1) window.Plotly.Plots.resize(place);
+    });
+  });
   function draw() {
     if (!window.Plotly) return;
     var styles = getComputedStyle(document.documentElement);
@@ -26,7 +33,8 @@
         figure.layout.margin.r = 4;
         figure.layout.legend.font = { size: 11 };
       }
-      window.Plotly.react(place, figure.data, figure.layout, { responsive: true, displayModeBar: false });
+      window.Plotly.react(place, figure.data, figure.layout, { displayModeBar: false });
+      if (watcher) watcher.observe(place);
     });
   }
   draw();
