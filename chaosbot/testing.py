@@ -27,12 +27,12 @@ from dataclasses import replace
 from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from chaosbot.errors import ConfigError, EngineError
 from chaosbot.model import units
 from chaosbot.model.event import ApiCalled, Event, ExchangeSeen, Injected, Trouble
-from chaosbot.model.exchange import Lane
+from chaosbot.model.exchange import Depth, Lane
 from chaosbot.model.fault import FAULTS, Fault
 from chaosbot.model.plan import FaultPlan, Rule
 from chaosbot.model.shelf import options_of
@@ -74,6 +74,10 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *FAULTS})
 
 
+# Faults of each depth that need no options.
+_NEUTRAL: Final = {Depth.BYTES: "refuse", Depth.EXCHANGE: "empty_reply", Depth.UPDATE: "duplicate"}
+
+
 def rule_of(what: Fault | str, name: str, **targeting: Any) -> Rule:
     """A rule from a fault (or a text as ``--fault`` takes it) and the targeting keys of a plan file.
 
@@ -90,8 +94,13 @@ def rule_of(what: Fault | str, name: str, **targeting: Any) -> Rule:
                 )
             return replace(parse_fault(what), name=name)
         what = fault(*what.split(":", 1))
-    written = {key: value for key, value in rule_to_mapping(Rule(name, what)).items() if key in ("fault", "options")}
-    return plan_from({"rules": [{**written, **targeting, "name": name}]}, "inject").rules[0]
+    if what.name in FAULTS:
+        written = rule_to_mapping(Rule(name, what))
+        item = {"fault": written["fault"], "options": written.get("options", {})}
+    else:
+        item = {"fault": _NEUTRAL[what.depth]}  # a test's own fault: it only needs the conditions read
+    rule = plan_from({"rules": [{**item, **targeting, "name": name}]}, "inject").rules[0]
+    return replace(rule, fault=what)
 
 
 class Injection:
