@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.load.closed import Closed
 from chaosbot.load.engine import Engine, Surroundings
-from chaosbot.load.sampling import sample, watches
+from chaosbot.load.sampling import Look, sample, watches
 from chaosbot.load.search import Steps
 from chaosbot.load.sources import source_of
-from chaosbot.load.spec import LoadSpec, Sampling
+from chaosbot.load.spec import LoadSpec
 from chaosbot.load.streams import STREAM_SHARE, StreamFloor
 from chaosbot.load.target import Target
 from chaosbot.model.arrival import Shard
@@ -66,9 +68,11 @@ def assemble(
     """
     dialect = DIALECTS.build(spec.dialect)
     source = source_of(dialect, spec.endpoint, spec.journey, spec.corpus)
+    looks = watches(spec.samples) if shard is None or shard.index == 0 else []
+    for look in looks:
+        list(look())  # the first look loads what it needs, which must not delay the first arrivals
     engine = Engine(spec, target, source, outside, shard=shard, start=start)
-    if engine.shard.index == 0:
-        _watch(engine, spec.samples)
+    _watch(engine, looks)
     search = getattr(engine.profile, "search", None)
     if callable(search) and engine.workload is Workload.OPEN:
         first = search()
@@ -80,16 +84,12 @@ def assemble(
     return engine
 
 
-def _watch(engine: Engine, sampling: Sampling) -> None:
+def _watch(engine: Engine, looks: list[Callable[[], Iterator[Look]]]) -> None:
     def now() -> float:
         return engine.hub.clock() - engine.origin
 
-    for look in watches(sampling):
-
-        async def run(look=look) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - bound here, typed above
-            await sample(look, sampling.every_s, engine.outside.emit, now)
-
-        engine.companions.append(run)
+    for look in looks:
+        engine.companions.append(partial(sample, look, engine.spec.samples.every_s, engine.outside.emit, now))
 
 
 def _stream(engine: Engine, load: Closed, streams: tuple[StreamSpec, ...]) -> None:

@@ -69,10 +69,17 @@ def drive(
         tally = dataclasses.asdict(engine.courier.tally)
         text = ", ".join(f"{count} {name}" for name, count in tally.items())
         emit(Noted(time.monotonic() - engine.origin, "sender", f"telegram: {text}", tally))
-    knee = engine.search.search.good if engine.search is not None else None
-    return _conclude(
-        spec, engine.recorder.total, engine.how, engine.start, engine.recorder.generator(), emit, knee=knee
-    )
+    generator, knee = engine.recorder.generator(), None
+    more: tuple[str, ...] = ()
+    if (search := engine.search) is not None:
+        # A search overloads on purpose: what counts is whether the generator kept up where the target did.
+        knee = search.search.good
+        generator = dataclasses.replace(generator, dropped=0, lateness_p99_s=search.lateness_p99_s, busy_share=0.0)
+        if search.limited:
+            more = (
+                f"the knee may lie above {knee:g}/s: beyond it the generator was late; give it a machine of its own",
+            )
+    return _conclude(spec, engine.recorder.total, engine.how, engine.start, generator, emit, more, knee=knee)
 
 
 def connections_of(spec: LoadSpec) -> int:
@@ -93,16 +100,17 @@ def _conclude(
     start: float,
     generator: Generator,
     emit: Callable[[Event], None],
+    more: tuple[str, ...] = (),
     *,
     knee: float | None = None,
     undelivered: float = 0.0,
 ) -> LoadResult:
     """Sums a run up and says whether the generator was its limit."""
     now = time.monotonic()
-    if knee is not None or how != "completed":
-        # Overloading is what a search is for, and who stops a run drops what waits: neither is the generator's fault.
+    if how != "completed":
+        # Who stops a run drops what waits; that is not the generator's fault.
         generator = dataclasses.replace(generator, dropped=0)
-    reasons = generator.limits()
+    reasons = (*generator.limits(), *more)
     emit(
         Noted(
             now - (spec.started or start),

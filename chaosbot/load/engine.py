@@ -65,6 +65,8 @@ class KneeSteps(Protocol):
     """What a search tells when it is over."""
 
     search: KneeSearch
+    lateness_p99_s: float
+    limited: bool
 
 
 @dataclass(frozen=True)

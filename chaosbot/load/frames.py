@@ -104,6 +104,16 @@ def quantile(microseconds: list[int], share: float) -> float:
     return 0.0
 
 
+def lateness_s(steps: Counter[int], share: float) -> float:
+    """A quantile of lateness, from steps of 100 µs."""
+    left = steps.total() * (1 - share)
+    for step in sorted(steps, reverse=True):
+        left -= steps[step]
+        if left < 0:
+            return step * 1e-4
+    return 0.0
+
+
 class Recorder:
     """Takes what the hot path reports and turns it into frames.
 
@@ -275,17 +285,15 @@ class Recorder:
             phase=phase,
         )
 
-    def lateness_s(self, share: float) -> float:
-        """A quantile of the whole run's lateness."""
-        left = self.lateness_all.total() * (1 - share)
-        for step in sorted(self.lateness_all, reverse=True):
-            left -= self.lateness_all[step]
-            if left < 0:
-                return step * 1e-4
-        return 0.0
+    def lateness(self) -> Counter[int]:
+        """How late arrivals were picked up so far, in steps of 100 µs."""
+        return self.lateness_all + Counter(value // 100 for value in self._lateness)
 
     def generator(self) -> Generator:
         """How well this process kept up, over the whole run."""
         return Generator(
-            self.total.planned, self.total.dropped, self.lateness_s(0.99), self.busy_seconds / max(self.seconds, 1)
+            self.total.planned,
+            self.total.dropped,
+            lateness_s(self.lateness(), 0.99),
+            self.busy_seconds / max(self.seconds, 1),
         )

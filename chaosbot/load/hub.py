@@ -158,9 +158,12 @@ class Hub:
         await trio.lowlevel.checkpoint()
 
     def _due(self, now: float) -> None:
-        timers = self._timers
+        """Makes the calls that are due, for at most a slice: descriptors must not starve behind them."""
+        timers, clock, end = self._timers, self.clock, now + SLICE_S
         while timers and timers[0][0] <= now and not self._stopped:
             heapq.heappop(timers)[2]()
+            if clock() > end:
+                break
 
     def _drain(self, now: float) -> bool:
         """Serves the descriptors that are ready, for at most a slice; says whether there were any."""

@@ -80,7 +80,7 @@ class Maker:
             request = self._build(task, user, ordinal, dice, self._endpoint)
         else:
             word = int.from_bytes(chance[8:16], "big")
-            request = self._stock.take(task, user, ordinal, dice, self._endpoint, word)
+            request = self._stock.take(task, user, ordinal, dice, self._endpoint, word, len(journey.users))
         shot = Shot(owner, ordinal, request.data, request.task or task, request.facts, due, journey.name)
         low, high = journey.wait_s
         shot.pause_s = low + (high - low) * (int.from_bytes(chance[16:], "big") / _SCALE)

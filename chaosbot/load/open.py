@@ -11,7 +11,7 @@ from typing import Final
 
 from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
-from chaosbot.load.hub import Hub
+from chaosbot.load.hub import SLICE_S, Hub
 from chaosbot.load.maker import Maker
 from chaosbot.load.pool import Pool
 from chaosbot.load.shot import Shot
@@ -83,18 +83,19 @@ class Open:
     def _tick(self) -> None:
         """Starts everything that is due, then sleeps until the next arrival."""
         now, arrival = self._hub.clock(), self._next
+        end = now + SLICE_S / 2
         while arrival is not None and not self._ended:
             number, offset = arrival
             due = self._start + offset
-            if due > now:
-                now = self._hub.clock()
-                if due > now:
-                    break
+            now = self._hub.clock()
+            if due > now or now > end:
+                break
             self._arrive(number, due, now)
             arrival = next(self._dues, None)
         self._next = arrival
         if arrival is not None and not self._ended:
-            self._hub.at(self._start + arrival[1], self._tick)
+            # Never earlier than now: answers get their turn before arrivals that are late already.
+            self._hub.at(max(self._start + arrival[1], self._hub.clock()), self._tick)
 
     def _arrive(self, number: int, due: float, now: float) -> None:
         self.next_number = number + 1

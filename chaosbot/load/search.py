@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from chaosbot.load.engine import Engine
+from chaosbot.load.frames import lateness_s
 from chaosbot.load.open import Open
+from chaosbot.model.arrival import LATENESS_P99_BOUND_S
 from chaosbot.model.event import Noted
 from chaosbot.model.knee import KneeSearch, StepResult
 from chaosbot.model.pacer import Pacer
@@ -27,51 +30,64 @@ class Steps:
         self._engine = engine
         self.search = search
         self._number = 0
-        self._from = (0, 0)
-        self._half = 0
+        self._half = (0, 0, 0)
+        self._late: Counter[int] = Counter()
         self._clear_at = 0.0
+        self.lateness_p99_s = 0.0
+        """How late the generator was in the last step that the target sustained."""
+        self.limited = False
+        """Whether a step failed in which the generator itself was late: the knee may lie higher."""
         engine.begin = self.begin
 
     def begin(self) -> None:
         """Starts a step."""
         engine, hub = self._engine, self._engine.hub
         start = hub.clock() + _PAUSE_S
-        self._from = self._counts()
         hold = self.search.hold_s
+        self._late = engine.recorder.lateness()
         engine.load = engine.build(Pacer.constant(self.search.rate, hold), start, self._number)
         engine.load.begin()
         hub.at(start + hold / 2, self._halfway)
         hub.at(start + hold, self._judge)
 
-    def _counts(self) -> tuple[int, int]:
-        total, now = self._engine.recorder.total, self._engine.recorder.now
-        return total.planned + now.planned, total.completed + now.completed
+    def _counts(self) -> tuple[int, int, int]:
+        """Arrivals that were due, those that were answered well, and those that are neither done nor failed."""
+        recorder = self._engine.recorder
+        planned = recorder.total.planned + recorder.now.planned
+        return planned, recorder.total.completed + recorder.now.completed, self._backlog()
 
     def _backlog(self) -> int:
         return self._engine.recorder.in_flight + self._engine.load.waiting
 
     def _halfway(self) -> None:
-        self._half = self._backlog()
+        # The first half fills the pipe: only the second half is judged, where what comes out must be what goes in.
+        self._half = self._counts()
 
     def _judge(self) -> None:
         engine, search = self._engine, self.search
-        planned, completed = (after - before for after, before in zip(self._counts(), self._from, strict=True))
-        # What is on its way at the step's end is no failure as long as it is no more than was at its middle.
-        backlog = self._backlog()
-        result = StepResult(planned, completed + min(backlog, self._half), (backlog - self._half) / (search.hold_s / 2))
+        planned, completed, grown = (now - then for now, then in zip(self._counts(), self._half, strict=True))
+        offered = round(search.rate * search.hold_s / 2)
+        result = StepResult(max(planned, offered), completed, grown / (search.hold_s / 2))
+        sustained = result.sustained(search.rate)
+        late = lateness_s(engine.recorder.lateness() - self._late, 0.99)
+        if sustained:
+            self.lateness_p99_s = late
+        elif late > LATENESS_P99_BOUND_S:
+            self.limited = True
         self.search = search.after(result)
         engine.outside.emit(
             Noted(
                 engine.hub.clock() - engine.origin,
                 "knee",
-                f"{search.rate:g}/s {'sustained' if result.sustained(search.rate) else 'not sustained'}"
+                f"{search.rate:g}/s {'sustained' if sustained else 'not sustained'}"
                 f"{' (confirmation)' if search.confirming else ''}",
                 {
                     "rate": search.rate,
-                    "planned": planned,
+                    "planned": result.planned,
                     "completed": completed,
                     "backlog_slope": result.backlog_slope,
-                    "sustained": result.sustained(search.rate),
+                    "lateness_p99_s": late,
+                    "sustained": sustained,
                 },
             )
         )

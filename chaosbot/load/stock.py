@@ -21,8 +21,10 @@ from chaosbot.model.dialect import Endpoint, Request
 from chaosbot.model.dice import Dice
 from chaosbot.model.exchange import UpdateFacts
 
-VARIANTS: Final = 8
-"""So many encodings of one task of one user take turns."""
+MOST_VARIANTS: Final = 8
+"""So many encodings of one task of one user take turns at most."""
+PEOPLE: Final = 400
+"""Where a journey has this many users or more, one encoding each is variety enough."""
 MOST: Final = 16_000
 
 _SECRETS: Final = ("chaosbot-stock-a", "chaosbot-stock-b")
@@ -81,18 +83,31 @@ class Stock:
         self._templates: dict[tuple[str, int | str], list[_Template]] = {}
         self._size = 0
 
-    def take(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint, word: int) -> Request:
-        """The request with this number; `word` is 64 bits of its chance."""
+    def take(
+        self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint, word: int, people: int
+    ) -> Request:
+        """The request with this number.
+
+        Args:
+            task: What is done.
+            user: By whom.
+            ordinal: The request's number.
+            dice: Its place, for an encoding from scratch.
+            endpoint: Where it goes.
+            word: 64 bits of its chance.
+            people: How many users share the journey.
+        """
+        variants = max(min(PEOPLE // people, MOST_VARIANTS), 1)
         templates = self._templates.get((task, user))
-        if templates is not None and len(templates) == VARIANTS:
-            request = templates[(word >> 48) % VARIANTS].renewed(ordinal, word, endpoint.time)
+        if templates is not None and len(templates) >= variants:
+            request = templates[(word >> 48) % len(templates)].renewed(ordinal, word, endpoint.time)
             if request is not None:
                 return request
         request = self._build(task, user, ordinal, dice, endpoint)
         if self._size < MOST and self._is_fit(task, user, ordinal, dice, endpoint):
             if templates is None:
                 templates = self._templates[task, user] = []
-            if len(templates) < VARIANTS:
+            if len(templates) < variants:
                 templates.append(_Template(request, ordinal, endpoint.time))
                 self._size += 1
         return request
