@@ -19,6 +19,7 @@ from chaosbot.dialects.telegram._journeys import journeys, perform
 from chaosbot.dialects.telegram._parts import HIGHEST_UPDATE, LOWEST_UPDATE, Place, text_message
 from chaosbot.dialects.telegram._parts import update as update_of
 from chaosbot.dialects.telegram._sender import RULES, queue_of
+from chaosbot.dialects.telegram._shape import shape
 from chaosbot.dialects.telegram._speech import SECRET_HEADER, dumps, encode_body, read_facts
 from chaosbot.dialects.telegram._updates import golden
 from chaosbot.dialects.telegram._users import ADMIN_ID, TIERS, Population
@@ -28,6 +29,7 @@ from chaosbot.model.dice import Dice
 from chaosbot.model.exchange import UpdateFacts
 from chaosbot.model.journey import DeliveryRules, JourneySpec
 from chaosbot.model.kit import Kit
+from chaosbot.model.shape import Shape
 from chaosbot.model.shelf import option
 
 
@@ -93,6 +95,10 @@ class Telegram(Dialect):
     def crowd(self) -> str:
         """A guest's text in a supergroup; there are only so many guests."""
         return "message/group"
+
+    def shape(self) -> Shape:
+        """Every kind of update, one payload each."""
+        return shape()
 
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same update with a delivery id, chat, sender (of the same tier) and marker of its own."""

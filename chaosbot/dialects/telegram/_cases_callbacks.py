@@ -31,8 +31,7 @@ def cases(pen: Pen) -> Iterator[Case]:
 
 def _objects(pen: Pen) -> Iterator[Case]:
     owner = pen.someone("objects/owner", "user")
-    other = pen.someone("objects/other", "user")
-    pen.kit.taken |= {owner, other}
+    pen.kit.taken.add(owner)
     for number, text in enumerate(
         ("/remind 10m water the plants", "/rewrite my secret letter", "/task my secret plan"), 1
     ):
@@ -41,26 +40,24 @@ def _objects(pen: Pen) -> Iterator[Case]:
     for number in range(1, 7):
         for verb in ("", "delete "):
             name = f"objects/{'deleted' if verb else 'read'}-{number}"
-            who = pen.someone(name, "user")
-            base = pen.message(name, f"/reminders {verb}{number}", user=who)
-            summary = f"another user's /reminders {verb}{number}"
-            yield pen.case(name, base, summary, accepted(), check="own_objects_only")
-    name = "objects/listed"
-    base = pen.message(name, "/reminders", user=other)
-    yield pen.case(name, base, "a user without reminders lists them", accepted(), check="own_objects_only")
-    for word, who in (("guest", pen.someone("objects/approved-guest")), ("user", other)):
+            yield _reaching(pen, name, f"/reminders {verb}{number}", f"another user's /reminders {verb}{number}")
+    yield _reaching(pen, "objects/listed", "/reminders", "a user without reminders lists them")
+    for word in ("guest", "user"):
         for verb in ("approve", "reject"):
             for label, number in (("nobodys", NOBODYS), ("first", 1)):
                 name = f"objects/{verb}-{label}-by-{word}"
-                base = pen.press(name, f"improvement:{verb}:{number}", user=who)
+                base = pen.press(name, f"improvement:{verb}:{number}", user=pen.someone(name, word))
                 thing = "that nobody made" if label == "nobodys" else "of whoever made the first one"
-                yield pen.case(
-                    name,
-                    base,
-                    f"a {word} presses {verb} for an improvement {thing}",
-                    accepted(),
-                    check="own_objects_only",
-                )
+                summary = f"a {word} presses {verb} for an improvement {thing}"
+                yield pen.case(name, base, summary, accepted(), check="own_objects_only")
+
+
+def _reaching(pen: Pen, name: str, text: str, summary: str) -> Case:
+    """A command about somebody else's thing; the marker stands in the sender's name, since the arguments are the point."""
+    who = pen.someone(name, "user")
+    members: dict[str, Any] = {"from": person(who) | {"last_name": pen.place(name).marker}}
+    base = pen.message(name, text, user=who, **members)
+    return pen.case(name, base, summary, accepted(), check="own_objects_only")
 
 
 def _sound(pen: Pen) -> Iterator[Case]:
@@ -72,7 +69,14 @@ def _sound(pen: Pen) -> Iterator[Case]:
         base = pen.press(name, f"skill:{skill}", user=pen.someone(name, "user"))
         yield pen.case(name, base, f"a user chooses the skill {skill}")
     name = "callbacks/skill-by-guest"
-    yield pen.case(name, pen.press(name, "skill:rewrite"), "a guest presses a user's button", check="no_escalation")
+    yield pen.case(
+        name,
+        pen.press(name, "skill:rewrite"),
+        "a guest presses a user's button",
+        accepted(),
+        check="no_escalation",
+        control="callbacks/skill-rewrite",
+    )
 
 
 def _forged(pen: Pen) -> Iterator[Case]:

@@ -67,7 +67,7 @@ def _spell(pattern: str, command: str) -> str:
 def cases(pen: Pen) -> Iterator[Case]:
     """All cases of this group."""
     subject = dice_of(pen, "escalation/subject").choice(TEST_SUBJECTS)
-    tails = {"grant": f" {subject} user {MARK}", "admin": f" {MARK}"}
+    tails = {"grant": f" {subject} user {MARK}", "admin": f" {MARK} please, if you can spare a moment"}
     for word, (pattern, what) in _SPELLINGS.items():
         for command in (
             ("grant", "admin") if word in ("upper", "otherbot", "title", "second", "emptyat") else ("grant",)

@@ -24,6 +24,14 @@ def cases(pen: Pen) -> Iterator[Case]:
     """All cases of this group; the controls first."""
     texts = {command: _text(pen, command) for command, tier in COMMANDS.items() if RANK[tier] > 0}
     for command, text in texts.items():
+        # What a command gets that the target does not know: an answer like that tells nothing.
+        name = f"control/nothing-{command}"
+        base = pen.message(name, text.replace(f"/{command}", f"/x{command}x", 1), user=pen.admin)
+        yield pen.case(name, base, f"the admin's /x{command}x, which no bot knows")
+    name = "control/nothing-text"
+    base = pen.message(name, f"hello {MARK} please, if you can spare a moment", user=pen.admin)
+    yield pen.case(name, base, "the admin says hello")
+    for command, text in texts.items():
         name = f"escalation/control-{command}"
         base = pen.message(name, text, user=pen.admin)
         yield pen.case(name, base, f"the admin's own /{command}: what a right answer looks like")
@@ -48,7 +56,9 @@ def _text(pen: Pen, command: str) -> str:
         "skill": " rewrite",
         "translate": " en",
     }.get(command, "")
-    return f"/{command}{argument} {MARK}"
+    # The polite words make a mere echo of an unknown command resemble the echo of this one.
+    polite = "" if command == "grant" else " please, if you can spare a moment"
+    return f"/{command}{argument} {MARK}{polite}"
 
 
 def _attempt(pen: Pen, name: str, base: Any, summary: str, command: str) -> Case:

@@ -169,7 +169,7 @@ def callback(place: Place, user: int, data: str | None, **more: Any) -> Json:
             "from": bot(),
             "chat": private(user),
             "date": place.date,
-            "text": "Choose one:",
+            "text": f"Choose one: {place.marker}",
         },
         "chat_instance": place.id("instance"),
         "data": data,
