@@ -46,21 +46,32 @@ async def send(copy: Copy) -> int | None:
             )
             writer.write(copy.data)
             await writer.drain()
-            while True:
-                version, _, rest = (await reader.readline()).partition(b" ")
-                status = int(rest[:3]) if version.startswith(b"HTTP/1.") and rest[:3].isdigit() else None
-                if status is None or status >= 200:
-                    break
-                while (await reader.readline()).strip():
-                    pass
-            # The whole answer is read, as a sender would, so that the target is not cut off.
-            while await reader.read(1 << 16):
-                pass
+            status = 100
+            while status < 200:  # informational answers come before the final one
+                head = await reader.readuntil(b"\r\n\r\n")
+                version, _, rest = head.partition(b" ")
+                if not version.startswith(b"HTTP/1."):
+                    return None
+                status = int(rest[:3])
+            await _read_body(reader, head)
             return status
-    except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
         return None
     finally:
         if writer is not None:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+
+async def _read_body(reader: asyncio.StreamReader, head: bytes) -> None:
+    """The whole answer is read, as a sender would, so that the target is not cut off."""
+    fields = dict(line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:] if b":" in line)
+    if b"chunked" in fields.get(b"transfer-encoding", b""):
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            await reader.readexactly(size + 2)
+    elif b"content-length" in fields:
+        await reader.readexactly(int(fields[b"content-length"]))
+    else:
+        while await reader.read(1 << 16):
+            pass

@@ -37,11 +37,10 @@ K = TypeVar("K", bound=StrEnum)
 
 MATCH_TEXTS: Final = ("method", "path", "kind", "command", "tier", "user")
 COUNTS: Final = ("first", "nth", "cap")
-PROBABILITY: Final = ("p", "rate")
 TARGETING: Final = frozenset(
-    {"name", "lane", *MATCH_TEXTS, *COUNTS, *PROBABILITY, "every", "period", "per", "scope", "start", "for", "phase"}
+    {"name", "lane", *MATCH_TEXTS, *COUNTS, "p", "every", "period", "per", "scope", "start", "for", "phase"}
 )
-RULE_KEYS: Final = TARGETING | {"fault", "options", "headers", "body"}
+RULE_KEYS: Final = TARGETING | {"fault", "options", "headers", "body", "rate"}
 LINE_PREFIXES: Final = ("header.", "body.")
 
 
@@ -184,7 +183,7 @@ def _rule_from(item: Mapping[str, Any], where: str, default_name: str) -> Rule:
             phase=str(item.get("phase", "")),
         ),
     )
-    if all(key in item for key in PROBABILITY):
+    if "p" in item and "rate" in item:
         raise ConfigError(f"{where}.rate", "is the long name of p; keep one of the two")
     counts = {key: _read(item, key, _count, where, None) for key in COUNTS}
     scope = _choice(item, "scope", Scope, where)
@@ -199,7 +198,7 @@ def _rule_from(item: Mapping[str, Any], where: str, default_name: str) -> Rule:
             fault=fault,
             match=match,
             window=window,
-            rate=_read(item, "p" if "p" in item else "rate", units.share, where, 1.0),
+            rate=_read(item, "rate" if "rate" in item else "p", units.share, where, 1.0),
             scope=scope,
             every=every,
             per=str(item.get("per", "")),

@@ -1,6 +1,7 @@
 """The user has blocked the bot: 403.
 
-No retry will ever help; a bot must stop writing to that chat and go on with the others.
+No retry will ever help; a bot must stop writing to that chat and go on with the
+others. Every bot with users meets it daily; broadcasts that end at the first one are the classic defect.
 """
 
 from __future__ import annotations

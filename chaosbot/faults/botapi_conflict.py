@@ -1,6 +1,7 @@
 """Somebody else polls with the same token: 409.
 
 It is what two running copies of a bot get from ``getUpdates``, and what polling gets while a webhook is set.
+A bot that restarts itself at once in a loop makes it worse; one that waits, or gives up loudly, is right.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The group became a supergroup: 400 with ``parameters.migrate_to_chat_id``.
 
 A bot must use the new id from now on, for this message and for what it stored.
+The old id never works again: a bot that only retries loses the group, and one that logs and forgets loses its messages.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A field of the update is missing.
 
 Platforms leave optional fields out and rename what they call stable. Code that reads ``update["message"]["chat"]`` without a
-look raises; what then happens to the update, and to those behind it, is the question. Without a path one field is drawn.
+look raises; what then happens to the update, and to those behind it, is the question. Without one named, one field is drawn.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class DropField(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
 
-    path: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
+    field: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The request with another body."""
         if exchange.lane is not Lane.INBOUND:
             return ()
-        return edited(exchange.body, self.path, dice, remove)
+        return edited(exchange.body, self.field, dice, remove)

@@ -1,6 +1,6 @@
 """Random bytes instead of an HTTP answer, then the end of the connection.
 
-Every client must report a protocol error and drop the connection. WireMock knows it as RANDOM_DATA_THEN_CLOSE.
+Every client must report a protocol error and drop the connection; one that keeps it reads the rest as its next answer. WireMock knows it as RANDOM_DATA_THEN_CLOSE.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A header of the request or the answer is set, added or removed.
 
-For everything that a shelf cannot foresee: a missing Content-Type, an old API version, a second cookie.
+For everything that a shelf cannot foresee: a missing Content-Type, an old API version, a second cookie. A bot experiences a
+platform that changed what nobody had promised, a client an answer that its parser was never tried on.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A field of the update is ``null``.
 
-``{"message": null}`` passes every test for presence. Without a path one field is drawn.
+``{"message": null}`` passes every test for presence. Code that asks only whether a
+key is there then reads from nothing. Without one named, one field is drawn.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ class NullField(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
 
-    path: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
+    field: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The request with another body."""
         if exchange.lane is not Lane.INBOUND:
             return ()
-        return edited(exchange.body, self.path, dice, lambda holder, key: put(holder, key, None))
+        return edited(exchange.body, self.field, dice, lambda holder, key: put(holder, key, None))

@@ -24,13 +24,13 @@ class RateLimited(Fault):
     depth: ClassVar[Depth] = Depth.EXCHANGE
 
     quota: int = option("count", "exchanges that pass in a period", 30, primary=True)
-    period: float = option("duration", "how long a period lasts", 1.0)
+    within: float = option("duration", "how long a period lasts", 1.0)
     by: str = option("text", "what shares a quota", "all", choices=("all", "path", "chat", "user"))
 
     def __post_init__(self) -> None:
         """Refuses a period of nothing."""
-        if self.period <= 0:
-            raise ValueError("period must be above 0")
+        if self.within <= 0:
+            raise ValueError("within must be above 0")
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One quota for this exchange's group."""
@@ -39,4 +39,4 @@ class RateLimited(Fault):
         body = b'{"ok":false,"error_code":429,"description":"Too Many Requests: retry after {wait}",'
         body += b'"parameters":{"retry_after":{wait}}}'
         headers = (("content-type", "application/json"), ("retry-after", "{wait}"))
-        return (Throttle(self.quota, self.period, str(known.get(self.by, "")), 429, headers, body),)
+        return (Throttle(self.quota, self.within, str(known.get(self.by, "")), 429, headers, body),)

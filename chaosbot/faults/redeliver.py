@@ -23,7 +23,7 @@ class Redeliver(Fault):
     depth: ClassVar[Depth] = Depth.UPDATE
 
     attempts: int = option("count", "deliveries after the first", 3, primary=True)
-    first: float = option("duration", "pause before the first redelivery", 0.0)
+    wait: float = option("duration", "pause before the first redelivery", 0.0)
     base: float = option("duration", "pause before the second; it doubles from there", 2.0)
     until_ack: bool = option("flag", "stop at the first 2xx of a redelivery", True)
 
@@ -38,4 +38,4 @@ class Redeliver(Fault):
             return ()
         cap = dice.uniform(60.0, 120.0)
         later = tuple(min(self.base * 2**step, cap) for step in range(self.attempts - 1))
-        return (SendAgain((self.first, *later), until_ack=self.until_ack),)
+        return (SendAgain((self.wait, *later), until_ack=self.until_ack),)

@@ -1,7 +1,7 @@
 """A field of the update has another JSON type.
 
 Numbers become texts, texts lists, objects numbers: what happens when a platform changes a field, or when somebody forges it.
-Without a path one field is drawn.
+Without one named, one field is drawn.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class RetypeField(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
 
-    path: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
+    field: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
     to: str = option("text", "the new type; any draws one that differs", "any", choices=("any", *TYPES))
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The request with another body."""
         if exchange.lane is not Lane.INBOUND:
             return ()
-        return edited(exchange.body, self.path, dice, lambda holder, key: retype(holder, key, self.to, dice))
+        return edited(exchange.body, self.field, dice, lambda holder, key: retype(holder, key, self.to, dice))

@@ -1,6 +1,7 @@
 """Messages of a WebSocket come twice.
 
-It is what a broker does after a reconnect that resumes a little too early.
+It is what a broker does after a reconnect that resumes a little too early. A client
+that adds amounts up, or counts messages, is wrong from then on; sequence numbers are there to be looked at.
 """
 
 from __future__ import annotations

@@ -1,0 +1,165 @@
+"""What every fault of the shelf keeps to, whoever wrote it."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import pickle
+from typing import Any, get_args
+
+import pytest
+
+from chaosbot.config.plan import TARGETING, parse_fault, plan_from, plan_to_mapping
+from chaosbot.model.dice import Dice
+from chaosbot.model.effect import BytesEffect, DisturbMessages, Effect, ExchangeEffect, SendH2Frame, UpdateEffect
+from chaosbot.model.exchange import Depth, Exchange, Lane, UpdateFacts
+from chaosbot.model.fault import FAULTS, Fault
+from chaosbot.model.plan import FaultPlan
+from chaosbot.model.shelf import describe, options_of
+
+NAMES = FAULTS.names()
+
+# Options without a default, so that every fault can be built.
+NEEDED: dict[str, dict[str, Any]] = {
+    "bandwidth": {"rate": "10kB"},
+    "delay": {"time": "10ms"},
+    "header_edit": {"header": "x-any", "value": "1"},
+    "json_patch": {"patch": [{"op": "add", "path": "/extra", "value": 1}]},
+    "latency": {"delay": "10ms"},
+    "limit_data": {"limit": "100b"},
+    "slicer": {"size": "10b"},
+    "slow_close": {"delay": "10ms"},
+}
+
+BODY = json.dumps(
+    {"update_id": 1, "message": {"chat": {"id": 5}, "text": "hello 🦀", "entities": [{"type": "bold"}]}}
+).encode()
+HEADERS = (("content-type", "application/json"), ("x-telegram-bot-api-secret-token", "aSecret"))
+
+
+def build(name: str) -> Fault:
+    return FAULTS.build(name, NEEDED.get(name, {}))
+
+
+def exchange(lane: Lane = Lane.INBOUND, key: str = "k") -> Exchange:
+    facts = UpdateFacts(1, "message", 5, 5, "guest") if lane is Lane.INBOUND else None
+    return Exchange(key, lane, 1, "POST", "/webhook/telegram", "", HEADERS, BODY, facts)
+
+
+def some_effects(fault: Fault, seed: int = 1) -> tuple[Effect, ...]:
+    place = Dice(seed).at("here")
+    return fault.effects(place, exchange()) or fault.effects(place, exchange(Lane.OUTBOUND))
+
+
+def test_the_shelf_holds_every_fault_that_is_promised() -> None:
+    promised = """latency bandwidth slicer slow_close timeout reset_peer limit_data corrupt refuse
+        delay abort truncate_response truncate_request huge_body empty_reply malformed_chunk garbage wrong_content_length
+        duplicate_content_length missing_content_length gzip_lie header_edit header_corrupt dribble lost_ack ack_and_drop hang_up
+        rate_limited slow_request stale_keepalive duplicate reorder redeliver replay_stale drop_field retype_field null_field
+        json_patch encoding_damage bad_signature botapi_429 botapi_400 botapi_blocked botapi_migrate botapi_conflict
+        botapi_5xx_html ws_delay ws_drop ws_duplicate ws_corrupt ws_close ws_half_frame h2_goaway h2_rst_stream"""
+    assert set(promised.split()) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_frozen_value_that_travels_to_a_worker(name: str) -> None:
+    fault = build(name)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        fault.anything = 1  # type: ignore[attr-defined]
+    assert pickle.loads(pickle.dumps(fault)) == fault
+    assert fault == build(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_page_says_what_happens_and_what_a_peer_experiences(name: str) -> None:
+    page = describe(FAULTS.get(name))
+    first, _, rest = page.partition("\n\n")
+    assert first.rstrip().endswith((".", "…")), first
+    assert len(rest) > 120, "the page needs a second paragraph: what the bot or the sender experiences"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_option_has_a_unit_and_a_line_of_help(name: str) -> None:
+    entry = FAULTS.get(name)
+    for field in dataclasses.fields(entry):  # type: ignore[arg-type]  # faults are dataclasses
+        assert "kind" in field.metadata, f"{field.name} is declared without option(...)"
+        assert len(field.metadata["help"]) >= 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_option_hides_a_word_of_the_fault_syntax(name: str) -> None:
+    assert not {field.name for field in options_of(FAULTS.get(name))} & TARGETING
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_effects_are_pure_and_repeatable(name: str) -> None:
+    fault = build(name)
+    assert some_effects(fault)
+    assert some_effects(fault) == some_effects(fault) == some_effects(pickle.loads(pickle.dumps(fault)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_effects_are_of_its_depth(name: str) -> None:
+    fault = build(name)
+    allowed: dict[Depth, tuple[Any, ...]] = {
+        Depth.BYTES: get_args(BytesEffect),
+        Depth.EXCHANGE: (*get_args(ExchangeEffect), DisturbMessages, SendH2Frame),
+        Depth.UPDATE: (*get_args(UpdateEffect), *get_args(ExchangeEffect)),
+    }
+    for effect in some_effects(fault):
+        assert isinstance(effect, allowed[fault.depth])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_body_is_too_odd_for_it(name: str) -> None:
+    fault = build(name)
+    for body in (b"", b"null", b"[]", b"{}", b"\xff\xfe", b"{" * 3000, b'{"a":' * 2000 + b"1" + b"}" * 2000, b'"x"'):
+        for lane in Lane:
+            effects = fault.effects(Dice(1), Exchange("k", lane, body=body))
+            assert isinstance(effects, tuple)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_survives_the_way_through_a_plan(name: str) -> None:
+    given = {"rules": [{"fault": name, "options": NEEDED.get(name, {})}]}
+    plan = plan_from(given, "here")
+    assert plan.rules[0].fault == build(name)
+    assert plan_from(plan_to_mapping(plan), "here") == plan
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_touches_neither_clock_nor_socket(name: str) -> None:
+    source = inspect.getsource(inspect.getmodule(FAULTS.get(name)))  # type: ignore[arg-type]
+    imported = {
+        alias.name.partition(".")[0]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    } | {
+        (node.module or "").partition(".")[0]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert not imported & {"time", "datetime", "random", "socket", "asyncio", "os", "secrets"}
+
+
+def test_nothing_is_drawn_from_anything_but_the_dice() -> None:
+    fault = build("garbage")
+    texts = {some_effects(fault, seed) for seed in range(20)}
+    assert len(texts) == 20
+
+
+def test_a_plan_of_all_faults_is_a_plan() -> None:
+    rules = tuple(
+        parse_fault(
+            name
+            + "".join(
+                f";{key}={json.dumps(value) if isinstance(value, list) else value}"
+                for key, value in NEEDED.get(name, {}).items()
+            )
+        )
+        for name in NAMES
+    )
+    assert plan_from(plan_to_mapping(FaultPlan(rules)), "here").rules == rules

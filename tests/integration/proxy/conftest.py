@@ -1,0 +1,315 @@
+"""A laboratory around one real proxy: an upstream that remembers what reached it, and raw sockets that see how things end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.config.plan import parse_fault, plan_of
+from chaosbot.model.event import Event, ExchangeSeen, Injected, Trouble
+from chaosbot.model.exchange import Lane
+from chaosbot.model.plan import FaultPlan
+
+BODY = json.dumps({"ok": True, "filling": "x" * 200}).encode()
+UPDATE = {
+    "update_id": 7001,
+    "message": {
+        "message_id": 3,
+        "date": 1,
+        "chat": {"id": 1_000_007, "type": "private"},
+        "from": {"id": 1_000_007, "is_bot": False, "first_name": "Ada"},
+        "text": "/help me",
+    },
+}
+
+
+@dataclass
+class Request:
+    """What reached the upstream."""
+
+    line: str = ""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    whole: bool = True
+    end: str = ""
+    seconds: float = 0.0
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+
+class Upstream:
+    """A real HTTP/1.1 server that keeps every request, whole or not."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.ends: list[str] = []
+        self.respond: Callable[[Request], bytes] = lambda _request: answer(BODY)
+        self._changed = threading.Condition()
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port: int = self._listener.getsockname()[1]
+        self.scheme = "https" if tls else "http"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        end = "fin"
+        try:
+            if self._tls is not None:
+                peer = self._tls.wrap_socket(peer, server_side=True)
+            data = b""
+            while True:
+                started = 0.0
+                while b"\r\n\r\n" not in data:
+                    got = peer.recv(65536)
+                    started = started or time.monotonic()
+                    if not got:
+                        if data:
+                            self._keep(Request(data.decode("latin-1"), whole=False, end="fin"))
+                        return
+                    data += got
+                head, _, data = data.partition(b"\r\n\r\n")
+                line, *rest = head.decode("latin-1").split("\r\n")
+                request = Request(line, [tuple(each.split(": ", 1)) for each in rest])  # type: ignore[misc]
+                length = int(request.header("content-length") or 0)
+                while len(data) < length:
+                    try:
+                        got = peer.recv(65536)
+                    except ConnectionResetError:
+                        got, request.end = b"", "rst"
+                    if not got:
+                        request.body, request.whole, request.end = data, False, request.end or "fin"
+                        self._keep(request)
+                        return
+                    data += got
+                request.body, data = data[:length], data[length:]
+                request.seconds = time.monotonic() - started if started else 0.0
+                self._keep(request)
+                peer.sendall(self.respond(request))
+        except ConnectionResetError:
+            end = "rst"
+        except OSError:
+            end = "error"
+        finally:
+            peer.close()
+            with self._changed:
+                self.ends.append(end)
+                self._changed.notify_all()
+
+    def _keep(self, request: Request) -> None:
+        with self._changed:
+            self.requests.append(request)
+            self._changed.notify_all()
+
+    def wait_for(self, count: int, within: float = 5.0) -> list[Request]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.requests) >= count, within), self.requests
+            return list(self.requests)
+
+    def wait_for_end(self, within: float = 5.0) -> str:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.ends, within)
+            return self.ends[-1]
+
+    def forget(self) -> None:
+        with self._changed:
+            self.requests.clear()
+            self.ends.clear()
+            self.respond = lambda _request: answer(BODY)
+
+    def close(self) -> None:
+        # Wakes the thread that accepts; closing alone does not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", "content-type: application/json", f"content-length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+@dataclass
+class Reply:
+    """What a raw client saw."""
+
+    data: bytes
+    end: str
+    seconds: float
+    first_byte: float = 0.0
+
+    @property
+    def status(self) -> int | None:
+        return int(self.data[9:12]) if self.data.startswith(b"HTTP/1.") else None
+
+    @property
+    def head(self) -> bytes:
+        return self.data.partition(b"\r\n\r\n")[0]
+
+    @property
+    def body(self) -> bytes:
+        return self.data.partition(b"\r\n\r\n")[2]
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name.lower()), None)
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        lines = self.head.decode("latin-1").split("\r\n")[1:]
+        return [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
+
+
+def request(
+    body: bytes | None = None,
+    *headers: str,
+    path: str = "/webhook/telegram",
+    method: str = "POST",
+    key: str = "",
+    host: str = "bot.example",
+) -> bytes:
+    body = json.dumps(UPDATE).encode() if body is None else body
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        f"host: {host}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+    ]
+    if key:
+        lines.append(f"X-Chaosbot-Exchange: {key}")
+    return "\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + body
+
+
+def read(sock: socket.socket, *, quiet_s: float = 5.0, whole: bool = True) -> Reply:
+    """Reads until the answer is whole (by Content-Length or chunks), the connection ends, or nothing comes any more."""
+    started, first, data, end = time.monotonic(), 0.0, bytearray(), "open"
+    sock.settimeout(quiet_s)
+    try:
+        while not (whole and _complete(data)):
+            got = sock.recv(1 << 20)
+            if not got:
+                end = "fin"
+                break
+            first = first or time.monotonic() - started
+            data += got
+    except TimeoutError:
+        end = "quiet"
+    except ConnectionResetError:
+        end = "rst"
+    return Reply(bytes(data), end, time.monotonic() - started, first)
+
+
+def _complete(data: bytearray) -> bool:
+    at = data.find(b"\r\n\r\n")
+    if at < 0:
+        return False
+    head = data[:at].lower()
+    if b"transfer-encoding: chunked" in head:
+        return data.endswith(b"0\r\n\r\n")
+    lengths = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length:")]
+    return bool(lengths) and len(data) - at - 4 >= lengths[0]
+
+
+@dataclass
+class Lab:
+    """One proxy on both lanes, with its upstream and its events."""
+
+    upstream: Upstream
+    events: list[Event]
+    proxy: Proxy
+    mark: int = 0
+
+    def faults(self, *texts: str) -> None:
+        """From now on these faults hold; everything before is forgotten."""
+        self.plan(plan_of([parse_fault(text) for text in texts]))
+
+    def plan(self, plan: FaultPlan) -> None:
+        self.proxy.replace_plan(FaultPlan())
+        self.proxy.flush()
+        self.upstream.forget()
+        self.mark = len(self.events)
+        self.proxy.replace_plan(plan)
+
+    def address(self, lane: Lane = Lane.INBOUND) -> tuple[str, int]:
+        host, _, port = self.proxy.url(lane).partition("://")[2].partition(":")
+        return host, int(port)
+
+    def connect(self, lane: Lane = Lane.INBOUND) -> socket.socket:
+        return socket.create_connection(self.address(lane))
+
+    def send(
+        self, data: bytes | None = None, *, lane: Lane = Lane.INBOUND, quiet_s: float = 5.0, whole: bool = True
+    ) -> Reply:
+        with self.connect(lane) as sock:
+            sock.sendall(request() if data is None else data)
+            return read(sock, quiet_s=quiet_s, whole=whole)
+
+    @property
+    def told(self) -> list[Event]:
+        self.proxy.flush()
+        return self.events[self.mark :]
+
+    @property
+    def injected(self) -> list[Injected]:
+        return [event for event in self.told if isinstance(event, Injected)]
+
+    @property
+    def seen(self) -> list[ExchangeSeen]:
+        return [event for event in self.told if isinstance(event, ExchangeSeen)]
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        return [event for event in self.told if isinstance(event, Trouble)]
+
+    def wait_for(self, what: Callable[[], bool], within: float = 5.0) -> None:
+        """Events of things that no client waits for (a redelivery) come when they come."""
+        deadline = time.monotonic() + within
+        while not what():
+            assert time.monotonic() < deadline, self.told
+            time.sleep(0.005)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    server = Upstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def _one_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    server = Upstream()
+    events: list[Event] = []
+    listeners = (ListenerSpec(Lane.INBOUND, server.url), ListenerSpec(Lane.OUTBOUND, "standin:"))
+    spec = ProxySpec(listeners, 11, FaultPlan(), confdir=str(tmp_path_factory.mktemp("ca")))
+    with Proxy(spec, events.append) as proxy:
+        yield Lab(server, events, proxy)
+    server.close()
+
+
+@pytest.fixture
+def lab(_one_lab: Lab) -> Iterator[Lab]:
+    _one_lab.faults()
+    yield _one_lab
+    _one_lab.proxy.clear()
+    assert not _one_lab.troubles
