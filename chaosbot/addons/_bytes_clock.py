@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
+from typing import assert_never
 
 from chaosbot.addons._bytes_ends import Ends
 from chaosbot.addons._bytes_line import Acted, Line
@@ -10,7 +12,7 @@ from chaosbot.addons._bytes_stages import Mark
 from chaosbot.model.effect import BytesEffect, Direction
 
 
-class ClockedLine:
+class ClockedLine(ABC):
     """A line that is looked after: its due times become timers of the loop."""
 
     def __init__(
@@ -39,27 +41,41 @@ class ClockedLine:
             self._timer.cancel()
             self._timer = None
         for item in self._line.take(self._loop.time()):
-            match item:
-                case Mark.FIN:
-                    self._ends.close()
-                    self._over()
-                case Mark.RST:
-                    self._ends.reset()
-                    self._over()
-                case Mark.END:
-                    self._finished()
-                case _:
-                    self._pass(item)
+            if isinstance(item, bytes):
+                self._pass(item)
+            else:
+                self._mark(item)
         due = self._line.due()
         if due is not None:
             self._timer = self._loop.call_at(due, self._pump)
 
+    def _mark(self, mark: Mark) -> None:
+        """An end comes out."""
+        self._perform(mark)
+
+    def _perform(self, mark: Mark) -> None:
+        """Performs an end."""
+        match mark:
+            case Mark.END:
+                self._finished()
+            case Mark.FIN:
+                self._ends.close()
+                self._over()
+            case Mark.RST:
+                self._ends.reset()
+                self._over()
+            case _:
+                assert_never(mark)
+
+    @abstractmethod
     def _pass(self, data: bytes) -> None:
-        raise NotImplementedError
+        """Bytes come out."""
 
+    @abstractmethod
     def _finished(self) -> None:
-        raise NotImplementedError
+        """The source's end comes out."""
 
+    @abstractmethod
     def _over(self) -> None:
         """FIN or RST was performed."""
 

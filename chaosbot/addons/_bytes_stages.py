@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from enum import Enum
 from typing import ClassVar, Generic, TypeAlias, TypeVar
@@ -247,7 +248,7 @@ class SilenceStage(Stage[Silence]):
         return [Mark.FIN]
 
 
-class _TriggerStage(Stage[E]):
+class _TriggerStage(Stage[E], ABC):
     """A stage that lets a number of bytes pass, then acts; whatever comes after them is swallowed."""
 
     def __init__(self, effect: E, now: float) -> None:
@@ -255,11 +256,13 @@ class _TriggerStage(Stage[E]):
         self.passed = 0
         self.triggered = False
 
+    @abstractmethod
     def _limit(self) -> int | None:
-        raise NotImplementedError
+        """How many bytes pass; None when they are not counted."""
 
+    @abstractmethod
     def _trigger(self, t: float) -> None:
-        raise NotImplementedError
+        """The count is reached."""
 
     def feed(self, t: float, item: Item) -> None:
         """Passes what the count still allows."""

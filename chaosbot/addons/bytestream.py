@@ -20,9 +20,12 @@ from typing import Any, assert_never
 from chaosbot.addons._bytes_clock import ClockedLine
 from chaosbot.addons._bytes_ends import Ends, finish
 from chaosbot.addons._bytes_line import Acted
+from chaosbot.addons._bytes_stages import Item, Mark
 from chaosbot.model.effect import BytesEffect, Direction, Farewell, RefuseConnection
 
 __all__ = ["Ends", "FaultyReader", "FaultyWriter", "refusal", "refuse"]
+
+_READ_ON_S = 0.5
 
 
 def refusal(effects: Iterable[BytesEffect]) -> Farewell | None:
@@ -222,7 +225,7 @@ class FaultyReader(ClockedLine):
         acted: Acted | None = None,
     ) -> None:
         self._reader = reader
-        self._ready: deque[bytes] = deque()
+        self._ready: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._pending: asyncio.Task[bytes] | None = None
         self._source_ended = False
@@ -251,8 +254,12 @@ class FaultyReader(ClockedLine):
                 parts.append(part)
             return b"".join(parts)
         while True:
-            if self._ready:
-                return self._first(n)
+            while self._ready:
+                item = self._ready[0]
+                if isinstance(item, bytes):
+                    return self._first(item, n)
+                self._ready.popleft()
+                self._perform(item)
             if self._ended or n == 0:
                 return b""
             for writer in self._writers:
@@ -267,8 +274,8 @@ class FaultyReader(ClockedLine):
             else:
                 await self._step()
 
-    def _first(self, n: int) -> bytes:
-        data = self._ready.popleft()
+    def _first(self, data: bytes, n: int) -> bytes:
+        self._ready.popleft()
         if len(data) > n:
             self._ready.appendleft(data[n:])
         return data[:n]
@@ -309,6 +316,22 @@ class FaultyReader(ClockedLine):
 
     def _pass(self, data: bytes) -> None:
         self._ready.append(data)
+
+    def _mark(self, mark: Mark) -> None:
+        """An end takes place when the bytes before it were read (and so written on by the owner)."""
+        if not self._ready:
+            self._perform(mark)
+            return
+        self._ready.append(mark)
+        if mark is not Mark.END:
+            # An owner that does not read on cannot hold FIN or RST up for ever.
+            self._loop.call_later(_READ_ON_S, self._perform_late, mark)
+
+    def _perform_late(self, mark: Mark) -> None:
+        if mark in self._ready:
+            self._ready.clear()
+            self._perform(mark)
+            self._wake.set()
 
     def _finished(self) -> None:
         self._ended = True

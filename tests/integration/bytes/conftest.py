@@ -82,13 +82,15 @@ class PipeProxy:
 
 
 class StreamProxy:
-    """The stream wrappers, used as mitmproxy uses its readers and writers."""
+    """The stream wrappers, used as mitmproxy uses its readers and writers; effects act in the writers."""
+
+    in_readers = False
 
     def __init__(self, loop: Loop, upstream: int, faults: tuple[Fault, ...]) -> None:
         self._loop = loop
         self._upstream = upstream
         self._faults = faults
-        self._writers: list[FaultyWriter] = []
+        self._wrapped: list[FaultyWriter | FaultyReader] = []
         self.acted: list[BytesEffect] = []
 
         async def start() -> asyncio.Server:
@@ -106,21 +108,22 @@ class StreamProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends, effects = Ends(), self._effects()
-        client_writer = FaultyWriter(writer, Direction.DOWN, ends, effects=effects, acted=self.acted.append)
         farewell = refusal(effects)
+        client_writer = FaultyWriter(writer, Direction.DOWN, ends, acted=self.acted.append)
         if farewell is not None:
             refuse(ends, farewell)
             await reader.read()
             return
+        client_reader = FaultyReader(reader, Direction.UP, ends, acted=self.acted.append)
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
-        server_writer = FaultyWriter(up_writer, Direction.UP, ends, effects=effects, acted=self.acted.append)
-        client_reader, server_reader = (
-            FaultyReader(reader, Direction.UP, ends),
-            FaultyReader(up_reader, Direction.DOWN, ends),
-        )
+        server_writer = FaultyWriter(up_writer, Direction.UP, ends, acted=self.acted.append)
+        server_reader = FaultyReader(up_reader, Direction.DOWN, ends, acted=self.acted.append)
         client_reader.waits_for(server_writer)
         server_reader.waits_for(client_writer)
-        self._writers += [client_writer, server_writer]
+        wrapped = (client_reader, server_reader) if self.in_readers else (client_writer, server_writer)
+        for each in wrapped:
+            each.set_effects(effects)
+        self._wrapped += wrapped
 
         async def relay(source: FaultyReader, target: FaultyWriter) -> None:
             with contextlib.suppress(OSError):
@@ -139,13 +142,19 @@ class StreamProxy:
 
         def apply() -> None:
             effects = self._effects()
-            for writer in self._writers:
-                writer.set_effects(effects)
+            for each in self._wrapped:
+                each.set_effects(effects)
 
         self._loop.call(apply)
 
     def stop(self) -> None:
         self._loop.call(self._server.close)
+
+
+class ReaderProxy(StreamProxy):
+    """The same; effects act in the readers."""
+
+    in_readers = True
 
 
 def plan_of(*faults: Fault) -> FaultPlan:
@@ -210,9 +219,9 @@ def upstream() -> Iterator[Callable[..., Upstream]]:
         each.close()
 
 
-@pytest.fixture(params=[PipeProxy, StreamProxy], ids=["pipe", "streams"])
+@pytest.fixture(params=[PipeProxy, StreamProxy, ReaderProxy], ids=["pipe", "writers", "readers"])
 def proxy(request: pytest.FixtureRequest, loop: Loop) -> Iterator[Callable[..., Any]]:
-    """Makes a proxy with these faults: once the byte pipe, once the stream wrappers."""
+    """Makes a proxy with these faults: the byte pipe, and the stream wrappers with effects in writers or in readers."""
     made: list[Any] = []
 
     def make(upstream: Upstream, *faults: Fault) -> Any:
