@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from chaosbot.cli._answers import Answered, answer_key
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import DEFAULT_SECRET, Json, Out, Quiet
 from chaosbot.config.experiment import read_experiment
-from chaosbot.demo.answers import Answered, answer_key
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
@@ -104,7 +104,10 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
             watch.say(f"  proxy, inbound   {stage.entry}")
             watch.say(f"  Bot API stand-in {stage.bot_api}")
             run_experiment(run, stage, experiment, secret)
-            if not run.should_stop():
+            if not run.should_stop() and stage.demo is not None:
+                # What the load broke for good (a circuit that never closes) would hide what the campaign is to find.
+                stage.demo.restart()
+                watch.say("a fresh bot for the fuzz campaign")
                 fuzz_stage(run, stage, secret, {"dialect": experiment.dialect, "duration_s": FUZZ_S})
     ended = conclude(run, quiet=quiet, as_json=as_json)
     if not bugs or run.reason:
@@ -125,7 +128,7 @@ def _print_answers(console: Console, answers: Sequence[Answered], *, quiet: bool
         for answer in answers:
             mark = "[green]✓[/]" if answer.found else "[red]✗[/]" if answer.promised else "[dim]–[/]"
             by = ", ".join(sorted({finding.check for finding in answer.findings}))
-            table.add_row(mark, answer.card.bug, answer.card.what, by or answer.card.note)
+            table.add_row(mark, answer.card.bug, answer.card.what, by or answer.note)
         console.print()
         console.print(table)
     console.print(f"\n[bold]{found} of {len(promised)}[/] promised bugs found", highlight=False)

@@ -94,6 +94,11 @@ class DemoTarget:
         self.url = line.split()[1].decode()
         return self
 
+    def restart(self) -> None:
+        """Ends the bot and starts it again at the same place, with nothing remembered."""
+        self.__exit__(None, None, None)
+        self.__enter__()
+
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:

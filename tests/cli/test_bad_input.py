@@ -1,0 +1,143 @@
+"""Bad input gets one clear line with what, rule and remedy, exit code 2, and no traceback."""
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chaosbot.errors import TargetRefused
+from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.load.driver import drive
+from chaosbot.load.spec import LoadSpec
+from chaosbot.model.dialect import Endpoint
+from chaosbot.model.profile import PROFILES
+from chaosbot.session.stage import check_target
+from chaosbot.wire import Address
+
+TARGET = "http://127.0.0.1:9/webhook"
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["faults", "latncy"], "did you mean 'latency'?"),
+        (["proxy", "http://127.0.0.1:9", "--fault", "latncy:1s"], "did you mean 'latency'?"),
+        (["proxy", "http://127.0.0.1:9", "--fault", "latency:250"], '"250ms"'),
+        (["proxy", "http://127.0.0.1:9", "--fault", "latency:1s;p=130%"], "outside 0..1"),
+        (["proxy", "http://127.0.0.1:9", "--fault", "latency:1s;colour=red"], "colour"),
+        (["proxy", "http://127.0.0.1:9", "--plan", "absent.toml"], "cannot be read"),
+        (["proxy", "ftp://127.0.0.1:9"], "http://HOST:PORT"),
+        (["proxy", "http://127.0.0.1:9", "--listen", "8080"], "HOST:PORT"),
+        (["run", "resilience", "--mode", "mild"], "Available: chaos, full, load"),
+        (["run", "resiliense"], "did you mean 'resilience'?"),
+        (["run", "absent.toml"], "cannot be read"),
+        (["run", TARGET], "127.0.0.1:9"),
+        (["run", "resilience", TARGET, TARGET], "one target URL at most"),
+        (["load", "--profile", "soka"], "did you mean 'soak'?"),
+        (["load", "--duration", "5"], "has no unit"),
+        (["load", "--slo", "p99 around 2s"], "no threshold"),
+        (["load", "--abort-on", "errors > many"], "no stop condition"),
+        (["load", TARGET], "127.0.0.1:9"),
+        (["fuzz", TARGET], "127.0.0.1:9"),
+        (["fuzz", "not a url"], "URL"),
+        (["fuzz", "--stages", "catalog"], "did you mean 'catalogue'?"),
+        (["fuzz", "--bot-api", "10.0.0.1:80"], "loopback"),
+        (["fuzz", "--secret-env", "NO_SUCH_SECRET"], "export NO_SUCH_SECRET="),
+        (["load", "--secret-env", "NO_SUCH_SECRET"], "export NO_SUCH_SECRET="),
+        (["report", "--format", "pdf", "."], "unknown format 'pdf'"),
+        (["demo", "--bugs", "no-such-bug"], "no-such-bug"),
+        (["init", "--from", "nothing"], "unknown experiment 'nothing'"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(chaosbot: Callable, arguments: list[str], says: str) -> None:
+    done = chaosbot(*arguments)
+    assert done.code == 2, done
+    assert says in done.err
+    assert "Traceback" not in done.err + done.out
+    line = done.err.strip().splitlines()[-1]
+    assert line.startswith("chaosbot: ")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://example.com/webhook",
+        "http://10.0.0.1/webhook",
+        "http://127.0.0.1.example.com/webhook",
+        "http://127.evil.example/webhook",
+        "http://0.0.0.0:80/",
+        "http://[::ffff:8.8.8.8]/",
+        "http://localhost.example.com/",
+    ],
+)
+@pytest.mark.parametrize("verb", ["load", "fuzz", "run"])
+def test_a_foreign_target_is_refused_with_why_and_how(chaosbot: Callable, verb: str, target: str) -> None:
+    done = chaosbot(verb, target)
+    assert done.code == 2, done
+    assert "only loopback targets" in done.err
+    assert "--allow-host" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_foreign_target_is_refused_before_any_socket_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guards run where no socket can be made and no name be resolved: they must not even try."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("a socket was made or a name resolved")
+
+    for name in ("socket", "create_connection", "getaddrinfo", "gethostbyname"):
+        monkeypatch.setattr(socket, name, refuse)
+    for url in ("http://example.com/", "https://10.1.2.3:8443/x", "http://127.evil.example/"):
+        address = Address.parse(url)
+        endpoint = Endpoint(address.authority, address.path)
+        with pytest.raises(TargetRefused, match="--allow-host"):
+            check_target(url, ())
+        with pytest.raises(TargetRefused, match="--allow-host"):
+            drive(LoadSpec(url, endpoint, "telegram", 1, PROFILES.build("smoke")), lambda _event: None)
+        with pytest.raises(TargetRefused, match="--allow-host"):
+            Campaign(CampaignSpec(address, endpoint), lambda _event: None, tuple).run(lambda: False)
+
+
+def test_a_busy_port_is_named_with_the_remedy(chaosbot: Callable, busy_port: int) -> None:
+    done = chaosbot("proxy", "http://127.0.0.1:9", "--listen", f"127.0.0.1:{busy_port}")
+    assert done.code == 2
+    assert f"{busy_port} is taken; choose another port" in done.err
+    served = chaosbot("demo", "--serve", "--port", str(busy_port))
+    assert served.code == 2
+    assert "choose another port" in served.err
+
+
+def test_an_experiment_with_an_unknown_key_names_file_key_and_the_nearest_name(
+    chaosbot: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text('[phases]\nbasline = "3s"\n')
+    done = chaosbot("run", "mine.toml")
+    assert done.code == 2
+    assert "mine.toml: phases.basline" in done.err
+    assert "did you mean 'baseline'?" in done.err
+
+
+def test_a_run_directory_that_holds_a_run_is_not_overwritten(chaosbot: Callable, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "events.ndjson").write_text("")
+    done = chaosbot("load", "--out", "taken", "--duration", "1s")
+    assert done.code == 2
+    assert "choose another directory" in done.err
+
+
+def test_init_writes_a_file_that_run_accepts_and_does_not_overwrite_it(chaosbot: Callable) -> None:
+    assert chaosbot("init", "mine.toml").code == 0
+    assert chaosbot("init", "mine.toml").code == 2
+    dry = chaosbot("run", "mine.toml", "--dry-run")
+    assert dry.code == 0, dry.err
+    assert "slow-network" in dry.out
