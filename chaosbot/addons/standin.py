@@ -19,6 +19,7 @@ import orjson
 
 from chaosbot.addons.botapi_call import ApiCall, BadCall, read_call
 from chaosbot.addons.botapi_files import FILES, content_of
+from chaosbot.addons.botapi_markup import plain
 from chaosbot.addons.botapi_messages import Desk
 from chaosbot.addons.botapi_results import METHODS
 from chaosbot.model.event import ApiCalled, Event, Trouble
@@ -202,12 +203,12 @@ def validate(call: ApiCall) -> None:
             if wanted not in call.params:
                 raise BadCall(400, "Bad Request: message identifier is not specified")
     if method in ("sendmessage", "editmessagetext"):
-        text = call.text("text")
+        text = plain(call.text("text"), _mode(call, "entities"))
         if not text.strip() and "rich_message" not in call.params:
             raise BadCall(400, "Bad Request: message text is empty")
         if len(text) > 4096:
             raise BadCall(400, "Bad Request: message is too long")
-    if len(call.text("caption")) > 1024:
+    if len(plain(call.text("caption"), _mode(call, "caption_entities"))) > 1024:
         raise BadCall(400, "Bad Request: message caption is too long")
     kind = _kind(method)
     if kind and kind not in call.files and not call.text(kind):
@@ -216,6 +217,11 @@ def validate(call: ApiCall) -> None:
         raise BadCall(400, "Bad Request: query is too old and response timeout expired or query ID is invalid")
     if "reply_markup" in call.params:
         _validate_buttons(call)
+
+
+def _mode(call: ApiCall, entities: str) -> str:
+    """The markup that counts: explicit entities win over `parse_mode`."""
+    return "" if call.params.get(entities) else call.text("parse_mode")
 
 
 def _kind(method: str) -> str:
