@@ -152,8 +152,9 @@ class Join:
         marked = self._history.calls_by_marker.get(tried.marker, []) if tried.marker else []
         if tried.chat is None or str(tried.chat) not in self._own:
             return marked
-        placed = self._history.calls_by_chat.get(str(tried.chat), [])
-        return [*marked, *(call for call in placed if call not in marked)] if placed else marked
+        # A call with somebody else's marker in this chat belongs to whoever planted that one.
+        placed = [call for call in self._history.calls_by_chat.get(str(tried.chat), ()) if not call.markers]
+        return [*marked, *placed] if placed else marked
 
 
 @dataclass
@@ -201,22 +202,42 @@ class Tally:
 
 _VARIANT: Final = re.compile(r"[-_ ]?\d+.*$")
 _FRAME: Final = re.compile(
-    r'File "[^"]*?([^"/\\]+)", line (\d+), in (\w+)|at (?:\S+ )?\(?(?:[^()\s]*/)?([^()\s/]+\.[cm]?[jt]s):(\d+)'
+    r'File \\?"[^"]*?([^"/\\]+)\\?", line (\d+), in (\w+)|at (?:\S+ )?\(?(?:[^()\s]*/)?([^()\s/]+\.[cm]?[jt]s):(\d+)'
 )
 
 
 def stem(tried: CaseTried) -> str:
-    """The mechanism that a case's name stands for: its group and the first word of its own name.
+    """The mechanism that a case stands for: what several cases have in common that break for one reason.
 
-    A mutation (``shape/<golden>/<path>/<how>``) stands for the member that it touches, at most two levels deep below the
-    payload, whatever the payload's kind is.
+    | case | mechanism |
+    |---|---|
+    | a member changed (mutations, shape, buttons, messages) | ``*.member``, whatever the update's kind; ``payload`` for the payload itself |
+    | a valid update (golden, generated, update kinds) | ``kind:`` and its kind |
+    | no JSON by any reading | ``json/invalid`` |
+    | anything else | its group and the first word of its own name |
     """
     parts = tried.case.split("/")
+    word = word_of(tried.case)
     if parts[0] == "mutation" and len(parts) >= 4:
         path = parts[-2].split(".")
-        return f"*.{path[1]}" if len(path) > 1 else path[0]
-    word = parts[-1].split("~", 1)[0]
-    return f"{tried.group}/{_VARIANT.sub('', word).split('-', 1)[0] or word}"
+        return f"*.{path[1]}" if len(path) > 1 else ("update_id" if path[0] == "update_id" else "payload")
+    if word == "payload":
+        return "payload"
+    if tried.group == "shape" and len(parts) >= 3:
+        return f"*.{word.split('.')[0]}"
+    if tried.group in ("callbacks", "messages") and word not in ("costly", "naughty", "valid"):
+        return f"*.{word}"
+    if parts[0] in ("golden", "generated") or (tried.group == "update_kinds" and word == tried.kind):
+        return f"kind:{tried.kind}"
+    if tried.group == "json" and tried.expect is not None and not tried.expect.allows_status(200):
+        return "json/invalid"
+    return f"{tried.group}/{word}"
+
+
+def word_of(name: str) -> str:
+    """The first word of a case's own name, without its number: ``json/truncated-3`` is ``truncated``."""
+    word = name.rsplit("/", maxsplit=1)[-1].split("~", 1)[0]
+    return _VARIANT.sub("", word).split("-", 1)[0] or word
 
 
 def signature(body: bytes) -> str:

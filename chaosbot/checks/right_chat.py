@@ -31,7 +31,7 @@ class RightChat(CaseCheck):
 
     def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
         """Cases that know where their reply belongs."""
-        return tried.chat is not None and bool(tried.marker)
+        return tried.chat is not None and bool(tried.marker) and tried.group != "shape"
 
     def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
         """All calls that carry its marker went elsewhere."""

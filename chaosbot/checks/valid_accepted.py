@@ -32,7 +32,10 @@ class ValidAccepted(CaseCheck):
         if status // 100 == 2 or status >= 500 or overloaded(tried):
             return None
         title = f"refuses a valid update with {status}, so it is redelivered for ever: {tried.summary or tried.case}"
-        return Breach(f"{status}:{stem(tried)}", title, Severity.HIGH, tried.threat, says(tried))
+        mechanism = stem(tried)
+        # Kinds that are refused are refused for one reason: the target does not know them.
+        bucket = "kinds" if mechanism.startswith("kind:") or tried.group == "update_kinds" else mechanism
+        return Breach(f"{status}:{bucket}", title, Severity.HIGH, tried.threat, says(tried))
 
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign and, in a load run, the requests that no inbound fault met."""

@@ -71,6 +71,10 @@ class Attribution:
             first.notes += ["died", "volley"]
             self.target.deaths += 1
 
+    def stalls(self, mechanism: str) -> bool:
+        """Whether this mechanism is known to stall the target, so that one more would only cost time."""
+        return self._known["hung", mechanism] >= 1 or self._known["blocked", ""] >= _ENOUGH
+
     def _canary(self) -> Canary:
         canary = self.target.canary()
         self.probed(canary)
@@ -85,10 +89,11 @@ class Attribution:
         mechanism = self.mechanism(trial)
         unanswered = trial.outcome.fate in (Fate.CLOSED, Fate.RESET)
         if died and unanswered and self._known["died", mechanism] >= _ENOUGH:
-            trial.notes.append("died")
+            # It may be another victim as well; it is not blamed, and what is known explains the death.
+            trial.notes.append("died-like-others")
             return True
         slow = trial.took > self.target.latency_s
-        if slow and self._known["hung", mechanism] >= _ENOUGH:
+        if slow and self.stalls(mechanism):
             trial.notes.append("hung-like-others")
             return False
         if unanswered and self._known["dropped", mechanism] >= _ENOUGH:
@@ -124,6 +129,7 @@ class Attribution:
                 self._known["hung", mechanism] += 1
                 if beside is not None and (not beside.ok or beside.seconds > self.target.latency_s / 2):
                     trial.notes.append("blocked")
+                    self._known["blocked", ""] += 1
         canary = self._canary()
         trial.canary_s = canary.seconds
         if not canary.ok:

@@ -87,9 +87,11 @@ def changed(update: Any, path: Path, how: str) -> Any:
 HOWS: Final = ("drop", "null", "wrap", "as-text", *(name for name, _ in _RETYPED), "double")
 
 
-def mutations(dialect: Dialect, endpoint: Endpoint, dice: Dice) -> Iterator[Case]:
+def mutations(
+    dialect: Dialect, endpoint: Endpoint, dice: Dice, without: frozenset[str] = frozenset()
+) -> Iterator[Case]:
     """All mutations, the shallow and drastic ones first; the order within one depth is the seed's."""
-    goldens = dialect.golden(dice)
+    goldens = {name: update for name, update in dialect.golden(dice).items() if name not in without}
     plan: list[tuple[int, str, Path, str]] = []
     seen: set[tuple[str, Path, str]] = set()
     for name, update in goldens.items():
@@ -163,6 +165,6 @@ def as_case(
         expect,
         summary,
         marker=planted if shown else "",
-        chat=None,
+        chat=facts.chat if facts is not None else None,
         update_id=facts.update_id if facts is not None else None,
     )

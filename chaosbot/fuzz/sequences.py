@@ -132,11 +132,15 @@ def run_sequences(shop: Workshop, clock: Clock) -> None:
 
 
 def _round(shop: Workshop, clock: Clock, number: int, examples: int) -> None:
-    machine = type(
-        "Sequences", (SequenceMachine,), {"shop": shop, "clock": clock, "round": number, "executions": count()}
-    )
-    machine.buckets = Buckets()
-    machine.muted = set(shop.ledger.found)
+    members = {
+        "shop": shop,
+        "clock": clock,
+        "round": number,
+        "executions": count(),
+        "buckets": Buckets(),
+        "muted": set(shop.ledger.found),
+    }
+    machine: type[SequenceMachine] = type("Sequences", (SequenceMachine,), members)
     place = shop.dice.at("sequences", number)
     with contextlib.suppress(Enough, Breached, hypothesis_errors.HypothesisException):
         try:

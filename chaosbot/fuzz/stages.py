@@ -12,6 +12,7 @@ from itertools import islice
 from time import monotonic
 from typing import Final
 
+from chaosbot.checks._cases import word_of
 from chaosbot.fuzz import _process
 from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz._anatomy import slow, with_length
@@ -25,13 +26,15 @@ from chaosbot.fuzz.target import Target, Trial
 from chaosbot.model.case import Case, Expect, Reach, Segment
 from chaosbot.model.dialect import Dialect
 from chaosbot.model.dice import Dice
-from chaosbot.model.event import ProbeSeen
+from chaosbot.model.event import CaseTried, ProbeSeen
 from chaosbot.model.marker import marker
 from chaosbot.model.verdict import Threat
 
 VOLLEY: Final = 48
 """Cases between two looks at the target."""
 
+GOLDEN: Final = "golden/"
+_BULKY: Final = 1_800
 _HEAVY: Final = 200_000
 _PIECE: Final = 2**20
 _PIECES: Final = 48
@@ -80,7 +83,7 @@ def run_stage(stage: str, shop: Workshop, clock: Clock) -> None:
             run_catalogue(shop, clock)
         case "mutations":
             limit = shop.spec.max_examples
-            cases = mutations(shop.dialect, shop.spec.endpoint, shop.dice.at("mutations"))
+            cases = mutations(shop.dialect, shop.spec.endpoint, shop.dice.at("mutations"), broken_goldens(shop))
             run_cases(shop, islice(cases, limit) if limit is not None else cases, "mutations", clock)
         case "generated":
             from chaosbot.fuzz.generated import run_generated  # noqa: PLC0415 - Hypothesis takes long to load
@@ -111,14 +114,43 @@ def run_catalogue(shop: Workshop, clock: Clock) -> None:
     slow_ones = [case for case in cases if slow(case)]
     heavy = [case for case in cases if not slow(case) and _is_heavy(case)]
     light = [case for case in cases if not slow(case) and not _is_heavy(case)]
+    bulky = [case for case in light if len(case.request) > _BULKY]
     shop.lane.add(slow_ones, "catalogue")
-    run_cases(shop, (*known, *light), "catalogue", clock, planned=len(known) + len(cases))
-    huge = stranger_flood(shop)
-    for case in (*heavy, *([huge] if huge is not None else [])):
+    small = [*known, *(case for case in light if len(case.request) <= _BULKY)]
+    run_cases(shop, small, "catalogue", clock, planned=len(known) + len(cases))
+    run_cases(shop, [*goldens(shop), *unknown_commands(shop)], "catalogue", clock)
+    flood = stranger_flood(shop)
+    for case in (*([flood] if flood is not None else []), *heavy):
         if clock.over():
             return
         run_measured(shop, case, "catalogue")
-    run_cases(shop, unknown_commands(shop), "catalogue", clock)
+    for case in bulky:
+        # One at a time: a text that stalls the target would otherwise be waited for once for each of its neighbours.
+        if clock.over():
+            return
+        if not shop.attribution.stalls(f"{case.group}/{word_of(case.name)}"):
+            run_cases(shop, [case], "catalogue", clock)
+
+
+def broken_goldens(shop: Workshop) -> frozenset[str]:
+    """The valid updates that the target already breaks on: their mutations would only say the same."""
+    return frozenset(
+        event.case.removeprefix(GOLDEN)
+        for event in shop.recorder.events
+        if isinstance(event, CaseTried) and event.case.startswith(GOLDEN) and (event.breaches or event.notes)
+    )
+
+
+def goldens(shop: Workshop) -> list[Case]:
+    """Every valid update as it is: all must be acknowledged, and mutations start from those that are."""
+    found = []
+    for name, update in shop.dialect.golden(shop.dice).items():
+        place = shop.dice.at("golden", name, shop.spec.endpoint.started)
+        case = as_case(
+            shop.dialect, shop.spec.endpoint, update, place, f"{GOLDEN}{name}", f"a valid update: {name}", Expect()
+        )
+        found.append(replace(case, group="kinds", threat=Threat.USER))
+    return found
 
 
 def unknown_commands(shop: Workshop) -> list[Case]:
@@ -167,7 +199,11 @@ def stranger_flood(shop: Workshop) -> Case | None:
 
 
 def _is_heavy(case: Case) -> bool:
-    return case.check in _MEASURED or len(case.request) > _HEAVY or b"gzip" in case.segments[0].data[:2048].lower()
+    return (
+        case.check in _MEASURED
+        or len(case.request) > _HEAVY
+        or b"content-encoding" in case.segments[0].data[:2048].lower()
+    )
 
 
 def run_measured(shop: Workshop, case: Case, stage: str) -> None:
