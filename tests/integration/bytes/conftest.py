@@ -190,7 +190,8 @@ class Upstream:
         self.finished.release()
 
     def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # closed by the test already
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
