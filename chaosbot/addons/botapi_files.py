@@ -75,6 +75,11 @@ def sized_file(kind: str, call: ApiCall, ids: Iterator[int], source: Any = None)
     return found
 
 
+def media_of(kind: str, call: ApiCall, ids: Iterator[int], source: Any = None) -> Any:
+    """What stands in a message under the name of this kind: sizes for a photo, one file for the others."""
+    return photo_of(call, ids, source) if kind == "photo" else sized_file(kind, call, ids, source)
+
+
 def describe_file(file_id: str) -> dict[str, Any]:
     """A File with its path, which carries the size too."""
     known = _OWN_FILE.fullmatch(file_id)

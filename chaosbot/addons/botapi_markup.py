@@ -77,7 +77,8 @@ def _refuse(why: str) -> BadCall:
 
 
 def _html(raw: bytes) -> bytes:
-    out, open_tags, position = bytearray(), [], 0
+    open_tags: list[str] = []
+    out, position = bytearray(), 0
     while (start := raw.find(b"<", position)) >= 0:
         out += raw[position:start]
         if raw.startswith(b"</", start):

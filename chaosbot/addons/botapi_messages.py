@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from zlib import crc32
 
 from chaosbot.addons.botapi_call import ApiCall, BadCall
-from chaosbot.addons.botapi_files import FILES, file_of, photo_of, sized_file
+from chaosbot.addons.botapi_files import FILES, file_of, media_of, photo_of
 
 
 @dataclass
@@ -97,7 +97,7 @@ def media(kind: str) -> Builder:
     """What sends one file of this kind."""
 
     def build(call: ApiCall, desk: Desk) -> Any:
-        content = photo_of(call, desk.ids) if kind == "photo" else sized_file(kind, call, desk.ids)
+        content = media_of(kind, call, desk.ids)
         message = captioned(envelope(call, desk), call) | {kind: content}
         if kind == "animation":
             message["document"] = file_of("animation", call, desk.ids, content["file_id"])
@@ -115,7 +115,7 @@ def album(call: ApiCall, desk: Desk) -> Any:
         if kind not in FILES:
             raise BadCall(400, "Bad Request: wrong type of the album's media")
         source = item.get("media")
-        content = photo_of(call, desk.ids, source) if kind == "photo" else sized_file(kind, call, desk.ids, source)
+        content = media_of(kind, call, desk.ids, source)
         message = envelope(call, desk) | {kind: content, "media_group_id": group}
         if isinstance(item.get("caption"), str):
             message["caption"] = item["caption"]
@@ -127,11 +127,9 @@ def paid(call: ApiCall, desk: Desk) -> Any:
     """`sendPaidMedia`."""
     media = []
     for item in items(call, "media"):
+        kind = "video" if isinstance(item, dict) and item.get("type") == "video" else "photo"
         source = item.get("media") if isinstance(item, dict) else None
-        if isinstance(item, dict) and item.get("type") == "video":
-            media.append({"type": "video", "video": sized_file("video", call, desk.ids, source)})
-        else:
-            media.append({"type": "photo", "photo": photo_of(call, desk.ids, source)})
+        media.append({"type": kind, kind: media_of(kind, call, desk.ids, source)})
     message = captioned(envelope(call, desk), call)
     return message | {"paid_media": {"star_count": call.integer("star_count") or 1, "paid_media": media}}
 
@@ -255,9 +253,7 @@ def edit(call: ApiCall, desk: Desk) -> Any:
     kind = str(media.get("type")) if isinstance(media, dict) else ""
     if kind in FILES and isinstance(media, dict):
         source = media.get("media")
-        message[kind] = (
-            photo_of(call, desk.ids, source) if kind == "photo" else sized_file(kind, call, desk.ids, source)
-        )
+        message[kind] = media_of(kind, call, desk.ids, source)
     elif call.integer("latitude") is not None or "latitude" in call.params:
         message["location"] = place(call)
     elif "caption" not in call.params:
