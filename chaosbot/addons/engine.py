@@ -13,7 +13,7 @@ import asyncio
 import ssl
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
@@ -314,7 +314,10 @@ class Engine:
         for fired in visit.fired:
             if id(fired) not in later:
                 self.ledger.missed(fired, visit.exchange)
-            self.ledger.end(fired)
+        if visit.silenced and visit.handler in self.handlers:
+            self.handlers[visit.handler].linger(visit.fired)
+        else:
+            self.end(visit.fired)
         exchange = visit.exchange
         now = self.now()
         self.emit(
@@ -338,6 +341,11 @@ class Engine:
                     wake()
         for copy, effect in visit.again:
             self._start(self._deliver(visit, copy, effect))
+
+    def end(self, fired: Iterable[Fired]) -> None:
+        """These faults act no longer."""
+        for each in fired:
+            self.ledger.end(each)
 
     # ── what effects need ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -60,7 +60,12 @@ class Ledger:
         return any(rule.window.start_s or rule.window.length_s is not None for rule in self.rules)
 
     def set_plan(self, plan: FaultPlan) -> None:
-        """From now on this plan holds. Rules that stay as they are keep their counts."""
+        """From now on this plan holds. Rules that stay as they are go on counting, others begin anew."""
+        for rule in self.rules:
+            if rule not in plan.rules:
+                self._tally.active.pop(rule.name, None)
+                for key in [key for key in self._tally.matched if key[0] == rule.name]:
+                    del self._tally.matched[key]
         self._rules = tuple((rule, FaultPlan((rule,))) for rule in plan.rules)
         for rule in plan.rules:
             self._count(rule)

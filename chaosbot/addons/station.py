@@ -54,6 +54,7 @@ class Station:
         self._visits: list[Visit] = []
         self._owners: dict[int, tuple[Fired, Exchange]] = {}
         self._lasting: tuple[BytesEffect, ...] = ()
+        self._lingering: list[Fired] = []
         handler.acted = self._acted
 
     @property
@@ -163,11 +164,16 @@ class Station:
         for layer in self.layers:
             layer.release()
 
+    def linger(self, fired: list[Fired]) -> None:
+        """These faults act as long as the connection is there."""
+        self._lingering += fired
+
     def leave(self) -> None:
         """The connection is over, and so is everything on it."""
         for visit in self._visits:
             self._engine.finish(visit)
         self._disarm(self._visits)
+        self._engine.end(self._lingering)
         for fired in self._decided.values():
             if fired is not None:
                 self._engine.ledger.missed(fired, self._bare)

@@ -7,7 +7,7 @@ from typing import Any
 
 from chaosbot.addons.resend import Copy
 from chaosbot.addons.script import Script
-from chaosbot.model.effect import BytesEffect, DisturbMessages, SendAgain
+from chaosbot.model.effect import BytesEffect, DisturbMessages, Farewell, SendAgain
 from chaosbot.model.exchange import Exchange
 from chaosbot.model.plan import Decision, Rule
 
@@ -54,3 +54,8 @@ class Visit:
     again: list[tuple[Copy, SendAgain]] = field(default_factory=list)
     messages: int = 0
     over: bool = False
+
+    @property
+    def silenced(self) -> bool:
+        """Whether its client waits for an answer that will not come; the fault acts until the client leaves."""
+        return self.script.stops and self.script.farewell is Farewell.SILENCE

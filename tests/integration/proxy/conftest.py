@@ -250,6 +250,16 @@ class Lab:
         self.mark = len(self.events)
         self.proxy.replace_plan(plan)
 
+    def now(self) -> float:
+        """Seconds of the proxy's run."""
+        return time.monotonic() - self.proxy.spec.started
+
+    def restart(self) -> None:
+        """A new proxy of the same spec: nothing is remembered."""
+        self.proxy.stop()
+        self.proxy = Proxy(self.proxy.spec, self.events.append)
+        self.proxy.start()
+
     def address(self, lane: Lane = Lane.INBOUND) -> tuple[str, int]:
         host, _, port = self.proxy.url(lane).partition("://")[2].partition(":")
         return host, int(port)
@@ -302,8 +312,10 @@ def _one_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     events: list[Event] = []
     listeners = (ListenerSpec(Lane.INBOUND, server.url), ListenerSpec(Lane.OUTBOUND, "standin:"))
     spec = ProxySpec(listeners, 11, FaultPlan(), confdir=str(tmp_path_factory.mktemp("ca")))
-    with Proxy(spec, events.append) as proxy:
-        yield Lab(server, events, proxy)
+    lab = Lab(server, events, Proxy(spec, events.append))
+    lab.proxy.start()
+    yield lab
+    lab.proxy.stop()
     server.close()
 
 
