@@ -91,6 +91,7 @@ class StreamProxy:
         self._upstream = upstream
         self._faults = faults
         self._wrapped: list[FaultyWriter | FaultyReader] = []
+        self._transports: list[asyncio.WriteTransport] = []
         self.acted: list[BytesEffect] = []
 
         async def start() -> asyncio.Server:
@@ -109,6 +110,7 @@ class StreamProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends, effects = Ends(), self._effects()
         farewell = refusal(effects)
+        self._transports.append(writer.transport)
         client_writer = FaultyWriter(writer, Direction.DOWN, ends, acted=self.acted.append)
         if farewell is not None:
             refuse(ends, farewell)
@@ -116,6 +118,7 @@ class StreamProxy:
             return
         client_reader = FaultyReader(reader, Direction.UP, ends, acted=self.acted.append)
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
+        self._transports.append(up_writer.transport)
         server_writer = FaultyWriter(up_writer, Direction.UP, ends, acted=self.acted.append)
         server_reader = FaultyReader(up_reader, Direction.DOWN, ends, acted=self.acted.append)
         client_reader.waits_for(server_writer)
@@ -148,7 +151,13 @@ class StreamProxy:
         self._loop.call(apply)
 
     def stop(self) -> None:
-        self._loop.call(self._server.close)
+        async def end() -> None:
+            self._server.close()
+            for transport in self._transports:
+                transport.abort()
+            await asyncio.sleep(0)  # aborted transports close in the next turn
+
+        self._loop.run(end())
 
 
 class ReaderProxy(StreamProxy):
