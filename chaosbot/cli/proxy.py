@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from chaosbot.addons.control import ControlServer
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import AllowHost, DialectName, Json, Out, Quiet, Seed, choose_seed
-from chaosbot.config.plan import parse_fault, plan_of, plan_to_mapping, read_plan
+from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
+from chaosbot.config.replay import Recording, read_recording
 from chaosbot.errors import ConfigError
 from chaosbot.model import units
 from chaosbot.model.exchange import Lane
+from chaosbot.model.plan import FaultPlan
 
 app = typer.Typer()
 
@@ -44,6 +48,20 @@ def proxy(
     ] = None,
     outbound_listen: Annotated[str, typer.Option(help="Where the outbound lane listens.")] = "127.0.0.1:8081",
     dialect: DialectName = "telegram",
+    control: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Runtime control there: Toxiproxy's HTTP API for TCP proxies of its own, and /plan for this one.",
+            show_default=False,
+        ),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN_DIR", help="Apply a recorded run's faults again, to the same exchanges.", show_default=False
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     duration: Annotated[str | None, typer.Option(help="Stop after this time.", show_default=False)] = None,
     http2: Annotated[bool, typer.Option("--http2", help="Offer HTTP/2.")] = False,
@@ -66,15 +84,18 @@ def proxy(
     - `chaosbot proxy http://127.0.0.1:8000 --fault 'latency:250ms±50ms;p=0.3'`
     - `chaosbot proxy http://127.0.0.1:8000 --fault 'lost_ack;first=3' --outbound stand-in`
     - `chaosbot proxy --plan plan.toml --seed 7 http://127.0.0.1:8000`
+    - `chaosbot proxy http://127.0.0.1:8000 --control 127.0.0.1:8474` – then any Toxiproxy client
+    - `chaosbot proxy http://127.0.0.1:8000 --replay chaosbot-runs/20260101-120000-proxy`
     - `eval "$(chaosbot proxy --print-env)"` – then run the client
     """
     host, port = _address("--listen", listen)
     if print_env:
         typer.echo(_exports(host, port))
         return
-    chosen = choose_seed(seed)
+    recording = _recording(replay, plan, fault, seed)
+    chosen = recording.seed if recording else choose_seed(seed)
     rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
-    faults = plan_of(list(rules))
+    faults = recording.plan if recording else plan_of(list(rules))
     listeners = [ListenerSpec(Lane.INBOUND, upstream or "", host, port)]
     if outbound:
         out_host, out_port = _address("--outbound-listen", outbound_listen)
@@ -103,7 +124,20 @@ def proxy(
             header_control=header_control,
             started=run.started,
         )
-        with Proxy(spec, run.emit) as started:
+        with ExitStack() as stack:
+            started = stack.enter_context(Proxy(spec, run.emit))
+            if control:
+                server = ControlServer(
+                    *_address("--control", control),
+                    chosen,
+                    run.emit,
+                    _Holder(started, faults),
+                    origin=run.started,
+                    allow_hosts=tuple(allow_host or ()),
+                )
+                stack.callback(server.stop)
+                server.start()
+                watch.say(f"control on [bold]{server.url}[/] (Toxiproxy's API, and /plan)")
             watch.say(
                 f"listening on [bold]{started.url(Lane.INBOUND)}[/] → {escape(upstream or 'wherever the client asks')}"
             )
@@ -117,6 +151,34 @@ def proxy(
             run.stopping.clear()
             run.reason = ""
     raise conclude(run, quiet=quiet, as_json=as_json)
+
+
+class _Holder:
+    """The plan in force, for the control API."""
+
+    def __init__(self, proxy: Proxy, plan: FaultPlan) -> None:
+        self._proxy = proxy
+        self._plan = plan
+
+    def read(self) -> dict[str, Any]:
+        """The plan as a plan file would say it."""
+        return plan_to_mapping(self._plan)
+
+    def replace(self, plan: dict[str, Any]) -> None:
+        """Puts another plan in force, on live connections too."""
+        built = plan_from(plan, "/plan")
+        self._proxy.replace_plan(built)
+        self._plan = built
+
+
+def _recording(
+    directory: Path | None, plan: Path | None, faults: list[str] | None, seed: int | None
+) -> Recording | None:
+    if directory is None:
+        return None
+    if plan or faults or seed is not None:
+        raise ConfigError("--replay", "brings its own plan and seed; leave --plan, --fault and --seed out")
+    return read_recording(directory)
 
 
 def _address(option: str, text: str) -> tuple[str, int]:
