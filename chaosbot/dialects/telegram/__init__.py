@@ -16,7 +16,7 @@ from chaosbot.dialects.telegram._cases import cases
 from chaosbot.dialects.telegram._commands import COMMANDS
 from chaosbot.dialects.telegram._fresh import freshen
 from chaosbot.dialects.telegram._journeys import journeys, perform
-from chaosbot.dialects.telegram._parts import HIGHEST_UPDATE, LOWEST_UPDATE, Place, text_message
+from chaosbot.dialects.telegram._parts import HIGHEST_UPDATE, LOWEST_UPDATE, Place, callback, text_message
 from chaosbot.dialects.telegram._parts import update as update_of
 from chaosbot.dialects.telegram._sender import RULES, queue_of
 from chaosbot.dialects.telegram._shape import shape
@@ -38,7 +38,7 @@ class Telegram(Dialect):
     """Telegram's Bot API."""
 
     default_path: ClassVar[str] = "/webhook/telegram"
-    secret_header: ClassVar[str] = SECRET_HEADER
+    secret_header = SECRET_HEADER
     tiers: ClassVar[tuple[str, ...]] = TIERS
     commands: ClassVar[Mapping[str, str]] = COMMANDS
 
@@ -108,5 +108,7 @@ class Telegram(Dialect):
         """A person of a tier (a guest unless said otherwise) writes this text to the bot."""
         place = Place(dice, self.date)
         writer = user if user is not None else self.population.pick(tier or "guest", dice.at("user"))
+        if kind == "callback_query":
+            return update_of(place, kind, callback(place, writer, text))
         more = {"edit_date": self.date + 5} if kind.startswith("edited_") else {}
         return update_of(place, kind or "message", text_message(place, writer, text, **more))
