@@ -75,7 +75,12 @@ class Dialect(ABC):
     """One platform's tongue."""
 
     default_path: ClassVar[str] = "/"
-    secret_header: ClassVar[str] = ""
+    secret_header: str = ""
+    """The header that carries the secret as it is; empty where the platform signs instead, or has no secret."""
+    signs: ClassVar[bool] = False
+    """Whether requests are signed, so that a changed body is a forged one."""
+    neutral_groups: ClassVar[frozenset[str] | None] = None
+    """Which of the catalogue's neutral groups make sense; None for all."""
     tiers: ClassVar[tuple[str, ...]] = ()
     """The users' tiers, the lowest first; empty where the platform has none."""
     commands: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -163,7 +168,8 @@ class Dialect(ABC):
     def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
         """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
 
-        `kind` asks for another kind than a plain message (``edited_message``). Delivery id, and chat and user unless given,
+        `kind` asks for another kind than a plain message (``edited_message``; with ``callback_query`` the text is the data
+        of the button that is pressed). Delivery id, and chat and user unless given,
         come from `dice`; a text that begins with a slash is a command, with its entity. None where nobody writes.
         """
         return None

@@ -213,6 +213,9 @@ class Kit:
         """
         if isinstance(sent, bytes):
             sent = self.signed(sent)
+        elif self.dialect.signs and not _carries(sent, base):
+            # Whoever verifies signatures first refuses a body that is not the signed one, whatever else is wrong with it.
+            expect = replace(expect, statuses=expect.statuses | REFUSED)
         segments = (Segment(sent.data),) if isinstance(sent, RawRequest) else sent
         return Case(
             name=name,
@@ -229,6 +232,11 @@ class Kit:
             check=check,
             control=control,
         )
+
+
+def _carries(sent: RawRequest | tuple[Segment, ...], base: Base) -> bool:
+    """Whether what is sent still has the body that was signed."""
+    return sent.body == base.body if isinstance(sent, RawRequest) else base.body in b"".join(part.data for part in sent)
 
 
 def invalid(*more: int, close: bool = False) -> Expect:

@@ -58,7 +58,9 @@ def cases(dialect: Dialect, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
     own = dialect.catalogue(endpoint, place.at("dialect"))
     kit = Kit(dialect, endpoint, place.at("neutral"), {case.chat for case in own if case.chat is not None})
     brought = {case.group for case in own}
-    neutral = [case for group, build in GROUPS.items() if group not in brought for case in build(kit)]
+    fitting = GROUPS.keys() if dialect.neutral_groups is None else dialect.neutral_groups
+    groups = [group for group in GROUPS if group in fitting and group not in brought]
+    neutral = [case for group in groups for case in GROUPS[group](kit)]
     return (*own, *neutral)
 
 

@@ -1,0 +1,99 @@
+"""Webhooks with signed bodies: Standard Webhooks, GitHub's, Stripe's and Slack's way of signing.
+
+| style | header | signed | timestamp |
+|---|---|---|---|
+| standard | ``webhook-signature: v1,<base64>`` … separated by blanks | ``id.timestamp.body`` | ``webhook-timestamp``, 5 min |
+| github | ``X-Hub-Signature-256: sha256=<hex>`` | ``body`` | none |
+| stripe | ``Stripe-Signature: t=<time>,v1=<hex>`` … | ``timestamp.body`` | ``t``, 5 min |
+| slack | ``X-Slack-Signature: v0=<hex>`` | ``v0:timestamp:body`` | ``X-Slack-Request-Timestamp``, 5 min |
+
+Everything is HMAC-SHA256. A secret that starts with ``whsec_`` is base64 behind that, as Standard Webhooks has it. The time comes
+from the endpoint, never from a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import orjson
+
+from chaosbot.dialects._generic import delivery_id, dumps, inferred, marker_place, post, renew
+from chaosbot.dialects._signatures import STYLES, style_named
+from chaosbot.dialects._signed_cases import cases
+from chaosbot.model.case import Case
+from chaosbot.model.dialect import EPOCH, Dialect, Endpoint
+from chaosbot.model.dice import Dice
+from chaosbot.model.exchange import UpdateFacts
+from chaosbot.model.kit import Kit
+from chaosbot.model.marker import markers_in
+from chaosbot.model.shape import Object, OneOf, Shape
+from chaosbot.model.shelf import option
+
+
+@dataclass(frozen=True)
+class StandardWebhooks(Dialect):
+    """Signed webhooks."""
+
+    signs: ClassVar[bool] = True
+
+    style: str = option("text", "whose way of signing", "standard", choices=tuple(STYLES))
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown style."""
+        style_named(self.style)
+
+    def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
+        """Delivery id (of the header, or else of the body), kind and marker."""
+        del path
+        if method != "POST" or len(body) > 1 << 20:
+            return None
+        try:
+            root = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
+        if not isinstance(root, dict):
+            return None
+        named = dict(headers)
+        found = markers_in(body.decode("utf-8", "replace"))
+        kind = root.get("type") or named.get("x-github-event") or root.get("action")
+        event = root.get("event")
+        if self.style == "slack" and isinstance(event, dict):
+            kind = event.get("type", kind)
+        return UpdateFacts(
+            update_id=named.get(STYLES[self.style].id_header) or delivery_id(root),
+            kind=kind if isinstance(kind, str) else None,
+            marker=found[0] if found else None,
+        )
+
+    def encode(self, endpoint: Endpoint, update: Any) -> bytes:
+        """A signed POST; bytes are signed and sent as they are."""
+        body = dumps(update)
+        return post(endpoint, body, STYLES[self.style].headers(endpoint.secret, endpoint.time, body))
+
+    def golden(self, dice: Dice) -> dict[str, Any]:
+        """A few events as the style's platform sends them."""
+        events = STYLES[self.style].events(EPOCH)
+        return {name: renew(event, dice.at("golden", name)) for name, event in events.items()}
+
+    def shape(self) -> Shape:
+        """Bodies like the golden ones."""
+        return OneOf(tuple(inferred(event) for event in STYLES[self.style].events(EPOCH).values()) or (Object(),))
+
+    def fresh(self, update: Any, dice: Dice) -> Any:
+        """The same event with an id and marker of its own."""
+        return renew(update, dice)
+
+    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+        """The first event with this text in it; None where tiers or other kinds are asked for."""
+        if tier or user is not None or kind:
+            return None
+        event = next(iter(STYLES[self.style].events(EPOCH).values()))
+        path = marker_place(event)
+        return renew(event, dice, {path: text}) if path else None
+
+    def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
+        """Forged, garbled, stale and replayed signatures."""
+        if not endpoint.secret:
+            return ()
+        return tuple(cases(Kit(self, endpoint, dice), STYLES[self.style]))
