@@ -86,14 +86,20 @@ class Target:
         Raises:
             TargetUnusable: It refused, did not answer in time, or its TLS is none.
         """
+        connected = False
         try:
             with socket.socket(self.family, socket.SOCK_STREAM) as knocking:
                 knocking.settimeout(self.connect_timeout_s)
                 knocking.connect(self.address)
+                connected = True
                 if self.tls is not None:
                     with self.tls.wrap_socket(knocking, server_hostname=self.server_name):
                         pass
         except TimeoutError:
+            if connected:
+                raise TargetUnusable(
+                    f"{self.name}: connected, but no TLS handshake within {self.connect_timeout_s:g} s; is it plain http?"
+                ) from None
             raise TargetUnusable(
                 f"{self.name}: no connection within {self.connect_timeout_s:g} s; is the target running, and reachable from here?"
             ) from None

@@ -54,7 +54,7 @@ class Threshold:
         Raises:
             ConfigError: Unknown metric, no comparison, wrong unit.
         """
-        match = re.fullmatch(r"\s*(\w+)\s*(<|>|<=|>=)\s*([^,]+?)\s*(?:,\s*(.+?)\s*)?", text)
+        match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*([^,]+?)\s*(?:,\s*(.+?)\s*)?", text)
         if match is None:
             raise ConfigError("", f'\'{text}\' is no threshold; write for example "p99<2s" or "error_rate<1%"')
         metric, sign, target, alert = match.groups()

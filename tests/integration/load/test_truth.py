@@ -1,0 +1,207 @@
+"""The numbers say what users would have experienced: coordinated omission, lateness, queues, bounded ends."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hdrh.histogram import HdrHistogram
+
+from chaosbot.errors import UsageError
+from chaosbot.model.event import Noted, RequestDone
+
+Serve = Load = Callable[..., Any]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def merged(frames: Any, name: str) -> HdrHistogram:
+    whole = HdrHistogram(1, 3_600_000_000, 3)
+    for frame in frames:
+        if getattr(frame, name):
+            whole.add(HdrHistogram.decode(getattr(frame, name)))
+    return whole
+
+
+def test_a_server_that_stalls_once_shows_in_response_time_not_in_service_time(serve: Serve, load: Load) -> None:
+    # One request in 6000 meets the stall; the 700 that were due meanwhile waited for it, and a closed loop would hide them.
+    async def stall_once(asked: Any, _hand: Any) -> bytes:
+        if asked.number == 2500:
+            time.sleep(1.4)  # noqa: ASYNC251 - the whole server stalls, as a stop-the-world pause does
+        return OK
+
+    done = load(serve(stall_once).url, options={"rate": "500/s", "duration": "12s"}, connections=4)
+    assert done.result.completed == done.result.planned == 6000
+    response, service = merged(done.frames, "response"), merged(done.frames, "service")
+    assert response.get_total_count() == service.get_total_count() == 6000
+    # 1.4 s × 500/s = 700 late arrivals, evenly late by 1.4 s … 0; the 60th worst of 6000 is 1.4 × (1 − 60/700) ≈ 1.28 s late.
+    assert response.get_value_at_percentile(99) / 1e6 == pytest.approx(1.3, rel=0.05)
+    assert service.get_value_at_percentile(99) / 1e6 < 0.05
+    assert done.result.valid, done.result.reasons
+
+
+def test_arrivals_wait_in_a_queue_when_all_connections_are_busy(serve: Serve, load: Load) -> None:
+    async def slow(_asked: Any, _hand: Any) -> bytes:
+        await asyncio.sleep(0.05)
+        return OK
+
+    target = serve(slow)
+    done = load(target.url, options={"rate": "100/s", "duration": "1s"}, connections=2)
+    # Two connections answer forty a second, so a hundred take two and a half; the queue is part of the response time.
+    assert done.result.completed == 100
+    assert target.most_open <= 2
+    assert 2.2 < done.result.duration_s < 4
+    assert merged(done.frames, "response").get_max_value() / 1e6 > 1.2
+    assert merged(done.frames, "service").get_max_value() / 1e6 < 0.5
+
+
+def test_what_never_gets_its_turn_is_dropped_and_makes_the_run_invalid(serve: Serve, load: Load) -> None:
+    async def never(_asked: Any, _hand: Any) -> None:
+        await asyncio.sleep(3600)
+
+    done = load(serve(never).url, options={"rate": "100/s", "duration": "500ms"}, connections=2, timeout_s=0.3)
+    assert done.result.timed_out >= 2
+    assert done.result.dropped > 30
+    assert not done.result.valid
+    assert "never started" in done.result.reasons[0]
+    note = next(note for note in done.all(Noted) if note.area == "generator")
+    assert note.data["valid"] is False
+
+
+def test_frames_are_seconds_of_one_clock(serve: Serve, load: Load) -> None:
+    started = time.monotonic() - 100
+    done = load(serve().url, options={"rate": "50/s", "duration": "2500ms"}, started=started, record_requests=True)
+    assert [frame.second for frame in done.frames] == [0, 1, 2]
+    assert [round(frame.t - done.frames[0].t) for frame in done.frames] == [0, 1, 2]
+    assert done.frames[0].t == pytest.approx(101, abs=1.5)
+    assert [frame.planned for frame in done.frames[:2]] == [50, 50]
+    requests = done.all(RequestDone)
+    assert len(requests) == 125
+    assert all(frame.t - frame.second - 1 <= request.due for frame in done.frames[:1] for request in requests)
+    assert len({request.exchange for request in requests}) == 125
+
+
+def test_open_arrivals_start_when_they_are_due(serve: Serve, load: Load) -> None:
+    done = load(serve().url, options={"rate": "400/s", "duration": "1s"}, record_requests=True)
+    late = sorted(request.started - request.due for request in done.all(RequestDone))
+    assert late[0] >= 0
+    # Half of them within a millisecond even on a busy machine.
+    assert late[len(late) // 2] < 0.001
+
+
+def test_somebody_who_stops_a_run_gets_the_sums_within_a_second(serve: Serve, load: Load) -> None:
+    async def never(_asked: Any, _hand: Any) -> None:
+        await asyncio.sleep(3600)
+
+    stop_at = time.monotonic() + 0.5
+    done = load(
+        serve(never).url,
+        "smoke",
+        {"users": 30, "spawn_rate": "300/s"},
+        {"should_stop": lambda: time.monotonic() > stop_at},
+    )
+    assert time.monotonic() - stop_at < 1
+    assert done.result.how == "stopped"
+    assert done.result.cancelled == done.result.started == 30
+    assert done.result.valid, "who stops a run does not make it invalid"
+
+
+def test_ctrl_c_ends_a_run_with_its_last_frame_and_sums(serve: Serve, tmp_path: Path) -> None:
+    script = tmp_path / "drive.py"
+    script.write_text(
+        "import sys\n"
+        "from chaosbot.load.driver import drive\n"
+        "from chaosbot.load.spec import LoadSpec\n"
+        "from chaosbot.model.dialect import Endpoint\n"
+        "from chaosbot.model.profile import PROFILES\n"
+        "def emit(event):\n"
+        "    if type(event).__name__ == 'FrameTaken': print('frame', flush=True)\n"
+        "spec = LoadSpec(sys.argv[1], Endpoint('x', '/'), 'telegram', 1, PROFILES.build('steady', {'rate': '50/s', 'duration': '1m'}))\n"
+        "result = drive(spec, emit)\n"
+        "print(result.how, result.started == result.completed + result.cancelled, result.completed > 20, flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, str(script), serve().url], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "frame\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert time.monotonic() - began < 1.5
+    assert rest == "frame\ninterrupted True True\n"
+
+
+def test_too_few_descriptors_are_told_before_anything_is_sent(serve: Serve, load: Load) -> None:
+    target = serve()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with pytest.raises(UsageError, match=r"file descriptors, this process may have .*ulimit -n"):
+        load(target.url, "sustained", {"users": hard + 1, "spawn_rate": "1000000/s"})
+    assert target.connections == 0
+
+
+def test_the_soft_limit_is_raised_as_far_as_needed(serve: Serve, load: Load) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        done = load(serve().url, "smoke", {"users": 300, "spawn_rate": "1000/s", "duration": "500ms"})
+        assert done.result.failed == 0
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_phase_and_faults_are_in_every_frame(serve: Serve, load: Load) -> None:
+    words = itertools.count()
+    outside = {"phase": lambda: f"phase-{next(words)}", "faults": lambda: ("latency",)}
+    done = load(serve().url, options={"rate": "10/s", "duration": "1500ms"}, outside=outside)
+    assert [frame.phase for frame in done.frames] == ["phase-0", "phase-1"]
+    assert all(frame.faults == ("latency",) for frame in done.frames)
+
+
+def test_the_exchange_header_stands_in_every_request_and_joins_them(serve: Serve, load: Load) -> None:
+    target = serve()
+    done = load(target.url, options={"rate": "50/s", "duration": "500ms"}, exchange_header=True, record_requests=True)
+    asked = sorted(request.header("x-chaosbot-exchange") for request in target.asked)
+    assert asked == sorted(request.exchange for request in done.all(RequestDone))
+    assert len(set(asked)) == 25
+    plain = serve()
+    load(plain.url, options={"rate": "50/s", "duration": "200ms"})
+    assert all(request.header("x-chaosbot-exchange") is None for request in plain.asked)
+
+
+def test_a_run_in_a_thread_works_as_well(serve: Serve, load: Load) -> None:
+    box: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: box.append(load(serve().url, options={"rate": "50/s", "duration": "200ms"}))
+    )
+    thread.start()
+    thread.join(10)
+    assert box[0].result.completed == 10
+
+
+def test_slow_users_are_slow_and_do_not_count_as_the_targets_latency(serve: Serve, load: Load) -> None:
+    target = serve()
+    done = load(target.url, "smoke", {"users": 10, "spawn_rate": "100/s", "duration": "500ms"}, slow_share=1.0)
+    tasks = {name for frame in done.frames for name in frame.tasks}
+    assert {name.rpartition("(")[2] for name in tasks} == {"slow body)", "slow unread)"}
+    assert done.result.completed == done.result.started == 10
+    assert done.result.duration_s > 2.5
+    assert merged(done.frames, "service").get_total_count() == 0
+
+
+def test_a_run_leaves_no_descriptor_behind(serve: Serve, load: Load) -> None:
+    target = serve()
+    load(target.url, options={"rate": "50/s", "duration": "200ms"})
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        pytest.skip("no /proc here")
+    before = len(list(folder.iterdir()))
+    load(target.url, options={"rate": "200/s", "duration": "300ms"})
+    assert len(list(folder.iterdir())) <= before + 1
