@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import base64
+import time
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from chaosbot import __version__
+from chaosbot.addons.visit import Visit
 from chaosbot.journal import REDACTED, Redactor
 
 MOST_BODY: Final = 64 * 1024
@@ -64,6 +66,7 @@ class Taped:
         connection: The client connection's ordinal.
         faults: The rules that met it.
         error: Why there is no answer.
+        comment: What a reader of the entry should know.
     """
 
     started: float
@@ -83,6 +86,37 @@ class Taped:
     connection: int = 0
     faults: tuple[str, ...] = ()
     error: str = ""
+    comment: str = ""
+
+
+def taped(visit: Visit, seconds: float) -> Taped:
+    """An exchange that the proxy has just finished."""
+    exchange, request, response = visit.exchange, visit.flow.request, visit.flow.response
+    came = response is not None and visit.status is not None
+    streamed = ["request"] if request.raw_content is None else []
+    if came and response.raw_content is None:
+        streamed.append("response")
+    length = response.headers.get("content-length", "") if came else ""
+    return Taped(
+        started=time.time() - seconds,
+        seconds=seconds,
+        method=request.method,
+        url=request.url,
+        request_headers=tuple(request.headers.items(multi=True)),
+        request_body=request.raw_content or b"",
+        status=visit.status,
+        response_headers=tuple(response.headers.items(multi=True)) if came else (),
+        response_body=(response.raw_content or b"") if came else b"",
+        response_size=int(length) if "response" in streamed and length.isdecimal() else None,
+        http_version=request.http_version,
+        exchange=exchange.key,
+        lane=str(exchange.lane),
+        by=visit.by,
+        connection=exchange.connection,
+        faults=tuple(fired.rule.name for fired in visit.fired if fired.applied),
+        error="" if came else str(visit.flow.error or "no answer went to the client"),
+        comment=f"streamed, not kept: the body of the {' and the '.join(streamed)}" if streamed else "",
+    )
 
 
 class HarRecorder:
@@ -183,6 +217,8 @@ class HarRecorder:
                 "faults": list(taped.faults),
             },
         }
+        if taped.comment:
+            entry["comment"] = taped.comment
         if taped.request_body:
             body = self._body(taped.request_headers, taped.request_body, len(taped.request_body))
             body.pop("size")
