@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 
 from chaosbot.addons._pipe_link import Link
@@ -20,13 +20,15 @@ from chaosbot.addons._pipe_rules import Case, Rules, next_change, runs_on_pipe
 from chaosbot.addons.bytestream import refusal, refuse
 from chaosbot.model.dice import Dice
 from chaosbot.model.effect import BytesEffect, Farewell
-from chaosbot.model.event import Event, Noted, RuleTallied
+from chaosbot.model.event import Event, Noted, RuleTallied, Trouble
 from chaosbot.model.exchange import Exchange, Lane
 from chaosbot.model.plan import FaultPlan
 
 __all__ = ["PipeServer", "Traffic", "listen", "next_change", "runs_on_pipe"]
 
 CONNECT_TIMEOUT_S = 10.0
+_ACCEPTS_AT_ONCE = 128
+_ACCEPT_AGAIN_S = 1.0
 
 
 @dataclass
@@ -81,7 +83,8 @@ class PipeServer:
         self._live: dict[int, tuple[Link, Case]] = {}
         self._past = (Traffic(), Traffic())
         self._number = 0
-        self._server: asyncio.Server | None = None
+        self._serving = False
+        self._arriving: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._upstream_down = False
@@ -120,32 +123,36 @@ class PipeServer:
 
     async def start(self, sock: socket.socket | None = None) -> None:
         """Begins to accept; after a `stop` it needs a new socket."""
-        self._sock = sock = sock or self._sock
-        if sock is None:
+        self._sock = sock or self._sock
+        if self._sock is None:
             raise RuntimeError("a pipe needs a socket to listen on")
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=sock, backlog=1024)
+        self._serving = True
+        self._watch()
         self.refresh()
 
     async def stop(self) -> None:
         """Stops to accept, ends all connections and frees the address."""
+        self._serving = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in list(self._tasks):
+        if self._sock is not None:
+            asyncio.get_running_loop().remove_reader(self._sock)
+            self._sock.close()
+            self._sock = None
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for conn in self._arriving:  # of tasks that never ran
+            conn.close()
+        self._arriving.clear()
         for link, _ in list(self._live.values()):
             link.abort()
         # Aborted transports report their loss in the next turn of the loop.
         if self._live:
             self._idle.clear()
             await self._idle.wait()
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
 
     def set_plan(self, plan: FaultPlan) -> None:
         """Replaces the plan, on existing connections too.
@@ -166,7 +173,7 @@ class PipeServer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._server is None:
+        if not self._serving:
             return
         self._rules.look()
         for link, case in list(self._live.values()):
@@ -181,12 +188,46 @@ class PipeServer:
 
     # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _accept(self) -> asyncio.Protocol:
+    # asyncio's own server would do, but for its end: a connection that it is accepting while it is closed is neither served
+    # nor closed.
+
+    def _watch(self) -> None:
+        if self._serving and self._sock is not None:
+            asyncio.get_running_loop().add_reader(self._sock, self._accept, self._sock)
+
+    def _accept(self, sock: socket.socket) -> None:
+        for _ in range(_ACCEPTS_AT_ONCE):
+            try:
+                conn, _address = sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Out of descriptors or memory: clients wait in the backlog until some are free again.
+                self._emit(Trouble(self._clock(), f"pipe {self._label}", f"cannot accept: {error.strerror}"))
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(sock)
+                loop.call_later(_ACCEPT_AGAIN_S, self._watch)
+                return
+            conn.setblocking(False)
+            self._arriving.add(conn)
+            self._run(self._adopt(conn))
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _adopt(self, conn: socket.socket) -> None:
+        self._arriving.discard(conn)
         self._number += 1
-        return Link(self._number, self._begin, self._end, self._acted).client
+        link = Link(self._number, self._begin, self._end, self._acted)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: link.client, conn)
+        except OSError:
+            conn.close()
 
     def _begin(self, link: Link) -> None:
-        if self._server is None:  # accepted in the very turn in which the pipe was stopped
+        if not self._serving:
             link.abort()
             return
         case = Case(Exchange(f"{self._label}-connection-{link.number}", self._lane, link.number))
@@ -204,9 +245,7 @@ class PipeServer:
             link.set_effects(effects)
         if link.ends.over:
             return
-        task = asyncio.get_running_loop().create_task(self._connect(link))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._run(self._connect(link))
 
     async def _connect(self, link: Link) -> None:
         host, port = self.upstream

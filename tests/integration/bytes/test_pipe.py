@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import socket
 import threading
@@ -275,9 +277,15 @@ def test_stopping_ends_everything_and_starting_again_counts_on(loop, steer, upst
     socks = [connect(pipe.port) for _ in range(20)]
     for sock in socks:
         sock.sendall(b"x")
+    deadline = time.monotonic() + 5
+    while pipe.server.connections < 20:
+        assert time.monotonic() < deadline
     began = time.monotonic()
     loop.run(pipe.server.stop())
     assert time.monotonic() - began < 1
+    for sock in socks:
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(1) == b""
     with pytest.raises(ConnectionRefusedError):
         connect(pipe.port)
     pipe.set_rules()
@@ -287,7 +295,22 @@ def test_stopping_ends_everything_and_starting_again_counts_on(loop, steer, upst
 
     loop.run(again())
     assert outcome(pipe.port) == "echo"
-    assert pipe.server.accepted >= 20
+    assert pipe.server.accepted == 21
+
+
+def test_a_pipe_that_is_stopped_while_clients_connect_leaves_none_hanging(loop, steer, upstream):
+    for _ in range(10):
+        pipe = steer(upstream())
+        socks = []
+        with contextlib.suppress(ConnectionRefusedError, ConnectionResetError):
+            for number in range(30):
+                socks.append(socket.create_connection(("127.0.0.1", pipe.port), timeout=5))
+                if number == 15:
+                    stopping = asyncio.run_coroutine_threadsafe(pipe.server.stop(), loop.loop)
+        stopping.result(5)
+        for sock in socks:
+            with sock, contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
 
 
 def test_a_client_that_leaves_a_black_hole_leaves_nothing_behind(steer, upstream, connect):
