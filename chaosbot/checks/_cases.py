@@ -130,10 +130,14 @@ class CaseCheck(Check):
         return None
 
 
+_FEW_OWNERS: Final = 2
+
+
 class Join:
     """Finds the calls that a case made the bot do.
 
-    By the marker first; by the chat where that is the case's own. Never by time.
+    By the marker first; by the chat where that is the case's own (or, when nothing carries the marker, shared with one other case
+    only). Never by time.
 
     Args:
         history: The run.
@@ -146,11 +150,12 @@ class Join:
             if tried.chat is not None:
                 owners[str(tried.chat)].add(tried.marker)
         self._own = {chat for chat, markers in owners.items() if len(markers) == 1}
+        self._narrow = {chat for chat, markers in owners.items() if len(markers) <= _FEW_OWNERS}
 
     def calls(self, tried: CaseTried) -> list[ApiCalled]:
         """The calls that belong to a case."""
         marked = self._history.calls_by_marker.get(tried.marker, []) if tried.marker else []
-        if tried.chat is None or str(tried.chat) not in self._own:
+        if tried.chat is None or str(tried.chat) not in (self._own if marked else self._narrow):
             return marked
         # A call with somebody else's marker in this chat belongs to whoever planted that one.
         placed = [call for call in self._history.calls_by_chat.get(str(tried.chat), ()) if not call.markers]

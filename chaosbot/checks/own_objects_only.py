@@ -48,7 +48,7 @@ class OwnObjectsOnly(Check):
                 continue
             strangers = [
                 marker
-                for call in join.calls(tried)
+                for call in (*join.calls(tried), *history.calls_by_chat.get(str(tried.chat), ()))
                 for marker in call.markers
                 if marker != tried.marker and homes.get(marker) and str(tried.chat) not in homes[marker]
             ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from typing import Final
 
@@ -71,9 +72,13 @@ class Attribution:
             first.notes += ["died", "volley"]
             self.target.deaths += 1
 
+    def _sentinel(self) -> AbstractContextManager[Callable[[], bool]]:
+        """An idle connection where the process table cannot be seen."""
+        return nullcontext(lambda: True) if self.target.pids else self.target.sentinel()
+
     def stalls(self, mechanism: str) -> bool:
         """Whether this mechanism is known to stall the target, so that one more would only cost time."""
-        return self._known["hung", mechanism] >= 1 or self._known["blocked", ""] >= _ENOUGH
+        return self._known["hung", mechanism] >= 1 or self._known["blocked", ""] >= 1
 
     def _canary(self) -> Canary:
         canary = self.target.canary()
@@ -104,7 +109,7 @@ class Attribution:
             trial.case, Dice(self.target.spec.seed).at("again", self._again, self.target.spec.endpoint.started)
         )
         began = monotonic()
-        with self.target.sentinel() as stands:
+        with self._sentinel() as stands:
             future = self._pool.submit(self.target.fire, again, trial.stage)
             wait([future], timeout=_BESIDE_S)
             beside = None if future.done() else self._canary()
@@ -130,15 +135,27 @@ class Attribution:
                 if beside is not None and (not beside.ok or beside.seconds > self.target.latency_s / 2):
                     trial.notes.append("blocked")
                     self._known["blocked", ""] += 1
+        if not blame and second.outcome.fate is Fate.ANSWERED:
+            # A victim of its neighbours: what it gets by itself is what counts.
+            trial.case, trial.outcome, trial.sent = again, second.outcome, second.sent
+        return self._served(trial, began) or blame
+
+    def _served(self, trial: Trial, began: float) -> bool:
+        """Whether nobody was served any more after it, although it was answered itself.
+
+        Raises:
+            TargetUnusable: And that stays so.
+        """
         canary = self._canary()
         trial.canary_s = canary.seconds
-        if not canary.ok:
-            try:
-                self._wait()
-            except TargetUnusable:
-                trial.notes.append("canary-lost")
-                raise
-            if not blame and monotonic() - began > self.target.latency_s:
-                trial.notes.append("canary-lost")
-                blame = True
-        return blame
+        if canary.ok:
+            return False
+        try:
+            self._wait()
+        except TargetUnusable:
+            trial.notes.append("canary-lost")
+            raise
+        if "hung" in trial.notes or monotonic() - began <= self.target.latency_s:
+            return False
+        trial.notes.append("canary-lost")
+        return True

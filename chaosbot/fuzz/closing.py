@@ -58,7 +58,7 @@ def close_campaign(
     remembered: list[tuple[str, disk.Reproducer]] = []
     quiet: list[str] = []
     for name in names:
-        judgement = CHECKS.build(name).judge_safely(history)
+        judgement = _with_sequences(shop, CHECKS.build(name).judge_safely(history))
         loud: list[Finding] = []
         for finding in judgement.findings:
             finished, reproducer = _finish(shop, finding, rejudge, clock)
@@ -90,6 +90,32 @@ def close_campaign(
     by_stage = dict(recorder.by_stage)
     return CampaignResult(
         tuple(found), tuple(judgements), unjudged, sum(by_stage.values()), by_stage, tuple(sorted(quiet)), complete
+    )
+
+
+def _with_sequences(shop: Workshop, judgement: Judgement) -> Judgement:
+    """Adds what a sequence showed by itself and what drowns among all other cases (a chat that many share)."""
+    known = {finding.bucket for finding in judgement.findings}
+    more = tuple(
+        Finding(
+            found.check,
+            found.breach.title,
+            found.breach.severity,
+            found.breach.threat,
+            bucket,
+            "sequence",
+            found.case.name,
+            found.breach.summary,
+            occurrences=found.met,
+            stateful=True,
+        )
+        for (check, bucket), found in shop.ledger.found.items()
+        if check == judgement.check and found.sequence and bucket not in known
+    )
+    if not more:
+        return judgement
+    return replace(
+        judgement, verdict=Verdict.FAIL, findings=judgement.findings + more, judged=max(1, judgement.judged), reason=""
     )
 
 

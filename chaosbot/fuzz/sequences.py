@@ -120,6 +120,7 @@ def run_sequences(shop: Workshop, clock: Clock) -> None:
     """Rounds of sequences until the time is up."""
     if shop.dialect.say("hello", shop.dice) is None:
         return
+    _tour(shop, clock)
     limit = shop.spec.max_examples
     done = 0
     for number in count():
@@ -225,6 +226,8 @@ class SequenceMachine(RuleBasedStateMachine):
     @rule()
     def other_body(self) -> None:
         """A known delivery id with another body: whichever counts, not both."""
+        if not self.sent:
+            self.begin()
         case = self.sent[-1]
         other = self._new("another body {m}")
         if other is None or not isinstance(case.update_id, int) or not isinstance(other.update_id, int):
@@ -282,8 +285,36 @@ class SequenceMachine(RuleBasedStateMachine):
             )
             self._deliver(stranger)
 
+    @precondition(lambda self: "rewrite" in self.shop.dialect.commands)
+    @rule(verb=st.sampled_from(("approve", "reject")))
+    def foreign_button(self, verb: str) -> None:
+        """One user approves what is theirs (the control); then a stranger presses the button of somebody else's."""
+        tier = self.shop.dialect.commands["rewrite"]
+        own, other = (self._new(f"/rewrite {word} {{m}}", tier=tier, user=None) for word in ("own", "other"))
+        if own is None or other is None or own.chat == other.chat or not isinstance(own.chat, int):
+            return
+        self._deliver(own)
+        numbers = [number for call in self.story.replies(own) for number in _NUMBER.findall(_unmarked(call, own))]
+        if not numbers:
+            return
+        control = self._named("control", f"improvement:{verb}:{numbers[0]}", user=own.chat, kind="callback_query")
+        self._deliver(control)
+        self._deliver(other)
+        numbers = [number for call in self.story.replies(other) for number in _NUMBER.findall(_unmarked(call, other))]
+        pressed = self._new(f"improvement:{verb}:{numbers[0]}", kind="callback_query") if numbers else None
+        if control is None or pressed is None:
+            return
+        summary = f"a stranger presses {verb} for another user's improvement"
+        self._deliver(
+            replace(pressed, check="own_objects_only", control=control.name, threat=Threat.USER, summary=summary)
+        )
+
     def teardown(self) -> None:
         """Waits until the bot is done, then judges what happened."""
+        self.judge(self.muted)
+
+    def judge(self, muted: set[tuple[str, str]]) -> None:
+        """Judges the sequence; raises what is new, for Hypothesis to shrink."""
         if self.clock.over():
             return
         self.shop.target.settle(2.0)
@@ -296,8 +327,45 @@ class SequenceMachine(RuleBasedStateMachine):
             for finding in CHECKS.build(check).judge_safely(history).findings:
                 key = (check, finding.bucket)
                 _keep(self.shop, key, finding, tuple(self.story.steps))
-                if key not in self.muted:
+                if key not in muted:
                     raise self.buckets.of(key)(finding.title)
+
+
+_TOUR: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
+    ("redeliver", (0,)),
+    ("together", (5,)),
+    ("foreign", ("",)),
+    ("foreign_button", ("approve",)),
+    ("other_body", ()),
+    ("demoted", ()),
+    ("reorder", ()),
+    ("edit_first", ()),
+    ("foreign", ("delete ",)),
+    ("foreign_button", ("reject",)),
+)
+"""Every rule once, by itself: what one step shows is found before chance combines them."""
+
+
+def _tour(shop: Workshop, clock: Clock) -> None:
+    members = {
+        "shop": shop,
+        "clock": clock,
+        "round": -1,
+        "executions": count(),
+        "buckets": Buckets(),
+        "muted": set(shop.ledger.found),
+    }
+    machine: type[SequenceMachine] = type("Tour", (SequenceMachine,), members)
+    for name, arguments in _TOUR:
+        needs = {"foreign": "reminders", "foreign_button": "rewrite", "demoted": "grant"}.get(name)
+        if clock.over() or (needs is not None and needs not in shop.dialect.commands):
+            continue
+        with contextlib.suppress(Enough, Breached):
+            story = machine()
+            if name == "redeliver":
+                story.begin()
+            getattr(story, name)(*arguments)
+            story.judge(set())
 
 
 def _unmarked(call: ApiCalled, case: Case) -> str:
