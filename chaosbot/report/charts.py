@@ -148,7 +148,7 @@ def _line(
 
 
 def _log_axis(bins: Sequence[Bin]) -> dict[str, Any]:
-    values = [value for one in bins for value in (one.p50, one.p99) if value]
+    values = [value for one in bins for value in (one.p50, one.p99) if value and value > 0]
     low, high = (min(values), max(values)) if values else (1e-3, 1.0)
     # At least a decade, so that calm latencies do not look like a storm.
     floor, ceiling = math.log10(low) - 0.15, math.log10(high) + 0.15

@@ -38,8 +38,8 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
 
     Args:
         history: Everything that happened.
-        checks: Which checks judge it; all of the shelf by default. A check named here that found nothing to look at makes
-            the run inconclusive, since somebody asked for it.
+        checks: Which checks judge it; by default those that the run's settings name, or all of the shelf. A check named
+            here that found nothing to look at makes the run inconclusive, since somebody asked for it.
     """
     start = history.start or _NOBODY
     dice = Dice(start.seed)
@@ -56,7 +56,13 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     generator = generator_of(history, seconds.seconds, framed=seconds.framed)
     judgements, unjudged, troubled = _judge(history, checks)
     evidence = slo.Evidence(
-        _scopes(history, spans, recovery, seconds.seconds), generator, circuits, deliveries, recovery, dice
+        _scopes(history, spans, recovery, seconds.seconds),
+        generator,
+        circuits,
+        deliveries,
+        recovery,
+        dice,
+        faulted=any(row.applied for row in faults),
     )
     soak = soak_of(history, seconds.seconds, _away(spans, recovery), start.settings)
     promises = slo.promises_of(start.settings, loaded=load is not None)
@@ -148,14 +154,14 @@ def _judge(
     """Lets the checks judge; returns what they said, those that had nothing to look at, and what went wrong with checks."""
     refolded: list[Judgement] = []
     troubled: list[str] = []
-    for name in names if names is not None else _all_checks(troubled):
+    for name in names if names is not None else _named_checks(history) or _all_checks(troubled):
         try:
             check: Check = CHECKS.build(name)
         except (ChaosbotError, TypeError) as error:
             troubled.append(f"check {name} cannot be built: {error}")
             continue
         refolded.append(check.judge_safely(history))
-    judgements = merged_judgements(history.judgements, refolded)
+    judgements = merged_judgements(history.judgements, refolded, _muted(history))
     idle = [one for one in judgements if not (one.judged or one.findings or one.assertions or one.crashed)]
     # A check that judged nothing but failed all the same did see something.
     idle = [one for one in idle if one.verdict is not Verdict.FAIL]
@@ -164,6 +170,18 @@ def _judge(
         asked = {name.replace("-", "_") for name in names}
         troubled += [f"{check}: asked for, but {reason}" for check, reason in unjudged if check in asked]
     return tuple(one for one in judgements if one not in idle), unjudged, troubled
+
+
+def _named_checks(history: History) -> list[str]:
+    """The checks that the run's settings name."""
+    named = history.start.settings.get("checks") if history.start is not None else None
+    return [name for name in named if isinstance(name, str)] if isinstance(named, (list, tuple)) else []
+
+
+def _muted(history: History) -> frozenset[str]:
+    """Findings that people have accepted: the campaign's baseline, as it noted it."""
+    notes = [note.data.get("muted") for note in history.all(Noted)]
+    return frozenset(str(one) for ids in notes if isinstance(ids, (list, tuple)) for one in ids)
 
 
 def _all_checks(troubled: list[str]) -> Iterable[str]:

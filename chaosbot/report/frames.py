@@ -26,6 +26,7 @@ from chaosbot.model.stats import Histogram, quantile_interval
 from chaosbot.report.values import Load, Quantiles, Second
 
 MICRO = 1e-6
+LONGEST_RUN_S = 7 * 24 * 3600
 TIMEOUTS = frozenset({Fate.TIMEOUT, Fate.CONNECT_TIMEOUT})
 
 
@@ -128,8 +129,10 @@ def of_requests(requests: Iterable[RequestDone]) -> Seconds:
             buckets[math.floor(request.t)].append(request)
     if not buckets:
         return Seconds()
+    # Seconds in which nothing ended count as well, unless the gap is one that no run has.
+    span = range(min(buckets), max(buckets) + 1)
     found = []
-    for at in range(min(buckets), max(buckets) + 1):
+    for at in span if len(span) <= LONGEST_RUN_S else sorted(buckets):
         done = buckets.get(at, [])
         kinds = [request.outcome.error_kind for request in done]
         timed_out = sum(request.outcome.fate in TIMEOUTS for request in done)

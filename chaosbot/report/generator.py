@@ -1,6 +1,7 @@
 """The generator's health: a late, saturated or overrun driver measures itself, and its numbers are INVALID.
 
-Bounds, each over the whole run:
+A driver that finished has judged itself (a note of area ``generator``), from figures that are exact. Where it could not, because
+it was killed, these bounds hold, each over the whole run:
 
 - lateness: 1 of 100 arrivals may start up to 100 ms late (a run whose p99 bound is wider than a second: a tenth of it);
 - CPU: no more than a tenth of the seconds above 95 % of the one core that a generator process has;
@@ -40,9 +41,11 @@ def generator_of(history: History, seconds: Sequence[Second], *, framed: bool) -
         reasons.append(f"the generator used {cpu:.0%} of its core in a tenth of the seconds (bound {BUSY:.0%})")
     if planned and dropped > DROPPED_SHARE * planned:
         reasons.append(f"{dropped} of {planned} arrivals could not be started (bound {DROPPED_SHARE:.0%})")
-    reasons += [
-        note.text for note in history.all(Noted) if note.area == "generator" and note.data.get("valid") is False
-    ]
+    said = [note for note in history.all(Noted) if note.area == "generator" and "valid" in note.data]
+    if said:
+        reasons = [note.text for note in said if note.data["valid"] is False]
+        exact = [note.data.get("lateness_p99_s") for note in said]
+        p99 = max((one for one in exact if isinstance(one, float)), default=p99)
     return Generator(
         lateness_p50=quantile(single, 0.5),
         lateness_p99=p99,

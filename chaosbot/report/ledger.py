@@ -4,6 +4,8 @@ Rules:
 
 - Joins run over ids (exchange id, update id, marker), never over points in time.
 - A call counts as made when it was answered with a 2xx: a call that a fault refused is the bot's to repeat.
+- A fast run writes single requests for failures only; a ledger of those would be a ledger of failures. The ledger then comes
+  from what the proxy saw of every exchange, and where nobody did, there is none.
 - Whether an update is answered at all is learned from the run: only sorts (kind and command) of which most were answered can
   lose one. A bot that never answers reactions loses nothing by that.
 """
@@ -12,9 +14,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled, Injected, RequestDone, RuleTallied
+from chaosbot.model.event import ApiCalled, Injected, RuleTallied
 from chaosbot.model.exchange import Lane
 from chaosbot.model.outcome import Fate
 from chaosbot.model.stats import Histogram, quantile
@@ -23,6 +26,8 @@ from chaosbot.report.values import Deliveries, Episode, Fates, FaultRow, Quantil
 
 # Updates acknowledged so shortly before the end may still be answered after it.
 GRACE_S = 1.0
+# Requests that were cut off at the end are counted in frames and written by nobody.
+WHOLE = 0.9
 # A sort of update counts as answered when this share of its acknowledged updates was.
 ANSWERED_SORT = 0.5
 
@@ -34,13 +39,19 @@ def _fates(rows: Sequence[Fate_]) -> Fates:
     return Fates(len(rows), sum(bad for _, bad in rows), quantile(times, 0.5), quantile(times, 0.99))
 
 
+def recorded_whole(history: History) -> bool:
+    """Whether the single requests are all of the run's, and not just its failures."""
+    finished = sum(frame.completed + frame.failed + frame.timed_out for frame in history.frames)
+    return bool(history.requests) and len(history.requests) >= WHOLE * finished
+
+
 def _timed_exchanges(history: History, lane: Lane) -> dict[str, tuple[float, Fate_]]:
     """When each exchange of a lane ended and how it fared; the driver's view where there is one, else the proxy's."""
     found: dict[str, tuple[float, Fate_]] = {}
     for seen in history.exchanges:
         if seen.lane is lane and seen.exchange:
             found[seen.exchange] = (seen.t, (seen.seconds, seen.status is None or seen.status >= 400))
-    if lane is Lane.INBOUND:
+    if lane is Lane.INBOUND and (recorded_whole(history) or not found):
         for request in history.requests:
             if request.exchange and request.outcome.fate is not Fate.CANCELLED:
                 fate = (response_of(request), request.outcome.error_kind is not None)
@@ -120,40 +131,70 @@ def _made(call: ApiCalled) -> bool:
     return call.status is not None and 200 <= call.status < 300
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One delivery of an update, as its driver or the proxy saw it."""
+
+    update: str
+    marker: str | None
+    sent: float
+    ended: float
+    ok: bool
+    sort: tuple[str | None, str | None]
+
+
+def _attempts(history: History) -> list[_Attempt]:
+    found = []
+    if recorded_whole(history):
+        for one in history.requests:
+            if (update := _identity(one.update_id, one.marker)) and one.outcome.fate is not Fate.CANCELLED:
+                sort = (one.kind, one.command)
+                found.append(_Attempt(update, one.marker, one.started, one.t, one.outcome.ok, sort))
+        return found
+    for seen in history.exchanges:
+        # What the proxy itself repeated is counted as redelivered, not as the sender's attempt.
+        if seen.lane is Lane.INBOUND and seen.repeat_of is None and (update := _identity(seen.update_id, seen.marker)):
+            ok = seen.status is not None and 200 <= seen.status < 300
+            sort = (seen.kind, seen.command)
+            found.append(_Attempt(update, seen.marker, seen.t - seen.seconds, seen.t, ok, sort))
+    return found
+
+
+def _identity(update_id: int | str | None, marker: str | None) -> str:
+    return f"u{update_id}" if update_id is not None else f"m{marker}" if marker else ""
+
+
 def deliveries_of(history: History, end_s: float) -> Deliveries | None:
     """The ledger of updates; None when no single update is known (frames only)."""
-    attempts: dict[str, list[RequestDone]] = defaultdict(list)
-    for request in history.requests:
-        if request.update_id is not None or request.marker:
-            attempts[f"{request.update_id}" if request.update_id is not None else f"m{request.marker}"].append(request)
+    attempts: dict[str, list[_Attempt]] = defaultdict(list)
+    for attempt in _attempts(history):
+        attempts[attempt.update].append(attempt)
     if not attempts:
         return None
     calls = history.all(ApiCalled)
     answered = {marker: list(filter(_made, made)) for marker, made in history.calls_by_marker.items()}
     watched = any(call.markers for call in calls)
-    acknowledged = {key for key, tries in attempts.items() if any(one.outcome.ok for one in tries)}
-    markers = {key: next((one.marker for one in tries if one.marker), None) for key, tries in attempts.items()}
+    acknowledged = {update for update, tries in attempts.items() if any(one.ok for one in tries)}
+    markers = {update: next((one.marker for one in tries if one.marker), None) for update, tries in attempts.items()}
     known = {marker for marker in markers.values() if marker} | {case.marker for case in history.cases}
     known |= {seen.marker for seen in history.exchanges if seen.marker}
+    known |= {request.marker for request in history.requests if request.marker}
     repeats = sum(seen.repeat_of is not None for seen in history.exchanges if seen.lane is Lane.INBOUND)
     replies: Counter[float] = Counter()
-    for key, tries in attempts.items():
-        made = answered.get(markers[key] or "")
-        if made:
-            sent = min(one.started for one in tries)
-            replies[max(0.0, min(call.t for call in made) - sent)] += 1
+    for update, tries in attempts.items():
+        if made := answered.get(markers[update] or ""):
+            replies[max(0.0, min(call.t for call in made) - min(one.sent for one in tries))] += 1
     tried = sum(len(tries) for tries in attempts.values())
+    repeated = sum(_repeated(answered.get(marker, ())) for marker in set(markers.values()) if marker)
     return Deliveries(
         sent=len(attempts),
         acknowledged=len(acknowledged),
         lost=_lost(attempts, acknowledged, markers, answered, end_s) if watched else None,
-        duplicated=sum(_repeated(answered.get(marker or "", ())) for marker in set(markers.values()))
-        if watched
-        else None,
+        duplicated=repeated if watched else None,
         unexpected=sum(marker not in known for marker, made in answered.items() if made) if watched else None,
         redelivered=tried - len(attempts) + repeats,
         reply=Quantiles.of(Histogram.of(replies)) if replies else None,
-        inbound_amplification=tried / len(attempts),
+        inbound_amplification=(tried + repeats) / len(attempts),
         outbound_amplification=_amplification(calls),
     )
 
@@ -165,7 +206,7 @@ def _repeated(made: Iterable[ApiCalled]) -> bool:
 
 
 def _lost(
-    attempts: dict[str, list[RequestDone]],
+    attempts: dict[str, list[_Attempt]],
     acknowledged: set[str],
     markers: dict[str, str | None],
     answered: dict[str, list[ApiCalled]],
@@ -174,8 +215,8 @@ def _lost(
     sorts: dict[tuple[str | None, str | None], list[bool]] = defaultdict(list)
     for key in acknowledged:
         first, marker = attempts[key][0], markers[key]
-        if marker and first.t <= end_s - GRACE_S:
-            sorts[first.kind, first.command].append(bool(answered.get(marker)))
+        if marker and first.ended <= end_s - GRACE_S:
+            sorts[first.sort].append(bool(answered.get(marker)))
     return sum(
         found.count(False) for found in sorts.values() if found.count(True) >= max(1.0, ANSWERED_SORT * len(found))
     )

@@ -53,15 +53,27 @@ def _same(one: Finding, two: Finding, *, live: bool) -> Finding:
     )
 
 
-def merged_judgements(live: Iterable[Judgement], refolded: Iterable[Judgement]) -> tuple[Judgement, ...]:
-    """One judgement a check, in order of first appearance."""
+def merged_judgements(
+    live: Iterable[Judgement], refolded: Iterable[Judgement], muted: frozenset[str] = frozenset()
+) -> tuple[Judgement, ...]:
+    """One judgement a check, in order of first appearance, without the findings that were muted."""
     found: dict[str, Judgement] = {}
     for one in live:
         found[one.check] = _added(found[one.check], one, live=True) if one.check in found else one
     for one in refolded:
         # Live bytes were shrunk; the refold may only know the first case that showed it.
         found[one.check] = _added(one, found[one.check], live=False) if one.check in found else one
-    return tuple(found.values())
+    return tuple(_without(one, muted) for one in found.values())
+
+
+def _without(judgement: Judgement, muted: frozenset[str]) -> Judgement:
+    """A judgement whose only findings were muted has nothing against the target any more."""
+    loud = tuple(finding for finding in judgement.findings if finding.id not in muted)
+    if len(loud) == len(judgement.findings):
+        return judgement
+    quiet = not loud and judgement.verdict is Verdict.FAIL
+    verdict = Verdict.worst(one.verdict for one in judgement.assertions) if judgement.assertions else Verdict.PASS
+    return replace(judgement, findings=loud, verdict=verdict if quiet else judgement.verdict)
 
 
 def merged_findings(judgements: Sequence[Judgement]) -> tuple[Finding, ...]:

@@ -82,7 +82,7 @@ def _interval(drift: Drift) -> str:
 def _heat(count: int, counts: Mapping[str, int]) -> int:
     """How strongly a tile is coloured, from 0 (never) to 4 (among the most frequent)."""
     most = max(counts.values(), default=0)
-    return 0 if not count or not most else 1 + min(3, int(4 * (count / most) ** 0.5 - 1e-9))
+    return 0 if count <= 0 else 1 + min(3, int(4 * (count / most) ** 0.5 - 1e-9))
 
 
 def _pretty(value: Any) -> str:

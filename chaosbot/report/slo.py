@@ -7,7 +7,7 @@ Rules:
   reason: the target was missed without an alert, or the noise reaches over the limit.
 - Promises are about the target and not about what chaosbot did to it: they are judged outside of fault windows (and of the
   time until recovery) unless an entry says ``window: all``.
-- Without a word from the user the table below holds. Then p99 needs 10 000 samples; a shorter run asserts p95 with p99's
+- Without a word from the user the profile's thresholds hold (or, where the run names none, the standard table). Then p99 needs 10 000 samples; a shorter run asserts p95 with p99's
   bounds instead (200 samples), and throughput is asserted only where that much was offered.
 - A latency promise that fails while the generator itself was late is INVALID, unless the service time fails it too.
 """
@@ -19,20 +19,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chaosbot.errors import ConfigError
+from chaosbot.errors import ChaosbotError, ConfigError
 from chaosbot.model import units
 from chaosbot.model.dice import Dice
+from chaosbot.model.profile import PROFILES, STANDARD
 from chaosbot.model.stats import Histogram, Interval, enough_for, quantile_interval, share_interval
 from chaosbot.model.verdict import Assertion, Verdict
 from chaosbot.report.values import Circuits, Deliveries, Generator, Recovery, Second
 
-DEFAULTS: Final[tuple[Mapping[str, str], ...]] = (
-    {"metric": "p50", "target": "< 500ms", "alert": "> 1s"},
-    {"metric": "p99", "target": "< 2s", "alert": "> 5s"},
-    {"metric": "error_rate", "target": "< 1%", "alert": "> 5%"},
-    {"metric": "throughput", "target": "> 100rps", "alert": "< 50rps"},
-    {"metric": "circuit_trips", "target": "<= 0", "alert": "> 3"},
-)
 _QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p99.9": 0.999, "max": 1.0}
 _ALIASES: Final = {
     "median": "p50",
@@ -117,12 +111,26 @@ class Promise:
     asked: bool = True
 
 
+def profile_name(settings: Mapping[str, Any]) -> str:
+    """The load profile that a run's settings name; empty when they name none."""
+    workload = settings.get("workload")
+    nested = workload.get("profile") if isinstance(workload, Mapping) else None
+    return str(settings.get("profile") or nested or "")
+
+
+def _usual(settings: Mapping[str, Any]) -> tuple[Promise, ...]:
+    """What holds without a word from the user."""
+    name = profile_name(settings)
+    try:
+        thresholds = PROFILES.get(name).thresholds if name else STANDARD
+    except (ChaosbotError, TypeError):
+        thresholds = STANDARD
+    return tuple(Promise(one.metric, one.write(one.target), one.write(one.alert), asked=False) for one in thresholds)
+
+
 def promises_of(settings: Mapping[str, Any], *, loaded: bool) -> tuple[Promise, ...]:
-    """The table of a run: the defaults where there was load, overridden by metric by what the settings carry."""
-    table: dict[str, Promise] = {}
-    if loaded:
-        for entry in DEFAULTS:
-            table[entry["metric"]] = Promise(entry["metric"], entry["target"], entry["alert"], asked=False)
+    """The table of a run: the usual one where there was load, overridden by metric by what the settings carry."""
+    table: dict[str, Promise] = {promise.metric: promise for promise in _usual(settings)} if loaded else {}
     for key in ("assertions", "slo", "thresholds"):
         for promise in _entries(settings.get(key)):
             table[f"{promise.metric}/{promise.window}" if promise.window else promise.metric] = promise
@@ -169,6 +177,7 @@ class Evidence:
         deliveries: The ledger.
         recovery: The recoveries.
         dice: For intervals.
+        faulted: Whether any fault happened; circuits are then meant to trip.
     """
 
     windows: Mapping[str, Sequence[Second]]
@@ -177,6 +186,7 @@ class Evidence:
     deliveries: Deliveries | None
     recovery: Sequence[Recovery]
     dice: Dice
+    faulted: bool = False
 
     def observe(self, promise: Promise, *, latency: str = "response") -> Observed:
         """What the promise's metric came to."""
@@ -237,7 +247,7 @@ def _fitted(promise: Promise, evidence: Evidence) -> Promise | None:
         offered = sum(second.planned for second in seconds) / len(seconds) if seconds else 0.0
         return promise if offered >= bounds("throughput", promise.target, "")[0].value else None
     if promise.metric == "circuit_trips":
-        return promise if evidence.circuits is not None else None
+        return promise if evidence.circuits is not None and not evidence.faulted else None
     samples = sum(second.response.total for second in seconds)
     if promise.metric == "p99" and samples < enough_for(0.99):
         promise = Promise("p95", promise.target, promise.alert, promise.window, asked=False)

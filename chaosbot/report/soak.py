@@ -23,6 +23,7 @@ from chaosbot.model.check import History
 from chaosbot.model.stats import median
 from chaosbot.model.trend import DRIFT, STABLE, Trend, trend
 from chaosbot.model.verdict import Assertion, Verdict
+from chaosbot.report.slo import profile_name
 from chaosbot.report.values import Drift, Second
 
 SHORTEST_S: Final = 300.0
@@ -137,7 +138,7 @@ def _exhaustion(found: Trend, limit: float | None) -> float | None:
 
 def is_soak(settings: Mapping[str, Any]) -> bool:
     """Whether somebody asked for a soak."""
-    return bool(settings.get("soak")) or str(settings.get("profile", "")) == "soak"
+    return bool(settings.get("soak")) or profile_name(settings) == "soak"
 
 
 def drift_assertions(drifts: Iterable[Drift], settings: Mapping[str, Any]) -> tuple[Assertion, ...]:
