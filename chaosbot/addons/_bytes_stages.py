@@ -27,6 +27,7 @@ from chaosbot.model.effect import (
     HoldClose,
     PaceBytes,
     ResetConnection,
+    Shape,
     Silence,
     SliceBytes,
 )
@@ -149,9 +150,11 @@ class HoldStage(Stage[HoldBytes]):
         if not self._queue:
             return None
         if self._delay is None:
-            # Keyed by where the chunk starts: how a sender's bytes fall into chunks differs from run to run.
-            dice = self.effect.dice.at("offset", self._offset)
-            self._delay = self.effect.law.draw(dice, self._previous)
+            law, dice = self.effect.law, self.effect.dice
+            if law.shape is not Shape.CONSTANT:
+                # Keyed by where the chunk starts: how a sender's bytes fall into chunks differs from run to run.
+                dice = dice.at("offset", self._offset)
+            self._delay = law.draw(dice, self._previous)
         return max(self._clock, self._queue[0][0] + self._delay)
 
     def pop(self) -> tuple[float, Item]:
