@@ -300,8 +300,10 @@ class FaultyReader(ClockedLine):
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            if self._pending is not None:
+            # The owner leaves, or will read again: what has arrived is kept, what has not stays in the real reader.
+            if self._pending is not None and not self._pending.done():
                 self._pending.cancel()
+                self._pending = None
             raise
         finally:
             waker.cancel()
