@@ -177,7 +177,7 @@ class Proxy:
         for listener, sock in zip(self.spec.listeners, self._sockets, strict=True):
             if listener.lane is lane:
                 host, port = sock.getsockname()[:2]
-                scheme = "tcp" if listener.upstream.startswith(("tcp:", "tls:")) else "http"
+                scheme = "tcp" if listener.upstream.startswith("tcp:") else "http"
                 return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         raise ConfigError("", f"the proxy has no listener for the {lane} lane")
 

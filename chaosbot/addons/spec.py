@@ -10,7 +10,7 @@ from chaosbot.model.exchange import Lane
 from chaosbot.model.plan import FaultPlan
 
 STANDIN = "standin:"
-SCHEMES = ("http", "https", "tcp", "tls")
+SCHEMES = ("http", "https", "tcp")
 
 
 @dataclass(frozen=True)

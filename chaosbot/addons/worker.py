@@ -27,8 +27,11 @@ from chaosbot.addons import compat
 from chaosbot.addons.ca import default_directory
 from chaosbot.addons.effects import TAG
 from chaosbot.addons.engine import Engine
+from chaosbot.addons.pipe import PipeServer, runs_on_pipe
 from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
-from chaosbot.model.event import Event, to_json
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import Event, RuleSwitched, to_json
+from chaosbot.model.plan import FaultPlan
 
 _FLUSH_S = 0.005
 _FLUSH_BYTES = 1 << 16
@@ -134,6 +137,7 @@ class Worker:
         self._core = _core(spec)
         self._hooks = {**self._core.hooks(), **self.engine.hooks()}
         self._servers: list[asyncio.Server] = []
+        self._pipes: list[PipeServer] = []
         compat.tag_errors(_own_error)
 
     async def serve(self, sockets: list[int]) -> None:
@@ -142,8 +146,31 @@ class Worker:
             # The protocol must be said: without it asyncio sets no TCP_NODELAY on what it accepts (p50 20 → 48 ms).
             family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
             sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=number)
+            if listener.address is not None and listener.upstream.startswith("tcp:"):
+                await self._serve_bytes(listener, sock)
+                continue
             self._servers.append(await asyncio.start_server(self._acceptor(listener, sock.getsockname()[1]), sock=sock))
         asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    async def _serve_bytes(self, listener: ListenerSpec, sock: socket.socket) -> None:
+        """What is no HTTP runs on a direct pipe."""
+        assert listener.address is not None  # noqa: S101 - the caller looked
+        pipe = PipeServer(
+            sock,
+            *listener.address,
+            plan=_for_bytes(self._spec.plan),
+            dice=Dice(self._spec.seed),
+            lane=listener.lane,
+            emit=self._told_by_pipe,
+            clock=self.engine.now,
+        )
+        await pipe.start()
+        self._pipes.append(pipe)
+
+    def _told_by_pipe(self, event: Event) -> None:
+        # The engine's ledger says when rules become active, for all listeners at once.
+        if not isinstance(event, RuleSwitched):
+            self.engine.emit(event)
 
     def _tick(self) -> None:
         """Windows open and close by time alone."""
@@ -170,21 +197,37 @@ class Worker:
         """Does what the parent wants."""
         match question["op"]:
             case "plan":
-                self.engine.set_plan(_unpack(question["plan"]))
+                plan = _unpack(question["plan"])
+                self.engine.set_plan(plan)
+                for pipe in self._pipes:
+                    pipe.set_plan(_for_bytes(plan))
             case "phase":
                 self.engine.set_phase(question["phase"])
+                for pipe in self._pipes:
+                    pipe.set_phase(question["phase"])
             case "clear":
-                self.engine.clear()
+                self._clear()
             case "flush":
                 pass  # the acknowledgement follows everything that was told before
             case "stop":
                 for server in self._servers:
                     server.close()
-                self.engine.clear()
-                return {"tallies": [to_json(tally) for tally in self.engine.ledger.tallies()]}
+                self._clear()
+                tallies = [*self.engine.ledger.tallies(), *(tally for pipe in self._pipes for tally in pipe.tallied())]
+                return {"tallies": [to_json(tally) for tally in tallies]}
             case unknown:
                 raise ValueError(f"unknown question {unknown!r}")
         return {}
+
+    def _clear(self) -> None:
+        self.engine.clear()
+        for pipe in self._pipes:
+            pipe.set_plan(FaultPlan())
+
+
+def _for_bytes(plan: FaultPlan) -> FaultPlan:
+    """The rules that a pipe can follow: the others need an exchange, and none comes by there."""
+    return FaultPlan(tuple(rule for rule in plan.rules if runs_on_pipe(FaultPlan((rule,)))))
 
 
 def _core(spec: ProxySpec) -> compat.Core:

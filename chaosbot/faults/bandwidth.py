@@ -31,6 +31,6 @@ class Bandwidth(Fault):
         if self.rate < 1:
             raise ValueError("rate must be at least 1 byte a second; for a line on which nothing moves use timeout")
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - no chance in it
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One pace for each direction."""
         return tuple(PaceBytes(way, float(self.rate)) for way in directions(self.direction))

@@ -28,6 +28,6 @@ class Corrupt(Fault):
     skip: int = option("size", "so many bytes pass unharmed first", 0)
     direction: str = direction_option()
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - the same for all
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One damage for each direction, on dice of its own."""
         return tuple(CorruptBytes(way, self.share, dice.at(way), self.skip) for way in directions(self.direction))

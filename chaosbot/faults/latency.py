@@ -46,7 +46,7 @@ class Latency(Fault):
         if self.shape in (Shape.LOGNORMAL, Shape.PARETO) and self.delay <= 0:
             raise ValueError(f"shape {self.shape} needs a delay above 0")
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - the same for all
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One hold for each direction, on dice of its own."""
         shape = Shape(self.shape)
         parameter = self.alpha if shape is Shape.PARETO else self.sigma

@@ -27,6 +27,6 @@ class LimitData(Fault):
     farewell: str = option("text", "how the connection ends then", "fin", choices=tuple(Farewell))
     direction: str = direction_option()
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - no chance in it
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One cut for each direction."""
         return tuple(CutAfter(way, self.limit, Farewell(self.farewell)) for way in directions(self.direction))

@@ -24,6 +24,6 @@ class Refuse(Fault):
 
     farewell: str = option("text", "how they are turned away", "rst", choices=tuple(Farewell), primary=True)
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - no chance in it
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The refusal."""
         return (RefuseConnection(Farewell(self.farewell)),)

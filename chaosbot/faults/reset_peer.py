@@ -38,7 +38,7 @@ class ResetPeer(Fault):
         if self.when == "connect" and self.at_byte:
             raise ValueError("at_byte has no meaning with when = connect; use before or after")
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - no chance in it
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One reset, set off by the clock or by bytes of one direction."""
         match self.when:
             case "connect":

@@ -33,7 +33,7 @@ class Slicer(Fault):
         if self.size < 1:
             raise ValueError("size must be at least 1 byte")
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - the same for all
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One knife for each direction, on dice of its own."""
         return tuple(
             SliceBytes(way, self.size, self.variation, self.pause, dice.at(way)) for way in directions(self.direction)

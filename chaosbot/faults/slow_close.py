@@ -26,6 +26,6 @@ class SlowClose(Fault):
     delay: float = option("duration", "how long the end is held back", primary=True)
     direction: str = direction_option()
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - no chance in it
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One hold for each direction."""
         return tuple(HoldClose(way, self.delay) for way in directions(self.direction))

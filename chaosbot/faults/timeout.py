@@ -26,6 +26,6 @@ class Timeout(Fault):
     after: float | None = option("duration", "when the connection is closed; without it: never", None, primary=True)
     direction: str = direction_option()
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:  # noqa: ARG002 - no chance in it
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One silence for each direction."""
         return tuple(Silence(way, self.after) for way in directions(self.direction))

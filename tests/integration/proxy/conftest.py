@@ -79,32 +79,32 @@ class Upstream:
         try:
             if self._tls is not None:
                 peer = self._tls.wrap_socket(peer, server_side=True)
-            data = b""
+            data = bytearray()
             while True:
                 started = 0.0
                 while b"\r\n\r\n" not in data:
-                    got = peer.recv(65536)
+                    got = peer.recv(1 << 18)
                     started = started or time.monotonic()
                     if not got:
                         if data:
                             self._keep(Request(data.decode("latin-1"), whole=False, end="fin"))
                         return
                     data += got
-                head, _, data = data.partition(b"\r\n\r\n")
+                head, _, data = data.partition(b"\r\n\r\n")  # a bytearray: appending to bytes would copy them each time
                 line, *rest = head.decode("latin-1").split("\r\n")
                 request = Request(line, [tuple(each.split(": ", 1)) for each in rest])  # type: ignore[misc]
                 length = int(request.header("content-length") or 0)
                 while len(data) < length:
                     try:
-                        got = peer.recv(65536)
+                        got = peer.recv(1 << 18)
                     except ConnectionResetError:
                         got, request.end = b"", "rst"
                     if not got:
-                        request.body, request.whole, request.end = data, False, request.end or "fin"
+                        request.body, request.whole, request.end = bytes(data), False, request.end or "fin"
                         self._keep(request)
                         return
                     data += got
-                request.body, data = data[:length], data[length:]
+                request.body, data = bytes(data[:length]), data[length:]
                 request.seconds = time.monotonic() - started if started else 0.0
                 self._keep(request)
                 peer.sendall(self.respond(request))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -81,7 +82,7 @@ def test_redeliver_pauses_as_the_platform_does(lab: Lab) -> None:
     lab.send()
     lab.wait_for(lambda: len(lab.seen) == 4)
     times = [seen.t for seen in lab.seen]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert gaps[0] < 0.05 <= gaps[1] < 0.1 <= gaps[2]
 
 
