@@ -101,7 +101,8 @@ def _stream(engine: Engine, load: Closed, streams: tuple[StreamSpec, ...]) -> No
         turn = user.number // STREAM_SHARE
         stream = streams[turn % len(streams)]
         if stream in polls:
-            user.journey = dataclasses.replace(user.journey, name=stream.name, tasks=stream.tasks or user.journey.tasks)
+            tasks = stream.tasks or user.journey.tasks
+            user.journey = dataclasses.replace(user.journey, name=stream.name, tasks=tasks, wait_s=stream.pause_s)
         else:
             load.users.remove(user)
             place = sockets.index(stream) + len(sockets) * user.number

@@ -17,9 +17,11 @@ from chaosbot.load.assembly import assemble, check
 from chaosbot.load.engine import Surroundings
 from chaosbot.load.frames import Totals
 from chaosbot.load.shards import Crew
+from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import Target, reserve_descriptors
 from chaosbot.model.arrival import Generator
+from chaosbot.model.dialect import DIALECTS
 from chaosbot.model.event import Event, FrameTaken, Noted
 from chaosbot.model.profile import Workload
 from chaosbot.wire import guard
@@ -59,6 +61,8 @@ def drive(
     spec = dataclasses.replace(spec, connections=min(spec.connections, room), started=spec.started or time.monotonic())
     outside = Surroundings(emit, should_stop, on_frame, phase, faults)
     if spec.processes > 1:
+        # What a shard would refuse is refused here, before any process starts.
+        source_of(DIALECTS.build(spec.dialect), spec.endpoint, spec.journey, spec.corpus)
         crew = Crew(spec, outside)
         worst = crew.run()
         return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, undelivered=crew.undelivered)

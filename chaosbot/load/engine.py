@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import trio
 
+from chaosbot.errors import EngineError
 from chaosbot.load.closed import Closed, Floor
 from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
@@ -27,7 +28,7 @@ from chaosbot.load.target import Target
 from chaosbot.model.arrival import Population, Shard
 from chaosbot.model.dialect import Dialect
 from chaosbot.model.dice import Dice
-from chaosbot.model.event import Event, FrameTaken
+from chaosbot.model.event import Event, FrameTaken, Trouble
 from chaosbot.model.exchange import UpdateFacts
 from chaosbot.model.journey import DeliveryRules
 from chaosbot.model.knee import KneeSearch
@@ -187,17 +188,32 @@ class Engine:
         hub.at(self.start, self._sweep)
         self.maker.tick()
         self.begin()
+        broken: Exception | None = None
         try:
             async with trio.open_nursery() as nursery:
                 for companion in self.companions:
-                    nursery.start_soon(companion)
+                    nursery.start_soon(self._accompany, companion)
                 try:
                     await hub.run()
                 except KeyboardInterrupt:
                     self.how = "interrupted"
+                except Exception as error:  # noqa: BLE001 - raised again below, outside the nursery's group
+                    broken = error
                 nursery.cancel_scope.cancel()
         finally:
             self._finish()
+        if broken is not None:
+            raise EngineError(
+                f"load: {type(broken).__name__}: {broken}; what was measured until then is in the journal"
+            ) from broken
+
+    async def _accompany(self, companion: Callable[[], Awaitable[None]]) -> None:
+        """Runs a sampler or the stream clients; if one breaks, the run goes on, but cannot be a pass."""
+        try:
+            await companion()
+        except Exception as error:  # noqa: BLE001 - becomes an event, which makes the run inconclusive
+            what = f"{type(error).__name__}: {error}"
+            self.outside.emit(Trouble(self.hub.clock() - self.origin, "load:companion", what))
 
     # ── the loop's regular calls ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -92,10 +92,14 @@ class Hub:
     Args:
         clock: Seconds, monotonic.
         sockets: Whether there is anything but timers.
+        grain_s: How often timers are looked at, at most, where there are no sockets; a virtual hour has millions of moments.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, sockets: bool = True) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, sockets: bool = True, grain_s: float = 0.0
+    ) -> None:
         self.clock = clock
+        self._grain_s = grain_s
         self.poller: Poller | None = None
         if sockets:
             self.poller = select.epoll() if hasattr(select, "epoll") else _Kqueue()
@@ -185,7 +189,7 @@ class Hub:
 
     async def _sleep(self, rest: float) -> None:
         if self.poller is None:
-            await trio.sleep(max(rest, 0.0))
+            await trio.sleep(max(rest, self._grain_s))
             return
         with trio.move_on_after(max(rest - _TICK_S, 0.0)):
             await trio.lowlevel.wait_readable(self.poller.fileno())

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from chaosbot.errors import ChaosbotError, WorkerDied
+from chaosbot.errors import ChaosbotError, UsageError, WorkerDied
 from chaosbot.load.assembly import assemble
 from chaosbot.load.engine import Surroundings
 from chaosbot.load.frames import Totals
@@ -62,7 +62,7 @@ def work(spec: LoadSpec, index: int, pipe: Pipe) -> None:
         trio.run(engine.run)
         pipe.send(("done", (engine.how, engine.recorder.generator())))
     except ChaosbotError as error:
-        pipe.send(("refused", error))
+        pipe.send(("refused", str(error)))
     except (BrokenPipeError, EOFError):
         pass  # the parent is gone, nobody listens
     finally:
@@ -194,7 +194,7 @@ class Crew:
                 case "done":
                     member.how, member.generator = content
                 case "refused":
-                    raise content
+                    raise UsageError(content)
 
     def _pass_on(self, member: _Member, event: Event) -> None:
         outside = self._outside

@@ -228,14 +228,17 @@ class Client:
         self._stream = stream
         self._protocol = WSConnection(ConnectionType.CLIENT)
         self._pieces: list[bytes] = []
+        self._early: list[Event] = []
         self.status: int | None = None
 
     async def shake(self, host: str, path: str) -> str:
         """Does the handshake; returns why it was refused, or nothing."""
         await self._stream.send_all(self._protocol.send(Request(host=host, target=path)))
         while True:
-            for event in await self._events():
+            events = await self._events()
+            for place, event in enumerate(events):
                 if isinstance(event, AcceptConnection):
+                    self._early = events[place + 1 :]  # a server may speak with its handshake
                     return ""
                 if isinstance(event, RejectConnection):
                     self.status = event.status_code
@@ -255,14 +258,14 @@ class Client:
 
     async def say(self, message: bytes) -> None:
         """Sends a text message."""
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError):
             await self._stream.send_all(self._protocol.send(TextMessage(message.decode())))
 
     async def receive(self) -> list[bytes] | None:
         """The next messages (pings are answered); None when the server ended the connection."""
         while True:
             try:
-                events = await self._events()
+                events, self._early = self._early or await self._events(), []
             except (trio.BrokenResourceError, OSError):
                 return None
             whole: list[bytes] = []
@@ -274,7 +277,8 @@ class Client:
                         whole.append(b"".join(self._pieces))
                         self._pieces.clear()
                 elif isinstance(event, Ping):
-                    await self._stream.send_all(self._protocol.send(event.response()))
+                    with contextlib.suppress(trio.BrokenResourceError, ProtocolError):
+                        await self._stream.send_all(self._protocol.send(event.response()))
                 elif isinstance(event, CloseConnection):
                     return whole or None
             if whole:

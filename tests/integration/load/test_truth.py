@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from chaosbot.errors import UsageError
-from chaosbot.model.event import Noted, RequestDone
+from chaosbot.errors import EngineError, UsageError
+from chaosbot.model.event import Noted, RequestDone, Trouble
 
 Serve = Load = Callable[..., Any]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -205,3 +205,39 @@ def test_a_run_leaves_no_descriptor_behind(serve: Serve, load: Load) -> None:
     before = len(list(folder.iterdir()))
     load(target.url, options={"rate": "200/s", "duration": "300ms"})
     assert len(list(folder.iterdir())) <= before + 1
+
+
+def test_a_broken_sampler_becomes_trouble_and_the_run_goes_on(
+    serve: Serve, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("the probe broke")
+
+    looks = iter([[("memory", True, 1.0, "")]])
+    monkeypatch.setattr("chaosbot.load.assembly.watches", lambda _: [lambda: next(looks, None) or broken()])
+    done = load(serve().url, options={"rate": "50/s", "duration": "500ms"})
+    assert done.result.completed == 25
+    (trouble,) = done.all(Trouble)
+    assert "the probe broke" in trouble.what
+
+
+def test_a_source_that_breaks_in_the_middle_is_an_engine_error_with_the_frames_kept(
+    serve: Serve, load: Load, tmp_path: Path
+) -> None:
+    journey = tmp_path / "late.py"
+    journey.write_text(
+        "from chaosbot.model.dialect import Request\n"
+        "def build(task, user, ordinal, dice, endpoint):\n"
+        "    if ordinal > 20:\n"
+        "        raise ValueError('no more')\n"
+        "    return Request(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n', task)\n"
+    )
+    frames: list[Any] = []
+    with pytest.raises(EngineError, match="ValueError: no more"):
+        load(
+            serve().url,
+            options={"rate": "50/s", "duration": "2s"},
+            outside={"on_frame": frames.append},
+            journey=journey,
+        )
+    assert sum(frame.started for frame in frames) >= 20

@@ -1,0 +1,117 @@
+"""Several processes share one plan exactly, and a lost one is told with its share."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from chaosbot.errors import ConfigError
+from chaosbot.load.shards import owed
+from chaosbot.load.spec import LoadSpec
+from chaosbot.model.arrival import Shard
+from chaosbot.model.dialect import Endpoint
+from chaosbot.model.event import FrameTaken, Noted, RequestDone, Trouble
+from chaosbot.model.profile import PROFILES
+
+Serve = Load = Callable[..., Any]
+
+
+def signature(target: Any) -> list[tuple[int, int]]:
+    """Who wrote what: sender and update id of every update, which do not depend on the clock."""
+    found = []
+    for asked in target.asked:
+        update = json.loads(asked.body)
+        inner = update.get("message") or update["callback_query"]
+        found.append((update["update_id"], inner["from"]["id"]))
+    return sorted(found)
+
+
+def test_two_processes_do_exactly_what_one_does(serve: Serve, load: Load) -> None:
+    options = {"rate": "150/s", "duration": "1s"}
+    one, two = serve(), serve()
+    alone = load(one.url, options=options, endpoint=Endpoint("same", "/", started=1_770_000_000))
+    shared = load(
+        two.url,
+        options=options,
+        endpoint=Endpoint("same", "/", started=1_770_000_000),
+        processes=2,
+        record_requests=True,
+    )
+    assert alone.result.planned == shared.result.planned == 150
+    assert signature(one) == signature(two)
+    assert {frame.shard for frame in shared.frames} == {0, 1}
+    assert all(frame.planned > 30 for frame in shared.frames if frame.second == 0)
+    # One clock: the shards' first requests are due at the same start.
+    dues = {shard: min(request.due for request in shared.all(RequestDone)) for shard in (0, 1)}
+    assert abs(dues[0] - dues[1]) < 0.05
+    owners = {}
+    for request in shared.all(RequestDone):
+        owners.setdefault(request.user, set()).add(request.user % 2)
+    assert all(len(shards) == 1 for shards in owners.values())
+
+
+def test_a_killed_process_marks_the_run_degraded_with_its_share(serve: Serve, load: Load) -> None:
+    killed: list[int] = []
+
+    def kill_one(frame: FrameTaken) -> None:
+        if frame.second == 0 and frame.shard == 1 and not killed:
+            children = sorted(
+                (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())),
+                key=lambda child: child.create_time(),
+            )
+            killed.append(children[-1].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    done = load(serve().url, options={"rate": "100/s", "duration": "3s"}, outside={"on_frame": kill_one}, processes=2)
+    assert killed
+    (trouble,) = done.all(Trouble)
+    assert trouble.where == "load:shard 1"
+    assert "was not delivered; the run is degraded" in trouble.what
+    # It ran one of three seconds and had about half the chats.
+    assert done.result.undelivered == pytest.approx(1 / 3, abs=0.1)
+    assert done.result.planned == pytest.approx(300 * (1 - done.result.undelivered), abs=1)
+    assert max(frame.second for frame in done.frames if frame.shard == 0) >= 2, "the other one goes on"
+
+
+def test_what_a_lost_shard_owes_of_a_closed_plan_is_counted_in_time() -> None:
+    spec = LoadSpec(
+        "http://127.0.0.1/", Endpoint(), "telegram", 1, PROFILES.build("smoke", {"users": 100, "spawn_rate": "1000/s"})
+    )
+    whole = sum(owed(spec, Shard(index, 4), 0, 0.0) for index in range(4))
+    half = sum(owed(spec, Shard(index, 4), 0, 15.0) for index in range(4))
+    assert (whole, half) == (pytest.approx(1.0), pytest.approx(0.5, abs=0.01))
+
+
+def test_stopping_reaches_every_process(serve: Serve, load: Load) -> None:
+    frames: list[FrameTaken] = []
+    outside = {"on_frame": frames.append, "should_stop": lambda: len(frames) >= 2}
+    done = load(serve().url, options={"rate": "50/s", "duration": "1m"}, outside=outside, processes=2)
+    assert done.result.how == "stopped"
+    assert done.result.duration_s < 4
+    assert not done.all(Trouble)
+
+
+def test_a_bad_journey_file_is_told_like_in_one_process(serve: Serve, load: Load, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text("def journeys():\n    return 1 / 0\n")
+    with pytest.raises(ConfigError, match=r"bad\.py:2: journeys\(\) raised ZeroDivisionError"):
+        load(serve().url, journey=bad, processes=2)
+
+
+def test_a_search_is_not_shared(serve: Serve, load: Load) -> None:
+    with pytest.raises(ConfigError, match="--processes"):
+        load(serve().url, "knee", processes=2)
+
+
+def test_one_note_says_how_the_worst_generator_did(serve: Serve, load: Load) -> None:
+    done = load(serve().url, options={"rate": "50/s", "duration": "500ms"}, processes=2)
+    notes = [note for note in done.all(Noted) if note.area == "generator"]
+    assert len(notes) == 1
+    assert notes[0].data["planned"] == 25

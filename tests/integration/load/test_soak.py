@@ -1,0 +1,185 @@
+"""An hour under a mock clock: the real engine, users and frames; only the sockets are in memory."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from chaosbot.load.engine import Engine, Surroundings
+from chaosbot.load.hub import Hub
+from chaosbot.load.sampling import sample
+from chaosbot.load.shot import Shot
+from chaosbot.load.spec import LoadSpec
+from chaosbot.load.target import Target
+from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import FrameTaken, ProbeSeen
+from chaosbot.model.outcome import Fate
+from chaosbot.model.profile import PROFILES
+
+NOWHERE = Target(2, ("127.0.0.1", 1), "memory", "memory", None, 5.0, 30.0)
+
+
+class MemoryLine:
+    """A connection to a target in memory: it answers after a drawn time, or fails, as its dice say."""
+
+    fates = (Fate.ANSWERED,)
+    latency = (0.005, 0.05)
+
+    def __init__(self, hub: Hub, target: Target) -> None:
+        self._hub = hub
+        self._target = target
+        self.shot: Shot | None = None
+        self.deadline = 0.0
+
+    def fire(self, shot: Shot) -> None:
+        now = self._hub.clock()
+        self.shot, shot.started, self.deadline = shot, now, now + self._target.timeout_s
+        dice = Dice(3).at(shot.ordinal, shot.attempt)
+        fate = dice.at("fate").choice(self.fates)
+        if fate is not Fate.TIMEOUT:
+            self._hub.at(now + dice.uniform(*self.latency), lambda: self._end(shot, fate))
+
+    def _end(self, shot: Shot, fate: Fate, ended: float | None = None) -> None:
+        if self.shot is not shot:
+            return
+        self.shot = None
+        shot.fate, shot.ended = fate, self._hub.clock() if ended is None else ended
+        shot.status = (
+            Dice(4).at(shot.ordinal, shot.attempt).choice((200, 200, 200, 500)) if fate is Fate.ANSWERED else None
+        )
+        if fate is Fate.ANSWERED and len(self.fates) == 1:
+            shot.status = 200
+        shot.owner.finished(shot)
+
+    def expire(self, now: float) -> None:
+        if self.shot is not None and now >= self.deadline:
+            self._end(self.shot, Fate.TIMEOUT, self.deadline)
+
+    def abandon(self) -> None:
+        if self.shot is not None:
+            self._end(self.shot, Fate.CANCELLED)
+
+    def hang_up(self) -> None:
+        """Nothing to close."""
+
+
+class StormyLine(MemoryLine):
+    fates = (Fate.ANSWERED, Fate.ANSWERED, Fate.RESET, Fate.REFUSED, Fate.TIMEOUT, Fate.PROTOCOL)
+    latency = (0.0, 3.0)
+
+
+def virtual(
+    profile: str,
+    options: dict[str, Any],
+    line: Any = MemoryLine,
+    companion: Any = None,
+    stop_at: float = 0.0,
+    grain_s: float = 0.0,
+    **more: Any,
+) -> tuple[Engine, list[Any]]:
+    """Runs a plan in virtual time."""
+    events: list[Any] = []
+    engines: list[Engine] = []
+
+    async def main() -> None:
+        begun = trio.current_time()
+        outside = Surroundings(events.append, lambda: bool(stop_at) and trio.current_time() - begun >= stop_at)
+        spec = LoadSpec("http://memory/", Endpoint("memory"), "telegram", 11, PROFILES.build(profile, options), **more)
+        engine = Engine(
+            spec,
+            NOWHERE,
+            DIALECTS.build("telegram"),
+            outside,
+            hub=Hub(trio.current_time, sockets=False, grain_s=grain_s),
+            make_line=line,
+        )
+        if companion is not None:
+            engine.companions.append(lambda: companion(engine))
+        engines.append(engine)
+        await engine.run()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    return engines[0], events
+
+
+def test_an_hour_of_two_hundred_users_loses_nothing_and_keeps_nothing() -> None:
+    counts: list[int] = []
+
+    def leak() -> Any:
+        yield "memory", True, float(len(counts)), ""
+
+    async def watch(engine: Engine) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sample, leak, 60.0, engine.outside.emit, lambda: engine.hub.clock() - engine.origin)
+            for _ in range(3):
+                await trio.sleep(1000)
+                gc.collect()
+                counts.append(len(gc.get_objects()))
+
+    engine, events = virtual("soak", {}, companion=watch, grain_s=0.1)
+    frames = [event for event in events if isinstance(event, FrameTaken)]
+    total = engine.recorder.total
+    assert len(frames) in {3600, 3601}
+    assert [frame.second for frame in frames] == list(range(len(frames)))
+    # Two hundred users who wait 3.4 s on average (80 % 1-5, 15 % 2-8, …) and are answered within 0.1 s.
+    assert total.completed == total.started == total.planned == sum(frame.completed for frame in frames) > 150_000
+    assert all(frame.active_users == 200 for frame in frames[15:3590])
+    probes = [event for event in events if isinstance(event, ProbeSeen)]
+    # The first look runs in a thread while virtual time goes on.
+    assert [probe.t for probe in probes[:3]] == pytest.approx([0, 60, 120], abs=2)
+    assert len(probes) >= 59
+    # Between minute 17 and minute 50 only the frames themselves (kept by this test) were added.
+    added = counts[2] - counts[0] - (counts[2] - counts[0] > 0) * 2000 * 12
+    assert added < 5000, counts
+    assert set(total.commands) == set(DIALECTS.build("telegram").commands), "every command occurs in a full run"
+    assert {"message", "callback_query"} <= set(total.kinds)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    profile=st.sampled_from(["open", "closed", "spike"]),
+    sender=st.sampled_from(["raw", "telegram"]),
+    connections=st.sampled_from([1, 7, 1000]),
+    stop_at=st.sampled_from([0.0, 3.3, 20.0]),
+)
+def test_the_sums_hold_for_every_fate_in_virtual_time(
+    profile: str, sender: str, connections: int, stop_at: float
+) -> None:
+    name, options = {
+        "open": ("steady", {"rate": "20/s", "duration": "12s"}),
+        "closed": ("smoke", {"users": 25, "spawn_rate": "5/s", "duration": "20s"}),
+        "spike": ("spike", {"users": 20, "spawn_rate": "10/s", "duration": "15s"}),
+    }[profile]
+    engine, events = virtual(name, options, StormyLine, stop_at=stop_at, sender=sender, connections=connections)
+    total = engine.recorder.total
+    assert total.planned == total.started + total.dropped > 0
+    assert total.started == total.completed + total.failed + total.timed_out + total.cancelled
+    assert sum(total.errors.values()) == total.failed + total.timed_out
+    assert total.planned == sum(event.planned for event in events if isinstance(event, FrameTaken))
+
+
+def test_a_plan_in_virtual_time_is_the_same_twice() -> None:
+    def story() -> list[tuple[Any, ...]]:
+        _, events = virtual("smoke", {"users": 20, "spawn_rate": "5/s", "duration": "30s"}, StormyLine)
+        return [
+            (frame.second, frame.planned, frame.completed, frame.failed, frame.timed_out, frame.response, frame.tasks)
+            for frame in events
+            if isinstance(frame, FrameTaken)
+        ]
+
+    assert story() == story()
+
+
+def test_users_follow_the_spikes_shape_second_by_second() -> None:
+    _, events = virtual("spike", {"users": 80, "base": 20, "spawn_rate": "10/s", "duration": "60s"})
+    frames = [event for event in events if isinstance(event, FrameTaken)]
+    pacer = PROFILES.build("spike", {"users": 80, "base": 20, "spawn_rate": "10/s", "duration": "60s"}).pacer()
+    for frame in frames[:59]:
+        assert frame.active_users == pytest.approx(pacer.level(frame.second + 1), abs=1.01)
