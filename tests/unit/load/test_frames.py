@@ -1,0 +1,152 @@
+"""Folding a second: the same as recording each value, and never more memory than a second needs."""
+
+import math
+
+import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaosbot.load.frames import HIGHEST_US, Recorder, encode, fold, lateness_s, quantile
+from chaosbot.load.shot import Shot
+from chaosbot.model.event import FrameTaken, RequestDone
+from chaosbot.model.exchange import UpdateFacts
+from chaosbot.model.outcome import Fate
+
+VALUES = st.lists(
+    st.one_of(st.integers(0, 5000), st.integers(0, 10**7), st.integers(0, HIGHEST_US)), min_size=1, max_size=200
+)
+
+
+@given(VALUES)
+def test_folding_is_recording_each_value(values: list[int]) -> None:
+    reference = HdrHistogram(1, HIGHEST_US, 3)
+    for value in values:
+        assert reference.record_value(value)
+    folded = fold(values)
+    assert list(folded.counts) == list(reference.counts)
+    assert folded.get_total_count() == len(values)
+    read = HdrHistogram.decode(encode(values))
+    for share in (1, 50, 90, 99, 100):
+        assert read.get_value_at_percentile(share) == reference.get_value_at_percentile(share)
+    assert read.get_max_value() == reference.get_max_value()
+
+
+def test_a_value_past_the_layout_counts_as_its_highest_and_a_negative_one_as_zero() -> None:
+    folded = fold([HIGHEST_US * 5, -3])
+    assert folded.get_total_count() == 2
+    assert folded.get_max_value() >= HIGHEST_US * 0.999
+
+
+@given(VALUES, st.floats(0.01, 1))
+def test_a_quantile_is_a_value_that_the_share_does_not_exceed(values: list[int], share: float) -> None:
+    found = round(quantile(values, share) * 1e6)
+    ordered = sorted(values)
+    assert found == ordered[max(round(share * len(values)), 1) - 1]
+
+
+def test_no_values_are_no_histogram() -> None:
+    assert encode([]) == ""
+    assert quantile([], 0.99) == 0
+
+
+class Nobody:
+    def finished(self, shot: Shot) -> None:
+        raise AssertionError(shot)
+
+
+def shot(
+    fate: Fate, status: int | None = None, *, due: float = 10.0, started: float = 10.5, ended: float = 11.0
+) -> Shot:
+    facts = UpdateFacts(1, "message", 5, 5, "guest", "help", "cbm0")
+    made = Shot(Nobody(), 3, b"", "look", facts, due, "guest")
+    made.fate, made.status, made.started, made.ended = fate, status, started, ended
+    return made
+
+
+def recorded(*shots: Shot, every: bool = False) -> tuple[FrameTaken, list[RequestDone]]:
+    events: list[RequestDone] = []
+    recorder = Recorder(events.append, 0.0, every_request=every)
+    for each in shots:
+        recorder.planned()
+        recorder.late_by(0.001)
+        recorder.started()
+        recorder.ended(each)
+    return recorder.frame(0, 10.0, users=1), events
+
+
+def test_response_counts_from_the_due_time_and_service_from_the_start() -> None:
+    frame, _ = recorded(shot(Fate.ANSWERED, 200))
+    assert HdrHistogram.decode(frame.response).get_max_value() == pytest.approx(1_000_000, rel=1e-3)
+    assert HdrHistogram.decode(frame.service).get_max_value() == pytest.approx(500_000, rel=1e-3)
+    assert (frame.lateness_p99_s, frame.lateness_max_s) == (0.001, 0.001)
+
+
+def test_each_fate_has_its_place() -> None:
+    frame, events = recorded(
+        shot(Fate.ANSWERED, 200),
+        shot(Fate.ANSWERED, 302),
+        shot(Fate.ANSWERED, 404),
+        shot(Fate.TIMEOUT),
+        shot(Fate.CONNECT_TIMEOUT),
+        shot(Fate.RESET),
+        shot(Fate.CANCELLED),
+    )
+    assert (frame.completed, frame.failed, frame.timed_out, frame.cancelled) == (2, 2, 2, 1)
+    assert frame.errors == {"status_404": 1, "timeout": 1, "connect_timeout": 1, "reset": 1}
+    # What was answered or ran into its timeout has a latency; a reset has none.
+    assert HdrHistogram.decode(frame.response).get_total_count() == 5
+    assert frame.commands == {"help": 3}
+    assert frame.kinds == {"message": 3}
+    assert frame.tasks == {"look": 6}
+    assert [event.outcome.fate for event in events].count(Fate.RESET) == 1
+    assert len(events) == 4, "failures are told one by one, successes are not"
+
+
+def test_every_request_is_told_when_that_is_asked_for() -> None:
+    _, events = recorded(shot(Fate.ANSWERED, 200), shot(Fate.CANCELLED), every=True)
+    (first, second) = events
+    assert (first.command, first.tier, first.marker, first.exchange, first.attempt) == (
+        "help",
+        "guest",
+        "cbm0",
+        "load-3",
+        1,
+    )
+    assert second.outcome.fate is Fate.CANCELLED
+
+
+def test_failures_are_bounded_by_the_second_but_counted_all() -> None:
+    frame, events = recorded(*(shot(Fate.RESET) for _ in range(500)))
+    assert frame.errors == {"reset": 500}
+    assert len(events) == 50
+
+
+def test_a_frame_forgets_what_it_told() -> None:
+    recorder = Recorder(lambda _: None, 0.0)
+    recorder.planned()
+    recorder.started()
+    recorder.ended(shot(Fate.ANSWERED, 200))
+    assert recorder.frame(0, 0.0, users=0).completed == 1
+    empty = recorder.frame(1, 0.0, users=0)
+    assert (empty.completed, empty.response, empty.t) == (0, "", 2.0)
+    assert recorder.total.completed == 1
+
+
+def test_a_second_attempt_has_an_exchange_of_its_own_also_in_the_header() -> None:
+    first = shot(Fate.ANSWERED, 500)
+    first.data = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n{}"
+    first.add_exchange()
+    again = first.again()
+    assert again.exchange == "load-3.2"
+    assert again.data == b"POST / HTTP/1.1\r\nx-chaosbot-exchange: load-3.2\r\nHost: x\r\n\r\n{}"
+    assert (again.due, again.attempt, again.fate) == (first.due, 2, None)
+
+
+def test_lateness_of_a_run_is_a_quantile_of_all_its_arrivals() -> None:
+    recorder = Recorder(lambda _: None, 0.0)
+    for late in range(1000):
+        recorder.late_by(late / 1000)
+    recorder.frame(0, 0.0, users=0)
+    assert lateness_s(recorder.lateness(), 0.99) == pytest.approx(0.99, abs=0.002)
+    assert not math.isnan(recorder.generator().busy_share)

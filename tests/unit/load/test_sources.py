@@ -1,0 +1,132 @@
+"""Journey files and corpora: what they may hold, and errors that name file, line and reason."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from chaosbot.errors import ConfigError
+from chaosbot.load import sources
+from chaosbot.load.sources import Corpus, JourneyFile, source_of
+from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.dice import Dice
+
+TELEGRAM = DIALECTS.build("telegram")
+HERE = Endpoint("127.0.0.1:1", "/webhook", "open-sesame")
+GOOD = """
+from chaosbot.model.dialect import Request
+from chaosbot.model.journey import JourneySpec, Task
+
+def journeys():
+    return (JourneySpec("shopper", 1.0, (0.0, 1.0), (Task("search", 3), Task("buy")), range(10)),)
+
+def build(task, user, ordinal, dice, endpoint):
+    body = b'{"task": "%b"}' % task.encode()
+    head = f"POST {endpoint.path} HTTP/1.1\\r\\nHost: {endpoint.host}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
+    return Request(head.encode() + body, task)
+"""
+
+
+def journey(tmp_path: Path, text: str) -> JourneyFile:
+    path = tmp_path / "my.py"
+    path.write_text(text)
+    return JourneyFile(path, TELEGRAM, HERE)
+
+
+def test_a_journey_file_decides_who_does_what_and_how_it_is_sent(tmp_path: Path) -> None:
+    mine = journey(tmp_path, GOOD)
+    assert [task.name for task in mine.journeys()[0].tasks] == ["search", "buy"]
+    request = mine.build("buy", 1, 1, Dice(1), HERE)
+    assert request.data.startswith(b"POST /webhook HTTP/1.1\r\n")
+
+
+def test_the_example_in_the_documentation_works(tmp_path: Path) -> None:
+    lines = sources.__doc__.split("::\n", 1)[1].split("\nEvery task", 1)[0].splitlines()
+    assert journey(tmp_path, "\n".join(line[4:] for line in lines)).journeys()[0].name == "shopper"
+
+
+def test_what_a_journey_file_leaves_out_is_the_dialects(tmp_path: Path) -> None:
+    only_waits = journey(
+        tmp_path,
+        "import dataclasses\nfrom chaosbot.model.dialect import DIALECTS\n"
+        "def journeys():\n    return [dataclasses.replace(j, wait_s=(0, 0)) for j in DIALECTS.build('telegram').journeys()]\n",
+    )
+    assert {spec.name for spec in only_waits.journeys()} == {"guest", "user", "developer", "admin"}
+    assert b"update_id" in only_waits.build("guest/chat", 1_000_000, 1, Dice(1), HERE).data
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def journeys(:\n", r"my\.py:1: is no Python: "),
+        ("x = 1\n", r"my\.py: defines neither journeys\(\) nor build\(\)"),
+        ("journeys = 5\n", r"my\.py: journeys is a int; it must be a function"),
+        ("import nosuchmodule\n", r"my\.py:1: raised ModuleNotFoundError: No module named 'nosuchmodule'"),
+        ("\n\ndef journeys():\n    return ['x']\n", r"my\.py:3: journeys\(\) must return JourneySpecs"),
+        ("def journeys():\n    x = {}\n    return x['y']\n", r"my\.py:3: journeys\(\) raised KeyError: 'y'"),
+        (
+            GOOD.replace("return Request", "return 1 #"),
+            r"my\.py:8: build\('search'\) returned a int; it must return a Request",
+        ),
+        (
+            GOOD.replace("{len(body)}", "7"),
+            r"my\.py:8: build\('search'\) returned Content-Length 7 for a body of 18 bytes",
+        ),
+        (GOOD.replace("HTTP/1.1", ""), r"my\.py:8: build\('search'\) returned data that is no HTTP/1\.1 request"),
+        (GOOD.replace("len(body)", "len(bodi)"), r"my\.py:10: build\('search'\) raised NameError"),
+        (GOOD.replace("(0.0, 1.0)", "(2.0, 1.0)"), r"my\.py:6: journeys\(\) raised ValueError: journey shopper: waits"),
+    ],
+)
+def test_a_bad_journey_file_names_line_and_reason(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        journey(tmp_path, text)
+
+
+def test_a_journey_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.py: cannot be read \(No such file or directory\)"):
+        JourneyFile(Path("nowhere.py"), TELEGRAM, HERE)
+
+
+def request(text: str, secret: bytes = b"{{chaosbot:secret}}") -> bytes:
+    update = {
+        "update_id": 5,
+        "message": {"message_id": 1, "date": 1, "chat": {"id": 7, "type": "private"}, "text": text},
+    }
+    update["message"]["from"] = {"id": 1_000_001, "is_bot": False, "first_name": "A"}
+    body = json.dumps(update).encode()
+    head = b"POST /w HTTP/1.1\r\nHost: x\r\nX-Telegram-Bot-Api-Secret-Token: %b\r\nContent-Length: %d\r\n\r\n"
+    return head % (secret, len(body)) + body
+
+
+def test_findings_and_plain_files_are_replayed_with_the_secret_put_back(tmp_path: Path) -> None:
+    (tmp_path / "findings" / "crash-1").mkdir(parents=True)
+    (tmp_path / "findings" / "crash-1" / "request.bin").write_bytes(request("/help"))
+    (tmp_path / "findings" / "crash-1" / "case.json").write_text("{}")
+    (tmp_path / "more.http").write_bytes(request("hello", b"another"))
+    segments = [
+        {"data_b64": base64.b64encode(part).decode()} for part in (request("/start")[:40], request("/start")[40:])
+    ]
+    (tmp_path / "kept.json").write_text(json.dumps({"steps": [[{"segments": segments}]]}))
+    (tmp_path / "notes.json").write_text("[]")
+    corpus = Corpus(tmp_path, TELEGRAM, HERE)
+    assert [task.name for task in corpus.journeys()[0].tasks] == ["findings/crash-1", "kept", "more"]
+    built = corpus.build("findings/crash-1", 1, 1, Dice(1), HERE)
+    assert b"Token: open-sesame\r\n" in built.data
+    assert built.facts is not None
+    assert built.facts.command == "help"
+    assert corpus.build("kept", 1, 1, Dice(1), HERE).data == request("/start", b"open-sesame")
+    assert b"Token: another\r\n" in corpus.build("more", 1, 1, Dice(1), HERE).data
+
+
+def test_a_folder_without_requests_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no requests"):
+        Corpus(tmp_path, TELEGRAM, HERE)
+    with pytest.raises(ConfigError, match="is no folder"):
+        Corpus(tmp_path / "missing", TELEGRAM, HERE)
+
+
+def test_a_run_has_one_source(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be combined"):
+        source_of(TELEGRAM, HERE, tmp_path, tmp_path)
+    assert source_of(TELEGRAM, HERE, None, None) is TELEGRAM
