@@ -142,7 +142,8 @@ def send(
     link = opened(address, connect_timeout_s, began)
     if isinstance(link, Outcome):
         return link
-    reader = AnswerReader(keep, head_only=case.segments[0].data.startswith(b"HEAD ") if case.segments else False)
+    method = b"".join(segment.data[:5] for segment in case.segments[:5])
+    reader = AnswerReader(keep, head_only=method.startswith(b"HEAD "))
     run = Run(link, reader, monotonic() + timeout_s, began)
     try:
         return _perform(case, run, timeout_s)

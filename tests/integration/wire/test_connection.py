@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +96,20 @@ def test_connection_close_is_obeyed(serve: Serve) -> None:
         assert connection.exchange(GET).ok
         assert connection.exchange(GET).ok
     assert len(accepted) == 2
+
+
+def test_a_kept_connection_speaks_tls_too(serve: Serve, server_tls: ssl.SSLContext, certificate: Path) -> None:
+    accepted: list[int] = []
+
+    def handler(sock: socket.socket) -> None:
+        accepted.append(1)
+        while until(sock, b"\r\n\r\n"):
+            sock.sendall(OK)
+
+    address = serve(handler, context=server_tls, ca_file=str(certificate))
+    with Connection(address) as connection:
+        assert all(connection.exchange(GET).ok for _ in range(10))
+    assert len(accepted) == 1
 
 
 def case(data: bytes, **more: object) -> Case:
