@@ -7,15 +7,51 @@ others; a check's name alone would let one finding stand for many bugs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
 from chaosbot.demo.bugs import CARDS, Bug, BugCard
+from chaosbot.model.check import History
 from chaosbot.model.verdict import Finding
 
-SHOWN_BY: Final[dict[Bug, tuple[str, ...]]] = {}
-"""Patterns over a finding's case, category and bucket that meet exactly this bug."""
+SHOWN_BY: Final[dict[Bug, tuple[str, ...]]] = {
+    Bug.CRASH_ON_MISSING_CHAT: ("*/message.chat/drop", "chats/*", "mutation/message/*/message*"),
+    Bug.CRASH_ON_NON_OBJECT_ROOT: ("json/root-*",),
+    Bug.CRASH_ON_TRUNCATED_JSON: ("json/truncated-*",),
+    Bug.CRASH_ON_DEEP_NESTING: ("structure/nested-*", "structure/deep-*"),
+    Bug.SLOW_TEXT_BLOCKS_LOOP: ("*",),
+    Bug.UNKNOWN_KIND_REFUSED: ("update_kinds/unknown-*",),
+    Bug.SPLIT_UTF8_CORRUPTED: ("timing/split-*",),
+    Bug.EXIT_ON_CALLBACK_WITHOUT_MESSAGE: (
+        "callbacks/message-*",
+        "update_kinds/callback_query-*",
+        "golden/callback_query/*",
+    ),
+    Bug.GZIP_BOMB: ("encoding/*",),
+    Bug.SECRET_PREFIX_ACCEPTED: ("auth/secret-*",),
+    Bug.SECRET_IN_QUERY: ("auth/query-*",),
+    Bug.BODY_BEFORE_SECRET: ("auth/unparsed-*",),
+    Bug.UNCAPPED_BODY: ("auth/costly-*",),
+    Bug.CRASH_ON_NON_ASCII_SECRET: ("auth/odd-*", "auth/secret-nbsp"),
+    Bug.TIER_FROM_REPLY: ("escalation/reply*",),
+    Bug.TIER_FROM_FORWARD: ("escalation/forward*",),
+    Bug.ADMIN_BY_USERNAME: ("escalation/username*",),
+    Bug.EDITED_COMMAND_UNCHECKED: ("escalation/edited*",),
+    Bug.UPPERCASE_COMMAND_UNCHECKED: ("commands/upper-*",),
+    Bug.FAKE_SENDER_TRUSTED: ("identity/*", "escalation/*anonymous*"),
+    Bug.CALLBACK_TRUSTED: ("objects/approve*", "callbacks/*", "escalation/callback*"),
+    Bug.FOREIGN_REMINDERS: ("objects/*", "foreign-*"),
+    Bug.REPLY_TO_SENDER: ("chats/group-*",),
+    # What only load under faults shows has no case; its check is about nothing else.
+    Bug.CRASH_ON_HTML_ERROR: ("load:500*",),
+    Bug.CIRCUIT_NEVER_CLOSES: ("stuck",),
+    Bug.MIGRATION_IGNORED: ("not-followed",),
+    Bug.NO_OUTBOUND_TIMEOUT: ("no-timeout",),
+    Bug.UPDATES_KEPT_FOR_EVER: ("drift*",),
+}
+"""Patterns over cases that met the bug, or over a finding's case, category and bucket; without an entry, the check is enough."""
 
 UNPROMISED: Final[dict[Bug, str]] = {
     Bug.UPDATES_KEPT_FOR_EVER: "needs a soak: chaosbot load --profile soak",
@@ -42,17 +78,25 @@ class Answered:
         return not self.note
 
 
-def answer_key(bugs: frozenset[Bug], findings: Sequence[Finding]) -> tuple[Answered, ...]:
+def answer_key(bugs: frozenset[Bug], findings: Sequence[Finding], history: History) -> tuple[Answered, ...]:
     """What was found of each planted bug, in the order of the cards."""
+    breached = {(check, case.case) for case in history.cases for check in case.breaches}
     return tuple(
-        Answered(card, tuple(finding for finding in findings if _shows(card, finding)), UNPROMISED.get(bug, ""))
+        Answered(
+            card,
+            tuple(finding for finding in findings if _shows(card, finding, breached)),
+            UNPROMISED.get(bug, ""),
+        )
         for bug, card in CARDS.items()
         if bug in bugs
     )
 
 
-def _shows(card: BugCard, finding: Finding) -> bool:
+def _shows(card: BugCard, finding: Finding, breached: AbstractSet[tuple[str, str]]) -> bool:
+    """Whether the finding is of one of the bug's checks, and that check was broken by something that meets the bug."""
     if finding.check not in card.checks:
         return False
-    texts = (finding.case, finding.category, finding.bucket)
-    return any(fnmatchcase(text, pattern) for pattern in SHOWN_BY.get(card.bug, ("*",)) for text in texts)
+    patterns = SHOWN_BY.get(card.bug, ("*",))
+    texts = [finding.case, finding.category, finding.bucket]
+    texts += [case for check, case in breached if check == finding.check]
+    return any(fnmatchcase(text, pattern) for pattern in patterns for text in texts)

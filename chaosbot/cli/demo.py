@@ -20,6 +20,7 @@ from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.errors import ConfigError, PortBusy
+from chaosbot.model.check import History
 from chaosbot.model.timeline import total_s
 from chaosbot.session.conduct import fuzz_stage, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, staged
@@ -27,7 +28,7 @@ from chaosbot.session.target import embedded_secret
 
 app = typer.Typer()
 
-FUZZ_S: Final = 30.0
+FUZZ_S: Final = 34.0
 DEFAULT_SEED: Final = 1
 """The demo promises findings, so it is the same every time unless another seed is asked for."""
 
@@ -113,7 +114,7 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
     if not bugs or run.reason:
         raise ended
     report = run.finish("completed")
-    answers = answer_key(bugs, report.findings)
+    answers = answer_key(bugs, report.findings, History.of(run.journal.events))
     _print_answers(Console(stderr=as_json), answers, quiet=quiet)
     raise typer.Exit(0 if all(answer.found for answer in answers if answer.promised) else 1)
 

@@ -15,8 +15,8 @@ from chaosbot.config.document import Section, flag, text, texts, whole
 from chaosbot.config.plan import plan_from, plan_to_mapping, read_document
 from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.model import units
-from chaosbot.model.plan import FaultPlan
 from chaosbot.model.fault import FAULTS
+from chaosbot.model.plan import FaultPlan
 from chaosbot.model.profile import PROFILES, Threshold
 from chaosbot.model.timeline import Lengths
 
@@ -36,6 +36,7 @@ class Workload:
         sender: ``raw`` or ``telegram``.
         slow_share: Share of users that send and read slowly.
         processes: Driver processes.
+        timeout_s: Most time for a request.
     """
 
     profile: str = "sustained"
@@ -45,6 +46,7 @@ class Workload:
     sender: str = "raw"
     slow_share: float = 0.0
     processes: int = 1
+    timeout_s: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class Experiment:
                 "sender": self.workload.sender,
                 "slow_share": self.workload.slow_share,
                 "processes": self.workload.processes,
+                "timeout_s": self.workload.timeout_s,
             },
             "lengths": {
                 "warmup": self.lengths.warmup_s,
@@ -191,6 +194,7 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
                 sender=part.take("sender", _sender, "raw"),
                 slow_share=part.take("slow_share", units.share, 0.0),
                 processes=part.take("processes", whole, 1),
+                timeout_s=part.take("timeout", units.duration, 30.0),
             )
         with top.section("phases") as part:
             usual = Lengths()
@@ -273,7 +277,7 @@ def experiment_schema() -> dict[str, Any]:
         "properties": {
             **{name: {"type": "string"} for name in ("name", "about", "target", "dialect", "secret_env", "outbound")},
             "seed": {"type": "integer", "minimum": 0},
-            **{name: texts_schema for name in ("allow_hosts", "thresholds", "abort_on", "checks")},
+            **dict.fromkeys(("allow_hosts", "thresholds", "abort_on", "checks"), texts_schema),
             "alone": {"type": "boolean"},
             "limits": {"type": "boolean"},
             "fuzz": duration,
@@ -288,6 +292,7 @@ def experiment_schema() -> dict[str, Any]:
                     "sender": {"enum": ["raw", "telegram"]},
                     "slow_share": {"type": ["number", "string"]},
                     "processes": {"type": "integer", "minimum": 1},
+                    "timeout": duration,
                 },
             },
             "phases": {

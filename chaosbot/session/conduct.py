@@ -18,7 +18,6 @@ from chaosbot.fuzz.spec import CampaignResult, CampaignSpec, Progress
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.model.dialect import EPOCH, Endpoint
-from chaosbot.model.plan import FaultPlan
 from chaosbot.model.profile import PROFILES, Profile
 from chaosbot.model.timeline import Step, schedule, shifted, steps, total_s
 from chaosbot.session.run import Run
@@ -129,6 +128,7 @@ def run_experiment(run: Run, stage: Stage, experiment: Experiment, secret: str) 
         sender=experiment.workload.sender,
         processes=experiment.workload.processes,
         slow_share=experiment.workload.slow_share,
+        timeout_s=experiment.workload.timeout_s,
         allow_hosts=experiment.allow_hosts,
         samples=Sampling(
             pid=experiment.probing.pid,
@@ -151,8 +151,8 @@ def run_experiment(run: Run, stage: Stage, experiment: Experiment, secret: str) 
     finally:
         conductor.end()
         if proxy is not None:
-            proxy.set_phase("settle")
-            proxy.replace_plan(FaultPlan())
+            # Not only no new faults: what the old ones still hold goes on too.
+            proxy.clear()
     settle(run, stage)
 
 
