@@ -51,7 +51,9 @@ def test_a_process_is_seen_with_its_children() -> None:
     assert seen["memory"] > 10_000_000
     assert seen["descriptors"] > 3
     alone = seen["memory"]
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    command = [sys.executable, "-c", "print('ready', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"ready\n"
         together = {probe: value for probe, ok, value, _ in ProcessWatch(os.getpid())() if ok}
         child.communicate(b"\n")
     assert together["memory"] > alone + 1_000_000
