@@ -38,7 +38,7 @@ STEPS: Final = 8
 _JUDGES: Final = ("effect_at_most_once", "own_objects_only", "no_escalation", "right_chat")
 _AGAIN: Final = Expect(frozenset({2, 409}), reach=Reach.AT_MOST_ONCE)
 _ONCE: Final = Expect(reach=Reach.AT_MOST_ONCE)
-_GUESTS: Final = 4_503_599_500_000_000
+_GUESTS: Final = 4_503_590_000_000_000
 """Senders of sequences: ids that no person has and no tier lists, so they are guests until somebody grants them more."""
 _NUMBER: Final = re.compile(r"(?<!\d)(\d{1,9})(?!\d)")
 
@@ -54,6 +54,7 @@ class Story:
     events: list[Event] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     already: int = 0
+    said: int = 0
 
     def __post_init__(self) -> None:
         """Remembers how many calls there were before."""
@@ -61,7 +62,8 @@ class Story:
 
     def say(self, text: str, **how: Any) -> Case | None:
         """A case in which somebody writes; the marker goes where {m} stands."""
-        place = self.dice.at("say", len(self.steps), text)
+        self.said += 1
+        place = self.dice.at("say", self.said)
         planted = marker(place)
         update = self.shop.dialect.say(text.replace("{m}", planted), place, **how)
         if update is None:
@@ -71,7 +73,7 @@ class Story:
             self.shop.spec.endpoint,
             update,
             place,
-            f"{self.name}/{len(self.steps) + 1}",
+            f"{self.name}/{self.said}",
             text,
             _ONCE,
             fresh=False,

@@ -1,0 +1,367 @@
+"""Every check on the shelf: pure, honest about what it did not see, and able to tell a breach from its opposite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from chaosbot.model.case import Expect, Reach
+from chaosbot.model.check import CHECKS, History
+from chaosbot.model.event import (
+    ApiCalled,
+    CaseTried,
+    Event,
+    ExchangeSeen,
+    Injected,
+    Noted,
+    PhaseChanged,
+    ProbeSeen,
+    RequestDone,
+    RunEnded,
+    RunStarted,
+    from_json,
+    to_json,
+)
+from chaosbot.model.exchange import Depth, Lane
+from chaosbot.model.outcome import Fate, Outcome
+from chaosbot.model.shelf import describe, options_of
+from chaosbot.model.verdict import Threat, Verdict
+
+START = RunStarted(0.0, "fuzz", "0", 1, "t", "now")
+SEES = Noted(0.0, "fuzz", "", {"replies": "standin", "malformed": "any", "memory": True})
+BLIND = Noted(0.0, "fuzz", "", {"replies": "none", "malformed": "any", "memory": False})
+ACK = Expect()
+REFUSE = Expect(frozenset({401, 403}), reach=Reach.NONE)
+M = "cbm0123456789ab"
+N = "cbmba9876543210"
+
+
+def answer(status: int, body: bytes = b"", seconds: float = 0.01) -> Outcome:
+    return Outcome(Fate.ANSWERED, status, total_s=seconds, body=body)
+
+
+def case(name: str, outcome: Outcome, *, expect: Expect = ACK, threat: Threat = Threat.USER, **more: Any) -> CaseTried:
+    group = more.pop("group", name.split("/", maxsplit=1)[0])
+    return CaseTried(1.0, name, group, threat, "catalogue", outcome, expect=expect, **more)
+
+
+def call(text: str, *markers: str, t: float = 2.0, chat: int | None = 5, **more: Any) -> ApiCalled:
+    return ApiCalled(t, more.pop("method", "sendMessage"), chat, text, markers, **more)
+
+
+def request(marker: str, t: float, status: int = 200, **more: Any) -> RequestDone:
+    return RequestDone(t, marker, t, t, answer(status), task="text", marker=marker, chat=5, **more)
+
+
+def outage(exchange: str, t: float, fault: str = "botapi_5xx_html") -> Injected:
+    return Injected(t, "rule", fault, Depth.EXCHANGE, Lane.OUTBOUND, exchange, "applied")
+
+
+@dataclass(frozen=True)
+class Example:
+    """Events that keep a rule, and events that break it."""
+
+    keeps: Sequence[Event]
+    breaks: Sequence[Event]
+
+
+def markers(count: int) -> list[str]:
+    return [f"cbm{number:012x}" for number in range(count)]
+
+
+def _load(*, lost: bool) -> list[Event]:
+    events: list[Event] = [PhaseChanged(0.0, "baseline")]
+    for number, marker in enumerate(markers(40)):
+        t = number * 0.5
+        events.append(request(marker, t))
+        if 10.0 <= t < 12.0:
+            events += [outage(f"o{number}", t), call("hi", marker, t=t, status=500, exchange=f"o{number}")]
+            if not lost:
+                events.append(call("hi", marker, t=t + 4.0))
+        else:
+            events.append(call("hi", marker, t=t))
+    return [*events, RunEnded(45.0, "completed")]
+
+
+def _recovery(*, well: bool) -> list[Event]:
+    events: list[Event] = [
+        PhaseChanged(0.0, "baseline"),
+        PhaseChanged(10.0, "fault", "x"),
+        PhaseChanged(15.0, "recovery", "x"),
+    ]
+    for number, marker in enumerate(markers(80)):
+        t = number * 0.5
+        fine = t < 10.0 or (well and t >= 17.0)
+        events.append(request(marker, t))
+        if fine:
+            events.append(call("hi", marker, t=t))
+    return [*events, RunEnded(41.0, "completed")]
+
+
+def _memory(step: float) -> list[Event]:
+    level = [100e6 + step * number for number in range(60)]
+    return [ProbeSeen(float(number), "memory", ok=True, value=value) for number, value in enumerate(level)]
+
+
+CONTROL = case("escalation/control-grant", answer(200), marker=M, chat=1)
+NOTHING = case("control/nothing-grant", answer(200), marker="cbm000000000001", chat=2)
+TRICK = case("escalation/reply-grant", answer(200), marker=N, chat=3, control="escalation/control-grant")
+PRIVILEGED = [
+    CONTROL,
+    NOTHING,
+    TRICK,
+    call("Granted user to 7.", M, chat=1),
+    call("Unknown command.", "cbm000000000001", chat=2),
+]
+OWNER = case("objects/planted", answer(200), marker=M, chat=1)
+STRANGER = case("objects/read-1", answer(200), marker=N, chat=2, check="own_objects_only")
+
+EXAMPLES: dict[str, Example] = {
+    "no_server_error": Example(
+        [case("json/empty", answer(400)), case("json/x", Outcome(Fate.ANSWERED, 503, headers=(("retry-after", "1"),)))],
+        [case("json/empty", answer(500))],
+    ),
+    "no_hang": Example([case("a/b", answer(200, seconds=9.0))], [case("a/b", answer(200), notes=("hung", "blocked"))]),
+    "no_death": Example(
+        [case("a/b", Outcome(Fate.CLOSED), notes=("died-like-others",))],
+        [case("a/b", Outcome(Fate.CLOSED), notes=("died",))],
+    ),
+    "canary_answered": Example(
+        [case("a/b", answer(200), canary_s=0.1)], [case("a/b", answer(200), canary_s=5.0, notes=("canary-lost",))]
+    ),
+    "auth_before_parsing": Example(
+        [case("auth/u", answer(401), expect=REFUSE, threat=Threat.FORGER, check="auth_before_parsing")],
+        [case("auth/u", answer(400), expect=REFUSE, threat=Threat.FORGER, check="auth_before_parsing")],
+    ),
+    "forged_refused": Example(
+        [case("auth/wrong", answer(401), expect=REFUSE, threat=Threat.FORGER)],
+        [case("auth/wrong", answer(200), expect=REFUSE, threat=Threat.FORGER)],
+    ),
+    "secret_exact": Example(
+        [case("auth/prefix", answer(401), expect=REFUSE, threat=Threat.FORGER, check="secret_exact")],
+        [case("auth/prefix", answer(200), expect=REFUSE, threat=Threat.FORGER, check="secret_exact")],
+    ),
+    "no_leak": Example(
+        [
+            case("a/b", answer(400, b'{"error":"no"}')),
+            case("a/c", answer(400, b"Traceback (most recent"), notes=("echo",)),
+        ],
+        [case("a/b", answer(500, b"Traceback (most recent call last):\n"))],
+    ),
+    "malformed_policy": Example(
+        [
+            Noted(0.0, "fuzz", "", {"replies": "none", "malformed": "reject"}),
+            case("json/x", answer(400), expect=Expect(frozenset({400}))),
+        ],
+        [
+            Noted(0.0, "fuzz", "", {"replies": "none", "malformed": "reject"}),
+            case("json/x", answer(200), expect=Expect(frozenset({400}))),
+        ],
+    ),
+    "valid_accepted": Example([case("kinds/poll", answer(200))], [case("kinds/poll", answer(400))]),
+    "text_intact": Example(
+        [case("timing/split", answer(200), marker=M, expect=Expect(text="a é b")), call("You said: a é b", M)],
+        [
+            case("timing/split", answer(200), marker=M, expect=Expect(text="a é b")),
+            call("You said: a \ufffd\ufffd b", M),
+        ],
+    ),
+    "right_chat": Example(
+        [case("chats/group", answer(200), marker=M, chat=-7), call("x", M, chat=-7), call("log", M, chat=99)],
+        [case("chats/group", answer(200), marker=M, chat=-7), call("x", M, chat=5)],
+    ),
+    "effect_at_most_once": Example(
+        [
+            case("s/1", answer(200), marker=M, update_id=7),
+            case("s/2", answer(200), marker=M, update_id=7),
+            call("x", M),
+        ],
+        [
+            case("s/1", answer(200), marker=M, update_id=7),
+            case("s/2", answer(200), marker=M, update_id=7),
+            call("x", M),
+            call("x", M),
+        ],
+    ),
+    "no_escalation": Example(
+        [*PRIVILEGED, call("Sorry, that is for admins only.", N, chat=3)],
+        [*PRIVILEGED, call("Granted user to 8.", N, chat=3)],
+    ),
+    "own_objects_only": Example(
+        [OWNER, STRANGER, call("You have no such reminder.", N, chat=2)],
+        [OWNER, STRANGER, call(f"Reminder 1: {M}", M, chat=2)],
+    ),
+    "bounded_resources": Example(
+        [case("encoding/gzip", answer(413), notes=("memory:1000",))],
+        [case("encoding/gzip", answer(400), notes=("memory:300000000",))],
+    ),
+    "pre_auth_cost": Example(
+        [case("auth/flood", answer(401), threat=Threat.FORGER, check="pre_auth_cost", notes=("memory:1000",))],
+        [case("auth/flood", answer(401), threat=Threat.FORGER, check="pre_auth_cost", notes=("memory:90000000",))],
+    ),
+    "acked_not_lost": Example(_load(lost=False), _load(lost=True)),
+    "retry_after_obeyed": Example(
+        [call("x", M, t=1.0, status=429, retry_after_s=3.0), call("x", M, t=4.1)],
+        [call("x", M, t=1.0, status=429, retry_after_s=3.0), call("x", M, t=1.1)],
+    ),
+    "no_retry_storm": Example(
+        [call("x", M, t=float(number), status=500) for number in range(8)],
+        [call("x", M, t=number * 0.02, status=500) for number in range(20)],
+    ),
+    "migrate_followed": Example(
+        [
+            outage("o1", 1.0, "botapi_migrate"),
+            call("x", M, t=1.0, status=400, exchange="o1"),
+            call("x", M, t=1.5, chat=-100),
+            RunEnded(20.0, "completed"),
+        ],
+        [
+            outage("o1", 1.0, "botapi_migrate"),
+            call("x", M, t=1.0, status=400, exchange="o1"),
+            RunEnded(20.0, "completed"),
+        ],
+    ),
+    "outbound_timeout": Example(
+        [outage("o1", 1.0, "delay"), ExchangeSeen(6.0, "o1", Lane.OUTBOUND, "POST", "/", None, "proxy", 5.0)],
+        [
+            outage("o1", 1.0, "delay"),
+            ExchangeSeen(6.0, "o2", Lane.OUTBOUND, "POST", "/", 200, "standin", 0.1),
+            RunEnded(40.0, "completed"),
+        ],
+    ),
+    "circuits_recover": Example(
+        [ProbeSeen(float(t), "circuit:api", ok=True, value="open" if 5 <= t < 12 else "closed") for t in range(30)],
+        [ProbeSeen(float(t), "circuit:api", ok=True, value="open" if t >= 5 else "closed") for t in range(30)],
+    ),
+    "recovers": Example(_recovery(well=True), _recovery(well=False)),
+}
+
+
+def judged(name: str, events: Sequence[Event]) -> Any:
+    context: list[Event] = [START] if any(isinstance(event, Noted) for event in events) else [START, SEES]
+    return CHECKS.build(name).judge(History.of([*context, *events]))
+
+
+def test_every_check_has_an_example() -> None:
+    assert set(EXAMPLES) == set(CHECKS.names())
+
+
+@pytest.mark.parametrize("name", CHECKS.names())
+class TestEveryCheck:
+    def test_passes_what_keeps_its_rule(self, name: str) -> None:
+        judgement = judged(name, EXAMPLES[name].keeps)
+        assert (judgement.verdict, judgement.findings) == (Verdict.PASS, ()), judgement
+        assert judgement.judged > 0
+
+    def test_finds_what_breaks_its_rule_once(self, name: str) -> None:
+        judgement = judged(name, EXAMPLES[name].breaks)
+        assert judgement.verdict is Verdict.FAIL
+        (finding,) = judgement.findings
+        assert finding.check == name
+        assert finding.title
+        assert finding.bucket
+
+    def test_never_passes_by_absence(self, name: str) -> None:
+        for events in ([], [START], [START, RunEnded(1.0, "completed")], [START, SEES], [START, BLIND]):
+            judgement = CHECKS.build(name).judge(History.of(events))
+            assert judgement.verdict is Verdict.INCONCLUSIVE
+            assert judgement.reason
+
+    def test_judges_a_journal_as_it_judged_the_run(self, name: str) -> None:
+        for events in (EXAMPLES[name].keeps, EXAMPLES[name].breaks):
+            read_back = [from_json(json.loads(json.dumps(to_json(event)))) for event in events]
+            assert judged(name, read_back) == judged(name, events)
+
+    def test_does_not_depend_on_what_it_does_not_know(self, name: str) -> None:
+        noise: list[Event] = [
+            ProbeSeen(0.5, "health", ok=True, value=200.0),
+            call("unrelated", "cbmffffffffffff", chat=123456),
+        ]
+        for events in (EXAMPLES[name].keeps, EXAMPLES[name].breaks):
+            assert judged(name, [*events, *noise]).findings == judged(name, events).findings
+
+    def test_says_what_it_is_for_and_what_its_options_do(self, name: str) -> None:
+        assert len(describe(CHECKS.get(name)).splitlines()) >= 2
+        assert all(field.metadata["help"] for field in options_of(CHECKS.get(name)))
+
+
+@pytest.mark.parametrize(
+    "name", ["text_intact", "right_chat", "effect_at_most_once", "no_escalation", "own_objects_only"]
+)
+def test_what_needs_the_calls_is_inconclusive_without_them(name: str) -> None:
+    events = [event for event in EXAMPLES[name].breaks if not isinstance(event, ApiCalled)]
+    judgement = CHECKS.build(name).judge(History.of([START, BLIND, *events]))
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert "--bot-api" in judgement.reason
+
+
+@pytest.mark.parametrize("name", ["bounded_resources", "pre_auth_cost"])
+def test_what_needs_the_memory_is_inconclusive_without_it(name: str) -> None:
+    judgement = CHECKS.build(name).judge(History.of([START, BLIND, *EXAMPLES[name].breaks]))
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert "--pid" in judgement.reason
+
+
+def test_an_accepted_finding_is_muted_in_the_refold_too() -> None:
+    (finding,) = judged("no_server_error", EXAMPLES["no_server_error"].breaks).findings
+    muted = Noted(0.0, "fuzz", "", {"muted": [finding.id]})
+    assert judged("no_server_error", [SEES, *EXAMPLES["no_server_error"].breaks, muted]).verdict is Verdict.PASS
+
+
+def test_breaches_with_one_cause_are_one_finding_and_others_are_others() -> None:
+    cut = [case(f"json/truncated-{number}", answer(500), expect=Expect(frozenset({400}))) for number in range(5)]
+    root = [case("json/root-null", answer(500), expect=Expect(frozenset({2, 400})))]
+    judgement = judged("no_server_error", [*cut, *root])
+    assert sorted(finding.occurrences for finding in judgement.findings) == [1, 5]
+
+
+def test_a_traceback_names_the_cause_whatever_the_case() -> None:
+    body = b'Traceback (most recent call last):\n  File "/app/bot.py", line 10, in handle\nKeyError'
+    judgement = judged("no_server_error", [case(f"a/{word}", answer(500, body)) for word in ("x", "y", "z")])
+    (finding,) = judgement.findings
+    assert "bot.py:10:handle" in finding.bucket
+
+
+def test_a_duplicate_that_an_outbound_lost_ack_explains_is_excused() -> None:
+    twice = [
+        replace(request(M, 1.0), update_id=1),
+        replace(request(M, 2.0), update_id=1, attempt=2),
+        outage("o1", 1.0, "lost_ack"),
+        call("x", M, t=1.0, exchange="o1"),
+        call("x", M, t=1.5),
+    ]
+    assert judged("effect_at_most_once", twice).verdict is Verdict.PASS
+    unexplained = [event for event in twice if not isinstance(event, Injected)]
+    assert judged("effect_at_most_once", unexplained).verdict is Verdict.FAIL
+
+
+def test_a_bot_without_the_command_is_not_said_to_hand_it_out() -> None:
+    echo = [call("You said: 7 user", marker, chat=chat) for marker, chat in ((M, 1), ("cbm000000000001", 2), (N, 3))]
+    judgement = judged("no_escalation", [CONTROL, NOTHING, TRICK, *echo])
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+
+
+def test_replies_that_were_still_open_when_the_run_ended_are_not_lost() -> None:
+    events = [event for event in _load(lost=True) if not isinstance(event, RunEnded)]
+    judgement = judged("acked_not_lost", [*events, RunEnded(19.6, "completed")])
+    assert judgement.findings == ()
+
+
+def test_a_steady_rise_of_memory_is_a_leak_and_a_step_is_not() -> None:
+    assert judged("bounded_resources", _memory(2e6)).verdict is Verdict.FAIL
+    assert judged("bounded_resources", _memory(0.0)).verdict is Verdict.PASS
+    step = [
+        replace(probe, value=100e6 if probe.t < 30 else 200e6) for probe in _memory(0.0) if isinstance(probe, ProbeSeen)
+    ]
+    assert judged("bounded_resources", step).verdict is Verdict.PASS
+
+
+def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it() -> None:
+    events: list[Event] = [request(M, 1.0, status=500)]
+    assert judged("no_server_error", events).verdict is Verdict.FAIL
+    fault = Injected(1.0, "r", "abort", Depth.EXCHANGE, Lane.INBOUND, M, "applied")
+    assert judged("no_server_error", [*events, request(N, 2.0), fault]).verdict is Verdict.PASS

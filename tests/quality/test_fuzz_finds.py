@@ -1,0 +1,99 @@
+"""The fuzzer finds every planted bug that fuzzing can reach, by a check that the answer key names, and nothing in a healthy bot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from chaosbot.demo.bugs import CARDS, Bug
+from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.replay import replay
+from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
+from chaosbot.model.dialect import Endpoint
+from chaosbot.session.run import Run
+from chaosbot.session.stage import Stage, StageSpec, staged
+from chaosbot.wire import Address
+
+SECRET = "S3cret_token-xyz"
+REACHABLE = [bug for bug, card in CARDS.items() if card.found_by == "fuzz"]
+
+
+@contextmanager
+def standing(directory: Path, bugs: str) -> Iterator[tuple[Run, Stage]]:
+    """The demo bot with these bugs, and the Bot API stand-in beside it."""
+    run = Run("fuzz", "demo", 1, directory / "run", secrets=(SECRET,))
+    with staged(run, StageSpec(bugs=bugs, secret=SECRET, limits=False, inbound=False)) as stage:
+        yield run, stage
+
+
+def campaign(run: Run, stage: Stage, *, seed: int = 1, duration_s: float = 60.0) -> CampaignResult:
+    address = Address.parse(stage.webhook)
+    spec = CampaignSpec(
+        address,
+        Endpoint(address.authority, address.path, SECRET),
+        seed=seed,
+        duration_s=duration_s,
+        bot_api=True,
+        findings=run.directory / "findings",
+        started=run.started,
+    )
+    return Campaign(spec, run.emit, stage.calls).run(run.should_stop)
+
+
+def described(result: CampaignResult) -> list[str]:
+    return [f"{finding.check}: {finding.bucket}: {finding.title} ({finding.case})" for finding in result.findings]
+
+
+def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(tmp_path: Path) -> None:
+    with standing(tmp_path, "") as (run, stage):
+        result = campaign(run, stage, duration_s=20.0)
+    assert described(result) == []
+    assert result.unjudged == ()
+    assert result.complete
+    assert set(result.by_stage) == {"catalogue", "mutations", "generated", "sequences"}
+    assert result.by_stage["catalogue"] >= 400
+
+
+@pytest.mark.timeout(150)
+def test_every_reachable_bug_of_the_fragile_bot_is_found_within_a_minute(tmp_path: Path) -> None:
+    with standing(tmp_path, "fragile") as (run, stage):
+        result = campaign(run, stage)
+        found = {finding.check for finding in result.findings}
+        missed = [bug for bug in REACHABLE if bug is not Bug.RACY_DEDUP and not found & set(CARDS[bug].checks)]
+        assert missed == [], described(result)
+        # What was found is on disk, and shows again.
+        worst = next(finding for finding in result.findings if finding.check == "no_server_error")
+        directory = run.directory / "findings" / worst.id
+        assert SECRET.encode() not in b"".join(path.read_bytes() for path in directory.iterdir())
+        assert replay(directory, secret=SECRET).still_fails
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("bug", REACHABLE)
+def test_each_bug_alone_is_found_by_a_check_that_its_card_names(tmp_path: Path, bug: Bug) -> None:
+    with standing(tmp_path, bug) as (run, stage):
+        result = campaign(run, stage, duration_s=30.0)
+    assert {finding.check for finding in result.findings} & set(CARDS[bug].checks), described(result)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_the_healthy_bot_has_no_finding_for_five_seeds(tmp_path: Path, seed: int) -> None:
+    with standing(tmp_path, "") as (run, stage):
+        result = campaign(run, stage, seed=seed)
+    assert described(result) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_every_check_that_a_card_names_finds_its_bug_for_five_seeds(tmp_path: Path, seed: int) -> None:
+    with standing(tmp_path, "fragile") as (run, stage):
+        result = campaign(run, stage, seed=seed)
+    found = {finding.check for finding in result.findings}
+    assert [bug for bug in REACHABLE if bug is not Bug.RACY_DEDUP and not found & set(CARDS[bug].checks)] == []

@@ -1,0 +1,118 @@
+"""A finding on disk: it reads back as it was, holds no secret, and its baseline and corpus do what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chaosbot.errors import ConfigError
+from chaosbot.fuzz import corpus, findings
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.model.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.model.dialect import Endpoint
+from chaosbot.model.verdict import Finding, Severity, Threat
+from chaosbot.wire import Address
+
+SECRET = "S3cret_token-xyz"
+ADDRESS = Address.parse("http://127.0.0.1:8000/hook")
+CASE = Case(
+    "auth/prefix",
+    "auth",
+    Threat.FORGER,
+    (
+        Segment(b"POST /hook HTTP/1.1\r\nX-Secret: " + SECRET.encode() + b"\r\nContent-Length: 2\r\n\r\n"),
+        Segment(b"{}", 0.25),
+    ),
+    Expect(frozenset({401, 4}), close=True, within_s=3.0, reach=Reach.NONE, text="é"),
+    "a summary",
+    Ending.HALF_CLOSE,
+    Reading.ALL,
+    "cbm0123456789ab",
+    -5,
+    7,
+    "secret_exact",
+    "control",
+)
+FINDING = Finding("secret_exact", "takes a prefix", Severity.CRITICAL, Threat.FORGER, "b", case=CASE.name)
+REPRODUCER = findings.Reproducer("secret_exact", "b", "telegram", "/hook", ((CASE,), (CASE, CASE)), "t", "SECRET_ENV")
+
+
+def test_a_reproducer_reads_back_as_it_was_once_the_secret_is_filled_in(tmp_path: Path) -> None:
+    findings.write(tmp_path, FINDING, REPRODUCER, ADDRESS, SECRET)
+    assert findings.read(tmp_path / FINDING.id, SECRET) == REPRODUCER
+
+
+def test_no_file_of_a_finding_holds_the_secret(tmp_path: Path) -> None:
+    findings.write(tmp_path, FINDING, REPRODUCER, ADDRESS, SECRET)
+    for path in (tmp_path / FINDING.id).iterdir():
+        data = path.read_bytes()
+        assert SECRET.encode() not in data
+    assert findings.needs_secret(tmp_path / FINDING.id) == "SECRET_ENV"
+    value = json.loads((tmp_path / FINDING.id / "case.json").read_text())
+    assert SECRET not in str(findings._case_of(value["steps"][0][0], "").request)
+
+
+def test_the_page_says_who_can_cause_it_and_how_to_see_it_again(tmp_path: Path) -> None:
+    findings.write(tmp_path, FINDING, REPRODUCER, ADDRESS, SECRET)
+    page = (tmp_path / FINDING.id / "README.md").read_text()
+    assert "without the secret" in page
+    assert "export SECRET_ENV=" in page
+    assert "4xx or 401 or a closed connection, no effect, within 3 s" in page
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"schema": "chaosbot.case/9"}', '{"schema": "chaosbot.case/1", "steps": 3}']
+)
+def test_a_damaged_case_is_named_and_not_guessed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "case.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"case\.json"):
+        findings.read(tmp_path, SECRET)
+
+
+def spec(tmp_path: Path) -> CampaignSpec:
+    return CampaignSpec(ADDRESS, Endpoint(secret=SECRET), corpus=tmp_path / ".chaosbot")
+
+
+def test_what_was_found_is_sent_first_next_time_as_another_delivery(tmp_path: Path) -> None:
+    single = findings.Reproducer("secret_exact", "b", "telegram", "/hook", ((CASE,),))
+    corpus.remember(spec(tmp_path), [("x-1", single), ("x-2", REPRODUCER)], complete=True)
+    (known,) = corpus.known_cases(spec(tmp_path))
+    assert known.name == "auth/prefix~known"
+    assert known.request == CASE.request
+    corpus.remember(spec(tmp_path), [], complete=True)
+    assert corpus.known_cases(spec(tmp_path)) == ()
+
+
+def test_a_campaign_that_was_cut_short_forgets_nothing(tmp_path: Path) -> None:
+    single = findings.Reproducer("secret_exact", "b", "telegram", "/hook", ((CASE,),))
+    corpus.remember(spec(tmp_path), [("x-1", single)], complete=True)
+    corpus.remember(spec(tmp_path), [], complete=False)
+    assert len(corpus.known_cases(spec(tmp_path))) == 1
+
+
+def test_a_baseline_is_a_list_of_ids_or_a_report(tmp_path: Path) -> None:
+    listed, report = tmp_path / "accepted.txt", tmp_path / "report.json"
+    listed.write_text("# known\nno_leak-12345678  # later\n\n")
+    report.write_text(json.dumps({"findings": [{"id": "no_leak-12345678"}]}))
+    assert corpus.accepted(listed) == corpus.accepted(report) == {"no_leak-12345678"}
+    assert corpus.accepted(None) == frozenset()
+    with pytest.raises(ConfigError, match="--baseline"):
+        corpus.accepted(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"stages": ("catalog",)}, "catalogue"),
+        ({"checks": ("no_hangs",)}, "no_hang"),
+        ({"malformed": "drop"}, "reject"),
+        ({"duration_s": 0}, "--duration"),
+        ({"workers": 0}, "--workers"),
+        ({"dialect": "telegrm"}, "telegram"),
+    ],
+)
+def test_a_campaign_refuses_what_would_only_fail_later(change: dict[str, object], word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        CampaignSpec(ADDRESS, Endpoint(), **change)  # type: ignore[arg-type]
