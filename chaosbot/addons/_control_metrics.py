@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from chaosbot.addons._control_proxies import ToxicProxy
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _line(name: str, labels: Mapping[str, str], value: float) -> str:
-    inside = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
-    return f"{name}{{{inside}}} {value}"
-
-
-def _family(name: str, kind: str, help_line: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:
-    lines = [_line(name, labels, value) for labels, value in samples]
-    return [f"# HELP {name} {help_line}", f"# TYPE {name} {kind}", *lines] if lines else []
+from chaosbot.addons.metrics import family
 
 
 def render(proxies: list[ToxicProxy]) -> str:
@@ -34,25 +19,25 @@ def render(proxies: list[ToxicProxy]) -> str:
                 "upstream": proxy.upstream,
             }
             traffic.append((labels, counted))
-    lines += _family(
+    lines += family(
         "toxiproxy_proxy_received_bytes_total",
         "counter",
         "Bytes that came in.",
         [(labels, counted.received) for labels, counted in traffic],
     )
-    lines += _family(
+    lines += family(
         "toxiproxy_proxy_sent_bytes_total",
         "counter",
         "Bytes that went out.",
         [(labels, counted.sent) for labels, counted in traffic],
     )
-    lines += _family(
+    lines += family(
         "chaosbot_pipe_connections",
         "gauge",
         "Connections that are open.",
         [({"proxy": proxy.name}, proxy.pipe.connections) for proxy in proxies],
     )
-    lines += _family(
+    lines += family(
         "chaosbot_pipe_connections_total",
         "counter",
         "Connections that were accepted.",
@@ -65,7 +50,7 @@ def render(proxies: list[ToxicProxy]) -> str:
         ("applied", "Connections on which it did."),
         ("failed", "Connections on which it broke."),
     ):
-        lines += _family(
+        lines += family(
             f"chaosbot_rule_{name}_total",
             "counter",
             help_line,

@@ -180,6 +180,11 @@ class ToxicProxy:
         self.toxics = toxics
 
 
+def _toxics(body: dict[str, Any]) -> list[Toxic]:
+    """The toxics that a new proxy brings along (the original drops them without a word)."""
+    return [Toxic.read(value) for value in field(body, "toxics", list, [])]
+
+
 class Proxies:
     """All proxies by name; changes are made one after the other."""
 
@@ -212,11 +217,13 @@ class Proxies:
                 raise ApiError(f"missing required field: {key}", 400)
         if name in self._by_name:
             raise ApiError("proxy already exists", 409)
-        return await self._add(name, listen_on, upstream, enabled=enabled)
+        return await self._add(name, listen_on, upstream, _toxics(body), enabled=enabled)
 
-    async def _add(self, name: str, listen_on: str, upstream: str, *, enabled: bool) -> ToxicProxy:
+    async def _add(self, name: str, listen_on: str, upstream: str, toxics: list[Toxic], *, enabled: bool) -> ToxicProxy:
         self._around.check(upstream)
         proxy = ToxicProxy(name, listen_on, upstream, self._around)
+        for toxic in toxics:
+            proxy.add(toxic)
         if enabled:
             await proxy.start()
         self._by_name[name] = proxy
@@ -252,15 +259,16 @@ class Proxies:
             for key, content in (("name", name), ("upstream", upstream)):
                 if not content:
                     raise ApiError(f"missing required field: {key} at proxy {number}", 400)
-            wanted.append((name, field(body, "listen", str, ""), upstream, field(body, "enabled", bool, True)))
-        for name, listen_on, upstream, enabled in wanted:
+            listen_on, enabled = field(body, "listen", str, ""), field(body, "enabled", bool, True)
+            wanted.append((name, listen_on, upstream, _toxics(body), enabled))
+        for name, listen_on, upstream, toxics, enabled in wanted:
             existing = self._by_name.get(name)
             if existing is not None and not existing.differs(listen_on, upstream):
                 done.append(existing)
                 continue
             if existing is not None:
                 await self.remove(existing)
-            done.append(await self._add(name, listen_on, upstream, enabled=enabled))
+            done.append(await self._add(name, listen_on, upstream, toxics, enabled=enabled))
 
     async def reset(self) -> None:
         """Enables all proxies and drops all toxics; one that cannot listen does not keep the others from it.

@@ -231,6 +231,19 @@ def test_populate_creates_replaces_and_leaves_what_matches(http, echo, connect):
     assert sock.recv(1) == b"y", "the matching one was not touched"
 
 
+def test_toxics_that_a_new_proxy_brings_along_are_not_dropped_without_a_word(http, echo, connect):
+    toxics = [{"type": "limit_data", "attributes": {"bytes": 1}}]
+    (proxy,) = http.post("/populate", json=[{"name": "a", "upstream": echo, "toxics": toxics}]).json()["proxies"]
+    assert [toxic["name"] for toxic in proxy["toxics"]] == ["limit_data_downstream"]
+    sock = connect(proxy["listen"])
+    sock.sendall(b"xyz")
+    assert sock.recv(3) == b"x"
+    assert sock.recv(3) == b""
+    answer = http.post("/populate", json=[{"name": "b", "upstream": echo, "toxics": [{"type": "quake"}]}])
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid toxic type")
+    assert list(http.get("/proxies").json()) == ["a"]
+
+
 def test_populate_of_nothing_is_null(http):
     answer = http.post("/populate", json=[])
     assert (answer.status_code, answer.json()) == (201, {"proxies": None})
