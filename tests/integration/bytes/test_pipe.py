@@ -11,15 +11,20 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
+import psutil
 import pytest
 
 from chaosbot.addons.pipe import PipeServer, listen
 from chaosbot.errors import ConfigError
 from chaosbot.faults.abort import Abort
+from chaosbot.faults.bandwidth import Bandwidth
+from chaosbot.faults.corrupt import Corrupt
 from chaosbot.faults.latency import Latency
 from chaosbot.faults.limit_data import LimitData
 from chaosbot.faults.refuse import Refuse
 from chaosbot.faults.reset_peer import ResetPeer
+from chaosbot.faults.slicer import Slicer
+from chaosbot.faults.slow_close import SlowClose
 from chaosbot.faults.timeout import Timeout
 from chaosbot.model.dice import Dice
 from chaosbot.model.event import Injected, Noted, RuleSwitched, Trouble
@@ -345,3 +350,82 @@ def test_many_large_transfers_at_once_arrive_whole(steer, upstream):
     assert broken == []
     up, down = pipe.loop.call(lambda: pipe.server.traffic)
     assert (up.received, up.sent, down.received, down.sent) == (8 * len(payload),) * 4
+
+
+HARSH = [
+    Latency(0.02, 0.01, direction="both"),
+    Bandwidth(200_000, direction="both"),
+    Slicer(7, 3),
+    SlowClose(0.05),
+    Timeout(0.05, direction="both"),
+    ResetPeer("connect"),
+    ResetPeer("before"),
+    ResetPeer("after", at_byte=10),
+    LimitData(5),
+    LimitData(5, "rst", direction="up"),
+    LimitData(5, "silence"),
+    Corrupt(0.5, direction="both"),
+    Refuse("rst"),
+    Refuse("fin"),
+    Refuse("silence"),
+]
+
+
+def test_no_fault_however_clients_leave_keeps_a_socket_or_a_timer(loop, steer, upstream):
+    server = upstream()
+    process = psutil.Process()
+    before = None
+    for turn in range(2):
+        for fault in HARSH:
+            pipe = steer(server, rule(fault, rate=0.9))
+            for number in range(6):
+                with (
+                    contextlib.suppress(OSError),
+                    socket.create_connection(("127.0.0.1", pipe.port), timeout=0.05) as sock,
+                ):
+                    sock.sendall(b"x" * 20)
+                    if number % 3 == 0:
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                    elif number % 3 == 1:
+                        sock.recv(100)
+            pipe.set_rules()
+            pipe.settled(6)
+            loop.run(pipe.server.stop())
+        if turn == 0:
+            before = process.num_fds()
+    deadline = time.monotonic() + 5
+    while process.num_fds() > before + 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.num_fds() <= before + 2
+
+
+def test_two_hundred_connections_live_through_plans_that_change_all_the_time(steer, upstream):
+    """Whatever gentle faults come and go, every byte arrives in order."""
+    pipe = steer(upstream())
+    gentle = [each for each in HARSH[:4] if not isinstance(each, SlowClose)]
+    wrong = []
+
+    def one(number):
+        payload = bytes([number % 256]) * 3000 + number.to_bytes(4, "big")
+        with socket.create_connection(("127.0.0.1", pipe.port), timeout=30) as sock:
+            for start in range(0, len(payload), 500):
+                sock.sendall(payload[start : start + 500])
+            sock.shutdown(socket.SHUT_WR)
+            got = b""
+            while data := sock.recv(4096):
+                got += data
+        if got != payload:
+            wrong.append(number)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(200)]
+    for thread in threads:
+        thread.start()
+    turn = 0
+    while any(thread.is_alive() for thread in threads):
+        turn += 1
+        chosen = [fault for bit, fault in enumerate(gentle) if turn >> bit & 1]
+        pipe.set_rules(*(rule(fault, f"r{bit}") for bit, fault in enumerate(chosen)))
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert turn > 3
