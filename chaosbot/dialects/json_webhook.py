@@ -20,7 +20,7 @@ from chaosbot.model.dialect import Dialect, Endpoint
 from chaosbot.model.dice import Dice
 from chaosbot.model.exchange import UpdateFacts
 from chaosbot.model.marker import markers_in
-from chaosbot.model.sample import sample
+from chaosbot.model.sample import problems, sample
 from chaosbot.model.shape import Shape
 from chaosbot.model.shelf import option
 
@@ -99,11 +99,14 @@ class JsonWebhook(Dialect):
         if self.schema is not None:
             bodies["minimal"] = sample(self._shape, dice.at("minimal"), 0.0)
             bodies["full"] = sample(self._shape, dice.at("full"), 1.0)
-        return {name: renew(body, dice.at("golden", name)) for name, body in bodies.items()}
+        return {name: self.fresh(body, dice.at("golden", name)) for name, body in bodies.items()}
 
     def fresh(self, update: Any, dice: Dice) -> Any:
-        """The same body with a delivery id and marker of its own."""
-        return renew(update, dice)
+        """The same body with a delivery id and marker of its own, where the schema leaves room for them."""
+        made = renew(update, dice)
+        if self.schema is None or not any(problems(self._shape, made)):
+            return made
+        return update if not any(problems(self._shape, update)) else made
 
     def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
         """The sample with this text in its first text member; None when it has none, or tiers or other kinds are asked for."""

@@ -162,7 +162,8 @@ def _queries() -> tuple[tuple[str, Shape], ...]:
                     "option_ids": Array(Integer(0, 9), 0, 3),
                     "option_persistent_ids": Array(ID, 0, 3),
                     "user": PERSON,
-                }
+                },
+                {"voter_chat": CHANNEL},
             ),
         ),
     )
@@ -241,7 +242,7 @@ def _chats() -> tuple[tuple[str, Shape], ...]:
             "chat_join_request",
             Object(
                 changed | {"chat": SUPERGROUP, "user_chat_id": SUBJECT},
-                {"bio": Text(0, 70, hostile=True), "invite_link": link},
+                {"bio": Text(0, 70, hostile=True), "invite_link": link, "query_id": ID},
             ),
         ),
         (
@@ -298,5 +299,8 @@ def _chats() -> tuple[tuple[str, Shape], ...]:
         ),
         ("managed_bot", Object({"user": PERSON, "bot": Const(robot())})),
         ("subscription", Object({"user": PERSON, "invoice_payload": TITLE, "state": pick("active", "canceled")})),
-        ("stopped_message_generation", Object({"chat": guest_chat, "draft_id": MESSAGE_ID})),
+        (
+            "stopped_message_generation",
+            Object({"chat": guest_chat, "draft_id": MESSAGE_ID}, {"message_thread_id": MESSAGE_ID}),
+        ),
     )

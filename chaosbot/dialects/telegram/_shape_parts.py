@@ -91,6 +91,8 @@ POLL: Final = Object(
     {
         "correct_option_ids": Const([0]),
         "explanation": Text(0, 200, hostile=True),
+        "description": Text(0, 200, hostile=True),
+        "country_codes": Const(["VN", "DE"]),
         "open_period": Integer(5, 600),
         "close_date": DATE,
     },
@@ -120,7 +122,12 @@ def contents() -> tuple[Members, ...]:
         *marked,
         {"voice": _file({"duration": _SECONDS}, {"mime_type": Const("audio/ogg")})},
         {"photo": Array(_PHOTO, 1, 4)},
-        caption | {"photo": Array(_PHOTO, 1, 4)},
+        caption | {"photo": Array(_PHOTO, 1, 4), "has_media_spoiler": Flag(), "show_caption_above_media": Flag()},
+        {
+            "photo": Array(_PHOTO, 1, 4),
+            "caption": Const("bold text here"),
+            "caption_entities": Const([{"type": "bold", "offset": 0, "length": 4}]),
+        },
         {"document": _file({}, _NAMED)},
         caption | {"document": _file({}, _NAMED)},
         caption | {"video": _file(_CLIP, _NAMED)},
@@ -171,7 +178,26 @@ def services() -> tuple[Members, ...]:
         {"chat_shared": Object({"request_id": MESSAGE_ID, "chat_id": _GROUP_ID})},
         {"write_access_allowed": Object({}, {"from_request": Flag(), "web_app_name": NAME})},
         {"forum_topic_created": Object({"name": NAME, "icon_color": Integer(0, 0xFFFFFF)})},
+        {"forum_topic_edited": Object({}, {"name": NAME, "icon_custom_emoji_id": ID})},
         {"forum_topic_closed": Object()},
+        {"forum_topic_reopened": Object()},
+        {"general_forum_topic_unhidden": Object()},
+        {"channel_chat_created": Const(value=True)},
+        {"giveaway_created": Object({}, {"prize_star_count": Integer(1, 10_000)})},
+        {"giveaway_completed": Object({"winner_count": Integer(1, 100)}, {"is_star_giveaway": Const(value=True)})},
+        {
+            "giveaway_winners": Object(
+                {
+                    "chat": CHANNEL,
+                    "giveaway_message_id": MESSAGE_ID,
+                    "winners_selection_date": DATE,
+                    "winner_count": Integer(1, 100),
+                    "winners": Array(PERSON, 1, 3),
+                }
+            )
+        },
+        {"paid_message_price_changed": Object({"paid_message_star_count": Integer(0, 10_000)})},
+        {"direct_message_price_changed": Object({"are_direct_messages_enabled": Flag()})},
         {"general_forum_topic_hidden": Object()},
         {"video_chat_started": Object()},
         {"video_chat_ended": Object({"duration": _SECONDS})},
@@ -222,6 +248,12 @@ def _context(chat: Shape) -> Members:
         "media_group_id": ID,
         "author_signature": NAME,
         "has_protected_content": Const(value=True),
+        "is_paid_post": Const(value=True),
+        "paid_star_count": Integer(1, 10_000),
+        "sender_boost_count": Integer(1, 100),
+        "sender_tag": NAME,
+        "reply_to_story": Object({"chat": CHANNEL, "id": MESSAGE_ID}),
+        "reply_markup": Const({"inline_keyboard": [[{"text": "Go", "callback_data": "category:writing"}]]}),
         "is_from_offline": Const(value=True),
         "effect_id": ID,
     }
