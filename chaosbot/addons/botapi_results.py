@@ -104,6 +104,9 @@ def _fixed(value: Any) -> Builder:
 
 _TRUE: Final = _fixed(True)
 
+API_VERSION: Final = "10.3"
+"""The Bot API whose methods are known here."""
+
 _ACKNOWLEDGED: Final = """
 addStickerToSet answerCallbackQuery answerChatJoinRequestQuery answerInlineQuery answerPreCheckoutQuery
 answerShippingQuery approveChatJoinRequest approveSuggestedPost banChatMember banChatSenderChat close closeForumTopic

@@ -8,6 +8,7 @@ import json
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import aiogram
 import aiogram.methods
 import orjson
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from chaosbot.addons.botapi_results import METHODS
+from chaosbot.addons.botapi_results import API_VERSION, METHODS
 from chaosbot.addons.standin import Script, StandIn, StandInAnswer, reply_in_response
 from chaosbot.model.event import ApiCalled, Event, Trouble, from_json, to_json
 
@@ -74,6 +75,7 @@ def test_every_method_of_the_bot_api_answers_what_aiogram_accepts(name: str) -> 
     assert [event.method for event in seen.events] == [name]
 
 
+@pytest.mark.skipif(aiogram.__api_version__ != API_VERSION, reason="aiogram speaks another version of the Bot API")
 def test_no_method_is_known_that_the_bot_api_does_not_have() -> None:
     assert {name for name, _ in METHODS.values()} == set(AIOGRAM)
 
@@ -215,6 +217,17 @@ def test_scripts_fail_the_first_calls_of_their_method_only() -> None:
     statuses = [seen.ask("sendMessage", {"chat_id": 1, "text": "x"}).status for _ in range(4)]
     assert statuses == [500, 500, 200, 200]
     assert Seen(scripts=[Script(500, "sendMessage", first=2)]).ask("getMe", {}).status == 200
+
+
+def test_a_stand_in_that_breaks_is_trouble_and_not_a_bots_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setitem(METHODS, "getme", ("getMe", broken))
+    seen = Seen()
+    assert seen.ask("getMe", {}).status == 500
+    assert seen.events[0] == Trouble(1.5, "standin", "getMe: RuntimeError: broken")
+    assert seen.events[1].status == 500
 
 
 def test_a_call_answered_by_a_fault_is_noted_all_the_same() -> None:
