@@ -143,14 +143,14 @@ class Performer:
                     done = f"{effect.farewell} {format_duration(effect.after_s)} after the answer"
             case SendAgain():
                 if before and flow.response is None:
-                    self._engine.repeat(visit, effect)
+                    self._engine.deliveries.repeat(visit, effect)
                     done = f"{len(effect.pauses_s)} more deliveries"
             case HoldForNext():
                 if before and flow.response is None:
-                    overtaken = await self._engine.hold(visit, effect.count, effect.at_most_s)
+                    overtaken = await self._engine.deliveries.hold(visit, effect.count, effect.at_most_s)
                     done = f"overtaken by {overtaken}" if overtaken else None
             case SendEarlier():
-                if before and self._engine.replay(visit, effect.back, effect.age_s):
+                if before and self._engine.deliveries.replay(visit, effect.back, effect.age_s):
                     done = "an older update again"
             case DisturbMessages():
                 if not before and flow.websocket is not None:

@@ -10,26 +10,25 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
 from chaosbot.addons import compat, httplayer
+from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.effects import Performer, answer
 from chaosbot.addons.ledger import Ledger
-from chaosbot.addons.resend import Copy, send
 from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
 from chaosbot.addons.standin import StandIn
 from chaosbot.addons.station import Station
-from chaosbot.addons.visit import Fired, Visit
+from chaosbot.addons.visit import Fired, Visit, about
 from chaosbot.model.dialect import DIALECTS
-from chaosbot.model.effect import BytesEffect, Point, SendAgain
+from chaosbot.model.effect import BytesEffect, Point
 from chaosbot.model.event import Event, ExchangeSeen, Noted, Trouble
-from chaosbot.model.exchange import EXCHANGE_HEADER, Depth, Exchange, Lane, UpdateFacts
+from chaosbot.model.exchange import EXCHANGE_HEADER, Depth, Exchange, Lane
 from chaosbot.model.plan import FaultPlan, Scope
 
 CONTROL_HEADER: Final = "x-chaosbot-fault"
@@ -40,7 +39,6 @@ MOST_BODY: Final = 1 << 20
 
 STREAM_REQUEST: Final = 16 << 20
 STREAM_RESPONSE: Final = 256 << 10
-_REMEMBERED: Final = 65
 _KNOWN_REQUESTS: Final = 1 << 16
 _EXCHANGES: Final = frozenset({Scope.EXCHANGE, Scope.UPDATE})
 
@@ -65,10 +63,8 @@ class Engine:
         self._connections = 0
         self._ordinals = dict.fromkeys(Lane, 0)
         self._known: OrderedDict[bytes, int] = OrderedDict()
-        self._earlier: dict[Lane, deque[tuple[float, Copy, str]]] = {lane: deque(maxlen=_REMEMBERED) for lane in Lane}
-        self._held: dict[Lane, list[tuple[int, list[int], Callable[[], None]]]] = {lane: [] for lane in Lane}
         self._wakers: set[Callable[[], None]] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.deliveries = Deliveries(self)
         self.handlers: dict[compat.Handler, Station] = {}
         self._noted: set[str] = set()
         self._remembers = False
@@ -112,8 +108,7 @@ class Engine:
             wake()
         for station in tuple(self.handlers.values()):
             station.release()
-        for task in tuple(self._tasks):
-            task.cancel()
+        self.deliveries.cancel()
 
     # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,7 +180,7 @@ class Engine:
         self._ordinals[lane] += 1
         visit = Visit(exchange, self.now(), self._ordinals[lane], flow, station.handler)
         if self._remembers and lane is Lane.INBOUND:
-            self._earlier[lane].append((visit.started, self._copy(visit), key))
+            self.deliveries.remember(visit)
         return visit
 
     def _repetition(self, method: str, target: str, body: bytes) -> str:
@@ -331,16 +326,10 @@ class Engine:
                 visit.by,
                 now - visit.started,
                 visit.upstream_status,
-                **_about(exchange.update),
+                **about(exchange.update),
             )
         )
-        for ordinal, left, wake in tuple(self._held[exchange.lane]):
-            if visit.ordinal > ordinal:
-                left[0] -= 1
-                if left[0] <= 0:
-                    wake()
-        for copy, effect in visit.again:
-            self._start(self._deliver(visit, copy, effect))
+        self.deliveries.answered(visit)
 
     def end(self, fired: Iterable[Fired]) -> None:
         """These faults act no longer."""
@@ -370,105 +359,12 @@ class Engine:
             self._wakers.discard(wake)
             handler.on_gone.discard(wake)
 
-    async def hold(self, visit: Visit, count: int, at_most_s: float) -> int:
-        """Waits until later exchanges of the lane were answered; returns how many."""
-        left = [count]
-        lane = visit.exchange.lane
-        waiting = asyncio.get_running_loop().create_future()
-
-        def wake() -> None:
-            if not waiting.done():
-                waiting.set_result(None)
-
-        entry = (visit.ordinal, left, wake)
-        self._held[lane].append(entry)
-        timer = asyncio.create_task(self.pause(at_most_s, visit.handler))
-        try:
-            await asyncio.wait({waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            self._held[lane].remove(entry)
-        return count - max(0, left[0])
-
     def arm(self, visit: Visit, fired: Fired, effect: BytesEffect) -> None:
         """A byte effect is to act on this exchange."""
         visit.armed.append((fired, effect))
-
-    def repeat(self, visit: Visit, effect: SendAgain) -> None:
-        """The request is to be sent again."""
-        copy = self._copy(visit)
-        if effect.concurrent:
-            self._start(self._deliver(visit, copy, effect))
-        else:
-            visit.again.append((copy, effect))
-
-    def replay(self, visit: Visit, back: int, age_s: float) -> bool:
-        """Sends an earlier update again; whether there is one."""
-        known = self._earlier[visit.exchange.lane]
-        earlier = [entry for entry in known if entry[2] != visit.exchange.key and visit.started - entry[0] >= age_s]
-        if len(earlier) < back:
-            return False
-        _when, copy, key = earlier[-back]
-        self._start(self._deliver(visit, copy, SendAgain((0.0,), concurrent=True), key))
-        return True
-
-    def _copy(self, visit: Visit) -> Copy:
-        request = visit.flow.request
-        tls = None
-        address = self.handlers[visit.handler].listener.address or (request.host, request.port)
-        if self.handlers[visit.handler].listener.upstream.startswith("https:"):
-            tls = ssl.create_default_context(cafile=self.spec.upstream_ca or None)
-            if self.spec.insecure_upstream:
-                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-        return Copy(
-            request.method, request.path, tuple(request.headers.fields), request.raw_content or b"", address, tls
-        )
-
-    async def _deliver(self, visit: Visit, copy: Copy, effect: SendAgain, earlier: str = "") -> None:
-        key = visit.exchange.key
-        for number, pause_s in enumerate(effect.pauses_s, 1):
-            await asyncio.sleep(pause_s)
-            started = self.now()
-            status = await send(copy)
-            now = self.now()
-            self.emit(
-                ExchangeSeen(
-                    now,
-                    f"{earlier}@{key}" if earlier else f"{key}+{number}",
-                    visit.exchange.lane,
-                    copy.method,
-                    copy.target.partition("?")[0],
-                    status,
-                    "target",
-                    now - started,
-                    status,
-                    repeat_of=earlier or key,
-                    **_about(None if earlier else visit.exchange.update),
-                )
-            )
-            if effect.until_ack and status is not None and 200 <= status < 300:
-                return
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.broke("repeat", error)
 
 
 def _status_of(raw: bytes | None) -> int | None:
     """The status in bytes that stand in an answer's place; None when they are no answer."""
     code = (raw or b"")[9:12]
     return int(code) if raw is not None and raw.startswith(b"HTTP/1.1 ") and code.isdigit() else None
-
-
-def _about(facts: UpdateFacts | None) -> dict[str, Any]:
-    """What the event of an exchange says of its update."""
-    if facts is None:
-        return {}
-    names = ("update_id", "kind", "chat", "user", "command", "marker")
-    return {name: getattr(facts, name) for name in names}

@@ -153,6 +153,11 @@ class WatchedHttp(layers.HttpLayer):
             return
         size = len(data) if script.released else script.dribble.chunk
         yield commands.SendData(self.context.client, data[:size])
+        if size >= len(data):
+            # No pause after the last piece: its reader may ask for the record at once.
+            self.trickles.pop(stream_id, None)
+            yield from then()
+            return
         self.trickles[stream_id] = deque([data[size:]])
         yield from self._nap(script.dribble.pause_s, script, partial(self._trickle, stream_id, script, then))
 

@@ -37,11 +37,13 @@ class ListenerSpec:
         try:
             parts = urlsplit(self.upstream)
             usable = parts.scheme in SCHEMES and parts.hostname and (parts.port or parts.scheme in ("http", "https"))
+            usable = usable and parts.path in ("", "/") and not parts.query
         except ValueError:
             usable = False
         if not usable:
             raise ConfigError(
-                self.upstream, "is no upstream; write http://HOST:PORT, https://HOST, tcp://HOST:PORT or standin:"
+                self.upstream,
+                "is no upstream; write http://HOST:PORT, https://HOST, tcp://HOST:PORT (no path) or standin:",
             )
 
     @property

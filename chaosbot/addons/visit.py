@@ -8,7 +8,7 @@ from typing import Any
 from chaosbot.addons.resend import Copy
 from chaosbot.addons.script import Script
 from chaosbot.model.effect import BytesEffect, DisturbMessages, Farewell, SendAgain
-from chaosbot.model.exchange import Exchange
+from chaosbot.model.exchange import Exchange, UpdateFacts
 from chaosbot.model.plan import Decision, Rule
 
 
@@ -59,3 +59,11 @@ class Visit:
     def silenced(self) -> bool:
         """Whether its client waits for an answer that will not come; the fault acts until the client leaves."""
         return self.script.stops and self.script.farewell is Farewell.SILENCE
+
+
+def about(facts: UpdateFacts | None) -> dict[str, Any]:
+    """What the event of an exchange says of its update."""
+    if facts is None:
+        return {}
+    names = ("update_id", "kind", "chat", "user", "command", "marker")
+    return {name: getattr(facts, name) for name in names}

@@ -151,7 +151,7 @@ def test_a_taken_port_is_said_before_anything_starts(upstream: Upstream, confdir
 
 
 def test_an_upstream_that_is_none_is_refused() -> None:
-    for wrong in ("127.0.0.1:80", "ftp://x", "http://", "tcp://host", "http://x:port"):
+    for wrong in ("127.0.0.1:80", "ftp://x", "http://", "tcp://host", "http://x:port", "http://host/path"):
         with pytest.raises(ConfigError, match="is no upstream"):
             ListenerSpec(Lane.INBOUND, wrong)
 

@@ -1,0 +1,146 @@
+"""Deliveries that differ from the sender's: again, later than others, or of a while ago.
+
+Rules:
+
+- A copy has its own connection and its own record, which names the exchange that it repeats.
+- Nothing goes on after `cancel`: redeliveries that wait for their time are dropped, what is held goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from chaosbot.addons.resend import Copy, send
+from chaosbot.addons.visit import Visit, about
+from chaosbot.model.effect import SendAgain
+from chaosbot.model.event import ExchangeSeen
+from chaosbot.model.exchange import Lane
+
+if TYPE_CHECKING:
+    from chaosbot.addons.engine import Engine
+
+# 64 earlier ones and the update itself.
+_REMEMBERED: Final = 65
+
+
+class Deliveries:
+    """Sends again, holds back, replays; for one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._earlier: dict[Lane, deque[tuple[float, Copy, str]]] = {lane: deque(maxlen=_REMEMBERED) for lane in Lane}
+        self._held: dict[Lane, list[tuple[int, list[int], Callable[[], None]]]] = {lane: [] for lane in Lane}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._engine.spec.upstream_ca or None)
+        if self._engine.spec.insecure_upstream:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+    def remember(self, visit: Visit) -> None:
+        """Keeps an update for those who replay it later."""
+        self._earlier[visit.exchange.lane].append((visit.started, self._copy(visit), visit.exchange.key))
+
+    def answered(self, visit: Visit) -> None:
+        """An exchange is over: those that wait to be overtaken hear of it, and its repetitions begin."""
+        for ordinal, left, wake in tuple(self._held[visit.exchange.lane]):
+            if visit.ordinal > ordinal:
+                left[0] -= 1
+                if left[0] <= 0:
+                    wake()
+        for copy, effect in visit.again:
+            self._start(self._deliver(visit, copy, effect))
+
+    def cancel(self) -> None:
+        """Drops what has not been delivered yet."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    async def hold(self, visit: Visit, count: int, at_most_s: float) -> int:
+        """Waits until later exchanges of the lane were answered; returns how many."""
+        left = [count]
+        lane = visit.exchange.lane
+        waiting = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            if not waiting.done():
+                waiting.set_result(None)
+
+        entry = (visit.ordinal, left, wake)
+        self._held[lane].append(entry)
+        timer = asyncio.create_task(self._engine.pause(at_most_s, visit.handler))
+        try:
+            await asyncio.wait({waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            self._held[lane].remove(entry)
+        return count - max(0, left[0])
+
+    def repeat(self, visit: Visit, effect: SendAgain) -> None:
+        """The request is to be sent again."""
+        copy = self._copy(visit)
+        if effect.concurrent:
+            self._start(self._deliver(visit, copy, effect))
+        else:
+            visit.again.append((copy, effect))
+
+    def replay(self, visit: Visit, back: int, age_s: float) -> bool:
+        """Sends an earlier update again; whether there is one."""
+        known = self._earlier[visit.exchange.lane]
+        earlier = [entry for entry in known if entry[2] != visit.exchange.key and visit.started - entry[0] >= age_s]
+        if len(earlier) < back:
+            return False
+        _when, copy, key = earlier[-back]
+        self._start(self._deliver(visit, copy, SendAgain((0.0,), concurrent=True), key))
+        return True
+
+    def _copy(self, visit: Visit) -> Copy:
+        request = visit.flow.request
+        listener = self._engine.handlers[visit.handler].listener
+        address = listener.address or (request.host, request.port)
+        tls = self._tls if request.scheme == "https" else None
+        return Copy(
+            request.method, request.path, tuple(request.headers.fields), request.raw_content or b"", address, tls
+        )
+
+    async def _deliver(self, visit: Visit, copy: Copy, effect: SendAgain, earlier: str = "") -> None:
+        key = visit.exchange.key
+        for number, pause_s in enumerate(effect.pauses_s, 1):
+            await asyncio.sleep(pause_s)
+            started = self._engine.now()
+            status = await send(copy)
+            now = self._engine.now()
+            self._engine.emit(
+                ExchangeSeen(
+                    now,
+                    f"{earlier}@{key}" if earlier else f"{key}+{number}",
+                    visit.exchange.lane,
+                    copy.method,
+                    copy.target.partition("?")[0],
+                    status,
+                    "target",
+                    now - started,
+                    status,
+                    repeat_of=earlier or key,
+                    **about(None if earlier else visit.exchange.update),
+                )
+            )
+            if effect.until_ack and status is not None and 200 <= status < 300:
+                return
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._engine.broke("repeat", error)
