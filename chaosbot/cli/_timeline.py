@@ -14,7 +14,9 @@ from chaosbot.model.plan import Window
 from chaosbot.model.timeline import Step, schedule, total_s
 from chaosbot.model.units import format_duration
 
-WIDTH: Final = 60
+WIDEST: Final = 60
+BESIDE: Final = 48
+"""Columns that labels and times need beside the bars."""
 STYLES: Final = {"warmup": "dim", "baseline": "green", "fault": "red", "recovery": "yellow", "cooldown": "dim"}
 MARKS: Final = {"warmup": "·", "baseline": "═", "fault": "█", "recovery": "▒", "cooldown": "·"}
 
@@ -22,6 +24,7 @@ MARKS: Final = {"warmup": "·", "baseline": "═", "fault": "█", "recovery": "
 def draw_timeline(console: Console, experiment: Experiment, timeline: Sequence[Step]) -> None:
     """Prints the phases as bars on one axis, and every rule with when it acts."""
     total = total_s(timeline) or 1.0
+    width = max(12, min(WIDEST, console.width - BESIDE))
     console.print(f"[bold]{escape(experiment.name)}[/]  {escape(experiment.about)}", highlight=False)
     target = experiment.target or "embedded demo bot"
     workload = experiment.workload
@@ -34,13 +37,13 @@ def draw_timeline(console: Console, experiment: Experiment, timeline: Sequence[S
     )
     table = Table(box=None, pad_edge=False, show_header=False)
     for step in timeline:
-        left = round(step.start_s / total * WIDTH)
-        length = max(1, round(step.length_s / total * WIDTH))
+        left = round(step.start_s / total * width)
+        length = max(1, round(step.length_s / total * width))
         style = STYLES.get(step.phase, "cyan")
         bar = " " * left + MARKS.get(step.phase, "─") * length
         when = f"{format_duration(step.start_s)} – {format_duration(step.end_s)}"
         label = f"{step.phase} {escape(step.label)}".strip()
-        table.add_row(f"[{style}]{label}[/]", f"[{style}]{bar:<{WIDTH + 1}}[/]", f"[dim]{when}[/]")
+        table.add_row(f"[{style}]{label}[/]", f"[{style}]{bar:<{width + 1}}[/]", f"[dim]{when}[/]")
     console.print(table)
     plan, _ = schedule(experiment.plan, alone=experiment.alone)
     if plan.rules:

@@ -25,7 +25,7 @@ from chaosbot.config.experiment import threshold_settings
 from chaosbot.errors import UnknownName
 from chaosbot.load.spec import Sampling
 from chaosbot.model import units
-from chaosbot.model.profile import PROFILES, Profile, Threshold, Workload
+from chaosbot.model.profile import PROFILES, Profile, Workload
 from chaosbot.model.shelf import options_of
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.conduct import LoadPart, drive_load
@@ -105,7 +105,6 @@ def load(
     allow = tuple(allow_host or ())
     if target:
         check_target(target, allow)
-    thresholds = [Threshold.parse(text) for text in slo or ()] or list(shape.thresholds)
     pacer = shape.pacer()
     settings: dict[str, Any] = {
         "profile": shape.name,
@@ -113,7 +112,7 @@ def load(
         "sender": sender,
         "dialect": dialect,
         "processes": processes,
-        **({"thresholds": [threshold_settings(item) for item in thresholds]} if slo else {}),
+        **({"thresholds": threshold_settings(slo)} if slo else {}),
     }
     conditions = [StopCondition.parse(text) for text in abort_on or ()]
     part = LoadPart(

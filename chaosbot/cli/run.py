@@ -12,12 +12,14 @@ from rich.console import Console
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import AllowHost, Json, Out, Quiet, SecretEnv, Seed, choose_seed, read_secret
 from chaosbot.cli._timeline import draw_timeline
-from chaosbot.config.experiment import Experiment, built_in, experiment_schema, read_experiment
+from chaosbot.config.experiment import Experiment, built_in, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
+from chaosbot.config.written import experiment_schema
 from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.model import units
 from chaosbot.model.plan import FaultPlan
 from chaosbot.model.timeline import total_s
+from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.conduct import fuzz_stage, profile_for, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, check_target, staged
 
@@ -95,6 +97,7 @@ def run(
     experiment = _adjusted(experiment, mode, users, rate, outbound, allow_host)
     timeline = timeline_of(experiment)
     profile_for(experiment)
+    conditions = [StopCondition.parse(text) for text in experiment.abort_on]
     if dry_run:
         draw_timeline(Console(), experiment, timeline)
         return
@@ -116,6 +119,7 @@ def run(
         as_json=as_json,
         total_s=expected,
     ) as (current, watch):
+        current.listeners.append(Sentinel(conditions, current.stop).notice)
         spec = StageSpec(
             target=experiment.target,
             secret=secret,

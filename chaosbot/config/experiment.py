@@ -5,7 +5,7 @@ The built-in experiments are such files too (``chaosbot/config/experiments/*.tom
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -15,9 +15,8 @@ from chaosbot.config.document import Section, flag, text, texts, whole
 from chaosbot.config.plan import plan_from, plan_to_mapping, read_document
 from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.model import units
-from chaosbot.model.fault import FAULTS
 from chaosbot.model.plan import FaultPlan
-from chaosbot.model.profile import PROFILES, Threshold
+from chaosbot.model.profile import Threshold
 from chaosbot.model.timeline import Lengths
 
 OUTBOUND: Final = ("stand-in", "off")
@@ -81,7 +80,7 @@ class Experiment:
         plan: The faults.
         alone: Whether each fault acts in a window of its own.
         outbound: ``stand-in``, ``off``, or a base URL to pass through to.
-        thresholds: What must hold; empty for those of the profile.
+        thresholds: What must hold, as people write it (``p99<2s,5s``); empty for the standard table.
         abort_on: Conditions that end the run early, as texts (``error_rate > 50% for 10s``).
         checks: The checks that judge it; empty for all.
         fuzz_s: Seconds of fuzzing after the load; 0 for none.
@@ -101,7 +100,7 @@ class Experiment:
     plan: FaultPlan = field(default_factory=FaultPlan)
     alone: bool = False
     outbound: str = "stand-in"
-    thresholds: tuple[Threshold, ...] = ()
+    thresholds: tuple[str, ...] = ()
     abort_on: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     fuzz_s: float = 0.0
@@ -135,16 +134,21 @@ class Experiment:
             },
             "fuzz_s": self.fuzz_s,
             "limits": self.limits,
-            **({"thresholds": [threshold_settings(item) for item in self.thresholds]} if self.thresholds else {}),
+            "promised": list(self.thresholds),
+            "abort_on": list(self.abort_on),
+            **({"thresholds": threshold_settings(self.thresholds)} if self.thresholds else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
         }
 
 
-def threshold_settings(threshold: Threshold) -> dict[str, str]:
-    """A threshold as a run's settings record it: what should hold, and the alert beyond which it has failed."""
-    bound = threshold.write(threshold.alert).lstrip("<>= ")
-    alert = f"{'>' if threshold.below else '<'} {bound}" if bound else ""
-    return {"metric": threshold.metric, "target": threshold.write(threshold.target), "alert": alert}
+def threshold_settings(texts: Sequence[str]) -> list[dict[str, str]]:
+    """Thresholds as a run's settings record them: what should hold, and the alert beyond which it has failed."""
+    settings = []
+    for threshold in map(Threshold.parse, texts):
+        bound = threshold.write(threshold.alert).lstrip("<>= ")
+        alert = f"{'>' if threshold.below else '<'} {bound}" if bound else ""
+        settings.append({"metric": threshold.metric, "target": threshold.write(threshold.target), "alert": alert})
+    return settings
 
 
 def built_in() -> tuple[str, ...]:
@@ -231,8 +235,11 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
         )
 
 
-def _thresholds(value: object) -> tuple[Threshold, ...]:
-    return tuple(Threshold.parse(item) for item in texts(value))
+def _thresholds(value: object) -> tuple[str, ...]:
+    written = texts(value)
+    for item in written:
+        Threshold.parse(item)
+    return written
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -261,74 +268,3 @@ def _outbound(value: object) -> str:
             "", f"'{word}' is none of {', '.join(OUTBOUND)} and no base URL such as https://api.telegram.org"
         )
     return word
-
-
-def experiment_schema() -> dict[str, Any]:
-    """The JSON Schema of experiment files, for editors."""
-    duration = {"type": "string", "pattern": r"^\s*[0-9.]+\s*(ns|us|µs|ms|s|m|min|h|d)", "examples": ["250ms", "1.5s"]}
-    texts_schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-    strings = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
-    rule_texts = {name: {"type": "string"} for name in ("name", "method", "path", "kind", "command", "tier", "phase")}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "chaosbot experiment",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            **{name: {"type": "string"} for name in ("name", "about", "target", "dialect", "secret_env", "outbound")},
-            "seed": {"type": "integer", "minimum": 0},
-            **dict.fromkeys(("allow_hosts", "thresholds", "abort_on", "checks"), texts_schema),
-            "alone": {"type": "boolean"},
-            "limits": {"type": "boolean"},
-            "fuzz": duration,
-            "workload": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {
-                    "profile": {"type": "string", "enum": list(PROFILES.names())},
-                    "options": {"type": "object"},
-                    "users": {"type": "integer", "minimum": 0},
-                    "rate": {"type": "string", "examples": ["100/s"]},
-                    "sender": {"enum": ["raw", "telegram"]},
-                    "slow_share": {"type": ["number", "string"]},
-                    "processes": {"type": "integer", "minimum": 1},
-                    "timeout": duration,
-                },
-            },
-            "phases": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": dict.fromkeys(("warmup", "baseline", "fault", "recovery", "cooldown"), duration),
-            },
-            "probes": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {"health": {"type": "string"}, "metrics": {"type": "string"}, "pid": {"type": "integer"}},
-            },
-            "rules": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["fault"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "fault": {"type": "string", "examples": list(FAULTS.names())},
-                        "options": {"type": "object"},
-                        **rule_texts,
-                        "user": {"type": ["string", "integer"]},
-                        "lane": {"enum": ["inbound", "outbound"]},
-                        "scope": {"enum": ["connection", "exchange", "update"]},
-                        "per": {"enum": ["", "chat", "user", "update"]},
-                        "p": {"type": ["number", "string"]},
-                        "rate": {"type": ["number", "string"]},
-                        "headers": strings,
-                        "body": strings,
-                        **{name: {"type": "integer", "minimum": 1} for name in ("first", "nth", "cap")},
-                        "every": {"anyOf": [{"type": "integer", "minimum": 1}, duration]},
-                        "start": duration,
-                        "for": duration,
-                    },
-                },
-            },
-        },
-    }

@@ -1,0 +1,112 @@
+"""Experiment files: everything is validated before anything starts; the built-in ones are such files."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from chaosbot.config.experiment import Experiment, built_in, experiment_from, read_experiment
+from chaosbot.config.written import experiment_schema, write_experiment
+from chaosbot.errors import ConfigError, UnknownName
+from chaosbot.model.timeline import Lengths, schedule, steps, total_s
+from chaosbot.session.conduct import profile_for, timeline_of
+
+BUILT_IN = built_in()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_experiment_is_valid_and_says_what_it_asks(name: str) -> None:
+    experiment = read_experiment(name)
+    assert experiment.name == name
+    assert experiment.about
+    assert experiment.plan.rules
+    timeline = timeline_of(experiment)
+    assert profile_for(experiment).pacer().duration_s == pytest.approx(total_s(timeline), rel=0.02)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_written_experiment_reads_back_the_same(name: str, tmp_path: Path) -> None:
+    experiment = read_experiment(name)
+    file = tmp_path / "again.toml"
+    file.write_text(write_experiment(experiment, "again"), encoding="utf-8")
+    again = read_experiment(str(file))
+    assert again.settings() == experiment.settings()
+
+
+def test_the_named_experiments_are_all_there() -> None:
+    wanted = {
+        "resilience",
+        "outbound-outage",
+        "redelivery-storm",
+        "slow-clients",
+        "spike-under-latency",
+        "rate-limited-api",
+    }
+    assert wanted | {"soak"} <= set(BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"phases": {"basline": "3s"}}, r"x\.toml: phases\.basline: unknown key .* did you mean 'baseline'"),
+        ({"phases": {"baseline": "0s"}}, "baseline must be above 0"),
+        ({"phases": {"fault": "soon"}}, r"x\.toml: phases\.fault: 'soon' is not a duration"),
+        ({"workload": {"users": -1}}, r"workload\.users"),
+        ({"workload": {"rate": "fast"}}, r"workload\.rate"),
+        ({"workload": {"sender": "pigeon"}}, "Available: raw, telegram"),
+        ({"outbound": "somewhere"}, "no base URL"),
+        ({"rules": [{"fault": "latncy"}]}, r"rules\[0\]\.fault: unknown fault 'latncy'; did you mean 'latency'"),
+        ({"rules": [{"fault": "latency:1s", "p": 2}]}, r"rules\[0\]\.p"),
+        ({"rules": [{"fault": "abort", "name": "a"}, {"fault": "abort", "name": "a"}]}, "unique"),
+        ({"thresholds": ["p99 is fine"]}, "no threshold"),
+        ({"seed": "lucky"}, "seed"),
+        ({"alone": "yes"}, "neither true nor false"),
+        ({"colour": "red"}, "unknown key 'colour'"),
+    ],
+)
+def test_a_wrong_value_names_file_key_rule_and_remedy(document: dict, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        experiment_from(document, "x.toml")
+
+
+def test_yaml_says_the_same_as_toml(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text('rules:\n  - fault: "latency:20ms"\nphases: {baseline: 3s}\n')
+    (tmp_path / "a.toml").write_text('[phases]\nbaseline = "3s"\n[[rules]]\nfault = "latency:20ms"\n')
+    assert read_experiment(str(tmp_path / "a.yaml")).settings() == read_experiment(str(tmp_path / "a.toml")).settings()
+
+
+def test_an_unknown_experiment_lists_what_there_is() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'resilience'"):
+        read_experiment("resilence")
+
+
+def test_the_schema_knows_every_key_that_the_reader_knows() -> None:
+    schema = experiment_schema()
+    for part, document in (("", {"name": "x"}), ("workload", {}), ("phases", {}), ("probes", {})):
+        properties = schema["properties"][part]["properties"] if part else schema["properties"]
+        for key in properties:
+            wrong = {key: object()} if not part else {part: {key: object()}}
+            with pytest.raises(ConfigError) as caught:
+                experiment_from({**document, **wrong}, "x.toml")
+            assert "unknown key" not in str(caught.value), key
+
+
+def test_faults_alone_have_a_window_each_with_a_recovery_after_it() -> None:
+    experiment = read_experiment("resilience")
+    plan, labels = schedule(experiment.plan, alone=True)
+    timeline = steps(experiment.lengths, labels)
+    assert [step.phase for step in timeline[:2]] == ["warmup", "baseline"]
+    for rule in plan.rules:
+        assert rule.window.phase in {step.key for step in timeline}
+    faults = [place for place, step in enumerate(timeline) if step.phase == "fault"]
+    assert all(timeline[place + 1].phase == "recovery" for place in faults)
+    assert all(before.end_s == pytest.approx(after.start_s) for before, after in pairwise(timeline))
+
+
+def test_an_experiment_without_faults_has_no_fault_window() -> None:
+    assert {step.phase for step in timeline_of(Experiment())} == {"warmup", "baseline", "cooldown"}
+
+
+def test_lengths_below_zero_are_refused() -> None:
+    with pytest.raises(ValueError, match="shorter than 0"):
+        Lengths(warmup_s=-1)
