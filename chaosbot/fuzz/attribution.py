@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager, nullcontext
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.errors import TargetUnusable
@@ -21,6 +21,8 @@ from chaosbot.model.dice import Dice
 from chaosbot.model.outcome import Fate
 
 _BESIDE_S: Final = 0.3
+_ENDING_S: Final = 0.25
+_LOOK_S: Final = 0.02
 _ENOUGH: Final = 2
 """Confirmed cases of one mechanism after which its likes are no longer sent a second time."""
 
@@ -56,7 +58,7 @@ class Attribution:
             return
         suspects = [trial for trial in trials if self.target.suspicious(trial)]
         canary = self._canary()
-        died = not self.target.lives
+        died = not self.target.lives or (not canary.ok and self._gone(lambda: True))
         trials[-1].canary_s = canary.seconds
         if canary.ok and canary.seconds <= self.target.latency_s and not suspects and not died:
             return
@@ -75,6 +77,15 @@ class Attribution:
     def _sentinel(self) -> AbstractContextManager[Callable[[], bool]]:
         """An idle connection where the process table cannot be seen."""
         return nullcontext(lambda: True) if self.target.pids else self.target.sentinel()
+
+    def _gone(self, stands: Callable[[], bool]) -> bool:
+        """Whether the process has ended; the connection may tell a moment before the process table does."""
+        until = monotonic() + _ENDING_S
+        while monotonic() < until:
+            if not (self.target.lives if self.target.pids else stands()):
+                return True
+            sleep(_LOOK_S)
+        return False
 
     def stalls(self, mechanism: str) -> bool:
         """Whether this mechanism is known to stall the target, so that one more would only cost time."""
@@ -114,8 +125,8 @@ class Attribution:
             wait([future], timeout=_BESIDE_S)
             beside = None if future.done() else self._canary()
             second = future.result()
-            gone = not self.target.lives if self.target.pids else (not second.outcome.ok and not stands())
-        if gone and second.outcome.fate is not Fate.ANSWERED:
+            gone = second.outcome.fate is not Fate.ANSWERED and self._gone(stands)
+        if gone:
             trial.notes.append("died")
             self._known["died", mechanism] += 1
             self.target.deaths += 1
