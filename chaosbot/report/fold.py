@@ -140,7 +140,8 @@ def _scopes(
     warm = [(start, end) for name, start, end, _ in phases if name in ("warmup", "cooldown")]
     counted = [second for second in seconds if not any(a <= second.at_s + 0.5 < b for a, b in warm)] or list(seconds)
     away = _away(spans, recovery)
-    calm = [second for second in counted if not any(a <= second.at_s + 0.5 < b for a, b in away)]
+    # A second that a fault reached into even partly says nothing about the calm.
+    calm = [second for second in counted if not any(a < second.at_s + 1 and second.at_s < b for a, b in away)]
     named = {
         name: [s for n, a, b, _ in spans if n == name for s in timeline.inside(counted, a, b)]
         for name in timeline.WINDOWS
