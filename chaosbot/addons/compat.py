@@ -216,9 +216,19 @@ class Handler(mode_servers.ProxyConnectionHandler):
         try:
             for command in self.layer.handle_event(event):
                 self._perform(command)
+        except (
+            NotImplementedError
+        ) as error:  # what mitmproxy does not speak (trailers of chunked bodies) is nobody's fault
+            self._unspoken(str(error))
         except Exception as error:  # noqa: BLE001 - one broken connection must be seen and must not end the worker
             self._broke("connection", error)
             self.client_writer.transport.abort()
+
+    def _unspoken(self, what: str) -> None:
+        """Says so, and ends the connection."""
+        make: Any = _http1.make_error_response
+        self.client_writer.write(make(501, what))
+        self.close_connection(self.client)
 
     def _client_left(self) -> None:
         self.gone = True

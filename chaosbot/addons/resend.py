@@ -28,7 +28,8 @@ class Copy:
     @property
     def data(self) -> bytes:
         """The request's bytes; its framing is made anew."""
-        lines = [f"{self.method} {self.target} HTTP/1.1".encode("latin-1", "replace")]
+        # As mitmproxy decoded them, so that odd bytes stay what they were.
+        lines = [f"{self.method} {self.target} HTTP/1.1".encode("utf-8", "surrogateescape")]
         for name, value in self.headers:
             if name.lower().decode("latin-1") not in _LEFT_OUT:
                 lines.append(name + b": " + value)

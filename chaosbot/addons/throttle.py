@@ -54,7 +54,10 @@ class Quotas:
         wait = str(max(1, math.ceil(left)))
         exchange = visit.exchange
         digest = blake2b(
-            b"\0".join((exchange.method.encode(), exchange.path.encode(), exchange.body)), digest_size=8
+            b"\0".join(
+                (exchange.method.encode("utf-8", "replace"), exchange.path.encode("utf-8", "replace"), exchange.body)
+            ),
+            digest_size=8,
         ).digest()
         detail = f"refused for {format_duration(left)}"
         if digest in period.refused:

@@ -25,7 +25,7 @@ import orjson
 
 from chaosbot.addons import compat
 from chaosbot.addons.ca import default_directory
-from chaosbot.addons.effects import TAG
+from chaosbot.addons.effects import own_error
 from chaosbot.addons.engine import Engine
 from chaosbot.addons.pipe import PipeServer, runs_on_pipe
 from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
@@ -94,7 +94,10 @@ class Line(asyncio.Protocol):
 
     def send(self, message: dict[str, Any]) -> None:
         """Sends a line, together with those that follow soon."""
-        line = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            line = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # what peers send may be no UTF-8, or no number of 64 bits
+            line = orjson.dumps(_speakable(message), option=orjson.OPT_APPEND_NEWLINE)
         self._waiting.append(line)
         self._size += len(line)
         if self._size > _FLUSH_BYTES:
@@ -115,6 +118,19 @@ class Line(asyncio.Protocol):
     def _leave(self) -> None:
         if self._transport is not None:
             self._transport.close()  # what was written still leaves; then connection_lost ends the process
+
+
+def _speakable(value: Any) -> Any:
+    """A value as JSON can say it: odd characters spelled out, numbers that are too long as text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        return str(value)
+    if isinstance(value, dict):
+        return {_speakable(key): _speakable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_speakable(item) for item in value]
+    return value
 
 
 def _unpack(text: str) -> Any:
@@ -138,7 +154,7 @@ class Worker:
         self._hooks = {**self._core.hooks(), **self.engine.hooks()}
         self._servers: list[asyncio.Server] = []
         self._pipes: list[PipeServer] = []
-        compat.tag_errors(_own_error)
+        compat.tag_errors(own_error)
 
     async def serve(self, sockets: list[int]) -> None:
         """Begins to accept on the inherited sockets, one for each listener."""
@@ -246,16 +262,6 @@ def _core(spec: ProxySpec) -> compat.Core:
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return compat.Core(values)
-
-
-def _own_error(status: int, message: str = "") -> bytes:
-    """An answer that the proxy gives of its own accord, marked as such so that no check blames the bot."""
-    body = f"{status} from the proxy, not from the upstream: {message}\n".encode("utf-8", "replace")
-    head = (
-        f"HTTP/1.1 {status} {'Bad Gateway' if status == 502 else 'Error'}\r\n{TAG}: upstream\r\n"
-        f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 async def _run(number: int) -> None:

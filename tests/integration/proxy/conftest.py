@@ -52,6 +52,7 @@ class Upstream:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.connections = 0
+        self.hang_up_after = False
         self.ends: list[str] = []
         self.respond: Callable[[Request], bytes] = lambda _request: answer(BODY)
         self._changed = threading.Condition()
@@ -92,7 +93,7 @@ class Upstream:
                     data += got
                 head, _, data = data.partition(b"\r\n\r\n")  # a bytearray: appending to bytes would copy them each time
                 line, *rest = head.decode("latin-1").split("\r\n")
-                request = Request(line, [tuple(each.split(": ", 1)) for each in rest])  # type: ignore[misc]
+                request = Request(line, [tuple(each.split(": ", 1)) for each in rest if ": " in each])  # type: ignore[misc]
                 length = int(request.header("content-length") or 0)
                 while len(data) < length:
                     try:
@@ -108,6 +109,9 @@ class Upstream:
                 request.seconds = time.monotonic() - started if started else 0.0
                 self._keep(request)
                 peer.sendall(self.respond(request))
+                if self.hang_up_after:
+                    self.hang_up_after = False
+                    return
         except ConnectionResetError:
             end = "rst"
         except OSError:
