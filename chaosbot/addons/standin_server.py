@@ -83,7 +83,8 @@ class StandInServer:
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
-        self._ready = threading.Event()
+        self._settled = threading.Event()
+        self._up = False
         self._stopping = False
         self._syncs = itertools.count(1)
         self._synced = 0
@@ -125,7 +126,8 @@ class StandInServer:
         self._channel = ours
         self._reader = threading.Thread(target=self._read, args=(ours,), name="standin-events", daemon=True)
         self._reader.start()
-        if not self._ready.wait(_READY_S) or self._process.poll() is not None:
+        self._settled.wait(_READY_S)
+        if not self._up:
             self.stop()
             raise EngineError(f"the Bot API stand-in did not start within {_READY_S:g} s; its error stands above")
 
@@ -142,13 +144,14 @@ class StandInServer:
                         self._synced = message["synced"]
                         self._sync_seen.notify_all()
                 else:
-                    self._ready.set()
-        if not self._stopping:
+                    self._up = True
+                    self._settled.set()
+        if self._up and not self._stopping:
             self._emit(Trouble(monotonic() - self._started, "standin", "its worker ended without being asked to"))
             with self._sync_seen:
                 self._stopping = True
                 self._sync_seen.notify_all()
-        self._ready.set()
+        self._settled.set()
 
     def sync(self, timeout_s: float = 5.0) -> None:
         """Waits until the events of all calls answered so far have been emitted.

@@ -142,6 +142,7 @@ def retry_in(server: Running) -> tuple[list[float], bool]:
     return asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore::telegram.warnings.PTBDeprecationWarning")
 def test_scripted_throttling_is_understood_and_ends(start: Start) -> None:
     server = start(Script(429, "sendMessage", first=2, description="Too Many Requests: retry after 3", retry_after_s=3))
     assert retry_in(server) == ([3, 3.0], True)

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from chaosbot.addons.standin_server import StandInServer
-from chaosbot.errors import PortBusy, WorkerDied
+from chaosbot.errors import EngineError, PortBusy, WorkerDied
 from chaosbot.model.event import Trouble
 from chaosbot.wire import Address, Connection
 
@@ -108,6 +108,14 @@ def test_a_taken_port_is_said_before_anything_starts(start: Start) -> None:
     taken = Address.parse(start().url).port
     with pytest.raises(PortBusy, match=f"127.0.0.1:{taken}.*choose another port"):
         StandInServer("127.0.0.1", taken, lambda _: None, 0.0).start()
+
+
+def test_a_worker_that_cannot_start_is_an_error_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    server = Running()
+    with pytest.raises(EngineError, match="did not start"):
+        server.start()
+    assert server.events == []
 
 
 def test_stopping_ends_the_worker_and_keeps_every_event(start: Start) -> None:
