@@ -195,8 +195,7 @@ def quantile_interval(
     grid = _grid(Histogram.merged(parts))
     rows = [_cumulated(part, grid) for part in parts]
     centre = Histogram.merged(parts).quantile(share) or 0.0
-    level = bisect_left(grid, centre)
-    length = block_length([row[level] / row[-1] if row[-1] else 1.0 for row in rows])
+    length = block_length([part.quantile(0.5) or 0.0 for part in parts if part.counts])
     # Prefix sums make every block, also one that runs over the end, two subtractions.
     prefix = [array("q", [0] * len(grid))]
     for row in rows + rows[:length]:
@@ -207,10 +206,27 @@ def quantile_interval(
         raw = dice.at("resample", number).data(8 * blocks)
         starts = [int.from_bytes(raw[8 * i : 8 * i + 8], "big") % len(parts) for i in range(blocks)]
         found.append(grid[_resampled(prefix, starts, length, share)])
+    low, high = _between(found, confidence)
+    wider = _few_blocks(blocks, confidence)
+    return (max(grid[0], min(centre, centre - wider * (centre - low))), max(centre, centre + wider * (high - centre)))
+
+
+def _between(found: list[float], confidence: float) -> Interval:
+    """The middle share of resampled values."""
     found.sort()
     tail = (1 - confidence) / 2
-    low, high = found[int(tail * len(found))], found[min(len(found) - 1, int((1 - tail) * len(found)))]
-    return (min(low, centre), max(high, centre))
+    return found[int(tail * len(found))], found[min(len(found) - 1, int((1 - tail) * len(found)))]
+
+
+def _few_blocks(blocks: int, confidence: float) -> float:
+    """How much wider an interval from few blocks must be: Student's quantile over the normal one, and the lost degree.
+
+    Resampling k blocks sees (k - 1) / k of the variance and knows nothing of the doubt about that variance itself.
+    """
+    z, freedom = z_of(confidence), max(1, blocks - 1)
+    # The first two terms of the Cornish–Fisher expansion of Student's quantile.
+    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    return student / z * math.sqrt(blocks / freedom)
 
 
 def mean_interval(
@@ -233,9 +249,9 @@ def mean_interval(
         raw = dice.at("resample", number).data(8 * blocks)
         starts = (int.from_bytes(raw[8 * i : 8 * i + 8], "big") % count for i in range(blocks))
         found.append(math.fsum(prefix[start + length] - prefix[start] for start in starts) / (blocks * length))
-    found.sort()
-    tail, mean = (1 - confidence) / 2, math.fsum(series) / count
-    return (min(mean, found[int(tail * resamples)]), max(mean, found[min(resamples - 1, int((1 - tail) * resamples))]))
+    low, high = _between(found, confidence)
+    mean, wider = math.fsum(series) / count, _few_blocks(blocks, confidence)
+    return (min(mean, mean - wider * (mean - low)), max(mean, mean + wider * (high - mean)))
 
 
 def _grid(whole: Histogram) -> list[float]:

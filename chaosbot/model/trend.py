@@ -26,7 +26,8 @@ from chaosbot.model.stats import Interval, autocorrelation, median, z_of
 DRIFT, STABLE, INCONCLUSIVE = "drift", "stable", "inconclusive"
 BLOCKS: Final = 40
 FEWEST_BLOCKS: Final = 10
-SIGNIFICANT: Final = 0.05
+# Stricter than the usual 0.05, since a long memory hides from the correction and a false alarm costs somebody a day.
+SIGNIFICANT: Final = 0.02
 HOUR: Final = 3600.0
 
 
@@ -189,7 +190,7 @@ def trend(
         return Trend(INCONCLUSIVE, reason, 0.0, (-math.inf, math.inf), math.inf, 1.0, warm, _turned(points, sign))
     slope = theil_sen([time / HOUR for time, _ in points], [value for _, value in points])
     low, high = slope.interval
-    detectable = (z_of(0.95) + NormalDist().inv_cdf(0.8)) * slope.error
+    detectable = (z_of(1 - SIGNIFICANT) + NormalDist().inv_cdf(0.8)) * slope.error
     if high < budget_per_hour:
         verdict, reason = STABLE, "the upper bound of the slope is under the budget"
     elif slope.p_value < SIGNIFICANT and low > 0:

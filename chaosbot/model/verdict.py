@@ -91,7 +91,7 @@ class Finding:
     @property
     def id(self) -> str:
         """Stable over runs: names the root cause, not the occurrence."""
-        return f"{self.check}-{blake2b(f'{self.check}|{self.bucket}'.encode(), digest_size=4).hexdigest()}"
+        return f"{self.check}-{blake2b(f'{self.check}|{self.bucket}'.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from chaosbot.model.dice import Dice
 from chaosbot.model.stats import Histogram, Interval, mean_interval, quantile_interval, share_interval
 from chaosbot.model.verdict import Finding, Verdict
 from chaosbot.report.markdown import MARKS, code, escape
+from chaosbot.report.scrub import tame
 from chaosbot.report.values import Load, Report, Second
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "within noise", "not comparable"
@@ -198,6 +199,7 @@ def _plain_changes(a: Report, b: Report) -> list[Change]:
 
 def render_comparison(comparison: Comparison) -> str:
     """The comparison as Markdown, which reads as well in a terminal."""
+    comparison = tame(comparison)
     a, b = comparison.before, comparison.after
     if comparison.worse:
         headline = "worse"

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree as ET
 
 from chaosbot.model.verdict import Assertion, Finding, Judgement, Verdict
 from chaosbot.report.fold import shown
+from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report
-
-# XML 1.0 has no place for control characters or lone surrogates, not even escaped.
-_UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def _clean(text: str) -> str:
-    return _UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def render_junit(report: Report) -> str:
     """The report as JUnit XML: FAIL is a failure, INCONCLUSIVE and INVALID are errors, what had nothing to judge is skipped."""
+    report = tame(report)
     cases = [
         *(_check_case(judgement) for judgement in report.judgements),
         *(_skipped(check, reason) for check, reason in report.unjudged),
@@ -28,7 +22,7 @@ def render_junit(report: Report) -> str:
     suite = ET.Element(
         "testsuite",
         {
-            "name": _clean(f"chaosbot {report.verb}"),
+            "name": f"chaosbot {report.verb}",
             "tests": str(len(cases)),
             "failures": str(sum(case.find("failure") is not None for case in cases)),
             "errors": str(sum(case.find("error") is not None for case in cases)),
@@ -37,10 +31,10 @@ def render_junit(report: Report) -> str:
         },
     )
     if report.started:
-        suite.set("timestamp", _clean(report.started))
+        suite.set("timestamp", report.started)
     properties = ET.SubElement(suite, "properties")
     for name, value in (("seed", report.seed), ("target", report.target), ("verdict", report.verdict.value)):
-        ET.SubElement(properties, "property", {"name": name, "value": _clean(str(value))})
+        ET.SubElement(properties, "property", {"name": name, "value": str(value)})
     suite.extend(cases)
     root = ET.Element(
         "testsuites", {key: suite.attrib[key] for key in ("tests", "failures", "errors", "skipped", "time")}
@@ -51,14 +45,14 @@ def render_junit(report: Report) -> str:
 
 
 def _case(area: str, name: str) -> ET.Element:
-    return ET.Element("testcase", {"classname": f"chaosbot.{area}", "name": _clean(name), "time": "0"})
+    return ET.Element("testcase", {"classname": f"chaosbot.{area}", "name": name, "time": "0"})
 
 
 def _add(case: ET.Element, tag: str, message: str, text: str = "") -> None:
-    child = ET.SubElement(case, tag, {"message": _clean(message)})
+    child = ET.SubElement(case, tag, {"message": message})
     if tag != "skipped":
         child.set("type", "chaosbot")
-    child.text = _clean(text) or None
+    child.text = text or None
 
 
 def _outcome(case: ET.Element, verdict: Verdict, message: str, text: str) -> ET.Element:

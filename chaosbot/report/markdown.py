@@ -8,6 +8,7 @@ from typing import Final
 from chaosbot.model.units import format_duration
 from chaosbot.model.verdict import Assertion, Finding, Verdict
 from chaosbot.report.fold import shown
+from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report
 
 MARKS: Final = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.INVALID: "⚠️", Verdict.FAIL: "❌"}
@@ -35,6 +36,7 @@ def code(text: str) -> str:
 
 def render_markdown(report: Report) -> str:
     """The report as Markdown: verdict, reasons, findings, promises and the key figures."""
+    report = tame(report)
     foot = f"{escape(report.target)} · seed {report.seed} · {format_duration(report.duration_s)}"
     blocks = [
         f"## {MARKS[report.verdict]} chaosbot {escape(report.verb)}: {report.verdict.value}",

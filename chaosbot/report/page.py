@@ -26,6 +26,7 @@ from chaosbot.model.units import format_duration, format_size
 from chaosbot.model.verdict import Severity, Verdict
 from chaosbot.report import charts
 from chaosbot.report.fold import measured, shown
+from chaosbot.report.scrub import tame
 from chaosbot.report.values import Drift, Report
 
 HEADLINES: Final = {
@@ -138,6 +139,7 @@ def render_html(report: Report, history: History) -> str:
         report: The folded run.
         history: The run itself, for what only single events tell (how many there were).
     """
+    report = tame(report)
     timeline = charts.timeline(report)
     soak = [(one, charts.drift(one)) for one in report.soak]
     figures = [timeline, *(figure for _, figure in soak)]

@@ -14,6 +14,7 @@ from chaosbot.errors import UnknownName
 from chaosbot.model.check import CHECKS
 from chaosbot.model.shelf import describe
 from chaosbot.model.verdict import Finding, Severity
+from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -74,6 +75,7 @@ def _result(finding: Finding, rules: list[str], target: str) -> dict[str, Any]:
 
 def render_sarif(report: Report) -> str:
     """The findings as a SARIF 2.1.0 log."""
+    report = tame(report)
     rules = list(dict.fromkeys(finding.check for finding in report.findings))
     run = {
         "tool": {

@@ -13,6 +13,7 @@ from rich.text import Text
 from chaosbot.model.units import format_duration
 from chaosbot.model.verdict import Finding, Severity, Verdict
 from chaosbot.report.fold import shown
+from chaosbot.report.scrub import tame
 from chaosbot.report.values import Load, Report
 
 STYLES: Final = {
@@ -32,8 +33,8 @@ FINDINGS_SHOWN: Final = 20
 
 
 def render_terminal(report: Report, console: Console) -> None:
-    """Prints the report. All texts of the run are printed as they are, never as markup."""
-    for part in _parts(report):
+    """Prints the report. All texts of the run are printed as plain texts, never as markup or control."""
+    for part in _parts(tame(report)):
         console.print(part)
 
 

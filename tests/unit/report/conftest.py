@@ -109,13 +109,13 @@ class Story:
                 "cpu": 0.2,
                 "lateness_p99_s": 0.002,
                 "lateness_max_s": 0.004,
+                "response": encoded(times),
+                "service": encoded([0.9 * time for time in times]),
             } | fields
             frame = FrameTaken(
                 t=begin + number + 1,
                 second=int(begin) + number,
                 shard=shard,
-                response=encoded(times),
-                service=encoded([0.9 * time for time in times]),
                 faults=faults,
                 **values,
             )

@@ -1,0 +1,141 @@
+"""Load: merged histograms, intervals, the ledger of deliveries, circuits and coverage."""
+
+import pytest
+
+from chaosbot.model.event import ApiCalled, ExchangeSeen, Noted, ProbeSeen
+from chaosbot.model.exchange import Lane
+from chaosbot.model.outcome import Fate
+from chaosbot.report import fold, to_json
+
+
+def test_shards_of_one_second_are_merged_by_count(story):
+    told = story().load(10, latency=0.01, sigma=0).load(10, latency=0.5, sigma=0, start=0, shard=1, rate=50)
+    load = fold(told.history(), checks=()).load
+    assert load.planned == 2500
+    assert len(load.seconds) == 10
+    # A fifth of the requests is slow: an average of percentiles would say something between.
+    assert load.response.p50 == pytest.approx(0.01, rel=0.01)
+    assert load.response.p90 == pytest.approx(0.5, rel=0.01)
+
+
+def test_two_stretches_of_load_with_the_same_numbers_stay_apart(story):
+    told = story().load(10)
+    again = story().load(10)
+    shifted = [
+        type(one)(**{name: getattr(one, name) for name in one.__slots__} | {"t": one.t + 30})
+        for one in again.events[1:]
+    ]
+    load = fold(told.add(*shifted).history(), checks=()).load
+    assert len(load.seconds) == 20
+    assert load.planned == 4000
+
+
+def test_the_stall_shows_in_response_time_and_not_in_service_time(story):
+    told = story()
+    for number in range(400):
+        told.request(1 + number / 100, total=0.005, late=1.4 * (1 - number / 140) if number < 140 else 0.0)
+    load = fold(told.history(), checks=()).load
+    assert load.service.p99 == pytest.approx(0.005)
+    assert load.response.p99 > 1.3
+
+
+def test_a_timeout_stays_in_the_percentiles(story):
+    told = story()
+    for number in range(99):
+        told.request(1 + number / 50)
+    told.request(31, total=30.0, fate=Fate.TIMEOUT, status=None)
+    load = fold(told.history(), checks=()).load
+    assert load.response.max == pytest.approx(30)
+    assert (load.completed, load.failed, load.timed_out) == (99, 0, 1)
+
+
+def test_a_frame_that_cannot_be_read_is_no_empty_second(story):
+    report = fold(story().load(60).load(1, response="no histogram").history(), checks=())
+    assert report.verdict.value == "inconclusive"
+    assert any("cannot be read" in reason for reason in report.reasons)
+
+
+def test_the_ledger_of_deliveries_is_a_join(story):
+    told = story()
+    for number in range(100):
+        told.delivery(1 + number / 20, number, replies=0 if number == 7 else 2 if number == 9 else 1)
+    told.request(7, status=500, update_id=500, marker="cb-500")
+    told.request(8, status=200, update_id=500, marker="cb-500", attempt=2, kind="message")
+    told.add(ApiCalled(8.1, "sendMessage", 500, "echo cb-500", ("cb-500",)))
+    told.add(ApiCalled(8.2, "sendMessage", 1, "who? cb-999", ("cb-999",)))
+    found = fold(told.history(end=20), checks=()).deliveries
+    assert (found.sent, found.acknowledged, found.redelivered) == (101, 101, 1)
+    assert (found.lost, found.duplicated, found.unexpected) == (1, 1, 1)
+    assert found.reply.p50 == pytest.approx(0.07)
+    assert found.inbound_amplification == pytest.approx(102 / 101)
+
+
+def test_updates_that_are_never_answered_by_nature_are_not_lost(story):
+    told = story()
+    for number in range(20):
+        told.delivery(1 + number / 20, number)
+        told.request(1 + number / 20, update_id=1000 + number, marker=f"silent-{number}", kind="message_reaction")
+    assert fold(told.history(end=20), checks=()).deliveries.lost == 0
+
+
+def test_without_a_look_at_the_bots_calls_nothing_is_said_to_be_lost(story):
+    told = story()
+    for number in range(20):
+        told.delivery(1 + number / 20, number, replies=0)
+    plain = to_json(fold(told.history(end=20), checks=()))
+    assert plain["deliveries"] == {"sent": 20, "acknowledged": 20, "redelivered": 0}
+
+
+def test_a_bot_that_repeats_its_calls_amplifies(story):
+    told = story()
+    for number in range(10):
+        told.delivery(1 + number, number)
+        for _ in range(3):
+            told.add(ApiCalled(1 + number, "sendMessage", number, f"echo cb-{number}", (f"cb-{number}",), status=502))
+    found = fold(told.history(end=20), checks=()).deliveries
+    assert found.outbound_amplification == 4
+    assert found.duplicated == 0
+
+
+def test_a_fast_runs_ledger_comes_from_the_proxy(story):
+    told = story().load(10, rate=10)
+    for number in range(100):
+        seen = ExchangeSeen(
+            1 + number / 20,
+            f"x{number}",
+            Lane.INBOUND,
+            "POST",
+            "/",
+            200,
+            "target",
+            0.01,
+            200,
+            number,
+            "message",
+            marker=f"m{number}",
+        )
+        told.add(seen, ApiCalled(1 + number / 20, "sendMessage", 1, f"m{number}", (f"m{number}",)))
+    found = fold(told.history(end=20), checks=()).deliveries
+    assert (found.sent, found.acknowledged, found.lost) == (100, 100, 0)
+
+
+def test_circuits_trip_and_recover(story):
+    states = ["closed", "open", "half_open", "open", "half_open", "closed", "open"]
+    told = (
+        story().load(10).add(*(ProbeSeen(float(t), "circuit:api", ok=True, value=one) for t, one in enumerate(states)))
+    )
+    report = fold(told.history(), checks=())
+    assert (report.circuits.trips, report.circuits.recovered) == (2, 1)
+    assert to_json(report)["circuits"] == {"trips": 2, "recovered": 1}
+
+
+def test_coverage_names_what_should_have_occurred(story):
+    told = story().load(10).add(Noted(1, "coverage", "", {"commands": ["start", "help"], "update_kinds": ["poll"]}))
+    coverage = fold(told.history(), checks=()).coverage
+    assert coverage.commands == {"start": 200, "help": 0}
+    assert coverage.update_kinds == {"message": 2000, "poll": 0}
+
+
+def test_the_same_history_has_the_same_intervals(story):
+    one, two = (to_json(fold(story().load(60).history(), checks=())) for _ in range(2))
+    assert one == two

@@ -1,0 +1,259 @@
+"""What people and machines read: page, XML, Markdown, SARIF, terminal. Hostile texts stay texts, secrets stay away."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+from markdown_it import MarkdownIt
+from rich.console import Console
+
+from chaosbot.journal import Redactor
+from chaosbot.model.event import ApiCalled, Injected, Noted, PhaseChanged, RuleTallied, Trouble
+from chaosbot.model.exchange import Depth, Lane
+from chaosbot.report import (
+    compare,
+    fold,
+    render_comparison,
+    render_html,
+    render_junit,
+    render_markdown,
+    render_sarif,
+    render_terminal,
+    write_all,
+)
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'`|[b]{{7*7}}\x1b[31m\x00\ud800&amp;@team"
+
+
+class Page(HTMLParser):
+    """The tags of a page, and what stands in its scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []
+        self.ids = set()
+        self.links = []
+        self.headings = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids |= {value for name, value in attrs if name == "id"}
+        self.links += [value for name, value in attrs if name == "href"]
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+
+def hostile_story(story, make_finding):
+    """A run in which every text is an attack."""
+    told = story(verb=HOSTILE, profile=HOSTILE, slo=[{"metric": HOSTILE, "target": HOSTILE}])
+    told.phase(0, "baseline", HOSTILE).load(10, kind=HOSTILE, errors=0.1, tasks={HOSTILE: 3}, commands={HOSTILE: 2})
+    told.fault(HOSTILE, HOSTILE, 10, 15).phase(10, "fault", HOSTILE).load(5).phase(15, "recovery").load(10)
+    fields = dict.fromkeys(("title", "category", "case", "summary", "reproduce", "curl"), HOSTILE)
+    told.judged(HOSTILE, make_finding(HOSTILE, HOSTILE, request=HOSTILE.encode("utf-8", "surrogatepass"), **fields))
+    told.add(
+        Trouble(12, HOSTILE, HOSTILE),
+        Noted(13, HOSTILE, HOSTILE),
+        Injected(11, HOSTILE, HOSTILE, Depth.BYTES, Lane.INBOUND, HOSTILE, "applied"),
+        RuleTallied(20, HOSTILE, HOSTILE, Depth.BYTES, 1, 1, 1, 0),
+        ApiCalled(14, HOSTILE, HOSTILE, HOSTILE, (HOSTILE,)),
+    )
+    return told.history(HOSTILE, HOSTILE)
+
+
+@pytest.fixture
+def hostile(story, make_finding):
+    history = hostile_story(story, make_finding)
+    return fold(history, checks=()), history
+
+
+def test_hostile_texts_stay_texts_in_the_page(hostile):
+    page = Page(render_html(*hostile))
+    assert not [attrs for tag, attrs in page.tags if tag == "img" or "onerror" in attrs]
+    # plotly, the page's own script, and data that no browser runs.
+    scripts = [attrs.get("type", "script") for tag, attrs in page.tags if tag == "script"]
+    assert sorted(set(scripts)) == ["application/json", "script"]
+    assert scripts.count("script") == 2
+
+
+def test_the_page_loads_nothing_and_runs_its_own_scripts_only(hostile):
+    text = render_html(*hostile)
+    page = Page(text)
+    (policy,) = (attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in re.search("script-src ([^;]*)", policy)[1]
+    assert policy.count("sha256-") == 2
+    assert all(link.startswith("#") for link in page.links)
+    assert not [attrs for _, attrs in page.tags if "src" in attrs]
+
+
+def test_the_pages_links_lead_somewhere_and_its_headings_are_in_order(story, make_finding):
+    history = story().load(60).judged("no_hang", make_finding()).history()
+    page = Page(render_html(fold(history, checks=()), history))
+    assert {link.removeprefix("#") for link in page.links} <= page.ids
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert all(later - one <= 1 for one, later in zip(page.headings, page.headings[1:], strict=False))
+
+
+def test_tables_scroll_in_their_own_box(story):
+    history = story().phase(0, "baseline").load(30).history()
+    text = render_html(fold(history, checks=()), history)
+    assert text.count("<table") == len(re.findall(r'<div class="scroll"[^>]*>\s*<table', text)) > 0
+
+
+def test_a_page_without_charts_does_without_the_plotting_library(story, make_finding):
+    history = story(verb="fuzz").judged("no_hang", make_finding()).history()
+    text = render_html(fold(history, checks=()), history)
+    assert len(text) < 60_000
+    assert "no_hang" in text
+
+
+def test_a_page_with_charts_stays_under_five_and_a_half_megabytes(story):
+    history = story().load(120).history()
+    assert len(render_html(fold(history, checks=()), history).encode()) < 5_500_000
+
+
+def test_a_finding_can_be_copied_from_the_page(story, make_finding):
+    history = story().judged("no_hang", make_finding(reproduce="chaosbot replay 'a b' <x>")).history()
+    text = render_html(fold(history, checks=()), history)
+    assert "chaosbot replay &#39;a b&#39; &lt;x&gt;</pre>" in text
+    assert 'class="copy"' in text
+
+
+def test_hostile_texts_stay_texts_in_xml(hostile):
+    root = ET.fromstring(render_junit(hostile[0]))
+    assert "onerror" in ET.tostring(root, encoding="unicode")
+    assert not list(root.iter("img"))
+
+
+def test_junit_has_a_case_for_each_check_and_promise(story, make_finding):
+    told = story().load(60, errors=0.2).judged("no_hang", make_finding()).judged("no_leak").judged("no_death", judged=0)
+    suite = ET.fromstring(render_junit(fold(told.history(), checks=()))).find("testsuite")
+    outcomes = {case.get("name"): [child.tag for child in case] for case in suite}
+    assert outcomes["no_hang"] == ["failure"]
+    assert outcomes["no_leak"] == []
+    assert outcomes["no_death"] == ["skipped"]
+    assert outcomes["error_rate < 1 %"] == ["failure"]
+    assert outcomes["p50 < 500 ms"] == []
+    assert (suite.get("failures"), suite.get("skipped")) == ("2", "1")
+
+
+def test_junit_is_red_when_the_run_cannot_be_judged(story):
+    told = story().load(60).add(Trouble(3, "proxy", "worker died"))
+    suite = ET.fromstring(render_junit(fold(told.history(), checks=()))).find("testsuite")
+    assert suite.get("errors") == "1"
+
+
+def test_hostile_texts_stay_texts_in_markdown(hostile):
+    text = render_markdown(hostile[0])
+    shown = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(text)
+    assert {tag for tag, _ in Page(shown).tags} <= {
+        *["h2", "h3", "ul", "li", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "code", "sub"]
+    }
+    assert "@team" not in re.sub("<code>.*?</code>", "", shown)
+    lines = [line for line in text.splitlines() if line.startswith("| high")]
+    assert len(lines) == 1
+
+
+def test_markdown_is_short(story, make_finding):
+    told = story().load(60)
+    for number in range(200):
+        told.judged("no_hang", make_finding(bucket=str(number), title="x" * 5000))
+    assert len(render_markdown(fold(told.history(), checks=()))) < 10_000
+
+
+def test_hostile_texts_stay_texts_in_the_terminal(hostile):
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="truecolor")
+    render_terminal(hostile[0], console)
+    shown = console.file.getvalue()
+    assert "[b]" in shown
+    assert "\x1b[31m&" not in shown
+    assert "\x00" not in shown
+
+
+def test_sarif_has_what_the_standard_asks_for(hostile, story, make_finding):
+    for report in (hostile[0], fold(story().judged("no_hang", make_finding()).history(), checks=())):
+        log = json.loads(render_sarif(report))
+        assert log["version"] == "2.1.0"
+        (run,) = log["runs"]
+        driver = run["tool"]["driver"]
+        for result in run["results"]:
+            assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+            assert result["level"] in ("error", "warning", "note")
+            assert result["message"]["text"]
+            uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+            assert re.fullmatch(r"[A-Za-z0-9._~%/-]+", uri)
+        assert run["invocations"][0]["executionSuccessful"] in (True, False)
+
+
+def test_a_secret_reaches_no_file(story, make_finding, tmp_path):
+    secret, token = "s3cr3t-V4lue!<&>", "123456789:" + "A" * 35
+    planted = f"before {secret} after {token}"
+    fields = dict.fromkeys(("title", "category", "case", "summary", "reproduce", "curl"), planted)
+    told = story(note=planted, nested={planted: [planted]}).load(60, tasks={planted: 1}, commands={planted: 1})
+    told.judged("no_hang", make_finding(bucket=planted, request=planted.encode(), **fields))
+    told.add(Trouble(5, planted, planted), Noted(6, planted, planted), PhaseChanged(1, "fault", planted))
+    history = told.history("aborted", planted)
+    write_all(fold(history, checks=()), history, tmp_path, Redactor((secret,)))
+    written = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
+    assert set(written) == {"report.json", "report.html", "junit.xml", "report.md", "report.sarif"}
+    for name, text in written.items():
+        for spelling in (secret, token, "s3cr3t", "V4lue", "QUFBQUFBQUFBQUF"):
+            assert spelling not in text, name
+
+
+def test_files_are_whole_or_those_before(story, tmp_path):
+    history = story().load(60).history()
+    report = fold(history, checks=())
+    write_all(report, history, tmp_path, Redactor())
+    first = (tmp_path / "report.json").read_text()
+    write_all(report, history, tmp_path, Redactor())
+    assert (tmp_path / "report.json").read_text() == first
+    assert not list(tmp_path.glob(".*"))
+
+
+class TestComparison:
+    def test_two_runs_of_one_target_differ_by_noise_only(self, story):
+        one, two = (fold(story(seed=seed).load(120).history(), checks=()) for seed in (1, 2))
+        found = compare(one, two)
+        assert not found.paired
+        assert not found.worse
+        assert not found.better
+        assert {change.change for change in found.changes} == {"within noise"}
+
+    def test_a_slower_target_is_worse(self, story):
+        one = fold(story().load(60).history(), checks=())
+        two = fold(story().load(60, latency=0.03).history(), checks=())
+        found = compare(one, two)
+        assert found.paired
+        assert found.worse
+        assert "**worse**" in render_comparison(found)
+        assert compare(two, one).better
+
+    def test_paired_runs_show_what_two_intervals_hide(self, story):
+        one = fold(story().load(60, sigma=1.5).history(), checks=())
+        two = fold(story().load(60, sigma=1.5, latency=0.0206).history(), checks=())
+        (p50,) = (change for change in compare(one, two).changes if change.metric == "p50")
+        assert p50.before_interval[1] > p50.after_interval[0]
+        assert p50.change == "worse"
+        other = fold(story(seed=8).load(60, sigma=1.5, latency=0.0206).history(), checks=())
+        (p50,) = (change for change in compare(one, other).changes if change.metric == "p50")
+        assert p50.change == "within noise"
+
+    def test_a_new_finding_is_worse_and_a_gone_one_better(self, story, make_finding):
+        calm = fold(story().judged("no_hang").history(), checks=())
+        bad = fold(story().judged("no_hang", make_finding()).history(), checks=())
+        assert compare(calm, bad).worse
+        assert compare(bad, calm).better
+        assert "New findings" in render_comparison(compare(calm, bad))
+
+    def test_errors_that_rose_beyond_noise_are_named(self, story):
+        one = fold(story().load(60).history(), checks=())
+        two = fold(story().load(60, errors=0.05).history(), checks=())
+        changes = {change.metric: change.change for change in compare(one, two).changes}
+        assert changes["error rate"] == "worse"
+        assert changes["goodput"] == "worse"

@@ -1,0 +1,148 @@
+"""Promises: targets, alerts, intervals, and what a generator that was the limit makes of them."""
+
+import pytest
+
+from chaosbot.errors import ConfigError
+from chaosbot.model.verdict import Verdict
+from chaosbot.report import fold
+from chaosbot.report.slo import bounds, promises_of
+
+
+def judged(told, name):
+    (found,) = (one for one in fold(told.history(), checks=()).assertions if one.name == name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("metric", "target", "value", "text"),
+    [
+        ("p99", "< 2s", 2000, "< 2000 ms"),
+        ("p50", "<500ms", 500, "< 500 ms"),
+        ("p99", 1.5, 1500, "<= 1500 ms"),
+        ("error_rate", "< 1%", 1, "< 1 %"),
+        ("error_rate", "< 0.01", 1, "< 1 %"),
+        ("throughput", "> 100/s", 100, "> 100 rps"),
+        ("throughput", "100rps", 100, ">= 100 rps"),
+        ("circuit_trips", "0", 0, "<= 0"),
+        ("circuit_trips", "≤ 3", 3, "<= 3"),
+        ("recovery", "< 10s", 10, "< 10 s"),
+    ],
+)
+def test_bounds_are_read_as_people_write_them(metric, target, value, text):
+    found, _ = bounds(metric, target, "")
+    assert (found.value, found.text) == (value, text)
+
+
+def test_an_alert_lies_beyond_its_target_whatever_its_sign():
+    for alert in ("> 5s", "< 5s", "5s"):
+        _, found = bounds("p99", "< 2s", alert)
+        assert found.text == "> 5000 ms"
+
+
+@pytest.mark.parametrize("text", ["", "< fast", "< 2 parsecs", None, [], True])
+def test_a_bound_that_is_none_is_refused(text):
+    with pytest.raises(ConfigError):
+        bounds("p99", text, "")
+
+
+def test_an_unreadable_promise_is_inconclusive_and_says_so(story):
+    found = judged(story(slo=[{"metric": "p99", "target": "< soon"}]).load(60), "p99")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "unreadable" in found.reason
+
+
+def test_an_unknown_metric_is_inconclusive_and_lists_those_there_are(story):
+    found = judged(story(slo=[{"metric": "happiness", "target": "> 3"}]).load(60), "happiness")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "error_rate" in found.reason or "p99" in found.reason
+
+
+def test_thresholds_win_over_other_settings_and_those_over_the_usual_table():
+    settings = {
+        "slo": [{"metric": "p99", "target": "< 1s"}, {"metric": "p50", "target": "< 9ms"}],
+        "thresholds": {"p99": "< 3s"},
+    }
+    table = {one.metric: one.target for one in promises_of(settings, loaded=True)}
+    assert table["p99"] == "< 3s"
+    assert table["p50"] == "< 9ms"
+    assert "error_rate" in table
+
+
+def test_a_profile_that_promises_nothing_is_asked_nothing():
+    assert promises_of({"profile": "knee"}, loaded=True) == ()
+    assert {one.metric for one in promises_of({"workload": {"profile": "smoke"}}, loaded=True)} == {
+        "p50",
+        "p99",
+        "error_rate",
+    }
+
+
+def test_missing_the_target_without_the_alert_is_no_failure_and_no_pass(story):
+    found = judged(story().load(100, latency=0.7, sigma=0.05), "p50")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "missed the target" in found.reason
+
+
+def test_past_the_alert_with_the_whole_interval_fails(story):
+    found = judged(story().load(100, latency=1.5, sigma=0.05), "p50")
+    assert found.verdict is Verdict.FAIL
+    assert found.interval[0] > 1000
+
+
+def test_a_short_run_asserts_p95_with_the_bounds_of_p99(story):
+    names = [one.name for one in fold(story().load(10, rate=50).history(), checks=()).assertions]
+    assert names == ["p50", "p95", "error_rate"]
+
+
+def test_a_p99_that_was_asked_for_is_refused_under_ten_thousand_samples(story):
+    found = judged(story(slo=[{"metric": "p99", "target": "< 2s", "alert": "> 5s"}]).load(10, rate=50), "p99")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "too few samples: 500 of the 10000" in found.reason
+
+
+def test_even_too_few_samples_show_what_is_far_beyond_the_alert(story):
+    slow = story(slo=[{"metric": "p99", "target": "< 2s", "alert": "> 5s"}]).load(20, rate=50, latency=9)
+    assert judged(slow, "p99").verdict is Verdict.FAIL
+
+
+def test_a_smoke_run_without_an_error_passes(story):
+    report = fold(story().load(10, rate=5).history(), checks=())
+    assert report.verdict is Verdict.PASS
+
+
+def test_few_requests_without_an_error_do_not_prove_a_rate_that_was_asked_for(story):
+    told = story(slo=[{"metric": "error_rate", "target": "< 1%"}]).load(10, rate=5)
+    found = judged(told, "error_rate")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.interval[1] == pytest.approx(6, rel=0.01)
+
+
+def test_a_promise_can_be_about_a_fault_window(story):
+    told = story(slo=[{"metric": "error_rate", "target": "< 50%", "window": "fault"}])
+    told.phase(0, "baseline").load(30).phase(30, "fault").load(20, errors=0.3).phase(50, "recovery").load(30)
+    found = judged(told, "error_rate/fault")
+    assert found.observed == pytest.approx(30)
+    assert found.verdict is Verdict.PASS
+
+
+def test_warm_up_counts_for_nothing(story):
+    told = story().phase(0, "warmup").load(20, errors=0.5).phase(20, "load").load(60)
+    assert judged(told, "error_rate").observed == 0
+
+
+def test_a_late_generator_turns_slow_answers_into_an_invalid_promise(story):
+    told = story()
+    for number in range(3000):
+        told.request(1 + number / 100, total=0.02, late=1.5)
+    assert judged(told, "p50").verdict is Verdict.INVALID
+
+
+def test_answers_that_are_slow_in_service_time_too_fail_whatever_the_generator_did(story):
+    told = story()
+    for number in range(3000):
+        told.request(1 + number / 100, total=1.5, late=1.5)
+    assert judged(told, "p50").verdict is Verdict.FAIL
+
+
+def test_errors_fail_whatever_the_generator_did(story):
+    assert judged(story().load(60, errors=0.3, cpu=1.0), "error_rate").verdict is Verdict.FAIL
