@@ -22,6 +22,7 @@ class ClockedLine(ABC):
         self._line = Line(direction, self._loop.time(), acted)
         self._ends = ends
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
         if effects:
             self.set_effects(effects)
 
@@ -37,17 +38,21 @@ class ClockedLine(ABC):
 
     def _pump(self) -> None:
         """Performs what is due and comes back when more is."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         for item in self._line.take(self._loop.time()):
             if isinstance(item, bytes):
                 self._pass(item)
             else:
                 self._mark(item)
         due = self._line.due()
-        if due is not None:
-            self._timer = self._loop.call_at(due, self._pump)
+        if due != self._due:
+            self._stop()
+            if due is not None:
+                self._due = due
+                self._timer = self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = self._due = None
+        self._pump()
 
     def _mark(self, mark: Mark) -> None:
         """An end comes out."""
@@ -82,4 +87,4 @@ class ClockedLine(ABC):
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer = self._due = None

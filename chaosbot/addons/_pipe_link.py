@@ -244,8 +244,12 @@ class Link:
         self.down.stop()
 
     def maybe_done(self) -> None:
-        """Closes both sockets when both directions have ended, or can never end by themselves."""
-        if all(way.finished or way.swallowed for way in (self.up, self.down)):
+        """Closes both sockets when both directions have ended, or can never end by themselves.
+
+        A client that has finished while a silence swallows what it sent has most likely given up; if it were kept, clients
+        that give up would use up all descriptors. An upstream that has finished is no reason: the client still waits.
+        """
+        if self.up.swallowed or all(way.finished or way.swallowed for way in (self.up, self.down)):
             self.close()
 
     def close(self) -> None:

@@ -287,6 +287,9 @@ class FaultyReader(ClockedLine):
             self._source_ended = True
             self._line.feed_end(self._loop.time())
         self._pump()
+        if self._source_ended and self._line.direction is Direction.UP and self._line.due() is None and not self._ready:
+            # A silence swallows what the client sent, its end included. The client has given up; so does the owner.
+            self._ended = True
 
     async def _step(self) -> None:
         """Waits until the source sends, or the line gives something out."""

@@ -78,11 +78,19 @@ def field(body: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
     value = body.get(name)
     if value is None:
         return default
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if type(value) is not kind:
+    fits = type(value) in (int, float) and -1e308 < value < 1e308 if kind is float else type(value) is kind
+    if not fits or (kind is str and not _is_text(value)):
         raise bad_body(f"cannot read {value!r} as {name}")
     return value
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written down: half a surrogate pair cannot, and would break the journal later."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

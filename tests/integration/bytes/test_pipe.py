@@ -318,8 +318,9 @@ def test_a_pipe_that_is_stopped_while_clients_connect_leaves_none_hanging(loop, 
                 assert sock.recv(1) == b""
 
 
-def test_a_client_that_leaves_a_black_hole_leaves_nothing_behind(steer, upstream, connect):
-    pipe = steer(upstream(), rule(Timeout()))
+@pytest.mark.parametrize("direction", ["up", "down", "both"])
+def test_a_client_that_leaves_a_black_hole_leaves_nothing_behind(steer, upstream, connect, direction):
+    pipe = steer(upstream(), rule(Timeout(direction=direction)))
     for _ in range(10):
         sock = connect(pipe.port)
         sock.sendall(b"x")

@@ -40,6 +40,7 @@ class Wire:
 
         async def wrap():
             reader, writer = await asyncio.open_connection(sock=near)
+            self.raw = reader
             self.ends = Ends()
             self.writer = FaultyWriter(writer, DOWN, self.ends)
             self.reader = FaultyReader(reader, DOWN, self.ends)
@@ -185,6 +186,16 @@ def test_a_cancelled_read_loses_nothing(loop, wire):
         return await wire.reader.read(), wire.reader.at_eof()
 
     assert loop.run(story()) == (b"kept", True)
+
+
+def test_a_client_that_gives_up_in_a_silence_is_gone_for_the_owner_too(loop, wire):
+    async def story():
+        reader = FaultyReader(wire.raw, Direction.UP, wire.ends, effects=(Silence(Direction.UP),))
+        wire.peer.sendall(b"nobody hears")
+        wire.peer.close()
+        return await asyncio.wait_for(reader.read(100), 5)
+
+    assert loop.run(story()) == b""
 
 
 def test_small_reads_get_large_chunks_in_parts(loop, wire):

@@ -61,6 +61,24 @@ def test_toxicity_is_the_rate_of_a_rule_per_connection(toxicity, rate):
     assert (rule.name, rule.rate, rule.scope) == ("bot/hole", rate, Scope.CONNECTION)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "noop", "toxicity": float("nan")},
+        {"type": "noop", "toxicity": float("inf")},
+        {"type": "noop", "toxicity": 10**400},
+        {"type": "noop", "toxicity": True},
+        {"type": "noop", "name": "\ud800"},
+        {"type": 5},
+        [],
+        "latency",
+    ],
+)
+def test_values_that_no_json_can_carry_back_are_refused(body):
+    with pytest.raises(ApiError):
+        Toxic.read(body)
+
+
 def test_merging_leaves_the_toxic_as_it_was_when_a_value_is_wrong():
     toxic = Toxic.read({"type": "latency", "attributes": {"latency": 5}})
     with pytest.raises(ApiError):
