@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import Hub
 from chaosbot.load.line import Line
-from chaosbot.load.maker import Maker
+from chaosbot.load.maker import CHANCE, Maker
 from chaosbot.load.shot import Shot
 from chaosbot.model.arrival import Population, Shard
+from chaosbot.model.dice import Dice
 from chaosbot.model.journey import JourneySpec
 from chaosbot.model.pacer import Pacer
 
@@ -29,6 +31,7 @@ class Floor:
         recorder: Where it is counted.
         maker: Who encodes.
         line: Opens a connection of one's own.
+        dice: The plan's place in the tree of chance.
         peak: Users at the peak; ordinals are counted in steps of it.
         courier: The platform's sender, when it delivers what users write; None gives each user a connection.
     """
@@ -38,7 +41,11 @@ class Floor:
     maker: Maker
     line: Callable[[], Line]
     peak: int
+    dice: Dice
     courier: Courier | None = None
+
+
+_BLOCK: Final = 16  # requests whose chance is drawn at once
 
 
 class VirtualUser:
@@ -46,12 +53,12 @@ class VirtualUser:
 
     __slots__ = (
         "_busy",
+        "_chance",
         "_due",
         "_floor",
         "_line",
         "_pause_s",
         "_user",
-        "_visit",
         "count",
         "journey",
         "number",
@@ -67,14 +74,13 @@ class VirtualUser:
         self._due = 0.0
         self._busy = False
         self._pause_s = 0.0
-        self._visit = 0
+        self._chance = b""
         self.count = 0
         self.present = False
 
     def enter(self, due: float) -> None:
         """The user comes and writes at once."""
         self.present = True
-        self._visit += 1
         if self._line is None and self._floor.courier is None:
             self._line = self._floor.line()
         self._due = due
@@ -90,11 +96,14 @@ class VirtualUser:
     def _write(self) -> None:
         floor = self._floor
         ordinal = self.number + self.count * floor.peak
+        block, place = divmod(self.count, _BLOCK)
+        if not place:
+            self._chance = floor.dice.at("user", self.number, block).data(_BLOCK * CHANCE)
         self.count += 1
-        shot = floor.maker.shot(self, self.journey, self._user, ordinal, self._due)
+        chance = self._chance[place * CHANCE : (place + 1) * CHANCE]
+        shot = floor.maker.shot(self, self.journey, self._user, ordinal, self._due, chance)
         self._pause_s = shot.pause_s
-        floor.recorder.late_by(floor.hub.clock() - self._due)
-        floor.recorder.planned()
+        floor.recorder.planned(floor.hub.clock() - self._due)
         self._busy = True
         if floor.courier is not None:
             floor.courier.post(shot, self._rest)
@@ -115,16 +124,13 @@ class VirtualUser:
             if self._line is not None:
                 self._line.hang_up()
             return
-        self._due = due = floor.hub.clock() + self._pause_s
-        visit = self._visit
+        self._due = floor.hub.clock() + self._pause_s
+        floor.hub.at(self._due, self._again)
 
-        def again() -> None:
-            # A user who left and came back in the meantime has started anew.
-            if self.present and self._visit == visit and not self._busy:
-                self._due = due
-                self._write()
-
-        floor.hub.at(due, again)
+    def _again(self) -> None:
+        # A user who left and came back in the meantime has started anew, with another due time.
+        if self.present and not self._busy and self._floor.hub.clock() >= self._due:
+            self._write()
 
 
 class Closed:

@@ -170,10 +170,20 @@ class Engine:
         if self.workload is Workload.OPEN:
             people, pool = self.population, self.pool
             return Open(
-                self.hub, self.recorder, self.maker, pool, self.courier, pacer, people, self.shard, start, first
+                self.hub,
+                self.recorder,
+                self.maker,
+                pool,
+                self.courier,
+                pacer,
+                people,
+                self.dice,
+                self.shard,
+                start,
+                first,
             )
         peak = max(int(pacer.peak + 1e-9), 1)
-        floor = Floor(self.hub, self.recorder, self.maker, self._line, peak, self.courier)
+        floor = Floor(self.hub, self.recorder, self.maker, self._line, peak, self.dice, self.courier)
         return Closed(floor, pacer, self.population, self.shard, start)
 
     def _begin(self) -> None:

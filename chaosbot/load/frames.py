@@ -155,9 +155,16 @@ class Recorder:
         """Requests that were started and have no fate yet."""
         return self.total.in_flight + self.now.in_flight
 
-    def planned(self, count: int = 1) -> None:
-        """So many requests became due."""
-        self.now.planned += count
+    def planned(self, late_s: float | None = None) -> None:
+        """A request became due.
+
+        Args:
+            late_s: How long after its due time the generator got to it, whatever the target did meanwhile; None where the
+                generator does not decide about the start (another attempt of the same delivery, a stream's connection).
+        """
+        self.now.planned += 1
+        if late_s is not None:
+            self._lateness.append(int(late_s * 1e6))
 
     def started(self) -> None:
         """A request was started."""
@@ -166,10 +173,6 @@ class Recorder:
     def dropped(self, count: int = 1) -> None:
         """So many requests that were due could not be started."""
         self.now.dropped += count
-
-    def late_by(self, seconds: float) -> None:
-        """How long after its due time the generator got to an arrival (whatever the target did meanwhile)."""
-        self._lateness.append(int(seconds * 1e6))
 
     def ended(self, shot: Shot, *, latency: bool = True) -> None:
         """A request has its fate.

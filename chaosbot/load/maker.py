@@ -16,6 +16,7 @@ from chaosbot.model.dialect import Dialect, Endpoint, Request
 from chaosbot.model.dice import Dice
 from chaosbot.model.journey import JourneySpec
 
+CHANCE: Final = 24
 _SCALE: Final = float(1 << 64)
 
 
@@ -32,8 +33,8 @@ class Source(Protocol):
 class Maker:
     """Makes shots.
 
-    Every request draws all its chance at once, from one keyed hash of its number: which task, how long the pause after it,
-    and a word for what is renewed in it.
+    Every request has `CHANCE` bytes of chance: which task, how long the pause after it, and a word for what is renewed in it.
+    Whoever starts requests draws these bytes in blocks, because one keyed hash gives enough for several of them.
 
     Args:
         source: Who encodes.
@@ -57,7 +58,7 @@ class Maker:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._build = source.build
-        self._stock = Stock(source.build) if stock else None
+        self._stock = Stock(source.build, dice) if stock else None
         self._endpoint = endpoint
         self._dice = dice
         self._header = exchange_header
@@ -69,18 +70,18 @@ class Maker:
         """A second has passed: requests claim the new time."""
         self._endpoint = dataclasses.replace(self._endpoint, now=int(self._wall()))
 
-    def shot(self, owner: Owner, journey: JourneySpec, user: int | str, ordinal: int, due: float) -> Shot:
+    def shot(
+        self, owner: Owner, journey: JourneySpec, user: int | str, ordinal: int, due: float, chance: bytes
+    ) -> Shot:
         """The request with this number in the plan."""
-        dice = self._dice.at(ordinal)
-        chance = dice.data(24)
         bounds, total = self._weights.get(journey.name) or self._weigh(journey)
         point = int.from_bytes(chance[:8], "big") / _SCALE * total
         task = journey.tasks[min(bisect_right(bounds, point), len(bounds) - 1)].name
         if self._stock is None:
-            request = self._build(task, user, ordinal, dice, self._endpoint)
+            request = self._build(task, user, ordinal, self._dice.at(ordinal), self._endpoint)
         else:
             word = int.from_bytes(chance[8:16], "big")
-            request = self._stock.take(task, user, ordinal, dice, self._endpoint, word, len(journey.users))
+            request = self._stock.take(task, user, ordinal, self._endpoint, word, len(journey.users))
         shot = Shot(owner, ordinal, request.data, request.task or task, request.facts, due, journey.name)
         low, high = journey.wait_s
         shot.pause_s = low + (high - low) * (int.from_bytes(chance[16:], "big") / _SCALE)

@@ -12,13 +12,15 @@ from typing import Final
 from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import SLICE_S, Hub
-from chaosbot.load.maker import Maker
+from chaosbot.load.maker import CHANCE, Maker
 from chaosbot.load.pool import Pool
 from chaosbot.load.shot import Shot
 from chaosbot.model.arrival import Population, Shard
+from chaosbot.model.dice import Dice
 from chaosbot.model.pacer import Pacer
 
 MOST_WAITING: Final = 100_000
+_BLOCK: Final = 256  # arrivals whose chance is drawn at once
 
 
 class Open:
@@ -32,6 +34,7 @@ class Open:
         courier: The platform's sender, when it delivers; None sends at once.
         pacer: Arrivals a second at each moment.
         population: Who comes.
+        dice: The plan's place in the tree of chance.
         shard: Which arrivals are this process's.
         start: The common start on the hub's clock.
         first: The number of the first arrival (a search runs several plans one after the other).
@@ -46,6 +49,7 @@ class Open:
         courier: Courier | None,
         pacer: Pacer,
         population: Population,
+        dice: Dice,
         shard: Shard,
         start: float,
         first: int = 0,
@@ -56,6 +60,8 @@ class Open:
         self._pool = pool
         self._courier = courier
         self._population = population
+        self._dice = dice
+        self._block, self._data = -1, b""
         self._shard = shard
         self._start = start
         self._dues = enumerate(pacer.dues(), first)
@@ -103,17 +109,22 @@ class Open:
         if not self._shard.owns(user):
             return
         recorder = self._recorder
-        recorder.planned()
-        recorder.late_by(now - due)
+        recorder.planned(now - due)
         if self._courier is not None:
-            self._courier.post(self._maker.shot(self, journey, user, number, due))
+            self._courier.post(self._maker.shot(self, journey, user, number, due, self._chance(number)))
         elif self._pool.free and not self._queue:
             recorder.started()
-            self._pool.fire(self._maker.shot(self, journey, user, number, due))
+            self._pool.fire(self._maker.shot(self, journey, user, number, due, self._chance(number)))
         elif len(self._queue) < MOST_WAITING:
-            self._queue.append(self._maker.shot(self, journey, user, number, due))
+            self._queue.append(self._maker.shot(self, journey, user, number, due, self._chance(number)))
         else:
             recorder.dropped()
+
+    def _chance(self, number: int) -> bytes:
+        block, place = divmod(number, _BLOCK)
+        if block != self._block:
+            self._block, self._data = block, self._dice.at("arrivals", block).data(_BLOCK * CHANCE)
+        return self._data[place * CHANCE : (place + 1) * CHANCE]
 
     def finished(self, shot: Shot) -> None:
         """A request is over: its connection takes the next that waits."""

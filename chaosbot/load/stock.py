@@ -35,7 +35,7 @@ Build = Callable[[str, int | str, int, Dice, Endpoint], Request]
 class _Template:
     """An encoded request and what is to be written over in it."""
 
-    __slots__ = ("data", "facts", "marker", "number", "ordinal", "task", "time")
+    __slots__ = ("always", "data", "facts", "marker", "number", "ordinal", "task", "time")
 
     def __init__(self, request: Request, ordinal: int, time: int) -> None:
         self.data = request.data
@@ -46,9 +46,14 @@ class _Template:
         self.number = number if isinstance(number, int) else None
         self.marker = self.facts.marker.encode() if self.facts.marker else b""
         self.time = b"%d" % time
+        # Nothing in it tells one delivery from another (a GET): it is sent as it is.
+        constant = self.number is None and not self.marker and self.time not in self.data
+        self.always = request if constant else None
 
     def renewed(self, ordinal: int, word: int, time: int) -> Request | None:
         """The request as another delivery; None where lengths would change."""
+        if self.always is not None:
+            return self.always
         data, marker = self.data, self.facts.marker
         number = self.facts.update_id
         if self.number is not None:
@@ -75,24 +80,23 @@ class Stock:
 
     Args:
         build: Encodes one.
+        dice: The plan's place in the tree of chance.
     """
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, dice: Dice) -> None:
         self._build = build
+        self._dice = dice
         self._fit: dict[str, bool] = {}
         self._templates: dict[tuple[str, int | str], list[_Template]] = {}
         self._size = 0
 
-    def take(
-        self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint, word: int, people: int
-    ) -> Request:
+    def take(self, task: str, user: int | str, ordinal: int, endpoint: Endpoint, word: int, people: int) -> Request:
         """The request with this number.
 
         Args:
             task: What is done.
             user: By whom.
             ordinal: The request's number.
-            dice: Its place, for an encoding from scratch.
             endpoint: Where it goes.
             word: 64 bits of its chance.
             people: How many users share the journey.
@@ -103,6 +107,7 @@ class Stock:
             request = templates[(word >> 48) % len(templates)].renewed(ordinal, word, endpoint.time)
             if request is not None:
                 return request
+        dice = self._dice.at(ordinal)
         request = self._build(task, user, ordinal, dice, endpoint)
         if self._size < MOST and self._is_fit(task, user, ordinal, dice, endpoint):
             if templates is None:

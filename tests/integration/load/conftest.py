@@ -78,6 +78,8 @@ class Target:
     open: int = 0
     most_open: int = 0
     connections: int = 0
+    idle: threading.Event = field(default_factory=threading.Event)
+    """Set while no connection is open."""
 
     @property
     def url(self) -> str:
@@ -101,6 +103,7 @@ class Target:
         self.connections += 1
         number = self.connections
         self.open += 1
+        self.idle.clear()
         self.most_open = max(self.most_open, self.open)
         try:
             while not writer.is_closing():
@@ -119,6 +122,8 @@ class Target:
         finally:
             self.open -= 1
             writer.close()
+            if not self.open:
+                self.idle.set()
 
 
 @pytest.fixture

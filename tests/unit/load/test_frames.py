@@ -68,8 +68,7 @@ def recorded(*shots: Shot, every: bool = False) -> tuple[FrameTaken, list[Reques
     events: list[RequestDone] = []
     recorder = Recorder(events.append, 0.0, every_request=every)
     for each in shots:
-        recorder.planned()
-        recorder.late_by(0.001)
+        recorder.planned(0.001)
         recorder.started()
         recorder.ended(each)
     return recorder.frame(0, 10.0, users=1), events
@@ -146,7 +145,7 @@ def test_a_second_attempt_has_an_exchange_of_its_own_also_in_the_header() -> Non
 def test_lateness_of_a_run_is_a_quantile_of_all_its_arrivals() -> None:
     recorder = Recorder(lambda _: None, 0.0)
     for late in range(1000):
-        recorder.late_by(late / 1000)
+        recorder.planned(late / 1000)
     recorder.frame(0, 0.0, users=0)
     assert lateness_s(recorder.lateness(), 0.99) == pytest.approx(0.99, abs=0.002)
     assert not math.isnan(recorder.generator().busy_share)
