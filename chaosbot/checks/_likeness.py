@@ -1,10 +1,9 @@
-"""How alike two replies are, whatever numbers, markers and names stand in them."""
+"""What makes a privileged reply recognisable, and who got one: the difference between a control and its background."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from typing import Final
 
 from chaosbot.checks._cases import SHRINKING, Breach, Join, Tally, says, stem
@@ -16,25 +15,26 @@ from chaosbot.model.verdict import Severity
 ALIKE: Final = 0.8
 NOTHING: Final = "control/nothing"
 """Cases whose name begins so show what an unknown command gets."""
-_WORD: Final = re.compile(r"[^\W\d_]+|#|[^\w\s]")
-_NUMBER: Final = re.compile(r"-?\d[\d.,:_-]*")
+_WORD: Final = re.compile(r"[^\W\d_]+")
 
 
-def words(call: ApiCalled) -> tuple[str, ...]:
-    """The words of a reply: lower case, without markers, every number the same."""
-    text = _NUMBER.sub("#", MARKER.sub(" ", call.text))
-    return (call.method.lower(), *_WORD.findall(text.lower()))
+def words(calls: Iterable[ApiCalled]) -> set[str]:
+    """The words of replies, in lower case, without markers and numbers."""
+    return {word for call in calls for word in _WORD.findall(MARKER.sub(" ", call.text).lower())}
 
 
-def likeness(one: Iterable[str], two: Iterable[str]) -> float:
-    """0 (nothing in common) to 1 (the same)."""
-    return SequenceMatcher(None, list(one), list(two), autojunk=False).ratio()
+def telling(control: CaseTried, replies: Iterable[ApiCalled], nothing: set[str]) -> set[str]:
+    """The words of a control's replies that nobody else gets.
+
+    What an unknown command gets is taken away, and with it whatever the bot repeats of its users' words; so is the command's own
+    name, which a refusal names too.
+    """
+    return words(replies) - nothing - {(control.command or "").lower()}
 
 
-def resembles(calls: Iterable[ApiCalled], others: Iterable[ApiCalled]) -> bool:
-    """Whether a reply among these is like one among the others."""
-    models = [words(other) for other in others if other.text]
-    return any(likeness(words(call), model) >= ALIKE for call in calls if call.text for model in models)
+def resembles(calls: Iterable[ApiCalled], model: set[str]) -> bool:
+    """Whether one of these replies has nearly all of the telling words."""
+    return any(len(words([call]) & model) >= ALIKE * len(model) for call in calls)
 
 
 def controlled(history: History, check: str) -> list[CaseTried]:
@@ -50,18 +50,19 @@ def controlled(history: History, check: str) -> list[CaseTried]:
 def compared(history: History, tally: Tally, severity: Severity, what: str) -> Tally:
     """Judges every controlled case of a check."""
     join = Join(history)
-    by_name: dict[str, list[ApiCalled]] = {}
-    for tried in history.cases:
-        if tried.stage != SHRINKING:
-            by_name.setdefault(tried.case, []).extend(join.calls(tried))
-    nothing = [call for name, calls in by_name.items() if name.startswith(NOTHING) for call in calls]
+    controls: dict[str, set[str]] = {}
+    cases = [tried for tried in history.cases if tried.stage != SHRINKING]
+    nothing = words(call for tried in cases if tried.case.startswith(NOTHING) for call in join.calls(tried))
+    named = {tried.control for tried in cases if tried.control}
+    for tried in cases:
+        if tried.case in named:
+            controls[tried.case] = controls.get(tried.case, set()) | telling(tried, join.calls(tried), nothing)
     for tried in controlled(history, tally.check):
-        control = by_name.get(tried.control, [])
-        telling = [call for call in control if call.text and not resembles([call], nothing)]
-        if not telling:
+        model = controls.get(tried.control)
+        if not model:
             continue
         breach = None
-        if resembles(join.calls(tried), telling):
+        if resembles(join.calls(tried), model):
             title = f"{what}: {tried.summary or tried.case}"
             breach = Breach(stem(tried), title, severity, tried.threat, says(tried))
         tally.look(tried, breach)
