@@ -124,7 +124,7 @@ def measure(port, connections, seconds, pid):
         sys.exit(f"errors while measuring:\n{out}")
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
     total = int(re.search(r"(\d+) requests in", out)[1])
-    half, tail = (milliseconds(re.search(rf"{share}%\s+(\S+)", out)[1]) for share in (50, 99))
+    half, tail = (milliseconds(re.search(rf"^\s+{share}%\s+(\S+)", out, re.MULTILINE)[1]) for share in (50, 99))
     cpu = (cpu_seconds(pid) - before) / total * 1e6 if pid else None
     return rate, half, tail, cpu
 
