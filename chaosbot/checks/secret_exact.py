@@ -26,7 +26,7 @@ class SecretExact(CaseCheck):
         """It was acknowledged or acted upon."""
         status = tried.outcome.status or 0
         allowed = tried.expect is not None and tried.expect.allows_status(status)
-        if allowed or (status // 100 != 2 and not calls):
+        if allowed or (status // 100 != 2 and not any(tried.marker in call.markers for call in calls)):
             return None
         title = f"takes for the secret what only resembles it: {tried.summary or tried.case}"
         return Breach(f"inexact:{stem(tried)}", title, Severity.CRITICAL, tried.threat, says(tried))

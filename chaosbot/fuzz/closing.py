@@ -181,9 +181,7 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
     home = (spec.findings / finding.id) if spec.findings is not None else None
     line = f"chaosbot replay {home}" if home is not None else ""
     curl = disk.curl(last, spec.address, spec.endpoint.secret, spec.secret_env) if single else ""
-    request = last.request
-    if spec.endpoint.secret:
-        request = request.replace(spec.endpoint.secret.encode(), disk.PLACEHOLDER)
+    request = disk.hide(last.request, spec.endpoint.secret)
     finished = replace(
         finding,
         case=last.name,

@@ -72,6 +72,7 @@ Run with pytest. CHAOSBOT_TARGET replaces the target's address; the webhook's se
 """
 
 import os
+import re
 import socket
 import time
 from urllib.parse import urlsplit
@@ -80,7 +81,12 @@ import pytest
 
 '''
 _TAIL = """
-SECRET = b"{{chaosbot:secret}}"
+PIECE = re.compile(rb"\\{\\{chaosbot:secret:(\\d+):(\\d+):(as-is|upper|lower|swap)\\}\\}")
+CASES_OF = {b"as-is": str, b"upper": str.upper, b"lower": str.lower, b"swap": str.swapcase}
+
+
+def reveal(data, secret):
+    return PIECE.sub(lambda found: CASES_OF[found[3]](secret[int(found[1]) : int(found[2])]).encode(), data)
 
 
 def connect(url):
@@ -101,8 +107,8 @@ def read_status(connection, until):
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
 def test_the_target_answers_as_it_should(case):
-    secret = os.environ.get(case["secret_env"], "").encode()
-    if not secret and any(SECRET in data for data, _ in case["segments"]):
+    secret = os.environ.get(case["secret_env"], "")
+    if not secret and any(PIECE.search(data) for data, _ in case["segments"]):
         pytest.skip("set " + case["secret_env"])
     url = os.environ.get("CHAOSBOT_TARGET") or case["target"]
     began = time.monotonic()
@@ -113,7 +119,7 @@ def test_the_target_answers_as_it_should(case):
             for data, pause in case["segments"]:
                 time.sleep(pause)
                 paused += pause
-                connection.sendall(data.replace(SECRET, secret))
+                connection.sendall(reveal(data, secret))
             if case["ending"] == "half_close":
                 connection.shutdown(socket.SHUT_WR)
             status = read_status(connection, time.monotonic() + case["within_s"])

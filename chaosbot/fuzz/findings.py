@@ -3,7 +3,8 @@
 Rules:
 
 - `case.json` replays it: every step's segments, pauses, endings and expectation. `request.bin` is the last step's bytes.
-- No secret is written: its bytes are replaced by a placeholder, which `replay` fills in from the environment.
+- No secret is written, nor a long piece of it in whatever case: a placeholder that names the piece takes its place, and `replay`
+  fills it in from the environment.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +24,15 @@ from chaosbot.model.verdict import Finding, Threat
 from chaosbot.wire import Address, curl_line
 
 SCHEMA: Final = "chaosbot.case/1"
-PLACEHOLDER: Final = b"{{chaosbot:secret}}"
+_PLACEHOLDER: Final = re.compile(rb"\{\{chaosbot:secret:(\d+):(\d+):(as-is|upper|lower|swap)\}\}")
+_SHORTEST_PIECE: Final = 4
+_CASES: Final[dict[str, Callable[[str], str]]] = {
+    "as-is": str,
+    "upper": str.upper,
+    "lower": str.lower,
+    "swap": str.swapcase,
+}
+_LONGEST_LINE: Final = 4000
 LARGEST_REQUEST: Final = 4_000_000
 """Larger requests are not written out: what they show is their size."""
 
@@ -58,8 +69,28 @@ class Reproducer:
     target: str = ""
 
 
-def _hide(data: bytes, secret: str) -> bytes:
-    return data.replace(secret.encode(), PLACEHOLDER) if secret else data
+def hide(data: bytes, secret: str) -> bytes:
+    """The bytes without the secret and without its beginnings and ends."""
+    if not secret:
+        return data
+    size = len(secret)
+    shortest = min(size, max(_SHORTEST_PIECE, size // 2))
+    for length in range(size, shortest - 1, -1):
+        for start in {0, size - length}:
+            for name, change in _CASES.items():
+                piece = change(secret[start : start + length]).encode()
+                if piece in data:
+                    data = data.replace(piece, b"{{chaosbot:secret:%d:%d:%b}}" % (start, start + length, name.encode()))
+    return data
+
+
+def reveal(data: bytes, secret: str) -> bytes:
+    """The bytes with the secret's pieces where they belong."""
+
+    def piece(match: re.Match[bytes]) -> bytes:
+        return _CASES[match[3].decode()](secret[int(match[1]) : int(match[2])]).encode()
+
+    return _PLACEHOLDER.sub(piece, data)
 
 
 def _case_json(case: Case, secret: str) -> dict[str, Any]:
@@ -69,7 +100,7 @@ def _case_json(case: Case, secret: str) -> dict[str, Any]:
         "threat": case.threat.value,
         "summary": case.summary,
         "segments": [
-            {"data_b64": base64.b64encode(_hide(segment.data, secret)).decode(), "pause_s": segment.pause_s}
+            {"data_b64": base64.b64encode(hide(segment.data, secret)).decode(), "pause_s": segment.pause_s}
             for segment in case.segments
         ],
         "ending": case.ending.value,
@@ -97,7 +128,7 @@ def _case_of(value: dict[str, Any], secret: str) -> Case:
         threat=Threat(value["threat"]),
         segments=tuple(
             Segment(
-                base64.b64decode(segment["data_b64"], validate=True).replace(PLACEHOLDER, secret.encode()),
+                reveal(base64.b64decode(segment["data_b64"], validate=True), secret),
                 float(segment["pause_s"]),
             )
             for segment in value["segments"]
@@ -129,6 +160,7 @@ def to_json(reproducer: Reproducer, secret: str) -> dict[str, Any]:
         "title": reproducer.title,
         "dialect": reproducer.dialect,
         "path": reproducer.path,
+        "secret": bool(secret),
         "secret_env": reproducer.secret_env,
         "malformed": reproducer.malformed,
         "needs_calls": reproducer.needs_calls,
@@ -170,15 +202,8 @@ def needs_secret(directory: Path) -> str:
     """The name of the environment variable that the reproducer needs; empty when it needs none."""
     path = directory if directory.suffix == ".json" else directory / "case.json"
     try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text)
-        hidden = any(
-            PLACEHOLDER in base64.b64decode(segment["data_b64"])
-            for step in value["steps"]
-            for case in step
-            for segment in case["segments"]
-        )
-        return str(value["secret_env"]) if hidden else ""
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return str(value["secret_env"]) if value["secret"] else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
@@ -186,9 +211,11 @@ def needs_secret(directory: Path) -> str:
 def curl(case: Case, address: Address, secret: str, secret_env: str) -> str:
     """The curl line, with the secret taken from the environment; empty when curl cannot express the case."""
     line = curl_line(case, address)
-    if line is None or len(line) > 4000:
+    if line is None or len(line) > _LONGEST_LINE:
         return ""
-    return line.replace(secret, f"'\"${secret_env}\"'") if secret else line
+    line = line.replace(secret, f"'\"${secret_env}\"'") if secret else line
+    hidden = hide(line.encode(), secret)
+    return line if hidden == line.encode() else ""  # a piece of the secret: the shell cannot cut it as simply
 
 
 def write(directory: Path, finding: Finding, reproducer: Reproducer, address: Address, secret: str) -> None:
@@ -196,7 +223,7 @@ def write(directory: Path, finding: Finding, reproducer: Reproducer, address: Ad
     home = directory / finding.id
     home.mkdir(parents=True, exist_ok=True)
     last = reproducer.steps[-1][-1]
-    (home / "request.bin").write_bytes(_hide(last.request, secret)[:LARGEST_REQUEST])
+    (home / "request.bin").write_bytes(hide(last.request, secret)[:LARGEST_REQUEST])
     (home / "case.json").write_text(
         json.dumps(to_json(reproducer, secret), ensure_ascii=True, indent=1) + "\n", encoding="utf-8"
     )

@@ -54,6 +54,16 @@ def test_no_file_of_a_finding_holds_the_secret(tmp_path: Path) -> None:
     assert SECRET not in str(findings._case_of(value["steps"][0][0], "").request)
 
 
+@pytest.mark.parametrize(
+    "piece", [SECRET, SECRET[:-1], SECRET[1:], SECRET.upper(), SECRET.swapcase(), SECRET[:8].lower()]
+)
+def test_pieces_of_the_secret_are_hidden_and_come_back(piece: str) -> None:
+    data = b"X-Secret: " + piece.encode() + b"\r\n"
+    hidden = findings.hide(data, SECRET)
+    assert piece.encode() not in hidden
+    assert findings.reveal(hidden, SECRET) == data
+
+
 def test_the_page_says_who_can_cause_it_and_how_to_see_it_again(tmp_path: Path) -> None:
     findings.write(tmp_path, FINDING, REPRODUCER, ADDRESS, SECRET)
     page = (tmp_path / FINDING.id / "README.md").read_text()

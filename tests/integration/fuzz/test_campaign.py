@@ -1,0 +1,261 @@
+"""Campaigns against the real demo bot: what they promise about attribution, time, replay, corpus and export."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaosbot.errors import SecretMissing, TargetRefused, TargetUnusable
+from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.export import FILE, export_pytest
+from chaosbot.fuzz.replay import replay
+from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
+from chaosbot.model.check import CHECKS, History
+from chaosbot.model.dialect import Endpoint
+from chaosbot.model.event import CaseTried, Event, Judged
+from chaosbot.model.verdict import Threat, Verdict
+from chaosbot.wire import Address
+
+SECRET = "S3cret_token-xyz"
+
+
+@contextmanager
+def demo(bugs: str = "", *options: str, port: int = 0) -> Iterator[str]:
+    environment = dict(os.environ, TELEGRAM_SECRET_TOKEN=SECRET, BOT_TOKEN="123456789:" + "A" * 35)
+    command = [sys.executable, "-m", "chaosbot.demo", "--bugs", bugs, "--no-limits", "--exit-with-stdin"]
+    process = subprocess.Popen(
+        [*command, "--port", str(port), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline().split()
+        assert line[0] == "READY"
+        yield f"{line[1]}/webhook/telegram"
+    finally:
+        process.terminate()
+        process.wait(5)
+
+
+def spec_of(url: str, tmp_path: Path, **changes: Any) -> CampaignSpec:
+    address = Address.parse(url)
+    spec = CampaignSpec(
+        address,
+        Endpoint(address.authority, address.path, SECRET),
+        seed=3,
+        duration_s=20.0,
+        stages=("catalogue",),
+        findings=tmp_path / "findings",
+    )
+    return replace(spec, **changes)
+
+
+def run(spec: CampaignSpec, events: list[Event] | None = None) -> CampaignResult:
+    return Campaign(spec, (events if events is not None else []).append).run()
+
+
+def test_a_foreign_target_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(TargetRefused, match="--allow-host"):
+        run(spec_of("http://192.0.2.1:9/hook", tmp_path))
+
+
+def test_a_target_that_does_not_take_valid_updates_is_no_target(tmp_path: Path) -> None:
+    with demo() as url:
+        wrong = replace(spec_of(url, tmp_path).endpoint, secret="another-secret")
+        with pytest.raises(TargetUnusable, match=r"status 401.*is the secret right"):
+            run(spec_of(url, tmp_path, endpoint=wrong))
+
+
+def test_every_case_is_an_event_and_every_check_says_something(tmp_path: Path) -> None:
+    events: list[Event] = []
+    with demo() as url:
+        result = run(spec_of(url, tmp_path, only=("json/*", "auth/*")), events)
+    tried = [event for event in events if isinstance(event, CaseTried)]
+    assert len(tried) == result.cases_sent >= 100
+    assert result.findings == ()
+    assert {judgement.check for judgement in result.judgements} == {
+        event.judgement.check for event in events if isinstance(event, Judged)
+    }
+    # Pure: the same history, judged again, says the same.
+    history = History.of(events)
+    for judgement in result.judgements:
+        again = CHECKS.build(judgement.check).judge(history)
+        assert (again.verdict, again.judged) == (judgement.verdict, judgement.judged), judgement.check
+
+
+def test_a_death_is_charged_to_the_case_that_caused_it(tmp_path: Path) -> None:
+    events: list[Event] = []
+    with demo("exit-on-callback-without-message") as url:
+        result = run(spec_of(url, tmp_path, only=("callbacks/*", "json/*", "messages/text*")), events)
+    deaths = [finding for finding in result.findings if finding.check == "no_death"]
+    assert deaths
+    assert all("callback" in finding.case for finding in deaths)
+    assert {finding.check for finding in result.findings} == {"no_death"}
+    assert result.complete
+
+
+def test_a_stall_is_charged_to_the_case_that_caused_it(tmp_path: Path) -> None:
+    with demo("slow-text-blocks-loop") as url:
+        result = run(spec_of(url, tmp_path, only=("commands/argument*", "json/truncated*")))
+    (finding,) = result.findings
+    assert (finding.check, finding.bucket) == ("no_hang", "blocks-everybody")
+    assert finding.case.startswith("commands/argument")
+    assert finding.threat is Threat.USER
+
+
+def test_a_target_that_dies_for_good_makes_the_campaign_inconclusive_and_never_a_pass(tmp_path: Path) -> None:
+    events: list[Event] = []
+    with demo("exit-on-callback-without-message", "--no-supervised") as url:
+        campaign = Campaign(
+            spec_of(url, tmp_path, only=("callbacks/message*", "json/*"), duration_s=30.0), events.append
+        )
+        began = time.monotonic()
+        result = campaign.run(lambda: time.monotonic() - began > 4.0)
+    assert not result.complete
+    assert not any(judgement.verdict is Verdict.PASS for judgement in result.judgements)
+
+
+def test_a_target_that_chaosbot_owns_is_started_again_when_it_has_died(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = f"{sys.executable} -m chaosbot.demo --port {port} --no-limits --no-supervised --bugs exit-on-callback-without-message"
+    spec = spec_of(
+        f"http://127.0.0.1:{port}/webhook/telegram",
+        tmp_path,
+        start_cmd=command,
+        endpoint=Endpoint(f"127.0.0.1:{port}", "/webhook/telegram", ""),
+        only=("callbacks/message*", "json/truncated*"),
+        duration_s=40.0,
+    )
+    result = run(spec)
+    assert {finding.check for finding in result.findings} == {"no_death"}
+    assert result.complete
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=1.0)
+
+
+def test_a_campaign_stops_within_a_second_of_being_asked(tmp_path: Path) -> None:
+    stopping = threading.Event()
+    timer = threading.Timer(2.0, stopping.set)
+    with demo() as url:
+        timer.start()
+        began = time.monotonic()
+        result = Campaign(
+            spec_of(url, tmp_path, duration_s=60.0, stages=("catalogue", "mutations", "generated", "sequences")),
+            lambda _: None,
+        ).run(stopping.is_set)
+        took = time.monotonic() - began
+    assert took < 3.5
+    assert not result.complete
+    assert not any(judgement.verdict is Verdict.PASS for judgement in result.judgements)
+
+
+def test_a_campaign_keeps_its_time(tmp_path: Path) -> None:
+    with demo() as url:
+        began = time.monotonic()
+        run(spec_of(url, tmp_path, duration_s=5.0, stages=("mutations", "generated", "sequences")))
+        assert time.monotonic() - began < 6.5
+
+
+def test_a_finding_replays_while_the_bug_is_there_and_not_when_it_is_mended(tmp_path: Path) -> None:
+    with demo("crash-on-missing-chat,secret-prefix-accepted") as url:
+        result = run(spec_of(url, tmp_path, only=("shape/*chat*", "auth/secret*")))
+        directories = [tmp_path / "findings" / finding.id for finding in result.findings]
+        assert {finding.check for finding in result.findings} == {"no_server_error", "secret_exact"}
+        assert all(replay(directory, secret=SECRET).still_fails for directory in directories)
+        with pytest.raises(SecretMissing, match="TELEGRAM_SECRET_TOKEN"):
+            replay(directories[0])
+    with demo() as mended:
+        assert not any(replay(directory, target=mended, secret=SECRET).still_fails for directory in directories)
+
+
+def test_a_finding_is_shrunk_to_what_matters(tmp_path: Path) -> None:
+    with demo("crash-on-missing-chat") as url:
+        result = run(spec_of(url, tmp_path, stages=("mutations",), max_examples=1500))
+    smallest = min(result.findings, key=lambda finding: len(finding.request))
+    body = smallest.request.partition(b"\r\n\r\n")[2]
+    assert len(body) < 60
+    assert b'"message"' in body
+    assert smallest.curl.startswith("curl ")
+    assert SECRET not in smallest.curl
+
+
+def test_known_findings_replay_first_and_accepted_ones_are_muted(tmp_path: Path) -> None:
+    corpus, accepted = tmp_path / ".chaosbot", tmp_path / "accepted.txt"
+    with demo("crash-on-truncated-json") as url:
+        first = run(spec_of(url, tmp_path, only=("json/truncated*",), corpus=corpus))
+        (finding,) = first.findings
+        events: list[Event] = []
+        again = run(spec_of(url, tmp_path, only=("json/raw-tab",), corpus=corpus), events)
+        assert next(event for event in events if isinstance(event, CaseTried)).case.endswith("~known")
+        assert [found.id for found in again.findings] == [finding.id]
+        accepted.write_text(finding.id)
+        muted = run(spec_of(url, tmp_path, only=("json/truncated*",), corpus=corpus, baseline=accepted))
+    assert muted.findings == ()
+    assert muted.muted == (finding.id,)
+
+
+def test_exported_tests_fail_on_the_bug_and_pass_when_it_is_mended(tmp_path: Path) -> None:
+    def exported(url: str) -> int:
+        environment = dict(os.environ, CHAOSBOT_TARGET=url, TELEGRAM_SECRET_TOKEN=SECRET)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "exported" / FILE)]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False).returncode
+
+    with demo("crash-on-truncated-json,crash-on-missing-chat") as url:
+        run(spec_of(url, tmp_path, only=("json/truncated*", "shape/*chat*")))
+        assert export_pytest(tmp_path / "findings", tmp_path / "exported") == 2
+        assert "chaosbot" not in [
+            line for line in (tmp_path / "exported" / FILE).read_text().splitlines() if "import" in line
+        ]
+        assert exported(url) == 1
+    with demo() as mended:
+        assert exported(mended) == 0
+
+
+def test_without_a_stand_in_effects_are_not_judged_and_the_campaign_says_so(tmp_path: Path) -> None:
+    with demo("", "--bot-api", "http://127.0.0.1:1") as url:
+        result = run(spec_of(url, tmp_path, only=("json/*", "escalation/*", "control/*")))
+    reasons = dict(result.unjudged)
+    assert {"no_escalation", "effect_at_most_once", "right_chat", "text_intact"} <= reasons.keys()
+    assert all("--bot-api" in reasons[check] for check in ("no_escalation", "right_chat"))
+
+
+def test_replies_in_webhook_answers_are_enough_to_see_an_escalation(tmp_path: Path) -> None:
+    with demo("uppercase-command-unchecked") as url:
+        result = run(spec_of(url, tmp_path, only=("control/*", "escalation/*", "commands/*")))
+    assert {finding.check for finding in result.findings} == {"no_escalation"}
+
+
+def test_a_policy_for_malformed_requests_is_enforced(tmp_path: Path) -> None:
+    with demo() as url:
+        rejected = run(spec_of(url, tmp_path, only=("json/*",), malformed="reject"))
+        acknowledged = run(spec_of(url, tmp_path, only=("json/*",), malformed="ack"))
+    assert rejected.findings == ()
+    assert {finding.check for finding in acknowledged.findings} == {"malformed_policy"}
+
+
+def test_the_same_seed_sends_the_same_cases(tmp_path: Path) -> None:
+    names = []
+    with demo() as url:
+        for _ in range(2):
+            events: list[Event] = []
+            run(spec_of(url, tmp_path, stages=("catalogue", "mutations"), max_examples=300, only=("json/*",)), events)
+            names.append(
+                [event.case for event in events if isinstance(event, CaseTried) and event.stage == "mutations"]
+            )
+    assert names[0] == names[1]
+    assert len(names[0]) == 300
