@@ -21,7 +21,7 @@ from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import Target, reserve_descriptors
 from chaosbot.model.arrival import Generator
-from chaosbot.model.dialect import DIALECTS
+from chaosbot.model.dialect import DIALECTS, EPOCH
 from chaosbot.model.event import Event, FrameTaken, Noted
 from chaosbot.model.profile import Workload
 from chaosbot.wire import guard
@@ -58,7 +58,12 @@ def drive(
     # Shards have descriptors of their own; the largest share is reckoned with room for an uneven split.
     room = reserve_descriptors(connections_of(spec))
     target.knock()
-    spec = dataclasses.replace(spec, connections=min(spec.connections, room), started=spec.started or time.monotonic())
+    endpoint = spec.endpoint
+    if endpoint.started == EPOCH:
+        # Delivery ids are counted from the run's own start, or a bot that knows the last run's takes them for repetitions.
+        endpoint = dataclasses.replace(endpoint, started=int(time.time()))
+    started = time.monotonic() if spec.started is None else spec.started
+    spec = dataclasses.replace(spec, connections=min(spec.connections, room), endpoint=endpoint, started=started)
     outside = Surroundings(emit, should_stop, on_frame, phase, faults)
     if spec.processes > 1:
         # What a shard would refuse is refused here, before any process starts.
@@ -69,10 +74,6 @@ def drive(
     engine = assemble(spec, target, outside)
     # Interrupts wait for a checkpoint, so no counter is ever torn; the loop has one every few milliseconds.
     trio.run(engine.run, restrict_keyboard_interrupt_to_checkpoints=True)
-    if engine.courier is not None:
-        tally = dataclasses.asdict(engine.courier.tally)
-        text = ", ".join(f"{count} {name}" for name, count in tally.items())
-        emit(Noted(time.monotonic() - engine.origin, "sender", f"telegram: {text}", tally))
     generator, knee = engine.recorder.generator(), None
     more: tuple[str, ...] = ()
     if (search := engine.search) is not None:

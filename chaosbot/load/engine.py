@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
 import trio
@@ -28,7 +28,7 @@ from chaosbot.load.target import Target
 from chaosbot.model.arrival import Population, Shard
 from chaosbot.model.dialect import Dialect
 from chaosbot.model.dice import Dice
-from chaosbot.model.event import Event, FrameTaken, Trouble
+from chaosbot.model.event import Event, FrameTaken, Noted, Trouble
 from chaosbot.model.exchange import UpdateFacts
 from chaosbot.model.journey import DeliveryRules
 from chaosbot.model.knee import KneeSearch
@@ -289,6 +289,11 @@ class Engine:
         self.abandon()
         if self.hub.clock() > self._frame_at:
             self._take_frame()
+        if self.courier is not None:
+            tally = asdict(self.courier.tally)
+            text = ", ".join(f"{count} {name}" for name, count in tally.items())
+            at = self.hub.clock() - self.origin
+            self.outside.emit(Noted(at, "sender", f"telegram: {text}", tally | {"shard": self.shard.index}))
         self.hub.close()
 
 

@@ -20,7 +20,7 @@ from hdrh.histogram import HdrHistogram
 
 from chaosbot.load.shot import Shot
 from chaosbot.model.arrival import CPU_BOUND, Generator
-from chaosbot.model.event import Event, FrameTaken
+from chaosbot.model.event import Event, FrameTaken, Noted
 from chaosbot.model.outcome import Fate
 
 HIGHEST_US: Final = 3_600_000_000  # an hour
@@ -227,6 +227,9 @@ class Recorder:
         self._written += 1
         if self._written <= MOST_REQUESTS:
             self._emit(shot.done(self._origin))
+        elif self._written == MOST_REQUESTS + 1:
+            text = f"single requests are written up to {MOST_REQUESTS}; later ones are counted in the frames alone"
+            self._emit(Noted(shot.ended - self._origin, "load", text))
 
     def frame(
         self,

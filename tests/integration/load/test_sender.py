@@ -63,7 +63,14 @@ def test_a_failed_update_is_sent_again_at_once_then_after_two_seconds_and_blocks
     assert done.result.completed == 10
     assert done.result.failed == 20
     assert done.result.planned == 30, "each attempt is a request of its own"
-    assert sums(done) == {"updates": 10, "acknowledged": 10, "redelivered": 20, "expired": 0, "undelivered": 0}
+    assert sums(done) == {
+        "updates": 10,
+        "acknowledged": 10,
+        "redelivered": 20,
+        "expired": 0,
+        "undelivered": 0,
+        "shard": 0,
+    }
     by_update: dict[Any, list[Any]] = defaultdict(list)
     for request in done.all(RequestDone):
         by_update[request.update_id].append(request)

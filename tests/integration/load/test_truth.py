@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import resource
 import signal
 import subprocess
@@ -244,3 +245,15 @@ def test_a_source_that_breaks_in_the_middle_is_an_engine_error_with_the_frames_k
             journey=journey,
         )
     assert sum(frame.started for frame in frames) >= 20
+
+
+def test_a_second_run_delivers_other_updates_than_the_first(
+    serve: Serve, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = serve()
+    clock = itertools.count(1_770_000_000, 60)
+    monkeypatch.setattr("chaosbot.load.driver.time.time", lambda: next(clock))
+    for _ in range(2):
+        load(target.url, options={"rate": "50/s", "duration": "200ms"})
+    ids = [json.loads(asked.body)["update_id"] for asked in target.asked]
+    assert len(set(ids)) == len(ids) == 20

@@ -149,3 +149,10 @@ def test_lateness_of_a_run_is_a_quantile_of_all_its_arrivals() -> None:
     recorder.frame(0, 0.0, users=0)
     assert lateness_s(recorder.lateness(), 0.99) == pytest.approx(0.99, abs=0.002)
     assert not math.isnan(recorder.generator().busy_share)
+
+
+def test_single_requests_are_bounded_over_the_run_and_that_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaosbot.load.frames.MOST_REQUESTS", 3)
+    frame, events = recorded(*(shot(Fate.ANSWERED, 200) for _ in range(10)), every=True)
+    assert frame.completed == 10
+    assert [type(event).__name__ for event in events] == ["RequestDone"] * 3 + ["Noted"]
