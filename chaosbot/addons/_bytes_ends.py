@@ -62,7 +62,7 @@ def _undelivered(transport: asyncio.Transport) -> int:
     sock = transport.get_extra_info("socket")
     if sock is None:
         return waiting
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # ValueError: closed meanwhile, so it has no descriptor any more
         if sys.platform == "linux":
             buffer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
             return waiting + int(struct.unpack("i", buffer)[0])

@@ -86,6 +86,7 @@ class ControlServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
+        self._up = False
         self._stopping = False
 
     @property
@@ -124,7 +125,7 @@ class ControlServer:
         self._channel = ours
         self._thread = threading.Thread(target=self._listen, args=(ours,), name="control-api", daemon=True)
         self._thread.start()
-        if not self._ready.wait(_START_TIMEOUT_S) or self._process.poll() is not None:
+        if not self._ready.wait(_START_TIMEOUT_S) or not self._up:
             self.stop()
             raise EngineError(f"control API: its worker did not come up within {_START_TIMEOUT_S:.0f} s")
 
@@ -186,7 +187,7 @@ class ControlServer:
             for line in lines:
                 self._take(channel, json.loads(line))
         self._ready.set()  # a start that waits for a worker that has died waits no longer
-        if not self._stopping:
+        if self._up and not self._stopping:
             now = time.monotonic() - self._origin
             self._emit(Trouble(now, "control", "the control API's worker ended without being asked to"))
 
@@ -198,6 +199,7 @@ class ControlServer:
             with contextlib.suppress(OSError):
                 channel.sendall(json.dumps({"id": message["id"], **answer}).encode() + b"\n")
         else:
+            self._up = True
             self._ready.set()
 
     def _answer(self, question: str, value: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from chaosbot.addons.control import ControlServer
-from chaosbot.errors import PortBusy
+from chaosbot.errors import EngineError, PortBusy
 from chaosbot.model.event import Injected, RuleTallied, Trouble
 
 
@@ -183,6 +183,16 @@ def test_an_address_that_is_taken_is_told_before_anything_starts():
         server = ControlServer("127.0.0.1", taken.getsockname()[1])
         with pytest.raises(PortBusy, match="the address is taken; choose another port"):
             server.start()
+
+
+def test_a_worker_that_does_not_come_up_is_an_error_at_once(monkeypatch):
+    events = []
+    monkeypatch.setattr(sys, "executable", "false")
+    began = time.monotonic()
+    with pytest.raises(EngineError, match="its worker did not come up"):
+        ControlServer("127.0.0.1", 0, 1, events.append).start()
+    assert time.monotonic() - began < 5
+    assert events == []
 
 
 def test_a_worker_that_dies_is_trouble():
