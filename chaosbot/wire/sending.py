@@ -117,8 +117,10 @@ def opened(address: Address, connect_timeout_s: float, began: float) -> Link | O
         return Link.open(address, connect_timeout_s)
     except LinkFailed as error:
         fate, detail = error.fate, error.detail
-    except (OSError, ConfigError) as error:
-        fate, detail = Fate.REFUSED, explain(error) if isinstance(error, OSError) else str(error)
+    except ConfigError as error:
+        fate, detail = Fate.CANCELLED, str(error)  # the CA file given to us; the target has nothing to do with it
+    except OSError as error:
+        fate, detail = Fate.REFUSED, explain(error)
     took = monotonic() - began
     return Outcome(fate, total_s=max(took, connect_timeout_s) if fate is Fate.CONNECT_TIMEOUT else took, detail=detail)
 

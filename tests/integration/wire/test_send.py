@@ -298,6 +298,14 @@ def test_tls_is_spoken_and_verified(serve: Serve, server_tls: ssl.SSLContext, ce
     assert send(case(GET), Address(address.host, address.port, tls=True, verify=False), timeout_s=5).ok
 
 
+def test_an_unusable_ca_file_is_not_blamed_on_the_target(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    address = Address("127.0.0.1", 1, tls=True, ca_file=str(tmp_path / "ca.pem"))
+    outcome = send(case(GET), address, timeout_s=1)
+    assert outcome.fate is Fate.CANCELLED
+    assert "ca.pem: holds no certificates" in outcome.detail
+
+
 def test_a_half_close_over_tls_still_reads(serve: Serve, server_tls: ssl.SSLContext, certificate: Path) -> None:
     def handler(sock: socket.socket) -> None:
         data = until(sock, b"never")  # until close_notify
