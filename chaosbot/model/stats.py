@@ -177,8 +177,8 @@ def quantile_interval(
     one event and not as a thousand requests.
 
     Measured (`tests/quality/test_statistics_keep_their_promises.py`): with latencies whose level follows a first-order
-    autoregression of 0.9 over 300 seconds the 95 % interval of p99 covers the truth in about 85 % of the runs, against
-    about 40 % of a binomial one; with independent seconds about 93 %.
+    autoregression of 0.9 over 300 seconds the 95 % interval of p99 covers the truth in 86 % of 300 runs, against 34 % of a
+    binomial one; at 0.5 in 95 % against 71 %, with independent seconds in 94 % against 79 %.
 
     Args:
         parts: One histogram a second, in order; seconds in which nothing happened stay empty.

@@ -123,8 +123,9 @@ def timeline(report: Report) -> dict[str, Any] | None:
     figure.update_yaxes(_axis(""), range=[0, max(1.0, busiest * 1.12)], nticks=5, row=1, col=1)
     figure.update_yaxes(_axis(""), **_log_axis(bins), row=2, col=1)
     figure.update_yaxes(_axis(""), ticksuffix=" %", range=[0, max(1.0, worst * 1.1)], nticks=4, row=3, col=1)
-    end = max(report.duration_s, at[-1] if at else 0.0)
-    figure.update_xaxes(_axis(""), range=[0, end], ticksuffix=" s", showgrid=False)
+    # What ran before and after the load (a fuzz campaign) has nothing to show here.
+    first, last = report.load.seconds[0].at_s, report.load.seconds[-1].at_s + 1
+    figure.update_xaxes(_axis(""), range=[first, last], ticksuffix=" s", showgrid=False)
     figure.update_layout(**_layout(540))
     return _plain(figure)
 

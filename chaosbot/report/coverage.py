@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from chaosbot.errors import ChaosbotError
 from chaosbot.model.check import History
+from chaosbot.model.dialect import DIALECTS
 from chaosbot.model.event import Noted, ProbeSeen
 from chaosbot.report.values import Circuits, Coverage, Second
 
+# Words after a slash that are none of the dialect's commands: what a fuzzer tries.
+OTHERS = "(others)"
 CLOSED = frozenset({"closed", "0", "0.0", "false", "none", "ok", ""})
 
 
 def coverage_of(history: History, seconds: Sequence[Second]) -> Coverage | None:
     """Commands, update kinds and case groups with how often; None when nothing was sent.
 
-    A note of area ``coverage`` may name what should occur (``{"commands": […], "update_kinds": […], "cases": […]}``); what
+    All of the dialect's commands are listed, and words that are none of them counted together. A note of area ``coverage`` may name what should occur (``{"commands": […], "update_kinds": […], "cases": […]}``); what
     did not then stands with 0.
     """
     commands: Counter[str] = Counter()
@@ -33,7 +37,22 @@ def coverage_of(history: History, seconds: Sequence[Second]) -> Coverage | None:
                 _expect(counts, note.data.get(key))
     if not (commands or kinds or groups):
         return None
-    return Coverage(_by_name(commands), _by_name(kinds), _by_name(groups))
+    return Coverage(_by_name(_of_dialect(commands, history)), _by_name(kinds), _by_name(groups))
+
+
+def _of_dialect(counts: Counter[str], history: History) -> Counter[str]:
+    """The counts of the dialect's own commands, the others as one."""
+    dialect = history.start.settings.get("dialect") if history.start is not None else None
+    try:
+        commands = DIALECTS.get(str(dialect)).commands if dialect else None
+    except (ChaosbotError, TypeError):
+        commands = None
+    if not commands or not counts:
+        return counts
+    named = Counter({name: counts[name] for name in commands})
+    if others := sum(count for name, count in counts.items() if name not in commands):
+        named[OTHERS] = others
+    return named
 
 
 def _expect(counts: Counter[str], names: object) -> None:

@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -191,12 +192,21 @@ def deliveries_of(history: History, end_s: float) -> Deliveries | None:
         acknowledged=len(acknowledged),
         lost=_lost(attempts, acknowledged, markers, answered, end_s) if watched else None,
         duplicated=repeated if watched else None,
-        unexpected=sum(marker not in known for marker, made in answered.items() if made) if watched else None,
+        unexpected=_unexpected(answered, known, _load_ends(history)) if watched else None,
         redelivered=tried - len(attempts) + repeats,
         reply=Quantiles.of(Histogram.of(replies)) if replies else None,
         inbound_amplification=(tried + repeats) / len(attempts),
         outbound_amplification=_amplification(calls),
     )
+
+
+def _load_ends(history: History) -> float:
+    """When the load is over and a fuzz campaign begins, whose canaries are no updates of the load."""
+    return min((phase.t for phase in history.phases if phase.phase == "fuzz"), default=math.inf)
+
+
+def _unexpected(answered: dict[str, list[ApiCalled]], known: set[str], before_s: float) -> int:
+    return sum(marker not in known and any(call.t < before_s for call in made) for marker, made in answered.items())
 
 
 def _repeated(made: Iterable[ApiCalled]) -> bool:

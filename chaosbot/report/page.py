@@ -19,7 +19,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from chaosbot.model.check import History
 from chaosbot.model.units import format_duration, format_size
@@ -49,6 +49,16 @@ def _share(value: float | None) -> str:
     if value is None:
         return "–"
     return "0 %" if value == 0 else f"{value * 100:.2g} %" if value < 0.1 else f"{value * 100:.1f} %"
+
+
+def _clock(seconds: float) -> str:
+    """A place on the run's clock, no more exact than anybody cares."""
+    return f"{seconds:.1f}\u202fs".replace(".0\u202f", "\u202f")
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may be broken behind its underscores and slashes."""
+    return Markup(re.sub(r"([_/])", r"\1<wbr>", str(escape(name))))  # noqa: S704 - escaped first
 
 
 def _count(value: float | None) -> str:
@@ -103,6 +113,8 @@ def _environment() -> Environment:
         "time": _time,
         "share": _share,
         "count": _count,
+        "clock": _clock,
+        "breakable": _breakable,
         "shown": shown,
         "measured": measured,
         "request": _request,

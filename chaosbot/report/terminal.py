@@ -150,7 +150,7 @@ def _faults(report: Report) -> Padding:
 def _recovery(report: Report) -> Padding:
     table = _table("fault", "recovered after", "backlog gone", "answers missed", "")
     for one in report.recovery:
-        back = "not seen" if one.seconds is None else _time(one.seconds)
+        back = ("watched too briefly" if one.brief else "not seen") if one.seconds is None else _time(one.seconds)
         state = Text("metastable", style="bold red") if one.metastable else Text()
         _row(table, one.fault, back, _time(one.drained_s), f"{one.deficit:.0f}", state)
     return _indented(table)

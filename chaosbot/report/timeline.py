@@ -255,4 +255,5 @@ def _recovery(episode: Episode, band: Band, seconds: Sequence[Second], until: fl
         drained_s=None if drained is None else max(0.0, drained.from_s - ended),
         deficit=max(0.0, math.fsum(band.goodput - second.completed for second in hurt)),
         metastable=held_down and watched >= METASTABLE_AFTER_S,
+        brief=back is None and len(slices) < IN_A_ROW,
     )

@@ -176,6 +176,7 @@ class Recovery:
         drained_s: Until no more requests were in flight than in the baseline; None when that was not seen.
         deficit: Right answers that are missing, against the baseline's pace, from the fault's start until recovery.
         metastable: Whether goodput stayed below the band although the fault was gone.
+        brief: Whether the run looked on for too short a time to see any recovery.
     """
 
     fault: str
@@ -185,6 +186,7 @@ class Recovery:
     drained_s: float | None
     deficit: float
     metastable: bool
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)

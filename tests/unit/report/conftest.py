@@ -1,6 +1,7 @@
 """A builder of histories, so that a test reads like the run that it judges."""
 
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import pytest
@@ -38,6 +39,14 @@ def encoded(seconds: list[float]) -> str:
     for value, count in Counter(round(value * 1e6) for value in seconds).items():
         histogram.record_value(value, count)
     return histogram.encode().decode() if seconds else ""
+
+
+@cache
+def latencies(dice: Dice, second: int, shard: int, rate: int, median: float, sigma: float) -> tuple[str, str]:
+    """Response and service times of a second, log-normal; most tests tell the same calm seconds."""
+    place = dice.at("second", second, "shard", shard)
+    times = [place.at(one).lognormal(median, sigma) for one in range(rate)]
+    return encoded(times), encoded([0.9 * time for time in times])
 
 
 class Story:
@@ -90,8 +99,7 @@ class Story:
         begin = self.loaded if start is None else start
         self.loaded = begin + seconds
         for number in range(seconds):
-            dice = self.dice.at("second", int(begin) + number, "shard", shard)
-            times = [dice.at(one).lognormal(latency, sigma) for one in range(rate)]
+            response, service = latencies(self.dice, int(begin) + number, shard, rate, latency, sigma)
             failed = round(errors * rate)
             values = {
                 "planned": rate,
@@ -109,8 +117,8 @@ class Story:
                 "cpu": 0.2,
                 "lateness_p99_s": 0.002,
                 "lateness_max_s": 0.004,
-                "response": encoded(times),
-                "service": encoded([0.9 * time for time in times]),
+                "response": response,
+                "service": service,
             } | fields
             frame = FrameTaken(
                 t=begin + number + 1,
