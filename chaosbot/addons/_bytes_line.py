@@ -15,19 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, assert_never
 
-from chaosbot.addons._bytes_stages import (
-    CorruptStage,
-    CutStage,
-    HoldCloseStage,
-    HoldStage,
-    Item,
-    Mark,
-    PaceStage,
-    ResetStage,
-    SilenceStage,
-    SliceStage,
-    Stage,
-)
+from chaosbot.addons._bytes_losses import CorruptStage, CutStage, ResetStage, SilenceStage
+from chaosbot.addons._bytes_stages import HoldCloseStage, HoldStage, Item, Mark, PaceStage, SliceStage, Stage
 from chaosbot.model.effect import (
     BytesEffect,
     CorruptBytes,

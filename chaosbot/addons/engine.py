@@ -28,7 +28,7 @@ from chaosbot.addons.visit import Fired, Visit, about
 from chaosbot.model.dialect import DIALECTS
 from chaosbot.model.effect import BytesEffect, Point
 from chaosbot.model.event import Event, ExchangeSeen, Noted, Trouble
-from chaosbot.model.exchange import EXCHANGE_HEADER, Depth, Exchange, Lane
+from chaosbot.model.exchange import EXCHANGE_HEADER, Depth, Exchange, Lane, split_exchange
 from chaosbot.model.plan import FaultPlan, Scope
 
 CONTROL_HEADER: Final = "x-chaosbot-fault"
@@ -171,13 +171,15 @@ class Engine:
         lane = station.listener.lane
         path, _, query = request.path.partition("?")
         body = (request.raw_content or b"")[:MOST_BODY]
-        key = request.headers.pop(EXCHANGE_HEADER, "").encode("utf-8", "backslashreplace").decode()
+        key, due_s = split_exchange(
+            request.headers.pop(EXCHANGE_HEADER, "").encode("utf-8", "backslashreplace").decode()
+        )
         key = key or self._repetition(request.method, request.path, body)
         headers = tuple((name.lower(), value) for name, value in request.headers.items(multi=True))
         if request.headers.get("host", "") in station.own:
             request.headers["host"] = station.upstream_host
         facts = self._dialect.facts(request.method, path, headers, body) if lane is Lane.INBOUND else None
-        exchange = Exchange(key, lane, station.number, request.method, path, query, headers, body, facts)
+        exchange = Exchange(key, lane, station.number, request.method, path, query, headers, body, facts, due_s)
         self._ordinals[lane] += 1
         visit = Visit(exchange, self.now(), self._ordinals[lane], flow, station.handler)
         if self._remembers and lane is Lane.INBOUND:

@@ -49,6 +49,10 @@ class Ledger:
         """Now, as windows see it."""
         return Moment(self._now(), self.phase)
 
+    def _moment_of(self, exchange: Exchange) -> Moment:
+        """When an exchange belongs to: its due time where its driver said one."""
+        return self.moment if exchange.due_s is None else Moment(exchange.due_s, self.phase)
+
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules of the plan."""
@@ -110,7 +114,7 @@ class Ledger:
                 continue
             try:
                 if wanted is None:
-                    decisions = decide(alone, self._dice, exchange, self.moment, self._tally)
+                    decisions = decide(alone, self._dice, exchange, self._moment_of(exchange), self._tally)
                 else:
                     place = self._dice.at("fault", rule.name, "exchange", exchange.key)
                     decisions = (Decision(rule, True, rule.fault.effects(place, exchange)),)
