@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 from chaosbot.dialects.telegram._cases import cases
 from chaosbot.dialects.telegram._commands import COMMANDS
 from chaosbot.dialects.telegram._fresh import freshen
-from chaosbot.dialects.telegram._journeys import journeys, perform
-from chaosbot.dialects.telegram._parts import HIGHEST_UPDATE, LOWEST_UPDATE, Place, callback, text_message
+from chaosbot.dialects.telegram._journeys import first_delivery, journeys, perform
+from chaosbot.dialects.telegram._parts import Place, callback, text_message
 from chaosbot.dialects.telegram._parts import update as update_of
 from chaosbot.dialects.telegram._sender import RULES, queue_of
 from chaosbot.dialects.telegram._shape import shape
-from chaosbot.dialects.telegram._speech import SECRET_HEADER, dumps, encode_body, read_facts
+from chaosbot.dialects.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, read_facts
 from chaosbot.dialects.telegram._updates import golden
 from chaosbot.dialects.telegram._users import ADMIN_ID, TIERS, Population
 from chaosbot.model.case import Case
@@ -75,10 +75,10 @@ class Telegram(Dialect):
 
     def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
         """Encodes one task; delivery ids count up from a start of the run's own."""
-        start = Dice(dice.seed).at("telegram", "updates", endpoint.started).integer(LOWEST_UPDATE, HIGHEST_UPDATE)
-        place = Place(dice.at("build", ordinal), endpoint.time, start + ordinal)
-        body = dumps(perform(task, int(user), ordinal, place))
-        return Request(encode_body(endpoint, body), task, read_facts(body, self.population))
+        number = first_delivery(dice.seed, endpoint.started) + ordinal
+        place = Place(dice.at("build", ordinal), endpoint.time, number)
+        update = perform(task, int(user), ordinal, place)
+        return Request(encode_body(endpoint, dumps(update)), task, facts_of(update, self.population, place.marker))
 
     def delivery(self) -> DeliveryRules:
         """Telegram's patience, redelivery and expiry."""

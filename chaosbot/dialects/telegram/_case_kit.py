@@ -16,6 +16,10 @@ MARK: Final = "\ue000"
 """Stands for the marker in a text that is still to be written."""
 
 
+POLITE: Final = "please, if you can spare a moment"
+"""Ends the commands that are compared with a control: it makes a mere echo of an unknown command resemble the echo of a known one."""
+
+
 @dataclass
 class Pen:
     """Writes the updates of cases.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chaosbot.dialects.telegram._case_kit import MARK, Pen, dice_of
+from chaosbot.dialects.telegram._case_kit import MARK, POLITE, Pen, dice_of
 from chaosbot.dialects.telegram._commands import COMMANDS
 from chaosbot.dialects.telegram._parts import document, utf16, voice
 from chaosbot.dialects.telegram._users import TEST_SUBJECTS
@@ -67,7 +67,7 @@ def _spell(pattern: str, command: str) -> str:
 def cases(pen: Pen) -> Iterator[Case]:
     """All cases of this group."""
     subject = dice_of(pen, "escalation/subject").choice(TEST_SUBJECTS)
-    tails = {"grant": f" {subject} user {MARK}", "admin": f" {MARK} please, if you can spare a moment"}
+    tails = {"grant": f" {subject} user {MARK}", "admin": f" {MARK} {POLITE}"}
     for word, (pattern, what) in _SPELLINGS.items():
         for command in (
             ("grant", "admin") if word in ("upper", "otherbot", "title", "second", "emptyat") else ("grant",)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chaosbot.dialects.telegram._case_kit import MARK, Pen, dice_of
+from chaosbot.dialects.telegram._case_kit import MARK, POLITE, Pen, dice_of
 from chaosbot.dialects.telegram._commands import COMMANDS
 from chaosbot.dialects.telegram._parts import Json, bot, command_entity, utf16
 from chaosbot.dialects.telegram._users import RANK, TEST_SUBJECTS, TIERS, person, private, robot, supergroup
@@ -29,7 +29,7 @@ def cases(pen: Pen) -> Iterator[Case]:
         base = pen.message(name, text.replace(f"/{command}", f"/x{command}x", 1), user=pen.admin)
         yield pen.case(name, base, f"the admin's /x{command}x, which no bot knows")
     name = "control/nothing-text"
-    base = pen.message(name, f"hello {MARK} please, if you can spare a moment", user=pen.admin)
+    base = pen.message(name, f"hello {MARK} {POLITE}", user=pen.admin)
     yield pen.case(name, base, "the admin says hello")
     for command, text in texts.items():
         name = f"escalation/control-{command}"
@@ -56,8 +56,7 @@ def _text(pen: Pen, command: str) -> str:
         "skill": " rewrite",
         "translate": " en",
     }.get(command, "")
-    # The polite words make a mere echo of an unknown command resemble the echo of this one.
-    polite = "" if command == "grant" else " please, if you can spare a moment"
+    polite = "" if command == "grant" else f" {POLITE}"
     return f"/{command}{argument} {MARK}{polite}"
 
 

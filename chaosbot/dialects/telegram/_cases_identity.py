@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chaosbot.dialects.telegram._case_kit import MARK, Pen, dice_of
+from chaosbot.dialects.telegram._case_kit import MARK, POLITE, Pen, dice_of
 from chaosbot.dialects.telegram._users import channel, person, robot, supergroup
 from chaosbot.model.case import Case
 from chaosbot.model.kit import accepted, broken
@@ -36,7 +36,7 @@ def _stand_ins(pen: Pen) -> Iterator[Case]:
             members = content | {"chat": chat, "from": sender}
             if members.get("sender_chat") == "same":
                 members["sender_chat"] = chat
-            base = pen.message(full, f"/{command} {MARK}", **members)
+            base = pen.message(full, f"/{command} {MARK} {POLITE}", **members)
             check, control = (
                 ("no_escalation", "escalation/control-admin") if command == "admin" else ("valid_accepted", "")
             )

@@ -7,10 +7,13 @@ media and every button, whatever the dice say.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from chaosbot.dialects.telegram._commands import SKILLS, command_text
 from chaosbot.dialects.telegram._parts import (
+    HIGHEST_UPDATE,
+    LOWEST_UPDATE,
     Json,
     Place,
     callback,
@@ -24,6 +27,7 @@ from chaosbot.dialects.telegram._parts import (
 from chaosbot.dialects.telegram._updates import said
 from chaosbot.dialects.telegram._users import SHARES, Population
 from chaosbot.errors import UnknownName
+from chaosbot.model.dice import Dice
 from chaosbot.model.journey import JourneySpec, Task
 
 _WAITS: Final = {"guest": (1.0, 5.0), "user": (2.0, 8.0), "developer": (5.0, 15.0), "admin": (10.0, 30.0)}
@@ -66,6 +70,12 @@ def journeys(population: Population) -> tuple[JourneySpec, ...]:
     )
 
 
+@lru_cache(maxsize=64)
+def first_delivery(seed: int, started: int) -> int:
+    """The delivery id that a run counts from."""
+    return Dice(seed).at("telegram", "updates", started).integer(LOWEST_UPDATE, HIGHEST_UPDATE)
+
+
 def perform(task: str, user: int, ordinal: int, place: Place) -> Json:
     """The update that a task sends."""
     tier, _, name = task.partition("/")
@@ -86,7 +96,8 @@ def _chat(place: Place, user: int, _turn: int) -> Json:
 
 
 def _media(place: Place, user: int, turn: int) -> Json:
-    content = ({"voice": voice(place)}, {"photo": photos(place)}, {"document": document(place)})[turn % 3]
+    kind, make = _MEDIA[turn % 3]
+    content: Json = {kind: make(place)}
     return update(place, "message", message(place, user, caption=said(place), **content))
 
 
@@ -105,6 +116,12 @@ def _improvement(place: Place, user: int, turn: int) -> Json:
     number = place.dice.at("improvement").integer(1, 50)
     return update(place, "callback_query", callback(place, user, f"improvement:{verb}:{number}"))
 
+
+_MEDIA: Final[tuple[tuple[str, Callable[[Place], Any]], ...]] = (
+    ("voice", voice),
+    ("photo", photos),
+    ("document", document),
+)
 
 _OTHERS: Final[dict[str, Callable[[Place, int, int], Json]]] = {
     "chat": _chat,

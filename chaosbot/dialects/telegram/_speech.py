@@ -38,6 +38,12 @@ def read_facts(body: bytes, population: Population) -> UpdateFacts | None:
         return None
     if not isinstance(root, dict) or "update_id" not in root:
         return None
+    found = _MARKER.search(body) if b"cbm" in body else None
+    return facts_of(root, population, found[0].decode() if found else None)
+
+
+def facts_of(root: dict[str, Any], population: Population, marker: str | None) -> UpdateFacts:
+    """What an update is about that is no bytes yet."""
     number = root["update_id"]
     kind, payload = _payload(root)
     user = _id(payload.get("from") or payload.get("user"))
@@ -47,7 +53,6 @@ def read_facts(body: bytes, population: Population) -> UpdateFacts | None:
         boost = payload.get("boost")
         source = boost.get("source") if isinstance(boost, dict) else None
         user = _id(source.get("user")) if isinstance(source, dict) else None
-    found = _MARKER.search(body) if b"cbm" in body else None
     return UpdateFacts(
         update_id=number if type(number) is int or isinstance(number, str) else None,
         kind=kind,
@@ -55,7 +60,7 @@ def read_facts(body: bytes, population: Population) -> UpdateFacts | None:
         user=user,
         tier=population.tier(user),
         command=_command(payload.get("text")) if kind is not None and kind.endswith("message") else None,
-        marker=found[0].decode() if found else None,
+        marker=marker,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
+from functools import cache
 
 from chaosbot.model.case import Case, Ending, Expect, Reach, Segment
 from chaosbot.model.kit import BIG, BROKEN, Kit, RawRequest, invalid
@@ -114,6 +115,7 @@ def _codings(kit: Kit) -> Iterator[Case]:
     yield kit.case("encoding/gzip-unannounced", base, base.request.with_body(body), "gzip without saying so", invalid())
 
 
+@cache
 def _bomb() -> bytes:
     """Blanks, so that it is no JSON whatever a server does with it, compressed once and repeated from one block.
 
