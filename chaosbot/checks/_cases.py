@@ -218,7 +218,9 @@ def stem(tried: CaseTried) -> str:
     |---|---|
     | a member changed (mutations, shape, buttons, messages) | ``*.member``, whatever the update's kind; ``payload`` for the payload itself |
     | a valid update (golden, generated, update kinds) | ``kind:`` and its kind |
-    | no JSON by any reading | ``json/invalid`` |
+    | no JSON by any reading (noted as ``no-json``) | ``json/invalid`` |
+    | a head with bytes beyond ASCII | ``head/not-ascii`` |
+    | nesting | ``structure/depth`` |
     | anything else | its group and the first word of its own name |
     """
     parts = tried.case.split("/")
@@ -234,7 +236,12 @@ def stem(tried: CaseTried) -> str:
         return f"*.{word}"
     if parts[0] in ("golden", "generated") or (tried.group == "update_kinds" and word == tried.kind):
         return f"kind:{tried.kind}"
-    if tried.group == "json" and tried.expect is not None and not tried.expect.allows_status(200):
+    if "head-not-ascii" in tried.notes:
+        return "head/not-ascii"
+    if tried.group == "structure" and word in ("deep", "nested"):
+        return "structure/depth"
+    invalid = tried.group == "json" and tried.expect is not None and not tried.expect.allows_status(200)
+    if invalid or ("no-json" in tried.notes and tried.threat is not Threat.FORGER):
         return "json/invalid"
     return f"{tried.group}/{word}"
 

@@ -31,7 +31,9 @@ class RightChat(CaseCheck):
 
     def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
         """Cases that know where their reply belongs."""
-        return tried.chat is not None and bool(tried.marker) and tried.group != "shape"
+        # A chat id of the wrong type belongs nowhere, so no reply to it is a wrong one.
+        odd = tried.group == "shape" or tried.case.startswith("chats/id-")
+        return tried.chat is not None and bool(tried.marker) and not odd
 
     def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
         """All calls that carry its marker went elsewhere."""

@@ -28,6 +28,7 @@ _KEPT_HEADERS: Final = frozenset(
     {"content-type", "retry-after", "server", "connection", "allow", "location", "x-powered-by"}
 )
 _KEPT_OK: Final = 256
+_LARGEST_PARSED: Final = 100_000
 _KEPT_TEXT: Final = 1024
 
 
@@ -57,6 +58,25 @@ def _echoes(outcome: Outcome, case: Case) -> bool:
     return len(outcome.body) >= 8 and any(
         piece in body for piece in (outcome.body[:64], outcome.body[16:80]) if len(piece) >= 32
     )
+
+
+def _damage(case: Case) -> list[str]:
+    """What is wrong with a request that was refused, where that names the cause better than its group does."""
+    parts = split(case.request)
+    if parts is None or len(parts[1]) > _LARGEST_PARSED:
+        return []
+    found = [] if parts[0].isascii() else ["head-not-ascii"]
+    if not _is_json(parts[1]):
+        found.append("no-json")
+    return found
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return "recursion" in str(error)  # too deep for this parser is another matter
+    return True
 
 
 class Recorder:
@@ -93,6 +113,8 @@ class Recorder:
         notes = list(trial.notes)
         if _echoes(outcome, case):
             notes.append("echo")
+        if trial.stage == "catalogue" and outcome.status is not None and outcome.status >= 400:
+            notes += _damage(case)
         bounded = replace(
             outcome,
             headers=tuple(header for header in outcome.headers if header[0] in _KEPT_HEADERS),
