@@ -122,7 +122,7 @@ class Engine:
         self.outside = outside
         self.shard = shard or Shard()
         # A moment ahead, so that what is still being set up does not make the first arrivals late.
-        self.start = self.hub.clock() + HEAD_START_S if start is None else start
+        self.start = spec.starts_at(self.hub.clock() + HEAD_START_S) if start is None else start
         self.origin = self.start if spec.started is None else spec.started
         self.how = "completed"
         self.dice = Dice(spec.seed).at("load")
@@ -136,6 +136,8 @@ class Engine:
             slow_share=spec.slow_share,
         )
         self.profile, self.workload, self.pacer = spec.shaped()
+        if spec.zero_s is not None and self.workload is Workload.OPEN:
+            self.maker.zero = self.start - spec.zero_s
         self.population = Population(tuple(source.journeys()), self.dice)
         self.companions: list[Callable[[], Awaitable[None]]] = []
         """Tasks that run beside the load: samplers, streams. They are cancelled when it ends."""

@@ -62,6 +62,8 @@ class Maker:
         self._endpoint = endpoint
         self._dice = dice
         self._header = exchange_header
+        self.zero: float | None = None
+        """The run's zero on this clock, for drivers that tell the proxy when a request was due."""
         self._slow_share = slow_share
         self._wall = wall
         self._weights: dict[str, tuple[list[float], float]] = {}
@@ -86,7 +88,7 @@ class Maker:
         low, high = journey.wait_s
         shot.pause_s = low + (high - low) * (int.from_bytes(chance[16:], "big") / _SCALE)
         if self._header:
-            shot.add_exchange()
+            shot.add_exchange(None if self.zero is None else due - self.zero)
         if self._slow_share:
             self._slow_down(shot, user)
         return shot

@@ -147,7 +147,7 @@ class Crew:
                 raise WorkerDied(
                     f"load process {gone or 'n'} did not get ready within {_READY_S:g} s; nothing was sent"
                 )
-        self.start = time.monotonic() + _HEAD_START_S
+        self.start = self._spec.starts_at(time.monotonic() + _HEAD_START_S)
         for member in self._members:
             member.pipe.send(self.start)
 

@@ -87,19 +87,22 @@ class Shot:
         """The id under which proxy and stand-in know it too."""
         return self.label or (f"load-{self.ordinal}" if self.attempt == 1 else f"load-{self.ordinal}.{self.attempt}")
 
-    def add_exchange(self) -> None:
-        """Writes the exchange id into the request, as its first header."""
+    def add_exchange(self, due_s: float | None = None) -> None:
+        """Writes the exchange id into the request, as its first header, with the moment on the run's clock that it is due."""
         cut = self.data.find(b"\r\n")
-        self.data = b"%b%b%b%b" % (self.data[:cut], _HEADER, self.exchange.encode(), self.data[cut:])
+        value = self.exchange if due_s is None else f"{self.exchange}@{due_s:.6f}"
+        self.data = b"%b%b%b%b" % (self.data[:cut], _HEADER, value.encode(), self.data[cut:])
 
     def again(self) -> Shot:
         """The same update as its next attempt."""
         other = Shot(self.owner, self.ordinal, self.data, self.task, self.facts, self.due, self.tier)
         other.attempt = self.attempt + 1
         other.tag, other.slow = self.tag, self.slow
-        mark = _HEADER + self.exchange.encode()
-        if mark in self.data:
-            other.data = self.data.replace(mark, _HEADER + other.exchange.encode(), 1)
+        start = self.data.find(_HEADER)
+        if start >= 0:
+            # Without the due time: an attempt belongs to the moment at which it is made.
+            end = self.data.find(b"\r\n", start + len(_HEADER))
+            other.data = self.data[:start] + _HEADER + other.exchange.encode() + self.data[end:]
         return other
 
     @property

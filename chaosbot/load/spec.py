@@ -54,6 +54,8 @@ class LoadSpec:
         processes: How many processes share the plan.
         record_requests: Whether every request becomes a `RequestDone`; failures always do, up to a bound.
         exchange_header: Whether requests carry their exchange id, for a proxy that strips it.
+        zero_s: The moment on the run's clock at which the load begins, so that others can begin with it; an open workload then
+            tells the proxy when each request was due. None begins at once and tells nothing.
         slow_share: Share of users who send slowly or leave their answer unread.
         connect_timeout_s: Most seconds to connect.
         timeout_s: Most seconds from start to answer.
@@ -81,6 +83,7 @@ class LoadSpec:
     processes: int = 1
     record_requests: bool = False
     exchange_header: bool = False
+    zero_s: float | None = None
     slow_share: float = 0.0
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
@@ -107,6 +110,12 @@ class LoadSpec:
         if self.rate is not None and not self.rate > 0:
             raise ConfigError("--rate", f"{self.rate:g}/s; a rate is above 0")
         self.shaped()
+
+    def starts_at(self, soonest: float) -> float:
+        """When the load begins, on the machine's monotonic clock: at its appointed moment, or as soon as it can."""
+        if self.zero_s is None or self.started is None:
+            return soonest
+        return max(soonest, self.started + self.zero_s)
 
     def shaped(self) -> tuple[Profile, Workload, Pacer]:
         """The profile with its overrides, who decides about starts, and the shape itself.

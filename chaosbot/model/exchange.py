@@ -11,7 +11,11 @@ from enum import StrEnum
 from typing import Final
 
 EXCHANGE_HEADER: Final = "x-chaosbot-exchange"
-"""Carries the exchange id from a driver to the proxy, which strips it; it joins driver, proxy and stand-in."""
+"""Carries the exchange id from a driver to the proxy, which strips it; it joins driver, proxy and stand-in.
+
+An open workload appends ``@SECONDS``: when the request was due on the run's clock. Fault windows are judged by that moment
+and not by the arrival, so that the scheduler's jitter cannot move a request from one window into another.
+"""
 
 
 class Lane(StrEnum):
@@ -66,6 +70,7 @@ class Exchange:
         headers: Names in lower case.
         body: The request's body, bounded; targeting reads JSON paths from it.
         update: What the dialect read from it.
+        due_s: When it was due by its driver's plan, on the run's clock; None when nobody said.
     """
 
     key: str
@@ -77,3 +82,13 @@ class Exchange:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     update: UpdateFacts | None = None
+    due_s: float | None = None
+
+
+def split_exchange(value: str) -> tuple[str, float | None]:
+    """The id and the due time in an exchange header's value."""
+    key, _, due = value.partition("@")
+    try:
+        return key, float(due) if due else None
+    except ValueError:
+        return value, None

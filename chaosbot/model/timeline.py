@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from chaosbot.model.plan import FaultPlan, Rule, Window
 
@@ -95,6 +96,26 @@ def schedule(plan: FaultPlan, *, alone: bool) -> tuple[FaultPlan, tuple[str, ...
     if plan.rules and not labels:
         labels.append("")
     return FaultPlan(tuple(rules)), tuple(labels)
+
+
+EDGE_S: Final = 1e-5
+"""Windows open this much early, so that a request due exactly at an edge falls on the same side in every run."""
+
+
+def timed(plan: FaultPlan, timeline: Sequence[Step]) -> FaultPlan:
+    """The plan with times in place of phases, where a rule's phase is one step of the timeline.
+
+    A window by time is judged by when a request was due, which the seed decides; a window by phase by when it arrived.
+    """
+    steps_by_key = {step.key: step for step in timeline}
+
+    def by_time(rule: Rule) -> Rule:
+        step = steps_by_key.get(rule.window.phase)
+        if step is None or rule.window != Window(phase=rule.window.phase):
+            return rule
+        return replace(rule, window=Window(start_s=max(0.0, step.start_s - EDGE_S), length_s=step.length_s))
+
+    return FaultPlan(tuple(map(by_time, plan.rules)))
 
 
 def shifted(plan: FaultPlan, seconds: float) -> FaultPlan:

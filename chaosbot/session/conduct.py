@@ -19,13 +19,16 @@ from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.model.dialect import EPOCH, Endpoint
 from chaosbot.model.profile import PROFILES, Profile
-from chaosbot.model.timeline import Step, schedule, shifted, steps, total_s
+from chaosbot.model.timeline import Step, schedule, shifted, steps, timed, total_s
 from chaosbot.session.run import Run
 from chaosbot.session.stage import Conductor, Stage
 from chaosbot.wire import Address
 
 SETTLE_S: Final = 10.0
 """Most time that a bot gets, once all faults are gone, to deliver what it still holds."""
+FIXED_MOMENT: Final = EPOCH + 1
+HEAD_START_S: Final = 1.0
+"""How long the driver gets to be ready before the first phase begins; load and phases then begin together."""
 FUZZ_LATER_S: Final = 86_400
 """How far a campaign's delivery ids are from those of the load before it."""
 QUIET_S: Final = 1.5
@@ -82,12 +85,18 @@ def endpoint_for(stage: Stage, url: str, secret: str, *, later_s: int = 0) -> tu
         later_s: Moves the moment, so that a campaign's ids are none of the load's before it.
     """
     address = Address.parse(url)
-    moment = EPOCH if stage.demo is not None else int(time.time())
+    moment = FIXED_MOMENT if stage.demo is not None else int(time.time())
     return address, Endpoint(address.authority, address.path, secret, started=moment + later_s)
 
 
 def drive_load(
-    run: Run, stage: Stage, part: LoadPart, *, phase: Callable[[], str] | None = None, per_request: bool = True
+    run: Run,
+    stage: Stage,
+    part: LoadPart,
+    *,
+    phase: Callable[[], str] | None = None,
+    per_request: bool = True,
+    zero_s: float | None = None,
 ) -> None:
     """Drives the load until its profile ends or the run stops."""
     _, endpoint = endpoint_for(stage, stage.entry, part.secret)
@@ -102,6 +111,7 @@ def drive_load(
             processes=part.processes,
             record_requests=per_request,
             exchange_header=stage.proxy is not None,
+            zero_s=zero_s,
             slow_share=part.slow_share,
             connect_timeout_s=part.connect_timeout_s,
             timeout_s=part.timeout_s,
@@ -137,17 +147,18 @@ def run_experiment(run: Run, stage: Stage, experiment: Experiment, secret: str) 
         ),
     )
     proxy = stage.proxy
+    zero = run.now() + HEAD_START_S
     if proxy is not None:
-        proxy.replace_plan(shifted(plan, run.now()))
+        proxy.replace_plan(shifted(timed(plan, timeline), zero))
 
     def switch(step: Step) -> None:
         if proxy is not None:
             proxy.set_phase(step.key)
 
-    conductor = Conductor(run, timeline, switch)
+    conductor = Conductor(run, timeline, zero, switch)
     conductor.start()
     try:
-        drive_load(run, stage, part, phase=lambda: conductor.current)
+        drive_load(run, stage, part, phase=lambda: conductor.current, zero_s=zero)
     finally:
         conductor.end()
         if proxy is not None:

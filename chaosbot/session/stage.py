@@ -193,16 +193,17 @@ class Conductor(threading.Thread):
     Args:
         run: Where they are announced.
         timeline: The phases.
+        zero_s: When the first one begins, on the run's clock.
         on_step: Called first with each (the proxy's rules change before the phase is announced).
     """
 
-    def __init__(self, run: Run, timeline: Sequence[Step], on_step: Callable[[Step], None]) -> None:
+    def __init__(self, run: Run, timeline: Sequence[Step], zero_s: float, on_step: Callable[[Step], None]) -> None:
         super().__init__(name="conductor", daemon=True)
         self._run = run
         self._timeline = timeline
         self._on_step = on_step
         self._ended = threading.Event()
-        self._zero = run.now()
+        self._zero = zero_s
         self.current = ""
 
     def run(self) -> None:

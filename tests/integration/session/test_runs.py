@@ -1,0 +1,232 @@
+"""Whole runs as a person starts them: reproducible, interruptible at any moment, without secrets on disk."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import pytest
+
+from chaosbot.journal import read
+from chaosbot.model.event import Injected, PhaseChanged, RequestDone
+
+SHORT = """
+name = "short"
+alone = true
+thresholds = ["p50<1s,5s"]
+[workload]
+profile = "steady"
+rate = "30/s"
+[phases]
+warmup = "0s"
+baseline = "2s"
+fault = "2s"
+recovery = "2s"
+cooldown = "1s"
+[[rules]]
+name = "lost"
+fault = "lost_ack"
+lane = "inbound"
+p = 0.4
+[[rules]]
+name = "limited"
+fault = "botapi_429"
+lane = "outbound"
+p = 0.3
+"""
+PLANTED = {
+    "TELEGRAM_SECRET_TOKEN": "planted-secret-of-the-webhook-7f3a",
+    "BOT_TOKEN": "987654321:AAplantedTokenOfTheBot_0123456789ab",
+    "WS_AUTH_TOKEN": "planted-token-of-the-stream-55",
+}
+
+
+def start(directory: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "chaosbot", *arguments],
+        cwd=directory,
+        env={**os.environ, **PLANTED, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(directory: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    process = start(directory, *arguments, **environment)
+    out, err = process.communicate(timeout=110)
+    return process.returncode, out + err
+
+
+def no_secret_in(directory: Path) -> None:
+    spellings = set()
+    for secret in PLANTED.values():
+        raw = secret.encode()
+        spellings |= {raw, quote(secret, safe="").encode()}
+        spellings |= {base64.b64encode(b"x" * shift + raw + b"yz")[4 : 4 + len(raw)] for shift in range(3)}
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        content = path.read_bytes()
+        for spelling in spellings:
+            assert spelling not in content, f"{path}: {spelling!r}"
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same experiment with the same seed, two times."""
+    folder = tmp_path_factory.mktemp("twice")
+    (folder / "short.toml").write_text(SHORT)
+    directories = []
+    for name in ("one", "two"):
+        code, output = run(folder, "run", "short.toml", "--seed", "11", "--out", name, "--quiet")
+        assert code == 0, output
+        directories.append(folder / name)
+    return directories
+
+
+def test_the_same_seed_gives_the_same_faults_to_the_same_requests(twice: list[Path]) -> None:
+    ledgers = []
+    for directory in twice:
+        history = read(directory)
+        sent = {request.exchange for request in history.all(RequestDone)}
+        inbound = {event.exchange for event in history.all(Injected) if event.rule == "lost"}
+        assert inbound <= sent
+        ledgers.append((inbound, sent))
+    assert ledgers[0][0]
+    assert ledgers[0] == ledgers[1]
+
+
+def test_the_same_seed_gives_the_same_verdict_and_findings(twice: list[Path]) -> None:
+    reports = [json.loads((directory / "report.json").read_text()) for directory in twice]
+    assert reports[0]["verdict"] == reports[1]["verdict"] == "pass"
+    assert [item["id"] for item in reports[0]["findings"]] == [item["id"] for item in reports[1]["findings"]] == []
+
+
+def test_every_phase_is_announced_and_every_fault_acts_in_its_own(twice: list[Path]) -> None:
+    history = read(twice[0])
+    phases = [(event.phase, event.label) for event in history.all(PhaseChanged)]
+    assert phases[:5] == [
+        ("baseline", ""),
+        ("fault", "lost"),
+        ("recovery", "lost"),
+        ("fault", "limited"),
+        ("recovery", "limited"),
+    ]
+    counts = Counter(event.rule for event in history.all(Injected) if event.stage == "applied")
+    assert counts["lost"] > 5
+    assert counts["limited"] > 5
+
+
+def test_the_run_directory_holds_every_report_and_no_secret(twice: list[Path]) -> None:
+    names = {path.name for path in twice[0].iterdir()}
+    assert {"events.ndjson", "report.json", "report.html", "junit.xml"} <= names
+    no_secret_in(twice[0])
+
+
+def test_a_refolded_run_comes_to_the_same(twice: list[Path], tmp_path: Path) -> None:
+    before = json.loads((twice[0] / "report.json").read_text())
+    code, output = run(tmp_path, "report", str(twice[0]), "--format", "json")
+    assert code == 0, output
+    assert json.loads(output) == before
+
+
+def test_comparing_a_run_with_its_twin_finds_nothing_worse(twice: list[Path], tmp_path: Path) -> None:
+    code, output = run(tmp_path, "report", *map(str, twice))
+    assert code == 0, output
+
+
+def test_a_campaign_writes_its_findings_without_the_secret(tmp_path: Path) -> None:
+    """The fragile bot leaks its token and traceback into answers; nothing of it may reach the disk."""
+    bot = subprocess.Popen(
+        [sys.executable, "-m", "chaosbot.demo", "--bugs", "fragile", "--exit-with-stdin"],
+        env={**os.environ, **PLANTED},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = bot.stdout.readline().split()[1] + "/webhook/telegram"
+        stages = ("--stages", "catalogue", "--duration", "12s", "--case", "auth/*", "--case", "json/*")
+        code, output = run(tmp_path, "fuzz", url, "--seed", "3", "--out", "fuzzed", "--quiet", *stages)
+        assert code == 1, output
+    finally:
+        bot.stdin.close()
+        bot.wait(10)
+    findings = [path for path in (tmp_path / "fuzzed" / "findings").iterdir() if path.is_dir()]
+    assert findings
+    no_secret_in(tmp_path)
+
+
+@pytest.fixture
+def interrupted_at(tmp_path: Path) -> Iterator:
+    started = []
+
+    def interrupt(verb: tuple[str, ...], phase: str, number: int) -> tuple[subprocess.Popen[str], Path, float, list]:
+        process = start(tmp_path, *verb, "--out", "run")
+        started.append(process)
+        journal = tmp_path / "run" / "events.ndjson"
+        until = time.monotonic() + 60
+        while time.monotonic() < until and process.poll() is None:
+            # The journal is buffered; the story on standard output is not.
+            line = process.stdout.readline()
+            if phase in line:
+                break
+        children = psutil.Process(process.pid).children(recursive=True)
+        began = time.monotonic()
+        process.send_signal(number)
+        process.communicate(timeout=30)
+        return process, journal.parent, time.monotonic() - began, children
+
+    yield interrupt
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("verb", "phase"),
+    [
+        (("run", "outbound-outage"), "baseline"),
+        (("fuzz", "--duration", "40s"), "catalogue"),
+        (("load", "--duration", "40s", "--users", "20"), "/s"),
+    ],
+)
+def test_a_signal_ends_a_run_quickly_without_children_and_with_a_report(
+    interrupted_at, verb: tuple[str, ...], phase: str, number: int
+) -> None:
+    process, directory, took, children = interrupted_at(verb, phase, number)
+    assert process.returncode in (1, 3)
+    # 2 s is the promise; a machine that runs two test workers gets twice that.
+    assert took < 4
+    _, alive = psutil.wait_procs(children, timeout=2)
+    assert not alive
+    report = json.loads((directory / "report.json").read_text())
+    assert report["verdict"] != "pass"
+    assert (directory / "report.html").exists()
+
+
+def test_a_killed_run_leaves_no_child_and_a_journal_that_reads_as_inconclusive(tmp_path: Path) -> None:
+    process = start(tmp_path, "run", "outbound-outage", "--out", "run")
+    while "baseline" not in process.stdout.readline():
+        assert process.poll() is None
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+    process.stdout.close()
+    process.stderr.close()
+    code, output = run(tmp_path, "report", "run", "--quiet")
+    assert code in (2, 3), output
+    assert "Traceback" not in output
