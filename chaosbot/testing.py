@@ -208,7 +208,12 @@ class ChaosProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except EngineError as own:
+            if error is None:
+                raise
+            error.add_note(f"chaosbot: {own}")  # the test's own failure stays the one that is shown
 
     @property
     def url(self) -> str:

@@ -179,3 +179,12 @@ def test_a_dead_worker_is_the_tests_failure(service: str) -> None:
         assert connection.exchange(POST % b"x").fate is not Fate.ANSWERED
     with pytest.raises(EngineError, match="worker 0 died"):
         proxy.stop()
+
+
+def test_a_dead_worker_does_not_hide_the_tests_own_failure(service: str) -> None:
+    with pytest.raises(ZeroDivisionError) as caught, ChaosProxy(service) as proxy:
+        (worker,) = proxy._running._workers
+        worker.process.kill()
+        worker.thread.join(10)
+        _ = 1 / 0
+    assert "worker 0 died" in "".join(caught.value.__notes__)
