@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,13 @@ from rich.markup import escape
 from chaosbot.cli._watch import Watch
 from chaosbot.report import render_terminal, to_json
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets
+
+
+def command_line(seed: int) -> str:
+    """The command that repeats this run: what was typed, and the seed where it was drawn."""
+    words = sys.argv[1:]
+    drawn = [] if any(word.partition("=")[0] == "--seed" for word in words) else ["--seed", str(seed)]
+    return shlex.join(["chaosbot", *words, *drawn])
 
 
 @contextmanager
@@ -41,7 +50,7 @@ def running(
         seed,
         out or default_directory(verb),
         secrets=known_secrets(secret),
-        settings=settings,
+        settings={"command": command_line(seed), **(settings or {})},
     )
     watch = Watch(console, quiet=quiet, total_s=total_s)
     watch.say(f"[bold]chaosbot {verb}[/] · {escape(target)} · seed {seed}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from chaosbot.errors import ChaosbotError
@@ -70,8 +71,13 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         *(assertion for judgement in judgements for assertion in judgement.assertions),
         *slo.judge(promises, evidence),
         *drift_assertions(soak, start.settings),
+        *_metastable(recovery),
     )
-    findings = merged_findings(judgements)
+    # What only a whole run shows is shown again by that run.
+    command = str(start.settings.get("command") or "")
+    findings = tuple(
+        finding if finding.reproduce else replace(finding, reproduce=command) for finding in merged_findings(judgements)
+    )
     reasons = [
         *_findings_reasons(findings),
         *_assertion_reasons(assertions),
@@ -121,6 +127,16 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         settings=start.settings,
         notes=tuple((note.area, note.text) for note in history.all(Noted)),
     )
+
+
+def _metastable(recovery: Sequence[Recovery]) -> list[Assertion]:
+    """Faults that are gone and still hold the target down, as broken promises; where there are none, nothing is said."""
+    reason = "the fault is gone and goodput stays below the baseline's band"
+    return [
+        Assertion(f"goodput returns: {one.fault}", "< 10 s", one.watched_s, Verdict.FAIL, reason=reason)
+        for one in recovery
+        if one.metastable
+    ]
 
 
 def _away(spans: Sequence[tuple[str, float, float, str]], recovery: Sequence[Recovery]) -> list[tuple[float, float]]:
