@@ -182,9 +182,13 @@ def test_a_dead_worker_is_the_tests_failure(service: str) -> None:
 
 
 def test_a_dead_worker_does_not_hide_the_tests_own_failure(service: str) -> None:
-    with pytest.raises(ZeroDivisionError) as caught, ChaosProxy(service) as proxy:
-        (worker,) = proxy._running._workers
-        worker.process.kill()
-        worker.thread.join(10)
-        _ = 1 / 0
+    def use() -> None:
+        with ChaosProxy(service) as proxy:
+            (worker,) = proxy._running._workers
+            worker.process.kill()
+            worker.thread.join(10)
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        use()
     assert "worker 0 died" in "".join(caught.value.__notes__)
