@@ -9,7 +9,7 @@ from chaosbot.dialects.telegram._parts import Json, Place, callback, message, te
 from chaosbot.dialects.telegram._users import Population
 from chaosbot.model.case import Case, Expect
 from chaosbot.model.dice import Dice
-from chaosbot.model.kit import Base, Kit, accepted
+from chaosbot.model.kit import ACK, Base, Kit, accepted
 from chaosbot.model.verdict import Threat
 
 MARK: Final = "\ue000"
@@ -93,7 +93,7 @@ class Pen:
     ) -> Case:
         """A case that sends its base as it is; by default a real person's valid update."""
         chosen = expect or accepted()
-        fallback = "valid_accepted" if expect is None else "no_server_error"
+        fallback = "valid_accepted" if chosen.statuses == ACK else "no_server_error"
         return self.kit.case(
             name, base, base.request, summary, chosen, threat=threat, check=check or fallback, control=control
         )
