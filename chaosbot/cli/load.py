@@ -28,7 +28,7 @@ from chaosbot.model import units
 from chaosbot.model.profile import PROFILES, Profile, Workload
 from chaosbot.model.shelf import options_of
 from chaosbot.session.abort import Sentinel, StopCondition
-from chaosbot.session.conduct import LoadPart, drive_load
+from chaosbot.session.conduct import LoadPart, drive_load, require_webhook
 from chaosbot.session.stage import StageSpec, check_target, staged
 
 app = typer.Typer()
@@ -144,6 +144,7 @@ def load(
             target=target or "", secret=secret, dialect=dialect, outbound="off", inbound=False, allow_hosts=allow
         )
         with staged(run, spec) as stage:
+            require_webhook(stage, dialect, secret)
             samples = Sampling(pid=pid, metrics=metrics or stage.metrics, health=health or stage.health)
             drive_load(run, stage, replace(part, samples=samples), per_request=_records(shape))
     raise conclude(run, quiet=quiet, as_json=as_json)

@@ -20,7 +20,7 @@ from chaosbot.model import units
 from chaosbot.model.plan import FaultPlan
 from chaosbot.model.timeline import total_s
 from chaosbot.session.abort import Sentinel, StopCondition
-from chaosbot.session.conduct import fuzz_stage, profile_for, run_experiment, timeline_of
+from chaosbot.session.conduct import fuzz_stage, profile_for, require_webhook, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, check_target, staged
 
 app = typer.Typer()
@@ -132,6 +132,7 @@ def run(
         with staged(current, spec) as stage:
             if stage.bot_api and experiment.target:
                 watch.say(f"the bot's Bot API base URL must be [bold]{stage.bot_api}[/]")
+            require_webhook(stage, experiment.dialect, secret)
             run_experiment(current, stage, experiment, secret)
             if experiment.fuzz_s and not current.should_stop():
                 campaign = {

@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.config.experiment import Experiment
+from chaosbot.errors import TargetUnusable
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec, Progress
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec, Sampling
-from chaosbot.model.dialect import EPOCH, Endpoint
+from chaosbot.model.case import Case, Expect, Segment
+from chaosbot.model.dialect import DIALECTS, EPOCH, Endpoint
+from chaosbot.model.dice import Dice
+from chaosbot.model.outcome import Fate
 from chaosbot.model.profile import PROFILES, Profile
 from chaosbot.model.timeline import Step, schedule, shifted, steps, timed, total_s
+from chaosbot.model.verdict import Threat
 from chaosbot.session.run import Run
 from chaosbot.session.stage import Conductor, Stage
-from chaosbot.wire import Address
+from chaosbot.wire import Address, send
 
 SETTLE_S: Final = 10.0
 """Most time that a bot gets, once all faults are gone, to deliver what it still holds."""
@@ -87,6 +92,35 @@ def endpoint_for(stage: Stage, url: str, secret: str, *, later_s: int = 0) -> tu
     address = Address.parse(url)
     moment = FIXED_MOMENT if stage.demo is not None else int(time.time())
     return address, Endpoint(address.authority, address.path, secret, started=moment + later_s)
+
+
+def require_webhook(stage: Stage, dialect: str, secret: str) -> None:
+    """Makes sure that what listens is a webhook that takes the secret, by one empty document that can have no effect.
+
+    Raises:
+        TargetUnusable: It speaks no HTTP, knows no such path or method, or refuses the secret.
+    """
+    address, endpoint = endpoint_for(stage, stage.webhook, secret)
+    tongue = DIALECTS.build(dialect)
+    if not tongue.golden(Dice(0)):
+        return  # a platform without updates (a market stream) has nothing to greet with
+    segment = Segment(tongue.encode(endpoint, {}))
+    case = Case("greeting", "greeting", Threat.USER, (segment,), Expect())
+    seen = send(case, address, connect_timeout_s=5.0, timeout_s=10.0, keep=0)
+    if seen.fate is not Fate.ANSWERED:
+        raise TargetUnusable(
+            f"{stage.webhook}: no HTTP answer ({seen.detail or seen.fate}); is this the webhook's address?"
+        )
+    if seen.status in (404, 405, 501):
+        raise TargetUnusable(
+            f"{stage.webhook}: answers {seen.status} to a POST, so there is no webhook; check host, port and path"
+        )
+    if seen.status in (401, 403):
+        told = "the secret is wrong" if secret else "it asks for a secret"
+        raise TargetUnusable(
+            f"{stage.webhook}: answers {seen.status}, {told}; export it as TELEGRAM_SECRET_TOKEN, or name its variable by "
+            "--secret-env"
+        )
 
 
 def drive_load(

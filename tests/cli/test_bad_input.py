@@ -141,3 +141,24 @@ def test_init_writes_a_file_that_run_accepts_and_does_not_overwrite_it(chaosbot:
     dry = chaosbot("run", "mine.toml", "--dry-run")
     assert dry.code == 0, dry.err
     assert "slow-network" in dry.out
+
+
+@pytest.fixture
+def http_server() -> Iterator[int]:
+    """A web server without any webhook: it answers 501 to every POST."""
+    from http.server import HTTPServer, SimpleHTTPRequestHandler  # noqa: PLC0415
+    from threading import Thread  # noqa: PLC0415
+
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("verb", ["load", "run", "fuzz"])
+def test_a_target_that_is_no_webhook_is_said_to_be_none(chaosbot: Callable, http_server: int, verb: str) -> None:
+    done = chaosbot(verb, f"http://127.0.0.1:{http_server}/webhook")
+    assert done.code == 2, done
+    assert f"http://127.0.0.1:{http_server}/webhook" in done.err
+    assert "501" in done.err
+    assert "Traceback" not in done.err + done.out
