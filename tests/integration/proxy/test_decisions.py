@@ -6,11 +6,15 @@ import concurrent.futures
 import json
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.model.event import Event, Injected, RuleSwitched
+from chaosbot.model.exchange import Lane
 
 from .conftest import UPDATE, Lab, read, request
 
@@ -168,3 +172,16 @@ def test_a_rule_holds_for_its_phase(lab: Lab) -> None:
 def test_clients_cannot_choose_faults_unless_they_may(lab: Lab) -> None:
     lab.faults("abort:503;p=0")
     assert lab.send(request(None, "x-chaosbot-fault: abort")).status == 200
+
+
+def test_clients_that_may_choose_are_heard_and_the_header_goes_no_further(lab: Lab, tmp_path: Path) -> None:
+    events: list[Event] = []
+    listeners = (ListenerSpec(Lane.INBOUND, lab.upstream.url),)
+    plan = plan_of([parse_fault("abort:503;p=0"), parse_fault("header_edit:x-always;value=1")])
+    spec = ProxySpec(listeners, 1, plan, header_control=True, confdir=str(tmp_path))
+    with Proxy(spec, events.append) as proxy:
+        other = Lab(lab.upstream, events, proxy)
+        assert other.send(request(None, "x-chaosbot-fault: abort")).status == 503
+        assert other.send(request(None, "x-chaosbot-fault: none")).header("x-always") is None
+        assert other.send(request()).header("x-always") == "1"
+    assert all(got.header("x-chaosbot-fault") is None for got in lab.upstream.requests)

@@ -1,0 +1,131 @@
+"""Byte faults on HTTP connections: once a connection, or armed for the exchange that matched."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from .conftest import BODY, Lab, answer, read, request
+
+
+def stages(lab: Lab) -> list[tuple[str, str, str]]:
+    return [(event.rule, event.stage, event.exchange) for event in lab.injected]
+
+
+def test_latency_slows_every_exchange_of_a_connection(lab: Lab) -> None:
+    lab.faults("latency:80ms")
+    with lab.connect() as sock:
+        for _ in range(2):
+            sock.sendall(request())
+            reply = read(sock)
+            assert (reply.status, reply.seconds >= 0.08) == (200, True)
+    (injected,) = lab.injected
+    assert injected.exchange == f"inbound-connection-{injected.connection}"
+
+
+def test_latency_for_one_path_leaves_the_others_of_the_connection_alone(lab: Lab) -> None:
+    lab.faults("latency:150ms;path=/slow")
+    with lab.connect() as sock:
+        seconds = []
+        for path in ("/quick", "/slow", "/quick"):
+            sock.sendall(request(path=path, key=path))
+            seconds.append(read(sock).seconds)
+    assert seconds[0] < 0.15 <= seconds[1]
+    assert seconds[2] < 0.15
+    assert stages(lab) == [("latency", "applied", "/slow")]
+
+
+def test_probability_is_rolled_once_a_connection(lab: Lab) -> None:
+    lab.faults("latency:60ms;p=0.5")
+    slow = 0
+    for _ in range(16):
+        with lab.connect() as sock:
+            times = []
+            for _number in range(2):
+                sock.sendall(request())
+                times.append(read(sock).seconds >= 0.06)
+            assert times[0] is times[1]
+            slow += times[0]
+    assert 1 <= slow <= 15
+
+
+def test_reset_in_the_middle_of_an_answer(lab: Lab) -> None:
+    lab.faults("limit_data:90b;farewell=rst;path=/cut")
+    reply = lab.send(request(path="/cut"))
+    assert (reply.data, reply.end) == (answer(BODY)[:90], "rst")
+    assert stages(lab)[0][:2] == ("limit_data", "applied")
+
+
+def test_reset_peer_for_one_path(lab: Lab) -> None:
+    lab.faults("reset_peer;path=/reset")
+    assert lab.send(request(path="/fine")).status == 200
+    assert lab.send(request(path="/reset")).end == "rst"
+
+
+def test_refuse_turns_a_client_away_before_a_byte(lab: Lab) -> None:
+    lab.faults("refuse")
+    with lab.connect() as sock:
+        reply = read(sock)
+    assert (reply.data, reply.end) == (b"", "rst")
+    assert not lab.upstream.connections or not lab.upstream.requests
+
+
+def test_refuse_by_silence_answers_nothing_and_ends_with_the_plan(lab: Lab) -> None:
+    lab.faults("refuse:silence")
+    with lab.connect() as sock:
+        sock.sendall(request())
+        assert read(sock, quiet_s=0.2).end == "quiet"
+    lab.faults()
+    assert lab.send().status == 200
+
+
+def test_timeout_is_a_black_hole_until_it_is_taken_away(lab: Lab) -> None:
+    lab.faults("timeout")
+    with lab.connect() as sock:
+        sock.sendall(request())
+        assert read(sock, quiet_s=0.2).end == "quiet"
+        started = time.monotonic()
+        lab.proxy.clear()
+        assert read(sock).end != "quiet"
+        assert time.monotonic() - started < 1
+
+
+def test_bandwidth_takes_its_time(lab: Lab) -> None:
+    lab.faults("bandwidth:100KB;direction=down")
+    body = b"x" * 40_000
+    lab.upstream.respond = lambda _request: answer(body)
+    reply = lab.send()
+    assert reply.body == body
+    assert reply.seconds >= 0.3
+
+
+def test_slicer_cuts_into_pieces(lab: Lab) -> None:
+    lab.faults("slicer:20b;pause=10ms;direction=down")
+    reply = lab.send()
+    assert reply.data == answer(BODY)
+    assert reply.seconds >= 0.01 * (len(answer(BODY)) // 20 - 1)
+
+
+def test_corrupt_keeps_lengths(lab: Lab) -> None:
+    lab.faults("corrupt:5%;direction=down;skip=120b")
+    reply = lab.send()
+    assert len(reply.data) == len(answer(BODY))
+    assert reply.data != answer(BODY)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_an_armed_fault_that_never_acts_is_missed(lab: Lab, direction: str) -> None:
+    lab.faults(f"limit_data:1MB;path=/x;direction={direction}")
+    with lab.connect() as sock:
+        sock.sendall(request(path="/x"))
+        assert read(sock).status == 200
+    lab.wait_for(lambda: bool(lab.injected))
+    assert [stage for _rule, stage, _exchange in stages(lab)] == ["missed"]
+
+
+def test_a_byte_fault_and_an_exchange_fault_on_one_exchange(lab: Lab) -> None:
+    lab.faults("latency:60ms", "abort:503")
+    reply = lab.send()
+    assert (reply.status, reply.seconds >= 0.06) == (503, True)
+    assert {rule for rule, _stage, _exchange in stages(lab)} == {"latency", "abort"}
