@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -254,7 +255,8 @@ class PipeServer:
         except OSError as error:
             if not self._upstream_down:
                 self._upstream_down = True
-                text = f"upstream {host}:{port} cannot be reached ({error.strerror or type(error).__name__})"
+                why = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+                text = f"upstream {host}:{port} cannot be reached ({why})"
                 self._emit(Noted(self._clock(), "upstream", text))
             link.ends.close()
         else:
