@@ -17,6 +17,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import add
 from statistics import NormalDist
 from typing import Final
 
@@ -55,8 +57,11 @@ class Histogram:
     @classmethod
     def merged(cls, parts: Iterable[Histogram]) -> Histogram:
         """The sum of several histograms."""
+        seen = [part for part in parts if part.counts]
+        if len(seen) == 1:
+            return seen[0]
         total: Counter[float] = Counter()
-        for part in parts:
+        for part in seen:
             for value, count in zip(part.values, part.counts, strict=True):
                 total[value] += count
         return cls.of(total)
@@ -199,7 +204,7 @@ def quantile_interval(
     # Prefix sums make every block, also one that runs over the end, two subtractions.
     prefix = [array("q", [0] * len(grid))]
     for row in rows + rows[:length]:
-        prefix.append(array("q", map(int.__add__, prefix[-1], row)))
+        prefix.append(array("q", map(add, prefix[-1], row)))
     blocks = math.ceil(len(parts) / length)
     found = []
     for number in range(resamples):
@@ -269,9 +274,7 @@ def _cumulated(part: Histogram, grid: Sequence[float]) -> list[int]:
     row = [0] * len(grid)
     for value, count in zip(part.values, part.counts, strict=True):
         row[min(bisect_left(grid, value), len(grid) - 1)] += count
-    for i in range(1, len(row)):
-        row[i] += row[i - 1]
-    return row
+    return list(accumulate(row))
 
 
 def _resampled(prefix: Sequence[Sequence[int]], starts: Sequence[int], length: int, share: float) -> int:

@@ -61,7 +61,7 @@ def _expect(counts: Counter[str], names: object) -> None:
 
 
 def _by_name(counts: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(counts.items(), key=lambda item: (item[1] == 0, item[0])))
+    return dict(sorted(counts.items(), key=lambda item: (item[0] == OTHERS, item[1] == 0, item[0])))
 
 
 def circuits_of(history: History) -> Circuits | None:

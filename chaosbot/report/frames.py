@@ -60,7 +60,8 @@ def decode(text: str) -> Histogram | None:
         first, last = (coded.get_counts_array_index(value) for value in (coded.min_value, coded.max_value))
         ceilings = _ceilings(coded.lowest_trackable_value, coded.highest_trackable_value, coded.significant_figures)
         counts = coded.counts[first : last + 1]
-        return Histogram.of({ceilings[first + place]: count for place, count in enumerate(counts) if count})
+        seen = [(value, count) for value, count in zip(ceilings[first : last + 1], counts, strict=True) if count]
+        return Histogram(tuple(value for value, _ in seen), tuple(count for _, count in seen))
     except Exception:  # noqa: BLE001 - the library raises a dozen kinds for a damaged text; the caller counts it
         return None
 

@@ -24,7 +24,6 @@ from markupsafe import Markup, escape
 from chaosbot.model.check import History
 from chaosbot.model.units import format_duration, format_size
 from chaosbot.model.verdict import Severity, Verdict
-from chaosbot.report import charts
 from chaosbot.report.fold import measured, shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Drift, Report
@@ -151,6 +150,8 @@ def render_html(report: Report, history: History) -> str:
         report: The folded run.
         history: The run itself, for what only single events tell (how many there were).
     """
+    from chaosbot.report import charts  # noqa: PLC0415 - plotly takes longer to import than most commands to run
+
     report = tame(report)
     timeline = charts.timeline(report)
     soak = [(one, charts.drift(one)) for one in report.soak]

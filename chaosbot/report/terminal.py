@@ -83,10 +83,11 @@ def _finding(finding: Finding) -> Padding:
 
 
 def _table(*columns: str, text: int = 1) -> Table:
-    """A quiet table; the first `text` columns are texts, the others figures."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    """A quiet table; the first `text` columns are texts, which fold where there is no room, the others figures."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < text else "right", overflow="fold")
+        left = place < text
+        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=not left)
     return table
 
 

@@ -65,6 +65,7 @@ def test_a_target_that_stays_down_is_metastable(story):
     (recovery,) = report.recovery
     assert recovery.seconds is None
     assert recovery.metastable
+    assert any(one.name == "goodput returns: abort" and one.verdict.value == "fail" for one in report.assertions)
     assert to_json(report)["recovery"] == [{"fault": "abort", "seconds": None}]
 
 
