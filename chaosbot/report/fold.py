@@ -20,7 +20,7 @@ from typing import Final
 from chaosbot.errors import ChaosbotError
 from chaosbot.model.check import CHECKS, Check, History
 from chaosbot.model.dice import Dice
-from chaosbot.model.event import Noted, RunStarted
+from chaosbot.model.event import Injected, Noted, RunStarted
 from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report import frames, ledger, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
@@ -71,6 +71,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         *(assertion for judgement in judgements for assertion in judgement.assertions),
         *slo.judge(promises, evidence),
         *drift_assertions(soak, start.settings),
+        *_traffic(history, start),
         *_metastable(recovery),
     )
     # What only a whole run shows is shown again by that run.
@@ -143,6 +144,16 @@ def _away(spans: Sequence[tuple[str, float, float, str]], recovery: Sequence[Rec
     """The spans that say nothing about the target on its own: fault windows, and the time until recovery."""
     away = [(start, end) for name, start, end, _ in spans if name == "fault"]
     return away + [(one.ended_s, one.ended_s + one.seconds) for one in recovery if one.seconds is not None]
+
+
+def _traffic(history: History, start: RunStarted) -> tuple[Assertion, ...]:
+    """What a proxy beside somebody else's client promises: that traffic met it. Its rules speak for themselves."""
+    if start.verb != "proxy":
+        return ()
+    passed = len(history.exchanges) + len(history.all(Injected))
+    reason = "" if passed else "nothing came through the proxy"
+    verdict = Verdict.PASS if passed else Verdict.INCONCLUSIVE
+    return (Assertion("traffic", "> 0", float(passed), verdict, reason=reason),)
 
 
 def _scopes(
