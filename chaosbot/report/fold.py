@@ -11,27 +11,22 @@ Rules:
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from chaosbot.errors import ChaosbotError
 from chaosbot.model.check import CHECKS, Check, History
 from chaosbot.model.dice import Dice
 from chaosbot.model.event import Injected, Noted, RunStarted
-from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Verdict
-from chaosbot.report import frames, ledger, slo, timeline
+from chaosbot.model.verdict import Assertion, Judgement, Verdict
+from chaosbot.report import frames, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
 from chaosbot.report.generator import generator_of
 from chaosbot.report.merge import merged_findings, merged_judgements
 from chaosbot.report.soak import drift_assertions, soak_of
-from chaosbot.report.values import FaultRow, Generator, Recovery, Report, Second, Window
+from chaosbot.report.values import Recovery, Report, Second
 
 _NOBODY = RunStarted(0.0, "unknown", "unknown", 0, "unknown", "")
-# A baseline that errs more than this is no steady state to compare with.
-UNSTEADY = 0.05
 
 
 def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
@@ -79,11 +74,11 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     findings = tuple(
         finding if finding.reproduce else replace(finding, reproduce=command) for finding in merged_findings(judgements)
     )
-    reasons = [
-        *_findings_reasons(findings),
-        *_assertion_reasons(assertions),
-        *_generator_reasons(generator),
-        *_trouble_reasons(history, seconds.unreadable, faults, windows),
+    found = [
+        *reasons.of_findings(findings),
+        *reasons.of_assertions(assertions),
+        *reasons.of_generator(generator),
+        *reasons.of_troubles(history, seconds.unreadable, faults, windows),
         *((Verdict.INCONCLUSIVE, reason) for reason in troubled),
         *(
             (judgement.verdict, f"{judgement.check}: {judgement.reason or judgement.verdict.value}")
@@ -93,13 +88,13 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     ]
     judged = [judgement for judgement in judgements if judgement.judged or judgement.findings or judgement.assertions]
     if not judged and not assertions:
-        reasons.append(
+        found.append(
             (Verdict.INCONCLUSIVE, "nothing was judged: no check found anything to look at, no promise applied")
         )
-    verdict = Verdict.worst([Verdict.PASS, *(one for one, _ in reasons)])
-    remarks = [*_pass_reasons(verdict, judged, assertions), *_idle_rules(faults)]
+    verdict = Verdict.worst([Verdict.PASS, *(one for one, _ in found)])
+    remarks = [*reasons.of_pass(verdict, judged, assertions), *reasons.of_idle_rules(faults)]
     order = list(Verdict)
-    ranked = sorted(reasons, key=lambda item: -order.index(item[0]))
+    ranked = sorted(found, key=lambda item: -order.index(item[0]))
     return Report(
         verdict=verdict,
         reasons=tuple(dict.fromkeys([*(text for _, text in ranked), *remarks])),
@@ -218,97 +213,3 @@ def _all_checks(troubled: list[str]) -> Iterable[str]:
     except (ChaosbotError, TypeError, ImportError) as error:
         troubled.append(f"the shelf of checks cannot be read: {error}")
         return ()
-
-
-_UNIT: Final = re.compile(r"\s*[<>]?=?\s*[-+]?[\d.,]+(?:e[-+]?\d+)?\s*(?P<unit>.*?)\s*", re.IGNORECASE)
-
-
-def measured(assertion: Assertion) -> str:
-    """What was observed, in the unit of its bound."""
-    if assertion.observed is None:
-        return "unknown"
-    match = _UNIT.fullmatch(assertion.target)
-    return f"{shown(assertion.observed)} {match['unit'] if match else ''}".strip()
-
-
-_Reasons = list[tuple[Verdict, str]]
-
-
-def _findings_reasons(findings: Sequence[Finding]) -> _Reasons:
-    if not findings:
-        return []
-    counts = Counter(finding.severity for finding in findings)
-    parts = [f"{counts[severity]} {severity}" for severity in Severity if counts[severity]]
-    noun, worst = ("finding", "") if len(findings) == 1 else ("findings", "; the worst")
-    return [(Verdict.FAIL, f"{len(findings)} {noun}, {', '.join(parts)}{worst}: {findings[0].title}")]
-
-
-def _assertion_reasons(assertions: Sequence[Assertion]) -> _Reasons:
-    return [
-        (one.verdict, f"{one.name} is {measured(one)} (target {one.target}): {one.reason or one.verdict.value}")
-        for one in assertions
-        if one.verdict is not Verdict.PASS
-    ]
-
-
-def shown(value: float | None) -> str:
-    """A figure as people read it."""
-    if value is None:
-        return "unknown"
-    # Adding 0.0 turns a minus zero into a plain one.
-    return f"{value + 0.0:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
-
-
-def _generator_reasons(generator: Generator | None) -> _Reasons:
-    if generator is None:
-        return []
-    return [(Verdict.INVALID, f"the load generator was the limit: {reason}") for reason in generator.reasons]
-
-
-def _trouble_reasons(
-    history: History, unreadable: int, faults: Sequence[FaultRow], windows: Sequence[Window]
-) -> _Reasons:
-    found: list[str] = []
-    if history.torn or history.end is None:
-        found.append("the journal breaks off: the run was killed, or its end was not recorded")
-    if history.start is None:
-        found.append("the journal has no beginning: nobody knows what ran")
-    end = history.end
-    if end is not None and end.how != "completed":
-        found.append(f"the run was {end.how}{': ' + end.reason if end.reason else ''}")
-    for (where, what), times in Counter((one.where, one.what) for one in history.troubles).items():
-        found.append(f"trouble in chaosbot's {where}: {what}" + (f" (× {times})" if times > 1 else ""))
-    found += [f"fault {row.fault} (rule {row.rule}) broke {row.failed} times" for row in faults if row.failed]
-    probes: dict[str, list[bool]] = {}
-    for probe in history.probes:
-        probes.setdefault(probe.probe, []).append(probe.ok)
-    found += [f"probe {name} never saw anything in {len(oks)} looks" for name, oks in probes.items() if not any(oks)]
-    if unreadable:
-        found.append(f"{unreadable} histograms of load frames cannot be read")
-    for window in windows:
-        if window.name == "baseline" and window.error_rate is not None and window.error_rate > UNSTEADY:
-            found.append(f"no steady state: {window.error_rate:.1%} of the baseline's requests failed before any fault")
-    if faults and not any(row.applied for row in faults):
-        found.append("no fault of the plan happened: the run says nothing about resilience")
-    return [(Verdict.INCONCLUSIVE, text) for text in found]
-
-
-def _idle_rules(faults: Sequence[FaultRow]) -> list[str]:
-    """Rules that never matched, or matched and never acted: the run says nothing about their faults."""
-    return [
-        f"rule {row.rule} ({row.fault}) " + ("never matched" if not row.considered else "matched but never acted")
-        for row in faults
-        if not row.applied
-    ]
-
-
-def _pass_reasons(verdict: Verdict, judged: Sequence[Judgement], assertions: Sequence[Assertion]) -> list[str]:
-    if verdict is not Verdict.PASS:
-        return []
-    looked = sum(judgement.judged for judgement in judged)
-    parts = []
-    if judged:
-        parts.append(f"{len(judged)} checks looked at {looked} things and found nothing")
-    if assertions:
-        parts.append(f"{len(assertions)} of {len(assertions)} promises hold")
-    return ["; ".join(parts)]

@@ -7,7 +7,7 @@ from typing import Final
 
 from chaosbot.model.units import format_duration
 from chaosbot.model.verdict import Assertion, Finding, Verdict
-from chaosbot.report.fold import shown
+from chaosbot.report.figures import shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report
 

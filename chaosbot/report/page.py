@@ -24,7 +24,7 @@ from markupsafe import Markup, escape
 from chaosbot.model.check import History
 from chaosbot.model.units import format_duration, format_size
 from chaosbot.model.verdict import Severity, Verdict
-from chaosbot.report.fold import measured, shown
+from chaosbot.report.figures import measured, shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Drift, Report
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from chaosbot.model.units import format_duration
 from chaosbot.model.verdict import Finding, Severity, Verdict
-from chaosbot.report.fold import shown
+from chaosbot.report.figures import shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Load, Report
 

@@ -1,0 +1,91 @@
+"""Why a verdict is what it is, in plain words, each reason with the verdict that it asks for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from chaosbot.model.check import History
+from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Verdict
+from chaosbot.report.figures import measured
+from chaosbot.report.values import FaultRow, Generator, Window
+
+# A baseline that errs more than this is no steady state to compare with.
+UNSTEADY = 0.05
+
+Reasons = list[tuple[Verdict, str]]
+
+
+def of_findings(findings: Sequence[Finding]) -> Reasons:
+    """How many findings, and the worst by its title."""
+    if not findings:
+        return []
+    counts = Counter(finding.severity for finding in findings)
+    parts = [f"{counts[severity]} {severity}" for severity in Severity if counts[severity]]
+    noun, worst = ("finding", "") if len(findings) == 1 else ("findings", "; the worst")
+    return [(Verdict.FAIL, f"{len(findings)} {noun}, {', '.join(parts)}{worst}: {findings[0].title}")]
+
+
+def of_assertions(assertions: Sequence[Assertion]) -> Reasons:
+    """Every promise that is not kept."""
+    return [
+        (one.verdict, f"{one.name} is {measured(one)} (target {one.target}): {one.reason or one.verdict.value}")
+        for one in assertions
+        if one.verdict is not Verdict.PASS
+    ]
+
+
+def of_generator(generator: Generator | None) -> Reasons:
+    """Why the numbers may be the generator's own."""
+    if generator is None:
+        return []
+    return [(Verdict.INVALID, f"the load generator was the limit: {reason}") for reason in generator.reasons]
+
+
+def of_troubles(history: History, unreadable: int, faults: Sequence[FaultRow], windows: Sequence[Window]) -> Reasons:
+    """What broke or could not be seen: nothing of it lets a run pass."""
+    found: list[str] = []
+    if history.torn or history.end is None:
+        found.append("the journal breaks off: the run was killed, or its end was not recorded")
+    if history.start is None:
+        found.append("the journal has no beginning: nobody knows what ran")
+    end = history.end
+    if end is not None and end.how != "completed":
+        found.append(f"the run was {end.how}{': ' + end.reason if end.reason else ''}")
+    for (where, what), times in Counter((one.where, one.what) for one in history.troubles).items():
+        found.append(f"trouble in chaosbot's {where}: {what}" + (f" (× {times})" if times > 1 else ""))
+    found += [f"fault {row.fault} (rule {row.rule}) broke {row.failed} times" for row in faults if row.failed]
+    probes: dict[str, list[bool]] = {}
+    for probe in history.probes:
+        probes.setdefault(probe.probe, []).append(probe.ok)
+    found += [f"probe {name} never saw anything in {len(oks)} looks" for name, oks in probes.items() if not any(oks)]
+    if unreadable:
+        found.append(f"{unreadable} histograms of load frames cannot be read")
+    for window in windows:
+        if window.name == "baseline" and window.error_rate is not None and window.error_rate > UNSTEADY:
+            found.append(f"no steady state: {window.error_rate:.1%} of the baseline's requests failed before any fault")
+    if faults and not any(row.applied for row in faults):
+        found.append("no fault of the plan happened: the run says nothing about resilience")
+    return [(Verdict.INCONCLUSIVE, text) for text in found]
+
+
+def of_idle_rules(faults: Sequence[FaultRow]) -> list[str]:
+    """Rules that never matched, or matched and never acted: the run says nothing about their faults."""
+    return [
+        f"rule {row.rule} ({row.fault}) " + ("never matched" if not row.considered else "matched but never acted")
+        for row in faults
+        if not row.applied
+    ]
+
+
+def of_pass(verdict: Verdict, judged: Sequence[Judgement], assertions: Sequence[Assertion]) -> list[str]:
+    """What a pass rests on; nothing for any other verdict."""
+    if verdict is not Verdict.PASS:
+        return []
+    looked = sum(judgement.judged for judgement in judged)
+    parts = []
+    if judged:
+        parts.append(f"{len(judged)} checks looked at {looked} things and found nothing")
+    if assertions:
+        parts.append(f"{len(assertions)} of {len(assertions)} promises hold")
+    return ["; ".join(parts)]
