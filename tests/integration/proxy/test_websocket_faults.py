@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -193,10 +194,12 @@ def test_drop(rig: Rig) -> None:
         peer.send(TextMessage(data=str(number)))
     with rig.server.changed:
         rig.server.changed.wait_for(lambda: len(rig.server.heard) == 40, 5)
-    peer.send(CloseConnection(code=1000))
+    # What was dropped leaves no trace, so the end of the rest is silence; a close would overtake messages on their way.
+    peer.sock.settimeout(0.5)
     heard = []
-    while isinstance(event := peer.next(), TextMessage):
-        heard.append(event.data)
+    with contextlib.suppress(TimeoutError):
+        while isinstance(event := peer.next(), TextMessage):
+            heard.append(event.data)
     assert len(rig.server.heard) == 40
     assert 8 <= len(heard) <= 32
     assert heard == [text for text in rig.server.heard if text in heard]
