@@ -26,6 +26,10 @@ class NoDeath(CaseCheck):
         """Attribution saw the process end."""
         if "died" not in tried.notes:
             return None
+        if "volley" in tried.notes:
+            title = "the process ends while many cases are under way; none of them ends it alone"
+            summary = f"the first of the volley: {tried.case}"
+            return Breach("died:volley", title, Severity.HIGH, tried.threat, summary, stateful=True)
         severity = Severity.CRITICAL if tried.threat in (Threat.USER, Threat.FORGER) else Severity.HIGH
         title = f"the process ends on {tried.summary or tried.case}"
         return Breach(

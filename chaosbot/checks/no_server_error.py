@@ -7,8 +7,11 @@ A 5xx means that an exception got to the top. The platform redelivers such an up
 # ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, overloaded, says, signature, stem
 from chaosbot.model.check import History
@@ -16,6 +19,11 @@ from chaosbot.model.event import ApiCalled, CaseTried
 from chaosbot.model.exchange import Lane
 from chaosbot.model.outcome import Fate
 from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+
+_MANY: Final = 5
+_SHAPE: Final = re.compile(
+    r"(\d{3}):(?:\*\.|payload|update_kinds/|chats/|files/|json/(?:root|list)|shape/|structure/doubled)"
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class NoServerError(CaseCheck):
 
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign and, in a load run, the requests that no inbound fault met."""
-        judgement = super().judge(history)
+        judgement = _together(super().judge(history))
         if not history.requests:
             return judgement
         hit = {
@@ -79,3 +87,31 @@ class NoServerError(CaseCheck):
         findings = judgement.findings + tuple(merged.values())
         verdict = Verdict.FAIL if findings else Verdict.PASS if clean or judgement.judged else judgement.verdict
         return Judgement(self.name, verdict, findings, judged=judgement.judged + len(clean))
+
+
+def _together(judgement: Judgement) -> Judgement:
+    """Makes one finding of many members that are answered alike: the target does not expect an update to be other than described."""
+    shapes: dict[str, list[Finding]] = defaultdict(list)
+    for finding in judgement.findings:
+        match = _SHAPE.match(finding.bucket)
+        if match is not None:
+            shapes[match[1]].append(finding)
+    merged = {status: found for status, found in shapes.items() if len(found) >= _MANY}
+    if not merged:
+        return judgement
+    gone = {finding.id for found in merged.values() for finding in found}
+    kept = [finding for finding in judgement.findings if finding.id not in gone]
+    for status, found in merged.items():
+        named = ", ".join(sorted({finding.bucket.partition(":")[2] for finding in found}))
+        first = min(found, key=lambda finding: (list(Severity).index(finding.severity), finding.bucket))
+        kept.append(
+            replace(
+                first,
+                bucket=f"{status}:shape",
+                title=f"answers {status} to whatever it does not expect in an update ({len(found)} places)",
+                category="shape",
+                summary=f"{first.summary}; the same for {named}",
+                occurrences=sum(finding.occurrences for finding in found),
+            )
+        )
+    return replace(judgement, findings=tuple(kept))

@@ -43,8 +43,9 @@ def pauses(case: Case) -> float:
 
 
 def slow(case: Case) -> bool:
-    """Whether the case takes its time: it pauses, never completes its request, or never reads."""
-    return pauses(case) > QUICK_S or case.reading is Reading.NEVER or not whole(case)
+    """Whether the case takes its time: it pauses, waits for the answer to half a request, or never reads."""
+    leaves = case.ending in (Ending.CLOSE, Ending.RESET)
+    return pauses(case) > QUICK_S or case.reading is Reading.NEVER or not (leaves or whole(case))
 
 
 def with_body(request: bytes, body: bytes) -> bytes | None:

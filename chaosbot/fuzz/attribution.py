@@ -14,7 +14,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.errors import TargetUnusable
-from chaosbot.fuzz._anatomy import renewed
+from chaosbot.fuzz._anatomy import pauses, renewed, whole
 from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.target import Canary, Target, Trial
 from chaosbot.model.dice import Dice
@@ -22,6 +22,7 @@ from chaosbot.model.outcome import Fate
 
 _BESIDE_S: Final = 0.3
 _ENDING_S: Final = 0.25
+_MOST_ALONE: Final = 20
 _LOOK_S: Final = 0.02
 _ENOUGH: Final = 2
 """Confirmed cases of one mechanism after which its likes are no longer sent a second time."""
@@ -34,12 +35,15 @@ class Attribution:
         target: The target.
         mechanism: Names what a trial stands for, so that a known mechanism is not confirmed for ever.
         probed: Told of every canary.
+
+    `beside` names what was under way beside the volley and has ended without an answer (the slow lane's cases).
     """
 
     def __init__(self, target: Target, mechanism: Callable[[Trial], str], probed: Callable[[Canary], None]) -> None:
         self.target = target
         self.mechanism = mechanism
         self.probed = probed
+        self.beside: Callable[[], list[Trial]] = list
         self._known: Counter[tuple[str, str]] = Counter()
         self._again = 0
         self._pool = Hands(1, "fuzz-alone")
@@ -65,13 +69,25 @@ class Attribution:
         if died or not canary.ok:
             self._wait()
         blamed = 0
-        for trial in suspects or trials:
+        # The unanswered ones first. A process may also die a moment after it has answered: then it is one of the others.
+        beside = self.beside() if died else []
+        leavers = [trial for trial in trials if died and not whole(trial.case) and trial not in suspects]
+        rest = [trial for trial in trials if trial not in suspects] if died else ([] if suspects else list(trials))
+        for trial in (*suspects, *leavers):
             if self.target.should_stop():
                 return
             blamed += self._alone(trial, died=died)
+        for trial in beside[:_MOST_ALONE]:
+            # Most of them are victims that the target would wait for; whoever kills does so by what it sends.
+            if blamed or self.target.should_stop():
+                break
+            blamed += self._alone(trial, died=died, timeout_s=pauses(trial.case) + _BESIDE_S)
+        for trial in rest[:_MOST_ALONE]:
+            if blamed or self.target.should_stop():
+                return
+            blamed += self._alone(trial, died=died)
         if died and not blamed:
-            first = (suspects or list(trials))[0]
-            first.notes += ["died", "volley"]
+            trials[0].notes += ["died", "volley"]
             self.target.deaths += 1
 
     def _sentinel(self) -> AbstractContextManager[Callable[[], bool]]:
@@ -100,7 +116,7 @@ class Attribution:
         self.target.await_return()
         self.target.look()
 
-    def _alone(self, trial: Trial, *, died: bool) -> bool:
+    def _alone(self, trial: Trial, *, died: bool, timeout_s: float | None = None) -> bool:
         """Sends it again, alone; whether it was to blame."""
         mechanism = self.mechanism(trial)
         unanswered = trial.outcome.fate in (Fate.CLOSED, Fate.RESET)
@@ -121,11 +137,11 @@ class Attribution:
         )
         began = monotonic()
         with self._sentinel() as stands:
-            future = self._pool.submit(self.target.fire, again, trial.stage)
+            future = self._pool.submit(self.target.fire, again, trial.stage, timeout_s=timeout_s)
             wait([future], timeout=_BESIDE_S)
             beside = None if future.done() else self._canary()
             second = future.result()
-            gone = second.outcome.fate is not Fate.ANSWERED and self._gone(stands)
+            gone = (died or second.outcome.fate is not Fate.ANSWERED) and self._gone(stands)
         if gone:
             trial.notes.append("died")
             self._known["died", mechanism] += 1
@@ -134,7 +150,7 @@ class Attribution:
             self._wait()
             return True
         blame = False
-        if self.target.suspicious(second):
+        if timeout_s is None and self.target.suspicious(second):
             blame = True
             trial.outcome = second.outcome
             if second.outcome.fate in (Fate.CLOSED, Fate.RESET, Fate.PROTOCOL):

@@ -74,6 +74,7 @@ class Campaign:
         target = Target(self.spec, self.dialect, self._calls, should_stop)
         attribution = Attribution(target, self._mechanism, self.recorder.canary)
         lane = SlowLane(target)
+        attribution.beside = lane.unanswered
         complete = True
         try:
             target.start()
@@ -94,7 +95,7 @@ class Campaign:
                     left = clock.until - self.spec.duration_s * _CLOSING_S - monotonic()
                     run_stage(stage, shop, Clock(monotonic() + max(0.5, left * _SHARES[stage]), should_stop))
                 self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
-                lane.collect(shop, clock)
+                lane.collect(shop, Clock(clock.until - self.spec.duration_s * _CLOSING_S / 2, should_stop))
             except TargetUnusable as error:
                 complete = False
                 self.recorder.emit(Trouble(self.recorder.now(), "fuzz", str(error)))

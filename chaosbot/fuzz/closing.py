@@ -157,11 +157,13 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
     single = len(steps) == 1 and len(steps[0]) == 1
     if single and finding.check not in _NOT_SHRUNK and not finding.stateful:
         until = min(monotonic() + _EACH_S, clock.until)
+        # What the case shows by itself: the finding may speak for several mechanisms at once.
+        alone = {other.bucket for other in rejudge.ask(finding.check, steps)} if not clock.over() else set()
 
         def still(attempt: Case) -> bool:
-            if monotonic() >= until or clock.over():
+            if not alone or monotonic() >= until or clock.over():
                 return False
-            return any(other.bucket == finding.bucket for other in rejudge.ask(finding.check, ((attempt,),)))
+            return any(other.bucket in alone for other in rejudge.ask(finding.check, ((attempt,),)))
 
         steps = ((minimize(steps[0][0], still),),)
     last = steps[-1][-1]

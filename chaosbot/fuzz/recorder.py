@@ -113,7 +113,7 @@ class Recorder:
         notes = list(trial.notes)
         if _echoes(outcome, case):
             notes.append("echo")
-        if trial.stage == "catalogue" and outcome.status is not None and outcome.status >= 400:
+        if trial.stage == "catalogue" and not outcome.ok:
             notes += _damage(case)
         bounded = replace(
             outcome,

@@ -93,7 +93,7 @@ def replay(
             return Replayed(True, _text(found, None, facts), conclusive=False)
         rejudge = Rejudge(shooter, recorder, facts, attribution, source)
         for _ in range(TRIES if sum(len(step) for step in found.steps) > 1 else 1):
-            if any(finding.bucket == found.bucket for finding in rejudge.ask(found.check, found.steps)):
+            if rejudge.ask(found.check, found.steps):
                 return Replayed(True, _text(found, True, facts))
         return Replayed(False, _text(found, False, facts))
     finally:

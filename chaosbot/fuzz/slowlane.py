@@ -36,6 +36,7 @@ class SlowLane:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._pool = Hands(WIDTH, "fuzz-slow")
+        self._told: set[int] = set()
         self._under_way: list[tuple[Future[Trial], int]] = []
 
     def add(self, cases: list[Case], stage: str) -> None:
@@ -45,11 +46,18 @@ class SlowLane:
             future = self._pool.submit(self.target.fire, case, stage, timeout_s=min(bound, 35.0))
             self._under_way.append((future, self.target.deaths))
 
+    def unanswered(self) -> list[Trial]:
+        """What has ended without an answer since the last time somebody asked."""
+        ended = [future.result() for future, _ in self._under_way if future.done() and not future.cancelled()]
+        fresh = [trial for trial in ended if id(trial) not in self._told and trial.outcome.fate is not Fate.ANSWERED]
+        self._told.update(id(trial) for trial in ended)
+        return fresh
+
     def collect(self, shop: Workshop, clock: Clock) -> None:
         """Takes in what has come back; what stalled is sent once more before it is blamed."""
         suspects: list[Trial] = []
         for trial in self._finished(clock):
-            if self.target.suspicious(trial) and self.target.deaths == 0:
+            if not trial.notes and self.target.suspicious(trial) and self.target.deaths == 0:
                 suspects.append(trial)
             else:
                 shop.recorder.record(trial)

@@ -38,6 +38,10 @@ _BULKY: Final = 1_800
 _HEAVY: Final = 200_000
 _PIECE: Final = 2**20
 _PIECES: Final = 48
+_UNKNOWN: Final = (
+    ("command", "/chaosbot_unknown 2000001 user {m}", "", "an unknown command"),
+    ("button", "chaosbot:unknown", "callback_query", "a button that nobody knows"),
+)
 _MEASURED: Final = frozenset({"bounded_resources", "pre_auth_cost"})
 
 
@@ -157,21 +161,13 @@ def unknown_commands(shop: Workshop) -> list[Case]:
     """What each tier gets for a command that nobody knows: the background against which privileged replies stand out."""
     found = []
     for tier in shop.dialect.tiers:
-        place = shop.dice.at("nothing", tier, shop.spec.endpoint.started)
-        planted = marker(place)
-        update = shop.dialect.say(f"/chaosbot_unknown 2000001 user {planted}", place, tier=tier)
-        if update is not None:
-            case = as_case(
-                shop.dialect,
-                shop.spec.endpoint,
-                update,
-                place,
-                f"control/nothing-{tier}",
-                "an unknown command",
-                Expect(),
-                fresh=False,
-            )
-            found.append(replace(case, group="control", threat=Threat.USER))
+        for name, text, kind, summary in _UNKNOWN:
+            place = shop.dice.at("nothing", tier, name, shop.spec.endpoint.started)
+            update = shop.dialect.say(text.replace("{m}", marker(place)), place, tier=tier, kind=kind)
+            if update is not None:
+                full = f"control/nothing-{name}-{tier}"
+                case = as_case(shop.dialect, shop.spec.endpoint, update, place, full, summary, Expect(), fresh=False)
+                found.append(replace(case, group="control", threat=Threat.USER))
     return found
 
 

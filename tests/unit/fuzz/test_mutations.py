@@ -78,7 +78,7 @@ def test_every_mutation_is_sound_json_with_a_right_length() -> None:
         ("shape/message-text/chat.id-dropped", "shape", "*.chat"),
         ("callbacks/message-absent", "callbacks", "*.message"),
         ("golden/poll", "kinds", "kind:poll"),
-        ("structure/deep-root-1000", "structure", "structure/deep"),
+        ("structure/deep-root-1000", "structure", "structure/depth"),
     ],
 )
 def test_cases_with_one_cause_have_one_mechanism(name: str, group: str, mechanism: str) -> None:
