@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
@@ -21,8 +22,9 @@ from chaosbot.addons import compat, httplayer
 from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.effects import Performer, answer
 from chaosbot.addons.ledger import Ledger
+from chaosbot.addons.record import HarRecorder, taped
 from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
-from chaosbot.addons.standin import StandIn
+from chaosbot.addons.standin import StandIn, reply_in_response
 from chaosbot.addons.station import Station
 from chaosbot.addons.visit import Fired, Visit, about
 from chaosbot.model.dialect import DIALECTS
@@ -50,16 +52,25 @@ class Engine:
         spec: What the proxy is to be.
         emit: Takes the events.
         index: The worker's number; connections and stand-in ids of workers interleave by it.
+        tape: Takes the recording, line by line, when there is to be one.
     """
 
-    def __init__(self, spec: ProxySpec, emit: Callable[[Event], None], index: int = 0) -> None:
+    def __init__(
+        self,
+        spec: ProxySpec,
+        emit: Callable[[Event], None],
+        index: int = 0,
+        tape: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         self.spec = spec
         self.emit = emit
         self.ledger = Ledger(spec, emit, self.now, speaks=index == 0)
         self._dialect = DIALECTS.build(spec.dialect)
         self._performer = Performer(self)
-        self._standin = StandIn(self.now, emit)
+        self._standin = StandIn(self.now, emit, ids=itertools.count(index + 1, max(1, spec.workers)))
         self._index = index
+        self._tape = tape
+        self._recorder = HarRecorder(spec.record) if spec.record is not None and tape is not None else None
         self._connections = 0
         self._ordinals = dict.fromkeys(Lane, 0)
         self._known: OrderedDict[bytes, int] = OrderedDict()
@@ -319,6 +330,11 @@ class Engine:
             self.end(visit.fired)
         exchange = visit.exchange
         now = self.now()
+        if self._recorder is not None and self._tape is not None:
+            self._recorder.add(taped(visit, now - visit.started))
+            for line in self._recorder.drain():
+                self._tape(line)
+        self._note_reply(visit, now)
         self.emit(
             ExchangeSeen(
                 now,
@@ -339,6 +355,17 @@ class Engine:
         """These faults act no longer."""
         for each in fired:
             self.ledger.end(each)
+
+    def _note_reply(self, visit: Visit, now: float) -> None:
+        """A webhook's answer may call the Bot API by naming a method; it counts when the platform got to see it."""
+        if visit.exchange.lane is not Lane.INBOUND or visit.status is None or not 200 <= visit.status < 300:
+            return
+        response = visit.flow.response
+        if visit.by == "target" and response is not None and response.raw_content:
+            kind = response.headers.get("content-type", "application/json")
+            reply = reply_in_response(response.raw_content, content_type=kind, t=now, exchange=visit.exchange.key)
+            if reply is not None:
+                self.emit(reply)
 
     # ── what effects need ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -28,6 +28,7 @@ from typing import Any, Final, Self
 
 import orjson
 
+from chaosbot.addons.record import HarRecorder
 from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
 from chaosbot.errors import ConfigError, EngineError, PortBusy, WorkerDied
 from chaosbot.model.event import Event, RuleTallied, Trouble, from_json
@@ -134,6 +135,9 @@ class Proxy:
     Args:
         spec: What it is to be.
         emit: Takes every event; called on threads of the proxy's own.
+
+    Attributes:
+        recording: The traffic so far, when the spec asks for it; `HarRecorder.save` writes it.
     """
 
     def __init__(self, spec: ProxySpec, emit: Callable[[Event], None]) -> None:
@@ -143,6 +147,7 @@ class Proxy:
         self._workers: list[_Worker] = []
         self._ending = False
         self._stopped = False
+        self.recording = HarRecorder(self.spec.record) if self.spec.record is not None else None
 
     def __enter__(self) -> Self:
         self.start()
@@ -247,6 +252,9 @@ class Proxy:
     def _told(self, worker: _Worker, message: dict[str, Any]) -> None:
         if "event" in message:
             self._emit(from_json(message["event"]))
+        elif "har" in message:
+            if self.recording is not None:
+                self.recording.absorb([message["har"]])
         elif message.get("gone") and not self._ending:
             code = worker.process.wait()
             self._trouble(f"worker {worker.index} died ({_how(code)}); nothing is proxied or recorded any more")

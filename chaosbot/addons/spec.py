@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from chaosbot.errors import ConfigError
+from chaosbot.journal import Redactor
 from chaosbot.model.exchange import Lane
 from chaosbot.model.plan import FaultPlan
 
@@ -73,6 +74,7 @@ class ProxySpec:
         confdir: Where the CA lives that signs for TLS clients; empty takes the user's own (`chaosbot.addons.ca`).
         upstream_ca: PEM file with the CA that upstreams' certificates are checked against; empty takes the usual ones.
         insecure_upstream: Whether upstreams' certificates go unchecked.
+        record: Record the traffic (`Proxy.recording`), with this taken out; None records nothing.
     """
 
     listeners: tuple[ListenerSpec, ...]
@@ -87,3 +89,4 @@ class ProxySpec:
     confdir: str = ""
     upstream_ca: str = ""
     insecure_upstream: bool = False
+    record: Redactor | None = None

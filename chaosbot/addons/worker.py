@@ -92,6 +92,10 @@ class Line(asyncio.Protocol):
         """Tells the parent of an event."""
         self.send({"event": to_json(event)})
 
+    def tape(self, line: dict[str, Any]) -> None:
+        """Hands a line of the recording to the parent."""
+        self.send({"har": line})
+
     def send(self, message: dict[str, Any]) -> None:
         """Sends a line, together with those that follow soon."""
         try:
@@ -149,7 +153,7 @@ class Worker:
 
     def __init__(self, spec: ProxySpec, line: Line, index: int) -> None:
         self._spec = spec
-        self.engine = Engine(spec, line.emit, index)
+        self.engine = Engine(spec, line.emit, index, line.tape)
         self._core = _core(spec)
         self._hooks = {**self._core.hooks(), **self.engine.hooks()}
         self._servers: list[asyncio.Server] = []

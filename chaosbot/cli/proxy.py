@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,6 +63,10 @@ def proxy(
             metavar="RUN_DIR", help="Apply a recorded run's faults again, to the same exchanges.", show_default=False
         ),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the traffic to this HAR file, secrets taken out.", show_default=False),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     duration: Annotated[str | None, typer.Option(help="Stop after this time.", show_default=False)] = None,
     http2: Annotated[bool, typer.Option("--http2", help="Offer HTTP/2.")] = False,
@@ -92,6 +97,8 @@ def proxy(
     if print_env:
         typer.echo(_exports(host, port))
         return
+    if record and not os.access(record.parent, os.W_OK):
+        raise ConfigError(f"--record {record}", "its directory is not there or not writable; make it first")
     recording = _recording(replay, plan, fault, seed)
     chosen = recording.seed if recording else choose_seed(seed)
     rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
@@ -123,6 +130,7 @@ def proxy(
             http2=http2,
             header_control=header_control,
             started=run.started,
+            record=run.redactor if record else None,
         )
         with ExitStack() as stack:
             started = stack.enter_context(Proxy(spec, run.emit))
@@ -150,6 +158,9 @@ def proxy(
             # Ctrl-C is how a proxy ends; that is no interruption.
             run.stopping.clear()
             run.reason = ""
+        if record and started.recording is not None:
+            started.recording.save(record)
+            watch.say(f"{len(started.recording)} exchanges recorded in {escape(str(record))}")
     raise conclude(run, quiet=quiet, as_json=as_json)
 
 

@@ -1,0 +1,117 @@
+"""`chaosbot proxy --record` as a process: a HAR that others read, and calls that a webhook makes in its answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mitmproxy.io import FlowReader
+
+from chaosbot.journal import read
+from chaosbot.model.event import ApiCalled
+from chaosbot.wire import Address, Connection
+
+SECRET = "correct-horse-battery"
+POST = b"POST /hook/%d HTTP/1.1\r\nHost: x\r\nX-Secret: " + SECRET.encode() + b"\r\nContent-Length: 2\r\n\r\n{}"
+REPLY = b'{"method": "sendMessage", "chat_id": 5, "text": "hello cbm0123456789ab"}'
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """A webhook that replies in its answers."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def one(sock: socket.socket) -> None:
+        data = b""
+        while piece := sock.recv(65536):
+            data += piece
+            while b"\r\n\r\n{}" in data:
+                data = data.partition(b"\r\n\r\n{}")[2]
+                sock.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(REPLY)
+                    + REPLY
+                )
+        sock.close()
+
+    def accept() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=one, args=(sock,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+@contextmanager
+def proxied(service: str, directory: Path, *options: str) -> Iterator[str]:
+    """A proxy on the command line; its URL."""
+    command = [sys.executable, "-m", "chaosbot", "proxy", service, "--listen", "127.0.0.1:0", "--out", str(directory)]
+    environment = {**os.environ, "TELEGRAM_SECRET_TOKEN": SECRET, "COLUMNS": "200"}
+    with subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        seen = ""
+        try:
+            for line in process.stdout:
+                seen += line
+                if found := re.search(r"listening on (http://\S+)", line):
+                    break
+            else:
+                raise AssertionError(seen)
+            yield found[1]
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest = process.stdout.read()
+            assert process.wait(30) in (0, 3), seen + rest
+
+
+def test_a_recording_of_two_workers_is_read_by_others_and_holds_no_secret(service: str, tmp_path: Path) -> None:
+    har = tmp_path / "traffic.har"
+    options = ("--fault", "abort:503;p=0.5;path=/hook/*", "--seed", "7", "--workers", "2", "--record", str(har))
+    statuses = []
+    with proxied(service, tmp_path / "run", *options) as url:
+        for number in range(20):
+            with Connection(Address.parse(url)) as connection:
+                statuses.append(connection.exchange(POST % number).status)
+    assert set(statuses) == {200, 503}
+    assert SECRET.encode() not in har.read_bytes()
+    with har.open("rb") as file:
+        flows = list(FlowReader(file).stream())
+    assert [flow.response.status_code for flow in flows] == statuses
+    entries = json.loads(har.read_bytes())["log"]["entries"]
+    assert [bool(entry["_chaosbot"]["faults"]) for entry in entries] == [status == 503 for status in statuses]
+    calls = read(tmp_path / "run").all(ApiCalled)
+    assert len(calls) == statuses.count(200)
+    assert {(call.method, call.chat, call.via) for call in calls} == {("sendMessage", 5, "reply")}
+    assert {call.exchange for call in calls} == {
+        entry["_chaosbot"]["exchange"] for entry in entries if entry["response"]["status"] == 200
+    }
+
+
+def test_a_place_that_cannot_be_written_is_said_at_once(service: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "chaosbot", "proxy", service, "--listen", "127.0.0.1:0", "--duration", "1s"]
+    ran = subprocess.run(
+        [*command, "--record", str(tmp_path / "none" / "x.har")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert "make it first" in " ".join((ran.stdout + ran.stderr).split())
