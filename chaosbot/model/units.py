@@ -133,11 +133,12 @@ def format_duration(seconds: float) -> str:
     """Writes seconds in the unit that a person would choose: ``250ms``, ``1.5s``, ``2m 30s``, ``1h 5m``."""
     if seconds < 1e-9:
         return "0s"
-    if seconds < 1e-3:
+    # The bounds are those at which three digits would round up to the next unit's 1.
+    if seconds < 0.9995e-3:
         return f"{seconds * 1e6:.3g}µs"
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1e3:.3g}ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.3g}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
