@@ -24,16 +24,6 @@ from chaosbot.report.soak import SHOWN_IN
 from chaosbot.report.values import Drift, Episode, Report, Second
 
 MOST_POINTS: Final = 600
-# Ticks of a logarithmic axis in words that people use; plotly would write 0.001 and 1000.
-_TICKS: Final = (
-    (1e-4, "0.1 ms"),
-    (1e-3, "1 ms"),
-    (1e-2, "10 ms"),
-    (0.1, "100 ms"),
-    (1.0, "1 s"),
-    (10.0, "10 s"),
-    (100.0, "100 s"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +146,19 @@ def _log_axis(bins: Sequence[Bin]) -> dict[str, Any]:
     if ceiling - floor < 1:
         middle = (floor + ceiling) / 2
         floor, ceiling = middle - 0.5, middle + 0.5
-    ticks = [tick for tick in _TICKS if floor <= math.log10(tick[0]) <= ceiling]
-    return {
-        "type": "log",
-        "range": [floor, ceiling],
-        "tickvals": [value for value, _ in ticks],
-        "ticktext": [text for _, text in ticks],
-    }
+    decades = range(math.floor(floor), math.ceil(ceiling) + 1)
+    # Two decades or less need steps between them to be read.
+    steps = (1, 2, 5) if ceiling - floor < 2 else (1,)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    ticks = [tick for tick in ticks if floor <= math.log10(tick) <= ceiling]
+    return {"type": "log", "range": [floor, ceiling], "tickvals": ticks, "ticktext": [_tick(tick) for tick in ticks]}
+
+
+def _tick(seconds: float) -> str:
+    """A latency on the axis, in the unit that people use; plotly would write 0.001 and 1000."""
+    if seconds >= 1:
+        return f"{seconds:g} s"
+    return f"{seconds * 1e3:g} ms" if seconds >= 1e-4 else f"{seconds * 1e6:g} µs"
 
 
 def _titles(figure: go.Figure, titles: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from chaosbot.model.check import History
 from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report.figures import measured
+from chaosbot.report.slo import GENERATOR_LIMIT
 from chaosbot.report.values import FaultRow, Generator, Window
 
 # A baseline that errs more than this is no steady state to compare with.
@@ -31,7 +32,8 @@ def of_assertions(assertions: Sequence[Assertion]) -> Reasons:
     return [
         (one.verdict, f"{one.name} is {measured(one)} (target {one.target}): {one.reason or one.verdict.value}")
         for one in assertions
-        if one.verdict is not Verdict.PASS
+        # That the generator was the limit is said once, by the generator.
+        if one.verdict is not Verdict.PASS and one.reason != GENERATOR_LIMIT
     ]
 
 
@@ -85,7 +87,7 @@ def of_pass(verdict: Verdict, judged: Sequence[Judgement], assertions: Sequence[
     looked = sum(judgement.judged for judgement in judged)
     parts = []
     if judged:
-        parts.append(f"{len(judged)} checks looked at {looked} things and found nothing")
+        parts.append(f"{len(judged)} check{'s' * (len(judged) != 1)} looked at {looked} things and found nothing")
     if assertions:
         parts.append(f"{len(assertions)} of {len(assertions)} promises hold")
     return ["; ".join(parts)]

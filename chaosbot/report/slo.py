@@ -41,6 +41,7 @@ _ALIASES: Final = {
 }
 _BOUND: Final = re.compile(r"\s*(<=|>=|<|>|≤|≥)?\s*(?:[<>]=?\s*)?([^<>\s].*?)\s*")
 _PLAIN: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+GENERATOR_LIMIT: Final = "the load generator was the limit"
 MORE_IS_BETTER: Final = frozenset({"throughput"})
 
 
@@ -311,4 +312,4 @@ def _without_generator(
             return verdict, f"{reason}, in service time too"
         if promise.metric not in (*_QUANTILES, "throughput"):
             return verdict, reason
-    return Verdict.INVALID, "the load generator was the limit"
+    return Verdict.INVALID, GENERATOR_LIMIT

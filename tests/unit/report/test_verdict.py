@@ -11,7 +11,7 @@ from chaosbot.report import fold, to_json
 def test_a_calm_run_passes_and_says_what_was_looked_at(story):
     report = fold(story().load(60).judged("no_hang", judged=40).history(), checks=())
     assert report.verdict is Verdict.PASS
-    assert "1 checks looked at 40 things" in report.reasons[0]
+    assert "1 check looked at 40 things" in report.reasons[0]
     assert [one.name for one in report.assertions] == ["p50", "p99", "error_rate", "throughput"]
 
 
@@ -76,6 +76,7 @@ def test_a_probe_that_never_saw_anything_is_inconclusive(story):
 def test_a_late_generator_makes_the_run_invalid_and_not_a_pass(story):
     report = fold(story().load(60, lateness_p99_s=0.4).history(), checks=())
     assert report.verdict is Verdict.INVALID
+    assert len(report.reasons) == 1
     assert report.generator is not None
     assert not report.generator.valid
 
