@@ -14,7 +14,7 @@ from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import Hub
 from chaosbot.load.line import Line
-from chaosbot.load.maker import CHANCE, Maker
+from chaosbot.load.maker import Maker, draw_block
 from chaosbot.load.shot import Shot
 from chaosbot.model.arrival import Population, Shard
 from chaosbot.model.dice import Dice
@@ -74,7 +74,7 @@ class VirtualUser:
         self._due = 0.0
         self._busy = False
         self._pause_s = 0.0
-        self._chance = b""
+        self._chance: tuple[int, ...] = ()
         self.count = 0
         self.present = False
 
@@ -98,9 +98,9 @@ class VirtualUser:
         ordinal = self.number + self.count * floor.peak
         block, place = divmod(self.count, _BLOCK)
         if not place:
-            self._chance = floor.dice.at("user", self.number, block).data(_BLOCK * CHANCE)
+            self._chance = draw_block(floor.dice.at("user", self.number, block), _BLOCK)
         self.count += 1
-        chance = self._chance[place * CHANCE : (place + 1) * CHANCE]
+        chance = self._chance[3 * place : 3 * place + 3]
         shot = floor.maker.shot(self, self.journey, self._user, ordinal, self._due, chance)
         self._pause_s = shot.pause_s
         floor.recorder.planned(floor.hub.clock() - self._due)

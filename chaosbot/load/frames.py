@@ -114,6 +114,9 @@ def lateness_s(steps: Counter[int], share: float) -> float:
     return 0.0
 
 
+_ANSWERED: Final = Fate.ANSWERED  # looked up once, not with every request
+
+
 class Recorder:
     """Takes what the hot path reports and turns it into frames.
 
@@ -183,7 +186,7 @@ class Recorder:
         """
         now, fate = self.now, shot.fate
         now.tasks[shot.task] += 1
-        if fate is Fate.ANSWERED:
+        if fate is _ANSWERED:
             facts = shot.facts
             if facts is not None:
                 if facts.kind is not None:

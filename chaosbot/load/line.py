@@ -35,6 +35,7 @@ SLOW_S: Final = 3.0
 SLOW_PIECES: Final = 10
 SLOW_BODY: Final = "body"
 SLOW_READER: Final = "unread"
+_ANSWERED: Final = Fate.ANSWERED
 _RESETS: Final = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
 
@@ -93,7 +94,10 @@ class Line:
             self._connect()
         else:
             self.deadline = now + self._target.timeout_s
-            self._begin(shot)
+            if shot.slow:
+                self._begin(shot)
+            else:
+                self._write(shot.data)
 
     # ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -237,6 +241,9 @@ class Line:
         if not self._open:
             self._progress()
             return
+        if mask == READ:
+            self._read()
+            return
         if mask & WRITE and self._out:
             self._flush()
         if mask & ~WRITE and self._open:
@@ -295,7 +302,7 @@ class Line:
     def _answered(self, shot: Shot) -> None:
         now = self._hub.clock()
         shot.ended = now
-        shot.fate = Fate.ANSWERED
+        shot.fate = _ANSWERED
         self._idle_since = now
         self.shot = None
         self._complete = False

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from chaosbot.load.line import SLOW_BODY, SLOW_READER
 from chaosbot.load.shot import Owner, Shot
@@ -16,8 +17,14 @@ from chaosbot.model.dialect import Dialect, Endpoint, Request
 from chaosbot.model.dice import Dice
 from chaosbot.model.journey import JourneySpec
 
-CHANCE: Final = 24
+Chance: TypeAlias = tuple[int, ...]
+"""Three words of 64 bits."""
 _SCALE: Final = float(1 << 64)
+
+
+def draw_block(dice: Dice, count: int) -> tuple[int, ...]:
+    """The chance of `count` requests in a row, three words each."""
+    return struct.unpack(f">{3 * count}Q", dice.data(24 * count))
 
 
 class Source(Protocol):
@@ -33,8 +40,8 @@ class Source(Protocol):
 class Maker:
     """Makes shots.
 
-    Every request has `CHANCE` bytes of chance: which task, how long the pause after it, and a word for what is renewed in it.
-    Whoever starts requests draws these bytes in blocks, because one keyed hash gives enough for several of them.
+    Every request has three words of chance: which task, how long the pause after it, and a word for what is renewed in it.
+    Whoever starts requests draws them in blocks, because one keyed hash gives enough for several of them.
 
     Args:
         source: Who encodes.
@@ -73,20 +80,21 @@ class Maker:
         self._endpoint = dataclasses.replace(self._endpoint, now=int(self._wall()))
 
     def shot(
-        self, owner: Owner, journey: JourneySpec, user: int | str, ordinal: int, due: float, chance: bytes
+        self, owner: Owner, journey: JourneySpec, user: int | str, ordinal: int, due: float, chance: Chance
     ) -> Shot:
         """The request with this number in the plan."""
+        which, word, pause = chance
         bounds, total = self._weights.get(journey.name) or self._weigh(journey)
-        point = int.from_bytes(chance[:8], "big") / _SCALE * total
-        task = journey.tasks[min(bisect_right(bounds, point), len(bounds) - 1)].name
+        task = journey.tasks[min(bisect_right(bounds, which / _SCALE * total), len(bounds) - 1)].name
         if self._stock is None:
             request = self._build(task, user, ordinal, self._dice.at(ordinal), self._endpoint)
+            shot = Shot(owner, ordinal, request.data, request.task or task, request.facts, due, journey.name)
         else:
-            word = int.from_bytes(chance[8:16], "big")
-            request = self._stock.take(task, user, ordinal, self._endpoint, word, len(journey.users))
-        shot = Shot(owner, ordinal, request.data, request.task or task, request.facts, due, journey.name)
+            taken = self._stock.take(task, user, ordinal, self._endpoint, word, len(journey.users))
+            shot = Shot(owner, ordinal, taken.data, taken.task or task, taken.facts, due, journey.name)
+            shot.update_id, shot.marker = taken.update_id, taken.marker
         low, high = journey.wait_s
-        shot.pause_s = low + (high - low) * (int.from_bytes(chance[16:], "big") / _SCALE)
+        shot.pause_s = low + (high - low) * (pause / _SCALE)
         if self._header:
             shot.add_exchange(None if self.zero is None else due - self.zero)
         if self._slow_share:

@@ -12,7 +12,7 @@ from typing import Final
 from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import SLICE_S, Hub
-from chaosbot.load.maker import CHANCE, Maker
+from chaosbot.load.maker import Chance, Maker, draw_block
 from chaosbot.load.pool import Pool
 from chaosbot.load.shot import Shot
 from chaosbot.model.arrival import Population, Shard
@@ -61,7 +61,8 @@ class Open:
         self._courier = courier
         self._population = population
         self._dice = dice
-        self._block, self._data = -1, b""
+        self._block = -1
+        self._data: Chance = ()
         self._shard = shard
         self._start = start
         self._dues = enumerate(pacer.dues(), first)
@@ -77,8 +78,9 @@ class Open:
 
     @property
     def waiting(self) -> int:
-        """Arrivals that wait for a connection."""
-        return len(self._queue) if self._courier is None else self._courier.waiting
+        """Arrivals that wait for their turn."""
+        queued = len(self._queue) if self._courier is None else self._courier.waiting
+        return queued + (self._next is not None)
 
     def begin(self) -> None:
         """Starts with the first arrival."""
@@ -120,11 +122,11 @@ class Open:
         else:
             recorder.dropped()
 
-    def _chance(self, number: int) -> bytes:
+    def _chance(self, number: int) -> Chance:
         block, place = divmod(number, _BLOCK)
         if block != self._block:
-            self._block, self._data = block, self._dice.at("arrivals", block).data(_BLOCK * CHANCE)
-        return self._data[place * CHANCE : (place + 1) * CHANCE]
+            self._block, self._data = block, draw_block(self._dice.at("arrivals", block), _BLOCK)
+        return self._data[3 * place : 3 * place + 3]
 
     def finished(self, shot: Shot) -> None:
         """A request is over: its connection takes the next that waits."""
@@ -135,11 +137,17 @@ class Open:
             self._pool.fire(self._queue.popleft())
 
     def over(self) -> None:
-        """The plan's time is up: no more arrivals; what waits still gets its turn."""
-        self._ended = True
+        """The plan's time is up: nothing to do, its arrivals end by themselves, and late ones still get their turn."""
 
     def give_up(self) -> None:
-        """The run ends now: what never started is dropped."""
+        """The run ends now: what never started is dropped, also what was due and the generator did not get to."""
+        now, arrival = self._hub.clock(), self._next
+        while arrival is not None and not self._ended and self._start + arrival[1] <= now:
+            if self._shard.owns(self._population.visitor(arrival[0])[1]):
+                self._recorder.planned(now - self._start - arrival[1])
+                self._recorder.dropped()
+            arrival = next(self._dues, None)
+        self._next = None
         if self._courier is not None:
             self._courier.give_up()
         self._recorder.dropped(len(self._queue))

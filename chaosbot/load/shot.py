@@ -31,30 +31,24 @@ class Shot:
     byte could leave (connected), `first` when the first byte of the answer came (0: none), `ended` when its fate was clear.
     """
 
-    __slots__ = (
-        "attempt",
-        "connect_s",
-        "data",
-        "detail",
-        "due",
-        "ended",
-        "facts",
-        "fate",
-        "first",
-        "head",
-        "label",
-        "line",
-        "ordinal",
-        "owner",
-        "pause_s",
-        "received",
-        "slow",
-        "started",
-        "status",
-        "tag",
-        "task",
-        "tier",
-    )
+    # Defaults stand in the class: a request that goes well sets a third of them, and setting costs more than looking up.
+    exchange_label = ""  # an exchange id of its own, where the ordinal does not give one
+    attempt = 1
+    started = 0.0
+    connect_s = 0.0
+    first = 0.0
+    ended = 0.0
+    pause_s = 0.0
+    received = 0
+    head = b""
+    detail = ""
+    fate: Fate | None = None
+    status: int | None = None
+    slow = ""  # how the client is slow on purpose: "body", "unread"
+    update_id: int | str | None = None  # what stock wrote over the facts' own
+    marker: str | None = None
+    line: Any = None  # the pooled connection that carries it
+    tag: Any = None  # the courier's letter
 
     def __init__(
         self, owner: Owner, ordinal: int, data: bytes, task: str, facts: UpdateFacts | None, due: float, tier: str = ""
@@ -66,26 +60,13 @@ class Shot:
         self.facts = facts
         self.due = due
         self.tier = tier
-        self.started = 0.0
-        self.connect_s = 0.0
-        self.first = 0.0
-        self.ended = 0.0
-        self.fate: Fate | None = None
-        self.status: int | None = None
-        self.received = 0
-        self.head = b""
-        self.detail = ""
-        self.label = ""  # an exchange id of its own, where the ordinal does not give one
-        self.pause_s = 0.0
-        self.attempt = 1
-        self.slow = ""  # how the client is slow on purpose: "body", "unread"
-        self.tag: Any = None  # the courier's letter
-        self.line: Any = None  # the pooled connection that carries it
 
     @property
     def exchange(self) -> str:
         """The id under which proxy and stand-in know it too."""
-        return self.label or (f"load-{self.ordinal}" if self.attempt == 1 else f"load-{self.ordinal}.{self.attempt}")
+        return self.exchange_label or (
+            f"load-{self.ordinal}" if self.attempt == 1 else f"load-{self.ordinal}.{self.attempt}"
+        )
 
     def add_exchange(self, due_s: float | None = None) -> None:
         """Writes the exchange id into the request, as its first header, with the moment on the run's clock that it is due."""
@@ -98,6 +79,7 @@ class Shot:
         other = Shot(self.owner, self.ordinal, self.data, self.task, self.facts, self.due, self.tier)
         other.attempt = self.attempt + 1
         other.tag, other.slow = self.tag, self.slow
+        other.update_id, other.marker = self.update_id, self.marker
         start = self.data.find(_HEADER)
         if start >= 0:
             # Without the due time: an attempt belongs to the moment at which it is made.
@@ -160,10 +142,10 @@ class Shot:
             task=self.task,
             tier=self.tier or facts.tier or "",
             user=facts.user,
-            update_id=facts.update_id,
+            update_id=facts.update_id if self.update_id is None else self.update_id,
             kind=facts.kind,
             chat=facts.chat,
             command=facts.command,
-            marker=facts.marker,
+            marker=facts.marker if self.marker is None else self.marker,
             attempt=self.attempt,
         )

@@ -14,8 +14,8 @@ Rules:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 from chaosbot.model.dialect import Endpoint, Request
 from chaosbot.model.dice import Dice
@@ -27,52 +27,76 @@ PEOPLE: Final = 400
 """Where a journey has this many users or more, one encoding each is variety enough."""
 MOST: Final = 16_000
 
+_NUMBER, _MARKER, _TIME = 0, 1, 2
 _SECRETS: Final = ("chaosbot-stock-a", "chaosbot-stock-b")
 
 Build = Callable[[str, int | str, int, Dice, Endpoint], Request]
 
 
-class _Template:
-    """An encoded request and what is to be written over in it."""
+class Renewed(NamedTuple):
+    """A request from stock: its bytes, and what was written over in the facts of the one that it was made from."""
 
-    __slots__ = ("always", "data", "facts", "marker", "number", "ordinal", "task", "time")
+    data: bytes
+    task: str
+    facts: UpdateFacts | None
+    update_id: int | str | None = None
+    marker: str | None = None
+
+
+class _Template:
+    """An encoded request, cut where something is to be written over."""
+
+    __slots__ = ("_cuts", "_digits", "_pieces", "_spots", "facts", "number", "ordinal", "task", "whole")
 
     def __init__(self, request: Request, ordinal: int, time: int) -> None:
-        self.data = request.data
+        self.whole = request.data
         self.task = request.task
-        self.facts = request.facts or UpdateFacts()
+        self.facts = request.facts
         self.ordinal = ordinal
-        number = self.facts.update_id
-        self.number = number if isinstance(number, int) else None
-        self.marker = self.facts.marker.encode() if self.facts.marker else b""
-        self.time = b"%d" % time
-        # Nothing in it tells one delivery from another (a GET): it is sent as it is.
-        constant = self.number is None and not self.marker and self.time not in self.data
-        self.always = request if constant else None
+        facts = request.facts or UpdateFacts()
+        self.number = facts.update_id if isinstance(facts.update_id, int) else None
+        words = {_NUMBER: b"%d" % self.number if self.number is not None else b"", _TIME: b"%d" % time}
+        words[_MARKER] = facts.marker.encode() if facts.marker else b""
+        self._digits = len(words[_NUMBER]), len(words[_TIME])
+        found = sorted((at, word) for word, text in words.items() if text for at in _places(request.data, text))
+        self._pieces: list[bytes] = []
+        self._spots: list[tuple[int, int]] = []  # which piece is which word
+        end = 0
+        for at, word in found:
+            if at < end:
+                continue  # inside what is written over already
+            self._pieces += (request.data[end:at], words[word])
+            self._spots.append((len(self._pieces) - 1, word))
+            end = at + len(words[word])
+        self._pieces.append(request.data[end:])
+        self._cuts = {word for _, word in self._spots}
 
-    def renewed(self, ordinal: int, word: int, time: int) -> Request | None:
+    def renewed(self, ordinal: int, word: int, stamp: bytes) -> Renewed | None:
         """The request as another delivery; None where lengths would change."""
-        if self.always is not None:
-            return self.always
-        data, marker = self.data, self.facts.marker
-        number = self.facts.update_id
+        if not self._spots:
+            return Renewed(self.whole, self.task, self.facts)
+        number, marker, digits = None, None, b""
         if self.number is not None:
             number = self.number + ordinal - self.ordinal
-            before, after = b"%d" % self.number, b"%d" % number
-            if len(before) != len(after):
-                return None
-            data = data.replace(before, after, 1)
-        if self.marker:
-            marker = f"cbm{word & 0xFFFF_FFFF_FFFF:012x}"
-            data = data.replace(self.marker, marker.encode())
-        stamp = b"%d" % time
-        if stamp != self.time:
-            if len(stamp) != len(self.time):
-                return None
-            data = data.replace(self.time, stamp)
-        old = self.facts
-        facts = UpdateFacts(number, old.kind, old.chat, old.user, old.tier, old.command, marker)
-        return Request(data, self.task, facts)
+            digits = b"%d" % number
+        if (len(digits), len(stamp)) != self._digits:
+            return None
+        mark = b""
+        if _MARKER in self._cuts:
+            mark = b"cbm%012x" % (word & 0xFFFF_FFFF_FFFF)
+            marker = mark.decode()
+        texts = (digits, mark, stamp)
+        pieces = self._pieces.copy()
+        for place, which in self._spots:
+            pieces[place] = texts[which]
+        return Renewed(b"".join(pieces), self.task, self.facts, number, marker)
+
+
+def _places(data: bytes, text: bytes) -> Iterator[int]:
+    at = data.find(text)
+    while at >= 0:
+        yield at
+        at = data.find(text, at + len(text))
 
 
 class Stock:
@@ -89,8 +113,10 @@ class Stock:
         self._fit: dict[str, bool] = {}
         self._templates: dict[tuple[str, int | str], list[_Template]] = {}
         self._size = 0
+        self._endpoint: Endpoint | None = None
+        self._stamp = b""
 
-    def take(self, task: str, user: int | str, ordinal: int, endpoint: Endpoint, word: int, people: int) -> Request:
+    def take(self, task: str, user: int | str, ordinal: int, endpoint: Endpoint, word: int, people: int) -> Renewed:
         """The request with this number.
 
         Args:
@@ -104,9 +130,11 @@ class Stock:
         variants = max(min(PEOPLE // people, MOST_VARIANTS), 1)
         templates = self._templates.get((task, user))
         if templates is not None and len(templates) >= variants:
-            request = templates[(word >> 48) % len(templates)].renewed(ordinal, word, endpoint.time)
-            if request is not None:
-                return request
+            if endpoint is not self._endpoint:
+                self._endpoint, self._stamp = endpoint, b"%d" % endpoint.time
+            renewed = templates[(word >> 48) % len(templates)].renewed(ordinal, word, self._stamp)
+            if renewed is not None:
+                return renewed
         dice = self._dice.at(ordinal)
         request = self._build(task, user, ordinal, dice, endpoint)
         if self._size < MOST and self._is_fit(task, user, ordinal, dice, endpoint):
@@ -115,7 +143,7 @@ class Stock:
             if len(templates) < variants:
                 templates.append(_Template(request, ordinal, endpoint.time))
                 self._size += 1
-        return request
+        return Renewed(request.data, request.task, request.facts)
 
     def _is_fit(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> bool:
         fit = self._fit.get(task)

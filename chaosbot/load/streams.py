@@ -141,7 +141,7 @@ class StreamFloor:
         engine, tally = self._engine, self.tallies[spec.name]
         clock = engine.hub.clock
         shot = Shot(self, number, b"", f"{spec.name}:connect", None, clock(), "stream")
-        shot.label = f"stream-{number}-{visit}"
+        shot.exchange_label = f"stream-{number}-{visit}"
         shot.started = shot.due
         engine.recorder.planned()
         engine.recorder.started()

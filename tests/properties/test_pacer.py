@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from chaosbot.model.arrival import Draws, Population, Shard
@@ -34,12 +34,14 @@ def exact_total(pacer: Pacer, t: float) -> Fraction:
     return area
 
 
+@settings(deadline=None)
 @given(PACERS, st.floats(0, 1))
 def test_the_total_is_the_exact_integral_of_the_level(pacer: Pacer, share: float) -> None:
     t = pacer.duration_s * share
     assert pacer.total(t) == pytest.approx(float(exact_total(pacer, t)), rel=1e-9, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(PACERS, st.floats(0, 1))
 def test_when_finds_the_first_moment_at_which_the_total_is_reached(pacer: Pacer, share: float) -> None:
     amount = pacer.total(pacer.duration_s) * share
@@ -49,11 +51,13 @@ def test_when_finds_the_first_moment_at_which_the_total_is_reached(pacer: Pacer,
     assert pacer.total(moment * (1 - 1e-6)) <= amount + 1e-6 * max(amount, 1)
 
 
+@settings(deadline=None)
 @given(PACERS)
 def test_what_is_more_than_everything_never_comes(pacer: Pacer) -> None:
     assert pacer.when(pacer.total(pacer.duration_s) + 1) is None
 
 
+@settings(deadline=None)
 @given(PACERS)
 def test_arrivals_are_due_in_order_inside_the_plan_and_none_is_missing(pacer: Pacer) -> None:
     assume(pacer.total(pacer.duration_s) < 20_000)
@@ -65,6 +69,7 @@ def test_arrivals_are_due_in_order_inside_the_plan_and_none_is_missing(pacer: Pa
         assert pacer.total(dues[number]) == pytest.approx(number, rel=1e-6, abs=1e-3)
 
 
+@settings(deadline=None)
 @given(PACERS, st.floats(0.001, 0.999))
 def test_users_counted_one_by_one_are_the_level(pacer: Pacer, share: float) -> None:
     t = pacer.duration_s * share
@@ -78,6 +83,7 @@ def test_users_counted_one_by_one_are_the_level(pacer: Pacer, share: float) -> N
     assert present == math.floor(level)
 
 
+@settings(deadline=None)
 @given(PACERS, st.floats(0.1, 10), st.floats(0.1, 1000))
 def test_scaling_and_stretching_change_the_total_by_their_factor(pacer: Pacer, height: float, length: float) -> None:
     assume(pacer.duration_s > 0)
@@ -88,6 +94,7 @@ def test_scaling_and_stretching_change_the_total_by_their_factor(pacer: Pacer, h
     assert stretched.total(stretched.duration_s) == pytest.approx(whole * length / pacer.duration_s)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(0, 5000), st.integers(0, 2**32))
 def test_every_arrival_belongs_to_exactly_one_shard_and_is_the_same_person_in_each(
     count: int, number: int, seed: int
@@ -99,6 +106,7 @@ def test_every_arrival_belongs_to_exactly_one_shard_and_is_the_same_person_in_ea
     assert sum(Shard(index, count).owns(user) for index in range(count)) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(1, 400))
 def test_the_users_of_all_shards_are_the_users_of_one_machine(count: int, users: int) -> None:
     people = Population(JOURNEYS, Dice(1))
@@ -120,6 +128,7 @@ def test_visitors_come_as_often_as_their_share_says() -> None:
     assert names.count("few") / 20_000 == pytest.approx(0.2, abs=0.012)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 10_000), min_size=1, max_size=30))
 def test_draws_depend_on_their_index_only(seed: int, indices: list[int]) -> None:
     straight = {index: Draws(Dice(seed)).at(index) for index in indices}

@@ -183,3 +183,15 @@ def test_users_follow_the_spikes_shape_second_by_second() -> None:
     pacer = PROFILES.build("spike", {"users": 80, "base": 20, "spawn_rate": "10/s", "duration": "60s"}).pacer()
     for frame in frames[:59]:
         assert frame.active_users == pytest.approx(pacer.level(frame.second + 1), abs=1.01)
+
+
+def test_a_generator_that_wakes_up_too_late_still_plans_every_arrival() -> None:
+    # Timers are looked at every 2 s only, also past the plan's end: lateness shows, arrivals do not vanish.
+    engine, _ = virtual("steady", {"rate": "10/s", "duration": "5s"}, grain_s=2.0)
+    assert engine.recorder.total.planned == engine.recorder.total.completed == 50
+    assert engine.recorder.generator().limits() != ()
+    # Somebody stops it in the middle: what was due until then is planned, and dropped where nobody got to it.
+    engine, _ = virtual("steady", {"rate": "10/s", "duration": "50s"}, grain_s=2.0, stop_at=9.0)
+    total = engine.recorder.total
+    assert total.planned == total.started + total.dropped
+    assert 80 <= total.planned <= 120

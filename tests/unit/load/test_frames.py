@@ -4,7 +4,7 @@ import math
 
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaosbot.load.frames import HIGHEST_US, Recorder, encode, fold, lateness_s, quantile
@@ -18,6 +18,7 @@ VALUES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_folding_is_recording_each_value(values: list[int]) -> None:
     reference = HdrHistogram(1, HIGHEST_US, 3)
@@ -38,6 +39,7 @@ def test_a_value_past_the_layout_counts_as_its_highest_and_a_negative_one_as_zer
     assert folded.get_max_value() >= HIGHEST_US * 0.999
 
 
+@settings(deadline=None)
 @given(VALUES, st.floats(0.01, 1))
 def test_a_quantile_is_a_value_that_the_share_does_not_exceed(values: list[int], share: float) -> None:
     found = round(quantile(values, share) * 1e6)

@@ -1,6 +1,6 @@
 """The search against targets whose capacity is known."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaosbot.model.knee import KneeSearch, StepResult
@@ -14,6 +14,7 @@ def step(search: KneeSearch, capacity: float) -> StepResult:
     return StepResult(planned, served, max(search.rate - capacity, 0.0))
 
 
+@settings(deadline=None)
 @given(st.floats(20, 15_000))
 def test_the_knee_is_found_as_closely_as_asked(capacity: float) -> None:
     search, steps = PROFILES.build("knee").search(), 0
