@@ -1,11 +1,12 @@
-"""What a live view shows of one second of load, before there is a report."""
+"""What live views show of a run before there is a report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from chaosbot.model.event import FrameTaken
-from chaosbot.report.frames import decode
+from chaosbot.report.frames import decode, of_frames
+from chaosbot.report.values import Second
 
 
 def frame_quantiles(frame: FrameTaken, shares: Sequence[float]) -> tuple[float, ...]:
@@ -14,3 +15,15 @@ def frame_quantiles(frame: FrameTaken, shares: Sequence[float]) -> tuple[float, 
     if histogram is None:
         return tuple(0.0 for _ in shares)
     return tuple(histogram.quantile(share) or 0.0 for share in shares)
+
+
+def live_seconds(frames: Iterable[FrameTaken]) -> tuple[Second, ...]:
+    """The seconds that these frames tell of, shards of one second added up."""
+    return of_frames(frames).seconds
+
+
+def plotly_script() -> bytes:
+    """plotly.js as its Python package brings it along, so that live pages draw without asking any other server."""
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - five megabytes, only for pages with charts
+
+    return str(get_plotlyjs()).encode()
