@@ -31,7 +31,7 @@ class Tier(IntEnum):
 
 COMMANDS: Final[dict[str, Tier]] = {
     **dict.fromkeys(("start", "help", "status", "skills", "mode", "cancel", "clear"), Tier.GUEST),
-    **dict.fromkeys(("skill", "translate", "summarize", "rewrite", "remind", "reminders", "task"), Tier.USER),
+    **dict.fromkeys(("skill", "translate", "summarize", "rewrite", "remind", "reminders", "task", "tasks"), Tier.USER),
     **dict.fromkeys(("traces", "trace", "circuits", "tier"), Tier.DEVELOPER),
     **dict.fromkeys(("grant", "revoke", "admin"), Tier.ADMIN),
 }

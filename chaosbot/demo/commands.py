@@ -190,6 +190,10 @@ class Commands:
             return Reply("Which task? /task <text>")
         return Reply(f"Task {self._desk.tasks.put(user_id, argument[:200]).number} done.")
 
+    def _tasks(self, argument: str, user_id: int, tier: Tier) -> Reply:
+        numbers = ", ".join(str(thing.number) for thing in self._desk.tasks.of(user_id))
+        return Reply(f"Your tasks: {numbers}." if numbers else "You have no tasks.")
+
     def _traces(self, argument: str, user_id: int, tier: Tier) -> Reply:
         newest = list(self.traces)[-10:]
         return Reply("Traces:\n" + "\n".join(f"{t.update_id} {t.kind} {t.outcome}" for t in reversed(newest)))

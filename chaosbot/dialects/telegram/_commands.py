@@ -16,7 +16,7 @@ from chaosbot.model.dice import Dice
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("start", "help", "status", "skills", "mode", "cancel", "clear"), "guest"),
-        **dict.fromkeys(("skill", "translate", "summarize", "rewrite", "remind", "reminders", "task"), "user"),
+        **dict.fromkeys(("skill", "translate", "summarize", "rewrite", "remind", "reminders", "task", "tasks"), "user"),
         **dict.fromkeys(("traces", "trace", "circuits", "tier"), "developer"),
         **dict.fromkeys(("grant", "revoke", "admin"), "admin"),
     }

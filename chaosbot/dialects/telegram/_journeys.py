@@ -47,7 +47,7 @@ _COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "task": ("task",),
     "skill": ("skill",),
     "transform": ("translate", "summarize", "rewrite"),
-    "reminder": ("remind", "reminders"),
+    "reminder": ("remind", "reminders", "tasks"),
     "traces": ("traces", "trace"),
     "circuits": ("circuits",),
     "tier": ("tier",),
