@@ -186,7 +186,8 @@ def deliveries_of(history: History, end_s: float) -> Deliveries | None:
         if made := answered.get(markers[update] or ""):
             replies[max(0.0, min(call.t for call in made) - min(one.sent for one in tries))] += 1
     tried = sum(len(tries) for tries in attempts.values())
-    repeated = sum(_repeated(answered.get(marker, ())) for marker in set(markers.values()) if marker)
+    heard = {marker: [call for call in made if not _unheard(history, call)] for marker, made in answered.items()}
+    repeated = sum(_repeated(heard.get(marker, ())) for marker in set(markers.values()) if marker)
     return Deliveries(
         sent=len(attempts),
         acknowledged=len(acknowledged),
@@ -207,6 +208,11 @@ def _load_ends(history: History) -> float:
 
 def _unexpected(answered: dict[str, list[ApiCalled]], known: set[str], before_s: float) -> int:
     return sum(marker not in known and any(call.t < before_s for call in made) for marker, made in answered.items())
+
+
+def _unheard(history: History, call: ApiCalled) -> bool:
+    """Whether a fault met the call, so that the bot may not know that it succeeded and has to make it again."""
+    return any(met.stage == "applied" for met in history.injections.get(call.exchange, ())) if call.exchange else False
 
 
 def _repeated(made: Iterable[ApiCalled]) -> bool:

@@ -197,7 +197,7 @@ class Deliveries:
         sent: Distinct updates.
         acknowledged: Those that got a 2xx at least once.
         lost: Acknowledged, of a sort that is answered, and never answered; None when nobody watched the bot's calls.
-        duplicated: Answered with the same call more than once.
+        duplicated: Answered with the same call more than once, although the bot knew that the first had succeeded.
         unexpected: Answers to markers that were never sent.
         redelivered: Attempts beyond the first.
         reply: From sending to the first call that carries the update's marker.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chaosbot.model.event import ApiCalled, ExchangeSeen, Noted, ProbeSeen
-from chaosbot.model.exchange import Lane
+from chaosbot.model.event import ApiCalled, ExchangeSeen, Injected, Noted, ProbeSeen
+from chaosbot.model.exchange import Depth, Lane
 from chaosbot.model.outcome import Fate
 from chaosbot.report import fold, to_json
 
@@ -95,6 +95,18 @@ def test_a_bot_that_repeats_its_calls_amplifies(story):
     found = fold(told.history(end=20), checks=()).deliveries
     assert found.outbound_amplification == 4
     assert found.duplicated == 0
+
+
+def test_a_call_whose_answer_a_fault_ate_may_be_made_again(story):
+    told = story()
+    for number in range(10):
+        told.delivery(1 + number, number, replies=0)
+        for attempt in range(2):
+            call = (f"echo cb-{number}", (f"cb-{number}",), 200, "standin", f"o{number}-{attempt}")
+            told.add(ApiCalled(1.1 + number, "sendMessage", number, *call))
+        if number < 7:
+            told.add(Injected(1.1 + number, "r", "delay", Depth.EXCHANGE, Lane.OUTBOUND, f"o{number}-0", "applied"))
+    assert fold(told.history(end=20), checks=()).deliveries.duplicated == 3
 
 
 def test_a_fast_runs_ledger_comes_from_the_proxy(story):
