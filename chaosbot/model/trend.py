@@ -175,7 +175,7 @@ def trend(
 
     Measured over 400 runs each of an hour, sampled every five seconds (`tests/quality/test_soak_calibration.py`): white noise is
     called drift in 1 % of the runs, first-order autoregressions with a memory of one, three and eight minutes in 3, 4 and 5 %,
-    sawtooth memory of any period up to ten minutes in at most 1 %, a cache that warms up for ten minutes in 3 %.
+    sawtooth memory of any period up to ten minutes in about 1 %, a cache that warms up for ten minutes in 3 %.
 
     Args:
         times: Seconds.
