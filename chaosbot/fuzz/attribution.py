@@ -73,15 +73,15 @@ class Attribution:
         beside = self.beside() if died else []
         leavers = [trial for trial in trials if died and not whole(trial.case) and trial not in suspects]
         rest = [trial for trial in trials if trial not in suspects] if died else ([] if suspects else list(trials))
-        for trial in (*suspects, *leavers):
-            if self.target.should_stop():
-                return
-            blamed += self._alone(trial, died=died)
-        for trial in beside[:_MOST_ALONE]:
+        for trial in [trial for trial in beside if pauses(trial.case) < _BESIDE_S][:_MOST_ALONE]:
             # Most of them are victims that the target would wait for; whoever kills does so by what it sends.
             if blamed or self.target.should_stop():
                 break
-            blamed += self._alone(trial, died=died, timeout_s=pauses(trial.case) + _BESIDE_S)
+            blamed += self._alone(trial, died=died, timeout_s=pauses(trial.case) + _BESIDE_S / 2)
+        for trial in (*suspects, *leavers):
+            if self.target.should_stop():
+                return
+            blamed += self._alone(trial, died=died, ending_s=_LOOK_S * 3)
         for trial in rest[:_MOST_ALONE]:
             if blamed or self.target.should_stop():
                 return
@@ -94,9 +94,9 @@ class Attribution:
         """An idle connection where the process table cannot be seen."""
         return nullcontext(lambda: True) if self.target.pids else self.target.sentinel()
 
-    def _gone(self, stands: Callable[[], bool]) -> bool:
+    def _gone(self, stands: Callable[[], bool], within_s: float = _ENDING_S) -> bool:
         """Whether the process has ended; the connection may tell a moment before the process table does."""
-        until = monotonic() + _ENDING_S
+        until = monotonic() + within_s
         while monotonic() < until:
             if not (self.target.lives if self.target.pids else stands()):
                 return True
@@ -116,7 +116,7 @@ class Attribution:
         self.target.await_return()
         self.target.look()
 
-    def _alone(self, trial: Trial, *, died: bool, timeout_s: float | None = None) -> bool:
+    def _alone(self, trial: Trial, *, died: bool, timeout_s: float | None = None, ending_s: float = _ENDING_S) -> bool:
         """Sends it again, alone; whether it was to blame."""
         mechanism = self.mechanism(trial)
         unanswered = trial.outcome.fate in (Fate.CLOSED, Fate.RESET)
@@ -141,7 +141,8 @@ class Attribution:
             wait([future], timeout=_BESIDE_S)
             beside = None if future.done() else self._canary()
             second = future.result()
-            gone = (died or second.outcome.fate is not Fate.ANSWERED) and self._gone(stands)
+            unanswered_again = second.outcome.fate is not Fate.ANSWERED
+            gone = (died or unanswered_again) and self._gone(stands, _ENDING_S if unanswered_again else ending_s)
         if gone:
             trial.notes.append("died")
             self._known["died", mechanism] += 1

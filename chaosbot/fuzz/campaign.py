@@ -18,6 +18,7 @@ from chaosbot.checks._cases import AREA, CaseCheck, Facts, stem
 from chaosbot.errors import TargetUnusable
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.closing import close_campaign
+from chaosbot.fuzz.crew import Crew
 from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.slowlane import SlowLane
@@ -93,7 +94,10 @@ class Campaign:
                         continue
                     self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", stage))
                     left = clock.until - self.spec.duration_s * _CLOSING_S - monotonic()
-                    run_stage(stage, shop, Clock(monotonic() + max(0.5, left * _SHARES[stage]), should_stop))
+                    until = monotonic() + max(0.5, left * _SHARES[stage])
+                    crew = Crew(shop, stage, until)
+                    run_stage(stage, shop, Clock(until, should_stop))
+                    crew.gather()
                 self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
                 lane.collect(shop, Clock(clock.until - self.spec.duration_s * _CLOSING_S / 2, should_stop))
             except TargetUnusable as error:

@@ -45,6 +45,7 @@ class CampaignSpec:
         timeout_s: Bound on one ordinary case.
         secret_env: The environment variable with the secret, named in what a finding tells to type.
         only: Patterns (as in file names) of the catalogue cases to restrict the campaign to; empty runs all.
+        part: Which of the workers this is; each sends every ``workers``-th mutation.
     """
 
     address: Address
@@ -71,6 +72,7 @@ class CampaignSpec:
     timeout_s: float = 5.0
     secret_env: str = "TELEGRAM_SECRET_TOKEN"  # noqa: S105 - a variable's name
     only: tuple[str, ...] = ()
+    part: int = 0
 
     def __post_init__(self) -> None:
         """Refuses what would only fail later."""

@@ -88,6 +88,7 @@ def run_stage(stage: str, shop: Workshop, clock: Clock) -> None:
         case "mutations":
             limit = shop.spec.max_examples
             cases = mutations(shop.dialect, shop.spec.endpoint, shop.dice.at("mutations"), broken_goldens(shop))
+            cases = islice(cases, shop.spec.part, None, shop.spec.workers)
             run_cases(shop, islice(cases, limit) if limit is not None else cases, "mutations", clock)
         case "generated":
             from chaosbot.fuzz.generated import run_generated  # noqa: PLC0415 - Hypothesis takes long to load
