@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from chaosbot.cli._watch import Watch
 from chaosbot.report import render_terminal, to_json
+from chaosbot.session.live import Live
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets
 
 
@@ -38,27 +39,54 @@ def running(
     quiet: bool = False,
     as_json: bool = False,
     total_s: float | None = None,
+    web: int | None = None,
+    prometheus: int | None = None,
+    view: type[Watch] = Watch,
 ) -> Iterator[tuple[Run, Watch]]:
     """Starts a run, shows it, and finishes it whatever happens; the caller then asks `conclude` for the exit code.
 
-    The story goes to standard error when standard output carries JSON.
+    The story goes to standard error when standard output carries JSON. Ports are taken before anything is written.
+
+    Args:
+        verb: What runs.
+        target: What it runs against, for people.
+        seed: All chance.
+        out: The run directory.
+        secret: The webhook's secret, which must not be written.
+        settings: What a reader needs to run it again.
+        quiet: Print the verdict only.
+        as_json: Whether standard output carries the report.
+        total_s: How long the run is expected to take.
+        web: Port of the live page; None for none.
+        prometheus: Port of the figures for Prometheus; None for none.
+        view: How the run is shown in the terminal.
+
+    Raises:
+        UsageError: The run directory holds a run already, or a port is taken.
     """
     console = Console(stderr=as_json)
-    run = Run(
-        verb,
-        target,
-        seed,
-        out or default_directory(verb),
-        secrets=known_secrets(secret),
-        settings={"command": command_line(seed), **(settings or {})},
-    )
-    watch = Watch(console, quiet=quiet, total_s=total_s)
-    watch.say(f"[bold]chaosbot {verb}[/] · {escape(target)} · seed {seed}")
-    with conducting(run), watch:
-        run.listeners.append(watch)
-        yield run, watch
-        if run.should_stop():
-            watch.say("[yellow]interrupted[/]; writing the report")
+    live = Live(web, prometheus)
+    with closing(live):
+        run = Run(
+            verb,
+            target,
+            seed,
+            out or default_directory(verb),
+            secrets=known_secrets(secret),
+            settings={"command": command_line(seed), **(settings or {})},
+        )
+        watch = view(console, quiet=quiet, total_s=total_s)
+        watch.say(f"[bold]chaosbot {verb}[/] · {escape(target)} · seed {seed}")
+        live.follow(run, target, total_s)
+        if live.page:
+            watch.say(f"watch it live on [bold]{live.page}[/]")
+        if live.figures:
+            watch.say(f"figures for Prometheus on [bold]{live.figures}[/]")
+        with conducting(run), watch:
+            run.listeners += [watch, live.notice]
+            yield run, watch
+            if run.should_stop():
+                watch.say("[yellow]interrupted[/]; writing the report")
 
 
 def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.Exit:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from chaosbot.errors import ConfigError, SecretMissing
 from chaosbot.session.target import embedded_secret
@@ -44,7 +45,42 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict on
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output instead of the text.")]
 DialectName = Annotated[str, typer.Option("--dialect", help="The platform's tongue.")]
 
+Web = Annotated[
+    int | None,
+    typer.Option(
+        "--web",
+        metavar="[PORT]",
+        min=0,
+        max=65535,
+        help="A live page on 127.0.0.1; without a port, a free one.",
+        show_default=False,
+    ),
+]
+Prometheus = Annotated[
+    int | None,
+    typer.Option(
+        "--prometheus",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="The run's figures for Prometheus, on 127.0.0.1:PORT/metrics.",
+        show_default=False,
+    ),
+]
+
 DEFAULT_SECRET: Final = "TELEGRAM_SECRET_TOKEN"  # noqa: S105 - a variable's name
+
+
+class Watched(TyperCommand):
+    """A verb whose ``--web`` may stand without a port."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the arguments; what follows ``--web`` is its port only when it is a number."""
+        rest = args[: args.index("--")] if "--" in args else args
+        for place in [index for index, word in enumerate(rest) if word == "--web"]:
+            if not args[place + 1 : place + 2] or not args[place + 1].lstrip("-").isdecimal():
+                args[place] = "--web=0"
+        return super().parse_args(ctx, args)
 
 
 def choose_seed(seed: int | None) -> int:

@@ -17,10 +17,13 @@ from chaosbot.cli._options import (
     DialectName,
     Json,
     Out,
+    Prometheus,
     Quiet,
     SecretEnv,
     Seed,
     Target,
+    Watched,
+    Web,
     bot_api_port,
     choose_seed,
     read_secret,
@@ -38,7 +41,7 @@ from chaosbot.session.stage import StageSpec, check_target, staged
 app = typer.Typer()
 
 
-@app.command()
+@app.command(cls=Watched)
 def fuzz(
     target: Target = None,
     duration: Annotated[str, typer.Option(help="How long the campaign may take.")] = "60s",
@@ -87,6 +90,8 @@ def fuzz(
     out: Out = None,
     secret_env: SecretEnv = None,
     allow_host: AllowHost = None,
+    web: Web = None,
+    prometheus: Prometheus = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -129,6 +134,8 @@ def fuzz(
         quiet=quiet,
         as_json=as_json,
         total_s=units.duration(duration),
+        web=web,
+        prometheus=prometheus,
     ) as (run, watch):
         outbound = "stand-in" if bot_api or not target else "off"
         spec = StageSpec(

@@ -14,10 +14,13 @@ from chaosbot.cli._options import (
     DialectName,
     Json,
     Out,
+    Prometheus,
     Quiet,
     SecretEnv,
     Seed,
     Target,
+    Watched,
+    Web,
     choose_seed,
     read_secret,
 )
@@ -37,7 +40,7 @@ PER_REQUEST_RPS = 1500.0
 """Up to this rate every request becomes a journal line; above it frames alone speak."""
 
 
-@app.command()
+@app.command(cls=Watched)
 def load(
     target: Target = None,
     profile: Annotated[
@@ -85,6 +88,8 @@ def load(
     out: Out = None,
     secret_env: SecretEnv = None,
     allow_host: AllowHost = None,
+    web: Web = None,
+    prometheus: Prometheus = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -138,6 +143,8 @@ def load(
         quiet=quiet,
         as_json=as_json,
         total_s=pacer.duration_s,
+        web=web,
+        prometheus=prometheus,
     ) as (run, _watch):
         run.listeners.append(Sentinel(conditions, run.stop).notice)
         spec = StageSpec(

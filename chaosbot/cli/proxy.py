@@ -14,7 +14,7 @@ from rich.markup import escape
 from chaosbot.addons.control import ControlServer
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.cli._finish import conclude, running
-from chaosbot.cli._options import AllowHost, DialectName, Json, Out, Quiet, Seed, choose_seed
+from chaosbot.cli._options import AllowHost, DialectName, Json, Out, Prometheus, Quiet, Seed, Watched, Web, choose_seed
 from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
 from chaosbot.config.replay import Recording, read_recording
 from chaosbot.errors import ConfigError
@@ -25,7 +25,7 @@ from chaosbot.model.plan import FaultPlan
 app = typer.Typer()
 
 
-@app.command()
+@app.command(cls=Watched)
 def proxy(
     upstream: Annotated[
         str | None,
@@ -79,6 +79,8 @@ def proxy(
     seed: Seed = None,
     out: Out = None,
     allow_host: AllowHost = None,
+    web: Web = None,
+    prometheus: Prometheus = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -119,6 +121,8 @@ def proxy(
         quiet=quiet,
         as_json=as_json,
         total_s=limit,
+        web=web,
+        prometheus=prometheus,
     ) as (run, watch):
         spec = ProxySpec(
             listeners=tuple(listeners),

@@ -10,7 +10,19 @@ import typer
 from rich.console import Console
 
 from chaosbot.cli._finish import conclude, running
-from chaosbot.cli._options import AllowHost, Json, Out, Quiet, SecretEnv, Seed, choose_seed, read_secret
+from chaosbot.cli._options import (
+    AllowHost,
+    Json,
+    Out,
+    Prometheus,
+    Quiet,
+    SecretEnv,
+    Seed,
+    Watched,
+    Web,
+    choose_seed,
+    read_secret,
+)
 from chaosbot.cli._timeline import draw_timeline
 from chaosbot.config.experiment import Experiment, built_in, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
@@ -34,7 +46,7 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-@app.command()
+@app.command(cls=Watched)
 def run(
     what: Annotated[
         list[str] | None,
@@ -71,6 +83,8 @@ def run(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of experiment files and stop.")
     ] = False,
+    web: Web = None,
+    prometheus: Prometheus = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -118,6 +132,8 @@ def run(
         quiet=quiet,
         as_json=as_json,
         total_s=expected,
+        web=web,
+        prometheus=prometheus,
     ) as (current, watch):
         current.listeners.append(Sentinel(conditions, current.stop).notice)
         spec = StageSpec(

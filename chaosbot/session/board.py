@@ -1,0 +1,283 @@
+"""What a live page shows: a fold of the run's events, small however long the run takes.
+
+Rules:
+
+- `notice` only puts an event into a queue, so the thread that emits (an engine's hot path) never waits for a viewer; whoever looks
+  folds (`fold`), and the server's own thread does so several times a second.
+- Everything kept is bounded: the last quarter of an hour second by second, the first findings, sums for the rest.
+- The state is JSON without secrets; the run's redactor sees all of it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter, deque
+from typing import Any, Final
+
+from chaosbot.addons.metrics import EventMetrics
+from chaosbot.model.event import (
+    ApiCalled,
+    CaseTried,
+    Event,
+    ExchangeSeen,
+    FrameTaken,
+    Injected,
+    Judged,
+    Noted,
+    PhaseChanged,
+    ProbeSeen,
+    RequestDone,
+    RuleSwitched,
+    RunEnded,
+    Trouble,
+)
+from chaosbot.model.stats import Histogram
+from chaosbot.report import live_seconds
+from chaosbot.session.run import Run
+
+SECONDS_KEPT: Final = 900
+MOST_LISTED: Final = 200
+SETTLED_S: Final = 2
+"""A second whose shards had this long to tell of it is read for good."""
+SUMS: Final = ("planned", "started", "completed", "failed", "timed_out", "cancelled", "dropped")
+
+
+class _Tick:
+    """One second of the run: the frames that tell of it, or single events counted where a verb has none."""
+
+    __slots__ = ("failed", "frames", "shown", "taken", "times")
+
+    def __init__(self) -> None:
+        self.frames: list[FrameTaken] = []
+        self.times: Counter[float] = Counter()
+        self.taken = self.failed = 0
+        self.shown: dict[str, Any] | None = None
+
+    def count(self, seconds: float, *, failed: bool) -> None:
+        """Counts a single event."""
+        self.taken += 1
+        self.failed += failed
+        self.times[float(f"{seconds:.2g}")] += 1
+        self.shown = None
+
+    def point(self, tick: int) -> dict[str, Any]:
+        """What a chart draws for this second."""
+        if self.shown is None:
+            self.shown = self._of_frames(tick) if self.frames else self._of_events(tick)
+        return self.shown
+
+    def _of_frames(self, tick: int) -> dict[str, Any]:
+        second = live_seconds(self.frames)[0]
+        failed = second.failed + second.timed_out
+        finished = second.completed + failed
+        return {
+            "t": tick,
+            "rps": finished,
+            "planned": second.planned,
+            "failed": failed,
+            "dropped": second.dropped,
+            "users": second.active_users,
+            "in_flight": second.in_flight,
+            "lateness_ms": _ms(second.lateness_p99_s),
+            "cpu": round(second.cpu, 3),
+            **_quantiles(second.response),
+        }
+
+    def _of_events(self, tick: int) -> dict[str, Any]:
+        return {"t": tick, "rps": self.taken, "failed": self.failed, **_quantiles(Histogram.of(self.times))}
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _quantiles(histogram: Histogram) -> dict[str, Any]:
+    return {"p50": _ms(histogram.quantile(0.5)), "p99": _ms(histogram.quantile(0.99))}
+
+
+class Board:
+    """Folds a run's events for those who watch it live.
+
+    Args:
+        run: The run.
+        target: What it runs against, for people.
+        total_s: How long it is expected to take; None when nobody knows.
+    """
+
+    def __init__(self, run: Run, target: str, total_s: float | None = None) -> None:
+        self.metrics = EventMetrics()
+        self.changed = threading.Condition()
+        self.version = 0
+        self._run = run
+        self._target = target
+        self._total_s = total_s if total_s is not None and math.isfinite(total_s) else None
+        self._queue: deque[Event] = deque()
+        self._folding = threading.Lock()
+        self._ticks: dict[int, _Tick] = {}
+        self._unread: deque[int] = deque()  # seconds whose histograms the metrics do not have yet
+        self._sums: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._exchanges: Counter[str] = Counter()
+        self._cases: Counter[str] = Counter()
+        self._injected: Counter[str] = Counter()
+        self._active: dict[str, str] = {}
+        self._framed: tuple[str, ...] = ()
+        self._phases: deque[dict[str, Any]] = deque(maxlen=MOST_LISTED)
+        self._findings: dict[str, dict[str, Any]] = {}
+        self._troubles: deque[dict[str, Any]] = deque(maxlen=MOST_LISTED)
+        self._probes: dict[str, dict[str, Any]] = {}
+        self._calls = self._left_out = 0
+        self._ended: dict[str, Any] | None = None
+
+    def notice(self, event: Event) -> None:
+        """Listens to the run's events; costs its caller an append."""
+        if not isinstance(event, (RequestDone, Noted)):
+            self._queue.append(event)
+
+    def fold(self) -> None:
+        """Takes in what has happened since the last call."""
+        with self._folding:
+            fresh = len(self._queue)
+            for _ in range(fresh):
+                event = self._queue.popleft()
+                self.metrics.take(event)
+                self._take(event)
+            self._settle(final=False)
+        if fresh:
+            self._tell()
+
+    def end(self) -> None:
+        """The run is over; its verdict is shown when there is one."""
+        self.fold()
+        verdict = str(self._run.report.verdict) if self._run.report else ""
+        with self._folding:
+            self._settle(final=True)
+            self._ended = {"how": "aborted", "reason": "", **(self._ended or {}), "verdict": verdict}
+        self._tell()
+
+    def _tell(self) -> None:
+        with self.changed:
+            self.version += 1
+            self.changed.notify_all()
+
+    def _settle(self, *, final: bool) -> None:
+        """Hands the histograms of complete seconds to the metrics, and forgets seconds of long ago."""
+        newest = max(self._ticks, default=0)
+        while self._unread and (final or self._unread[0] <= newest - SETTLED_S):
+            tick = self._ticks.get(self._unread.popleft())
+            if tick is not None:
+                self.metrics.responses(live_seconds(tick.frames)[0].response)
+        while len(self._ticks) > SECONDS_KEPT:
+            del self._ticks[min(self._ticks)]
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case FrameTaken():
+                self._frame(event)
+            case ExchangeSeen(lane=lane, status=status, seconds=seconds):
+                self._exchanges[str(lane)] += 1
+                if self._run.verb not in ("load", "run", "fuzz"):
+                    self._tick(event.t).count(seconds, failed=status is None or status >= 500)
+            case CaseTried(stage=stage, breaches=breaches, outcome=outcome):
+                self._cases[stage] += 1
+                if self._run.verb != "run":
+                    self._tick(event.t).count(outcome.total_s, failed=bool(breaches))
+            case Injected(stage="applied", fault=fault):
+                self._injected[fault] += 1
+            case RuleSwitched(rule=rule, fault=fault, active=True):
+                self._active[rule] = fault
+            case RuleSwitched(rule=rule, active=False):
+                self._active.pop(rule, None)
+            case ApiCalled():
+                self._calls += 1
+            case ProbeSeen(probe=probe, ok=ok, value=value):
+                if probe in self._probes or len(self._probes) < 20:
+                    self._probes[probe] = {"probe": probe, "ok": ok, "value": value}
+            case PhaseChanged(t=t, phase=phase, label=label):
+                self._phases.append({"t": round(t, 3), "phase": phase, "label": label})
+            case Judged():
+                self._judged(event)
+            case Trouble(t=t, where=where, what=what):
+                self._troubles.append({"t": round(t, 3), "where": where, "what": what[:500]})
+            case RunEnded(how=how, reason=reason):
+                self._active.clear()
+                self._ended = {"how": how, "reason": reason}
+            case _:
+                pass
+
+    def _tick(self, t: float) -> _Tick:
+        return self._ticks.setdefault(math.floor(t), _Tick())
+
+    def _frame(self, frame: FrameTaken) -> None:
+        number = math.floor(frame.t + 0.5)
+        if number not in self._ticks:
+            self._unread.append(number)
+        tick = self._ticks.setdefault(number, _Tick())
+        tick.frames.append(frame)
+        tick.shown = None
+        for name in SUMS:
+            self._sums[name] += getattr(frame, name)
+        self._errors.update(frame.errors)
+        self._framed = frame.faults
+
+    def _judged(self, event: Judged) -> None:
+        for finding in event.judgement.findings:
+            known = self._findings.get(finding.id)
+            if known is not None:
+                known["count"] += 1
+            elif len(self._findings) >= MOST_LISTED:
+                self._left_out += 1
+            else:
+                self._findings[finding.id] = {
+                    "t": round(event.t, 3),
+                    "severity": str(finding.severity),
+                    "title": finding.title[:300],
+                    "check": finding.check,
+                    "count": 1,
+                }
+
+    def state(self, since: int = -1) -> dict[str, Any]:
+        """All of it as JSON.
+
+        Args:
+            since: Seconds before this one are left out of the points; a viewer that has them asks for the rest only.
+        """
+        self.fold()
+        with self._folding:
+            points = [tick.point(number) for number, tick in sorted(self._ticks.items()) if number >= since]
+            state: dict[str, Any] = {
+                "version": self.version,
+                "run": {
+                    "verb": self._run.verb,
+                    "target": self._target,
+                    "seed": self._run.seed,
+                    "directory": str(self._run.directory),
+                },
+                "now": round(self._run.now(), 3),
+                "total_s": self._total_s,
+                "ended": self._ended,
+                "phase": self._phases[-1] if self._phases else None,
+                "phases": list(self._phases),
+                "load": dict(self._sums) if self._sums else None,
+                "errors": dict(self._errors.most_common(20)),
+                "exchanges": dict(self._exchanges),
+                "calls": self._calls,
+                "cases": dict(self._cases),
+                "faults": {
+                    "active": sorted({*self._active.values(), *self._framed}),
+                    "injected": dict(self._injected.most_common(50)),
+                },
+                "findings": list(self._findings.values()),
+                "findings_left_out": self._left_out,
+                "trouble": list(self._troubles),
+                "probes": list(self._probes.values()),
+                "points": points,
+            }
+        clean: dict[str, Any] = self._run.redactor.json(state)
+        return clean
+
+    def text(self) -> str:
+        """The figures as Prometheus text."""
+        self.fold()
+        return self._run.redactor.text(self.metrics.text())

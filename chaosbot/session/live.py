@@ -1,0 +1,275 @@
+"""Watching a run from outside while it happens: a page, its state as JSON, and Prometheus figures, on loopback only.
+
+Rules:
+
+- The page is self-contained: it asks this server and nobody else (its policy says so), and draws with plotly's own script.
+- A request whose Host header is not this server's address is refused, so that no web site can read a run by rebinding its name.
+- Nothing can be changed from here, connections are few and bounded in time, and the server ends with the run.
+- Serving costs the run's engines nothing: events are queued by `Board` and folded on the server's thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import secrets
+import socket
+import socketserver
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from chaosbot.errors import PortBusy, UsageError
+from chaosbot.model.event import Event
+from chaosbot.report import plotly_script
+from chaosbot.session.board import Board
+from chaosbot.session.run import Run
+
+HOST: Final = "127.0.0.1"
+MOST_CONNECTIONS: Final = 32
+IDLE_S: Final = 15.0
+"""A connection that says nothing for so long is closed."""
+LONGEST_WAIT_S: Final = 10.0
+"""Most time that a request for news waits for them."""
+LINGER_S: Final = 0.5
+"""How long viewers get, once the run is over, to fetch the end."""
+FOLD_EVERY_S: Final = 0.25
+JSON: Final = "application/json"
+PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@cache
+def _page() -> str:
+    return (files("chaosbot.session") / "live.html").read_text("utf-8")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one connection's requests."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    server_version = "chaosbot"
+    sys_version = ""
+    timeout = IDLE_S
+
+    def do_GET(self) -> None:
+        """Finds the page."""
+        if self.headers.get("Host", "").lower() not in self.server.names:
+            self._text(HTTPStatus.FORBIDDEN, f"this server is {self.server.url} and answers to no other name\n")
+            return
+        board = self.server.board
+        parts = urlsplit(self.path)
+        match parts.path:
+            case _ if board is None:
+                self._text(HTTPStatus.SERVICE_UNAVAILABLE, "the run has not begun\n")
+            case "/metrics":
+                self._send(HTTPStatus.OK, PROMETHEUS, board.text().encode())
+            case "/" if self.server.pages:
+                nonce = secrets.token_urlsafe(16)
+                self._send(
+                    HTTPStatus.OK, "text/html; charset=utf-8", _page().replace("{{nonce}}", nonce).encode(), nonce
+                )
+            case "/state.json" if self.server.pages:
+                self._state(board, parse_qs(parts.query))
+            case "/plotly.js" if self.server.pages:
+                self._send(HTTPStatus.OK, "text/javascript; charset=utf-8", self.server.plotly)
+            case "/":
+                self._text(HTTPStatus.OK, "chaosbot's figures for Prometheus are at /metrics\n")
+            case _:
+                self._text(HTTPStatus.NOT_FOUND, "nothing here\n")
+
+    do_HEAD = do_GET  # noqa: N815 - the base calls it so
+
+    def _state(self, board: Board, query: dict[str, list[str]]) -> None:
+        """The state; with ``seen=VERSION&wait=SECONDS`` as soon as it is another one."""
+        try:
+            since = int(query.get("since", ["-1"])[0])
+            seen = int(query.get("seen", ["-1"])[0])
+            wait = min(LONGEST_WAIT_S, max(0.0, float(query.get("wait", ["0"])[0])))
+        except ValueError:
+            self._text(HTTPStatus.BAD_REQUEST, "since and seen are whole numbers, wait is seconds\n")
+            return
+        with board.changed:
+            board.changed.wait_for(lambda: board.version != seen, wait)
+        self._send(HTTPStatus.OK, JSON, json.dumps(board.state(since), separators=(",", ":")).encode())
+
+    def _text(self, status: HTTPStatus, text: str) -> None:
+        self._send(status, "text/plain; charset=utf-8", text.encode())
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes, nonce: str = "") -> None:
+        policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        if nonce:
+            # plotly writes its own style rules, and draws into data: images.
+            policy += (
+                f"; script-src 'self' 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
+            )
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", policy)
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing: a run's story is told elsewhere."""
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    """Listens on one loopback port.
+
+    Args:
+        option: What the person wrote, for errors.
+        port: The port; 0 takes a free one.
+        pages: Whether there is more than ``/metrics``.
+
+    Raises:
+        PortBusy: The port is taken.
+        UsageError: It cannot be listened on.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = MOST_CONNECTIONS
+
+    def __init__(self, option: str, port: int, *, pages: bool) -> None:
+        self.board: Board | None = None
+        self.pages = pages
+        self.plotly = plotly_script() if pages else b""
+        self._open: set[Any] = set()
+        self._lock = threading.Lock()
+        where = f"{option} {port}"
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortBusy(f"{where}: {HOST}:{port} is taken; choose another port, or 0 for a free one") from None
+            raise UsageError(
+                f"{where}: {HOST}:{port} cannot be listened on ({error.strerror}); choose another port, or 0 for a free one"
+            ) from None
+        number = self.server_address[1]
+        self.url = f"http://{HOST}:{number}/"
+        names = (HOST, "localhost", "[::1]")
+        self.names = frozenset(f"{name}:{number}" for name in names) | (
+            frozenset(names) if number == 80 else frozenset()
+        )
+
+    def service_actions(self) -> None:
+        """Folds what the run has said since the last time."""
+        if self.board is not None:
+            self.board.fold()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Takes a connection, unless there are too many."""
+        with self._lock:
+            full = len(self._open) >= MOST_CONNECTIONS
+            if not full:
+                self._open.add(request)
+        if full:
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """A connection ends."""
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A viewer that goes away in the middle of an answer is nobody's trouble."""
+
+    def hang_up(self) -> None:
+        """Ends the connections that are still open."""
+        with self._lock:
+            connections = list(self._open)
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody is connected."""
+        return bool(self._open)
+
+
+class Live:
+    """The servers of one run: a page, figures for Prometheus, or both.
+
+    The ports are bound at once, so a taken one is an error before anything starts; the run is followed once there is one.
+
+    Args:
+        web: The page's port (0: a free one); None for no page.
+        prometheus: The port of the figures alone; the page's server has them too.
+
+    Raises:
+        PortBusy: A port is taken.
+        UsageError: It cannot be listened on.
+    """
+
+    def __init__(self, web: int | None = None, prometheus: int | None = None) -> None:
+        self._servers: list[_Server] = []
+        self._threads: list[threading.Thread] = []
+        self._board: Board | None = None
+        self.page = self.figures = ""
+        try:
+            if web is not None:
+                self._servers.append(_Server("--web", web, pages=True))
+                self.page = self._servers[-1].url
+            if prometheus is not None and (prometheus == 0 or prometheus != web):
+                self._servers.append(_Server("--prometheus", prometheus, pages=False))
+            if prometheus is not None:
+                self.figures = f"{self._servers[-1].url}metrics"
+        except BaseException:
+            self.close()
+            raise
+
+    def follow(self, run: Run, target: str, total_s: float | None = None) -> None:
+        """Begins to show a run.
+
+        Args:
+            run: The run.
+            target: What it runs against, for people.
+            total_s: How long it is expected to take.
+        """
+        if not self._servers:
+            return
+        self._board = Board(run, target, total_s)
+        for server in self._servers:
+            server.board = self._board
+            thread = threading.Thread(target=server.serve_forever, args=(FOLD_EVERY_S,), name="live", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def notice(self, event: Event) -> None:
+        """Listens to the run's events."""
+        if self._board is not None:
+            self._board.notice(event)
+
+    def close(self) -> None:
+        """Shows the run's end to who still watches, and ends; a second call does nothing."""
+        servers, self._servers = self._servers, []
+        if self._board is not None and servers:
+            self._board.end()
+            until = time.monotonic() + LINGER_S
+            while any(server.watched for server in servers) and time.monotonic() < until:
+                time.sleep(0.02)
+        for server in servers:
+            if self._threads:
+                server.shutdown()
+            server.server_close()
+            server.hang_up()
+        for thread in self._threads:
+            thread.join(1.0)
+        self._threads.clear()
