@@ -160,7 +160,24 @@ class Journal:
 
 
 def _encode(value: Any, **_options: Any) -> bytes:
-    return orjson.dumps(value)
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        # What a hostile target said: lone surrogates, integers beyond 64 bits. The event must not be lost for that.
+        return orjson.dumps(_writable(value))
+
+
+def _writable(value: Any) -> Any:
+    """The value with texts that UTF-8 can carry, and integers that JSON readers agree on."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    if isinstance(value, dict):
+        return {_writable(key): _writable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_writable(item) for item in value]
+    return value
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -161,3 +161,13 @@ def test_times_and_short_numbers_are_no_bot_tokens() -> None:
 def test_a_secret_too_short_to_redact_is_refused() -> None:
     with pytest.raises(UsageError, match="at least 4"):
         Redactor(("abc",))
+
+
+def test_what_json_cannot_carry_is_written_in_another_spelling_and_not_lost(tmp_path: Path) -> None:
+    hostile = CaseTried(
+        0.0, "lone \ud800 half", "g", Threat.USER, "s", Outcome(Fate.ANSWERED, 200, detail="\udfff"), update_id=10**30
+    )
+    path = _journal(tmp_path / "run", hostile, RunEnded(1.0, "completed"))
+    [tried, _] = read(path.parent).events
+    assert tried.case == "lone \\ud800 half"
+    assert tried.update_id == str(10**30)
