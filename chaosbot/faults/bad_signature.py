@@ -21,6 +21,7 @@ class BadSignature(Fault):
     """The secret header is wrong."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     how: str = option(
         "text", "what is wrong with it", "wrong", choices=("wrong", "missing", "prefix", "case", "double"), primary=True

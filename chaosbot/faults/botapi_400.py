@@ -12,7 +12,7 @@ from typing import ClassVar
 from chaosbot.faults._botapi import refusal
 from chaosbot.model.dice import Dice
 from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.exchange import Depth, Exchange, Lane
 from chaosbot.model.fault import Fault
 from chaosbot.model.shelf import option
 
@@ -22,6 +22,7 @@ class Botapi400(Fault):
     """400 with a description."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
+    lane: ClassVar[Lane | None] = Lane.OUTBOUND
 
     description: str = option("text", 'what follows "Bad Request: "', "message is not modified", primary=True)
 

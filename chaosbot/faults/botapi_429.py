@@ -13,7 +13,7 @@ from typing import ClassVar
 from chaosbot.faults._botapi import refusal
 from chaosbot.model.dice import Dice
 from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.exchange import Depth, Exchange, Lane
 from chaosbot.model.fault import Fault
 from chaosbot.model.shelf import option
 
@@ -23,6 +23,7 @@ class Botapi429(Fault):
     """429 with parameters.retry_after."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
+    lane: ClassVar[Lane | None] = Lane.OUTBOUND
 
     retry_after: float = option("duration", "what the bot is told to wait, in whole seconds", 3.0, primary=True)
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from chaosbot.faults._botapi import page
 from chaosbot.model.dice import Dice
 from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.exchange import Depth, Exchange, Lane
 from chaosbot.model.fault import Fault
 from chaosbot.model.shelf import option
 
@@ -22,6 +22,7 @@ class Botapi5xxHtml(Fault):
     """5xx with HTML."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
+    lane: ClassVar[Lane | None] = Lane.OUTBOUND
 
     status: int = option("count", "500 to 599", 502, primary=True)
 

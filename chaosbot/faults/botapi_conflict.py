@@ -12,7 +12,7 @@ from typing import ClassVar
 from chaosbot.faults._botapi import refusal
 from chaosbot.model.dice import Dice
 from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.exchange import Depth, Exchange, Lane
 from chaosbot.model.fault import Fault
 
 
@@ -21,6 +21,7 @@ class BotapiConflict(Fault):
     """409, terminated by other getUpdates request."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
+    lane: ClassVar[Lane | None] = Lane.OUTBOUND
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One answer by the proxy, on the outbound lane only."""

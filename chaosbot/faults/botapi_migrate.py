@@ -12,7 +12,7 @@ from typing import ClassVar
 from chaosbot.faults._botapi import refusal
 from chaosbot.model.dice import Dice
 from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.exchange import Depth, Exchange, Lane
 from chaosbot.model.fault import Fault
 from chaosbot.model.shelf import option
 
@@ -22,6 +22,7 @@ class BotapiMigrate(Fault):
     """400 with parameters.migrate_to_chat_id."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
+    lane: ClassVar[Lane | None] = Lane.OUTBOUND
 
     chat: int = option("count", "the new chat id without its leading -100", 1234567890, primary=True)
 

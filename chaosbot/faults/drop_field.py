@@ -22,6 +22,7 @@ class DropField(Fault):
     """A field is missing."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     field: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
 

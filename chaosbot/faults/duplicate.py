@@ -21,6 +21,7 @@ class Duplicate(Fault):
     """The update comes again."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     copies: int = option("count", "how many more times", 1, primary=True)
     concurrent: bool = option("flag", "beside the original instead of after its answer", False)

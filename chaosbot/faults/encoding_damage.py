@@ -22,6 +22,7 @@ class EncodingDamage(Fault):
     """The update's bytes are damaged."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     how: str = option("text", "what is damaged", "invalid_utf8", choices=WAYS, primary=True)
 

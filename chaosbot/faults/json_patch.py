@@ -21,6 +21,7 @@ class JsonPatch(Fault):
     """The update is patched."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     patch: object = option(
         "json", "list of operations: {op, path, value} with JSON pointers, or that list as JSON text", primary=True

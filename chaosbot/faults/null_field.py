@@ -22,6 +22,7 @@ class NullField(Fault):
     """A field is null."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     field: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
 

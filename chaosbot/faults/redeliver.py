@@ -21,6 +21,7 @@ class Redeliver(Fault):
     """The platform's own redelivery."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     attempts: int = option("count", "deliveries after the first", 3, primary=True)
     wait: float = option("duration", "pause before the first redelivery", 0.0)

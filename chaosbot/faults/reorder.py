@@ -21,6 +21,7 @@ class Reorder(Fault):
     """The update is overtaken."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     by: int = option("count", "how many later updates overtake it", 1, primary=True)
     at_most: float = option("duration", "how long it waits for them", 5.0)

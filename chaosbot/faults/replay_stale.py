@@ -21,6 +21,7 @@ class ReplayStale(Fault):
     """An old update comes again."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     back: int = option("count", "how many updates back", 1, primary=True)
     age: float = option("duration", "it must be at least this old", 0.0)

@@ -22,6 +22,7 @@ class RetypeField(Fault):
     """A field has another type."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
+    lane: ClassVar[Lane | None] = Lane.INBOUND
 
     field: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
     to: str = option("text", "the new type; any draws one that differs", "any", choices=("any", *TYPES))

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from chaosbot.model.dice import Dice
 from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange
+from chaosbot.model.exchange import Depth, Exchange, Lane
 from chaosbot.model.shelf import Shelf, name_of
 
 
@@ -19,6 +19,8 @@ class Fault(ABC):
     """
 
     depth: ClassVar[Depth]
+    lane: ClassVar[Lane | None] = None
+    """The only lane that it can act on; None for both."""
 
     @property
     def name(self) -> str:

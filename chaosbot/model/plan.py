@@ -105,6 +105,11 @@ class Matcher:
         """Whether more than the lane is asked for, so that a bare connection cannot be judged."""
         return any((self.method, self.path, self.headers, self.body, self.kind, self.command, self.tier, self.user))
 
+    @property
+    def needs_update(self) -> bool:
+        """Whether it asks for what only an update tells."""
+        return any((self.kind, self.command, self.tier, self.user))
+
     def matches(self, exchange: Exchange) -> bool:
         """Whether all conditions hold."""
         if self.lane is not None and exchange.lane is not self.lane:
@@ -113,7 +118,7 @@ class Matcher:
             return False
         if self.path is not None and not fnmatchcase(exchange.path, self.path):
             return False
-        if self.kind or self.command or self.tier or self.user:
+        if self.needs_update:
             facts = exchange.update
             if facts is None:
                 return False
@@ -202,6 +207,11 @@ class Rule:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1")
+        only = self.fault.lane
+        if only is not None and self.match.lane not in (None, only):
+            raise ValueError(f"{self.fault.name} acts on the {only} lane only; set lane = {only} or leave it out")
+        if Lane.OUTBOUND in (only, self.match.lane) and self.match.needs_update:
+            raise ValueError("kind, command, tier and user are read from updates, which run on the inbound lane; drop them")
         if self.per not in ("", "chat", "user", "update"):
             raise ValueError("per must be chat, user or update")
         if self.scope is Scope.CONNECTION and self.match.needs_exchange:

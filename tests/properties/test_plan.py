@@ -37,17 +37,20 @@ def windows(draw: Any) -> Window:
 
 @st.composite
 def rules(draw: Any) -> Rule:
+    # Updates run on the inbound lane only.
+    lane = draw(st.none() | st.sampled_from(Lane))
+    words = [None] * 4 if lane is Lane.OUTBOUND else [draw(st.none() | texts) for _ in range(4)]
     counted = draw(st.sampled_from(["first", "nth", "every", "none"]))
     counts = {} if counted == "none" else {counted: draw(positive)}
     return Rule(
         name=draw(texts),
         fault=draw(faults),
         match=Matcher(
-            draw(st.none() | st.sampled_from(Lane)),
+            lane,
             *(draw(st.none() | texts) for _ in range(2)),
             draw(pairs),
             draw(pairs),
-            *(draw(st.none() | texts) for _ in range(4)),
+            *words,
         ),
         window=draw(windows()),
         rate=draw(st.floats(0, 1)),
