@@ -34,9 +34,7 @@ async def main() -> None:
         return Response()
 
     app = Starlette(routes=[Route("/hook", telegram, methods=["POST"])])
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="critical")
-    )
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="critical"))
     async with application:
         await application.start()
         await server.serve()
