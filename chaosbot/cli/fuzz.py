@@ -29,6 +29,7 @@ from chaosbot.cli._options import (
     read_secret,
 )
 from chaosbot.config.plan import parse_fault, plan_of
+from chaosbot.errors import ConfigError
 from chaosbot.fuzz.catalogue import cases, listing
 from chaosbot.fuzz.export import export_pytest
 from chaosbot.fuzz.spec import STAGES
@@ -56,6 +57,9 @@ def fuzz(
         list[str] | None,
         typer.Option(help="Only catalogue cases of this name or pattern ('auth/*'); repeatable.", show_default=False),
     ] = None,
+    bugs: Annotated[
+        str, typer.Option(help="Planted bugs of the embedded bot (names with commas, 'fragile' for all).")
+    ] = "",
     dialect: DialectName = "telegram",
     malformed: Annotated[str, typer.Option(help="What is right for a malformed request: reject, ack or any.")] = "any",
     bot_api: Annotated[
@@ -115,9 +119,11 @@ def fuzz(
     port = bot_api_port(bot_api)
     plan = plan_of([parse_fault(text) for text in fault or ()])
     if target:
+        if bugs:
+            raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
         check_target(target, allow)
     settings = {
-        **({} if target else {"bugs": ""}),
+        **({} if target else {"bugs": bugs}),
         "dialect": dialect,
         "stages": stages,
         "duration": duration,
@@ -140,6 +146,7 @@ def fuzz(
         outbound = "stand-in" if bot_api or not target else "off"
         spec = StageSpec(
             target=target or "",
+            bugs=bugs,
             secret=secret,
             dialect=dialect,
             plan=plan,

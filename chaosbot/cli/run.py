@@ -75,6 +75,9 @@ def run(
     bot_api_port: Annotated[
         int, typer.Option(help="Where the outbound lane listens; point your bot's Bot API base URL there.")
     ] = 8081,
+    bugs: Annotated[
+        str, typer.Option(help="Planted bugs of the embedded bot (names with commas, 'fragile' for all).")
+    ] = "",
     seed: Seed = None,
     out: Out = None,
     secret_env: SecretEnv = None,
@@ -119,8 +122,10 @@ def run(
     named = secret_env or experiment.secret_env or None
     secret = read_secret(named, embedded_seed=None if experiment.target else chosen)
     if experiment.target:
+        if bugs:
+            raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
         check_target(experiment.target, experiment.allow_hosts)
-    settings = {**experiment.settings(), **({} if experiment.target else {"bugs": ""}), "mode": mode}
+    settings = {**experiment.settings(), **({} if experiment.target else {"bugs": bugs}), "mode": mode}
     expected = total_s(timeline) + experiment.fuzz_s + 5
     with running(
         "run",
@@ -138,6 +143,7 @@ def run(
         current.listeners.append(Sentinel(conditions, current.stop).notice)
         spec = StageSpec(
             target=experiment.target,
+            bugs=bugs,
             secret=secret,
             limits=experiment.limits,
             dialect=experiment.dialect,

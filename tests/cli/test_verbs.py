@@ -1,0 +1,89 @@
+"""Every verb explains itself, and the small ones do what they say."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chaosbot.cli import VERBS
+from chaosbot.model.check import CHECKS
+from chaosbot.model.fault import FAULTS
+from chaosbot.model.profile import PROFILES
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_every_verb_has_help_with_an_example(chaosbot: Callable, verb: str) -> None:
+    done = chaosbot(*([verb] if verb else []), "--help")
+    assert done.code == 0, done
+    assert "chaosbot" in done.out
+    if verb not in ("faults", "checks", "profiles"):
+        assert f"chaosbot {verb}".strip() in done.out
+    assert "Traceback" not in done.err
+
+
+def test_the_version_is_printed(chaosbot: Callable) -> None:
+    assert chaosbot("--version").out.startswith("chaosbot 0.")
+
+
+@pytest.mark.parametrize(("verb", "shelf"), [("faults", FAULTS), ("checks", CHECKS), ("profiles", PROFILES)])
+def test_a_shelf_lists_every_entry_and_shows_each_page(chaosbot: Callable, verb: str, shelf) -> None:
+    listed = chaosbot(verb).out
+    for name in shelf:
+        assert name in listed
+    page = chaosbot(verb, next(iter(shelf)))
+    assert page.code == 0
+    assert "Use it: chaosbot" in page.out
+
+
+def test_the_planted_bugs_are_listed_with_what_is_wrong(chaosbot: Callable) -> None:
+    listed = chaosbot("demo", "--list").out
+    assert "no-dedup" in listed
+    assert "takes effect" in listed
+
+
+def test_the_catalogue_is_listed_with_threat_and_expectation(chaosbot: Callable) -> None:
+    done = chaosbot("fuzz", "--list")
+    assert "auth/secret-prefix" in done.out
+    assert "forger" in done.out
+    assert int(done.out.strip().splitlines()[-1].split()[0]) >= 400
+
+
+def test_a_schema_for_editors_is_printed(chaosbot: Callable) -> None:
+    schema = json.loads(chaosbot("run", "--schema").out)
+    assert schema["properties"]["phases"]["properties"].keys() >= {"baseline", "fault", "recovery"}
+
+
+def test_the_exports_for_a_client_name_the_proxy_and_its_authority(chaosbot: Callable, tmp_path: Path) -> None:
+    done = chaosbot("proxy", "--print-env", "--listen", "127.0.0.1:8765", XDG_DATA_HOME=str(tmp_path))
+    assert "export HTTPS_PROXY='http://127.0.0.1:8765'" in done.out
+    [line] = [line for line in done.out.splitlines() if "NODE_EXTRA_CA_CERTS" in line]
+    assert Path(line.split("'")[1]).read_text().startswith("-----BEGIN CERTIFICATE-----")
+    assert chaosbot("ca", XDG_DATA_HOME=str(tmp_path)).out.strip() == line.split("'")[1]
+
+
+def test_doctor_finds_the_machine_well_and_says_what_is_wrong_with_a_target(chaosbot: Callable) -> None:
+    assert chaosbot("doctor").code == 0
+    sick = chaosbot("doctor", "http://127.0.0.1:9/webhook")
+    assert sick.code == 2
+    assert "127.0.0.1:9" in sick.out
+
+
+def test_a_smoke_load_passes_as_json_on_the_healthy_bot(chaosbot: Callable, tmp_path: Path) -> None:
+    done = chaosbot("load", "--rate", "30/s", "--duration", "5s", "--slo", "p50<1s,5s", "--json", "--out", "run")
+    report = json.loads(done.out)
+    assert report["schema"] == "chaosbot.report/1"
+    assert report["load"]["planned"] == 150
+    assert report["load"]["failed"] == report["load"]["dropped"] == 0
+    assert report == json.loads((tmp_path / "run" / "report.json").read_text())
+
+
+def test_a_finding_of_the_embedded_bot_is_replayed_on_the_embedded_bot(chaosbot: Callable, tmp_path: Path) -> None:
+    """Found on the fragile bot, mended in the healthy one; the same directory says which."""
+    arguments = ("--stages", "catalogue", "--case", "json/root-null", "--duration", "6s", "--corpus", "corpus")
+    found = chaosbot("fuzz", *arguments, "--bugs", "crash-on-non-object-root", "--out", "run")
+    assert found.code == 1, found
+    [directory] = [path for path in (tmp_path / "run" / "findings").iterdir() if path.is_dir()]
+    again = chaosbot("replay", str(directory))
+    assert again.code == 1, again
+    assert "still fails" in again.out
