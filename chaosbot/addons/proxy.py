@@ -31,7 +31,7 @@ import orjson
 from chaosbot.addons.record import HarRecorder
 from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
 from chaosbot.errors import ConfigError, EngineError, PortBusy, WorkerDied
-from chaosbot.model.event import Event, RuleTallied, Trouble, from_json
+from chaosbot.model.event import Event, ExchangeSeen, RuleTallied, Trouble, from_json
 from chaosbot.model.exchange import Lane
 from chaosbot.model.plan import FaultPlan
 
@@ -250,7 +250,11 @@ class Proxy:
             worker.wait(number, op, within_s)
 
     def _told(self, worker: _Worker, message: dict[str, Any]) -> None:
-        if "event" in message:
+        if "seen" in message:
+            values = message["seen"]
+            values[2] = Lane(values[2])  # third in ExchangeSeen
+            self._emit(ExchangeSeen(*values))
+        elif "event" in message:
             self._emit(from_json(message["event"]))
         elif "har" in message:
             if self.recording is not None:
