@@ -21,8 +21,14 @@ from chaosbot.session.run import Run, conducting, default_directory, known_secre
 
 
 def command_line(seed: int) -> str:
-    """The command that repeats this run: what was typed, and the seed where it was drawn."""
-    words = sys.argv[1:]
+    """The command that repeats this run: what was typed but for where to write, and the seed where it was drawn."""
+    words: list[str] = []
+    given = iter(sys.argv[1:])
+    for word in given:
+        if word == "--out":
+            next(given, None)
+        elif not word.startswith("--out="):
+            words.append(word)
     drawn = [] if any(word.partition("=")[0] == "--seed" for word in words) else ["--seed", str(seed)]
     return shlex.join(["chaosbot", *words, *drawn])
 
@@ -75,7 +81,7 @@ def running(
             secrets=known_secrets(secret),
             settings={"command": command_line(seed), **(settings or {})},
         )
-        watch = view(console, quiet=quiet, total_s=total_s)
+        watch = view(console, quiet=quiet, total_s=total_s, redact=run.redactor.text)
         watch.say(f"[bold]chaosbot {verb}[/] · {escape(target)} · seed {seed}")
         live.follow(run, target, total_s)
         if live.page:
