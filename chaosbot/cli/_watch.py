@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -42,10 +43,19 @@ class Watch:
         console: Where to.
         quiet: Say nothing until the verdict.
         total_s: How long the run is expected to take; gives progress and ETA.
+        redact: Takes secrets out of what is shown.
     """
 
-    def __init__(self, console: Console, *, quiet: bool = False, total_s: float | None = None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        quiet: bool = False,
+        total_s: float | None = None,
+        redact: Callable[[str], str] = str,
+    ) -> None:
         self.console = console
+        self.redact = redact
         self.quiet = quiet
         self.total_s = total_s
         self._lock = threading.Lock()
@@ -78,7 +88,7 @@ class Watch:
     def say(self, line: str) -> None:
         """Prints one line of the story (rich markup)."""
         if not self.quiet:
-            self.console.print(line, highlight=False, soft_wrap=not self.console.is_terminal)
+            self.console.print(self.redact(line), highlight=False, soft_wrap=not self.console.is_terminal)
 
     def __call__(self, event: Event) -> None:
         """Takes notice of an event."""

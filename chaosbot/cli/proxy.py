@@ -12,7 +12,9 @@ import typer
 from rich.markup import escape
 
 from chaosbot.addons.control import ControlServer
+from chaosbot.addons.metrics import EventMetrics
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.cli._exchanges import Exchanges
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import AllowHost, DialectName, Json, Out, Prometheus, Quiet, Seed, Watched, Web, choose_seed
 from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
@@ -123,6 +125,7 @@ def proxy(
         total_s=limit,
         web=web,
         prometheus=prometheus,
+        view=Exchanges,
     ) as (run, watch):
         spec = ProxySpec(
             listeners=tuple(listeners),
@@ -136,25 +139,29 @@ def proxy(
             started=run.started,
             record=run.redactor if record else None,
         )
+        figures = EventMetrics()
+        if control:
+            run.listeners.append(figures.take)
         with ExitStack() as stack:
             started = stack.enter_context(Proxy(spec, run.emit))
+            watch.say(
+                f"listening on [bold]{started.url(Lane.INBOUND)}[/] → {escape(upstream or 'wherever the client asks')}"
+            )
+            if outbound:
+                watch.say(f"outbound on [bold]{started.url(Lane.OUTBOUND)}[/] → {escape(outbound)}")
             if control:
                 server = ControlServer(
                     *_address("--control", control),
                     chosen,
                     run.emit,
                     _Holder(started, faults),
+                    metrics=figures.text,
                     origin=run.started,
                     allow_hosts=tuple(allow_host or ()),
                 )
                 stack.callback(server.stop)
                 server.start()
                 watch.say(f"control on [bold]{server.url}[/] (Toxiproxy's API, and /plan)")
-            watch.say(
-                f"listening on [bold]{started.url(Lane.INBOUND)}[/] → {escape(upstream or 'wherever the client asks')}"
-            )
-            if outbound:
-                watch.say(f"outbound on [bold]{started.url(Lane.OUTBOUND)}[/] → {escape(outbound)}")
             watch.say(f"{len(faults.rules)} rules; Ctrl-C ends it and writes the report")
             until = time.monotonic() + limit if limit else float("inf")
             while time.monotonic() < until and not run.stopping.wait(0.2):
