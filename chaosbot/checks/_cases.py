@@ -223,6 +223,8 @@ def stem(tried: CaseTried) -> str:
     | nesting | ``structure/depth`` |
     | anything else | its group and the first word of its own name |
     """
+    if tried.stage == "sequences":
+        return "sequence"
     parts = tried.case.split("/")
     word = word_of(tried.case)
     if parts[0] == "mutation" and len(parts) >= 4:
