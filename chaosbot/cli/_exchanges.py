@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from types import TracebackType
@@ -92,11 +93,19 @@ class Exchanges(Watch):
             self._second = int(t)
         if said < LINES_A_SECOND:
             self.say(f"[dim]{self._clock(t)}[/] {line}")
-        else:
+            return
+        with self._lock:
             self._swallowed += 1
+            first = self._swallowed == 1
+        if first:
+            # After a burst may come silence; then nobody else would say how many there were.
+            timer = threading.Timer(1.0, self._say_more)
+            timer.daemon = True
+            timer.start()
 
     def _say_more(self) -> None:
-        more, self._swallowed = self._swallowed, 0
+        with self._lock:
+            more, self._swallowed = self._swallowed, 0
         if more:
             self.say(f"[dim]{self._clock(self._second)} … {more} more[/]")
 

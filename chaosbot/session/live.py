@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import secrets
 import socket
 import socketserver
@@ -37,8 +38,10 @@ IDLE_S: Final = 15.0
 """A connection that says nothing for so long is closed."""
 LONGEST_WAIT_S: Final = 10.0
 """Most time that a request for news waits for them."""
-LINGER_S: Final = 0.5
-"""How long viewers get, once the run is over, to fetch the end."""
+LINGER_S: Final = 1.2
+"""Most time that a page gets, once the run is over, to fetch the end; it asks about once a second."""
+WATCHING_S: Final = LONGEST_WAIT_S + 2
+"""Who asked so lately is still there."""
 FOLD_EVERY_S: Final = 0.25
 JSON: Final = "application/json"
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -95,9 +98,12 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             self._text(HTTPStatus.BAD_REQUEST, "since and seen are whole numbers, wait is seconds\n")
             return
+        self.server.asked = time.monotonic()
         with board.changed:
             board.changed.wait_for(lambda: board.version != seen, wait)
-        self._send(HTTPStatus.OK, JSON, json.dumps(board.state(since), separators=(",", ":")).encode())
+        state = board.state(since)
+        self._send(HTTPStatus.OK, JSON, json.dumps(state, separators=(",", ":")).encode())
+        self.server.knows_end = bool(state["ended"] and "verdict" in state["ended"])
 
     def _text(self, status: HTTPStatus, text: str) -> None:
         self._send(status, "text/plain; charset=utf-8", text.encode())
@@ -145,6 +151,8 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, option: str, port: int, *, pages: bool) -> None:
         self.board: Board | None = None
+        self.asked = -math.inf
+        self.knows_end = False
         self.pages = pages
         self.plotly = plotly_script() if pages else b""
         self._open: set[Any] = set()
@@ -199,9 +207,9 @@ class _Server(socketserver.ThreadingTCPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     @property
-    def watched(self) -> bool:
-        """Whether anybody is connected."""
-        return bool(self._open)
+    def awaited(self) -> bool:
+        """Whether somebody watches who does not know yet how it ended."""
+        return time.monotonic() - self.asked < WATCHING_S and not self.knows_end
 
 
 class Live:
@@ -257,13 +265,17 @@ class Live:
         if self._board is not None:
             self._board.notice(event)
 
-    def close(self) -> None:
-        """Shows the run's end to who still watches, and ends; a second call does nothing."""
+    def close(self, linger_s: float = LINGER_S) -> None:
+        """Shows the run's end to who still watches, and ends; a second call does nothing.
+
+        Args:
+            linger_s: Most time that they get to fetch it.
+        """
         servers, self._servers = self._servers, []
         if self._board is not None and servers:
             self._board.end()
-            until = time.monotonic() + LINGER_S
-            while any(server.watched for server in servers) and time.monotonic() < until:
+            until = time.monotonic() + linger_s
+            while any(server.awaited for server in servers) and time.monotonic() < until:
                 time.sleep(0.02)
         for server in servers:
             if self._threads:
