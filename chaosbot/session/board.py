@@ -120,6 +120,7 @@ class Board:
         self._errors: Counter[str] = Counter()
         self._exchanges: Counter[str] = Counter()
         self._cases: Counter[str] = Counter()
+        self._breaches: Counter[str] = Counter()
         self._injected: Counter[str] = Counter()
         self._active: dict[str, str] = {}
         self._framed: tuple[str, ...] = ()
@@ -181,6 +182,7 @@ class Board:
                     self._tick(event.t).count(seconds, failed=status is None or status >= 500)
             case CaseTried(stage=stage, breaches=breaches, outcome=outcome):
                 self._cases[stage] += 1
+                self._breaches.update(breaches)
                 if self._run.verb != "run":
                     self._tick(event.t).count(outcome.total_s, failed=bool(breaches))
             case Injected(stage="applied", fault=fault):
@@ -264,6 +266,7 @@ class Board:
                 "exchanges": dict(self._exchanges),
                 "calls": self._calls,
                 "cases": dict(self._cases),
+                "breaches": dict(self._breaches.most_common(50)),
                 "faults": {
                     "active": sorted({*self._active.values(), *self._framed}),
                     "injected": dict(self._injected.most_common(50)),

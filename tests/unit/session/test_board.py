@@ -161,6 +161,7 @@ def test_verbs_without_frames_are_counted_event_by_event(verb: str, tmp_path: Pa
     (point,) = state["points"]
     assert (point["t"], point["rps"], point["failed"], point["p99"]) == (4, 10, 3, 20.0)
     assert state["total_s"] is None
+    assert state["breaches"] == ({"no_hang": 3} if verb == "fuzz" else {})
 
 
 def test_noticing_an_event_folds_nothing_so_that_an_engine_never_waits_for_a_viewer(run: Run) -> None:
