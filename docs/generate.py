@@ -103,9 +103,10 @@ def checks_page() -> str:
             bugs.setdefault(check, []).append(f"`{card.bug}`")
     live = [name for name in CHECKS.names() if CHECKS.get(name).live]
     after = [name for name in CHECKS.names() if not CHECKS.get(name).live]
-    rows = lambda names: [  # noqa: E731 - twice the same table
-        (f"`{name}`", _first_line(CHECKS.get(name)), ", ".join(bugs.get(name, [])) or "–") for name in names
-    ]
+
+    def rows(names: Iterable[str]) -> list[tuple[str, ...]]:
+        return [(f"`{name}`", _first_line(CHECKS.get(name)), ", ".join(bugs.get(name, [])) or "–") for name in names]
+
     heads = ("check", "the rule", "planted bugs that break it")
     parts = [
         "# Checks",

@@ -28,6 +28,7 @@ from chaosbot.model.dialect import DIALECTS, Endpoint
 from chaosbot.model.dice import Dice
 from chaosbot.model.fault import FAULTS
 from chaosbot.model.profile import PROFILES, Threshold
+from chaosbot.model.shelf import Shelf
 from chaosbot.session.abort import StopCondition
 from chaosbot.session.conduct import profile_for, timeline_of
 
@@ -104,12 +105,13 @@ def parsed(words: list[str]) -> dict[str, Any]:
         ValueError: The command line would be refused.
     """
     try:
-        return verb_command(words[0]).make_context(words[0], words[1:]).params
+        params: dict[str, Any] = verb_command(words[0]).make_context(words[0], words[1:]).params
     except Exception as error:
         # typer brings a click of its own or takes the installed one, by its version; both tell what is wrong so.
         if not hasattr(error, "format_message"):
             raise
         raise ValueError(f"chaosbot {shlex.join(words)}: {error.format_message()}") from None
+    return params
 
 
 @cache
@@ -135,15 +137,15 @@ def values_exist(verb: str, params: dict[str, Any]) -> None:
         PROFILES.build(name, {"stages": value} if name == "stages" else {})
     if params.get("dialect"):
         DIALECTS.get(params["dialect"])
-    if verb in ("faults", "checks", "profiles") and params["name"] not in (None, "NAME"):
-        {"faults": FAULTS, "checks": CHECKS, "profiles": PROFILES}[verb].get(params["name"])
+    shelves: dict[str, Shelf[Any]] = {"faults": FAULTS, "checks": CHECKS, "profiles": PROFILES}
+    if verb in shelves and params["name"] not in (None, "NAME"):
+        shelves[verb].get(params["name"])
     if verb == "init":
         assert params["base"] in built_in()
     if verb == "run":
         names = [item for item in params["what"] or () if "://" not in item and item not in ("URL", "…")]
         for name in names:
-            known = name in built_in() or not Path(name).name.removesuffix(".toml") or name.endswith(".toml")
-            assert known, f"no experiment is called {name}"
+            assert name in built_in() or name.endswith(".toml"), f"no experiment is called {name}"
             if name.startswith("examples/"):
                 assert (ROOT / name).exists()
     for option in ("plan", "journey"):
