@@ -130,10 +130,11 @@ class Board:
         self._probes: dict[str, dict[str, Any]] = {}
         self._calls = self._left_out = 0
         self._ended: dict[str, Any] | None = None
+        self._broken = False
 
     def notice(self, event: Event) -> None:
         """Listens to the run's events; costs its caller an append."""
-        if not isinstance(event, (RequestDone, Noted)):
+        if not isinstance(event, (RequestDone, Noted)) and not self._broken:
             self._queue.append(event)
 
     def fold(self) -> None:
@@ -156,6 +157,17 @@ class Board:
             self._settle(final=True)
             self._ended = {"how": "aborted", "reason": "", **(self._ended or {}), "verdict": verdict}
         self._tell()
+
+    def give_up(self, error: Exception) -> None:
+        """The view itself broke; the run goes on and its report says so, and nothing is queued that nobody takes."""
+        with self._folding:
+            first, self._broken = not self._broken, True
+            self._queue.clear()
+        if first:
+            what = f"the live view broke and shows nothing more: {type(error).__name__}: {error}"
+            self._troubles.append({"t": round(self._run.now(), 3), "where": "live", "what": what[:500]})
+            self._run.note("live", what)
+            self._tell()
 
     def _tell(self) -> None:
         with self.changed:

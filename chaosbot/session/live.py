@@ -16,6 +16,7 @@ import math
 import secrets
 import socket
 import socketserver
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -176,7 +177,10 @@ class _Server(socketserver.ThreadingTCPServer):
     def service_actions(self) -> None:
         """Folds what the run has said since the last time."""
         if self.board is not None:
-            self.board.fold()
+            try:
+                self.board.fold()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on and the run's report says so
+                self.board.give_up(error)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Takes a connection, unless there are too many."""
@@ -195,8 +199,11 @@ class _Server(socketserver.ThreadingTCPServer):
             self._open.discard(request)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A viewer that goes away in the middle of an answer is nobody's trouble."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the signature is the base's
+        """A viewer that goes away in the middle of an answer is nobody's trouble; anything else is the view's own."""
+        error = sys.exception()
+        if self.board is not None and isinstance(error, Exception) and not isinstance(error, OSError):
+            self.board.give_up(error)
 
     def hang_up(self) -> None:
         """Ends the connections that are still open."""
@@ -273,7 +280,10 @@ class Live:
         """
         servers, self._servers = self._servers, []
         if self._board is not None and servers:
-            self._board.end()
+            try:
+                self._board.end()
+            except Exception as error:  # noqa: BLE001 - a broken view must not take the run's end with it
+                self._board.give_up(error)
             until = time.monotonic() + linger_s
             while any(server.awaited for server in servers) and time.monotonic() < until:
                 time.sleep(0.02)

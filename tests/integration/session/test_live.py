@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 from chaosbot.errors import PortBusy
-from chaosbot.model.event import PhaseChanged
+from chaosbot.model.event import Noted, PhaseChanged
 from chaosbot.session.live import MOST_CONNECTIONS, Live
 from chaosbot.session.run import Run
 
@@ -160,6 +160,25 @@ def test_connections_are_bounded_and_idle_ones_keep_nobody_out_for_good(live: Li
         except (OSError, ConnectionError):
             continue
     assert status == 200
+
+
+def test_a_view_that_breaks_leaves_the_run_alone_and_its_report_says_so(
+    live: Live, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_event: Any) -> None:
+        raise ZeroDivisionError("in the fold")
+
+    seen = json.loads(ask(live.page, "/state.json")[2])["version"]
+    monkeypatch.setattr(live._board.metrics, "take", broken)
+    run.emit(PhaseChanged(1.0, "baseline"))
+    state = json.loads(ask(live.page, f"/state.json?wait=4&seen={seen}")[2])
+    assert [one["where"] for one in state["trouble"]] == ["live"]
+    for _ in range(100):
+        run.emit(PhaseChanged(2.0, "fault"))
+    assert not live._board._queue
+    live.close(linger_s=0)
+    notes = [event.text for event in run.journal.events if isinstance(event, Noted)]
+    assert [note for note in notes if "ZeroDivisionError: in the fold" in note] == notes
 
 
 def test_a_taken_port_is_said_before_anything_starts() -> None:

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from chaosbot.addons.metrics import EventMetrics
-from chaosbot.model.event import ExchangeSeen, Injected, Noted, RuleSwitched, Trouble
+from chaosbot.model.event import (
+    ApiCalled,
+    CaseTried,
+    ExchangeSeen,
+    FrameTaken,
+    Injected,
+    Judged,
+    Noted,
+    PhaseChanged,
+    RuleSwitched,
+    Trouble,
+)
 from chaosbot.model.exchange import Depth, Lane
+from chaosbot.model.outcome import Fate, Outcome
+from chaosbot.model.stats import Histogram
+from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 
 def test_events_are_counted_by_small_alphabets():
@@ -31,9 +45,65 @@ def test_events_are_counted_by_small_alphabets():
     assert "/secret" not in text
 
 
+def test_a_load_is_summed_over_its_seconds_and_processes_and_gauges_are_those_of_each_last_second():
+    metrics = EventMetrics()
+    for second in range(3):
+        for shard in range(2):
+            metrics.take(
+                FrameTaken(
+                    *(second + 1.0, second, shard, 10, 9, 7, 1, 1, 1, "", ""),
+                    errors={"status_500": 1, "timeout": 1},
+                    active_users=second,
+                    in_flight=shard,
+                    lateness_p99_s=0.5 * second + 2.0 * shard,
+                    cpu=0.5,
+                )
+            )
+    metrics.responses(Histogram((0.004, 0.2), (30, 12)))
+    metrics.responses(Histogram((40.0,), (6,)))
+    lines = metrics.text().splitlines()
+    assert "chaosbot_load_planned_total 60" in lines
+    assert "chaosbot_load_dropped_total 6" in lines
+    assert 'chaosbot_load_requests_total{result="completed"} 42' in lines
+    assert 'chaosbot_load_errors_total{kind="timeout"} 6' in lines
+    assert "chaosbot_load_active_users 4" in lines
+    assert "chaosbot_load_in_flight 1" in lines
+    assert "chaosbot_load_lateness_p99_seconds 3.0" in lines
+    assert 'chaosbot_load_response_seconds_bucket{le="0.005"} 30' in lines
+    assert 'chaosbot_load_response_seconds_bucket{le="0.25"} 42' in lines
+    assert 'chaosbot_load_response_seconds_bucket{le="60.0"} 48' in lines
+    assert "chaosbot_load_response_seconds_count 48" in lines
+    total = next(float(line.split()[1]) for line in lines if line.startswith("chaosbot_load_response_seconds_sum"))
+    assert abs(total - (0.004 * 30 + 0.2 * 12 + 40.0 * 6)) < 1e-9
+
+
+def test_a_campaign_is_counted_by_stage_and_check_and_each_finding_once():
+    metrics = EventMetrics()
+    for breaches in ((), ("no_hang",), ("no_hang", "no_leak")):
+        metrics.take(CaseTried(1.0, "c", "g", Threat.USER, "catalogue", Outcome(Fate.ANSWERED, 200), breaches))
+    found = Finding("no_hang", "Hangs", Severity.HIGH, Threat.USER, "cause")
+    for _ in range(3):
+        metrics.take(Judged(1.0, Judgement("no_hang", Verdict.FAIL, findings=(found,))))
+    metrics.take(ApiCalled(1.0, "sendMessage", 5, "text that is nobody's business"))
+    metrics.take(ApiCalled(1.0, "sendMessage", status=429, via="standin"))
+    metrics.take(PhaseChanged(1.0, "fault", "slow"))
+    metrics.take(PhaseChanged(2.0, "recovery", "slow"))
+    lines = metrics.text().splitlines()
+    assert 'chaosbot_cases_total{stage="catalogue"} 3' in lines
+    assert 'chaosbot_breaches_total{check="no_hang"} 2' in lines
+    assert 'chaosbot_findings{severity="high"} 1' in lines
+    assert 'chaosbot_api_calls_total{via="standin",status="4xx"} 1' in lines
+    assert [line for line in lines if line.startswith("chaosbot_phase{")] == [
+        'chaosbot_phase{phase="recovery",label="slow"} 1'
+    ]
+    assert "business" not in metrics.text()
+
+
 def test_every_family_has_its_type_before_its_samples():
     metrics = EventMetrics()
     metrics.take(ExchangeSeen(1.0, "x", Lane.OUTBOUND, "POST", "/", 500, "standin", 0.1))
+    metrics.take(FrameTaken(1.0, 0, 0, 1, 1, 1, 0, 0, 0, "", "", errors={"reset": 1}))
+    metrics.responses(Histogram((0.1,), (1,)))
     typed = set()
     for line in metrics.text().splitlines():
         if line.startswith("# TYPE "):
