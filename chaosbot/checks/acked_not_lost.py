@@ -47,7 +47,10 @@ class AckedNotLost(Check):
         lost: list[RequestDone] = []
         judged = 0
         for entries in groups.values():
-            calm = [done for request, done in entries if not _near(request.t, troubles)]
+            # Before the first fault is calm for sure; later a bot may still suffer from what is over.
+            calm = [done for request, done in entries if troubles and request.t < troubles[0] - 1.0]
+            if len(calm) < _FEW:
+                calm = [done for request, done in entries if not _near(request.t, troubles)]
             silent = calm.count(False) / len(calm) if len(calm) >= _FEW else 1.0
             if silent > _SILENT_SHARE:
                 continue

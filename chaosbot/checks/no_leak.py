@@ -15,15 +15,14 @@ from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, says
 from chaosbot.model.event import ApiCalled, CaseTried
 from chaosbot.model.verdict import Severity
 
-# The journal redacts tokens and secrets; "[redacted]" in a body therefore stands for one.
+# The journal redacts tokens and secrets; "[redacted]" in a body stands for one, so that a refolded run says the same.
 _LEAKS: Final = (
     (
         "token",
         Severity.CRITICAL,
-        "a bot token",
-        re.compile(rb"\b\d{6,12}:[A-Za-z0-9_-]{30,}|/bot\d{4,12}(?::|%3A)[\w-]+"),
+        "a token or secret",
+        re.compile(rb"\b\d{6,12}:[A-Za-z0-9_-]{30,}|/bot\d{4,12}(?::|%3A)[\w-]+|\[redacted\]"),
     ),
-    ("secret", Severity.CRITICAL, "a secret", re.compile(rb"\[redacted\]")),
     (
         "traceback",
         Severity.MEDIUM,

@@ -41,7 +41,7 @@ SHOWN_BY: Final[dict[Bug, tuple[str, ...]]] = {
     Bug.EDITED_COMMAND_UNCHECKED: ("escalation/edited*",),
     Bug.UPPERCASE_COMMAND_UNCHECKED: ("commands/upper-*",),
     Bug.FAKE_SENDER_TRUSTED: ("identity/*", "escalation/*anonymous*"),
-    Bug.CALLBACK_TRUSTED: ("objects/approve*", "callbacks/*", "escalation/callback*"),
+    Bug.CALLBACK_TRUSTED: ("objects/approve*", "*presses approve*"),
     Bug.FOREIGN_REMINDERS: ("objects/*", "foreign-*"),
     Bug.REPLY_TO_SENDER: ("chats/group-*",),
     # What only load under faults shows has no case; its check is about nothing else.
@@ -51,7 +51,8 @@ SHOWN_BY: Final[dict[Bug, tuple[str, ...]]] = {
     Bug.NO_OUTBOUND_TIMEOUT: ("no-timeout",),
     Bug.UPDATES_KEPT_FOR_EVER: ("drift*",),
 }
-"""Patterns over cases that met the bug, or over a finding's case, category and bucket; without an entry, the check is enough."""
+"""Patterns over cases that met the bug, or over a finding's case, category, bucket and title; without an entry, the check is
+enough."""
 
 UNPROMISED: Final[dict[Bug, str]] = {
     Bug.UPDATES_KEPT_FOR_EVER: "needs a soak: chaosbot load --profile soak",
@@ -97,6 +98,6 @@ def _shows(card: BugCard, finding: Finding, breached: AbstractSet[tuple[str, str
     if finding.check not in card.checks:
         return False
     patterns = SHOWN_BY.get(card.bug, ("*",))
-    texts = [finding.case, finding.category, finding.bucket]
+    texts = [finding.case, finding.category, finding.bucket, finding.title]
     texts += [case for check, case in breached if check == finding.check]
     return any(fnmatchcase(text, pattern) for pattern in patterns for text in texts)

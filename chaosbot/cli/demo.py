@@ -28,7 +28,7 @@ from chaosbot.session.target import embedded_secret
 
 app = typer.Typer()
 
-FUZZ_S: Final = 34.0
+FUZZ_S: Final = 32.0
 DEFAULT_SEED: Final = 1
 """The demo promises findings, so it is the same every time unless another seed is asked for."""
 
@@ -109,7 +109,9 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
                 # What the load broke for good (a circuit that never closes) would hide what the campaign is to find.
                 stage.demo.restart()
                 watch.say("a fresh bot for the fuzz campaign")
-                fuzz_stage(run, stage, secret, {"dialect": experiment.dialect, "duration_s": FUZZ_S})
+                fuzz_stage(
+                    run, stage, secret, {"dialect": experiment.dialect, "duration_s": FUZZ_S, "whole_catalogue": True}
+                )
     ended = conclude(run, quiet=quiet, as_json=as_json)
     if not bugs or run.reason:
         raise ended

@@ -32,6 +32,8 @@ from chaosbot.model.outcome import Fate
 
 _SHARES: Final = {"catalogue": 0.55, "mutations": 0.5, "generated": 0.5, "sequences": 1.0}
 """The part of the time left that each stage may take."""
+_PATIENCE: Final = 5.0
+"""How many times the campaign's duration more a catalogue may take that is to run whole."""
 _CLOSING_S: Final = 0.18
 """The part of all time that is kept for shrinking and judging."""
 
@@ -95,9 +97,12 @@ class Campaign:
                     self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", stage))
                     left = clock.until - self.spec.duration_s * _CLOSING_S - monotonic()
                     until = monotonic() + max(0.5, left * _SHARES[stage])
-                    crew = Crew(shop, stage, until)
-                    run_stage(stage, shop, Clock(until, should_stop))
+                    whole = stage == "catalogue" and self.spec.whole_catalogue
+                    most = until + _PATIENCE * self.spec.duration_s * whole
+                    crew = Crew(shop, stage, most)
+                    run_stage(stage, shop, Clock(most, should_stop))
                     crew.gather()
+                    clock = Clock(clock.until + max(0.0, monotonic() - until) * whole, should_stop)
                 self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
                 lane.collect(shop, Clock(clock.until - self.spec.duration_s * _CLOSING_S / 2, should_stop))
             except TargetUnusable as error:
