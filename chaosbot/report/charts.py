@@ -194,12 +194,14 @@ def _bands(figure: go.Figure, marks: Sequence[Mark]) -> None:
             line={"width": 0},
             layer="below",
         )
-        middle = (mark.from_s + mark.to_s) / 2
-        # Overlapping windows stack their numbers instead of printing them on top of each other.
-        shift = 10 + 14 * sum(
-            one.number < mark.number and one.from_s < mark.to_s and mark.from_s < one.to_s for one in marks
-        )
-        _label(figure, middle, str(mark.number), "var(--ink)", shift)
+        # Windows of the same time share one label; those that only overlap stack theirs.
+        twins = [one for one in marks if _same_time(one, mark)]
+        if twins[0] is mark:
+            middle = (mark.from_s + mark.to_s) / 2
+            below = [
+                one for one in marks if one.number < mark.number and one.from_s < mark.to_s and mark.from_s < one.to_s
+            ]
+            _label(figure, middle, ",".join(str(one.number) for one in twins), "var(--ink)", 10 + 14 * len(below))
         if mark.recovered_s is not None:
             figure.add_shape(
                 type="line",
@@ -212,6 +214,10 @@ def _bands(figure: go.Figure, marks: Sequence[Mark]) -> None:
                 line={"color": "var(--pass)", "width": 1.5, "dash": "dash"},
             )
             _label(figure, mark.recovered_s, "✓", "var(--pass)", 10)
+
+
+def _same_time(one: Mark, other: Mark) -> bool:
+    return abs(one.from_s - other.from_s) < 0.3 and abs(one.to_s - other.to_s) < 0.3
 
 
 def _label(figure: go.Figure, at: float, text: str, colour: str, shift: int) -> None:
