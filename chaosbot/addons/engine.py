@@ -27,7 +27,7 @@ from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
 from chaosbot.addons.standin import StandIn, reply_in_response
 from chaosbot.addons.station import Station
 from chaosbot.addons.visit import Fired, Visit, about
-from chaosbot.model.dialect import DIALECTS
+from chaosbot.model.dialect import dialect_of
 from chaosbot.model.effect import BytesEffect, Point
 from chaosbot.model.event import Event, ExchangeSeen, Noted, Trouble
 from chaosbot.model.exchange import EXCHANGE_HEADER, Depth, Exchange, Lane, split_exchange
@@ -65,7 +65,7 @@ class Engine:
         self.spec = spec
         self.emit = emit
         self.ledger = Ledger(spec, emit, self.now, speaks=index == 0)
-        self._dialect = DIALECTS.build(spec.dialect)
+        self._dialect = dialect_of(spec.dialect)
         self._performer = Performer(self)
         self._standin = StandIn(self.now, emit, ids=itertools.count(index + 1, max(1, spec.workers)))
         self._index = index

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from chaosbot.errors import ConfigError, SecretMissing
+from chaosbot.model.dialect import dialect_of, spoken
 from chaosbot.session.target import embedded_secret
 
 TARGET_HELP: Final = "The webhook's URL. Without one the embedded demo bot is started and tested."
@@ -43,7 +44,18 @@ AllowHost = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output instead of the text.")]
-DialectName = Annotated[str, typer.Option("--dialect", help="The platform's tongue.")]
+DialectName = Annotated[
+    str, typer.Option("--dialect", help="The platform's tongue: telegram, standard_webhooks, json_webhook or market.")
+]
+DialectOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dialect-option",
+        metavar="KEY=VALUE",
+        help="An option of the dialect, e.g. bot_username=my_bot, style=github, sample=@body.json; repeatable.",
+        show_default=False,
+    ),
+]
 
 Web = Annotated[
     int | None,
@@ -120,3 +132,32 @@ def bot_api_port(text: str | None) -> int:
     if not colon or not port.isdecimal() or host not in ("127.0.0.1", "localhost", ""):
         raise ConfigError(f"--bot-api {text}", "is no HOST:PORT on loopback; write for example 127.0.0.1:8081")
     return int(port)
+
+
+def choose_dialect(name: str, options: list[str] | None) -> str:
+    """The dialect with its options as specs carry it; ``@FILE`` stands for a file's content.
+
+    For telegram, ADMIN_TELEGRAM_ID says who the bot's admin is, where no option does.
+
+    Raises:
+        ConfigError: No such dialect or option, or an unreadable file.
+    """
+    values: dict[str, object] = {}
+    for text in options or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--dialect-option {text}", "has no value; write KEY=VALUE, or KEY=@FILE")
+        if value.startswith("@"):
+            try:
+                value = Path(value[1:]).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"--dialect-option {text}", f"cannot be read: {error}") from None
+        values[key.strip().replace("-", "_")] = value
+    if name == "telegram" and os.environ.get("ADMIN_TELEGRAM_ID"):
+        values.setdefault("admin_id", os.environ["ADMIN_TELEGRAM_ID"])
+    chosen = spoken(name, values)
+    try:
+        dialect_of(chosen)
+    except ConfigError as error:
+        raise error.inside("--dialect") from None
+    return chosen

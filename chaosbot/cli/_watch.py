@@ -16,6 +16,8 @@ from typing import Final, Self
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from chaosbot.model.event import (
@@ -27,12 +29,14 @@ from chaosbot.model.event import (
     Injected,
     Judged,
     PhaseChanged,
+    RuleSwitched,
     Trouble,
 )
 from chaosbot.model.units import format_duration
 from chaosbot.report import frame_quantiles
 
 PLAIN_EVERY_S: Final = 5.0
+BAR_WIDTH: Final = 40
 SEVERITY_STYLE: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 
 
@@ -67,6 +71,7 @@ class Watch:
         self._stage = ""
         self._faults: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
+        self._active: dict[str, str] = {}
         self._exchanges = self._calls = 0
         self._findings: set[str] = set()
         self._last_plain = 0.0
@@ -107,6 +112,12 @@ class Watch:
                     self._cases[stage] += 1
                     self._stage = stage
                 self._plain(event.t)
+            case RuleSwitched(rule=rule, fault=fault, active=active):
+                with self._lock:
+                    if active:
+                        self._active[rule] = fault
+                    else:
+                        self._active.pop(rule, None)
             case Injected(stage="applied", fault=fault):
                 with self._lock:
                     self._faults[fault] += 1
@@ -172,4 +183,12 @@ class Watch:
         head = Text.from_markup(
             f"[bold]{escape(self._phase or 'starting')}[/] [dim]{format_duration(elapsed)}{left}[/]"
         )
-        return Group(head, *self._lines())
+        parts: list[RenderableType] = [head]
+        if self.total_s:
+            bar = ProgressBar(total=self.total_s, completed=min(elapsed, self.total_s), width=BAR_WIDTH)
+            parts.append(Padding(bar, 0))  # a bar alone ends no line
+        with self._lock:
+            active = sorted(set(self._active.values()))
+        if active:
+            parts.append(Text(f"active now: {', '.join(active)}", style="yellow"))
+        return Group(*parts, *self._lines())

@@ -19,10 +19,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from chaosbot.addons.ca import ensure_ca
-from chaosbot.cli._options import AllowHost, DialectName, SecretEnv, bot_api_port, read_secret
+from chaosbot.cli._options import (
+    AllowHost,
+    DialectName,
+    DialectOptions,
+    SecretEnv,
+    bot_api_port,
+    choose_dialect,
+    read_secret,
+)
 from chaosbot.errors import ChaosbotError
 from chaosbot.model.case import Case, Expect, Segment
-from chaosbot.model.dialect import DIALECTS
+from chaosbot.model.dialect import dialect_of
 from chaosbot.model.dice import Dice
 from chaosbot.model.outcome import Fate, Outcome
 from chaosbot.model.verdict import Threat
@@ -58,6 +66,7 @@ def doctor(
         ),
     ] = None,
     dialect: DialectName = "telegram",
+    dialect_option: DialectOptions = None,
     secret_env: SecretEnv = None,
     allow_host: AllowHost = None,
 ) -> None:
@@ -68,6 +77,7 @@ def doctor(
     - `chaosbot doctor`
     - `chaosbot doctor http://127.0.0.1:8000/webhook/telegram --bot-api 127.0.0.1:8081`
     """
+    dialect = choose_dialect(dialect, dialect_option)
     console = Console()
     well = True
     looks = [_machine()]
@@ -178,7 +188,7 @@ def _exchange(stage: Stage, dialect: str, secret: str, port: int) -> Iterator[Di
 
 def _send(stage: Stage, dialect: str, secret: str) -> Outcome:
     address, endpoint = endpoint_for(stage, stage.webhook, secret)
-    tongue = DIALECTS.build(dialect)
+    tongue = dialect_of(dialect)
     golden = tongue.golden(Dice(int(time.time())))
     update = golden.get("message/text", next(iter(golden.values())))
     case = Case("doctor/valid", "doctor", Threat.USER, (Segment(tongue.encode(endpoint, update)),), Expect())

@@ -15,6 +15,7 @@ from chaosbot.cli._options import (
     DEFAULT_SECRET,
     AllowHost,
     DialectName,
+    DialectOptions,
     Json,
     Out,
     Prometheus,
@@ -25,6 +26,7 @@ from chaosbot.cli._options import (
     Watched,
     Web,
     bot_api_port,
+    choose_dialect,
     choose_seed,
     read_secret,
 )
@@ -34,7 +36,7 @@ from chaosbot.fuzz.catalogue import cases, listing
 from chaosbot.fuzz.export import export_pytest
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.model import units
-from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.dialect import Endpoint, dialect_of
 from chaosbot.model.dice import Dice
 from chaosbot.session.conduct import fuzz_stage
 from chaosbot.session.stage import StageSpec, check_target, staged
@@ -61,6 +63,7 @@ def fuzz(
         str, typer.Option(help="Planted bugs of the embedded bot (names with commas, 'fragile' for all).")
     ] = "",
     dialect: DialectName = "telegram",
+    dialect_option: DialectOptions = None,
     malformed: Annotated[str, typer.Option(help="What is right for a malformed request: reject, ack or any.")] = "any",
     bot_api: Annotated[
         str | None,
@@ -110,6 +113,7 @@ def fuzz(
     - `chaosbot fuzz URL --case 'auth/*' --duration 10s`
     - `chaosbot fuzz --list`
     """
+    dialect = choose_dialect(dialect, dialect_option)
     if list_cases:
         _print_cases(dialect)
         return
@@ -121,7 +125,7 @@ def fuzz(
     if target:
         if bugs:
             raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
-        check_target(target, allow)
+        check_target(target, allow, reachable=start_cmd is None)
     settings = {
         **({} if target else {"bugs": bugs}),
         "dialect": dialect,
@@ -154,6 +158,7 @@ def fuzz(
             outbound_port=port,
             inbound=False,
             allow_hosts=allow,
+            reachable=start_cmd is None,
         )
         with staged(run, spec) as stage:
             if bot_api and target:
@@ -186,7 +191,7 @@ def fuzz(
 
 
 def _print_cases(dialect: str) -> None:
-    tongue = DIALECTS.build(dialect)
+    tongue = dialect_of(dialect)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("case", "threat", "a correct server", "what is special"):
         table.add_column(heading, overflow="fold")

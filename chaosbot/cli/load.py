@@ -12,6 +12,7 @@ from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     AllowHost,
     DialectName,
+    DialectOptions,
     Json,
     Out,
     Prometheus,
@@ -21,6 +22,7 @@ from chaosbot.cli._options import (
     Target,
     Watched,
     Web,
+    choose_dialect,
     choose_seed,
     read_secret,
 )
@@ -59,6 +61,7 @@ def load(
         str, typer.Option(help="raw: plain concurrency; telegram: per-chat queues, 40 connections, redelivery.")
     ] = "raw",
     dialect: DialectName = "telegram",
+    dialect_option: DialectOptions = None,
     slow: Annotated[str, typer.Option(help="Share of users that send and read slowly, e.g. 10%.")] = "0%",
     processes: Annotated[int, typer.Option(min=1, help="Driver processes that share one plan.")] = 1,
     journey: Annotated[
@@ -104,6 +107,7 @@ def load(
     - `chaosbot load --profile soak --users 200 --duration 1h http://127.0.0.1:8000/webhook/telegram`
     - `chaosbot load --rate 500/s --duration 2m --slo 'p99<500ms,1s' URL`
     """
+    dialect = choose_dialect(dialect, dialect_option)
     chosen = choose_seed(seed)
     shape = _profile(profile, users, spawn_rate, duration, rate)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)

@@ -16,13 +16,27 @@ from chaosbot.addons.metrics import EventMetrics
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.cli._exchanges import Exchanges
 from chaosbot.cli._finish import conclude, running
-from chaosbot.cli._options import AllowHost, DialectName, Json, Out, Prometheus, Quiet, Seed, Watched, Web, choose_seed
+from chaosbot.cli._options import (
+    AllowHost,
+    DialectName,
+    DialectOptions,
+    Json,
+    Out,
+    Prometheus,
+    Quiet,
+    Seed,
+    Watched,
+    Web,
+    choose_dialect,
+    choose_seed,
+)
 from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
 from chaosbot.config.replay import Recording, read_recording
 from chaosbot.errors import ConfigError
 from chaosbot.model import units
 from chaosbot.model.exchange import Lane
 from chaosbot.model.plan import FaultPlan
+from chaosbot.session.run import ignore_signals
 
 app = typer.Typer()
 
@@ -51,6 +65,7 @@ def proxy(
     ] = None,
     outbound_listen: Annotated[str, typer.Option(help="Where the outbound lane listens.")] = "127.0.0.1:8081",
     dialect: DialectName = "telegram",
+    dialect_option: DialectOptions = None,
     control: Annotated[
         str | None,
         typer.Option(
@@ -103,6 +118,7 @@ def proxy(
         return
     if record and not os.access(record.parent, os.W_OK):
         raise ConfigError(f"--record {record}", "its directory is not there or not writable; make it first")
+    dialect = choose_dialect(dialect, dialect_option)
     recording = _recording(replay, plan, fault, seed)
     chosen = recording.seed if recording else choose_seed(seed)
     rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
@@ -162,11 +178,14 @@ def proxy(
                 stack.callback(server.stop)
                 server.start()
                 watch.say(f"control on [bold]{server.url}[/] (Toxiproxy's API, and /plan)")
-            watch.say(f"{len(faults.rules)} rules; Ctrl-C ends it and writes the report")
+            watch.say(
+                f"{len(faults.rules)} rule{'' if len(faults.rules) == 1 else 's'}; Ctrl-C ends it and writes the report"
+            )
             until = time.monotonic() + limit if limit else float("inf")
             while time.monotonic() < until and not run.stopping.wait(0.2):
                 pass
             # Ctrl-C is how a proxy ends; that is no interruption.
+            ignore_signals()
             run.stopping.clear()
             run.reason = ""
         if record and started.recording is not None:

@@ -20,6 +20,7 @@ from chaosbot.cli._options import (
     Seed,
     Watched,
     Web,
+    choose_dialect,
     choose_seed,
     read_secret,
 )
@@ -112,6 +113,7 @@ def run(
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
         experiment = replace(experiment, plan=plan_of(list(rules)), alone=False, name="custom")
     experiment = _adjusted(experiment, mode, users, rate, outbound, allow_host)
+    experiment = replace(experiment, dialect=choose_dialect(experiment.dialect, None))
     timeline = timeline_of(experiment)
     profile_for(experiment)
     conditions = [StopCondition.parse(text) for text in experiment.abort_on]

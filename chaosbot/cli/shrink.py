@@ -34,7 +34,9 @@ def shrink(
             help="What must break again: a promise's or a finding's name; by default the first.", show_default=False
         ),
     ] = None,
-    max_runs: Annotated[int, typer.Option(min=1, help="Most trials; each is a whole run.")] = 20,
+    max_runs: Annotated[
+        int, typer.Option(min=2, help="Most runs, the first one with the whole plan; each is a whole run.")
+    ] = 20,
     bot_api_port: Annotated[
         int, typer.Option(help="Where the outbound lane listens, for a target of your own.")
     ] = 8081,
@@ -95,7 +97,7 @@ def shrink(
         )
         raise typer.Exit(3)
     tell("the whole plan: still breaks")
-    result = Shrinker(again, wanted, max_runs, tell).shrink(experiment)
+    result = Shrinker(again, wanted, max_runs - 1, tell).shrink(experiment)
     file = base / "smallest.toml"
     file.write_text(write_experiment(result.experiment, f"The smallest plan that still breaks: {wanted}."))
     names = ", ".join(f"{rule.name} (p {rule.rate:g})" for rule in result.experiment.plan.rules)

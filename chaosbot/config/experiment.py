@@ -15,6 +15,7 @@ from chaosbot.config.document import Section, flag, text, texts, whole
 from chaosbot.config.plan import plan_from, plan_to_mapping, read_document
 from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.model import units
+from chaosbot.model.dialect import dialect_of, spoken
 from chaosbot.model.plan import FaultPlan
 from chaosbot.model.profile import Threshold
 from chaosbot.model.timeline import Lengths
@@ -213,11 +214,16 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
                 metrics=part.take("metrics", text, ""),
                 pid=part.take("pid", whole, None),
             )
+        dialect = spoken(top.take("dialect", text, "telegram"), top.take("dialect_options", _mapping, {}))
+        try:
+            dialect_of(dialect)
+        except ConfigError as error:
+            raise error.inside(f"{where}: dialect") from None
         return Experiment(
             name=top.take("name", text, Path(where).stem),
             about=top.take("about", text, ""),
             target=top.take("target", text, ""),
-            dialect=top.take("dialect", text, "telegram"),
+            dialect=dialect,
             secret_env=top.take("secret_env", text, ""),
             seed=top.take("seed", whole, None),
             allow_hosts=top.take("allow_hosts", texts, ()),

@@ -67,6 +67,7 @@ def experiment_schema() -> dict[str, Any]:
         "properties": {
             **{name: {"type": "string"} for name in ("name", "about", "target", "dialect", "secret_env", "outbound")},
             "seed": {"type": "integer", "minimum": 0},
+            "dialect_options": {"type": "object"},
             **dict.fromkeys(("allow_hosts", "thresholds", "abort_on", "checks"), texts_schema),
             "alone": {"type": "boolean"},
             "limits": {"type": "boolean"},

@@ -26,7 +26,7 @@ from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Progress
 from chaosbot.fuzz.stages import Clock, Workshop, run_stage
 from chaosbot.fuzz.target import Target, Trial
 from chaosbot.model.check import CHECKS
-from chaosbot.model.dialect import DIALECTS, EPOCH
+from chaosbot.model.dialect import EPOCH, dialect_of
 from chaosbot.model.event import ApiCalled, Event, Noted, PhaseChanged, Trouble
 from chaosbot.model.outcome import Fate
 
@@ -62,7 +62,7 @@ class Campaign:
         self.spec = replace(spec, started=spec.started or monotonic(), endpoint=endpoint)
         self._calls: Callable[[], Sequence[ApiCalled]] = calls or tuple
         self._progress = progress
-        self.dialect = DIALECTS.build(self.spec.dialect)
+        self.dialect = dialect_of(self.spec.dialect)
         self.recorder = Recorder(self.spec, self.dialect, emit)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> CampaignResult:

@@ -17,6 +17,7 @@ from chaosbot.fuzz.spec import CampaignResult
 from chaosbot.model.case import Case
 from chaosbot.model.check import CHECKS, History
 from chaosbot.model.event import ApiCalled, Judged, Noted, ProbeSeen, Trouble
+from chaosbot.model.placeholder import hide
 from chaosbot.model.verdict import Finding, Judgement, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
     home = (spec.findings / finding.id) if spec.findings is not None else None
     line = f"chaosbot replay {home}" if home is not None else ""
     curl = disk.curl(last, spec.address, spec.endpoint.secret, spec.secret_env) if single else ""
-    request = disk.hide(last.request, spec.endpoint.secret)
+    request = hide(last.request, spec.endpoint.secret)
     finished = replace(
         finding,
         case=last.name,

@@ -15,7 +15,7 @@ from typing import Final
 from chaosbot.errors import ConfigError
 from chaosbot.fuzz import findings
 from chaosbot.fuzz._anatomy import renewed
-from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.fuzz.spec import STAGES, CampaignSpec
 from chaosbot.model.case import Case
 from chaosbot.model.dice import Dice
 
@@ -39,7 +39,10 @@ def known_cases(spec: CampaignSpec) -> tuple[Case, ...]:
 
 
 def remember(spec: CampaignSpec, found: Iterable[tuple[str, findings.Reproducer]], *, complete: bool) -> None:
-    """Keeps what was found; after a complete campaign, what no longer shows is dropped."""
+    """Keeps what was found; after a complete campaign, what no longer shows is dropped.
+
+    A campaign that was told to look at less (some stages, cases or checks) drops nothing: it did not look.
+    """
     if spec.corpus is None:
         return
     folder = spec.corpus / _FOLDER
@@ -51,7 +54,8 @@ def remember(spec: CampaignSpec, found: Iterable[tuple[str, findings.Reproducer]
         text = json.dumps(findings.to_json(reproducer, spec.endpoint.secret), indent=1)
         (folder / f"{identity}.json").write_text(text + "\n", encoding="utf-8")
         written.add(f"{identity}.json")
-    if complete:
+    looked_at_all = not spec.only and spec.checks is None and set(spec.stages) == set(STAGES)
+    if complete and looked_at_all:
         for path in folder.glob("*.json"):
             if path.name not in written:
                 path.unlink()

@@ -23,7 +23,7 @@ from chaosbot.fuzz.slowlane import SlowLane
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.stages import Clock, Workshop, run_stage
 from chaosbot.fuzz.target import Target
-from chaosbot.model.dialect import DIALECTS
+from chaosbot.model.dialect import dialect_of
 from chaosbot.model.dice import Dice
 from chaosbot.model.event import Event
 
@@ -44,7 +44,7 @@ def _help(
     spec: CampaignSpec, stage: str, facts: Facts, names: tuple[str, ...], until: float, stop: Flag, pipe: Connection
 ) -> None:
     """A helper process; `until` is on the machine's monotonic clock, which all processes share."""
-    dialect = DIALECTS.build(spec.dialect)
+    dialect = dialect_of(spec.dialect)
     target = Target(spec, dialect, tuple, stop.is_set)
     recorder = Recorder(spec, dialect, lambda _event: None)
     recorder.ledger = Ledger(names, facts)

@@ -12,26 +12,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.errors import ConfigError
 from chaosbot.model.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.model.placeholder import hide, reveal
 from chaosbot.model.verdict import Finding, Threat
 from chaosbot.wire import Address, curl_line
 
 SCHEMA: Final = "chaosbot.case/1"
-_PLACEHOLDER: Final = re.compile(rb"\{\{chaosbot:secret:(\d+):(\d+):(as-is|upper|lower|swap)\}\}")
-_SHORTEST_PIECE: Final = 4
-_CASES: Final[dict[str, Callable[[str], str]]] = {
-    "as-is": str,
-    "upper": str.upper,
-    "lower": str.lower,
-    "swap": str.swapcase,
-}
 _LONGEST_LINE: Final = 4000
 LARGEST_REQUEST: Final = 4_000_000
 """Larger requests are not written out: what they show is their size."""
@@ -67,30 +58,6 @@ class Reproducer:
     malformed: str = "any"
     needs_calls: bool = False
     target: str = ""
-
-
-def hide(data: bytes, secret: str) -> bytes:
-    """The bytes without the secret and without its beginnings and ends."""
-    if not secret:
-        return data
-    size = len(secret)
-    shortest = min(size, max(_SHORTEST_PIECE, size // 2))
-    for length in range(size, shortest - 1, -1):
-        for start in {0, size - length}:
-            for name, change in _CASES.items():
-                piece = change(secret[start : start + length]).encode()
-                if piece in data:
-                    data = data.replace(piece, b"{{chaosbot:secret:%d:%d:%b}}" % (start, start + length, name.encode()))
-    return data
-
-
-def reveal(data: bytes, secret: str) -> bytes:
-    """The bytes with the secret's pieces where they belong."""
-
-    def piece(match: re.Match[bytes]) -> bytes:
-        return _CASES[match[3].decode()](secret[int(match[1]) : int(match[2])]).encode()
-
-    return _PLACEHOLDER.sub(piece, data)
 
 
 def _case_json(case: Case, secret: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.rejudge import Rejudge
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import Target
-from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.dialect import Endpoint, dialect_of
 from chaosbot.model.event import ApiCalled
 from chaosbot.wire import Address
 
@@ -81,7 +81,7 @@ def replay(
         allow=allow,
         started=monotonic(),
     )
-    dialect = DIALECTS.build(found.dialect)
+    dialect = dialect_of(found.dialect)
     source: Callable[[], Sequence[ApiCalled]] = calls or tuple
     recorder = Recorder(spec, dialect, lambda _event: None)
     shooter = Target(spec, dialect, source, lambda: False)

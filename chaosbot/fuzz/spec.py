@@ -8,7 +8,7 @@ from typing import Final
 
 from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.model.check import CHECKS
-from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.dialect import Endpoint, dialect_of
 from chaosbot.model.verdict import Finding, Judgement
 from chaosbot.wire import Address
 
@@ -90,7 +90,7 @@ class CampaignSpec:
             raise ConfigError("--duration", f"{self.duration_s} s is no time; give the campaign at least a second")
         if self.workers < 1:
             raise ConfigError("--workers", f"{self.workers} is none; a campaign needs at least 1")
-        DIALECTS.get(self.dialect)
+        dialect_of(self.dialect)
 
 
 @dataclass(frozen=True, slots=True)

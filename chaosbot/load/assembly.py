@@ -16,7 +16,7 @@ from chaosbot.load.spec import LoadSpec
 from chaosbot.load.streams import STREAM_SHARE, StreamFloor
 from chaosbot.load.target import Target
 from chaosbot.model.arrival import Shard
-from chaosbot.model.dialect import DIALECTS, Dialect
+from chaosbot.model.dialect import Dialect, dialect_of
 from chaosbot.model.journey import StreamAction, StreamSpec
 from chaosbot.model.knee import KneeSearch
 from chaosbot.model.profile import Workload
@@ -66,7 +66,7 @@ def assemble(
     Raises:
         UsageError: A bad journey file, an unknown stream, a process that is not there.
     """
-    dialect = DIALECTS.build(spec.dialect)
+    dialect = dialect_of(spec.dialect)
     source = source_of(dialect, spec.endpoint, spec.journey, spec.corpus)
     looks = watches(spec.samples) if shard is None or shard.index == 0 else []
     for look in looks:

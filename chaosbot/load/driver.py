@@ -21,7 +21,7 @@ from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import Target, reserve_descriptors
 from chaosbot.model.arrival import Generator
-from chaosbot.model.dialect import DIALECTS, EPOCH
+from chaosbot.model.dialect import EPOCH, dialect_of
 from chaosbot.model.event import Event, FrameTaken, Noted
 from chaosbot.model.profile import Workload
 from chaosbot.wire import guard
@@ -67,7 +67,7 @@ def drive(
     outside = Surroundings(emit, should_stop, on_frame, phase, faults)
     if spec.processes > 1:
         # What a shard would refuse is refused here, before any process starts.
-        source_of(DIALECTS.build(spec.dialect), spec.endpoint, spec.journey, spec.corpus)
+        source_of(dialect_of(spec.dialect), spec.endpoint, spec.journey, spec.corpus)
         crew = Crew(spec, outside)
         worst = crew.run()
         return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, undelivered=crew.undelivered)

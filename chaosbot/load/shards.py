@@ -251,9 +251,9 @@ def owed(
     _, workload, pacer = spec.shaped()
     if journeys is None:
         from chaosbot.load.sources import source_of  # noqa: PLC0415
-        from chaosbot.model.dialect import DIALECTS  # noqa: PLC0415
+        from chaosbot.model.dialect import dialect_of  # noqa: PLC0415
 
-        journeys = source_of(DIALECTS.build(spec.dialect), spec.endpoint, spec.journey, spec.corpus).journeys
+        journeys = source_of(dialect_of(spec.dialect), spec.endpoint, spec.journey, spec.corpus).journeys
     population = Population(tuple(journeys()), Dice(spec.seed).at("load"))
     if workload is Workload.OPEN:
         mine = sum(shard.owns(population.visitor(number)[1]) for number in range(pacer.arrivals))

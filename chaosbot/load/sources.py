@@ -34,8 +34,8 @@ from chaosbot.load.maker import Source
 from chaosbot.model.dialect import Dialect, Endpoint, Request
 from chaosbot.model.dice import Dice
 from chaosbot.model.journey import JourneySpec, Task
+from chaosbot.model.placeholder import reveal
 
-_PLACEHOLDER: Final = b"{{chaosbot:secret}}"
 _METHODS: Final = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
 
 
@@ -167,7 +167,7 @@ class Corpus:
             name = str(path.relative_to(folder).with_suffix("")).removesuffix("/request")
             for number, recorded in enumerate(_recorded(path)):
                 # Findings are kept without the secret; who replays them has it.
-                data = recorded.replace(_PLACEHOLDER, endpoint.secret.encode())
+                data = reveal(recorded, endpoint.secret)
                 if data.startswith(_METHODS):
                     task = f"{name}#{number}" if number else name
                     self._requests[task] = Request(data, task, _facts(dialect, data))

@@ -11,13 +11,14 @@ same bytes.
 # ruff: noqa: ARG002 -- the defaults of optional hooks ignore what they are told
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
-from chaosbot.errors import UnknownName
+from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.model.case import Case
 from chaosbot.model.dice import Dice
 from chaosbot.model.exchange import UpdateFacts
@@ -180,3 +181,24 @@ class Dialect(ABC):
 
 
 DIALECTS: Final[Shelf[Dialect]] = Shelf("chaosbot.dialects", Dialect, "dialect")
+
+
+def spoken(name: str, options: Mapping[str, object]) -> str:
+    """A dialect with its options as one text, which travels through specs, journals and worker processes."""
+    return f"{name}:{json.dumps(dict(options), ensure_ascii=False, sort_keys=True)}" if options else name
+
+
+def dialect_of(text: str) -> Dialect:
+    """Builds the dialect that a text names: ``telegram``, or with options ``telegram:{"admin_id": 5}`` (`spoken`).
+
+    Raises:
+        ConfigError: No such dialect, an unknown option, or a value that it refuses.
+    """
+    name, colon, written = text.partition(":")
+    try:
+        options = json.loads(written) if colon else {}
+    except ValueError:
+        raise ConfigError("dialect", f"'{written}' is no JSON object of options") from None
+    if not isinstance(options, dict):
+        raise ConfigError("dialect", f"'{written}' is no JSON object of options")
+    return DIALECTS.build(name, options)

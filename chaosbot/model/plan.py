@@ -211,7 +211,9 @@ class Rule:
         if only is not None and self.match.lane not in (None, only):
             raise ValueError(f"{self.fault.name} acts on the {only} lane only; set lane = {only} or leave it out")
         if Lane.OUTBOUND in (only, self.match.lane) and self.match.needs_update:
-            raise ValueError("kind, command, tier and user are read from updates, which run on the inbound lane; drop them")
+            raise ValueError(
+                "kind, command, tier and user are read from updates, which run on the inbound lane; drop them"
+            )
         if self.per not in ("", "chat", "user", "update"):
             raise ValueError("per must be chat, user or update")
         if self.scope is Scope.CONNECTION and self.match.needs_exchange:

@@ -24,7 +24,7 @@ from chaosbot.report.values import Load, Report, Second
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "within noise", "not comparable"
 # Settings that say where and when, not what: they may differ between paired runs.
-_INCIDENTAL: Final = frozenset({"out", "target", "pid", "port", "ports", "standin"})
+_INCIDENTAL: Final = frozenset({"command", "out", "target", "pid", "port", "ports", "standin"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def _of_dialect(counts: Counter[str], history: History) -> Counter[str]:
     """The counts of the dialect's own commands, the others as one."""
     dialect = history.start.settings.get("dialect") if history.start is not None else None
     try:
-        commands = DIALECTS.get(str(dialect)).commands if dialect else None
+        commands = DIALECTS.get(str(dialect).partition(":")[0]).commands if dialect else None
     except (ChaosbotError, TypeError):
         commands = None
     if not commands or not counts:

@@ -19,7 +19,7 @@ from chaosbot.fuzz.spec import CampaignResult, CampaignSpec, Progress
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.model.case import Case, Expect, Segment
-from chaosbot.model.dialect import DIALECTS, EPOCH, Endpoint
+from chaosbot.model.dialect import EPOCH, Endpoint, dialect_of
 from chaosbot.model.dice import Dice
 from chaosbot.model.outcome import Fate
 from chaosbot.model.profile import PROFILES, Profile
@@ -101,7 +101,7 @@ def require_webhook(stage: Stage, dialect: str, secret: str) -> None:
         TargetUnusable: It speaks no HTTP, knows no such path or method, or refuses the secret.
     """
     address, endpoint = endpoint_for(stage, stage.webhook, secret)
-    tongue = DIALECTS.build(dialect)
+    tongue = dialect_of(dialect)
     if not tongue.golden(Dice(0)):
         return  # a platform without updates (a market stream) has nothing to greet with
     segment = Segment(tongue.encode(endpoint, {}))

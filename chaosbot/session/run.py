@@ -176,12 +176,13 @@ def conducting(run: Run) -> Iterator[Run]:
             run.finish("aborted", f"{type(error).__name__}")
             raise
         finally:
-            _ignore_signals()
+            ignore_signals()
             how = "interrupted" if run.reason == "interrupted" else "aborted" if run.stopping.is_set() else "completed"
             run.finish(how, run.reason)
 
 
-def _ignore_signals() -> None:
+def ignore_signals() -> None:
+    """From now on signals change nothing: what is left to do takes a moment and must be done."""
     if threading.current_thread() is threading.main_thread():
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -43,6 +43,7 @@ class StageSpec:
         inbound: Whether drivers go through the proxy.
         workers: Proxy worker processes.
         allow_hosts: Hosts that may be broken although they are not loopback.
+        reachable: Whether the target must listen already; not when the campaign starts it.
     """
 
     target: str = ""
@@ -56,6 +57,7 @@ class StageSpec:
     inbound: bool = True
     workers: int = 1
     allow_hosts: tuple[str, ...] = ()
+    reachable: bool = True
 
 
 class Calls:
@@ -105,8 +107,8 @@ class Stage:
         return f"{self.demo.url}/metrics" if self.demo else ""
 
 
-def check_target(url: str, allow_hosts: Sequence[str]) -> Address:
-    """Refuses a target that must not be broken or that is not there.
+def check_target(url: str, allow_hosts: Sequence[str], *, reachable: bool = True) -> Address:
+    """Refuses a target that must not be broken or, where it should be `reachable` already, that is not there.
 
     Raises:
         ConfigError: It is no URL.
@@ -115,7 +117,8 @@ def check_target(url: str, allow_hosts: Sequence[str]) -> Address:
     """
     address = Address.parse(url)
     guard(address.host, allow_hosts)
-    require_reachable(address)
+    if reachable:
+        require_reachable(address)
     return address
 
 
@@ -142,7 +145,11 @@ def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
         embedded = not spec.target
         port = free_port() if embedded else 0
         webhook = f"http://127.0.0.1:{port}{WEBHOOK_PATH}" if embedded else spec.target
-        address = Address.parse(webhook) if embedded else check_target(spec.target, spec.allow_hosts)
+        address = (
+            Address.parse(webhook)
+            if embedded
+            else check_target(spec.target, spec.allow_hosts, reachable=spec.reachable)
+        )
         listeners = []
         if spec.inbound:
             listeners.append(ListenerSpec(Lane.INBOUND, replace(address, path="").url))

@@ -12,6 +12,7 @@ from chaosbot.fuzz import corpus, findings
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.model.case import Case, Ending, Expect, Reach, Reading, Segment
 from chaosbot.model.dialect import Endpoint
+from chaosbot.model.placeholder import hide, reveal
 from chaosbot.model.verdict import Finding, Severity, Threat
 from chaosbot.wire import Address
 
@@ -59,9 +60,9 @@ def test_no_file_of_a_finding_holds_the_secret(tmp_path: Path) -> None:
 )
 def test_pieces_of_the_secret_are_hidden_and_come_back(piece: str) -> None:
     data = b"X-Secret: " + piece.encode() + b"\r\n"
-    hidden = findings.hide(data, SECRET)
+    hidden = hide(data, SECRET)
     assert piece.encode() not in hidden
-    assert findings.reveal(hidden, SECRET) == data
+    assert reveal(hidden, SECRET) == data
 
 
 def test_the_page_says_who_can_cause_it_and_how_to_see_it_again(tmp_path: Path) -> None:

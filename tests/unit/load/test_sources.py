@@ -88,7 +88,7 @@ def test_a_journey_file_that_is_not_there_is_named() -> None:
         JourneyFile(Path("nowhere.py"), TELEGRAM, HERE)
 
 
-def request(text: str, secret: bytes = b"{{chaosbot:secret}}") -> bytes:
+def request(text: str, secret: bytes = b"{{chaosbot:secret:0:11:as-is}}") -> bytes:
     update = {
         "update_id": 5,
         "message": {"message_id": 1, "date": 1, "chat": {"id": 7, "type": "private"}, "text": text},
