@@ -22,8 +22,9 @@ import pytest
 from rich.console import Console
 
 from chaosbot.cli._exchanges import LINES_A_SECOND, Exchanges
+from chaosbot.cli._watch import BAR_WIDTH, Watch
 from chaosbot.journal import Redactor
-from chaosbot.model.event import ExchangeSeen, Injected
+from chaosbot.model.event import ExchangeSeen, Injected, RuleSwitched
 from chaosbot.model.exchange import Depth, Lane
 
 TOKEN = "123456789:AAtoken-of-a-bot-that-nobody-has-0123"
@@ -238,3 +239,17 @@ def test_a_failure_of_the_targets_own_names_the_faults_that_met_it(told: tuple[E
         "00:03 inbound POST /hook[bold] → 500 by target in 250 ms  latency",
         "00:03 inbound POST /hook → none by proxy in 250 ms",
     ]
+
+
+def test_a_panel_shows_how_far_the_plan_is_and_which_faults_are_active() -> None:
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        console = Console(record=True, force_terminal=True, color_system="truecolor", width=80, file=nowhere)
+        view = Watch(console, total_s=60.0)
+        view(RuleSwitched(1.0, "slow", "latency", active=True))
+        view(RuleSwitched(1.0, "gone", "abort", active=True))
+        view(RuleSwitched(2.0, "gone", "abort", active=False))
+        console.print(view._panel())
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert re.fullmatch(r"starting .*, about \S+ left", lines[0])
+    assert len(lines[1]) == BAR_WIDTH
+    assert lines[2:] == ["active now: latency"]
