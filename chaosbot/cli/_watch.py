@@ -74,6 +74,7 @@ class Watch:
         self._active: dict[str, str] = {}
         self._exchanges = self._calls = 0
         self._findings: set[str] = set()
+        self._breaches = 0
         self._last_plain = 0.0
         self._live: Live | None = None
 
@@ -107,8 +108,9 @@ class Watch:
                     self._failed += event.failed + event.timed_out
                     self._completed += event.completed
                 self._plain(event.t)
-            case CaseTried(stage=stage):
+            case CaseTried(stage=stage, breaches=breaches):
                 with self._lock:
+                    self._breaches += bool(breaches)
                     self._cases[stage] += 1
                     self._stage = stage
                 self._plain(event.t)
@@ -169,7 +171,7 @@ class Watch:
                 )
             if self._stage:
                 cases = "  ".join(f"{stage} {count}" for stage, count in self._cases.items())
-                lines.append(Text(f"cases: {cases}  findings {len(self._findings)}"))
+                lines.append(Text(f"cases: {cases}  that broke a rule {self._breaches}"))
             # On plain lines only what is new; a panel shows all there was.
             fresh = self._faults if self._live is not None else self._faults - self._told
             if fresh:
