@@ -149,9 +149,11 @@ def test_what_lies_below_the_doors_has_no_clock_no_socket_no_chance_and_no_colou
         if room(path) not in PURE:
             continue
         tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
-                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: async")
+        wrong += [
+            f"{path.relative_to(ROOT)}:{node.lineno}: async"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
+        ]
         wrong += [
             f"{path.relative_to(ROOT)}:{line}: {name}"
             for line, name in imports(path)
