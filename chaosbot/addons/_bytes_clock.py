@@ -36,6 +36,10 @@ class ClockedLine(ABC):
         self._line.set_effects(effects, self._loop.time())
         self._pump()
 
+    def admit(self) -> None:
+        """Reports what effects have done so far, bytes that they still hold included."""
+        self._line.admit(self._loop.time())
+
     def _pump(self) -> None:
         """Performs what is due and comes back when more is."""
         for item in self._line.take(self._loop.time()):

@@ -160,15 +160,24 @@ class Line:
                 self._reported.append(stage.effect)
                 self._acted(stage.effect)
 
+    def admit(self, now: float) -> float:
+        """Reports what effects have done so far: what one holds it has held, whether or not it is let out any more.
+
+        Returns:
+            The line's time.
+        """
+        self._latest = max(self._latest, now)
+        self._run(self._latest)
+        for stage in self._stages:
+            stage.acted = stage.acted or stage.held > 0
+        self._report()
+        return self._latest
+
     def set_effects(self, effects: tuple[BytesEffect, ...], now: float) -> None:
         """From now on these effects act; what those that go have held leaves at once."""
         if self.closed:
             return
-        self._latest = now = max(self._latest, now)
-        self._run(now)
-        for stage in self._stages:
-            stage.acted = stage.acted or stage.held > 0
-        self._report()
+        now = self.admit(now)
         wanted = [
             effect
             for effect in effects

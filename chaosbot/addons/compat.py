@@ -181,6 +181,11 @@ class Handler(mode_servers.ProxyConnectionHandler):
     def _acted(self, effect: BytesEffect) -> None:
         self.acted(effect)
 
+    def admit(self) -> None:
+        """Byte effects report what they have done so far; bytes may still be held when the connection's exchange is over."""
+        for line in (self.client_reader, self.client_writer, *self.server_writers):
+            line.admit()
+
     def send_upward(self, effects: tuple[BytesEffect, ...]) -> None:
         """From now on these byte effects act on what goes to upstreams."""
         self.upward = effects

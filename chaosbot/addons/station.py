@@ -130,6 +130,8 @@ class Station:
     def begin(self, visit: Visit) -> None:
         """An exchange begins; byte faults of those that are over end."""
         over = [each for each in self._visits if each.over]
+        if any(visit.armed for visit in over):
+            self.handler.admit()
         self._visits = [each for each in self._visits if not each.over]
         self._visits.append(visit)
         self._disarm(over)
@@ -170,6 +172,7 @@ class Station:
 
     def leave(self) -> None:
         """The connection is over, and so is everything on it."""
+        self.handler.admit()
         for visit in self._visits:
             self._engine.finish(visit)
         self._disarm(self._visits)

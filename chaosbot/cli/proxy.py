@@ -7,12 +7,14 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.markup import escape
 
 from chaosbot.addons.control import ControlServer
 from chaosbot.addons.metrics import EventMetrics
+from chaosbot.addons.pipe import runs_on_pipe
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.cli._exchanges import Exchanges
 from chaosbot.cli._finish import conclude, running
@@ -87,6 +89,10 @@ def proxy(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     duration: Annotated[str | None, typer.Option(help="Stop after this time.", show_default=False)] = None,
     http2: Annotated[bool, typer.Option("--http2", help="Offer HTTP/2.")] = False,
+    http: Annotated[
+        bool,
+        typer.Option("--http", help="Parse HTTP also where byte faults alone would run on a direct pipe."),
+    ] = False,
     header_control: Annotated[
         bool, typer.Option("--header-control", help="Let clients ask for faults by header; for tests only.")
     ] = False,
@@ -123,7 +129,9 @@ def proxy(
     chosen = recording.seed if recording else choose_seed(seed)
     rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
     faults = recording.plan if recording else plan_of(list(rules))
-    listeners = [ListenerSpec(Lane.INBOUND, upstream or "", host, port)]
+    needs_http = http or http2 or header_control or control is not None or record is not None or recording is not None
+    way = (upstream or "") if needs_http else _by_pipe(upstream or "", faults)
+    listeners = [ListenerSpec(Lane.INBOUND, way, host, port)]
     if outbound:
         out_host, out_port = _address("--outbound-listen", outbound_listen)
         listeners.append(
@@ -163,6 +171,8 @@ def proxy(
             watch.say(
                 f"listening on [bold]{started.url(Lane.INBOUND)}[/] → {escape(upstream or 'wherever the client asks')}"
             )
+            if way.startswith("tcp:") and way != upstream:
+                watch.say("byte faults only: a direct pipe without HTTP parsing (--http parses it and shows exchanges)")
             if outbound:
                 watch.say(f"outbound on [bold]{started.url(Lane.OUTBOUND)}[/] → {escape(outbound)}")
             if control:
@@ -192,6 +202,15 @@ def proxy(
             started.recording.save(record)
             watch.say(f"{len(started.recording)} exchanges recorded in {escape(str(record))}")
     raise conclude(run, quiet=quiet, as_json=as_json)
+
+
+def _by_pipe(upstream: str, plan: FaultPlan) -> str:
+    """The upstream as a byte pipe reaches it where faults of bytes are all there is; otherwise as it is."""
+    if not (upstream.startswith("http://") and plan.rules and runs_on_pipe(plan)):
+        return upstream
+    parts = urlsplit(upstream)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"tcp://{host}:{parts.port or 80}"
 
 
 class _Holder:
