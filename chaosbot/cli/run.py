@@ -33,7 +33,7 @@ from chaosbot.model import units
 from chaosbot.model.plan import FaultPlan
 from chaosbot.model.timeline import total_s
 from chaosbot.session.abort import Sentinel, StopCondition
-from chaosbot.session.conduct import fuzz_stage, profile_for, require_webhook, run_experiment, timeline_of
+from chaosbot.session.conduct import fuzz_faults, fuzz_stage, profile_for, require_webhook, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, check_target, staged
 
 app = typer.Typer()
@@ -65,7 +65,10 @@ def run(
         typer.Option(help="A fault, e.g. 'latency:250ms±50ms;p=0.3;lane=inbound'; repeatable.", show_default=False),
     ] = None,
     mode: Annotated[
-        str, typer.Option(help="load: no faults; chaos: load and faults; full: and a fuzz campaign.")
+        str,
+        typer.Option(
+            help="load: no faults; chaos: load and faults; full: and a fuzz campaign while some of the bot's calls fail."
+        ),
     ] = "chaos",
     users: Annotated[int | None, typer.Option(help="Virtual users.", show_default=False)] = None,
     rate: Annotated[str | None, typer.Option(help="Arrivals, e.g. 100/s.", show_default=False)] = None,
@@ -164,7 +167,7 @@ def run(
                     "duration_s": experiment.fuzz_s,
                     "allow": experiment.allow_hosts,
                 }
-                fuzz_stage(current, stage, secret, campaign)
+                fuzz_stage(current, stage, secret, campaign, faults=fuzz_faults(experiment.plan))
     raise conclude(current, quiet=quiet, as_json=as_json)
 
 

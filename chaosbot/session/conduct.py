@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,9 @@ from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.model.case import Case, Expect, Segment
 from chaosbot.model.dialect import EPOCH, Endpoint, dialect_of
 from chaosbot.model.dice import Dice
+from chaosbot.model.exchange import Lane
 from chaosbot.model.outcome import Fate
+from chaosbot.model.plan import FaultPlan, Window
 from chaosbot.model.profile import PROFILES, Profile
 from chaosbot.model.timeline import Step, schedule, shifted, steps, timed, total_s
 from chaosbot.model.verdict import Threat
@@ -34,6 +36,8 @@ SETTLE_S: Final = 10.0
 FIXED_MOMENT: Final = EPOCH + 1
 HEAD_START_S: Final = 1.0
 """How long the driver gets to be ready before the first phase begins; load and phases then begin together."""
+RARE: Final = 0.05
+"""The share of the bot's calls that errors may meet while it is fuzzed."""
 FUZZ_LATER_S: Final = 86_400
 """How far a campaign's delivery ids are from those of the load before it."""
 QUIET_S: Final = 1.5
@@ -218,8 +222,24 @@ def settle(run: Run, stage: Stage) -> None:
             return
 
 
+def fuzz_faults(plan: FaultPlan) -> FaultPlan:
+    """What a campaign of an experiment runs under: the plan's errors of the API that the bot calls, rare and all the time.
+
+    Replies stay possible, or no case could be judged by its effects; so errors meet at most `RARE` of the calls, and faults that
+    hold or cut calls are left to the load.
+    """
+    api = [rule for rule in plan.rules if rule.fault.lane is Lane.OUTBOUND and rule.match.lane is not Lane.INBOUND]
+    return FaultPlan(tuple(replace(rule, rate=min(rule.rate, RARE), window=Window()) for rule in api))
+
+
 def fuzz_stage(
-    run: Run, stage: Stage, secret: str, settings: Mapping[str, Any], progress: Callable[[Progress], None] | None = None
+    run: Run,
+    stage: Stage,
+    secret: str,
+    settings: Mapping[str, Any],
+    progress: Callable[[Progress], None] | None = None,
+    *,
+    faults: FaultPlan | None = None,
 ) -> CampaignResult:
     """Runs a fuzz campaign against the webhook itself: through a proxy the bytes would be the proxy's.
 
@@ -229,7 +249,10 @@ def fuzz_stage(
         secret: The webhook's secret.
         settings: More fields of the campaign's spec.
         progress: Hears how far it is.
+        faults: What the bot's calls meet meanwhile; None leaves the proxy's plan as it is.
     """
+    if faults is not None and stage.proxy is not None:
+        stage.proxy.replace_plan(faults)
     address, endpoint = endpoint_for(stage, stage.webhook, secret, later_s=FUZZ_LATER_S)
     spec = CampaignSpec(
         address,
