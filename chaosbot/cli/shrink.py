@@ -104,7 +104,8 @@ def shrink(
     console.print(f"\n[bold]smallest[/]: {escape(names)}, fault windows of {result.experiment.lengths.fault_s:g} s")
     if not result.complete:
         console.print(f"[yellow]stopped after {max_runs} runs[/]; more --max-runs may find a smaller one")
-    console.print(f"wrote {file}; run it: [bold]chaosbot run {file} --seed {seed}[/]", soft_wrap=True)
+    planted = f" --bugs {bugs}" if bugs else ""
+    console.print(f"wrote {file}; run it: [bold]chaosbot run {file} --seed {seed}{planted}[/]", soft_wrap=True)
 
 
 def _recorded(directory: Path, history: History) -> tuple[Experiment, int, str]:
