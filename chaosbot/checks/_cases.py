@@ -89,6 +89,17 @@ class Breach:
     stateful: bool = False
 
 
+def unjudgeable(history: History, facts: Facts, check: str) -> str | None:
+    """Why a check that compares what the bot did cannot judge this run; None when it can."""
+    if not history.cases:
+        return NO_CAMPAIGN
+    if not facts.sees_calls:
+        return NEEDS_CALLS
+    if facts.asked and check not in facts.asked:
+        return "not asked for (--check)"
+    return None
+
+
 class CaseCheck(Check):
     """A check that is judged case by case.
 

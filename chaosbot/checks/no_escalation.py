@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import NEEDS_CALLS, NO_CAMPAIGN, Facts, Tally
+from chaosbot.checks._cases import Facts, Tally, unjudgeable
 from chaosbot.checks._likeness import compared
 from chaosbot.model.check import Check, History
 from chaosbot.model.verdict import Judgement, Severity, Verdict
@@ -24,11 +24,7 @@ class NoEscalation(Check):
     def judge(self, history: History) -> Judgement:
         """Compares each trick's replies with those of its control."""
         facts = Facts.of(history)
-        if not history.cases:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NO_CAMPAIGN)
-        if not facts.sees_calls:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
-        if facts.asked and self.name not in facts.asked:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason="not asked for (--check)")
+        if (reason := unjudgeable(history, facts, self.name)) is not None:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         tally = compared(history, Tally(self.name, facts.muted), Severity.CRITICAL, "gets what only the admin may")
         return tally.judgement(nothing="no control got a reply of its own: the target has no such commands")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import NEEDS_CALLS, NO_CAMPAIGN, SHRINKING, Breach, Facts, Join, Tally
+from chaosbot.checks._cases import SHRINKING, Breach, Facts, Join, Tally, unjudgeable
 from chaosbot.checks._likeness import compared
 from chaosbot.model.check import Check, History
 from chaosbot.model.event import CaseTried
@@ -26,12 +26,8 @@ class OwnObjectsOnly(Check):
     def judge(self, history: History) -> Judgement:
         """Looks for foreign markers, and compares controlled cases."""
         facts = Facts.of(history)
-        if not history.cases:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NO_CAMPAIGN)
-        if not facts.sees_calls:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
-        if facts.asked and self.name not in facts.asked:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason="not asked for (--check)")
+        if (reason := unjudgeable(history, facts, self.name)) is not None:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         tally = Tally(self.name, facts.muted)
         self._foreign(history, tally)
         compared(history, tally, Severity.HIGH, "acts on what belongs to another user")
