@@ -59,7 +59,7 @@ def demo(
 ) -> None:
     """Break an embedded bot: load under faults, then a fuzz campaign, then the verdict and which planted bugs were found.
 
-    Takes about 80 seconds. Exits 0 when every planted bug that it promises was found (with --healthy: when there was none).
+    Takes about 90 seconds. Exits 0 when every planted bug that it promises was found (with --healthy: when there was none).
 
     Examples:
 
