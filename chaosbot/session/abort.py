@@ -1,7 +1,8 @@
 """Stop conditions: what ends a run early, because going on would only break more.
 
 A condition is a bound over the last frames, as people write it: ``error_rate > 50% for 10s``, ``p99 > 10s for 5s``. It must hold for
-its whole time, so that a single bad second does not end an experiment whose purpose is bad seconds.
+its whole time, so that a single bad second does not end an experiment whose purpose is bad seconds. ``health fails for 10s`` ends
+a run whose target does not answer its health probe any more (`--health`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class StopCondition:
 
     Args:
         text: As it was written.
-        metric: ``error_rate``, ``p50`` … ``p99`` or ``memory`` (of the target, through a probe).
+        metric: ``error_rate``, ``p50`` … ``p99``, ``memory`` or ``health`` (of the target, through a probe).
         limit: A share, seconds or bytes.
         grace_s: For how long it must be passed.
     """
@@ -46,12 +47,15 @@ class StopCondition:
         Raises:
             ConfigError: Another form, an unknown metric or a wrong unit.
         """
+        failing = re.fullmatch(r"\s*health\s+fails(?:\s+for\s+(\S+))?\s*", text)
+        if failing is not None:
+            return cls(text, "health", 0.0, _time(failing[1], text))
         match = re.fullmatch(r"\s*(\w+)\s*>\s*(\S+)(?:\s+for\s+(\S+))?\s*", text)
         if match is None or match[1] not in _METRICS:
             raise ConfigError(
                 "abort_on",
                 f"'{text}' is no stop condition; write METRIC > LIMIT for TIME with one of {', '.join(_METRICS)}, "
-                'for example "error_rate > 50% for 10s"',
+                'for example "error_rate > 50% for 10s", or "health fails for 10s"',
             )
         read: Callable[[object], float] = units.duration
         if match[1] == "error_rate":
@@ -59,9 +63,17 @@ class StopCondition:
         elif match[1] == "memory":
             read = units.size
         try:
-            return cls(text, match[1], read(match[2]), units.duration(match[3]) if match[3] else GRACE_S)
+            return cls(text, match[1], read(match[2]), _time(match[3], text))
         except ConfigError as error:
             raise error.inside(f"abort_on '{text}'") from None
+
+
+def _time(written: str | None, text: str) -> float:
+    """For how long a condition must hold."""
+    try:
+        return units.duration(written) if written else GRACE_S
+    except ConfigError as error:
+        raise error.inside(f"abort_on '{text}'") from None
 
 
 @dataclass
@@ -92,6 +104,8 @@ class Sentinel:
 
     @staticmethod
     def _value(condition: StopCondition, event: Event) -> float | None:
+        if condition.metric == "health":
+            return float(not event.ok) if isinstance(event, ProbeSeen) and event.probe == "health" else None
         if isinstance(event, ProbeSeen) and condition.metric == "memory" and event.probe == "memory" and event.ok:
             return float(event.value) if isinstance(event.value, (int, float)) else None
         if not isinstance(event, FrameTaken) or condition.metric == "memory":

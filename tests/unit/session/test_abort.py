@@ -47,6 +47,13 @@ def test_the_targets_memory_can_end_a_run() -> None:
     assert not stopped_by("memory > 700MB for 2s", looks)
 
 
+def test_a_target_that_stops_answering_its_health_probe_ends_a_run() -> None:
+    down = [ProbeSeen(t, "health", ok=False) for t in range(4)]
+    assert stopped_by("health fails for 3s", down)
+    assert not stopped_by("health fails for 3s", [*down[:2], ProbeSeen(2, "health", ok=True), down[3]])
+    assert not stopped_by("health fails", down)
+
+
 def test_a_second_in_which_nothing_finished_says_nothing() -> None:
     assert not stopped_by("error_rate > 1% for 1s", [frame(t, 0, 0) for t in range(5)])
 
