@@ -48,7 +48,7 @@ def wrk(port, connections, seconds, script, pids):
 
 def start(process, port, stack):
     stack.callback(process.wait)
-    stack.callback(process.kill)
+    stack.callback(process.terminate)  # nginx then ends its worker too
     wait_for(port, process)
     return process.pid
 
