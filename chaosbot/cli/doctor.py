@@ -151,6 +151,9 @@ def _target(url: str, port: int, dialect: str, secret_env: str | None, allow: tu
 
 def _exchange(stage: Stage, dialect: str, secret: str, port: int) -> Iterator[Diagnosis]:
     """A valid update, the same with a wrong secret, and the call that the valid one should cause."""
+    if not dialect_of(dialect).golden(Dice(0)):
+        yield Diagnosis(True, f"webhook: {dialect} delivers no updates, so none was sent")
+        return
     outcome = _send(stage, dialect, secret)
     if outcome.status in (401, 403):
         yield Diagnosis(
