@@ -7,6 +7,7 @@ descriptor that is readable when any connection is (docs/decisions/0010-load-hot
 Rules:
 
 - Everything that the loop calls is synchronous and short; it never blocks and never raises on purpose.
+- What the sockets have to say is heard before a timer acts: a peer that hung up is known before the next request is written to it.
 - The loop yields to trio at least every `SLICE_S` seconds of work, so frames, probes and Ctrl-C get their turn.
 - epoll waits in whole milliseconds; the last one before a timer is waited in `select`, which knows microseconds.
 - Without sockets (`sockets=False`) the loop runs on trio's clock alone, so an hour passes in seconds under a mock clock.
@@ -26,6 +27,8 @@ import trio
 
 READ: Final = 1
 WRITE: Final = 4
+HUNG_UP: Final = 0x2000
+"""The peer has said its last, of which some may still be unread (EPOLLRDHUP; kqueue leaves it out)."""
 
 SLICE_S: Final = 0.005
 _TICK_S: Final = 0.001
@@ -33,7 +36,7 @@ _ONCE: Final = 512  # events taken from the kernel at once
 
 
 class Poller(Protocol):
-    """What the loop needs of epoll; the masks are epoll's (`READ`, `WRITE`, anything else means "look at it")."""
+    """What the loop needs of epoll; the masks are epoll's (`READ`, `WRITE`, `HUNG_UP`, anything else means "look at it")."""
 
     def fileno(self) -> int:
         """The descriptor that is readable when an event waits."""
@@ -143,9 +146,8 @@ class Hub:
         clock, timers = self.clock, self._timers
         yielded = clock()
         while not self._stopped:
-            now = clock()
-            self._due(now)
-            worked = self._drain(now)
+            worked = self._drain(clock())
+            self._due(clock())
             if self._stopped:
                 break
             rest = timers[0][0] - clock() if timers else 3600.0

@@ -7,7 +7,9 @@ Rules:
 
 - Every shot that was sent ends in exactly one call of its owner's `finished`, also when the run is cut off (`abandon`).
 - A request is never sent twice. A connection that died while idle is noticed before the next request is written; what
-  dies after that is the request's own fate, because under fault injection that is what we came to see.
+  dies after that is the request's own fate, because under fault injection that is what we came to see. Noticed means: the
+  hang-up came with the answer, or the loop heard it before the timer, or a look finds it. The look costs a third of a
+  request, so a connection goes without one while it was idle for less than the loop needs to come round.
 - A request past its time is cut off with the timeout as its duration: it stays in the percentiles (right-censored).
 """
 
@@ -22,13 +24,14 @@ from typing import Final
 
 import httptools
 
-from chaosbot.load.hub import READ, WRITE, Hub
+from chaosbot.load.hub import HUNG_UP, READ, SLICE_S, WRITE, Hub
 from chaosbot.load.shot import Shot
 from chaosbot.load.target import Target
 from chaosbot.model.outcome import Fate
 
 _CHUNK: Final = 1 << 16
-_STALE_S: Final = 0.5  # a connection idle for longer is looked at before it is used
+_HEAR: Final = READ | HUNG_UP
+_STALE_S: Final = 2 * SLICE_S  # the loop has listened since, if a connection was idle for less
 _WAITS: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 SLOW_S: Final = 3.0
 """How long a slow client takes over its request, or leaves its answer unread."""
@@ -51,6 +54,7 @@ class Line:
         "_broken_framing",
         "_complete",
         "_hub",
+        "_hung_up",
         "_idle_since",
         "_keep",
         "_open",
@@ -73,6 +77,7 @@ class Line:
         self._complete = False
         self._broken_framing = False
         self._keep = False
+        self._hung_up = False
         self._idle_since = 0.0
         self.shot: Shot | None = None
         self.deadline = 0.0
@@ -170,7 +175,7 @@ class Line:
         self._open = True
         self._parser = httptools.HttpResponseParser(self)
         self._recv, self._send = sock.recv, sock.send
-        self._hub.rewatch(sock.fileno(), READ)
+        self._hub.rewatch(sock.fileno(), _HEAR)
         shot = self.shot
         if shot is None:
             return
@@ -206,7 +211,7 @@ class Line:
     def _look_up(self, shot: Shot) -> None:
         """An answer that was left unread is read after all, so that its fate is known."""
         if self.shot is shot and self._sock is not None and self._open:
-            self._hub.rewatch(self._sock.fileno(), READ)
+            self._hub.rewatch(self._sock.fileno(), _HEAR)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -220,7 +225,7 @@ class Line:
             return
         if count < len(data) and self._sock is not None:
             self._out = data[count:]
-            self._hub.rewatch(self._sock.fileno(), READ | WRITE)
+            self._hub.rewatch(self._sock.fileno(), _HEAR | WRITE)
 
     def _write_failed(self, shot: Shot | None, detail: str) -> None:
         if self.shot is shot and shot is not None:
@@ -232,7 +237,7 @@ class Line:
     def _flush(self) -> None:
         data, self._out = self._out, b""
         if self._sock is not None:
-            self._hub.rewatch(self._sock.fileno(), READ)
+            self._hub.rewatch(self._sock.fileno(), _HEAR)
         if data:
             self._write(data)
 
@@ -244,6 +249,8 @@ class Line:
         if mask == READ:
             self._read()
             return
+        if mask & HUNG_UP:
+            self._hung_up = True
         if mask & WRITE and self._out:
             self._flush()
         if mask & ~WRITE and self._open:
@@ -306,7 +313,7 @@ class Line:
         self._idle_since = now
         self.shot = None
         self._complete = False
-        if not self._keep or self._broken_framing or self._out:
+        if not self._keep or self._hung_up or self._broken_framing or self._out:
             self._close()
         shot.owner.finished(shot)
 
@@ -364,11 +371,9 @@ class Line:
 
     def _stale(self) -> bool:
         """Whether the peer closed an idle connection (or said something unasked on it)."""
-        if self._sock is None or isinstance(self._sock, ssl.SSLSocket):
-            return False
         try:
-            self._sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
+            self._recv(1)
+        except _WAITS:
             return False
         except OSError:
             return True
@@ -378,7 +383,7 @@ class Line:
         sock, self._sock = self._sock, None
         self._open = False
         self._out = b""
-        self._complete = self._broken_framing = False
+        self._complete = self._broken_framing = self._hung_up = False
         if sock is not None:
             self._hub.forget(sock.fileno())
             sock.close()
