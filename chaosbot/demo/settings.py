@@ -9,6 +9,9 @@ from chaosbot.demo.bugs import Bug
 BOT_USERNAME = "chaosbot_demo_bot"
 """Commands addressed to another name (`/grant@otherbot`) are not ours."""
 
+BACKLOG = 1024
+"""Connections that wait while a bot that died is started again."""
+
 
 @dataclass(frozen=True)
 class DemoSettings:

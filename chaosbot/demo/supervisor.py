@@ -23,8 +23,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-from chaosbot.demo.server import work
 from chaosbot.demo.settings import DemoSettings
+from chaosbot.demo.worker import work
 
 BETWEEN_STARTS_S: Final = 0.2
 GRACE_S: Final = 0.5

@@ -22,9 +22,10 @@ from chaosbot.fuzz.crew import Crew
 from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.slowlane import SlowLane
-from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Progress
-from chaosbot.fuzz.stages import Clock, Workshop, run_stage
+from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Progress
+from chaosbot.fuzz.stages import run_stage
 from chaosbot.fuzz.target import Target, Trial
+from chaosbot.fuzz.workshop import Workshop
 from chaosbot.model.check import CHECKS
 from chaosbot.model.dialect import EPOCH, dialect_of
 from chaosbot.model.event import ApiCalled, Event, Noted, PhaseChanged, Trouble
@@ -104,7 +105,11 @@ class Campaign:
                     crew.gather()
                     clock = Clock(clock.until + max(0.0, monotonic() - until) * whole, should_stop)
                 self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
-                lane.collect(shop, Clock(clock.until - self.spec.duration_s * _CLOSING_S / 2, should_stop))
+                lane.collect(
+                    shop.recorder,
+                    shop.attribution,
+                    Clock(clock.until - self.spec.duration_s * _CLOSING_S / 2, should_stop),
+                )
             except TargetUnusable as error:
                 complete = False
                 self.recorder.emit(Trouble(self.recorder.now(), "fuzz", str(error)))

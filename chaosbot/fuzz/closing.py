@@ -13,7 +13,7 @@ from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz.minimize import minimize
 from chaosbot.fuzz.rejudge import Rejudge
-from chaosbot.fuzz.spec import CampaignResult
+from chaosbot.fuzz.spec import CampaignResult, Clock
 from chaosbot.model.case import Case
 from chaosbot.model.check import CHECKS, History
 from chaosbot.model.event import ApiCalled, Judged, Noted, ProbeSeen, Trouble
@@ -21,7 +21,7 @@ from chaosbot.model.placeholder import hide
 from chaosbot.model.verdict import Finding, Judgement, Severity, Verdict
 
 if TYPE_CHECKING:
-    from chaosbot.fuzz.stages import Clock, Workshop
+    from chaosbot.fuzz.workshop import Workshop
 
 _EACH_S: Final = 1.5
 """Most time for shrinking one finding."""

@@ -20,9 +20,10 @@ from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.ledger import Found, Ledger
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.slowlane import SlowLane
-from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.stages import Clock, Workshop, run_stage
+from chaosbot.fuzz.spec import CampaignSpec, Clock
+from chaosbot.fuzz.stages import run_stage
 from chaosbot.fuzz.target import Target
+from chaosbot.fuzz.workshop import Workshop
 from chaosbot.model.dialect import dialect_of
 from chaosbot.model.dice import Dice
 from chaosbot.model.event import Event

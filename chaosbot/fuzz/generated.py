@@ -21,9 +21,10 @@ from hypothesis import errors as hypothesis_errors
 from hypothesis import strategies as st
 
 from chaosbot.fuzz.mutations import as_case
-from chaosbot.fuzz.stages import Clock, Workshop
+from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import Trial
 from chaosbot.fuzz.walk import strategy
+from chaosbot.fuzz.workshop import Workshop
 from chaosbot.model.case import Expect, Reach
 from chaosbot.model.verdict import Threat
 

@@ -24,8 +24,9 @@ from chaosbot.fuzz.findings import Steps
 from chaosbot.fuzz.generated import Breached, Buckets, Enough, quiet_settings
 from chaosbot.fuzz.ledger import Found
 from chaosbot.fuzz.mutations import as_case
-from chaosbot.fuzz.stages import Clock, Workshop
+from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import Trial
+from chaosbot.fuzz.workshop import Workshop
 from chaosbot.model.case import Case, Expect, Reach, Segment
 from chaosbot.model.check import CHECKS, History
 from chaosbot.model.dice import Dice

@@ -9,17 +9,17 @@ from __future__ import annotations
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from chaosbot.fuzz._anatomy import renewed
 from chaosbot.fuzz._hands import Hands
+from chaosbot.fuzz.attribution import Attribution
+from chaosbot.fuzz.recorder import Recorder
+from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import Target, Trial
 from chaosbot.model.case import Case
 from chaosbot.model.dice import Dice
 from chaosbot.model.outcome import Fate
-
-if TYPE_CHECKING:
-    from chaosbot.fuzz.stages import Clock, Workshop
 
 WIDTH: Final = 32
 LONGEST_S: Final = 12.0
@@ -53,14 +53,14 @@ class SlowLane:
         self._told.update(id(trial) for trial in ended)
         return fresh
 
-    def collect(self, shop: Workshop, clock: Clock) -> None:
+    def collect(self, recorder: Recorder, attribution: Attribution, clock: Clock) -> None:
         """Takes in what has come back; what stalled is sent once more before it is blamed."""
         suspects: list[Trial] = []
         for trial in self._finished(clock):
             if not trial.notes and self.target.suspicious(trial) and self.target.deaths == 0:
                 suspects.append(trial)
             else:
-                shop.recorder.record(trial)
+                recorder.record(trial)
         dice = Dice(self.target.spec.seed).at("slow-again")
         again = {
             self._pool.submit(self.target.fire, renewed(trial.case, dice.at(number)), trial.stage): trial
@@ -74,8 +74,8 @@ class SlowLane:
                 trial.outcome = second.outcome
                 trial.notes.append("dropped" if second.outcome.fate in (Fate.CLOSED, Fate.RESET) else "hung")
         for trial in suspects:
-            shop.recorder.record(trial)
-        shop.attribution.after([])
+            recorder.record(trial)
+        attribution.after([])
 
     def _finished(self, clock: Clock) -> list[Trial]:
         trials: list[Trial] = []

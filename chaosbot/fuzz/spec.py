@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from chaosbot.errors import ConfigError, UnknownName
@@ -126,3 +128,19 @@ class CampaignResult:
     by_stage: dict[str, int] = field(default_factory=dict)
     muted: tuple[str, ...] = ()
     complete: bool = True
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Until when something may go on."""
+
+    until: float
+    should_stop: Callable[[], bool]
+
+    def over(self) -> bool:
+        """Whether the time is up or somebody asked to stop."""
+        return monotonic() >= self.until or self.should_stop()
+
+    def left(self) -> float:
+        """Seconds left; 0 when somebody asked to stop."""
+        return 0.0 if self.should_stop() else max(0.0, self.until - monotonic())

@@ -6,23 +6,19 @@ The catalogue and the mutations are lists of bytes and go out in volleys; genera
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
-from time import monotonic
 from typing import Final
 
 from chaosbot.checks._cases import word_of
 from chaosbot.fuzz import _process
 from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz._anatomy import slow, with_length
-from chaosbot.fuzz.attribution import Attribution
-from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.mutations import as_case, mutations
-from chaosbot.fuzz.recorder import Recorder
-from chaosbot.fuzz.slowlane import SlowLane
-from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.target import Target, Trial
+from chaosbot.fuzz.spec import CampaignSpec, Clock
+from chaosbot.fuzz.target import Trial
+from chaosbot.fuzz.workshop import Workshop
 from chaosbot.model.case import Case, Expect, Reach, Segment
 from chaosbot.model.dialect import Dialect
 from chaosbot.model.dice import Dice
@@ -43,41 +39,6 @@ _UNKNOWN: Final = (
     ("button", "chaosbot:unknown", "callback_query", "a button that nobody knows"),
 )
 _MEASURED: Final = frozenset({"bounded_resources", "pre_auth_cost"})
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Until when something may go on."""
-
-    until: float
-    should_stop: Callable[[], bool]
-
-    def over(self) -> bool:
-        """Whether the time is up or somebody asked to stop."""
-        return monotonic() >= self.until or self.should_stop()
-
-    def left(self) -> float:
-        """Seconds left; 0 when somebody asked to stop."""
-        return 0.0 if self.should_stop() else max(0.0, self.until - monotonic())
-
-
-@dataclass
-class Workshop:
-    """Everything that a stage works with."""
-
-    spec: CampaignSpec
-    dialect: Dialect
-    target: Target
-    attribution: Attribution
-    recorder: Recorder
-    ledger: Ledger
-    lane: SlowLane
-    show: Callable[[str, int], None]
-
-    @property
-    def dice(self) -> Dice:
-        """The campaign's chance."""
-        return Dice(self.spec.seed).at("fuzz")
 
 
 def run_stage(stage: str, shop: Workshop, clock: Clock) -> None:

@@ -1,0 +1,34 @@
+"""What every stage of a campaign works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chaosbot.fuzz.attribution import Attribution
+from chaosbot.fuzz.ledger import Ledger
+from chaosbot.fuzz.recorder import Recorder
+from chaosbot.fuzz.slowlane import SlowLane
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.fuzz.target import Target
+from chaosbot.model.dialect import Dialect
+from chaosbot.model.dice import Dice
+
+
+@dataclass
+class Workshop:
+    """Everything that a stage works with."""
+
+    spec: CampaignSpec
+    dialect: Dialect
+    target: Target
+    attribution: Attribution
+    recorder: Recorder
+    ledger: Ledger
+    lane: SlowLane
+    show: Callable[[str, int], None]
+
+    @property
+    def dice(self) -> Dice:
+        """The campaign's chance."""
+        return Dice(self.spec.seed).at("fuzz")
