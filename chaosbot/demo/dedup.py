@@ -67,7 +67,7 @@ class Deduplicator:
     async def _racy(self, update_id: int, work: Callable[[], Awaitable[_T]]) -> _T | None:
         if update_id in self._done:
             return None
-        await asyncio.sleep(0.05)  # BUG: like a look-up in a database; duplicates pass meanwhile
+        await asyncio.sleep(0.2)  # BUG: like a look-up in a busy database; duplicates pass meanwhile
         result = await work()
         self._remember(update_id)
         return result
