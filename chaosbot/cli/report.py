@@ -60,7 +60,7 @@ def report(
             raise ConfigError("--format", f"a comparison is printed as text or markdown, not as {form}")
         comparison = compare(folded, fold(read(other)))
         typer.echo(render_comparison(comparison))
-        raise typer.Exit(1 if comparison.worse else 0)
+        raise typer.Exit(comparison.exit_code)
     write_all(folded, history, directory, Redactor(known_secrets()))
     match form:
         case "text":

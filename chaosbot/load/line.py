@@ -31,7 +31,7 @@ from chaosbot.model.outcome import Fate
 
 _CHUNK: Final = 1 << 16
 _HEAR: Final = READ | HUNG_UP
-_STALE_S: Final = 2 * SLICE_S  # the loop has listened since, if a connection was idle for less
+_STALE_S: Final = 4 * SLICE_S  # even a busy loop has listened since, if a connection was idle for less
 _WAITS: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 SLOW_S: Final = 3.0
 """How long a slow client takes over its request, or leaves its answer unread."""

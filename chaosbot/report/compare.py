@@ -1,18 +1,24 @@
-"""Two runs side by side: what changed beyond noise.
+"""Two runs side by side: what changed, beyond noise and so much that it matters.
 
 Rules:
 
 - A change is called one only where the intervals of both runs do not overlap; everything else is "within noise", however
   large it looks. What has no interval is told as a number and called nothing.
 - Runs of one seed and one configuration are paired: the same plan met the same arrivals. Seconds are then compared pair by pair
-  (the median difference with its bootstrap interval), which sees smaller changes than two separate intervals.
+  (the mean difference with its bootstrap interval), which sees smaller changes than two separate intervals.
+- An interval knows how much the seconds of one run differ, not how much the machine differs from one run to the next. So a time
+  or a pace has changed only when the whole interval of its difference lies beyond a fifth of what it was (and beyond a
+  millisecond, for times); what is less is "too small to matter". Measured: two runs of one program on a shared machine lie up
+  to 17 % apart (p50 of 3.5 and 4.1 ms) while each run's own interval is below 5 %.
+- Where the generator was the limit its times and its pace are not the target's: they are not compared, and such a run
+  is no worse for being invalid.
 - A finding that is new, or a verdict that got worse, is worse whatever the figures say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from chaosbot.model.dice import Dice
@@ -20,16 +26,22 @@ from chaosbot.model.stats import Histogram, Interval, mean_interval, quantile_in
 from chaosbot.model.verdict import Finding, Verdict
 from chaosbot.report.markdown import MARKS, code, escape
 from chaosbot.report.scrub import tame
-from chaosbot.report.values import Load, Report, Second
+from chaosbot.report.values import Load, Report
 
-BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "within noise", "not comparable"
+BETTER, WORSE, SAME, SMALL, UNKNOWN = "better", "worse", "within noise", "too small to matter", "not comparable"
+MATTERS: Final = 0.2
+"""The share of what it was by which a time or a pace must have changed."""
+MATTERS_S: Final = 0.001
+"""The seconds by which a time must have changed as well: nobody who writes to a bot notices a millisecond."""
 # Settings that say where and when, not what: they may differ between paired runs.
 _INCIDENTAL: Final = frozenset({"command", "out", "target", "pid", "port", "ports", "standin"})
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One figure in both runs; `change` is one of ``better``, ``worse``, ``within noise``, ``not comparable``."""
+    """One figure in both runs; `change` is one of ``better``, ``worse``, ``within noise``, ``too small to matter``,
+    ``not comparable``.
+    """
 
     metric: str
     unit: str
@@ -58,12 +70,27 @@ class Comparison:
         """Whether anything got worse beyond noise."""
         order = list(Verdict)
         verdict = order.index(self.after.verdict) > order.index(self.before.verdict)
+        verdict = verdict and self.after.verdict is not Verdict.INVALID
         return bool(self.new) or verdict or any(change.change == WORSE for change in self.changes)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether nothing got worse as far as one can see, but the generator was the limit in one of the runs."""
+        return not self.worse and Verdict.INVALID in {self.before.verdict, self.after.verdict}
 
     @property
     def better(self) -> bool:
         """Whether something got better beyond noise and nothing worse."""
-        return not self.worse and (bool(self.gone) or any(change.change == BETTER for change in self.changes))
+        return (
+            not self.worse
+            and not self.unsure
+            and (bool(self.gone) or any(change.change == BETTER for change in self.changes))
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line returns for it."""
+        return 1 if self.worse else 3 if self.unsure else 0
 
 
 def compare(a: Report, b: Report) -> Comparison:
@@ -88,61 +115,74 @@ def _essence(report: Report) -> dict[str, object]:
 def _load_changes(a: Report, b: Report, *, paired: bool) -> list[Change]:
     if a.load is None or b.load is None:
         return []
-    one, two, found = a.load, b.load, []
+    one, two = a.load, b.load
+    found = _timed_changes(a, one, b, two, paired=paired)
+    rates = [share_interval(load.failed + load.timed_out, load.finished) for load in (one, two)]
+    return [*found[:-1], _change("error rate", "%", 100, one.error_rate, two.error_rate, *rates), found[-1]]
+
+
+def _timed_changes(a: Report, one: Load, b: Report, two: Load, *, paired: bool) -> list[Change]:
+    """Percentiles and pace, which are the target's only where the generator was not the limit."""
+    valid = all(report.generator is None or report.generator.valid for report in (a, b))
+    runs, found = ((a, one), (b, two)), []
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-        read = _quantile_of(share)
+        before, after = _whole(one, share), _whole(two, share)
+        least = max(MATTERS * (before or 0.0), MATTERS_S)
         intervals = [
             quantile_interval(
                 [second.response for second in load.seconds], share, Dice(report.seed).at("compare", name)
             )
-            for report, load in ((a, one), (b, two))
+            if valid
+            else None
+            for report, load in runs
         ]
-        found.append(_change(name, "ms", 1e3, _whole(one, share), _whole(two, share), *intervals))
-        if paired:
-            found[-1] = _paired(found[-1], one, two, read, 1e3, Dice(a.seed).at("paired", name))
-    rates = [share_interval(load.failed + load.timed_out, load.finished) for load in (one, two)]
-    found.append(_change("error rate", "%", 100, one.error_rate, two.error_rate, *rates))
+        change = _change(name, "ms", 1e3, before, after, *intervals, least=least)
+        if paired and valid:
+            change = _paired(change, _differences(one, two, share), least, 1e3, Dice(a.seed).at("paired", name))
+        found.append(change)
     paces = [
         mean_interval([float(second.completed) for second in load.seconds], Dice(report.seed).at("compare", "pace"))
-        for report, load in ((a, one), (b, two))
+        if valid
+        else None
+        for report, load in runs
     ]
-    found.append(_change("goodput", "/s", 1, one.achieved_rps, two.achieved_rps, *paces, more_is_better=True))
-    return found
+    least = MATTERS * one.achieved_rps
+    pace = _change("goodput", "/s", 1, one.achieved_rps, two.achieved_rps, *paces, least=least, more_is_better=True)
+    return [*found, pace]
 
 
 def _whole(load: Load, share: float) -> float | None:
     return Histogram.merged(second.response for second in load.seconds).quantile(share)
 
 
-def _quantile_of(share: float) -> Callable[[Second], float | None]:
-    return lambda second: second.response.quantile(share)
-
-
-def _paired(
-    change: Change, one: Load, two: Load, read: Callable[[Second], float | None], scale: float, dice: Dice
-) -> Change:
-    """The same change judged by the differences of seconds that met the same arrivals."""
-    seconds = {round(second.at_s - one.seconds[0].at_s): second for second in one.seconds}
-    differences = []
+def _differences(one: Load, two: Load, share: float) -> list[float]:
+    """How much longer each second of the second run took than its twin, which met the same arrivals."""
+    twins = {round(second.at_s - one.seconds[0].at_s): second.response.quantile(share) for second in one.seconds}
+    found = []
     for second in two.seconds:
-        twin = seconds.get(round(second.at_s - two.seconds[0].at_s))
-        before, after = (None, None) if twin is None else (read(twin), read(second))
+        before = twins.get(round(second.at_s - two.seconds[0].at_s))
+        after = second.response.quantile(share)
         if before is not None and after is not None:
-            differences.append((after - before) * scale)
+            found.append(after - before)
+    return found
+
+
+def _paired(change: Change, differences: Sequence[float], least: float, scale: float, dice: Dice) -> Change:
+    """The same change judged by the differences of paired seconds."""
     interval = mean_interval(differences, dice)
     if interval is None:
         return change
-    verdict = WORSE if interval[0] > 0 else BETTER if interval[1] < 0 else SAME
-    return Change(
-        change.metric,
-        change.unit,
-        change.before,
-        change.after,
-        change.before_interval,
-        change.after_interval,
-        verdict,
-        interval,
-    )
+    return replace(change, change=_judged(interval, least), difference=_scaled(interval, scale))
+
+
+def _judged(difference: Interval, least: float, *, more_is_better: bool = False) -> str:
+    """What a difference comes to, of which only an interval is known."""
+    low, high = difference
+    if low <= 0 <= high:
+        return SAME
+    if low <= least and high >= -least:
+        return SMALL
+    return BETTER if (low > 0) is more_is_better else WORSE
 
 
 def _change(
@@ -154,16 +194,13 @@ def _change(
     before_interval: Interval | None,
     after_interval: Interval | None,
     *,
+    least: float = 0.0,
     more_is_better: bool = False,
 ) -> Change:
     verdict = UNKNOWN
     if before is not None and after is not None and before_interval is not None and after_interval is not None:
-        if after_interval[0] > before_interval[1]:
-            verdict = BETTER if more_is_better else WORSE
-        elif after_interval[1] < before_interval[0]:
-            verdict = WORSE if more_is_better else BETTER
-        else:
-            verdict = SAME
+        difference = (after_interval[0] - before_interval[1], after_interval[1] - before_interval[0])
+        verdict = _judged(difference, least, more_is_better=more_is_better)
     return Change(
         metric,
         unit,
@@ -205,8 +242,10 @@ def render_comparison(comparison: Comparison) -> str:
         headline = "worse"
     elif comparison.better:
         headline = "better"
+    elif comparison.unsure:
+        headline = "cannot tell, the load generator was the limit"
     else:
-        headline = "no change beyond noise"
+        headline = "no change that matters"
     basis = "paired: same seed and settings" if comparison.paired else "not paired: seed or settings differ"
     blocks = [
         f"## {MARKS[a.verdict]} {a.verdict.value} → {MARKS[b.verdict]} {b.verdict.value}: {headline}",
@@ -230,7 +269,7 @@ def _row(change: Change) -> str:
         (change.after, change.after_interval),
     )
     cells = [_figure(value, interval, change.unit) for value, interval in sides]
-    verdict = change.change if change.change in (SAME, UNKNOWN) else f"**{change.change}**"
+    verdict = f"**{change.change}**" if change.change in (BETTER, WORSE) else change.change
     if change.difference is not None:
         verdict += f" (by {change.difference[0]:+.3g} … {change.difference[1]:+.3g} {change.unit} a second)"
     return f"| {escape(change.metric)} | {' | '.join(cells)} | {verdict} |"

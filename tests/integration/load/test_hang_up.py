@@ -66,7 +66,7 @@ class Script:
         elif self.hang_up == WHILE_ASLEEP:
             self.asleep.set()
         else:
-            self.hub.at(now + 0.05, self._close_and_ask)
+            self.hub.at(now + 0.1, self._close_and_ask)
 
     def _close_and_ask(self) -> None:
         self._close()

@@ -13,6 +13,7 @@ from rich.console import Console
 from chaosbot.journal import Redactor
 from chaosbot.model.event import ApiCalled, Injected, Noted, PhaseChanged, RuleTallied, Trouble
 from chaosbot.model.exchange import Depth, Lane
+from chaosbot.model.verdict import Verdict
 from chaosbot.report import (
     compare,
     fold,
@@ -225,24 +226,72 @@ class TestComparison:
         assert not found.better
         assert {change.change for change in found.changes} == {"within noise"}
 
-    def test_a_slower_target_is_worse(self, story):
-        one = fold(story().load(60).history(), checks=())
-        two = fold(story().load(60, latency=0.03).history(), checks=())
+    @pytest.mark.parametrize("drift", [0.85, 1.17])
+    @pytest.mark.parametrize("before", [0.0035, 0.3])
+    def test_a_machine_that_drifts_from_run_to_run_is_no_change(self, story, before, drift):
+        one, two = (
+            fold(story().load(60, rate=100, latency=latency).history(), checks=())
+            for latency in (before, before * drift)
+        )
         found = compare(one, two)
         assert found.paired
+        assert not found.worse
+        assert not found.better
+        assert found.exit_code == 0
+
+    @pytest.mark.parametrize("paired", [True, False])
+    @pytest.mark.parametrize(("before", "after"), [(0.02, 0.026), (0.001, 0.021)])
+    def test_a_slower_target_is_worse(self, story, before, after, paired):
+        one = fold(story(seed=7).load(60, latency=before).history(), checks=())
+        two = fold(story(seed=7 if paired else 8).load(60, latency=after).history(), checks=())
+        found = compare(one, two)
+        assert found.paired is paired
         assert found.worse
+        assert found.exit_code == 1
+        assert {change.change for change in found.changes if change.metric == "p50"} == {"worse"}
         assert "**worse**" in render_comparison(found)
-        assert compare(two, one).better
+
+    def test_a_faster_target_is_better(self, story):
+        one, two = (fold(story().load(60, latency=latency).history(), checks=()) for latency in (0.03, 0.02))
+        assert compare(one, two).better
+        assert compare(one, two).exit_code == 0
+
+    def test_a_fraction_of_a_millisecond_does_not_matter_however_sure_it_is(self, story):
+        one, two = (fold(story().load(60, latency=latency).history(), checks=()) for latency in (0.0005, 0.0007))
+        found = compare(one, two)
+        (p50,) = (change for change in found.changes if change.metric == "p50")
+        assert p50.difference[0] > 0
+        assert p50.change == "too small to matter"
+        assert not found.worse
+        assert "too small to matter" in render_comparison(found)
 
     def test_paired_runs_show_what_two_intervals_hide(self, story):
         one = fold(story().load(60, sigma=1.5).history(), checks=())
-        two = fold(story().load(60, sigma=1.5, latency=0.0206).history(), checks=())
+        two = fold(story().load(60, sigma=1.5, latency=0.0247).history(), checks=())
         (p50,) = (change for change in compare(one, two).changes if change.metric == "p50")
-        assert p50.before_interval[1] > p50.after_interval[0]
+        assert p50.after_interval[0] - p50.before_interval[1] < 0.2 * p50.before
         assert p50.change == "worse"
-        other = fold(story(seed=8).load(60, sigma=1.5, latency=0.0206).history(), checks=())
+        other = fold(story(seed=8).load(60, sigma=1.5, latency=0.0247).history(), checks=())
         (p50,) = (change for change in compare(one, other).changes if change.metric == "p50")
-        assert p50.change == "within noise"
+        assert p50.change != "worse"
+
+    def test_what_the_generator_could_not_measure_is_neither_better_nor_worse(self, story):
+        one = fold(story().load(60).history(), checks=())
+        late = story().load(60, latency=0.2, lateness_p99_s=1.0, lateness_max_s=2.0)
+        two = fold(late.history(), checks=())
+        assert two.verdict is Verdict.INVALID
+        for before, after in ((one, two), (two, one)):
+            found = compare(before, after)
+            assert {change.metric: change.change for change in found.changes} == {
+                "p50": "not comparable",
+                "p95": "not comparable",
+                "p99": "not comparable",
+                "error rate": "within noise",
+                "goodput": "not comparable",
+            }
+            assert not found.worse
+            assert found.exit_code == 3
+            assert "cannot tell" in render_comparison(found)
 
     def test_a_new_finding_is_worse_and_a_gone_one_better(self, story, make_finding):
         calm = fold(story().judged("no_hang").history(), checks=())
@@ -256,4 +305,6 @@ class TestComparison:
         two = fold(story().load(60, errors=0.05).history(), checks=())
         changes = {change.metric: change.change for change in compare(one, two).changes}
         assert changes["error rate"] == "worse"
-        assert changes["goodput"] == "worse"
+        assert changes["goodput"] == "too small to matter"
+        bad = fold(story().load(60, errors=0.3).history(), checks=())
+        assert {change.metric: change.change for change in compare(one, bad).changes}["goodput"] == "worse"
