@@ -96,6 +96,11 @@ class FaultyWriter(ClockedLine):
     async def drain(self) -> None:
         """Waits for nothing; the readers wait for room instead (`FaultyReader.waits_for`)."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits, in the line and in the socket, so that there is room without waiting."""
+        return self._room.is_set() and not self._writer.transport.get_write_buffer_size()
+
     async def room(self) -> None:
         """Waits until there is room for more, in the line and in the socket; a connection that is gone has room."""
         await self._room.wait()
@@ -263,7 +268,8 @@ class FaultyReader(ClockedLine):
             if self._ended or n == 0:
                 return b""
             for writer in self._writers:
-                await writer.room()
+                if not writer.empty:
+                    await writer.room()
             if self._ready or self._ended:
                 continue
             if self._pending is None and not self._line.active:

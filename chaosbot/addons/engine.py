@@ -21,6 +21,7 @@ from typing import Any, Final
 from chaosbot.addons import compat, httplayer
 from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.effects import Performer, answer
+from chaosbot.addons.handler import Handler
 from chaosbot.addons.ledger import Ledger
 from chaosbot.addons.record import HarRecorder, taped
 from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
@@ -76,7 +77,7 @@ class Engine:
         self._known: OrderedDict[bytes, int] = OrderedDict()
         self._wakers: set[Callable[[], None]] = set()
         self.deliveries = Deliveries(self)
-        self.handlers: dict[compat.Handler, Station] = {}
+        self.handlers: dict[Handler, Station] = {}
         self._noted: set[str] = set()
         self._remembers = False
         self.set_plan(spec.plan)
@@ -123,7 +124,7 @@ class Engine:
 
     # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def open(self, handler: compat.Handler, listener: ListenerSpec, own: frozenset[str]) -> None:
+    def open(self, handler: Handler, listener: ListenerSpec, own: frozenset[str]) -> None:
         """A client has connected to a listener."""
         self._connections += 1
         number = (self._connections - 1) * max(1, self.spec.workers) + self._index + 1
@@ -145,14 +146,14 @@ class Engine:
             "websocket_end": lambda _handler, flow: self._over(flow),
         }
 
-    def _connect(self, handler: compat.Handler, data: Any) -> None:
+    def _connect(self, handler: Handler, data: Any) -> None:
         host, port = data.server.address[:2]
         if not self.handlers[handler].may_connect(host, port):
             data.server.error = f"{host}:{port} is not allowed; name it by --allow-host"
 
     # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _request_head(self, handler: compat.Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
+    def _request_head(self, handler: Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
         length = flow.request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > STREAM_REQUEST:
             # Too long to be held: decided by its head; the body passes as it comes.
@@ -161,7 +162,7 @@ class Engine:
             return later
         return None
 
-    def _request(self, handler: compat.Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
+    def _request(self, handler: Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
         if "chaosbot" in flow.metadata:
             return None
         station = self.handlers[handler]
@@ -182,9 +183,10 @@ class Engine:
         lane = station.listener.lane
         path, _, query = request.path.partition("?")
         body = (request.raw_content or b"")[:MOST_BODY]
-        key, due_s = split_exchange(
-            request.headers.pop(EXCHANGE_HEADER, "").encode("utf-8", "backslashreplace").decode()
-        )
+        key, due_s = "", None
+        if EXCHANGE_HEADER in request.headers:
+            said = request.headers.pop(EXCHANGE_HEADER)
+            key, due_s = split_exchange(said.encode("utf-8", "backslashreplace").decode())
         key = key or self._repetition(request.method, request.path, body)
         headers = tuple((name.lower(), value) for name, value in request.headers.items(multi=True))
         if request.headers.get("host", "") in station.own:
@@ -247,14 +249,14 @@ class Engine:
         visit.flow.response = answer(made.status, made.headers, made.body, "")
         return self.pause(made.hold_s, visit.handler) if made.hold_s else None
 
-    def _response_head(self, _handler: compat.Handler, flow: Any) -> None:
+    def _response_head(self, _handler: Handler, flow: Any) -> None:
         visit: Visit | None = flow.metadata.get("chaosbot")
         if visit is None or visit.fired or flow.response.raw_content is not None:
             return
         length = flow.response.headers.get("content-length", "")
         flow.response.stream = not length.isdecimal() or int(length) > STREAM_RESPONSE
 
-    def _response(self, _handler: compat.Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
+    def _response(self, _handler: Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
         visit: Visit | None = flow.metadata.get("chaosbot")
         if visit is None:
             return None
@@ -290,7 +292,7 @@ class Engine:
                     if done is not None:
                         self.ledger.applied(fired, visit.exchange, done)
 
-    def _error(self, handler: compat.Handler, flow: Any) -> None:
+    def _error(self, handler: Handler, flow: Any) -> None:
         visit: Visit | None = flow.metadata.get("chaosbot")
         if visit is None or visit.over:
             return
@@ -369,7 +371,7 @@ class Engine:
 
     # ── what effects need ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def pause(self, seconds: float, handler: compat.Handler) -> None:
+    async def pause(self, seconds: float, handler: Handler) -> None:
         """Waits, unless the client leaves or everything is released."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[None] = loop.create_future()

@@ -30,7 +30,8 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from chaosbot.addons import _bytes_ends
-from chaosbot.addons.compat import Handler
+from chaosbot.addons._shortcuts import PromptStream
+from chaosbot.addons.handler import Handler
 from chaosbot.addons.script import Script
 from chaosbot.model.effect import Farewell
 
@@ -80,18 +81,21 @@ class WatchedHttp(layers.HttpLayer):
             if isinstance(event, (ResponseHeaders, ResponseData, ResponseEndOfMessage)):
                 script = self._script(event)
                 if script is not None and script.for_answer:
-                    yield from self._answer(child, event, script)
-                    return
+                    return self._answer(child, event, script)
                 if script is not None and isinstance(event, ResponseEndOfMessage):
                     self.scripts.pop(event.stream_id, None)
             elif isinstance(event, (RequestHeaders, RequestData, RequestEndOfMessage)):
                 script = self._script(event)
                 if script is not None and (script.dribble_up or script.cut_request):
-                    yield from self._request(child, event, script)
-                    return
+                    return self._request(child, event, script)
             elif isinstance(event, ResponseProtocolError) and (script := self.scripts.pop(event.stream_id, None)):
                 script.finish()
-        yield from super().event_to_child(child, event)
+        return super().event_to_child(child, event)
+
+    def make_stream(self, stream_id: int) -> Commands:
+        """An exchange begins."""
+        self.streams[stream_id] = PromptStream(self.context.fork(), stream_id, self.handler.call)
+        return self.event_to_child(self.streams[stream_id], events.Start())
 
     def _script(self, event: Any) -> Script | None:
         known = self.scripts.get(event.stream_id)
@@ -221,6 +225,7 @@ class WatchedHttp(layers.HttpLayer):
 
     def _reset(self, polls: int) -> Commands:
         """A real RST to the client, behind the bytes that were sent: the kernel would throw them away."""
+        self.handler.uncork()
         transport: Any = self.handler.client_writer.transport
         if polls < _SETTLE_POLLS and _bytes_ends._undelivered(transport):  # noqa: SLF001 - the same room
             yield from self._later(_POLL_S, partial(self._reset, polls + 1))

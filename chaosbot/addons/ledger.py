@@ -10,15 +10,26 @@ Rules:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from chaosbot.addons.spec import ProxySpec
 from chaosbot.addons.visit import Fired
 from chaosbot.model.dice import Dice
 from chaosbot.model.event import Event, Injected, RuleSwitched, RuleTallied, Trouble
-from chaosbot.model.exchange import Exchange
+from chaosbot.model.exchange import Depth, Exchange
 from chaosbot.model.plan import Decision, FaultPlan, Moment, Rule, Scope, Tally, decide
+
+
+@dataclass(slots=True)
+class _Count:
+    """What a rule has come to so far."""
+
+    depth: Depth
+    considered: int = 0
+    decided: int = 0
+    applied: int = 0
+    failed: int = 0
 
 
 class Ledger:
@@ -42,7 +53,7 @@ class Ledger:
         self._tally = Tally()
         self._rules: tuple[tuple[Rule, FaultPlan], ...] = ()
         self._open: dict[str, Rule] = {}
-        self._counts: dict[tuple[str, str], RuleTallied] = {}
+        self._counts: dict[tuple[str, str], _Count] = {}
 
     @property
     def moment(self) -> Moment:
@@ -107,24 +118,31 @@ class Ledger:
             forced: Names of the rules that are to meet it whatever their conditions (``none`` for none), when its client may
                 say so.
         """
+        if not self._rules:
+            return []
         fired: list[Fired] = []
         wanted = None if forced is None else {name.strip() for name in forced.split(",")}
+        moment = self._moment_of(exchange)
         for rule, alone in self._rules:
             if rule.scope not in scopes or (wanted is not None and rule.name not in wanted) or only not in (None, rule):
                 continue
             try:
                 if wanted is None:
-                    decisions = decide(alone, self._dice, exchange, self._moment_of(exchange), self._tally)
+                    decisions = decide(alone, self._dice, exchange, moment, self._tally)
                 else:
                     place = self._dice.at("fault", rule.name, "exchange", exchange.key)
                     decisions = (Decision(rule, True, rule.fault.effects(place, exchange)),)
             except Exception as error:  # noqa: BLE001 - a broken fault must not look like a healthy run
-                self._count(rule, considered=1, decided=1)
+                count = self._count(rule)
+                count.considered += 1
+                count.decided += 1
                 self.failed(Fired(Decision(rule, True)), exchange, error)
                 continue
             for decision in decisions:
-                self._count(rule, considered=1, decided=int(decision.fires))
+                count = self._count(rule)
+                count.considered += 1
                 if decision.fires:
+                    count.decided += 1
                     self._tally.begin(rule)
                     fired.append(Fired(decision))
         return fired
@@ -133,14 +151,14 @@ class Ledger:
         """It physically happened; recorded the first time."""
         if not fired.applied and not fired.failed:
             fired.applied = True
-            self._count(fired.rule, applied=1)
+            self._count(fired.rule).applied += 1
             self._injected(fired, exchange, "applied", detail)
 
     def failed(self, fired: Fired, exchange: Exchange, error: Exception) -> None:
         """It broke."""
         fired.failed = True
         rule = fired.rule
-        self._count(rule, failed=1)
+        self._count(rule).failed += 1
         what = f"{type(error).__name__}: {error}"
         self._injected(fired, exchange, "failed", what)
         self._emit(Trouble(self._now(), f"fault {rule.fault.name} (rule {rule.name})", what))
@@ -171,18 +189,17 @@ class Ledger:
             )
         )
 
-    def _count(self, rule: Rule, considered: int = 0, decided: int = 0, applied: int = 0, failed: int = 0) -> None:
+    def _count(self, rule: Rule) -> _Count:
         key = (rule.name, rule.fault.name)
-        old = self._counts.get(key) or RuleTallied(0.0, rule.name, rule.fault.name, rule.fault.depth, 0, 0, 0, 0)
-        self._counts[key] = dataclasses.replace(
-            old,
-            considered=old.considered + considered,
-            decided=old.decided + decided,
-            applied=old.applied + applied,
-            failed=old.failed + failed,
-        )
+        count = self._counts.get(key)
+        if count is None:
+            count = self._counts[key] = _Count(rule.fault.depth)
+        return count
 
     def tallies(self) -> list[RuleTallied]:
         """What each rule came to."""
         now = self._now()
-        return [dataclasses.replace(tally, t=now) for tally in self._counts.values()]
+        return [
+            RuleTallied(now, rule, fault, count.depth, count.considered, count.decided, count.applied, count.failed)
+            for (rule, fault), count in self._counts.items()
+        ]

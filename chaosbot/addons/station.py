@@ -14,8 +14,9 @@ from collections.abc import Coroutine
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from chaosbot.addons import compat, httplayer
+from chaosbot.addons import httplayer
 from chaosbot.addons.bytestream import refusal, refuse
+from chaosbot.addons.handler import Handler
 from chaosbot.addons.spec import ListenerSpec
 from chaosbot.addons.visit import Fired, Visit
 from chaosbot.addons.websocket import disturb
@@ -38,10 +39,13 @@ class Station:
         listener: Where it came in.
         number: Its ordinal.
         own: The listener's own addresses, as a Host header spells them.
+
+    Attributes:
+        upstream_host: What a Host header that named the proxy itself becomes.
     """
 
     def __init__(
-        self, engine: Engine, handler: compat.Handler, listener: ListenerSpec, number: int, own: frozenset[str]
+        self, engine: Engine, handler: Handler, listener: ListenerSpec, number: int, own: frozenset[str]
     ) -> None:
         self.handler = handler
         self.listener = listener
@@ -55,17 +59,8 @@ class Station:
         self._owners: dict[int, tuple[Fired, Exchange]] = {}
         self._lasting: tuple[BytesEffect, ...] = ()
         self._lingering: list[Fired] = []
+        self.upstream_host = _host_header(listener)
         handler.acted = self._acted
-
-    @property
-    def upstream_host(self) -> str:
-        """What a Host header that named the proxy itself becomes."""
-        address = self.listener.address
-        if address is None:
-            return ""
-        default = 443 if self.listener.upstream.startswith("https:") else 80
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        return host if address[1] == default else f"{host}:{address[1]}"
 
     # ── byte faults ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -194,6 +189,16 @@ class Station:
         if self.listener.upstream == "" and _is_loopback(host):
             return True
         return any(fnmatchcase(name, glob) for glob in self._engine.spec.allow_hosts for name in (host, spelled))
+
+
+def _host_header(listener: ListenerSpec) -> str:
+    """What a Host header that named the proxy itself becomes."""
+    address = listener.address
+    if address is None:
+        return ""
+    default = 443 if listener.upstream.startswith("https:") else 80
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return host if address[1] == default else f"{host}:{address[1]}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -29,6 +29,7 @@ from chaosbot.addons import compat
 from chaosbot.addons.ca import default_directory
 from chaosbot.addons.effects import own_error
 from chaosbot.addons.engine import Engine
+from chaosbot.addons.handler import Handler
 from chaosbot.addons.pipe import PipeServer, runs_on_pipe
 from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
 from chaosbot.model.dice import Dice
@@ -211,13 +212,13 @@ class Worker:
         own = frozenset(f"{name}:{port}" for name in names)
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            handler = compat.Handler(self._core, mode, self._hooks, self._watch, self.engine.broke, reader, writer)
+            handler = Handler(self._core, mode, self._hooks, self._watch, self.engine.broke, reader, writer)
             self.engine.open(handler, listener, own)
             await handler.handle_client()
 
         return accept
 
-    def _watch(self, handler: compat.Handler, layer: Any) -> None:
+    def _watch(self, handler: Handler, layer: Any) -> None:
         self.engine.handlers[handler].watch(layer)
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:

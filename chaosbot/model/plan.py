@@ -19,7 +19,7 @@ from typing import Any
 
 from chaosbot.model.dice import Dice
 from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange, Lane
+from chaosbot.model.exchange import Depth, Exchange, Lane, UpdateFacts
 from chaosbot.model.fault import Fault
 
 
@@ -118,23 +118,22 @@ class Matcher:
             return False
         if self.path is not None and not fnmatchcase(exchange.path, self.path):
             return False
-        if self.needs_update:
-            facts = exchange.update
-            if facts is None:
-                return False
-            wanted = (
-                (self.kind, facts.kind),
-                (self.command, facts.command),
-                (self.tier, facts.tier),
-                (self.user, facts.user),
-            )
-            if any(want is not None and want != (None if have is None else str(have)) for want, have in wanted):
-                return False
+        if self.needs_update and not self._update_matches(exchange.update):
+            return False
         if self.headers:
             have_headers = {name.lower(): value for name, value in exchange.headers}
             if any(not fnmatchcase(have_headers.get(name.lower(), "\0"), glob) for name, glob in self.headers):
                 return False
         return not self.body or self._body_matches(exchange.body)
+
+    def _update_matches(self, facts: UpdateFacts | None) -> bool:
+        return (
+            facts is not None
+            and self.kind in (None, facts.kind)
+            and self.command in (None, facts.command)
+            and self.tier in (None, facts.tier)
+            and (self.user is None or (facts.user is not None and self.user == str(facts.user)))
+        )
 
     def _body_matches(self, body: bytes) -> bool:
         try:
@@ -293,6 +292,12 @@ def scope_key(scope: Scope, exchange: Exchange) -> str:
     return exchange.key
 
 
+def _chance(dice: Dice, rule: Rule, key: str) -> bool:
+    if rule.rate in (0.0, 1.0):  # no need to roll
+        return rule.rate == 1.0
+    return dice.at("rule", rule.name, "scope", key).chance(rule.rate)
+
+
 def decide(
     plan: FaultPlan,
     dice: Dice,
@@ -330,7 +335,7 @@ def decide(
             and (rule.cap is None or tally.active.get(rule.name, 0) < rule.cap)
         )
         if rule.keys is None:
-            fires = counted and dice.at("rule", rule.name, "scope", key).chance(rule.rate)
+            fires = counted and _chance(dice, rule, key)
         else:
             fires = (key if rule.scope is Scope.CONNECTION else exchange.key) in rule.keys
         effects = rule.fault.effects(dice.at("fault", rule.name, "exchange", exchange.key), exchange) if fires else ()

@@ -129,3 +129,15 @@ def test_a_byte_fault_and_an_exchange_fault_on_one_exchange(lab: Lab) -> None:
     reply = lab.send()
     assert (reply.status, reply.seconds >= 0.06) == (503, True)
     assert {rule for rule, _stage, _exchange in stages(lab)} == {"latency", "abort"}
+
+
+def test_pipelined_requests_keep_the_byte_faults_of_their_own(lab: Lab) -> None:
+    lab.faults("latency:120ms;path=/slow")
+    with lab.connect() as sock:
+        sock.sendall(request(path="/slow", key="/slow") + request(path="/quick", key="/quick"))
+        sock.settimeout(5)
+        data = b""
+        while data.count(BODY) < 2:
+            data += sock.recv(1 << 16)
+    assert stages(lab) == [("latency", "applied", "/slow")]
+    assert [event.exchange for event in lab.seen] == ["/slow", "/quick"]
