@@ -20,7 +20,7 @@ from chaosbot.model.exchange import Exchange
 from chaosbot.model.fault import Fault
 from chaosbot.model.plan import FaultPlan, Rule, Scope
 
-DEADLINE = 10.0
+DEADLINE = 30.0  # nothing takes so long unless it hangs; faults that must not be waited out are longer
 
 
 class Loop:

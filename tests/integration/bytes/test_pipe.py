@@ -33,6 +33,8 @@ from chaosbot.model.exchange import Depth
 from chaosbot.model.fault import Fault
 from chaosbot.model.plan import FaultPlan, Matcher, Rule, Scope, Window
 
+PATIENCE_S = 60.0  # for what comes at once unless the machine is busy
+
 
 class Clock:
     """The run's clock, which only the test moves, unless it sets it going (`now`)."""
@@ -80,7 +82,7 @@ class Pipe:
 
     def settled(self, accepted=1):
         """Waits until so many connections came and all are gone."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while self.loop.call(lambda: self.server.accepted < accepted or self.server.connections):
             assert time.monotonic() < deadline
 
@@ -107,16 +109,23 @@ def rule(fault, name="rule", **options):
 
 
 def ping(sock):
-    began = time.monotonic()
     sock.sendall(b"x")
-    got = sock.recv(1)
-    return got, time.monotonic() - began
+    return sock.recv(1)
+
+
+DAMAGE = Corrupt(1.0)
+"""The fault of choice where only *whether* a rule acts matters: a ping shows it without any time."""
+
+
+def damaged(sock):
+    """Whether a ping comes back damaged."""
+    return ping(sock) != b"x"
 
 
 def outcome(port):
     """What a client sees: its echo, an end, or a reset."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as sock:
             sock.sendall(b"x")
             return {b"x": "echo", b"": "end"}[sock.recv(1)]
     except ConnectionResetError:
@@ -124,13 +133,13 @@ def outcome(port):
 
 
 def test_a_window_opens_and_closes_on_connections_that_exist(steer, upstream, connect):
-    pipe = steer(upstream(), rule(Latency(0.15), window=Window(10, 10)))
+    pipe = steer(upstream(), rule(DAMAGE, window=Window(10, 10)))
     sock = connect(pipe.port)
-    assert ping(sock)[1] < 0.1
+    assert not damaged(sock)
     pipe.at(10)
-    assert ping(sock)[1] >= 0.15
+    assert damaged(sock)
     pipe.at(20)
-    assert ping(sock)[1] < 0.1
+    assert not damaged(sock)
     switched = [(event.t, event.active) for event in pipe.of(RuleSwitched)]
     assert switched == [(10, True), (20, False)]
 
@@ -138,7 +147,7 @@ def test_a_window_opens_and_closes_on_connections_that_exist(steer, upstream, co
 def test_a_window_comes_up_by_itself(steer, upstream, connect):
     pipe = steer(upstream(), rule(Timeout(direction="both"), window=Window(0.2, 0.2)))
     sock = connect(pipe.port)
-    assert ping(sock)[0] == b"x"
+    assert ping(sock) == b"x"
     began = time.monotonic()
     pipe.clock.now = lambda: time.monotonic() - began
     pipe.loop.call(pipe.server.refresh)
@@ -150,9 +159,9 @@ def test_a_window_comes_up_by_itself(steer, upstream, connect):
 def test_a_phase_switches_its_rules(steer, upstream, connect):
     pipe = steer(upstream(), rule(LimitData(0), window=Window(phase="fault")), phase="baseline")
     sock = connect(pipe.port)
-    assert ping(sock)[0] == b"x"
+    assert ping(sock) == b"x"
     pipe.loop.call(lambda: pipe.server.set_phase("fault"))
-    assert ping(sock)[0] == b""
+    assert ping(sock) == b""
     pipe.loop.call(lambda: pipe.server.set_phase("recovery"))
     assert outcome(pipe.port) == "echo"
 
@@ -187,26 +196,26 @@ def test_a_rate_keeps_its_share_and_the_seed_chooses_the_connections(steer, upst
 
 
 def test_a_cap_bounds_the_connections_that_a_rule_holds_at_once(steer, upstream, connect):
-    pipe = steer(upstream(), rule(Latency(0.2), cap=1))
+    pipe = steer(upstream(), rule(DAMAGE, cap=1))
     first, second = connect(pipe.port), connect(pipe.port)
-    assert ping(first)[1] >= 0.2
-    assert ping(second)[1] < 0.1
+    assert damaged(first)
+    assert not damaged(second)
     first.close()
     second.close()
     pipe.settled()
-    assert ping(connect(pipe.port))[1] >= 0.2
+    assert damaged(connect(pipe.port))
 
 
 def test_a_decision_stays_while_its_rule_does(steer, upstream, connect):
-    slow = rule(Latency(0.15), "slow", first=1)
-    pipe = steer(upstream(), slow)
+    harm = rule(DAMAGE, "harm", first=1)
+    pipe = steer(upstream(), harm)
     sock = connect(pipe.port)
-    assert ping(sock)[1] >= 0.15
-    pipe.set_rules(slow, rule(Refuse(), "down"))
-    assert ping(sock)[1] >= 0.15, "another rule changed, not this one"
+    assert damaged(sock)
+    pipe.set_rules(harm, rule(Refuse(), "down"))
+    assert damaged(sock), "another rule changed, not this one"
     assert outcome(pipe.port) == "reset"
     pipe.set_rules(rule(Refuse(), "down"))
-    assert ping(sock)[1] < 0.1
+    assert not damaged(sock)
 
 
 def test_events_and_tallies_tell_applied_from_missed(steer, upstream, connect):
@@ -283,12 +292,10 @@ def test_stopping_ends_everything_and_starting_again_counts_on(loop, steer, upst
     socks = [connect(pipe.port) for _ in range(20)]
     for sock in socks:
         sock.sendall(b"x")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while pipe.server.connections < 20:
         assert time.monotonic() < deadline
-    began = time.monotonic()
     loop.run(pipe.server.stop())
-    assert time.monotonic() - began < 1
     for sock in socks:
         with contextlib.suppress(ConnectionResetError):
             assert sock.recv(1) == b""
@@ -310,10 +317,10 @@ def test_a_pipe_that_is_stopped_while_clients_connect_leaves_none_hanging(loop, 
         socks = []
         with contextlib.suppress(ConnectionRefusedError, ConnectionResetError):
             for number in range(30):
-                socks.append(socket.create_connection(("127.0.0.1", pipe.port), timeout=5))
+                socks.append(socket.create_connection(("127.0.0.1", pipe.port), timeout=PATIENCE_S))
                 if number == 15:
                     stopping = asyncio.run_coroutine_threadsafe(pipe.server.stop(), loop.loop)
-        stopping.result(5)
+        stopping.result(PATIENCE_S)
         for sock in socks:
             with sock, contextlib.suppress(ConnectionResetError):
                 assert sock.recv(1) == b""
@@ -336,7 +343,7 @@ def test_many_large_transfers_at_once_arrive_whole(steer, upstream):
     broken = []
 
     def one():
-        with socket.create_connection(("127.0.0.1", pipe.port), timeout=20) as sock:
+        with socket.create_connection(("127.0.0.1", pipe.port), timeout=PATIENCE_S) as sock:
             threading.Thread(target=lambda: (sock.sendall(payload), sock.shutdown(socket.SHUT_WR)), daemon=True).start()
             got = b""
             while data := sock.recv(1 << 16):
@@ -348,7 +355,7 @@ def test_many_large_transfers_at_once_arrive_whole(steer, upstream):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     assert broken == []
     up, down = pipe.loop.call(lambda: pipe.server.traffic)
     assert (up.received, up.sent, down.received, down.sent) == (8 * len(payload),) * 4
@@ -395,7 +402,7 @@ def test_no_fault_however_clients_leave_keeps_a_socket_or_a_timer(loop, steer, u
             loop.run(pipe.server.stop())
         if turn == 0:
             before = process.num_fds()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while process.num_fds() > before + 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert process.num_fds() <= before + 2
@@ -405,12 +412,14 @@ def test_two_hundred_connections_live_through_plans_that_change_all_the_time(ste
     """Whatever gentle faults come and go, every byte arrives in order."""
     pipe = steer(upstream())
     gentle = [each for each in HARSH[:4] if not isinstance(each, SlowClose)]
-    wrong = []
+    wrong, changed = [], threading.Event()
 
     def one(number):
         payload = bytes([number % 256]) * 3000 + number.to_bytes(4, "big")
-        with socket.create_connection(("127.0.0.1", pipe.port), timeout=30) as sock:
+        with socket.create_connection(("127.0.0.1", pipe.port), timeout=PATIENCE_S) as sock:
             for start in range(0, len(payload), 500):
+                if start == 1500:
+                    changed.wait(PATIENCE_S)  # the plan changes while bytes are on their way, however fast they are
                 sock.sendall(payload[start : start + 500])
             sock.shutdown(socket.SHUT_WR)
             got = b""
@@ -427,7 +436,9 @@ def test_two_hundred_connections_live_through_plans_that_change_all_the_time(ste
         turn += 1
         chosen = [fault for bit, fault in enumerate(gentle) if turn >> bit & 1]
         pipe.set_rules(*(rule(fault, f"r{bit}") for bit, fault in enumerate(chosen)))
+        if turn > 4:
+            changed.set()
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert turn > 3
+    assert turn > 4

@@ -73,23 +73,25 @@ def test_without_faults_bytes_half_closes_and_ends_pass_unchanged(proxy, upstrea
 
 
 @pytest.mark.parametrize(("direction", "least"), [("up", 0.15), ("down", 0.15), ("both", 0.30)])
-def test_latency_delays_each_direction_by_its_delay_and_loses_nothing(proxy, upstream, connect, direction, least):
+def test_latency_delays_each_direction_by_its_delay_and_loses_nothing(proxy, upstream, connect, soon, direction, least):
     sock = connect(proxy(upstream(), Latency(0.15, direction=direction)).port)
-    for _ in range(2):
-        began = time.monotonic()
+
+    def ping():
         sock.sendall(b"ping")
         assert read_exactly(sock, 4) == b"ping"
-        elapsed = time.monotonic() - began
-        assert least <= elapsed < least + 0.14
+
+    assert least <= soon(ping, least + 0.14) < least + 0.14
 
 
-def test_latency_counts_from_arrival_so_that_a_head_and_its_body_are_late_once(proxy, upstream, connect):
+def test_latency_counts_from_arrival_so_that_a_head_and_its_body_are_late_once(proxy, upstream, connect, soon):
     sock = connect(proxy(upstream(), Latency(0.2, direction="up")).port)
-    began = time.monotonic()
-    for part in (b"head", b"body", b"tail"):
-        sock.sendall(part)
-    assert read_exactly(sock, 12) == b"headbodytail"
-    assert 0.2 <= time.monotonic() - began < 0.35
+
+    def ask():
+        for part in (b"head", b"body", b"tail"):
+            sock.sendall(part)
+        assert read_exactly(sock, 12) == b"headbodytail"
+
+    assert 0.2 <= soon(ask, 0.39) < 0.4
 
 
 def test_jitter_keeps_delays_inside_its_bounds_and_makes_them_differ(proxy, upstream, connect):
@@ -104,14 +106,18 @@ def test_jitter_keeps_delays_inside_its_bounds_and_makes_them_differ(proxy, upst
     assert max(delays) - min(delays) > 0.02
 
 
-def test_bandwidth_takes_size_divided_by_rate_and_delivers_all(proxy, upstream, connect):
+def test_bandwidth_takes_size_divided_by_rate_and_delivers_all(proxy, upstream, connect, soon):
     sock = connect(proxy(upstream(answer(40_000)), Bandwidth(100_000)).port)
-    began = time.monotonic()
-    sock.sendall(b"go")
-    first = sock.recv(65536)
-    assert len(first) < 20_000, "it trickles, it does not wait and burst"
-    assert len(first) + len(read_exactly(sock, 40_000 - len(first))) == 40_000
-    assert 0.4 <= time.monotonic() - began < 0.6
+    firsts = []
+
+    def ask():
+        sock.sendall(b"go")
+        first = sock.recv(65536)
+        firsts.append(len(first))
+        assert len(first) + len(read_exactly(sock, 40_000 - len(first))) == 40_000
+
+    assert 0.4 <= soon(ask, 0.6) < 0.6
+    assert firsts[-1] < 20_000, "it trickles, it does not wait and burst"
 
 
 def test_bandwidth_slows_a_sender_down_by_back_pressure(proxy, upstream, connect):
@@ -127,8 +133,8 @@ def test_bandwidth_slows_a_sender_down_by_back_pressure(proxy, upstream, connect
 
 def test_slicer_hands_out_slices_of_the_size_it_was_given(proxy, upstream, connect):
     sock = connect(proxy(upstream(answer(60)), Slicer(10, 2, pause=0.02)).port)
-    sock.sendall(b"go")
     began = time.monotonic()
+    sock.sendall(b"go")
     slices = []
     while sum(map(len, slices)) < 60:
         slices.append(sock.recv(65536))
@@ -142,21 +148,28 @@ def test_slow_close_passes_bytes_at_once_and_the_end_late(proxy, upstream, conne
         conn.recv(10)
         conn.sendall(b"bye")
 
-    sock = connect(proxy(upstream(script), SlowClose(0.25)).port)
+    running = proxy(upstream(script), SlowClose(60.0))
+    sock = connect(running.port)
+    sock.sendall(b"x")
+    assert read_exactly(sock, 3) == b"bye", "within the socket's patience, which is shorter than the fault"
+    assert is_silent(sock)
+    running.set_faults(SlowClose(0.25))
+    sock = connect(running.port)
     began = time.monotonic()
     sock.sendall(b"x")
-    assert read_exactly(sock, 3) == b"bye"
-    assert time.monotonic() - began < 0.2
-    assert sock.recv(1) == b""
-    assert 0.25 <= time.monotonic() - began < 0.5
+    assert read_all(sock) == (b"bye", None)
+    assert time.monotonic() - began >= 0.25
 
 
-def test_timeout_swallows_the_answer_then_closes_in_good_order(proxy, upstream, connect):
-    sock = connect(proxy(upstream(), Timeout(0.3)).port)
-    began = time.monotonic()
-    sock.sendall(b"hello")
-    assert read_all(sock) == (b"", None)
-    assert 0.25 <= time.monotonic() - began < 0.6
+def test_timeout_swallows_the_answer_then_closes_in_good_order(proxy, upstream, connect, soon):
+    port = proxy(upstream(), Timeout(0.3)).port
+
+    def ask():
+        sock = connect(port)
+        sock.sendall(b"hello")
+        assert read_all(sock) == (b"", None)
+
+    assert 0.25 <= soon(ask, 0.55) < 0.55
 
 
 def test_timeout_without_a_time_never_closes_by_itself(proxy, upstream, connect):
@@ -170,10 +183,8 @@ def test_lifting_a_timeout_closes_the_connections_that_it_held_at_once(proxy, up
     sock = connect(running.port)
     sock.sendall(b"hello")
     assert is_silent(sock)
-    began = time.monotonic()
     running.set_faults()
     assert read_all(sock) == (b"", None)
-    assert time.monotonic() - began < 0.3
     fresh = connect(running.port)
     fresh.sendall(b"again")
     assert read_exactly(fresh, 5) == b"again"
@@ -189,7 +200,7 @@ def test_reset_before_the_upstream_sees_a_byte_is_econnreset(proxy, upstream, co
     sock = connect(proxy(server, ResetPeer("before")).port)
     sock.sendall(b"request")
     assert read_all(sock) == (b"", errno.ECONNRESET)
-    assert server.finished.acquire(timeout=5)
+    assert server.finished.acquire(timeout=60)
     assert seen == []
     assert [error.errno for error in server.errors] == [errno.ECONNRESET], "the upstream is reset too"
 
@@ -221,7 +232,7 @@ def test_reset_on_connect_needs_no_request(proxy, upstream, connect):
     sock = connect(proxy(upstream(), ResetPeer("connect", delay=0.1)).port)
     began = time.monotonic()
     assert read_all(sock) == (b"", errno.ECONNRESET)
-    assert 0.08 <= time.monotonic() - began < 0.4
+    assert time.monotonic() - began >= 0.08
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 150_000])
@@ -255,7 +266,7 @@ def test_limit_data_on_requests_stops_a_sender_in_the_middle_of_its_body(proxy, 
     sock = connect(proxy(server, LimitData(5000, direction="up")).port)
     sock.sendall(b"x" * 20_000)
     assert read_all(sock) == (b"", None)
-    assert server.finished.acquire(timeout=5)
+    assert server.finished.acquire(timeout=60)
     assert sum(map(len, got)) == 5000
 
 
@@ -307,21 +318,19 @@ def test_several_faults_compose_in_the_order_of_the_plan(proxy, upstream, connec
     assert time.monotonic() - began >= 0.1
 
 
-def test_faults_added_and_removed_reach_a_connection_in_use(proxy, upstream, connect):
+def test_faults_added_and_removed_reach_a_connection_in_use(proxy, upstream, connect, soon):
     running = proxy(upstream())
     sock = connect(running.port)
 
     def ping():
-        began = time.monotonic()
         sock.sendall(b"ping")
         assert read_exactly(sock, 4) == b"ping"
-        return time.monotonic() - began
 
-    assert ping() < 0.1
+    assert soon(ping, 0.2) < 0.2
     running.set_faults(Latency(0.2))
-    assert ping() >= 0.2
+    assert soon(ping, 60) >= 0.2
     running.set_faults()
-    assert ping() < 0.1
+    assert soon(ping, 0.2) < 0.2
 
 
 def test_removing_a_latency_releases_what_it_held_at_once(proxy, upstream, connect):
@@ -329,10 +338,8 @@ def test_removing_a_latency_releases_what_it_held_at_once(proxy, upstream, conne
     sock = connect(running.port)
     sock.sendall(b"held")
     assert is_silent(sock)
-    began = time.monotonic()
     running.set_faults()
-    assert read_exactly(sock, 4) == b"held"
-    assert time.monotonic() - began < 0.3
+    assert read_exactly(sock, 4) == b"held", "within the socket's patience, which is shorter than the fault"
 
 
 def test_full_duplex_bulk_through_shared_back_pressure_does_not_hang(proxy, upstream, connect):

@@ -36,7 +36,7 @@ class Wire:
     def __init__(self, loop):
         self.loop = loop
         near, self.peer = socket.socketpair()
-        self.peer.settimeout(10)
+        self.peer.settimeout(30)
 
         async def wrap():
             reader, writer = await asyncio.open_connection(sock=near)
@@ -84,7 +84,7 @@ def test_closing_under_silence_leaves_the_peer_waiting_until_it_goes(wire):
     wire.peer.settimeout(0.2)
     with pytest.raises(TimeoutError):
         wire.peer.recv(1)
-    wire.peer.settimeout(10)
+    wire.peer.settimeout(30)
     wire.peer.shutdown(socket.SHUT_WR)
     assert wire.peer.recv(1) == b"", "the peer has had enough, so the proxy ends its side"
 
@@ -102,13 +102,13 @@ def test_drain_never_waits_and_room_does(loop, wire):
     async def story():
         wire.writer.write(b"x" * 140_000)
         began = time.monotonic()
-        await wire.writer.drain()
-        drained = time.monotonic() - began
+        draining = wire.writer.drain()
+        with pytest.raises(StopIteration):
+            draining.send(None)  # done without giving the loop a turn
         await wire.writer.room()
-        return drained, time.monotonic() - began
+        return time.monotonic() - began
 
-    drained, roomy = loop.run(story())
-    assert drained < 0.05
+    roomy = loop.run(story())
     # 64 KiB may stay inside; the rest has to leave at its rate first.
     assert roomy >= (140_000 - 65_536) / 400_000 - 0.03
 
@@ -121,7 +121,7 @@ def test_room_comes_at_once_when_the_effects_go_or_the_connection_does(loop, wir
         await asyncio.sleep(0.02)
         assert not waiting.done()
         release()
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 30)
 
     loop.run(waits(lambda: wire.writer.set_effects(())))
     loop.run(waits(wire.ends.reset))
@@ -139,7 +139,7 @@ def test_a_reader_reads_on_only_while_its_writer_has_room(loop, wire):
         await asyncio.sleep(0.05)
         waited = not reading.done()
         other.writer.set_effects(())
-        return waited, await asyncio.wait_for(reading, 5)
+        return waited, await asyncio.wait_for(reading, 30)
 
     assert loop.run(story()) == (True, b"hello")
     other.do(other.writer.transport.abort)
@@ -167,7 +167,7 @@ def test_a_timed_reset_reaches_a_read_that_waits_for_ever(loop, wire):
         reading = asyncio.create_task(wire.reader.read(100))
         await asyncio.sleep(0.02)
         wire.reader.set_effects((ResetConnection(DOWN, 0.1),))
-        return await asyncio.wait_for(reading, 5)
+        return await asyncio.wait_for(reading, 30)
 
     assert loop.run(story()) == b""
     assert wire.do(wire.writer.is_closing)
@@ -193,7 +193,7 @@ def test_a_client_that_gives_up_in_a_silence_is_gone_for_the_owner_too(loop, wir
         reader = FaultyReader(wire.raw, Direction.UP, wire.ends, effects=(Silence(Direction.UP),))
         wire.peer.sendall(b"nobody hears")
         wire.peer.close()
-        return await asyncio.wait_for(reader.read(100), 5)
+        return await asyncio.wait_for(reader.read(100), 30)
 
     assert loop.run(story()) == b""
 

@@ -16,7 +16,7 @@ from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.model.event import Event, Injected, RuleSwitched
 from chaosbot.model.exchange import Lane
 
-from .conftest import UPDATE, Lab, read, request
+from .conftest import UPDATE, Lab, ask, read, request
 
 
 def update(**changes: Any) -> bytes:
@@ -139,23 +139,41 @@ def test_the_same_seed_and_traffic_give_the_same_ledger_in_any_order(lab: Lab, k
 
 
 def test_a_window_opens_and_closes_by_time(lab: Lab) -> None:
-    now = lab.now()
-    lab.faults(f"abort:503;start={now + 0.3:.3f}s;for=300ms")
-    assert lab.send().status == 200
-    lab.wait_for(lambda: any(isinstance(event, RuleSwitched) and event.active for event in lab.told))
-    assert lab.send().status == 503
-    lab.wait_for(lambda: any(isinstance(event, RuleSwitched) and not event.active for event in lab.told))
-    assert lab.send().status == 200
+    def switched(active: bool) -> bool:
+        return any(isinstance(event, RuleSwitched) and event.active is active for event in lab.told)
+
+    for pace in (1, 4, 16):
+        start, end = lab.now() + 0.3 * pace, lab.now() + 0.6 * pace
+        lab.faults(f"abort:503;start={start:.3f}s;for={end - start:.3f}s")
+        before, early = lab.send().status, lab.now() < start
+        lab.wait_for(lambda: switched(active=True))
+        inside, timely = lab.send().status, lab.now() < end
+        lab.wait_for(lambda: switched(active=False))
+        after = lab.send().status
+        if (
+            early and timely
+        ):  # the requests were where they should be; a machine that was too busy for that gets more time
+            break
+    assert (before, inside, after) == (200, 503, 200)
 
 
 def test_a_window_opens_for_connections_in_use(lab: Lab) -> None:
-    with lab.connect() as sock:
-        lab.faults(f"latency:200ms;start={lab.now() + 0.2:.3f}s")
-        sock.sendall(request())
-        assert read(sock).seconds < 0.2
-        lab.wait_for(lambda: any(isinstance(event, RuleSwitched) and event.active for event in lab.told))
-        sock.sendall(request())
-        assert read(sock).seconds >= 0.2
+    def opened() -> bool:
+        return any(isinstance(event, RuleSwitched) and event.active for event in lab.told)
+
+    for pace in (1, 4, 16):
+        with lab.connect() as sock:
+            lab.faults(f"latency:200ms;start={lab.now() + 0.2 * pace:.3f}s")
+            before = ask(sock)
+            in_time, early = not opened(), lab.injected
+            lab.wait_for(opened)
+            inside = ask(sock)
+        if in_time:
+            break
+    assert not early
+    assert (before.status, inside.status) == (200, 200)
+    assert inside.seconds >= 0.2
+    assert [event.rule for event in lab.injected] == ["latency"]
 
 
 def test_a_rule_holds_for_its_phase(lab: Lab) -> None:

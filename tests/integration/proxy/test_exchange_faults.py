@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 
 import pytest
 
@@ -47,32 +46,31 @@ def test_a_host_that_names_the_proxy_becomes_the_upstreams(lab: Lab) -> None:
 
 def test_delay_before_holds_the_request_back(lab: Lab) -> None:
     lab.faults("delay:150ms")
-    started = time.monotonic()
     reply = lab.send()
     assert reply.status == 200
-    assert 0.15 <= reply.seconds < 1
+    assert reply.seconds >= 0.15
     assert lab.upstream.requests
-    assert time.monotonic() - started >= 0.15
     assert applied(lab) == ["delay"]
 
 
 def test_delay_after_lets_the_upstream_act_at_once(lab: Lab) -> None:
-    lab.faults("delay:400ms;point=after")
+    lab.faults("delay:1h;point=after")
     with lab.connect() as sock:
         sock.sendall(request())
-        lab.upstream.wait_for(1, 0.3)
-        reply = read(sock)
+        lab.upstream.wait_for(1)
+    lab.faults("delay:200ms;point=after")
+    reply = lab.send()
     assert reply.status == 200
     assert reply.seconds >= 0.2
-    assert lab.seen[0].seconds >= 0.4
+    assert lab.seen[0].seconds >= 0.2
 
 
 def test_a_client_that_leaves_ends_the_wait(lab: Lab) -> None:
-    lab.faults("delay:30s")
+    lab.faults("delay:1h")
     with lab.connect() as sock:
         sock.sendall(request())
         lab.wait_for(lambda: len(lab.told) > 0)
-    lab.wait_for(lambda: len(lab.seen) == 1, within=2)
+    lab.wait_for(lambda: len(lab.seen) == 1)
     assert lab.seen[0].status is None
     assert not lab.upstream.requests
 
@@ -118,10 +116,8 @@ def test_hang_up_by_silence_leaves_the_client_waiting_until_cleared(lab: Lab) ->
     with lab.connect() as sock:
         sock.sendall(request())
         assert read(sock, quiet_s=0.3).end == "quiet"
-        started = time.monotonic()
         lab.proxy.clear()
         assert read(sock).end == "fin"
-        assert time.monotonic() - started < 1
 
 
 def test_empty_reply_is_a_fin_without_a_byte(lab: Lab) -> None:
@@ -274,10 +270,8 @@ def test_clear_lets_what_trickles_go_at_once(lab: Lab) -> None:
     with lab.connect() as sock:
         sock.sendall(request())
         lab.wait_for(lambda: len(lab.injected) == 1)
-        started = time.monotonic()
         lab.proxy.clear()
-        assert read(sock).body == BODY
-        assert time.monotonic() - started < 1.5
+        assert read(sock).body == BODY, "half an hour of pauses is left"
 
 
 def test_slow_request_trickles_to_the_upstream_head_included(lab: Lab) -> None:
@@ -286,7 +280,7 @@ def test_slow_request_trickles_to_the_upstream_head_included(lab: Lab) -> None:
     assert reply.status == 200
     (got,) = lab.upstream.requests
     assert got.whole
-    assert got.seconds >= 0.1
+    assert reply.seconds >= 0.1
 
 
 @pytest.mark.parametrize(("farewell", "end"), [("rst", "rst"), ("fin", "fin")])
@@ -301,15 +295,16 @@ def test_stale_keepalive_closes_after_a_whole_answer(lab: Lab, farewell: str, en
 
 
 def test_rate_limited_refuses_beyond_the_quota_and_notices_impatience(lab: Lab) -> None:
-    lab.faults("rate_limited:2;within=30s")
+    lab.faults("rate_limited:2;within=1h")
     with lab.connect() as sock:
         replies = []
         for number in (1, 2, 3, 3):
             sock.sendall(request(b'{"n":%d}' % number))
             replies.append(read(sock))
     assert [reply.status for reply in replies] == [200, 200, 429, 429]
-    assert int(replies[2].header("retry-after") or 0) == 30
-    assert json.loads(replies[2].body)["parameters"] == {"retry_after": 30}
+    wait = int(replies[2].header("retry-after") or 0)
+    assert 3500 < wait <= 3600
+    assert json.loads(replies[2].body)["parameters"] == {"retry_after": wait}
     details = [event.detail for event in lab.injected if event.stage == "applied"]
     assert "refused" in details[0]
     assert "too early" in details[1]

@@ -88,7 +88,7 @@ class Rig:
 
     def client(self, **options: object) -> httpx.Client:
         context = ssl.create_default_context(cafile=str(self.ca))
-        return httpx.Client(verify=context, timeout=10, trust_env=False, **options)  # type: ignore[arg-type]
+        return httpx.Client(verify=context, timeout=60, trust_env=False, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ class Client:
         context = ssl.create_default_context(cafile=str(ca))
         context.set_alpn_protocols(["h2"])
         self.sock = context.wrap_socket(socket.create_connection(address), server_hostname="127.0.0.1")
-        self.sock.settimeout(5)
+        self.sock.settimeout(30)
         self.protocol = self.sock.selected_alpn_protocol()
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self.h2.initiate_connection()

@@ -36,7 +36,7 @@ class Peer:
         self.ws = WSConnection(kind)
         self.events: list[Event] = []
         self.raw = b""
-        sock.settimeout(5)
+        sock.settimeout(30)
 
     def send(self, event: Event) -> None:
         self.sock.sendall(self.ws.send(event))
