@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
+from rich.console import Console
+from rich.text import Text
+
 from chaosbot.demo.bugs import CARDS, Bug, BugCard
 from chaosbot.model.check import History
+from chaosbot.model.units import format_duration
 from chaosbot.model.verdict import Finding
 
 SHOWN_BY: Final[dict[Bug, tuple[str, ...]]] = {
@@ -91,6 +95,39 @@ def answer_key(bugs: frozenset[Bug], findings: Sequence[Finding], history: Histo
         for bug, card in CARDS.items()
         if bug in bugs
     )
+
+
+def print_answers(console: Console, answers: Sequence[Answered]) -> None:
+    """Shows which planted bug was found by which check, and below each what is wrong."""
+    width = max((len(answer.card.bug) for answer in answers), default=0)
+    console.print()
+    for answer in answers:
+        mark, style = ("✓", "green") if answer.found else ("✗", "red") if answer.promised else ("–", "dim")
+        by = ", ".join(sorted({finding.check for finding in answer.findings})) or answer.note or "not found"
+        line = Text.assemble((mark, style), f" {answer.card.bug:<{width}}  {by}")
+        console.print(line, soft_wrap=True)
+        console.print(Text(f"    {answer.card.what}", style="dim"), soft_wrap=True)
+
+
+def summary(answers: Sequence[Answered], seconds: float, *, cut: bool) -> str:
+    """What the tour came to (rich markup): it speaks of the tour, where the verdict speaks of the bot.
+
+    Args:
+        answers: The answer key.
+        seconds: How long it took.
+        cut: Whether time ran out before all cases were sent.
+    """
+    promised = [answer for answer in answers if answer.promised]
+    missing = [str(answer.card.bug) for answer in promised if not answer.found]
+    came = f"{len(promised) - len(missing)} of {len(promised)} planted bugs found in {format_duration(round(seconds))}"
+    if not missing:
+        return f"[bold green]As promised:[/] {came}, exit code 0. (FAIL is the verdict on the bot, which deserves it.)"
+    why = (
+        "Time ran out before all cases were sent: this machine is too slow, or busy with something else."
+        if cut
+        else "The report's reasons may say why."
+    )
+    return f"[bold red]Less than promised:[/] {came}, not {', '.join(missing)}; exit code 1. {why}"
 
 
 def _shows(card: BugCard, finding: Finding, breached: AbstractSet[tuple[str, str]]) -> bool:

@@ -27,7 +27,6 @@ from chaosbot.model.event import (
     ExchangeSeen,
     FrameTaken,
     Injected,
-    Judged,
     PhaseChanged,
     RuleSwitched,
     Trouble,
@@ -37,7 +36,6 @@ from chaosbot.report import frame_quantiles
 
 PLAIN_EVERY_S: Final = 5.0
 BAR_WIDTH: Final = 40
-SEVERITY_STYLE: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 
 
 class Watch:
@@ -73,7 +71,6 @@ class Watch:
         self._told: Counter[str] = Counter()
         self._active: dict[str, str] = {}
         self._exchanges = self._calls = 0
-        self._findings: set[str] = set()
         self._breaches = 0
         self._last_plain = 0.0
         self._live: Live | None = None
@@ -127,15 +124,6 @@ class Watch:
                 self._exchanges += 1
             case ApiCalled():
                 self._calls += 1
-            case Judged(judgement=judgement):
-                for finding in judgement.findings:
-                    if finding.id not in self._findings:
-                        self._findings.add(finding.id)
-                        style = SEVERITY_STYLE[finding.severity]
-                        self.say(
-                            f"[dim]{self._clock(event.t)}[/] [{style}]{finding.severity:8}[/] "
-                            f"{escape(finding.title)} [dim]({finding.check})[/]"
-                        )
             case Trouble(where=where, what=what):
                 self.say(f"[dim]{self._clock(event.t)}[/] [bold magenta]trouble[/]  {escape(f'{where}: {what}')}")
             case _:
@@ -163,12 +151,11 @@ class Watch:
                 p50, p99 = frame_quantiles(frame, (0.5, 0.99))
                 finished = frame.completed + frame.failed + frame.timed_out
                 latency = f"p50 {p50 * 1e3:.0f} ms  p99 {p99 * 1e3:.0f} ms" if finished else "nothing finished"
-                lines.append(
-                    Text(
-                        f"{finished:>5}/s  {latency}  users {frame.active_users}  in flight {frame.in_flight}  "
-                        f"failed {self._failed} of {self._completed + self._failed}"
-                    )
-                )
+                said = [f"{finished:>5}/s", latency]
+                said += [f"users {frame.active_users}"] if frame.active_users else []
+                said += [f"in flight {frame.in_flight}"] if frame.in_flight else []
+                said.append(f"failed {self._failed} of {self._completed + self._failed}")
+                lines.append(Text("  ".join(said)))
             if self._stage:
                 cases = "  ".join(f"{stage} {count}" for stage, count in self._cases.items())
                 lines.append(Text(f"cases: {cases}  that broke a rule {self._breaches}"))

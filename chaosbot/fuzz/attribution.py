@@ -17,6 +17,7 @@ from chaosbot.errors import TargetUnusable
 from chaosbot.fuzz._anatomy import pauses, renewed, whole
 from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.target import Canary, Target, Trial
+from chaosbot.model.case import Case
 from chaosbot.model.dice import Dice
 from chaosbot.model.outcome import Fate
 
@@ -73,8 +74,9 @@ class Attribution:
         beside = self.beside() if died else []
         leavers = [trial for trial in trials if died and not whole(trial.case) and trial not in suspects]
         rest = [trial for trial in trials if trial not in suspects] if died else ([] if suspects else list(trials))
-        for trial in [trial for trial in beside if pauses(trial.case) < _BESIDE_S][:_MOST_ALONE]:
-            # Most of them are victims that the target would wait for; whoever kills does so by what it sends.
+        brief = [trial for trial in beside if pauses(trial.case) < _BESIDE_S][:_MOST_ALONE]
+        # Most of them are victims that the target would wait for: when all at once do no harm, none is sent alone.
+        for trial in brief if brief and self._harm(brief) else ():
             if blamed or self.target.should_stop():
                 break
             blamed += self._alone(trial, died=died, timeout_s=pauses(trial.case) + _BESIDE_S / 2)
@@ -116,6 +118,23 @@ class Attribution:
         self.target.await_return()
         self.target.look()
 
+    def _harm(self, trials: Sequence[Trial]) -> bool:
+        """Whether the process ends when all of them are sent again side by side."""
+        fresh = [self._renewed(trial) for trial in trials]
+        longest = max(pauses(case) for case in fresh)
+        with self._sentinel() as stands:
+            self.target.volley(fresh, trials[0].stage, timeout_s=longest + _BESIDE_S / 2)
+            gone = self._gone(stands)
+        if gone:
+            self._wait()
+        return gone
+
+    def _renewed(self, trial: Trial) -> Case:
+        """The same case as a delivery of its own."""
+        self._again += 1
+        place = Dice(self.target.spec.seed).at("again", self._again, self.target.spec.endpoint.started)
+        return renewed(trial.case, place)
+
     def _alone(self, trial: Trial, *, died: bool, timeout_s: float | None = None, ending_s: float = _ENDING_S) -> bool:
         """Sends it again, alone; whether it was to blame."""
         mechanism = self.mechanism(trial)
@@ -131,10 +150,7 @@ class Attribution:
         if unanswered and self._known["dropped", mechanism] >= _ENOUGH:
             trial.notes.append("dropped")
             return True
-        self._again += 1
-        again = renewed(
-            trial.case, Dice(self.target.spec.seed).at("again", self._again, self.target.spec.endpoint.started)
-        )
+        again = self._renewed(trial)
         began = monotonic()
         with self._sentinel() as stands:
             future = self._pool.submit(self.target.fire, again, trial.stage, timeout_s=timeout_s)

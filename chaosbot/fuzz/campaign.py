@@ -33,8 +33,6 @@ from chaosbot.model.outcome import Fate
 
 _SHARES: Final = {"catalogue": 0.55, "mutations": 0.5, "generated": 0.5, "sequences": 1.0}
 """The part of the time left that each stage may take."""
-_PATIENCE: Final = 5.0
-"""How many times the campaign's duration more a catalogue may take that is to run whole."""
 _CLOSING_S: Final = 0.18
 """The part of all time that is kept for shrinking and judging."""
 
@@ -79,7 +77,9 @@ class Campaign:
         attribution = Attribution(target, self._mechanism, self.recorder.canary)
         lane = SlowLane(target)
         attribution.beside = lane.unanswered
-        complete = True
+        closing_s = self.spec.duration_s * _CLOSING_S
+        longest = began + (self.spec.longest_s or 0.0)
+        complete, cut = True, False
         try:
             target.start()
             facts = see(target, self.recorder, self._calls)
@@ -96,24 +96,23 @@ class Campaign:
                         complete = complete and stage not in self.spec.stages
                         continue
                     self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", stage))
-                    left = clock.until - self.spec.duration_s * _CLOSING_S - monotonic()
+                    left = clock.until - closing_s - monotonic()
                     until = monotonic() + max(0.5, left * _SHARES[stage])
-                    whole = stage == "catalogue" and self.spec.whole_catalogue
-                    most = until + _PATIENCE * self.spec.duration_s * whole
+                    most = max(until, longest - closing_s) if stage == "catalogue" else until
+                    own = Clock(most, should_stop)
                     crew = Crew(shop, stage, most)
-                    run_stage(stage, shop, Clock(most, should_stop))
+                    run_stage(stage, shop, own)
                     crew.gather()
-                    clock = Clock(clock.until + max(0.0, monotonic() - until) * whole, should_stop)
+                    cut = cut or (stage == "catalogue" and own.over())
+                    late = max(0.0, monotonic() - until) if stage == "catalogue" else 0.0
+                    clock = Clock(max(clock.until, min(clock.until + late, longest)), should_stop)
                 self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
-                lane.collect(
-                    shop.recorder,
-                    shop.attribution,
-                    Clock(clock.until - self.spec.duration_s * _CLOSING_S / 2, should_stop),
-                )
+                lane.collect(shop.recorder, shop.attribution, Clock(clock.until - closing_s / 2, should_stop))
             except TargetUnusable as error:
                 complete = False
                 self.recorder.emit(Trouble(self.recorder.now(), "fuzz", str(error)))
-            return close_campaign(shop, names, clock, self._calls, complete=complete and not should_stop())
+            result = close_campaign(shop, names, clock, self._calls, complete=complete and not should_stop())
+            return replace(result, cut=cut)
         finally:
             lane.close()
             attribution.close()

@@ -17,7 +17,6 @@ from chaosbot.fuzz.spec import CampaignResult, Clock
 from chaosbot.model.case import Case
 from chaosbot.model.check import CHECKS, History
 from chaosbot.model.event import ApiCalled, Judged, Noted, ProbeSeen, Trouble
-from chaosbot.model.placeholder import hide
 from chaosbot.model.verdict import Finding, Judgement, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 _EACH_S: Final = 1.5
 """Most time for shrinking one finding."""
+_KEPT: Final = 64 * 1024
+"""So much of its request stands in the finding itself."""
 _NOT_SHRUNK: Final = frozenset({"no_death", "no_hang", "canary_answered", "bounded_resources", "pre_auth_cost"})
 """Each attempt at these costs a restart, a stall or a measurement."""
 _ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
@@ -184,11 +185,10 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
     home = (spec.findings / finding.id) if spec.findings is not None else None
     line = f"chaosbot replay {home}" if home is not None else ""
     curl = disk.curl(last, spec.address, spec.endpoint.secret, spec.secret_env) if single else ""
-    request = hide(last.request, spec.endpoint.secret)
     finished = replace(
         finding,
         case=last.name,
-        request=request[: 64 * 1024],
+        request=disk.beginning(last.request, spec.endpoint.secret, _KEPT),
         reproduce=line,
         curl=curl,
         stateful=finding.stateful or not single,

@@ -12,7 +12,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,10 +68,7 @@ def _case_json(case: Case, secret: str) -> dict[str, Any]:
         "group": case.group,
         "threat": case.threat.value,
         "summary": case.summary,
-        "segments": [
-            {"data_b64": base64.b64encode(hide(segment.data, secret)).decode(), "pause_s": segment.pause_s}
-            for segment in case.segments
-        ],
+        "segments": [_segment_json(segment, len(list(alike)), secret) for segment, alike in groupby(case.segments)],
         "ending": case.ending.value,
         "reading": case.reading.value,
         "expect": {
@@ -87,19 +86,24 @@ def _case_json(case: Case, secret: str) -> dict[str, Any]:
     }
 
 
+def _segment_json(segment: Segment, times: int, secret: str) -> dict[str, Any]:
+    """A segment; a flood of equal ones is written once."""
+    said = {"data_b64": base64.b64encode(hide(segment.data, secret)).decode(), "pause_s": segment.pause_s}
+    return said | ({"times": times} if times > 1 else {})
+
+
+def _segments_of(value: dict[str, Any], secret: str) -> Iterable[Segment]:
+    data = reveal(base64.b64decode(value["data_b64"], validate=True), secret)
+    return repeat(Segment(data, float(value["pause_s"])), int(value.get("times", 1)))
+
+
 def _case_of(value: dict[str, Any], secret: str) -> Case:
     expect = value["expect"]
     return Case(
         name=value["name"],
         group=value["group"],
         threat=Threat(value["threat"]),
-        segments=tuple(
-            Segment(
-                reveal(base64.b64decode(segment["data_b64"], validate=True), secret),
-                float(segment["pause_s"]),
-            )
-            for segment in value["segments"]
-        ),
+        segments=tuple(chain.from_iterable(_segments_of(segment, secret) for segment in value["segments"])),
         expect=Expect(
             frozenset(expect["statuses"]),
             close=expect["close"],
@@ -185,12 +189,22 @@ def curl(case: Case, address: Address, secret: str, secret_env: str) -> str:
     return line if hidden == line.encode() else ""  # a piece of the secret: the shell cannot cut it as simply
 
 
+def beginning(request: bytes, secret: str, most: int) -> bytes:
+    """At most so many bytes of a request, without the secret, also where it lies across the end.
+
+    The whole of a huge one is not searched.
+    """
+    looked = most + len(secret)
+    hidden = hide(request[:looked], secret)
+    return hidden[: min(most, len(hidden) - len(secret))] if len(request) > looked else hidden[:most]
+
+
 def write(directory: Path, finding: Finding, reproducer: Reproducer, address: Address, secret: str) -> None:
     """Writes ``<id>/request.bin``, ``case.json`` and ``README.md`` below a directory."""
     home = directory / finding.id
     home.mkdir(parents=True, exist_ok=True)
     last = reproducer.steps[-1][-1]
-    (home / "request.bin").write_bytes(hide(last.request, secret)[:LARGEST_REQUEST])
+    (home / "request.bin").write_bytes(beginning(last.request, secret, LARGEST_REQUEST))
     (home / "case.json").write_text(
         json.dumps(to_json(reproducer, secret), ensure_ascii=True, indent=1) + "\n", encoding="utf-8"
     )

@@ -46,8 +46,8 @@ class CampaignSpec:
         latency_s: An answer that takes longer is a hang, when it does so again alone.
         timeout_s: Bound on one ordinary case.
         secret_env: The environment variable with the secret, named in what a finding tells to type.
-        whole_catalogue: Whether the catalogue runs to its end although that takes longer than its share; the later stages keep
-            their time, so on a slow machine the campaign takes longer instead of seeing less.
+        longest_s: How long the campaign may take altogether so that the catalogue runs to its end, the later stages keeping their
+            time while there is some; None keeps the catalogue to its share of `duration_s`.
         only: Patterns (as in file names) of the catalogue cases to restrict the campaign to; empty runs all.
         part: Which of the workers this is; each sends every ``workers``-th mutation.
     """
@@ -75,7 +75,7 @@ class CampaignSpec:
     latency_s: float = 2.0
     timeout_s: float = 5.0
     secret_env: str = "TELEGRAM_SECRET_TOKEN"  # noqa: S105 - a variable's name
-    whole_catalogue: bool = False
+    longest_s: float | None = None
     only: tuple[str, ...] = ()
     part: int = 0
 
@@ -119,6 +119,7 @@ class CampaignResult:
         by_stage: The same by stage.
         muted: Ids of findings that the baseline accepts.
         complete: Whether every stage had its turn.
+        cut: Whether time ran out before the whole catalogue was sent.
     """
 
     findings: tuple[Finding, ...]
@@ -128,6 +129,7 @@ class CampaignResult:
     by_stage: dict[str, int] = field(default_factory=dict)
     muted: tuple[str, ...] = ()
     complete: bool = True
+    cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -206,9 +206,9 @@ class Target:
         within = case.expect.within_s
         return pauses(case) + (self.spec.timeout_s if within is None else max(within, self.latency_s) + 0.5)
 
-    def volley(self, cases: Sequence[Case], stage: str) -> list[Trial]:
+    def volley(self, cases: Sequence[Case], stage: str, *, timeout_s: float | None = None) -> list[Trial]:
         """Sends cases side by side; the results are in their order."""
-        return self._pool.map(lambda case: self.fire(case, stage), cases)
+        return self._pool.map(lambda case: self.fire(case, stage, timeout_s=timeout_s), cases)
 
     def burst(self, cases: Sequence[Case], stage: str) -> list[Trial]:
         """Like `volley`; a name for sequences, where being at the same time is the point."""

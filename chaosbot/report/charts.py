@@ -21,7 +21,8 @@ from plotly.subplots import make_subplots
 
 from chaosbot.model.stats import Histogram
 from chaosbot.report.soak import SHOWN_IN
-from chaosbot.report.values import Drift, Episode, Report, Second
+from chaosbot.report.timeline import TOGETHER_S
+from chaosbot.report.values import Drift, Report, Second
 
 MOST_POINTS: Final = 600
 
@@ -77,16 +78,13 @@ def bins_of(seconds: Sequence[Second]) -> list[Bin]:
 
 def marks_of(report: Report) -> list[Mark]:
     """The fault bands, numbered in order of time; episodes of one fault that touch share a number."""
-    back = {(one.fault, one.ended_s): one.ended_s + one.seconds for one in report.recovery if one.seconds is not None}
+    back = [(one.ended_s, one.ended_s + one.seconds) for one in report.recovery if one.seconds is not None]
     found: list[Mark] = []
     for episode in report.episodes:
         end = report.duration_s if episode.to_s is None else episode.to_s
-        found.append(Mark(len(found) + 1, episode.fault, episode.from_s, end, back.get(_key(episode))))
+        recovered = next((at for ended, at in back if 0 <= ended - end < TOGETHER_S), None)
+        found.append(Mark(len(found) + 1, episode.fault, episode.from_s, end, recovered))
     return found
-
-
-def _key(episode: Episode) -> tuple[str, float]:
-    return (episode.fault, episode.to_s if episode.to_s is not None else -1.0)
 
 
 def timeline(report: Report) -> dict[str, Any] | None:
@@ -217,7 +215,7 @@ def _bands(figure: go.Figure, marks: Sequence[Mark]) -> None:
 
 
 def _same_time(one: Mark, other: Mark) -> bool:
-    return abs(one.from_s - other.from_s) < 0.3 and abs(one.to_s - other.to_s) < 0.3
+    return abs(one.from_s - other.from_s) < TOGETHER_S and abs(one.to_s - other.to_s) < TOGETHER_S
 
 
 def _label(figure: go.Figure, at: float, text: str, colour: str, shift: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -35,14 +36,27 @@ FINDINGS_SHOWN: Final = 20
 def render_terminal(report: Report, console: Console) -> None:
     """Prints the report. All texts of the run are printed as plain texts, never as markup or control."""
     for part in _parts(tame(report)):
-        console.print(part)
+        if isinstance(part, _Command):
+            # Whoever copies a command needs it on one line, however narrow the terminal is.
+            console.print(part.line, soft_wrap=True)
+        else:
+            console.print(part)
 
 
-def _parts(report: Report) -> list[RenderableType]:
-    parts: list[RenderableType] = [Text(), _headline(report)]
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """A line to type."""
+
+    line: Text
+
+
+def _parts(report: Report) -> list[RenderableType | _Command]:
+    parts: list[RenderableType | _Command] = [Text(), _headline(report)]
     parts += [Padding(Text(f"• {reason}"), (0, 0, 0, 2)) for reason in report.reasons]
     if report.findings:
-        parts += [_heading("Findings"), *map(_finding, report.findings[:FINDINGS_SHOWN])]
+        parts.append(_heading("Findings"))
+        for finding in report.findings[:FINDINGS_SHOWN]:
+            parts += _finding(finding)
         if len(report.findings) > FINDINGS_SHOWN:
             parts.append(Text(f"  … and {len(report.findings) - FINDINGS_SHOWN} more in report.html", style="dim"))
     if report.assertions:
@@ -72,14 +86,15 @@ def _heading(text: str) -> Group:
     return Group(Text(), Text(text, style="bold"))
 
 
-def _finding(finding: Finding) -> Padding:
-    line = Text(f"{finding.severity.value:<8} ", style=SEVERITIES[finding.severity])
-    line.append(finding.title, style="default")
-    line.append(f"  {finding.check} × {finding.occurrences}", style="dim")
-    lines = [line]
+def _finding(finding: Finding) -> Iterator[RenderableType | _Command]:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=8, no_wrap=True)
+    table.add_column(overflow="fold")
+    title = Text(finding.title).append(f"  {finding.check} × {finding.occurrences}", style="dim")
+    table.add_row(Text(finding.severity.value, style=SEVERITIES[finding.severity]), title)
+    yield Padding(table, (0, 0, 0, 2))
     if finding.reproduce:
-        lines.append(Text(f"         {finding.reproduce}", style="dim"))
-    return Padding(Group(*lines), (0, 0, 0, 2))
+        yield _Command(Text(f"           {finding.reproduce}", style="dim"))
 
 
 def _table(*columns: str, text: int = 1) -> Table:
@@ -139,22 +154,26 @@ def _windows(report: Report) -> Padding:
 
 
 def _faults(report: Report) -> Padding:
-    table = _table("rule", "fault", "applied", "touched", "errors", "p99", "clean", "errors", "p99", text=2)
+    table = _table("rule", "fault", "applied", "failed of\ntouched", "p99", "failed of\nclean", "p99", text=2)
     for row in report.faults:
         cells: list[str] = []
         for fates in (row.touched, row.clean):
-            cells += ["–", "–", "–"] if fates is None else [str(fates.requests), str(fates.errors), _time(fates.p99)]
+            cells += ["–", "–"] if fates is None else [f"{fates.errors} of {fates.requests}", _time(fates.p99)]
         _row(table, row.rule, row.fault, str(row.applied), *cells)
     return _indented(table)
 
 
 def _recovery(report: Report) -> Padding:
-    table = _table("fault", "recovered after", "backlog gone", "answers missed", "")
-    for one in report.recovery:
-        back = ("watched too briefly" if one.brief else "not seen") if one.seconds is None else _time(one.seconds)
+    table = _table("after", "all as before", "backlog gone", "answers missed", "")
+    watched = [one for one in report.recovery if not one.brief]
+    for one in watched:
+        back = "not seen" if one.seconds is None else _time(one.seconds)
         state = Text("metastable", style="bold red") if one.metastable else Text()
         _row(table, one.fault, back, _time(one.drained_s), f"{one.deficit:.0f}", state)
-    return _indented(table)
+    brief = ", ".join(one.fault for one in report.recovery if one.brief)
+    parts: list[RenderableType] = [table] if watched else []
+    parts += [Text(f"watched too briefly to tell: {brief}", style="dim")] if brief else []
+    return Padding(Group(*parts), (0, 0, 0, 2))
 
 
 def _deliveries(report: Report) -> Padding:

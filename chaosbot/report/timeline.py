@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from chaosbot.model.check import History
@@ -29,6 +29,8 @@ WIDEST_SLICE_S = 5
 SLOWER, MORE_ERRORS, GOODPUT_SHARE, SLACK_S = 1.5, 0.02, 0.8, 0.005
 # A target that is still below the band this long after the fault is gone is held down by something of its own.
 METASTABLE_AFTER_S = 10.0
+TOGETHER_S = 0.3
+"""Faults whose ends are no further apart ended together: a recovery cannot be told to follow one of them."""
 
 
 def _joined(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -211,25 +213,33 @@ def recoveries_of(
     seconds: Sequence[Second],
     end_s: float,
 ) -> tuple[Recovery, ...]:
-    """How the target came back after each episode; empty without a baseline."""
+    """How the target came back after each fault, or those that ended together; empty without a baseline."""
     baseline = [second for name, start, end, _ in spans if name == "baseline" for second in inside(seconds, start, end)]
     band = band_of(baseline)
     if band is None:
         return ()
-    found = []
-    for episode in episodes:
-        if episode.to_s is None:
-            continue
+    return tuple(
+        _recovery(faults, start, end, until, band, seconds)
+        for faults, start, end, until in _ended_together(episodes, end_s)
+        if until > end
+    )
+
+
+def _ended_together(episodes: Sequence[Episode], end_s: float) -> Iterator[tuple[str, float, float, float]]:
+    """Faults that ended at the same time, when they had begun and ended, and until when no other one acts."""
+    ended = sorted((episode for episode in episodes if episode.to_s is not None), key=lambda one: _end(one, end_s))
+    while ended:
+        end = _end(ended[0], end_s)
+        group = [episode for episode in ended if _end(episode, end_s) - end < TOGETHER_S]
+        ended = ended[len(group) :]
+        last = _end(group[-1], end_s)
         # Another fault that begins (or still acts) ends the time in which a recovery can be seen.
-        others = [other for other in episodes if other is not episode and _end(other, end_s) > episode.to_s]
-        until = min([other.from_s for other in others] + [end_s])
-        if until > episode.to_s:
-            found.append(_recovery(episode, band, seconds, until))
-    return tuple(found)
+        others = [other.from_s for other in episodes if other not in group and _end(other, end_s) > last]
+        names = ", ".join(sorted({episode.fault for episode in group}))
+        yield names, min(episode.from_s for episode in group), last, min([*others, end_s])
 
 
-def _recovery(episode: Episode, band: Band, seconds: Sequence[Second], until: float) -> Recovery:
-    ended = episode.to_s or 0.0
+def _recovery(faults: str, began: float, ended: float, until: float, band: Band, seconds: Sequence[Second]) -> Recovery:
     slices = _slices(
         [second for second in seconds if ended <= second.at_s and second.at_s + 1 <= until + 0.5], band.width
     )
@@ -243,12 +253,12 @@ def _recovery(episode: Episode, band: Band, seconds: Sequence[Second], until: fl
     )
     drained = next((part for part in slices if part.in_flight <= band.in_flight), None)
     back_s = None if back is None else slices[back].from_s
-    hurt = inside(seconds, episode.from_s, until if back_s is None else back_s)
+    hurt = inside(seconds, began, until if back_s is None else back_s)
     tail = slices[-IN_A_ROW:]
     watched = until - ended
     held_down = back is None and len(tail) == IN_A_ROW and not any(band.keeps_pace(part) for part in tail)
     return Recovery(
-        fault=episode.fault,
+        fault=faults,
         ended_s=ended,
         seconds=None if back_s is None else max(0.0, back_s - ended),
         watched_s=watched,

@@ -171,6 +171,15 @@ def test_a_campaign_keeps_its_time(tmp_path: Path) -> None:
         assert time.monotonic() - began < 6.5
 
 
+def test_a_catalogue_that_needs_longer_than_its_share_runs_whole_where_it_may(tmp_path: Path) -> None:
+    with demo() as url:
+        short = run(spec_of(url, tmp_path, duration_s=0.5))
+        whole = run(spec_of(url, tmp_path, duration_s=0.5, longest_s=120.0, only=("json/*", "auth/*", "escalation/*")))
+    assert short.cut
+    assert not whole.cut
+    assert whole.cases_sent > 200
+
+
 def test_a_finding_replays_while_the_bug_is_there_and_not_when_it_is_mended(tmp_path: Path) -> None:
     with demo("crash-on-missing-chat,secret-prefix-accepted") as url:
         result = run(spec_of(url, tmp_path, only=("shape/*chat*", "auth/secret*")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,25 @@ def test_no_file_of_a_finding_holds_the_secret(tmp_path: Path) -> None:
     assert findings.needs_secret(tmp_path / FINDING.id) == "SECRET_ENV"
     value = json.loads((tmp_path / FINDING.id / "case.json").read_text())
     assert SECRET not in str(findings._case_of(value["steps"][0][0], "").request)
+
+
+def test_a_flood_of_equal_segments_is_written_once_and_reads_back_whole(tmp_path: Path) -> None:
+    flood = replace(
+        CASE, segments=(Segment(b"POST /hook HTTP/1.1\r\n\r\n"), *[Segment(b" " * 4096)] * 500, Segment(b"}"))
+    )
+    reproducer = replace(REPRODUCER, steps=((flood,),))
+    findings.write(tmp_path, FINDING, reproducer, ADDRESS, SECRET)
+    assert (tmp_path / FINDING.id / "case.json").stat().st_size < 10_000
+    assert findings.read(tmp_path / FINDING.id, SECRET) == reproducer
+
+
+@pytest.mark.parametrize("before", range(len(SECRET) + 2))
+def test_the_beginning_of_a_request_holds_no_piece_of_a_secret_that_lies_across_its_end(before: int) -> None:
+    most = 60
+    request = SECRET.encode() + b"-" * (most - before) + SECRET.encode() + b"tail" * 100
+    kept = findings.beginning(request, SECRET, most)
+    assert len(kept) <= most
+    assert not any(SECRET[: length + 1].encode() in kept for length in range(4, len(SECRET)))
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,16 @@ def test_hostile_texts_stay_texts_in_the_terminal(hostile):
     assert "\x00" not in shown
 
 
+def test_commands_are_whole_lines_however_narrow_the_terminal_is(story, make_finding):
+    line = "chaosbot replay chaosbot-runs/20260101-120000-demo/findings/no_escalation-28e25a58"
+    told = story().load(10).judged("no_escalation", make_finding(title="a long title " * 12, reproduce=line))
+    console = Console(file=io.StringIO(), width=40)
+    render_terminal(fold(told.history(), checks=()), console)
+    shown = console.file.getvalue().splitlines()
+    assert line in [one.strip() for one in shown]
+    assert all(len(one) <= 40 for one in shown if line not in one)
+
+
 def test_sarif_has_what_the_standard_asks_for(hostile, story, make_finding):
     for report in (hostile[0], fold(story().judged("no_hang", make_finding()).history(), checks=())):
         log = json.loads(render_sarif(report))

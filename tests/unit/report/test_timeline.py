@@ -6,6 +6,7 @@ from chaosbot.model.event import ExchangeSeen, Injected, RuleTallied
 from chaosbot.model.exchange import Depth, Lane
 from chaosbot.model.outcome import Fate
 from chaosbot.report import fold, to_json
+from chaosbot.report.charts import marks_of
 
 
 def outage(story, *, back_after=5, watch=40, **after):
@@ -58,6 +59,14 @@ def test_one_lucky_second_is_no_recovery(story):
     told = outage(story, back_after=3, watch=3).load(1).load(4, errors=0.5).load(20)
     (recovery,) = fold(told.history(), checks=()).recovery
     assert recovery.seconds == 8
+
+
+def test_faults_that_ended_together_share_one_recovery(story):
+    told = story().phase(0, "baseline").load(10).fault("a", "abort", 10, 20).fault("b", "latency", 12, 20.05)
+    told.phase(10, "fault").load(10, errors=0.5).phase(20, "recovery").load(3, errors=0.5).load(10)
+    report = fold(told.history(), checks=())
+    assert [(one.fault, one.seconds) for one in report.recovery] == [("abort, latency", pytest.approx(3, abs=1))]
+    assert {mark.recovered_s for mark in marks_of(report)} == {report.recovery[0].ended_s + report.recovery[0].seconds}
 
 
 def test_a_target_that_stays_down_is_metastable(story):
