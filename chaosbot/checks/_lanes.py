@@ -55,6 +55,15 @@ def succeeded(call: ApiCalled) -> bool:
     return call.status is not None and 200 <= call.status < 300
 
 
+def settled(calls: Iterable[ApiCalled]) -> bool:
+    """Whether an update came to something: a call succeeded, or the API refused it for good, which is not the bot's loss."""
+    return any(
+        succeeded(call)
+        or (call.status is not None and 400 <= call.status < 500 and call.status not in (408, 409, 429))
+        for call in calls
+    )
+
+
 def patience_of(history: History) -> float:
     """How long a bot may take before a reply counts as lost: longer than it was ever told to wait."""
     return 10.0 + max((call.retry_after_s or 0.0 for call in history.all(ApiCalled)), default=0.0)

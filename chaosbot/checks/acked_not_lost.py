@@ -39,11 +39,11 @@ class AckedNotLost(Check):
         for request in requests:
             calls = history.calls_by_marker.get(request.marker or "", [])
             since = max([request.t, *(call.t for call in calls)])
-            settled = _settled(calls)
-            if not settled and (end - since < patience or _lanes.calm_seconds(troubles, since, end) < _CALM_S):
+            done = _lanes.settled(calls)
+            if not done and (end - since < patience or _lanes.calm_seconds(troubles, since, end) < _CALM_S):
                 hurried += 1
                 continue
-            groups[request.task].append((request, settled))
+            groups[request.task].append((request, done))
         lost: list[RequestDone] = []
         judged = 0
         for entries in groups.values():
@@ -80,15 +80,6 @@ class AckedNotLost(Check):
             stateful=True,
         )
         return Judgement(self.name, Verdict.FAIL, (finding,), judged=judged)
-
-
-def _settled(calls: list[ApiCalled]) -> bool:
-    """Whether the update came to something: a call succeeded, or the API refused it for good."""
-    return any(
-        _lanes.succeeded(call)
-        or (call.status is not None and 400 <= call.status < 500 and call.status not in (408, 409, 429))
-        for call in calls
-    )
 
 
 def _near(t: float, troubles: list[float]) -> bool:

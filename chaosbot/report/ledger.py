@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from chaosbot.checks._lanes import settled
 from chaosbot.model.check import History
 from chaosbot.model.event import ApiCalled, Injected, RuleTallied
 from chaosbot.model.exchange import Lane
@@ -191,7 +192,7 @@ def deliveries_of(history: History, end_s: float) -> Deliveries | None:
     return Deliveries(
         sent=len(attempts),
         acknowledged=len(acknowledged),
-        lost=_lost(attempts, acknowledged, markers, answered, end_s) if watched else None,
+        lost=_lost(attempts, acknowledged, markers, history, end_s) if watched else None,
         duplicated=repeated if watched else None,
         unexpected=_unexpected(answered, known, _load_ends(history)) if watched else None,
         redelivered=tried - len(attempts) + repeats,
@@ -225,14 +226,14 @@ def _lost(
     attempts: dict[str, list[_Attempt]],
     acknowledged: set[str],
     markers: dict[str, str | None],
-    answered: dict[str, list[ApiCalled]],
+    history: History,
     end_s: float,
 ) -> int:
     sorts: dict[tuple[str | None, str | None], list[bool]] = defaultdict(list)
     for key in acknowledged:
         first, marker = attempts[key][0], markers[key]
         if marker and first.ended <= end_s - GRACE_S:
-            sorts[first.sort].append(bool(answered.get(marker)))
+            sorts[first.sort].append(settled(history.calls_by_marker.get(marker, ())))
     return sum(
         found.count(False) for found in sorts.values() if found.count(True) >= max(1.0, ANSWERED_SORT * len(found))
     )

@@ -78,6 +78,16 @@ def test_updates_that_are_never_answered_by_nature_are_not_lost(story):
     assert fold(told.history(end=20), checks=()).deliveries.lost == 0
 
 
+def test_what_the_api_refuses_for_good_is_not_lost_by_the_bot(story):
+    told = story()
+    for number, status in enumerate([403, 400, 429, 502, None]):
+        told.delivery(1 + number, 100 + number, replies=0)
+        told.add(ApiCalled(1.1 + number, "sendMessage", 1, "x", (f"cb-{100 + number}",), status=status))
+    for number in range(20):
+        told.delivery(1 + number / 20, number)
+    assert fold(told.history(end=20), checks=()).deliveries.lost == 3
+
+
 def test_without_a_look_at_the_bots_calls_nothing_is_said_to_be_lost(story):
     told = story()
     for number in range(20):
