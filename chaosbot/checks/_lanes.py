@@ -58,8 +58,7 @@ def succeeded(call: ApiCalled) -> bool:
 def settled(calls: Iterable[ApiCalled]) -> bool:
     """Whether an update came to something: a call succeeded, or the API refused it for good, which is not the bot's loss."""
     return any(
-        succeeded(call)
-        or (call.status is not None and 400 <= call.status < 500 and call.status not in (408, 409, 429))
+        succeeded(call) or (call.status is not None and 400 <= call.status < 500 and call.status not in (408, 409, 429))
         for call in calls
     )
 

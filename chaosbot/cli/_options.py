@@ -22,7 +22,7 @@ Seed = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", help="Run directory; by default chaosbot-runs/<time>-<verb>.", show_default=False),
+    typer.Option("--out", help="Run directory; by default chaosbot-runs/TIME-VERB.", show_default=False),
 ]
 SecretEnv = Annotated[
     str | None,

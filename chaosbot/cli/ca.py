@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from chaosbot.addons.ca import ensure_ca
+from chaosbot.cli._verb import verb
 
-app = typer.Typer()
+app = verb()
 
 
 @app.command()

@@ -7,14 +7,21 @@ from typing import Annotated
 import typer
 
 from chaosbot.cli._shelf import show_shelf
+from chaosbot.cli._verb import verb
 from chaosbot.model.check import CHECKS
 
-app = typer.Typer()
+app = verb()
 
 
 @app.command()
 def checks(
     name: Annotated[str | None, typer.Argument(help="Show the page of this check.", show_default=False)] = None,
 ) -> None:
-    """List the checks, or show one with its options."""
+    """List the checks, or show one with its options.
+
+    Examples:
+
+    - `chaosbot checks`
+    - `chaosbot checks no_hang`
+    """
     show_shelf(CHECKS, name, "chaosbot fuzz URL --check {name}")

@@ -13,6 +13,7 @@ from rich.console import Console
 from chaosbot.cli._answers import answer_key, print_answers, summary
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import DEFAULT_SECRET, Json, Out, Quiet
+from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import read_experiment
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
 from chaosbot.demo.server import serve
@@ -24,7 +25,7 @@ from chaosbot.session.conduct import fuzz_stage, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, staged
 from chaosbot.session.target import embedded_secret
 
-app = typer.Typer()
+app = verb()
 
 FUZZ_S: Final = 16.0
 LAST_S: Final = 82.0

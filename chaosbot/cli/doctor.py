@@ -28,6 +28,7 @@ from chaosbot.cli._options import (
     choose_dialect,
     read_secret,
 )
+from chaosbot.cli._verb import verb
 from chaosbot.errors import ChaosbotError
 from chaosbot.model.case import Case, Expect, Segment
 from chaosbot.model.dialect import dialect_of
@@ -39,7 +40,7 @@ from chaosbot.session.run import Run, environment
 from chaosbot.session.stage import Stage, StageSpec, check_target, staged
 from chaosbot.wire import send
 
-app = typer.Typer()
+app = verb()
 
 WANTED_DESCRIPTORS: Final = 4096
 CALL_WAIT_S: Final = 5.0

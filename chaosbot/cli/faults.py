@@ -7,14 +7,21 @@ from typing import Annotated
 import typer
 
 from chaosbot.cli._shelf import show_shelf
+from chaosbot.cli._verb import verb
 from chaosbot.model.fault import FAULTS
 
-app = typer.Typer()
+app = verb()
 
 
 @app.command()
 def faults(
     name: Annotated[str | None, typer.Argument(help="Show the page of this fault.", show_default=False)] = None,
 ) -> None:
-    """List the faults, or show one with its options."""
+    """List the faults, or show one with its options.
+
+    Examples:
+
+    - `chaosbot faults`
+    - `chaosbot faults latency`
+    """
     show_shelf(FAULTS, name, "chaosbot proxy http://127.0.0.1:8000 --fault '{name}'", column="depth")

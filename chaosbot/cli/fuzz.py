@@ -30,6 +30,7 @@ from chaosbot.cli._options import (
     choose_seed,
     read_secret,
 )
+from chaosbot.cli._verb import verb
 from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.errors import ConfigError
 from chaosbot.fuzz.catalogue import cases, listing
@@ -41,7 +42,7 @@ from chaosbot.model.dice import Dice
 from chaosbot.session.conduct import fuzz_stage
 from chaosbot.session.stage import StageSpec, check_target, staged
 
-app = typer.Typer()
+app = verb()
 
 
 @app.command(cls=Watched)

@@ -7,10 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
+from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import built_in, built_in_text
 from chaosbot.errors import UsageError
 
-app = typer.Typer()
+app = verb()
 
 HEAD: Final = """\
 # An experiment for `chaosbot run {file}`. Durations carry a unit ("250ms", "1.5s"), shares are 0.3 or "30%".

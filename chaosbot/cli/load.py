@@ -26,6 +26,7 @@ from chaosbot.cli._options import (
     choose_seed,
     read_secret,
 )
+from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import threshold_settings
 from chaosbot.errors import UnknownName
 from chaosbot.load.spec import Sampling
@@ -36,7 +37,7 @@ from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.conduct import LoadPart, drive_load, require_webhook
 from chaosbot.session.stage import StageSpec, check_target, staged
 
-app = typer.Typer()
+app = verb()
 
 PER_REQUEST_RPS = 1500.0
 """Up to this rate every request becomes a journal line; above it frames alone speak."""

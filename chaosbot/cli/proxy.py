@@ -32,6 +32,7 @@ from chaosbot.cli._options import (
     choose_dialect,
     choose_seed,
 )
+from chaosbot.cli._verb import verb
 from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
 from chaosbot.config.replay import Recording, read_recording
 from chaosbot.errors import ConfigError
@@ -40,7 +41,7 @@ from chaosbot.model.exchange import Lane
 from chaosbot.model.plan import FaultPlan
 from chaosbot.session.run import ignore_signals
 
-app = typer.Typer()
+app = verb()
 
 
 @app.command(cls=Watched)

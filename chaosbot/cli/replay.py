@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from chaosbot.cli._options import AllowHost, SecretEnv, bot_api_port, read_secret
+from chaosbot.cli._verb import verb
 from chaosbot.errors import JournalError
 from chaosbot.fuzz.replay import Replayed
 from chaosbot.fuzz.replay import replay as replay_finding
@@ -17,7 +18,7 @@ from chaosbot.journal import read
 from chaosbot.session.run import Run
 from chaosbot.session.stage import StageSpec, check_target, staged
 
-app = typer.Typer()
+app = verb()
 
 
 @app.command()

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from chaosbot.cli._options import Quiet
+from chaosbot.cli._verb import verb
 from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.journal import Redactor, read
 from chaosbot.report import (
@@ -25,7 +26,7 @@ from chaosbot.report import (
 )
 from chaosbot.session.run import known_secrets
 
-app = typer.Typer()
+app = verb()
 
 FORMATS: Final = ("text", "json", "html", "junit", "markdown", "sarif")
 

@@ -25,6 +25,7 @@ from chaosbot.cli._options import (
     read_secret,
 )
 from chaosbot.cli._timeline import draw_timeline
+from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import Experiment, built_in, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.config.written import experiment_schema
@@ -36,7 +37,7 @@ from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.conduct import fuzz_faults, fuzz_stage, profile_for, require_webhook, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, check_target, staged
 
-app = typer.Typer()
+app = verb()
 
 MODES: Final = ("load", "chaos", "full")
 FULL_FUZZ_S: Final = 30.0

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from chaosbot.cli._options import AllowHost, SecretEnv, read_secret
+from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import Experiment, experiment_from
 from chaosbot.config.written import write_experiment
 from chaosbot.errors import ConfigError, UnknownName
@@ -22,7 +23,7 @@ from chaosbot.session.run import Run, conducting, default_directory, known_secre
 from chaosbot.session.shrink import Shrinker, breaches
 from chaosbot.session.stage import StageSpec, check_target, staged
 
-app = typer.Typer()
+app = verb()
 
 
 @app.command()

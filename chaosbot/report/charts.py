@@ -180,26 +180,26 @@ def _titles(figure: go.Figure, titles: Sequence[str]) -> None:
 def _bands(figure: go.Figure, marks: Sequence[Mark]) -> None:
     """Shades the fault windows through all rows, and marks the moment of each recovery."""
     for mark in marks:
-        figure.add_shape(
-            type="rect",
-            xref="x",
-            yref="paper",
-            x0=mark.from_s,
-            x1=mark.to_s,
-            y0=0,
-            y1=1,
-            fillcolor="var(--band)",
-            line={"width": 0},
-            layer="below",
-        )
-        # Windows of the same time share one label; those that only overlap stack theirs.
+        # Windows of the same time share band and label; those that only overlap stack their labels.
         twins = [one for one in marks if _same_time(one, mark)]
         if twins[0] is mark:
-            middle = (mark.from_s + mark.to_s) / 2
+            figure.add_shape(
+                type="rect",
+                xref="x",
+                yref="paper",
+                x0=mark.from_s,
+                x1=mark.to_s,
+                y0=0,
+                y1=1,
+                fillcolor="var(--band)",
+                line={"width": 0},
+                layer="below",
+            )
             below = [
                 one for one in marks if one.number < mark.number and one.from_s < mark.to_s and mark.from_s < one.to_s
             ]
-            _label(figure, middle, ",".join(str(one.number) for one in twins), "var(--ink)", 10 + 14 * len(below))
+            middle, numbers = (mark.from_s + mark.to_s) / 2, ", ".join(str(one.number) for one in twins)
+            _label(figure, middle, numbers, "var(--ink)", 14 * len(below))
         if mark.recovered_s is not None:
             figure.add_shape(
                 type="line",
@@ -211,7 +211,7 @@ def _bands(figure: go.Figure, marks: Sequence[Mark]) -> None:
                 y1=1,
                 line={"color": "var(--pass)", "width": 1.5, "dash": "dash"},
             )
-            _label(figure, mark.recovered_s, "✓", "var(--pass)", 10)
+            _label(figure, mark.recovered_s, "✓", "var(--pass)", 0)
 
 
 def _same_time(one: Mark, other: Mark) -> bool:
@@ -226,6 +226,8 @@ def _label(figure: go.Figure, at: float, text: str, colour: str, shift: int) -> 
         yref="paper",
         text=text,
         showarrow=False,
+        # Above the plot: left to itself, plotly hangs a text at the top edge into it.
+        yanchor="bottom",
         yshift=shift,
         font={"size": 12, "color": colour},
     )

@@ -6,7 +6,7 @@ from chaosbot.model.event import ExchangeSeen, Injected, RuleTallied
 from chaosbot.model.exchange import Depth, Lane
 from chaosbot.model.outcome import Fate
 from chaosbot.report import fold, to_json
-from chaosbot.report.charts import marks_of
+from chaosbot.report.charts import marks_of, timeline
 
 
 def outage(story, *, back_after=5, watch=40, **after):
@@ -67,6 +67,14 @@ def test_faults_that_ended_together_share_one_recovery(story):
     report = fold(told.history(), checks=())
     assert [(one.fault, one.seconds) for one in report.recovery] == [("abort, latency", pytest.approx(3, abs=1))]
     assert {mark.recovered_s for mark in marks_of(report)} == {report.recovery[0].ended_s + report.recovery[0].seconds}
+
+
+def test_faults_of_the_same_time_share_a_band_and_a_label_above_the_plot(story):
+    told = story().phase(0, "baseline").load(10).fault("a", "abort", 10, 20).fault("b", "latency", 10.1, 20.05)
+    figure = timeline(fold(told.load(20).history(), checks=()))
+    assert [shape["type"] for shape in figure["layout"]["shapes"]].count("rect") == 1
+    [label] = [one for one in figure["layout"]["annotations"] if one["text"] == "1, 2"]
+    assert (label["y"], label["yanchor"]) == (1, "bottom")
 
 
 def test_a_target_that_stays_down_is_metastable(story):
