@@ -230,7 +230,7 @@ def stem(tried: CaseTried) -> str:
     | a member changed (mutations, shape, buttons, messages) | ``*.member``, whatever the update's kind; ``payload`` for the payload itself |
     | a valid update (golden, generated, update kinds) | ``kind:`` and its kind |
     | no JSON by any reading (noted as ``no-json``) | ``json/invalid`` |
-    | a head with bytes beyond ASCII | ``head/not-ascii`` |
+    | a head with bytes beyond ASCII, one without secret or signature | ``head/not-ascii``, ``head/no-secret`` |
     | nesting | ``structure/depth`` |
     | anything else | its group and the first word of its own name |
     """
@@ -247,10 +247,14 @@ def stem(tried: CaseTried) -> str:
         return f"*.{word.split('.')[0]}"
     if tried.group in ("callbacks", "messages") and word not in ("costly", "naughty", "valid"):
         return f"*.{word}"
-    if parts[0] in ("golden", "generated") or (tried.group == "update_kinds" and word == tried.kind):
+    if parts[0] == "generated" and len(parts) > 1:
+        return f"kind:{parts[1].split('~')[0]}"  # whatever a platform without kinds of its own may have called itself
+    if parts[0] == "golden" or (tried.group == "update_kinds" and word == tried.kind):
         return f"kind:{tried.kind}"
     if "head-not-ascii" in tried.notes:
         return "head/not-ascii"
+    if "no-secret" in tried.notes and tried.threat is Threat.FORGER:
+        return "head/no-secret"
     if tried.group == "structure" and word in ("deep", "nested"):
         return "structure/depth"
     invalid = tried.group == "json" and tried.expect is not None and not tried.expect.allows_status(200)

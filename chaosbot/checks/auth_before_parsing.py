@@ -23,9 +23,9 @@ class AuthBeforeParsing(CaseCheck):
         return tried.check == self.name and answered(tried)
 
     def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
-        """A status that tells about the body."""
+        """A refusal that tells about the body (2xx and 5xx are other checks')."""
         status = tried.outcome.status or 0
-        if tried.expect is None or tried.expect.allows_status(status) or status // 100 == 2:
+        if tried.expect is None or tried.expect.allows_status(status) or status // 100 != 4:
             return None
         title = f"parses the body of a stranger: answers {status} to {tried.summary or tried.case}"
         return Breach("body-first", title, Severity.MEDIUM, tried.threat, says(tried))

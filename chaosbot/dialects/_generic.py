@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from chaosbot.errors import ConfigError
 from chaosbot.model.dialect import Endpoint
 from chaosbot.model.dice import Dice
 from chaosbot.model.kit import Path, leaves, look, put
@@ -26,6 +27,20 @@ def dumps(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+def parsed(name: str, value: Any) -> Any:
+    """An option's JSON, where it comes as text.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(value, (str, bytes)):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(name, f"is no JSON ({error}); give a JSON document") from None
 
 
 def post(endpoint: Endpoint, update: Any, headers: tuple[tuple[str, str], ...]) -> bytes:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
-from chaosbot.dialects._generic import delivery_id, inferred, marker_place, post, renew
+from chaosbot.dialects._generic import delivery_id, inferred, marker_place, parsed, post, renew
 from chaosbot.dialects._json_schema import shape_of
-from chaosbot.errors import ConfigError
 from chaosbot.model.case import Case
 from chaosbot.model.dialect import Dialect, Endpoint
 from chaosbot.model.dice import Dice
@@ -31,6 +30,8 @@ _EXAMPLE = {"id": "evt_1", "type": "chaosbot.ping", "text": "hello", "count": 1,
 class JsonWebhook(Dialect):
     """A webhook that takes JSON."""
 
+    extends: ClassVar[bool] = False
+
     sample: Any = option("json", "a valid body, as JSON", None)  # noqa: RUF009 - frozen field
     schema: Any = option("json", "JSON Schema of the body, or an OpenAPI document, as JSON", None)  # noqa: RUF009 - frozen field
     operation: str = option(
@@ -42,13 +43,13 @@ class JsonWebhook(Dialect):
     def __post_init__(self) -> None:
         """Reads texts as JSON and the schema as a shape, so that mistakes show before anything starts."""
         for name in ("sample", "schema"):
-            value = getattr(self, name)
-            if isinstance(value, (str, bytes)):
-                try:
-                    object.__setattr__(self, name, orjson.loads(value))
-                except orjson.JSONDecodeError as error:
-                    raise ConfigError(name, f"is no JSON ({error}); give a JSON document") from None
+            object.__setattr__(self, name, parsed(name, getattr(self, name)))
         self.shape()
+
+    @property
+    def described(self) -> bool:
+        """A schema says what is valid; a sample says that of itself only."""
+        return self.schema is not None
 
     @property
     def secret_header(self) -> str:  # type: ignore[override]

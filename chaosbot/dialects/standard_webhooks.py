@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 
 import orjson
 
-from chaosbot.dialects._generic import delivery_id, dumps, inferred, marker_place, post, renew
+from chaosbot.dialects._generic import delivery_id, dumps, inferred, marker_place, parsed, post, renew
+from chaosbot.dialects._resigning import resigned
 from chaosbot.dialects._signatures import STYLES, style_named
 from chaosbot.dialects._signed_cases import cases
 from chaosbot.model.case import Case
@@ -38,10 +39,25 @@ class StandardWebhooks(Dialect):
     signs: ClassVar[bool] = True
 
     style: str = option("text", "whose way of signing", "standard", choices=tuple(STYLES))
+    sample: Any = option("json", "a valid body, as JSON, instead of the style's own events", None)  # noqa: RUF009 - frozen field
 
     def __post_init__(self) -> None:
-        """Refuses an unknown style."""
+        """Refuses an unknown style, and a sample that is no JSON."""
         style_named(self.style)
+        object.__setattr__(self, "sample", parsed("sample", self.sample))
+
+    @property
+    def proof(self) -> str:
+        """The signature's header."""
+        return STYLES[self.style].header
+
+    @property
+    def described(self) -> bool:
+        """A few events say what bodies may look like, not what each member may be."""
+        return False
+
+    def _events(self) -> dict[str, Any]:
+        return STYLES[self.style].events(EPOCH) if self.sample is None else {"sample": self.sample}
 
     def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
         """Delivery id (of the header, or else of the body), kind and marker."""
@@ -71,14 +87,17 @@ class StandardWebhooks(Dialect):
         body = dumps(update)
         return post(endpoint, body, STYLES[self.style].headers(endpoint.secret, endpoint.time, body))
 
+    def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
+        """Renews id, timestamp and signature where they were right."""
+        return resigned(STYLES[self.style], secret, before, after, later_s) if secret else after
+
     def golden(self, dice: Dice) -> dict[str, Any]:
-        """A few events as the style's platform sends them."""
-        events = STYLES[self.style].events(EPOCH)
-        return {name: renew(event, dice.at("golden", name)) for name, event in events.items()}
+        """A few events as the style's platform sends them, or the sample."""
+        return {name: renew(event, dice.at("golden", name)) for name, event in self._events().items()}
 
     def shape(self) -> Shape:
         """Bodies like the golden ones."""
-        return OneOf(tuple(inferred(event) for event in STYLES[self.style].events(EPOCH).values()) or (Object(),))
+        return OneOf(tuple(inferred(event) for event in self._events().values()) or (Object(),))
 
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same event with an id and marker of its own."""
@@ -88,7 +107,7 @@ class StandardWebhooks(Dialect):
         """The first event with this text in it; None where tiers or other kinds are asked for."""
         if tier or user is not None or kind:
             return None
-        event = next(iter(STYLES[self.style].events(EPOCH).values()))
+        event = next(iter(self._events().values()))
         path = marker_place(event)
         return renew(event, dice, {path: text}) if path else None
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from chaosbot.model.case import Case, Ending, Reading, Segment
+from chaosbot.model.dialect import Dialect
 from chaosbot.model.dice import Dice
 from chaosbot.model.marker import marker
 
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(\d{1,12})[ \t]*\r?$")
 _CHUNKED: Final = re.compile(rb"(?im)^transfer-encoding:[ \t]*chunked[ \t]*\r?$")
+
+Signer: TypeAlias = Callable[[Case, Case], Case | None]
+"""Signs a changed case as its original was signed; None where that cannot be done."""
 
 QUICK_S: Final = 0.6
 """Cases that pause for longer than this together run beside the others instead of among them."""
@@ -72,10 +77,31 @@ def with_length(request: bytes, length: int) -> bytes | None:
     return parts[0][:start] + str(length).encode() + parts[0][end:]
 
 
-def renewed(case: Case, dice: Dice) -> Case:
+def unsigned(before: Case, after: Case) -> Case | None:
+    """Signs nothing."""
+    del before
+    return after
+
+
+def resigned(dialect: Dialect, secret: str, before: Case, after: Case, later_s: int = 0) -> Case | None:
+    """The case `after`, signed as `before` was; None where that cannot be done (`Dialect.resigned`)."""
+    if not dialect.signs or not secret:
+        return after
+    request = dialect.resigned(secret, before.request, after.request, later_s)
+    if request is None:
+        return None
+    segments: list[Segment] = []
+    for segment in after.segments[:-1]:
+        segments.append(Segment(request[: len(segment.data)], segment.pause_s))
+        request = request[len(segment.data) :]
+    return replace(after, segments=(*segments, Segment(request, after.segments[-1].pause_s)))
+
+
+def renewed(case: Case, dice: Dice, sign: Signer = unsigned) -> Case:
     """The same case as a delivery of its own: another marker and another delivery id, of the same length.
 
-    A target that recognises duplicates would not show its bug a second time. What is compressed or signed stays as it is.
+    A target that recognises duplicates would not show its bug a second time. What is compressed stays as it is, and so does what is
+    signed and cannot be signed anew.
     """
     swaps: list[tuple[bytes, bytes]] = []
     changes: dict[str, object] = {}
@@ -99,4 +125,5 @@ def renewed(case: Case, dice: Dice) -> Case:
     planted = str(changes.get("marker", ""))
     if planted and planted.encode() not in b"".join(segment.data for segment in segments):
         changes.pop("marker")  # cut over segments, or encoded: it was not replaced
-    return replace(case, segments=segments, **changes)  # type: ignore[arg-type]
+    fresh_case = replace(case, segments=segments, **changes)  # type: ignore[arg-type]
+    return sign(case, fresh_case) or case

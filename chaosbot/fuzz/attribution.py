@@ -14,7 +14,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.errors import TargetUnusable
-from chaosbot.fuzz._anatomy import pauses, renewed, whole
+from chaosbot.fuzz._anatomy import pauses, whole
 from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.target import Canary, Target, Trial
 from chaosbot.model.case import Case
@@ -133,7 +133,7 @@ class Attribution:
         """The same case as a delivery of its own."""
         self._again += 1
         place = Dice(self.target.spec.seed).at("again", self._again, self.target.spec.endpoint.started)
-        return renewed(trial.case, place)
+        return self.target.renewed(trial.case, place)
 
     def _alone(self, trial: Trial, *, died: bool, timeout_s: float | None = None, ending_s: float = _ENDING_S) -> bool:
         """Sends it again, alone; whether it was to blame."""

@@ -167,8 +167,10 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
                 return False
             return any(other.bucket in alone for other in rejudge.ask(finding.check, ((attempt,),)))
 
-        steps = ((minimize(steps[0][0], still),),)
+        steps = ((minimize(steps[0][0], still, sign=shop.target.resigned),),)
     last = steps[-1][-1]
+    aged = shop.target.resigned(last, last, 3600)
+    perishable = aged is not None and aged.request != last.request
     needs_calls = any(check.name == finding.check and check.needs_calls for check in shop.ledger.checks)
     reproducer = disk.Reproducer(
         finding.check,
@@ -181,10 +183,12 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
         spec.malformed,
         needs_calls,
         spec.address.url,
+        spec.endpoint.time,
+        perishable,
     )
     home = (spec.findings / finding.id) if spec.findings is not None else None
     line = f"chaosbot replay {home}" if home is not None else ""
-    curl = disk.curl(last, spec.address, spec.endpoint.secret, spec.secret_env) if single else ""
+    curl = disk.curl(last, spec.address, spec.endpoint.secret, spec.secret_env) if single and not perishable else ""
     finished = replace(
         finding,
         case=last.name,

@@ -1,7 +1,8 @@
 """Findings as regression tests: one pytest file that needs nothing but the standard library.
 
 The file sends each finding's bytes as they were found and asserts what the target owes: an allowed status (or, where that is right,
-a closed connection), in time, and a valid answer for the next client. Findings about the bot's calls need `chaosbot replay`.
+a closed connection), in time, and a valid answer for the next client. Findings about the bot's calls need `chaosbot replay`, and
+so do those whose signatures expire.
 """
 
 from __future__ import annotations
@@ -35,7 +36,13 @@ def export_pytest(findings: Path, directory: Path) -> int:
     for path in sorted(findings.glob("*/case.json")):
         value = json.loads(path.read_text(encoding="utf-8"))
         size = sum(len(segment["data_b64"]) for step in value["steps"] for case in step for segment in case["segments"])
-        if value["needs_calls"] or len(value["steps"]) != 1 or len(value["steps"][0]) != 1 or size > _LARGEST:
+        if (
+            value["needs_calls"]
+            or value.get("perishable")
+            or len(value["steps"]) != 1
+            or len(value["steps"][0]) != 1
+            or size > _LARGEST
+        ):
             continue
         entries.append(_entry(path.parent.name, value))
     try:

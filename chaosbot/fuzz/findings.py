@@ -13,13 +13,15 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.errors import ConfigError
+from chaosbot.fuzz._anatomy import resigned
 from chaosbot.model.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.model.dialect import Dialect, Endpoint
 from chaosbot.model.placeholder import hide, reveal
 from chaosbot.model.verdict import Finding, Threat
 from chaosbot.wire import Address, curl_line
@@ -48,6 +50,8 @@ class Reproducer:
         malformed: The policy under which it is a finding.
         needs_calls: Whether it shows only with a Bot API stand-in or in replies.
         target: The webhook's URL where it was found.
+        time: The Unix time that the requests claim, which their signatures are for.
+        perishable: Whether those signatures expire, so that only chaosbot, which signs anew, can send the requests again.
     """
 
     check: str
@@ -60,6 +64,8 @@ class Reproducer:
     malformed: str = "any"
     needs_calls: bool = False
     target: str = ""
+    time: int = 0
+    perishable: bool = False
 
 
 def _case_json(case: Case, secret: str) -> dict[str, Any]:
@@ -136,6 +142,8 @@ def to_json(reproducer: Reproducer, secret: str) -> dict[str, Any]:
         "malformed": reproducer.malformed,
         "needs_calls": reproducer.needs_calls,
         "target": reproducer.target,
+        "time": reproducer.time,
+        "perishable": reproducer.perishable,
         "steps": [[_case_json(case, secret) for case in step] for step in reproducer.steps],
     }
 
@@ -162,11 +170,23 @@ def read(directory: Path, secret: str) -> Reproducer:
             malformed=value["malformed"],
             needs_calls=value["needs_calls"],
             target=value.get("target", ""),
+            time=value.get("time", 0),
+            perishable=value.get("perishable", False),
         )
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read ({error.strerror}); give the directory of a finding") from None
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
         raise ConfigError(str(path), f"is no chaosbot case ({type(error).__name__}: {error})") from None
+
+
+def timely(reproducer: Reproducer, endpoint: Endpoint, dialect: Dialect) -> Reproducer:
+    """The reproducer as of the endpoint's time: its right signatures are right again, and stale ones as stale as they were."""
+    later = endpoint.time - reproducer.time if reproducer.time else 0
+    steps = tuple(
+        tuple(resigned(dialect, endpoint.secret, case, case, later) or case for case in step)
+        for step in reproducer.steps
+    )
+    return replace(reproducer, steps=steps, time=endpoint.time)
 
 
 def needs_secret(directory: Path) -> str:
@@ -234,7 +254,7 @@ def _readme(finding: Finding, reproducer: Reproducer, last: Case, address: Addre
         lines.append(f"export {reproducer.secret_env}=…")
     lines += [finding.reproduce, "```"]
     line = curl(last, address, secret, reproducer.secret_env)
-    if line and len(reproducer.steps) == 1 and len(reproducer.steps[0]) == 1:
+    if line and len(reproducer.steps) == 1 and len(reproducer.steps[0]) == 1 and not reproducer.perishable:
         lines += ["", "The same with curl:", "", "```sh", line, "```"]
     lines += ["", f"What leaves ({sum(len(step) for step in reproducer.steps)} request(s)):", ""]
     for number, step in enumerate(reproducer.steps, 1):

@@ -11,19 +11,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from chaosbot.fuzz._anatomy import split, with_body
+from chaosbot.fuzz._anatomy import Signer, split, unsigned, with_body
 from chaosbot.model.case import Case, Segment
 
 Still = Callable[[Case], bool]
 
 
-def minimize(case: Case, still: Still, *, attempts: int = 80) -> Case:
+def minimize(case: Case, still: Still, *, attempts: int = 80, sign: Signer = unsigned) -> Case:
     """The smallest case found within so many attempts.
 
     Args:
         case: What shows it.
         still: Sends an attempt and tells whether it shows the same.
         attempts: Most calls of `still`.
+        sign: Signs an attempt as the case was signed.
     """
     parts = split(case.request)
     if parts is None or len(case.segments) != 1 or with_body(case.request, parts[1]) is None:
@@ -35,8 +36,8 @@ def minimize(case: Case, still: Still, *, attempts: int = 80) -> Case:
         if request is None or left[0] <= 0:
             return None
         left[0] -= 1
-        attempt = replace(case, segments=(Segment(request, case.segments[0].pause_s),))
-        return attempt if still(attempt) else None
+        attempt = sign(case, replace(case, segments=(Segment(request, case.segments[0].pause_s),)))
+        return attempt if attempt is not None and still(attempt) else None
 
     try:
         document = json.loads(parts[1])

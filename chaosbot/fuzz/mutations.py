@@ -128,7 +128,7 @@ def mutations(
                         place,
                         f"mutation/{name}/{kind}.chaosbot_new_field/add",
                         f"{name}: an unknown field",
-                        _VALID,
+                        _VALID if dialect.extends else _EITHER,
                     )
 
 

@@ -5,21 +5,24 @@ Bounds are kept here: a body keeps what a check may want to see, headers those t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from time import monotonic
 from typing import Final
 
 import orjson
 
 from chaosbot.checks._cases import SHRINKING, Breach
-from chaosbot.fuzz._anatomy import split
+from chaosbot.fuzz._anatomy import split, with_body
 from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import Canary, Trial
 from chaosbot.model.case import Case
 from chaosbot.model.dialect import Dialect
+from chaosbot.model.dice import Dice
 from chaosbot.model.event import ApiCalled, CaseTried, Event, ProbeSeen
 from chaosbot.model.marker import markers_in
 from chaosbot.model.outcome import Outcome
@@ -27,6 +30,7 @@ from chaosbot.model.outcome import Outcome
 _KEPT_HEADERS: Final = frozenset(
     {"content-type", "retry-after", "server", "connection", "allow", "location", "x-powered-by"}
 )
+_CODED: Final = re.compile(rb"(?im)^content-encoding:")
 _KEPT_OK: Final = 256
 _LARGEST_PARSED: Final = 100_000
 _KEPT_TEXT: Final = 1024
@@ -60,13 +64,21 @@ def _echoes(outcome: Outcome, case: Case) -> bool:
     )
 
 
-def _damage(case: Case) -> list[str]:
-    """What is wrong with a request that was refused, where that names the cause better than its group does."""
+def _damage(case: Case, proof: str) -> list[str]:
+    """What is wrong with a request that was refused, where that names the cause better than its group does.
+
+    Args:
+        case: What was sent.
+        proof: The header that proves where a request comes from.
+    """
     parts = split(case.request)
     if parts is None or len(parts[1]) > _LARGEST_PARSED:
         return []
     found = [] if parts[0].isascii() else ["head-not-ascii"]
-    if not _is_json(parts[1]):
+    if proof and f"\r\n{proof}:".lower().encode() not in parts[0].lower():
+        found.append("no-secret")
+    # A body that is framed or coded otherwise is no JSON as it stands, and that says nothing.
+    if with_body(case.request, b"") is not None and not _CODED.search(parts[0]) and not _is_json(parts[1]):
         found.append("no-json")
     return found
 
@@ -97,6 +109,14 @@ class Recorder:
         self.by_stage: Counter[str] = Counter()
         self.ledger: Ledger | None = None
 
+    @cached_property
+    def _kinds(self) -> frozenset[str | None]:
+        """The kinds of the golden updates: where nobody lists kinds, any text may stand in their place."""
+        golden = self.dialect.golden(Dice(0)).values()
+        requests = (self.dialect.encode(self.spec.endpoint, update).partition(b"\r\n\r\n")[2] for update in golden)
+        facts = (self.dialect.facts("POST", self.spec.endpoint.path, (), body) for body in requests)
+        return frozenset(found.kind for found in facts if found is not None)
+
     def now(self) -> float:
         """Seconds since the run started."""
         return monotonic() - self.spec.started
@@ -114,7 +134,7 @@ class Recorder:
         if _echoes(outcome, case):
             notes.append("echo")
         if trial.stage == "catalogue" and not outcome.ok:
-            notes += _damage(case)
+            notes += _damage(case, self.dialect.proof)
         bounded = replace(
             outcome,
             headers=tuple(header for header in outcome.headers if header[0] in _KEPT_HEADERS),
@@ -150,8 +170,8 @@ class Recorder:
         found = self.dialect.facts("POST", self.spec.endpoint.path, (), parts[1])
         if found is None:
             return None, None
-        kind = found.kind if found.kind is None or len(found.kind) <= 40 else found.kind[:40]
-        return kind, found.command
+        kind = found.kind if self.dialect.described or found.kind in self._kinds else None
+        return kind if kind is None or len(kind) <= 40 else kind[:40], found.command
 
     def record(self, trial: Trial) -> list[tuple[str, Breach]]:
         """Judges and emits one trial; what it broke."""

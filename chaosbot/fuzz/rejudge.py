@@ -8,7 +8,7 @@ from typing import Final
 
 from chaosbot.checks._cases import AREA, SHRINKING, CaseCheck, Facts
 from chaosbot.fuzz import _process
-from chaosbot.fuzz._anatomy import renewed, slow
+from chaosbot.fuzz._anatomy import Signer, renewed, slow, unsigned
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.findings import Steps
 from chaosbot.fuzz.recorder import Recorder
@@ -56,7 +56,9 @@ class Rejudge:
         events: list[Event] = [
             Noted(0.0, AREA, "", {"replies": facts.replies, "malformed": facts.malformed, "memory": facts.memory})
         ]
-        for trial in self._send(renew_together(steps, place), measured=check in _MEASURED, events=events):
+        for trial in self._send(
+            renew_together(steps, place, self.target.resigned), measured=check in _MEASURED, events=events
+        ):
             event, replies = self.recorder.tried(trial)
             for reply in replies:
                 self.recorder.emit(reply)
@@ -91,7 +93,7 @@ class Rejudge:
         return trials
 
 
-def renew_together(steps: Steps, place: Dice) -> Steps:
+def renew_together(steps: Steps, place: Dice, sign: Signer = unsigned) -> Steps:
     """All cases as new deliveries; cases that shared a delivery id or a marker still do."""
     places: dict[tuple[object, str], Dice] = {}
     fresh = []
@@ -100,6 +102,6 @@ def renew_together(steps: Steps, place: Dice) -> Steps:
         for case in step:
             key = (case.update_id, case.marker)
             own = places.setdefault(key, place.at(len(places)))
-            row.append(renewed(case, own))
+            row.append(renewed(case, own, sign))
         fresh.append(tuple(row))
     return tuple(fresh)

@@ -82,6 +82,7 @@ def replay(
         started=monotonic(),
     )
     dialect = dialect_of(found.dialect)
+    found = disk.timely(found, endpoint, dialect)
     source: Callable[[], Sequence[ApiCalled]] = calls or tuple
     recorder = Recorder(spec, dialect, lambda _event: None)
     shooter = Target(spec, dialect, source, lambda: False)

@@ -11,7 +11,6 @@ from concurrent.futures import wait as wait_for
 from time import monotonic
 from typing import Final
 
-from chaosbot.fuzz._anatomy import renewed
 from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.recorder import Recorder
@@ -63,7 +62,7 @@ class SlowLane:
                 recorder.record(trial)
         dice = Dice(self.target.spec.seed).at("slow-again")
         again = {
-            self._pool.submit(self.target.fire, renewed(trial.case, dice.at(number)), trial.stage): trial
+            self._pool.submit(self.target.fire, self.target.renewed(trial.case, dice.at(number)), trial.stage): trial
             for number, trial in enumerate(suspects)
             if not clock.over()
         }

@@ -17,12 +17,12 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Final
 
 from chaosbot.errors import EngineError, TargetUnusable
 from chaosbot.fuzz import _process
-from chaosbot.fuzz._anatomy import pauses, whole
+from chaosbot.fuzz._anatomy import pauses, renewed, resigned, whole
 from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.model.case import Case, Expect, Segment
@@ -39,6 +39,8 @@ HANDS: Final = 16
 
 KEPT: Final = 4096
 RETURN_S: Final = 20.0
+_STALE_S: Final = 60
+"""The age from which signatures are renewed as they leave; platforms allow a few minutes."""
 _CANARY_USER: Final = 4_503_599_000_000_000
 """Canaries come from ids that no person has, one each, so that no rate limit counts them together."""
 _CANARY_TEXT: Final = "chaosbot canary ✓ é 日本 🙂"
@@ -198,9 +200,23 @@ class Target:
     def fire(self, case: Case, stage: str, *, timeout_s: float | None = None) -> Trial:
         """Sends one case and waits for its fate."""
         bound = timeout_s if timeout_s is not None else self._bound(case)
+        timely = self._timely(case)
         sent = monotonic() - self.spec.started
         self.sent += 1
-        return Trial(case, stage, send(case, self.spec.address, timeout_s=bound, keep=KEPT), sent)
+        return Trial(case, stage, send(timely, self.spec.address, timeout_s=bound, keep=KEPT), sent)
+
+    def _timely(self, case: Case) -> Case:
+        """The case with the time of now in its signature, where that would be stale before the campaign is over."""
+        age = int(time()) - self.spec.endpoint.time if self.dialect.signs else 0
+        return case if age < _STALE_S else self.resigned(case, case, age) or case
+
+    def resigned(self, before: Case, after: Case, later_s: int = 0) -> Case | None:
+        """A changed case, signed as its original was."""
+        return resigned(self.dialect, self.spec.endpoint.secret, before, after, later_s)
+
+    def renewed(self, case: Case, dice: Dice) -> Case:
+        """The same case as a delivery of its own."""
+        return renewed(case, dice, self.resigned)
 
     def _bound(self, case: Case) -> float:
         within = case.expect.within_s
@@ -242,7 +258,7 @@ class Target:
     def canary(self, *, timeout_s: float | None = None) -> Canary:
         """Sends a valid update on a fresh connection."""
         case = self.canary_case()
-        outcome = send(case, self.spec.address, timeout_s=timeout_s or self.spec.timeout_s, keep=KEPT)
+        outcome = send(self._timely(case), self.spec.address, timeout_s=timeout_s or self.spec.timeout_s, keep=KEPT)
         return Canary(outcome.ok, outcome.total_s, outcome, case)
 
     def reply_seen(self, planted: str, within_s: float) -> bool:

@@ -80,6 +80,8 @@ class Dialect(ABC):
     """The header that carries the secret as it is; empty where the platform signs instead, or has no secret."""
     signs: ClassVar[bool] = False
     """Whether requests are signed, so that a changed body is a forged one."""
+    extends: ClassVar[bool] = True
+    """Whether the platform adds members to its updates as it grows, so that a target must ignore those it does not know."""
     neutral_groups: ClassVar[frozenset[str] | None] = None
     """Which of the catalogue's neutral groups make sense; None for all."""
     tiers: ClassVar[tuple[str, ...]] = ()
@@ -91,6 +93,11 @@ class Dialect(ABC):
     def name(self) -> str:
         """The dialect's name: its file's or folder's."""
         return name_of(type(self))
+
+    @property
+    def proof(self) -> str:
+        """The header that proves where a request comes from: the secret's, or the signature's."""
+        return self.secret_header
 
     @abstractmethod
     def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
@@ -107,6 +114,13 @@ class Dialect(ABC):
     @abstractmethod
     def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
         """The deterministic cases that only this platform knows (its identities, commands, signatures)."""
+
+    def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
+        """The request `after`, signed as `before` was: a right signature stays right and a wrong one wrong.
+
+        Timestamps move by `later_s`. None where that cannot be done. Platforms that do not sign have nothing to do.
+        """
+        return after
 
     def journeys(self) -> tuple[JourneySpec, ...]:
         """What virtual users do. By default one client sends every golden update, each as often as the others."""
@@ -178,6 +192,11 @@ class Dialect(ABC):
     def shape(self) -> Shape | None:
         """What valid updates look like, one payload each, for generation; None leaves generation out."""
         return None
+
+    @property
+    def described(self) -> bool:
+        """Whether whatever fits `shape` is valid; false where it is a guess, so that a target may refuse what fits."""
+        return True
 
 
 DIALECTS: Final[Shelf[Dialect]] = Shelf("chaosbot.dialects", Dialect, "dialect")

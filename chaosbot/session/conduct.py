@@ -91,11 +91,11 @@ def endpoint_for(stage: Stage, url: str, secret: str, *, later_s: int = 0) -> tu
         stage: What the run works with.
         url: The webhook's URL, or that of a proxy before it.
         secret: Its secret.
-        later_s: Moves the moment, so that a campaign's ids are none of the load's before it.
+        later_s: Moves the ids (not the time that requests claim), so that a campaign's are none of the load's before it.
     """
     address = Address.parse(url)
     moment = FIXED_MOMENT if stage.demo is not None else int(time.time())
-    return address, Endpoint(address.authority, address.path, secret, started=moment + later_s)
+    return address, Endpoint(address.authority, address.path, secret, started=moment + later_s, now=moment)
 
 
 def require_webhook(stage: Stage, dialect: str, secret: str) -> None:

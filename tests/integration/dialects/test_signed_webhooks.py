@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from typer.testing import CliRunner
 
+from chaosbot.cli import app
+from chaosbot.dialects._signatures import STYLES
 from chaosbot.fuzz.catalogue import cases
 from chaosbot.model.case import Case
 from chaosbot.model.dialect import DIALECTS, Endpoint
@@ -67,12 +70,14 @@ VERIFIERS = {"standard": standard, "github": github, "stripe": stripe, "slack": 
 
 
 class Receiver(ThreadingHTTPServer):
-    """Verifies, then parses, then acknowledges; `careless` skips the verification."""
+    """Verifies, then parses, then acknowledges; `careless` skips the verification, `breaks` fails on an object that it does not expect."""
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, style: str, *, careless: bool = False) -> None:
+    def __init__(self, style: str, *, careless: bool = False, breaks: bool = False) -> None:
+        self.breaks = breaks
+        self.known = set.intersection(*(set(event) for event in STYLES[style].events(0).values()))
         self.verify = VERIFIERS[style] if not careless else lambda *_: True
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -102,6 +107,8 @@ class Handler(BaseHTTPRequestHandler):
             root = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError):
             return self.answer(400)
+        if self.server.breaks and isinstance(root, dict) and not self.server.known <= root.keys():
+            return self.answer(500)
         return self.answer(200 if isinstance(root, dict) else 422)
 
     def answer(self, status: int) -> None:
@@ -208,3 +215,66 @@ def test_slack_s_documented_example_is_signed_alike() -> None:
     dialect = DIALECTS.build("standard_webhooks", {"style": "slack"})
     data = dialect.encode(Endpoint(secret="8f742231b10e8888abcd99yyyzzz85a5", now=1531420618), body)
     assert b"v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503" in data
+
+
+def verified(style: str, request: bytes) -> bool:
+    head, _, body = request.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    lower = {name.lower(): value for name, value in headers.items()}
+    return VERIFIERS[style]({**lower, **headers}, body)
+
+
+@pytest.mark.parametrize("style", VERIFIERS)
+def test_a_changed_request_is_signed_as_its_original_was(style) -> None:
+    dialect = DIALECTS.build("standard_webhooks", {"style": style})
+    stale = Endpoint("x", "/hook", secret_for(style), started=int(time.time()) - 3000)
+    before = dialect.encode(stale, b'{"type":"a"}')
+    longer = before.replace(b"Length: 12", b"Length: 14").replace(b'"a"', b'"abc"')
+    again = dialect.resigned(stale.secret, before, longer, 3000)
+    assert again.endswith(b'\r\n\r\n{"type":"abc"}')
+    assert verified(style, again)
+    # What was wrong stays wrong, and what the framing hides is left alone.
+    forged = dialect.encode(Endpoint("x", "/hook", "another-secret", started=stale.started + 3000), b'{"type":"a"}')
+    assert dialect.resigned(stale.secret, forged, forged, 0) == forged
+    assert dialect.resigned(stale.secret, before, before.replace(b"Length: 12", b"Length: 9"), 0) is None
+    assert dialect.resigned("", before, longer, 3000) == longer
+
+
+def fuzzed(port: int, style: str, out, *options: str) -> tuple[int, dict]:
+    arguments = ["fuzz", f"http://127.0.0.1:{port}/hook", "--dialect", "standard_webhooks", "--duration", "20s"]
+    arguments += ["--dialect-option", f"style={style}", "--max-examples", "64", "--secret-env", "HOOK", "--seed", "5"]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(out), "--corpus", str(out / "corpus"), *options])
+    return result.exit_code, json.loads((out / "report.json").read_text())
+
+
+@pytest.mark.parametrize("style", VERIFIERS)
+def test_a_campaign_over_a_receiver_that_verifies_finds_nothing(serve, style, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOOK", secret_for(style))
+    code, report = fuzzed(serve(style), style, tmp_path / "run", "--case", "signed/*", "--case", "json/*")
+    assert (code, report["findings"]) == (0, [])
+    assert report["coverage"]["cases"].keys() >= {"signed", "json", "generated", "sequence"}
+
+
+@pytest.mark.parametrize("style", VERIFIERS)
+def test_a_signed_finding_is_shrunk_and_shows_again_when_its_signature_has_expired(
+    serve, style, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("HOOK", secret_for(style))
+    port = serve(style, breaks=True)
+    code, report = fuzzed(port, style, tmp_path / "run", "--case", "signed/missing", "--check", "no_server_error")
+    assert code == 1
+    (finding,) = [one for one in report["findings"] if one["check"] == "no_server_error"]
+    home = tmp_path / "run" / "findings" / finding["id"]
+    body = (home / "request.bin").read_bytes().partition(b"\r\n\r\n")[2]
+    assert len(body) < 30
+    assert ("curl" in (home / "README.md").read_text()) == (style == "github")  # the others expire
+    # An hour later.
+    stored = json.loads((home / "case.json").read_text())
+    stored["time"] -= 3600
+    (segment,) = stored["steps"][0][0]["segments"]
+    request = base64.b64decode(segment["data_b64"])
+    aged = DIALECTS.build("standard_webhooks", {"style": style}).resigned(secret_for(style), request, request, -3600)
+    segment["data_b64"] = base64.b64encode(aged).decode()
+    (home / "case.json").write_text(json.dumps(stored))
+    again = CliRunner().invoke(app, ["replay", str(home), "--secret-env", "HOOK"])
+    assert again.exit_code == 1, again.output
