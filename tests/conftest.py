@@ -1,5 +1,9 @@
 """What tests of any folder need to say about time without depending on how busy the machine is."""
 
+import contextlib
+import itertools
+import os
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,3 +32,22 @@ def soon() -> Callable[..., float]:
         return best
 
     return shortest
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Names ports on which nobody listens and that nobody is given by chance.
+
+    They lie below the range from which the kernel takes ports for everybody's connections (32768 and up), so between naming
+    one and listening on it no other test's connection can take it away.
+    """
+    candidates = (10_000 + (977 * os.getpid() + step) % 20_000 for step in itertools.count())
+
+    def name() -> int:
+        for port in candidates:
+            with contextlib.suppress(OSError):
+                socket.create_server(("127.0.0.1", port)).close()
+                return port
+        raise AssertionError("unreachable")
+
+    return name

@@ -30,7 +30,7 @@ from chaosbot.errors import ChaosbotError, EngineError, PortBusy, UsageError
 from chaosbot.model.event import Event, Trouble, from_json
 
 DEFAULT_PORT: Final = 8474
-_START_TIMEOUT_S: Final = 20.0
+_START_TIMEOUT_S: Final = 60.0
 _STOP_TIMEOUT_S: Final = 5.0
 
 

@@ -37,9 +37,11 @@ from chaosbot.model.plan import FaultPlan
 
 __all__ = ["STANDIN", "ListenerSpec", "Proxy", "ProxySpec"]
 
-START_S: Final = 20.0
-ANSWER_S: Final = 5.0
-STOP_S: Final = 0.6
+# Patience with workers. Only one that hangs is ever waited for so long: a machine that is busy is no reason to lose a run.
+START_S: Final = 60.0
+ANSWER_S: Final = 20.0
+LAST_WORD_S: Final = 5.0
+EXIT_S: Final = 0.6  # it has said its last word, so nothing is lost when it is killed
 _BACKLOG: Final = 1024
 
 
@@ -121,11 +123,11 @@ class _Worker:
     def end(self) -> None:
         """Makes sure that the process is gone and that everything it said was heard."""
         try:
-            self.process.wait(STOP_S)
+            self.process.wait(EXIT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.thread.join(STOP_S)
+        self.thread.join(LAST_WORD_S)
         self.line.close()
 
 
@@ -229,7 +231,7 @@ class Proxy:
         tallies: dict[tuple[str, str], RuleTallied] = {}
         for worker, number in asked:
             try:
-                answer = worker.wait(number, "stop", STOP_S)
+                answer = worker.wait(number, "stop", LAST_WORD_S)
             except EngineError as error:
                 self._trouble(str(error))
                 continue

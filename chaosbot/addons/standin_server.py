@@ -31,7 +31,7 @@ from chaosbot.addons.standin import Script
 from chaosbot.errors import EngineError, PortBusy, WorkerDied
 from chaosbot.model.event import Event, Trouble, from_json
 
-_READY_S: Final = 15.0
+_READY_S: Final = 60.0
 _STOP_S: Final = 5.0
 
 

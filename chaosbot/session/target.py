@@ -13,7 +13,7 @@ from typing import IO, Final, Self
 from chaosbot.errors import EngineError
 from chaosbot.model.dice import Dice
 
-START_S: Final = 15.0
+START_S: Final = 60.0
 """How long the demo may take to listen; imports take about a second on a slow machine."""
 
 WEBHOOK_PATH: Final = "/webhook/telegram"

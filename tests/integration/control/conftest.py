@@ -15,7 +15,7 @@ from chaosbot.addons.control import ControlServer
 from chaosbot.errors import ConfigError
 from chaosbot.model.event import Event
 
-DEADLINE = 10.0
+DEADLINE = 30.0  # nothing takes so long unless it hangs
 
 
 class Holder:

@@ -99,7 +99,7 @@ class StandIn:
             result = {"file_id": "f", "file_path": "photos/file_1.jpg", "file_size": 5}
         return json.dumps({"ok": True, "result": result}).encode()
 
-    def wait(self, wanted: Callable[[list[dict[str, Any]]], bool], seconds: float = 8.0) -> bool:
+    def wait(self, wanted: Callable[[list[dict[str, Any]]], bool], seconds: float = 60.0) -> bool:
         with self.changed:
             return self.changed.wait_for(lambda: wanted(self.calls), seconds)
 
@@ -132,7 +132,7 @@ class World:
             news, report = FORKS.Pipe(duplex=False)
             self.forked = FORKS.Process(target=serve, args=(settings, None, report.send))
             self.forked.start()
-            assert news.poll(20)
+            assert news.poll(60)
             self.url = news.recv()
         else:
             self.url = self.start(options, bugs, ws_token)
@@ -159,10 +159,10 @@ class World:
         self.ended = True
         if hasattr(self, "forked"):
             self.forked.kill()
-            self.forked.join(5)
+            self.forked.join(30)
         else:
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait(30)
             for pipe in (self.process.stdin, self.process.stdout):
                 assert pipe is not None
                 pipe.close()
@@ -174,7 +174,7 @@ class World:
         assert self.api is not None
         return self.api
 
-    def connect(self, seconds: float = 12.0) -> socket.socket:
+    def connect(self, seconds: float = 60.0) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
 
     def raw(self, *pieces: bytes, pause: float = 0.05, half_close: bool = False) -> tuple[int, bytes]:

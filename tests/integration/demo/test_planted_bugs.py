@@ -7,10 +7,13 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from chaosbot.demo.botapi import READ_S
 from chaosbot.demo.bugs import CARDS, FRAGILE, Area, Bug
 
 World = Any  # see conftest.py
@@ -57,9 +60,14 @@ def _(w: World) -> bool:
 @shows(Bug.SLOW_TEXT_BLOCKS_LOOP)
 def _(w: World) -> bool:
     w.raw(w.head(0))  # warm
-    begun = time.monotonic()
-    w.post(w.message("x" + " " * 2000))
-    return time.monotonic() - begun > 2
+
+    def stalls() -> bool:
+        begun = time.monotonic()
+        w.post(w.message("x" + " " * 2000))
+        return time.monotonic() - begun > 2
+
+    # A busy machine may stall a healthy bot once, the bug does it every time; where it should show, once will do.
+    return all(stalls() for _ in range(1 if w.hammering else 10))
 
 
 @shows(Bug.UNKNOWN_KIND_REFUSED)
@@ -118,8 +126,9 @@ def _(w: World) -> bool:
             answered = bool(sock.recv(1))
         except TimeoutError:
             answered = False
-        sock.settimeout(12)
-        sock.sendall(bytes(size - 1))
+        sock.settimeout(60)
+        with suppress(ConnectionError):  # it has answered and hung up
+            sock.sendall(bytes(size - 1))
         grown = w.metric("process_resident_memory_bytes") - before
     return not answered and grown > 30_000_000
 
@@ -234,15 +243,15 @@ def _(w: World) -> bool:
 def _(w: World) -> bool:
     chat = w.fresh_chat()
     answer = {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 1}}
-    refuse_first(w, chat, 15, 429, answer) if w.hammering else refuse_first(w, chat, 1, 429, answer)
+    refuse_first(w, chat, 15 if w.hammering else 1, 429, answer)
     w.post(w.message("slowly", chat=chat))
     w.settled(chat)
     if w.hammering:
-        w.bot.wait(lambda calls: sum("slowly" in call.get("text", "") for call in calls) > 10, 2)
+        w.bot.wait(lambda calls: sum("slowly" in call.get("text", "") for call in calls) > 10)
     times = [call["at"] for call in calls_of(w, chat) if "slowly" in call["text"]]
-    if len(times) == 2:
-        assert times[1] - times[0] >= 1
-    return len(times) > 10 and times[10] - times[0] < 1
+    assert len(times) > 10 or not w.hammering
+    # The clock starts before the answer, so a bot that waits is never too early; one that does not is, sooner or later.
+    return min(later - earlier for earlier, later in pairwise(times)) < 1
 
 
 @shows(Bug.CIRCUIT_NEVER_CLOSES)
@@ -254,10 +263,12 @@ def _(w: World) -> bool:
     w.bot.script = lambda *_: None
     for _ in range(2):
         w.post(w.message("and now", chat=w.fresh_chat()))
-    assert w.bot.wait(lambda calls: len(calls) >= 7, 5)  # the half-open circuit has had an answer, or all are through
-    state = w.health()["circuits"]["botapi"]
-    assert state["trips"] == 1
-    return state != {"state": "closed", "trips": 1, "recovered": 1}
+    assert w.bot.wait(lambda calls: len(calls) >= 7)  # the half-open circuit has had an answer, or all are through
+    until = time.monotonic() + (1 if w.hammering else 60)  # the answer to the last call is still to be read
+    closed = {"state": "closed", "trips": 1, "recovered": 1}
+    while (state := w.health()["circuits"]["botapi"]) != closed and time.monotonic() < until:
+        assert state["trips"] == 1
+    return state != closed
 
 
 @shows(Bug.CRASH_ON_HTML_ERROR)
@@ -280,9 +291,12 @@ def _(w: World) -> bool:
 @shows(Bug.NO_OUTBOUND_TIMEOUT)
 def _(w: World) -> bool:
     w.bot.script = lambda *_: w.HANG
-    w.post(w.message("hello"))
+    threading.Thread(
+        target=w.post, args=(w.message("hello"),), daemon=True
+    ).start()  # who is not answered with the bug on
     assert w.bot.wait(lambda calls: len(calls) == 1)
-    return not w.bot.given_up.wait(6)
+    # A healthy bot gives up after five seconds, and may be late; one with the bug never does.
+    return not w.bot.given_up.wait(READ_S + 0.5 if w.hammering else 60)
 
 
 @shows(Bug.REPLY_TO_SENDER)

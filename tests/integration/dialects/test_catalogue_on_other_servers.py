@@ -71,19 +71,17 @@ web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[list[str], str], int]]:
+def serve(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[[list[str], str], int]]:
     started = []
 
     def start(command: list[str], source: str) -> int:
         file = tmp_path / "server"
         file.write_text(source.replace("SECRET", SECRET))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         with (tmp_path / "log").open("wb") as log:
             process = subprocess.Popen([*command, str(file), str(port)], stdout=log, stderr=log)
         started.append(process)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -134,10 +134,11 @@ def test_a_connection_that_nobody_accepts_is_a_connect_timeout(load: Load) -> No
                 filler.close()
 
 
-def test_a_refused_connection_ends_at_once_with_one_line(free_port: int, load: Load) -> None:
-    url = f"http://127.0.0.1:{free_port}/webhook"
+def test_a_refused_connection_ends_at_once_with_one_line(free_port: Callable[[], int], load: Load) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/webhook"
     with pytest.raises(
-        TargetUnusable, match=f"127.0.0.1:{free_port}: cannot connect .*start the target.*nothing was sent"
+        TargetUnusable, match=f"127.0.0.1:{port}: cannot connect .*start the target.*nothing was sent"
     ) as told:
         load(url, "soak")
     assert "\n" not in str(told.value)
@@ -161,13 +162,6 @@ def test_a_target_that_dies_in_the_middle_is_counted_not_fatal(serve: Serve, loa
     assert done.errors().get("refused", 0) >= 20
     assert done.result.completed == 0
     assert done.result.how == "completed"
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -139,10 +139,8 @@ def test_a_mistake_is_said_when_the_block_begins(
     assert statuses(proxy, 1) == [200]
 
 
-def test_a_service_that_is_not_there_is_the_proxys_own_502() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with ChaosProxy(f"http://127.0.0.1:{port}") as proxy:
+def test_a_service_that_is_not_there_is_the_proxys_own_502(free_port: Callable[[], int]) -> None:
+    with ChaosProxy(f"http://127.0.0.1:{free_port()}") as proxy:
         assert statuses(proxy, 1) == [502]
         assert proxy.exchanges[0].by == "proxy"
 

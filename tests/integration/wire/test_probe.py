@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -57,10 +58,8 @@ def test_a_probe_that_sees_nothing_says_why(serve: Serve, path: str, json_path: 
     assert why in seen.detail
 
 
-def test_a_probe_of_nobody_is_not_ok_and_raises_nothing() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    seen = probe(f"http://127.0.0.1:{port}/health", timeout_s=1)
+def test_a_probe_of_nobody_is_not_ok_and_raises_nothing(free_port: Callable[[], int]) -> None:
+    seen = probe(f"http://127.0.0.1:{free_port()}/health", timeout_s=1)
     assert not seen.ok
     assert seen.status is None
 

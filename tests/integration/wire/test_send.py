@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -143,13 +144,12 @@ def test_a_trickling_answer_meets_the_same_deadline(serve: Serve) -> None:
     began = time.monotonic()
     outcome = send(case(GET), serve(handler), timeout_s=0.3)
     assert (outcome.fate, outcome.status) == (Fate.TIMEOUT, 200)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15, "the whole answer would take twenty seconds"
 
 
-def test_nobody_listening_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    outcome = send(case(GET), Address("127.0.0.1", port), timeout_s=1)
+def test_nobody_listening_is_refused(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    outcome = send(case(GET), Address("127.0.0.1", port), timeout_s=30)
     assert outcome.fate is Fate.REFUSED
     assert "ECONNREFUSED" in outcome.detail
     with pytest.raises(TargetUnusable, match=f"127.0.0.1:{port}.*refused.*start it"):
