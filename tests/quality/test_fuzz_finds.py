@@ -30,12 +30,14 @@ def standing(directory: Path, bugs: str) -> Iterator[tuple[Run, Stage]]:
 
 
 def campaign(run: Run, stage: Stage, *, seed: int = 1, duration_s: float = 60.0) -> CampaignResult:
+    """A campaign; on a busy machine its catalogue runs to its end before the other stages have their share."""
     address = Address.parse(stage.webhook)
     spec = CampaignSpec(
         address,
         Endpoint(address.authority, address.path, SECRET),
         seed=seed,
         duration_s=duration_s,
+        longest_s=100.0,
         bot_api=True,
         findings=run.directory / "findings",
         started=run.started,
@@ -47,9 +49,10 @@ def described(result: CampaignResult) -> list[str]:
     return [f"{finding.check}: {finding.bucket}: {finding.title} ({finding.case})" for finding in result.findings]
 
 
+@pytest.mark.timeout(300)
 def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(tmp_path: Path) -> None:
     with standing(tmp_path, "") as (run, stage):
-        result = campaign(run, stage, duration_s=20.0)
+        result = campaign(run, stage, duration_s=12.0)
     assert described(result) == []
     assert result.unjudged == ()
     assert result.complete
@@ -57,10 +60,10 @@ def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(t
     assert result.by_stage["catalogue"] >= 400
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_every_reachable_bug_of_the_fragile_bot_is_found_within_a_minute(tmp_path: Path) -> None:
     with standing(tmp_path, "fragile") as (run, stage):
-        result = campaign(run, stage)
+        result = campaign(run, stage, duration_s=12.0)
         found = {finding.check for finding in result.findings}
         missed = [bug for bug in REACHABLE if bug is not Bug.RACY_DEDUP and not found & set(CARDS[bug].checks)]
         assert missed == [], described(result)

@@ -137,14 +137,14 @@ def serve() -> Iterator[Callable[..., Target]]:
         stop = asyncio.Event()
         thread = threading.Thread(target=target.run, args=(ready, stop, loop), daemon=True)
         thread.start()
-        assert ready.wait(5)
+        assert ready.wait(60)
         running.append((thread, loop, stop))
         return target
 
     yield start
     for thread, loop, stop in running:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(5)
+        thread.join(60)
 
 
 @dataclass

@@ -159,7 +159,8 @@ def test_a_target_that_dies_in_the_middle_is_counted_not_fatal(serve: Serve, loa
         return False
 
     done = load(url, options={"rate": "50/s", "duration": "600ms"}, outside={"should_stop": stop_listening})
-    assert done.errors().get("refused", 0) >= 20
+    assert done.errors()["refused"] > 0
+    assert set(done.errors()) <= {"refused", "reset"}, "whoever was in the queue when it died was reset"
     assert done.result.completed == 0
     assert done.result.how == "completed"
 
@@ -199,9 +200,9 @@ def test_tls_is_spoken_and_its_authority_checked(serve: Serve, certificate: Path
     with pytest.raises(TargetUnusable, match="certificate is not trusted"):
         load(target.url)
     for trust in ({"ca": certificate}, {"verify": False}):
-        done = load(target.url, options={"rate": "100/s", "duration": "500ms"}, **trust)
+        done = load(target.url, options={"rate": "100/s", "duration": "500ms"}, connections=5, **trust)
         assert done.result.completed == 50
-    assert target.connections < 30, "connections are kept and used again"
+    assert target.connections <= 1 + 2 * (1 + 5), "connections are kept and used again"
 
 
 def test_plain_http_behind_an_https_url_is_told_as_such(serve: Serve, load: Load) -> None:

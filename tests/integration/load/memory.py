@@ -1,0 +1,98 @@
+"""Virtual time: the real engine, users and frames under a mock clock; only the sockets are in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+from trio.testing import MockClock
+
+from chaosbot.load.engine import Engine, Surroundings
+from chaosbot.load.hub import Hub
+from chaosbot.load.shot import Shot
+from chaosbot.load.spec import LoadSpec
+from chaosbot.load.target import Target
+from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.dice import Dice
+from chaosbot.model.outcome import Fate
+from chaosbot.model.profile import PROFILES
+
+NOWHERE = Target(2, ("127.0.0.1", 1), "memory", "memory", None, 5.0, 30.0)
+
+
+class MemoryLine:
+    """A connection to a target in memory: it answers after a drawn time, or fails, as its dice say."""
+
+    fates = (Fate.ANSWERED,)
+    latency = (0.005, 0.05)
+
+    def __init__(self, hub: Hub, target: Target) -> None:
+        self._hub = hub
+        self._target = target
+        self.shot: Shot | None = None
+        self.deadline = 0.0
+
+    def fire(self, shot: Shot) -> None:
+        now = self._hub.clock()
+        self.shot, shot.started, self.deadline = shot, now, now + self._target.timeout_s
+        dice = Dice(3).at(shot.ordinal, shot.attempt)
+        fate = dice.at("fate").choice(self.fates)
+        if fate is not Fate.TIMEOUT:
+            self._hub.at(now + dice.uniform(*self.latency), lambda: self._end(shot, fate))
+
+    def _end(self, shot: Shot, fate: Fate, ended: float | None = None) -> None:
+        if self.shot is not shot:
+            return
+        self.shot = None
+        shot.fate, shot.ended = fate, self._hub.clock() if ended is None else ended
+        shot.status = (
+            Dice(4).at(shot.ordinal, shot.attempt).choice((200, 200, 200, 500)) if fate is Fate.ANSWERED else None
+        )
+        if fate is Fate.ANSWERED and len(self.fates) == 1:
+            shot.status = 200
+        shot.owner.finished(shot)
+
+    def expire(self, now: float) -> None:
+        if self.shot is not None and now >= self.deadline:
+            self._end(self.shot, Fate.TIMEOUT, self.deadline)
+
+    def abandon(self) -> None:
+        if self.shot is not None:
+            self._end(self.shot, Fate.CANCELLED)
+
+    def hang_up(self) -> None:
+        """Nothing to close."""
+
+
+def virtual(
+    profile: str,
+    options: dict[str, Any],
+    line: Any = MemoryLine,
+    companion: Any = None,
+    stop_at: float = 0.0,
+    grain_s: float = 0.0,
+    **more: Any,
+) -> tuple[Engine, list[Any]]:
+    """Runs a plan in virtual time."""
+    events: list[Any] = []
+    engines: list[Engine] = []
+
+    async def main() -> None:
+        begun = trio.current_time()
+        outside = Surroundings(events.append, lambda: bool(stop_at) and trio.current_time() - begun >= stop_at)
+        spec = LoadSpec("http://memory/", Endpoint("memory"), "telegram", 11, PROFILES.build(profile, options), **more)
+        engine = Engine(
+            spec,
+            NOWHERE,
+            DIALECTS.build("telegram"),
+            outside,
+            hub=Hub(trio.current_time, sockets=False, grain_s=grain_s),
+            make_line=line,
+        )
+        if companion is not None:
+            engine.companions.append(lambda: companion(engine))
+        engines.append(engine)
+        await engine.run()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    return engines[0], events
