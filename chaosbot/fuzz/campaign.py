@@ -23,7 +23,7 @@ from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.slowlane import SlowLane
 from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Progress
-from chaosbot.fuzz.stages import run_stage
+from chaosbot.fuzz.stages import load_stage, run_stage
 from chaosbot.fuzz.target import Target, Trial
 from chaosbot.fuzz.workshop import Workshop
 from chaosbot.model.check import CHECKS
@@ -96,6 +96,7 @@ class Campaign:
                         complete = complete and stage not in self.spec.stages
                         continue
                     self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", stage))
+                    load_stage(stage)
                     left = clock.until - closing_s - monotonic()
                     until = monotonic() + max(0.5, left * _SHARES[stage])
                     most = max(until, longest - closing_s) if stage == "catalogue" else until

@@ -41,6 +41,15 @@ _UNKNOWN: Final = (
 _MEASURED: Final = frozenset({"bounded_resources", "pre_auth_cost"})
 
 
+def load_stage(stage: str) -> None:
+    """Loads what the stage works with: Hypothesis takes a second on a busy machine, which is no part of the stage's time."""
+    match stage:
+        case "generated":
+            import chaosbot.fuzz.generated  # noqa: PLC0415
+        case "sequences":
+            import chaosbot.fuzz.sequences  # noqa: F401, PLC0415
+
+
 def run_stage(stage: str, shop: Workshop, clock: Clock) -> None:
     """Runs one stage until it is done or its time is up."""
     match stage:

@@ -52,7 +52,7 @@ def described(result: CampaignResult) -> list[str]:
 @pytest.mark.timeout(300)
 def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(tmp_path: Path) -> None:
     with standing(tmp_path, "") as (run, stage):
-        result = campaign(run, stage, duration_s=12.0)
+        result = campaign(run, stage, duration_s=16.0)
     assert described(result) == []
     assert result.unjudged == ()
     assert result.complete
