@@ -6,7 +6,7 @@ ordinal, so it is the same on one process and on eight.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +14,12 @@ from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import Hub
 from chaosbot.load.line import Line
-from chaosbot.load.maker import Maker, draw_block
+from chaosbot.load.maker import Chance, Maker, Writer, draw_block
 from chaosbot.load.shot import Shot
 from chaosbot.model.arrival import Population, Shard
 from chaosbot.model.dice import Dice
 from chaosbot.model.journey import JourneySpec
+from chaosbot.model.outcome import Fate
 from chaosbot.model.pacer import Pacer
 
 
@@ -46,6 +47,7 @@ class Floor:
 
 
 _BLOCK: Final = 16  # requests whose chance is drawn at once
+_ANSWERED: Final = Fate.ANSWERED
 
 
 class VirtualUser:
@@ -59,6 +61,7 @@ class VirtualUser:
         "_line",
         "_pause_s",
         "_user",
+        "_writer",
         "count",
         "journey",
         "number",
@@ -74,7 +77,8 @@ class VirtualUser:
         self._due = 0.0
         self._busy = False
         self._pause_s = 0.0
-        self._chance: tuple[int, ...] = ()
+        self._chance: Iterator[Chance] = iter(())
+        self._writer: Writer | None = None
         self.count = 0
         self.present = False
 
@@ -85,7 +89,7 @@ class VirtualUser:
             self._line = self._floor.line()
         self._due = due
         if not self._busy:
-            self._write()
+            self._write(self._floor.hub.clock() - due)
 
     def leave(self) -> None:
         """The user goes; a request on its way is still waited for."""
@@ -93,44 +97,58 @@ class VirtualUser:
         if self._line is not None and not self._busy:
             self._line.hang_up()
 
-    def _write(self) -> None:
+    def _write(self, late_s: float) -> None:
+        """The next request, which was due so long ago."""
         floor = self._floor
-        ordinal = self.number + self.count * floor.peak
-        block, place = divmod(self.count, _BLOCK)
-        if not place:
-            self._chance = draw_block(floor.dice.at("user", self.number, block), _BLOCK)
+        chance = next(self._chance, None) or self._draw()
+        writer = self._writer or self._learn()
+        shot = writer.shot(self, self.number + self.count * floor.peak, self._due, chance)
         self.count += 1
-        chance = self._chance[3 * place : 3 * place + 3]
-        shot = floor.maker.shot(self, self.journey, self._user, ordinal, self._due, chance)
-        self._pause_s = shot.pause_s
-        floor.recorder.planned(floor.hub.clock() - self._due)
         self._busy = True
-        if floor.courier is not None:
-            floor.courier.post(shot, self._rest)
-        elif self._line is not None:
-            floor.recorder.started()
-            self._line.fire(shot)
+        line = self._line
+        if line is not None:
+            floor.recorder.begun(late_s)
+            line.fire(shot)
+        elif floor.courier is not None:
+            self._pause_s = shot.pause_s
+            floor.recorder.planned(late_s)
+            floor.courier.post(shot, self._delivered)
+
+    def _draw(self) -> Chance:
+        self._chance = draw_block(self._floor.dice.at("user", self.number, self.count // _BLOCK), _BLOCK)
+        return next(self._chance)
+
+    def _learn(self) -> Writer:
+        self._writer = self._floor.maker.writer(self.journey, self._user)
+        return self._writer
 
     def finished(self, shot: Shot) -> None:
-        """The answer is there, or will never be."""
-        self._floor.recorder.ended(shot, latency=not shot.slow)
-        self._rest()
-
-    def _rest(self) -> None:
-        """A pause, then the next request."""
-        self._busy = False
+        """The answer is there, or will never be: a pause, then the next request."""
         floor = self._floor
-        if not self.present:
-            if self._line is not None:
-                self._line.hang_up()
-            return
-        self._due = floor.hub.clock() + self._pause_s
-        floor.hub.at(self._due, self._again)
+        floor.recorder.ended(shot)
+        if self.present and not shot.pause_s and shot.fate is _ANSWERED:
+            self._due = shot.ended
+            self._write(0.0)
+        else:
+            self._rest(floor.hub.clock(), shot.pause_s)
+
+    def _delivered(self) -> None:
+        """The platform has delivered it, or has given up."""
+        self._rest(self._floor.hub.clock(), self._pause_s)
+
+    def _rest(self, now: float, pause_s: float) -> None:
+        self._busy = False
+        if self.present:
+            self._due = now + pause_s
+            self._floor.hub.at(self._due, self._again)
+        elif self._line is not None:
+            self._line.hang_up()
 
     def _again(self) -> None:
+        late_s = self._floor.hub.clock() - self._due
         # A user who left and came back in the meantime has started anew, with another due time.
-        if self.present and not self._busy and self._floor.hub.clock() >= self._due:
-            self._write()
+        if self.present and not self._busy and late_s >= 0:
+            self._write(late_s)
 
 
 class Closed:

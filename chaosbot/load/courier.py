@@ -128,7 +128,7 @@ class Courier:
         if not over:
             letter.failures += 1
             over = self._final(letter, shot)
-        self._recorder.ended(shot, latency=over and not shot.slow)
+        self._recorder.ended(shot, latency=over)
         if over:
             self.tally.acknowledged += shot.ok
             self._next(letter)

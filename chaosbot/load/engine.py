@@ -261,10 +261,9 @@ class Engine:
     def _sweep(self) -> None:
         now = self.hub.clock()
         for line in self._lines:
-            if line.shot is not None and now >= line.deadline:
+            if line.shot is not None:
                 line.expire(now)
-        shortest = min(self.target.timeout_s, self.target.connect_timeout_s)
-        self.hub.at(now + min(shortest / _SWEEPS, LOOK_S), self._sweep)
+        self.hub.at(now + min(self.target.connecting_s / _SWEEPS, LOOK_S), self._sweep)
 
     def over(self) -> None:
         """The plan's time is up."""

@@ -3,8 +3,8 @@
 Rules:
 
 - Memory does not grow with the run: what a second recorded leaves with its frame.
-- The hot path appends numbers to lists; counting them by value and filling the histogram waits for the fold, where equal
-  values cost one step (a fifth of recording each as it comes).
+- The hot path appends seconds to lists and counts on the errand that requests of one kind share; sorting that by value and
+  by name waits for the fold, where equal values cost one step (a fifth of recording each as it comes).
 - Nothing vanishes: planned = started + dropped + waiting, started = completed + failed + timed out + cancelled + in flight.
 """
 
@@ -18,7 +18,7 @@ from typing import Final
 
 from hdrh.histogram import HdrHistogram
 
-from chaosbot.load.shot import Shot
+from chaosbot.load.shot import Errand, Shot
 from chaosbot.model.arrival import CPU_BOUND, Generator
 from chaosbot.model.event import Event, FrameTaken, Noted
 from chaosbot.model.outcome import Fate
@@ -31,7 +31,7 @@ MOST_REQUESTS: Final = 100_000
 MOST_FAILURES_PER_SECOND: Final = 50
 
 
-@dataclass
+@dataclass(slots=True)
 class Totals:
     """The counters of a second, or of a run."""
 
@@ -114,6 +114,11 @@ def lateness_s(steps: Counter[int], share: float) -> float:
     return 0.0
 
 
+def microseconds(seconds: list[float]) -> list[int]:
+    """The values as whole microseconds."""
+    return [int(value * 1e6) for value in seconds]
+
+
 _ANSWERED: Final = Fate.ANSWERED  # looked up once, not with every request
 
 
@@ -149,9 +154,10 @@ class Recorder:
         self.lateness_all: Counter[int] = Counter()
         self.busy_seconds = 0
         self.seconds = 0
-        self._response: list[int] = []
-        self._service: list[int] = []
-        self._lateness: list[int] = []
+        self._response: list[float] = []
+        self._service: list[float] = []
+        self._lateness: list[float] = []
+        self._answered: list[Errand] = []  # those that count something in this second
 
     @property
     def in_flight(self) -> int:
@@ -167,7 +173,14 @@ class Recorder:
         """
         self.now.planned += 1
         if late_s is not None:
-            self._lateness.append(int(late_s * 1e6))
+            self._lateness.append(late_s)
+
+    def begun(self, late_s: float) -> None:
+        """A request became due, and was started."""
+        now = self.now
+        now.planned += 1
+        now.started += 1
+        self._lateness.append(late_s)
 
     def started(self) -> None:
         """A request was started."""
@@ -184,44 +197,45 @@ class Recorder:
             shot: The request.
             latency: Whether its duration is the target's (not for clients that are slow on purpose).
         """
-        now, fate = self.now, shot.fate
-        now.tasks[shot.task] += 1
-        if fate is _ANSWERED:
-            facts = shot.facts
-            if facts is not None:
-                if facts.kind is not None:
-                    now.kinds[facts.kind] += 1
-                if facts.command is not None:
-                    now.commands[facts.command] += 1
-            if shot.status is not None and shot.status >= 400:
-                now.failed += 1
-                now.errors[f"status_{shot.status}"] += 1
-                self._failure(shot)
+        if shot.fate is _ANSWERED:
+            errand = shot.errand
+            if not errand.answered:
+                self._answered.append(errand)
+            errand.answered += 1
+            status = shot.status
+            if status is not None and status >= 400:
+                self.now.failed += 1
+                self._failed(shot, f"status_{status}")
             else:
-                now.completed += 1
+                self.now.completed += 1
                 if self._every:
                     self._write(shot)
-        elif fate is Fate.TIMEOUT or fate is Fate.CONNECT_TIMEOUT:
-            now.timed_out += 1
-            now.errors[str(fate)] += 1
-            self._failure(shot)
-        elif fate is Fate.CANCELLED:
+        elif not self._unanswered(shot):
+            return
+        if latency and not shot.slow:
+            ended = shot.ended
+            self._response.append(ended - shot.due)
+            self._service.append(ended - shot.started)
+
+    def _unanswered(self, shot: Shot) -> bool:
+        """Counts a request without an answer; says whether it has a duration: that of a cut-off one is its limit."""
+        now, fate = self.now, shot.fate
+        if fate is Fate.CANCELLED:
             now.cancelled += 1
-            now.tasks[shot.task] -= 1
             if self._every:
                 self._write(shot)
-            return
+            return False
+        now.tasks[shot.task] += 1
+        late = fate is Fate.TIMEOUT or fate is Fate.CONNECT_TIMEOUT
+        if late:
+            now.timed_out += 1
         else:
             now.failed += 1
-            now.errors[str(fate)] += 1
-            self._failure(shot)
-            return
-        if latency:
-            ended = shot.ended
-            self._response.append(int((ended - shot.due) * 1e6))
-            self._service.append(int((ended - shot.started) * 1e6))
+        self._failed(shot, str(fate))
+        return late
 
-    def _failure(self, shot: Shot) -> None:
+    def _failed(self, shot: Shot, kind: str) -> None:
+        self.now.errors[kind] += 1
         self._failures_now += 1
         if self._every or self._failures_now <= MOST_FAILURES_PER_SECOND:
             self._write(shot)
@@ -254,14 +268,13 @@ class Recorder:
             phase: The phase that the run is in.
             length: How much of the second there was (the last one may be cut off).
         """
+        self._sort_answered()
         now, self.now = self.now, Totals()
         self.total.add(now)
         self._failures_now = 0
-        response, service, lateness = self._response[:], self._service[:], self._lateness[:]
-        # Cleared, not replaced: the hot path holds their `append`.
-        self._response.clear()
-        self._service.clear()
-        self._lateness.clear()
+        response, self._response = microseconds(self._response), []
+        service, self._service = microseconds(self._service), []
+        lateness, self._lateness = microseconds(self._lateness), []
         used, self._cpu_before = self._cpu() - self._cpu_before, self._cpu()
         cpu = used / max(length, 1e-3)
         # Lateness in steps of 100 µs is exact enough for a bound in tens of milliseconds, and stays small for any duration.
@@ -281,7 +294,7 @@ class Recorder:
             response=encode(response),
             service=encode(service),
             errors=dict(now.errors),
-            tasks={name: count for name, count in now.tasks.items() if count},
+            tasks=dict(now.tasks),
             commands=dict(now.commands),
             kinds=dict(now.kinds),
             active_users=users,
@@ -294,9 +307,21 @@ class Recorder:
             phase=phase,
         )
 
+    def _sort_answered(self) -> None:
+        """Writes what the errands counted under their names."""
+        now = self.now
+        for errand in self._answered:
+            now.tasks[errand.task] += errand.answered
+            if errand.kind is not None:
+                now.kinds[errand.kind] += errand.answered
+            if errand.command is not None:
+                now.commands[errand.command] += errand.answered
+            errand.answered = 0
+        self._answered.clear()
+
     def lateness(self) -> Counter[int]:
         """How late arrivals were picked up so far, in steps of 100 µs."""
-        return self.lateness_all + Counter(value // 100 for value in self._lateness)
+        return self.lateness_all + Counter(value // 100 for value in microseconds(self._lateness))
 
     def generator(self) -> Generator:
         """How well this process kept up, over the whole run."""

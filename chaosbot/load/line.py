@@ -11,25 +11,30 @@ Rules:
   hang-up came with the answer, or the loop heard it before the timer, or a look finds it. The look costs a third of a
   request, so a connection goes without one while it was idle for less than the loop needs to come round.
 - A request past its time is cut off with the timeout as its duration: it stays in the percentiles (right-censored).
+- `fire` and `ready` are what a request costs: the usual case (a free open connection, an answer that is known) stands in
+  them as a whole, and everything else behind one call.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
+import re
 import socket
 import ssl
 from typing import Final
 
 import httptools
 
+from chaosbot.load.answers import LONGEST
 from chaosbot.load.hub import HUNG_UP, READ, SLICE_S, WRITE, Hub
 from chaosbot.load.shot import Shot
 from chaosbot.load.target import Target
 from chaosbot.model.outcome import Fate
 
 _CHUNK: Final = 1 << 16
+_LONGEST_HEAD: Final = 4096
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 _HEAR: Final = READ | HUNG_UP
 _STALE_S: Final = 4 * SLICE_S  # even a busy loop has listened since, if a connection was idle for less
 _WAITS: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -57,6 +62,7 @@ class Line:
         "_hung_up",
         "_idle_since",
         "_keep",
+        "_known",
         "_open",
         "_out",
         "_parser",
@@ -64,13 +70,13 @@ class Line:
         "_send",
         "_sock",
         "_target",
-        "deadline",
         "shot",
     )
 
     def __init__(self, hub: Hub, target: Target) -> None:
         self._hub = hub
         self._target = target
+        self._known = target.answers.known
         self._sock: socket.socket | None = None
         self._open = False
         self._out = b""
@@ -80,7 +86,6 @@ class Line:
         self._hung_up = False
         self._idle_since = 0.0
         self.shot: Shot | None = None
-        self.deadline = 0.0
 
     @property
     def connected(self) -> bool:
@@ -92,17 +97,14 @@ class Line:
         now = self._hub.clock()
         shot.started = now
         self.shot = shot
-        if self._sock is not None and now - self._idle_since > _STALE_S and self._stale():
+        if self._open and now - self._idle_since > _STALE_S and self._stale():
             self._close()
-        if self._sock is None:
-            self.deadline = now + min(self._target.connect_timeout_s, self._target.timeout_s)
+        if not self._open:
             self._connect()
+        elif shot.slow:
+            self._begin(shot)
         else:
-            self.deadline = now + self._target.timeout_s
-            if shot.slow:
-                self._begin(shot)
-            else:
-                self._write(shot.data)
+            self._write(shot.data)
 
     # ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,7 +182,6 @@ class Line:
         if shot is None:
             return
         shot.connect_s = self._hub.clock() - shot.started
-        self.deadline = shot.started + self._target.timeout_s
         self._begin(shot)
 
     # ── one exchange ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -230,7 +231,7 @@ class Line:
     def _write_failed(self, shot: Shot | None, detail: str) -> None:
         if self.shot is shot and shot is not None:
             if self._sock is not None and self._open:
-                self._read()
+                self._receive()
             if self.shot is shot:
                 self._end(Fate.RESET, detail)
 
@@ -243,27 +244,53 @@ class Line:
 
     def ready(self, mask: int) -> None:
         """The loop says that the descriptor can be read, written, or is broken."""
+        if mask != READ or not self._open:
+            self._ready_otherwise(mask)
+            return
+        try:
+            data = self._recv(_CHUNK)
+        except OSError as error:
+            self._unreadable(error)
+            return
+        shot = self.shot
+        answer = self._known(data) if len(data) <= LONGEST else None
+        if answer is None or shot is None or shot.head or self._out:
+            self._read(data)
+            return
+        self._idle_since = shot.ended = self._hub.clock()
+        shot.head = data
+        shot.status = answer.status
+        shot.fate = _ANSWERED
+        self.shot = None
+        if not answer.keep:
+            self._close()
+        shot.owner.finished(shot)
+
+    def _ready_otherwise(self, mask: int) -> None:
         if not self._open:
             self._progress()
-            return
-        if mask == READ:
-            self._read()
             return
         if mask & HUNG_UP:
             self._hung_up = True
         if mask & WRITE and self._out:
             self._flush()
         if mask & ~WRITE and self._open:
-            self._read()
+            self._receive()
 
-    def _read(self) -> None:
+    def _receive(self) -> None:
         try:
             data = self._recv(_CHUNK)
-        except _WAITS:
-            return
         except OSError as error:
+            self._unreadable(error)
+        else:
+            self._read(data)
+
+    def _unreadable(self, error: OSError) -> None:
+        if not isinstance(error, _WAITS):
             self._end(Fate.RESET if error.errno in _RESETS else Fate.CLOSED, error.strerror or str(error))
-            return
+
+    def _read(self, data: bytes) -> None:
+        """Feeds the parser with what came; empty is the end of the connection."""
         shot = self.shot
         if shot is None:
             self._close()  # the peer hung up, or talks unasked
@@ -271,10 +298,10 @@ class Line:
         if not data:
             self._end_of_file(shot)
             return
-        if not shot.first:
+        if not shot.head:
             shot.first = self._hub.clock()
             shot.head = data
-        elif len(shot.head) < 4096 and b"\r\n\r\n" not in shot.head:
+        elif len(shot.head) < _LONGEST_HEAD and b"\r\n\r\n" not in shot.head:
             shot.head += data
         shot.received += len(data)
         try:
@@ -289,9 +316,11 @@ class Line:
                 self._end(Fate.PROTOCOL, str(error) or type(error).__name__)
                 return
         if self._complete:
+            if shot.received == len(data) and not self._broken_framing:
+                self._target.answers.learn(data, self._parser.get_status_code(), keep=self._keep)
             self._answered(shot)
         elif isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-            self._read()  # decrypted bytes wait where epoll cannot see them
+            self._receive()  # decrypted bytes wait where epoll cannot see them
 
     def on_message_begin(self) -> None:
         """Parser: an answer begins; a second one to one request means that the framing cannot be trusted."""
@@ -325,7 +354,7 @@ class Line:
             self._keep = False
             self._answered(shot)
             return
-        self._end(Fate.CLOSED, "closed in the middle of the answer" if shot.first else "closed without an answer")
+        self._end(Fate.CLOSED, "closed in the middle of the answer" if shot.head else "closed without an answer")
 
     def _end(self, fate: Fate, detail: str) -> None:
         """The connection is lost, and with it the request on it, if there is one."""
@@ -338,18 +367,23 @@ class Line:
             shot.owner.finished(shot)
 
     def _partial_status(self) -> None:
-        if self.shot is not None and self.shot.head and self._open:
-            with contextlib.suppress(Exception):
-                self.shot.status = self._parser.get_status_code() or None
+        """The status of an answer that broke off, read from its own bytes: the parser may still hold the last answer's."""
+        shot = self.shot
+        if shot is not None:
+            heads = shot.head.split(b"\r\n\r\n")
+            statuses = (int(found[1]) for head in heads if (found := _STATUS_LINE.match(head)))
+            shot.status = next((status for status in statuses if status >= 200), None)
 
     # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def expire(self, now: float) -> None:
         """Cuts the request off if its time is over."""
         shot = self.shot
-        if shot is None or now < self.deadline:
+        if shot is None:
             return
-        limit = self.deadline
+        limit = shot.started + (self._target.timeout_s if self._open else self._target.connecting_s)
+        if now < limit:
+            return
         fate = Fate.TIMEOUT if self._open else Fate.CONNECT_TIMEOUT
         self._partial_status()
         self._close()

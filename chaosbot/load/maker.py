@@ -1,4 +1,8 @@
-"""Turns a task of a journey into a shot: what the dialect (or a journey file, or a corpus) encodes, numbered and dated."""
+"""Turns what a user does into a shot: what the dialect (or a journey file, or a corpus) encodes, numbered and dated.
+
+Every request has three words of chance: which task, what is renewed in it, and how long the pause after it. Whoever starts
+requests draws them in blocks, because one keyed hash gives enough for several of them.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,30 @@ import dataclasses
 import struct
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final, Protocol, TypeAlias
 
 from chaosbot.load.line import SLOW_BODY, SLOW_READER
-from chaosbot.load.shot import Owner, Shot
-from chaosbot.load.stock import Stock
+from chaosbot.load.shot import Errand, Owner, Shot
+from chaosbot.load.stock import MARKER_BITS, Stock, Template
 from chaosbot.model.dialect import Dialect, Endpoint, Request
 from chaosbot.model.dice import Dice
+from chaosbot.model.exchange import UpdateFacts
 from chaosbot.model.journey import JourneySpec
 
-Chance: TypeAlias = tuple[int, ...]
+Chance: TypeAlias = tuple[int, int, int]
 """Three words of 64 bits."""
-_SCALE: Final = float(1 << 64)
+_WORDS: Final = struct.Struct(">3Q")
+_SCALE: Final = 1 << 64
+MOST_WRITERS: Final = 20_000
+"""So many users are remembered; what others have in stock is forgotten at once."""
 
 
-def draw_block(dice: Dice, count: int) -> tuple[int, ...]:
-    """The chance of `count` requests in a row, three words each."""
-    return struct.unpack(f">{3 * count}Q", dice.data(24 * count))
+def draw_block(dice: Dice, count: int) -> Iterator[Chance]:
+    """The chance of `count` requests in a row."""
+    chances: Iterator[Chance] = _WORDS.iter_unpack(dice.data(_WORDS.size * count))
+    return chances
 
 
 class Source(Protocol):
@@ -38,10 +47,7 @@ class Source(Protocol):
 
 
 class Maker:
-    """Makes shots.
-
-    Every request has three words of chance: which task, how long the pause after it, and a word for what is renewed in it.
-    Whoever starts requests draws them in blocks, because one keyed hash gives enough for several of them.
+    """What all writers of a run share.
 
     Args:
         source: Who encodes.
@@ -64,51 +70,141 @@ class Maker:
         slow_share: float = 0.0,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._build = source.build
-        self._stock = Stock(source.build, dice) if stock else None
-        self._endpoint = endpoint
-        self._dice = dice
-        self._header = exchange_header
+        self.stock = Stock(source.build, dice, endpoint) if stock else None
+        self.exchange_header = exchange_header
         self.zero: float | None = None
         """The run's zero on this clock, for drivers that tell the proxy when a request was due."""
+        self._build = source.build
+        self._endpoint = endpoint
+        self._dice = dice
         self._slow_share = slow_share
         self._wall = wall
-        self._weights: dict[str, tuple[list[float], float]] = {}
+        self._errands: dict[tuple[str, str, str | None, str | None], Errand] = {}
+        self._writers: dict[tuple[int, int | str], Writer] = {}
 
     def tick(self) -> None:
         """A second has passed: requests claim the new time."""
         self._endpoint = dataclasses.replace(self._endpoint, now=int(self._wall()))
+        if self.stock is not None:
+            self.stock.tick(self._endpoint)
 
-    def shot(
-        self, owner: Owner, journey: JourneySpec, user: int | str, ordinal: int, due: float, chance: Chance
-    ) -> Shot:
+    def writer(self, journey: JourneySpec, user: int | str) -> Writer:
+        """Who writes as this user."""
+        key = id(journey), user
+        writer = self._writers.get(key)
+        if writer is None:
+            slow = self._manner(user)
+            kept = len(self._writers) < MOST_WRITERS
+            writer = Writer(self, journey, user, None if slow or not kept else self.stock, slow)
+            if kept:
+                self._writers[key] = writer
+        return writer
+
+    def encode(self, task: str, user: int | str, ordinal: int) -> Request:
+        """Encodes a request from scratch."""
+        return self._build(task, user, ordinal, self._dice.at(ordinal), self._endpoint)
+
+    def template(self, request: Request, errand: Errand, ordinal: int) -> Template:
+        """Cuts a request that was just encoded into a form."""
+        return Template(request, errand, ordinal, self._endpoint.time)
+
+    def errand(self, task: str, tier: str, facts: UpdateFacts | None) -> Errand:
+        """What such requests count as."""
+        kind, command = (None, None) if facts is None else (facts.kind, facts.command)
+        key = task, tier, kind, command
+        errand = self._errands.get(key)
+        if errand is None:
+            errand = self._errands[key] = Errand(task, tier, kind, command)
+        return errand
+
+    def _manner(self, user: int | str) -> str:
+        """How a user is slow on purpose. It belongs to the user, not to the request: the same people are slow all the time."""
+        dice = self._dice.at("slow", user)
+        if self._slow_share and dice.chance(self._slow_share):
+            return dice.at("manner").choice((SLOW_BODY, SLOW_READER))
+        return ""
+
+
+class Writer:
+    """One user as a source of requests: their tasks and pauses, and what they have in stock.
+
+    Args:
+        maker: What all share.
+        journey: What the user does.
+        user: Who it is.
+        stock: Where encoded requests are used again.
+        slow: How they are slow on purpose.
+    """
+
+    __slots__ = (
+        "_bounds",
+        "_journey",
+        "_maker",
+        "_pause_s",
+        "_shelves",
+        "_slow",
+        "_span_s",
+        "_stock",
+        "_user",
+        "_variants",
+    )
+
+    def __init__(self, maker: Maker, journey: JourneySpec, user: int | str, stock: Stock | None, slow: str) -> None:
+        self._maker = maker
+        self._journey = journey
+        self._user = user
+        self._stock = stock
+        self._slow = slow
+        low, high = journey.wait_s
+        self._pause_s, self._span_s = low, (high - low) / _SCALE
+        passed = list(accumulate(task.weight for task in journey.tasks))
+        # Without the last bound, so that every word falls on a task.
+        self._bounds = [int(point / passed[-1] * _SCALE) for point in passed[:-1]]
+        self._variants = Stock.variants(len(journey.users))
+        self._shelves: list[list[Template]] = [[] for _ in journey.tasks]
+
+    def shot(self, owner: Owner, ordinal: int, due: float, chance: Chance) -> Shot:
         """The request with this number in the plan."""
         which, word, pause = chance
-        bounds, total = self._weights.get(journey.name) or self._weigh(journey)
-        task = journey.tasks[min(bisect_right(bounds, which / _SCALE * total), len(bounds) - 1)].name
-        if self._stock is None:
-            request = self._build(task, user, ordinal, self._dice.at(ordinal), self._endpoint)
-            shot = Shot(owner, ordinal, request.data, request.task or task, request.facts, due, journey.name)
-        else:
-            taken = self._stock.take(task, user, ordinal, self._endpoint, word, len(journey.users))
-            shot = Shot(owner, ordinal, taken.data, taken.task or task, taken.facts, due, journey.name)
-            shot.update_id, shot.marker = taken.update_id, taken.marker
-        low, high = journey.wait_s
-        shot.pause_s = low + (high - low) * (pause / _SCALE)
-        if self._header:
-            shot.add_exchange(None if self.zero is None else due - self.zero)
-        if self._slow_share:
-            self._slow_down(shot, user)
+        place = bisect_right(self._bounds, which)
+        shelf = self._shelves[place]
+        shot: Shot | None = None
+        if len(shelf) == self._variants and self._stock is not None:
+            shot = self._renewed(shelf[(word >> 48) % self._variants], self._stock.stamp, owner, ordinal, due, word)
+        if shot is None:
+            shot = self._encoded(place, shelf, owner, ordinal, due)
+        shot.pause_s = self._pause_s + self._span_s * pause
         return shot
 
-    def _weigh(self, journey: JourneySpec) -> tuple[list[float], float]:
-        bounds = list(accumulate(task.weight for task in journey.tasks))
-        self._weights[journey.name] = bounds, bounds[-1]
-        return self._weights[journey.name]
+    @staticmethod
+    def _renewed(template: Template, stamp: bytes, owner: Owner, ordinal: int, due: float, word: int) -> Shot | None:
+        """Another delivery of what is in stock; None where its number has another length."""
+        if template.pick is None:
+            return Shot(owner, ordinal, template.form, template.errand, template.facts, due)
+        number = template.lead + ordinal
+        if not template.low <= number < template.high:
+            return None
+        mark = word & MARKER_BITS
+        shot = Shot(
+            owner, ordinal, template.form % template.pick((number, stamp, mark)), template.errand, template.facts, due
+        )
+        shot.mark = mark
+        if template.numbered:
+            shot.update_id = number
+        return shot
 
-    def _slow_down(self, shot: Shot, user: int | str) -> None:
-        """Slowness belongs to the user, not to the request: the same people are slow all the time."""
-        dice = self._dice.at("slow", user)
-        if dice.chance(self._slow_share):
-            shot.slow = dice.at("manner").choice((SLOW_BODY, SLOW_READER))
-            shot.task = f"{shot.task} (slow {shot.slow})"
+    def _encoded(self, place: int, shelf: list[Template], owner: Owner, ordinal: int, due: float) -> Shot:
+        maker, journey, stock = self._maker, self._journey, self._stock
+        task = journey.tasks[place].name
+        request = maker.encode(task, self._user, ordinal)
+        name = request.task or task
+        if self._slow:
+            name = f"{name} (slow {self._slow})"
+        errand = maker.errand(name, journey.name, request.facts)
+        shot = Shot(owner, ordinal, request.data, errand, request.facts, due)
+        shot.slow = self._slow
+        if maker.exchange_header:
+            shot.add_exchange(None if maker.zero is None else due - maker.zero)
+        elif stock is not None and len(shelf) < self._variants and stock.accepts(task, self._user, ordinal):
+            shelf.append(maker.template(request, errand, ordinal))
+        return shot

@@ -62,7 +62,7 @@ class Open:
         self._population = population
         self._dice = dice
         self._block = -1
-        self._data: Chance = ()
+        self._data: tuple[Chance, ...] = ()
         self._shard = shard
         self._start = start
         self._dues = enumerate(pacer.dues(), first)
@@ -112,26 +112,28 @@ class Open:
             return
         recorder = self._recorder
         recorder.planned(now - due)
+        if self._courier is None and len(self._queue) >= MOST_WAITING:
+            recorder.dropped()
+            return
+        shot = self._maker.writer(journey, user).shot(self, number, due, self._chance(number))
         if self._courier is not None:
-            self._courier.post(self._maker.shot(self, journey, user, number, due, self._chance(number)))
+            self._courier.post(shot)
         elif self._pool.free and not self._queue:
             recorder.started()
-            self._pool.fire(self._maker.shot(self, journey, user, number, due, self._chance(number)))
-        elif len(self._queue) < MOST_WAITING:
-            self._queue.append(self._maker.shot(self, journey, user, number, due, self._chance(number)))
+            self._pool.fire(shot)
         else:
-            recorder.dropped()
+            self._queue.append(shot)
 
     def _chance(self, number: int) -> Chance:
         block, place = divmod(number, _BLOCK)
         if block != self._block:
-            self._block, self._data = block, draw_block(self._dice.at("arrivals", block), _BLOCK)
-        return self._data[3 * place : 3 * place + 3]
+            self._block, self._data = block, tuple(draw_block(self._dice.at("arrivals", block), _BLOCK))
+        return self._data[place]
 
     def finished(self, shot: Shot) -> None:
         """A request is over: its connection takes the next that waits."""
         self._pool.release(shot)
-        self._recorder.ended(shot, latency=not shot.slow)
+        self._recorder.ended(shot)
         if self._queue and self._pool.free:
             self._recorder.started()
             self._pool.fire(self._queue.popleft())

@@ -24,6 +24,26 @@ class Owner(Protocol):
         """The shot has its fate."""
 
 
+class Errand:
+    """What all requests of one kind share; each of them points to it, so that counting one is a single addition.
+
+    Args:
+        task: What is done, as reports count it.
+        tier: By what kind of user.
+        kind: The update's kind.
+        command: The command, when it is one.
+    """
+
+    __slots__ = ("answered", "command", "kind", "task", "tier")
+
+    def __init__(self, task: str, tier: str = "", kind: str | None = None, command: str | None = None) -> None:
+        self.task = task
+        self.tier = tier
+        self.kind = kind
+        self.command = command
+        self.answered = 0  # of this second; the recorder's
+
+
 class Shot:
     """One request on its way.
 
@@ -36,30 +56,34 @@ class Shot:
     attempt = 1
     started = 0.0
     connect_s = 0.0
-    first = 0.0
+    first = 0.0  # where the answer came in more than one piece
     ended = 0.0
     pause_s = 0.0
-    received = 0
+    received = 0  # as `first`
     head = b""
     detail = ""
     fate: Fate | None = None
     status: int | None = None
     slow = ""  # how the client is slow on purpose: "body", "unread"
-    update_id: int | str | None = None  # what stock wrote over the facts' own
-    marker: str | None = None
+    update_id: int | None = None  # what stock wrote over the facts' own
+    mark: int | None = None  # what stock wrote as its marker, a number of 48 bits
     line: Any = None  # the pooled connection that carries it
     tag: Any = None  # the courier's letter
 
     def __init__(
-        self, owner: Owner, ordinal: int, data: bytes, task: str, facts: UpdateFacts | None, due: float, tier: str = ""
+        self, owner: Owner, ordinal: int, data: bytes, errand: Errand, facts: UpdateFacts | None, due: float
     ) -> None:
         self.owner = owner
         self.ordinal = ordinal
         self.data = data
-        self.task = task
+        self.errand = errand
         self.facts = facts
         self.due = due
-        self.tier = tier
+
+    @property
+    def task(self) -> str:
+        """What it does, as reports count it."""
+        return self.errand.task
 
     @property
     def exchange(self) -> str:
@@ -76,10 +100,10 @@ class Shot:
 
     def again(self) -> Shot:
         """The same update as its next attempt."""
-        other = Shot(self.owner, self.ordinal, self.data, self.task, self.facts, self.due, self.tier)
+        other = Shot(self.owner, self.ordinal, self.data, self.errand, self.facts, self.due)
         other.attempt = self.attempt + 1
         other.tag, other.slow = self.tag, self.slow
-        other.update_id, other.marker = self.update_id, self.marker
+        other.update_id, other.mark = self.update_id, self.mark
         start = self.data.find(_HEADER)
         if start >= 0:
             # Without the due time: an attempt belongs to the moment at which it is made.
@@ -118,13 +142,14 @@ class Shot:
 
     def outcome(self) -> Outcome:
         """Its fate with its phases."""
+        first = self.first or (self.ended if self.head else None)
         return Outcome(
             self.fate or Fate.CANCELLED,
             self.status,
             self.connect_s,
-            self.first - self.started - self.connect_s if self.first else None,
+            None if first is None else first - self.started - self.connect_s,
             self.ended - self.started,
-            self.received,
+            self.received or len(self.head),
             self.headers() if self.head else (),
             self.head.partition(b"\r\n\r\n")[2][:KEPT_BODY],
             self.detail,
@@ -139,13 +164,13 @@ class Shot:
             due=self.due - origin,
             started=self.started - origin,
             outcome=self.outcome(),
-            task=self.task,
-            tier=self.tier or facts.tier or "",
+            task=self.errand.task,
+            tier=self.errand.tier or facts.tier or "",
             user=facts.user,
             update_id=facts.update_id if self.update_id is None else self.update_id,
             kind=facts.kind,
             chat=facts.chat,
             command=facts.command,
-            marker=facts.marker if self.marker is None else self.marker,
+            marker=facts.marker if self.mark is None else f"cbm{self.mark:012x}",
             attempt=self.attempt,
         )

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from operator import itemgetter
+from typing import Any, Final
 
+from chaosbot.load.shot import Errand
 from chaosbot.model.dialect import Endpoint, Request
 from chaosbot.model.dice import Dice
 from chaosbot.model.exchange import UpdateFacts
+from chaosbot.model.marker import MARKER
 
 MOST_VARIANTS: Final = 8
 """So many encodings of one task of one user take turns at most."""
@@ -27,135 +30,109 @@ PEOPLE: Final = 400
 """Where a journey has this many users or more, one encoding each is variety enough."""
 MOST: Final = 16_000
 
-_NUMBER, _MARKER, _TIME = 0, 1, 2
+MARKER_BITS: Final = (1 << 48) - 1
+"""The bits of a request's chance that its marker shows."""
 _SECRETS: Final = ("chaosbot-stock-a", "chaosbot-stock-b")
 
 Build = Callable[[str, int | str, int, Dice, Endpoint], Request]
 
 
-class Renewed(NamedTuple):
-    """A request from stock: its bytes, and what was written over in the facts of the one that it was made from."""
+class Template:
+    """An encoded request with gaps where something is written over, as a form for the ``%`` operator.
 
-    data: bytes
-    task: str
-    facts: UpdateFacts | None
-    update_id: int | str | None = None
-    marker: str | None = None
+    Fill it by ``form % pick((number, time, mark))``, where the number is `lead` plus the request's ordinal, the time has as
+    many digits as the one it was made with, and the mark is below 2**48; outside of ``low <= number < high`` the number has
+    another length, and the form does not fit.
 
+    Args:
+        request: What was encoded.
+        errand: What it counts as.
+        ordinal: The number that it was encoded as.
+        time: The time that it claims.
+    """
 
-class _Template:
-    """An encoded request, cut where something is to be written over."""
+    __slots__ = ("errand", "facts", "form", "high", "lead", "low", "numbered", "pick")
 
-    __slots__ = ("_cuts", "_digits", "_pieces", "_spots", "facts", "number", "ordinal", "task", "whole")
-
-    def __init__(self, request: Request, ordinal: int, time: int) -> None:
-        self.whole = request.data
-        self.task = request.task
+    def __init__(self, request: Request, errand: Errand, ordinal: int, time: int) -> None:
+        self.errand = errand
         self.facts = request.facts
-        self.ordinal = ordinal
         facts = request.facts or UpdateFacts()
-        self.number = facts.update_id if isinstance(facts.update_id, int) else None
-        words = {_NUMBER: b"%d" % self.number if self.number is not None else b"", _TIME: b"%d" % time}
-        words[_MARKER] = facts.marker.encode() if facts.marker else b""
-        self._digits = len(words[_NUMBER]), len(words[_TIME])
-        found = sorted((at, word) for word, text in words.items() if text for at in _places(request.data, text))
-        self._pieces: list[bytes] = []
-        self._spots: list[tuple[int, int]] = []  # which piece is which word
-        end = 0
-        for at, word in found:
+        number = facts.update_id if isinstance(facts.update_id, int) else None
+        marker = facts.marker if facts.marker and MARKER.fullmatch(facts.marker) else ""
+        self.numbered = number is not None
+        self.lead = (number or 0) - ordinal
+        self.low, self.high = _of_equal_length(number)
+        texts = ("" if number is None else str(number), str(time), marker)
+        gaps = sorted((at, which) for which, text in enumerate(texts) if text for at in _places(request.data, text))
+        form, picked, end = [], [], 0
+        for at, which in gaps:
             if at < end:
                 continue  # inside what is written over already
-            self._pieces += (request.data[end:at], words[word])
-            self._spots.append((len(self._pieces) - 1, word))
-            end = at + len(words[word])
-        self._pieces.append(request.data[end:])
-        self._cuts = {word for _, word in self._spots}
-
-    def renewed(self, ordinal: int, word: int, stamp: bytes) -> Renewed | None:
-        """The request as another delivery; None where lengths would change."""
-        if not self._spots:
-            return Renewed(self.whole, self.task, self.facts)
-        number, marker, digits = None, None, b""
-        if self.number is not None:
-            number = self.number + ordinal - self.ordinal
-            digits = b"%d" % number
-        if (len(digits), len(stamp)) != self._digits:
-            return None
-        mark = b""
-        if _MARKER in self._cuts:
-            mark = b"cbm%012x" % (word & 0xFFFF_FFFF_FFFF)
-            marker = mark.decode()
-        texts = (digits, mark, stamp)
-        pieces = self._pieces.copy()
-        for place, which in self._spots:
-            pieces[place] = texts[which]
-        return Renewed(b"".join(pieces), self.task, self.facts, number, marker)
+            form += [request.data[end:at].replace(b"%", b"%%"), (b"%d", b"%b", b"cbm%012x")[which]]
+            picked.append(which)
+            end = at + len(texts[which])
+        self.form = b"".join((*form, request.data[end:].replace(b"%", b"%%"))) if form else request.data
+        self.pick: Callable[[tuple[int, bytes, int]], Any] | None = itemgetter(*picked) if picked else None
 
 
-def _places(data: bytes, text: bytes) -> Iterator[int]:
-    at = data.find(text)
+def _of_equal_length(number: int | None) -> tuple[int, int]:
+    """From where to where numbers are as long as this one; none at all where it is not above 0, and all where there is none."""
+    if number is None:
+        return -(1 << 64), 1 << 64
+    digits = len(str(number))
+    return (10 ** (digits - 1), 10**digits) if number > 0 else (0, 0)
+
+
+def _places(data: bytes, text: str) -> Iterator[int]:
+    found = text.encode()
+    at = data.find(found)
     while at >= 0:
         yield at
-        at = data.find(text, at + len(text))
+        at = data.find(found, at + len(found))
 
 
 class Stock:
-    """Requests of a source, encoded ahead.
+    """What all stocked requests of a source share: which tasks are fit for it, how many there are, what time they claim.
 
     Args:
         build: Encodes one.
         dice: The plan's place in the tree of chance.
+        endpoint: Where requests go.
     """
 
-    def __init__(self, build: Build, dice: Dice) -> None:
+    def __init__(self, build: Build, dice: Dice, endpoint: Endpoint) -> None:
         self._build = build
         self._dice = dice
         self._fit: dict[str, bool] = {}
-        self._templates: dict[tuple[str, int | str], list[_Template]] = {}
         self._size = 0
-        self._endpoint: Endpoint | None = None
-        self._stamp = b""
+        self.tick(endpoint)
 
-    def take(self, task: str, user: int | str, ordinal: int, endpoint: Endpoint, word: int, people: int) -> Renewed:
-        """The request with this number.
+    def tick(self, endpoint: Endpoint) -> None:
+        """Requests claim this endpoint's time from now on."""
+        self._endpoint = endpoint
+        self.stamp = b"%d" % endpoint.time
 
-        Args:
-            task: What is done.
-            user: By whom.
-            ordinal: The request's number.
-            endpoint: Where it goes.
-            word: 64 bits of its chance.
-            people: How many users share the journey.
-        """
-        variants = max(min(PEOPLE // people, MOST_VARIANTS), 1)
-        templates = self._templates.get((task, user))
-        if templates is not None and len(templates) >= variants:
-            if endpoint is not self._endpoint:
-                self._endpoint, self._stamp = endpoint, b"%d" % endpoint.time
-            renewed = templates[(word >> 48) % len(templates)].renewed(ordinal, word, self._stamp)
-            if renewed is not None:
-                return renewed
-        dice = self._dice.at(ordinal)
-        request = self._build(task, user, ordinal, dice, endpoint)
-        if self._size < MOST and self._is_fit(task, user, ordinal, dice, endpoint):
-            if templates is None:
-                templates = self._templates[task, user] = []
-            if len(templates) < variants:
-                templates.append(_Template(request, ordinal, endpoint.time))
-                self._size += 1
-        return Renewed(request.data, request.task, request.facts)
+    @staticmethod
+    def variants(people: int) -> int:
+        """How many encodings of one task of one user take turns, where so many users share a journey."""
+        return max(min(PEOPLE // people, MOST_VARIANTS), 1)
 
-    def _is_fit(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> bool:
+    def accepts(self, task: str, user: int | str, ordinal: int) -> bool:
+        """Whether another request of this task is taken into stock."""
+        if self._size >= MOST:
+            return False
         fit = self._fit.get(task)
         if fit is None:
             try:
-                fit = self._fit[task] = self._proves_fit(task, user, ordinal, dice, endpoint)
+                fit = self._fit[task] = self._proves_fit(task, user, ordinal)
             except Exception:  # noqa: BLE001 - a source that refuses these secrets is simply not fit
                 fit = self._fit[task] = False
+        self._size += fit
         return fit
 
-    def _proves_fit(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> bool:
+    def _proves_fit(self, task: str, user: int | str, ordinal: int) -> bool:
         first, second = _SECRETS
+        endpoint, dice = self._endpoint, self._dice.at(ordinal)
         time = endpoint.time
         one = self._build(task, user, ordinal, dice, dataclasses.replace(endpoint, secret=first, now=time))
         other = self._build(task, user, ordinal, dice, dataclasses.replace(endpoint, secret=second, now=time + 1))

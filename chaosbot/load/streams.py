@@ -34,7 +34,7 @@ from wsproto.utilities import ProtocolError
 
 from chaosbot.load.engine import Engine
 from chaosbot.load.frames import quantile
-from chaosbot.load.shot import Shot
+from chaosbot.load.shot import Errand, Shot
 from chaosbot.model.event import Noted
 from chaosbot.model.journey import StreamAction, StreamSpec
 from chaosbot.model.outcome import Fate
@@ -140,7 +140,7 @@ class StreamFloor:
         """One connection, from the handshake to its end."""
         engine, tally = self._engine, self.tallies[spec.name]
         clock = engine.hub.clock
-        shot = Shot(self, number, b"", f"{spec.name}:connect", None, clock(), "stream")
+        shot = Shot(self, number, b"", Errand(f"{spec.name}:connect", "stream"), None, clock())
         shot.exchange_label = f"stream-{number}-{visit}"
         shot.started = shot.due
         engine.recorder.planned()

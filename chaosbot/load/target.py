@@ -8,12 +8,13 @@ from __future__ import annotations
 import resource
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chaosbot.errors import ConfigError, TargetUnusable, UsageError
+from chaosbot.load.answers import Answers
 
 SPARE_DESCRIPTORS: Final = 64
 """Descriptors that the process needs beside its connections: journal, epoll, pipes, the terminal."""
@@ -31,6 +32,7 @@ class Target:
         tls: How to speak TLS; None for plain HTTP.
         connect_timeout_s: Most seconds for connection and handshake.
         timeout_s: Most seconds from a request's start to the end of its answer.
+        answers: Its answers that are known; connections share them.
     """
 
     family: int
@@ -40,6 +42,12 @@ class Target:
     tls: ssl.SSLContext | None
     connect_timeout_s: float
     timeout_s: float
+    answers: Answers = field(default_factory=Answers, repr=False, compare=False)
+
+    @property
+    def connecting_s(self) -> float:
+        """How long a request may wait for its connection."""
+        return min(self.connect_timeout_s, self.timeout_s)
 
     @classmethod
     def resolve(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaosbot.load.frames import HIGHEST_US, Recorder, encode, fold, lateness_s, quantile
-from chaosbot.load.shot import Shot
+from chaosbot.load.shot import Errand, Shot
 from chaosbot.model.event import FrameTaken, RequestDone
 from chaosbot.model.exchange import UpdateFacts
 from chaosbot.model.outcome import Fate
@@ -61,7 +61,7 @@ def shot(
     fate: Fate, status: int | None = None, *, due: float = 10.0, started: float = 10.5, ended: float = 11.0
 ) -> Shot:
     facts = UpdateFacts(1, "message", 5, 5, "guest", "help", "cbm0")
-    made = Shot(Nobody(), 3, b"", "look", facts, due, "guest")
+    made = Shot(Nobody(), 3, b"", Errand("look", "guest", facts.kind, facts.command), facts, due)
     made.fate, made.status, made.started, made.ended = fate, status, started, ended
     return made
 
@@ -70,8 +70,7 @@ def recorded(*shots: Shot, every: bool = False) -> tuple[FrameTaken, list[Reques
     events: list[RequestDone] = []
     recorder = Recorder(events.append, 0.0, every_request=every)
     for each in shots:
-        recorder.planned(0.001)
-        recorder.started()
+        recorder.begun(0.001)
         recorder.ended(each)
     return recorder.frame(0, 10.0, users=1), events
 

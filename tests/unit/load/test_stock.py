@@ -2,29 +2,56 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chaosbot.load.maker import Chance, Maker, draw_block
 from chaosbot.load.shot import Shot
-from chaosbot.load.stock import Renewed, Stock
 from chaosbot.model.dialect import DIALECTS, Endpoint, Request
 from chaosbot.model.dice import Dice
 from chaosbot.model.exchange import UpdateFacts
+from chaosbot.model.journey import JourneySpec, Task
 
 TELEGRAM = DIALECTS.build("telegram")
 HERE = Endpoint("127.0.0.1:1", "/webhook", "open-sesame", now=1_770_000_000)
 
 
 def chance(number: int) -> Chance:
-    return draw_block(Dice(9).at(number), 1)
+    return next(draw_block(Dice(9).at(number), 1))
 
 
-def facts(taken: Renewed) -> UpdateFacts:
-    """What the request is about: the facts of the one it was made from, with what was written over."""
-    new = {"update_id": taken.update_id, "marker": taken.marker}
-    return dataclasses.replace(taken.facts, **{name: value for name, value in new.items() if value is not None})
+def facts(shot: Shot) -> UpdateFacts:
+    """What the request is about, as its event tells it."""
+    done = shot.done(0.0)
+    assert shot.facts is not None
+    return dataclasses.replace(shot.facts, update_id=done.update_id, marker=done.marker)
+
+
+class Source:
+    """One task of some people, encoded by a function; counts its calls."""
+
+    def __init__(self, build: Callable[..., Request], task: str = "t", people: int = 1000) -> None:
+        self.calls = 0
+        self._build = build
+        self.journey = JourneySpec("guest", 1.0, (0.0, 0.0), (Task(task),), range(1_000_000, 1_000_000 + people))
+
+    def journeys(self) -> tuple[JourneySpec, ...]:
+        return (self.journey,)
+
+    def build(self, *arguments: Any) -> Request:
+        self.calls += 1
+        return self._build(*arguments)
+
+    def maker(self, dice: Dice, at: Callable[[], float] = lambda: 1_770_000_000.0, endpoint: Endpoint = HERE) -> Maker:
+        made = Maker(self, endpoint, dice, stock=True, wall=at)
+        made.tick()
+        return made
+
+    def take(self, maker: Maker, ordinal: int, word: int = 0) -> Shot:
+        """The request with this number."""
+        return maker.writer(self.journey, self.journey.users[0]).shot(Nobody(), ordinal, 0.0, (0, word, 0))
 
 
 class Nobody:
@@ -39,62 +66,80 @@ def body(data: bytes) -> Any:
 
 
 def test_delivery_ids_times_and_markers_are_new_and_everything_else_is_kept() -> None:
-    calls = []
-
-    def build(*arguments: Any) -> Request:
-        calls.append(arguments)
-        return TELEGRAM.build(*arguments)
-
-    stock = Stock(build, Dice(1))
-    first = stock.take("guest/chat", 1_000_000, 10, HERE, 10 << 20, 1000)
-    encoded = len(calls)
-    later = Endpoint("127.0.0.1:1", "/webhook", "open-sesame", now=1_770_000_007)
-    second = stock.take("guest/chat", 1_000_000, 25, later, 25 << 20, 1000)
-    assert len(calls) == encoded, "the second one came from stock"
+    source = Source(TELEGRAM.build, "guest/chat")
+    clock = iter((1_770_000_000.0, 1_770_000_007.0))
+    maker = source.maker(Dice(1), clock.__next__)
+    first = source.take(maker, 10, 10 << 20)
+    encoded = source.calls
+    maker.tick()
+    second = source.take(maker, 25, 25 << 20)
+    assert source.calls == encoded, "the second one came from stock"
     one, two = body(first.data), body(second.data)
     assert two["update_id"] - one["update_id"] == 15
     assert two["message"]["date"] - one["message"]["date"] == 7
-    assert first.facts.marker != second.marker
-    assert second.marker in two["message"]["text"]
+    assert facts(first).marker != facts(second).marker
+    assert facts(second).marker in two["message"]["text"]
     assert TELEGRAM.facts("POST", "/", (), second.data.partition(b"\r\n\r\n")[2]) == facts(second)
     assert one["message"]["from"] == two["message"]["from"]
     assert b"open-sesame" in second.data
 
 
 def test_every_task_of_telegram_is_fit_for_stock_and_stays_valid() -> None:
-    stock = Stock(TELEGRAM.build, Dice(1))
     for journey in TELEGRAM.journeys():
         for task in journey.tasks:
-            for ordinal in range(12):
-                word = Dice(2).at(ordinal).number() << 30
-                taken = stock.take(task.name, journey.users[0], ordinal, HERE, word, len(journey.users))
-                content = taken.data.partition(b"\r\n\r\n")[2]
-                body(taken.data)
-                assert TELEGRAM.facts("POST", "/", (), content) == facts(taken), task.name
-    assert all(stock._fit.values())
+            source = Source(TELEGRAM.build, task.name, len(journey.users))
+            source.journey = dataclasses.replace(source.journey, users=journey.users)
+            maker = source.maker(Dice(1))
+            variants = len({source.take(maker, ordinal).data for ordinal in range(8)})
+            encoded = source.calls
+            for ordinal in range(20, 32):
+                shot = source.take(maker, ordinal, Dice(2).at(ordinal).number() << 30)
+                body(shot.data)
+                assert TELEGRAM.facts("POST", "/", (), shot.data.partition(b"\r\n\r\n")[2]) == facts(shot), task.name
+            assert source.calls == encoded, f"{task.name} comes from stock"
+            assert variants == 8
 
 
 def test_signed_requests_are_never_taken_from_stock() -> None:
     signing = DIALECTS.build("standard_webhooks")
-    here = Endpoint("x", "/", "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", now=1_770_000_000)
-    stock = Stock(signing.build, Dice(1))
+    here = Endpoint("x", "/", "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     journey = signing.journeys()[0]
-    task = journey.tasks[0].name
+    source = Source(signing.build, journey.tasks[0].name)
+    source.journey = dataclasses.replace(source.journey, users=journey.users)
+    maker = source.maker(Dice(1), endpoint=here)
     for ordinal in range(20):
-        dice = Dice(1).at(ordinal)
-        taken = stock.take(task, journey.users[0], ordinal, here, 5, 1)
-        assert taken.data == signing.build(task, journey.users[0], ordinal, dice, here).data
-    assert not stock._fit[task]
+        expected = signing.build(
+            journey.tasks[0].name,
+            journey.users[0],
+            ordinal,
+            Dice(1).at(ordinal),
+            dataclasses.replace(here, now=1_770_000_000),
+        )
+        assert source.take(maker, ordinal, 5).data == expected.data
 
 
-def test_an_id_that_would_become_longer_is_encoded_anew() -> None:
+@pytest.mark.parametrize("start", [90, -5, 0])
+def test_an_id_that_would_have_another_length_is_encoded_anew(start: int) -> None:
     def build(task: str, _user: Any, ordinal: int, _dice: Dice, _endpoint: Endpoint) -> Request:
-        data = b"GET /%d HTTP/1.1\r\n\r\n" % (90 + ordinal)
-        return Request(data, task, UpdateFacts(90 + ordinal))
+        return Request(b"GET /%d HTTP/1.1\r\n\r\n" % (start + ordinal), task, UpdateFacts(start + ordinal))
 
-    stock = Stock(build, Dice(0))
-    taken = [stock.take("t", 1, ordinal, HERE, 0, 1000).data.split()[1] for ordinal in range(12)]
-    assert taken == [b"/%d" % (90 + ordinal) for ordinal in range(12)]
+    source = Source(build)
+    maker = source.maker(Dice(0))
+    taken = [source.take(maker, ordinal).data.split()[1] for ordinal in range(120)]
+    assert taken == [b"/%d" % (start + ordinal) for ordinal in range(120)]
+
+
+def test_a_percent_sign_in_a_request_is_a_percent_sign_and_a_word_that_is_no_marker_stays() -> None:
+    def build(task: str, _user: Any, ordinal: int, _dice: Dice, _endpoint: Endpoint) -> Request:
+        data = b"GET /%%d%%?n=%d&word=hello HTTP/1.1\r\n\r\n" % (500 + ordinal)
+        return Request(data, task, UpdateFacts(500 + ordinal, marker="hello"))
+
+    source = Source(build)
+    maker = source.maker(Dice(0))
+    source.take(maker, 0)
+    encoded = source.calls
+    assert source.take(maker, 7, 77).data == b"GET /%d%?n=507&word=hello HTTP/1.1\r\n\r\n"
+    assert source.calls == encoded
 
 
 @pytest.mark.parametrize("stock", [False, True])
@@ -102,17 +147,31 @@ def test_the_weights_of_a_journey_are_kept(stock: bool) -> None:
     maker = Maker(TELEGRAM, HERE, Dice(3), stock=stock)
     journey = TELEGRAM.journeys()[0]
     count = 1500
-    tasks = [maker.shot(Nobody(), journey, journey.users[n % 50], n, 0.0, chance(n)).task for n in range(count)]
+    writers = [maker.writer(journey, user) for user in journey.users[:50]]
+    tasks = [writers[n % 50].shot(Nobody(), n, 0.0, chance(n)).task for n in range(count)]
     total = sum(task.weight for task in journey.tasks)
     for task in journey.tasks:
         assert tasks.count(task.name) / count == pytest.approx(task.weight / total, abs=0.04)
-    pauses = [maker.shot(Nobody(), journey, 1_000_000, n, 0.0, chance(n)).pause_s for n in range(300)]
+    pauses = [writers[0].shot(Nobody(), n, 0.0, chance(n)).pause_s for n in range(300)]
     assert journey.wait_s[0] <= min(pauses) < 1.2
     assert 4.8 < max(pauses) <= journey.wait_s[1]
 
 
 def test_a_request_with_nothing_to_renew_is_sent_as_it_is() -> None:
     market = DIALECTS.build("market")
-    stock = Stock(market.build, Dice(1))
-    first = stock.take("alerts", 1, 1, HERE, 7, 1000)
-    assert stock.take("alerts", 1, 2, HERE, 8, 1000) == first
+    source = Source(market.build, "alerts")
+    source.journey = dataclasses.replace(source.journey, users=market.journeys()[0].users)
+    maker = source.maker(Dice(1))
+    first = [source.take(maker, ordinal).data for ordinal in range(8)]
+    encoded = source.calls
+    assert source.take(maker, 9).data in first
+    assert source.calls == encoded
+
+
+def test_beyond_the_users_that_are_remembered_requests_are_right_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaosbot.load.maker.MOST_WRITERS", 0)
+    source = Source(TELEGRAM.build, "guest/chat")
+    maker = source.maker(Dice(1))
+    ids = [body(source.take(maker, ordinal).data)["update_id"] for ordinal in range(5)]
+    assert ids == list(range(ids[0], ids[0] + 5))
+    assert source.calls == 5

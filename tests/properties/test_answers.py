@@ -1,0 +1,149 @@
+"""Answers that are known by their bytes mean what the parser would have made of them, however the network cuts them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chaosbot.load.answers import LONGEST, MOST, Answers
+from chaosbot.load.hub import READ, Hub
+from chaosbot.load.line import Line
+from chaosbot.load.shot import Errand, Shot
+from chaosbot.load.target import Target
+
+NOWHERE = Target(2, ("127.0.0.1", 1), "memory", "memory", None, 5.0, 30.0)
+
+
+def answer(status: int, body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
+    lines = [b"HTTP/%b %d Text" % (version, status), *headers, b"Content-Length: %d" % len(body)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+BODIES = st.sampled_from([b"", b"{}", b'{"ok":true}', b"x" * 3000])
+STATUSES = st.sampled_from([200, 201, 302, 404, 429, 500])
+HEADERS = st.sampled_from([(), (b"Connection: close",), (b"Connection: keep-alive",), (b"Date: today", b"Server: x")])
+PLAIN = st.builds(lambda status, body, headers: answer(status, body, *headers), STATUSES, BODIES, HEADERS)
+OLD = st.builds(lambda body: answer(200, body, version=b"1.0"), BODIES)
+EMPTY = st.sampled_from([b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\n\r\n"])
+CHUNKED = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ]
+)
+BROKEN = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}",  # promises more
+        b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}surplus",
+        b"not HTTP at all",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ]
+)
+ONE = PLAIN | OLD | EMPTY | CHUNKED | BROKEN
+INTERIM = st.builds(lambda rest: b"HTTP/1.1 100 Continue\r\n\r\n" + rest, PLAIN)
+TWO = st.builds(lambda first, second: first + second, PLAIN | EMPTY, PLAIN)
+SAID = ONE | INTERIM | TWO
+CUTS = st.lists(st.integers(0, 400), max_size=3)
+
+
+class Socket:
+    """Gives what a test puts into it, piece by piece; then it is closed."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def fileno(self) -> int:
+        return 7
+
+    def send(self, data: bytes) -> int:
+        return len(data)
+
+    def recv(self, _size: int) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Memory(Line):
+    """A line whose connections are always made at once."""
+
+    socket: Socket
+
+    def _connect(self) -> None:
+        self.socket = Socket()
+        self._sock = self.socket  # type: ignore[assignment]
+        self._established(self.socket)  # type: ignore[arg-type]
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, ...]] = []
+
+    def finished(self, shot: Shot) -> None:
+        outcome = dataclasses.replace(shot.outcome(), connect_s=0.0, first_byte_s=None, total_s=0.0)
+        self.done.append((outcome, shot.error_kind))
+
+
+class Forgetful(Answers):
+    """Knows nothing, ever: each answer is read by the parser."""
+
+    def learn(self, data: bytes, status: int, *, keep: bool) -> None:
+        """Forgets it at once."""
+
+
+def said(script: list[tuple[bytes, list[int]]], answers: Answers) -> list[tuple[Any, ...]]:
+    """What becomes of one request after the other, and whether its connection was kept."""
+    hub = Hub(lambda: 1000.0, sockets=False)
+    line, owner = Memory(hub, dataclasses.replace(NOWHERE, answers=answers)), Owner()
+    seen: list[tuple[Any, ...]] = []
+    for number, (data, cuts) in enumerate(script):
+        line.fire(Shot(owner, number, b"x", Errand("t"), None, 1000.0))
+        places = sorted({cut for cut in cuts if 0 < cut < len(data)})
+        pieces = [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+        line.socket.pieces = pieces
+        while len(owner.done) == number:
+            line.ready(READ)
+        seen.append((*owner.done[-1], line.connected))
+        line.socket.pieces = []
+    return seen
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(SAID, CUTS), min_size=1, max_size=12))
+def test_a_known_answer_is_what_the_parser_says(script: list[tuple[bytes, list[int]]]) -> None:
+    answers = Answers()
+    expected = said(script, Forgetful())
+    assert said(script, answers) == expected, "while it learns"
+    assert said(script, answers) == expected, "when it knows them all"
+
+
+def test_usual_answers_are_learned_and_dubious_ones_are_not() -> None:
+    answers = Answers()
+    usual, double = answer(200, b"{}"), answer(200, b"{}") + answer(200, b"{}")
+    said([(usual, []), (double, []), (answer(200, b"{}", b"X: cut"), [20]), (answer(404, b""), [])], answers)
+    assert answers.known(usual) == (200, True)
+    assert answers.known(answer(404, b"")) == (404, True)
+    assert answers.known(double) is None
+    assert answers.known(answer(200, b"{}", b"X: cut")) is None
+
+
+def test_what_is_known_is_bounded() -> None:
+    answers = Answers()
+    for number in range(3 * MOST):
+        answers.learn(b"%d" % number, 200, keep=True)
+    answers.learn(b"x" * (LONGEST + 1), 200, keep=True)
+    assert answers.known(b"%d" % (3 * MOST - 1)) == (200, True)
+    assert sum(answers.known(b"%d" % number) is not None for number in range(3 * MOST)) <= MOST
+    assert answers.known(b"x" * (LONGEST + 1)) is None
+
+
+def test_a_broken_answer_does_not_inherit_the_status_of_the_one_before() -> None:
+    good, cut = answer(200, b"{}"), b"HTTP/1.1 503 Busy\r\nContent-Length: 9\r\n\r\n"
+    script = [(good, []), (b"no HTTP", []), (good, []), (b"HTTP/1.1 100 Continue\r\n\r\n" + cut, [])]
+    assert [outcome.status for outcome, _, _ in said(script, Answers())] == [200, None, 200, 503]
