@@ -125,9 +125,17 @@ class CaseCheck(Check):
             return silent
         tally = Tally(self.name, facts.muted)
         join = Join(history)
+        lacking: dict[str, set[str]] = {}
         for tried in history.cases:
             if tried.stage != SHRINKING and self.looks_at(tried, facts):
-                tally.look(tried, self.breach(tried, join.calls(tried), facts))
+                breach = self.breach(tried, join.calls(tried), facts)
+                tally.look(tried, breach)
+                if breach is not None and _KIND in breach.bucket:
+                    start = breach.bucket.partition(_KIND)[0]
+                    lacks = {f"{start}*.{note.removeprefix(LACKS)}" for note in tried.notes if note.startswith(LACKS)}
+                    lacking[breach.bucket] = lacking.get(breach.bucket, lacks) & lacks
+        # A valid update without a member breaks for the same reason as one from which that member was taken.
+        tally.settle((bucket, cause) for bucket, causes in lacking.items() for cause in sorted(causes))
         return tally.judgement()
 
     def silence(self, history: History, facts: Facts) -> Judgement | None:
@@ -206,6 +214,14 @@ class Tally:
             stateful=breach.stateful,
         )
 
+    def settle(self, implied: Iterable[tuple[str, str]]) -> None:
+        """Counts a bucket that follows from another one as that other one, where both are there."""
+        for bucket, cause in implied:
+            if bucket in self.findings and cause in self.findings:
+                more = self.findings.pop(bucket)
+                known = self.findings[cause]
+                self.findings[cause] = replace(known, occurrences=known.occurrences + more.occurrences)
+
     def judgement(self, *, nothing: str = "no case of this run looks at it") -> Judgement:
         """The judgement; with nothing looked at it is inconclusive."""
         found = tuple(finding for finding in self.findings.values() if finding.id not in self.muted)
@@ -216,6 +232,9 @@ class Tally:
         return Judgement(self.check, Verdict.PASS, judged=self.judged)
 
 
+LACKS: Final = "lacks:"
+"""Notes of members that updates of this kind mostly have and this one has not."""
+_KIND: Final = "kind:"
 _VARIANT: Final = re.compile(r"[-_ ]?\d+.*$")
 _FRAME: Final = re.compile(
     r'File \\?"[^"]*?([^"/\\]+)\\?", line (\d+), in (\w+)|at (?:\S+ )?\(?(?:[^()\s]*/)?([^()\s/]+\.[cm]?[jt]s):(\d+)'
@@ -249,7 +268,7 @@ def stem(tried: CaseTried) -> str:
         return f"*.{word}"
     if parts[0] == "generated" and len(parts) > 1:
         return f"kind:{parts[1].split('~')[0]}"  # whatever a platform without kinds of its own may have called itself
-    if parts[0] == "golden" or (tried.group == "update_kinds" and word == tried.kind):
+    if parts[0] == "golden" or (tried.group == "update_kinds" and word in (tried.kind, "command")):
         return f"kind:{tried.kind}"
     if "head-not-ascii" in tried.notes:
         return "head/not-ascii"

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from types import MappingProxyType
+from typing import ClassVar, Final
 
 from chaosbot.checks._cases import NEEDS_CALLS, SHRINKING, Breach, Facts, Join, Tally
 from chaosbot.model.check import Check, History
@@ -43,6 +44,7 @@ class EffectAtMostOnce(Check):
     """A repeated update does nothing more."""
 
     live = True
+    implied: ClassVar[Mapping[str, str]] = MappingProxyType({"at-once": "again"})
 
     def judge(self, history: History) -> Judgement:
         """Joins deliveries by update id with the calls by marker, for cases and for requests under load."""
@@ -54,6 +56,7 @@ class EffectAtMostOnce(Check):
         tally = Tally(self.name, facts.muted)
         self._cases(history, tally)
         self._requests(history, tally)
+        tally.settle(self.implied.items())
         return tally.judgement(nothing="no update was delivered twice and answered")
 
     def _cases(self, history: History, tally: Tally) -> None:
@@ -80,12 +83,13 @@ class EffectAtMostOnce(Check):
             breach = None
             if happened > max(1, usual[first.kind]):
                 how = "delivered several times at once" if at_once else "delivered again"
+                came = f"{len(deliveries)} deliveries" if len(deliveries) > 1 else first.summary
                 breach = Breach(
                     "at-once" if at_once else "again",
                     f"an update that is {how} takes effect {happened} times",
                     Severity.HIGH,
                     Threat.NETWORK,
-                    f"update {first.update_id}: {len(deliveries)} deliveries, {happened} equal calls",
+                    f"update {first.update_id}: {came}, {happened} equal calls",
                     category="sequence",
                     stateful=True,
                 )

@@ -26,5 +26,7 @@ class NoEscalation(Check):
         facts = Facts.of(history)
         if (reason := unjudgeable(history, facts, self.name)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
-        tally = compared(history, Tally(self.name, facts.muted), Severity.CRITICAL, "gets what only the admin may")
+        tally = compared(
+            history, Tally(self.name, facts.muted), Severity.CRITICAL, "gets what is above the sender's tier"
+        )
         return tally.judgement(nothing="no control got a reply of its own: the target has no such commands")

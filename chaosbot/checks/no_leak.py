@@ -20,7 +20,7 @@ _LEAKS: Final = (
     (
         "token",
         Severity.CRITICAL,
-        "a token or secret",
+        "a bot token or secret",
         re.compile(rb"\b\d{6,12}:[A-Za-z0-9_-]{30,}|/bot\d{4,12}(?::|%3A)[\w-]+|\[redacted\]"),
     ),
     (
@@ -57,6 +57,6 @@ class NoLeak(CaseCheck):
             return None
         for kind, severity, what, pattern in _LEAKS:
             if pattern.search(tried.outcome.body):
-                title = f"an answer {tried.outcome.status} carries {what}"
+                title = f"an answer with status {tried.outcome.status} contains {what}"
                 return Breach(kind, title, severity, tried.threat, says(tried))
         return None

@@ -21,6 +21,7 @@ from chaosbot.model.outcome import Fate
 from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 _MANY: Final = 5
+_PLAIN: Final = ("auth/wrong", "signed/foreign")
 _SHAPE: Final = re.compile(
     r"(\d{3}):(?:\*\.|payload|update_kinds/|chats/|files/|json/(?:root|list)|shape/|structure/doubled)"
 )
@@ -49,7 +50,7 @@ class NoServerError(CaseCheck):
 
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign and, in a load run, the requests that no inbound fault met."""
-        judgement = _together(super().judge(history))
+        judgement = _strangers(_together(super().judge(history)))
         if not history.requests:
             return judgement
         hit = {
@@ -87,6 +88,19 @@ class NoServerError(CaseCheck):
         findings = judgement.findings + tuple(merged.values())
         verdict = Verdict.FAIL if findings else Verdict.PASS if clean or judgement.judged else judgement.verdict
         return Judgement(self.name, verdict, findings, judged=judgement.judged + len(clean))
+
+
+def _strangers(judgement: Judgement) -> Judgement:
+    """Makes one finding of all that strangers send, where a wrong secret alone is answered so already."""
+    split = {finding.bucket: finding.bucket.partition(":") for finding in judgement.findings}
+    causes = {split[finding.bucket][0]: finding for finding in judgement.findings if split[finding.bucket][2] in _PLAIN}
+    kept: dict[str, Finding] = {}
+    for finding in judgement.findings:
+        cause = causes.get(split[finding.bucket][0]) if finding.threat is Threat.FORGER else None
+        into = cause or finding
+        already = kept[into.bucket].occurrences if into.bucket in kept else 0
+        kept[into.bucket] = replace(into, occurrences=already + finding.occurrences)
+    return replace(judgement, findings=tuple(kept.values()))
 
 
 def _together(judgement: Judgement) -> Judgement:

@@ -95,7 +95,7 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
     def hashed(algorithm: str) -> Value:
         return lambda here: wrap(here, style.version + style.signature(maker.parts(here), algorithm))
 
-    yield wrong("empty", "", "an empty signature")
+    yield wrong("missing-empty", "", "an empty signature")
     yield wrong("version-only", lambda here: wrap(here, style.version), "a version without signature")
     yield wrong("garbage", "chaosbot", "a word instead of a signature")
     yield wrong("foreign", foreign, "signed with another secret")
@@ -121,9 +121,9 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
     )
     yield wrong("many", lambda here: wrap(here, *[style.version + "0" * 64] * 90), "90 wrong signatures")
     yield wrong("null", "null", "the word null")
-    here = maker.kit.base("signed/query")
+    here = maker.kit.base("signed/missing-query")
     request = maker.request(here, None).with_query(f"signature={maker.right(here).replace('+', '%2B')}")
-    yield maker.forged("query", request, here, "the right signature in the query")
+    yield maker.forged("missing-query", request, here, "the right signature in the query")
     here = maker.kit.base("signed/upper")
     # Hexadecimal digits in capitals are the same number; comparing them as text is as right.
     upper = style.version + style.signature(maker.parts(here)).upper()
@@ -165,10 +165,10 @@ def _bodies(maker: _Maker) -> Iterator[Case]:
     yield changed("body-twice", lambda body: body + body, "the body twice")
     yield changed("body-null", lambda _: b"null", "the body null")
     yield changed("body-latin", lambda body: body + b"\xff", "a byte that is no UTF-8 behind the body")
-    broken = maker.kit.base("signed/unsigned-broken")
+    broken = maker.kit.base("signed/missing-broken")
     request = maker.request(broken, None).with_body(b'{"broken')
     yield maker.kit.case(
-        "signed/unsigned-broken",
+        "signed/missing-broken",
         broken,
         request,
         "no signature, and a body that is no JSON",
@@ -176,10 +176,10 @@ def _bodies(maker: _Maker) -> Iterator[Case]:
         threat=Threat.FORGER,
         check="auth_before_parsing",
     )
-    large = maker.kit.base("signed/unsigned-large")
+    large = maker.kit.base("signed/missing-large")
     request = maker.request(large, None).with_body(b'{"pad":"' + b"x" * 4_000_000 + b'"}')
     yield maker.kit.case(
-        "signed/unsigned-large",
+        "signed/missing-large",
         large,
         request,
         "no signature, and 4 MB of body",

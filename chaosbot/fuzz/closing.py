@@ -98,6 +98,7 @@ def close_campaign(
 def _with_sequences(shop: Workshop, judgement: Judgement) -> Judgement:
     """Adds what a sequence showed by itself and what drowns among all other cases (a chat that many share)."""
     known = {finding.bucket for finding in judgement.findings}
+    implied = CHECKS.get(judgement.check).implied
     more = tuple(
         Finding(
             found.check,
@@ -112,7 +113,7 @@ def _with_sequences(shop: Workshop, judgement: Judgement) -> Judgement:
             stateful=True,
         )
         for (check, bucket), found in shop.ledger.found.items()
-        if check == judgement.check and found.sequence and bucket not in known
+        if check == judgement.check and found.sequence and not {bucket, implied.get(bucket)} & known
     )
     if not more:
         return judgement

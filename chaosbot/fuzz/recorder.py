@@ -6,7 +6,7 @@ Bounds are kept here: a body keeps what a check may want to see, headers those t
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import Final
 
 import orjson
 
-from chaosbot.checks._cases import SHRINKING, Breach
+from chaosbot.checks._cases import LACKS, SHRINKING, Breach
 from chaosbot.fuzz._anatomy import split, with_body
 from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.spec import CampaignSpec
@@ -31,6 +31,7 @@ _KEPT_HEADERS: Final = frozenset(
     {"content-type", "retry-after", "server", "connection", "allow", "location", "x-powered-by"}
 )
 _CODED: Final = re.compile(rb"(?im)^content-encoding:")
+_VALID_GROUPS: Final = frozenset({"update_kinds", "kinds", "generated"})
 _KEPT_OK: Final = 256
 _LARGEST_PARSED: Final = 100_000
 _KEPT_TEXT: Final = 1024
@@ -83,6 +84,12 @@ def _damage(case: Case, proof: str) -> list[str]:
     return found
 
 
+def _payload(update: object) -> tuple[str, set[str]]:
+    """An update's kind and the names of its payload's members; empty where it has none."""
+    members = update.items() if isinstance(update, dict) else ()
+    return next(((key, set(value)) for key, value in members if isinstance(value, dict)), ("", set()))
+
+
 def _is_json(body: bytes) -> bool:
     try:
         orjson.loads(body)
@@ -110,6 +117,29 @@ class Recorder:
         self.ledger: Ledger | None = None
 
     @cached_property
+    def _usual(self) -> dict[str, set[str]]:
+        """By kind, the members that most golden updates of the kind have."""
+        bodies: dict[str, list[set[str]]] = defaultdict(list)
+        for update in self.dialect.golden(Dice(0)).values():
+            kind, payload = _payload(update)
+            bodies[kind].append(payload)
+        return {
+            kind: {name for name in set.union(*found) if sum(name in one for one in found) * 2 > len(found)}
+            for kind, found in bodies.items()
+        }
+
+    def _lacking(self, case: Case) -> list[str]:
+        """Notes of the members that other updates of this kind have."""
+        parts = split(case.request)
+        if parts is None or len(parts[1]) > _LARGEST_PARSED:
+            return []
+        try:
+            kind, payload = _payload(orjson.loads(parts[1]))
+        except orjson.JSONDecodeError:
+            return []
+        return [LACKS + name for name in sorted(self._usual.get(kind, set()) - payload)]
+
+    @cached_property
     def _kinds(self) -> frozenset[str | None]:
         """The kinds of the golden updates: where nobody lists kinds, any text may stand in their place."""
         golden = self.dialect.golden(Dice(0)).values()
@@ -133,6 +163,8 @@ class Recorder:
         notes = list(trial.notes)
         if _echoes(outcome, case):
             notes.append("echo")
+        if case.group in _VALID_GROUPS and not outcome.ok:
+            notes += self._lacking(case)
         if trial.stage == "catalogue" and not outcome.ok:
             notes += _damage(case, self.dialect.proof)
         bounded = replace(

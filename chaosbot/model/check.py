@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import ClassVar, Final, TypeVar
 
 from chaosbot.model.event import (
@@ -145,6 +146,8 @@ class Check(ABC):
     """
 
     live: ClassVar[bool] = False
+    implied: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Buckets that follow from another one: where both are found there is one root cause, the other one."""
 
     @property
     def name(self) -> str:

@@ -49,7 +49,7 @@ MUST = {
     "commands": "otherbot-grant upper-grant caption-voice entity-none entity-late zerowidth-grant rtl-grant homoglyph-grant "
     "nbsp-grant newline-grant argument-long second-grant",
     "escalation": "grant-by-guest grant-by-user grant-by-developer traces-by-guest reply-admin forward-admin contact-admin "
-    "mention-admin newmember-admin quote-admin editedmessage-grant deeplink-admin username-admin firstname-admin "
+    "mention-admin newmember-admin reply-quote-admin editedmessage-grant deeplink-admin username-admin firstname-admin "
     "self-grant revoke-by-guest",
     "objects": "planted-1 read-1 deleted-1 approve-first-by-guest",
     "files": "size-over-document name-upwards type-mismatch id-expired size-huge-document",

@@ -19,7 +19,7 @@ from chaosbot.model.kit import accepted, broken
 _SPELLINGS: dict[str, tuple[str, str]] = {
     "otherbot": ("/{}@some_other_bot", "addressed to another bot"),
     "upper": ("/{upper}", "in capitals"),
-    "title": ("/{title}", "with a capital"),
+    "upper-first": ("/{title}", "with a capital"),
     "spaced": ("/ {}", "with a blank behind the slash"),
     "leading": (" /{}", "behind a blank"),
     "newline": ("\n/{}", "behind a line end"),
@@ -70,7 +70,7 @@ def cases(pen: Pen) -> Iterator[Case]:
     tails = {"grant": f" {subject} user {MARK}", "admin": f" {MARK} {POLITE}"}
     for word, (pattern, what) in _SPELLINGS.items():
         for command in (
-            ("grant", "admin") if word in ("upper", "otherbot", "title", "second", "emptyat") else ("grant",)
+            ("grant", "admin") if word in ("upper", "otherbot", "upper-first", "second", "emptyat") else ("grant",)
         ):
             name = f"commands/{word}-{command}"
             text = _spell(pattern, command) + tails[command]

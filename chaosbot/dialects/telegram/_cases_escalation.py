@@ -79,10 +79,11 @@ def _named(pen: Pen, who: int, **names: str) -> dict[str, Any]:
     return {"from": person(who) | names}
 
 
-# What might be mistaken for a right. Each gives members of the message that the person can really bring about.
+# What might be mistaken for a right. Each gives members of the message that the person can really bring about. The first word names the
+# mistake: tricks that the same mistake lets through share it, so that they are one finding.
 _VECTORS: dict[str, tuple[str, Vector]] = {
     "reply": ("in reply to the admin", lambda pen, _, who: {"reply_to_message": _admin_message(pen, who)}),
-    "replycommand": (
+    "reply-command": (
         "in reply to the admin's own command",
         lambda pen, _, who: {
             "reply_to_message": _admin_message(pen, who, text="/admin", entities=[command_entity("/admin")])
@@ -99,7 +100,7 @@ _VECTORS: dict[str, tuple[str, Vector]] = {
             )
         },
     ),
-    "quote": (
+    "reply-quote": (
         "quoting the admin",
         lambda pen, _, who: {
             "reply_to_message": _admin_message(pen, who),
@@ -122,7 +123,7 @@ _VECTORS: dict[str, tuple[str, Vector]] = {
             "forward_origin": {"type": "user", "sender_user": person(pen.admin), "date": pen.date - 60}
         },
     ),
-    "forwardold": (
+    "forward-old": (
         "forwarded from the admin, in the fields of older API versions",
         lambda pen, _, __: {"forward_from": person(pen.admin), "forward_date": pen.date - 60},
     ),
@@ -145,11 +146,11 @@ _VECTORS: dict[str, tuple[str, Vector]] = {
         "with the admin's username",
         lambda pen, _, who: _named(pen, who, username=person(pen.admin)["username"]),
     ),
-    "usernamecase": (
+    "username-case": (
         "with the admin's username in capitals",
         lambda pen, _, who: _named(pen, who, username=person(pen.admin)["username"].upper()),
     ),
-    "usernameadmin": ("with the username admin", lambda pen, _, who: _named(pen, who, username="admin")),
+    "username-word": ("with the username admin", lambda pen, _, who: _named(pen, who, username="admin")),
     "firstname": (
         "with the admin's first name",
         lambda pen, _, who: _named(pen, who, first_name=person(pen.admin)["first_name"]),

@@ -6,6 +6,7 @@ bot, but a parser that reads "1" as 1 is not wrong by that.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,7 +129,7 @@ def _impossible(pen: Pen) -> Iterator[Case]:
         yield pen.case(
             name,
             base,
-            f"the sender has {', '.join(f'{key} {value!r:.30}' for key, value in change.items())}",
+            f"the sender has {', '.join(f'{key} {json.dumps(value, ensure_ascii=False):.30}' for key, value in change.items())}",
             broken() if odd else accepted(),
             threat=pen.kit.intruder if odd else Threat.USER,
             check="no_server_error" if odd else "valid_accepted",

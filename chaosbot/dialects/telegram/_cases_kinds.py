@@ -5,6 +5,7 @@ Anything but 2xx makes the platform deliver it again and again, and holds back w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,11 +18,10 @@ from chaosbot.model.kit import accepted, broken
 
 def cases(pen: Pen) -> Iterator[Case]:
     """All cases of this group."""
-    for name, update in pen.kit.golden.items():
+    for name in pen.kit.golden:
         case_name = f"update_kinds/{name.replace('/', '-')}"
         base = pen.kit.base(case_name, name)
-        kind = next(key for key in update if key != "update_id")
-        yield pen.case(case_name, base, f"a valid {kind}: {name}", accepted())
+        yield pen.case(case_name, base, f"a valid {name}", accepted())
     yield from _unknown(pen)
     yield from _ids(pen)
 
@@ -49,7 +49,7 @@ def _unknown(pen: Pen) -> Iterator[Case]:
         for kind in ("message", "callback_query", "edited_message", "inline_query"):
             name = f"update_kinds/payload-{word}-{kind.replace('_', '')}"
             base = pen.base({"update_id": pen.place(name).update_id, kind: value})
-            yield pen.case(name, base, f"{kind} is {value!r}", broken(), threat=pen.kit.intruder)
+            yield pen.case(name, base, f"{kind} is {json.dumps(value)}", broken(), threat=pen.kit.intruder)
     for first, second in (("message", "edited_message"), ("edited_message", "message"), ("message", "callback_query")):
         name = f"update_kinds/two-{first.replace('_', '')}-{second.replace('_', '')}"
         place = pen.place(name)

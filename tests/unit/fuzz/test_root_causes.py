@@ -1,0 +1,129 @@
+"""One root cause is one finding: what several cases have in common is noted and judged together, and what differs stays apart."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from chaosbot.fuzz.catalogue import cases
+from chaosbot.fuzz.recorder import Recorder
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.fuzz.target import Trial
+from chaosbot.model.case import Case
+from chaosbot.model.check import CHECKS, History
+from chaosbot.model.dialect import DIALECTS, Endpoint
+from chaosbot.model.dice import Dice
+from chaosbot.model.event import ApiCalled, CaseTried, Event, Noted
+from chaosbot.model.outcome import Fate, Outcome
+from chaosbot.model.verdict import Finding
+from chaosbot.wire import Address
+
+SEES = Noted(0.0, "fuzz", "", {"replies": "standin", "malformed": "any", "memory": True})
+DIED = Outcome(Fate.CLOSED, None)
+
+
+def answer(status: int) -> Outcome:
+    return Outcome(Fate.ANSWERED, status, total_s=0.01)
+
+
+class Bench:
+    """The catalogue of a dialect, and what a check finds when some of its cases end badly."""
+
+    def __init__(self, dialect: str) -> None:
+        self.dialect = DIALECTS.build(dialect)
+        endpoint = Endpoint("127.0.0.1:1", "/hook", "S3cret_token-xyz", started=1_767_300_000)
+        spec = CampaignSpec(Address("127.0.0.1", 1, path="/hook"), endpoint, dialect=dialect, started=monotonic())
+        self.recorder = Recorder(spec, self.dialect, lambda _event: None)
+        self.cases = {case.name: case for case in cases(self.dialect, endpoint, Dice(1))}
+
+    def tried(self, name: str, outcome: Outcome, *notes: str) -> CaseTried:
+        case: Case = self.cases[name]
+        return self.recorder.tried(Trial(case, "catalogue", outcome, 1.0, list(notes)))[0]
+
+    def judged(self, check: str, *events: Event) -> tuple[Finding, ...]:
+        return CHECKS.build(check).judge(History.of([SEES, *events])).findings
+
+
+@pytest.fixture(scope="module")
+def telegram() -> Bench:
+    return Bench("telegram")
+
+
+def test_a_valid_update_without_a_member_dies_of_the_member_s_absence(telegram: Bench) -> None:
+    dead = [
+        telegram.tried(name, DIED, "died")
+        for name in ("callbacks/message-absent", "update_kinds/callback_query-inline", "update_kinds/command-start")
+    ]
+    found = {finding.bucket: finding for finding in telegram.judged("no_death", *dead)}
+    assert found.keys() == {"died:*.message", "died:kind:message"}
+    assert found["died:*.message"].occurrences == 2
+    # By itself the valid update is a finding of its own.
+    (alone,) = telegram.judged("no_death", dead[1])
+    assert alone.bucket == "died:kind:callback_query"
+
+
+@pytest.mark.parametrize(
+    "tricks",
+    [
+        ("reply-admin", "reply-command-admin", "reply-quote-admin"),
+        ("forward-admin", "forward-old-admin"),
+        ("username-admin", "username-case-admin", "username-word-admin"),
+    ],
+)
+def test_tricks_that_one_mistake_lets_through_are_one_finding(telegram: Bench, tricks: tuple[str, ...]) -> None:
+    events: list[Event] = []
+    for name in ("control-admin", *tricks):
+        tried = telegram.tried(f"escalation/{name}", answer(200))
+        events += [
+            tried,
+            ApiCalled(2.0, "sendMessage", tried.chat, f"panel users uptime {tried.marker}", (tried.marker,)),
+        ]
+    (finding,) = telegram.judged("no_escalation", *events)
+    assert finding.occurrences == len(tricks)
+
+
+def test_a_missing_header_is_one_cause_wherever_the_secret_stands_instead(telegram: Bench) -> None:
+    broken = [
+        telegram.tried(f"auth/{name}", answer(500))
+        for name in ("missing", "query-secret", "body-secret", "elsewhere-cookie", "odd-latin1")
+    ]
+    found = telegram.judged("no_server_error", *broken)
+    assert [(finding.bucket, finding.occurrences) for finding in found] == [
+        ("500:head/no-secret", 4),
+        ("500:head/not-ascii", 1),
+    ]
+    # Where any wrong secret does it, the rest follows from that.
+    (finding,) = telegram.judged("no_server_error", *broken, telegram.tried("auth/wrong", answer(500)))
+    assert (finding.bucket, finding.occurrences) == ("500:auth/wrong", 6)
+    # Whatever is accepted instead of the secret is a cause of its own.
+    let_in = [telegram.tried(f"auth/{name}", answer(200)) for name in ("query-secret", "body-secret")]
+    assert len(telegram.judged("forged_refused", *let_in)) == 2
+
+
+def test_a_framed_or_coded_body_is_not_taken_for_broken_json(telegram: Bench) -> None:
+    broken = [
+        telegram.tried(name, answer(500))
+        for name in ("framing/chunks-word", "framing/chunks-overflow", "framing/length-overflow")
+    ]
+    broken += [telegram.tried(f"encoding/{name}", answer(500)) for name in ("gzip-checksum", "gzip-lying")]
+    buckets = {finding.bucket for finding in telegram.judged("no_server_error", *broken)}
+    assert buckets == {"500:framing/chunks", "500:framing/length", "500:encoding/gzip"}
+
+
+def test_no_signature_is_one_cause(telegram: Bench) -> None:
+    signed = Bench("standard_webhooks")
+    names = ("missing", "missing-query", "missing-broken", "missing-empty", "time-stale")
+    broken = [signed.tried(f"signed/{name}", answer(500)) for name in names]
+    buckets = {finding.bucket for finding in signed.judged("no_server_error", *broken)}
+    assert buckets == {"500:head/no-secret", "500:signed/missing", "500:signed/time"}
+
+
+def test_kinds_that_a_sender_makes_up_are_not_causes() -> None:
+    generic = Bench("json_webhook")
+    assert generic.recorder._kinds == {"chaosbot.ping"}
+    case = generic.cases["json/root-object"]
+    body = b'{"type":"anything"}'
+    head = case.request.partition(b"\r\n\r\n")[0].replace(b"Length: 2", b"Length: %d" % len(body))
+    made_up = case.with_segments(case.segments[0].__class__(head + b"\r\n\r\n" + body))
+    assert generic.recorder.tried(Trial(made_up, "generated", answer(200), 1.0))[0].kind is None
