@@ -130,8 +130,8 @@ class CaseCheck(Check):
             if tried.stage != SHRINKING and self.looks_at(tried, facts):
                 breach = self.breach(tried, join.calls(tried), facts)
                 tally.look(tried, breach)
-                if breach is not None and _KIND in breach.bucket:
-                    start = breach.bucket.partition(_KIND)[0]
+                if breach is not None and KIND in breach.bucket:
+                    start = breach.bucket.partition(KIND)[0]
                     lacks = {f"{start}*.{note.removeprefix(LACKS)}" for note in tried.notes if note.startswith(LACKS)}
                     lacking[breach.bucket] = lacking.get(breach.bucket, lacks) & lacks
         # A valid update without a member breaks for the same reason as one from which that member was taken.
@@ -234,7 +234,8 @@ class Tally:
 
 LACKS: Final = "lacks:"
 """Notes of members that updates of this kind mostly have and this one has not."""
-_KIND: Final = "kind:"
+KIND: Final = "kind:"
+"""Begins the mechanism of a valid update: what it is about is not known yet."""
 _VARIANT: Final = re.compile(r"[-_ ]?\d+.*$")
 _FRAME: Final = re.compile(
     r'File \\?"[^"]*?([^"/\\]+)\\?", line (\d+), in (\w+)|at (?:\S+ )?\(?(?:[^()\s]*/)?([^()\s/]+\.[cm]?[jt]s):(\d+)'
@@ -259,16 +260,18 @@ def stem(tried: CaseTried) -> str:
     word = word_of(tried.case)
     if parts[0] == "mutation" and len(parts) >= 4:
         path = parts[-2].split(".")
-        return f"*.{path[1]}" if len(path) > 1 else ("update_id" if path[0] == "update_id" else "payload")
+        if len(path) > 1:
+            return f"*.{path[1]}"
+        # Where updates have kinds, the member at the top that is named after it is the payload.
+        whole = "payload" if path[0] == parts[1] or parts[1] == "command" else f"*.{path[0]}"
+        return "update_id" if path[0] == "update_id" else whole
     if word == "payload":
         return "payload"
     if tried.group == "shape" and len(parts) >= 3:
         return f"*.{word.split('.')[0]}"
     if tried.group in ("callbacks", "messages") and word not in ("costly", "naughty", "valid"):
         return f"*.{word}"
-    if parts[0] == "generated" and len(parts) > 1:
-        return f"kind:{parts[1].split('~')[0]}"  # whatever a platform without kinds of its own may have called itself
-    if parts[0] == "golden" or (tried.group == "update_kinds" and word in (tried.kind, "command")):
+    if parts[0] in ("golden", "generated") or (tried.group == "update_kinds" and word in (tried.kind, "command")):
         return f"kind:{tried.kind}"
     if "head-not-ascii" in tried.notes:
         return "head/not-ascii"

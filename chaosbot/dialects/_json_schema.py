@@ -1,8 +1,10 @@
 """Reads a JSON Schema, or the request body of an OpenAPI operation, as a shape.
 
 Understood: type (lists of types too), properties, required, items, enum, const, oneOf, anyOf, allOf, local $ref, nullable, limits of
-numbers, texts and lists, the usual formats, examples and defaults. A `pattern` is met by the schema's own examples or default; a
-schema that has none is refused, because a text that only sometimes fits would make valid bodies invalid.
+numbers, texts and lists, the usual formats, examples and defaults. A `pattern` is met by the schema's own examples or default, and
+otherwise by texts drawn from it; one that cannot be drawn from needs an example, because a text that only sometimes fits would make
+valid bodies invalid. Other words that make bodies invalid (`not`, `if`, `uniqueItems` …) are left alone; with them what is made may be
+refused (`understood`).
 """
 
 from __future__ import annotations
@@ -10,9 +12,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from chaosbot.errors import ConfigError
+from chaosbot.model.dice import Dice
+from chaosbot.model.pattern import matching
 from chaosbot.model.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
 
 _DEEPEST: Final = 8
+_DRAWN: Final = 8
+_UNREAD: Final = frozenset(
+    {"not", "if", "dependentRequired", "dependentSchemas", "uniqueItems", "multipleOf", "contains", "minContains"}
+    | {"minProperties", "maxProperties", "propertyNames", "prefixItems", "contentEncoding", "contentMediaType"}
+)
+"""Words that forbid some of what `shape_of` reads."""
 _METHODS: Final = ("post", "put", "patch")
 _FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "date-time": ("2026-01-01T00:00:00Z", "2026-12-31T23:59:59+07:00"),
@@ -26,7 +36,16 @@ _FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "hostname": ("example.com",),
     "byte": ("Y2hhb3M=",),
     "binary": ("chaos",),
+    "uuid": ("3fa85f64-5717-4562-b3fc-2c963f66afa6", "6fa459ea-ee8a-4ca4-894e-db77e160355e"),
 }
+
+
+def understood(document: Any) -> bool:
+    """Whether a document has no word that forbids bodies which `shape_of` takes for valid."""
+    if isinstance(document, dict):
+        known = not (_UNREAD & document.keys()) and str(document.get("format", "uuid")) in _FORMATS
+        return known and all(understood(value) for value in document.values())
+    return not isinstance(document, list) or all(understood(value) for value in document)
 
 
 def shape_of(document: Any, operation: str = "") -> Shape:
@@ -179,14 +198,16 @@ def _examples(schema: dict[str, Any]) -> tuple[Any, ...]:
 def _text(schema: dict[str, Any], where: str) -> Shape:
     examples = tuple(value for value in _examples(schema) if isinstance(value, str))
     fixed = examples or _FORMATS.get(str(schema.get("format")), ())
-    if "pattern" in schema and not examples:
-        raise ConfigError(f"{where}.pattern", "has no example; add one, so that valid bodies can be made")
-    if "pattern" in schema or fixed:
-        return OneOf(tuple(Const(value) for value in fixed))
-    if schema.get("format") == "uuid":
-        return Text(36, 36, ("3fa85f64-5717-4562-b3fc-2c963f66afa6",))
     low = int(schema.get("minLength", 0))
     high = int(schema.get("maxLength", max(low, 256)))
+    if "pattern" in schema and not examples:
+        fixed = matching(str(schema["pattern"]), Dice(0).at(where), _DRAWN, low, high)
+    if "pattern" in schema and not fixed:
+        raise ConfigError(
+            f"{where}.pattern", "is too intricate to draw from; add an example, so that valid bodies can be made"
+        )
+    if "pattern" in schema or fixed:
+        return OneOf(tuple(Const(value) for value in fixed))
     return Text(low, min(high, max(low, 4096)), hostile=True)
 
 

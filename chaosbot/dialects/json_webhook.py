@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import orjson
 
 from chaosbot.dialects._generic import delivery_id, inferred, marker_place, parsed, post, renew
-from chaosbot.dialects._json_schema import shape_of
+from chaosbot.dialects._json_schema import shape_of, understood
 from chaosbot.model.case import Case
 from chaosbot.model.dialect import Dialect, Endpoint
 from chaosbot.model.dice import Dice
@@ -48,8 +48,8 @@ class JsonWebhook(Dialect):
 
     @property
     def described(self) -> bool:
-        """A schema says what is valid; a sample says that of itself only."""
-        return self.schema is not None
+        """A schema says what is valid, where all of it is understood; a sample says that of itself only."""
+        return self.schema is not None and understood(self.schema)
 
     @property
     def secret_header(self) -> str:  # type: ignore[override]

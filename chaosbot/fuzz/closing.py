@@ -7,10 +7,11 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from chaosbot.checks._cases import AREA
+from chaosbot.checks._cases import AREA, KIND
 from chaosbot.errors import TargetUnusable
 from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz import findings as disk
+from chaosbot.fuzz._anatomy import skeleton
 from chaosbot.fuzz.minimize import minimize
 from chaosbot.fuzz.rejudge import Rejudge
 from chaosbot.fuzz.spec import CampaignResult, Clock
@@ -59,15 +60,18 @@ def close_campaign(
     judgements: list[Judgement] = []
     remembered: list[tuple[str, disk.Reproducer]] = []
     quiet: list[str] = []
+    same: list[str] = []
     for name in names:
         judgement = _with_sequences(shop, CHECKS.build(name).judge_safely(history))
         loud: list[Finding] = []
-        for finding in judgement.findings:
-            finished, reproducer = _finish(shop, finding, rejudge, clock)
+        every = [_finish(shop, found, rejudge, clock) for found in judgement.findings]
+        kept = _distinct(every)
+        same += {finding.id for finding, _ in every} - {finding.id for finding, _ in kept}
+        for finished, reproducer in kept:
             if reproducer is not None:
                 remembered.append((finished.id, reproducer))
-            if finding.id in muted:
-                quiet.append(finding.id)
+            if finished.id in muted:
+                quiet.append(finished.id)
                 continue
             if reproducer is not None and spec.findings is not None:
                 disk.write(spec.findings, finished, reproducer, spec.address, spec.endpoint.secret)
@@ -76,6 +80,8 @@ def close_campaign(
     for judgement in judgements:
         recorder.emit(Judged(recorder.now(), judgement))
     corpora.remember(spec, remembered, complete=complete)
+    if same:
+        recorder.emit(Noted(recorder.now(), AREA, f"{len(same)} findings came down to others", {"muted": sorted(same)}))
     if quiet:
         recorder.emit(
             Noted(
@@ -129,6 +135,28 @@ def _settled(judgement: Judgement, loud: list[Finding], *, complete: bool) -> Ju
     if judgement.verdict is Verdict.PASS and not complete:
         return replace(judgement, verdict=Verdict.INCONCLUSIVE, reason="the campaign did not reach its end")
     return replace(judgement, findings=tuple(loud))
+
+
+def _distinct(
+    finished: Sequence[tuple[Finding, disk.Reproducer | None]],
+) -> list[tuple[Finding, disk.Reproducer | None]]:
+    """Leaves out a valid update that came down to the same as what is known to break: it breaks for that reason.
+
+    Only where nothing is known of the cause (`KIND`); the same structure with another value in it may be another bug.
+    """
+    named: dict[tuple[str, str], int] = {}
+    kept: list[tuple[Finding, disk.Reproducer | None]] = []
+    for finding, reproducer in sorted(finished, key=lambda entry: KIND in entry[0].bucket):
+        structure = skeleton(reproducer.steps[-1][-1]) if reproducer is not None and not finding.stateful else ""
+        key = finding.bucket.partition(":")[0], structure
+        if structure and KIND in finding.bucket and key in named:
+            known, its = kept[named[key]]
+            kept[named[key]] = replace(known, occurrences=known.occurrences + finding.occurrences), its
+            continue
+        if KIND not in finding.bucket:
+            named.setdefault(key, len(kept))
+        kept.append((finding, reproducer))
+    return kept
 
 
 def _steps(shop: Workshop, finding: Finding) -> disk.Steps | None:

@@ -93,12 +93,13 @@ def _round(shop: Workshop, clock: Clock, updates: st.SearchStrategy[Any], number
     buckets = Buckets()
     muted = set(shop.ledger.found)
     unlooked: list[Trial] = []
+    kinds = {name.split("/", 1)[0] for name in shop.dialect.golden(place)}
 
     def execute(update: Any) -> None:
         ordinal = next(executions)
         if clock.over() and (number or ordinal >= FEWEST or clock.should_stop()):
             raise Enough
-        kind = next((key for key in update if key != "update_id"), "none") if isinstance(update, dict) else "none"
+        kind = next((key for key in update if key in kinds), "body") if isinstance(update, dict) else "body"
         case = as_case(
             shop.dialect,
             shop.spec.endpoint,

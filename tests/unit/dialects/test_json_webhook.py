@@ -1,6 +1,7 @@
 """Any JSON webhook, from a sample or a schema."""
 
 import json
+import re
 
 import pytest
 
@@ -10,6 +11,7 @@ from chaosbot.errors import ConfigError
 from chaosbot.model.dialect import DIALECTS, Endpoint
 from chaosbot.model.dice import Dice
 from chaosbot.model.marker import MARKER
+from chaosbot.model.pattern import matching
 from chaosbot.model.sample import problems, sample
 
 ORDER = {
@@ -102,7 +104,7 @@ def test_an_openapi_operation_is_found_by_id_or_path(operation, member) -> None:
         ({"$ref": "#/nowhere"}, "points nowhere"),
         ({"$ref": "http://example.com/x"}, "leaves the document"),
         ({"$ref": "#"}, "circles"),
-        ({"type": "string", "pattern": "^a+$"}, "has no example"),
+        ({"type": "string", "pattern": "^(?=.*a)b$"}, "add an example"),
         ({"type": "chaos"}, "none of JSON Schema's"),
         (False, "no schema"),
         ({"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#"}}}, "without end"),
@@ -164,3 +166,34 @@ def test_generated_bodies_are_like_the_sample() -> None:
     assert body.keys() == {"id", "a"}
     assert body["a"].keys() == {"b", "c", "d"}
     assert body["a"]["d"] is None
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^[A-Z]{3}-\d{4}$",
+        r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$",
+        r"^(foo|bar)+\.?$",
+        r"^#([0-9a-fA-F]{3}){1,2}$",
+        r"\W\S.[^a]",
+    ],
+)
+def test_texts_are_drawn_from_a_pattern(pattern) -> None:
+    texts = matching(pattern, Dice(3), 6)
+    assert len(set(texts)) > 1
+    assert all(re.search(pattern, text) for text in texts)
+    assert texts == matching(pattern, Dice(3), 6)
+    schema = {"type": "string", "pattern": pattern, "minLength": 4, "maxLength": 12}
+    assert 4 <= len(sample(shape_of(schema), Dice(1))) <= 12
+
+
+@pytest.mark.parametrize("pattern", ["(", r"(a)\1", "(?!a)b"])
+def test_a_pattern_that_is_too_clever_gives_nothing(pattern) -> None:
+    assert matching(pattern, Dice(3), 6) == ()
+
+
+def test_only_a_schema_that_is_understood_says_what_is_valid() -> None:
+    assert JsonWebhook(schema=ORDER).described
+    assert not JsonWebhook(sample={"text": "hi"}).described
+    assert not JsonWebhook(schema={"type": "object", "not": {"required": ["a"]}}).described
+    assert not JsonWebhook(schema={"type": "string", "format": "iban"}).described

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
 
 import pytest
@@ -10,7 +11,7 @@ from chaosbot.fuzz.catalogue import cases
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import Trial
-from chaosbot.model.case import Case
+from chaosbot.model.case import Case, Segment
 from chaosbot.model.check import CHECKS, History
 from chaosbot.model.dialect import DIALECTS, Endpoint
 from chaosbot.model.dice import Dice
@@ -121,9 +122,17 @@ def test_no_signature_is_one_cause(telegram: Bench) -> None:
 
 def test_kinds_that_a_sender_makes_up_are_not_causes() -> None:
     generic = Bench("json_webhook")
-    assert generic.recorder._kinds == {"chaosbot.ping"}
     case = generic.cases["json/root-object"]
-    body = b'{"type":"anything"}'
-    head = case.request.partition(b"\r\n\r\n")[0].replace(b"Length: 2", b"Length: %d" % len(body))
-    made_up = case.with_segments(case.segments[0].__class__(head + b"\r\n\r\n" + body))
-    assert generic.recorder.tried(Trial(made_up, "generated", answer(200), 1.0))[0].kind is None
+    head = case.request.partition(b"\r\n\r\n")[0]
+    bodies = [b'{"type":"%b"}' % kind for kind in (b"anything", b"chaosbot.ping")]
+    made_up = [
+        replace(
+            case,
+            name=f"generated/body~{number}",
+            segments=(Segment(head.replace(b"Length: 2", b"Length: %d" % len(body)) + b"\r\n\r\n" + body),),
+        )
+        for number, body in enumerate(bodies)
+    ]
+    broken = [generic.recorder.tried(Trial(case, "generated", answer(500), 1.0))[0] for case in made_up]
+    (finding,) = generic.judged("no_server_error", *broken)
+    assert finding.occurrences == 2
