@@ -185,7 +185,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
             yield from file
     except OSError as error:
-        raise JournalError(f"{path}: cannot be read ({error.strerror}); a run directory holds {EVENTS_FILE}") from None
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); a run directory holds {EVENTS_FILE}") from None
 
 
 def read(directory: Path) -> History:
@@ -195,7 +195,8 @@ def read(directory: Path) -> History:
     inconclusive. Anything unreadable before the last line is an error, since then nobody knows what else is missing.
 
     Raises:
-        JournalError: No journal there, or one damaged in its middle.
+        UsageError: No journal there.
+        JournalError: One damaged in its middle.
     """
     path = directory / EVENTS_FILE
     lines = list(_lines(path))

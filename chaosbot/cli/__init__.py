@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperGroup
@@ -35,6 +35,10 @@ VERBS: Final = (
 """In the order of ``--help``: what a newcomer needs first comes first. Each is a file of this folder."""
 
 
+BadUsage: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+"""What typer raises for options and arguments that do not do; the library that it stands on has moved from release to release."""
+
+
 class Verbs(TyperGroup):
     """Finds a verb by importing its file."""
 
@@ -54,7 +58,7 @@ class Verbs(TyperGroup):
 
 app = typer.Typer(
     cls=Verbs,
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="markdown",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -72,22 +76,33 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def chaosbot(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    context: typer.Context,
+    version: bool = typer.Option(  # noqa: ARG001 - its callback does the work
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
 ) -> None:
     """Break webhooks and bots on purpose, before production does.
 
     Start with `chaosbot demo`: it finds the planted bugs of an embedded bot in about a minute. Then point `chaosbot run`
     at your own: `chaosbot run http://127.0.0.1:8000/webhook/telegram`.
     """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
     """Runs the command line and exits."""
     try:
-        app()
+        code = app(prog_name="chaosbot", standalone_mode=False)
     except ChaosbotError as error:
         sys.stderr.write(f"chaosbot: {error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except BadUsage as error:
+        told = " ".join(error.format_message().split()).rstrip(".")
+        help_line = f"{error.ctx.command_path if error.ctx else 'chaosbot'} --help"
+        sys.stderr.write(f"chaosbot: {told[:1].lower()}{told[1:]}; see: {help_line}\n")
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("chaosbot: interrupted before anything had started\n")
         sys.exit(3)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -103,7 +103,7 @@ def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.E
     else:
         console = Console()
         if quiet:
-            console.print(f"{report.verdict.upper()}  {run.directory}", highlight=False)
+            console.print(f"{report.verdict.upper()}  {run.directory}", highlight=False, soft_wrap=True)
         else:
             render_terminal(report, console)
             console.print(f"\nReport: [bold]{run.directory / 'report.html'}[/]", highlight=False, soft_wrap=True)

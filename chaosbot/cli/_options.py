@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand
 
-from chaosbot.errors import ConfigError, SecretMissing
+from chaosbot.demo.bugs import Bug
+from chaosbot.errors import ConfigError, SecretMissing, UnknownName
 from chaosbot.model.dialect import dialect_of, spoken
 from chaosbot.session.target import embedded_secret
 
@@ -93,6 +95,31 @@ class Watched(TyperCommand):
             if not args[place + 1 : place + 2] or not args[place + 1].lstrip("-").isdecimal():
                 args[place] = "--web=0"
         return super().parse_args(ctx, args)
+
+
+def read_option(option: str, text: str, read: Callable[[object], float]) -> float:
+    """A value with a unit as an option carries it.
+
+    Raises:
+        ConfigError: It is none; the message names the option.
+    """
+    try:
+        return read(text)
+    except ConfigError as error:
+        raise error.inside(option) from None
+
+
+def choose_bugs(text: str) -> str:
+    """The planted bugs of ``--bugs``, as they were written.
+
+    Raises:
+        UnknownName: No such bug.
+    """
+    known = ("fragile", "healthy", *Bug)
+    for name in filter(None, map(str.strip, text.split(","))):
+        if name not in known:
+            raise UnknownName.of("planted bug", name, known, where="--bugs")
+    return text
 
 
 def choose_seed(seed: int | None) -> int:

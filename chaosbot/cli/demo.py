@@ -12,7 +12,7 @@ from rich.console import Console
 
 from chaosbot.cli._answers import answer_key, print_answers, summary
 from chaosbot.cli._finish import conclude, running
-from chaosbot.cli._options import DEFAULT_SECRET, Json, Out, Quiet
+from chaosbot.cli._options import DEFAULT_SECRET, Json, Out, Quiet, choose_bugs
 from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import read_experiment
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
@@ -75,10 +75,7 @@ def demo(
     if list_bugs:
         _print_bugs()
         return
-    try:
-        chosen = parse_bugs(bugs) if bugs is not None else frozenset[Bug]()
-    except ValueError as error:
-        raise ConfigError("--bugs", str(error)) from None
+    chosen = parse_bugs(choose_bugs(bugs or ""))
     if serve_only:
         _serve(chosen or (FRAGILE if fragile else frozenset()), port, bot_api, limits=not no_limits)
         return

@@ -26,6 +26,7 @@ from chaosbot.cli._options import (
     Watched,
     Web,
     bot_api_port,
+    choose_bugs,
     choose_dialect,
     choose_seed,
     read_secret,
@@ -118,6 +119,7 @@ def fuzz(
     if list_cases:
         _print_cases(dialect)
         return
+    bugs = choose_bugs(bugs)
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
     allow = tuple(allow_host or ())

@@ -28,15 +28,16 @@ HEAD: Final = """\
 # abort_on = ["error_rate > 50% for 10s"]
 # checks = []                     # empty: all; `chaosbot checks` lists them
 # fuzz = "0s"                     # a fuzz campaign of this length after the load
-#
-# [probes]
-# health = ""                     # a URL whose JSON may carry circuits
-# metrics = ""                    # Prometheus text
-# pid = 0                         # the target's process on this machine
-#
+
+"""
+TAIL: Final = """
 # Every rule: fault (`chaosbot faults` lists them), its options, and for whom and when: lane, method, path, headers, body, kind,
 # command, tier, user, p, first, nth, every, per, cap, start, for, phase.
 
+# [probes]                        # a table: keys of the experiment itself stand above all tables
+# health = ""                     # a URL whose JSON may carry circuits
+# metrics = ""                    # Prometheus text
+# pid = 0                         # the target's process on this machine
 """
 
 
@@ -53,7 +54,7 @@ def init(
     - `chaosbot init` then `chaosbot run chaosbot.toml`
     - `chaosbot init outage.toml --from outbound-outage`
     """
-    content = HEAD.format(file=file) + built_in_text(base)
+    content = HEAD.format(file=file) + built_in_text(base) + TAIL
     if file.exists() and not force:
         raise UsageError(f"{file}: exists already; choose another name or add --force")
     try:

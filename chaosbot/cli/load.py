@@ -24,6 +24,7 @@ from chaosbot.cli._options import (
     Web,
     choose_dialect,
     choose_seed,
+    read_option,
     read_secret,
 )
 from chaosbot.cli._verb import verb
@@ -131,12 +132,12 @@ def load(
         secret=secret,
         sender=sender,
         processes=processes,
-        slow_share=units.share(slow),
+        slow_share=read_option("--slow", slow, units.share),
         journey=journey,
         corpus=corpus,
         allow_hosts=allow,
-        connect_timeout_s=units.duration(connect_timeout),
-        timeout_s=units.duration(timeout),
+        connect_timeout_s=read_option("--connect-timeout", connect_timeout, units.duration),
+        timeout_s=read_option("--timeout", timeout, units.duration),
     )
     with running(
         "load",
@@ -180,7 +181,7 @@ def _profile(text: str, users: int | None, spawn_rate: str | None, duration: str
     built = PROFILES.build(name, {primaries[0]: value} if value else {})
     return built.overridden(
         users=users,
-        spawn_rate=None if spawn_rate is None else units.frequency(spawn_rate),
-        duration=None if duration is None else units.duration(duration),
-        rate=None if rate is None else units.frequency(rate),
+        spawn_rate=None if spawn_rate is None else read_option("--spawn-rate", spawn_rate, units.frequency),
+        duration=None if duration is None else read_option("--duration", duration, units.duration),
+        rate=None if rate is None else read_option("--rate", rate, units.frequency),
     )

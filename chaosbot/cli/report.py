@@ -65,7 +65,9 @@ def report(
     write_all(folded, history, directory, Redactor(known_secrets()))
     match form:
         case "text":
-            if not quiet:
+            if quiet:
+                console.print(f"{folded.verdict.upper()}  {directory}", highlight=False, soft_wrap=True)
+            else:
                 render_terminal(folded, console)
         case "json":
             typer.echo(to_json_text(to_json(folded)))

@@ -20,8 +20,10 @@ from chaosbot.cli._options import (
     Seed,
     Watched,
     Web,
+    choose_bugs,
     choose_dialect,
     choose_seed,
+    read_option,
     read_secret,
 )
 from chaosbot.cli._timeline import draw_timeline
@@ -112,6 +114,7 @@ def run(
 
         typer.echo(json.dumps(experiment_schema(), indent=2))
         return
+    bugs = choose_bugs(bugs)
     experiment = _experiment(what or [])
     if fault or plan:
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
@@ -177,6 +180,8 @@ def _experiment(what: list[str]) -> Experiment:
     names = [item for item in what if not is_url(item)]
     if len(targets) > 1 or len(names) > 1:
         raise ConfigError(" ".join(what), "takes one experiment and one target URL at most")
+    if names and (":" in names[0] or "/" in names[0]) and not Path(names[0]).exists() and not Path(names[0]).suffix:
+        raise ConfigError(names[0], f"is neither a file nor a URL; a target begins with its scheme: http://{names[0]}")
     experiment = read_experiment(names[0] if names else "resilience")
     return replace(experiment, target=targets[0]) if targets else experiment
 
@@ -201,7 +206,9 @@ def _adjusted(
             workload = replace(workload, profile="sustained", options={}, rate=None)
         workload = replace(workload, users=users)
     if rate is not None:
-        workload = replace(workload, profile="steady", options={}, users=None, rate=units.frequency(rate))
+        workload = replace(
+            workload, profile="steady", options={}, users=None, rate=read_option("--rate", rate, units.frequency)
+        )
     if outbound is not None:
         experiment = replace(experiment, outbound=outbound)
     hosts = (*experiment.allow_hosts, *(allow_host or ()))

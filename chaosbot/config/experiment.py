@@ -165,7 +165,7 @@ def built_in_text(name: str) -> str:
         UnknownName: With the list of those there are.
     """
     if name not in built_in():
-        raise UnknownName.of("experiment", name, built_in(), where="--experiment")
+        raise UnknownName.of("experiment", name, built_in(), where="")
     return (files("chaosbot.config") / "experiments" / f"{name}.toml").read_text(encoding="utf-8")
 
 

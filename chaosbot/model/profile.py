@@ -155,6 +155,11 @@ class Profile(ABC):
                     f"--{name.replace('_', '-')}",
                     f"profile '{self.name}' has no such figure; it has {', '.join(known)}",
                 )
+        for name in changes.keys() & {"users", "rate"}:
+            if not changes[name] > 0:
+                raise ConfigError(
+                    f"--{name}", f"{changes[name]:g} sends nothing; give more, or leave it to the profile"
+                )
         try:
             return dataclasses.replace(self, **changes)  # type: ignore[type-var]  # every profile is a dataclass
         except ValueError as error:

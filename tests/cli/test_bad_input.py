@@ -55,7 +55,21 @@ def busy_port() -> Iterator[int]:
         (["fuzz", "--secret-env", "NO_SUCH_SECRET"], "export NO_SUCH_SECRET="),
         (["load", "--secret-env", "NO_SUCH_SECRET"], "export NO_SUCH_SECRET="),
         (["report", "--format", "pdf", "."], "unknown format 'pdf'"),
-        (["demo", "--bugs", "no-such-bug"], "no-such-bug"),
+        (["demo", "--bugs", "no-dedupe"], "--bugs: unknown planted bug 'no-dedupe'; did you mean 'no-dedup'?"),
+        (["run", "--bugs", "no-dedupe"], "did you mean 'no-dedup'?"),
+        (["fuzz", "--bugs", "no-dedupe"], "did you mean 'no-dedup'?"),
+        (["run", "127.0.0.1:8000/webhook"], "http://127.0.0.1:8000/webhook"),
+        (["run", "--users", "0"], "--users: 0 sends nothing"),
+        (["load", "--users", "-3"], "--users: -3 sends nothing"),
+        (["load", "--rate", "0/s"], "--rate: 0 sends nothing"),
+        (["run", "--rate", "fast"], "--rate: 'fast' is not a rate"),
+        (["load", "--duration", "long"], "--duration: 'long' is not a duration"),
+        (["run", "--seed", "abc"], "see: chaosbot run --help"),
+        (["run", "--no-such-option"], "--no-such-option"),
+        (["load", "--processes", "0"], "--processes"),
+        (["frobnicate"], "frobnicate"),
+        (["report"], "directory"),
+        (["report", "absent"], "events.ndjson: cannot be read"),
         (["init", "--from", "nothing"], "unknown experiment 'nothing'"),
     ],
 )
@@ -64,7 +78,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(chaosbot: Callable, argumen
     assert done.code == 2, done
     assert says in done.err
     assert "Traceback" not in done.err + done.out
-    line = done.err.strip().splitlines()[-1]
+    [line] = done.err.strip().splitlines()
     assert line.startswith("chaosbot: ")
 
 

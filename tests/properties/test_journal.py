@@ -116,7 +116,7 @@ def test_a_run_directory_is_written_once(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_journal_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path)
 
 
