@@ -67,14 +67,14 @@ def test_byte_faults_alone_pass_through_a_pipe_unless_http_is_asked_for(
             assert line, story
             story += line
         began = time.monotonic()
-        with urllib.request.urlopen(f"http://{found[1]}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{found[1]}/", timeout=60) as answer:
             assert answer.read() == b"hello"
         assert time.monotonic() - began >= 0.15
     finally:
         process.terminate()
         # Not `communicate`: it would lose what `readline` has buffered.
         story += process.stdout.read()
-        process.wait(20)
+        process.wait(60)
     assert ("direct pipe" in story) == (not more)
     history = read(tmp_path / "run")
     assert len(history.all(ExchangeSeen)) == exchanges

@@ -104,7 +104,7 @@ async def test_trio(chaos_proxy, service):
 def test_it_works_in_synchronous_asyncio_and_trio_tests(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(FLAVOURS)
-    ran = pytester.runpytest_subprocess("--chaos-seed=7", timeout=60)
+    ran = pytester.runpytest_subprocess("--chaos-seed=7", timeout=100)
     ran.assert_outcomes(passed=3)
     ran.stdout.fnmatch_lines(["chaosbot: --chaos-seed=7"])
 
@@ -149,7 +149,7 @@ def test_with_somebody_elses_service(chaos_proxy):
 def test_what_goes_wrong_is_said_and_never_passes(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(BROKEN)
-    ran = pytester.runpytest_subprocess(timeout=60)
+    ran = pytester.runpytest_subprocess(timeout=100)
     ran.assert_outcomes(passed=1, errors=1, failed=3)
     text = ran.stdout.str()
     assert "this fault is broken" in text
@@ -171,7 +171,7 @@ def test_no_worker_is_left_behind(pytester: pytest.Pytester) -> None:
         """
     )
     command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", str(pytester.path)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     line = next(line for line in ran.stdout.splitlines() if "PIDS" in line)
     pids = line.partition("PIDS")[2].split()
     assert pids
@@ -185,7 +185,7 @@ def assert_ends(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        assert select.select([fd], [], [], 10)[0], f"worker {pid} lives on"
+        assert select.select([fd], [], [], 60)[0], f"worker {pid} lives on"
     finally:
         os.close(fd)
 
