@@ -87,7 +87,7 @@ def running(bot: Bot, port: int) -> Iterator[tuple[CampaignSpec, StandInServer, 
         yield spec, server, events
     finally:
         process.terminate()
-        process.wait(5)
+        process.wait(60)
         server.stop()
 
 

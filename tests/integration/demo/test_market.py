@@ -17,7 +17,7 @@ class Stream:
     """A WebSocket client on a raw socket."""
 
     def __init__(self, world: World, query: str = "") -> None:
-        self.sock = socket.create_connection(("127.0.0.1", world.port), timeout=5)
+        self.sock = socket.create_connection(("127.0.0.1", world.port), timeout=60)
         self.ws = WSConnection(ConnectionType.CLIENT)
         self.sock.sendall(self.ws.send(Request(host="demo", target=f"/ws/market{query}")))
         self.pending: list[Any] = []

@@ -32,7 +32,7 @@ def demo() -> Iterator[str]:
         yield process.stdout.readline().split()[1]
     finally:
         process.stdin.close()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
 
 

@@ -147,7 +147,7 @@ def outside(chosen, port: int) -> list[str]:
     address = Address.parse(f"http://127.0.0.1:{port}/hook")
     wrong = []
     for case in chosen:
-        outcome = send(case, address, timeout_s=10.0)
+        outcome = send(case, address, timeout_s=60.0)
         if outcome.fate is Fate.ANSWERED:
             fine = case.expect.allows_status(outcome.status)
         else:

@@ -47,7 +47,7 @@ def demo(bugs: str = "", *options: str, port: int = 0) -> Iterator[str]:
         yield f"{line[1]}/webhook/telegram"
     finally:
         process.terminate()
-        process.wait(5)
+        process.wait(60)
 
 
 def spec_of(url: str, tmp_path: Path, **changes: Any) -> CampaignSpec:

@@ -110,7 +110,7 @@ class Server:
 
     def wait_for_end(self) -> str:
         with self.changed:
-            assert self.changed.wait_for(lambda: self.ends, 5)
+            assert self.changed.wait_for(lambda: self.ends, 60)
             return self.ends[-1]
 
     def close(self) -> None:

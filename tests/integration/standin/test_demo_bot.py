@@ -21,7 +21,7 @@ from chaosbot.wire import Address, Connection, require_reachable, send
 from .conftest import TOKEN, Running, Start
 
 SECRET = "correct-horse-battery"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 def case_of(dialect: Dialect, endpoint: Endpoint, update: object) -> Case:

@@ -62,7 +62,7 @@ def test_pipelined_and_split_requests_are_answered_in_order(start: Start) -> Non
     server = start()
     raw = b"".join(request("sendMessage", {"chat_id": n, "text": f"t{n}"}) for n in range(3))
     with socket.create_connection(("127.0.0.1", Address.parse(server.url).port)) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         for start_at in range(0, len(raw), 7):
             sock.sendall(raw[start_at : start_at + 7])
         data = b""
@@ -149,7 +149,7 @@ def test_a_worker_that_dies_is_trouble_and_not_silence() -> None:
     server.start()
     try:
         os.kill(server.pid, signal.SIGKILL)
-        assert seen.wait(10)
+        assert seen.wait(60)
         assert isinstance(events[0], Trouble)
         assert "without being asked" in events[0].what
         with pytest.raises(WorkerDied):

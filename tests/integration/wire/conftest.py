@@ -86,7 +86,7 @@ def serve() -> Iterator[Serve]:
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 

