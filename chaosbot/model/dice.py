@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from statistics import NormalDist
 from typing import Final, TypeVar
@@ -24,15 +25,26 @@ _STANDARD_NORMAL: Final = NormalDist()
 _SCALE: Final = float(1 << 53)
 
 
-def _encode(part: Key) -> bytes:
-    """Encodes one key part so that no two different keys share a byte string (type tag and length first)."""
-    if isinstance(part, bytes):
-        raw, tag = part, b"b"
-    elif isinstance(part, int):
-        raw, tag = str(int(part)).encode(), b"i"
-    else:
-        raw, tag = part.encode("utf-8", "surrogatepass"), b"s"
+def _framed(raw: bytes, tag: bytes) -> bytes:
+    """A key part so that no two different keys share a byte string: type tag and length first."""
     return tag + len(raw).to_bytes(4, "big") + raw
+
+
+@lru_cache(maxsize=4096)
+def _text(part: str) -> bytes:
+    return _framed(part.encode("utf-8", "surrogatepass"), b"s")  # nearly all keys are words of the code
+
+
+def _encode(part: Key) -> bytes:
+    if isinstance(part, str):
+        return _text(part)
+    return _framed(part, b"b") if isinstance(part, bytes) else _framed(b"%d" % part, b"i")
+
+
+@lru_cache(maxsize=256)
+def _hasher(seed: int, size: int) -> blake2b:
+    """The hash before its path; copies of it are cheaper than new ones with the same key."""
+    return blake2b(digest_size=size, key=str(seed).encode()[:64], person=b"chaosbot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +64,18 @@ class Dice:
 
     def at(self, *key: Key) -> Dice:
         """The dice at a key below this one."""
-        joined = self.path + b"".join(map(_encode, key))
+        joined = self.path
+        for part in key:
+            joined += _encode(part)
         # Folding keeps a path short however deep the tree goes.
         if len(joined) > 64:
             joined = b"h" + blake2b(joined, digest_size=32).digest()
         return Dice(self.seed, joined)
 
     def _digest(self, size: int = 8) -> bytes:
-        return blake2b(self.path, digest_size=size, key=str(self.seed).encode()[:64], person=b"chaosbot").digest()
+        hasher = _hasher(self.seed, size).copy()
+        hasher.update(self.path)
+        return hasher.digest()
 
     def fraction(self) -> float:
         """A number in [0, 1), uniform, with 53 random bits."""
