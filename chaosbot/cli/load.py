@@ -87,6 +87,30 @@ def load(
     health: Annotated[
         str | None, typer.Option(help="A health URL whose JSON may carry circuits.", show_default=False)
     ] = None,
+    circuits: Annotated[
+        str, typer.Option(help="Where in the health answer circuits stand, as a JSON path.")
+    ] = "$.circuits",
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Another metric of the page to follow; repeatable.", show_default=False),
+    ] = None,
+    stream: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which of the dialect's WebSocket scenarios run ('none' for REST alone); repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="The authority that signed an https target's certificate.",
+            show_default=False,
+        ),
+    ] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Take any certificate of an https target.")] = False,
     connect_timeout: Annotated[str, typer.Option(help="Most time to connect.")] = "5s",
     timeout: Annotated[str, typer.Option(help="Most time for a request.")] = "30s",
     seed: Seed = None,
@@ -138,6 +162,9 @@ def load(
         allow_hosts=allow,
         connect_timeout_s=read_option("--connect-timeout", connect_timeout, units.duration),
         timeout_s=read_option("--timeout", timeout, units.duration),
+        streams=tuple(stream or ()),
+        verify=not insecure,
+        ca=ca,
     )
     with running(
         "load",
@@ -157,8 +184,14 @@ def load(
             target=target or "", secret=secret, dialect=dialect, outbound="off", inbound=False, allow_hosts=allow
         )
         with staged(run, spec) as stage:
-            require_webhook(stage, dialect, secret)
-            samples = Sampling(pid=pid, metrics=metrics or stage.metrics, health=health or stage.health)
+            require_webhook(stage, dialect, secret, verify=part.verify, ca=part.ca)
+            samples = Sampling(
+                pid=pid,
+                metrics=metrics or stage.metrics,
+                metric_names=tuple(metric or ()),
+                health=health or stage.health,
+                circuits=circuits,
+            )
             drive_load(run, stage, replace(part, samples=samples), per_request=_records(shape))
     raise conclude(run, quiet=quiet, as_json=as_json)
 

@@ -77,7 +77,7 @@ class JourneyFile:
         try:
             specs = tuple(journeys())
         except Exception as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
-            raise self._blame(error, "journeys()") from None
+            raise self._blame(error, "journeys()", line) from None
         if not specs or not all(isinstance(spec, JourneySpec) for spec in specs):
             raise ConfigError(
                 f"{self.path}:{line}", "journeys() must return JourneySpecs, at least one; see chaosbot.model.journey"
@@ -91,17 +91,19 @@ class JourneyFile:
                 try:
                     request = self._build(task.name, spec.users[0], 1, Dice(0).at("trial"), endpoint)
                 except Exception as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
-                    raise self._blame(error, f"build({task.name!r})") from None
+                    raise self._blame(error, f"build({task.name!r})", line) from None
                 problem = _problem(request)
                 if problem:
                     raise ConfigError(f"{self.path}:{line}", f"build({task.name!r}) returned {problem}")
 
-    def _blame(self, error: Exception, what: str) -> ConfigError:
+    def _blame(self, error: Exception, what: str, line: int) -> ConfigError:
+        """The error with the line that raised it; where it never got into the file (a missing argument), that of the function."""
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)
         ]
-        where = f"{self.path}:{lines[-1]}" if lines else str(self.path)
-        return ConfigError(where, f"{what} raised {type(error).__name__}: {error}")
+        return ConfigError(
+            f"{self.path}:{lines[-1] if lines else line}", f"{what} raised {type(error).__name__}: {error}"
+        )
 
 
 def _load(path: Path) -> ModuleType:

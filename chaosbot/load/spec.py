@@ -109,7 +109,9 @@ class LoadSpec:
             raise ConfigError("--timeout", "timeouts must be above 0")
         if self.rate is not None and not self.rate > 0:
             raise ConfigError("--rate", f"{self.rate:g}/s; a rate is above 0")
-        self.shaped()
+        _, _, pacer = self.shaped()
+        if not pacer.peak > 0:
+            raise ConfigError(self.profile.name, "sends nothing at any moment; give it users or a rate above 0")
 
     def starts_at(self, soonest: float) -> float:
         """When the load begins, on the machine's monotonic clock: at its appointed moment, or as soon as it can."""

@@ -113,7 +113,7 @@ class Target:
             ) from None
         except ssl.SSLCertVerificationError as error:
             raise TargetUnusable(
-                f"{self.name}: its certificate is not trusted ({error.verify_message}); name its authority or switch verification off"
+                f"{self.name}: its certificate is not trusted ({error.verify_message}); name its authority (--ca FILE), or take any (--insecure)"
             ) from None
         except ssl.SSLError as error:
             raise TargetUnusable(f"{self.name}: speaks no TLS ({error.reason}); is it plain http?") from None

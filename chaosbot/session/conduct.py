@@ -59,6 +59,9 @@ class LoadPart:
     allow_hosts: tuple[str, ...] = ()
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
+    streams: tuple[str, ...] = ()
+    verify: bool = True
+    ca: Path | None = None
     samples: Sampling = field(default_factory=Sampling)
 
 
@@ -98,19 +101,25 @@ def endpoint_for(stage: Stage, url: str, secret: str, *, later_s: int = 0) -> tu
     return address, Endpoint(address.authority, address.path, secret, started=moment + later_s, now=moment)
 
 
-def require_webhook(stage: Stage, dialect: str, secret: str) -> None:
+def require_webhook(stage: Stage, dialect: str, secret: str, *, verify: bool = True, ca: Path | None = None) -> None:
     """Makes sure that what listens is a webhook that takes the secret, by one empty document that can have no effect.
 
     Raises:
         TargetUnusable: It speaks no HTTP, knows no such path or method, or refuses the secret.
     """
     address, endpoint = endpoint_for(stage, stage.webhook, secret)
+    address = replace(address, verify=verify, ca_file=str(ca or ""))
     tongue = dialect_of(dialect)
     if not tongue.golden(Dice(0)):
         return  # a platform without updates (a market stream) has nothing to greet with
     segment = Segment(tongue.encode(endpoint, {}))
     case = Case("greeting", "greeting", Threat.USER, (segment,), Expect())
     seen = send(case, address, connect_timeout_s=5.0, timeout_s=10.0, keep=0)
+    if seen.fate is Fate.TLS:
+        raise TargetUnusable(
+            f"{stage.webhook}: no TLS connection ({seen.detail}); a certificate of your own is trusted by `chaosbot load` with "
+            "--ca FILE (or --insecure), by every verb with SSL_CERT_FILE=FILE"
+        )
     if seen.fate is not Fate.ANSWERED:
         raise TargetUnusable(
             f"{stage.webhook}: no HTTP answer ({seen.detail or seen.fate}); is this the webhook's address?"
@@ -155,6 +164,9 @@ def drive_load(
             timeout_s=part.timeout_s,
             journey=part.journey,
             corpus=part.corpus,
+            streams=part.streams,
+            verify=part.verify,
+            ca=part.ca,
             started=run.started,
             samples=part.samples,
             allow_hosts=part.allow_hosts,

@@ -75,6 +75,7 @@ def test_what_a_journey_file_leaves_out_is_the_dialects(tmp_path: Path) -> None:
         ),
         (GOOD.replace("HTTP/1.1", ""), r"my\.py:8: build\('search'\) returned data that is no HTTP/1\.1 request"),
         (GOOD.replace("len(body)", "len(bodi)"), r"my\.py:10: build\('search'\) raised NameError"),
+        ("\n\ndef build(task):\n    return None\n", r"my\.py:3: build\('guest/chat'\) raised TypeError: .* were given"),
         (GOOD.replace("(0.0, 1.0)", "(2.0, 1.0)"), r"my\.py:6: journeys\(\) raised ValueError: journey shopper: waits"),
     ],
 )
