@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._lanes import settled
+from chaosbot.checks._lanes import outbound_trouble, settled
 from chaosbot.model.check import History
 from chaosbot.model.event import ApiCalled, Injected, RuleTallied
 from chaosbot.model.exchange import Lane
@@ -32,6 +32,7 @@ GRACE_S = 1.0
 WHOLE = 0.9
 # A sort of update counts as answered when this share of its acknowledged updates was.
 ANSWERED_SORT = 0.5
+ENOUGH_CALM = 5
 
 Fate_ = tuple[float, bool]
 
@@ -229,14 +230,21 @@ def _lost(
     history: History,
     end_s: float,
 ) -> int:
-    sorts: dict[tuple[str | None, str | None], list[bool]] = defaultdict(list)
+    sorts: dict[tuple[str | None, str | None], list[tuple[bool, bool]]] = defaultdict(list)
+    trouble = min(outbound_trouble(history), default=math.inf) - GRACE_S
     for key in acknowledged:
         first, marker = attempts[key][0], markers[key]
         if marker and first.ended <= end_s - GRACE_S:
-            sorts[first.sort].append(settled(history.calls_by_marker.get(marker, ())))
-    return sum(
-        found.count(False) for found in sorts.values() if found.count(True) >= max(1.0, ANSWERED_SORT * len(found))
-    )
+            done = settled(history.calls_by_marker.get(marker, ()))
+            sorts[first.sort].append((first.ended < trouble, done))
+    return sum(sum(not done for _, done in found) for found in sorts.values() if _is_answered(found))
+
+
+def _is_answered(found: Sequence[tuple[bool, bool]]) -> bool:
+    """Whether updates of this sort get an answer by nature: in the calm before the first fault, where enough came then."""
+    calm = [done for before, done in found if before]
+    judged = calm if len(calm) >= ENOUGH_CALM else [done for _, done in found]
+    return judged.count(True) >= max(1.0, ANSWERED_SORT * len(judged))
 
 
 def _amplification(calls: Sequence[ApiCalled]) -> float | None:

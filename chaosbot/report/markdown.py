@@ -92,7 +92,7 @@ def _figures(report: Report) -> str:
         lines.append(f"**Recovery** {', '.join(parts)}")
     if (found := report.deliveries) is not None:
         names = ("sent", "acknowledged", "lost", "duplicated")
-        parts = [f"{'?' if getattr(found, name) is None else getattr(found, name)} {name}" for name in names]
+        parts = [f"{getattr(found, name)} {name}" for name in names if getattr(found, name) is not None]
         lines.append(f"**Deliveries** {', '.join(parts)}")
     return "\n".join(f"- {line}" for line in lines)
 

@@ -53,7 +53,7 @@ def of_troubles(history: History, unreadable: int, faults: Sequence[FaultRow], w
         found.append("the journal has no beginning: nobody knows what ran")
     end = history.end
     if end is not None and end.how != "completed":
-        found.append(f"the run was {end.how}{': ' + end.reason if end.reason else ''}")
+        found.append(f"the run was {end.how}{': ' + end.reason if end.reason not in ('', end.how) else ''}")
     for (where, what), times in Counter((one.where, one.what) for one in history.troubles).items():
         found.append(f"trouble in chaosbot's {where}: {what}" + (f" (× {times})" if times > 1 else ""))
     found += [f"fault {row.fault} (rule {row.rule}) broke {row.failed} times" for row in faults if row.failed]

@@ -181,7 +181,7 @@ def _deliveries(report: Report) -> Padding:
     if found is None:
         return Padding(Text(), 0)
     names = ("sent", "acknowledged", "lost", "duplicated", "unexpected", "redelivered")
-    parts = [f"{'?' if getattr(found, name) is None else getattr(found, name)} {name}" for name in names]
+    parts = [f"{getattr(found, name)} {name}" for name in names if getattr(found, name) is not None]
     if found.reply is not None:
         parts.append(f"reply p50 {_time(found.reply.p50)}, p99 {_time(found.reply.p99)}")
     return Padding(Text(" · ".join(parts)), (0, 0, 0, 2))

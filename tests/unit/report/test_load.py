@@ -88,6 +88,16 @@ def test_what_the_api_refuses_for_good_is_not_lost_by_the_bot(story):
     assert fold(told.history(end=20), checks=()).deliveries.lost == 3
 
 
+def test_what_is_answered_by_nature_is_learnt_before_the_first_fault(story):
+    told = story()
+    for number in range(10):
+        told.delivery(1 + number / 20, number)
+    told.add(Injected(10, "r", "abort", Depth.EXCHANGE, Lane.OUTBOUND, "x", "applied"))
+    for number in range(90):
+        told.delivery(10 + number / 20, 100 + number, replies=0)
+    assert fold(told.history(end=40), checks=()).deliveries.lost == 90
+
+
 def test_without_a_look_at_the_bots_calls_nothing_is_said_to_be_lost(story):
     told = story()
     for number in range(20):
