@@ -103,6 +103,6 @@ def main() -> None:
         sys.stderr.write(f"chaosbot: {told[:1].lower()}{told[1:]}; see: {help_line}\n")
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("chaosbot: interrupted before anything had started\n")
+        sys.stderr.write("chaosbot: interrupted\n")
         sys.exit(3)
     sys.exit(code if isinstance(code, int) else 0)

@@ -82,6 +82,8 @@ Prometheus = Annotated[
     ),
 ]
 
+BOT_API_PORT: Final = 8081
+"""Where the outbound lane of a run listens, unless told otherwise."""
 DEFAULT_SECRET: Final = "TELEGRAM_SECRET_TOKEN"  # noqa: S105 - a variable's name
 
 

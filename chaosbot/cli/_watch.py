@@ -168,9 +168,9 @@ class Watch:
 
     def _panel(self) -> RenderableType:
         elapsed = time.monotonic() - self._began
-        left = f", about {format_duration(max(0.0, self.total_s - elapsed))} left" if self.total_s else ""
+        left = f", about {format_duration(round(max(0.0, self.total_s - elapsed)))} left" if self.total_s else ""
         head = Text.from_markup(
-            f"[bold]{escape(self._phase or 'starting')}[/] [dim]{format_duration(elapsed)}{left}[/]"
+            f"[bold]{escape(self._phase or 'starting')}[/] [dim]{format_duration(round(elapsed))}{left}[/]"
         )
         parts: list[RenderableType] = [head]
         if self.total_s:

@@ -121,7 +121,7 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
     console = Console(stderr=as_json)
     if not quiet:
         print_answers(console, answers)
-    console.print(f"\n{summary(answers, run.now(), cut=cut)}", highlight=False, soft_wrap=True)
+    console.print(f"\n{summary(answers, run.now(), cut=cut)}", highlight=False)
     raise typer.Exit(0 if all(answer.found for answer in answers if answer.promised) else 1)
 
 

@@ -183,9 +183,10 @@ def _exchange(stage: Stage, dialect: str, secret: str, port: int) -> Iterator[Di
     until = time.monotonic() + CALL_WAIT_S
     while not stage.calls() and time.monotonic() < until:
         time.sleep(0.05)
+    calls = len(stage.calls())
     yield Diagnosis(
-        bool(stage.calls()),
-        f"Bot API: {len(stage.calls())} calls arrived at {stage.bot_api}",
+        bool(calls),
+        f"Bot API: {calls} call{'s' if calls != 1 else ''} arrived at {stage.bot_api}",
         f"point the bot's Bot API base URL at {stage.bot_api} and start it again",
     )
 

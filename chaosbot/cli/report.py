@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 
 from chaosbot.cli._options import Quiet
 from chaosbot.cli._verb import verb
@@ -60,7 +61,11 @@ def report(
         if form not in ("text", "markdown"):
             raise ConfigError("--format", f"a comparison is printed as text or markdown, not as {form}")
         comparison = compare(folded, fold(read(other)))
-        typer.echo(render_comparison(comparison))
+        text = render_comparison(comparison)
+        if form == "markdown":
+            typer.echo(text)
+        else:
+            console.print(Markdown(text))
         raise typer.Exit(comparison.exit_code)
     write_all(folded, history, directory, Redactor(known_secrets()))
     match form:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
+    BOT_API_PORT,
     AllowHost,
     Json,
     Out,
@@ -81,7 +82,7 @@ def run(
     ] = None,
     bot_api_port: Annotated[
         int, typer.Option(help="Where the outbound lane listens; point your bot's Bot API base URL there.")
-    ] = 8081,
+    ] = BOT_API_PORT,
     bugs: Annotated[
         str, typer.Option(help="Planted bugs of the embedded bot (names with commas, 'fragile' for all).")
     ] = "",

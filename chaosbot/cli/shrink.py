@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from chaosbot.cli._options import AllowHost, SecretEnv, read_secret
+from chaosbot.cli._options import BOT_API_PORT, AllowHost, SecretEnv, read_secret
 from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import Experiment, experiment_from
 from chaosbot.config.written import write_experiment
@@ -40,7 +41,7 @@ def shrink(
     ] = 20,
     bot_api_port: Annotated[
         int, typer.Option(help="Where the outbound lane listens, for a target of your own.")
-    ] = 8081,
+    ] = BOT_API_PORT,
     out: Annotated[
         Path | None, typer.Option("--out", help="Directory for the trials and smallest.toml.", show_default=False)
     ] = None,
@@ -105,8 +106,26 @@ def shrink(
     console.print(f"\n[bold]smallest[/]: {escape(names)}, fault windows of {result.experiment.lengths.fault_s:g} s")
     if not result.complete:
         console.print(f"[yellow]stopped after {max_runs} runs[/]; more --max-runs may find a smaller one")
-    planted = f" --bugs {bugs}" if bugs else ""
-    console.print(f"wrote {file}; run it: [bold]chaosbot run {file} --seed {seed}{planted}[/]", soft_wrap=True)
+    line = repeat_line(file, seed, bugs=bugs, port=bot_api_port, secret_env=secret_env, allow=allow)
+    console.print(f"wrote {file}; run it: [bold]{escape(line)}[/]", soft_wrap=True)
+
+
+def repeat_line(
+    file: Path,
+    seed: int,
+    *,
+    bugs: str = "",
+    port: int = BOT_API_PORT,
+    secret_env: str | None = None,
+    allow: Sequence[str] = (),
+) -> str:
+    """The command that runs an experiment's file as it was run here; what the file says itself is left out."""
+    words = ["chaosbot", "run", str(file), "--seed", str(seed)]
+    words += ["--bugs", bugs] if bugs else []
+    words += ["--bot-api-port", str(port)] if port != BOT_API_PORT else []
+    words += ["--secret-env", secret_env] if secret_env else []
+    words += [word for host in allow for word in ("--allow-host", host)]
+    return shlex.join(words)
 
 
 def _recorded(directory: Path, history: History) -> tuple[Experiment, int, str]:
