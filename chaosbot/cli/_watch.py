@@ -169,9 +169,8 @@ class Watch:
     def _panel(self) -> RenderableType:
         elapsed = time.monotonic() - self._began
         left = f", about {format_duration(round(max(0.0, self.total_s - elapsed)))} left" if self.total_s else ""
-        head = Text.from_markup(
-            f"[bold]{escape(self._phase or 'starting')}[/] [dim]{format_duration(round(elapsed))}{left}[/]"
-        )
+        phase = self._phase or ("starting" if self._frame is None else "running")
+        head = Text.from_markup(f"[bold]{escape(phase)}[/] [dim]{format_duration(round(elapsed))}{left}[/]")
         parts: list[RenderableType] = [head]
         if self.total_s:
             bar = ProgressBar(total=self.total_s, completed=min(elapsed, self.total_s), width=BAR_WIDTH)

@@ -47,8 +47,6 @@ def busy_port() -> Iterator[int]:
         (["load", "--duration", "5"], "has no unit"),
         (["load", "--slo", "p99 around 2s"], "no threshold"),
         (["load", "--abort-on", "errors > many"], "no stop condition"),
-        (["load", "--users", "0"], "sends nothing"),
-        (["load", "--rate", "0/s"], "sends nothing"),
         (["load", "--profile", "sustained:0"], "sends nothing"),
         (["load", "--dialect", "market", "--stream", "market"], "did you mean 'market_stream'?"),
         (["load", "--ca", "absent.pem"], "absent.pem"),

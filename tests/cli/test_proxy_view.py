@@ -1,6 +1,7 @@
 """What `chaosbot proxy` shows while it runs: a table on a terminal, bounded lines elsewhere, nothing when quiet."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -24,7 +25,7 @@ from rich.console import Console
 from chaosbot.cli._exchanges import LINES_A_SECOND, Exchanges
 from chaosbot.cli._watch import BAR_WIDTH, Watch
 from chaosbot.journal import Redactor
-from chaosbot.model.event import ExchangeSeen, Injected, RuleSwitched
+from chaosbot.model.event import ExchangeSeen, FrameTaken, Injected, RuleSwitched
 from chaosbot.model.exchange import Depth, Lane
 
 TOKEN = "123456789:AAtoken-of-a-bot-that-nobody-has-0123"
@@ -253,3 +254,12 @@ def test_a_panel_shows_how_far_the_plan_is_and_which_faults_are_active() -> None
     assert re.fullmatch(r"starting .*, about \S+ left", lines[0])
     assert len(lines[1]) == BAR_WIDTH
     assert lines[2:] == ["active now: latency"]
+
+
+def test_a_load_without_phases_is_starting_until_its_first_second_and_then_running() -> None:
+    view = Watch(Console(record=True, width=80, file=io.StringIO()), total_s=60.0)
+    view.console.print(view._panel())
+    view(FrameTaken(1.0, 0, 0, 3, 3, 3, 0, 0, 0, "", ""))
+    view.console.print(view._panel())
+    words = [line.split()[0] for line in view.console.export_text().splitlines() if "left" in line]
+    assert words == ["starting", "running"]
