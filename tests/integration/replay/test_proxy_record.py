@@ -77,7 +77,7 @@ def proxied(service: str, directory: Path, *options: str) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGINT)
             rest = process.stdout.read()
-            assert process.wait(30) in (0, 3), seen + rest
+            assert process.wait(60) in (0, 3), seen + rest
 
 
 def test_a_recording_of_two_workers_is_read_by_others_and_holds_no_secret(service: str, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def proxied(service: str, directory: Path, *options: str) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGINT)
             rest = process.stdout.read()
-            assert process.wait(30) in (0, 3), seen + rest
+            assert process.wait(60) in (0, 3), seen + rest
 
 
 def statuses(url: str, order: list[int]) -> dict[int, int | None]:
