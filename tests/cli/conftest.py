@@ -12,7 +12,7 @@ from chaosbot.cli import VERBS
 
 # Each command is forked from a process that has everything loaded: a hundred of them would import it a hundred times.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["chaosbot.__main__", *(f"chaosbot.cli.{verb}" for verb in VERBS)])
+FORKS.set_forkserver_preload([f"chaosbot.cli.{verb}" for verb in VERBS])
 COMMAND = """
 import os, runpy, sys
 for number, (name, flags) in enumerate(((os.devnull, os.O_RDONLY), (out, os.O_WRONLY), (err, os.O_WRONLY))):
