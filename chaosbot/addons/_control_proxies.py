@@ -10,13 +10,13 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from chaosbot.addons.pipe import PipeServer, listen
+from chaosbot.addons.spec import is_loopback
 from chaosbot.addons.toxics import ApiError, Toxic, bad_body, expect_object, field
 from chaosbot.model.dice import Dice
 from chaosbot.model.event import Event
@@ -29,14 +29,6 @@ def split_address(text: str) -> tuple[str, int]:
     if not host and not text.startswith(":"):
         return text, 0
     return host.removeprefix("[").removesuffix("]"), int(port) if port.isdecimal() and int(port) < 65536 else 0
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host can only be this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _listen_address(text: str) -> tuple[str, int]:

@@ -9,11 +9,9 @@ Rules:
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from mitmproxy import http
-
+from chaosbot.addons.answers import answer, set_header
 from chaosbot.addons.throttle import Quotas
 from chaosbot.addons.visit import Fired, Visit
 from chaosbot.model.effect import (
@@ -51,9 +49,6 @@ from chaosbot.model.units import format_duration
 
 if TYPE_CHECKING:
     from chaosbot.addons.engine import Engine
-
-TAG = "x-chaosbot"
-"""The header that marks an answer as the proxy's own; its value names the rule."""
 
 
 class Performer:
@@ -204,37 +199,3 @@ class Performer:
         if before:
             visit.asked_upstream = False
             visit.flow.response = answer(502, (), b"", "")  # never sent; it only keeps the upstream from being asked
-
-
-def answer(status: int, headers: tuple[tuple[str, str], ...], body: bytes, tag: str) -> Any:
-    """An answer by the proxy, marked as such."""
-    tagged = (*headers, *(((TAG, tag),) if tag else ()))
-    fields = [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in tagged]
-    made = http.Response.make(status, body, http.Headers(fields))
-    made.reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
-    return made
-
-
-def set_header(message: Any, effect: SetHeader) -> None:
-    """Sets, adds or removes a header; values may hold any byte (as latin-1)."""
-    if effect.value is None:
-        message.headers.pop(effect.name, None)
-        return
-    value = effect.value.encode("latin-1", "replace")
-    name = effect.name.encode("latin-1", "replace")
-    if effect.add:
-        message.headers.fields = (*message.headers.fields, (name, value))
-    else:
-        kept = tuple(field for field in message.headers.fields if field[0].lower() != name.lower())
-        message.headers.fields = (*kept, (name, value))
-
-
-def own_error(status: int, message: str = "") -> bytes:
-    """An answer that the proxy gives of its own accord, marked as such so that no check blames the bot."""
-    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
-    body = f"{status} from the proxy, not from the upstream: {message}\n".encode("utf-8", "replace")
-    head = (
-        f"HTTP/1.1 {status} {phrase}\r\n{TAG}: upstream\r\n"
-        f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + body

@@ -19,8 +19,9 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from chaosbot.addons import compat, httplayer
+from chaosbot.addons.answers import answer, plainly
 from chaosbot.addons.deliveries import Deliveries
-from chaosbot.addons.effects import Performer, answer
+from chaosbot.addons.effects import Performer
 from chaosbot.addons.handler import Handler
 from chaosbot.addons.ledger import Ledger
 from chaosbot.addons.record import HarRecorder, taped
@@ -43,6 +44,7 @@ MOST_BODY: Final = 1 << 20
 STREAM_REQUEST: Final = 16 << 20
 STREAM_RESPONSE: Final = 256 << 10
 _KNOWN_REQUESTS: Final = 1 << 16
+_MOST_NOTED: Final = 1000
 _EXCHANGES: Final = frozenset({Scope.EXCHANGE, Scope.UPDATE})
 
 
@@ -170,6 +172,8 @@ class Engine:
         flow.metadata["chaosbot"] = visit
         station.begin(visit)
         forced = flow.request.headers.pop(CONTROL_HEADER, None) if self.spec.header_control else None
+        if forced is not None:
+            self._heed(forced)
         visit.fired = self.ledger.decide(visit.exchange, _EXCHANGES, forced)
         if visit.fired:
             flow.metadata[httplayer.SCRIPT] = visit.script
@@ -177,6 +181,15 @@ class Engine:
         if station.listener.upstream == STANDIN:
             return self._stand_in(visit)
         return None
+
+    def _heed(self, forced: str) -> None:
+        """A client that asks for a rule which is not there would take its silence for health."""
+        names = {rule.name for rule in self.ledger.rules} | {"none"}
+        for wish in {name.strip() for name in forced.split(",")} - names - self._noted:
+            if len(self._noted) < _MOST_NOTED:
+                self._noted.add(wish)
+                text = f"a client asked for rule '{wish[:80]}', which the plan does not have; it has {', '.join(sorted(names))}"
+                self.note("header_control", text, {})
 
     def _meet(self, station: Station, flow: Any) -> Visit:
         request = flow.request
@@ -212,7 +225,9 @@ class Engine:
         return f"{digest.hex()}-{count}"
 
     async def _before(self, visit: Visit, station: Station) -> None:
+        visit.by = "proxy"  # if it ends here, the upstream was never asked
         await self._perform_all(visit, Point.BEFORE)
+        visit.by = "target" if visit.flow.response is None else "proxy"
         station.arm(visit)
         if visit.flow.response is None and station.listener.upstream == STANDIN:
             later = self._stand_in(visit)
@@ -300,13 +315,13 @@ class Engine:
             visit.by = "proxy"
         else:
             visit.by, visit.status = "proxy", 502
-            message = str(flow.error)
+            message = plainly(str(flow.error))
             address = f"{flow.request.host}:{flow.request.port}"
-            if (known := f"{address} {message}") not in self._noted:
+            if (known := f"{address} {message}") not in self._noted and len(self._noted) < _MOST_NOTED:
                 self._noted.add(known)
                 self.note(
                     "upstream",
-                    f"{address}: {message}",
+                    f"{address} gave no answer: {message}",
                     {"lane": str(visit.exchange.lane), "exchange": visit.exchange.key},
                 )
         self.finish(visit)

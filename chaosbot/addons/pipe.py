@@ -256,7 +256,7 @@ class PipeServer:
             if not self._upstream_down:
                 self._upstream_down = True
                 why = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
-                text = f"upstream {host}:{port} cannot be reached ({why})"
+                text = f"{host}:{port} cannot be reached: {why}"
                 self._emit(Noted(self._clock(), "upstream", text))
             link.ends.close()
         else:

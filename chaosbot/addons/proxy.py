@@ -30,7 +30,7 @@ import orjson
 
 from chaosbot.addons.record import HarRecorder
 from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
-from chaosbot.errors import ConfigError, EngineError, PortBusy, WorkerDied
+from chaosbot.errors import ConfigError, EngineError, PortBusy, UsageError, WorkerDied
 from chaosbot.model.event import Event, ExchangeSeen, RuleTallied, Trouble, from_json
 from chaosbot.model.exchange import Lane
 from chaosbot.model.plan import FaultPlan
@@ -165,6 +165,7 @@ class Proxy:
 
         Raises:
             PortBusy: An address is taken.
+            UsageError: An address is none of this machine's.
             EngineError: The workers did not come up.
         """
         try:
@@ -301,7 +302,9 @@ def _bind(listener: ListenerSpec) -> socket.socket:
         where = f"{listener.host}:{listener.port}"
         if error.errno == errno.EADDRINUSE:
             raise PortBusy(f"{where} is taken; choose another port, or 0 for a free one") from None
-        raise EngineError(f"{where} cannot be listened on ({error.strerror})") from None
+        raise UsageError(
+            f"{where} cannot be listened on ({error.strerror}); choose an address of this machine"
+        ) from None
     return sock
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -12,6 +13,14 @@ from chaosbot.model.plan import FaultPlan
 
 STANDIN = "standin:"
 SCHEMES = ("http", "https", "tcp")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host can only be this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 @dataclass(frozen=True)

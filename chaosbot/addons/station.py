@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Coroutine
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from chaosbot.addons import httplayer
 from chaosbot.addons.bytestream import refusal, refuse
 from chaosbot.addons.handler import Handler
-from chaosbot.addons.spec import ListenerSpec
+from chaosbot.addons.spec import ListenerSpec, is_loopback
 from chaosbot.addons.visit import Fired, Visit
 from chaosbot.addons.websocket import disturb
 from chaosbot.model.effect import BytesEffect, Direction, Farewell
@@ -186,7 +185,7 @@ class Station:
             return False
         if (host, port) == self.listener.address:
             return True
-        if self.listener.upstream == "" and _is_loopback(host):
+        if self.listener.upstream == "" and is_loopback(host):
             return True
         return any(fnmatchcase(name, glob) for glob in self._engine.spec.allow_hosts for name in (host, spelled))
 
@@ -199,12 +198,3 @@ def _host_header(listener: ListenerSpec) -> str:
     default = 443 if listener.upstream.startswith("https:") else 80
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     return host if address[1] == default else f"{host}:{address[1]}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -26,8 +26,8 @@ from typing import Any
 import orjson
 
 from chaosbot.addons import compat
+from chaosbot.addons.answers import own_error
 from chaosbot.addons.ca import default_directory
-from chaosbot.addons.effects import own_error
 from chaosbot.addons.engine import Engine
 from chaosbot.addons.handler import Handler
 from chaosbot.addons.pipe import PipeServer, runs_on_pipe

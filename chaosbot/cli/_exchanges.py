@@ -3,7 +3,7 @@
 Rules:
 
 - On a terminal a table of the last exchanges; elsewhere a line for each fault that acted and each exchange that failed without
-  one, no more than a few a second, and how many more there were.
+  one, no more than a few a second, and how many more there were. What a reader should know is said on both.
 - Paths may carry a bot's token; everything shown has passed the run's redactor.
 """
 
@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chaosbot.cli._watch import Watch
-from chaosbot.model.event import Event, ExchangeSeen, Injected
+from chaosbot.model.event import Event, ExchangeSeen, Injected, Noted
 from chaosbot.model.exchange import Lane
 
 SHOWN: Final = 15
@@ -75,6 +75,8 @@ class Exchanges(Watch):
                     told = event.by == "proxy" and event.exchange in self._met
                 if failed and not told:
                     self._tell(event.t, self._failure(event))
+            case Noted(area=area, text=text):
+                self.say(f"[dim]{self._clock(event.t)}[/] [magenta]{area.replace('_', ' ')}[/] {escape(text)}")
             case _:
                 pass
 
@@ -112,10 +114,8 @@ class Exchanges(Watch):
     def _failure(self, event: ExchangeSeen) -> str:
         met = self._met.get(event.exchange)
         faults = f"  [yellow]{escape(', '.join(met))}[/]" if met else ""
-        return (
-            f"{event.lane} {escape(f'{event.method} {event.path}')} → [red]{_status(event)}[/] by {event.by} in "
-            f"{event.seconds * 1e3:.0f} ms{faults}"
-        )
+        what = "[red]no answer[/]" if event.status is None else f"[red]{event.status}[/] by {event.by}"
+        return f"{event.lane} {escape(f'{event.method} {event.path}')} → {what} in {event.seconds * 1e3:.0f} ms{faults}"
 
     # ── the panel ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -70,7 +70,7 @@ def running(
     Raises:
         UsageError: The run directory holds a run already, or a port is taken.
     """
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, emoji=False)
     live = Live(web, prometheus)
     with closing(live):
         run = Run(
@@ -101,7 +101,7 @@ def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.E
     if as_json:
         typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
     else:
-        console = Console()
+        console = Console(emoji=False)
         if quiet:
             console.print(f"{report.verdict.upper()}  {run.directory}", highlight=False, soft_wrap=True)
         else:

@@ -58,7 +58,7 @@ def show_shelf(shelf: Shelf[Any], name: str | None, example: str, column: str | 
         example: How an entry is used on the command line; ``{name}`` stands for its name.
         column: A class attribute to show beside each name.
     """
-    console = Console()
+    console = Console(emoji=False)
     if name is None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column(shelf.kind, no_wrap=True)

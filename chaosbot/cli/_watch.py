@@ -91,7 +91,7 @@ class Watch:
     def say(self, line: str) -> None:
         """Prints one line of the story (rich markup)."""
         if not self.quiet:
-            self.console.print(self.redact(line), highlight=False, soft_wrap=not self.console.is_terminal)
+            self.console.print(self.redact(line), highlight=False, emoji=False, soft_wrap=not self.console.is_terminal)
 
     def __call__(self, event: Event) -> None:
         """Takes notice of an event."""

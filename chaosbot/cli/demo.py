@@ -118,7 +118,7 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
         raise ended
     report = run.finish("completed")
     answers = answer_key(bugs, report.findings, History.of(run.journal.events))
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, emoji=False)
     if not quiet:
         print_answers(console, answers)
     console.print(f"\n{summary(answers, run.now(), cut=cut)}", highlight=False)
@@ -126,7 +126,7 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
 
 
 def _print_bugs() -> None:
-    console, width = Console(), max(map(len, CARDS))
+    console, width = Console(emoji=False), max(map(len, CARDS))
     for card in CARDS.values():
         console.print(f"[bold]{card.bug:<{width}}[/]  {card.area}: {', '.join(card.checks)}", soft_wrap=True)
         console.print(f"    [dim]{card.what}[/]", soft_wrap=True)

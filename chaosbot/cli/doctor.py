@@ -79,7 +79,7 @@ def doctor(
     - `chaosbot doctor http://127.0.0.1:8000/webhook/telegram --bot-api 127.0.0.1:8081`
     """
     dialect = choose_dialect(dialect, dialect_option)
-    console = Console()
+    console = Console(emoji=False)
     well = True
     looks = [_machine()]
     if target:

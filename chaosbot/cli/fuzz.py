@@ -202,6 +202,6 @@ def _print_cases(dialect: str) -> None:
     rows = listing(found)
     for row in rows:
         table.add_row(row.name, str(row.threat), escape(row.expectation), escape(row.summary))
-    console = Console()
+    console = Console(emoji=False)
     console.print(table)
     console.print(f"\n{len(rows)} cases")

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 from rich.markup import escape
 
 from chaosbot.addons.control import ControlServer
 from chaosbot.addons.metrics import EventMetrics
-from chaosbot.addons.pipe import runs_on_pipe
-from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.addons.proxy import Proxy, ProxySpec
 from chaosbot.cli._exchanges import Exchanges
 from chaosbot.cli._finish import conclude, running
+from chaosbot.cli._lanes import OUTBOUND_WORDS, address_of, authority, by_pipe, exports, listener
 from chaosbot.cli._options import (
     AllowHost,
     DialectName,
@@ -31,14 +31,17 @@ from chaosbot.cli._options import (
     Web,
     choose_dialect,
     choose_seed,
+    read_option,
 )
 from chaosbot.cli._verb import verb
+from chaosbot.config.fit import Ground, check_fit
 from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
 from chaosbot.config.replay import Recording, read_recording
 from chaosbot.errors import ConfigError
 from chaosbot.model import units
+from chaosbot.model.dialect import dialect_of
 from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
+from chaosbot.model.plan import FaultPlan, Rule
 from chaosbot.session.run import ignore_signals
 
 app = verb()
@@ -62,7 +65,8 @@ def proxy(
     outbound: Annotated[
         str | None,
         typer.Option(
-            help="A second lane for the bot's own calls: 'stand-in' answers as the Bot API, a base URL passes through.",
+            help="A second lane for the bot's own calls: 'stand-in' answers as the Bot API, a base URL passes through, "
+            "'forward' takes a bot that has HTTPS_PROXY set wherever it wants.",
             show_default=False,
         ),
     ] = None,
@@ -97,6 +101,17 @@ def proxy(
     header_control: Annotated[
         bool, typer.Option("--header-control", help="Let clients ask for faults by header; for tests only.")
     ] = False,
+    upstream_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="PEM file with the authority of https:// upstreams, if not a public one.",
+            show_default=False,
+        ),
+    ] = None,
+    insecure_upstream: Annotated[
+        bool, typer.Option("--insecure-upstream", help="Do not check the certificates of https:// upstreams.")
+    ] = False,
     print_env: Annotated[
         bool, typer.Option("--print-env", help="Print the exports that send a client through this proxy, and stop.")
     ] = False,
@@ -119,26 +134,38 @@ def proxy(
     - `chaosbot proxy http://127.0.0.1:8000 --replay chaosbot-runs/20260101-120000-proxy`
     - `eval "$(chaosbot proxy --print-env)"` – then run the client
     """
-    host, port = _address("--listen", listen)
+    address = address_of("--listen", listen)
     if print_env:
-        typer.echo(_exports(host, port))
+        typer.echo(exports(address))
         return
     if record and not os.access(record.parent, os.W_OK):
         raise ConfigError(f"--record {record}", "its directory is not there or not writable; make it first")
+    limit = read_option("--duration", duration, units.duration) if duration else None
     dialect = choose_dialect(dialect, dialect_option)
     recording = _recording(replay, plan, fault, seed)
     chosen = recording.seed if recording else choose_seed(seed)
-    rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
-    faults = recording.plan if recording else plan_of(list(rules))
+    ground = Ground(upstream or "", bool(outbound), http2, dialect_of(dialect).tiers)
+    faults = recording.plan if recording else _faults(plan, fault, ground)
     needs_http = http or http2 or header_control or control is not None or record is not None or recording is not None
-    way = (upstream or "") if needs_http else _by_pipe(upstream or "", faults)
-    listeners = [ListenerSpec(Lane.INBOUND, way, host, port)]
+    way = (upstream or "") if needs_http else by_pipe(upstream or "", faults)
+    allowed = tuple(allow_host or ())
+    listeners = [listener(Lane.INBOUND, way, address, allowed)]
     if outbound:
-        out_host, out_port = _address("--outbound-listen", outbound_listen)
-        listeners.append(
-            ListenerSpec(Lane.OUTBOUND, "standin:" if outbound == "stand-in" else outbound, out_host, out_port)
-        )
-    limit = units.duration(duration) if duration else None
+        behind = OUTBOUND_WORDS.get(outbound, outbound)
+        listeners.append(listener(Lane.OUTBOUND, behind, address_of("--outbound-listen", outbound_listen), allowed))
+    controlled = address_of("--control", control) if control else None
+    spec = ProxySpec(
+        listeners=tuple(listeners),
+        seed=chosen,
+        plan=faults,
+        dialect=dialect,
+        workers=workers,
+        allow_hosts=allowed,
+        http2=http2,
+        header_control=header_control,
+        upstream_ca=authority(upstream_ca),
+        insecure_upstream=insecure_upstream,
+    )
     with running(
         "proxy",
         upstream or "forward proxy",
@@ -152,39 +179,26 @@ def proxy(
         prometheus=prometheus,
         view=Exchanges,
     ) as (run, watch):
-        spec = ProxySpec(
-            listeners=tuple(listeners),
-            seed=chosen,
-            plan=faults,
-            dialect=dialect,
-            workers=workers,
-            allow_hosts=tuple(allow_host or ()),
-            http2=http2,
-            header_control=header_control,
-            started=run.started,
-            record=run.redactor if record else None,
-        )
+        spec = replace_fields(spec, started=run.started, record=run.redactor if record else None)
         figures = EventMetrics()
-        if control:
+        if controlled:
             run.listeners.append(figures.take)
         with ExitStack() as stack:
             started = stack.enter_context(Proxy(spec, run.emit))
-            watch.say(
-                f"listening on [bold]{started.url(Lane.INBOUND)}[/] → {escape(upstream or 'wherever the client asks')}"
-            )
+            watch.say(f"listening on [bold]{started.url(Lane.INBOUND)}[/] → {_whither(upstream or 'forward')}")
             if way.startswith("tcp:") and way != upstream:
                 watch.say("byte faults only: a direct pipe without HTTP parsing (--http parses it and shows exchanges)")
             if outbound:
-                watch.say(f"outbound on [bold]{started.url(Lane.OUTBOUND)}[/] → {escape(outbound)}")
-            if control:
+                watch.say(f"outbound on [bold]{started.url(Lane.OUTBOUND)}[/] → {_whither(outbound)}")
+            if controlled:
                 server = ControlServer(
-                    *_address("--control", control),
+                    *controlled,
                     chosen,
                     run.emit,
-                    _Holder(started, faults),
+                    _Holder(started, faults, ground),
                     metrics=figures.text,
                     origin=run.started,
-                    allow_hosts=tuple(allow_host or ()),
+                    allow_hosts=allowed,
                 )
                 stack.callback(server.stop)
                 server.start()
@@ -205,21 +219,13 @@ def proxy(
     raise conclude(run, quiet=quiet, as_json=as_json)
 
 
-def _by_pipe(upstream: str, plan: FaultPlan) -> str:
-    """The upstream as a byte pipe reaches it where faults of bytes are all there is; otherwise as it is."""
-    if not (upstream.startswith("http://") and plan.rules and runs_on_pipe(plan)):
-        return upstream
-    parts = urlsplit(upstream)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"tcp://{host}:{parts.port or 80}"
-
-
 class _Holder:
     """The plan in force, for the control API."""
 
-    def __init__(self, proxy: Proxy, plan: FaultPlan) -> None:
+    def __init__(self, proxy: Proxy, plan: FaultPlan, ground: Ground) -> None:
         self._proxy = proxy
         self._plan = plan
+        self._ground = ground
 
     def read(self) -> dict[str, Any]:
         """The plan as a plan file would say it."""
@@ -228,8 +234,27 @@ class _Holder:
     def replace(self, plan: dict[str, Any]) -> None:
         """Puts another plan in force, on live connections too."""
         built = plan_from(plan, "/plan")
+        check_fit(built, self._ground, "/plan")
         self._proxy.replace_plan(built)
         self._plan = built
+
+
+def _whither(upstream: str) -> str:
+    return "wherever the client asks" if upstream == "forward" else escape(upstream)
+
+
+def _faults(file: Path | None, texts: list[str] | None, ground: Ground) -> FaultPlan:
+    """The rules of the file and of the options; none that could never happen here."""
+    rules: list[Rule] = []
+    if file is not None:
+        written = read_plan(file)
+        check_fit(written, ground, str(file))
+        rules += written.rules
+    for text in texts or ():
+        rule = parse_fault(text)
+        check_fit(FaultPlan((rule,)), ground, f"--fault '{text}'")
+        rules.append(rule)
+    return plan_of(rules)
 
 
 def _recording(
@@ -240,31 +265,3 @@ def _recording(
     if plan or faults or seed is not None:
         raise ConfigError("--replay", "brings its own plan and seed; leave --plan, --fault and --seed out")
     return read_recording(directory)
-
-
-def _address(option: str, text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"{option} {text}", "is no HOST:PORT; write for example 127.0.0.1:8080")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def _exports(host: str, port: int) -> str:
-    """The variables by which curl, requests, httpx, aiohttp (trust_env) and Node find the proxy and its authority."""
-    from chaosbot.addons.ca import ensure_ca  # noqa: PLC0415 - only when asked for
-
-    url = f"http://{host}:{port}"
-    authority = str(ensure_ca())
-    names = {
-        "HTTP_PROXY": url,
-        "HTTPS_PROXY": url,
-        "http_proxy": url,
-        "https_proxy": url,
-        "NO_PROXY": "",
-        "SSL_CERT_FILE": authority,
-        "REQUESTS_CA_BUNDLE": authority,
-        "CURL_CA_BUNDLE": authority,
-        "NODE_EXTRA_CA_CERTS": authority,
-        "NODE_USE_ENV_PROXY": "1",
-    }
-    return "\n".join(f"export {name}='{value}'" for name, value in names.items())

@@ -54,7 +54,7 @@ def report(
     """
     if form not in FORMATS:
         raise UnknownName.of("format", form, FORMATS, where="--format")
-    console = Console()
+    console = Console(emoji=False)
     history = read(directory)
     folded = fold(history)
     if other is not None:

@@ -126,7 +126,7 @@ def run(
     profile_for(experiment)
     conditions = [StopCondition.parse(text) for text in experiment.abort_on]
     if dry_run:
-        draw_timeline(Console(), experiment, timeline)
+        draw_timeline(Console(emoji=False), experiment, timeline)
         return
     chosen = choose_seed(seed if seed is not None else experiment.seed)
     named = secret_env or experiment.secret_env or None

@@ -62,7 +62,7 @@ def shrink(
     if experiment.target:
         check_target(experiment.target, allow)
     secret = read_secret(secret_env or experiment.secret_env or None, embedded_seed=None if experiment.target else seed)
-    console = Console()
+    console = Console(emoji=False)
     console.print(f"[bold]shrinking[/] {escape(wanted)} · {len(experiment.plan.rules)} rules · at most {max_runs} runs")
     base = out or default_directory("shrink")
     numbers = iter(range(1, max_runs + 2))

@@ -140,7 +140,13 @@ def parse_fault(text: str) -> Rule:
     Raises:
         ConfigError: Naming the option and what is wrong with it.
     """
-    where = f"--fault {text}"
+    try:
+        return _rule_from_line(text)
+    except ConfigError as error:
+        raise error.inside(f"--fault '{text}'") from None
+
+
+def _rule_from_line(text: str) -> Rule:
     head, *parts = text.split(";")
     item: dict[str, Any] = {"fault": head.strip(), "options": {}, "headers": {}, "body": {}}
     for part in parts:
@@ -149,7 +155,7 @@ def parse_fault(text: str) -> Rule:
         key, equals, value = part.partition("=")
         key, value = key.strip(), value.strip()
         if not equals:
-            raise ConfigError(where, f"'{part.strip()}' has no value; write key=value, parts apart by ';'")
+            raise ConfigError("", f"'{part.strip()}' has no value; write key=value, parts apart by ';'")
         if key in TARGETING:
             table, name = item, key
         elif key.startswith(LINE_PREFIXES):
@@ -157,21 +163,37 @@ def parse_fault(text: str) -> Rule:
         else:
             table, name = item["options"], key.replace("-", "_")
         if name in table:
-            raise ConfigError(where, f"'{key}' is given twice; keep one")
+            raise ConfigError("", f"'{key}' is given twice; keep one")
         table[name] = value
-    return _rule_from(item, where, item["fault"].partition(":")[0].replace("-", "_"))
+    name = item["fault"].partition(":")[0].strip().replace("-", "_")
+    known = _options_of(name)
+    for key in item["options"].keys() - known if name in FAULTS else ():
+        raise UnknownName.of("key", key, known | TARGETING | {"header.NAME", "body.PATH"})
+    return _rule_from(item, "", name)
+
+
+def _options_of(fault: str) -> set[str]:
+    """The names of a fault's options; none for a fault that is not there."""
+    return {field.name for field in options_of(FAULTS.get(fault))} if fault in FAULTS else set()
+
+
+def _at(where: str, key: str) -> str:
+    """A key's place; on one line of ``--fault`` the key alone says it."""
+    return f"{where}.{key}" if where else key
 
 
 def _rule_from(item: Mapping[str, Any], where: str, default_name: str) -> Rule:
-    for key in item:
-        if key not in RULE_KEYS:
-            raise UnknownName.of("key", str(key), RULE_KEYS, where)
+    named = str(item.get("fault", "")).partition(":")[0].strip()
+    for key in item.keys() - RULE_KEYS:
+        if key in _options_of(named):
+            raise ConfigError(where, f"'{key}' is an option of {named}; write options = {{{key} = …}}")
+        raise UnknownName.of("key", str(key), RULE_KEYS, where)
     fault = _fault_from(item, where)
     match = Matcher(
         lane=_choice(item, "lane", Lane, where),
         headers=_pairs(item, "headers", where),
         body=_pairs(item, "body", where),
-        **{key: None if item.get(key) is None else _text(item[key], f"{where}.{key}") for key in MATCH_TEXTS},
+        **{key: None if item.get(key) is None else _text(item[key], _at(where, key)) for key in MATCH_TEXTS},
     )
     period, every = _every(item, where)
     window = _built(
@@ -184,7 +206,7 @@ def _rule_from(item: Mapping[str, Any], where: str, default_name: str) -> Rule:
         ),
     )
     if "p" in item and "rate" in item:
-        raise ConfigError(f"{where}.rate", "is the long name of p; keep one of the two")
+        raise ConfigError(_at(where, "rate"), "is the long name of p; keep one of the two")
     counts = {key: _read(item, key, _count, where, None) for key in COUNTS}
     scope = _choice(item, "scope", Scope, where)
     if scope is None:
@@ -194,7 +216,7 @@ def _rule_from(item: Mapping[str, Any], where: str, default_name: str) -> Rule:
     return _built(
         where,
         lambda: Rule(
-            name=_text(item.get("name", default_name), f"{where}.name"),
+            name=_text(item.get("name", default_name), _at(where, "name")),
             fault=fault,
             match=match,
             window=window,
@@ -209,29 +231,29 @@ def _rule_from(item: Mapping[str, Any], where: str, default_name: str) -> Rule:
 
 def _fault_from(item: Mapping[str, Any], where: str) -> Fault:
     spelled = item.get("fault")
-    if not isinstance(spelled, str) or not spelled.strip():
-        raise ConfigError(f"{where}.fault" if "fault" in item else where, 'missing; write fault = "latency:250ms"')
+    if spelled is None or spelled == "":
+        raise ConfigError(where, "names no fault; write for example latency:250ms")
+    if not isinstance(spelled, str):
+        raise ConfigError(_at(where, "fault"), f'{spelled!r} is no fault; write for example "latency:250ms"')
     name, colon, value = spelled.partition(":")
     options = item.get("options", {})
     if not isinstance(options, Mapping):
-        raise ConfigError(f"{where}.options", "is no table; write options = {delay = …}")
+        raise ConfigError(_at(where, "options"), "is no table; write options = {delay = …}")
     options = dict(options)
     try:
         entry = FAULTS.get(name.strip())
     except ConfigError as error:
-        raise type(error)(f"{where}.fault", error.what) from None
+        raise type(error)(_at(where, "fault"), error.what) from None
     if colon:
         primaries = [field.name for field in options_of(entry) if field.metadata["primary"]]
         centre, around = units.spread(value)
         given = [centre] if around is None else [centre, around]
         if len(given) > len(primaries):
             takes = " ± ".join(primaries) or "no value after its name"
-            raise ConfigError(f"{where}.fault", f"'{value}' is more than {entry.__name__} takes ({takes})")
+            raise ConfigError(_at(where, "fault"), f"'{value}' is more than {entry.__name__} takes ({takes})")
         for option, written in zip(primaries, given, strict=False):
             if option in options:
-                raise ConfigError(
-                    f"{where}.{option}", "is given twice: after the fault's name and by its own; keep one"
-                )
+                raise ConfigError(_at(where, option), "is given twice: after the fault's name and by its own; keep one")
             options[option] = written
     try:
         return FAULTS.build(name.strip(), options)
@@ -248,7 +270,7 @@ def _every(item: Mapping[str, Any], where: str) -> tuple[float | None, int | Non
     if (isinstance(value, int) and not isinstance(value, bool)) or str(value).strip().isdecimal():
         return period, _read(item, "every", _count, where, None)
     if period is not None:
-        raise ConfigError(f"{where}.every", "is a duration and so is period; keep one of the two")
+        raise ConfigError(_at(where, "every"), "is a duration and so is period; keep one of the two")
     return _read(item, "every", units.duration, where, None), None
 
 
@@ -264,7 +286,7 @@ def _read(item: Mapping[str, Any], key: str, read: Callable[[object], Any], wher
     try:
         return read(item[key])
     except ConfigError as error:
-        raise error.inside(f"{where}.{key}") from None
+        raise error.inside(_at(where, key)) from None
 
 
 def _choice(item: Mapping[str, Any], key: str, kind: type[K], where: str) -> K | None:
@@ -273,7 +295,7 @@ def _choice(item: Mapping[str, Any], key: str, kind: type[K], where: str) -> K |
     try:
         return kind(item[key])
     except ValueError:
-        raise UnknownName.of(key, str(item[key]), [str(word) for word in kind], f"{where}.{key}") from None
+        raise UnknownName.of(key, str(item[key]), [str(word) for word in kind], _at(where, key)) from None
 
 
 def _text(value: Any, where: str) -> str:
@@ -285,8 +307,8 @@ def _text(value: Any, where: str) -> str:
 def _pairs(item: Mapping[str, Any], key: str, where: str) -> tuple[tuple[str, str], ...]:
     table = item.get(key, {})
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{where}.{key}", "is no table; write name = value for each condition")
-    return tuple((str(name), _json_text(value, f"{where}.{key}.{name}")) for name, value in table.items())
+        raise ConfigError(_at(where, key), "is no table; write name = value for each condition")
+    return tuple((str(name), _json_text(value, _at(where, f"{key}.{name}"))) for name, value in table.items())
 
 
 def _json_text(value: Any, where: str) -> str:

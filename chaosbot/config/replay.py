@@ -37,6 +37,10 @@ def read_recording(directory: Path) -> Recording:
         JournalError: It cannot be read back.
         ConfigError: The run had no fault plan, or one that this version cannot read.
     """
+    if not (directory / "events.ndjson").is_file():
+        raise ConfigError(
+            f"--replay {directory}", "is no run directory (it holds no events.ndjson); name one that a run wrote"
+        )
     history = read(directory)
     start = history.start
     recorded = start.settings.get("plan") if start else None

@@ -58,9 +58,9 @@ class Window:
     def __post_init__(self) -> None:
         """Refuses windows that can never open or never close."""
         if self.length_s is not None and self.length_s <= 0:
-            raise ValueError("length must be above 0; a window of no length never opens")
+            raise ValueError("for must be above 0; a window of no length never opens")
         if self.every_s is not None and (self.length_s is None or self.every_s < self.length_s):
-            raise ValueError("every needs a length that is not longer than the period")
+            raise ValueError("a window that opens again needs its length too; add for, not longer than the period")
 
     def open_at(self, moment: Moment) -> bool:
         """Whether the window is open."""
@@ -215,6 +215,10 @@ class Rule:
             )
         if self.per not in ("", "chat", "user", "update"):
             raise ValueError("per must be chat, user or update")
+        if self.per and self.first is None and self.nth is None and self.every is None:
+            raise ValueError("per says what first, nth and every count by; add one of them, or drop per")
+        if self.match.command is not None and self.match.command.startswith("/"):
+            raise ValueError(f"command is written without its slash; write {self.match.command.lstrip('/') or 'help'}")
         if self.scope is Scope.CONNECTION and self.match.needs_exchange:
             raise ValueError("scope connection can be matched by lane only; use scope exchange")
         if self.scope is Scope.CONNECTION and self.fault.depth is not Depth.BYTES:

@@ -44,7 +44,8 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     load = frames.load_of(history, seconds.seconds, dice)
     episodes = timeline.episodes_of(history, seconds.seconds)
     spans = timeline.spans_of(history, episodes, end_s)
-    windows = timeline.windows_of(spans, seconds.seconds)
+    # Without load there are no requests of chaosbot's own to show by window.
+    windows = timeline.windows_of(spans, seconds.seconds) if seconds.seconds else ()
     recovery = timeline.recoveries_of(spans, episodes, seconds.seconds, end_s)
     faults = ledger.faults_of(history, episodes)
     deliveries = ledger.deliveries_of(history, end_s)
@@ -92,7 +93,11 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
             (Verdict.INCONCLUSIVE, "nothing was judged: no check found anything to look at, no promise applied")
         )
     verdict = Verdict.worst([Verdict.PASS, *(one for one, _ in found)])
-    remarks = [*reasons.of_pass(verdict, judged, assertions), *reasons.of_idle_rules(faults)]
+    remarks = [
+        *reasons.of_pass(verdict, judged, assertions),
+        *reasons.of_idle_rules(faults),
+        *reasons.of_notes(history),
+    ]
     order = list(Verdict)
     ranked = sorted(found, key=lambda item: -order.index(item[0]))
     return Report(
@@ -145,10 +150,11 @@ def _traffic(history: History, start: RunStarted) -> tuple[Assertion, ...]:
     """What a proxy beside somebody else's client promises: that traffic met it. Its rules speak for themselves."""
     if start.verb != "proxy":
         return ()
-    passed = len(history.exchanges) + len(history.all(Injected))
-    reason = "" if passed else "nothing came through the proxy"
+    refused = sum(seen.by == "proxy" and seen.exchange not in history.injections for seen in history.exchanges)
+    passed = len(history.exchanges) - refused + len(history.all(Injected))
+    reason = f"the upstream answered none of {refused} exchanges" if refused else "nothing came through the proxy"
     verdict = Verdict.PASS if passed else Verdict.INCONCLUSIVE
-    return (Assertion("traffic", "> 0", float(passed), verdict, reason=reason),)
+    return (Assertion("traffic", "> 0", float(passed), verdict, reason="" if passed else reason),)
 
 
 def _scopes(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from chaosbot.model.check import History
+from chaosbot.model.event import Noted
 from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report.figures import measured
 from chaosbot.report.slo import GENERATOR_LIMIT
@@ -78,6 +79,11 @@ def of_idle_rules(faults: Sequence[FaultRow]) -> list[str]:
         for row in faults
         if not row.applied
     ]
+
+
+def of_notes(history: History) -> list[str]:
+    """What the proxy met and a reader must not miss: an upstream that was not there, a rule that a client asked for in vain."""
+    return [note.text for note in history.all(Noted) if note.area in ("upstream", "header_control")]
 
 
 def of_pass(verdict: Verdict, judged: Sequence[Judgement], assertions: Sequence[Assertion]) -> list[str]:

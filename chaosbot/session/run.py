@@ -168,7 +168,8 @@ def conducting(run: Run) -> Iterator[Run]:
         except KeyboardInterrupt:
             run.stop("interrupted")
         except ChaosbotError as error:
-            run.trouble(run.verb, str(error))
+            # Recorded, not shown: whoever called says it once.
+            run.journal.write(Trouble(run.now(), run.verb, str(error)))
             run.finish("aborted", str(error))
             raise
         except Exception as error:

@@ -36,6 +36,21 @@ def busy_port() -> Iterator[int]:
         (["proxy", "http://127.0.0.1:9", "--fault", "latency:1s;p=130%"], "outside 0..1"),
         (["proxy", "http://127.0.0.1:9", "--fault", "latency:1s;colour=red"], "colour"),
         (["proxy", "http://127.0.0.1:9", "--plan", "absent.toml"], "cannot be read"),
+        (
+            ["proxy", "http://127.0.0.1:9", "--fault", "abort;paht=/x"],
+            "--fault 'abort;paht=/x': unknown key 'paht'; did you mean",
+        ),
+        (["proxy", "http://127.0.0.1:9", "--fault", ""], "names no fault"),
+        (["proxy", "http://127.0.0.1:9", "--fault", "abort;per=chat"], "add one of them"),
+        (["proxy", "http://127.0.0.1:9", "--fault", "abort;command=/help"], "write help"),
+        (["proxy", "http://127.0.0.1:9", "--fault", "botapi_429"], "add --outbound stand-in"),
+        (["proxy", "http://127.0.0.1:9", "--duration", "5"], "--duration: '5' has no unit"),
+        (["proxy", "http://127.0.0.1:9", "--control", "127.0.0.1:x"], "--control 127.0.0.1:x: is no HOST:PORT"),
+        (["proxy", "http://127.0.0.1:9", "--replay", "absent"], "name one that a run wrote"),
+        (["proxy", "http://127.0.0.1:9", "--upstream-ca", "absent.pem"], "name a PEM file"),
+        (["proxy", "http://127.0.0.1:9", "--listen", "192.0.2.1:0"], "choose an address of this machine"),
+        (["proxy", "http://192.0.2.1"], "add --allow-host 192.0.2.1"),
+        (["proxy", "http://127.0.0.1:9", "--outbound", "https://192.0.2.1"], "add --allow-host 192.0.2.1"),
         (["proxy", "ftp://127.0.0.1:9"], "http://HOST:PORT"),
         (["proxy", "http://127.0.0.1:9", "--listen", "8080"], "HOST:PORT"),
         (["run", "resilience", "--mode", "mild"], "Available: chaos, full, load"),
@@ -83,6 +98,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(chaosbot: Callable, argumen
     assert "Traceback" not in done.err + done.out
     [line] = done.err.strip().splitlines()
     assert line.startswith("chaosbot: ")
+    assert "trouble" not in done.out
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from rich.console import Console
 from chaosbot.cli._exchanges import LINES_A_SECOND, Exchanges
 from chaosbot.cli._watch import BAR_WIDTH, Watch
 from chaosbot.journal import Redactor
-from chaosbot.model.event import ExchangeSeen, FrameTaken, Injected, RuleSwitched
+from chaosbot.model.event import ExchangeSeen, FrameTaken, Injected, Noted, RuleSwitched
 from chaosbot.model.exchange import Depth, Lane
 
 TOKEN = "123456789:AAtoken-of-a-bot-that-nobody-has-0123"
@@ -238,7 +238,15 @@ def test_a_failure_of_the_targets_own_names_the_faults_that_met_it(told: tuple[E
     assert console.export_text().splitlines() == [
         "00:03 latency (slow) inbound  connection 1  200 ms",
         "00:03 inbound POST /hook[bold] → 500 by target in 250 ms  latency",
-        "00:03 inbound POST /hook → none by proxy in 250 ms",
+        "00:03 inbound POST /hook → no answer in 250 ms",
+    ]
+
+
+def test_what_a_reader_should_know_is_said_as_it_happens(told: tuple[Exchanges, Console]) -> None:
+    view, console = told
+    view(Noted(3.0, "upstream", "127.0.0.1:1 gave no answer: Connection refused [x] :x:"))
+    assert console.export_text().splitlines() == [
+        "00:03 upstream 127.0.0.1:1 gave no answer: Connection refused [x] :x:"
     ]
 
 

@@ -39,7 +39,11 @@ def windows(draw: Any) -> Window:
 def rules(draw: Any) -> Rule:
     # Updates run on the inbound lane only.
     lane = draw(st.none() | st.sampled_from(Lane))
-    words = [None] * 4 if lane is Lane.OUTBOUND else [draw(st.none() | texts) for _ in range(4)]
+    words = (
+        [None] * 4
+        if lane is Lane.OUTBOUND
+        else [draw(st.none() | texts.filter(lambda text: text[0] != "/")) for _ in range(4)]
+    )
     counted = draw(st.sampled_from(["first", "nth", "every", "none"]))
     counts = {} if counted == "none" else {counted: draw(positive)}
     return Rule(
@@ -55,7 +59,7 @@ def rules(draw: Any) -> Rule:
         window=draw(windows()),
         rate=draw(st.floats(0, 1)),
         scope=draw(st.sampled_from([Scope.EXCHANGE, Scope.UPDATE])),
-        per=draw(st.sampled_from(["", "chat", "user", "update"])),
+        per=draw(st.sampled_from(["", "chat", "user", "update"])) if any(counts.values()) else "",
         cap=draw(positive),
         **counts,
     )

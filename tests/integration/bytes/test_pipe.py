@@ -264,7 +264,7 @@ def test_an_upstream_that_is_down_is_an_end_and_noted_once(steer, upstream):
     server.close()
     assert [outcome(pipe.port) for _ in range(3)] == ["end"] * 3
     (noted,) = pipe.of(Noted)
-    assert noted.text == f"upstream 127.0.0.1:{server.port} cannot be reached ({os.strerror(errno.ECONNREFUSED)})"
+    assert noted.text == f"127.0.0.1:{server.port} cannot be reached: {os.strerror(errno.ECONNREFUSED)}"
 
 
 def test_a_reset_of_the_upstream_is_a_reset_for_the_client(steer, upstream, connect):

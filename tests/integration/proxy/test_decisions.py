@@ -13,7 +13,7 @@ import pytest
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.model.event import Event, Injected, RuleSwitched
+from chaosbot.model.event import Event, Injected, Noted, RuleSwitched
 from chaosbot.model.exchange import Lane
 
 from .conftest import UPDATE, Lab, ask, read, request
@@ -202,4 +202,8 @@ def test_clients_that_may_choose_are_heard_and_the_header_goes_no_further(lab: L
         assert other.send(request(None, "x-chaosbot-fault: abort")).status == 503
         assert other.send(request(None, "x-chaosbot-fault: none")).header("x-always") is None
         assert other.send(request()).header("x-always") == "1"
+        assert other.send(request(None, "x-chaosbot-fault: abrot, abort")).status == 503
+        assert other.send(request(None, "x-chaosbot-fault: abrot")).status == 200
+    (note,) = [event for event in events if isinstance(event, Noted)]
+    assert "a client asked for rule 'abrot', which the plan does not have; it has abort, " in note.text
     assert all(got.header("x-chaosbot-fault") is None for got in lab.upstream.requests)

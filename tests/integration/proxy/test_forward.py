@@ -123,6 +123,7 @@ def test_an_upstream_whose_certificate_is_wrong_is_the_proxys_own_502(confdir: P
     for rig in rig_for(confdir, secure.upstream.url):
         answer = httpx.get(rig.url, trust_env=False)
         assert (answer.status_code, answer.headers["x-chaosbot"]) == (502, "upstream")
+        assert "add --insecure-upstream" in answer.text
         assert rig.seen()[0].by == "proxy"
 
 

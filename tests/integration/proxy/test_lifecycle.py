@@ -233,6 +233,14 @@ def test_clear_releases_what_is_held(lab: Lab, hold: socket.socket) -> None:
     assert read(hold).status == 200
 
 
+def test_a_client_that_leaves_what_is_held_says_nothing_of_the_upstream(lab: Lab, hold: socket.socket) -> None:
+    hold.close()
+    lab.wait_for(lambda: bool(lab.seen))
+    (seen,) = lab.seen
+    assert (seen.status, seen.by, seen.upstream_status) == (None, "proxy", None)
+    assert not lab.upstream.requests
+
+
 def test_a_new_plan_holds_for_connections_in_use(lab: Lab, soon: Callable[..., float]) -> None:
     with lab.connect() as sock:
         sock.sendall(request())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaosbot.model.event import Injected, ProbeSeen, RuleTallied, Trouble
+from chaosbot.model.event import ExchangeSeen, Injected, Noted, ProbeSeen, RuleTallied, Trouble
 from chaosbot.model.exchange import Depth, Lane
 from chaosbot.model.verdict import Verdict
 from chaosbot.report import fold, to_json
@@ -53,6 +53,22 @@ def test_a_rule_that_never_matched_is_named(story):
     )
     report = fold(told.history(), checks=())
     assert "rule r2 (abort) never matched" in report.reasons
+
+
+def test_a_proxy_without_load_of_its_own_has_no_windows_but_promises_traffic(story):
+    seen = ExchangeSeen(2.0, "k1", Lane.INBOUND, "POST", "/", 200, "target", 0.01, 200)
+    report = fold(story(verb="proxy").fault("slow", "delay", 1.0).add(seen).history(end=5.0), checks=())
+    assert (report.verdict, report.windows) == (Verdict.PASS, ())
+    assert [promise.name for promise in report.assertions] == ["traffic"]
+
+
+def test_a_proxy_whose_upstream_never_answered_is_inconclusive_and_says_why(story):
+    seen = ExchangeSeen(2.0, "k1", Lane.INBOUND, "POST", "/", 502, "proxy", 0.01)
+    noted = Noted(2.0, "upstream", "127.0.0.1:1 gave no answer: Connection refused")
+    report = fold(story(verb="proxy").add(noted, seen).history(), checks=())
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert any("the upstream answered none of 1 exchanges" in reason for reason in report.reasons)
+    assert noted.text in report.reasons
 
 
 def test_a_journal_that_breaks_off_is_inconclusive(story):
