@@ -37,7 +37,14 @@ from chaosbot.model import units
 from chaosbot.model.plan import FaultPlan
 from chaosbot.model.timeline import total_s
 from chaosbot.session.abort import Sentinel, StopCondition
-from chaosbot.session.conduct import fuzz_faults, fuzz_stage, profile_for, require_webhook, run_experiment, timeline_of
+from chaosbot.session.conduct import (
+    check_windows,
+    fuzz_faults,
+    fuzz_stage,
+    require_webhook,
+    run_experiment,
+    timeline_of,
+)
 from chaosbot.session.stage import StageSpec, check_target, staged
 
 app = verb()
@@ -123,7 +130,7 @@ def run(
     experiment = _adjusted(experiment, mode, users, rate, outbound, allow_host)
     experiment = replace(experiment, dialect=choose_dialect(experiment.dialect, None))
     timeline = timeline_of(experiment)
-    profile_for(experiment)
+    check_windows(experiment)
     conditions = [StopCondition.parse(text) for text in experiment.abort_on]
     if dry_run:
         draw_timeline(Console(emoji=False), experiment, timeline)

@@ -15,10 +15,12 @@ from chaosbot.config.document import Section, flag, text, texts, whole
 from chaosbot.config.plan import plan_from, plan_to_mapping, read_document
 from chaosbot.errors import ConfigError, UnknownName
 from chaosbot.model import units
+from chaosbot.model.check import CHECKS
 from chaosbot.model.dialect import dialect_of, spoken
 from chaosbot.model.plan import FaultPlan
-from chaosbot.model.profile import Threshold
+from chaosbot.model.profile import PROFILES, Threshold
 from chaosbot.model.timeline import Lengths
+from chaosbot.wire import Address
 
 OUTBOUND: Final = ("stand-in", "off")
 """What the bot's outgoing calls meet; besides these words a base URL to pass through to."""
@@ -192,7 +194,7 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
     with Section(document, where) as top:
         with top.section("workload") as part:
             workload = Workload(
-                profile=part.take("profile", text, "sustained"),
+                profile=part.take("profile", _profile, "sustained"),
                 options=part.take("options", _mapping, {}),
                 users=part.take("users", whole, None),
                 rate=part.take("rate", units.frequency, None),
@@ -222,7 +224,7 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
         return Experiment(
             name=top.take("name", text, Path(where).stem),
             about=top.take("about", text, ""),
-            target=top.take("target", text, ""),
+            target=top.take("target", _target, ""),
             dialect=dialect,
             secret_env=top.take("secret_env", text, ""),
             seed=top.take("seed", whole, None),
@@ -234,11 +236,31 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
             outbound=top.take("outbound", _outbound, "stand-in"),
             thresholds=top.take("thresholds", _thresholds, ()),
             abort_on=top.take("abort_on", texts, ()),
-            checks=top.take("checks", texts, ()),
+            checks=top.take("checks", _checks, ()),
             fuzz_s=top.take("fuzz", units.duration, 0.0),
             probing=probing,
             limits=top.take("limits", flag, False),
         )
+
+
+def _profile(value: object) -> str:
+    name = text(value)
+    PROFILES.get(name)
+    return name
+
+
+def _checks(value: object) -> tuple[str, ...]:
+    names = texts(value)
+    for name in names:
+        CHECKS.get(name)
+    return names
+
+
+def _target(value: object) -> str:
+    url = text(value)
+    if url:
+        Address.parse(url)
+    return url
 
 
 def _thresholds(value: object) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.config.experiment import Experiment
-from chaosbot.errors import TargetUnusable
+from chaosbot.errors import ConfigError, TargetUnusable, UnknownName
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec, Progress
 from chaosbot.load.driver import drive
@@ -82,6 +82,39 @@ def timeline_of(experiment: Experiment) -> tuple[Step, ...]:
     """The experiment's phases."""
     _, labels = schedule(experiment.plan, alone=experiment.alone)
     return steps(experiment.lengths, labels)
+
+
+def stages_of(experiment: Experiment) -> tuple[Step, ...]:
+    """The load profile's stages as windows that a rule may name: ``stage:1``, ``stage:2`` …
+
+    Load and phases begin together, so a stage is known by its time.
+    """
+    found: list[Step] = []
+    for stage in profile_for(experiment).pacer().stages:
+        if stage.duration_s > 0:
+            start = found[-1].end_s if found else 0.0
+            found.append(Step("stage", start, stage.duration_s, str(len(found) + 1)))
+    return tuple(found)
+
+
+def check_windows(experiment: Experiment) -> None:
+    """Refuses rules that wait for a phase which never comes.
+
+    Raises:
+        ConfigError: With the phases and stages that there are.
+    """
+    stages = {step.key for step in stages_of(experiment)}
+    known = {step.key for step in timeline_of(experiment)} | stages
+    plan, _ = schedule(experiment.plan, alone=experiment.alone)
+    for rule in plan.rules:
+        window = rule.window
+        if window.phase and window.phase not in known:
+            raise UnknownName.of("phase", window.phase, known, where=f"rule {rule.name}: phase")
+        if window.phase in stages and window != Window(phase=window.phase):
+            raise ConfigError(
+                f"rule {rule.name}: phase",
+                f"a stage ({window.phase}) cannot be narrowed; leave out start, for and period",
+            )
 
 
 def endpoint_for(stage: Stage, url: str, secret: str, *, later_s: int = 0) -> tuple[Address, Endpoint]:
@@ -199,7 +232,7 @@ def run_experiment(run: Run, stage: Stage, experiment: Experiment, secret: str) 
     proxy = stage.proxy
     zero = run.now() + HEAD_START_S
     if proxy is not None:
-        proxy.replace_plan(shifted(timed(plan, timeline), zero))
+        proxy.replace_plan(shifted(timed(plan, (*timeline, *stages_of(experiment))), zero))
 
     def switch(step: Step) -> None:
         if proxy is not None:

@@ -2,14 +2,15 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaosbot.config.experiment import Experiment, built_in, experiment_from, read_experiment
 from chaosbot.config.written import experiment_schema, write_experiment
 from chaosbot.errors import ConfigError, UnknownName
-from chaosbot.model.timeline import Lengths, schedule, steps, total_s
-from chaosbot.session.conduct import profile_for, timeline_of
+from chaosbot.model.timeline import Lengths, schedule, steps, timed, total_s
+from chaosbot.session.conduct import check_windows, profile_for, stages_of, timeline_of
 
 BUILT_IN = built_in()
 
@@ -110,3 +111,47 @@ def test_an_experiment_without_faults_has_no_fault_window() -> None:
 def test_lengths_below_zero_are_refused() -> None:
     with pytest.raises(ValueError, match="shorter than 0"):
         Lengths(warmup_s=-1)
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"checks": ["no_hagn"]}, "x.toml: checks: unknown check 'no_hagn'; did you mean 'no_hang'"),
+        (
+            {"workload": {"profile": "stedy"}},
+            "x.toml: workload.profile: unknown profile 'stedy'; did you mean 'steady'",
+        ),
+        ({"target": "ftp://127.0.0.1/x"}, "x.toml: target: "),
+    ],
+)
+def test_names_are_looked_up_while_the_file_is_read(document: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        experiment_from(document, "x.toml")
+    assert says in str(caught.value)
+
+
+def spike(**window: Any) -> Experiment:
+    stages = {"profile": "stages", "options": {"stages": "5s:10,2s:100,5s:10"}}
+    rule = {"name": "late", "fault": "latency:1s", **window}
+    return experiment_from({"workload": stages, "rules": [rule]}, "x.toml")
+
+
+def test_a_rule_may_act_while_a_stage_of_the_profile_runs() -> None:
+    experiment = spike(phase="stage:2")
+    check_windows(experiment)
+    plan, _ = schedule(experiment.plan, alone=False)
+    [rule] = timed(plan, stages_of(experiment)).rules
+    assert (rule.window.start_s, rule.window.length_s) == (pytest.approx(5, abs=0.01), 2)
+
+
+@pytest.mark.parametrize(
+    ("window", "says"),
+    [
+        ({"phase": "stage:4"}, r"rule late: phase: unknown phase 'stage:4'.*stage:3"),
+        ({"phase": "fault:nothing"}, "unknown phase 'fault:nothing'"),
+        ({"phase": "stage:2", "start": "1s", "for": "1s"}, "cannot be narrowed"),
+    ],
+)
+def test_a_rule_that_waits_for_what_never_comes_is_refused(window: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        check_windows(spike(**window))
