@@ -34,6 +34,7 @@ from chaosbot.model.outcome import Fate
 
 _CHUNK: Final = 1 << 16
 _LONGEST_HEAD: Final = 4096
+_HEAD: Final = b"HEAD "
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 _HEAR: Final = READ | HUNG_UP
 _STALE_S: Final = 4 * SLICE_S  # even a busy loop has listened since, if a connection was idle for less
@@ -316,7 +317,9 @@ class Line:
                 self._end(Fate.PROTOCOL, str(error) or type(error).__name__)
                 return
         if self._complete:
-            if shot.received == len(data) and not self._broken_framing:
+            if shot.data.startswith(_HEAD):
+                self._parser = httptools.HttpResponseParser(self)  # the old one waits for the body that was promised
+            elif shot.received == len(data) and not self._broken_framing:
                 self._target.answers.learn(data, self._parser.get_status_code(), keep=self._keep)
             self._answered(shot)
         elif isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
@@ -326,6 +329,11 @@ class Line:
         """Parser: an answer begins; a second one to one request means that the framing cannot be trusted."""
         if self._complete:
             self._broken_framing = True
+
+    def on_headers_complete(self) -> None:
+        """Parser: the head is whole, and with it the answer to a HEAD request, whatever length it promises."""
+        if self.shot is not None and self.shot.data.startswith(_HEAD):
+            self.on_message_complete()
 
     def on_message_complete(self) -> None:
         """Parser: the answer is whole (interim ones do not count)."""

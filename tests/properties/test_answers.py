@@ -97,13 +97,15 @@ class Forgetful(Answers):
         """Forgets it at once."""
 
 
-def said(script: list[tuple[bytes, list[int]]], answers: Answers) -> list[tuple[Any, ...]]:
+def said(
+    script: list[tuple[bytes, list[int]]], answers: Answers, asked: bytes = b"POST / HTTP/1.1\r\n\r\n"
+) -> list[tuple[Any, ...]]:
     """What becomes of one request after the other, and whether its connection was kept."""
     hub = Hub(lambda: 1000.0, sockets=False)
     line, owner = Memory(hub, dataclasses.replace(NOWHERE, answers=answers)), Owner()
     seen: list[tuple[Any, ...]] = []
     for number, (data, cuts) in enumerate(script):
-        line.fire(Shot(owner, number, b"x", Errand("t"), None, 1000.0))
+        line.fire(Shot(owner, number, asked, Errand("t"), None, 1000.0))
         places = sorted({cut for cut in cuts if 0 < cut < len(data)})
         pieces = [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
         line.socket.pieces = pieces
@@ -147,3 +149,17 @@ def test_a_broken_answer_does_not_inherit_the_status_of_the_one_before() -> None
     good, cut = answer(200, b"{}"), b"HTTP/1.1 503 Busy\r\nContent-Length: 9\r\n\r\n"
     script = [(good, []), (b"no HTTP", []), (good, []), (b"HTTP/1.1 100 Continue\r\n\r\n" + cut, [])]
     assert [outcome.status for outcome, _, _ in said(script, Answers())] == [200, None, 200, 503]
+
+
+def test_an_answer_to_head_ends_with_its_head_and_keeps_the_connection() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+    script = [(head, []), (b"HTTP/1.1 100 Continue\r\n\r\n" + head, [30]), (head, [20]), (answer(404, b""), [])]
+    answers = Answers()
+    seen = said(script, answers, b"HEAD / HTTP/1.1\r\n\r\n")
+    assert [(str(outcome.fate), outcome.status, kept) for outcome, _, kept in seen] == [
+        ("answered", 200, True),
+        ("answered", 200, True),
+        ("answered", 200, True),
+        ("answered", 404, True),
+    ]
+    assert answers.known(head) is None, "to a GET these bytes are half an answer"
