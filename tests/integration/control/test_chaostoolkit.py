@@ -61,6 +61,33 @@ def test_an_experiment_creates_a_proxy_adds_toxics_and_cleans_up(api, echo, chao
             action("late", toxics, "create_slow_connection_close_toxic", for_proxy="bot", toxic_name="late", delay=5),
             action("hole", toxics, "create_timeout_toxic", for_proxy="bot", toxic_name="hole", timeout=5),
             action("gone", toxics, "delete_toxic", for_proxy="bot", toxic_name="hole"),
+            action(
+                "cut",
+                toxics,
+                "create_slicer_toxic",
+                for_proxy="bot",
+                toxic_name="cut",
+                average_size=9,
+                size_variation=3,
+                delay=5,
+            ),
+            action("short", toxics, "create_limiter_toxic", for_proxy="bot", toxic_name="short", bytes_limit=9),
+            action(
+                "rst",
+                toxics,
+                "create_toxic",
+                for_proxy="bot",
+                toxic_name="rst",
+                toxic_type="reset_peer",
+                stream="upstream",
+                toxicity=0.5,
+                attributes={"timeout": 5},
+            ),
+            action(
+                "idle", toxics, "create_toxic", for_proxy="bot", toxic_name="idle", toxic_type="noop", attributes={}
+            ),
+            action("off", "proxy.actions", "disable_proxy", proxy_name="bot"),
+            action("on", "proxy.actions", "enable_proxy", proxy_name="bot"),
         ],
         "rollbacks": [],
     }
@@ -75,5 +102,15 @@ def test_an_experiment_creates_a_proxy_adds_toxics_and_cleans_up(api, echo, chao
     assert done.returncode == 0, done.stdout + done.stderr
     journal = json.loads((tmp_path / "journal.json").read_text())
     assert journal["status"] == "completed"
-    assert [step["output"] for step in journal["run"]] == [True] * 5
-    assert [toxic["name"] for toxic in api.http.get("/proxies/bot/toxics").json()] == ["slow", "thin", "late"]
+    assert [step["output"] for step in journal["run"][:9]] == [True] * 9
+    assert all(step["status"] == "succeeded" for step in journal["run"])
+    assert api.http.get("/proxies/bot").json()["enabled"] is True
+    assert {toxic["name"]: toxic["type"] for toxic in api.http.get("/proxies/bot/toxics").json()} == {
+        "slow": "latency",
+        "thin": "bandwidth",
+        "late": "slow_close",
+        "cut": "slicer",
+        "short": "limit_data",
+        "rst": "reset_peer",
+        "idle": "noop",
+    }
