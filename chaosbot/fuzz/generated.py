@@ -80,7 +80,8 @@ def run_generated(shop: Workshop, clock: Clock) -> None:
     limit = shop.spec.max_examples
     sent = 0
     for number in count():
-        if clock.over() or (limit is not None and sent >= limit):
+        late = clock.over() and (number or clock.should_stop())
+        if late or (limit is not None and sent >= limit):
             return
         examples = ROUND if limit is None else min(ROUND, limit - sent)
         sent += _round(shop, clock, updates, number, examples)

@@ -77,7 +77,8 @@ class Receiver(ThreadingHTTPServer):
 
     def __init__(self, style: str, *, careless: bool = False, breaks: bool = False) -> None:
         self.breaks = breaks
-        self.known = set.intersection(*(set(event) for event in STYLES[style].events(0).values()))
+        # One member that every event has, so that its lack is one root cause.
+        self.needed = min(set.intersection(*(set(event) for event in STYLES[style].events(0).values())))
         self.verify = VERIFIERS[style] if not careless else lambda *_: True
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -107,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
             root = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError):
             return self.answer(400)
-        if self.server.breaks and isinstance(root, dict) and not self.server.known <= root.keys():
+        if self.server.breaks and isinstance(root, dict) and self.server.needed not in root:
             return self.answer(500)
         return self.answer(200 if isinstance(root, dict) else 422)
 
@@ -241,7 +242,7 @@ def test_a_changed_request_is_signed_as_its_original_was(style) -> None:
 
 
 def fuzzed(port: int, style: str, out, *options: str) -> tuple[int, dict]:
-    arguments = ["fuzz", f"http://127.0.0.1:{port}/hook", "--dialect", "standard_webhooks", "--duration", "20s"]
+    arguments = ["fuzz", f"http://127.0.0.1:{port}/hook", "--dialect", "standard_webhooks", "--duration", "80s"]
     arguments += ["--dialect-option", f"style={style}", "--max-examples", "64", "--secret-env", "HOOK", "--seed", "5"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(out), "--corpus", str(out / "corpus"), *options])
     return result.exit_code, json.loads((out / "report.json").read_text())
