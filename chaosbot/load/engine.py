@@ -196,7 +196,8 @@ class Engine:
         """Runs the plan to its end, or until somebody stops it."""
         hub = self.hub
         hub.at(self.start + 1, self._frame)
-        hub.at(self.start, self._look)
+        # From now on, not from the start: who waits for the appointed moment can be stopped too.
+        hub.at(hub.clock(), self._look)
         hub.at(self.start, self._sweep)
         self.maker.tick()
         self.begin()

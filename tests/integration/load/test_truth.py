@@ -167,6 +167,18 @@ def test_somebody_who_stops_a_run_gets_the_sums_within_a_second(serve: Serve, lo
     assert done.result.valid, "who stops a run does not make it invalid"
 
 
+def test_a_run_that_still_waits_for_its_beginning_can_be_stopped(serve: Serve, load: Load) -> None:
+    async def at_once(_asked: Any, _hand: Any) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+    began = time.monotonic()
+    profile = {"rate": "50/s", "duration": "1s"}
+    done = load(serve(at_once).url, "steady", profile, {"should_stop": lambda: True}, started=began, zero_s=3600.0)
+    assert time.monotonic() - began < 600
+    assert done.result.how == "stopped"
+    assert done.result.started == 0
+
+
 def test_ctrl_c_ends_a_run_with_its_last_frame_and_sums(serve: Serve, tmp_path: Path) -> None:
     script = tmp_path / "drive.py"
     script.write_text(
