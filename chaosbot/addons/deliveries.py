@@ -13,16 +13,14 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from chaosbot.addons.hub import Hub
 from chaosbot.addons.resend import Copy, send
 from chaosbot.addons.visit import Visit, about
 from chaosbot.model.effect import SendAgain
 from chaosbot.model.event import ExchangeSeen
 from chaosbot.model.exchange import Lane
-
-if TYPE_CHECKING:
-    from chaosbot.addons.engine import Engine
 
 # 64 earlier ones and the update itself.
 _REMEMBERED: Final = 65
@@ -31,16 +29,16 @@ _REMEMBERED: Final = 65
 class Deliveries:
     """Sends again, holds back, replays; for one engine."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
         self._earlier: dict[Lane, deque[tuple[float, Copy, str]]] = {lane: deque(maxlen=_REMEMBERED) for lane in Lane}
         self._held: dict[Lane, list[tuple[int, list[int], Callable[[], None]]]] = {lane: [] for lane in Lane}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._engine.spec.upstream_ca or None)
-        if self._engine.spec.insecure_upstream:
+        context = ssl.create_default_context(cafile=self._hub.spec.upstream_ca or None)
+        if self._hub.spec.insecure_upstream:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
 
@@ -75,7 +73,7 @@ class Deliveries:
 
         entry = (visit.ordinal, left, wake)
         self._held[lane].append(entry)
-        timer = asyncio.create_task(self._engine.pause(at_most_s, visit.handler))
+        timer = asyncio.create_task(self._hub.pause(at_most_s, visit.handler))
         try:
             await asyncio.wait({waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -103,8 +101,7 @@ class Deliveries:
 
     def _copy(self, visit: Visit) -> Copy:
         request = visit.flow.request
-        listener = self._engine.handlers[visit.handler].listener
-        address = listener.address or (request.host, request.port)
+        address = visit.upstream or (request.host, request.port)
         tls = self._tls if request.scheme == "https" else None
         return Copy(
             request.method, request.path, tuple(request.headers.fields), request.raw_content or b"", address, tls
@@ -114,10 +111,10 @@ class Deliveries:
         key = visit.exchange.key
         for number, pause_s in enumerate(effect.pauses_s, 1):
             await asyncio.sleep(pause_s)
-            started = self._engine.now()
+            started = self._hub.now()
             status = await send(copy)
-            now = self._engine.now()
-            self._engine.emit(
+            now = self._hub.now()
+            self._hub.emit(
                 ExchangeSeen(
                     now,
                     f"{earlier}@{key}" if earlier else f"{key}+{number}",
@@ -143,4 +140,4 @@ class Deliveries:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._engine.broke("repeat", error)
+            self._hub.broke("repeat", error)

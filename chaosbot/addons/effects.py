@@ -9,9 +9,11 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from chaosbot.addons.answers import answer, set_header
+from chaosbot.addons.deliveries import Deliveries
+from chaosbot.addons.hub import Hub
 from chaosbot.addons.throttle import Quotas
 from chaosbot.addons.visit import Fired, Visit
 from chaosbot.model.effect import (
@@ -47,15 +49,13 @@ from chaosbot.model.effect import (
 )
 from chaosbot.model.units import format_duration
 
-if TYPE_CHECKING:
-    from chaosbot.addons.engine import Engine
-
 
 class Performer:
     """Performs effects for one engine."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, hub: Hub, deliveries: Deliveries) -> None:
+        self._hub = hub
+        self._deliveries = deliveries
         self._quotas = Quotas()
 
     async def perform(  # noqa: PLR0915 - the whole alphabet stands here, once
@@ -74,7 +74,7 @@ class Performer:
                 if effect.point is now and not (before and flow.response is not None):
                     if not before and not visit.asked_upstream:
                         return None
-                    await self._engine.pause(effect.seconds, visit.handler)
+                    await self._hub.pause(effect.seconds, visit.handler)
                     done = f"waited {format_duration(effect.seconds)}"
             case Answer():
                 if self._may_end(visit, effect.point, now):
@@ -82,7 +82,7 @@ class Performer:
                     done = f"answered {effect.status}"
             case Throttle():
                 if before and flow.response is None:
-                    refused = self._quotas.ask(fired.rule.name, effect, visit, self._engine.note)
+                    refused = self._quotas.ask(fired.rule.name, effect, visit, self._hub.note)
                     if refused is not None:
                         self._answer(visit, fired, effect.status, refused.headers, refused.body)
                         done = refused.detail
@@ -138,14 +138,14 @@ class Performer:
                     done = f"{effect.farewell} {format_duration(effect.after_s)} after the answer"
             case SendAgain():
                 if before and flow.response is None:
-                    self._engine.deliveries.repeat(visit, effect)
+                    self._deliveries.repeat(visit, effect)
                     done = f"{len(effect.pauses_s)} more deliveries"
             case HoldForNext():
                 if before and flow.response is None:
-                    overtaken = await self._engine.deliveries.hold(visit, effect.count, effect.at_most_s)
+                    overtaken = await self._deliveries.hold(visit, effect.count, effect.at_most_s)
                     done = f"overtaken by {overtaken}" if overtaken else None
             case SendEarlier():
-                if before and self._engine.deliveries.replay(visit, effect.back, effect.age_s):
+                if before and self._deliveries.replay(visit, effect.back, effect.age_s):
                     done = "an older update again"
             case DisturbMessages():
                 if not before and flow.websocket is not None:
@@ -165,7 +165,7 @@ class Performer:
                 | CorruptBytes()
             ):
                 if before:
-                    self._engine.arm(visit, fired, effect)
+                    visit.armed.append((fired, effect))
             case RefuseConnection():
                 if before and flow.response is None:
                     self._stop(visit, effect.farewell, before=True)

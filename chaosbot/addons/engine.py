@@ -30,7 +30,7 @@ from chaosbot.addons.standin import StandIn, reply_in_response
 from chaosbot.addons.station import Station
 from chaosbot.addons.visit import Fired, Visit, about
 from chaosbot.model.dialect import dialect_of
-from chaosbot.model.effect import BytesEffect, Point
+from chaosbot.model.effect import Point
 from chaosbot.model.event import Event, ExchangeSeen, Noted, Trouble
 from chaosbot.model.exchange import EXCHANGE_HEADER, Depth, Exchange, Lane, split_exchange
 from chaosbot.model.plan import FaultPlan, Scope
@@ -69,7 +69,6 @@ class Engine:
         self.emit = emit
         self.ledger = Ledger(spec, emit, self.now, speaks=index == 0)
         self._dialect = dialect_of(spec.dialect)
-        self._performer = Performer(self)
         self._standin = StandIn(self.now, emit, ids=itertools.count(index + 1, max(1, spec.workers)))
         self._index = index
         self._tape = tape
@@ -79,6 +78,7 @@ class Engine:
         self._known: OrderedDict[bytes, int] = OrderedDict()
         self._wakers: set[Callable[[], None]] = set()
         self.deliveries = Deliveries(self)
+        self._performer = Performer(self, self.deliveries)
         self.handlers: dict[Handler, Station] = {}
         self._noted: set[str] = set()
         self._remembers = False
@@ -207,7 +207,7 @@ class Engine:
         facts = self._dialect.facts(request.method, path, headers, body) if lane is Lane.INBOUND else None
         exchange = Exchange(key, lane, station.number, request.method, path, query, headers, body, facts, due_s)
         self._ordinals[lane] += 1
-        visit = Visit(exchange, self.now(), self._ordinals[lane], flow, station.handler)
+        visit = Visit(exchange, self.now(), self._ordinals[lane], flow, station.handler, station.listener.address)
         if self._remembers and lane is Lane.INBOUND:
             self.deliveries.remember(visit)
         return visit
@@ -406,10 +406,6 @@ class Engine:
             timer.cancel()
             self._wakers.discard(wake)
             handler.on_gone.discard(wake)
-
-    def arm(self, visit: Visit, fired: Fired, effect: BytesEffect) -> None:
-        """A byte effect is to act on this exchange."""
-        visit.armed.append((fired, effect))
 
 
 def _status_of(raw: bytes | None) -> int | None:

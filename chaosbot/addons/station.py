@@ -11,20 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chaosbot.addons import httplayer
 from chaosbot.addons.bytestream import refusal, refuse
 from chaosbot.addons.handler import Handler
+from chaosbot.addons.hub import Hub
 from chaosbot.addons.spec import ListenerSpec, is_loopback
 from chaosbot.addons.visit import Fired, Visit
 from chaosbot.addons.websocket import disturb
 from chaosbot.model.effect import BytesEffect, Direction, Farewell
 from chaosbot.model.exchange import Exchange
 from chaosbot.model.plan import Rule, Scope
-
-if TYPE_CHECKING:
-    from chaosbot.addons.engine import Engine
 
 _CONNECTION = frozenset({Scope.CONNECTION})
 
@@ -33,7 +31,7 @@ class Station:
     """One client connection.
 
     Args:
-        engine: The worker's engine.
+        hub: The worker's engine.
         handler: mitmproxy's side of it.
         listener: Where it came in.
         number: Its ordinal.
@@ -43,15 +41,13 @@ class Station:
         upstream_host: What a Host header that named the proxy itself becomes.
     """
 
-    def __init__(
-        self, engine: Engine, handler: Handler, listener: ListenerSpec, number: int, own: frozenset[str]
-    ) -> None:
+    def __init__(self, hub: Hub, handler: Handler, listener: ListenerSpec, number: int, own: frozenset[str]) -> None:
         self.handler = handler
         self.listener = listener
         self.number = number
         self.own = own
         self.layers: list[httplayer.WatchedHttp] = []
-        self._engine = engine
+        self._hub = hub
         self._bare = Exchange(f"{listener.lane}-connection-{number}", listener.lane, number, "", "")
         self._decided: dict[Rule, Fired | None] = {}
         self._visits: list[Visit] = []
@@ -65,15 +61,15 @@ class Station:
 
     def rearm(self) -> None:
         """Decides what is new in the plan and applies what is open now."""
-        moment = self._engine.ledger.moment
+        moment = self._hub.ledger.moment
         lasting: list[BytesEffect] = []
-        rules = self._engine.ledger.rules
+        rules = self._hub.ledger.rules
         self._decided = {rule: fired for rule, fired in self._decided.items() if rule in rules}
         for rule in rules:
             if rule.scope is not Scope.CONNECTION or not rule.window.open_at(moment):
                 continue
             if rule not in self._decided:
-                found = self._engine.ledger.decide(self._bare, _CONNECTION, only=rule)
+                found = self._hub.ledger.decide(self._bare, _CONNECTION, only=rule)
                 self._decided[rule] = found[0] if found else None
             fired = self._decided[rule]
             for effect in fired.decision.effects if fired is not None else ():
@@ -117,7 +113,7 @@ class Station:
     def _acted(self, effect: BytesEffect) -> None:
         owner = self._owners.get(id(effect))
         if owner is not None:
-            self._engine.ledger.applied(*owner, type(effect).__name__)
+            self._hub.ledger.applied(*owner, type(effect).__name__)
 
     # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -136,7 +132,7 @@ class Station:
             for fired, effect in visit.armed:
                 changed = True
                 self._owners.pop(id(effect), None)
-                self._engine.ledger.missed(fired, visit.exchange)
+                self._hub.ledger.missed(fired, visit.exchange)
         if changed:
             self._apply()
 
@@ -153,7 +149,7 @@ class Station:
         if visit is None or not visit.disturb or message.injected:
             return None
         visit.messages += 1
-        return disturb(self._engine, self, visit, message)
+        return disturb(self._hub, self.layers, visit, message)
 
     def release(self) -> None:
         """Ends all waiting."""
@@ -168,13 +164,13 @@ class Station:
         """The connection is over, and so is everything on it."""
         self.handler.admit()
         for visit in self._visits:
-            self._engine.finish(visit)
+            self._hub.finish(visit)
         self._disarm(self._visits)
-        self._engine.end(self._lingering)
+        self._hub.end(self._lingering)
         for fired in self._decided.values():
             if fired is not None:
-                self._engine.ledger.missed(fired, self._bare)
-                self._engine.ledger.end(fired)
+                self._hub.ledger.missed(fired, self._bare)
+                self._hub.ledger.end(fired)
 
     # ── where it may go ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -187,7 +183,7 @@ class Station:
             return True
         if self.listener.upstream == "" and is_loopback(host):
             return True
-        return any(fnmatchcase(name, glob) for glob in self._engine.spec.allow_hosts for name in (host, spelled))
+        return any(fnmatchcase(name, glob) for glob in self._hub.spec.allow_hosts for name in (host, spelled))
 
 
 def _host_header(listener: ListenerSpec) -> str:

@@ -36,6 +36,7 @@ class Visit:
         ordinal: How many exchanges of its lane came before it.
         flow: mitmproxy's flow.
         handler: The connection that carries it.
+        upstream: Where its listener leads; None when it says so itself.
     """
 
     exchange: Exchange
@@ -43,6 +44,7 @@ class Visit:
     ordinal: int
     flow: Any
     handler: Any
+    upstream: tuple[str, int] | None
     fired: list[Fired] = field(default_factory=list)
     script: Script = field(default_factory=Script)
     status: int | None = None

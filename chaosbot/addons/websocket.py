@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, assert_never
+from collections.abc import Iterator, Sequence
+from typing import Any, assert_never
 
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http._events import RequestData, ResponseData
 from mitmproxy.proxy.layers.websocket import Fragmentizer, WebSocketMessageInjected
 from mitmproxy.websocket import WebSocketMessage
 
+from chaosbot.addons.httplayer import WatchedHttp
+from chaosbot.addons.hub import Hub
 from chaosbot.addons.visit import Visit
 from chaosbot.model.effect import Direction, MessageAction
 
-if TYPE_CHECKING:
-    from chaosbot.addons.engine import Engine
-    from chaosbot.addons.station import Station
 
-
-async def disturb(engine: Engine, station: Station, visit: Visit, message: Any) -> None:
+async def disturb(hub: Hub, layers: Sequence[WatchedHttp], visit: Visit, message: Any) -> None:
     """Lets a message meet the disturbances of its connection, in the plan's order."""
     direction = Direction.UP if message.from_client else Direction.DOWN
     for fired, effect in visit.disturb:
@@ -27,7 +25,7 @@ async def disturb(engine: Engine, station: Station, visit: Visit, message: Any) 
             continue
         match effect.action:
             case MessageAction.DELAY:
-                await engine.pause(effect.seconds, visit.handler)
+                await hub.pause(effect.seconds, visit.handler)
             case MessageAction.DROP:
                 message.drop()
             case MessageAction.DUPLICATE:
@@ -42,36 +40,36 @@ async def disturb(engine: Engine, station: Station, visit: Visit, message: Any) 
                     message.content = bytes(content)
             case MessageAction.CLOSE:
                 message.drop()
-                _close(station, visit, effect.code)
+                _close(layers, visit, effect.code)
             case MessageAction.HALF_FRAME:
                 message.drop()
-                _half(station, visit, message)
+                _half(layers, visit, message)
             case _:
                 assert_never(effect.action)
-        engine.ledger.applied(fired, visit.exchange, f"{effect.action} of message {visit.messages}")
+        hub.ledger.applied(fired, visit.exchange, f"{effect.action} of message {visit.messages}")
 
 
-def _place(station: Station, visit: Visit) -> tuple[Any, Any] | None:
+def _place(layers: Sequence[WatchedHttp], visit: Visit) -> tuple[Any, Any] | None:
     """The HTTP layer and the stream that a WebSocket runs on."""
-    for layer in station.layers:
+    for layer in layers:
         for stream in layer.streams.values():
             if stream.flow is visit.flow:
                 return layer, stream
     return None
 
 
-def _close(station: Station, visit: Visit, code: int) -> None:
+def _close(layers: Sequence[WatchedHttp], visit: Visit, code: int) -> None:
     """As if the server had closed with this code: both sides hear it."""
-    place = _place(station, visit)
+    place = _place(layers, visit)
     if place is not None:
         layer, stream = place
         frame = b"\x88\x02" + code.to_bytes(2, "big")
         layer.say(lambda: layer.event_to_child(stream, ResponseData(stream.stream_id, frame)))
 
 
-def _half(station: Station, visit: Visit, message: Any) -> None:
+def _half(layers: Sequence[WatchedHttp], visit: Visit, message: Any) -> None:
     """Half of the frame goes out, then the connection that it goes to ends."""
-    place = _place(station, visit)
+    place = _place(layers, visit)
     if place is None:
         return
     layer, stream = place
