@@ -130,8 +130,12 @@ def run(
     experiment = _adjusted(experiment, mode, users, rate, outbound, allow_host)
     experiment = replace(experiment, dialect=choose_dialect(experiment.dialect, None))
     timeline = timeline_of(experiment)
-    check_windows(experiment)
-    conditions = [StopCondition.parse(text) for text in experiment.abort_on]
+    try:
+        check_windows(experiment)
+        conditions = [StopCondition.parse(text) for text in experiment.abort_on]
+    except ConfigError as error:
+        file = next((item for item in what or () if not is_url(item)), "")
+        raise (error.inside(file) if file else error) from None
     if dry_run:
         draw_timeline(Console(emoji=False), experiment, timeline)
         return

@@ -102,6 +102,26 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(chaosbot: Callable, argumen
 
 
 @pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ('abort_on = ["errors > 3"]', "mine.toml: abort_on: 'errors > 3' is no stop condition"),
+        (
+            '[[rules]]\nfault = "latency:1s"\nphase = "fault:none"',
+            "mine.toml: rule latency: phase: unknown phase 'fault:none'",
+        ),
+        ('[workload]\nprofile = "stedy"', "mine.toml: workload.profile: unknown profile 'stedy'"),
+    ],
+)
+def test_a_wrong_experiment_file_is_named_with_its_key(
+    chaosbot: Callable, tmp_path: Path, written: str, says: str
+) -> None:
+    (tmp_path / "mine.toml").write_text(written)
+    done = chaosbot("run", "mine.toml", "--dry-run")
+    assert done.code == 2
+    assert says in done.err
+
+
+@pytest.mark.parametrize(
     "target",
     [
         "http://example.com/webhook",
