@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
@@ -15,6 +16,8 @@ from chaosbot.model.verdict import Severity
 ALIKE: Final = 0.8
 NOTHING: Final = "control/nothing"
 """Cases whose name begins so show what an unknown command gets."""
+PLAIN: Final = re.compile(r"-by-(?:guest|user|developer)$")
+"""Cases whose name ends so send a command without any trick, from a tier that should be refused."""
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
@@ -54,12 +57,18 @@ def compared(history: History, tally: Tally, severity: Severity, what: str) -> T
     cases = [tried for tried in history.cases if tried.stage != SHRINKING]
     nothing = words(call for tried in cases if tried.case.startswith(NOTHING) for call in join.calls(tried))
     named = {tried.control for tried in cases if tried.control}
+    plain: dict[str, list[CaseTried]] = defaultdict(list)
+    for tried in cases:
+        if PLAIN.search(tried.case):
+            plain[tried.control].append(tried)
     for tried in cases:
         if tried.case in named:
             controls[tried.case] = controls.get(tried.case, set()) | telling(tried, join.calls(tried), nothing)
     for tried in controlled(history, tally.check):
         model = controls.get(tried.control)
-        if not model:
+        usual = plain[tried.control]
+        # Where nobody is told apart from the admin, the target has another admin, or gives this to everybody.
+        if not model or (usual and all(resembles(join.calls(other), model) for other in usual)):
             continue
         breach = None
         if resembles(join.calls(tried), model):

@@ -2,7 +2,8 @@
 
 Judged by difference, so it needs no configuration: the admin sends the command first (the control); a guest whose trick gets a reply
 that resembles the admin's has escalated. Where the admin's reply resembles what an unknown command gets, the target has no such
-command, and nothing is judged.
+command; where it resembles what everybody gets who just sends that command, the target has another admin or gives it to all. Then
+nothing is judged.
 """
 
 from __future__ import annotations
@@ -29,4 +30,6 @@ class NoEscalation(Check):
         tally = compared(
             history, Tally(self.name, facts.muted), Severity.CRITICAL, "gets what is above the sender's tier"
         )
-        return tally.judgement(nothing="no control got a reply of its own: the target has no such commands")
+        return tally.judgement(
+            nothing="nobody is told apart from the admin: the target has no such commands, or another admin (ADMIN_TELEGRAM_ID)"
+        )

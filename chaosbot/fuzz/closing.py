@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from chaosbot.checks._cases import AREA, KIND
+from chaosbot.checks._likeness import PLAIN
 from chaosbot.errors import TargetUnusable
 from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz import findings as disk
@@ -175,7 +176,12 @@ def _steps(shop: Workshop, finding: Finding) -> disk.Steps | None:
     if case.control:
         control = shop.recorder.cases.get(case.control)
         nothing = [other for name, other in shop.recorder.cases.items() if name.startswith("control/nothing")]
-        steps += [(other,) for other in (control, *nothing[:1]) if other is not None]
+        plain = [
+            other
+            for name, other in shop.recorder.cases.items()
+            if other.control == case.control and PLAIN.search(name) and name != case.name
+        ]
+        steps += [(other,) for other in (control, *nothing[:1], *plain[:1]) if other is not None]
     return (*steps, (case,))
 
 
@@ -189,12 +195,12 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
     if single and finding.check not in _NOT_SHRUNK and not finding.stateful:
         until = min(monotonic() + _EACH_S, clock.until)
         # What the case shows by itself: the finding may speak for several mechanisms at once.
-        alone = {other.bucket for other in rejudge.ask(finding.check, steps)} if not clock.over() else set()
+        alone = {other.bucket for other in rejudge.ask(finding.check, steps).findings} if not clock.over() else set()
 
         def still(attempt: Case) -> bool:
             if not alone or monotonic() >= until or clock.over():
                 return False
-            return any(other.bucket in alone for other in rejudge.ask(finding.check, ((attempt,),)))
+            return any(other.bucket in alone for other in rejudge.ask(finding.check, ((attempt,),)).findings)
 
         steps = ((minimize(steps[0][0], still, sign=shop.target.resigned),),)
     last = steps[-1][-1]

@@ -89,6 +89,8 @@ def _case_json(case: Case, secret: str) -> dict[str, Any]:
         "update_id": case.update_id,
         "check": case.check,
         "control": case.control,
+        "recalls": case.recalls,
+        "nth": case.nth,
     }
 
 
@@ -125,6 +127,8 @@ def _case_of(value: dict[str, Any], secret: str) -> Case:
         update_id=value["update_id"],
         check=value["check"],
         control=value["control"],
+        recalls=value.get("recalls", ""),
+        nth=value.get("nth", 0),
     )
 
 

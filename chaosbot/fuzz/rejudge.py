@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
-from chaosbot.checks._cases import AREA, SHRINKING, CaseCheck, Facts
+from chaosbot.checks._cases import AREA, SHRINKING, CaseCheck, Facts, Join
 from chaosbot.fuzz import _process
-from chaosbot.fuzz._anatomy import Signer, renewed, slow, unsigned
+from chaosbot.fuzz._anatomy import Signer, renewed, slow, split, unsigned, with_body
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.findings import Steps
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.target import Target, Trial
+from chaosbot.model.case import Case, Segment
 from chaosbot.model.check import CHECKS, History
 from chaosbot.model.dice import Dice
 from chaosbot.model.event import ApiCalled, Event, Noted, ProbeSeen
-from chaosbot.model.verdict import Finding
+from chaosbot.model.verdict import Judgement, Verdict
 
+_NUMBER: Final = re.compile(r"(?<!\d)(\d{1,9})(?!\d)")
 _SETTLE_S: Final = 2.0
 _MEASURED: Final = frozenset({"bounded_resources", "pre_auth_cost"})
 
@@ -48,8 +52,8 @@ class Rejudge:
         self.calls = calls
         self._numbers = count()
 
-    def ask(self, check: str, steps: Steps) -> tuple[Finding, ...]:
-        """Sends the steps as deliveries of their own and returns what the check finds in them."""
+    def ask(self, check: str, steps: Steps) -> Judgement:
+        """Sends the steps as deliveries of their own and returns what the check says of them."""
         place = Dice(self.target.spec.seed).at("rejudge", self.target.spec.endpoint.started, next(self._numbers))
         already = len(self.calls())
         facts = self.facts
@@ -70,13 +74,18 @@ class Rejudge:
         if facts.replies == "standin" and not (isinstance(built, CaseCheck) and not built.needs_calls):
             self.target.settle(_SETTLE_S)
             events += [call for call in self.calls()[already:] if call.via != "reply"]
-        return built.judge_safely(History.of(events)).findings
+        history = History.of(events)
+        judgement = built.judge_safely(history)
+        if isinstance(built, CaseCheck) and built.needs_calls and not any(map(Join(history).calls, history.cases)):
+            return Judgement(check, Verdict.INCONCLUSIVE, reason="the bot answered nothing that could be looked at")
+        return judgement
 
     def _send(self, steps: Steps, *, measured: bool, events: list[Event]) -> list[Trial]:
         trials: list[Trial] = []
-        for step in steps:
+        for planned in steps:
             if measured:
                 _process.forget_peaks(self.target.pids)
+            step = tuple(self._recalling(case, trials) for case in planned)
             before = self.target.vitals() if measured else None
             bound = 12.0 if len(step) == 1 and slow(step[0]) else None
             if len(step) == 1:
@@ -91,6 +100,29 @@ class Rejudge:
                 events.append(ProbeSeen(0.0, "case-memory", ok=True, value=growth, detail=step[-1].name))
             trials += sent
         return trials
+
+    def _recalling(self, case: Case, trials: Sequence[Trial]) -> Case:
+        """The case with the number that the bot has told this time."""
+        told = next((trial.case for trial in reversed(trials) if not trial.case.recalls), None)
+        if not case.recalls or told is None:
+            return case
+        if self.facts.replies == "standin":
+            self.target.reply_seen(told.marker, _SETTLE_S)
+        spoken = [reply for trial in trials for reply in self.recorder.tried(trial)[1]]
+        calls = [call for call in (*spoken, *self.calls()) if told.marker in call.markers]
+        numbers = numbers_in(calls, told)
+        parts = split(case.request)
+        if parts is None or len(numbers) <= case.nth:
+            return case
+        phrase = case.recalls.rstrip("0123456789") + numbers[case.nth]
+        request = with_body(case.request, parts[1].replace(case.recalls.encode(), phrase.encode()))
+        return case if request is None else replace(case, segments=(Segment(request),), recalls=phrase)
+
+
+def numbers_in(calls: Iterable[ApiCalled], case: Case) -> list[str]:
+    """The numbers that the bot told in reply to a case, each once."""
+    texts = (call.text.replace(case.marker, "") for call in calls)
+    return list(dict.fromkeys(number for text in texts for number in _NUMBER.findall(text)))
 
 
 def renew_together(steps: Steps, place: Dice, sign: Signer = unsigned) -> Steps:

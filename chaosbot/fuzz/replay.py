@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
 
-from chaosbot.checks._cases import Facts, stem
+from chaosbot.checks._cases import NEEDS_CALLS, stem
 from chaosbot.errors import ConfigError, SecretMissing
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz.attribution import Attribution
@@ -18,6 +18,7 @@ from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import Target
 from chaosbot.model.dialect import Endpoint, dialect_of
 from chaosbot.model.event import ApiCalled
+from chaosbot.model.verdict import Verdict
 from chaosbot.wire import Address
 
 TRIES = 3
@@ -91,22 +92,17 @@ def replay(
         shooter.start()
         facts = see(shooter, recorder, source)
         if found.needs_calls and not facts.sees_calls:
-            return Replayed(True, _text(found, None, facts), conclusive=False)
+            return Replayed(True, f"cannot tell: {found.title}; {NEEDS_CALLS}", conclusive=False)
         rejudge = Rejudge(shooter, recorder, facts, attribution, source)
+        seen = False
         for _ in range(TRIES if sum(len(step) for step in found.steps) > 1 else 1):
-            if rejudge.ask(found.check, found.steps):
-                return Replayed(True, _text(found, True, facts))
-        return Replayed(False, _text(found, False, facts))
+            judgement = rejudge.ask(found.check, found.steps)
+            if judgement.findings:
+                return Replayed(True, f"still fails: {found.check}: {found.title}")
+            seen = seen or judgement.verdict is Verdict.PASS
+        if not seen:
+            return Replayed(True, f"cannot tell: {found.title}; {judgement.reason}", conclusive=False)
+        return Replayed(False, f"mended: {found.check}: not seen any more: {found.title}")
     finally:
         attribution.close()
         shooter.close()
-
-
-def _text(found: disk.Reproducer, fails: bool | None, facts: Facts) -> str:
-    if fails is None:
-        return f"cannot tell: {found.title}; the bot's calls are not seen ({facts.replies}); replay with --bot-api"
-    return (
-        f"still fails: {found.check}: {found.title}"
-        if fails
-        else f"mended: {found.check}: not seen any more: {found.title}"
-    )

@@ -8,7 +8,6 @@ over and the bot has answered a canary; a breach is raised there, so Hypothesis 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -24,6 +23,7 @@ from chaosbot.fuzz.findings import Steps
 from chaosbot.fuzz.generated import Breached, Buckets, Enough, quiet_settings
 from chaosbot.fuzz.ledger import Found
 from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.rejudge import numbers_in
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import Trial
 from chaosbot.fuzz.workshop import Workshop
@@ -41,7 +41,6 @@ _AGAIN: Final = Expect(frozenset({2, 409}), reach=Reach.AT_MOST_ONCE)
 _ONCE: Final = Expect(reach=Reach.AT_MOST_ONCE)
 _GUESTS: Final = 4_503_590_000_000_000
 """Senders of sequences: ids that no person has and no tier lists, so they are guests until somebody grants them more."""
-_NUMBER: Final = re.compile(r"(?<!\d)(\d{1,9})(?!\d)")
 
 
 @dataclass
@@ -252,10 +251,14 @@ class SequenceMachine(RuleBasedStateMachine):
         subject = _GUESTS + 2_000_000_000 + self.story.dice.integer(0, 10**9)
         control = self._named("control", "/remind granted {m}", user=subject)
         unknown = self._named("nothing", "/chaosbot_unknown {m}", user=subject)
+        before = self._named("x-by-guest", "/remind before {m}", user=subject)
         after = self._named("after", "/remind revoked {m}", user=subject)
-        if control is None or unknown is None or after is None:
+        if control is None or unknown is None or before is None or after is None:
             return
         self._deliver(replace(unknown, name=f"control/nothing~{unknown.name}"))
+        self._deliver(
+            replace(before, control=control.name, threat=Threat.USER, summary="a command before it is granted")
+        )
         self._deliver(self._new(f"/grant {subject} user {{m}}", tier=admin, user=None))
         self._deliver(control)
         self.story.replies(control)
@@ -277,8 +280,7 @@ class SequenceMachine(RuleBasedStateMachine):
         if made is None:
             return
         self._deliver(made)
-        numbers = [number for call in self.story.replies(made) for number in _NUMBER.findall(_unmarked(call, made))]
-        for number in dict.fromkeys(numbers[:2]):
+        for nth, number in enumerate(numbers_in(self.story.replies(made), made)[:2]):
             asked = self._new(f"/reminders {verb}{number}", tier=tier, user=None)
             if asked is None or asked.chat == made.chat:
                 continue
@@ -288,6 +290,8 @@ class SequenceMachine(RuleBasedStateMachine):
                 check="own_objects_only",
                 threat=Threat.USER,
                 summary=f"/reminders {verb}N with the number of another user's reminder",
+                recalls=f"/reminders {verb}{number}",
+                nth=nth,
             )
             self._deliver(stranger)
 
@@ -300,19 +304,34 @@ class SequenceMachine(RuleBasedStateMachine):
         if own is None or other is None or own.chat == other.chat or not isinstance(own.chat, int):
             return
         self._deliver(own)
-        numbers = [number for call in self.story.replies(own) for number in _NUMBER.findall(_unmarked(call, own))]
+        numbers = numbers_in(self.story.replies(own), own)
         if not numbers:
             return
-        control = self._named("control", f"improvement:{verb}:{numbers[0]}", user=own.chat, kind="callback_query")
-        self._deliver(control)
-        self._deliver(other)
-        numbers = [number for call in self.story.replies(other) for number in _NUMBER.findall(_unmarked(call, other))]
-        pressed = self._new(f"improvement:{verb}:{numbers[0]}", kind="callback_query") if numbers else None
-        if control is None or pressed is None:
+        phrase = f"improvement:{verb}:{numbers[0]}"
+        control = self._named("control", phrase, user=own.chat, kind="callback_query")
+        if control is None:
             return
-        summary = f"a stranger presses {verb} for another user's improvement"
+        self._deliver(replace(control, recalls=phrase))
+        for unknown in ("chaosbot:unknown", f"improvement:{verb}:999999999"):
+            # What a button gets that means nothing: a target may answer them all alike.
+            nothing = self._named("nothing", unknown, kind="callback_query")
+            if nothing is not None:
+                self._deliver(replace(nothing, name=f"control/nothing~{nothing.name}"))
+        self._deliver(other)
+        numbers = numbers_in(self.story.replies(other), other)
+        phrase = f"improvement:{verb}:{numbers[0]}" if numbers else ""
+        pressed = self._new(phrase, kind="callback_query") if numbers else None
+        if pressed is None:
+            return
         self._deliver(
-            replace(pressed, check="own_objects_only", control=control.name, threat=Threat.USER, summary=summary)
+            replace(
+                pressed,
+                check="own_objects_only",
+                control=control.name,
+                threat=Threat.USER,
+                summary=f"a stranger presses {verb} for another user's improvement",
+                recalls=phrase,
+            )
         )
 
     def teardown(self) -> None:
@@ -372,10 +391,6 @@ def _tour(shop: Workshop, clock: Clock) -> None:
                 story.begin()
             getattr(story, name)(*arguments)
             story.judge(set())
-
-
-def _unmarked(call: ApiCalled, case: Case) -> str:
-    return call.text.replace(case.marker, "")
 
 
 def _keep(shop: Workshop, key: tuple[str, str], finding: Finding, steps: Steps) -> None:

@@ -86,6 +86,9 @@ class Case:
         update_id: The delivery id that it carries.
         check: The check that judges it first, where its group does not say so.
         control: For escalation: the name of the case that shows the privileged answer.
+        recalls: A phrase of the request that ends with a number which the bot had told in reply to the case before; sent again, it
+            ends with the number that the bot tells then.
+        nth: Which of the numbers in that reply it is.
     """
 
     name: str
@@ -101,6 +104,8 @@ class Case:
     update_id: int | str | None = None
     check: str = ""
     control: str = ""
+    recalls: str = ""
+    nth: int = 0
 
     @property
     def request(self) -> bytes:

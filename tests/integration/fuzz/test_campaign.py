@@ -30,8 +30,8 @@ SECRET = "S3cret_token-xyz"
 
 
 @contextmanager
-def demo(bugs: str = "", *options: str, port: int = 0) -> Iterator[str]:
-    environment = dict(os.environ, TELEGRAM_SECRET_TOKEN=SECRET, BOT_TOKEN="123456789:" + "A" * 35)
+def demo(bugs: str = "", *options: str, port: int = 0, **environment: str) -> Iterator[str]:
+    environment = os.environ | {"TELEGRAM_SECRET_TOKEN": SECRET, "BOT_TOKEN": "123456789:" + "A" * 35} | environment
     command = [sys.executable, "-m", "chaosbot.demo", "--bugs", bugs, "--no-limits", "--exit-with-stdin"]
     process = subprocess.Popen(
         [*command, "--port", str(port), *options],
@@ -282,3 +282,44 @@ def test_the_same_seed_sends_the_same_cases(tmp_path: Path) -> None:
             )
     assert names[0] == names[1]
     assert len(names[0]) == 300
+
+
+@pytest.mark.parametrize("check", ["own_objects_only", "no_escalation"])
+def test_a_finding_that_needs_calls_shows_again_on_another_target_and_is_mended_on_a_healthy_one(
+    tmp_path: Path, check: str
+) -> None:
+    only = ("control/*", "escalation/control*", "escalation/reply*", "objects/*")
+    with demo("foreign-reminders,callback-trusted,tier-from-reply") as url:
+        spec = spec_of(url, tmp_path, stages=("catalogue", "sequences"), only=only, checks=(check,), max_examples=16)
+        found = [finding for finding in run(spec).findings if finding.check == check]
+    assert found
+    for finding in found:
+        home = tmp_path / "findings" / finding.id
+        # A target of its own numbers what is made in it anew, and has other users' things in it already.
+        with demo("foreign-reminders,callback-trusted,tier-from-reply") as url:
+            again = replay(home, target=url, secret=SECRET)
+            assert (again.still_fails, again.conclusive) == (True, True), again.text
+        with demo() as url:
+            again = replay(home, target=url, secret=SECRET)
+            assert (again.still_fails, again.conclusive) == (False, True), again.text
+
+
+def test_a_target_that_answers_nothing_of_what_is_compared_is_not_called_mended(tmp_path: Path) -> None:
+    only = ("control/*", "escalation/control-admin", "escalation/admin-by-guest", "escalation/reply-admin")
+    with demo("tier-from-reply") as url:
+        run(spec_of(url, tmp_path, only=only, checks=("no_escalation",)))
+    (home,) = (tmp_path / "findings").iterdir()
+    # This bot's admin is somebody else, so the control shows nothing.
+    with demo("tier-from-reply", ADMIN_TELEGRAM_ID="42") as url:
+        again = replay(home, target=url, secret=SECRET)
+    assert (again.still_fails, again.conclusive) == (True, False)
+    assert again.text.startswith("cannot tell: ")
+
+
+def test_a_bot_with_another_admin_or_with_commands_for_everybody_escalates_nothing(tmp_path: Path) -> None:
+    only = ("control/*", "escalation/*", "commands/*", "identity/*", "objects/*")
+    # Whom the campaign takes for the admin is refused like everybody else.
+    with demo(ADMIN_TELEGRAM_ID="42") as url:
+        result = run(spec_of(url, tmp_path, stages=("catalogue", "sequences"), only=only, max_examples=16))
+    assert result.findings == ()
+    assert "another admin" in dict(result.unjudged)["no_escalation"]
