@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from pathlib import Path
 from typing import Annotated
 
@@ -35,9 +36,11 @@ from chaosbot.cli._verb import verb
 from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.errors import ConfigError
 from chaosbot.fuzz.catalogue import cases, listing
+from chaosbot.fuzz.corpus import accepted
 from chaosbot.fuzz.export import export_pytest
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.model import units
+from chaosbot.model.case import Case
 from chaosbot.model.dialect import Endpoint, dialect_of
 from chaosbot.model.dice import Dice
 from chaosbot.session.conduct import fuzz_stage
@@ -120,6 +123,8 @@ def fuzz(
         _print_cases(dialect)
         return
     bugs = choose_bugs(bugs)
+    _require_cases(dialect, case or [])
+    accepted(baseline)  # what cannot be read shall not show when the campaign is over
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
     allow = tuple(allow_host or ())
@@ -193,15 +198,34 @@ def fuzz(
     raise ended
 
 
-def _print_cases(dialect: str) -> None:
+def _catalogue(dialect: str) -> tuple[Case, ...]:
     tongue = dialect_of(dialect)
+    return cases(tongue, Endpoint(path=tongue.default_path, secret="secret"), Dice(0))  # noqa: S106 - no real one
+
+
+def _require_cases(dialect: str, patterns: list[str]) -> None:
+    names = [case.name for case in _catalogue(dialect)] if patterns else []
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise ConfigError(
+                f"--case {pattern}", "matches none of the catalogue's cases; chaosbot fuzz --list names them"
+            )
+
+
+def _print_cases(dialect: str) -> None:
+    rows = listing(_catalogue(dialect))
+    console = Console()
+    if not console.is_terminal:
+        # One line a case, for grep and its kin.
+        width = max(len(row.name) for row in rows)
+        for row in rows:
+            typer.echo(f"{row.name:{width}}  {row.threat:7}  {row.expectation}  # {row.summary}")
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("case", "threat", "a correct server", "what is special"):
+    table.add_column("case", no_wrap=True)
+    for heading in ("threat", "a correct server", "what is special"):
         table.add_column(heading, overflow="fold")
-    found = cases(tongue, Endpoint(path=tongue.default_path, secret="secret"), Dice(0))  # noqa: S106 - no real one
-    rows = listing(found)
     for row in rows:
         table.add_row(row.name, str(row.threat), escape(row.expectation), escape(row.summary))
-    console = Console(emoji=False)
     console.print(table)
     console.print(f"\n{len(rows)} cases")

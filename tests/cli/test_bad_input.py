@@ -70,6 +70,8 @@ def busy_port() -> Iterator[int]:
         (["fuzz", "not a url"], "URL"),
         (["fuzz", "--stages", "catalog"], "did you mean 'catalogue'?"),
         (["fuzz", "--bot-api", "10.0.0.1:80"], "loopback"),
+        (["fuzz", "--case", "atuh/*"], "--case atuh/*: matches none"),
+        (["fuzz", "--baseline", "absent.txt"], "--baseline absent.txt: cannot be read"),
         (["fuzz", "--secret-env", "NO_SUCH_SECRET"], "export NO_SUCH_SECRET="),
         (["load", "--secret-env", "NO_SUCH_SECRET"], "export NO_SUCH_SECRET="),
         (["report", "--format", "pdf", "."], "unknown format 'pdf'"),
