@@ -38,6 +38,7 @@ from chaosbot.errors import ConfigError
 from chaosbot.fuzz.catalogue import cases, listing
 from chaosbot.fuzz.corpus import accepted
 from chaosbot.fuzz.export import export_pytest
+from chaosbot.fuzz.moves import listed_moves
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.model import units
 from chaosbot.model.case import Case
@@ -97,7 +98,9 @@ def fuzz(
     export: Annotated[
         Path | None, typer.Option("--export-pytest", help="Write regression tests there.", show_default=False)
     ] = None,
-    list_cases: Annotated[bool, typer.Option("--list", help="List the catalogue's cases and stop.")] = False,
+    list_cases: Annotated[
+        bool, typer.Option("--list", help="List the catalogue's cases and the sequences, and stop.")
+    ] = False,
     seed: Seed = None,
     out: Out = None,
     secret_env: SecretEnv = None,
@@ -208,12 +211,13 @@ def _require_cases(dialect: str, patterns: list[str]) -> None:
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             raise ConfigError(
-                f"--case {pattern}", "matches none of the catalogue's cases; chaosbot fuzz --list names them"
+                f"--case {pattern}",
+                "matches none of the catalogue's cases; chaosbot fuzz --list names them (sequences: --stages sequences)",
             )
 
 
 def _print_cases(dialect: str) -> None:
-    rows = listing(_catalogue(dialect))
+    rows = (*listing(_catalogue(dialect)), *listed_moves(dialect_of(dialect)))
     console = Console()
     if not console.is_terminal:
         # One line a case, for grep and its kin.
@@ -228,4 +232,4 @@ def _print_cases(dialect: str) -> None:
     for row in rows:
         table.add_row(row.name, str(row.threat), escape(row.expectation), escape(row.summary))
     console.print(table)
-    console.print(f"\n{len(rows)} cases")
+    console.print(f"\n{len(rows)} cases; those that begin with sequences/ are played by the stage of that name")

@@ -115,11 +115,11 @@ def resigned(dialect: Dialect, secret: str, before: Case, after: Case, later_s: 
     return replace(after, segments=(*segments, Segment(request, after.segments[-1].pause_s)))
 
 
-def renewed(case: Case, dice: Dice, sign: Signer = unsigned) -> Case:
+def renewed(case: Case, dice: Dice, sign: Signer = unsigned, ids: Dice | None = None) -> Case:
     """The same case as a delivery of its own: another marker and another delivery id, of the same length.
 
     A target that recognises duplicates would not show its bug a second time. What is compressed stays as it is, and so does what is
-    signed and cannot be signed anew.
+    signed and cannot be signed anew. Cases renewed with the same `ids` keep the order of their delivery ids.
     """
     swaps: list[tuple[bytes, bytes]] = []
     changes: dict[str, object] = {}
@@ -131,7 +131,7 @@ def renewed(case: Case, dice: Dice, sign: Signer = unsigned) -> Case:
         digits = str(case.update_id)
         low = 10 ** (len(digits) - 1)
         # Upwards only within the same length: a platform's ids rise.
-        number = min(case.update_id + dice.at("id").integer(1, max(1, low // 20)), 10 * low - 1)
+        number = min(case.update_id + (ids or dice).at("id").integer(1, max(1, low // 20)), 10 * low - 1)
         if b'"update_id"' in case.request:
             swaps.append((digits.encode(), str(number).encode()))
             changes["update_id"] = number

@@ -4,6 +4,7 @@ Rules:
 
 - Nothing is judged before the target has answered a valid update, and nothing while it is away.
 - Every case that leaves becomes a `CaseTried`; a reply in a webhook's answer becomes an `ApiCalled` with ``via="reply"``.
+- Deliveries out of order come before all stages: a bot that compares delivery ids hears nothing after the catalogue's.
 - Each stage has its share of the time and gives what it does not need to the next.
 """
 
@@ -20,6 +21,7 @@ from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.closing import close_campaign
 from chaosbot.fuzz.crew import Crew
 from chaosbot.fuzz.ledger import Ledger
+from chaosbot.fuzz.patience import out_of_order
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.slowlane import SlowLane
 from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Progress
@@ -91,6 +93,8 @@ class Campaign:
                 self.spec, self.dialect, target, attribution, self.recorder, ledger, lane, self._show(began)
             )
             try:
+                if "sequences" in self.spec.stages:
+                    out_of_order(shop)
                 for stage in STAGES:
                     if stage not in self.spec.stages or clock.over():
                         complete = complete and stage not in self.spec.stages

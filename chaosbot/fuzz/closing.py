@@ -14,6 +14,7 @@ from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz._anatomy import skeleton
 from chaosbot.fuzz.minimize import minimize
+from chaosbot.fuzz.patience import CHECK, steps_of
 from chaosbot.fuzz.rejudge import Rejudge
 from chaosbot.fuzz.spec import CampaignResult, Clock
 from chaosbot.model.case import Case
@@ -52,6 +53,8 @@ def close_campaign(
     except TargetUnusable as error:
         recorder.emit(Trouble(recorder.now(), "fuzz", str(error)))
         complete = False
+    # Replies to a burst may take longer than the canary's.
+    shop.target.replied([case.marker for case in recorder.cases.values() if case.check == CHECK])
     vitals = shop.target.vitals()
     if vitals is not None:
         recorder.emit(ProbeSeen(recorder.now(), "fuzz-descriptors", ok=True, value=vitals.descriptors, detail="end"))
@@ -165,6 +168,8 @@ def _steps(shop: Workshop, finding: Finding) -> disk.Steps | None:
     known = shop.ledger.found.get((finding.check, finding.bucket))
     if known is not None and known.sequence:
         return known.sequence
+    if finding.check == CHECK:
+        return steps_of(shop.recorder.cases, finding.case)
     case = known.case if known is not None else shop.recorder.cases.get(finding.case)
     if case is None:
         return None

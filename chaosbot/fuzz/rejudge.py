@@ -8,17 +8,19 @@ from dataclasses import replace
 from itertools import count
 from typing import Final
 
-from chaosbot.checks._cases import AREA, SHRINKING, CaseCheck, Facts, Join
+from chaosbot.checks._cases import AREA, SHRINKING, CaseCheck, Facts, Join, overloaded
 from chaosbot.fuzz import _process
 from chaosbot.fuzz._anatomy import Signer, renewed, slow, split, unsigned, with_body
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.findings import Steps
+from chaosbot.fuzz.patience import CHECK
+from chaosbot.fuzz.peers import Peers
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.target import Target, Trial
 from chaosbot.model.case import Case, Segment
 from chaosbot.model.check import CHECKS, History
 from chaosbot.model.dice import Dice
-from chaosbot.model.event import ApiCalled, Event, Noted, ProbeSeen
+from chaosbot.model.event import ApiCalled, CaseTried, Event, Noted, ProbeSeen
 from chaosbot.model.verdict import Judgement, Verdict
 
 _NUMBER: Final = re.compile(r"(?<!\d)(\d{1,9})(?!\d)")
@@ -60,9 +62,7 @@ class Rejudge:
         events: list[Event] = [
             Noted(0.0, AREA, "", {"replies": facts.replies, "malformed": facts.malformed, "memory": facts.memory})
         ]
-        for trial in self._send(
-            renew_together(steps, place, self.target.resigned), measured=check in _MEASURED, events=events
-        ):
+        for trial in self._send(self._renewed(steps, place), measured=check in _MEASURED, events=events):
             event, replies = self.recorder.tried(trial)
             for reply in replies:
                 self.recorder.emit(reply)
@@ -73,12 +73,24 @@ class Rejudge:
         built = CHECKS.build(check)
         if facts.replies == "standin" and not (isinstance(built, CaseCheck) and not built.needs_calls):
             self.target.settle(_SETTLE_S)
+            if check == CHECK:
+                self.target.replied([event.marker for event in events if isinstance(event, CaseTried)])
             events += [call for call in self.calls()[already:] if call.via != "reply"]
         history = History.of(events)
         judgement = built.judge_safely(history)
         if isinstance(built, CaseCheck) and built.needs_calls and not any(map(Join(history).calls, history.cases)):
             return Judgement(check, Verdict.INCONCLUSIVE, reason="the bot answered nothing that could be looked at")
+        if not judgement.findings and any(overloaded(event) for event in events if isinstance(event, CaseTried)):
+            return Judgement(
+                check, Verdict.INCONCLUSIVE, reason="the target asks for patience (429 or 503 with Retry-After)"
+            )
         return judgement
+
+    def _renewed(self, steps: Steps, place: Dice) -> Steps:
+        """The steps as new deliveries, from other users of the same tiers: a rate limit remembers who was here a moment ago."""
+        peers = Peers(self.target.dialect, place.at("peers"))
+        others = tuple(tuple(peers.instead(case, self.target.resigned) for case in step) for step in steps)
+        return renew_together(others, place, self.target.resigned)
 
     def _send(self, steps: Steps, *, measured: bool, events: list[Event]) -> list[Trial]:
         trials: list[Trial] = []
@@ -126,7 +138,7 @@ def numbers_in(calls: Iterable[ApiCalled], case: Case) -> list[str]:
 
 
 def renew_together(steps: Steps, place: Dice, sign: Signer = unsigned) -> Steps:
-    """All cases as new deliveries; cases that shared a delivery id or a marker still do."""
+    """All cases as new deliveries; cases that shared a delivery id or a marker still do, and higher ids are higher still."""
     places: dict[tuple[object, str], Dice] = {}
     fresh = []
     for step in steps:
@@ -134,6 +146,6 @@ def renew_together(steps: Steps, place: Dice, sign: Signer = unsigned) -> Steps:
         for case in step:
             key = (case.update_id, case.marker)
             own = places.setdefault(key, place.at(len(places)))
-            row.append(renewed(case, own, sign))
+            row.append(renewed(case, own, sign, place))
         fresh.append(tuple(row))
     return tuple(fresh)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic, time, time_ns
 
 from chaosbot.checks._cases import NEEDS_CALLS, stem
 from chaosbot.errors import ConfigError, SecretMissing
@@ -76,7 +76,7 @@ def replay(
         address,
         endpoint,
         found.dialect,
-        int(time()),
+        time_ns(),  # two replays within a second are two
         malformed=found.malformed,
         bot_api=calls is not None,
         allow=allow,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
 from typing import Any, ClassVar, Final
 
@@ -18,19 +18,19 @@ from hypothesis import seed
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from chaosbot.checks._cases import AREA, Breach
+from chaosbot.checks._cases import Breach
 from chaosbot.fuzz.findings import Steps
 from chaosbot.fuzz.generated import Breached, Buckets, Enough, quiet_settings
 from chaosbot.fuzz.ledger import Found
-from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.moves import moves_of
+from chaosbot.fuzz.patience import burst
 from chaosbot.fuzz.rejudge import numbers_in
 from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.story import NOBODY, Story
 from chaosbot.fuzz.target import Trial
 from chaosbot.fuzz.workshop import Workshop
 from chaosbot.model.case import Case, Expect, Reach, Segment
-from chaosbot.model.check import CHECKS, History
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import ApiCalled, Event, Noted
+from chaosbot.model.check import CHECKS
 from chaosbot.model.marker import marker
 from chaosbot.model.verdict import Finding, Threat
 
@@ -38,93 +38,13 @@ ROUND: Final = 12
 STEPS: Final = 8
 _JUDGES: Final = ("effect_at_most_once", "own_objects_only", "no_escalation", "right_chat")
 _AGAIN: Final = Expect(frozenset({2, 409}), reach=Reach.AT_MOST_ONCE)
-_ONCE: Final = Expect(reach=Reach.AT_MOST_ONCE)
-_GUESTS: Final = 4_503_590_000_000_000
-"""Senders of sequences: ids that no person has and no tier lists, so they are guests until somebody grants them more."""
-
-
-@dataclass
-class Story:
-    """One sequence: what was sent, step by step, and what came of it."""
-
-    shop: Workshop
-    name: str
-    dice: Dice
-    steps: list[tuple[Case, ...]] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    trials: list[Trial] = field(default_factory=list)
-    already: int = 0
-    said: int = 0
-
-    def __post_init__(self) -> None:
-        """Remembers how many calls there were before."""
-        self.already = len(self.shop.target.calls())
-
-    def say(self, text: str, **how: Any) -> Case | None:
-        """A case in which somebody writes; the marker goes where {m} stands."""
-        self.said += 1
-        place = self.dice.at("say", self.said)
-        planted = marker(place)
-        update = self.shop.dialect.say(text.replace("{m}", planted), place, **how)
-        if update is None and not how.get("kind") and not self.shop.dialect.tiers:
-            # Nobody writes on this platform: whatever it delivers can still come twice, late or all at once.
-            update = self.shop.dialect.fresh(self.shop.dialect.golden(place)[self.shop.dialect.canary()], place)
-        if update is None:
-            return None
-        case = as_case(
-            self.shop.dialect,
-            self.shop.spec.endpoint,
-            update,
-            place,
-            f"{self.name}/{self.said}",
-            text,
-            _ONCE,
-            fresh=False,
-        )
-        body = case.request
-        facts = self.shop.dialect.facts("POST", self.shop.spec.endpoint.path, (), body.partition(b"\r\n\r\n")[2])
-        return replace(
-            case,
-            group="sequence",
-            threat=Threat.NETWORK,
-            chat=facts.chat if facts else None,
-            summary=text.replace(" {m}", ""),
-        )
-
-    def deliver(self, *cases: Case) -> list[Trial]:
-        """Sends cases at the same time and records them."""
-        self.steps.append(cases)
-        target = self.shop.target
-        trials = [target.fire(cases[0], "sequences")] if len(cases) == 1 else target.burst(cases, "sequences")
-        self.trials += trials
-        if any(target.suspicious(trial) for trial in trials):
-            self.shop.attribution.after(trials)
-        for trial in trials:
-            event, replies = self.shop.recorder.tried(trial)
-            self.events += [*replies, event]
-            self.shop.recorder.record(trial)
-        return trials
-
-    def replies(self, case: Case) -> list[ApiCalled]:
-        """What the bot has said because of a case, waiting a moment for it where that is needed."""
-        if self.shop.ledger.facts.replies == "standin":
-            self.shop.target.reply_seen(case.marker, 0.5)
-        seen = [event for event in self.events if isinstance(event, ApiCalled)]
-        live = [call for call in self.shop.target.calls()[self.already :] if call.via != "reply"]
-        return [call for call in (*seen, *live) if case.marker in call.markers]
-
-    def history(self) -> History:
-        """The sequence as a run of its own."""
-        facts = self.shop.ledger.facts
-        first = Noted(0.0, AREA, "", {"replies": facts.replies, "malformed": facts.malformed, "memory": facts.memory})
-        live = [call for call in self.shop.target.calls()[self.already :] if call.via != "reply"]
-        return History.of([first, *self.events, *live])
 
 
 def run_sequences(shop: Workshop, clock: Clock) -> None:
     """Rounds of sequences until the time is up."""
     if not shop.dialect.golden(shop.dice):
         return
+    burst(shop)
     _tour(shop, clock)
     limit = shop.spec.max_examples
     done = 0
@@ -176,7 +96,7 @@ class SequenceMachine(RuleBasedStateMachine):
         dice = self.shop.dice.at("story", self.shop.spec.endpoint.started, self.round, ordinal)
         self.story = Story(self.shop, f"sequence/{self.round}.{ordinal}", dice)
         self.sent: list[Case] = []
-        self.user = _GUESTS + dice.integer(0, 10**9)
+        self.user = NOBODY + dice.integer(0, 10**9)
         self.granted = False
 
     def _new(self, text: str, **how: Any) -> Case | None:
@@ -245,10 +165,10 @@ class SequenceMachine(RuleBasedStateMachine):
     @precondition(lambda self: "grant" in self.shop.dialect.commands and not self.granted)
     @rule()
     def demoted(self) -> None:
-        """A right is granted, used, and taken back; then it is used once more."""
+        """A right is granted, used, and taken back while it is being used; then it is used once more."""
         self.granted = True
         admin = self.shop.dialect.tiers[-1]
-        subject = _GUESTS + 2_000_000_000 + self.story.dice.integer(0, 10**9)
+        subject = NOBODY + 2_000_000_000 + self.story.dice.integer(0, 10**9)
         control = self._named("control", "/remind granted {m}", user=subject)
         unknown = self._named("nothing", "/chaosbot_unknown {m}", user=subject)
         before = self._named("x-by-guest", "/remind before {m}", user=subject)
@@ -262,7 +182,11 @@ class SequenceMachine(RuleBasedStateMachine):
         self._deliver(self._new(f"/grant {subject} user {{m}}", tier=admin, user=None))
         self._deliver(control)
         self.story.replies(control)
-        self._deliver(self._new(f"/revoke {subject} {{m}}", tier=admin, user=None))
+        revoked = self._new(f"/revoke {subject} {{m}}", tier=admin, user=None)
+        # Whichever of the two comes first: whoever asks after both is refused.
+        self._deliver(revoked, self._named("during", "/remind meanwhile {m}", user=subject))
+        if revoked is not None:
+            self.story.replies(revoked)
         self._deliver(
             replace(after, control=control.name, threat=Threat.USER, summary="a command after its right was revoked")
         )
@@ -356,22 +280,8 @@ class SequenceMachine(RuleBasedStateMachine):
                     raise self.buckets.of(key)(finding.title)
 
 
-_TOUR: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
-    ("redeliver", (0,)),
-    ("together", (5,)),
-    ("foreign", ("",)),
-    ("foreign_button", ("approve",)),
-    ("other_body", ()),
-    ("demoted", ()),
-    ("reorder", ()),
-    ("edit_first", ()),
-    ("foreign", ("delete ",)),
-    ("foreign_button", ("reject",)),
-)
-"""Every rule once, by itself: what one step shows is found before chance combines them."""
-
-
 def _tour(shop: Workshop, clock: Clock) -> None:
+    """Every rule once, by itself: what one step shows is found before chance combines them."""
     members = {
         "shop": shop,
         "clock": clock,
@@ -381,15 +291,16 @@ def _tour(shop: Workshop, clock: Clock) -> None:
         "muted": set(shop.ledger.found),
     }
     machine: type[SequenceMachine] = type("Tour", (SequenceMachine,), members)
-    for name, arguments in _TOUR:
-        needs = {"foreign": "reminders", "foreign_button": "rewrite", "demoted": "grant"}.get(name)
-        if clock.over() or (needs is not None and needs not in shop.dialect.commands):
+    for move in moves_of(shop.dialect):
+        if clock.over():
+            return
+        if not move.rule:
             continue
         with contextlib.suppress(Enough, Breached):
             story = machine()
-            if name == "redeliver":
+            if move.rule == "redeliver":
                 story.begin()
-            getattr(story, name)(*arguments)
+            getattr(story, move.rule)(*move.arguments)
             story.judge(set())
 
 

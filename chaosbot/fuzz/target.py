@@ -42,7 +42,9 @@ RETURN_S: Final = 20.0
 _STALE_S: Final = 60
 """The age from which signatures are renewed as they leave; platforms allow a few minutes."""
 _CANARY_USER: Final = 4_503_599_000_000_000
-"""Canaries come from ids that no person has, one each, so that no rate limit counts them together."""
+"""Canaries come from ids that no person has, one each, so that no rate limit counts them together, nor with those of other runs."""
+_CANARY_USERS: Final = 600_000_000
+"""So many, which stay within 52 bits."""
 _CANARY_TEXT: Final = "chaosbot canary ✓ é 日本 🙂"
 _POLL_S: Final = 0.02
 
@@ -103,6 +105,7 @@ class Target:
         self.pids: frozenset[int] = frozenset()
         self._canaries = 0
         self._dice = Dice(spec.seed).at("canary", spec.endpoint.started)
+        self._first_user = _CANARY_USER + self._dice.at("user").integer(0, _CANARY_USERS)
         self._owned: subprocess.Popen[bytes] | None = None
         self._pool = Hands(HANDS, "fuzz")
 
@@ -237,7 +240,7 @@ class Target:
         self._canaries += 1
         dice = self._dice.at(self._canaries)
         planted = marker(dice)
-        user = _CANARY_USER + self._canaries
+        user = self._first_user + self._canaries
         update = self.dialect.say(f"{_CANARY_TEXT} {planted}", dice, user=user)
         if update is None:
             update = self.dialect.fresh(self.dialect.golden(dice)[self.dialect.canary()], dice)
@@ -273,6 +276,22 @@ class Target:
             if monotonic() >= until or self.should_stop():
                 return False
             sleep(_POLL_S)
+
+    def replied(self, planted: Sequence[str], patience_s: float = 2.0) -> None:
+        """Waits until the stand-in has seen calls with all these markers, or none of them for so long."""
+        if not self.spec.bot_api:
+            return
+        until = monotonic() + patience_s
+        waiting, looked = set(planted), 0
+        while waiting and monotonic() < until and not self.should_stop():
+            calls = self.calls()
+            seen = waiting.intersection(mark for n in range(looked, len(calls)) for mark in calls[n].markers)
+            looked = len(calls)
+            if seen:
+                waiting -= seen
+                until = monotonic() + patience_s
+            else:
+                sleep(_POLL_S)
 
     def settle(self, within_s: float = 3.0) -> bool:
         """Waits until the bot has answered a canary at the stand-in, so that "nothing was called" means something."""

@@ -189,6 +189,10 @@ class Dialect(ABC):
         """
         return None
 
+    def peer(self, user: int, dice: Dice) -> int | None:
+        """Somebody of the same tier as this synthetic user (perhaps the same again); None for an id that is none of them."""
+        return None
+
     def shape(self) -> Shape | None:
         """What valid updates look like, one payload each, for generation; None leaves generation out."""
         return None

@@ -51,6 +51,12 @@ def test_the_catalogue_is_listed_with_threat_and_expectation(chaosbot: Callable)
     lines = done.out.strip().splitlines()
     assert len(lines) >= 400
     assert all("/" in line.split()[0] for line in lines)
+    # So are the sequences, which have no fixed bytes.
+    (late,) = (line for line in lines if line.startswith("sequences/order-late "))
+    assert late.split(None, 2)[1:] == [
+        "network",
+        "2xx; exactly one effect  # an update with a lower delivery id than the one before it",
+    ]
 
 
 def test_a_schema_for_editors_is_printed(chaosbot: Callable) -> None:

@@ -117,6 +117,10 @@ PRIVILEGED = [
     call("Granted user to 7.", M, chat=1),
     call("Unknown command.", "cbm000000000001", chat=2),
 ]
+EARLIER, LATE, AFTER = (
+    case(f"sequences/order-{word}", answer(200), marker=planted, check="nobody_starves")
+    for word, planted in (("ahead", M), ("late", N), ("after", "cbm000000000001"))
+)
 OWNER = case("objects/planted", answer(200), marker=M, chat=1)
 STRANGER = case("objects/read-1", answer(200), marker=N, chat=2, check="own_objects_only")
 
@@ -186,6 +190,10 @@ EXAMPLES: dict[str, Example] = {
             call("x", M),
             call("x", M),
         ],
+    ),
+    "nobody_starves": Example(
+        [EARLIER, LATE, AFTER, call("x", M), call("x", N), call("x", "cbm000000000001")],
+        [EARLIER, LATE, AFTER, call("x", M), call("x", "cbm000000000001")],
     ),
     "no_escalation": Example(
         [*PRIVILEGED, call("Sorry, that is for admins only.", N, chat=3)],
@@ -290,7 +298,7 @@ class TestEveryCheck:
 
 
 @pytest.mark.parametrize(
-    "name", ["text_intact", "right_chat", "effect_at_most_once", "no_escalation", "own_objects_only"]
+    "name", ["text_intact", "right_chat", "effect_at_most_once", "nobody_starves", "no_escalation", "own_objects_only"]
 )
 def test_what_needs_the_calls_is_inconclusive_without_them(name: str) -> None:
     events = [event for event in EXAMPLES[name].breaks if not isinstance(event, ApiCalled)]
@@ -317,6 +325,17 @@ def test_breaches_with_one_cause_are_one_finding_and_others_are_others() -> None
     root = [case("json/root-null", answer(500), expect=Expect(frozenset({2, 400})))]
     judgement = judged("no_server_error", [*cut, *root])
     assert sorted(finding.occurrences for finding in judgement.findings) == [1, 5]
+
+
+def test_nobody_starves_in_a_bot_that_does_not_answer_what_came_afterwards_either() -> None:
+    judgement = judged("nobody_starves", [EARLIER, LATE, AFTER, call("x", M)])
+    assert (judgement.verdict, judgement.findings) == (Verdict.INCONCLUSIVE, ())
+
+
+def test_an_update_that_was_refused_will_come_again_and_has_not_starved() -> None:
+    refused = replace(LATE, outcome=answer(503))
+    judgement = judged("nobody_starves", [EARLIER, refused, AFTER, call("x", M), call("x", "cbm000000000001")])
+    assert (judgement.verdict, judgement.judged) == (Verdict.PASS, 1)
 
 
 def test_a_traceback_names_the_cause_whatever_the_case() -> None:

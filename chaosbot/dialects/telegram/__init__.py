@@ -96,6 +96,12 @@ class Telegram(Dialect):
         """A guest's text in a supergroup; there are only so many guests."""
         return "message/group"
 
+    def peer(self, user: int, dice: Dice) -> int | None:
+        """Another guest for a guest, and so on; the admin is alone."""
+        tier = self.population.tier(user)
+        ids = self.population.ids(tier) if tier is not None else ()
+        return dice.choice(ids) if user in ids else None
+
     def shape(self) -> Shape:
         """Every kind of update, one payload each."""
         return shape()

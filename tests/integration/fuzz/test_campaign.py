@@ -30,9 +30,10 @@ SECRET = "S3cret_token-xyz"
 
 
 @contextmanager
-def demo(bugs: str = "", *options: str, port: int = 0, **environment: str) -> Iterator[str]:
+def demo(bugs: str = "", *options: str, port: int = 0, limits: bool = False, **environment: str) -> Iterator[str]:
     environment = os.environ | {"TELEGRAM_SECRET_TOKEN": SECRET, "BOT_TOKEN": "123456789:" + "A" * 35} | environment
-    command = [sys.executable, "-m", "chaosbot.demo", "--bugs", bugs, "--no-limits", "--exit-with-stdin"]
+    command = [sys.executable, "-m", "chaosbot.demo", "--bugs", bugs, "--exit-with-stdin"]
+    command += [] if limits else ["--no-limits"]
     process = subprocess.Popen(
         [*command, "--port", str(port), *options],
         stdin=subprocess.PIPE,
@@ -302,6 +303,17 @@ def test_a_finding_that_needs_calls_shows_again_on_another_target_and_is_mended_
         with demo() as url:
             again = replay(home, target=url, secret=SECRET)
             assert (again.still_fails, again.conclusive) == (False, True), again.text
+
+
+def test_a_rate_limit_does_not_make_a_finding_look_mended(tmp_path: Path) -> None:
+    only = ("control/*", "escalation/control-admin", "escalation/admin-by-guest", "escalation/reply-admin")
+    with demo("tier-from-reply") as url:
+        run(spec_of(url, tmp_path, only=only, checks=("no_escalation",)))
+    (home,) = (tmp_path / "findings").iterdir()
+    # Five messages a minute from each guest, and three requests of guests in a replay.
+    with demo("tier-from-reply", limits=True) as url:
+        again = [replay(home, target=url, secret=SECRET) for _ in range(12)]
+    assert [(one.still_fails, one.conclusive) for one in again] == [(True, True)] * 12
 
 
 def test_a_target_that_answers_nothing_of_what_is_compared_is_not_called_mended(tmp_path: Path) -> None:

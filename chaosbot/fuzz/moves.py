@@ -1,0 +1,113 @@
+"""The ways in which a sequence delivers badly, by name: what `chaosbot fuzz --list` says of the stage that has no fixed cases.
+
+Each row is played once by itself, in this order, before chance combines those that are rules of the state machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from chaosbot.fuzz.catalogue import Listed
+from chaosbot.model.dialect import Dialect, Endpoint
+from chaosbot.model.dice import Dice
+from chaosbot.model.verdict import Threat
+
+SHORTEST_ID: Final = 10_000
+"""Shorter delivery ids may stand in a body for something else, too."""
+_AGAIN: Final = "2xx or 409; at most one effect"
+_ACTED: Final = "2xx; exactly one effect"
+_REFUSED: Final = "2xx; no privileged effect"
+_OWN: Final = "2xx; no effect on what is another user's"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One way in which deliveries go wrong, or users reach for what is not theirs.
+
+    Args:
+        name: How lists call it.
+        rule: The state machine's rule; empty where chance does not combine it with others.
+        summary: What is sent.
+        expectation: What a correct server does.
+        check: The check that judges it.
+        threat: Who can cause it.
+        arguments: What the rule is played with when it is played by itself.
+        command: The command that it needs; empty where it needs none.
+        counted: Whether it needs delivery ids that are numbers.
+        kind: The kind of update in which somebody must be able to write; empty where any will do.
+    """
+
+    name: str
+    rule: str
+    summary: str
+    expectation: str
+    check: str
+    threat: Threat = Threat.NETWORK
+    arguments: tuple[Any, ...] = ()
+    command: str = ""
+    counted: bool = False
+    kind: str = ""
+
+
+MOVES: Final = (
+    Move("order-ahead", "", "an update after a gap in the delivery ids", _ACTED, "nobody_starves", counted=True),
+    Move("order-late", "", "an update with a lower delivery id than the one before it", _ACTED, "nobody_starves", counted=True),
+    Move("burst", "", "200 updates from 200 users at once on 16 connections", _ACTED, "nobody_starves", Threat.LOAD),
+    Move("redeliver", "redeliver", "an earlier update once more", _AGAIN, "effect_at_most_once", arguments=(0,)),
+    Move("together", "together", "a new update on five connections at once", _AGAIN, "effect_at_most_once", arguments=(5,)),
+    Move(
+        "foreign-read", "foreign", "another user's reminder, by its number", _OWN, "own_objects_only", Threat.USER, ("",),
+        command="reminders",
+    ),
+    Move(
+        "foreign-approve", "foreign_button", "the button under another user's text: approve", _OWN, "own_objects_only",
+        Threat.USER, ("approve",), command="rewrite",
+    ),
+    Move("other-body", "other_body", "a known delivery id with another body", _AGAIN, "effect_at_most_once", counted=True),
+    Move(
+        "demoted", "demoted", "a command before its right is granted, with it, while it is revoked, and afterwards", _REFUSED,
+        "no_escalation", Threat.USER, command="grant",
+    ),
+    Move("reorder", "reorder", "two updates, the later one first", _AGAIN, "effect_at_most_once"),
+    Move(
+        "edit-first", "edit_first", "an edit before its original", _AGAIN, "effect_at_most_once", kind="edited_message"
+    ),
+    Move(
+        "foreign-delete", "foreign", "another user's reminder is deleted by its number", _OWN, "own_objects_only",
+        Threat.USER, ("delete ",), command="reminders",
+    ),
+    Move(
+        "foreign-reject", "foreign_button", "the button under another user's text: reject", _OWN, "own_objects_only",
+        Threat.USER, ("reject",), command="rewrite",
+    ),
+)  # fmt: skip
+
+
+def moves_of(dialect: Dialect) -> tuple[Move, ...]:
+    """The moves that make sense on a platform."""
+    if not dialect.golden(Dice(0)):
+        return ()
+    counted = _counts(dialect)
+    return tuple(
+        move
+        for move in MOVES
+        if (counted or not move.counted)
+        and (not move.command or move.command in dialect.commands)
+        and (not move.kind or dialect.say("x", Dice(0), kind=move.kind) is not None)
+    )
+
+
+def _counts(dialect: Dialect) -> bool:
+    """Whether deliveries have ids that are numbers, long enough to be found in a body."""
+    request = dialect.encode(Endpoint(), dialect.golden(Dice(0))[dialect.canary()])
+    facts = dialect.facts("POST", dialect.default_path, (), request.partition(b"\r\n\r\n")[2])
+    return facts is not None and isinstance(facts.update_id, int) and facts.update_id >= SHORTEST_ID
+
+
+def listed_moves(dialect: Dialect) -> tuple[Listed, ...]:
+    """The moves as lines of ``chaosbot fuzz --list``."""
+    return tuple(
+        Listed(f"sequences/{move.name}", "sequences", str(move.threat), move.summary, move.expectation, move.check)
+        for move in moves_of(dialect)
+    )
