@@ -18,6 +18,8 @@ MOST_DOWNLOAD: Final = 20 * 1024 * 1024
 """A bot downloads at most 20 MB (Bot API, getFile)."""
 
 _OWN_FILE: Final = re.compile(r"cbfile-([a-z_]+)-([0-9]{1,12})-([0-9]+)")
+_PATHLESS: Final = "cbpathless"
+"""A file whose id begins so cannot be downloaded: its description has no path, which the Bot API allows."""
 _OWN_PATH: Final = re.compile(r"([a-z_]+)/([0-9]{1,8})/file_[0-9]+\.[a-z0-9]+")
 
 # Where files of each kind lie, their extension and how such a file begins (enough for type sniffers).
@@ -88,12 +90,8 @@ def describe_file(file_id: str) -> dict[str, Any]:
         raise BadCall(400, "Bad Request: file is too big")
     number = known[3] if known else str(crc32(file_id.encode("utf-8", "surrogatepass")))
     folder, extension, _ = FILES.get(kind, FILES["document"])
-    return {
-        "file_id": file_id,
-        "file_unique_id": f"cbu{number}",
-        "file_size": size,
-        "file_path": f"{folder}/{size}/file_{number}.{extension}",
-    }
+    path = {} if file_id.startswith(_PATHLESS) else {"file_path": f"{folder}/{size}/file_{number}.{extension}"}
+    return {"file_id": file_id, "file_unique_id": f"cbu{number}", "file_size": size, **path}
 
 
 def content_of(path: str) -> tuple[str, bytes] | None:

@@ -7,8 +7,10 @@ from time import process_time
 
 import pytest
 
+from chaosbot.dialects.standard_webhooks import StandardWebhooks
 from chaosbot.dialects.telegram import Telegram
 from chaosbot.fuzz.catalogue import cases, expectation, listing
+from chaosbot.fuzz.moves import listed_moves
 from chaosbot.model.case import Expect, Reach
 from chaosbot.model.check import CHECKS
 from chaosbot.model.dialect import Endpoint
@@ -25,39 +27,62 @@ def catalogue():
     return cases(TELEGRAM, ENDPOINT, Dice(1))
 
 
-# One word of each thing that a webhook fuzzer must send, as it stands in the names of the cases.
+# Each thing that a webhook fuzzer must send, item by item, as it stands in the names of the cases: a lost case shows here.
 MUST = {
     "auth": "missing secret-empty wrong secret-prefix secret-case right-padded odd-257 odd-latin1 doubled-right-wrong "
     "doubled-wrong-right query-secret body-secret spoofed-x-forwarded-for method-get method-put method-head "
-    "unparsed-truncated costly-body",
-    "json": "empty truncated-1 garbage-behind comment-before bom-before utf-16 utf8-cut utf8-overlong raw-nul root-null "
-    "root-list root-string root-number",
-    "numbers": "extra-nan extra-infinity id-1e999 id-minus-zero id-2p53+1 id-2p53-1 id-2p63 id-2p64 id-fraction id-digits-5000",
-    "structure": "doubled-payload-null-last key-proto key-nfc nested-lists-100000 million-keys huge-string text-high text-sql",
-    "framing": "length-short length-long length-twice chunks-length chunks-word chunks-oversized header-64k header-nul "
-    "header-cr header-fold pipelined-garbage tls-hello",
-    "encoding": "type-plain type-absent json-charset gzip-sound gzip-double gzip-bomb gzip-lying expect-continue",
-    "timing": "slow-head slow-body unread-answer halfclosed-body reset-body split-four-2 pipelined-50",
-    "shape": "message-text/chat-dropped message-text/chat.id-null message-text/from.id-retyped message-text/text-wrapped",
+    "spoofed-forwarded unparsed-truncated costly-body",
+    "json": "empty truncated-1 truncated-2 truncated-3 garbage-behind comment-before bom-before utf-16 utf8-cut utf8-overlong "
+    "raw-nul root-null root-list root-string root-number",
+    "numbers": "extra-nan extra-infinity id-1e999 id-minus-zero id-2p53+1 id-2p53-1 "
+    "id-2p53 id-2p63 id-2p64 id-fraction id-digits-5000",
+    "structure": "doubled-payload-null-last doubled-id-1-last key-proto key-nfc nested-lists-100000 nested-objects-100000 million-keys huge-string text-high text-low text-sql "
+    "text-shell text-format",
+    "framing": "length-short length-long length-twice length-differing chunks-length chunks-word "
+    "chunks-oversized header-64k header-nul header-cr header-lf header-fold pipelined-garbage pipelined-smuggled tls-hello",
+    "encoding": "type-plain type-absent json-charset gzip-sound gzip-double gzip-bomb gzip-lying coding-br expect-continue",
+    "timing": "slow-head slow-body unread-answer halfclosed-body reset-body split-two-1 split-four-2 pipelined-50",
+    "shape": "message-text/chat-dropped message-text/chat.id-null message-text/from.id-retyped message-text/text-wrapped "
+    "message-text/chat-wrapped",
     "update_kinds": "unknown-object unknown-none two-message-editedmessage poll_answer message-later chat_boost",
     "sequence": "replay-first replay-second pipelined-2",
+    "sequences": "redeliver other-body order-late reorder order-ahead together edit-first demoted burst",
     "identity": "nobody-admin bot-admin anonymous-admin channelbot-admin service-admin businessbot-admin id-negative "
-    "id-bits52 id-string id-float id-true",
-    "chats": "migrate-to migrate-from group-super type-unknown",
+    "id-bits52 id-string id-float id-true id-admin-string id-admin-float id-admin-doubled senderchat-admin",
+    "chats": "migrate-to migrate-from group-super type-unknown changed-small changed-super",
     "messages": "number-id-zero entities-negative entities-past entities-surrogate entities-overlapping text-bidi",
-    "callbacks": "message-absent message-inaccessible message-inline data-long65 data-absent data-admin",
+    "callbacks": "message-absent message-inaccessible message-inline data-long65 data-absent data-admin "
+    "message-foreign data-unknown",
     "commands": "otherbot-grant upper-grant caption-voice entity-none entity-late zerowidth-grant rtl-grant homoglyph-grant "
-    "nbsp-grant newline-grant argument-long second-grant",
+    "nbsp-grant newline-grant argument-long second-grant "
+    "caption-document fullwidth-grant",
     "escalation": "grant-by-guest grant-by-user grant-by-developer traces-by-guest reply-admin forward-admin contact-admin "
     "mention-admin newmember-admin reply-quote-admin editedmessage-grant deeplink-admin username-admin firstname-admin "
     "self-grant revoke-by-guest",
     "objects": "planted-1 read-1 deleted-1 approve-first-by-guest",
-    "files": "size-over-document name-upwards type-mismatch id-expired size-huge-document",
+    "files": "size-over-document name-upwards type-mismatch id-expired size-huge-document "
+    "size-2gb-document id-pathless name-absolute",
 }
 
 
+SIGNED = {
+    "standard": "missing garbage flipped time-stale time-future version rotation-first rotation-last body-spaced id-exchanged",
+    "github": "missing garbage flipped unversioned version body-spaced",
+    "stripe": "missing garbage flipped time-stale time-future version rotation-first body-spaced",
+    "slack": "missing garbage flipped time-stale time-future version body-spaced",
+}
+
+
+@pytest.mark.parametrize("style", SIGNED)
+def test_everything_that_must_be_sent_to_signed_hooks_is_there(style: str) -> None:
+    endpoint = Endpoint(secret="c2VjcmV0LXNlY3JldC1zZWNyZXQ=")
+    names = {case.name for case in cases(StandardWebhooks(style=style), endpoint, Dice(1))}
+    words = f"{SIGNED[style]} replayed-first replayed-again resigned".split()
+    assert [word for word in words if f"signed/{word}" not in names] == []
+
+
 def test_everything_that_must_be_sent_is_there(catalogue) -> None:
-    names = {case.name for case in catalogue}
+    names = {case.name for case in catalogue} | {line.name for line in listed_moves(TELEGRAM)}
     missing = [
         f"{group}/{word}" for group, words in MUST.items() for word in words.split() if f"{group}/{word}" not in names
     ]
@@ -147,7 +172,7 @@ def test_no_case_forgives_a_server_error(catalogue) -> None:
 def test_markers_chats_and_delivery_ids_are_each_case_s_own(catalogue) -> None:
     shared = {"sequence"}
     together = re.compile(
-        r"(escalation|control|identity)/|callbacks/message-|objects/planted|chats/migrate|commands/grant|update_kinds/(unknown|command)"
+        r"(escalation|control|identity)/|callbacks/message-|objects/planted|chats/(migrate|changed)|commands/grant|update_kinds/(unknown|command)"
     )
     marks, ids, chats = Counter(), Counter(), defaultdict(list)
     for case in catalogue:
@@ -214,6 +239,12 @@ def test_the_listing_says_it_in_words(catalogue) -> None:
     assert prefix.expectation == "400 or 401 or 403 or 404; no effect"
     assert "never reads" in lines["timing/unread-answer"].summary
     assert "half-close" in lines["framing/length-long"].summary
+
+
+def test_an_id_that_stands_there_twice_ends_with_the_admin_s(catalogue) -> None:
+    (doubled,) = (case for case in catalogue if case.name == "identity/id-admin-doubled")
+    ids = re.findall(rb'"from":{"id":(\d+),"id":(\d+),', doubled.request)
+    assert [(len(first), int(second)) for first, second in ids] == [(7, TELEGRAM.population.admin_id)]
 
 
 @pytest.mark.parametrize(

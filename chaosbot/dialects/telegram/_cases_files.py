@@ -106,11 +106,12 @@ def _ids(pen: Pen) -> Iterator[Case]:
         "null": (None, "null"),
         "object": ({"id": 1}, "an object"),
         "expired": ("AgADBAADchaosbotexpired", "one that has expired"),
+        "pathless": ("cbpathless1", "one of a file that has no file_path"),
     }
     for word, (value, what) in ids.items():
         name = f"files/id-{word}"
         base = pen.media(name, MARK, voice=voice(pen.place(name)) | {"file_id": value})
-        valid = word == "expired"
+        valid = word in ("expired", "pathless")
         yield _file(pen, name, base, f"a voice whose file_id is {what}", valid=valid)
 
 

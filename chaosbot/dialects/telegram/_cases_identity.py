@@ -108,6 +108,12 @@ def _impossible(pen: Pen) -> Iterator[Case]:
             threat=pen.kit.intruder,
             check="valid_accepted" if valid else "no_server_error",
         )
+    name = "identity/id-admin-doubled"
+    who = pen.someone(name)
+    base = pen.message(name, f"/status {MARK}", user=who)
+    twice = base.body.replace(b'"from":{"id":%d' % who, b'"from":{"id":%d,"id":%d' % (who, pen.admin))
+    summary = "the sender's id stands there twice, and the admin's comes last"
+    yield pen.kit.case(name, base, twice, summary, broken(), threat=pen.kit.intruder, check="no_server_error")
     changes: dict[str, dict[str, Any]] = {
         "robot-admin": {"id": pen.admin, "is_bot": True},
         "noname": {"first_name": ""},

@@ -253,6 +253,9 @@ def _chats(pen: Pen) -> Iterator[Case]:
     yield here("group-text", "a supergroup, plain text", group("group-text"), text=f"hello all {MARK}")
     yield here("group-notitle", "a group without title", {"id": -4_812_346, "type": "group"})
     yield here("group-html", "a group whose title is markup", group("group-html") | {"title": "<b>*_`[x](y"})
+    for word, name in {"small": "group", "super": "supergroup"}.items():
+        what = f"a group that calls itself {name}, under an id that was another type's"
+        yield here(f"changed-{word}", what, {"id": -4_812_350, "type": name, "title": "Changing"})
     yield here("channel-as-message", "a channel", channel(dice_of(pen, "chats/channel")), valid=False)
     for word, type_ in {"unknown": {"type": "of_a_later_version"}, "absent": {}}.items():
         who = pen.someone(f"chats/type-{word}")

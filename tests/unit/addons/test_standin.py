@@ -192,6 +192,12 @@ def test_a_download_has_the_promised_size_on_any_worker(size: int) -> None:
     assert (answer.status, len(answer.body), described["file_size"]) == (200, size, size)
 
 
+def test_a_file_may_have_no_path() -> None:
+    described = Seen().result("getFile", {"file_id": "cbpathless1"})
+    assert described["file_id"] == "cbpathless1"
+    assert "file_path" not in described
+
+
 @pytest.mark.parametrize("path", ["documents/99999999/file_1.pdf", "../etc/passwd", "documents/x/file_1.pdf", "x"])
 def test_no_other_file_can_be_downloaded(path: str) -> None:
     assert Seen().standin.answer("GET", f"/file/bot{TOKEN}/{path}", (), b"").status == 404
