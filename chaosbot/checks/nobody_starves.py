@@ -38,4 +38,6 @@ class NobodyStarves(Check):
                 what = word_of(tried.case.replace("order-", ""))
                 breach = Breach(what, title, Severity.HIGH, tried.threat, says(tried), "sequence", stateful=True)
             tally.look(tried, breach)
-        return tally.judgement(nothing="the bot answers no plain text, or deliveries have no numbers")
+        if not asked:
+            return tally.judgement()
+        return tally.judgement(nothing="the bot answered no update that came after those in question")

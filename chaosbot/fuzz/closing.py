@@ -13,7 +13,7 @@ from chaosbot.errors import TargetUnusable
 from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz._anatomy import skeleton
-from chaosbot.fuzz.minimize import minimize
+from chaosbot.fuzz.minimize import enough, minimize
 from chaosbot.fuzz.patience import CHECK, steps_of
 from chaosbot.fuzz.rejudge import Rejudge
 from chaosbot.fuzz.spec import CampaignResult, Clock
@@ -207,7 +207,10 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
                 return False
             return any(other.bucket in alone for other in rejudge.ask(finding.check, ((attempt,),)).findings)
 
-        steps = ((minimize(steps[0][0], still, sign=shop.target.resigned),),)
+        original = steps[0][0]
+        smallest = minimize(original, still, sign=shop.target.resigned)
+        finding = replace(finding, title=finding.title + enough(original, smallest))
+        steps = ((smallest,),)
     last = steps[-1][-1]
     aged = shop.target.resigned(last, last, 3600)
     perishable = aged is not None and aged.request != last.request

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from chaosbot.fuzz._anatomy import Signer, split, unsigned, with_body
 from chaosbot.model.case import Case, Segment
 
+_HUGE: Final = 4_000
+_DEEP: Final = 50
 Still = Callable[[Case], bool]
 
 
@@ -44,6 +46,24 @@ def minimize(case: Case, still: Still, *, attempts: int = 80, sign: Signer = uns
     except (ValueError, RecursionError):
         return _minimize_bytes(case, parts[1], works, left)
     return _minimize_json(case, document, works, left)
+
+
+def enough(before: Case, after: Case) -> str:
+    """How much of a huge case is left, for a title that names its size: ``(900 levels are enough)``; empty where it is still huge."""
+    was, body = ((split(case.request) or (b"", b""))[1] for case in (before, after))
+    if len(was) < _HUGE or len(body) > len(was) // 2:
+        return ""
+    levels = _levels(body)
+    return f" ({levels} levels are enough)" if levels > _DEEP else f" ({len(body)} bytes are enough)"
+
+
+def _levels(data: bytes) -> int:
+    """How deep brackets stand inside each other."""
+    depth = deepest = 0
+    for byte in data:
+        depth += (byte in b"[{") - (byte in b"]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _minimize_json(case: Case, document: Any, works: Callable[[bytes], Case | None], left: list[int]) -> Case:

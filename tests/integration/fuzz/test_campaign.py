@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -206,6 +207,15 @@ def test_a_finding_is_shrunk_to_what_matters(tmp_path: Path) -> None:
     assert b'"message"' in body
     assert smallest.curl.startswith("curl ")
     assert SECRET not in smallest.curl
+
+
+def test_the_title_of_a_huge_case_says_how_much_of_it_is_enough(tmp_path: Path) -> None:
+    with demo("crash-on-deep-nesting") as url:
+        spec = spec_of(url, tmp_path, only=("structure/nested-lists-100000",), checks=("no_server_error",))
+        (finding,) = run(spec).findings
+    assert re.search(r"100000 lists inside each other; .* \((\d{3,5}) levels are enough\)$", finding.title), (
+        finding.title
+    )
 
 
 def test_known_findings_replay_first_and_accepted_ones_are_muted(tmp_path: Path) -> None:

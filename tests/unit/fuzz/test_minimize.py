@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from chaosbot.fuzz._anatomy import split
-from chaosbot.fuzz.minimize import minimize
+from chaosbot.fuzz.minimize import enough, minimize
 from chaosbot.model.case import Case, Expect, Segment
 from chaosbot.model.verdict import Threat
 
@@ -45,6 +45,15 @@ def test_bytes_shrink_to_the_run_that_matters() -> None:
         post(b"{" * 100 + b"\xff\xfe" + b"}" * 100), lambda attempt: b"\xff\xfe" in body_of(attempt), attempts=400
     )
     assert body_of(small) == b"\xff\xfe"
+
+
+def test_a_title_that_names_a_size_says_how_much_of_it_is_enough() -> None:
+    huge = post(b"[" * 100_000 + b"]" * 100_000)
+    assert enough(huge, post(b'{"a":' + b"[" * 900 + b"]" * 900 + b"}")) == " (901 levels are enough)"
+    assert enough(huge, post(b"[[]" * 40)) == " (120 bytes are enough)"
+    assert enough(huge, huge) == ""
+    # Where nothing was huge, nothing is said.
+    assert enough(post(b"[" * 200), post(b"[")) == ""
 
 
 def test_the_length_stays_right_while_it_shrinks() -> None:
