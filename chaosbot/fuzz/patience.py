@@ -28,6 +28,8 @@ _ABOVE: Final = 2_000_000_000
 """Ids of the order's updates: above those that dialects draw, so that the first is in order, and within 31 bits."""
 _SPREAD: Final = 40_000_000
 _ONCE: Final = Expect(reach=Reach.ONCE)
+_SOME: Final = Expect(frozenset({2, 429, 503}), reach=Reach.ONCE)
+"""In a burst a target may ask for patience: what it does not acknowledge comes again."""
 _ORDER: Final = (
     ("before", 0, "an update in order"),
     ("ahead", 1000, "an update after a gap in the delivery ids"),
@@ -69,7 +71,14 @@ def _said(story: Story, nth: int, name: str, summary: str, threat: Threat) -> Ca
     case = story.say("hello {m}", user=NOBODY + 3_000_000_000 + story.dice.integer(0, 10**9) + nth)
     if case is None:
         return None
-    return replace(case, name=f"sequences/{name}", summary=summary, threat=threat, expect=_ONCE, check=CHECK)
+    return replace(
+        case,
+        name=f"sequences/{name}",
+        summary=summary,
+        threat=threat,
+        expect=_SOME if threat is Threat.LOAD else _ONCE,
+        check=CHECK,
+    )
 
 
 def _numbered(shop: Workshop, case: Case, number: int) -> Case | None:
