@@ -1,6 +1,36 @@
-"""`python -m chaosbot`: the same as `chaosbot`."""
+"""The program `chaosbot`, also as `python -m chaosbot`.
 
-from chaosbot.cli import main
+It stands outside of `cli` so that a signal is answered before everything else is imported, which takes a moment.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+
+def main() -> None:
+    """Runs the command line; until its verb begins there is nothing to tidy up, so a signal ends the process at once."""
+    _on_signals(_leave)
+    from chaosbot.cli import main as command_line  # noqa: PLC0415 - signals first
+
+    command_line(lambda: _on_signals(_interrupt))
+
+
+def _on_signals(act: Callable[[int, FrameType | None], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as the shell has it for what runs behind `&`
+            signal.signal(number, act)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"chaosbot: interrupted\n")
+    os._exit(3)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
 
 if __name__ == "__main__":
     main()

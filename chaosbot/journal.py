@@ -16,6 +16,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -116,7 +117,9 @@ class Journal:
         self.directory = directory
         self.redactor = redactor or Redactor()
         self.events: list[Event] = []
+        self.discarded = False
         self._lock = threading.Lock()
+        self._made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = (directory / EVENTS_FILE).open("xb", buffering=1 << 16)
@@ -157,6 +160,15 @@ class Journal:
         """Ends the journal."""
         with self._lock:
             self._file.close()
+
+    def discard(self) -> None:
+        """Takes the journal away again, with the directories that were made for it and hold nothing else: no run began."""
+        self.close()
+        self.discarded = True
+        with suppress(OSError):
+            (self.directory / EVENTS_FILE).unlink()
+            for folder in self._made:
+                folder.rmdir()
 
 
 def _encode(value: Any, **_options: Any) -> bytes:

@@ -147,6 +147,7 @@ class Proxy:
         self._emit = emit
         self._sockets: list[socket.socket] = []
         self._workers: list[_Worker] = []
+        self._serving: list[tuple[_Worker, int]] = []
         self._ending = False
         self._stopped = False
         self.recording = HarRecorder(self.spec.record) if self.spec.record is not None else None
@@ -168,6 +169,16 @@ class Proxy:
             UsageError: An address is none of this machine's.
             EngineError: The workers did not come up.
         """
+        self.launch()
+        self.ready()
+
+    def launch(self) -> None:
+        """Binds and starts the workers; from now on there are addresses, and requests wait until they are served.
+
+        Raises:
+            PortBusy: An address is taken.
+            UsageError: An address is none of this machine's.
+        """
         try:
             for listener in self.spec.listeners:
                 self._sockets.append(_bind(listener))
@@ -175,10 +186,35 @@ class Proxy:
             spec = _pack(dataclasses.replace(self.spec, workers=count))
             numbers = [sock.fileno() for sock in self._sockets]
             self._workers = [_Worker(index, numbers, self._told) for index in range(count)]
-            self._ask_all("serve", START_S, lambda worker: {"spec": spec, "sockets": numbers, "index": worker.index})
+            self._serving = [
+                (worker, worker.post("serve", spec=spec, sockets=numbers, index=worker.index))
+                for worker in self._workers
+            ]
         except BaseException:
-            self.stop()
+            self._abandon()
             raise
+
+    def ready(self) -> None:
+        """Waits until every worker serves.
+
+        Raises:
+            EngineError: One did not come up.
+        """
+        try:
+            while self._serving:
+                worker, number = self._serving[0]
+                worker.wait(number, "serve", START_S)
+                del self._serving[0]
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Ends workers that never served: they have nothing to tell, and while they import they do not listen."""
+        self._stopped = self._ending = True
+        for worker in self._workers:
+            worker.process.kill()
+        self._close()
 
     def url(self, lane: Lane) -> str:
         """Where the first listener of a lane can be reached: ``http://HOST:PORT``, or ``tcp://`` for one without HTTP."""
@@ -224,6 +260,9 @@ class Proxy:
         """Ends the proxy and emits what each rule came to. Never hangs; a second call does nothing."""
         if self._stopped:
             return
+        if self._serving:
+            self._abandon()
+            return
         self._stopped = self._ending = True
         asked: list[tuple[_Worker, int]] = []
         for worker in self._workers:
@@ -240,12 +279,15 @@ class Proxy:
                 tally = from_json(value)
                 if isinstance(tally, RuleTallied):
                     _add(tallies, tally)
+        self._close()
+        for tally in tallies.values():
+            self._emit(tally)
+
+    def _close(self) -> None:
         for worker in self._workers:
             worker.end()
         for sock in self._sockets:
             sock.close()
-        for tally in tallies.values():
-            self._emit(tally)
 
     def _ask_all(self, op: str, within_s: float, values: Callable[[_Worker], dict[str, Any]]) -> None:
         posted = [(worker, worker.post(op, **values(worker))) for worker in self._workers]

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.markup import escape
 from chaosbot.cli._watch import Watch
 from chaosbot.report import render_terminal, to_json
 from chaosbot.session.live import Live
-from chaosbot.session.run import Run, conducting, default_directory, known_secrets
+from chaosbot.session.run import Run, conducting, default_directory, known_secrets, signals_held
 
 
 def command_line(seed: int) -> str:
@@ -72,15 +72,18 @@ def running(
     """
     console = Console(stderr=as_json, emoji=False)
     live = Live(web, prometheus)
-    with closing(live):
-        run = Run(
-            verb,
-            target,
-            seed,
-            out or default_directory(verb),
-            secrets=known_secrets(secret),
-            settings={"command": command_line(seed), **(settings or {})},
-        )
+    with ExitStack() as stack:
+        stack.enter_context(closing(live))
+        with signals_held():
+            run = Run(
+                verb,
+                target,
+                seed,
+                out or default_directory(verb),
+                secrets=known_secrets(secret),
+                settings={"command": command_line(seed), **(settings or {})},
+            )
+            stack.enter_context(conducting(run))
         watch = view(console, quiet=quiet, total_s=total_s, redact=run.redactor.text)
         watch.say(f"[bold]chaosbot {verb}[/] · {escape(target)} · seed {seed}")
         live.follow(run, target, total_s)
@@ -88,11 +91,11 @@ def running(
             watch.say(f"watch it live on [bold]{live.page}[/]")
         if live.figures:
             watch.say(f"figures for Prometheus on [bold]{live.figures}[/]")
-        with conducting(run), watch:
-            run.listeners += [watch, live.notice]
-            yield run, watch
-            if run.should_stop():
-                watch.say("[yellow]interrupted[/]; writing the report")
+        stack.enter_context(watch)
+        run.listeners += [watch, live.notice]
+        yield run, watch
+        if run.should_stop():
+            watch.say("[yellow]interrupted[/]; writing the report")
 
 
 def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.Exit:

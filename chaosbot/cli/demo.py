@@ -109,7 +109,8 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
             cut = True
             if not run.should_stop() and stage.demo is not None:
                 # What the load broke for good (a circuit that never closes) would hide what the campaign is to find.
-                stage.demo.restart()
+                with run.interruptible():
+                    stage.demo.restart()
                 watch.say("a fresh bot for the fuzz campaign")
                 settings = {"duration_s": FUZZ_S, "longest_s": max(FUZZ_S, LAST_S - run.now())}
                 cut = fuzz_stage(run, stage, secret, {"dialect": experiment.dialect, **settings}).cut

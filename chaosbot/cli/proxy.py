@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,7 +43,7 @@ from chaosbot.model import units
 from chaosbot.model.dialect import dialect_of
 from chaosbot.model.exchange import Lane
 from chaosbot.model.plan import FaultPlan, Rule
-from chaosbot.session.run import ignore_signals
+from chaosbot.session.run import Run, ignore_signals
 
 app = verb()
 
@@ -184,7 +185,7 @@ def proxy(
         if controlled:
             run.listeners.append(figures.take)
         with ExitStack() as stack:
-            started = stack.enter_context(Proxy(spec, run.emit))
+            started = stack.enter_context(_started(run, spec))
             watch.say(f"listening on [bold]{started.url(Lane.INBOUND)}[/] → {_whither(upstream or 'forward')}")
             if way.startswith("tcp:") and way != upstream:
                 watch.say("byte faults only: a direct pipe without HTTP parsing (--http parses it and shows exchanges)")
@@ -217,6 +218,18 @@ def proxy(
             started.recording.save(record)
             watch.say(f"{len(started.recording)} exchanges recorded in {escape(str(record))}")
     raise conclude(run, quiet=quiet, as_json=as_json)
+
+
+@contextmanager
+def _started(run: Run, spec: ProxySpec) -> Iterator[Proxy]:
+    proxy = Proxy(spec, run.emit)
+    proxy.launch()
+    try:
+        with run.interruptible():
+            proxy.ready()
+        yield proxy
+    finally:
+        proxy.stop()
 
 
 class _Holder:

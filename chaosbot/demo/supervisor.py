@@ -4,7 +4,8 @@ Rules:
 1. One child at a time. When it dies it is replaced: at once, but at most about five times a second.
 2. The child never outlives the supervisor, however that one ends: the kernel kills it (Linux), and it watches a pipe
    whose other end only the supervisor holds (everywhere).
-3. A stop takes half a second at most; a child that does not listen is killed.
+3. A stop takes half a second at most; a child that does not listen is killed. When the lifeline ends, nobody is left to be polite
+   to: the child is killed at once.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def supervise(settings: DemoSettings, sock: socket.socket, ready: Callable[[], N
     wakeup, alarm = os.pipe()
     os.set_blocking(alarm, False)
     stopping = False
+    grace = GRACE_S
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         nonlocal stopping
@@ -66,8 +68,8 @@ def supervise(settings: DemoSettings, sock: socket.socket, ready: Callable[[], N
                 elif child.alive in readable:
                     break
                 elif lifeline in readable and not os.read(lifeline or 0, 4096):
-                    stopping = True
-            child.end(0.0 if not stopping else GRACE_S)
+                    stopping, grace = True, 0.0
+            child.end(grace if stopping else 0.0)
             child = None
             if not stopping:
                 remaining = BETWEEN_STARTS_S - (time.monotonic() - started)

@@ -40,7 +40,7 @@ def drive(
     Args:
         spec: What to run.
         emit: Takes the run's events; called from this thread.
-        should_stop: Asked ten times a second whether the run shall end.
+        should_stop: Asked twenty times a second whether the run shall end.
         on_frame: Sees each frame too (live views).
         phase: The phase that the run is in; frames carry it.
         faults: The faults that are active; frames carry them.

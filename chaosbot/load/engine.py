@@ -36,7 +36,7 @@ from chaosbot.model.pacer import Pacer
 from chaosbot.model.profile import Workload
 
 HEAD_START_S: Final = 0.05
-LOOK_S: Final = 0.1  # how often somebody asks whether to stop
+LOOK_S: Final = 0.05  # how often somebody asks whether to stop
 _END_LOOK_S: Final = 0.01
 _SWEEPS: Final = 10  # looks for requests past their time, within one timeout
 

@@ -30,7 +30,7 @@ from chaosbot.model.profile import Workload
 
 _READY_S: Final = 30.0
 _HEAD_START_S: Final = 0.25  # between the last shard's "ready" and the common start
-_LOOK_S: Final = 0.1
+_LOOK_S: Final = 0.05
 _END_S: Final = 5.0  # a shard that was told to stop has this long
 
 Pipe: TypeAlias = "multiprocessing.connection.Connection[Any, Any]"

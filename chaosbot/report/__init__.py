@@ -9,7 +9,7 @@ from chaosbot.report.jsonform import to_json
 from chaosbot.report.junit import render_junit
 from chaosbot.report.live import frame_quantiles, live_seconds, plotly_script
 from chaosbot.report.markdown import render_markdown
-from chaosbot.report.page import render_html
+from chaosbot.report.page import render_html, warm_up
 from chaosbot.report.sarif import render_sarif
 from chaosbot.report.terminal import render_terminal
 from chaosbot.report.values import Report
@@ -30,5 +30,6 @@ __all__ = [
     "render_sarif",
     "render_terminal",
     "to_json",
+    "warm_up",
     "write_all",
 ]

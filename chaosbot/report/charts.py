@@ -87,6 +87,18 @@ def marks_of(report: Report) -> list[Mark]:
     return found
 
 
+def warm_up() -> None:
+    """Lets plotly load what it loads with the first chart."""
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True)
+    figure.add_trace(_line([0.0, 1.0], [0.0, 1.0], "", "var(--rate)"), row=1, col=1)
+    figure.add_shape(type="rect", x0=0, x1=1, y0=0, y1=1)
+    _titles(figure, ("",))
+    figure.update_yaxes(_axis(""), row=1, col=1)
+    figure.update_xaxes(_axis(""))
+    figure.update_layout(**_layout(100))
+    _plain(figure)
+
+
 def timeline(report: Report) -> dict[str, Any] | None:
     """Rate, latency and errors over the run, with the fault windows shaded and recoveries marked; None without load."""
     if report.load is None:

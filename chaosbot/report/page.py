@@ -139,6 +139,15 @@ def _plotly() -> str:
     return str(get_plotlyjs())
 
 
+def warm_up() -> None:
+    """Imports and reads what a page with charts is made of; an interrupted run shall not wait for that."""
+    from chaosbot.report import charts  # noqa: PLC0415 - as in `render_html`
+
+    charts.warm_up()
+    _environment().get_template("report.html.j2")
+    _plotly()
+
+
 def _hash(script: str) -> str:
     return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
 

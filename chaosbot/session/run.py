@@ -4,8 +4,9 @@ Rules:
 
 - Whatever happens (an error, Ctrl-C, SIGTERM, a broken part), a run that has started ends with `RunEnded`, a folded verdict and a
   written report; only kill -9 leaves a torn journal, which `chaosbot report` then calls inconclusive.
-- The first signal asks every part to stop and, a moment later, interrupts whatever did not listen; signals while the report is
-  being written are ignored.
+- The first signal asks every part to stop and, a moment later, interrupts whatever did not listen. What is only starting is
+  interrupted at once, what is ending is left to end; signals while the report is being written are ignored.
+- A run that ended with a usage error before anything happened was none: its directory goes.
 - Child processes end when their pipe from here does, so none outlives the run, however it dies.
 """
 
@@ -25,13 +26,13 @@ from types import FrameType
 from typing import Any, Final
 
 from chaosbot import __version__
-from chaosbot.errors import ChaosbotError
+from chaosbot.errors import ChaosbotError, UsageError
 from chaosbot.journal import Journal, Redactor
 from chaosbot.model.check import History
-from chaosbot.model.event import Event, Noted, PhaseChanged, RunEnded, RunStarted, Trouble
-from chaosbot.report import Report, fold, write_all
+from chaosbot.model.event import Event, Noted, PhaseChanged, RuleTallied, RunEnded, RunStarted, Trouble
+from chaosbot.report import Report, fold, warm_up, write_all
 
-GRACE_S: Final = 0.8
+GRACE_S: Final = 0.6
 """How long parts may take to notice that they should stop before the main thread is interrupted."""
 
 _SECRET_NAMES: Final = ("TELEGRAM_SECRET_TOKEN", "BOT_TOKEN", "WS_AUTH_TOKEN")
@@ -97,6 +98,8 @@ class Run:
         self.stopping = threading.Event()
         self.reason = ""
         self.report: Report | None = None
+        self.starting = self.ending = False
+        self.warming = threading.Thread(target=warm_up, name="report", daemon=True)
         self.listeners: list[Callable[[Event], None]] = []
         self.emit(
             RunStarted(
@@ -143,6 +146,21 @@ class Run:
             self.reason = reason
             self.stopping.set()
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """What is done inside listens to nobody yet, so a signal interrupts it at once.
+
+        Raises:
+            KeyboardInterrupt: A signal came, before or meanwhile.
+        """
+        self.starting = True
+        try:
+            if self.should_stop():
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self.starting = False
+
     def finish(self, how: str, reason: str = "") -> Report:
         """Ends the journal, folds it and writes the report; the second call returns the first one's report."""
         if self.report is not None:
@@ -155,6 +173,22 @@ class Run:
         self.report = report
         return report
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been seen yet that a report could tell."""
+        idle = (RunStarted, PhaseChanged, Noted, RuleTallied)
+        return all(isinstance(event, idle) for event in self.journal.events)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Signals that come meanwhile take effect afterwards: for the moment in which a run is made and nobody conducts it yet."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
 
 @contextmanager
 def conducting(run: Run) -> Iterator[Run]:
@@ -162,12 +196,17 @@ def conducting(run: Run) -> Iterator[Run]:
 
     Errors raised on purpose (`ChaosbotError`) are recorded as trouble, the report is written, and they go on upwards.
     """
+    # What the report needs is imported while the parts of the run start, not when somebody waits for it.
+    run.warming.start()
     with _signals(run):
         try:
             yield run
         except KeyboardInterrupt:
             run.stop("interrupted")
         except ChaosbotError as error:
+            if isinstance(error, UsageError) and run.empty:
+                run.journal.discard()
+                raise
             # Recorded, not shown: whoever called says it once.
             run.journal.write(Trouble(run.now(), run.verb, str(error)))
             run.finish("aborted", str(error))
@@ -179,7 +218,8 @@ def conducting(run: Run) -> Iterator[Run]:
         finally:
             ignore_signals()
             how = "interrupted" if run.reason == "interrupted" else "aborted" if run.stopping.is_set() else "completed"
-            run.finish(how, run.reason)
+            if not run.journal.discarded:
+                run.finish(how, run.reason)
 
 
 def ignore_signals() -> None:
@@ -197,12 +237,21 @@ def _signals(run: Run) -> Iterator[None]:
         yield
         return
 
+    asked = False
+
     def ask(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
         run.stop("interrupted")
+        if asked:
+            return
+        asked = True
+        if run.starting:
+            raise KeyboardInterrupt
         signal.setitimer(signal.ITIMER_REAL, GRACE_S)
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        if not run.ending:
+            raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
     before = {number: signal.getsignal(number) for number in numbers}

@@ -160,16 +160,27 @@ def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
         bot_api = proxy.url(Lane.OUTBOUND) if proxy and spec.outbound != "off" else ""
         demo = None
         if embedded:
-            demo = stack.enter_context(
-                DemoTarget(
-                    bugs=spec.bugs, secret=spec.secret, bot_api=bot_api, port=port, limits=spec.limits, token=DEMO_TOKEN
-                )
+            demo = DemoTarget(
+                bugs=spec.bugs, secret=spec.secret, bot_api=bot_api, port=port, limits=spec.limits, token=DEMO_TOKEN
             )
+            demo.launch()
+            stack.push(demo)
+        with run.interruptible():
+            if proxy is not None:
+                proxy.ready()
+            if demo is not None:
+                demo.ready()
+            if run.warming.is_alive():
+                run.warming.join()  # the drivers shall have the machine for themselves
         entry = webhook
         if proxy and spec.inbound:
             parts = urlsplit(webhook)
             entry = proxy.url(Lane.INBOUND) + parts.path + (f"?{parts.query}" if parts.query else "")
-        yield Stage(webhook, entry, proxy, demo, bot_api, calls)
+        try:
+            yield Stage(webhook, entry, proxy, demo, bot_api, calls)
+        finally:
+            # The drivers have listened; what is left ends by itself, and whole.
+            run.ending = True
 
 
 @contextmanager
@@ -187,7 +198,7 @@ def _proxy(run: Run, spec: StageSpec, listeners: tuple[ListenerSpec, ...]) -> It
         ),
         run.emit,
     )
-    proxy.start()
+    proxy.launch()
     try:
         yield proxy
     finally:

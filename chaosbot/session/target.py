@@ -77,6 +77,13 @@ class DemoTarget:
         return f"{self.url}{WEBHOOK_PATH}"
 
     def __enter__(self) -> Self:
+        self.launch()
+        self.ready()
+        return self
+
+    def launch(self) -> None:
+        """Starts the process without waiting for it."""
+        self.url = ""
         # A session of its own keeps the terminal's Ctrl-C away: the run decides when its target ends.
         self._process = subprocess.Popen(
             self._command,
@@ -86,13 +93,23 @@ class DemoTarget:
             env=self._environment,
             start_new_session=True,
         )
+
+    def ready(self) -> None:
+        """Waits until the bot listens.
+
+        Raises:
+            EngineError: It does not.
+        """
+        assert self._process is not None  # noqa: S101 - for the type checker: it was launched
         assert self._process.stdout is not None  # noqa: S101 - for the type checker: PIPE was asked for
-        line = _first_line(self._process.stdout)
-        if not line.startswith(b"READY "):
+        try:
+            line = _first_line(self._process.stdout)
+            if not line.startswith(b"READY "):
+                raise EngineError("the embedded demo bot did not start; run `python -m chaosbot.demo` to see why")
+        except BaseException:
             self.__exit__(None, None, None)
-            raise EngineError("the embedded demo bot did not start; run `python -m chaosbot.demo` to see why")
+            raise
         self.url = line.split()[1].decode()
-        return self
 
     def restart(self) -> None:
         """Ends the bot and starts it again at the same place, with nothing remembered."""
@@ -105,14 +122,18 @@ class DemoTarget:
         process, self._process = self._process, None
         if process is None:
             return
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        if not self.url:
+            process.kill()  # while it starts it listens to nobody
+        if process.stdin is not None:
+            process.stdin.close()
         try:
             process.wait(1.0)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        # Closed last: a thread may still wait for the first line, and ends with the process.
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _first_line(pipe: IO[bytes]) -> bytes:

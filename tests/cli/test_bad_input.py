@@ -163,10 +163,12 @@ def test_a_foreign_target_is_refused_before_any_socket_exists(monkeypatch: pytes
             Campaign(CampaignSpec(address, endpoint), lambda _event: None, tuple).run(lambda: False)
 
 
-def test_a_busy_port_is_named_with_the_remedy(chaosbot: Callable, busy_port: int) -> None:
+def test_a_busy_port_is_named_with_the_remedy(chaosbot: Callable, busy_port: int, tmp_path: Path) -> None:
     done = chaosbot("proxy", "http://127.0.0.1:9", "--listen", f"127.0.0.1:{busy_port}")
     assert done.code == 2
     assert f"{busy_port} is taken; choose another port" in done.err
+    assert done.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())  # there was no run, so there is no directory of one
     served = chaosbot("demo", "--serve", "--port", str(busy_port))
     assert served.code == 2
     assert "choose another port" in served.err

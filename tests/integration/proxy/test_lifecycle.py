@@ -253,3 +253,16 @@ def test_a_new_plan_holds_for_connections_in_use(lab: Lab, soon: Callable[..., f
         assert (reply.status, reply.seconds >= 0.15) == (200, True)
         lab.faults()
         assert soon(lambda: exchange(sock), 0.15) < 0.15
+
+
+def test_a_proxy_that_is_stopped_while_its_workers_start_leaves_none_and_reports_no_trouble(
+    upstream: Upstream, confdir: str
+) -> None:
+    heard: list[Event] = []
+    proxy = Proxy(spec_for(upstream, confdir, workers=2), heard.append)
+    proxy.launch()
+    pids = proxy.pids
+    proxy.stop()
+    assert len(pids) == 2
+    assert all(gone(pid) for pid in pids)
+    assert heard == []
