@@ -64,10 +64,9 @@ def _improvement(rest: str, user_id: int, tier: Tier, desk: Desk, bugs: frozense
     if choice not in ("approve", "reject"):
         return Press("This button is out of date.")
     past = "approved" if choice == "approve" else "rejected"
-    if Bug.CALLBACK_TRUSTED in bugs:  # BUG: whoever can write the data may do the deed
-        return Press(f"Improvement {number} {past}.", True)
-    if tier < Tier.USER or not (number.isascii() and number.isdigit() and len(number) < 16):
+    trusted = Bug.CALLBACK_TRUSTED in bugs  # BUG: whoever can write the data may do the deed
+    if not (trusted or tier >= Tier.USER) or not (number.isascii() and number.isdigit() and len(number) < 16):
         return Press("This button is not yours.")
-    if desk.improvements.take(int(number), user_id) is None:
+    if desk.improvements.take(int(number), None if trusted else user_id) is None:
         return Press("This button is not yours.")
     return Press(f"Improvement {number} {past}.", True)

@@ -236,9 +236,10 @@ class SequenceMachine(RuleBasedStateMachine):
         if control is None:
             return
         self._deliver(replace(control, recalls=phrase))
-        for unknown in ("chaosbot:unknown", f"improvement:{verb}:999999999"):
-            # What a button gets that means nothing: a target may answer them all alike.
-            nothing = self._named("nothing", unknown, kind="callback_query")
+        for nth, unknown in enumerate(("chaosbot:unknown", f"improvement:{verb}:999999999"), 1):
+            # What a button gets that means nothing: a target may answer them all alike. Each is pressed by somebody else, because
+            # presses carry no marker and are joined by their chats.
+            nothing = self._named("nothing", unknown, kind="callback_query", user=self.user + nth)
             if nothing is not None:
                 self._deliver(replace(nothing, name=f"control/nothing~{nothing.name}"))
         self._deliver(other)

@@ -315,6 +315,12 @@ def test_a_finding_that_needs_calls_shows_again_on_another_target_and_is_mended_
             assert (again.still_fails, again.conclusive) == (False, True), again.text
 
 
+def test_a_stranger_who_presses_another_user_s_button_is_found_by_the_sequences(tmp_path: Path) -> None:
+    with demo("callback-trusted") as url:
+        result = run(spec_of(url, tmp_path, stages=("sequences",), checks=("own_objects_only",), max_examples=1))
+    assert [finding.check for finding in result.findings] == ["own_objects_only"]
+
+
 def test_a_rate_limit_does_not_make_a_finding_look_mended(tmp_path: Path) -> None:
     only = ("control/*", "escalation/control-admin", "escalation/admin-by-guest", "escalation/reply-admin")
     with demo("tier-from-reply") as url:
