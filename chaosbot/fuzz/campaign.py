@@ -35,6 +35,8 @@ from chaosbot.model.outcome import Fate
 
 _SHARES: Final = {"catalogue": 0.55, "mutations": 0.5, "generated": 0.5, "sequences": 1.0}
 """The part of the time left that each stage may take."""
+_LEAST_S: Final = 0.5
+"""What a stage gets even when nothing is left."""
 _CLOSING_S: Final = 0.18
 """The part of all time that is kept for shrinking and judging."""
 
@@ -102,7 +104,7 @@ class Campaign:
                     self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", stage))
                     load_stage(stage)
                     left = clock.until - closing_s - monotonic()
-                    until = monotonic() + max(0.5, left * _SHARES[stage])
+                    until = monotonic() + max(_LEAST_S, left * _SHARES[stage])
                     most = max(until, longest - closing_s) if stage == "catalogue" else until
                     own = Clock(most, should_stop)
                     crew = Crew(shop, stage, most)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from chaosbot.errors import SecretMissing, TargetRefused, TargetUnusable
+from chaosbot.fuzz import campaign as campaigns
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.export import FILE, export_pytest
 from chaosbot.fuzz.replay import replay
@@ -315,10 +316,19 @@ def test_a_finding_that_needs_calls_shows_again_on_another_target_and_is_mended_
             assert (again.still_fails, again.conclusive) == (False, True), again.text
 
 
-def test_a_stranger_who_presses_another_user_s_button_is_found_by_the_sequences(tmp_path: Path) -> None:
+def test_every_move_is_played_once_however_little_time_the_sequences_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger presses another user's button: one of the last moves."""
+    monkeypatch.setitem(campaigns._SHARES, "sequences", 0.0)
+    monkeypatch.setattr(campaigns, "_LEAST_S", 0.0)
+    events: list[Event] = []
     with demo("callback-trusted") as url:
-        result = run(spec_of(url, tmp_path, stages=("sequences",), checks=("own_objects_only",), max_examples=1))
+        spec = spec_of(url, tmp_path, stages=("sequences",), checks=("own_objects_only",))
+        result = run(spec, events)
     assert [finding.check for finding in result.findings] == ["own_objects_only"]
+    rejected = "a stranger presses reject for another user's improvement"
+    assert rejected in {event.summary for event in events if isinstance(event, CaseTried)}
 
 
 def test_a_rate_limit_does_not_make_a_finding_look_mended(tmp_path: Path) -> None:
