@@ -130,8 +130,10 @@ def renewed(case: Case, dice: Dice, sign: Signer = unsigned, ids: Dice | None = 
     if isinstance(case.update_id, int) and not isinstance(case.update_id, bool) and case.update_id >= 10_000:
         digits = str(case.update_id)
         low = 10 ** (len(digits) - 1)
-        # Upwards only within the same length: a platform's ids rise.
-        number = min(case.update_id + (ids or dice).at("id").integer(1, max(1, low // 20)), 10 * low - 1)
+        # Upwards, as a platform's ids rise, and within the same length: from the top it goes on at the bottom, since an id that stays
+        # at the top is the same delivery again.
+        rise = (ids or dice).at("id").integer(1, max(1, low // 20))
+        number = low + (case.update_id - low + rise) % (9 * low)
         if b'"update_id"' in case.request:
             swaps.append((digits.encode(), str(number).encode()))
             changes["update_id"] = number

@@ -78,6 +78,13 @@ def test_a_renewed_case_is_another_delivery_of_the_same_size() -> None:
     assert renewed(old, Dice(1).at("x")) == new
 
 
+def test_a_delivery_id_at_the_top_of_its_length_is_renewed_too() -> None:
+    old = case(post(b'{"update_id": 999999999}'), update_id=999_999_999)
+    ids = {renewed(old, Dice(1).at(number)).update_id for number in range(5)}
+    assert len(ids | {old.update_id}) == 6
+    assert all(len(str(number)) == 9 for number in ids)
+
+
 def test_a_marker_that_is_cut_over_segments_stays_what_it_was() -> None:
     old = case(Segment(post(M[:5].encode(), 15)), Segment(M[5:].encode(), 0.01), marker=M)
     assert renewed(old, Dice(1)).marker == M
