@@ -22,14 +22,14 @@ from pathlib import Path
 
 import httpx
 
+from chaosbot.core.event import CaseTried, PhaseChanged
+from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.fuzz._anatomy import slow
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.stages import catalogue
 from chaosbot.fuzz.target import Target
-from chaosbot.model.dialect import DIALECTS, Endpoint
-from chaosbot.model.event import CaseTried, PhaseChanged
-from chaosbot.wire import Address
+from chaosbot.transport import Address
 
 SECRET = "bench-secret-token"
 OPENAPI = {
@@ -98,9 +98,9 @@ def spec_for(url: str, **changes: object) -> CampaignSpec:
 def replay_rate(url: str, seconds: float) -> float:
     """Pre-encoded catalogue cases, sixteen at a time, as corpus replay sends them."""
     spec = spec_for(url)
-    dialect = DIALECTS.build("telegram")
-    cases = [case for case in catalogue(spec, dialect) if not slow(case) and len(case.request) < 2000]
-    target = Target(spec, dialect, tuple, lambda: False)
+    platform = PLATFORMS.build("telegram")
+    cases = [case for case in catalogue(spec, platform) if not slow(case) and len(case.request) < 2000]
+    target = Target(spec, platform, tuple, lambda: False)
     sent, began = 0, time.monotonic()
     while time.monotonic() - began < seconds:
         sent += len(target.volley(cases, "bench"))

@@ -56,8 +56,8 @@ from pathlib import Path
 from chaosbot.journal import Journal
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.profile import PROFILES
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.profile import PROFILES
 
 url, journey, users, spawn, seconds, out = sys.argv[1:]
 journal = Journal(Path(out))
@@ -71,16 +71,16 @@ print("REQUESTS", result.completed)
 
 REAL = """
 import dataclasses
-from chaosbot.model.dialect import DIALECTS
+from chaosbot.core.platform import PLATFORMS
 
 def journeys():
-    return tuple(dataclasses.replace(j, wait_s=(0.0, 0.0)) for j in DIALECTS.build("telegram").journeys())
+    return tuple(dataclasses.replace(j, wait_s=(0.0, 0.0)) for j in PLATFORMS.build("telegram").journeys())
 """
 
 CONSTANT = """
-from chaosbot.model.dialect import Request
-from chaosbot.model.exchange import UpdateFacts
-from chaosbot.model.journey import JourneySpec, Task
+from chaosbot.core.platform import Request
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import JourneySpec, Task
 
 BODY = {body!r}.encode()
 HEAD = b"POST {path} HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Type: application/json\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(BODY)

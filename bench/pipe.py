@@ -20,9 +20,9 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from chaosbot.addons.pipe import PipeServer, listen
+from chaosbot.core.plan import FaultPlan, Rule, Scope
 from chaosbot.faults.latency import Latency
-from chaosbot.model.plan import FaultPlan, Rule, Scope
+from chaosbot.tcp.server import PipeServer, listen
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 PROXY_CORE, OTHER_CORE = CORES[-1], CORES[0]

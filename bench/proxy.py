@@ -22,10 +22,10 @@ from pipe import cpu_seconds, free_port, milliseconds, nginx_config, wait_for  #
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
 
-IDLE = ("abort:503;p=0", "delay:1s;path=/never/*", "lost_ack;command=nothing", "latency:1s;lane=outbound")
+IDLE = ("abort:503;p=0", "delay:1s;path=/never/*", "lost_ack;command=nothing", "latency:1s;direction=outbound")
 BODY = (
     '{"update_id":1,"message":{"message_id":1,"date":1,"chat":{"id":5,"type":"private"},'
     '"from":{"id":5,"is_bot":false,"first_name":"A"},"text":"hello"}}'
@@ -86,7 +86,7 @@ def main():
             ("chaosbot, idle chain", plan_of([parse_fault(text) for text in IDLE]), 1),
             ("chaosbot, idle chain, 2 workers", plan_of([parse_fault(text) for text in IDLE]), 2),
         ):
-            listener = ListenerSpec(Lane.INBOUND, f"http://127.0.0.1:{behind}")
+            listener = ListenerSpec(Direction.INBOUND, f"http://127.0.0.1:{behind}")
             spec = ProxySpec((listener,), 1, plan, workers=workers, confdir=str(folder / "ca"))
             proxies[name] = stack.enter_context(Proxy(spec, lambda _event: None))
         print("| connections | through | requests/s | p50 ms | p99 ms | CPU µs/request |")
@@ -95,14 +95,14 @@ def main():
             row("nothing", connections, wrk(behind, connections, seconds, script, []))
             row("mitmdump", connections, wrk(beside, connections, seconds, script, [peer]))
             for name, proxy in proxies.items():
-                port = int(proxy.url(Lane.INBOUND).rpartition(":")[2])
+                port = int(proxy.url(Direction.INBOUND).rpartition(":")[2])
                 row(name, connections, wrk(port, connections, seconds, script, proxy.pids))
         memory(proxies["chaosbot, idle chain"], script)
 
 
 def memory(proxy, script):
     process = psutil.Process(proxy.pids[0])
-    port = int(proxy.url(Lane.INBOUND).rpartition(":")[2])
+    port = int(proxy.url(Direction.INBOUND).rpartition(":")[2])
     before = process.memory_info().rss
     sent, started = 0, time.monotonic()
     while sent < 200_000 and time.monotonic() - started < 300:

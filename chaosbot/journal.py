@@ -25,9 +25,9 @@ from urllib.parse import quote
 import orjson
 import structlog
 
-from chaosbot.errors import JournalError, UsageError
-from chaosbot.model.check import History
-from chaosbot.model.event import Event, from_json, to_json
+from chaosbot.core.check import History
+from chaosbot.core.errors import JournalError, UsageError
+from chaosbot.core.event import Event, from_json, to_json
 
 REDACTED: Final = "[redacted]"
 EVENTS_FILE: Final = "events.ndjson"

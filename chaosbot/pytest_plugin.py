@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from chaosbot.model.fault import Fault
+    from chaosbot.core.fault import Fault
     from chaosbot.testing import ChaosProxy, Injection
 
 

@@ -10,7 +10,7 @@
             client.post(proxy.url + "/webhook/telegram")
         assert injected.count == 1
 
-Every fault of the shelf is a name of this module, third parties' faults included; `fault` builds one by its name as text.
+Every fault of the registry is a name of this module, third parties' faults included; `fault` builds one by its name as text.
 With pytest, the fixture ``chaos_proxy`` starts and stops proxies (`chaosbot.pytest_plugin`).
 
 Colourless: the proxy runs in a process of its own and nothing here waits for it longer than a moment, so the same lines work in
@@ -29,20 +29,20 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from chaosbot.errors import ConfigError, EngineError
-from chaosbot.model import units
-from chaosbot.model.event import ApiCalled, Event, ExchangeSeen, Injected, Trouble
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.fault import FAULTS, Fault
-from chaosbot.model.plan import FaultPlan, Rule
-from chaosbot.model.shelf import options_of
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError, EngineError
+from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Injected, Trouble
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.fault import FAULTS, Fault
+from chaosbot.core.plan import FaultPlan, Rule
+from chaosbot.core.registry import options_of
 
 if TYPE_CHECKING:
     from chaosbot.addons.proxy import Proxy
 
 
 def fault(name: str, *values: object, **options: object) -> Fault:
-    """Builds a fault of the shelf: ``fault("latency", "200ms", jitter="50ms")`` or ``fault("latency", "200ms±50ms")``.
+    """Builds a fault of the registry: ``fault("latency", "200ms", jitter="50ms")`` or ``fault("latency", "200ms±50ms")``.
 
     Args:
         name: The fault's name.
@@ -127,11 +127,11 @@ class ChaosProxy:
     """A proxy in front of a service, passing everything on until `inject` says otherwise.
 
     Args:
-        upstream: Where it passes traffic on: ``http://HOST:PORT``, ``https://HOST``, ``tcp://HOST:PORT``, or ``standin:`` for
+        upstream: Where it passes traffic on: ``http://HOST:PORT``, ``https://HOST``, ``tcp://HOST:PORT``, or ``mock:`` for
             a Bot API that chaosbot plays itself (its calls are in `calls`).
         seed: Same seed, same traffic, same faults.
         allow_hosts: Hosts other than loopback that may be broken.
-        dialect: What inbound updates are read as, for targeting by kind, command, tier and user.
+        platform: What inbound updates are read as, for targeting by kind, command, tier and user.
         port: Where to listen; 0 for any free port.
 
     Raises:
@@ -144,13 +144,13 @@ class ChaosProxy:
         *,
         seed: int = 0,
         allow_hosts: Sequence[str] = (),
-        dialect: str = "telegram",
+        platform: str = "telegram",
         port: int = 0,
     ) -> None:
         self._upstream = upstream
         self._seed = seed
         self._allow = tuple(allow_hosts)
-        self._dialect = dialect
+        self._platform = platform
         self._port = port
         self._proxy: Proxy | None = None
         self._events: list[Event] = []
@@ -165,24 +165,24 @@ class ChaosProxy:
             PortBusy: The port is taken.
             EngineError: It did not come up.
         """
-        from chaosbot.addons.proxy import STANDIN, ListenerSpec, Proxy, ProxySpec  # noqa: PLC0415 - when the first starts
-        from chaosbot.wire import Address, guard  # noqa: PLC0415
+        from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec  # noqa: PLC0415 - when the first starts
+        from chaosbot.transport import Address, guard  # noqa: PLC0415
 
-        lane = Lane.OUTBOUND if self._upstream == STANDIN else Lane.INBOUND
+        direction = Direction.OUTBOUND if self._upstream == MOCK else Direction.INBOUND
         upstream = self._upstream
-        if upstream != STANDIN:
+        if upstream != MOCK:
             http = upstream.startswith(("http:", "https:"))
             host = Address.parse(upstream if http else upstream.replace("tcp:", "http:", 1), where="upstream").host
             guard(host, self._allow)
         spec = ProxySpec(
-            listeners=(ListenerSpec(lane, upstream, port=self._port),),
+            listeners=(ListenerSpec(direction, upstream, port=self._port),),
             seed=self._seed,
             plan=FaultPlan(),
-            dialect=self._dialect,
+            platform=self._platform,
             allow_hosts=self._allow,
             started=monotonic(),
         )
-        self._lane = lane
+        self._direction = direction
         self._proxy = Proxy(spec, self._events.append)
         self._proxy.start()
         return self
@@ -218,7 +218,7 @@ class ChaosProxy:
     @property
     def url(self) -> str:
         """Where it listens: ``http://127.0.0.1:PORT``."""
-        return self._running.url(self._lane)
+        return self._running.url(self._direction)
 
     @property
     def _running(self) -> Proxy:

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 -- a script beside the pages that it writes
-"""Writes the pages that are made from the shelves: ``python docs/generate.py``.
+"""Writes the pages that are made from the registries: ``python docs/generate.py``.
 
 `pages` is all that it would write, so a test can compare it with what is there. Pages that are generated as a whole are
 replaced; in the others only the part between the two marker lines is.
@@ -14,22 +14,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.config.experiment import built_in, read_experiment
+from chaosbot.core import units
+from chaosbot.core.check import CHECKS
+from chaosbot.core.exchange import Depth
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.platform import PLATFORMS
+from chaosbot.core.profile import PROFILES
+from chaosbot.core.registry import describe, options_of
 from chaosbot.demo.access import COMMANDS
 from chaosbot.demo.bugs import CARDS, FRAGILE
-from chaosbot.model import units
-from chaosbot.model.check import CHECKS
-from chaosbot.model.dialect import DIALECTS
-from chaosbot.model.exchange import Depth
-from chaosbot.model.fault import FAULTS
-from chaosbot.model.profile import PROFILES
-from chaosbot.model.shelf import describe, options_of
 
 DOCS: Final = Path(__file__).resolve().parent
 
 DEPTHS: Final = {
     Depth.BYTES: "on the plaintext of a connection, in either direction; they work for any TCP protocol",
     Depth.EXCHANGE: "on one HTTP request and its answer, or on a WebSocket's messages",
-    Depth.UPDATE: "on a delivery of the platform: the dialect reads what it is about and signs what was changed",
+    Depth.UPDATE: "on a delivery of the platform: the platform reads what it is about and signs what was changed",
 }
 
 
@@ -163,7 +163,7 @@ def experiments_table() -> str:
 
 def sender_table() -> str:
     """How the telegram sender delivers."""
-    rules = DIALECTS.build("telegram").delivery()
+    rules = PLATFORMS.build("telegram").delivery()
     short, cap = (
         ", ".join(f"`{kind}`" for kind in sorted(rules.short_kinds)),
         "–".join(f"{bound:g}" for bound in rules.cap_s),

@@ -6,12 +6,12 @@ comes from the dice, so the same seed sends the same requests.
 
 from __future__ import annotations
 
-from chaosbot.model.dialect import DIALECTS, Endpoint, Request
-from chaosbot.model.dice import Dice
-from chaosbot.model.journey import JourneySpec, Task
-from chaosbot.model.marker import marker
+from chaosbot.core.dice import Dice
+from chaosbot.core.journey import JourneySpec, Task
+from chaosbot.core.marker import marker
+from chaosbot.core.platform import PLATFORMS, Endpoint, Request
 
-TELEGRAM = DIALECTS.build("telegram")
+TELEGRAM = PLATFORMS.build("telegram")
 GOODS = ("tea", "coffee", "biscuits")
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mitmproxy import http
 
-from chaosbot.model.effect import SetHeader
+from chaosbot.core.effect import SetHeader
 
 TAG: Final = "x-chaosbot"
 """The header that marks an answer as the proxy's own; its value names the rule."""

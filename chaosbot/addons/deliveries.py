@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from chaosbot.addons.hub import Hub
 from chaosbot.addons.resend import Copy, send
-from chaosbot.addons.visit import Visit, about
-from chaosbot.model.effect import SendAgain
-from chaosbot.model.event import ExchangeSeen
-from chaosbot.model.exchange import Lane
+from chaosbot.core.effect import SendAgain
+from chaosbot.core.event import ExchangeSeen
+from chaosbot.core.exchange import Direction
+from chaosbot.injection.visit import Visit, about
 
 # 64 earlier ones and the update itself.
 _REMEMBERED: Final = 65
@@ -31,8 +31,12 @@ class Deliveries:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._earlier: dict[Lane, deque[tuple[float, Copy, str]]] = {lane: deque(maxlen=_REMEMBERED) for lane in Lane}
-        self._held: dict[Lane, list[tuple[int, list[int], Callable[[], None]]]] = {lane: [] for lane in Lane}
+        self._earlier: dict[Direction, deque[tuple[float, Copy, str]]] = {
+            direction: deque(maxlen=_REMEMBERED) for direction in Direction
+        }
+        self._held: dict[Direction, list[tuple[int, list[int], Callable[[], None]]]] = {
+            direction: [] for direction in Direction
+        }
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @cached_property
@@ -44,11 +48,11 @@ class Deliveries:
 
     def remember(self, visit: Visit) -> None:
         """Keeps an update for those who replay it later."""
-        self._earlier[visit.exchange.lane].append((visit.started, self._copy(visit), visit.exchange.key))
+        self._earlier[visit.exchange.direction].append((visit.started, self._copy(visit), visit.exchange.key))
 
     def answered(self, visit: Visit) -> None:
         """An exchange is over: those that wait to be overtaken hear of it, and its repetitions begin."""
-        for ordinal, left, wake in tuple(self._held[visit.exchange.lane]):
+        for ordinal, left, wake in tuple(self._held[visit.exchange.direction]):
             if visit.ordinal > ordinal:
                 left[0] -= 1
                 if left[0] <= 0:
@@ -62,9 +66,9 @@ class Deliveries:
             task.cancel()
 
     async def hold(self, visit: Visit, count: int, at_most_s: float) -> int:
-        """Waits until later exchanges of the lane were answered; returns how many."""
+        """Waits until later exchanges of the direction were answered; returns how many."""
         left = [count]
-        lane = visit.exchange.lane
+        direction = visit.exchange.direction
         waiting = asyncio.get_running_loop().create_future()
 
         def wake() -> None:
@@ -72,13 +76,13 @@ class Deliveries:
                 waiting.set_result(None)
 
         entry = (visit.ordinal, left, wake)
-        self._held[lane].append(entry)
+        self._held[direction].append(entry)
         timer = asyncio.create_task(self._hub.pause(at_most_s, visit.handler))
         try:
             await asyncio.wait({waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
-            self._held[lane].remove(entry)
+            self._held[direction].remove(entry)
         return count - max(0, left[0])
 
     def repeat(self, visit: Visit, effect: SendAgain) -> None:
@@ -91,7 +95,7 @@ class Deliveries:
 
     def replay(self, visit: Visit, back: int, age_s: float) -> bool:
         """Sends an earlier update again; whether there is one."""
-        known = self._earlier[visit.exchange.lane]
+        known = self._earlier[visit.exchange.direction]
         earlier = [entry for entry in known if entry[2] != visit.exchange.key and visit.started - entry[0] >= age_s]
         if len(earlier) < back:
             return False
@@ -118,7 +122,7 @@ class Deliveries:
                 ExchangeSeen(
                     now,
                     f"{earlier}@{key}" if earlier else f"{key}+{number}",
-                    visit.exchange.lane,
+                    visit.exchange.direction,
                     copy.method,
                     copy.target.partition("?")[0],
                     status,

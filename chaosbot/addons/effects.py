@@ -14,9 +14,7 @@ from typing import assert_never
 from chaosbot.addons.answers import answer, set_header
 from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.hub import Hub
-from chaosbot.addons.throttle import Quotas
-from chaosbot.addons.visit import Fired, Visit
-from chaosbot.model.effect import (
+from chaosbot.core.effect import (
     Answer,
     CloseIdle,
     CorruptBytes,
@@ -47,7 +45,9 @@ from chaosbot.model.effect import (
     Throttle,
     Wait,
 )
-from chaosbot.model.units import format_duration
+from chaosbot.core.units import format_duration
+from chaosbot.injection.throttle import Quotas
+from chaosbot.injection.visit import Fired, Visit
 
 
 class Performer:

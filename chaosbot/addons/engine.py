@@ -23,17 +23,17 @@ from chaosbot.addons.answers import answer, plainly
 from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.effects import Performer
 from chaosbot.addons.handler import Handler
-from chaosbot.addons.ledger import Ledger
 from chaosbot.addons.record import HarRecorder, taped
-from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
-from chaosbot.addons.standin import StandIn, reply_in_response
+from chaosbot.addons.spec import MOCK, ListenerSpec, ProxySpec
 from chaosbot.addons.station import Station
-from chaosbot.addons.visit import Fired, Visit, about
-from chaosbot.model.dialect import dialect_of
-from chaosbot.model.effect import Point
-from chaosbot.model.event import Event, ExchangeSeen, Noted, Trouble
-from chaosbot.model.exchange import EXCHANGE_HEADER, Depth, Exchange, Lane, split_exchange
-from chaosbot.model.plan import FaultPlan, Scope
+from chaosbot.core.effect import Point
+from chaosbot.core.event import Event, ExchangeSeen, Noted, Trouble
+from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, split_exchange
+from chaosbot.core.plan import FaultPlan, Scope
+from chaosbot.core.platform import platform_of
+from chaosbot.injection.recorder import Ledger
+from chaosbot.injection.visit import Fired, Visit, about
+from chaosbot.mocks.telegram_api.mock import BotApiMock, reply_in_response
 
 CONTROL_HEADER: Final = "x-chaosbot-fault"
 """Names the rules that are to meet this request (``none`` for none); read and stripped when header control is on."""
@@ -54,7 +54,7 @@ class Engine:
     Args:
         spec: What the proxy is to be.
         emit: Takes the events.
-        index: The worker's number; connections and stand-in ids of workers interleave by it.
+        index: The worker's number; connections and mock ids of workers interleave by it.
         tape: Takes the recording, line by line, when there is to be one.
     """
 
@@ -68,13 +68,13 @@ class Engine:
         self.spec = spec
         self.emit = emit
         self.ledger = Ledger(spec, emit, self.now, speaks=index == 0)
-        self._dialect = dialect_of(spec.dialect)
-        self._standin = StandIn(self.now, emit, ids=itertools.count(index + 1, max(1, spec.workers)))
+        self._platform = platform_of(spec.platform)
+        self._mock = BotApiMock(self.now, emit, ids=itertools.count(index + 1, max(1, spec.workers)))
         self._index = index
         self._tape = tape
         self._recorder = HarRecorder(spec.record) if spec.record is not None and tape is not None else None
         self._connections = 0
-        self._ordinals = dict.fromkeys(Lane, 0)
+        self._ordinals = dict.fromkeys(Direction, 0)
         self._known: OrderedDict[bytes, int] = OrderedDict()
         self._wakers: set[Callable[[], None]] = set()
         self.deliveries = Deliveries(self)
@@ -178,7 +178,7 @@ class Engine:
         if visit.fired:
             flow.metadata[httplayer.SCRIPT] = visit.script
             return self._before(visit, station)
-        if station.listener.upstream == STANDIN:
+        if station.listener.upstream == MOCK:
             return self._stand_in(visit)
         return None
 
@@ -193,7 +193,7 @@ class Engine:
 
     def _meet(self, station: Station, flow: Any) -> Visit:
         request = flow.request
-        lane = station.listener.lane
+        direction = station.listener.direction
         path, _, query = request.path.partition("?")
         body = (request.raw_content or b"")[:MOST_BODY]
         key, due_s = "", None
@@ -204,11 +204,11 @@ class Engine:
         headers = tuple((name.lower(), value) for name, value in request.headers.items(multi=True))
         if request.headers.get("host", "") in station.own:
             request.headers["host"] = station.upstream_host
-        facts = self._dialect.facts(request.method, path, headers, body) if lane is Lane.INBOUND else None
-        exchange = Exchange(key, lane, station.number, request.method, path, query, headers, body, facts, due_s)
-        self._ordinals[lane] += 1
-        visit = Visit(exchange, self.now(), self._ordinals[lane], flow, station.handler, station.listener.address)
-        if self._remembers and lane is Lane.INBOUND:
+        facts = self._platform.facts(request.method, path, headers, body) if direction is Direction.INBOUND else None
+        exchange = Exchange(key, direction, station.number, request.method, path, query, headers, body, facts, due_s)
+        self._ordinals[direction] += 1
+        visit = Visit(exchange, self.now(), self._ordinals[direction], flow, station.handler, station.listener.address)
+        if self._remembers and direction is Direction.INBOUND:
             self.deliveries.remember(visit)
         return visit
 
@@ -229,11 +229,11 @@ class Engine:
         await self._perform_all(visit, Point.BEFORE)
         visit.by = "target" if visit.flow.response is None else "proxy"
         station.arm(visit)
-        if visit.flow.response is None and station.listener.upstream == STANDIN:
+        if visit.flow.response is None and station.listener.upstream == MOCK:
             later = self._stand_in(visit)
             if later is not None:
                 await later
-        elif visit.flow.response is not None and visit.exchange.lane is Lane.OUTBOUND:
+        elif visit.flow.response is not None and visit.exchange.direction is Direction.OUTBOUND:
             self._note_call(visit)
 
     def _note_call(self, visit: Visit) -> None:
@@ -241,7 +241,7 @@ class Engine:
         exchange, response = visit.exchange, visit.flow.response
         status = None if visit.script.stops else response.status_code
         wait = response.headers.get("retry-after", "")
-        self._standin.note(
+        self._mock.note(
             exchange.method,
             visit.flow.request.path,
             exchange.headers,
@@ -253,14 +253,14 @@ class Engine:
 
     def _stand_in(self, visit: Visit) -> Coroutine[Any, Any, None] | None:
         request = visit.flow.request
-        made = self._standin.answer(
+        made = self._mock.answer(
             request.method,
             request.path,
             visit.exchange.headers,
             request.raw_content or b"",
             exchange=visit.exchange.key,
         )
-        visit.by = "standin"
+        visit.by = "mock"
         visit.flow.response = answer(made.status, made.headers, made.body, "")
         return self.pause(made.hold_s, visit.handler) if made.hold_s else None
 
@@ -322,7 +322,7 @@ class Engine:
                 self.note(
                     "upstream",
                     f"{address} gave no answer: {message}",
-                    {"lane": str(visit.exchange.lane), "exchange": visit.exchange.key},
+                    {"direction": str(visit.exchange.direction), "exchange": visit.exchange.key},
                 )
         self.finish(visit)
 
@@ -356,7 +356,7 @@ class Engine:
             ExchangeSeen(
                 now,
                 exchange.key,
-                exchange.lane,
+                exchange.direction,
                 exchange.method,
                 exchange.path,
                 visit.status,
@@ -375,7 +375,7 @@ class Engine:
 
     def _note_reply(self, visit: Visit, now: float) -> None:
         """A webhook's answer may call the Bot API by naming a method; it counts when the platform got to see it."""
-        if visit.exchange.lane is not Lane.INBOUND or visit.status is None or not 200 <= visit.status < 300:
+        if visit.exchange.direction is not Direction.INBOUND or visit.status is None or not 200 <= visit.status < 300:
             return
         response = visit.flow.response
         if visit.by == "target" and response is not None and response.raw_content:

@@ -22,9 +22,9 @@ from mitmproxy.proxy import commands, events, mode_servers, server, server_hooks
 from mitmproxy.proxy.layers.http import _http1
 
 from chaosbot.addons import compat
-from chaosbot.addons._bytes_ends import reset
-from chaosbot.addons.bytestream import Ends, FaultyReader, FaultyWriter
-from chaosbot.model.effect import BytesEffect, Direction
+from chaosbot.core.effect import BytesEffect, StreamDirection
+from chaosbot.injection._bytes_ends import reset
+from chaosbot.injection.bytestream import Ends, FaultyReader, FaultyWriter
 
 
 @cache
@@ -62,8 +62,8 @@ class Handler(mode_servers.ProxyConnectionHandler):
         self.ends = Ends()
         self.acted: Callable[[BytesEffect], None] = lambda _effect: None
         self.upward: tuple[BytesEffect, ...] = ()
-        self.client_reader = FaultyReader(reader, Direction.UP, self.ends, acted=self._acted)
-        self.client_writer = FaultyWriter(writer, Direction.DOWN, self.ends, acted=self._acted)
+        self.client_reader = FaultyReader(reader, StreamDirection.UP, self.ends, acted=self._acted)
+        self.client_writer = FaultyWriter(writer, StreamDirection.DOWN, self.ends, acted=self._acted)
         self.server_writers: list[FaultyWriter] = []
         io = self.transports[self.client]
         io.reader, io.writer = self.client_reader, self.client_writer  # type: ignore[assignment]  # they stand in for streams
@@ -226,9 +226,9 @@ class Handler(mode_servers.ProxyConnectionHandler):
     def _wrap(self, server: Server) -> None:
         """Puts the byte effects' writers in place of an upstream's, and couples back pressure from end to end."""
         io = self.transports[server]
-        writer = FaultyWriter(io.writer, Direction.UP, self.ends, acted=self._acted)  # type: ignore[arg-type]  # TCP only
+        writer = FaultyWriter(io.writer, StreamDirection.UP, self.ends, acted=self._acted)  # type: ignore[arg-type]  # TCP only
         writer.set_effects(self.upward)
-        reader = FaultyReader(io.reader, Direction.DOWN, self.ends)  # type: ignore[arg-type]  # TCP only
+        reader = FaultyReader(io.reader, StreamDirection.DOWN, self.ends)  # type: ignore[arg-type]  # TCP only
         io.reader, io.writer = reader, writer  # type: ignore[assignment]
         self.client_reader.waits_for(writer)
         reader.waits_for(self.client_writer)

@@ -29,11 +29,11 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
-from chaosbot.addons import _bytes_ends
 from chaosbot.addons._shortcuts import PromptStream
 from chaosbot.addons.handler import Handler
-from chaosbot.addons.script import Script
-from chaosbot.model.effect import Farewell
+from chaosbot.core.effect import Farewell
+from chaosbot.injection import _bytes_ends
+from chaosbot.injection.script import Script
 
 SCRIPT: Final = "chaosbot.script"
 """Where a flow's metadata hold its script."""

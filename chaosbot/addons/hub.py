@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from chaosbot.addons.handler import Handler
-from chaosbot.addons.ledger import Ledger
 from chaosbot.addons.spec import ProxySpec
-from chaosbot.addons.visit import Fired, Visit
-from chaosbot.model.event import Event
+from chaosbot.core.event import Event
+from chaosbot.injection.recorder import Ledger
+from chaosbot.injection.visit import Fired, Visit
 
 
 class Hub(Protocol):

@@ -29,13 +29,13 @@ from typing import Any, Final, Self
 import orjson
 
 from chaosbot.addons.record import HarRecorder
-from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
-from chaosbot.errors import ConfigError, EngineError, PortBusy, UsageError, WorkerDied
-from chaosbot.model.event import Event, ExchangeSeen, RuleTallied, Trouble, from_json
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
+from chaosbot.addons.spec import MOCK, ListenerSpec, ProxySpec
+from chaosbot.core.errors import ConfigError, EngineError, PortBusy, UsageError, WorkerDied
+from chaosbot.core.event import Event, ExchangeSeen, RuleTallied, Trouble, from_json
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
 
-__all__ = ["STANDIN", "ListenerSpec", "Proxy", "ProxySpec"]
+__all__ = ["MOCK", "ListenerSpec", "Proxy", "ProxySpec"]
 
 # Patience with workers. Only one that hangs is ever waited for so long: a machine that is busy is no reason to lose a run.
 START_S: Final = 60.0
@@ -216,14 +216,14 @@ class Proxy:
             worker.process.kill()
         self._close()
 
-    def url(self, lane: Lane) -> str:
-        """Where the first listener of a lane can be reached: ``http://HOST:PORT``, or ``tcp://`` for one without HTTP."""
+    def url(self, direction: Direction) -> str:
+        """Where the first listener of a direction can be reached: ``http://HOST:PORT``, or ``tcp://`` for one without HTTP."""
         for listener, sock in zip(self.spec.listeners, self._sockets, strict=True):
-            if listener.lane is lane:
+            if listener.direction is direction:
                 host, port = sock.getsockname()[:2]
                 scheme = "tcp" if listener.upstream.startswith("tcp:") else "http"
                 return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        raise ConfigError("", f"the proxy has no listener for the {lane} lane")
+        raise ConfigError("", f"the proxy has no listener for the {direction} direction")
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -297,7 +297,7 @@ class Proxy:
     def _told(self, worker: _Worker, message: dict[str, Any]) -> None:
         if "seen" in message:
             values = message["seen"]
-            values[2] = Lane(values[2])  # third in ExchangeSeen
+            values[2] = Direction(values[2])  # third in ExchangeSeen
             self._emit(ExchangeSeen(*values))
         elif "event" in message:
             self._emit(from_json(message["event"]))

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from chaosbot import __version__
-from chaosbot.addons.visit import Visit
+from chaosbot.injection.visit import Visit
 from chaosbot.journal import REDACTED, Redactor
 
 MOST_BODY: Final = 64 * 1024
@@ -61,7 +61,7 @@ class Taped:
         response_size: The body's size when only its start is given.
         http_version: As HAR writes it.
         exchange: The exchange's id.
-        lane: Which way it ran.
+        direction: Which way it ran.
         by: Who wrote the answer.
         connection: The client connection's ordinal.
         faults: The rules that met it.
@@ -81,7 +81,7 @@ class Taped:
     response_size: int | None = None
     http_version: str = "HTTP/1.1"
     exchange: str = ""
-    lane: str = ""
+    direction: str = ""
     by: str = ""
     connection: int = 0
     faults: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ def taped(visit: Visit, seconds: float) -> Taped:
         response_size=int(length) if "response" in streamed and length.isdecimal() else None,
         http_version=request.http_version,
         exchange=exchange.key,
-        lane=str(exchange.lane),
+        direction=str(exchange.direction),
         by=visit.by,
         connection=exchange.connection,
         faults=tuple(fired.rule.name for fired in visit.fired if fired.applied),
@@ -212,7 +212,7 @@ class HarRecorder:
             "connection": str(taped.connection),
             "_chaosbot": {
                 "exchange": _valid(taped.exchange),
-                "lane": taped.lane,
+                "direction": taped.direction,
                 "by": taped.by,
                 "faults": list(taped.faults),
             },

@@ -6,12 +6,12 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from chaosbot.errors import ConfigError
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
 from chaosbot.journal import Redactor
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
 
-STANDIN = "standin:"
+MOCK = "mock:"
 SCHEMES = ("http", "https", "tcp")
 
 
@@ -28,21 +28,21 @@ class ListenerSpec:
     """One address to listen on and what lies behind it.
 
     Args:
-        lane: Which way its exchanges run.
-        upstream: ``http://host:port``, ``https://host``, ``tcp://host:port``; ``standin:`` for the Bot API stand-in inside the
+        direction: Which way its exchanges run.
+        upstream: ``http://host:port``, ``https://host``, ``tcp://host:port``; ``mock:`` for the Bot API mock inside the
             worker; empty for a regular forward proxy.
         host: The address to listen on.
         port: The port; 0 takes a free one.
     """
 
-    lane: Lane
+    direction: Direction
     upstream: str
     host: str = "127.0.0.1"
     port: int = 0
 
     def __post_init__(self) -> None:
         """Refuses upstreams that nobody can connect to."""
-        if self.upstream in ("", STANDIN):
+        if self.upstream in ("", MOCK):
             return
         try:
             parts = urlsplit(self.upstream)
@@ -53,13 +53,13 @@ class ListenerSpec:
         if not usable:
             raise ConfigError(
                 self.upstream,
-                "is no upstream; write http://HOST:PORT, https://HOST, tcp://HOST:PORT (no path) or standin:",
+                "is no upstream; write http://HOST:PORT, https://HOST, tcp://HOST:PORT (no path) or mock:",
             )
 
     @property
     def address(self) -> tuple[str, int] | None:
         """The upstream's host and port; None when there is no single one."""
-        if self.upstream in ("", STANDIN):
+        if self.upstream in ("", MOCK):
             return None
         parts = urlsplit(self.upstream)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -70,10 +70,10 @@ class ProxySpec:
     """A proxy.
 
     Args:
-        listeners: Where it listens; both lanes may be there at once.
+        listeners: Where it listens; both directions may be there at once.
         seed: The run's seed.
         plan: The faults from the start.
-        dialect: Reads what inbound exchanges are about.
+        platform: Reads what inbound exchanges are about.
         workers: Processes; a plan that counts is served by one.
         allow_hosts: Hosts that may be connected to besides the listeners' upstreams and, for a forward proxy, loopback: names,
             ``name:port`` or globs.
@@ -89,7 +89,7 @@ class ProxySpec:
     listeners: tuple[ListenerSpec, ...]
     seed: int
     plan: FaultPlan
-    dialect: str = "telegram"
+    platform: str = "telegram"
     workers: int = 1
     allow_hosts: tuple[str, ...] = ()
     http2: bool = False

@@ -14,15 +14,15 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from chaosbot.addons import httplayer
-from chaosbot.addons.bytestream import refusal, refuse
 from chaosbot.addons.handler import Handler
 from chaosbot.addons.hub import Hub
 from chaosbot.addons.spec import ListenerSpec, is_loopback
-from chaosbot.addons.visit import Fired, Visit
 from chaosbot.addons.websocket import disturb
-from chaosbot.model.effect import BytesEffect, Direction, Farewell
-from chaosbot.model.exchange import Exchange
-from chaosbot.model.plan import Rule, Scope
+from chaosbot.core.effect import BytesEffect, Farewell, StreamDirection
+from chaosbot.core.exchange import Exchange
+from chaosbot.core.plan import Rule, Scope
+from chaosbot.injection.bytestream import refusal, refuse
+from chaosbot.injection.visit import Fired, Visit
 
 _CONNECTION = frozenset({Scope.CONNECTION})
 
@@ -48,7 +48,7 @@ class Station:
         self.own = own
         self.layers: list[httplayer.WatchedHttp] = []
         self._hub = hub
-        self._bare = Exchange(f"{listener.lane}-connection-{number}", listener.lane, number, "", "")
+        self._bare = Exchange(f"{listener.direction}-connection-{number}", listener.direction, number, "", "")
         self._decided: dict[Rule, Fired | None] = {}
         self._visits: list[Visit] = []
         self._owners: dict[int, tuple[Fired, Exchange]] = {}
@@ -83,7 +83,7 @@ class Station:
         self.handler.client_reader.set_effects(self._lasting)
         self.handler.client_writer.set_effects((*self._lasting, *armed))
         self.handler.send_upward(
-            tuple(effect for effect in armed if getattr(effect, "direction", None) is Direction.UP)
+            tuple(effect for effect in armed if getattr(effect, "stream", None) is StreamDirection.UP)
         )
 
     def welcome(self) -> Coroutine[Any, Any, None] | None:

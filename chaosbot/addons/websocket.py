@@ -12,16 +12,16 @@ from mitmproxy.websocket import WebSocketMessage
 
 from chaosbot.addons.httplayer import WatchedHttp
 from chaosbot.addons.hub import Hub
-from chaosbot.addons.visit import Visit
-from chaosbot.model.effect import Direction, MessageAction
+from chaosbot.core.effect import MessageAction, StreamDirection
+from chaosbot.injection.visit import Visit
 
 
 async def disturb(hub: Hub, layers: Sequence[WatchedHttp], visit: Visit, message: Any) -> None:
     """Lets a message meet the disturbances of its connection, in the plan's order."""
-    direction = Direction.UP if message.from_client else Direction.DOWN
+    stream = StreamDirection.UP if message.from_client else StreamDirection.DOWN
     for fired, effect in visit.disturb:
         place = effect.dice.at("message", visit.messages)
-        if effect.direction not in (None, direction) or message.dropped or not place.chance(effect.share):
+        if effect.stream not in (None, stream) or message.dropped or not place.chance(effect.share):
             continue
         match effect.action:
             case MessageAction.DELAY:

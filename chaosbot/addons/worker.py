@@ -30,17 +30,17 @@ from chaosbot.addons.answers import own_error
 from chaosbot.addons.ca import default_directory
 from chaosbot.addons.engine import Engine
 from chaosbot.addons.handler import Handler
-from chaosbot.addons.pipe import PipeServer, runs_on_pipe
-from chaosbot.addons.spec import STANDIN, ListenerSpec, ProxySpec
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import Event, ExchangeSeen, RuleSwitched, to_json
-from chaosbot.model.plan import FaultPlan
+from chaosbot.addons.spec import MOCK, ListenerSpec, ProxySpec
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import Event, ExchangeSeen, RuleSwitched, to_json
+from chaosbot.core.plan import FaultPlan
+from chaosbot.tcp.server import PipeServer, runs_on_pipe
 
 _EXCHANGE_FIELDS = operator.attrgetter(*(item.name for item in dataclasses.fields(ExchangeSeen)))
 _FLUSH_S = 0.005
 _FLUSH_BYTES = 1 << 16
 _TICK_S = 0.05
-# Nothing listens on port 9 (discard); the stand-in answers before anybody would be asked.
+# Nothing listens on port 9 (discard); the mock answers before anybody would be asked.
 _NOWHERE = "http://127.0.0.1:9"
 
 
@@ -188,7 +188,7 @@ class Worker:
             *listener.address,
             plan=_for_bytes(self._spec.plan),
             dice=Dice(self._spec.seed),
-            lane=listener.lane,
+            direction=listener.direction,
             emit=self._told_by_pipe,
             clock=self.engine.now,
         )
@@ -207,7 +207,7 @@ class Worker:
         asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def _acceptor(self, listener: ListenerSpec, port: int) -> Any:
-        mode = compat.Mode(_NOWHERE if listener.upstream == STANDIN else listener.upstream)
+        mode = compat.Mode(_NOWHERE if listener.upstream == MOCK else listener.upstream)
         names = {listener.host, "localhost", "127.0.0.1", "[::1]"}
         own = frozenset(f"{name}:{port}" for name in names)
 

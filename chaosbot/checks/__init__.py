@@ -1,1 +1,1 @@
-"""The shelf of checks: resilience assertions over the events of a run."""
+"""The registry of checks: resilience assertions over the events of a run."""

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
-from chaosbot.model.case import Reach
-from chaosbot.model.check import Check, History
-from chaosbot.model.event import ApiCalled, CaseTried, Noted
-from chaosbot.model.outcome import Fate
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.case import Reach
+from chaosbot.core.check import Check, History
+from chaosbot.core.event import ApiCalled, CaseTried, Noted
+from chaosbot.core.outcome import Fate
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 AREA: Final = "fuzz"
 SHRINKING: Final = "shrink"
@@ -35,7 +35,7 @@ class Facts:
     """What the campaign found out about its own sight before it began.
 
     Args:
-        replies: Where the bot's replies are seen: ``standin``, ``body`` (in the webhook's answer) or ``none``.
+        replies: Where the bot's replies are seen: ``mock``, ``body`` (in the webhook's answer) or ``none``.
         malformed: The policy for malformed requests: ``reject``, ``ack`` or ``any``.
         memory: Whether the target's memory can be read.
         echoes: Whether the bot repeats what it is told.
@@ -57,7 +57,7 @@ class Facts:
 
     @classmethod
     def of(cls, history: History) -> Facts:
-        """Reads the facts that the campaign noted; the standin counts as seen when calls were recorded."""
+        """Reads the facts that the campaign noted; the mock counts as seen when calls were recorded."""
         data: dict[str, Any] = {}
         muted: set[str] = set()
         for noted in history.all(Noted):
@@ -65,7 +65,7 @@ class Facts:
                 muted.update(noted.data.get("muted", ()))
                 data.update(noted.data if "replies" in noted.data else {})
         if not data:
-            return cls("standin" if history.all(ApiCalled) else "none", muted=frozenset(muted))
+            return cls("mock" if history.all(ApiCalled) else "none", muted=frozenset(muted))
         return cls(
             str(data["replies"]),
             str(data.get("malformed", "any")),

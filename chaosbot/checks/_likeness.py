@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from chaosbot.checks._cases import SHRINKING, Breach, Join, Tally, says, stem
-from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.marker import MARKER
-from chaosbot.model.verdict import Severity
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.marker import MARKER
+from chaosbot.core.verdict import Severity
 
 ALIKE: Final = 0.8
 NOTHING: Final = "control/nothing"

@@ -10,10 +10,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks import _lanes
-from chaosbot.model.check import Check, History
-from chaosbot.model.event import ApiCalled, RequestDone
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.checks import _directions
+from chaosbot.core.check import Check, History
+from chaosbot.core.event import ApiCalled, RequestDone
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 _FEW: Final = 5
 _CALM_S: Final = 5
@@ -27,20 +27,20 @@ class AckedNotLost(Check):
 
     def judge(self, history: History) -> Judgement:
         """Joins acknowledged requests with the calls that carry their marker."""
-        requests = [request for request in _lanes.clean_requests(history) if request.outcome.ok]
+        requests = [request for request in _directions.clean_requests(history) if request.outcome.ok]
         if not requests:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=_lanes.NO_RUN)
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=_directions.NO_RUN)
         if not history.all(ApiCalled):
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=_lanes.NEEDS_CALLS)
-        troubles = _lanes.outbound_trouble(history)
-        end, patience = _lanes.last_moment(history), _lanes.patience_of(history)
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=_directions.NEEDS_CALLS)
+        troubles = _directions.outbound_trouble(history)
+        end, patience = _directions.last_moment(history), _directions.patience_of(history)
         groups: dict[str, list[tuple[RequestDone, bool]]] = defaultdict(list)
         hurried = 0
         for request in requests:
             calls = history.calls_by_marker.get(request.marker or "", [])
             since = max([request.t, *(call.t for call in calls)])
-            done = _lanes.settled(calls)
-            if not done and (end - since < patience or _lanes.calm_seconds(troubles, since, end) < _CALM_S):
+            done = _directions.settled(calls)
+            if not done and (end - since < patience or _directions.calm_seconds(troubles, since, end) < _CALM_S):
                 hurried += 1
                 continue
             groups[request.task].append((request, done))

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, says
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.verdict import Severity
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.verdict import Severity
 
 
 @dataclass(frozen=True)

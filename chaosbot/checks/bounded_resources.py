@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, says, stem
-from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.shelf import option
-from chaosbot.model.stats import median
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.registry import option
+from chaosbot.core.stats import median
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 _NOTE: Final = "memory:"
 _FEW: Final = 30

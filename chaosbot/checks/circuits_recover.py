@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from chaosbot.checks._lanes import last_moment, outbound_trouble
-from chaosbot.model.check import Check, History
-from chaosbot.model.event import ProbeSeen
-from chaosbot.model.shelf import option
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.checks._directions import last_moment, outbound_trouble
+from chaosbot.core.check import Check, History
+from chaosbot.core.event import ProbeSeen
+from chaosbot.core.registry import option
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 
 def _closed(probe: ProbeSeen) -> bool:

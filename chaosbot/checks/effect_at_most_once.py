@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import ClassVar, Final
 
 from chaosbot.checks._cases import NEEDS_CALLS, SHRINKING, Breach, Facts, Join, Tally
-from chaosbot.model.check import Check, History
-from chaosbot.model.event import ApiCalled, CaseTried, ExchangeSeen
-from chaosbot.model.verdict import Judgement, Severity, Threat, Verdict
+from chaosbot.core.check import Check, History
+from chaosbot.core.event import ApiCalled, CaseTried, ExchangeSeen
+from chaosbot.core.verdict import Judgement, Severity, Threat, Verdict
 
 _DIGITS: Final = re.compile(r"\d+")
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, overloaded, says, stem
-from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.verdict import Judgement, Severity, Threat, Verdict
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.verdict import Judgement, Severity, Threat, Verdict
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks._lanes import NEEDS_CALLS, last_moment
-from chaosbot.model.check import Check, History
-from chaosbot.model.event import ApiCalled
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.checks._directions import NEEDS_CALLS, last_moment
+from chaosbot.core.check import Check, History
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 _FAULT: Final = "botapi_migrate"
 _PATIENCE_S: Final = 5.0

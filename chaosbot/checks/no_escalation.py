@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from chaosbot.checks._cases import Facts, Tally, unjudgeable
 from chaosbot.checks._likeness import compared
-from chaosbot.model.check import Check, History
-from chaosbot.model.verdict import Judgement, Severity, Verdict
+from chaosbot.core.check import Check, History
+from chaosbot.core.verdict import Judgement, Severity, Verdict
 
 
 @dataclass(frozen=True)

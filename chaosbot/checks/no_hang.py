@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, says, stem
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.verdict import Severity, Threat
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.verdict import Severity, Threat
 
 
 @dataclass(frozen=True)

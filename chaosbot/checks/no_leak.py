@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, says
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.verdict import Severity
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.verdict import Severity
 
 # The journal redacts tokens and secrets; "[redacted]" in a body stands for one, so that a refolded run says the same.
 _LEAKS: Final = (

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from chaosbot.checks._lanes import NEEDS_CALLS, succeeded
-from chaosbot.model.check import Check, History
-from chaosbot.model.event import ApiCalled
-from chaosbot.model.shelf import option
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.checks._directions import NEEDS_CALLS, succeeded
+from chaosbot.core.check import Check, History
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.registry import option
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, overloaded, says, signature, stem
-from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.exchange import Lane
-from chaosbot.model.outcome import Fate
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.exchange import Direction
+from chaosbot.core.outcome import Fate
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 _MANY: Final = 5
 _PLAIN: Final = ("auth/wrong", "signed/foreign")
@@ -56,7 +56,7 @@ class NoServerError(CaseCheck):
         hit = {
             exchange
             for exchange, faults in history.injections.items()
-            if any(fault.lane is Lane.INBOUND for fault in faults)
+            if any(fault.direction is Direction.INBOUND for fault in faults)
         }
         clean = [request for request in history.requests if request.exchange not in hit]
         by_status: dict[tuple[int, str], int] = {}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chaosbot.checks._cases import SHRINKING, Breach, Facts, Join, Tally, says, unjudgeable, word_of
-from chaosbot.model.check import Check, History
-from chaosbot.model.verdict import Judgement, Severity, Verdict
+from chaosbot.core.check import Check, History
+from chaosbot.core.verdict import Judgement, Severity, Verdict
 
 
 @dataclass(frozen=True)

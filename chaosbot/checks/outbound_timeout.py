@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chaosbot.checks._lanes import NEEDS_CALLS, last_moment
-from chaosbot.model.check import Check, History
-from chaosbot.model.exchange import Lane
-from chaosbot.model.shelf import option
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.checks._directions import NEEDS_CALLS, last_moment
+from chaosbot.core.check import Check, History
+from chaosbot.core.exchange import Direction
+from chaosbot.core.registry import option
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 _SILENT = ("delay", "timeout", "latency", "dribble", "black_hole")
 
@@ -24,14 +24,14 @@ class OutboundTimeout(Check):
 
     def judge(self, history: History) -> Judgement:
         """Looks at how the calls ended that a fault kept waiting."""
-        outbound = {seen.exchange: seen for seen in history.exchanges if seen.lane is Lane.OUTBOUND}
+        outbound = {seen.exchange: seen for seen in history.exchanges if seen.direction is Direction.OUTBOUND}
         if not outbound:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
         end = last_moment(history)
         judged, worst = 0, 0.0
         patient: list[str] = []
         for exchange, faults in history.injections.items():
-            held = [fault for fault in faults if fault.lane is Lane.OUTBOUND and fault.fault in _SILENT]
+            held = [fault for fault in faults if fault.direction is Direction.OUTBOUND and fault.fault in _SILENT]
             if not held:
                 continue
             seen = outbound.get(exchange)

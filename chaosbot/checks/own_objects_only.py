@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from chaosbot.checks._cases import SHRINKING, Breach, Facts, Join, Tally, unjudgeable
 from chaosbot.checks._likeness import compared
-from chaosbot.model.check import Check, History
-from chaosbot.model.event import CaseTried
-from chaosbot.model.verdict import Judgement, Severity, Threat, Verdict
+from chaosbot.core.check import Check, History
+from chaosbot.core.event import CaseTried
+from chaosbot.core.verdict import Judgement, Severity, Threat, Verdict
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, says
-from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.shelf import option
-from chaosbot.model.verdict import Judgement, Severity, Verdict
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.registry import option
+from chaosbot.core.verdict import Judgement, Severity, Verdict
 
 _NOTE: Final = "memory:"
 

@@ -1,6 +1,6 @@
 """Once a fault is over, the bot answers as it did before, within a bounded time.
 
-Both sides count: the webhook's answers and, where the stand-in sees them, the replies that follow. A bot whose pool is still filled
+Both sides count: the webhook's answers and, where the mock sees them, the replies that follow. A bot whose pool is still filled
 with calls that will never end acknowledges everything and answers nobody.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks._lanes import NO_RUN, clean_requests, last_moment
-from chaosbot.model.check import Check, History
-from chaosbot.model.event import ApiCalled, RequestDone
-from chaosbot.model.shelf import option
-from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.checks._directions import NO_RUN, clean_requests, last_moment
+from chaosbot.core.check import Check, History
+from chaosbot.core.event import ApiCalled, RequestDone
+from chaosbot.core.registry import option
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Threat, Verdict
 
 _FEW: Final = 10
 _STEP_S: Final = 1.0

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaosbot.checks._cases import NEEDS_CALLS, Breach, CaseCheck, Facts, says
-from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 
 def _strays(chat: object, calls: Sequence[ApiCalled]) -> list[ApiCalled]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, says, texts
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.verdict import Severity
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.verdict import Severity
 
 _RUNS = re.compile(r"([\x20-\x7e]+)")
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, overloaded, says, stem
-from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled, CaseTried
-from chaosbot.model.exchange import Lane
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.exchange import Direction
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 _ACK_ONLY = frozenset({2})
 
@@ -47,7 +47,7 @@ class ValidAccepted(CaseCheck):
         for request in history.requests:
             faults = history.injections.get(request.exchange, ())
             status = request.outcome.status
-            if status is None or any(fault.lane is Lane.INBOUND for fault in faults):
+            if status is None or any(fault.direction is Direction.INBOUND for fault in faults):
                 continue
             looked += 1
             if 400 <= status < 500 and status != 429:

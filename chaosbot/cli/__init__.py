@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 import typer
 from typer.core import TyperGroup
 
-from chaosbot.errors import ChaosbotError
+from chaosbot.core.errors import ChaosbotError
 
 VERBS: Final = (
     "demo",

@@ -15,10 +15,10 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from chaosbot.core.check import History
+from chaosbot.core.units import format_duration
+from chaosbot.core.verdict import Finding
 from chaosbot.demo.bugs import CARDS, Bug, BugCard
-from chaosbot.model.check import History
-from chaosbot.model.units import format_duration
-from chaosbot.model.verdict import Finding
 
 SHOWN_BY: Final[dict[Bug, tuple[str, ...]]] = {
     Bug.CRASH_ON_MISSING_CHAT: ("*/message.chat/drop", "chats/*", "mutation/message/*/message*"),

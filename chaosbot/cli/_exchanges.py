@@ -21,14 +21,14 @@ from rich.table import Table
 from rich.text import Text
 
 from chaosbot.cli._watch import Watch
-from chaosbot.model.event import Event, ExchangeSeen, Injected, Noted
-from chaosbot.model.exchange import Lane
+from chaosbot.core.event import Event, ExchangeSeen, Injected, Noted
+from chaosbot.core.exchange import Direction
 
 SHOWN: Final = 15
 LINES_A_SECOND: Final = 10
 REMEMBERED: Final = 500
 """Exchanges whose faults are known; a fault may act before or after its exchange is recorded."""
-ARROWS: Final = {Lane.INBOUND: "in", Lane.OUTBOUND: "out"}
+ARROWS: Final = {Direction.INBOUND: "in", Direction.OUTBOUND: "out"}
 
 
 class Exchanges(Watch):
@@ -115,7 +115,7 @@ class Exchanges(Watch):
         met = self._met.get(event.exchange)
         faults = f"  [yellow]{escape(', '.join(met))}[/]" if met else ""
         what = "[red]no answer[/]" if event.status is None else f"[red]{event.status}[/] by {event.by}"
-        return f"{event.lane} {escape(f'{event.method} {event.path}')} → {what} in {event.seconds * 1e3:.0f} ms{faults}"
+        return f"{event.direction} {escape(f'{event.method} {event.path}')} → {what} in {event.seconds * 1e3:.0f} ms{faults}"
 
     # ── the panel ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -127,7 +127,7 @@ class Exchanges(Watch):
         if not recent:
             return Group(head, Text("no exchange yet", style="dim"))
         table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
-        for heading in ("time", "lane", "", "what", "status", "by", "ms", "faults"):
+        for heading in ("time", "direction", "", "what", "status", "by", "ms", "faults"):
             table.add_column(
                 heading,
                 no_wrap=True,
@@ -139,7 +139,7 @@ class Exchanges(Watch):
             about = " ".join(str(part) for part in (event.kind, event.command) if part)
             table.add_row(
                 Text(self._clock(event.t), style="dim"),
-                ARROWS[event.lane],
+                ARROWS[event.direction],
                 event.method[:7],
                 Text.assemble(self.redact(event.path), (f"  {about}" if about else "", "dim")),
                 Text(_status(event), style=_style(event)),
@@ -153,7 +153,7 @@ class Exchanges(Watch):
 def _injection(event: Injected) -> str:
     rule = f" ({escape(event.rule)})" if event.rule != event.fault else ""
     where = f"connection {event.connection}" if event.connection else ""
-    what = f"[yellow]{escape(event.fault)}[/]{rule} {event.lane}"
+    what = f"[yellow]{escape(event.fault)}[/]{rule} {event.direction}"
     if event.stage == "failed":
         what = f"[bold magenta]failed[/] {what}"
     detail = escape(event.detail[:120])

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
+from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
+from chaosbot.core.platform import platform_of, spoken
 from chaosbot.demo.bugs import Bug
-from chaosbot.errors import ConfigError, SecretMissing, UnknownName
-from chaosbot.model.dialect import dialect_of, spoken
 from chaosbot.session.target import embedded_secret
 
 TARGET_HELP: Final = "The webhook's URL. Without one the embedded demo bot is started and tested."
@@ -46,15 +46,15 @@ AllowHost = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output instead of the text.")]
-DialectName = Annotated[
-    str, typer.Option("--dialect", help="The platform's tongue: telegram, standard_webhooks, json_webhook or market.")
+PlatformName = Annotated[
+    str, typer.Option("--platform", help="The platform's tongue: telegram, standard_webhooks, json_webhook or market.")
 ]
-DialectOptions = Annotated[
+PlatformOptions = Annotated[
     list[str] | None,
     typer.Option(
-        "--dialect-option",
+        "--platform-option",
         metavar="KEY=VALUE",
-        help="An option of the dialect, e.g. bot_username=my_bot, style=github, sample=@body.json; repeatable.",
+        help="An option of the platform, e.g. bot_username=my_bot, style=github, sample=@body.json; repeatable.",
         show_default=False,
     ),
 ]
@@ -83,7 +83,7 @@ Prometheus = Annotated[
 ]
 
 BOT_API_PORT: Final = 8081
-"""Where the outbound lane of a run listens, unless told otherwise."""
+"""Where the outbound direction of a run listens, unless told otherwise."""
 DEFAULT_SECRET: Final = "TELEGRAM_SECRET_TOKEN"  # noqa: S105 - a variable's name
 
 
@@ -163,30 +163,30 @@ def bot_api_port(text: str | None) -> int:
     return int(port)
 
 
-def choose_dialect(name: str, options: list[str] | None) -> str:
-    """The dialect with its options as specs carry it; ``@FILE`` stands for a file's content.
+def choose_platform(name: str, options: list[str] | None) -> str:
+    """The platform with its options as specs carry it; ``@FILE`` stands for a file's content.
 
     For telegram, ADMIN_TELEGRAM_ID says who the bot's admin is, where no option does.
 
     Raises:
-        ConfigError: No such dialect or option, or an unreadable file.
+        ConfigError: No such platform or option, or an unreadable file.
     """
     values: dict[str, object] = {}
     for text in options or ():
         key, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"--dialect-option {text}", "has no value; write KEY=VALUE, or KEY=@FILE")
+            raise ConfigError(f"--platform-option {text}", "has no value; write KEY=VALUE, or KEY=@FILE")
         if value.startswith("@"):
             try:
                 value = Path(value[1:]).read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"--dialect-option {text}", f"cannot be read: {error}") from None
+                raise ConfigError(f"--platform-option {text}", f"cannot be read: {error}") from None
         values[key.strip().replace("-", "_")] = value
     if name == "telegram" and os.environ.get("ADMIN_TELEGRAM_ID"):
         values.setdefault("admin_id", os.environ["ADMIN_TELEGRAM_ID"])
     chosen = spoken(name, values)
     try:
-        dialect_of(chosen)
+        platform_of(chosen)
     except ConfigError as error:
-        raise error.inside("--dialect") from None
+        raise error.inside("--platform") from None
     return chosen

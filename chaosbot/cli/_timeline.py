@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from chaosbot.config.experiment import Experiment
-from chaosbot.model.plan import Window
-from chaosbot.model.timeline import Step, schedule, total_s
-from chaosbot.model.units import format_duration
+from chaosbot.core.plan import Window
+from chaosbot.core.timeline import Step, schedule, total_s
+from chaosbot.core.units import format_duration
 
 WIDEST: Final = 60
 BESIDE: Final = 48
@@ -48,11 +48,11 @@ def draw_timeline(console: Console, experiment: Experiment, timeline: Sequence[S
     plan, _ = schedule(experiment.plan, alone=experiment.alone)
     if plan.rules:
         rules = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("rule", "fault", "lane", "p", "when"):
+        for heading in ("rule", "fault", "direction", "p", "when"):
             rules.add_column(heading)
         for rule in plan.rules:
             rules.add_row(
-                rule.name, rule.fault.name, str(rule.match.lane or "both"), f"{rule.rate:g}", _when(rule.window)
+                rule.name, rule.fault.name, str(rule.match.direction or "both"), f"{rule.rate:g}", _when(rule.window)
             )
         console.print()
         console.print(rules)

@@ -20,18 +20,18 @@ from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from chaosbot.model.event import (
+from chaosbot.core.event import (
     ApiCalled,
     CaseTried,
     Event,
     ExchangeSeen,
-    FrameTaken,
     Injected,
+    IntervalMeasured,
     PhaseChanged,
     RuleSwitched,
     Trouble,
 )
-from chaosbot.model.units import format_duration
+from chaosbot.core.units import format_duration
 from chaosbot.report import frame_quantiles
 
 PLAIN_EVERY_S: Final = 5.0
@@ -63,7 +63,7 @@ class Watch:
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._phase = ""
-        self._frame: FrameTaken | None = None
+        self._frame: IntervalMeasured | None = None
         self._failed = self._completed = 0
         self._cases: Counter[str] = Counter()
         self._stage = ""
@@ -99,7 +99,7 @@ class Watch:
             case PhaseChanged(phase=phase, label=label):
                 self._phase = f"{phase}: {label}" if label else phase
                 self.say(f"[dim]{self._clock(event.t)}[/] {escape(self._phase)}")
-            case FrameTaken():
+            case IntervalMeasured():
                 with self._lock:
                     self._frame = event
                     self._failed += event.failed + event.timed_out

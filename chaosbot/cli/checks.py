@@ -1,4 +1,4 @@
-"""`chaosbot checks`: what is on the shelf of checks, and the page of each."""
+"""`chaosbot checks`: what is on the registry of checks, and the page of each."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from chaosbot.cli._shelf import show_shelf
+from chaosbot.cli._registry import show_registry
 from chaosbot.cli._verb import verb
-from chaosbot.model.check import CHECKS
+from chaosbot.core.check import CHECKS
 
 app = verb()
 
@@ -24,4 +24,4 @@ def checks(
     - `chaosbot checks`
     - `chaosbot checks no_hang`
     """
-    show_shelf(CHECKS, name, "chaosbot fuzz URL --check {name}")
+    show_registry(CHECKS, name, "chaosbot fuzz URL --check {name}")

@@ -15,12 +15,12 @@ from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import DEFAULT_SECRET, Json, Out, Quiet, choose_bugs
 from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import read_experiment
+from chaosbot.core.check import History
+from chaosbot.core.errors import ConfigError, PortBusy
+from chaosbot.core.timeline import total_s
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
-from chaosbot.errors import ConfigError, PortBusy
-from chaosbot.model.check import History
-from chaosbot.model.timeline import total_s
 from chaosbot.session.conduct import fuzz_stage, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, staged
 from chaosbot.session.target import embedded_secret
@@ -104,7 +104,7 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
         with staged(run, spec) as stage:
             watch.say(f"  bot              {stage.webhook}")
             watch.say(f"  proxy, inbound   {stage.entry}")
-            watch.say(f"  Bot API stand-in {stage.bot_api}")
+            watch.say(f"  Bot API mock {stage.bot_api}")
             run_experiment(run, stage, experiment, secret)
             cut = True
             if not run.should_stop() and stage.demo is not None:
@@ -113,7 +113,7 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
                     stage.demo.restart()
                 watch.say("a fresh bot for the fuzz campaign")
                 settings = {"duration_s": FUZZ_S, "longest_s": max(FUZZ_S, LAST_S - run.now())}
-                cut = fuzz_stage(run, stage, secret, {"dialect": experiment.dialect, **settings}).cut
+                cut = fuzz_stage(run, stage, secret, {"platform": experiment.platform, **settings}).cut
     ended = conclude(run, quiet=quiet, as_json=as_json)
     if not bugs or run.reason:
         raise ended

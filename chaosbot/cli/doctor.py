@@ -21,24 +21,24 @@ from rich.markup import escape
 from chaosbot.addons.ca import ensure_ca
 from chaosbot.cli._options import (
     AllowHost,
-    DialectName,
-    DialectOptions,
+    PlatformName,
+    PlatformOptions,
     SecretEnv,
     bot_api_port,
-    choose_dialect,
+    choose_platform,
     read_secret,
 )
 from chaosbot.cli._verb import verb
-from chaosbot.errors import ChaosbotError
-from chaosbot.model.case import Case, Expect, Segment
-from chaosbot.model.dialect import dialect_of
-from chaosbot.model.dice import Dice
-from chaosbot.model.outcome import Fate, Outcome
-from chaosbot.model.verdict import Threat
+from chaosbot.core.case import Case, Expect, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ChaosbotError
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.platform import platform_of
+from chaosbot.core.verdict import Threat
 from chaosbot.session.conduct import endpoint_for
 from chaosbot.session.run import Run, environment
 from chaosbot.session.stage import Stage, StageSpec, check_target, staged
-from chaosbot.wire import send
+from chaosbot.transport import send
 
 app = verb()
 
@@ -62,12 +62,12 @@ def doctor(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Start the stand-in there and see whether the bot's calls really arrive.",
+            help="Start the mock there and see whether the bot's calls really arrive.",
             show_default=False,
         ),
     ] = None,
-    dialect: DialectName = "telegram",
-    dialect_option: DialectOptions = None,
+    platform: PlatformName = "telegram",
+    platform_option: PlatformOptions = None,
     secret_env: SecretEnv = None,
     allow_host: AllowHost = None,
 ) -> None:
@@ -78,12 +78,12 @@ def doctor(
     - `chaosbot doctor`
     - `chaosbot doctor http://127.0.0.1:8000/webhook/telegram --bot-api 127.0.0.1:8081`
     """
-    dialect = choose_dialect(dialect, dialect_option)
+    platform = choose_platform(platform, platform_option)
     console = Console(emoji=False)
     well = True
     looks = [_machine()]
     if target:
-        looks.append(_target(target, bot_api_port(bot_api), dialect, secret_env, tuple(allow_host or ())))
+        looks.append(_target(target, bot_api_port(bot_api), platform, secret_env, tuple(allow_host or ())))
     for diagnoses in looks:
         for diagnosis in diagnoses:
             well = well and diagnosis.ok
@@ -122,7 +122,7 @@ def _machine() -> Iterator[Diagnosis]:
         yield Diagnosis(False, f"certificate authority: {error.strerror}", "set XDG_DATA_HOME to a place of yours")
 
 
-def _target(url: str, port: int, dialect: str, secret_env: str | None, allow: tuple[str, ...]) -> Iterator[Diagnosis]:
+def _target(url: str, port: int, platform: str, secret_env: str | None, allow: tuple[str, ...]) -> Iterator[Diagnosis]:
     try:
         secret = read_secret(secret_env)
         check_target(url, allow)
@@ -135,27 +135,27 @@ def _target(url: str, port: int, dialect: str, secret_env: str | None, allow: tu
         spec = StageSpec(
             target=url,
             secret=secret,
-            dialect=dialect,
-            outbound="stand-in" if port else "off",
+            platform=platform,
+            outbound="mock" if port else "off",
             outbound_port=port,
             inbound=False,
             allow_hosts=allow,
         )
         try:
             with staged(run, spec) as stage:
-                yield from _exchange(stage, dialect, secret, port)
+                yield from _exchange(stage, platform, secret, port)
         except ChaosbotError as error:
             yield Diagnosis(False, str(error), "see above")
         finally:
             run.journal.close()
 
 
-def _exchange(stage: Stage, dialect: str, secret: str, port: int) -> Iterator[Diagnosis]:
+def _exchange(stage: Stage, platform: str, secret: str, port: int) -> Iterator[Diagnosis]:
     """A valid update, the same with a wrong secret, and the call that the valid one should cause."""
-    if not dialect_of(dialect).golden(Dice(0)):
-        yield Diagnosis(True, f"webhook: {dialect} delivers no updates, so none was sent")
+    if not platform_of(platform).golden(Dice(0)):
+        yield Diagnosis(True, f"webhook: {platform} delivers no updates, so none was sent")
         return
-    outcome = _send(stage, dialect, secret)
+    outcome = _send(stage, platform, secret)
     if outcome.status in (401, 403):
         yield Diagnosis(
             False,
@@ -168,11 +168,11 @@ def _exchange(stage: Stage, dialect: str, secret: str, port: int) -> Iterator[Di
         yield Diagnosis(
             False,
             f"webhook: {seen} for a valid update",
-            "is this the webhook's path, and is the dialect right (--dialect)?",
+            "is this the webhook's path, and is the platform right (--platform)?",
         )
         return
     yield Diagnosis(True, f"webhook: answers {outcome.status} to a valid update in {outcome.total_s * 1e3:.0f} ms")
-    forged = _send(stage, dialect, "wrong-secret-of-chaosbot")
+    forged = _send(stage, platform, "wrong-secret-of-chaosbot")
     yield Diagnosis(
         not forged.ok,
         f"secret: a wrong one is answered {forged.status or forged.fate}",
@@ -191,9 +191,9 @@ def _exchange(stage: Stage, dialect: str, secret: str, port: int) -> Iterator[Di
     )
 
 
-def _send(stage: Stage, dialect: str, secret: str) -> Outcome:
+def _send(stage: Stage, platform: str, secret: str) -> Outcome:
     address, endpoint = endpoint_for(stage, stage.webhook, secret)
-    tongue = dialect_of(dialect)
+    tongue = platform_of(platform)
     golden = tongue.golden(Dice(int(time.time())))
     update = golden.get("message/text", next(iter(golden.values())))
     case = Case("doctor/valid", "doctor", Threat.USER, (Segment(tongue.encode(endpoint, update)),), Expect())

@@ -1,4 +1,4 @@
-"""`chaosbot faults`: what is on the shelf of faults, and the page of each."""
+"""`chaosbot faults`: what is on the registry of faults, and the page of each."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from chaosbot.cli._shelf import show_shelf
+from chaosbot.cli._registry import show_registry
 from chaosbot.cli._verb import verb
-from chaosbot.model.fault import FAULTS
+from chaosbot.core.fault import FAULTS
 
 app = verb()
 
@@ -24,4 +24,4 @@ def faults(
     - `chaosbot faults`
     - `chaosbot faults latency`
     """
-    show_shelf(FAULTS, name, "chaosbot proxy http://127.0.0.1:8000 --fault '{name}'", column="depth")
+    show_registry(FAULTS, name, "chaosbot proxy http://127.0.0.1:8000 --fault '{name}'", column="depth")

@@ -15,10 +15,10 @@ from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     DEFAULT_SECRET,
     AllowHost,
-    DialectName,
-    DialectOptions,
     Json,
     Out,
+    PlatformName,
+    PlatformOptions,
     Prometheus,
     Quiet,
     SecretEnv,
@@ -28,22 +28,22 @@ from chaosbot.cli._options import (
     Web,
     bot_api_port,
     choose_bugs,
-    choose_dialect,
+    choose_platform,
     choose_seed,
     read_secret,
 )
 from chaosbot.cli._verb import verb
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.errors import ConfigError
+from chaosbot.core import units
+from chaosbot.core.case import Case
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.fuzz.catalogue import cases, listing
 from chaosbot.fuzz.corpus import accepted
 from chaosbot.fuzz.export import export_pytest
 from chaosbot.fuzz.moves import listed_moves
 from chaosbot.fuzz.spec import STAGES
-from chaosbot.model import units
-from chaosbot.model.case import Case
-from chaosbot.model.dialect import Endpoint, dialect_of
-from chaosbot.model.dice import Dice
 from chaosbot.session.conduct import fuzz_stage
 from chaosbot.session.stage import StageSpec, check_target, staged
 
@@ -68,14 +68,14 @@ def fuzz(
     bugs: Annotated[
         str, typer.Option(help="Planted bugs of the embedded bot (names with commas, 'fragile' for all).")
     ] = "",
-    dialect: DialectName = "telegram",
-    dialect_option: DialectOptions = None,
+    platform: PlatformName = "telegram",
+    platform_option: PlatformOptions = None,
     malformed: Annotated[str, typer.Option(help="What is right for a malformed request: reject, ack or any.")] = "any",
     bot_api: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Start the Bot API stand-in there; point the bot's base URL at it. Without it effects are not seen.",
+            help="Start the Bot API mock there; point the bot's base URL at it. Without it effects are not seen.",
             show_default=False,
         ),
     ] = None,
@@ -121,12 +121,12 @@ def fuzz(
     - `chaosbot fuzz URL --case 'auth/*' --duration 10s`
     - `chaosbot fuzz --list`
     """
-    dialect = choose_dialect(dialect, dialect_option)
+    platform = choose_platform(platform, platform_option)
     if list_cases:
-        _print_cases(dialect)
+        _print_cases(platform)
         return
     bugs = choose_bugs(bugs)
-    _require_cases(dialect, case or [])
+    _require_cases(platform, case or [])
     accepted(baseline)  # what cannot be read shall not show when the campaign is over
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
@@ -139,7 +139,7 @@ def fuzz(
         check_target(target, allow, reachable=start_cmd is None)
     settings = {
         **({} if target else {"bugs": bugs}),
-        "dialect": dialect,
+        "platform": platform,
         "stages": stages,
         "duration": duration,
         "malformed": malformed,
@@ -158,12 +158,12 @@ def fuzz(
         web=web,
         prometheus=prometheus,
     ) as (run, watch):
-        outbound = "stand-in" if bot_api or not target else "off"
+        outbound = "mock" if bot_api or not target else "off"
         spec = StageSpec(
             target=target or "",
             bugs=bugs,
             secret=secret,
-            dialect=dialect,
+            platform=platform,
             plan=plan,
             outbound=outbound,
             outbound_port=port,
@@ -175,7 +175,7 @@ def fuzz(
             if bot_api and target:
                 watch.say(f"the bot's Bot API base URL must be [bold]{stage.bot_api}[/]")
             campaign = {
-                "dialect": dialect,
+                "platform": platform,
                 "duration_s": units.duration(duration),
                 "max_examples": max_examples,
                 "stages": tuple(name.strip() for name in stages.split(",") if name.strip()),
@@ -201,13 +201,13 @@ def fuzz(
     raise ended
 
 
-def _catalogue(dialect: str) -> tuple[Case, ...]:
-    tongue = dialect_of(dialect)
+def _catalogue(platform: str) -> tuple[Case, ...]:
+    tongue = platform_of(platform)
     return cases(tongue, Endpoint(path=tongue.default_path, secret="secret"), Dice(0))  # noqa: S106 - no real one
 
 
-def _require_cases(dialect: str, patterns: list[str]) -> None:
-    names = [case.name for case in _catalogue(dialect)] if patterns else []
+def _require_cases(platform: str, patterns: list[str]) -> None:
+    names = [case.name for case in _catalogue(platform)] if patterns else []
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             raise ConfigError(
@@ -216,8 +216,8 @@ def _require_cases(dialect: str, patterns: list[str]) -> None:
             )
 
 
-def _print_cases(dialect: str) -> None:
-    rows = (*listing(_catalogue(dialect)), *listed_moves(dialect_of(dialect)))
+def _print_cases(platform: str) -> None:
+    rows = (*listing(_catalogue(platform)), *listed_moves(platform_of(platform)))
     console = Console()
     if not console.is_terminal:
         # One line a case, for grep and its kin.

@@ -9,7 +9,7 @@ import typer
 
 from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import built_in, built_in_text
-from chaosbot.errors import UsageError
+from chaosbot.core.errors import UsageError
 
 app = verb()
 
@@ -19,11 +19,11 @@ HEAD: Final = """\
 # What is commented out shows its default. Secrets never stand here: name the environment variable that holds one.
 #
 # target = ""                     # the webhook's URL; empty: the embedded demo bot
-# dialect = "telegram"            # `telegram`, `standard_webhooks`, `json_webhook`
+# platform = "telegram"            # `telegram`, `standard_webhooks`, `json_webhook`
 # secret_env = "TELEGRAM_SECRET_TOKEN"
 # seed = 1                        # everything random derives from it
 # allow_hosts = []                # hosts that are not loopback and that you may break
-# outbound = "stand-in"           # what the bot's own calls meet: "stand-in", "off", or a base URL to pass through to
+# outbound = "mock"           # what the bot's own calls meet: "mock", "off", or a base URL to pass through to
 # thresholds = ["p99<2s,5s", "error_rate<1%,5%"]      # what must hold: target, alert
 # abort_on = ["error_rate > 50% for 10s"]
 # checks = []                     # empty: all; `chaosbot checks` lists them
@@ -31,7 +31,7 @@ HEAD: Final = """\
 
 """
 TAIL: Final = """
-# Every rule: fault (`chaosbot faults` lists them), its options, and for whom and when: lane, method, path, headers, body, kind,
+# Every rule: fault (`chaosbot faults` lists them), its options, and for whom and when: direction, method, path, headers, body, kind,
 # command, tier, user, p, first, nth, every, per, cap, start, for, phase.
 
 # [probes]                        # a table: keys of the experiment itself stand above all tables

@@ -11,10 +11,10 @@ import typer
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     AllowHost,
-    DialectName,
-    DialectOptions,
     Json,
     Out,
+    PlatformName,
+    PlatformOptions,
     Prometheus,
     Quiet,
     SecretEnv,
@@ -22,18 +22,18 @@ from chaosbot.cli._options import (
     Target,
     Watched,
     Web,
-    choose_dialect,
+    choose_platform,
     choose_seed,
     read_option,
     read_secret,
 )
 from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import threshold_settings
-from chaosbot.errors import UnknownName
+from chaosbot.core import units
+from chaosbot.core.errors import UnknownName
+from chaosbot.core.profile import PROFILES, Profile, Workload
+from chaosbot.core.registry import options_of
 from chaosbot.load.spec import Sampling
-from chaosbot.model import units
-from chaosbot.model.profile import PROFILES, Profile, Workload
-from chaosbot.model.shelf import options_of
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.conduct import LoadPart, drive_load, require_webhook
 from chaosbot.session.stage import StageSpec, check_target, staged
@@ -62,8 +62,8 @@ def load(
     sender: Annotated[
         str, typer.Option(help="raw: plain concurrency; telegram: per-chat queues, 40 connections, redelivery.")
     ] = "raw",
-    dialect: DialectName = "telegram",
-    dialect_option: DialectOptions = None,
+    platform: PlatformName = "telegram",
+    platform_option: PlatformOptions = None,
     slow: Annotated[str, typer.Option(help="Share of users that send and read slowly, e.g. 10%.")] = "0%",
     processes: Annotated[int, typer.Option(min=1, help="Driver processes that share one plan.")] = 1,
     journey: Annotated[
@@ -97,7 +97,7 @@ def load(
     stream: Annotated[
         list[str] | None,
         typer.Option(
-            help="Which of the dialect's WebSocket scenarios run ('none' for REST alone); repeatable.",
+            help="Which of the platform's WebSocket scenarios run ('none' for REST alone); repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -133,7 +133,7 @@ def load(
     - `chaosbot load --profile soak --users 200 --duration 1h http://127.0.0.1:8000/webhook/telegram`
     - `chaosbot load --rate 500/s --duration 2m --slo 'p99<500ms,1s' URL`
     """
-    dialect = choose_dialect(dialect, dialect_option)
+    platform = choose_platform(platform, platform_option)
     chosen = choose_seed(seed)
     shape = _profile(profile, users, spawn_rate, duration, rate)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
@@ -145,14 +145,14 @@ def load(
         "profile": shape.name,
         "options": {field.name: getattr(shape, field.name) for field in options_of(type(shape))},
         "sender": sender,
-        "dialect": dialect,
+        "platform": platform,
         "processes": processes,
         **({"thresholds": threshold_settings(slo)} if slo else {}),
     }
     conditions = [StopCondition.parse(text) for text in abort_on or ()]
     part = LoadPart(
         profile=shape,
-        dialect=dialect,
+        platform=platform,
         secret=secret,
         sender=sender,
         processes=processes,
@@ -181,10 +181,10 @@ def load(
     ) as (run, _watch):
         run.listeners.append(Sentinel(conditions, run.stop).notice)
         spec = StageSpec(
-            target=target or "", secret=secret, dialect=dialect, outbound="off", inbound=False, allow_hosts=allow
+            target=target or "", secret=secret, platform=platform, outbound="off", inbound=False, allow_hosts=allow
         )
         with staged(run, spec) as stage:
-            require_webhook(stage, dialect, secret, verify=part.verify, ca=part.ca)
+            require_webhook(stage, platform, secret, verify=part.verify, ca=part.ca)
             samples = Sampling(
                 pid=pid,
                 metrics=metrics or stage.metrics,

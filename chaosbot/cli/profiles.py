@@ -1,4 +1,4 @@
-"""`chaosbot profiles`: what is on the shelf of profiles, and the page of each."""
+"""`chaosbot profiles`: what is on the registry of profiles, and the page of each."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from chaosbot.cli._shelf import show_shelf
+from chaosbot.cli._registry import show_registry
 from chaosbot.cli._verb import verb
-from chaosbot.model.profile import PROFILES
+from chaosbot.core.profile import PROFILES
 
 app = verb()
 
@@ -24,4 +24,4 @@ def profiles(
     - `chaosbot profiles`
     - `chaosbot profiles soak`
     """
-    show_shelf(PROFILES, name, "chaosbot load --profile {name} URL")
+    show_registry(PROFILES, name, "chaosbot load --profile {name} URL")

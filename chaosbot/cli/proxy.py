@@ -13,24 +13,22 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from chaosbot.addons.control import ControlServer
-from chaosbot.addons.metrics import EventMetrics
 from chaosbot.addons.proxy import Proxy, ProxySpec
 from chaosbot.cli._exchanges import Exchanges
 from chaosbot.cli._finish import conclude, running
-from chaosbot.cli._lanes import OUTBOUND_WORDS, address_of, authority, by_pipe, exports, listener
+from chaosbot.cli._listeners import OUTBOUND_WORDS, address_of, authority, by_pipe, exports, listener
 from chaosbot.cli._options import (
     AllowHost,
-    DialectName,
-    DialectOptions,
     Json,
     Out,
+    PlatformName,
+    PlatformOptions,
     Prometheus,
     Quiet,
     Seed,
     Watched,
     Web,
-    choose_dialect,
+    choose_platform,
     choose_seed,
     read_option,
 )
@@ -38,11 +36,13 @@ from chaosbot.cli._verb import verb
 from chaosbot.config.fit import Ground, check_fit
 from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
 from chaosbot.config.replay import Recording, read_recording
-from chaosbot.errors import ConfigError
-from chaosbot.model import units
-from chaosbot.model.dialect import dialect_of
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan, Rule
+from chaosbot.control.metrics import EventMetrics
+from chaosbot.control.server import ControlServer
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan, Rule
+from chaosbot.core.platform import platform_of
 from chaosbot.session.run import Run, ignore_signals
 
 app = verb()
@@ -66,14 +66,14 @@ def proxy(
     outbound: Annotated[
         str | None,
         typer.Option(
-            help="A second lane for the bot's own calls: 'stand-in' answers as the Bot API, a base URL passes through, "
+            help="A second direction for the bot's own calls: 'mock' answers as the Bot API, a base URL passes through, "
             "'forward' takes a bot that has HTTPS_PROXY set wherever it wants.",
             show_default=False,
         ),
     ] = None,
-    outbound_listen: Annotated[str, typer.Option(help="Where the outbound lane listens.")] = "127.0.0.1:8081",
-    dialect: DialectName = "telegram",
-    dialect_option: DialectOptions = None,
+    outbound_listen: Annotated[str, typer.Option(help="Where the outbound direction listens.")] = "127.0.0.1:8081",
+    platform: PlatformName = "telegram",
+    platform_option: PlatformOptions = None,
     control: Annotated[
         str | None,
         typer.Option(
@@ -129,7 +129,7 @@ def proxy(
     Examples:
 
     - `chaosbot proxy http://127.0.0.1:8000 --fault 'latency:250ms±50ms;p=0.3'`
-    - `chaosbot proxy http://127.0.0.1:8000 --fault 'lost_ack;first=3' --outbound stand-in`
+    - `chaosbot proxy http://127.0.0.1:8000 --fault 'lost_ack;first=3' --outbound mock`
     - `chaosbot proxy --plan plan.toml --seed 7 http://127.0.0.1:8000`
     - `chaosbot proxy http://127.0.0.1:8000 --control 127.0.0.1:8474` – then any Toxiproxy client
     - `chaosbot proxy http://127.0.0.1:8000 --replay chaosbot-runs/20260101-120000-proxy`
@@ -142,24 +142,26 @@ def proxy(
     if record and not os.access(record.parent, os.W_OK):
         raise ConfigError(f"--record {record}", "its directory is not there or not writable; make it first")
     limit = read_option("--duration", duration, units.duration) if duration else None
-    dialect = choose_dialect(dialect, dialect_option)
+    platform = choose_platform(platform, platform_option)
     recording = _recording(replay, plan, fault, seed)
     chosen = recording.seed if recording else choose_seed(seed)
-    ground = Ground(upstream or "", bool(outbound), http2, dialect_of(dialect).tiers)
+    ground = Ground(upstream or "", bool(outbound), http2, platform_of(platform).tiers)
     faults = recording.plan if recording else _faults(plan, fault, ground)
     needs_http = http or http2 or header_control or control is not None or record is not None or recording is not None
     way = (upstream or "") if needs_http else by_pipe(upstream or "", faults)
     allowed = tuple(allow_host or ())
-    listeners = [listener(Lane.INBOUND, way, address, allowed)]
+    listeners = [listener(Direction.INBOUND, way, address, allowed)]
     if outbound:
         behind = OUTBOUND_WORDS.get(outbound, outbound)
-        listeners.append(listener(Lane.OUTBOUND, behind, address_of("--outbound-listen", outbound_listen), allowed))
+        listeners.append(
+            listener(Direction.OUTBOUND, behind, address_of("--outbound-listen", outbound_listen), allowed)
+        )
     controlled = address_of("--control", control) if control else None
     spec = ProxySpec(
         listeners=tuple(listeners),
         seed=chosen,
         plan=faults,
-        dialect=dialect,
+        platform=platform,
         workers=workers,
         allow_hosts=allowed,
         http2=http2,
@@ -172,7 +174,7 @@ def proxy(
         upstream or "forward proxy",
         chosen,
         out,
-        settings={"plan": plan_to_mapping(faults), "dialect": dialect},
+        settings={"plan": plan_to_mapping(faults), "platform": platform},
         quiet=quiet,
         as_json=as_json,
         total_s=limit,
@@ -186,11 +188,11 @@ def proxy(
             run.listeners.append(figures.take)
         with ExitStack() as stack:
             started = stack.enter_context(_started(run, spec))
-            watch.say(f"listening on [bold]{started.url(Lane.INBOUND)}[/] → {_whither(upstream or 'forward')}")
+            watch.say(f"listening on [bold]{started.url(Direction.INBOUND)}[/] → {_whither(upstream or 'forward')}")
             if way.startswith("tcp:") and way != upstream:
                 watch.say("byte faults only: a direct pipe without HTTP parsing (--http parses it and shows exchanges)")
             if outbound:
-                watch.say(f"outbound on [bold]{started.url(Lane.OUTBOUND)}[/] → {_whither(outbound)}")
+                watch.say(f"outbound on [bold]{started.url(Direction.OUTBOUND)}[/] → {_whither(outbound)}")
             if controlled:
                 server = ControlServer(
                     *controlled,

@@ -11,7 +11,7 @@ import typer
 
 from chaosbot.cli._options import AllowHost, SecretEnv, bot_api_port, read_secret
 from chaosbot.cli._verb import verb
-from chaosbot.errors import JournalError
+from chaosbot.core.errors import JournalError
 from chaosbot.fuzz.replay import Replayed
 from chaosbot.fuzz.replay import replay as replay_finding
 from chaosbot.journal import read
@@ -31,7 +31,7 @@ def replay(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Start the Bot API stand-in there: findings about the bot's own calls need to see them.",
+            help="Start the Bot API mock there: findings about the bot's own calls need to see them.",
             show_default=False,
         ),
     ] = None,
@@ -82,7 +82,7 @@ def _origin(directory: Path) -> dict[str, Any]:
 
 
 def _staged_replay(directory: Path, spec: StageSpec, seed: int) -> Replayed:
-    """Replays with a stand-in (and, for the embedded bot, the bot) around it; what it records is thrown away."""
+    """Replays with a mock (and, for the embedded bot, the bot) around it; what it records is thrown away."""
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         run = Run("replay", spec.target, seed, Path(scratch) / "run")
         stack.callback(run.journal.close)

@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 
 from chaosbot.cli._options import Quiet
 from chaosbot.cli._verb import verb
-from chaosbot.errors import ConfigError, UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.journal import Redactor, read
 from chaosbot.report import (
     compare,

@@ -22,7 +22,7 @@ from chaosbot.cli._options import (
     Watched,
     Web,
     choose_bugs,
-    choose_dialect,
+    choose_platform,
     choose_seed,
     read_option,
     read_secret,
@@ -32,10 +32,10 @@ from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import Experiment, built_in, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.config.written import experiment_schema
-from chaosbot.errors import ConfigError, UnknownName
-from chaosbot.model import units
-from chaosbot.model.plan import FaultPlan
-from chaosbot.model.timeline import total_s
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.plan import FaultPlan
+from chaosbot.core.timeline import total_s
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.conduct import (
     check_windows,
@@ -73,7 +73,9 @@ def run(
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="A fault, e.g. 'latency:250ms±50ms;p=0.3;lane=inbound'; repeatable.", show_default=False),
+        typer.Option(
+            help="A fault, e.g. 'latency:250ms±50ms;p=0.3;direction=inbound'; repeatable.", show_default=False
+        ),
     ] = None,
     mode: Annotated[
         str,
@@ -85,10 +87,10 @@ def run(
     rate: Annotated[str | None, typer.Option(help="Arrivals, e.g. 100/s.", show_default=False)] = None,
     outbound: Annotated[
         str | None,
-        typer.Option(help="What the bot's calls meet: stand-in, off, or a base URL.", show_default=False),
+        typer.Option(help="What the bot's calls meet: mock, off, or a base URL.", show_default=False),
     ] = None,
     bot_api_port: Annotated[
-        int, typer.Option(help="Where the outbound lane listens; point your bot's Bot API base URL there.")
+        int, typer.Option(help="Where the outbound direction listens; point your bot's Bot API base URL there.")
     ] = BOT_API_PORT,
     bugs: Annotated[
         str, typer.Option(help="Planted bugs of the embedded bot (names with commas, 'fragile' for all).")
@@ -115,7 +117,7 @@ def run(
     - `chaosbot run` – each fault alone against the embedded bot
     - `chaosbot run outbound-outage http://127.0.0.1:8000/webhook/telegram`
     - `chaosbot run my.toml --dry-run`
-    - `chaosbot run URL --fault 'lost_ack;p=0.2' --fault 'botapi_429;lane=outbound;p=0.3'`
+    - `chaosbot run URL --fault 'lost_ack;p=0.2' --fault 'botapi_429;direction=outbound;p=0.3'`
     """
     if schema:
         import json  # noqa: PLC0415 - only when asked for
@@ -128,7 +130,7 @@ def run(
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
         experiment = replace(experiment, plan=plan_of(list(rules)), alone=False, name="custom")
     experiment = _adjusted(experiment, mode, users, rate, outbound, allow_host)
-    experiment = replace(experiment, dialect=choose_dialect(experiment.dialect, None))
+    experiment = replace(experiment, platform=choose_platform(experiment.platform, None))
     timeline = timeline_of(experiment)
     try:
         check_windows(experiment)
@@ -167,7 +169,7 @@ def run(
             bugs=bugs,
             secret=secret,
             limits=experiment.limits,
-            dialect=experiment.dialect,
+            platform=experiment.platform,
             outbound=experiment.outbound,
             outbound_port=bot_api_port if experiment.target else 0,
             allow_hosts=experiment.allow_hosts,
@@ -175,11 +177,11 @@ def run(
         with staged(current, spec) as stage:
             if stage.bot_api and experiment.target:
                 watch.say(f"the bot's Bot API base URL must be [bold]{stage.bot_api}[/]")
-            require_webhook(stage, experiment.dialect, secret)
+            require_webhook(stage, experiment.platform, secret)
             run_experiment(current, stage, experiment, secret)
             if experiment.fuzz_s and not current.should_stop():
                 campaign = {
-                    "dialect": experiment.dialect,
+                    "platform": experiment.platform,
                     "duration_s": experiment.fuzz_s,
                     "allow": experiment.allow_hosts,
                 }

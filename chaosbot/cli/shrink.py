@@ -15,9 +15,9 @@ from chaosbot.cli._options import BOT_API_PORT, AllowHost, SecretEnv, read_secre
 from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import Experiment, experiment_from
 from chaosbot.config.written import write_experiment
-from chaosbot.errors import ConfigError, UnknownName
+from chaosbot.core.check import History
+from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.journal import read
-from chaosbot.model.check import History
 from chaosbot.report import fold
 from chaosbot.session.conduct import run_experiment
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets
@@ -40,7 +40,7 @@ def shrink(
         int, typer.Option(min=2, help="Most runs, the first one with the whole plan; each is a whole run.")
     ] = 20,
     bot_api_port: Annotated[
-        int, typer.Option(help="Where the outbound lane listens, for a target of your own.")
+        int, typer.Option(help="Where the outbound direction listens, for a target of your own.")
     ] = BOT_API_PORT,
     out: Annotated[
         Path | None, typer.Option("--out", help="Directory for the trials and smallest.toml.", show_default=False)
@@ -81,7 +81,7 @@ def shrink(
             bugs=bugs,
             secret=secret,
             limits=candidate.limits,
-            dialect=candidate.dialect,
+            platform=candidate.platform,
             outbound=candidate.outbound,
             outbound_port=bot_api_port if candidate.target else 0,
             allow_hosts=allow,
@@ -134,7 +134,7 @@ def _recorded(directory: Path, history: History) -> tuple[Experiment, int, str]:
     if start is None or start.verb not in ("run", "demo"):
         raise ConfigError(str(directory), "holds no `chaosbot run`; only an experiment's faults can be shrunk")
     document = {
-        key: value for key, value in start.settings.items() if key in ("dialect", "outbound", "alone", "limits")
+        key: value for key, value in start.settings.items() if key in ("platform", "outbound", "alone", "limits")
     }
     workload = {key: value for key, value in start.settings["workload"].items() if value is not None}
     workload["timeout"] = f"{workload.pop('timeout_s')}s"

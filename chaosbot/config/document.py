@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
-from chaosbot.errors import ConfigError, UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName
 
 T = TypeVar("T")
 

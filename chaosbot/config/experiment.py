@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from chaosbot.config.document import Section, flag, text, texts, whole
 from chaosbot.config.plan import plan_from, plan_to_mapping, read_document
-from chaosbot.errors import ConfigError, UnknownName
-from chaosbot.model import units
-from chaosbot.model.check import CHECKS
-from chaosbot.model.dialect import dialect_of, spoken
-from chaosbot.model.plan import FaultPlan
-from chaosbot.model.profile import PROFILES, Threshold
-from chaosbot.model.timeline import Lengths
-from chaosbot.wire import Address
+from chaosbot.core import units
+from chaosbot.core.check import CHECKS
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.plan import FaultPlan
+from chaosbot.core.platform import platform_of, spoken
+from chaosbot.core.profile import PROFILES, Threshold
+from chaosbot.core.timeline import Lengths
+from chaosbot.transport import Address
 
-OUTBOUND: Final = ("stand-in", "off")
+OUTBOUND: Final = ("mock", "off")
 """What the bot's outgoing calls meet; besides these words a base URL to pass through to."""
 
 
@@ -74,7 +74,7 @@ class Experiment:
         name: Names it in the report.
         about: What question it answers.
         target: The webhook's URL; empty for the embedded demo bot.
-        dialect: The platform's tongue.
+        platform: The platform's tongue.
         secret_env: Environment variable that holds the webhook's secret; empty for the default one.
         seed: All chance; None draws one.
         allow_hosts: Hosts that may be broken although they are not loopback.
@@ -82,7 +82,7 @@ class Experiment:
         lengths: How long each phase lasts.
         plan: The faults.
         alone: Whether each fault acts in a window of its own.
-        outbound: ``stand-in``, ``off``, or a base URL to pass through to.
+        outbound: ``mock``, ``off``, or a base URL to pass through to.
         thresholds: What must hold, as people write it (``p99<2s,5s``); empty for the standard table.
         abort_on: Conditions that end the run early, as texts (``error_rate > 50% for 10s``).
         checks: The checks that judge it; empty for all.
@@ -94,7 +94,7 @@ class Experiment:
     name: str = "experiment"
     about: str = ""
     target: str = ""
-    dialect: str = "telegram"
+    platform: str = "telegram"
     secret_env: str = ""
     seed: int | None = None
     allow_hosts: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ class Experiment:
     lengths: Lengths = field(default_factory=Lengths)
     plan: FaultPlan = field(default_factory=FaultPlan)
     alone: bool = False
-    outbound: str = "stand-in"
+    outbound: str = "mock"
     thresholds: tuple[str, ...] = ()
     abort_on: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class Experiment:
         """What the run's first event records, so that the run can be repeated and replayed."""
         return {
             "experiment": self.name,
-            "dialect": self.dialect,
+            "platform": self.platform,
             "outbound": self.outbound,
             "plan": plan_to_mapping(self.plan),
             "alone": self.alone,
@@ -216,16 +216,16 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
                 metrics=part.take("metrics", text, ""),
                 pid=part.take("pid", whole, None),
             )
-        dialect = spoken(top.take("dialect", text, "telegram"), top.take("dialect_options", _mapping, {}))
+        platform = spoken(top.take("platform", text, "telegram"), top.take("platform_options", _mapping, {}))
         try:
-            dialect_of(dialect)
+            platform_of(platform)
         except ConfigError as error:
-            raise error.inside(f"{where}: dialect") from None
+            raise error.inside(f"{where}: platform") from None
         return Experiment(
             name=top.take("name", text, Path(where).stem),
             about=top.take("about", text, ""),
             target=top.take("target", _target, ""),
-            dialect=dialect,
+            platform=platform,
             secret_env=top.take("secret_env", text, ""),
             seed=top.take("seed", whole, None),
             allow_hosts=top.take("allow_hosts", texts, ()),
@@ -233,7 +233,7 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
             lengths=lengths,
             plan=plan_from({"rules": top.take("rules", lambda value: value, [])}, where),
             alone=top.take("alone", flag, False),
-            outbound=top.take("outbound", _outbound, "stand-in"),
+            outbound=top.take("outbound", _outbound, "mock"),
             thresholds=top.take("thresholds", _thresholds, ()),
             abort_on=top.take("abort_on", texts, ()),
             checks=top.take("checks", _checks, ()),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.addons.pipe import runs_on_pipe
-from chaosbot.errors import ConfigError
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan, Rule
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan, Rule
+from chaosbot.tcp.server import runs_on_pipe
 
 _HTTP2: Final = frozenset({"h2_goaway", "h2_rst_stream"})
 
@@ -19,10 +19,10 @@ class Ground:
     """What a plan is to run on.
 
     Args:
-        upstream: Where the inbound lane leads; empty for a forward proxy.
-        outbound: Whether there is a lane for the bot's own calls.
+        upstream: Where the inbound direction leads; empty for a forward proxy.
+        outbound: Whether there is a direction for the bot's own calls.
         http2: Whether HTTP/2 is offered.
-        tiers: The tiers that the dialect's users have.
+        tiers: The tiers that the platform's users have.
     """
 
     upstream: str
@@ -46,18 +46,20 @@ def check_fit(plan: FaultPlan, ground: Ground, where: str) -> None:
 
 
 def _obstacle(rule: Rule, ground: Ground) -> str:
-    lane = rule.fault.lane or rule.match.lane
-    if lane is Lane.OUTBOUND and not ground.outbound:
-        return f"{rule.fault.name} is for the bot's own calls, and this proxy has no outbound lane; add --outbound stand-in"
-    only_bytes = ground.upstream.startswith("tcp:") and (lane is Lane.INBOUND or not ground.outbound)
+    direction = rule.fault.direction or rule.match.direction
+    if direction is Direction.OUTBOUND and not ground.outbound:
+        return f"{rule.fault.name} is for the bot's own calls, and this proxy has no outbound direction; add --outbound mock"
+    only_bytes = ground.upstream.startswith("tcp:") and (direction is Direction.INBOUND or not ground.outbound)
     if only_bytes and not runs_on_pipe(FaultPlan((rule,))):
-        return "behind tcp:// there are bytes and no exchanges; use a byte fault targeted by lane at most, or http://"
+        return (
+            "behind tcp:// there are bytes and no exchanges; use a byte fault targeted by direction at most, or http://"
+        )
     if rule.fault.name in _HTTP2 and not ground.http2:
         return f"{rule.fault.name} needs HTTP/2; add --http2"
     if rule.window.phase:
         return f"it waits for phase '{rule.window.phase}', and only experiments have phases; use start and for"
     if rule.match.tier is not None and rule.match.tier not in ground.tiers:
         return (
-            f"the dialect's users have no tier '{rule.match.tier}'; choose one of {', '.join(ground.tiers) or 'none'}"
+            f"the platform's users have no tier '{rule.match.tier}'; choose one of {', '.join(ground.tiers) or 'none'}"
         )
     return ""

@@ -8,7 +8,7 @@ Rules:
   the nearest name.
 - ``every`` is a count (``every = 3``: each third match) or a period (``every = "60s"``: the window opens again and again);
   ``period`` says the second where both are wanted.
-- A byte fault that asks for nothing but a lane is decided once a connection, as a network would; with any other condition,
+- A byte fault that asks for nothing but a direction is decided once a connection, as a network would; with any other condition,
   once an exchange. ``scope`` says otherwise.
 - `plan_to_mapping` writes what `plan_from` reads: a plan survives the way there and back unchanged.
 """
@@ -26,19 +26,19 @@ from typing import Any, Final, TypeVar
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from chaosbot.errors import ConfigError, UnknownName, UsageError
-from chaosbot.model import units
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.fault import FAULTS, Fault
-from chaosbot.model.plan import FaultPlan, Matcher, Rule, Scope, Window
-from chaosbot.model.shelf import options_of
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError, UnknownName, UsageError
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.fault import FAULTS, Fault
+from chaosbot.core.plan import FaultPlan, Matcher, Rule, Scope, Window
+from chaosbot.core.registry import options_of
 
 K = TypeVar("K", bound=StrEnum)
 
 MATCH_TEXTS: Final = ("method", "path", "kind", "command", "tier", "user")
 COUNTS: Final = ("first", "nth", "cap")
 TARGETING: Final = frozenset(
-    {"name", "lane", *MATCH_TEXTS, *COUNTS, "p", "every", "period", "per", "scope", "start", "for", "phase"}
+    {"name", "direction", *MATCH_TEXTS, *COUNTS, "p", "every", "period", "per", "scope", "start", "for", "phase"}
 )
 RULE_KEYS: Final = TARGETING | {"fault", "options", "headers", "body", "rate"}
 LINE_PREFIXES: Final = ("header.", "body.")
@@ -133,7 +133,7 @@ def _unused_name(rules: list[Rule], item: Mapping[str, Any]) -> str:
 def parse_fault(text: str) -> Rule:
     """Reads one ``--fault`` option: ``NAME[:VALUE[±SPREAD]][;key=value]…``.
 
-    Targeting keys are ``p``, ``lane``, ``method``, ``path``, ``kind``, ``command``, ``tier``, ``user``, ``header.NAME``,
+    Targeting keys are ``p``, ``direction``, ``method``, ``path``, ``kind``, ``command``, ``tier``, ``user``, ``header.NAME``,
     ``body.PATH``, ``first``, ``nth``, ``every``, ``per``, ``cap``, ``scope``, ``start``, ``for``, ``phase`` and ``name``;
     everything else is an option of the fault.
 
@@ -190,7 +190,7 @@ def _rule_from(item: Mapping[str, Any], where: str, default_name: str) -> Rule:
         raise UnknownName.of("key", str(key), RULE_KEYS, where)
     fault = _fault_from(item, where)
     match = Matcher(
-        lane=_choice(item, "lane", Lane, where),
+        direction=_choice(item, "direction", Direction, where),
         headers=_pairs(item, "headers", where),
         body=_pairs(item, "body", where),
         **{key: None if item.get(key) is None else _text(item[key], _at(where, key)) for key in MATCH_TEXTS},
@@ -367,7 +367,7 @@ def rule_to_mapping(rule: Rule) -> dict[str, Any]:
             "options": options,
             "p": None if rule.rate == 1 else _plain_number(rule.rate),
             "scope": str(rule.scope),
-            "lane": None if match.lane is None else str(match.lane),
+            "direction": None if match.direction is None else str(match.direction),
             **{key: getattr(match, key) for key in MATCH_TEXTS},
             "headers": dict(match.headers),
             "body": dict(match.body),

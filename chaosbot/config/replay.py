@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaosbot.config.plan import plan_from
-from chaosbot.errors import ConfigError
+from chaosbot.core.check import History
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.plan import FaultPlan
+from chaosbot.core.replay import ledger_plan
 from chaosbot.journal import read
-from chaosbot.model.check import History
-from chaosbot.model.plan import FaultPlan
-from chaosbot.model.replay import ledger_plan
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Recording:
     Args:
         seed: Its seed; with it the faults draw the same delays, cuts and bytes.
         plan: Its plan; each rule fires for the exchanges that it met then, and for nothing else.
-        dialect: Its dialect.
+        platform: Its platform.
         history: All that was recorded.
     """
 
     seed: int
     plan: FaultPlan
-    dialect: str
+    platform: str
     history: History
 
 
@@ -49,7 +49,7 @@ def read_recording(directory: Path) -> Recording:
             f"--replay {directory}", "the run had no fault plan; name the directory of a run with --plan or --fault"
         )
     plan = plan_from(recorded, f"{directory}: the recorded plan")
-    dialect = start.settings.get("dialect")
+    platform = start.settings.get("platform")
     return Recording(
-        start.seed, ledger_plan(history, plan), dialect if isinstance(dialect, str) else "telegram", history
+        start.seed, ledger_plan(history, plan), platform if isinstance(platform, str) else "telegram", history
     )

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaosbot.config.experiment import Experiment
-from chaosbot.model.fault import FAULTS
-from chaosbot.model.profile import PROFILES
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.profile import PROFILES
 
 
 def write_experiment(experiment: Experiment, about: str) -> str:
@@ -23,7 +23,7 @@ def write_experiment(experiment: Experiment, about: str) -> str:
     workload["timeout"] = f"{workload.pop('timeout_s')}s"
     if "rate" in workload:
         workload["rate"] = f"{workload['rate']}/s"
-    lines = [f"# {about}", *_pairs({"name": experiment.name, "dialect": experiment.dialect})]
+    lines = [f"# {about}", *_pairs({"name": experiment.name, "platform": experiment.platform})]
     lines += _pairs({"outbound": experiment.outbound, "alone": experiment.alone, "limits": experiment.limits})
     given = {
         "target": experiment.target,
@@ -65,9 +65,9 @@ def experiment_schema() -> dict[str, Any]:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            **{name: {"type": "string"} for name in ("name", "about", "target", "dialect", "secret_env", "outbound")},
+            **{name: {"type": "string"} for name in ("name", "about", "target", "platform", "secret_env", "outbound")},
             "seed": {"type": "integer", "minimum": 0},
-            "dialect_options": {"type": "object"},
+            "platform_options": {"type": "object"},
             **dict.fromkeys(("allow_hosts", "thresholds", "abort_on", "checks"), texts_schema),
             "alone": {"type": "boolean"},
             "limits": {"type": "boolean"},
@@ -107,7 +107,7 @@ def experiment_schema() -> dict[str, Any]:
                         "options": {"type": "object"},
                         **rule_texts,
                         "user": {"type": ["string", "integer"]},
-                        "lane": {"enum": ["inbound", "outbound"]},
+                        "direction": {"enum": ["inbound", "outbound"]},
                         "scope": {"enum": ["connection", "exchange", "update"]},
                         "per": {"enum": ["", "chat", "user", "update"]},
                         "p": {"type": ["number", "string"]},

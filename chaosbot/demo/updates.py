@@ -57,7 +57,7 @@ class MalformedUpdate(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who acts. `genuine` is false for bots and for the platform's stand-in accounts."""
+    """Who acts. `genuine` is false for bots and for the platform's mock accounts."""
 
     id: int
     username: str | None

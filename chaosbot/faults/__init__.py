@@ -1,1 +1,1 @@
-"""The shelf of faults: one file per way to misbehave; each returns effects and performs none."""
+"""The registry of faults: one file per way to misbehave; each returns effects and performs none."""

@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from chaosbot.model.effect import Answer, Effect, Point
-from chaosbot.model.exchange import Exchange, Lane
+from chaosbot.core.effect import Answer, Effect, Point
+from chaosbot.core.exchange import Direction, Exchange
 
 
 def refusal(
     exchange: Exchange, status: int, description: str, parameters: Mapping[str, int] | None = None
 ) -> tuple[Effect, ...]:
-    """The Bot API's error object as an answer; nothing on the inbound lane, where no API is called."""
-    if exchange.lane is not Lane.OUTBOUND:
+    """The Bot API's error object as an answer; nothing on the inbound direction, where no API is called."""
+    if exchange.direction is not Direction.OUTBOUND:
         return ()
     document: dict[str, object] = {"ok": False, "error_code": status, "description": description}
     headers = [("content-type", "application/json")]
@@ -26,8 +26,8 @@ def refusal(
 
 
 def page(exchange: Exchange, status: int) -> tuple[Effect, ...]:
-    """A gateway's HTML page as an answer; nothing on the inbound lane."""
-    if exchange.lane is not Lane.OUTBOUND:
+    """A gateway's HTML page as an answer; nothing on the inbound direction."""
+    if exchange.direction is not Direction.OUTBOUND:
         return ()
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Server Error"
     title = f"{status} {phrase}"

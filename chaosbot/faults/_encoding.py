@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, SetBody, Side
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, SetBody, Side
 
 WAYS: Final = ("invalid_utf8", "cut_character", "lone_surrogate", "bom", "latin1", "utf16", "nul")
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, SetBody, Side
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, SetBody, Side
 
 Change = Callable[[Any, Any], None]
 """What is done to ``holder[key]``; raises LookupError when it cannot be done."""

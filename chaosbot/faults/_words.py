@@ -1,18 +1,18 @@
-"""Words that several faults of the shelf share in their options."""
+"""Words that several faults of the registry share in their options."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from chaosbot.model.effect import Direction, Farewell, Point, Shape, Side
+from chaosbot.core.effect import Farewell, Point, Shape, Side, StreamDirection
 
 POINTS: Final = tuple(str(point) for point in Point)
 ENDS: Final = tuple(str(farewell) for farewell in Farewell)
 SIDES: Final = tuple(str(side) for side in Side)
 SHAPES: Final = tuple(str(shape) for shape in Shape)
-DIRECTIONS: Final = ("both", *(str(direction) for direction in Direction))
+STREAMS: Final = ("both", *(str(stream) for stream in StreamDirection))
 
 
-def direction_of(word: str) -> Direction | None:
+def stream_of(word: str) -> StreamDirection | None:
     """The direction that an option names; None for ``both``."""
-    return None if word == "both" else Direction(word)
+    return None if word == "both" else StreamDirection(word)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, SetHeader, Side
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, SetHeader, Side
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class BadSignature(Fault):
     """The secret header is wrong."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
-    lane: ClassVar[Lane | None] = Lane.INBOUND
+    direction: ClassVar[Direction | None] = Direction.INBOUND
 
     how: str = option(
         "text", "what is wrong with it", "wrong", choices=("wrong", "missing", "prefix", "case", "double"), primary=True
@@ -30,7 +30,7 @@ class BadSignature(Fault):
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One header."""
-        if exchange.lane is not Lane.INBOUND:
+        if exchange.direction is not Direction.INBOUND:
             return ()
         real = next((value for name, value in exchange.headers if name.lower() == self.header.lower()), "")
         match self.how:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.faults._directions import direction_option, directions
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, PaceBytes
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, PaceBytes
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
+from chaosbot.faults._streams import stream_option, streams_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Bandwidth(Fault):
     depth: ClassVar[Depth] = Depth.BYTES
 
     rate: int = option("size", "bytes a second, for example 10KB", primary=True)
-    direction: str = direction_option()
+    stream: str = stream_option()
 
     def __post_init__(self) -> None:
         """Refuses a line on which nothing moves."""
@@ -33,4 +33,4 @@ class Bandwidth(Fault):
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One pace for each direction."""
-        return tuple(PaceBytes(way, float(self.rate)) for way in directions(self.direction))
+        return tuple(PaceBytes(way, float(self.rate)) for way in streams_of(self.stream))

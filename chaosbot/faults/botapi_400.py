@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 from chaosbot.faults._botapi import refusal
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Botapi400(Fault):
     """400 with a description."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
-    lane: ClassVar[Lane | None] = Lane.OUTBOUND
+    direction: ClassVar[Direction | None] = Direction.OUTBOUND
 
     description: str = option("text", 'what follows "Bad Request: "', "message is not modified", primary=True)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """One answer by the proxy, on the outbound lane only."""
+        """One answer by the proxy, on the outbound direction only."""
         return refusal(exchange, 400, f"Bad Request: {self.description}")

@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 from chaosbot.faults._botapi import refusal
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Botapi429(Fault):
     """429 with parameters.retry_after."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
-    lane: ClassVar[Lane | None] = Lane.OUTBOUND
+    direction: ClassVar[Direction | None] = Direction.OUTBOUND
 
     retry_after: float = option("duration", "what the bot is told to wait, in whole seconds", 3.0, primary=True)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """One answer by the proxy, on the outbound lane only."""
+        """One answer by the proxy, on the outbound direction only."""
         return refusal(exchange, 429, f"Too Many Requests: retry after {self.seconds}", {"retry_after": self.seconds})
 
     @property

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 from chaosbot.faults._botapi import page
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Botapi5xxHtml(Fault):
     """5xx with HTML."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
-    lane: ClassVar[Lane | None] = Lane.OUTBOUND
+    direction: ClassVar[Direction | None] = Direction.OUTBOUND
 
     status: int = option("count", "500 to 599", 502, primary=True)
 
@@ -32,5 +32,5 @@ class Botapi5xxHtml(Fault):
             raise ValueError(f"status {self.status} is no server error; choose one from 500 to 599")
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """One answer by the proxy, on the outbound lane only."""
+        """One answer by the proxy, on the outbound direction only."""
         return page(exchange, self.status)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
 from chaosbot.faults._botapi import refusal
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class BotapiConflict(Fault):
     """409, terminated by other getUpdates request."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
-    lane: ClassVar[Lane | None] = Lane.OUTBOUND
+    direction: ClassVar[Direction | None] = Direction.OUTBOUND
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """One answer by the proxy, on the outbound lane only."""
+        """One answer by the proxy, on the outbound direction only."""
         return refusal(
             exchange,
             409,

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 from chaosbot.faults._botapi import refusal
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class BotapiMigrate(Fault):
     """400 with parameters.migrate_to_chat_id."""
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
-    lane: ClassVar[Lane | None] = Lane.OUTBOUND
+    direction: ClassVar[Direction | None] = Direction.OUTBOUND
 
     chat: int = option("count", "the new chat id without its leading -100", 1234567890, primary=True)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """One answer by the proxy, on the outbound lane only."""
+        """One answer by the proxy, on the outbound direction only."""
         return refusal(
             exchange,
             400,

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.faults._directions import direction_option, directions
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import CorruptBytes, Effect
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import CorruptBytes, Effect
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
+from chaosbot.faults._streams import stream_option, streams_of
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Corrupt(Fault):
 
     share: float = option("share", "probability that a byte is damaged", 0.01, primary=True)
     skip: int = option("size", "so many bytes pass unharmed first", 0)
-    direction: str = direction_option()
+    stream: str = stream_option()
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One damage for each direction, on dice of its own."""
-        return tuple(CorruptBytes(way, self.share, dice.at(way), self.skip) for way in directions(self.direction))
+        return tuple(CorruptBytes(way, self.share, dice.at(way), self.skip) for way in streams_of(self.stream))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 from chaosbot.faults._encoding import WAYS, damaged
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class EncodingDamage(Fault):
     """The update's bytes are damaged."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
-    lane: ClassVar[Lane | None] = Lane.INBOUND
+    direction: ClassVar[Direction | None] = Direction.INBOUND
 
     how: str = option("text", "what is damaged", "invalid_utf8", choices=WAYS, primary=True)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The request with another body."""
-        if exchange.lane is not Lane.INBOUND:
+        if exchange.direction is not Direction.INBOUND:
             return ()
         return damaged(exchange.body, self.how, dice)

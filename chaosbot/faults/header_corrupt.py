@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, SetHeader, Side
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 from chaosbot.faults._words import SIDES
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, SetHeader, Side
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A header of the request or the answer is set, added or removed.
 
-For everything that a shelf cannot foresee: a missing Content-Type, an old API version, a second cookie. A bot experiences a
+For everything that a registry cannot foresee: a missing Content-Type, an old API version, a second cookie. A bot experiences a
 platform that changed what nobody had promised, a client an answer that its parser was never tried on.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, SetHeader, Side
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 from chaosbot.faults._words import SIDES
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, SetHeader, Side
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 from chaosbot.faults._json import operations, patched
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class JsonPatch(Fault):
     """The update is patched."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
-    lane: ClassVar[Lane | None] = Lane.INBOUND
+    direction: ClassVar[Direction | None] = Direction.INBOUND
 
     patch: object = option(
         "json", "list of operations: {op, path, value} with JSON pointers, or that list as JSON text", primary=True
@@ -33,6 +33,6 @@ class JsonPatch(Fault):
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The request with another body."""
-        if exchange.lane is not Lane.INBOUND:
+        if exchange.direction is not Direction.INBOUND:
             return ()
         return patched(exchange.body, operations(self.patch))

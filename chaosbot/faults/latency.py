@@ -1,6 +1,6 @@
 """Bytes arrive late, by a delay that is drawn anew for each chunk.
 
-The peer experiences a slow network: every answer takes the delay longer (with direction "both": twice), connections stay
+The peer experiences a slow network: every answer takes the delay longer (with stream "both": twice), connections stay
 healthy, nothing is lost and nothing is reordered. The delay counts from the arrival of a chunk, so a large body is late once and
 not once for each of its parts.
 
@@ -14,12 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.faults._directions import direction_option, directions
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import DelayLaw, Effect, HoldBytes, Shape
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import DelayLaw, Effect, HoldBytes, Shape
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
+from chaosbot.faults._streams import stream_option, streams_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Latency(Fault):
     alpha: float = option("number", "pareto: weight of the tail; smaller is heavier", 2.0)
     correlation: float = option("share", "how much of the previous delay stays in the next", 0.0)
     most: float = option("duration", "upper bound of a delay", 3600.0)
-    direction: str = direction_option()
+    stream: str = stream_option()
 
     def __post_init__(self) -> None:
         """Refuses options that the shape does not know."""
@@ -51,4 +51,4 @@ class Latency(Fault):
         shape = Shape(self.shape)
         parameter = self.alpha if shape is Shape.PARETO else self.sigma
         law = DelayLaw(shape, self.delay, self.jitter, parameter, self.correlation, self.most)
-        return tuple(HoldBytes(way, law, dice.at(way)) for way in directions(self.direction))
+        return tuple(HoldBytes(way, law, dice.at(way)) for way in streams_of(self.stream))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.faults._directions import direction_option, directions
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import CutAfter, Effect, Farewell
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import CutAfter, Effect, Farewell
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
+from chaosbot.faults._streams import stream_option, streams_of
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class LimitData(Fault):
 
     limit: int = option("size", "how many bytes pass", primary=True)
     farewell: str = option("text", "how the connection ends then", "fin", choices=tuple(Farewell))
-    direction: str = direction_option()
+    stream: str = stream_option()
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One cut for each direction."""
-        return tuple(CutAfter(way, self.limit, Farewell(self.farewell)) for way in directions(self.direction))
+        return tuple(CutAfter(way, self.limit, Farewell(self.farewell)) for way in streams_of(self.stream))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, SendAgain
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, SendAgain
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Redeliver(Fault):
     """The platform's own redelivery."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
-    lane: ClassVar[Lane | None] = Lane.INBOUND
+    direction: ClassVar[Direction | None] = Direction.INBOUND
 
     attempts: int = option("count", "deliveries after the first", 3, primary=True)
     wait: float = option("duration", "pause before the first redelivery", 0.0)
@@ -35,7 +35,7 @@ class Redeliver(Fault):
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """Deliveries with growing pauses."""
-        if exchange.lane is not Lane.INBOUND:
+        if exchange.direction is not Direction.INBOUND:
             return ()
         cap = dice.uniform(60.0, 120.0)
         later = tuple(min(self.base * 2**step, cap) for step in range(self.attempts - 1))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, Farewell, RefuseConnection
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, Farewell, RefuseConnection
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, HoldForNext
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, HoldForNext
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Reorder(Fault):
     """The update is overtaken."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
-    lane: ClassVar[Lane | None] = Lane.INBOUND
+    direction: ClassVar[Direction | None] = Direction.INBOUND
 
     by: int = option("count", "how many later updates overtake it", 1, primary=True)
     at_most: float = option("duration", "how long it waits for them", 5.0)
@@ -33,6 +33,6 @@ class Reorder(Fault):
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One hold."""
-        if exchange.lane is not Lane.INBOUND:
+        if exchange.direction is not Direction.INBOUND:
             return ()
         return (HoldForNext(self.by, self.at_most),)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, SendEarlier
-from chaosbot.model.exchange import Depth, Exchange, Lane
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, SendEarlier
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ReplayStale(Fault):
     """An old update comes again."""
 
     depth: ClassVar[Depth] = Depth.UPDATE
-    lane: ClassVar[Lane | None] = Lane.INBOUND
+    direction: ClassVar[Direction | None] = Direction.INBOUND
 
     back: int = option("count", "how many updates back", 1, primary=True)
     age: float = option("duration", "it must be at least this old", 0.0)
@@ -33,6 +33,6 @@ class ReplayStale(Fault):
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One old update."""
-        if exchange.lane is not Lane.INBOUND:
+        if exchange.direction is not Direction.INBOUND:
             return ()
         return (SendEarlier(self.back, self.age),)

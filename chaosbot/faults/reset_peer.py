@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Direction, Effect, ResetConnection
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, ResetConnection, StreamDirection
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class ResetPeer(Fault):
         """One reset, set off by the clock or by bytes of one direction."""
         match self.when:
             case "connect":
-                return (ResetConnection(Direction.UP, self.delay),)
+                return (ResetConnection(StreamDirection.UP, self.delay),)
             case "before":
-                return (ResetConnection(Direction.UP, self.delay, self.at_byte),)
+                return (ResetConnection(StreamDirection.UP, self.delay, self.at_byte),)
             case _:
-                return (ResetConnection(Direction.DOWN, self.delay, self.at_byte),)
+                return (ResetConnection(StreamDirection.DOWN, self.delay, self.at_byte),)

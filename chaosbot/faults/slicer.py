@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.faults._directions import direction_option, directions
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, SliceBytes
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, SliceBytes
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
+from chaosbot.faults._streams import stream_option, streams_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Slicer(Fault):
     size: int = option("size", "average size of a slice", primary=True)
     variation: int = option("size", "how much a slice may be larger or smaller", 0, primary=True)
     pause: float = option("duration", "pause after each slice", 0.0)
-    direction: str = direction_option()
+    stream: str = stream_option()
 
     def __post_init__(self) -> None:
         """Refuses slices of nothing."""
@@ -36,5 +36,5 @@ class Slicer(Fault):
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One knife for each direction, on dice of its own."""
         return tuple(
-            SliceBytes(way, self.size, self.variation, self.pause, dice.at(way)) for way in directions(self.direction)
+            SliceBytes(way, self.size, self.variation, self.pause, dice.at(way)) for way in streams_of(self.stream)
         )

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.faults._directions import direction_option, directions
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Effect, HoldClose
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect, HoldClose
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
+from chaosbot.faults._streams import stream_option, streams_of
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class SlowClose(Fault):
     depth: ClassVar[Depth] = Depth.BYTES
 
     delay: float = option("duration", "how long the end is held back", primary=True)
-    direction: str = direction_option()
+    stream: str = stream_option()
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One hold for each direction."""
-        return tuple(HoldClose(way, self.delay) for way in directions(self.direction))
+        return tuple(HoldClose(way, self.delay) for way in streams_of(self.stream))

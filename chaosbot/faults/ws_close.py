@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.faults._words import DIRECTIONS, direction_of
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import DisturbMessages, Effect, MessageAction
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import DisturbMessages, Effect, MessageAction
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
+from chaosbot.faults._words import STREAMS, stream_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class WsClose(Fault):
 
     code: int = option("count", "close code", 1011, primary=True)
     share: float = option("share", "share of the messages that meet it", 0.05)
-    direction: str = option("text", "which way the messages run", "both", choices=DIRECTIONS)
+    stream: str = option("text", "which way the messages run", "both", choices=STREAMS)
 
     def __post_init__(self) -> None:
         """Refuses codes that must not be sent."""
@@ -34,4 +34,4 @@ class WsClose(Fault):
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One disturbance for the whole connection."""
-        return (DisturbMessages(MessageAction.CLOSE, self.share, dice, direction_of(self.direction), code=self.code),)
+        return (DisturbMessages(MessageAction.CLOSE, self.share, dice, stream_of(self.stream), code=self.code),)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.faults._words import DIRECTIONS, direction_of
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import DisturbMessages, Effect, MessageAction
-from chaosbot.model.exchange import Depth, Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.shelf import option
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import DisturbMessages, Effect, MessageAction
+from chaosbot.core.exchange import Depth, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
+from chaosbot.faults._words import STREAMS, stream_of
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,8 @@ class WsDelay(Fault):
 
     delay: float = option("duration", "how late", 0.5, primary=True)
     share: float = option("share", "share of the messages that meet it", 1.0)
-    direction: str = option("text", "which way the messages run", "both", choices=DIRECTIONS)
+    stream: str = option("text", "which way the messages run", "both", choices=STREAMS)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One disturbance for the whole connection."""
-        return (
-            DisturbMessages(MessageAction.DELAY, self.share, dice, direction_of(self.direction), seconds=self.delay),
-        )
+        return (DisturbMessages(MessageAction.DELAY, self.share, dice, stream_of(self.stream), seconds=self.delay),)

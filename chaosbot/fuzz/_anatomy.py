@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from chaosbot.model.case import Case, Ending, Reading, Segment
-from chaosbot.model.dialect import Dialect
-from chaosbot.model.dice import Dice
-from chaosbot.model.marker import marker
+from chaosbot.core.case import Case, Ending, Reading, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.marker import marker
+from chaosbot.core.platform import Platform
 
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(\d{1,12})[ \t]*\r?$")
 _CHUNKED: Final = re.compile(rb"(?im)^transfer-encoding:[ \t]*chunked[ \t]*\r?$")
@@ -101,11 +101,11 @@ def unsigned(before: Case, after: Case) -> Case | None:
     return after
 
 
-def resigned(dialect: Dialect, secret: str, before: Case, after: Case, later_s: int = 0) -> Case | None:
-    """The case `after`, signed as `before` was; None where that cannot be done (`Dialect.resigned`)."""
-    if not dialect.signs or not secret:
+def resigned(platform: Platform, secret: str, before: Case, after: Case, later_s: int = 0) -> Case | None:
+    """The case `after`, signed as `before` was; None where that cannot be done (`Platform.resigned`)."""
+    if not platform.signs or not secret:
         return after
-    request = dialect.resigned(secret, before.request, after.request, later_s)
+    request = platform.resigned(secret, before.request, after.request, later_s)
     if request is None:
         return None
     segments: list[Segment] = []

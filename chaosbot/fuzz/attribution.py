@@ -13,13 +13,13 @@ from contextlib import AbstractContextManager, nullcontext
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.errors import TargetUnusable
+from chaosbot.core.case import Case
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import TargetUnusable
+from chaosbot.core.outcome import Fate
 from chaosbot.fuzz._anatomy import pauses, whole
 from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.target import Canary, Target, Trial
-from chaosbot.model.case import Case
-from chaosbot.model.dice import Dice
-from chaosbot.model.outcome import Fate
 
 _BESIDE_S: Final = 0.3
 _ENDING_S: Final = 0.25
@@ -37,7 +37,7 @@ class Attribution:
         mechanism: Names what a trial stands for, so that a known mechanism is not confirmed for ever.
         probed: Told of every canary.
 
-    `beside` names what was under way beside the volley and has ended without an answer (the slow lane's cases).
+    `beside` names what was under way beside the volley and has ended without an answer (the slow cases's cases).
     """
 
     def __init__(self, target: Target, mechanism: Callable[[Trial], str], probed: Callable[[Canary], None]) -> None:

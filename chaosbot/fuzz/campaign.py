@@ -16,7 +16,11 @@ from time import monotonic, time
 from typing import Final
 
 from chaosbot.checks._cases import AREA, CaseCheck, Facts, stem
-from chaosbot.errors import TargetUnusable
+from chaosbot.core.check import CHECKS
+from chaosbot.core.errors import TargetUnusable
+from chaosbot.core.event import ApiCalled, Event, Noted, PhaseChanged, Trouble
+from chaosbot.core.outcome import Fate
+from chaosbot.core.platform import EPOCH, platform_of
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.closing import close_campaign
 from chaosbot.fuzz.crew import Crew
@@ -28,10 +32,6 @@ from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Prog
 from chaosbot.fuzz.stages import load_stage, run_stage
 from chaosbot.fuzz.target import Target, Trial
 from chaosbot.fuzz.workshop import Workshop
-from chaosbot.model.check import CHECKS
-from chaosbot.model.dialect import EPOCH, dialect_of
-from chaosbot.model.event import ApiCalled, Event, Noted, PhaseChanged, Trouble
-from chaosbot.model.outcome import Fate
 
 _SHARES: Final = {"catalogue": 0.55, "mutations": 0.5, "generated": 0.5, "sequences": 1.0}
 """The part of the time left that each stage may take."""
@@ -47,7 +47,7 @@ class Campaign:
     Args:
         spec: What to do.
         emit: Where events go (called from the campaign's thread).
-        calls: The stand-in's calls so far; grows while the campaign runs.
+        calls: The mock's calls so far; grows while the campaign runs.
         progress: Told now and then how far the campaign is.
     """
 
@@ -65,8 +65,8 @@ class Campaign:
         self.spec = replace(spec, started=spec.started or monotonic(), endpoint=endpoint)
         self._calls: Callable[[], Sequence[ApiCalled]] = calls or tuple
         self._progress = progress
-        self.dialect = dialect_of(self.spec.dialect)
-        self.recorder = Recorder(self.spec, self.dialect, emit)
+        self.platform = platform_of(self.spec.platform)
+        self.recorder = Recorder(self.spec, self.platform, emit)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> CampaignResult:
         """Runs it to its end, or until `should_stop`.
@@ -77,10 +77,10 @@ class Campaign:
         """
         began = monotonic()
         clock = Clock(began + self.spec.duration_s, should_stop)
-        target = Target(self.spec, self.dialect, self._calls, should_stop)
+        target = Target(self.spec, self.platform, self._calls, should_stop)
         attribution = Attribution(target, self._mechanism, self.recorder.canary)
-        lane = SlowLane(target)
-        attribution.beside = lane.unanswered
+        slow_cases = SlowLane(target)
+        attribution.beside = slow_cases.unanswered
         closing_s = self.spec.duration_s * _CLOSING_S
         longest = began + (self.spec.longest_s or 0.0)
         complete, cut = True, False
@@ -92,7 +92,7 @@ class Campaign:
             )
             ledger = self.recorder.ledger = Ledger(names, facts)
             shop = Workshop(
-                self.spec, self.dialect, target, attribution, self.recorder, ledger, lane, self._show(began)
+                self.spec, self.platform, target, attribution, self.recorder, ledger, slow_cases, self._show(began)
             )
             try:
                 if "sequences" in self.spec.stages:
@@ -114,14 +114,14 @@ class Campaign:
                     late = max(0.0, monotonic() - until) if stage == "catalogue" else 0.0
                     clock = Clock(max(clock.until, min(clock.until + late, longest)), should_stop)
                 self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
-                lane.collect(shop.recorder, shop.attribution, Clock(clock.until - closing_s / 2, should_stop))
+                slow_cases.collect(shop.recorder, shop.attribution, Clock(clock.until - closing_s / 2, should_stop))
             except TargetUnusable as error:
                 complete = False
                 self.recorder.emit(Trouble(self.recorder.now(), "fuzz", str(error)))
             result = close_campaign(shop, names, clock, self._calls, complete=complete and not should_stop())
             return replace(result, cut=cut)
         finally:
-            lane.close()
+            slow_cases.close()
             attribution.close()
             target.close()
 
@@ -154,7 +154,7 @@ def see(target: Target, recorder: Recorder, calls: Callable[[], Sequence[ApiCall
         came = f"status {outcome.status}" if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}"
         hint = f"is the secret right ({spec.secret_env})?" if outcome.status in (401, 403) else "is it the webhook?"
         raise TargetUnusable(
-            f"{spec.address.url}: a valid {spec.dialect} update gets {came}; a campaign needs a target that "
+            f"{spec.address.url}: a valid {spec.platform} update gets {came}; a campaign needs a target that "
             f"acknowledges valid updates; {hint}"
         )
     replies, echoes = "none", False
@@ -163,7 +163,7 @@ def see(target: Target, recorder: Recorder, calls: Callable[[], Sequence[ApiCall
     planted = [canary.case.marker for canary in reversed(canaries) if canary.case.marker and spec.bot_api]
     seen = next((one for one, wait_s in zip(planted, patience, strict=False) if target.reply_seen(one, wait_s)), "")
     if seen:
-        replies = "standin"
+        replies = "mock"
         echoes = any(seen in call.text for call in calls() if seen in call.markers)
     elif any(b'"method"' in canary.outcome.body for canary in canaries):
         replies = "body"
@@ -189,7 +189,7 @@ def see(target: Target, recorder: Recorder, calls: Callable[[], Sequence[ApiCall
 def _sight(facts: Facts) -> str:
     """What the campaign can see, for people."""
     where = {
-        "standin": "the bot's calls are seen at the stand-in",
+        "mock": "the bot's calls are seen at the mock",
         "body": "the bot's replies are seen in its webhook answers",
         "none": "the bot's calls are not seen (no --bot-api): effects cannot be judged",
     }[facts.replies]

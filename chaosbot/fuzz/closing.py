@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from chaosbot.checks._cases import AREA, KIND
 from chaosbot.checks._likeness import PLAIN
-from chaosbot.errors import TargetUnusable
+from chaosbot.core.case import Case
+from chaosbot.core.check import CHECKS, History
+from chaosbot.core.errors import TargetUnusable
+from chaosbot.core.event import ApiCalled, Judged, Noted, ProbeSeen, Trouble
+from chaosbot.core.verdict import Finding, Judgement, Severity, Verdict
 from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz._anatomy import skeleton
@@ -17,10 +21,6 @@ from chaosbot.fuzz.minimize import enough, minimize
 from chaosbot.fuzz.patience import CHECK, steps_of
 from chaosbot.fuzz.rejudge import Rejudge
 from chaosbot.fuzz.spec import CampaignResult, Clock
-from chaosbot.model.case import Case
-from chaosbot.model.check import CHECKS, History
-from chaosbot.model.event import ApiCalled, Judged, Noted, ProbeSeen, Trouble
-from chaosbot.model.verdict import Finding, Judgement, Severity, Verdict
 
 if TYPE_CHECKING:
     from chaosbot.fuzz.workshop import Workshop
@@ -43,7 +43,7 @@ def close_campaign(
         shop: The campaign's parts.
         names: The checks that judge.
         clock: Until when shrinking may go on.
-        calls: The stand-in's calls.
+        calls: The mock's calls.
         complete: Whether every stage had its turn and the target is there.
     """
     recorder, spec = shop.recorder, shop.spec
@@ -218,7 +218,7 @@ def _finish(shop: Workshop, finding: Finding, rejudge: Rejudge, clock: Clock) ->
     reproducer = disk.Reproducer(
         finding.check,
         finding.bucket,
-        spec.dialect,
+        spec.platform,
         spec.endpoint.path,
         steps,
         finding.title,

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from chaosbot.errors import ConfigError
+from chaosbot.core.case import Case
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.platform import platform_of
 from chaosbot.fuzz import findings
 from chaosbot.fuzz._anatomy import renewed, resigned
 from chaosbot.fuzz.spec import STAGES, CampaignSpec
-from chaosbot.model.case import Case
-from chaosbot.model.dialect import dialect_of
-from chaosbot.model.dice import Dice
 
 _FOLDER: Final = "findings"
 
@@ -29,18 +29,18 @@ def known_cases(spec: CampaignSpec) -> tuple[Case, ...]:
     if spec.corpus is None or not (spec.corpus / _FOLDER).is_dir():
         return ()
     cases: list[Case] = []
-    dialect = dialect_of(spec.dialect)
+    platform = platform_of(spec.platform)
     for number, path in enumerate(sorted((spec.corpus / _FOLDER).glob("*.json"))):
         try:
             reproducer = findings.read(path, spec.endpoint.secret)
         except ConfigError:
             continue  # written by another version: it will be found again
-        if len(reproducer.steps) == 1 and len(reproducer.steps[0]) == 1 and reproducer.dialect == spec.dialect:
-            (case,) = findings.timely(reproducer, spec.endpoint, dialect).steps[0]
+        if len(reproducer.steps) == 1 and len(reproducer.steps[0]) == 1 and reproducer.platform == spec.platform:
+            (case,) = findings.timely(reproducer, spec.endpoint, platform).steps[0]
             case = renewed(
                 case,
                 Dice(spec.seed).at("known", number, spec.endpoint.started),
-                partial(resigned, dialect, spec.endpoint.secret),
+                partial(resigned, platform, spec.endpoint.secret),
             )
             cases.append(replace(case, name=f"{case.name}~known"))
     return tuple(cases)

@@ -1,7 +1,7 @@
 """More processes for the stages whose cases are independent: threads would share one interpreter and gain nothing.
 
 Each helper sends its own part of the mutations, or generates by its own seed, judges by the answers alone, and hands back what
-happened when the stage is over. The bot's calls are joined by the campaign's own process, which sees the stand-in.
+happened when the stage is over. The bot's calls are joined by the campaign's own process, which sees the mock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from time import monotonic
 from typing import Final
 
 from chaosbot.checks._cases import Facts, stem
-from chaosbot.errors import WorkerDied
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import WorkerDied
+from chaosbot.core.event import Event
+from chaosbot.core.platform import platform_of
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.ledger import Found, Ledger
 from chaosbot.fuzz.recorder import Recorder
@@ -24,9 +27,6 @@ from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.stages import run_stage
 from chaosbot.fuzz.target import Target
 from chaosbot.fuzz.workshop import Workshop
-from chaosbot.model.dialect import dialect_of
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import Event
 
 SHARED: Final = frozenset({"mutations", "generated"})
 _GRACE_S: Final = 5.0
@@ -45,14 +45,14 @@ def _help(
     spec: CampaignSpec, stage: str, facts: Facts, names: tuple[str, ...], until: float, stop: Flag, pipe: Connection
 ) -> None:
     """A helper process; `until` is on the machine's monotonic clock, which all processes share."""
-    dialect = dialect_of(spec.dialect)
-    target = Target(spec, dialect, tuple, stop.is_set)
-    recorder = Recorder(spec, dialect, lambda _event: None)
+    platform = platform_of(spec.platform)
+    target = Target(spec, platform, tuple, stop.is_set)
+    recorder = Recorder(spec, platform, lambda _event: None)
     recorder.ledger = Ledger(names, facts)
     attribution = Attribution(target, lambda trial: stem(recorder.tried(trial)[0]), recorder.canary)
     target.look()
     shop = Workshop(
-        spec, dialect, target, attribution, recorder, recorder.ledger, SlowLane(target), lambda _stage, _planned: None
+        spec, platform, target, attribution, recorder, recorder.ledger, SlowLane(target), lambda _stage, _planned: None
     )
     try:
         run_stage(stage, shop, Clock(until, stop.is_set))

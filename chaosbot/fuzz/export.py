@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from chaosbot.errors import ConfigError
+from chaosbot.core.errors import ConfigError
 
 FILE: Final = "test_chaosbot_regressions.py"
 _LARGEST: Final = 200_000

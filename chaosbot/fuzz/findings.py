@@ -18,13 +18,13 @@ from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any, Final
 
-from chaosbot.errors import ConfigError
+from chaosbot.core.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.placeholder import hide, reveal
+from chaosbot.core.platform import Endpoint, Platform
+from chaosbot.core.verdict import Finding, Threat
 from chaosbot.fuzz._anatomy import resigned
-from chaosbot.model.case import Case, Ending, Expect, Reach, Reading, Segment
-from chaosbot.model.dialect import Dialect, Endpoint
-from chaosbot.model.placeholder import hide, reveal
-from chaosbot.model.verdict import Finding, Threat
-from chaosbot.wire import Address, curl_line
+from chaosbot.transport import Address, curl_line
 
 SCHEMA: Final = "chaosbot.case/1"
 _LONGEST_LINE: Final = 4000
@@ -42,13 +42,13 @@ class Reproducer:
     Args:
         check: The check that it breaks.
         bucket: The root cause.
-        dialect: The platform's tongue.
+        platform: The platform's tongue.
         path: The webhook's path.
         steps: What to send.
         title: The finding's title.
         secret_env: Where the secret comes from.
         malformed: The policy under which it is a finding.
-        needs_calls: Whether it shows only with a Bot API stand-in or in replies.
+        needs_calls: Whether it shows only with a Bot API mock or in replies.
         target: The webhook's URL where it was found.
         time: The Unix time that the requests claim, which their signatures are for.
         perishable: Whether those signatures expire, so that only chaosbot, which signs anew, can send the requests again.
@@ -56,7 +56,7 @@ class Reproducer:
 
     check: str
     bucket: str
-    dialect: str
+    platform: str
     path: str
     steps: Steps
     title: str = ""
@@ -139,7 +139,7 @@ def to_json(reproducer: Reproducer, secret: str) -> dict[str, Any]:
         "check": reproducer.check,
         "bucket": reproducer.bucket,
         "title": reproducer.title,
-        "dialect": reproducer.dialect,
+        "platform": reproducer.platform,
         "path": reproducer.path,
         "secret": bool(secret),
         "secret_env": reproducer.secret_env,
@@ -166,7 +166,7 @@ def read(directory: Path, secret: str) -> Reproducer:
         return Reproducer(
             check=value["check"],
             bucket=value["bucket"],
-            dialect=value["dialect"],
+            platform=value["platform"],
             path=value["path"],
             steps=tuple(tuple(_case_of(case, secret) for case in step) for step in value["steps"]),
             title=value["title"],
@@ -183,11 +183,11 @@ def read(directory: Path, secret: str) -> Reproducer:
         raise ConfigError(str(path), f"is no chaosbot case ({type(error).__name__}: {error})") from None
 
 
-def timely(reproducer: Reproducer, endpoint: Endpoint, dialect: Dialect) -> Reproducer:
+def timely(reproducer: Reproducer, endpoint: Endpoint, platform: Platform) -> Reproducer:
     """The reproducer as of the endpoint's time: its right signatures are right again, and stale ones as stale as they were."""
     later = endpoint.time - reproducer.time if reproducer.time else 0
     steps = tuple(
-        tuple(resigned(dialect, endpoint.secret, case, case, later) or case for case in step)
+        tuple(resigned(platform, endpoint.secret, case, case, later) or case for case in step)
         for step in reproducer.steps
     )
     return replace(reproducer, steps=steps, time=endpoint.time)

@@ -1,4 +1,4 @@
-"""Generated updates: Hypothesis walks the dialect's description, and shrinks every bug apart.
+"""Generated updates: Hypothesis walks the platform's description, and shrinks every bug apart.
 
 Rules:
 
@@ -20,13 +20,13 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import errors as hypothesis_errors
 from hypothesis import strategies as st
 
+from chaosbot.core.case import Expect, Reach
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import Trial
 from chaosbot.fuzz.walk import strategy
 from chaosbot.fuzz.workshop import Workshop
-from chaosbot.model.case import Expect, Reach
-from chaosbot.model.verdict import Threat
 
 ROUND: Final = 120
 LOOK_EVERY: Final = 40
@@ -73,7 +73,7 @@ class Buckets:
 
 def run_generated(shop: Workshop, clock: Clock) -> None:
     """Rounds of generated updates until the time is up."""
-    shape = shop.dialect.shape()
+    shape = shop.platform.shape()
     if shape is None:
         return
     updates = strategy(shape)
@@ -94,7 +94,7 @@ def _round(shop: Workshop, clock: Clock, updates: st.SearchStrategy[Any], number
     buckets = Buckets()
     muted = set(shop.ledger.found)
     unlooked: list[Trial] = []
-    kinds = {name.split("/", 1)[0] for name in shop.dialect.golden(place)}
+    kinds = {name.split("/", 1)[0] for name in shop.platform.golden(place)}
 
     def execute(update: Any) -> None:
         ordinal = next(executions)
@@ -102,13 +102,13 @@ def _round(shop: Workshop, clock: Clock, updates: st.SearchStrategy[Any], number
             raise Enough
         kind = next((key for key in update if key in kinds), "body") if isinstance(update, dict) else "body"
         case = as_case(
-            shop.dialect,
+            shop.platform,
             shop.spec.endpoint,
             update,
             place.at(shop.spec.endpoint.started, ordinal),
             f"generated/{kind}~{number}.{ordinal}",
             f"a generated {kind}",
-            _VALID if shop.dialect.described else _GUESSED,
+            _VALID if shop.platform.described else _GUESSED,
         )
         trial = shop.target.fire(replace(case, group="generated", threat=Threat.USER), "generated")
         unlooked.append(trial)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from chaosbot.checks._cases import Breach, CaseCheck, Facts
+from chaosbot.core.case import Case
+from chaosbot.core.check import CHECKS
+from chaosbot.core.event import ApiCalled, CaseTried
 from chaosbot.fuzz.findings import Steps
-from chaosbot.model.case import Case
-from chaosbot.model.check import CHECKS
-from chaosbot.model.event import ApiCalled, CaseTried
 
 
 @dataclass

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
+from chaosbot.core.case import Case, Segment
 from chaosbot.fuzz._anatomy import Signer, split, unsigned, with_body
-from chaosbot.model.case import Case, Segment
 
 _HUGE: Final = 4_000
 _DEEP: Final = 50

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.platform import Endpoint, Platform
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.catalogue import Listed
-from chaosbot.model.dialect import Dialect, Endpoint
-from chaosbot.model.dice import Dice
-from chaosbot.model.verdict import Threat
 
 SHORTEST_ID: Final = 10_000
 """Shorter delivery ids may stand in a body for something else, too."""
@@ -85,30 +85,30 @@ MOVES: Final = (
 )  # fmt: skip
 
 
-def moves_of(dialect: Dialect) -> tuple[Move, ...]:
+def moves_of(platform: Platform) -> tuple[Move, ...]:
     """The moves that make sense on a platform."""
-    if not dialect.golden(Dice(0)):
+    if not platform.golden(Dice(0)):
         return ()
-    counted = _counts(dialect)
+    counted = _counts(platform)
     return tuple(
         move
         for move in MOVES
         if (counted or not move.counted)
-        and (not move.command or move.command in dialect.commands)
-        and (not move.kind or dialect.say("x", Dice(0), kind=move.kind) is not None)
+        and (not move.command or move.command in platform.commands)
+        and (not move.kind or platform.say("x", Dice(0), kind=move.kind) is not None)
     )
 
 
-def _counts(dialect: Dialect) -> bool:
+def _counts(platform: Platform) -> bool:
     """Whether deliveries have ids that are numbers, long enough to be found in a body."""
-    request = dialect.encode(Endpoint(), dialect.golden(Dice(0))[dialect.canary()])
-    facts = dialect.facts("POST", dialect.default_path, (), request.partition(b"\r\n\r\n")[2])
+    request = platform.encode(Endpoint(), platform.golden(Dice(0))[platform.canary()])
+    facts = platform.facts("POST", platform.default_path, (), request.partition(b"\r\n\r\n")[2])
     return facts is not None and isinstance(facts.update_id, int) and facts.update_id >= SHORTEST_ID
 
 
-def listed_moves(dialect: Dialect) -> tuple[Listed, ...]:
+def listed_moves(platform: Platform) -> tuple[Listed, ...]:
     """The moves as lines of ``chaosbot fuzz --list``."""
     return tuple(
         Listed(f"sequences/{move.name}", "sequences", str(move.threat), move.summary, move.expectation, move.check)
-        for move in moves_of(dialect)
+        for move in moves_of(platform)
     )

@@ -13,11 +13,11 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
-from chaosbot.model.case import Case, Expect, Reach, Segment
-from chaosbot.model.dialect import Dialect, Endpoint
-from chaosbot.model.dice import Dice
-from chaosbot.model.marker import marker
-from chaosbot.model.verdict import Threat
+from chaosbot.core.case import Case, Expect, Reach, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.marker import marker
+from chaosbot.core.platform import Endpoint, Platform
+from chaosbot.core.verdict import Threat
 
 Path = tuple[str | int, ...]
 
@@ -88,10 +88,10 @@ HOWS: Final = ("drop", "null", "wrap", "as-text", *(name for name, _ in _RETYPED
 
 
 def mutations(
-    dialect: Dialect, endpoint: Endpoint, dice: Dice, without: frozenset[str] = frozenset()
+    platform: Platform, endpoint: Endpoint, dice: Dice, without: frozenset[str] = frozenset()
 ) -> Iterator[Case]:
     """All mutations, the shallow and drastic ones first; the order within one depth is the seed's."""
-    goldens = {name: update for name, update in dialect.golden(dice).items() if name not in without}
+    goldens = {name: update for name, update in platform.golden(dice).items() if name not in without}
     plan: list[tuple[int, str, Path, str]] = []
     seen: set[tuple[str, Path, str]] = set()
     for name, update in goldens.items():
@@ -113,7 +113,12 @@ def mutations(
         if update is None:
             continue
         yield as_case(
-            dialect, endpoint, update, place, f"mutation/{name}/{written(path)}/{how}", f"{name}: {how} {written(path)}"
+            platform,
+            endpoint,
+            update,
+            place,
+            f"mutation/{name}/{written(path)}/{how}",
+            f"{name}: {how} {written(path)}",
         )
     for number, name in enumerate(goldens):
         place = dice.at(endpoint.started, "unknown", number)
@@ -122,13 +127,13 @@ def mutations(
                 if isinstance(payload, dict):
                     update = {**goldens[name], kind: {**payload, "chaosbot_new_field": {"a": [1, None]}}}
                     yield as_case(
-                        dialect,
+                        platform,
                         endpoint,
                         update,
                         place,
                         f"mutation/{name}/{kind}.chaosbot_new_field/add",
                         f"{name}: an unknown field",
-                        _VALID if dialect.extends else _EITHER,
+                        _VALID if platform.extends else _EITHER,
                     )
 
 
@@ -138,7 +143,7 @@ def written(path: Path) -> str:
 
 
 def as_case(
-    dialect: Dialect,
+    platform: Platform,
     endpoint: Endpoint,
     update: Any,
     place: Dice,
@@ -150,11 +155,11 @@ def as_case(
 ) -> Case:
     """An update as a case of its own."""
     if fresh:
-        update = dialect.fresh(update, place)
-    request = dialect.encode(endpoint, update)
+        update = platform.fresh(update, place)
+    request = platform.encode(endpoint, update)
     planted = marker(place)
     head, _, body = request.partition(b"\r\n\r\n")
-    facts = dialect.facts("POST", endpoint.path, (), body)
+    facts = platform.facts("POST", endpoint.path, (), body)
     shown = planted.encode() in body
     del head
     return Case(

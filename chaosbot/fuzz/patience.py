@@ -14,18 +14,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from chaosbot.core.case import Case, Expect, Reach, Segment
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz._anatomy import split, with_body
 from chaosbot.fuzz.findings import Steps
 from chaosbot.fuzz.moves import SHORTEST_ID
 from chaosbot.fuzz.story import NOBODY, Story
 from chaosbot.fuzz.workshop import Workshop
-from chaosbot.model.case import Case, Expect, Reach, Segment
-from chaosbot.model.verdict import Threat
 
 CHECK: Final = "nobody_starves"
 MANY: Final = 200
 _ABOVE: Final = 2_000_000_000
-"""Ids of the order's updates: above those that dialects draw, so that the first is in order, and within 31 bits."""
+"""Ids of the order's updates: above those that platforms draw, so that the first is in order, and within 31 bits."""
 _SPREAD: Final = 40_000_000
 _ONCE: Final = Expect(reach=Reach.ONCE)
 _SOME: Final = Expect(frozenset({2, 429, 503}), reach=Reach.ONCE)

@@ -6,11 +6,11 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from chaosbot.core.case import Case, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.platform import Platform
 from chaosbot.fuzz._anatomy import Signer, split
 from chaosbot.fuzz.story import NOBODY
-from chaosbot.model.case import Case, Segment
-from chaosbot.model.dialect import Dialect
-from chaosbot.model.dice import Dice
 
 _ID: Final = re.compile(rb"(?<![\d.])\d{6,16}(?!\d)")
 _LARGEST: Final = 1_000_000
@@ -23,12 +23,12 @@ class Peers:
     """Who stands in for whom, the same in all cases of a sequence.
 
     Args:
-        dialect: Knows the users.
+        platform: Knows the users.
         dice: Chooses.
     """
 
-    def __init__(self, dialect: Dialect, dice: Dice) -> None:
-        self._dialect = dialect
+    def __init__(self, platform: Platform, dice: Dice) -> None:
+        self._platform = platform
         self._dice = dice
         self._chosen: dict[int, int] = {}
 
@@ -59,7 +59,7 @@ class Peers:
             if user in _NOBODIES:
                 peer: int | None = NOBODY + place.integer(0, len(_NOBODIES) - 1)
             else:
-                peer = self._dialect.peer(user, place)
+                peer = self._platform.peer(user, place)
             if peer is None or len(str(peer)) != len(str(user)):
                 break
             if peer not in self._chosen.values():  # two people stay two

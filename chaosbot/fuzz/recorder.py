@@ -16,16 +16,16 @@ from typing import Final
 import orjson
 
 from chaosbot.checks._cases import LACKS, SHRINKING, Breach
+from chaosbot.core.case import Case
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import ApiCalled, CaseTried, Event, ProbeSeen
+from chaosbot.core.marker import markers_in
+from chaosbot.core.outcome import Outcome
+from chaosbot.core.platform import Platform
 from chaosbot.fuzz._anatomy import split, with_body
 from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import Canary, Trial
-from chaosbot.model.case import Case
-from chaosbot.model.dialect import Dialect
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import ApiCalled, CaseTried, Event, ProbeSeen
-from chaosbot.model.marker import markers_in
-from chaosbot.model.outcome import Outcome
 
 _KEPT_HEADERS: Final = frozenset(
     {"content-type", "retry-after", "server", "connection", "allow", "location", "x-powered-by"}
@@ -103,13 +103,13 @@ class Recorder:
 
     Args:
         spec: What the campaign was told.
-        dialect: Reads kind and command from requests.
+        platform: Reads kind and command from requests.
         emit: Where events go.
     """
 
-    def __init__(self, spec: CampaignSpec, dialect: Dialect, emit: Callable[[Event], None]) -> None:
+    def __init__(self, spec: CampaignSpec, platform: Platform, emit: Callable[[Event], None]) -> None:
         self.spec = spec
-        self.dialect = dialect
+        self.platform = platform
         self._emit = emit
         self.events: list[Event] = []
         self.cases: dict[str, Case] = {}
@@ -120,7 +120,7 @@ class Recorder:
     def _usual(self) -> dict[str, set[str]]:
         """By kind, the members that most golden updates of the kind have."""
         bodies: dict[str, list[set[str]]] = defaultdict(list)
-        for update in self.dialect.golden(Dice(0)).values():
+        for update in self.platform.golden(Dice(0)).values():
             kind, payload = _payload(update)
             bodies[kind].append(payload)
         return {
@@ -141,8 +141,8 @@ class Recorder:
 
     @cached_property
     def _kinds(self) -> frozenset[str]:
-        """The kinds that the dialect has golden updates of; anything else in their place is a sender's word."""
-        return frozenset(name.split("/", 1)[0] for name in self.dialect.golden(Dice(0)))
+        """The kinds that the platform has golden updates of; anything else in their place is a sender's word."""
+        return frozenset(name.split("/", 1)[0] for name in self.platform.golden(Dice(0)))
 
     def now(self) -> float:
         """Seconds since the run started."""
@@ -163,7 +163,7 @@ class Recorder:
         if case.group in _VALID_GROUPS and not outcome.ok:
             notes += self._lacking(case)
         if trial.stage == "catalogue" and not outcome.ok:
-            notes += _damage(case, self.dialect.proof)
+            notes += _damage(case, self.platform.proof)
         bounded = replace(
             outcome,
             headers=tuple(header for header in outcome.headers if header[0] in _KEPT_HEADERS),
@@ -196,7 +196,7 @@ class Recorder:
         parts = split(case.request)
         if parts is None or len(parts[1]) > 65_536:
             return None, None
-        found = self.dialect.facts("POST", self.spec.endpoint.path, (), parts[1])
+        found = self.platform.facts("POST", self.spec.endpoint.path, (), parts[1])
         if found is None:
             return None, None
         return found.kind if found.kind in self._kinds else None, found.command

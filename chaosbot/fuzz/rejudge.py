@@ -9,6 +9,11 @@ from itertools import count
 from typing import Final
 
 from chaosbot.checks._cases import AREA, SHRINKING, CaseCheck, Facts, Join, overloaded
+from chaosbot.core.case import Case, Segment
+from chaosbot.core.check import CHECKS, History
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import ApiCalled, CaseTried, Event, Noted, ProbeSeen
+from chaosbot.core.verdict import Judgement, Verdict
 from chaosbot.fuzz import _process
 from chaosbot.fuzz._anatomy import Signer, renewed, slow, split, unsigned, with_body
 from chaosbot.fuzz.attribution import Attribution
@@ -17,11 +22,6 @@ from chaosbot.fuzz.patience import CHECK
 from chaosbot.fuzz.peers import Peers
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.target import Target, Trial
-from chaosbot.model.case import Case, Segment
-from chaosbot.model.check import CHECKS, History
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import ApiCalled, CaseTried, Event, Noted, ProbeSeen
-from chaosbot.model.verdict import Judgement, Verdict
 
 _NUMBER: Final = re.compile(r"(?<!\d)(\d{1,9})(?!\d)")
 _SETTLE_S: Final = 2.0
@@ -36,7 +36,7 @@ class Rejudge:
         recorder: Where the attempts' events go, under the stage ``shrink``.
         facts: What can be seen.
         attribution: Charges deaths and hangs.
-        calls: The stand-in's calls so far.
+        calls: The mock's calls so far.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Rejudge:
             events.append(event)
             self.recorder.record(Trial(trial.case, SHRINKING, trial.outcome, trial.sent, trial.notes, trial.canary_s))
         built = CHECKS.build(check)
-        if facts.replies == "standin" and not (isinstance(built, CaseCheck) and not built.needs_calls):
+        if facts.replies == "mock" and not (isinstance(built, CaseCheck) and not built.needs_calls):
             self.target.settle(_SETTLE_S)
             if check == CHECK:
                 self.target.replied([event.marker for event in events if isinstance(event, CaseTried)])
@@ -88,7 +88,7 @@ class Rejudge:
 
     def _renewed(self, steps: Steps, place: Dice) -> Steps:
         """The steps as new deliveries, from other users of the same tiers: a rate limit remembers who was here a moment ago."""
-        peers = Peers(self.target.dialect, place.at("peers"))
+        peers = Peers(self.target.platform, place.at("peers"))
         others = tuple(tuple(peers.instead(case, self.target.resigned) for case in step) for step in steps)
         return renew_together(others, place, self.target.resigned)
 
@@ -118,7 +118,7 @@ class Rejudge:
         told = next((trial.case for trial in reversed(trials) if not trial.case.recalls), None)
         if not case.recalls or told is None:
             return case
-        if self.facts.replies == "standin":
+        if self.facts.replies == "mock":
             self.target.reply_seen(told.marker, _SETTLE_S)
         spoken = [reply for trial in trials for reply in self.recorder.tried(trial)[1]]
         calls = [call for call in (*spoken, *self.calls()) if told.marker in call.markers]

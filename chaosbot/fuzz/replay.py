@@ -8,7 +8,10 @@ from pathlib import Path
 from time import monotonic, time, time_ns
 
 from chaosbot.checks._cases import NEEDS_CALLS, stem
-from chaosbot.errors import ConfigError, SecretMissing
+from chaosbot.core.errors import ConfigError, SecretMissing
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.platform import Endpoint, platform_of
+from chaosbot.core.verdict import Verdict
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.campaign import see
@@ -16,10 +19,7 @@ from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.rejudge import Rejudge
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import Target
-from chaosbot.model.dialect import Endpoint, dialect_of
-from chaosbot.model.event import ApiCalled
-from chaosbot.model.verdict import Verdict
-from chaosbot.wire import Address
+from chaosbot.transport import Address
 
 TRIES = 3
 """A race does not show every time."""
@@ -55,7 +55,7 @@ def replay(
         target: The webhook's URL; None takes the one that it was found at.
         secret: What stands in for the placeholder.
         allow: Hosts besides loopback that may be spoken to.
-        calls: The calls at a Bot API stand-in, when one is attached.
+        calls: The calls at a Bot API mock, when one is attached.
 
     Raises:
         ConfigError: No finding there.
@@ -75,18 +75,18 @@ def replay(
     spec = CampaignSpec(
         address,
         endpoint,
-        found.dialect,
+        found.platform,
         time_ns(),  # two replays within a second are two
         malformed=found.malformed,
         bot_api=calls is not None,
         allow=allow,
         started=monotonic(),
     )
-    dialect = dialect_of(found.dialect)
-    found = disk.timely(found, endpoint, dialect)
+    platform = platform_of(found.platform)
+    found = disk.timely(found, endpoint, platform)
     source: Callable[[], Sequence[ApiCalled]] = calls or tuple
-    recorder = Recorder(spec, dialect, lambda _event: None)
-    shooter = Target(spec, dialect, source, lambda: False)
+    recorder = Recorder(spec, platform, lambda _event: None)
+    shooter = Target(spec, platform, source, lambda: False)
     attribution = Attribution(shooter, lambda trial: stem(recorder.tried(trial)[0]), recorder.canary)
     try:
         shooter.start()

@@ -20,6 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from chaosbot.checks._cases import Breach
+from chaosbot.core.case import Case, Expect, Reach, Segment
+from chaosbot.core.check import CHECKS
+from chaosbot.core.marker import marker
+from chaosbot.core.verdict import Finding, Threat
 from chaosbot.fuzz.findings import Steps
 from chaosbot.fuzz.generated import Breached, Buckets, Enough, quiet_settings
 from chaosbot.fuzz.ledger import Found
@@ -30,10 +34,6 @@ from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.story import NOBODY, Story
 from chaosbot.fuzz.target import Trial
 from chaosbot.fuzz.workshop import Workshop
-from chaosbot.model.case import Case, Expect, Reach, Segment
-from chaosbot.model.check import CHECKS
-from chaosbot.model.marker import marker
-from chaosbot.model.verdict import Finding, Threat
 
 ROUND: Final = 12
 STEPS: Final = 8
@@ -45,7 +45,7 @@ _AGAIN: Final = Expect(frozenset({2, 409}), reach=Reach.AT_MOST_ONCE)
 
 def run_sequences(shop: Workshop, clock: Clock) -> None:
     """Rounds of sequences until the time is up."""
-    if not shop.dialect.golden(shop.dice):
+    if not shop.platform.golden(shop.dice):
         return
     # The moves are few and name what they show: they are played however late the stage begins, before anything that takes longer.
     _tour(shop, Clock(max(clock.until, monotonic() + _TOUR_S), clock.should_stop))
@@ -166,12 +166,12 @@ class SequenceMachine(RuleBasedStateMachine):
             same_id = replace(other, segments=(Segment(request),), update_id=case.update_id, expect=_AGAIN)
             self._deliver(same_id)
 
-    @precondition(lambda self: "grant" in self.shop.dialect.commands and not self.granted)
+    @precondition(lambda self: "grant" in self.shop.platform.commands and not self.granted)
     @rule()
     def demoted(self) -> None:
         """A right is granted, used, and taken back while it is being used; then it is used once more."""
         self.granted = True
-        admin = self.shop.dialect.tiers[-1]
+        admin = self.shop.platform.tiers[-1]
         subject = NOBODY + 2_000_000_000 + self.story.dice.integer(0, 10**9)
         control = self._named("control", "/remind granted {m}", user=subject)
         unknown = self._named("nothing", "/chaosbot_unknown {m}", user=subject)
@@ -199,11 +199,11 @@ class SequenceMachine(RuleBasedStateMachine):
         case = self._new(text, **how)
         return replace(case, name=f"{case.name}-{name}") if case is not None else None
 
-    @precondition(lambda self: "reminders" in self.shop.dialect.commands)
+    @precondition(lambda self: "reminders" in self.shop.platform.commands)
     @rule(verb=st.sampled_from(("", "delete ")))
     def foreign(self, verb: str) -> None:
         """One user makes something; another one asks for it by its number."""
-        tier = self.shop.dialect.commands["reminders"]
+        tier = self.shop.platform.commands["reminders"]
         made = self._new("/remind {m}", tier=tier, user=None)
         if made is None:
             return
@@ -223,11 +223,11 @@ class SequenceMachine(RuleBasedStateMachine):
             )
             self._deliver(stranger)
 
-    @precondition(lambda self: "rewrite" in self.shop.dialect.commands)
+    @precondition(lambda self: "rewrite" in self.shop.platform.commands)
     @rule(verb=st.sampled_from(("approve", "reject")))
     def foreign_button(self, verb: str) -> None:
         """One user approves what is theirs (the control); then a stranger presses the button of somebody else's."""
-        tier = self.shop.dialect.commands["rewrite"]
+        tier = self.shop.platform.commands["rewrite"]
         own, other = (self._new(f"/rewrite {word} {{m}}", tier=tier, user=None) for word in ("own", "other"))
         if own is None or other is None or own.chat == other.chat or not isinstance(own.chat, int):
             return
@@ -296,7 +296,7 @@ def _tour(shop: Workshop, clock: Clock) -> None:
         "muted": set(shop.ledger.found),
     }
     machine: type[SequenceMachine] = type("Tour", (SequenceMachine,), members)
-    for move in moves_of(shop.dialect):
+    for move in moves_of(shop.platform):
         if clock.over():
             return
         if not move.rule:

@@ -11,14 +11,14 @@ from concurrent.futures import wait as wait_for
 from time import monotonic
 from typing import Final
 
+from chaosbot.core.case import Case
+from chaosbot.core.dice import Dice
+from chaosbot.core.outcome import Fate
 from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import Target, Trial
-from chaosbot.model.case import Case
-from chaosbot.model.dice import Dice
-from chaosbot.model.outcome import Fate
 
 WIDTH: Final = 32
 LONGEST_S: Final = 12.0

@@ -8,11 +8,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from chaosbot.errors import ConfigError, UnknownName
-from chaosbot.model.check import CHECKS
-from chaosbot.model.dialect import Endpoint, dialect_of
-from chaosbot.model.verdict import Finding, Judgement
-from chaosbot.wire import Address
+from chaosbot.core.check import CHECKS
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.platform import Endpoint, platform_of
+from chaosbot.core.verdict import Finding, Judgement
+from chaosbot.transport import Address
 
 STAGES: Final = ("catalogue", "mutations", "generated", "sequences")
 POLICIES: Final = ("reject", "ack", "any")
@@ -25,14 +25,14 @@ class CampaignSpec:
     Args:
         address: Where requests go.
         endpoint: How the target is spoken to (host header, path, secret).
-        dialect: The platform's tongue.
+        platform: The platform's tongue.
         seed: All chance.
         duration_s: How long the campaign may take altogether.
         max_examples: Most cases in each stage after the catalogue; None leaves it to the time.
         stages: Which stages run, in the order of `STAGES`.
         checks: Which checks judge; None takes all that judge a campaign.
         malformed: What is right for a malformed request: ``reject`` (4xx), ``ack`` (2xx) or ``any``.
-        bot_api: Whether a Bot API stand-in is attached, so that the bot's calls are seen.
+        bot_api: Whether a Bot API mock is attached, so that the bot's calls are seen.
         pid: The target's process, for memory and descriptors; None looks for whoever listens (loopback, Linux).
         metrics: URL of the target's metrics, the same from outside.
         health: URL of the target's health page.
@@ -54,7 +54,7 @@ class CampaignSpec:
 
     address: Address
     endpoint: Endpoint
-    dialect: str = "telegram"
+    platform: str = "telegram"
     seed: int = 0
     duration_s: float = 60.0
     max_examples: int | None = None
@@ -92,7 +92,7 @@ class CampaignSpec:
             raise ConfigError("--duration", f"{self.duration_s} s is no time; give the campaign at least a second")
         if self.workers < 1:
             raise ConfigError("--workers", f"{self.workers} is none; a campaign needs at least 1")
-        dialect_of(self.dialect)
+        platform_of(self.platform)
 
 
 @dataclass(frozen=True, slots=True)

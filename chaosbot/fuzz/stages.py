@@ -12,6 +12,12 @@ from itertools import islice
 from typing import Final
 
 from chaosbot.checks._cases import word_of
+from chaosbot.core.case import Case, Expect, Reach, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import CaseTried, ProbeSeen
+from chaosbot.core.marker import marker
+from chaosbot.core.platform import Platform
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz import _process
 from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz._anatomy import slow, with_length
@@ -19,12 +25,6 @@ from chaosbot.fuzz.mutations import as_case, mutations
 from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.target import Trial
 from chaosbot.fuzz.workshop import Workshop
-from chaosbot.model.case import Case, Expect, Reach, Segment
-from chaosbot.model.dialect import Dialect
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import CaseTried, ProbeSeen
-from chaosbot.model.marker import marker
-from chaosbot.model.verdict import Threat
 
 VOLLEY: Final = 48
 """Cases between two looks at the target."""
@@ -57,7 +57,7 @@ def run_stage(stage: str, shop: Workshop, clock: Clock) -> None:
             run_catalogue(shop, clock)
         case "mutations":
             limit = shop.spec.max_examples
-            cases = mutations(shop.dialect, shop.spec.endpoint, shop.dice.at("mutations"), broken_goldens(shop))
+            cases = mutations(shop.platform, shop.spec.endpoint, shop.dice.at("mutations"), broken_goldens(shop))
             cases = islice(cases, shop.spec.part, None, shop.spec.workers)
             run_cases(shop, islice(cases, limit) if limit is not None else cases, "mutations", clock)
         case "generated":
@@ -70,11 +70,11 @@ def run_stage(stage: str, shop: Workshop, clock: Clock) -> None:
             run_sequences(shop, clock)
 
 
-def catalogue(spec: CampaignSpec, dialect: Dialect) -> tuple[Case, ...]:
-    """All catalogue cases of this campaign: the platform-neutral ones and the dialect's, in their order."""
+def catalogue(spec: CampaignSpec, platform: Platform) -> tuple[Case, ...]:
+    """All catalogue cases of this campaign: the platform-neutral ones and the platform's, in their order."""
     from chaosbot.fuzz.catalogue import cases as build  # noqa: PLC0415 - large tables, loaded when they are needed
 
-    cases = build(dialect, spec.endpoint, Dice(spec.seed))
+    cases = build(platform, spec.endpoint, Dice(spec.seed))
     names: set[str] = set()
     unique = [case for case in cases if not (case.name in names or names.add(case.name))]  # type: ignore[func-returns-value]
     if spec.only:
@@ -85,12 +85,12 @@ def catalogue(spec: CampaignSpec, dialect: Dialect) -> tuple[Case, ...]:
 def run_catalogue(shop: Workshop, clock: Clock) -> None:
     """Known findings first, then the whole catalogue: slow cases beside, heavy ones alone, the others in volleys."""
     known = corpora.known_cases(shop.spec)
-    cases = catalogue(shop.spec, shop.dialect)
+    cases = catalogue(shop.spec, shop.platform)
     slow_ones = [case for case in cases if slow(case)]
     heavy = [case for case in cases if not slow(case) and _is_heavy(case)]
     light = [case for case in cases if not slow(case) and not _is_heavy(case)]
     bulky = [case for case in light if len(case.request) > _BULKY]
-    shop.lane.add(slow_ones, "catalogue")
+    shop.slow.add(slow_ones, "catalogue")
     small = [*known, *unknown_commands(shop), *(case for case in light if len(case.request) <= _BULKY)]
     run_cases(shop, small, "catalogue", clock, planned=len(known) + len(cases))
     run_cases(shop, goldens(shop), "catalogue", clock)
@@ -119,10 +119,10 @@ def broken_goldens(shop: Workshop) -> frozenset[str]:
 def goldens(shop: Workshop) -> list[Case]:
     """Every valid update as it is: all must be acknowledged, and mutations start from those that are."""
     found = []
-    for name, update in shop.dialect.golden(shop.dice).items():
+    for name, update in shop.platform.golden(shop.dice).items():
         place = shop.dice.at("golden", name, shop.spec.endpoint.started)
         case = as_case(
-            shop.dialect, shop.spec.endpoint, update, place, f"{GOLDEN}{name}", f"a valid update: {name}", Expect()
+            shop.platform, shop.spec.endpoint, update, place, f"{GOLDEN}{name}", f"a valid update: {name}", Expect()
         )
         found.append(replace(case, group="kinds", threat=Threat.USER))
     return found
@@ -131,13 +131,13 @@ def goldens(shop: Workshop) -> list[Case]:
 def unknown_commands(shop: Workshop) -> list[Case]:
     """What each tier gets for a command that nobody knows: the background against which privileged replies stand out."""
     found = []
-    for tier in shop.dialect.tiers:
+    for tier in shop.platform.tiers:
         for name, text, kind, summary in _UNKNOWN:
             place = shop.dice.at("nothing", tier, name, shop.spec.endpoint.started)
-            update = shop.dialect.say(text.replace("{m}", marker(place)), place, tier=tier, kind=kind)
+            update = shop.platform.say(text.replace("{m}", marker(place)), place, tier=tier, kind=kind)
             if update is not None:
                 full = f"control/nothing-{name}-{tier}"
-                case = as_case(shop.dialect, shop.spec.endpoint, update, place, full, summary, Expect(), fresh=False)
+                case = as_case(shop.platform, shop.spec.endpoint, update, place, full, summary, Expect(), fresh=False)
                 found.append(replace(case, group="control", threat=Threat.USER))
     return found
 
@@ -148,8 +148,8 @@ def stranger_flood(shop: Workshop) -> Case | None:
     if not endpoint.secret or not shop.ledger.facts.memory:
         return None
     wrong = replace(endpoint, secret="chaosbot-wrong-secret")  # noqa: S106 - wrong on purpose
-    update = shop.dialect.golden(shop.dice)[shop.dialect.canary()]
-    request = shop.dialect.encode(wrong, update)
+    update = shop.platform.golden(shop.dice)[shop.platform.canary()]
+    request = shop.platform.encode(wrong, update)
     head = with_length(request, _PIECE * _PIECES)
     if head is None:
         return None

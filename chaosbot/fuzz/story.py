@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from chaosbot.checks._cases import AREA
+from chaosbot.core.case import Case, Expect, Reach
+from chaosbot.core.check import History
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import ApiCalled, Event, Noted
+from chaosbot.core.marker import marker
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.target import Trial
 from chaosbot.fuzz.workshop import Workshop
-from chaosbot.model.case import Case, Expect, Reach
-from chaosbot.model.check import History
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import ApiCalled, Event, Noted
-from chaosbot.model.marker import marker
-from chaosbot.model.verdict import Threat
 
 NOBODY: Final = 4_503_590_000_000_000
 """Senders of sequences: ids that no person has and no tier lists, so they are guests until somebody grants them more."""
@@ -43,14 +43,14 @@ class Story:
         self.said += 1
         place = self.dice.at("say", self.said)
         planted = marker(place)
-        update = self.shop.dialect.say(text.replace("{m}", planted), place, **how)
-        if update is None and not how.get("kind") and not self.shop.dialect.tiers:
+        update = self.shop.platform.say(text.replace("{m}", planted), place, **how)
+        if update is None and not how.get("kind") and not self.shop.platform.tiers:
             # Nobody writes on this platform: whatever it delivers can still come twice, late or all at once.
-            update = self.shop.dialect.fresh(self.shop.dialect.golden(place)[self.shop.dialect.canary()], place)
+            update = self.shop.platform.fresh(self.shop.platform.golden(place)[self.shop.platform.canary()], place)
         if update is None:
             return None
         case = as_case(
-            self.shop.dialect,
+            self.shop.platform,
             self.shop.spec.endpoint,
             update,
             place,
@@ -60,7 +60,7 @@ class Story:
             fresh=False,
         )
         body = case.request
-        facts = self.shop.dialect.facts("POST", self.shop.spec.endpoint.path, (), body.partition(b"\r\n\r\n")[2])
+        facts = self.shop.platform.facts("POST", self.shop.spec.endpoint.path, (), body.partition(b"\r\n\r\n")[2])
         return replace(
             case,
             group="sequence",
@@ -85,7 +85,7 @@ class Story:
 
     def replies(self, case: Case) -> list[ApiCalled]:
         """What the bot has said because of a case, waiting a moment for it where that is needed."""
-        if self.shop.ledger.facts.replies == "standin":
+        if self.shop.ledger.facts.replies == "mock":
             self.shop.target.reply_seen(case.marker, 0.5)
         seen = [event for event in self.events if isinstance(event, ApiCalled)]
         live = [call for call in self.shop.target.calls()[self.already :] if call.via != "reply"]

@@ -20,19 +20,19 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep, time
 from typing import Final
 
-from chaosbot.errors import EngineError, TargetUnusable
+from chaosbot.core.case import Case, Expect, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import EngineError, TargetUnusable
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.marker import marker
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.platform import Platform
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz import _process
 from chaosbot.fuzz._anatomy import pauses, renewed, resigned, whole
 from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.model.case import Case, Expect, Segment
-from chaosbot.model.dialect import Dialect
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import ApiCalled
-from chaosbot.model.marker import marker
-from chaosbot.model.outcome import Fate, Outcome
-from chaosbot.model.verdict import Threat
-from chaosbot.wire import guard, metrics, send
+from chaosbot.transport import guard, metrics, send
 
 HANDS: Final = 16
 """How many cases are under way at once."""
@@ -82,21 +82,21 @@ class Target:
 
     Args:
         spec: What the campaign was told.
-        dialect: The platform's tongue.
-        calls: The stand-in's calls so far.
+        platform: The platform's tongue.
+        calls: The mock's calls so far.
         should_stop: Whether to give up waiting.
     """
 
     def __init__(
         self,
         spec: CampaignSpec,
-        dialect: Dialect,
+        platform: Platform,
         calls: Callable[[], Sequence[ApiCalled]],
         should_stop: Callable[[], bool],
     ) -> None:
         guard(spec.address.host, spec.allow)
         self.spec = spec
-        self.dialect = dialect
+        self.platform = platform
         self.calls = calls
         self.should_stop = should_stop
         self.latency_s = spec.latency_s
@@ -210,12 +210,12 @@ class Target:
 
     def _timely(self, case: Case) -> Case:
         """The case with the time of now in its signature, where that would be stale before the campaign is over."""
-        age = int(time()) - self.spec.endpoint.time if self.dialect.signs else 0
+        age = int(time()) - self.spec.endpoint.time if self.platform.signs else 0
         return case if age < _STALE_S else self.resigned(case, case, age) or case
 
     def resigned(self, before: Case, after: Case, later_s: int = 0) -> Case | None:
         """A changed case, signed as its original was."""
-        return resigned(self.dialect, self.spec.endpoint.secret, before, after, later_s)
+        return resigned(self.platform, self.spec.endpoint.secret, before, after, later_s)
 
     def renewed(self, case: Case, dice: Dice) -> Case:
         """The same case as a delivery of its own."""
@@ -241,10 +241,10 @@ class Target:
         dice = self._dice.at(self._canaries)
         planted = marker(dice)
         user = self._first_user + self._canaries
-        update = self.dialect.say(f"{_CANARY_TEXT} {planted}", dice, user=user)
+        update = self.platform.say(f"{_CANARY_TEXT} {planted}", dice, user=user)
         if update is None:
-            update = self.dialect.fresh(self.dialect.golden(dice)[self.dialect.canary()], dice)
-        request = self.dialect.encode(self.spec.endpoint, update)
+            update = self.platform.fresh(self.platform.golden(dice)[self.platform.canary()], dice)
+        request = self.platform.encode(self.spec.endpoint, update)
         if planted.encode() not in request:
             planted = ""
         return Case(
@@ -265,7 +265,7 @@ class Target:
         return Canary(outcome.ok, outcome.total_s, outcome, case)
 
     def reply_seen(self, planted: str, within_s: float) -> bool:
-        """Waits until the stand-in has seen a call with this marker."""
+        """Waits until the mock has seen a call with this marker."""
         until = monotonic() + within_s
         looked = 0
         while True:
@@ -278,7 +278,7 @@ class Target:
             sleep(_POLL_S)
 
     def replied(self, planted: Sequence[str], patience_s: float = 2.0) -> None:
-        """Waits until the stand-in has seen calls with all these markers, or none of them for so long."""
+        """Waits until the mock has seen calls with all these markers, or none of them for so long."""
         if not self.spec.bot_api:
             return
         until = monotonic() + patience_s
@@ -294,7 +294,7 @@ class Target:
                 sleep(_POLL_S)
 
     def settle(self, within_s: float = 3.0) -> bool:
-        """Waits until the bot has answered a canary at the stand-in, so that "nothing was called" means something."""
+        """Waits until the bot has answered a canary at the mock, so that "nothing was called" means something."""
         if not self.spec.bot_api:
             return True
         canary = self.canary()

@@ -1,4 +1,4 @@
-"""Walks a dialect's description of its updates and makes Hypothesis strategies of it: the simplest value first, always bounded."""
+"""Walks a platform's description of its updates and makes Hypothesis strategies of it: the simplest value first, always bounded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final, assert_never
 
 from hypothesis import strategies as st
 
-from chaosbot.model.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
+from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
 
 # What real people and real attackers write: directions, joiners, combining marks, astral characters, formats, spaces.
 HOSTILE: Final = (

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.platform import Platform
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.slowlane import SlowLane
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import Target
-from chaosbot.model.dialect import Dialect
-from chaosbot.model.dice import Dice
 
 
 @dataclass
@@ -20,12 +20,12 @@ class Workshop:
     """Everything that a stage works with."""
 
     spec: CampaignSpec
-    dialect: Dialect
+    platform: Platform
     target: Target
     attribution: Attribution
     recorder: Recorder
     ledger: Ledger
-    lane: SlowLane
+    slow: SlowLane
     show: Callable[[str, int], None]
 
     @property

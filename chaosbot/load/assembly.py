@@ -6,7 +6,12 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from chaosbot.errors import ConfigError, UnknownName
+from chaosbot.core.arrival import Shard
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.journey import StreamAction, StreamSpec
+from chaosbot.core.knee import KneeSearch
+from chaosbot.core.platform import Platform, platform_of
+from chaosbot.core.profile import Workload
 from chaosbot.load.closed import Closed
 from chaosbot.load.engine import Engine, Surroundings
 from chaosbot.load.sampling import Look, sample, watches
@@ -15,11 +20,6 @@ from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.streams import STREAM_SHARE, StreamFloor
 from chaosbot.load.target import Target
-from chaosbot.model.arrival import Shard
-from chaosbot.model.dialect import Dialect, dialect_of
-from chaosbot.model.journey import StreamAction, StreamSpec
-from chaosbot.model.knee import KneeSearch
-from chaosbot.model.profile import Workload
 
 NO_STREAMS = "none"
 
@@ -39,13 +39,13 @@ def check(spec: LoadSpec) -> None:
         )
 
 
-def streams_of(spec: LoadSpec, dialect: Dialect) -> tuple[StreamSpec, ...]:
-    """The scenarios that run: those named, or all that the dialect has.
+def streams_of(spec: LoadSpec, platform: Platform) -> tuple[StreamSpec, ...]:
+    """The scenarios that run: those named, or all that the platform has.
 
     Raises:
-        UnknownName: The dialect has no such scenario.
+        UnknownName: The platform has no such scenario.
     """
-    known = {stream.name: stream for stream in dialect.streams()}
+    known = {stream.name: stream for stream in platform.streams()}
     if spec.streams == (NO_STREAMS,) or spec.journey is not None or spec.corpus is not None:
         return ()
     for name in spec.streams:
@@ -66,8 +66,8 @@ def assemble(
     Raises:
         UsageError: A bad journey file, an unknown stream, a process that is not there.
     """
-    dialect = dialect_of(spec.dialect)
-    source = source_of(dialect, spec.endpoint, spec.journey, spec.corpus)
+    platform = platform_of(spec.platform)
+    source = source_of(platform, spec.endpoint, spec.journey, spec.corpus)
     looks = watches(spec.samples) if shard is None or shard.index == 0 else []
     for look in looks:
         list(look())  # the first look loads what it needs, which must not delay the first arrivals
@@ -78,7 +78,7 @@ def assemble(
         first = search()
         if isinstance(first, KneeSearch):
             engine.search = Steps(engine, first)
-    streams = streams_of(spec, dialect)
+    streams = streams_of(spec, platform)
     if streams and isinstance(engine.load, Closed):
         _stream(engine, engine.load, streams)
     return engine

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from chaosbot.core.arrival import Population, Shard
+from chaosbot.core.dice import Dice
+from chaosbot.core.journey import JourneySpec
+from chaosbot.core.outcome import Fate
+from chaosbot.core.pacer import Pacer
 from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import Hub
 from chaosbot.load.line import Line
 from chaosbot.load.maker import Chance, Maker, Writer, draw_block
 from chaosbot.load.shot import Shot
-from chaosbot.model.arrival import Population, Shard
-from chaosbot.model.dice import Dice
-from chaosbot.model.journey import JourneySpec
-from chaosbot.model.outcome import Fate
-from chaosbot.model.pacer import Pacer
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The platform's own sender: a queue per chat, few connections, redelivery with back-off.
 
-Rules (the figures are the dialect's, `DeliveryRules`):
+Rules (the figures are the platform's, `DeliveryRules`):
 
 - Inside a queue updates are delivered one after the other; one that fails blocks those behind it. Queues run in parallel,
   on at most as many connections as the platform opens.
@@ -16,14 +16,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import DeliveryRules
+from chaosbot.core.outcome import Fate
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import Hub
 from chaosbot.load.pool import Pool
 from chaosbot.load.shot import Shot
-from chaosbot.model.dice import Dice
-from chaosbot.model.exchange import UpdateFacts
-from chaosbot.model.journey import DeliveryRules
-from chaosbot.model.outcome import Fate
 
 
 @dataclass

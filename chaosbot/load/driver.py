@@ -13,6 +13,10 @@ from urllib.parse import urlsplit
 
 import trio
 
+from chaosbot.core.arrival import Generator
+from chaosbot.core.event import Event, IntervalMeasured, Noted
+from chaosbot.core.platform import EPOCH, platform_of
+from chaosbot.core.profile import Workload
 from chaosbot.load.assembly import assemble, check
 from chaosbot.load.engine import Surroundings
 from chaosbot.load.frames import Totals
@@ -20,18 +24,14 @@ from chaosbot.load.shards import Crew
 from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import Target, reserve_descriptors
-from chaosbot.model.arrival import Generator
-from chaosbot.model.dialect import EPOCH, dialect_of
-from chaosbot.model.event import Event, FrameTaken, Noted
-from chaosbot.model.profile import Workload
-from chaosbot.wire import guard
+from chaosbot.transport import guard
 
 
 def drive(
     spec: LoadSpec,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool] = lambda: False,
-    on_frame: Callable[[FrameTaken], None] | None = None,
+    on_frame: Callable[[IntervalMeasured], None] | None = None,
     phase: Callable[[], str] | None = None,
     faults: Callable[[], tuple[str, ...]] | None = None,
 ) -> LoadResult:
@@ -67,7 +67,7 @@ def drive(
     outside = Surroundings(emit, should_stop, on_frame, phase, faults)
     if spec.processes > 1:
         # What a shard would refuse is refused here, before any process starts.
-        source_of(dialect_of(spec.dialect), spec.endpoint, spec.journey, spec.corpus)
+        source_of(platform_of(spec.platform), spec.endpoint, spec.journey, spec.corpus)
         crew = Crew(spec, outside)
         worst = crew.run()
         return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, undelivered=crew.undelivered)

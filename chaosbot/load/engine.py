@@ -14,7 +14,16 @@ from typing import Final, Protocol
 
 import trio
 
-from chaosbot.errors import EngineError
+from chaosbot.core.arrival import Population, Shard
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import EngineError
+from chaosbot.core.event import Event, IntervalMeasured, Noted, Trouble
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import DeliveryRules
+from chaosbot.core.knee import KneeSearch
+from chaosbot.core.pacer import Pacer
+from chaosbot.core.platform import Platform
+from chaosbot.core.profile import Workload
 from chaosbot.load.closed import Closed, Floor
 from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
@@ -25,15 +34,6 @@ from chaosbot.load.open import Open
 from chaosbot.load.pool import Pool
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.target import Target
-from chaosbot.model.arrival import Population, Shard
-from chaosbot.model.dialect import Dialect
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import Event, FrameTaken, Noted, Trouble
-from chaosbot.model.exchange import UpdateFacts
-from chaosbot.model.journey import DeliveryRules
-from chaosbot.model.knee import KneeSearch
-from chaosbot.model.pacer import Pacer
-from chaosbot.model.profile import Workload
 
 HEAD_START_S: Final = 0.05
 LOOK_S: Final = 0.05  # how often somebody asks whether to stop
@@ -84,7 +84,7 @@ class Surroundings:
 
     emit: Callable[[Event], None]
     should_stop: Callable[[], bool] = lambda: False
-    on_frame: Callable[[FrameTaken], None] | None = None
+    on_frame: Callable[[IntervalMeasured], None] | None = None
     phase: Callable[[], str] | None = None
     faults: Callable[[], tuple[str, ...]] | None = None
 
@@ -107,7 +107,7 @@ class Engine:
         self,
         spec: LoadSpec,
         target: Target,
-        source: Source | Dialect,
+        source: Source | Platform,
         outside: Surroundings,
         *,
         shard: Shard | None = None,
@@ -160,7 +160,7 @@ class Engine:
 
     def _hire(self) -> Courier:
         """The platform's sender, with its own few connections."""
-        known = self.source if isinstance(self.source, Dialect) else None
+        known = self.source if isinstance(self.source, Platform) else None
         rules = known.delivery() if known else DeliveryRules()
         # Shards share the platform's connections; each gets at least one.
         most = max(rules.connections // self.shard.count, 1)

@@ -18,10 +18,10 @@ from typing import Final
 
 from hdrh.histogram import HdrHistogram
 
+from chaosbot.core.arrival import CPU_BOUND, Generator
+from chaosbot.core.event import Event, IntervalMeasured, Noted
+from chaosbot.core.outcome import Fate
 from chaosbot.load.shot import Errand, Shot
-from chaosbot.model.arrival import CPU_BOUND, Generator
-from chaosbot.model.event import Event, FrameTaken, Noted
-from chaosbot.model.outcome import Fate
 
 HIGHEST_US: Final = 3_600_000_000  # an hour
 DIGITS: Final = 3
@@ -57,7 +57,7 @@ class Totals:
         """Requests that do not have it yet."""
         return self.started - self.ended
 
-    def add(self, other: Totals | FrameTaken) -> None:
+    def add(self, other: Totals | IntervalMeasured) -> None:
         """Adds the counters of another second (or of a shard's frame)."""
         for name in ("planned", "started", "completed", "failed", "timed_out", "cancelled", "dropped"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -257,7 +257,7 @@ class Recorder:
         faults: tuple[str, ...] = (),
         phase: str = "",
         length: float = 1.0,
-    ) -> FrameTaken:
+    ) -> IntervalMeasured:
         """Folds what was recorded since the last frame.
 
         Args:
@@ -281,7 +281,7 @@ class Recorder:
         self.lateness_all.update([value // 100 for value in lateness])
         self.seconds += 1
         self.busy_seconds += cpu > CPU_BOUND
-        return FrameTaken(
+        return IntervalMeasured(
             t=start - self._origin + second + 1,
             second=second,
             shard=self._shard,

@@ -26,11 +26,11 @@ from typing import Final
 
 import httptools
 
+from chaosbot.core.outcome import Fate
 from chaosbot.load.answers import LONGEST
 from chaosbot.load.hub import HUNG_UP, READ, SLICE_S, WRITE, Hub
 from chaosbot.load.shot import Shot
 from chaosbot.load.target import Target
-from chaosbot.model.outcome import Fate
 
 _CHUNK: Final = 1 << 16
 _LONGEST_HEAD: Final = 4096

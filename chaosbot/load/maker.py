@@ -1,4 +1,4 @@
-"""Turns what a user does into a shot: what the dialect (or a journey file, or a corpus) encodes, numbered and dated.
+"""Turns what a user does into a shot: what the platform (or a journey file, or a corpus) encodes, numbered and dated.
 
 Every request has three words of chance: which task, what is renewed in it, and how long the pause after it. Whoever starts
 requests draws them in blocks, because one keyed hash gives enough for several of them.
@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final, Protocol, TypeAlias
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import JourneySpec
+from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.load.line import SLOW_BODY, SLOW_READER
 from chaosbot.load.shot import Errand, Owner, Shot
 from chaosbot.load.stock import MARKER_BITS, Stock, Template
-from chaosbot.model.dialect import Dialect, Endpoint, Request
-from chaosbot.model.dice import Dice
-from chaosbot.model.exchange import UpdateFacts
-from chaosbot.model.journey import JourneySpec
 
 Chance: TypeAlias = tuple[int, int, int]
 """Three words of 64 bits."""
@@ -37,7 +37,7 @@ def draw_block(dice: Dice, count: int) -> Iterator[Chance]:
 
 
 class Source(Protocol):
-    """What people do and how it is encoded; a dialect is one, a journey file and a corpus are others."""
+    """What people do and how it is encoded; a platform is one, a journey file and a corpus are others."""
 
     def journeys(self) -> Sequence[JourneySpec]:
         """The kinds of users."""
@@ -61,7 +61,7 @@ class Maker:
 
     def __init__(
         self,
-        source: Source | Dialect,
+        source: Source | Platform,
         endpoint: Endpoint,
         dice: Dice,
         *,
@@ -141,7 +141,7 @@ class Writer:
         "_journey",
         "_maker",
         "_pause_s",
-        "_shelves",
+        "_registries",
         "_slow",
         "_span_s",
         "_stock",
@@ -161,18 +161,18 @@ class Writer:
         # Without the last bound, so that every word falls on a task.
         self._bounds = [int(point / passed[-1] * _SCALE) for point in passed[:-1]]
         self._variants = Stock.variants(len(journey.users))
-        self._shelves: list[list[Template]] = [[] for _ in journey.tasks]
+        self._registries: list[list[Template]] = [[] for _ in journey.tasks]
 
     def shot(self, owner: Owner, ordinal: int, due: float, chance: Chance) -> Shot:
         """The request with this number in the plan."""
         which, word, pause = chance
         place = bisect_right(self._bounds, which)
-        shelf = self._shelves[place]
+        registry = self._registries[place]
         shot: Shot | None = None
-        if len(shelf) == self._variants and self._stock is not None:
-            shot = self._renewed(shelf[(word >> 48) % self._variants], self._stock.stamp, owner, ordinal, due, word)
+        if len(registry) == self._variants and self._stock is not None:
+            shot = self._renewed(registry[(word >> 48) % self._variants], self._stock.stamp, owner, ordinal, due, word)
         if shot is None:
-            shot = self._encoded(place, shelf, owner, ordinal, due)
+            shot = self._encoded(place, registry, owner, ordinal, due)
         shot.pause_s = self._pause_s + self._span_s * pause
         return shot
 
@@ -193,7 +193,7 @@ class Writer:
             shot.update_id = number
         return shot
 
-    def _encoded(self, place: int, shelf: list[Template], owner: Owner, ordinal: int, due: float) -> Shot:
+    def _encoded(self, place: int, registry: list[Template], owner: Owner, ordinal: int, due: float) -> Shot:
         maker, journey, stock = self._maker, self._journey, self._stock
         task = journey.tasks[place].name
         request = maker.encode(task, self._user, ordinal)
@@ -205,6 +205,6 @@ class Writer:
         shot.slow = self._slow
         if maker.exchange_header:
             shot.add_exchange(None if maker.zero is None else due - maker.zero)
-        elif stock is not None and len(shelf) < self._variants and stock.accepts(task, self._user, ordinal):
-            shelf.append(maker.template(request, errand, ordinal))
+        elif stock is not None and len(registry) < self._variants and stock.accepts(task, self._user, ordinal):
+            registry.append(maker.template(request, errand, ordinal))
         return shot

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from chaosbot.core.arrival import Population, Shard
+from chaosbot.core.dice import Dice
+from chaosbot.core.pacer import Pacer
 from chaosbot.load.courier import Courier
 from chaosbot.load.frames import Recorder
 from chaosbot.load.hub import SLICE_S, Hub
 from chaosbot.load.maker import Chance, Maker, draw_block
 from chaosbot.load.pool import Pool
 from chaosbot.load.shot import Shot
-from chaosbot.model.arrival import Population, Shard
-from chaosbot.model.dice import Dice
-from chaosbot.model.pacer import Pacer
 
 MOST_WAITING: Final = 100_000
 _BLOCK: Final = 256  # arrivals whose chance is drawn at once

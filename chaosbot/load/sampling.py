@@ -22,10 +22,10 @@ import orjson
 import psutil
 import trio
 
-from chaosbot.errors import ChaosbotError, ConfigError, UsageError
+from chaosbot.core.errors import ChaosbotError, ConfigError, UsageError
+from chaosbot.core.event import Event, ProbeSeen
 from chaosbot.load.spec import Sampling
-from chaosbot.model.event import Event, ProbeSeen
-from chaosbot.wire import metrics
+from chaosbot.transport import metrics
 
 _TIMEOUT_S: Final = 5.0
 _MOST_BODY: Final = 1 << 20

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from chaosbot.core.arrival import LATENESS_P99_BOUND_S
+from chaosbot.core.event import Noted
+from chaosbot.core.knee import KneeSearch, StepResult
+from chaosbot.core.pacer import Pacer
 from chaosbot.load.engine import Engine
 from chaosbot.load.frames import lateness_s
 from chaosbot.load.open import Open
-from chaosbot.model.arrival import LATENESS_P99_BOUND_S
-from chaosbot.model.event import Noted
-from chaosbot.model.knee import KneeSearch, StepResult
-from chaosbot.model.pacer import Pacer
 
 _PAUSE_S: Final = 0.05
 _CLEAR_S: Final = 5.0

@@ -17,16 +17,16 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from chaosbot.errors import ChaosbotError, UsageError, WorkerDied
+from chaosbot.core.arrival import Generator, Population, Shard
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ChaosbotError, UsageError, WorkerDied
+from chaosbot.core.event import Event, IntervalMeasured, Trouble
+from chaosbot.core.profile import Workload
 from chaosbot.load.assembly import assemble
 from chaosbot.load.engine import Surroundings
 from chaosbot.load.frames import Totals
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.target import Target
-from chaosbot.model.arrival import Generator, Population, Shard
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import Event, FrameTaken, Trouble
-from chaosbot.model.profile import Workload
 
 _READY_S: Final = 30.0
 _HEAD_START_S: Final = 0.25  # between the last shard's "ready" and the common start
@@ -198,7 +198,7 @@ class Crew:
 
     def _pass_on(self, member: _Member, event: Event) -> None:
         outside = self._outside
-        if isinstance(event, FrameTaken):
+        if isinstance(event, IntervalMeasured):
             event = dataclasses.replace(
                 event,
                 faults=outside.faults() if outside.faults else (),
@@ -250,10 +250,10 @@ def owed(
     """
     _, workload, pacer = spec.shaped()
     if journeys is None:
+        from chaosbot.core.platform import platform_of  # noqa: PLC0415
         from chaosbot.load.sources import source_of  # noqa: PLC0415
-        from chaosbot.model.dialect import dialect_of  # noqa: PLC0415
 
-        journeys = source_of(dialect_of(spec.dialect), spec.endpoint, spec.journey, spec.corpus).journeys
+        journeys = source_of(platform_of(spec.platform), spec.endpoint, spec.journey, spec.corpus).journeys
     population = Population(tuple(journeys()), Dice(spec.seed).at("load"))
     if workload is Workload.OPEN:
         mine = sum(shard.owns(population.visitor(number)[1]) for number in range(pacer.arrivals))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from chaosbot.model.event import RequestDone
-from chaosbot.model.exchange import EXCHANGE_HEADER, UpdateFacts
-from chaosbot.model.outcome import Fate, Outcome
+from chaosbot.core.event import RequestDone
+from chaosbot.core.exchange import EXCHANGE_HEADER, UpdateFacts
+from chaosbot.core.outcome import Fate, Outcome
 
 _NO_FACTS: Final = UpdateFacts()
 _HEADER: Final = f"\r\n{EXCHANGE_HEADER}: ".encode()
@@ -87,7 +87,7 @@ class Shot:
 
     @property
     def exchange(self) -> str:
-        """The id under which proxy and stand-in know it too."""
+        """The id under which proxy and mock know it too."""
         return self.exchange_label or (
             f"load-{self.ordinal}" if self.attempt == 1 else f"load-{self.ordinal}.{self.attempt}"
         )

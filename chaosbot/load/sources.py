@@ -1,10 +1,10 @@
-r"""Where requests come from beside a dialect: a person's own journey file, and a folder of recorded requests.
+r"""Where requests come from beside a platform: a person's own journey file, and a folder of recorded requests.
 
-A journey file is Python with one or both of these functions; what it leaves out is the dialect's::
+A journey file is Python with one or both of these functions; what it leaves out is the platform's::
 
-    from chaosbot.model.dialect import Endpoint, Request
-    from chaosbot.model.dice import Dice
-    from chaosbot.model.journey import JourneySpec, Task
+    from chaosbot.core.platform import Endpoint, Request
+    from chaosbot.core.dice import Dice
+    from chaosbot.core.journey import JourneySpec, Task
 
     def journeys() -> tuple[JourneySpec, ...]:
         return (JourneySpec("shopper", 1.0, (1.0, 3.0), (Task("search", 3), Task("buy", 1)), range(1000)),)
@@ -29,12 +29,12 @@ from typing import Any, Final
 
 import orjson
 
-from chaosbot.errors import ConfigError
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.journey import JourneySpec, Task
+from chaosbot.core.placeholder import reveal
+from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.load.maker import Source
-from chaosbot.model.dialect import Dialect, Endpoint, Request
-from chaosbot.model.dice import Dice
-from chaosbot.model.journey import JourneySpec, Task
-from chaosbot.model.placeholder import reveal
 
 _METHODS: Final = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
 
@@ -44,14 +44,14 @@ class JourneyFile:
 
     Args:
         path: The file.
-        dialect: Gives what the file leaves out.
+        platform: Gives what the file leaves out.
         endpoint: Where requests go, for the trial.
 
     Raises:
         ConfigError: With file, line and reason.
     """
 
-    def __init__(self, path: Path, dialect: Dialect, endpoint: Endpoint) -> None:
+    def __init__(self, path: Path, platform: Platform, endpoint: Endpoint) -> None:
         self.path = path
         module = _load(path)
         journeys, build = getattr(module, "journeys", None), getattr(module, "build", None)
@@ -60,8 +60,8 @@ class JourneyFile:
         for name, function in (("journeys", journeys), ("build", build)):
             if function is not None and not callable(function):
                 raise ConfigError(str(path), f"{name} is a {type(function).__name__}; it must be a function")
-        self._build: Callable[..., Request] = build or dialect.build
-        self._specs = self._read(journeys) if journeys is not None else tuple(dialect.journeys())
+        self._build: Callable[..., Request] = build or platform.build
+        self._specs = self._read(journeys) if journeys is not None else tuple(platform.journeys())
         self._try(endpoint, _line_of(build))
 
     def journeys(self) -> Sequence[JourneySpec]:
@@ -80,7 +80,7 @@ class JourneyFile:
             raise self._blame(error, "journeys()", line) from None
         if not specs or not all(isinstance(spec, JourneySpec) for spec in specs):
             raise ConfigError(
-                f"{self.path}:{line}", "journeys() must return JourneySpecs, at least one; see chaosbot.model.journey"
+                f"{self.path}:{line}", "journeys() must return JourneySpecs, at least one; see chaosbot.core.journey"
             )
         return specs
 
@@ -154,14 +154,14 @@ class Corpus:
 
     Args:
         folder: Holds request bytes, at any depth: ``request.bin``, ``*.http``, ``*.raw``, or a fuzz run's reproducers (``*.json``).
-        dialect: Reads what the requests are about, for coverage.
+        platform: Reads what the requests are about, for coverage.
         endpoint: Has the secret that recorded requests are kept without.
 
     Raises:
         ConfigError: No such folder, or no requests in it.
     """
 
-    def __init__(self, folder: Path, dialect: Dialect, endpoint: Endpoint) -> None:
+    def __init__(self, folder: Path, platform: Platform, endpoint: Endpoint) -> None:
         if not folder.is_dir():
             raise ConfigError(f"--corpus {folder}", "is no folder; name one that holds recorded requests")
         self._requests: dict[str, Request] = {}
@@ -172,7 +172,7 @@ class Corpus:
                 data = reveal(recorded, endpoint.secret)
                 if data.startswith(_METHODS):
                     task = f"{name}#{number}" if number else name
-                    self._requests[task] = Request(data, task, _facts(dialect, data))
+                    self._requests[task] = Request(data, task, _facts(platform, data))
         if not self._requests:
             raise ConfigError(
                 f"--corpus {folder}", "holds no requests (request.bin, *.http, *.raw); a run's findings/ folder does"
@@ -202,15 +202,15 @@ def _recorded(path: Path) -> list[bytes]:
         return []  # some other JSON file
 
 
-def _facts(dialect: Dialect, data: bytes) -> Any:
+def _facts(platform: Platform, data: bytes) -> Any:
     head, _, body = data.partition(b"\r\n\r\n")
     first, *rest = head.decode("latin-1").split("\r\n")
     method, _, path = first.partition(" ")
     headers = tuple((name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in rest))
-    return dialect.facts(method, path.partition(" ")[0], headers, body)
+    return platform.facts(method, path.partition(" ")[0], headers, body)
 
 
-def source_of(dialect: Dialect, endpoint: Endpoint, journey: Path | None, corpus: Path | None) -> Source | Dialect:
+def source_of(platform: Platform, endpoint: Endpoint, journey: Path | None, corpus: Path | None) -> Source | Platform:
     """Who encodes a run's requests.
 
     Raises:
@@ -219,5 +219,5 @@ def source_of(dialect: Dialect, endpoint: Endpoint, journey: Path | None, corpus
     if journey is not None and corpus is not None:
         raise ConfigError("--corpus", "cannot be combined with --journey; a run has one source of requests")
     if journey is not None:
-        return JourneyFile(journey, dialect, endpoint)
-    return Corpus(corpus, dialect, endpoint) if corpus is not None else dialect
+        return JourneyFile(journey, platform, endpoint)
+    return Corpus(corpus, platform, endpoint) if corpus is not None else platform

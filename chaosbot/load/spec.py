@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from chaosbot.errors import ConfigError
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.pacer import Pacer
-from chaosbot.model.profile import Profile, Workload
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.pacer import Pacer
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.profile import Profile, Workload
 
 SENDERS: Final = ("raw", "telegram")
 MOST_CONNECTIONS: Final = 10_000
@@ -43,7 +43,7 @@ class LoadSpec:
     Args:
         url: The target, ``http://host:port/path``.
         endpoint: How it is spoken to.
-        dialect: The platform's name on the shelf.
+        platform: The platform's name on the registry.
         seed: The root of all chance.
         profile: The shape of load.
         sender: ``raw`` (plain concurrency) or ``telegram`` (the platform's own delivery: queues, 40 connections, redelivery).
@@ -72,7 +72,7 @@ class LoadSpec:
 
     url: str
     endpoint: Endpoint
-    dialect: str
+    platform: str
     seed: int
     profile: Profile
     sender: str = "raw"

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any, Final
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.marker import MARKER
+from chaosbot.core.platform import Endpoint, Request
 from chaosbot.load.shot import Errand
-from chaosbot.model.dialect import Endpoint, Request
-from chaosbot.model.dice import Dice
-from chaosbot.model.exchange import UpdateFacts
-from chaosbot.model.marker import MARKER
 
 MOST_VARIANTS: Final = 8
 """So many encodings of one task of one user take turns at most."""

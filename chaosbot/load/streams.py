@@ -32,16 +32,16 @@ from wsproto.events import (
 )
 from wsproto.utilities import ProtocolError
 
+from chaosbot.core.event import Noted
+from chaosbot.core.journey import StreamAction, StreamSpec
+from chaosbot.core.outcome import Fate
 from chaosbot.load.engine import Engine
 from chaosbot.load.frames import quantile
 from chaosbot.load.shot import Errand, Shot
-from chaosbot.model.event import Noted
-from chaosbot.model.journey import StreamAction, StreamSpec
-from chaosbot.model.outcome import Fate
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
 STREAM_SHARE: Final = 4
-"""One user in so many is a client of a stream, where a dialect has streams."""
+"""One user in so many is a client of a stream, where a platform has streams."""
 _MOST_SAMPLES: Final = 200_000
 _CHUNK: Final = 1 << 16
 

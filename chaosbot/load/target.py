@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from chaosbot.errors import ConfigError, TargetUnusable, UsageError
+from chaosbot.core.errors import ConfigError, TargetUnusable, UsageError
 from chaosbot.load.answers import Answers
 
 SPARE_DESCRIPTORS: Final = 64

@@ -1,1 +1,1 @@
-"""The shelf of load profiles: shapes of load as pure functions of time."""
+"""The registry of load profiles: shapes of load as pure functions of time."""

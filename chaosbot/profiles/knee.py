@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chaosbot.model.knee import KneeSearch
-from chaosbot.model.pacer import Pacer
-from chaosbot.model.profile import Profile, Workload
-from chaosbot.model.shelf import option
+from chaosbot.core.knee import KneeSearch
+from chaosbot.core.pacer import Pacer
+from chaosbot.core.profile import Profile, Workload
+from chaosbot.core.registry import option
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaosbot.errors import ConfigError
-from chaosbot.model import units
-from chaosbot.model.pacer import Pacer, Stage
-from chaosbot.model.profile import LATENCY_AND_ERRORS, Profile, Workload
-from chaosbot.model.shelf import option
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.pacer import Pacer, Stage
+from chaosbot.core.profile import LATENCY_AND_ERRORS, Profile, Workload
+from chaosbot.core.registry import option
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chaosbot.model.pacer import Pacer
-from chaosbot.model.profile import Profile, climb
-from chaosbot.model.shelf import option
+from chaosbot.core.pacer import Pacer
+from chaosbot.core.profile import Profile, climb
+from chaosbot.core.registry import option
 
 
 @dataclass(frozen=True)

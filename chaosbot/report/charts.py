@@ -19,7 +19,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from chaosbot.model.stats import Histogram
+from chaosbot.core.stats import Histogram
 from chaosbot.report.soak import SHOWN_IN
 from chaosbot.report.timeline import TOGETHER_S
 from chaosbot.report.values import Drift, Report, Second

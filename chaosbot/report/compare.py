@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.stats import Histogram, Interval, mean_interval, quantile_interval, share_interval
-from chaosbot.model.verdict import Finding, Verdict
+from chaosbot.core.dice import Dice
+from chaosbot.core.stats import Histogram, Interval, mean_interval, quantile_interval, share_interval
+from chaosbot.core.verdict import Finding, Verdict
 from chaosbot.report.markdown import MARKS, code, escape
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Load, Report
@@ -34,7 +34,7 @@ MATTERS: Final = 0.2
 MATTERS_S: Final = 0.001
 """The seconds by which a time must have changed as well: nobody who writes to a bot notices a millisecond."""
 # Settings that say where and when, not what: they may differ between paired runs.
-_INCIDENTAL: Final = frozenset({"command", "out", "target", "pid", "port", "ports", "standin"})
+_INCIDENTAL: Final = frozenset({"command", "out", "target", "pid", "port", "ports", "mock"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from chaosbot.errors import ChaosbotError
-from chaosbot.model.check import History
-from chaosbot.model.dialect import DIALECTS
-from chaosbot.model.event import Noted, ProbeSeen
+from chaosbot.core.check import History
+from chaosbot.core.errors import ChaosbotError
+from chaosbot.core.event import Noted, ProbeSeen
+from chaosbot.core.platform import PLATFORMS
 from chaosbot.report.values import Circuits, Coverage, Second
 
-# Words after a slash that are none of the dialect's commands: what a fuzzer tries.
+# Words after a slash that are none of the platform's commands: what a fuzzer tries.
 OTHERS = "(others)"
 CLOSED = frozenset({"closed", "0", "0.0", "false", "none", "ok", ""})
 
@@ -19,7 +19,7 @@ CLOSED = frozenset({"closed", "0", "0.0", "false", "none", "ok", ""})
 def coverage_of(history: History, seconds: Sequence[Second]) -> Coverage | None:
     """Commands, update kinds and case groups with how often; None when nothing was sent.
 
-    All of the dialect's commands are listed, and words that are none of them counted together. A note of area ``coverage`` may name what should occur (``{"commands": […], "update_kinds": […], "cases": […]}``); what
+    All of the platform's commands are listed, and words that are none of them counted together. A note of area ``coverage`` may name what should occur (``{"commands": […], "update_kinds": […], "cases": […]}``); what
     did not then stands with 0.
     """
     commands: Counter[str] = Counter()
@@ -37,14 +37,14 @@ def coverage_of(history: History, seconds: Sequence[Second]) -> Coverage | None:
                 _expect(counts, note.data.get(key))
     if not (commands or kinds or groups):
         return None
-    return Coverage(_by_name(_of_dialect(commands, history)), _by_name(kinds), _by_name(groups))
+    return Coverage(_by_name(_of_platform(commands, history)), _by_name(kinds), _by_name(groups))
 
 
-def _of_dialect(counts: Counter[str], history: History) -> Counter[str]:
-    """The counts of the dialect's own commands, the others as one."""
-    dialect = history.start.settings.get("dialect") if history.start is not None else None
+def _of_platform(counts: Counter[str], history: History) -> Counter[str]:
+    """The counts of the platform's own commands, the others as one."""
+    platform = history.start.settings.get("platform") if history.start is not None else None
     try:
-        commands = DIALECTS.get(str(dialect).partition(":")[0]).commands if dialect else None
+        commands = PLATFORMS.get(str(platform).partition(":")[0]).commands if platform else None
     except (ChaosbotError, TypeError):
         commands = None
     if not commands or not counts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from chaosbot.model.verdict import Assertion
+from chaosbot.core.verdict import Assertion
 
 _UNIT: Final = re.compile(r"\s*[<>]?=?\s*[-+]?[\d.,]+(?:e[-+]?\d+)?\s*(?P<unit>.*?)\s*", re.IGNORECASE)
 

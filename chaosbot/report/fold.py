@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from chaosbot.errors import ChaosbotError
-from chaosbot.model.check import CHECKS, Check, History
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import Injected, Noted, RunStarted
-from chaosbot.model.verdict import Assertion, Judgement, Verdict
+from chaosbot.core.check import CHECKS, Check, History
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ChaosbotError
+from chaosbot.core.event import Injected, Noted, RunStarted
+from chaosbot.core.verdict import Assertion, Judgement, Verdict
 from chaosbot.report import frames, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
 from chaosbot.report.generator import generator_of
@@ -34,7 +34,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
 
     Args:
         history: Everything that happened.
-        checks: Which checks judge it; by default those that the run's settings name, or all of the shelf. A check named
+        checks: Which checks judge it; by default those that the run's settings name, or all of the registry. A check named
             here that found nothing to look at makes the run inconclusive, since somebody asked for it.
     """
     start = history.start or _NOBODY
@@ -217,5 +217,5 @@ def _all_checks(troubled: list[str]) -> Iterable[str]:
     try:
         return CHECKS.names()
     except (ChaosbotError, TypeError, ImportError) as error:
-        troubled.append(f"the shelf of checks cannot be read: {error}")
+        troubled.append(f"the registry of checks cannot be read: {error}")
         return ()

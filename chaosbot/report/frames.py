@@ -18,11 +18,11 @@ from itertools import groupby
 
 from hdrh.histogram import HdrHistogram
 
-from chaosbot.model.check import History
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import FrameTaken, RequestDone
-from chaosbot.model.outcome import Fate
-from chaosbot.model.stats import Histogram, quantile_interval
+from chaosbot.core.check import History
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import IntervalMeasured, RequestDone
+from chaosbot.core.outcome import Fate
+from chaosbot.core.stats import Histogram, quantile_interval
 from chaosbot.report.values import Load, Quantiles, Second
 
 MICRO = 1e-6
@@ -73,8 +73,8 @@ def _summed(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-def _second(at_s: float, shards: list[FrameTaken], response: Histogram, service: Histogram) -> Second:
-    def total(field: Callable[[FrameTaken], int]) -> int:
+def _second(at_s: float, shards: list[IntervalMeasured], response: Histogram, service: Histogram) -> Second:
+    def total(field: Callable[[IntervalMeasured], int]) -> int:
         return sum(map(field, shards))
 
     return Second(
@@ -101,12 +101,12 @@ def _second(at_s: float, shards: list[FrameTaken], response: Histogram, service:
     )
 
 
-def _tick(frame: FrameTaken) -> int:
+def _tick(frame: IntervalMeasured) -> int:
     """The whole second of the run's clock that is nearest to a frame's end."""
     return math.floor(frame.t + 0.5)
 
 
-def of_frames(frames: Iterable[FrameTaken]) -> Seconds:
+def of_frames(frames: Iterable[IntervalMeasured]) -> Seconds:
     """Merges the shards' frames into seconds."""
     # `t` is the end of a frame's second; a run that drives load in several stretches begins counting anew in each, so
     # seconds are told apart by the run's clock and not by their number.

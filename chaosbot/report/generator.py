@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chaosbot.model.check import History
-from chaosbot.model.event import Noted
-from chaosbot.model.stats import Histogram, quantile
+from chaosbot.core.check import History
+from chaosbot.core.event import Noted
+from chaosbot.core.stats import Histogram, quantile
 from chaosbot.report.values import Generator, Second
 
 LATENESS_S = 0.1

@@ -11,8 +11,8 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chaosbot.model.stats import Interval
-from chaosbot.model.verdict import Assertion, Finding
+from chaosbot.core.stats import Interval
+from chaosbot.core.verdict import Assertion, Finding
 from chaosbot.report.values import Fates, FaultRow, Generator, Load, Quantiles, Report
 
 SCHEMA: Final = "chaosbot.report/1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from chaosbot.model.verdict import Assertion, Finding, Judgement, Verdict
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Verdict
 from chaosbot.report.figures import shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report

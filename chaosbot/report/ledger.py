@@ -17,12 +17,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._lanes import outbound_trouble, settled
-from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled, Injected, RuleTallied
-from chaosbot.model.exchange import Lane
-from chaosbot.model.outcome import Fate
-from chaosbot.model.stats import Histogram, quantile
+from chaosbot.checks._directions import outbound_trouble, settled
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, Injected, RuleTallied
+from chaosbot.core.exchange import Direction
+from chaosbot.core.outcome import Fate
+from chaosbot.core.stats import Histogram, quantile
 from chaosbot.report.frames import response_of
 from chaosbot.report.values import Deliveries, Episode, Fates, FaultRow, Quantiles
 
@@ -48,13 +48,13 @@ def recorded_whole(history: History) -> bool:
     return bool(history.requests) and len(history.requests) >= WHOLE * finished
 
 
-def _timed_exchanges(history: History, lane: Lane) -> dict[str, tuple[float, Fate_]]:
-    """When each exchange of a lane ended and how it fared; the driver's view where there is one, else the proxy's."""
+def _timed_exchanges(history: History, direction: Direction) -> dict[str, tuple[float, Fate_]]:
+    """When each exchange of a direction ended and how it fared; the driver's view where there is one, else the proxy's."""
     found: dict[str, tuple[float, Fate_]] = {}
     for seen in history.exchanges:
-        if seen.lane is lane and seen.exchange:
+        if seen.direction is direction and seen.exchange:
             found[seen.exchange] = (seen.t, (seen.seconds, seen.status is None or seen.status >= 400))
-    if lane is Lane.INBOUND and (recorded_whole(history) or not found):
+    if direction is Direction.INBOUND and (recorded_whole(history) or not found):
         for request in history.requests:
             if request.exchange and request.outcome.fate is not Fate.CANCELLED:
                 fate = (response_of(request), request.outcome.error_kind is not None)
@@ -71,7 +71,7 @@ def faults_of(history: History, episodes: Sequence[Episode]) -> tuple[FaultRow, 
     injected: dict[str, list[Injected]] = defaultdict(list)
     for injection in history.all(Injected):
         injected[injection.rule].append(injection)
-    exchanges = {lane: _timed_exchanges(history, lane) for lane in Lane}
+    exchanges = {direction: _timed_exchanges(history, direction) for direction in Direction}
     faulted = {exchange for exchange, met in history.injections.items() if any(one.stage == "applied" for one in met)}
     return tuple(
         _row(rule, tallies.get(rule), injected.get(rule, []), exchanges, faulted, episodes)
@@ -97,14 +97,14 @@ def _row(
     rule: str,
     tally: RuleTallied | None,
     injected: Sequence[Injected],
-    exchanges: dict[Lane, dict[str, tuple[float, Fate_]]],
+    exchanges: dict[Direction, dict[str, tuple[float, Fate_]]],
     faulted: set[str],
     episodes: Sequence[Episode],
 ) -> FaultRow:
     stages = Counter(injection.stage for injection in injected)
-    lane = injected[0].lane if injected else Lane.INBOUND
+    direction = injected[0].direction if injected else Direction.INBOUND
     met = {injection.exchange for injection in injected if injection.stage == "applied" and injection.exchange}
-    seen = exchanges[lane]
+    seen = exchanges[direction]
     fault = tally.fault if tally is not None else injected[0].fault
     touched = [seen[exchange][1] for exchange in sorted(met) if exchange in seen]
     # Clean are those of the same time that met no fault at all; without known times, those of the whole run.
@@ -156,7 +156,11 @@ def _attempts(history: History) -> list[_Attempt]:
         return found
     for seen in history.exchanges:
         # What the proxy itself repeated is counted as redelivered, not as the sender's attempt.
-        if seen.lane is Lane.INBOUND and seen.repeat_of is None and (update := _identity(seen.update_id, seen.marker)):
+        if (
+            seen.direction is Direction.INBOUND
+            and seen.repeat_of is None
+            and (update := _identity(seen.update_id, seen.marker))
+        ):
             ok = seen.status is not None and 200 <= seen.status < 300
             sort = (seen.kind, seen.command)
             found.append(_Attempt(update, seen.marker, seen.t - seen.seconds, seen.t, ok, sort))
@@ -182,7 +186,7 @@ def deliveries_of(history: History, end_s: float) -> Deliveries | None:
     known = {marker for marker in markers.values() if marker} | {case.marker for case in history.cases}
     known |= {seen.marker for seen in history.exchanges if seen.marker}
     known |= {request.marker for request in history.requests if request.marker}
-    repeats = sum(seen.repeat_of is not None for seen in history.exchanges if seen.lane is Lane.INBOUND)
+    repeats = sum(seen.repeat_of is not None for seen in history.exchanges if seen.direction is Direction.INBOUND)
     replies: Counter[float] = Counter()
     for update, tries in attempts.items():
         if made := answered.get(markers[update] or ""):

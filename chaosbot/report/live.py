@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from chaosbot.model.event import FrameTaken
+from chaosbot.core.event import IntervalMeasured
 from chaosbot.report.frames import decode, of_frames
 from chaosbot.report.values import Second
 
 
-def frame_quantiles(frame: FrameTaken, shares: Sequence[float]) -> tuple[float, ...]:
+def frame_quantiles(frame: IntervalMeasured, shares: Sequence[float]) -> tuple[float, ...]:
     """The response times at these shares (0..1) of one frame, in seconds; 0 where nothing finished."""
     histogram = decode(frame.response)
     if histogram is None:
@@ -17,7 +17,7 @@ def frame_quantiles(frame: FrameTaken, shares: Sequence[float]) -> tuple[float, 
     return tuple(histogram.quantile(share) or 0.0 for share in shares)
 
 
-def live_seconds(frames: Iterable[FrameTaken]) -> tuple[Second, ...]:
+def live_seconds(frames: Iterable[IntervalMeasured]) -> tuple[Second, ...]:
     """The seconds that these frames tell of, shards of one second added up."""
     return of_frames(frames).seconds
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from chaosbot.model.units import format_duration
-from chaosbot.model.verdict import Assertion, Finding, Verdict
+from chaosbot.core.units import format_duration
+from chaosbot.core.verdict import Assertion, Finding, Verdict
 from chaosbot.report.figures import shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from chaosbot.model.verdict import Finding, Judgement, Severity, Verdict
+from chaosbot.core.verdict import Finding, Judgement, Severity, Verdict
 
 
 def _looked(one: Judgement) -> bool:

@@ -21,9 +21,9 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from chaosbot.model.check import History
-from chaosbot.model.units import format_duration, format_size
-from chaosbot.model.verdict import Severity, Verdict
+from chaosbot.core.check import History
+from chaosbot.core.units import format_duration, format_size
+from chaosbot.core.verdict import Severity, Verdict
 from chaosbot.report.figures import measured, shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Drift, Report

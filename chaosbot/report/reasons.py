@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from chaosbot.model.check import History
-from chaosbot.model.event import Noted
-from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Verdict
+from chaosbot.core.check import History
+from chaosbot.core.event import Noted
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report.figures import measured
 from chaosbot.report.slo import GENERATOR_LIMIT
 from chaosbot.report.values import FaultRow, Generator, Window

@@ -10,10 +10,10 @@ import json
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from chaosbot.errors import UnknownName
-from chaosbot.model.check import CHECKS
-from chaosbot.model.shelf import describe
-from chaosbot.model.verdict import Finding, Severity
+from chaosbot.core.check import CHECKS
+from chaosbot.core.errors import UnknownName
+from chaosbot.core.registry import describe
+from chaosbot.core.verdict import Finding, Severity
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report
 

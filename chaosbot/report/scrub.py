@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, TypeVar, cast
 
+from chaosbot.core.stats import Histogram
 from chaosbot.journal import Redactor
-from chaosbot.model.stats import Histogram
 from chaosbot.report.values import Second
 
 T = TypeVar("T")

@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chaosbot.errors import ChaosbotError, ConfigError
-from chaosbot.model import units
-from chaosbot.model.dice import Dice
-from chaosbot.model.profile import PROFILES, STANDARD
-from chaosbot.model.stats import Histogram, Interval, enough_for, quantile_interval, share_interval
-from chaosbot.model.verdict import Assertion, Verdict
+from chaosbot.core import units
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ChaosbotError, ConfigError
+from chaosbot.core.profile import PROFILES, STANDARD
+from chaosbot.core.stats import Histogram, Interval, enough_for, quantile_interval, share_interval
+from chaosbot.core.verdict import Assertion, Verdict
 from chaosbot.report.values import Circuits, Deliveries, Generator, Recovery, Second
 
 _QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p99.9": 0.999, "max": 1.0}

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chaosbot.errors import ConfigError
-from chaosbot.model import units
-from chaosbot.model.check import History
-from chaosbot.model.stats import median
-from chaosbot.model.trend import DRIFT, STABLE, Trend, trend
-from chaosbot.model.verdict import Assertion, Verdict
+from chaosbot.core import units
+from chaosbot.core.check import History
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.stats import median
+from chaosbot.core.trend import DRIFT, STABLE, Trend, trend
+from chaosbot.core.verdict import Assertion, Verdict
 from chaosbot.report.slo import profile_name
 from chaosbot.report.values import Drift, Second
 

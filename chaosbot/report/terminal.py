@@ -11,8 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from chaosbot.model.units import format_duration
-from chaosbot.model.verdict import Finding, Severity, Verdict
+from chaosbot.core.units import format_duration
+from chaosbot.core.verdict import Finding, Severity, Verdict
 from chaosbot.report.figures import shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Load, Report

@@ -15,9 +15,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from chaosbot.model.check import History
-from chaosbot.model.event import RuleSwitched
-from chaosbot.model.stats import Histogram, median, quantile, share_interval
+from chaosbot.core.check import History
+from chaosbot.core.event import RuleSwitched
+from chaosbot.core.stats import Histogram, median, quantile, share_interval
 from chaosbot.report.values import Episode, Recovery, Second, Window
 
 WINDOWS = ("baseline", "fault", "recovery")

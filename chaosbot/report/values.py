@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from chaosbot.model.stats import Histogram, Interval
-from chaosbot.model.verdict import Assertion, Finding, Judgement, Verdict
+from chaosbot.core.stats import Histogram, Interval
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Verdict
 
 
 def _empty() -> Mapping[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from chaosbot.errors import UsageError
+from chaosbot.core.check import History
+from chaosbot.core.errors import UsageError
 from chaosbot.journal import Redactor
-from chaosbot.model.check import History
 from chaosbot.report.jsonform import to_json
 from chaosbot.report.junit import render_junit
 from chaosbot.report.markdown import render_markdown

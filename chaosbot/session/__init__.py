@@ -1,1 +1,1 @@
-"""Starts and stops the parts of a run (target, stand-in, proxy, drivers, probes) and writes its run directory."""
+"""Starts and stops the parts of a run (target, mock, proxy, drivers, probes) and writes its run directory."""

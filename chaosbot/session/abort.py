@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from chaosbot.errors import ConfigError
-from chaosbot.model import units
-from chaosbot.model.event import Event, FrameTaken, ProbeSeen
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.event import Event, IntervalMeasured, ProbeSeen
 from chaosbot.report import frame_quantiles
 
 GRACE_S: Final = 5.0
@@ -108,7 +108,7 @@ class Sentinel:
             return float(not event.ok) if isinstance(event, ProbeSeen) and event.probe == "health" else None
         if isinstance(event, ProbeSeen) and condition.metric == "memory" and event.probe == "memory" and event.ok:
             return float(event.value) if isinstance(event.value, (int, float)) else None
-        if not isinstance(event, FrameTaken) or condition.metric == "memory":
+        if not isinstance(event, IntervalMeasured) or condition.metric == "memory":
             return None
         finished = event.completed + event.failed + event.timed_out
         if not finished:

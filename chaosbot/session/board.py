@@ -15,14 +15,14 @@ import threading
 from collections import Counter, deque
 from typing import Any, Final
 
-from chaosbot.addons.metrics import EventMetrics
-from chaosbot.model.event import (
+from chaosbot.control.metrics import EventMetrics
+from chaosbot.core.event import (
     ApiCalled,
     CaseTried,
     Event,
     ExchangeSeen,
-    FrameTaken,
     Injected,
+    IntervalMeasured,
     Judged,
     Noted,
     PhaseChanged,
@@ -32,7 +32,7 @@ from chaosbot.model.event import (
     RunEnded,
     Trouble,
 )
-from chaosbot.model.stats import Histogram
+from chaosbot.core.stats import Histogram
 from chaosbot.report import live_seconds
 from chaosbot.session.run import Run
 
@@ -49,7 +49,7 @@ class _Tick:
     __slots__ = ("failed", "frames", "shown", "taken", "times")
 
     def __init__(self) -> None:
-        self.frames: list[FrameTaken] = []
+        self.frames: list[IntervalMeasured] = []
         self.times: Counter[float] = Counter()
         self.taken = self.failed = 0
         self.shown: dict[str, Any] | None = None
@@ -186,10 +186,10 @@ class Board:
 
     def _take(self, event: Event) -> None:
         match event:
-            case FrameTaken():
+            case IntervalMeasured():
                 self._frame(event)
-            case ExchangeSeen(lane=lane, status=status, seconds=seconds):
-                self._exchanges[str(lane)] += 1
+            case ExchangeSeen(direction=direction, status=status, seconds=seconds):
+                self._exchanges[str(direction)] += 1
                 if self._run.verb not in ("load", "run", "fuzz"):
                     self._tick(event.t).count(seconds, failed=status is None or status >= 500)
             case CaseTried(stage=stage, breaches=breaches, outcome=outcome):
@@ -223,7 +223,7 @@ class Board:
     def _tick(self, t: float) -> _Tick:
         return self._ticks.setdefault(math.floor(t), _Tick())
 
-    def _frame(self, frame: FrameTaken) -> None:
+    def _frame(self, frame: IntervalMeasured) -> None:
         number = math.floor(frame.t + 0.5)
         if number not in self._ticks:
             self._unread.append(number)

@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.config.experiment import Experiment
-from chaosbot.errors import ConfigError, TargetUnusable, UnknownName
+from chaosbot.core.case import Case, Expect, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError, TargetUnusable, UnknownName
+from chaosbot.core.exchange import Direction
+from chaosbot.core.outcome import Fate
+from chaosbot.core.plan import FaultPlan, Window
+from chaosbot.core.platform import EPOCH, Endpoint, platform_of
+from chaosbot.core.profile import PROFILES, Profile
+from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec, Progress
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec, Sampling
-from chaosbot.model.case import Case, Expect, Segment
-from chaosbot.model.dialect import EPOCH, Endpoint, dialect_of
-from chaosbot.model.dice import Dice
-from chaosbot.model.exchange import Lane
-from chaosbot.model.outcome import Fate
-from chaosbot.model.plan import FaultPlan, Window
-from chaosbot.model.profile import PROFILES, Profile
-from chaosbot.model.timeline import Step, schedule, shifted, steps, timed, total_s
-from chaosbot.model.verdict import Threat
 from chaosbot.session.run import Run
 from chaosbot.session.stage import Conductor, Stage
-from chaosbot.wire import Address, send
+from chaosbot.transport import Address, send
 
 SETTLE_S: Final = 10.0
 """Most time that a bot gets, once all faults are gone, to deliver what it still holds."""
@@ -49,7 +49,7 @@ class LoadPart:
     """The load of a run, as the command line or an experiment asks for it."""
 
     profile: Profile
-    dialect: str = "telegram"
+    platform: str = "telegram"
     secret: str = ""
     sender: str = "raw"
     processes: int = 1
@@ -134,7 +134,7 @@ def endpoint_for(stage: Stage, url: str, secret: str, *, later_s: int = 0) -> tu
     return address, Endpoint(address.authority, address.path, secret, started=moment + later_s, now=moment)
 
 
-def require_webhook(stage: Stage, dialect: str, secret: str, *, verify: bool = True, ca: Path | None = None) -> None:
+def require_webhook(stage: Stage, platform: str, secret: str, *, verify: bool = True, ca: Path | None = None) -> None:
     """Makes sure that what listens is a webhook that takes the secret, by one empty document that can have no effect.
 
     Raises:
@@ -142,7 +142,7 @@ def require_webhook(stage: Stage, dialect: str, secret: str, *, verify: bool = T
     """
     address, endpoint = endpoint_for(stage, stage.webhook, secret)
     address = replace(address, verify=verify, ca_file=str(ca or ""))
-    tongue = dialect_of(dialect)
+    tongue = platform_of(platform)
     if not tongue.golden(Dice(0)):
         return  # a platform without updates (a market stream) has nothing to greet with
     segment = Segment(tongue.encode(endpoint, {}))
@@ -184,7 +184,7 @@ def drive_load(
         LoadSpec(
             url=stage.entry,
             endpoint=endpoint,
-            dialect=part.dialect,
+            platform=part.platform,
             seed=run.seed,
             profile=part.profile,
             sender=part.sender,
@@ -216,7 +216,7 @@ def run_experiment(run: Run, stage: Stage, experiment: Experiment, secret: str) 
     plan, _ = schedule(experiment.plan, alone=experiment.alone)
     part = LoadPart(
         profile=profile_for(experiment),
-        dialect=experiment.dialect,
+        platform=experiment.platform,
         secret=secret,
         sender=experiment.workload.sender,
         processes=experiment.workload.processes,
@@ -273,7 +273,11 @@ def fuzz_faults(plan: FaultPlan) -> FaultPlan:
     Replies stay possible, or no case could be judged by its effects; so errors meet at most `RARE` of the calls, and faults that
     hold or cut calls are left to the load.
     """
-    api = [rule for rule in plan.rules if rule.fault.lane is Lane.OUTBOUND and rule.match.lane is not Lane.INBOUND]
+    api = [
+        rule
+        for rule in plan.rules
+        if rule.fault.direction is Direction.OUTBOUND and rule.match.direction is not Direction.INBOUND
+    ]
     return FaultPlan(tuple(replace(rule, rate=min(rule.rate, RARE), window=Window()) for rule in api))
 
 

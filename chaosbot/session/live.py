@@ -27,8 +27,8 @@ from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from chaosbot.errors import PortBusy, UsageError
-from chaosbot.model.event import Event
+from chaosbot.core.errors import PortBusy, UsageError
+from chaosbot.core.event import Event
 from chaosbot.report import plotly_script
 from chaosbot.session.board import Board
 from chaosbot.session.run import Run

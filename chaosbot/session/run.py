@@ -26,10 +26,10 @@ from types import FrameType
 from typing import Any, Final
 
 from chaosbot import __version__
-from chaosbot.errors import ChaosbotError, UsageError
+from chaosbot.core.check import History
+from chaosbot.core.errors import ChaosbotError, UsageError
+from chaosbot.core.event import Event, Noted, PhaseChanged, RuleTallied, RunEnded, RunStarted, Trouble
 from chaosbot.journal import Journal, Redactor
-from chaosbot.model.check import History
-from chaosbot.model.event import Event, Noted, PhaseChanged, RuleTallied, RunEnded, RunStarted, Trouble
 from chaosbot.report import Report, fold, warm_up, write_all
 
 GRACE_S: Final = 0.6

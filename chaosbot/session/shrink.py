@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from chaosbot.config.experiment import Experiment
-from chaosbot.model.plan import FaultPlan, Rule
-from chaosbot.model.verdict import Verdict
+from chaosbot.core.plan import FaultPlan, Rule
+from chaosbot.core.verdict import Verdict
 from chaosbot.report import Report
 
 RAREST: Final = 0.01

@@ -1,6 +1,6 @@
-"""The stage of a run: the target, the proxy on both lanes and the Bot API stand-in, started in the right order and ended together.
+"""The stage of a run: the target, the proxy on both directions and the Bot API mock, started in the right order and ended together.
 
-The bot needs the outbound lane's address before it starts, and the proxy the bot's address before it listens. The embedded bot
+The bot needs the outbound direction's address before it starts, and the proxy the bot's address before it listens. The embedded bot
 therefore gets its listening socket's port first; an external one is told where to send its calls.
 """
 
@@ -15,15 +15,15 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
-from chaosbot.model.event import ApiCalled, Event
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
-from chaosbot.model.timeline import Step
+from chaosbot.core.event import ApiCalled, Event
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
+from chaosbot.core.timeline import Step
 from chaosbot.session.run import Run
 from chaosbot.session.target import WEBHOOK_PATH, DemoTarget
-from chaosbot.wire import Address, guard, require_reachable
+from chaosbot.transport import Address, guard, require_reachable
 
-STANDIN: Final = "standin:"
+MOCK: Final = "mock:"
 DEMO_TOKEN: Final = "123456789:chaosbot-demo-token-that-is-no-secret"  # noqa: S105 - of the embedded bot, which has no life outside
 
 
@@ -36,10 +36,10 @@ class StageSpec:
         bugs: Planted bugs of the embedded bot.
         secret: The webhook's secret.
         limits: Whether the embedded bot's rate limits hold.
-        dialect: The platform's tongue.
+        platform: The platform's tongue.
         plan: The faults at the start.
-        outbound: ``stand-in``, ``off`` or a base URL to pass through to.
-        outbound_port: Where the outbound lane listens; 0 takes a free port (an embedded bot is told which).
+        outbound: ``mock``, ``off`` or a base URL to pass through to.
+        outbound_port: Where the outbound direction listens; 0 takes a free port (an embedded bot is told which).
         inbound: Whether drivers go through the proxy.
         workers: Proxy worker processes.
         allow_hosts: Hosts that may be broken although they are not loopback.
@@ -50,9 +50,9 @@ class StageSpec:
     bugs: str = ""
     secret: str = ""
     limits: bool = False
-    dialect: str = "telegram"
+    platform: str = "telegram"
     plan: FaultPlan = field(default_factory=FaultPlan)
-    outbound: str = "stand-in"
+    outbound: str = "mock"
     outbound_port: int = 0
     inbound: bool = True
     workers: int = 1
@@ -61,7 +61,7 @@ class StageSpec:
 
 
 class Calls:
-    """The bot's calls so far, as the stand-in saw them; a live view for whoever must wait for one."""
+    """The bot's calls so far, as the mock saw them; a live view for whoever must wait for one."""
 
     def __init__(self) -> None:
         self._calls: list[ApiCalled] = []
@@ -82,10 +82,10 @@ class Stage:
 
     Args:
         webhook: The webhook's own URL.
-        entry: Where drivers send: the proxy's inbound lane, or the webhook itself.
+        entry: Where drivers send: the proxy's inbound direction, or the webhook itself.
         proxy: The proxy; None when nothing needs one.
         demo: The embedded bot, when it is the target.
-        bot_api: Base URL under which the bot reaches its API; empty when the outbound lane is off.
+        bot_api: Base URL under which the bot reaches its API; empty when the outbound direction is off.
         calls: The bot's calls so far.
     """
 
@@ -152,12 +152,12 @@ def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
         )
         listeners = []
         if spec.inbound:
-            listeners.append(ListenerSpec(Lane.INBOUND, replace(address, path="").url))
+            listeners.append(ListenerSpec(Direction.INBOUND, replace(address, path="").url))
         if spec.outbound != "off":
-            upstream = STANDIN if spec.outbound == "stand-in" else spec.outbound
-            listeners.append(ListenerSpec(Lane.OUTBOUND, upstream, port=spec.outbound_port))
+            upstream = MOCK if spec.outbound == "mock" else spec.outbound
+            listeners.append(ListenerSpec(Direction.OUTBOUND, upstream, port=spec.outbound_port))
         proxy = stack.enter_context(_proxy(run, spec, tuple(listeners))) if listeners else None
-        bot_api = proxy.url(Lane.OUTBOUND) if proxy and spec.outbound != "off" else ""
+        bot_api = proxy.url(Direction.OUTBOUND) if proxy and spec.outbound != "off" else ""
         demo = None
         if embedded:
             demo = DemoTarget(
@@ -175,7 +175,7 @@ def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
         entry = webhook
         if proxy and spec.inbound:
             parts = urlsplit(webhook)
-            entry = proxy.url(Lane.INBOUND) + parts.path + (f"?{parts.query}" if parts.query else "")
+            entry = proxy.url(Direction.INBOUND) + parts.path + (f"?{parts.query}" if parts.query else "")
         try:
             yield Stage(webhook, entry, proxy, demo, bot_api, calls)
         finally:
@@ -191,7 +191,7 @@ def _proxy(run: Run, spec: StageSpec, listeners: tuple[ListenerSpec, ...]) -> It
             listeners=listeners,
             seed=run.seed,
             plan=spec.plan,
-            dialect=spec.dialect,
+            platform=spec.platform,
             workers=spec.workers,
             allow_hosts=tuple(sorted(hosts | set(spec.allow_hosts))),
             started=run.started,

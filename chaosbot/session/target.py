@@ -10,8 +10,8 @@ import threading
 from types import TracebackType
 from typing import IO, Final, Self
 
-from chaosbot.errors import EngineError
-from chaosbot.model.dice import Dice
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import EngineError
 
 START_S: Final = 60.0
 """How long the demo may take to listen; imports take about a second on a slow machine."""
@@ -30,7 +30,7 @@ class DemoTarget:
     Args:
         bugs: Planted bugs that are on: names with commas, ``fragile`` for all, empty for none.
         secret: The webhook secret that it asks for.
-        bot_api: Base URL of the Bot API (the stand-in, or the proxy in front of it).
+        bot_api: Base URL of the Bot API (the mock, or the proxy in front of it).
         port: Where it listens; 0 takes a free port.
         limits: Whether its per-user rate limits hold.
         token: The bot's token.

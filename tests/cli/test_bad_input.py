@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from chaosbot.errors import TargetRefused
+from chaosbot.core.errors import TargetRefused
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.profile import PROFILES
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.profile import PROFILES
 from chaosbot.session.stage import check_target
-from chaosbot.wire import Address
+from chaosbot.transport import Address
 
 TARGET = "http://127.0.0.1:9/webhook"
 
@@ -43,7 +43,7 @@ def busy_port() -> Iterator[int]:
         (["proxy", "http://127.0.0.1:9", "--fault", ""], "names no fault"),
         (["proxy", "http://127.0.0.1:9", "--fault", "abort;per=chat"], "add one of them"),
         (["proxy", "http://127.0.0.1:9", "--fault", "abort;command=/help"], "write help"),
-        (["proxy", "http://127.0.0.1:9", "--fault", "botapi_429"], "add --outbound stand-in"),
+        (["proxy", "http://127.0.0.1:9", "--fault", "botapi_429"], "add --outbound mock"),
         (["proxy", "http://127.0.0.1:9", "--duration", "5"], "--duration: '5' has no unit"),
         (["proxy", "http://127.0.0.1:9", "--control", "127.0.0.1:x"], "--control 127.0.0.1:x: is no HOST:PORT"),
         (["proxy", "http://127.0.0.1:9", "--replay", "absent"], "name one that a run wrote"),
@@ -63,7 +63,7 @@ def busy_port() -> Iterator[int]:
         (["load", "--slo", "p99 around 2s"], "no threshold"),
         (["load", "--abort-on", "errors > many"], "no stop condition"),
         (["load", "--profile", "sustained:0"], "sends nothing"),
-        (["load", "--dialect", "market", "--stream", "market"], "did you mean 'market_stream'?"),
+        (["load", "--platform", "market", "--stream", "market"], "did you mean 'market_stream'?"),
         (["load", "--ca", "absent.pem"], "absent.pem"),
         (["load", TARGET], "127.0.0.1:9"),
         (["fuzz", TARGET], "127.0.0.1:9"),

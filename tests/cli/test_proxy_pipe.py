@@ -13,8 +13,8 @@ from threading import Thread
 
 import pytest
 
+from chaosbot.core.event import ExchangeSeen, Injected
 from chaosbot.journal import read
-from chaosbot.model.event import ExchangeSeen, Injected
 
 
 class Hello(BaseHTTPRequestHandler):

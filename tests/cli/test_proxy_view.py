@@ -24,9 +24,9 @@ from rich.console import Console
 
 from chaosbot.cli._exchanges import LINES_A_SECOND, Exchanges
 from chaosbot.cli._watch import BAR_WIDTH, Watch
+from chaosbot.core.event import ExchangeSeen, Injected, IntervalMeasured, Noted, RuleSwitched
+from chaosbot.core.exchange import Depth, Direction
 from chaosbot.journal import Redactor
-from chaosbot.model.event import ExchangeSeen, FrameTaken, Injected, Noted, RuleSwitched
-from chaosbot.model.exchange import Depth, Lane
 
 TOKEN = "123456789:AAtoken-of-a-bot-that-nobody-has-0123"
 
@@ -156,14 +156,14 @@ def test_the_main_proxys_figures_are_on_the_control_apis_metrics_page(proxied: C
     control = running.expect(r"control on (http://[\d.:]+)")
     post(url, "/aborted", 3)
     post(url, "/fine", 2)
-    wanted = 'chaosbot_exchanges_total{lane="inbound",by="target",status="2xx"} 2'
+    wanted = 'chaosbot_exchanges_total{direction="inbound",by="target",status="2xx"} 2'
     until = time.monotonic() + 60
     text = ""
     while wanted not in text and time.monotonic() < until:
         with urlopen(f"{control}/metrics", timeout=60) as answer:
             text = answer.read().decode()
     assert wanted in text
-    assert 'chaosbot_injections_total{rule="abort",fault="abort",lane="inbound",stage="applied"} 3' in text
+    assert 'chaosbot_injections_total{rule="abort",fault="abort",direction="inbound",stage="applied"} 3' in text
     assert 'chaosbot_rule_active{rule="abort",fault="abort"} 1' in text
 
 
@@ -205,7 +205,7 @@ def told() -> Iterator[tuple[Exchanges, Console]]:
 
 
 def injected(t: float, number: int) -> Injected:
-    return Injected(t, "slow", "latency", Depth.BYTES, Lane.INBOUND, f"x{number}", "applied", number, "200 ms")
+    return Injected(t, "slow", "latency", Depth.BYTES, Direction.INBOUND, f"x{number}", "applied", number, "200 ms")
 
 
 def test_a_flood_is_a_few_lines_a_second_and_a_count_of_the_rest(told: tuple[Exchanges, Console]) -> None:
@@ -232,9 +232,9 @@ def test_what_was_left_out_last_is_said_at_the_end() -> None:
 def test_a_failure_of_the_targets_own_names_the_faults_that_met_it(told: tuple[Exchanges, Console]) -> None:
     view, console = told
     view(injected(3.0, 1))
-    view(ExchangeSeen(3.1, "x1", Lane.INBOUND, "POST", "/hook[bold]", 500, "target", 0.25))
-    view(ExchangeSeen(3.1, "x2", Lane.INBOUND, "POST", "/hook", None, "proxy", 0.25))
-    view(ExchangeSeen(3.2, "x1", Lane.INBOUND, "POST", "/hook", 503, "proxy", 0.25))
+    view(ExchangeSeen(3.1, "x1", Direction.INBOUND, "POST", "/hook[bold]", 500, "target", 0.25))
+    view(ExchangeSeen(3.1, "x2", Direction.INBOUND, "POST", "/hook", None, "proxy", 0.25))
+    view(ExchangeSeen(3.2, "x1", Direction.INBOUND, "POST", "/hook", 503, "proxy", 0.25))
     assert console.export_text().splitlines() == [
         "00:03 latency (slow) inbound  connection 1  200 ms",
         "00:03 inbound POST /hook[bold] → 500 by target in 250 ms  latency",
@@ -267,7 +267,7 @@ def test_a_panel_shows_how_far_the_plan_is_and_which_faults_are_active() -> None
 def test_a_load_without_phases_is_starting_until_its_first_second_and_then_running() -> None:
     view = Watch(Console(record=True, width=80, file=io.StringIO()), total_s=60.0)
     view.console.print(view._panel())
-    view(FrameTaken(1.0, 0, 0, 3, 3, 3, 0, 0, 0, "", ""))
+    view(IntervalMeasured(1.0, 0, 0, 3, 3, 3, 0, 0, 0, "", ""))
     view.console.print(view._panel())
     words = [line.split()[0] for line in view.console.export_text().splitlines() if "left" in line]
     assert words == ["starting", "running"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hdrh.histogram import HdrHistogram
 
+from chaosbot.core.event import IntervalMeasured, RunEnded, RunStarted
 from chaosbot.journal import EVENTS_FILE, Journal
-from chaosbot.model.event import FrameTaken, RunEnded, RunStarted
 
 SECONDS, RATE = 20, 50
 
@@ -26,7 +26,7 @@ def recorded(tmp_path: Path) -> Callable[..., str]:
         journal.write(RunStarted(0.0, "load", "0.1.0", 7, "http://127.0.0.1:1/", "2026-01-02T03:04:05+00:00"))
         for second in range(SECONDS):
             journal.write(
-                FrameTaken(
+                IntervalMeasured(
                     second + 1.0,
                     second,
                     shard=0,

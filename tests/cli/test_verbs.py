@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from chaosbot.cli import VERBS
-from chaosbot.model.check import CHECKS
-from chaosbot.model.fault import FAULTS
-from chaosbot.model.profile import PROFILES
+from chaosbot.core.check import CHECKS
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.profile import PROFILES
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
@@ -27,12 +27,12 @@ def test_the_version_is_printed(chaosbot: Callable) -> None:
     assert chaosbot("--version").out.startswith("chaosbot 0.")
 
 
-@pytest.mark.parametrize(("verb", "shelf"), [("faults", FAULTS), ("checks", CHECKS), ("profiles", PROFILES)])
-def test_a_shelf_lists_every_entry_and_shows_each_page(chaosbot: Callable, verb: str, shelf) -> None:
+@pytest.mark.parametrize(("verb", "registry"), [("faults", FAULTS), ("checks", CHECKS), ("profiles", PROFILES)])
+def test_a_registry_lists_every_entry_and_shows_each_page(chaosbot: Callable, verb: str, registry) -> None:
     listed = chaosbot(verb).out
-    for name in shelf:
+    for name in registry:
         assert name in listed
-    page = chaosbot(verb, next(iter(shelf)))
+    page = chaosbot(verb, next(iter(registry)))
     assert page.code == 0
     assert "Use it: chaosbot" in page.out
 

@@ -7,15 +7,15 @@ from time import process_time
 
 import pytest
 
-from chaosbot.dialects.standard_webhooks import StandardWebhooks
-from chaosbot.dialects.telegram import Telegram
+from chaosbot.core.case import Expect, Reach
+from chaosbot.core.check import CHECKS
+from chaosbot.core.dice import Dice
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.catalogue import cases, expectation, listing
 from chaosbot.fuzz.moves import listed_moves
-from chaosbot.model.case import Expect, Reach
-from chaosbot.model.check import CHECKS
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.dice import Dice
-from chaosbot.model.verdict import Threat
+from chaosbot.platforms.standard_webhooks import StandardWebhooks
+from chaosbot.platforms.telegram import Telegram
 
 SECRET = "s3cret-Token_9"
 ENDPOINT = Endpoint("127.0.0.1:8000", "/webhook/telegram", SECRET)

@@ -1,4 +1,4 @@
-"""Every check on the shelf: pure, honest about what it did not see, and able to tell a breach from its opposite."""
+"""Every check on the registry: pure, honest about what it did not see, and able to tell a breach from its opposite."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from chaosbot.model.case import Expect, Reach
-from chaosbot.model.check import CHECKS, History
-from chaosbot.model.event import (
+from chaosbot.core.case import Expect, Reach
+from chaosbot.core.check import CHECKS, History
+from chaosbot.core.event import (
     ApiCalled,
     CaseTried,
     Event,
@@ -26,13 +26,13 @@ from chaosbot.model.event import (
     from_json,
     to_json,
 )
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.outcome import Fate, Outcome
-from chaosbot.model.shelf import describe, options_of
-from chaosbot.model.verdict import Threat, Verdict
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.registry import describe, options_of
+from chaosbot.core.verdict import Threat, Verdict
 
 START = RunStarted(0.0, "fuzz", "0", 1, "t", "now")
-SEES = Noted(0.0, "fuzz", "", {"replies": "standin", "malformed": "any", "memory": True})
+SEES = Noted(0.0, "fuzz", "", {"replies": "mock", "malformed": "any", "memory": True})
 BLIND = Noted(0.0, "fuzz", "", {"replies": "none", "malformed": "any", "memory": False})
 ACK = Expect()
 REFUSE = Expect(frozenset({401, 403}), reach=Reach.NONE)
@@ -58,7 +58,7 @@ def request(marker: str, t: float, status: int = 200, **more: Any) -> RequestDon
 
 
 def outage(exchange: str, t: float, fault: str = "botapi_5xx_html") -> Injected:
-    return Injected(t, "rule", fault, Depth.EXCHANGE, Lane.OUTBOUND, exchange, "applied")
+    return Injected(t, "rule", fault, Depth.EXCHANGE, Direction.OUTBOUND, exchange, "applied")
 
 
 @dataclass(frozen=True)
@@ -234,10 +234,10 @@ EXAMPLES: dict[str, Example] = {
         ],
     ),
     "outbound_timeout": Example(
-        [outage("o1", 1.0, "delay"), ExchangeSeen(6.0, "o1", Lane.OUTBOUND, "POST", "/", None, "proxy", 5.0)],
+        [outage("o1", 1.0, "delay"), ExchangeSeen(6.0, "o1", Direction.OUTBOUND, "POST", "/", None, "proxy", 5.0)],
         [
             outage("o1", 1.0, "delay"),
-            ExchangeSeen(6.0, "o2", Lane.OUTBOUND, "POST", "/", 200, "standin", 0.1),
+            ExchangeSeen(6.0, "o2", Direction.OUTBOUND, "POST", "/", 200, "mock", 0.1),
             RunEnded(40.0, "completed"),
         ],
     ),
@@ -382,5 +382,5 @@ def test_a_steady_rise_of_memory_is_a_leak_and_a_step_is_not() -> None:
 def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it() -> None:
     events: list[Event] = [request(M, 1.0, status=500)]
     assert judged("no_server_error", events).verdict is Verdict.FAIL
-    fault = Injected(1.0, "r", "abort", Depth.EXCHANGE, Lane.INBOUND, M, "applied")
+    fault = Injected(1.0, "r", "abort", Depth.EXCHANGE, Direction.INBOUND, M, "applied")
     assert judged("no_server_error", [*events, request(N, 2.0), fault]).verdict is Verdict.PASS

@@ -1,4 +1,4 @@
-"""What every fault of the shelf keeps to, whoever wrote it."""
+"""What every fault of the registry keeps to, whoever wrote it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, get_args
 import pytest
 
 from chaosbot.config.plan import TARGETING, parse_fault, plan_from, plan_to_mapping
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import BytesEffect, DisturbMessages, Effect, ExchangeEffect, SendH2Frame, UpdateEffect
-from chaosbot.model.exchange import Depth, Exchange, Lane, UpdateFacts
-from chaosbot.model.fault import FAULTS, Fault
-from chaosbot.model.plan import FaultPlan
-from chaosbot.model.shelf import describe, options_of
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import BytesEffect, DisturbMessages, Effect, ExchangeEffect, SendH2Frame, UpdateEffect
+from chaosbot.core.exchange import Depth, Direction, Exchange, UpdateFacts
+from chaosbot.core.fault import FAULTS, Fault
+from chaosbot.core.plan import FaultPlan
+from chaosbot.core.registry import describe, options_of
 
 NAMES = FAULTS.names()
 
@@ -43,17 +43,17 @@ def build(name: str) -> Fault:
     return FAULTS.build(name, NEEDED.get(name, {}))
 
 
-def exchange(lane: Lane = Lane.INBOUND, key: str = "k") -> Exchange:
-    facts = UpdateFacts(1, "message", 5, 5, "guest") if lane is Lane.INBOUND else None
-    return Exchange(key, lane, 1, "POST", "/webhook/telegram", "", HEADERS, BODY, facts)
+def exchange(direction: Direction = Direction.INBOUND, key: str = "k") -> Exchange:
+    facts = UpdateFacts(1, "message", 5, 5, "guest") if direction is Direction.INBOUND else None
+    return Exchange(key, direction, 1, "POST", "/webhook/telegram", "", HEADERS, BODY, facts)
 
 
 def some_effects(fault: Fault, seed: int = 1) -> tuple[Effect, ...]:
     place = Dice(seed).at("here")
-    return fault.effects(place, exchange()) or fault.effects(place, exchange(Lane.OUTBOUND))
+    return fault.effects(place, exchange()) or fault.effects(place, exchange(Direction.OUTBOUND))
 
 
-def test_the_shelf_holds_every_fault_that_is_promised() -> None:
+def test_the_registry_holds_every_fault_that_is_promised() -> None:
     promised = """latency bandwidth slicer slow_close timeout reset_peer limit_data corrupt refuse
         delay abort truncate_response truncate_request huge_body empty_reply malformed_chunk garbage wrong_content_length
         duplicate_content_length missing_content_length gzip_lie header_edit header_corrupt dribble lost_ack ack_and_drop hang_up
@@ -116,8 +116,8 @@ def test_its_effects_are_of_its_depth(name: str) -> None:
 def test_no_body_is_too_odd_for_it(name: str) -> None:
     fault = build(name)
     for body in (b"", b"null", b"[]", b"{}", b"\xff\xfe", b"{" * 3000, b'{"a":' * 2000 + b"1" + b"}" * 2000, b'"x"'):
-        for lane in Lane:
-            effects = fault.effects(Dice(1), Exchange("k", lane, body=body))
+        for direction in Direction:
+            effects = fault.effects(Dice(1), Exchange("k", direction, body=body))
             assert isinstance(effects, tuple)
 
 

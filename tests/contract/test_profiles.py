@@ -1,13 +1,13 @@
-"""Every profile of the shelf keeps the same promises, and the documented ones have the documented figures."""
+"""Every profile of the registry keeps the same promises, and the documented ones have the documented figures."""
 
 import dataclasses
 import pickle
 
 import pytest
 
-from chaosbot.errors import ConfigError, UnknownName
-from chaosbot.model.profile import PROFILES, STANDARD, Profile, Threshold, Workload
-from chaosbot.model.shelf import describe, options_of
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.profile import PROFILES, STANDARD, Profile, Threshold, Workload
+from chaosbot.core.registry import describe, options_of
 
 REQUIRED = {"stages": {"stages": "10s:100,20s:100,5s:0"}}
 

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chaosbot.errors import JournalError, UsageError
-from chaosbot.journal import EVENTS_FILE, Journal, Redactor, read
-from chaosbot.model.event import (
+from chaosbot.core.errors import JournalError, UsageError
+from chaosbot.core.event import (
     TYPES,
     ApiCalled,
     CaseTried,
@@ -25,8 +24,9 @@ from chaosbot.model.event import (
     from_json,
     to_json,
 )
-from chaosbot.model.outcome import Fate, Outcome
-from chaosbot.model.verdict import Assertion, Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.journal import EVENTS_FILE, Journal, Redactor, read
 
 SECRET = "s3cr3t-väl ue/with+odd&chars"
 TOKEN = "123456789:AAExampleTokenThatLooksQuiteReal_-12345"

@@ -7,15 +7,12 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaosbot.addons._bytes_line import Line
-from chaosbot.addons._bytes_stages import Item, Mark
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import (
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import (
     BytesEffect,
     CorruptBytes,
     CutAfter,
     DelayLaw,
-    Direction,
     Farewell,
     HoldBytes,
     HoldClose,
@@ -24,9 +21,12 @@ from chaosbot.model.effect import (
     Shape,
     Silence,
     SliceBytes,
+    StreamDirection,
 )
+from chaosbot.injection._bytes_line import Line
+from chaosbot.injection._bytes_stages import Item, Mark
 
-UP = Direction.UP
+UP = StreamDirection.UP
 seeds = st.integers(0, 999).map(Dice)
 delays = st.floats(0, 5, allow_nan=False)
 laws = st.builds(
@@ -38,17 +38,17 @@ laws = st.builds(
     correlation=st.floats(0, 1),
     most_s=st.just(10.0),
 )
-holds = st.builds(HoldBytes, direction=st.just(UP), law=laws, dice=seeds)
-paces = st.builds(PaceBytes, direction=st.just(UP), bytes_per_s=st.floats(50, 1e6))
+holds = st.builds(HoldBytes, stream=st.just(UP), law=laws, dice=seeds)
+paces = st.builds(PaceBytes, stream=st.just(UP), bytes_per_s=st.floats(50, 1e6))
 slices = st.builds(
     SliceBytes,
-    direction=st.just(UP),
+    stream=st.just(UP),
     average=st.integers(1, 300),
     variation=st.integers(0, 300),
     pause_s=st.floats(0, 0.1),
     dice=seeds,
 )
-closes = st.builds(HoldClose, direction=st.just(UP), seconds=delays)
+closes = st.builds(HoldClose, stream=st.just(UP), seconds=delays)
 gentle: st.SearchStrategy[BytesEffect] = holds | paces | slices | closes
 chains = st.lists(gentle, max_size=4).map(tuple)
 writes = st.lists(st.tuples(st.floats(0, 2), st.binary(min_size=1, max_size=500)), max_size=12)
@@ -229,7 +229,7 @@ def test_a_reset_after_bytes_waits_its_time_and_lets_nothing_more_pass():
 def test_each_effect_is_reported_once_and_only_when_it_acted():
     acted: list[BytesEffect] = []
     line = Line(UP, acted=acted.append)
-    limit, silence = CutAfter(UP, 10), Silence(Direction.DOWN)
+    limit, silence = CutAfter(UP, 10), Silence(StreamDirection.DOWN)
     pace = PaceBytes(UP, 1000)
     line.set_effects((limit, silence, pace), 0.0)
     line.feed(b"12345", 0.0)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from chaosbot.model.arrival import Draws, Population, Shard
-from chaosbot.model.dice import Dice
-from chaosbot.model.journey import JourneySpec, Task
-from chaosbot.model.pacer import Pacer, Stage
+from chaosbot.core.arrival import Draws, Population, Shard
+from chaosbot.core.dice import Dice
+from chaosbot.core.journey import JourneySpec, Task
+from chaosbot.core.pacer import Pacer, Stage
 
 LEVELS = st.one_of(st.just(0.0), st.floats(0.5, 2000), st.integers(1, 500).map(float))
 STAGES = st.builds(Stage, st.one_of(st.just(0.0), st.floats(0.25, 120)), LEVELS)

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaosbot.config.plan import plan_from, plan_to_mapping
-from chaosbot.errors import ConfigError
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan, Matcher, Rule, Scope, Window
 from chaosbot.faults.abort import Abort
 from chaosbot.faults.delay import Delay
 from chaosbot.faults.header_edit import HeaderEdit
 from chaosbot.faults.huge_body import HugeBody
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan, Matcher, Rule, Scope, Window
 
 seconds = st.floats(0, 1e6, allow_nan=False).map(lambda value: abs(round(value, 9)))
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=20)
@@ -37,11 +37,11 @@ def windows(draw: Any) -> Window:
 
 @st.composite
 def rules(draw: Any) -> Rule:
-    # Updates run on the inbound lane only.
-    lane = draw(st.none() | st.sampled_from(Lane))
+    # Updates run on the inbound direction only.
+    direction = draw(st.none() | st.sampled_from(Direction))
     words = (
         [None] * 4
-        if lane is Lane.OUTBOUND
+        if direction is Direction.OUTBOUND
         else [draw(st.none() | texts.filter(lambda text: text[0] != "/")) for _ in range(4)]
     )
     counted = draw(st.sampled_from(["first", "nth", "every", "none"]))
@@ -50,7 +50,7 @@ def rules(draw: Any) -> Rule:
         name=draw(texts),
         fault=draw(faults),
         match=Matcher(
-            lane,
+            direction,
             *(draw(st.none() | texts) for _ in range(2)),
             draw(pairs),
             draw(pairs),
@@ -77,7 +77,7 @@ anything = st.recursive(
     max_leaves=8,
 )
 keys = st.sampled_from(
-    ["fault", "options", "p", "headers", "body", "every", "start", "for", "first", "lane", "path", "cap", "scope"]
+    ["fault", "options", "p", "headers", "body", "every", "start", "for", "first", "direction", "path", "cap", "scope"]
 )
 
 

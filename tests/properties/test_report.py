@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from chaosbot.core.check import History
+from chaosbot.core.event import TYPES, ApiCalled, IntervalMeasured, Noted, RequestDone, RunEnded, RunStarted, Trouble
+from chaosbot.core.verdict import Verdict
 from chaosbot.journal import Journal, Redactor, read
-from chaosbot.model.check import History
-from chaosbot.model.event import TYPES, ApiCalled, FrameTaken, Noted, RequestDone, RunEnded, RunStarted, Trouble
-from chaosbot.model.verdict import Verdict
 from chaosbot.report import compare, fold, render_comparison, render_junit, render_markdown, render_sarif, to_json
 from chaosbot.report.page import render_html
 from chaosbot.report.terminal import render_terminal
@@ -65,7 +65,7 @@ def _events(kind: type[Any]) -> st.SearchStrategy[Any]:
         fields |= {"settings": SETTINGS, "environment": st.dictionaries(st.text(max_size=4), st.text(max_size=4))}
     if kind is Noted:
         fields |= {"area": st.sampled_from(["coverage", "generator", "fuzz", "x"]), "data": ANY_DICT}
-    if kind is FrameTaken:
+    if kind is IntervalMeasured:
         counts = st.integers(0, 500)
         text = st.sampled_from([*FRAMES, *FRAMES, "damaged"]) | st.text(max_size=6)
         fields |= dict.fromkeys(("planned", "started", "completed", "failed", "timed_out", "dropped"), counts)

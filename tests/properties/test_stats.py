@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.stats import (
+from chaosbot.core.dice import Dice
+from chaosbot.core.stats import (
     Histogram,
     autocorrelation,
     block_length,
@@ -19,7 +19,7 @@ from chaosbot.model.stats import (
     quantile_interval,
     share_interval,
 )
-from chaosbot.model.trend import DRIFT, INCONCLUSIVE, STABLE, mser5, theil_sen, trend
+from chaosbot.core.trend import DRIFT, INCONCLUSIVE, STABLE, mser5, theil_sen, trend
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=80)
 SHARES = st.floats(0.0, 1.0)

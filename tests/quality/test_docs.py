@@ -21,14 +21,14 @@ from ruamel.yaml import YAML
 from chaosbot.cli import VERBS, Verbs
 from chaosbot.config.experiment import built_in, experiment_from, read_experiment
 from chaosbot.config.plan import parse_fault, plan_from, read_plan
+from chaosbot.core.check import CHECKS
+from chaosbot.core.dice import Dice
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.platform import PLATFORMS, Endpoint
+from chaosbot.core.profile import PROFILES, Threshold
+from chaosbot.core.registry import Registry
 from chaosbot.fuzz.catalogue import cases
 from chaosbot.load.sources import JourneyFile
-from chaosbot.model.check import CHECKS
-from chaosbot.model.dialect import DIALECTS, Endpoint
-from chaosbot.model.dice import Dice
-from chaosbot.model.fault import FAULTS
-from chaosbot.model.profile import PROFILES, Threshold
-from chaosbot.model.shelf import Shelf
 from chaosbot.session.abort import StopCondition
 from chaosbot.session.conduct import profile_for, timeline_of
 
@@ -116,7 +116,7 @@ def parsed(words: list[str]) -> dict[str, Any]:
 
 @cache
 def case_names() -> tuple[str, ...]:
-    tongue = DIALECTS.build("telegram")
+    tongue = PLATFORMS.build("telegram")
     return tuple(case.name for case in cases(tongue, Endpoint(path=tongue.default_path, secret="s"), Dice(0)))
 
 
@@ -135,11 +135,11 @@ def values_exist(verb: str, params: dict[str, Any]) -> None:
     if verb == "load":
         name, _, value = params["profile"].partition(":")
         PROFILES.build(name, {"stages": value} if name == "stages" else {})
-    if params.get("dialect"):
-        DIALECTS.get(params["dialect"])
-    shelves: dict[str, Shelf[Any]] = {"faults": FAULTS, "checks": CHECKS, "profiles": PROFILES}
-    if verb in shelves and params["name"] not in (None, "NAME"):
-        shelves[verb].get(params["name"])
+    if params.get("platform"):
+        PLATFORMS.get(params["platform"])
+    registries: dict[str, Registry[Any]] = {"faults": FAULTS, "checks": CHECKS, "profiles": PROFILES}
+    if verb in registries and params["name"] not in (None, "NAME"):
+        registries[verb].get(params["name"])
     if verb == "init":
         assert params["base"] in built_in()
     if verb == "run":
@@ -255,7 +255,7 @@ def test_the_plan_reads_and_has_faults_of_every_depth() -> None:
 
 
 def test_the_journey_builds_every_task_as_a_telegram_update() -> None:
-    telegram = DIALECTS.build("telegram")
+    telegram = PLATFORMS.build("telegram")
     endpoint = Endpoint("127.0.0.1:8000", "/webhook/telegram", "secret")
     journey = JourneyFile(EXAMPLES / "journey.py", telegram, endpoint)
     specs = journey.journeys()

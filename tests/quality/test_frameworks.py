@@ -18,12 +18,12 @@ from time import monotonic
 
 import pytest
 
-from chaosbot.addons.standin_server import StandInServer
+from chaosbot.core.event import ApiCalled, Event
+from chaosbot.core.platform import Endpoint
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.event import ApiCalled, Event
-from chaosbot.wire import Address
+from chaosbot.mocks.server import MockServer
+from chaosbot.transport import Address
 
 SECRET = "S3cret_token-xyz"
 TOKEN = "4242424242:AAF-thirty-five-characters-of-token-x"
@@ -50,11 +50,11 @@ def node(name: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def running(bot: Bot, port: int) -> Iterator[tuple[CampaignSpec, StandInServer, list[Event]]]:
-    """The bot, the stand-in that it calls, and the campaign for both."""
+def running(bot: Bot, port: int) -> Iterator[tuple[CampaignSpec, MockServer, list[Event]]]:
+    """The bot, the mock that it calls, and the campaign for both."""
     events: list[Event] = []
     started = monotonic()
-    server = StandInServer("127.0.0.1", 0, events.append, started)
+    server = MockServer("127.0.0.1", 0, events.append, started)
     server.start()
     environment = {
         **os.environ,

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from chaosbot.core.platform import Endpoint
 from chaosbot.demo.bugs import CARDS, Bug
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.replay import replay
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
-from chaosbot.model.dialect import Endpoint
 from chaosbot.session.run import Run
 from chaosbot.session.stage import Stage, StageSpec, staged
-from chaosbot.wire import Address
+from chaosbot.transport import Address
 
 SECRET = "S3cret_token-xyz"
 REACHABLE = [bug for bug, card in CARDS.items() if card.found_by == "fuzz"]
 
 
 @contextmanager
-def standing(directory: Path, bugs: str) -> Iterator[tuple[Run, Stage]]:
-    """The demo bot with these bugs, and the Bot API stand-in beside it."""
+def mockg(directory: Path, bugs: str) -> Iterator[tuple[Run, Stage]]:
+    """The demo bot with these bugs, and the Bot API mock beside it."""
     run = Run("fuzz", "demo", 1, directory / "run", secrets=(SECRET,))
     with staged(run, StageSpec(bugs=bugs, secret=SECRET, limits=False, inbound=False)) as stage:
         yield run, stage
@@ -52,7 +52,7 @@ def described(result: CampaignResult) -> list[str]:
 
 @pytest.mark.timeout(300)
 def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(tmp_path: Path) -> None:
-    with standing(tmp_path, "") as (run, stage):
+    with mockg(tmp_path, "") as (run, stage):
         result = campaign(run, stage, duration_s=16.0)
     assert described(result) == []
     assert result.unjudged == ()
@@ -63,7 +63,7 @@ def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(t
 
 @pytest.mark.timeout(300)
 def test_every_reachable_bug_of_the_fragile_bot_is_found_within_a_minute(tmp_path: Path) -> None:
-    with standing(tmp_path, "fragile") as (run, stage):
+    with mockg(tmp_path, "fragile") as (run, stage):
         result = campaign(run, stage, duration_s=12.0)
         found = {finding.check for finding in result.findings}
         missed = [bug for bug in REACHABLE if bug is not Bug.RACY_DEDUP and not found & set(CARDS[bug].checks)]
@@ -83,7 +83,7 @@ def test_every_reachable_bug_of_the_fragile_bot_is_found_within_a_minute(tmp_pat
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("bug", REACHABLE)
 def test_each_bug_alone_is_found_by_a_check_that_its_card_names(tmp_path: Path, bug: Bug) -> None:
-    with standing(tmp_path, bug) as (run, stage):
+    with mockg(tmp_path, bug) as (run, stage):
         result = campaign(run, stage, duration_s=30.0)
     assert {finding.check for finding in result.findings} & set(CARDS[bug].checks), described(result)
 
@@ -92,7 +92,7 @@ def test_each_bug_alone_is_found_by_a_check_that_its_card_names(tmp_path: Path, 
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_the_healthy_bot_has_no_finding_for_five_seeds(tmp_path: Path, seed: int) -> None:
-    with standing(tmp_path, "") as (run, stage):
+    with mockg(tmp_path, "") as (run, stage):
         result = campaign(run, stage, seed=seed)
     assert described(result) == []
 
@@ -101,7 +101,7 @@ def test_the_healthy_bot_has_no_finding_for_five_seeds(tmp_path: Path, seed: int
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_every_check_that_a_card_names_finds_its_bug_for_five_seeds(tmp_path: Path, seed: int) -> None:
-    with standing(tmp_path, "fragile") as (run, stage):
+    with mockg(tmp_path, "fragile") as (run, stage):
         result = campaign(run, stage, seed=seed)
     found = {finding.check for finding in result.findings}
     assert [bug for bug in REACHABLE if bug is not Bug.RACY_DEDUP and not found & set(CARDS[bug].checks)] == []

@@ -1,13 +1,13 @@
-"""The soak verdict cries wolf rarely and finds leaks; the figures in `chaosbot.model.trend` come from the slow version."""
+"""The soak verdict cries wolf rarely and finds leaks; the figures in `chaosbot.core.trend` come from the slow version."""
 
 import math
 from collections import Counter
 
 import pytest
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.stats import median
-from chaosbot.model.trend import DRIFT, STABLE, trend
+from chaosbot.core.dice import Dice
+from chaosbot.core.stats import median
+from chaosbot.core.trend import DRIFT, STABLE, trend
 
 STEP_S, SAMPLES = 5.0, 720
 TIMES = [STEP_S * one for one in range(SAMPLES)]

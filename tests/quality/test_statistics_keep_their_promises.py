@@ -1,4 +1,4 @@
-"""Intervals cover what they promise, measured; the figures in `chaosbot.model.stats` come from the slow versions."""
+"""Intervals cover what they promise, measured; the figures in `chaosbot.core.stats` come from the slow versions."""
 
 import math
 from collections import Counter
@@ -6,8 +6,8 @@ from statistics import NormalDist
 
 import pytest
 
-from chaosbot.model.dice import Dice
-from chaosbot.model.stats import Histogram, quantile_interval, share_interval
+from chaosbot.core.dice import Dice
+from chaosbot.core.stats import Histogram, quantile_interval, share_interval
 
 LEVEL, WITHIN, REQUESTS = 0.3, 0.5, 40
 TRUE_P99 = math.exp(NormalDist().inv_cdf(0.99) * math.hypot(LEVEL, WITHIN))

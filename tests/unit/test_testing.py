@@ -8,13 +8,13 @@ import sys
 import pytest
 
 import chaosbot.testing
-from chaosbot.errors import ConfigError, EngineError, UnknownName
-from chaosbot.model.fault import FAULTS
-from chaosbot.model.plan import Scope
+from chaosbot.core.errors import ConfigError, EngineError, UnknownName
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.plan import Scope
 from chaosbot.testing import ChaosProxy, abort, fault, latency, rule_of
 
 
-def test_every_fault_of_the_shelf_is_a_name_of_the_module() -> None:
+def test_every_fault_of_the_registry_is_a_name_of_the_module() -> None:
     for name in FAULTS:
         assert callable(getattr(chaosbot.testing, name))
         assert name in dir(chaosbot.testing)

@@ -1,8 +1,8 @@
-"""The catalogue: deterministic cases, found by others' accidents, around the golden updates of a dialect.
+"""The catalogue: deterministic cases, found by others' accidents, around the golden updates of a platform.
 
 Rules:
 
-- Pure: the same dialect, endpoint and dice give the same cases, with the same names, in the same order.
+- Pure: the same platform, endpoint and dice give the same cases, with the same names, in the same order.
 - What is expected raises nothing on a correct server: generous where specifications and implementations differ, strict where
   they do not (the secret; valid updates; no server error ever).
 - A case of a real user carries the right secret; a forger's does not.
@@ -15,6 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from chaosbot.core.case import Case, Ending, Expect, Reach, Reading
+from chaosbot.core.dice import Dice
+from chaosbot.core.kit import Kit
+from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.fuzz.catalogue import (
     _auth,
     _encoding,
@@ -26,10 +30,6 @@ from chaosbot.fuzz.catalogue import (
     _structure,
     _timing,
 )
-from chaosbot.model.case import Case, Ending, Expect, Reach, Reading
-from chaosbot.model.dialect import Dialect, Endpoint
-from chaosbot.model.dice import Dice
-from chaosbot.model.kit import Kit
 
 GROUPS: Final[dict[str, Callable[[Kit], Iterator[Case]]]] = {
     "auth": _auth.cases,
@@ -42,23 +42,23 @@ GROUPS: Final[dict[str, Callable[[Kit], Iterator[Case]]]] = {
     "sequence": _sequence.cases,
     "shape": _shape.cases,
 }
-"""The neutral groups; a dialect that brings a group of the same name replaces it."""
+"""The neutral groups; a platform that brings a group of the same name replaces it."""
 
 
-def cases(dialect: Dialect, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
-    """All cases for a target: the dialect's own and the neutral ones, in the order in which they are best sent.
+def cases(platform: Platform, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
+    """All cases for a target: the platform's own and the neutral ones, in the order in which they are best sent.
 
     Args:
-        dialect: How the target is spoken to.
+        platform: How the target is spoken to.
         endpoint: Where it is.
         dice: The campaign's place.
     """
     # The start belongs to the delivery ids: a second campaign with the same seed is no redelivery of the first.
     place = dice.at("catalogue", endpoint.started)
-    own = dialect.catalogue(endpoint, place.at("dialect"))
-    kit = Kit(dialect, endpoint, place.at("neutral"), {case.chat for case in own if case.chat is not None})
+    own = platform.catalogue(endpoint, place.at("platform"))
+    kit = Kit(platform, endpoint, place.at("neutral"), {case.chat for case in own if case.chat is not None})
     brought = {case.group for case in own}
-    fitting = GROUPS.keys() if dialect.neutral_groups is None else dialect.neutral_groups
+    fitting = GROUPS.keys() if platform.neutral_groups is None else platform.neutral_groups
     groups = [group for group in GROUPS if group in fitting and group not in brought]
     neutral = [case for group in groups for case in GROUPS[group](kit)]
     return (*own, *neutral)

@@ -9,9 +9,9 @@ import gzip
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from chaosbot.model.case import Case, Ending, Expect, Reach, Segment
-from chaosbot.model.kit import ACK, REFUSED, Base, Kit, RawRequest, refused
-from chaosbot.model.verdict import Threat
+from chaosbot.core.case import Case, Ending, Expect, Reach, Segment
+from chaosbot.core.kit import ACK, REFUSED, Base, Kit, RawRequest, refused
+from chaosbot.core.verdict import Threat
 
 WRONG = "chaosbot-wrong-secret"
 _BIG = 4_000_000
@@ -30,7 +30,7 @@ _FORWARDED = (
 
 def cases(kit: Kit) -> Iterator[Case]:
     """All cases of this group."""
-    if kit.endpoint.secret and kit.dialect.secret_header:
+    if kit.endpoint.secret and kit.platform.secret_header:
         yield from _values(kit)
         yield from _places(kit)
         yield from _methods(kit)
@@ -41,7 +41,7 @@ def cases(kit: Kit) -> Iterator[Case]:
 
 def _forge(kit: Kit, name: str, change: object, summary: str, expect: Expect | None = None, check: str = "") -> Case:
     base = kit.base(name)
-    bare = base.request.without(kit.dialect.secret_header)
+    bare = base.request.without(kit.platform.secret_header)
     request = change(bare, base) if callable(change) else bare
     return kit.case(
         name, base, request, summary, expect or refused(), threat=Threat.FORGER, check=check or "forged_refused"
@@ -49,7 +49,7 @@ def _forge(kit: Kit, name: str, change: object, summary: str, expect: Expect | N
 
 
 def _values(kit: Kit) -> Iterator[Case]:
-    secret, header = kit.endpoint.secret, kit.dialect.secret_header
+    secret, header = kit.endpoint.secret, kit.platform.secret_header
     values: dict[str, tuple[bytes | str, str]] = {
         "empty": ("", "the secret is empty"),
         "prefix": (secret[:-1], "the secret lacks its last character"),
@@ -112,7 +112,7 @@ def _values(kit: Kit) -> Iterator[Case]:
 
 
 def _places(kit: Kit) -> Iterator[Case]:
-    secret, header = kit.endpoint.secret, kit.dialect.secret_header
+    secret, header = kit.endpoint.secret, kit.platform.secret_header
     yield _forge(kit, "auth/missing", None, "no secret at all")
     yield _forge(kit, "auth/wrong", lambda bare, _: bare.plus((header, WRONG)), "a wrong secret")
     for name, pair in (("right-wrong", (secret, WRONG)), ("wrong-right", (WRONG, secret))):
@@ -198,7 +198,7 @@ def _methods(kit: Kit) -> Iterator[Case]:
 
 
 def _before_parsing(kit: Kit) -> Iterator[Case]:
-    header = kit.dialect.secret_header
+    header = kit.platform.secret_header
 
     def body(data: bytes) -> object:
         return lambda bare, _base: bare.plus((header, WRONG)).with_body(data)
@@ -238,7 +238,7 @@ def _before_parsing(kit: Kit) -> Iterator[Case]:
 
 
 def _cost(kit: Kit) -> Iterator[Case]:
-    header = kit.dialect.secret_header
+    header = kit.platform.secret_header
     large = refused(400, 413, close=True)
     yield _forge(
         kit,
@@ -275,7 +275,7 @@ def _cost(kit: Kit) -> Iterator[Case]:
 
 def _right(kit: Kit) -> Iterator[Case]:
     """The other side of exactness: what HTTP calls the same header is the same header."""
-    secret, header = kit.endpoint.secret, kit.dialect.secret_header
+    secret, header = kit.endpoint.secret, kit.platform.secret_header
     same = {
         "lower": (header.lower(), secret, "the header's name in lower case"),
         "upper": (header.upper(), secret, "the header's name in upper case"),

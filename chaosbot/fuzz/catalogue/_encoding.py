@@ -7,9 +7,9 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 
-from chaosbot.model.case import Case, Ending, Expect, Reach, Segment
-from chaosbot.model.kit import BIG, BROKEN, Kit, RawRequest, invalid
-from chaosbot.model.verdict import Threat
+from chaosbot.core.case import Case, Ending, Expect, Reach, Segment
+from chaosbot.core.kit import BIG, BROKEN, Kit, RawRequest, invalid
+from chaosbot.core.verdict import Threat
 
 _BOMB = 200_000_000
 # Some servers forbid (403) what others call an unsupported type (415).

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaosbot.model.case import Case, Ending, Expect, Reach, Segment
-from chaosbot.model.kit import BROKEN, FRAMED, Base, Kit, RawRequest
+from chaosbot.core.case import Case, Ending, Expect, Reach, Segment
+from chaosbot.core.kit import BROKEN, FRAMED, Base, Kit, RawRequest
 
 _STRICT = Expect(FRAMED, close=True, reach=Reach.NONE)
 """No recipient may take this for a request."""

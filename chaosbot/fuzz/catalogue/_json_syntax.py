@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaosbot.model.case import Case
-from chaosbot.model.kit import Kit, broken, invalid
+from chaosbot.core.case import Case
+from chaosbot.core.kit import Kit, broken, invalid
 
 _STRUCTURAL = frozenset(b'{}[]:,"')
 _CUTS = 14

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chaosbot.model.case import Case
-from chaosbot.model.kit import Kit, broken, invalid
+from chaosbot.core.case import Case
+from chaosbot.core.kit import Kit, broken, invalid
 
 # True: no JSON. NaN and Infinity are none either, but Python's and other parsers accept them by design.
 _NUMBERS: dict[str, tuple[bytes, bool]] = {

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaosbot.model.case import Case, Expect, Reach, Segment
-from chaosbot.model.kit import Kit, accepted
-from chaosbot.model.verdict import Threat
+from chaosbot.core.case import Case, Expect, Reach, Segment
+from chaosbot.core.kit import Kit, accepted
+from chaosbot.core.verdict import Threat
 
 
 def cases(kit: Kit) -> Iterator[Case]:

@@ -1,21 +1,21 @@
 """shape: each member of the plainest update dropped, nulled, retyped and wrapped in a list.
 
-For dialects that bring no such cases of their own.
+For platforms that bring no such cases of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaosbot.model.case import Case
-from chaosbot.model.kit import Kit, broken, leaves, misshapen
+from chaosbot.core.case import Case
+from chaosbot.core.kit import Kit, broken, leaves, misshapen
 
 _MOST = 40
 
 
 def cases(kit: Kit) -> Iterator[Case]:
     """All cases of this group."""
-    paths = [path for path, _ in leaves(kit.golden[kit.dialect.canary()])][:_MOST]
+    paths = [path for path, _ in leaves(kit.golden[kit.platform.canary()])][:_MOST]
     for path in paths:
         spelled = ".".join(map(str, path))
         for how in ("dropped", "null", "retyped", "wrapped"):

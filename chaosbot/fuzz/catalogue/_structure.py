@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaosbot.model.case import Case
-from chaosbot.model.kit import BIG, Kit, broken
-from chaosbot.model.verdict import Threat
+from chaosbot.core.case import Case
+from chaosbot.core.kit import BIG, Kit, broken
+from chaosbot.core.verdict import Threat
 
 _DEPTHS = (100, 500, 1_000, 1_025, 5_000, 20_000, 100_000)
 _MEGA = 1_000_000
@@ -47,7 +47,7 @@ def _keys(kit: Kit) -> Iterator[Case]:
     }
     for word, (extra, what) in members.items():
         yield _with(kit, f"structure/key-{word}", extra, f"one more member: {what}")
-    keys = list(kit.golden[kit.dialect.canary()])
+    keys = list(kit.golden[kit.platform.canary()])
     for word, key in {"id": keys[0], "payload": keys[-1]}.items():
         for value in ("1", "null"):
             extra = f'"{key}":{value}'.encode()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from chaosbot.model.case import Case, Ending, Expect, Reach, Reading, Segment
-from chaosbot.model.kit import BROKEN, FRAMED, Base, Kit
-from chaosbot.model.verdict import Threat
+from chaosbot.core.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.core.kit import BROKEN, FRAMED, Base, Kit
+from chaosbot.core.verdict import Threat
 
 _SOUND = Expect(frozenset({2, 408}), close=True, reach=Reach.AT_MOST_ONCE)
 _GONE = Expect(FRAMED | BROKEN, close=True, reach=Reach.AT_MOST_ONCE)
@@ -99,7 +99,7 @@ def _gone(kit: Kit) -> Iterator[Case]:
 
 def _split(kit: Kit) -> Iterator[Case]:
     """A character torn over two segments, at each byte within it, where the platform's users can write one."""
-    said = kit.dialect.say(_TEXT, kit.place("timing/split"))
+    said = kit.platform.say(_TEXT, kit.place("timing/split"))
     if said is None:
         return
     for word, character in (("two", "ë"), ("three", "你"), ("four", "🚀")):
@@ -128,7 +128,7 @@ def _saying(kit: Kit, name: str) -> Base:
     """A person's text with the marker in front, in a chat that no other case uses."""
     for attempt in range(200):
         place = kit.place(name).at("attempt", attempt)
-        base = kit.wrap(kit.dialect.fresh(kit.dialect.say(_TEXT, place), place))
+        base = kit.wrap(kit.platform.fresh(kit.platform.say(_TEXT, place), place))
         if base.facts.chat not in kit.taken:
             break
     return kit.take(base)

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from chaosbot.addons.bytestream import Ends, FaultyReader, FaultyWriter, refusal, refuse
-from chaosbot.addons.pipe import PipeServer, listen
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import BytesEffect, Direction
-from chaosbot.model.event import Event
-from chaosbot.model.exchange import Exchange
-from chaosbot.model.fault import Fault
-from chaosbot.model.plan import FaultPlan, Rule, Scope
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import BytesEffect, StreamDirection
+from chaosbot.core.event import Event
+from chaosbot.core.exchange import Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.plan import FaultPlan, Rule, Scope
+from chaosbot.injection.bytestream import Ends, FaultyReader, FaultyWriter, refusal, refuse
+from chaosbot.tcp.server import PipeServer, listen
 
 DEADLINE = 30.0  # nothing takes so long unless it hangs; faults that must not be waited out are longer
 
@@ -111,16 +111,16 @@ class StreamProxy:
         ends, effects = Ends(), self._effects()
         farewell = refusal(effects)
         self._transports.append(writer.transport)
-        client_writer = FaultyWriter(writer, Direction.DOWN, ends, acted=self.acted.append)
+        client_writer = FaultyWriter(writer, StreamDirection.DOWN, ends, acted=self.acted.append)
         if farewell is not None:
             refuse(ends, farewell)
             await reader.read()
             return
-        client_reader = FaultyReader(reader, Direction.UP, ends, acted=self.acted.append)
+        client_reader = FaultyReader(reader, StreamDirection.UP, ends, acted=self.acted.append)
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         self._transports.append(up_writer.transport)
-        server_writer = FaultyWriter(up_writer, Direction.UP, ends, acted=self.acted.append)
-        server_reader = FaultyReader(up_reader, Direction.DOWN, ends, acted=self.acted.append)
+        server_writer = FaultyWriter(up_writer, StreamDirection.UP, ends, acted=self.acted.append)
+        server_reader = FaultyReader(up_reader, StreamDirection.DOWN, ends, acted=self.acted.append)
         client_reader.waits_for(server_writer)
         server_reader.waits_for(client_writer)
         wrapped = (client_reader, server_reader) if self.in_readers else (client_writer, server_writer)

@@ -15,8 +15,12 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from chaosbot.addons.pipe import PipeServer, listen
-from chaosbot.errors import ConfigError
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.event import Injected, Noted, RuleSwitched, Trouble
+from chaosbot.core.exchange import Depth
+from chaosbot.core.fault import Fault
+from chaosbot.core.plan import FaultPlan, Matcher, Rule, Scope, Window
 from chaosbot.faults.abort import Abort
 from chaosbot.faults.bandwidth import Bandwidth
 from chaosbot.faults.corrupt import Corrupt
@@ -27,11 +31,7 @@ from chaosbot.faults.reset_peer import ResetPeer
 from chaosbot.faults.slicer import Slicer
 from chaosbot.faults.slow_close import SlowClose
 from chaosbot.faults.timeout import Timeout
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import Injected, Noted, RuleSwitched, Trouble
-from chaosbot.model.exchange import Depth
-from chaosbot.model.fault import Fault
-from chaosbot.model.plan import FaultPlan, Matcher, Rule, Scope, Window
+from chaosbot.tcp.server import PipeServer, listen
 
 PATIENCE_S = 60.0  # for what comes at once unless the machine is busy
 
@@ -145,7 +145,7 @@ def test_a_window_opens_and_closes_on_connections_that_exist(steer, upstream, co
 
 
 def test_a_window_comes_up_by_itself(steer, upstream, connect):
-    pipe = steer(upstream(), rule(Timeout(direction="both"), window=Window(0.2, 0.2)))
+    pipe = steer(upstream(), rule(Timeout(stream="both"), window=Window(0.2, 0.2)))
     sock = connect(pipe.port)
     assert ping(sock) == b"x"
     began = time.monotonic()
@@ -326,9 +326,9 @@ def test_a_pipe_that_is_stopped_while_clients_connect_leaves_none_hanging(loop, 
                 assert sock.recv(1) == b""
 
 
-@pytest.mark.parametrize("direction", ["up", "down", "both"])
-def test_a_client_that_leaves_a_black_hole_leaves_nothing_behind(steer, upstream, connect, direction):
-    pipe = steer(upstream(), rule(Timeout(direction=direction)))
+@pytest.mark.parametrize("stream", ["up", "down", "both"])
+def test_a_client_that_leaves_a_black_hole_leaves_nothing_behind(steer, upstream, connect, stream):
+    pipe = steer(upstream(), rule(Timeout(stream=stream)))
     for _ in range(10):
         sock = connect(pipe.port)
         sock.sendall(b"x")
@@ -338,7 +338,7 @@ def test_a_client_that_leaves_a_black_hole_leaves_nothing_behind(steer, upstream
 
 
 def test_many_large_transfers_at_once_arrive_whole(steer, upstream):
-    pipe = steer(upstream(), rule(Latency(0.01, 0.005, direction="both")))
+    pipe = steer(upstream(), rule(Latency(0.01, 0.005, stream="both")))
     payload = bytes(range(256)) * 8000
     broken = []
 
@@ -362,18 +362,18 @@ def test_many_large_transfers_at_once_arrive_whole(steer, upstream):
 
 
 HARSH = [
-    Latency(0.02, 0.01, direction="both"),
-    Bandwidth(200_000, direction="both"),
+    Latency(0.02, 0.01, stream="both"),
+    Bandwidth(200_000, stream="both"),
     Slicer(7, 3),
     SlowClose(0.05),
-    Timeout(0.05, direction="both"),
+    Timeout(0.05, stream="both"),
     ResetPeer("connect"),
     ResetPeer("before"),
     ResetPeer("after", at_byte=10),
     LimitData(5),
-    LimitData(5, "rst", direction="up"),
+    LimitData(5, "rst", stream="up"),
     LimitData(5, "silence"),
-    Corrupt(0.5, direction="both"),
+    Corrupt(0.5, stream="both"),
     Refuse("rst"),
     Refuse("fin"),
     Refuse("silence"),

@@ -72,9 +72,9 @@ def test_without_faults_bytes_half_closes_and_ends_pass_unchanged(proxy, upstrea
     assert read_all(sock) == (payload, None)
 
 
-@pytest.mark.parametrize(("direction", "least"), [("up", 0.15), ("down", 0.15), ("both", 0.30)])
-def test_latency_delays_each_direction_by_its_delay_and_loses_nothing(proxy, upstream, connect, soon, direction, least):
-    sock = connect(proxy(upstream(), Latency(0.15, direction=direction)).port)
+@pytest.mark.parametrize(("stream", "least"), [("up", 0.15), ("down", 0.15), ("both", 0.30)])
+def test_latency_delays_each_direction_by_its_delay_and_loses_nothing(proxy, upstream, connect, soon, stream, least):
+    sock = connect(proxy(upstream(), Latency(0.15, stream=stream)).port)
 
     def ping():
         sock.sendall(b"ping")
@@ -84,7 +84,7 @@ def test_latency_delays_each_direction_by_its_delay_and_loses_nothing(proxy, ups
 
 
 def test_latency_counts_from_arrival_so_that_a_head_and_its_body_are_late_once(proxy, upstream, connect, soon):
-    sock = connect(proxy(upstream(), Latency(0.2, direction="up")).port)
+    sock = connect(proxy(upstream(), Latency(0.2, stream="up")).port)
 
     def ask():
         for part in (b"head", b"body", b"tail"):
@@ -122,7 +122,7 @@ def test_bandwidth_takes_size_divided_by_rate_and_delivers_all(proxy, upstream, 
 
 def test_bandwidth_slows_a_sender_down_by_back_pressure(proxy, upstream, connect):
     server = upstream(lambda conn: [None for _ in iter(lambda: conn.recv(65536), b"")])
-    sock = connect(proxy(server, Bandwidth(50_000, direction="up")).port)
+    sock = connect(proxy(server, Bandwidth(50_000, stream="up")).port)
     sock.settimeout(0.5)
     sent = 0
     with contextlib.suppress(TimeoutError):
@@ -173,7 +173,7 @@ def test_timeout_swallows_the_answer_then_closes_in_good_order(proxy, upstream, 
 
 
 def test_timeout_without_a_time_never_closes_by_itself(proxy, upstream, connect):
-    sock = connect(proxy(upstream(), Timeout(direction="both")).port)
+    sock = connect(proxy(upstream(), Timeout(stream="both")).port)
     sock.sendall(b"hello")
     assert is_silent(sock, 0.3)
 
@@ -263,7 +263,7 @@ def test_limit_data_on_requests_stops_a_sender_in_the_middle_of_its_body(proxy, 
             got.append(data)
 
     server = upstream(script)
-    sock = connect(proxy(server, LimitData(5000, direction="up")).port)
+    sock = connect(proxy(server, LimitData(5000, stream="up")).port)
     sock.sendall(b"x" * 20_000)
     assert read_all(sock) == (b"", None)
     assert server.finished.acquire(timeout=60)

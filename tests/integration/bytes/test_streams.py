@@ -9,21 +9,21 @@ import time
 
 import pytest
 
-from chaosbot.addons.bytestream import Ends, FaultyReader, FaultyWriter
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import (
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import (
     CorruptBytes,
     DelayLaw,
-    Direction,
     HoldBytes,
     HoldClose,
     PaceBytes,
     ResetConnection,
     Shape,
     Silence,
+    StreamDirection,
 )
+from chaosbot.injection.bytestream import Ends, FaultyReader, FaultyWriter
 
-DOWN = Direction.DOWN
+DOWN = StreamDirection.DOWN
 
 
 def hold(seconds):
@@ -190,7 +190,7 @@ def test_a_cancelled_read_loses_nothing(loop, wire):
 
 def test_a_client_that_gives_up_in_a_silence_is_gone_for_the_owner_too(loop, wire):
     async def story():
-        reader = FaultyReader(wire.raw, Direction.UP, wire.ends, effects=(Silence(Direction.UP),))
+        reader = FaultyReader(wire.raw, StreamDirection.UP, wire.ends, effects=(Silence(StreamDirection.UP),))
         wire.peer.sendall(b"nobody hears")
         wire.peer.close()
         return await asyncio.wait_for(reader.read(100), 30)

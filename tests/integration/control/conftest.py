@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from chaosbot.addons.control import ControlServer
-from chaosbot.errors import ConfigError
-from chaosbot.model.event import Event
+from chaosbot.control.server import ControlServer
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.event import Event
 
 DEADLINE = 30.0  # nothing takes so long unless it hangs
 

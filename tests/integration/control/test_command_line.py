@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from chaosbot import journal
-from chaosbot.model.event import Injected, RuleTallied, Trouble
+from chaosbot.core.event import Injected, RuleTallied, Trouble
 
 
 class Bot(BaseHTTPRequestHandler):

@@ -15,9 +15,9 @@ import httpx
 import psutil
 import pytest
 
-from chaosbot.addons.control import ControlServer
-from chaosbot.errors import EngineError, PortBusy
-from chaosbot.model.event import Injected, RuleTallied, Trouble
+from chaosbot.control.server import ControlServer
+from chaosbot.core.errors import EngineError, PortBusy
+from chaosbot.core.event import Injected, RuleTallied, Trouble
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_a_worker_that_dies_is_trouble():
 
 def test_killing_the_parent_leaves_no_worker():
     script = (
-        "import sys, time; from chaosbot.addons.control import ControlServer\n"
+        "import sys, time; from chaosbot.control.server import ControlServer\n"
         "server = ControlServer('127.0.0.1', 0); server.start(); print(server.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""A real demo in a process of its own, a Bot API stand-in in a thread, and a client on raw sockets."""
+"""A real demo in a process of its own, a Bot API mock in a thread, and a client on raw sockets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FORKS.set_forkserver_preload(
 )
 
 
-class StandIn:
+class BotApiMock:
     """Answers like the Bot API; `script` may answer differently."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class StandIn:
 
 
 class World:
-    """A demo, its stand-in, and what a platform or a forger does to them."""
+    """A demo, its mock, and what a platform or a forger does to them."""
 
     ADMIN, GUEST, USER, OTHER_USER, DEVELOPER = ADMIN, GUEST, USER, OTHER_USER, DEVELOPER
     SECRET, TOKEN, HANG = SECRET, TOKEN, HANG
@@ -123,7 +123,7 @@ class World:
     ) -> None:
         """Starts a demo: forked from a process that has everything loaded, or as users do."""
         self.hammering = self.ended = False
-        self.api = StandIn() if api else None
+        self.api = BotApiMock() if api else None
         if forked:
             settings = DemoSettings(
                 bugs=parse_bugs(bugs), secret=SECRET, bot_token=TOKEN, ws_token=ws_token or None,
@@ -170,7 +170,7 @@ class World:
             self.api.close()
 
     @property
-    def bot(self) -> StandIn:
+    def bot(self) -> BotApiMock:
         assert self.api is not None
         return self.api
 

@@ -16,17 +16,17 @@ from typing import Any
 
 import pytest
 
-from chaosbot.errors import SecretMissing, TargetRefused, TargetUnusable
+from chaosbot.core.check import CHECKS, History
+from chaosbot.core.errors import SecretMissing, TargetRefused, TargetUnusable
+from chaosbot.core.event import CaseTried, Event, Judged
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.verdict import Threat, Verdict
 from chaosbot.fuzz import campaign as campaigns
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.export import FILE, export_pytest
 from chaosbot.fuzz.replay import replay
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
-from chaosbot.model.check import CHECKS, History
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.event import CaseTried, Event, Judged
-from chaosbot.model.verdict import Threat, Verdict
-from chaosbot.wire import Address
+from chaosbot.transport import Address
 
 SECRET = "S3cret_token-xyz"
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.verdict import Severity, Threat
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.replay import replay
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.verdict import Severity, Threat
-from chaosbot.wire import Address
+from chaosbot.transport import Address
 
 Takes = Callable[[int], bool]
 """Whether a bot acts on the update of this id; it acknowledges all of them."""

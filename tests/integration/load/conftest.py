@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from chaosbot.core.event import Event, IntervalMeasured
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.profile import PROFILES
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadResult, LoadSpec
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.event import Event, FrameTaken
-from chaosbot.model.profile import PROFILES
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -158,8 +158,8 @@ class Run:
         return [event for event in self.events if type(event) is kind]
 
     @property
-    def frames(self) -> list[FrameTaken]:
-        return self.all(FrameTaken)
+    def frames(self) -> list[IntervalMeasured]:
+        return self.all(IntervalMeasured)
 
     def errors(self) -> dict[str, int]:
         total: dict[str, int] = {}
@@ -175,7 +175,7 @@ def spec_for(url: str, profile: str = "steady", options: dict[str, object] | Non
     built = PROFILES.build(
         profile, ({"rate": "100/s", "duration": "1s"} if profile == "steady" else {}) if options is None else options
     )
-    return LoadSpec(url=url, endpoint=endpoint, profile=built, **({"dialect": "telegram", "seed": 7} | more))
+    return LoadSpec(url=url, endpoint=endpoint, profile=built, **({"platform": "telegram", "seed": 7} | more))
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def accounted(result: LoadResult, events: list[Event]) -> None:
     """Nothing vanishes: the sums of every run in this folder are checked."""
     assert result.planned == result.started + result.dropped
     assert result.started == result.completed + result.failed + result.timed_out + result.cancelled
-    frames = [event for event in events if isinstance(event, FrameTaken)]
+    frames = [event for event in events if isinstance(event, IntervalMeasured)]
     for name in ("planned", "started", "completed", "failed", "timed_out", "cancelled", "dropped"):
         assert sum(getattr(frame, name) for frame in frames) == getattr(result, name), name
     assert sum(sum(frame.errors.values()) for frame in frames) == result.failed + result.timed_out

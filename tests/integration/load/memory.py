@@ -7,15 +7,15 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.outcome import Fate
+from chaosbot.core.platform import PLATFORMS, Endpoint
+from chaosbot.core.profile import PROFILES
 from chaosbot.load.engine import Engine, Surroundings
 from chaosbot.load.hub import Hub
 from chaosbot.load.shot import Shot
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.target import Target
-from chaosbot.model.dialect import DIALECTS, Endpoint
-from chaosbot.model.dice import Dice
-from chaosbot.model.outcome import Fate
-from chaosbot.model.profile import PROFILES
 
 NOWHERE = Target(2, ("127.0.0.1", 1), "memory", "memory", None, 5.0, 30.0)
 
@@ -84,7 +84,7 @@ def virtual(
         engine = Engine(
             spec,
             NOWHERE,
-            DIALECTS.build("telegram"),
+            PLATFORMS.build("telegram"),
             outside,
             hub=Hub(trio.current_time, sockets=False, grain_s=grain_s),
             make_line=line,

@@ -15,9 +15,9 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chaosbot.errors import TargetRefused, TargetUnusable
-from chaosbot.model.event import RequestDone
-from chaosbot.model.outcome import Fate
+from chaosbot.core.errors import TargetRefused, TargetUnusable
+from chaosbot.core.event import RequestDone
+from chaosbot.core.outcome import Fate
 
 Asked = Hand = Any  # what the scripted target hands to its scripts (conftest.py)
 Serve = Load = Callable[..., Any]

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 import trio
 
+from chaosbot.core.outcome import Fate
 from chaosbot.load.hub import READ, Hub
 from chaosbot.load.line import Line
 from chaosbot.load.shot import Shot
 from chaosbot.load.target import Target
-from chaosbot.model.outcome import Fate
 
 ASK = b"POST / HTTP/1.1\r\nHost: target\r\nContent-Length: 0\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

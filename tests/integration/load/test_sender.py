@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from chaosbot.core.event import Noted, RequestDone
+from chaosbot.core.outcome import Fate
 from chaosbot.load.shot import Shot
-from chaosbot.model.event import Noted, RequestDone
-from chaosbot.model.outcome import Fate
 
 from .memory import MemoryLine, virtual
 

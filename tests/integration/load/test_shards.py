@@ -12,13 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
-from chaosbot.errors import ConfigError
+from chaosbot.core.arrival import Shard
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.event import IntervalMeasured, Noted, RequestDone, Trouble
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.profile import PROFILES
 from chaosbot.load.shards import owed
 from chaosbot.load.spec import LoadSpec
-from chaosbot.model.arrival import Shard
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.event import FrameTaken, Noted, RequestDone, Trouble
-from chaosbot.model.profile import PROFILES
 
 Serve = Load = Callable[..., Any]
 
@@ -60,7 +60,7 @@ def test_two_processes_do_exactly_what_one_does(serve: Serve, load: Load) -> Non
 def test_a_killed_process_marks_the_run_degraded_with_its_share(serve: Serve, load: Load) -> None:
     killed: list[int] = []
 
-    def kill_one(frame: FrameTaken) -> None:
+    def kill_one(frame: IntervalMeasured) -> None:
         if frame.second == 0 and frame.shard == 1 and not killed:
             children = sorted(
                 (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())),
@@ -92,7 +92,7 @@ def test_what_a_lost_shard_owes_of_a_closed_plan_is_counted_in_time() -> None:
 
 
 def test_stopping_reaches_every_process(serve: Serve, load: Load) -> None:
-    frames: list[FrameTaken] = []
+    frames: list[IntervalMeasured] = []
     outside = {"on_frame": frames.append, "should_stop": lambda: len(frames) >= 2}
     done = load(serve().url, options={"rate": "50/s", "duration": "1m"}, outside=outside, processes=2)
     assert done.result.how == "stopped"

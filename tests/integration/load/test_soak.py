@@ -10,12 +10,12 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaosbot.core.event import IntervalMeasured, ProbeSeen
+from chaosbot.core.outcome import Fate
+from chaosbot.core.platform import PLATFORMS
+from chaosbot.core.profile import PROFILES
 from chaosbot.load.engine import Engine
 from chaosbot.load.sampling import sample
-from chaosbot.model.dialect import DIALECTS
-from chaosbot.model.event import FrameTaken, ProbeSeen
-from chaosbot.model.outcome import Fate
-from chaosbot.model.profile import PROFILES
 
 from .memory import MemoryLine, virtual
 
@@ -41,7 +41,7 @@ def test_an_hour_of_many_users_loses_nothing_and_keeps_nothing(users: int) -> No
                 counts.append(len(gc.get_objects()))
 
     engine, events = virtual("soak", {"users": users}, companion=watch, grain_s=0.1)
-    frames = [event for event in events if isinstance(event, FrameTaken)]
+    frames = [event for event in events if isinstance(event, IntervalMeasured)]
     total = engine.recorder.total
     assert len(frames) in {3600, 3601}
     assert [frame.second for frame in frames] == list(range(len(frames)))
@@ -56,7 +56,7 @@ def test_an_hour_of_many_users_loses_nothing_and_keeps_nothing(users: int) -> No
     added = counts[2] - counts[0] - (counts[2] - counts[0] > 0) * 2000 * 12
     assert added < 5000, counts
     rare = set() if users >= 100 else {"admin", "grant", "revoke"}  # one user of a hundred is an admin
-    assert set(total.commands) >= set(DIALECTS.build("telegram").commands) - rare, "every command occurs in a full run"
+    assert set(total.commands) >= set(PLATFORMS.build("telegram").commands) - rare, "every command occurs in a full run"
     assert {"message", "callback_query"} <= set(total.kinds)
 
 
@@ -80,7 +80,7 @@ def test_the_sums_hold_for_every_fate_in_virtual_time(
     assert total.planned == total.started + total.dropped > 0
     assert total.started == total.completed + total.failed + total.timed_out + total.cancelled
     assert sum(total.errors.values()) == total.failed + total.timed_out
-    assert total.planned == sum(event.planned for event in events if isinstance(event, FrameTaken))
+    assert total.planned == sum(event.planned for event in events if isinstance(event, IntervalMeasured))
 
 
 def test_a_plan_in_virtual_time_is_the_same_twice() -> None:
@@ -89,7 +89,7 @@ def test_a_plan_in_virtual_time_is_the_same_twice() -> None:
         return [
             (frame.second, frame.planned, frame.completed, frame.failed, frame.timed_out, frame.response, frame.tasks)
             for frame in events
-            if isinstance(frame, FrameTaken)
+            if isinstance(frame, IntervalMeasured)
         ]
 
     assert story() == story()
@@ -97,7 +97,7 @@ def test_a_plan_in_virtual_time_is_the_same_twice() -> None:
 
 def test_users_follow_the_spikes_shape_second_by_second() -> None:
     _, events = virtual("spike", {"users": 80, "base": 20, "spawn_rate": "10/s", "duration": "60s"})
-    frames = [event for event in events if isinstance(event, FrameTaken)]
+    frames = [event for event in events if isinstance(event, IntervalMeasured)]
     pacer = PROFILES.build("spike", {"users": 80, "base": 20, "spawn_rate": "10/s", "duration": "60s"}).pacer()
     for frame in frames[:59]:
         assert frame.active_users == pytest.approx(pacer.level(frame.second + 1), abs=1.01)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from chaosbot.errors import UnknownName
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.event import Noted
+from chaosbot.core.errors import UnknownName
+from chaosbot.core.event import Noted
+from chaosbot.core.platform import Endpoint
 
 Serve = Load = Callable[..., Any]
 TOKEN = "token-of-the-market-tests"
@@ -42,7 +42,7 @@ def drive(load: Load, url: str, **more: Any) -> Any:
         url + "/",
         "smoke",
         {"users": 32, "spawn_rate": "1000/s", "duration": "3s"},
-        dialect="market",
+        platform="market",
         endpoint=Endpoint(host),
         **more,
     )

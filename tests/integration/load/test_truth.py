@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from chaosbot.errors import EngineError, UsageError
+from chaosbot.core.errors import EngineError, UsageError
+from chaosbot.core.event import IntervalMeasured, Noted, RequestDone, Trouble
+from chaosbot.core.outcome import Fate
 from chaosbot.load.shot import Shot
-from chaosbot.model.event import FrameTaken, Noted, RequestDone, Trouble
-from chaosbot.model.outcome import Fate
 
 from .memory import MemoryLine, virtual
 
@@ -61,7 +61,7 @@ def test_a_server_that_stalls_once_shows_in_response_time_not_in_service_time() 
     # One request in 1200 meets the stall; the 140 that were due meanwhile waited for it, and a closed loop would hide them.
     engine, events = virtual("steady", {"rate": "100/s", "duration": "12s"}, stalling(500, 1.4), connections=4)
     assert engine.recorder.total.completed == engine.recorder.total.planned == 1200
-    frames = [event for event in events if isinstance(event, FrameTaken)]
+    frames = [event for event in events if isinstance(event, IntervalMeasured)]
     response, service = merged(frames, "response"), merged(frames, "service")
     assert response.get_total_count() == service.get_total_count() == 1200
     # 1.4 s × 100/s = 140 late arrivals, evenly late by 1.4 s … 0; the 12th worst of 1200 is 1.4 × (1 − 12/140) = 1.28 s late.
@@ -175,10 +175,10 @@ def test_ctrl_c_ends_a_run_with_its_last_frame_and_sums(serve: Serve, tmp_path: 
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts tests in the background may have it ignored\n"
         "from chaosbot.load.driver import drive\n"
         "from chaosbot.load.spec import LoadSpec\n"
-        "from chaosbot.model.dialect import Endpoint\n"
-        "from chaosbot.model.profile import PROFILES\n"
+        "from chaosbot.core.platform import Endpoint\n"
+        "from chaosbot.core.profile import PROFILES\n"
         "def emit(event):\n"
-        "    if type(event).__name__ == 'FrameTaken': print('frame', flush=True)\n"
+        "    if type(event).__name__ == 'IntervalMeasured': print('frame', flush=True)\n"
         "spec = LoadSpec(sys.argv[1], Endpoint('x', '/'), 'telegram', 1, PROFILES.build('steady', {'rate': '50/s', 'duration': '1m'}))\n"
         "result = drive(spec, emit)\n"
         "print(result.how, result.started == result.completed + result.cancelled, result.completed > 0, flush=True)\n"
@@ -284,7 +284,7 @@ def test_a_source_that_breaks_in_the_middle_is_an_engine_error_with_the_frames_k
 ) -> None:
     journey = tmp_path / "late.py"
     journey.write_text(
-        "from chaosbot.model.dialect import Request\n"
+        "from chaosbot.core.platform import Request\n"
         "def build(task, user, ordinal, dice, endpoint):\n"
         "    if ordinal > 20:\n"
         "        raise ValueError('no more')\n"

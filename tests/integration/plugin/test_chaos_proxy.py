@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chaosbot.errors import ConfigError, EngineError, TargetRefused
-from chaosbot.model.check import History
-from chaosbot.model.event import ApiCalled
-from chaosbot.model.exchange import Lane
-from chaosbot.model.outcome import Fate
-from chaosbot.model.plan import FaultPlan
-from chaosbot.model.replay import ledger_plan
+from chaosbot.core.check import History
+from chaosbot.core.errors import ConfigError, EngineError, TargetRefused
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.exchange import Direction
+from chaosbot.core.outcome import Fate
+from chaosbot.core.plan import FaultPlan
+from chaosbot.core.replay import ledger_plan
 from chaosbot.testing import ChaosProxy, abort, latency, rule_of
-from chaosbot.wire import Address, Connection
+from chaosbot.transport import Address, Connection
 
 POST = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -163,14 +163,14 @@ def test_the_bot_api_can_be_played_and_disturbed() -> None:
         % len(body)
         + body
     )
-    with ChaosProxy("standin:") as api, Connection(Address.parse(api.url)) as connection:
+    with ChaosProxy("mock:") as api, Connection(Address.parse(api.url)) as connection:
         assert connection.exchange(call).ok
         with api.inject("botapi_429") as injected:
             assert connection.exchange(call).status == 429
         assert injected.count == 1
         assert [(seen.chat, seen.text, seen.status) for seen in api.calls] == [(5, "hello", 200), (5, "hello", 429)]
         assert all(isinstance(seen, ApiCalled) for seen in api.calls)
-        assert {seen.lane for seen in api.exchanges} == {Lane.OUTBOUND}
+        assert {seen.direction for seen in api.exchanges} == {Direction.OUTBOUND}
 
 
 def test_a_dead_worker_is_the_tests_failure(service: str) -> None:

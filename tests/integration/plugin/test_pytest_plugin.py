@@ -113,8 +113,8 @@ BROKEN = """
 from dataclasses import dataclass
 from typing import ClassVar
 import httpx
-from chaosbot.model.exchange import Depth
-from chaosbot.model.fault import Fault
+from chaosbot.core.exchange import Depth
+from chaosbot.core.fault import Fault
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def test_the_plugin_is_registered_and_cheap() -> None:
     assert [point.value for point in entry_points(group="pytest11", name="chaosbot")] == ["chaosbot.pytest_plugin"]
     code = (
         "import sys, chaosbot.pytest_plugin; "
-        "heavy = {'mitmproxy', 'hypothesis', 'trio', 'httpx', 'structlog', 'ruamel', 'chaosbot.model', 'chaosbot.addons'}; "
+        "heavy = {'mitmproxy', 'hypothesis', 'trio', 'httpx', 'structlog', 'ruamel', 'chaosbot.core', 'chaosbot.addons'}; "
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

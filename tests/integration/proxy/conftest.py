@@ -14,9 +14,9 @@ import pytest
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.model.event import Event, ExchangeSeen, Injected, Trouble
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
+from chaosbot.core.event import Event, ExchangeSeen, Injected, Trouble
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
 
 BODY = json.dumps({"ok": True, "filling": "x" * 200}).encode()
 UPDATE = {
@@ -247,7 +247,7 @@ def ask(sock: socket.socket, data: bytes | None = None) -> Reply:
 
 @dataclass
 class Lab:
-    """One proxy on both lanes, with its upstream and its events."""
+    """One proxy on both directions, with its upstream and its events."""
 
     upstream: Upstream
     events: list[Event]
@@ -275,17 +275,22 @@ class Lab:
         self.proxy = Proxy(self.proxy.spec, self.events.append)
         self.proxy.start()
 
-    def address(self, lane: Lane = Lane.INBOUND) -> tuple[str, int]:
-        host, _, port = self.proxy.url(lane).partition("://")[2].partition(":")
+    def address(self, direction: Direction = Direction.INBOUND) -> tuple[str, int]:
+        host, _, port = self.proxy.url(direction).partition("://")[2].partition(":")
         return host, int(port)
 
-    def connect(self, lane: Lane = Lane.INBOUND) -> socket.socket:
-        return socket.create_connection(self.address(lane))
+    def connect(self, direction: Direction = Direction.INBOUND) -> socket.socket:
+        return socket.create_connection(self.address(direction))
 
     def send(
-        self, data: bytes | None = None, *, lane: Lane = Lane.INBOUND, quiet_s: float = PATIENCE_S, whole: bool = True
+        self,
+        data: bytes | None = None,
+        *,
+        direction: Direction = Direction.INBOUND,
+        quiet_s: float = PATIENCE_S,
+        whole: bool = True,
     ) -> Reply:
-        with self.connect(lane) as sock:
+        with self.connect(direction) as sock:
             started = time.monotonic()
             sock.sendall(request() if data is None else data)
             return read(sock, quiet_s=quiet_s, whole=whole, since=started)
@@ -326,7 +331,7 @@ def upstream() -> Iterator[Upstream]:
 def _one_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     server = Upstream()
     events: list[Event] = []
-    listeners = (ListenerSpec(Lane.INBOUND, server.url), ListenerSpec(Lane.OUTBOUND, "standin:"))
+    listeners = (ListenerSpec(Direction.INBOUND, server.url), ListenerSpec(Direction.OUTBOUND, "mock:"))
     spec = ProxySpec(listeners, 11, FaultPlan(), confdir=str(tmp_path_factory.mktemp("ca")))
     lab = Lab(server, events, Proxy(spec, events.append))
     lab.proxy.start()

@@ -85,7 +85,7 @@ def test_timeout_is_a_black_hole_until_it_is_taken_away(lab: Lab) -> None:
 
 
 def test_bandwidth_takes_its_time(lab: Lab) -> None:
-    lab.faults("bandwidth:100KB;direction=down")
+    lab.faults("bandwidth:100KB;stream=down")
     body = b"x" * 40_000
     lab.upstream.respond = lambda _request: answer(body)
     reply = lab.send()
@@ -94,22 +94,22 @@ def test_bandwidth_takes_its_time(lab: Lab) -> None:
 
 
 def test_slicer_cuts_into_pieces(lab: Lab) -> None:
-    lab.faults("slicer:20b;pause=10ms;direction=down")
+    lab.faults("slicer:20b;pause=10ms;stream=down")
     reply = lab.send()
     assert reply.data == answer(BODY)
     assert reply.seconds >= 0.01 * (len(answer(BODY)) // 20 - 1)
 
 
 def test_corrupt_keeps_lengths(lab: Lab) -> None:
-    lab.faults("corrupt:5%;direction=down;skip=120b")
+    lab.faults("corrupt:5%;stream=down;skip=120b")
     reply = lab.send()
     assert len(reply.data) == len(answer(BODY))
     assert reply.data != answer(BODY)
 
 
-@pytest.mark.parametrize("direction", ["up", "down"])
-def test_an_armed_fault_that_never_acts_is_missed(lab: Lab, direction: str) -> None:
-    lab.faults(f"limit_data:1MB;path=/x;direction={direction}")
+@pytest.mark.parametrize("stream", ["up", "down"])
+def test_an_armed_fault_that_never_acts_is_missed(lab: Lab, stream: str) -> None:
+    lab.faults(f"limit_data:1MB;path=/x;stream={stream}")
     with lab.connect() as sock:
         sock.sendall(request(path="/x"))
         assert read(sock).status == 200

@@ -13,8 +13,8 @@ import pytest
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.model.event import Event, Injected, Noted, RuleSwitched
-from chaosbot.model.exchange import Lane
+from chaosbot.core.event import Event, Injected, Noted, RuleSwitched
+from chaosbot.core.exchange import Direction
 
 from .conftest import UPDATE, Lab, ask, read, request
 
@@ -42,8 +42,8 @@ def user(number: int) -> dict[str, Any]:
         ("command=help", request(), request(update(text="/start"))),
         ("tier=guest", request(), request(update(**user(2_000_001)))),
         ("user=1000007", request(), request(update(**user(1_000_008)))),
-        ("lane=inbound", request(), None),
-        ("lane=outbound", None, request()),
+        ("direction=inbound", request(), None),
+        ("direction=outbound", None, request()),
     ],
 )
 def test_targeting(lab: Lab, condition: str, meets: bytes | None, misses: bytes | None) -> None:
@@ -194,7 +194,7 @@ def test_clients_cannot_choose_faults_unless_they_may(lab: Lab) -> None:
 
 def test_clients_that_may_choose_are_heard_and_the_header_goes_no_further(lab: Lab, tmp_path: Path) -> None:
     events: list[Event] = []
-    listeners = (ListenerSpec(Lane.INBOUND, lab.upstream.url),)
+    listeners = (ListenerSpec(Direction.INBOUND, lab.upstream.url),)
     plan = plan_of([parse_fault("abort:503;p=0"), parse_fault("header_edit:x-always;value=1")])
     spec = ProxySpec(listeners, 1, plan, header_control=True, confdir=str(tmp_path))
     with Proxy(spec, events.append) as proxy:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from chaosbot.model.exchange import Lane
+from chaosbot.core.exchange import Direction
 
 from .conftest import BODY, Lab, answer, read, request
 
@@ -335,10 +335,10 @@ def test_an_upstream_that_is_down_is_the_proxys_own_502_and_an_event(lab: Lab) -
 
     events: list[object] = []
     spec = dataclasses.replace(
-        lab.proxy.spec, listeners=(ListenerSpec(Lane.INBOUND, f"http://127.0.0.1:{port}"),), started=0.0
+        lab.proxy.spec, listeners=(ListenerSpec(Direction.INBOUND, f"http://127.0.0.1:{port}"),), started=0.0
     )
     with Proxy(spec, events.append) as proxy:
-        host, _, number = proxy.url(Lane.INBOUND)[7:].partition(":")
+        host, _, number = proxy.url(Direction.INBOUND)[7:].partition(":")
         with socket.create_connection((host, int(number))) as sock:
             sock.sendall(request())
             reply = read(sock)

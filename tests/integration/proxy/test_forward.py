@@ -20,9 +20,9 @@ from cryptography.x509.oid import NameOID
 from chaosbot.addons.ca import ensure_ca
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.model.event import Event, ExchangeSeen, Injected, Noted
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
+from chaosbot.core.event import Event, ExchangeSeen, Injected, Noted
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
 
 from .conftest import BODY, Upstream, read, request
 
@@ -77,7 +77,7 @@ class Rig:
 
     @property
     def url(self) -> str:
-        return self.proxy.url(Lane.OUTBOUND)
+        return self.proxy.url(Direction.OUTBOUND)
 
     def faults(self, *texts: str) -> None:
         self.proxy.replace_plan(plan_of([parse_fault(text) for text in texts]))
@@ -98,7 +98,7 @@ def confdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rig_for(confdir: Path, upstream: str, **more: object) -> Iterator[Rig]:
     events: list[Event] = []
-    listeners = (ListenerSpec(Lane.OUTBOUND, upstream),)
+    listeners = (ListenerSpec(Direction.OUTBOUND, upstream),)
     spec = ProxySpec(listeners, 3, FaultPlan(), confdir=str(confdir), **more)  # type: ignore[arg-type]
     with Proxy(spec, events.append) as proxy:
         yield Rig(proxy, events, ensure_ca(confdir))
@@ -181,7 +181,7 @@ def test_raw_tcp_passes_both_ways_and_meets_byte_faults(confdir: Path) -> None:
                     assert client.recv(100) == b"greeting\n"
                     client.sendall(b"\x00\x01binary")
                     assert behind.recv(100) == b"\x00\x01binary"
-                    rig.faults("limit_data:4b;farewell=rst;direction=up")
+                    rig.faults("limit_data:4b;farewell=rst;stream=up")
                     client.sendall(b"1234567890")
                     assert read(client, whole=False).end == "rst"
 

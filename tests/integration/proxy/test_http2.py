@@ -16,9 +16,9 @@ import pytest
 from chaosbot.addons.ca import ensure_ca
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.model.event import Event, ExchangeSeen, Injected, Trouble
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
+from chaosbot.core.event import Event, ExchangeSeen, Injected, Trouble
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
 
 from .conftest import BODY, Upstream
 
@@ -75,7 +75,7 @@ class Rig:
         self.proxy.flush()
         self.events.clear()
         self.upstream.forget()
-        host, _, port = self.proxy.url(Lane.INBOUND).partition("://")[2].partition(":")
+        host, _, port = self.proxy.url(Direction.INBOUND).partition("://")[2].partition(":")
         return Client((host, int(port)), self.ca)
 
     def injected(self) -> list[Injected]:
@@ -88,7 +88,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     upstream = Upstream()
     events: list[Event] = []
     confdir = tmp_path_factory.mktemp("ca")
-    listeners = (ListenerSpec(Lane.INBOUND, upstream.url),)
+    listeners = (ListenerSpec(Direction.INBOUND, upstream.url),)
     spec = ProxySpec(listeners, 5, FaultPlan(), http2=True, confdir=str(confdir))
     with Proxy(spec, events.append) as proxy:
         yield Rig(proxy, events, ensure_ca(confdir), upstream)
@@ -150,7 +150,7 @@ def test_an_answer_by_the_proxy_and_a_made_body(rig: Rig) -> None:
 
 def test_http2_faults_do_not_touch_http1(rig: Rig) -> None:
     rig.open("h2_goaway")
-    host, _, port = rig.proxy.url(Lane.INBOUND).partition("://")[2].partition(":")
+    host, _, port = rig.proxy.url(Direction.INBOUND).partition("://")[2].partition(":")
     with socket.create_connection((host, int(port))) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
         assert sock.recv(100).startswith(b"HTTP/1.1 200")

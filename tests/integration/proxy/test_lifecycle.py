@@ -17,10 +17,10 @@ import pytest
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.errors import ConfigError, PortBusy, WorkerDied
-from chaosbot.model.event import Event, ExchangeSeen, Injected, RuleTallied, Trouble
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
+from chaosbot.core.errors import ConfigError, PortBusy, WorkerDied
+from chaosbot.core.event import Event, ExchangeSeen, Injected, RuleTallied, Trouble
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
 
 from .conftest import BODY, Lab, Upstream, read, request
 from .conftest import ask as exchange
@@ -32,7 +32,7 @@ def confdir(tmp_path: Path) -> str:
 
 
 def spec_for(upstream: Upstream, confdir: str, *faults: str, workers: int = 1) -> ProxySpec:
-    listeners = (ListenerSpec(Lane.INBOUND, upstream.url),)
+    listeners = (ListenerSpec(Direction.INBOUND, upstream.url),)
     return ProxySpec(listeners, 1, plan_of([parse_fault(text) for text in faults]), workers=workers, confdir=confdir)
 
 
@@ -58,12 +58,12 @@ def gone(pid: int, within: float = 30.0) -> bool:
 PARENT = """
 import sys, time
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
-spec = ProxySpec((ListenerSpec(Lane.INBOUND, sys.argv[1]),), 1, FaultPlan(), workers=2, confdir=sys.argv[2])
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
+spec = ProxySpec((ListenerSpec(Direction.INBOUND, sys.argv[1]),), 1, FaultPlan(), workers=2, confdir=sys.argv[2])
 proxy = Proxy(spec, lambda event: None)
 proxy.start()
-print(*proxy.pids, proxy.url(Lane.INBOUND), flush=True)
+print(*proxy.pids, proxy.url(Direction.INBOUND), flush=True)
 time.sleep(60)
 """
 
@@ -124,7 +124,7 @@ def test_stop_is_quick_tells_what_rules_came_to_and_can_be_repeated(upstream: Up
         spec_for(upstream, confdir, "abort:503;path=/x", "delay:1h;path=/slow", "hang_up;path=/never"), events.append
     )
     proxy.start()
-    url = proxy.url(Lane.INBOUND)
+    url = proxy.url(Direction.INBOUND)
     assert ask(url, request(path="/x")) == 503
     host, _, port = url.partition("://")[2].partition(":")
     with socket.create_connection((host, int(port))) as held:
@@ -145,7 +145,7 @@ def test_stop_is_quick_tells_what_rules_came_to_and_can_be_repeated(upstream: Up
 def test_a_taken_port_is_said_before_anything_starts(upstream: Upstream, confdir: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        spec = ProxySpec((ListenerSpec(Lane.INBOUND, upstream.url, port=port),), 1, FaultPlan(), confdir=confdir)
+        spec = ProxySpec((ListenerSpec(Direction.INBOUND, upstream.url, port=port),), 1, FaultPlan(), confdir=confdir)
         with pytest.raises(PortBusy, match=f"127.0.0.1:{port} is taken"):
             Proxy(spec, lambda _event: None).start()
 
@@ -153,14 +153,14 @@ def test_a_taken_port_is_said_before_anything_starts(upstream: Upstream, confdir
 def test_an_upstream_that_is_none_is_refused() -> None:
     for wrong in ("127.0.0.1:80", "ftp://x", "http://", "tcp://host", "http://x:port", "http://host/path"):
         with pytest.raises(ConfigError, match="is no upstream"):
-            ListenerSpec(Lane.INBOUND, wrong)
+            ListenerSpec(Direction.INBOUND, wrong)
 
 
 def test_several_workers_share_a_listener_and_one_ledger(upstream: Upstream, confdir: str) -> None:
     events: list[Event] = []
     with Proxy(spec_for(upstream, confdir, "abort:503;p=0.5", workers=2), events.append) as proxy:
         assert len(proxy.pids) == 2
-        url = proxy.url(Lane.INBOUND)
+        url = proxy.url(Direction.INBOUND)
         statuses = [ask(url, request(key=f"k{number}")) for number in range(40)]
         with pytest.raises(ConfigError, match="needs one worker"):
             proxy.replace_plan(plan_of([parse_fault("abort;first=1")]))
@@ -172,14 +172,14 @@ def test_several_workers_share_a_listener_and_one_ledger(upstream: Upstream, con
 def test_a_plan_that_counts_is_served_by_one_worker(upstream: Upstream, confdir: str) -> None:
     with Proxy(spec_for(upstream, confdir, "abort:503;first=3", workers=2), lambda _event: None) as proxy:
         assert len(proxy.pids) == 1
-        assert [ask(proxy.url(Lane.INBOUND)) for _ in range(5)] == [503, 503, 503, 200, 200]
+        assert [ask(proxy.url(Direction.INBOUND)) for _ in range(5)] == [503, 503, 503, 200, 200]
 
 
 BROKEN = '''
 from dataclasses import dataclass
 from typing import ClassVar
-from chaosbot.model.exchange import Depth
-from chaosbot.model.fault import Fault
+from chaosbot.core.exchange import Depth
+from chaosbot.core.fault import Fault
 
 
 @dataclass(frozen=True)
@@ -200,13 +200,13 @@ def test_a_fault_that_raises_is_recorded_and_does_not_stop_the_others(
     monkeypatch.syspath_prepend(str(tmp_path))
     from broken_fault import Broken  # type: ignore[import-not-found]  # noqa: PLC0415
 
-    from chaosbot.model.plan import Rule  # noqa: PLC0415
+    from chaosbot.core.plan import Rule  # noqa: PLC0415
 
     events: list[Event] = []
     plan = FaultPlan((Rule("bad", Broken()), parse_fault("header_edit:x-good;value=1")))
-    spec = ProxySpec((ListenerSpec(Lane.INBOUND, upstream.url),), 1, plan, confdir=confdir)
+    spec = ProxySpec((ListenerSpec(Direction.INBOUND, upstream.url),), 1, plan, confdir=confdir)
     with Proxy(spec, events.append) as proxy:
-        host, _, port = proxy.url(Lane.INBOUND).partition("://")[2].partition(":")
+        host, _, port = proxy.url(Direction.INBOUND).partition("://")[2].partition(":")
         with socket.create_connection((host, int(port))) as sock:
             sock.sendall(request())
             reply = read(sock)

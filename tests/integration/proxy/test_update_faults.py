@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chaosbot.addons.resend import TIMEOUT_S
-from chaosbot.model.exchange import Lane
+from chaosbot.core.exchange import Direction
 
 from .conftest import UPDATE, Lab, answer, read, request
 
@@ -202,7 +202,7 @@ SEND = "/bot123456:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/sendMessage"
 )
 def test_bot_api_refusals(lab: Lab, fault: str, status: int, check: Any) -> None:
     lab.faults(fault)
-    reply = lab.send(request(CALL, path=SEND), lane=Lane.OUTBOUND)
+    reply = lab.send(request(CALL, path=SEND), direction=Direction.OUTBOUND)
     document = json.loads(reply.body)
     assert (reply.status, document["ok"], document["error_code"]) == (status, False, status)
     assert check(document)
@@ -212,17 +212,17 @@ def test_bot_api_refusals(lab: Lab, fault: str, status: int, check: Any) -> None
 
 def test_bot_api_5xx_is_a_page(lab: Lab) -> None:
     lab.faults("botapi_5xx_html:504")
-    reply = lab.send(request(CALL, path=SEND), lane=Lane.OUTBOUND)
+    reply = lab.send(request(CALL, path=SEND), direction=Direction.OUTBOUND)
     assert (reply.status, reply.header("content-type")) == (504, "text/html")
     with pytest.raises(ValueError, match="Expecting value"):
         json.loads(reply.body)
 
 
 def test_the_stand_in_answers_the_outbound_lane_without_faults(lab: Lab) -> None:
-    reply = lab.send(request(CALL, path=SEND), lane=Lane.OUTBOUND)
+    reply = lab.send(request(CALL, path=SEND), direction=Direction.OUTBOUND)
     document = json.loads(reply.body)
     assert (reply.status, document["ok"], document["result"]["text"]) == (200, True, "hello")
-    assert lab.seen[0].by == "standin"
+    assert lab.seen[0].by == "mock"
 
 
 def test_bot_api_faults_leave_the_inbound_lane_alone(lab: Lab) -> None:
@@ -233,5 +233,5 @@ def test_bot_api_faults_leave_the_inbound_lane_alone(lab: Lab) -> None:
 
 def test_update_faults_leave_the_outbound_lane_alone(lab: Lab) -> None:
     lab.faults("drop_field:text")
-    lab.send(request(CALL, path=SEND), lane=Lane.OUTBOUND)
+    lab.send(request(CALL, path=SEND), direction=Direction.OUTBOUND)
     assert not lab.injected

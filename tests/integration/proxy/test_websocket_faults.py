@@ -21,10 +21,10 @@ from wsproto.events import (
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.model.event import Event as RunEvent
-from chaosbot.model.event import ExchangeSeen, Injected, Trouble
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan
+from chaosbot.core.event import Event as RunEvent
+from chaosbot.core.event import ExchangeSeen, Injected, Trouble
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
 
 
 class Peer:
@@ -130,7 +130,7 @@ class Rig:
         self.server.ends.clear()
         self.events.clear()
         self.proxy.replace_plan(plan_of([parse_fault(text) for text in faults]))
-        host, _, port = self.proxy.url(Lane.INBOUND).partition("://")[2].partition(":")
+        host, _, port = self.proxy.url(Direction.INBOUND).partition("://")[2].partition(":")
         peer = Peer(socket.create_connection((host, int(port))), ConnectionType.CLIENT)
         peer.send(Request(host="feed.example", target="/ws/market?token=x"))
         first = peer.next()
@@ -146,7 +146,7 @@ class Rig:
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     server = Server()
     events: list[RunEvent] = []
-    listeners = (ListenerSpec(Lane.INBOUND, f"http://127.0.0.1:{server.port}"),)
+    listeners = (ListenerSpec(Direction.INBOUND, f"http://127.0.0.1:{server.port}"),)
     spec = ProxySpec(listeners, 5, FaultPlan(), confdir=str(tmp_path_factory.mktemp("ca")))
     with Proxy(spec, events.append) as proxy:
         yield Rig(server, proxy, events)
@@ -181,14 +181,14 @@ def test_delay(rig: Rig) -> None:
 
 
 def test_delay_keeps_the_order(rig: Rig) -> None:
-    peer = rig.open("ws_delay:20ms;direction=up")
+    peer = rig.open("ws_delay:20ms;stream=up")
     for number in range(5):
         peer.send(TextMessage(data=str(number)))
     assert [peer.text() for _ in range(5)] == list("01234")
 
 
 def test_drop(rig: Rig) -> None:
-    peer = rig.open("ws_drop:0.5;direction=down")
+    peer = rig.open("ws_drop:0.5;stream=down")
     sent = [str(number) for number in range(40)]
     # What was dropped leaves no trace, and a close would overtake messages on their way; so the end is told by messages too.
     ends = ["end"] * 20
@@ -203,14 +203,14 @@ def test_drop(rig: Rig) -> None:
 
 
 def test_duplicate(rig: Rig) -> None:
-    peer = rig.open("ws_duplicate:1;direction=up")
+    peer = rig.open("ws_duplicate:1;stream=up")
     peer.send(TextMessage(data="x"))
     assert [peer.text(), peer.text()] == ["x", "x"]
     assert rig.server.heard == ["x", "x"]
 
 
 def test_corrupt_changes_one_byte(rig: Rig) -> None:
-    peer = rig.open("ws_corrupt:1;direction=up")
+    peer = rig.open("ws_corrupt:1;stream=up")
     text = "the quick brown fox"
     peer.send(TextMessage(data=text))
     got = peer.text()
@@ -229,7 +229,7 @@ def test_close_reaches_both_sides_with_its_code(rig: Rig) -> None:
 
 
 def test_half_a_frame_and_then_the_end(rig: Rig) -> None:
-    peer = rig.open("ws_half_frame:1;direction=down")
+    peer = rig.open("ws_half_frame:1;stream=down")
     before = len(peer.raw)
     peer.send(TextMessage(data="y" * 100))
     while peer.next() is not None:
@@ -243,7 +243,7 @@ def test_half_a_frame_and_then_the_end(rig: Rig) -> None:
 
 def test_the_upgrade_itself_meets_exchange_faults(rig: Rig) -> None:
     rig.proxy.replace_plan(plan_of([parse_fault("abort:503")]))
-    host, _, port = rig.proxy.url(Lane.INBOUND).partition("://")[2].partition(":")
+    host, _, port = rig.proxy.url(Direction.INBOUND).partition("://")[2].partition(":")
     peer = Peer(socket.create_connection((host, int(port))), ConnectionType.CLIENT)
     peer.send(Request(host="feed.example", target="/ws/market"))
     first = peer.next()

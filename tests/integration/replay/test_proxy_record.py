@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from mitmproxy.io import FlowReader
 
+from chaosbot.core.event import ApiCalled
 from chaosbot.journal import read
-from chaosbot.model.event import ApiCalled
-from chaosbot.wire import Address, Connection
+from chaosbot.transport import Address, Connection
 
 SECRET = "correct-horse-battery"
 POST = b"POST /hook/%d HTTP/1.1\r\nHost: x\r\nX-Secret: " + SECRET.encode() + b"\r\nContent-Length: 2\r\n\r\n{}"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from chaosbot.wire import Address, Connection
+from chaosbot.transport import Address, Connection
 
 POST = b"POST /hook/%d HTTP/1.1\r\nHost: x\r\nX-Secret: correct-horse-battery\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -16,8 +16,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from chaosbot.errors import PortBusy
-from chaosbot.model.event import Noted, PhaseChanged
+from chaosbot.core.errors import PortBusy
+from chaosbot.core.event import Noted, PhaseChanged
 from chaosbot.session.live import LONGEST_WAIT_S, MOST_CONNECTIONS, Live
 from chaosbot.session.run import Run
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from chaosbot.core.event import Injected, PhaseChanged, RequestDone
 from chaosbot.journal import read
-from chaosbot.model.event import Injected, PhaseChanged, RequestDone
 from chaosbot.report import compare, fold
 
 SHORT = """
@@ -35,12 +35,12 @@ cooldown = "1s"
 [[rules]]
 name = "lost"
 fault = "lost_ack"
-lane = "inbound"
+direction = "inbound"
 p = 0.4
 [[rules]]
 name = "limited"
 fault = "botapi_429"
-lane = "outbound"
+direction = "outbound"
 p = 0.3
 """
 LONG = SHORT.replace('baseline = "2s"', 'baseline = "10m"')

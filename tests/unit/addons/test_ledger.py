@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from chaosbot.addons.ledger import Ledger
 from chaosbot.addons.spec import ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.model.event import Event, Injected, RuleSwitched
-from chaosbot.model.exchange import Exchange
-from chaosbot.model.plan import FaultPlan, Scope
+from chaosbot.core.event import Event, Injected, RuleSwitched
+from chaosbot.core.exchange import Exchange
+from chaosbot.core.plan import FaultPlan, Scope
+from chaosbot.injection.recorder import Ledger
 
 SCOPES = frozenset({Scope.EXCHANGE})
 HOUR = 3600.0

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from chaosbot.addons.metrics import EventMetrics
-from chaosbot.model.event import (
+from chaosbot.control.metrics import EventMetrics
+from chaosbot.core.event import (
     ApiCalled,
     CaseTried,
     ExchangeSeen,
-    FrameTaken,
     Injected,
+    IntervalMeasured,
     Judged,
     Noted,
     PhaseChanged,
     RuleSwitched,
     Trouble,
 )
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.outcome import Fate, Outcome
-from chaosbot.model.stats import Histogram
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.stats import Histogram
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 
 def test_events_are_counted_by_small_alphabets():
     metrics = EventMetrics()
     for seconds, status in ((0.02, 200), (0.3, 204), (70.0, None)):
-        metrics.take(ExchangeSeen(1.0, "x", Lane.INBOUND, "POST", "/secret/path", status, "target", seconds))
+        metrics.take(ExchangeSeen(1.0, "x", Direction.INBOUND, "POST", "/secret/path", status, "target", seconds))
     for stage in ("applied", "applied", "missed"):
-        metrics.take(Injected(1.0, 'a"b', "latency", Depth.BYTES, Lane.INBOUND, "x", stage))
+        metrics.take(Injected(1.0, 'a"b', "latency", Depth.BYTES, Direction.INBOUND, "x", stage))
     metrics.take(RuleSwitched(1.0, "r", "latency", active=True))
     metrics.take(RuleSwitched(2.0, "r", "latency", active=False))
     metrics.take(Trouble(1.0, "here", "what"))
     metrics.take(Noted(1.0, "area", "text"))
     text = metrics.text()
     lines = text.splitlines()
-    assert 'chaosbot_exchanges_total{lane="inbound",by="target",status="2xx"} 2' in lines
-    assert 'chaosbot_exchanges_total{lane="inbound",by="target",status="none"} 1' in lines
-    assert 'chaosbot_exchange_seconds_bucket{lane="inbound",le="0.025"} 1' in lines
-    assert 'chaosbot_exchange_seconds_bucket{lane="inbound",le="60.0"} 2' in lines
-    assert 'chaosbot_exchange_seconds_bucket{lane="inbound",le="+Inf"} 3' in lines
-    assert 'chaosbot_exchange_seconds_count{lane="inbound"} 3' in lines
-    assert 'chaosbot_injections_total{rule="a\\"b",fault="latency",lane="inbound",stage="applied"} 2' in lines
+    assert 'chaosbot_exchanges_total{direction="inbound",by="target",status="2xx"} 2' in lines
+    assert 'chaosbot_exchanges_total{direction="inbound",by="target",status="none"} 1' in lines
+    assert 'chaosbot_exchange_seconds_bucket{direction="inbound",le="0.025"} 1' in lines
+    assert 'chaosbot_exchange_seconds_bucket{direction="inbound",le="60.0"} 2' in lines
+    assert 'chaosbot_exchange_seconds_bucket{direction="inbound",le="+Inf"} 3' in lines
+    assert 'chaosbot_exchange_seconds_count{direction="inbound"} 3' in lines
+    assert 'chaosbot_injections_total{rule="a\\"b",fault="latency",direction="inbound",stage="applied"} 2' in lines
     assert 'chaosbot_rule_active{rule="r",fault="latency"} 0' in lines
     assert "chaosbot_troubles_total 1" in lines
     assert "/secret" not in text
@@ -50,7 +50,7 @@ def test_a_load_is_summed_over_its_seconds_and_processes_and_gauges_are_those_of
     for second in range(3):
         for shard in range(2):
             metrics.take(
-                FrameTaken(
+                IntervalMeasured(
                     *(second + 1.0, second, shard, 10, 9, 7, 1, 1, 1, "", ""),
                     errors={"status_500": 1, "timeout": 1},
                     active_users=second,
@@ -85,14 +85,14 @@ def test_a_campaign_is_counted_by_stage_and_check_and_each_finding_once():
     for _ in range(3):
         metrics.take(Judged(1.0, Judgement("no_hang", Verdict.FAIL, findings=(found,))))
     metrics.take(ApiCalled(1.0, "sendMessage", 5, "text that is nobody's business"))
-    metrics.take(ApiCalled(1.0, "sendMessage", status=429, via="standin"))
+    metrics.take(ApiCalled(1.0, "sendMessage", status=429, via="mock"))
     metrics.take(PhaseChanged(1.0, "fault", "slow"))
     metrics.take(PhaseChanged(2.0, "recovery", "slow"))
     lines = metrics.text().splitlines()
     assert 'chaosbot_cases_total{stage="catalogue"} 3' in lines
     assert 'chaosbot_breaches_total{check="no_hang"} 2' in lines
     assert 'chaosbot_findings{severity="high"} 1' in lines
-    assert 'chaosbot_api_calls_total{via="standin",status="4xx"} 1' in lines
+    assert 'chaosbot_api_calls_total{via="mock",status="4xx"} 1' in lines
     assert [line for line in lines if line.startswith("chaosbot_phase{")] == [
         'chaosbot_phase{phase="recovery",label="slow"} 1'
     ]
@@ -101,8 +101,8 @@ def test_a_campaign_is_counted_by_stage_and_check_and_each_finding_once():
 
 def test_every_family_has_its_type_before_its_samples():
     metrics = EventMetrics()
-    metrics.take(ExchangeSeen(1.0, "x", Lane.OUTBOUND, "POST", "/", 500, "standin", 0.1))
-    metrics.take(FrameTaken(1.0, 0, 0, 1, 1, 1, 0, 0, 0, "", "", errors={"reset": 1}))
+    metrics.take(ExchangeSeen(1.0, "x", Direction.OUTBOUND, "POST", "/", 500, "mock", 0.1))
+    metrics.take(IntervalMeasured(1.0, 0, 0, 1, 1, 1, 0, 0, 0, "", "", errors={"reset": 1}))
     metrics.responses(Histogram((0.1,), (1,)))
     typed = set()
     for line in metrics.text().splitlines():

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaosbot.addons._pipe_rules import next_change, runs_on_pipe
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan, Matcher, Moment, Rule, Window
 from chaosbot.faults.abort import Abort
 from chaosbot.faults.latency import Latency
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import FaultPlan, Matcher, Moment, Rule, Window
+from chaosbot.tcp.rules import next_change, runs_on_pipe
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,6 @@ def test_between_now_and_the_next_change_nothing_changes(start, length, gap, t):
 def test_plans_of_byte_faults_without_request_conditions_run_on_a_pipe():
     slow = Latency(1.0)
     assert runs_on_pipe(FaultPlan())
-    assert runs_on_pipe(FaultPlan((Rule("a", slow, Matcher(lane=Lane.INBOUND)),)))
+    assert runs_on_pipe(FaultPlan((Rule("a", slow, Matcher(direction=Direction.INBOUND)),)))
     assert not runs_on_pipe(FaultPlan((Rule("a", slow, Matcher(path="/x")),)))
     assert not runs_on_pipe(FaultPlan((Rule("a", slow), Rule("b", Abort()))))

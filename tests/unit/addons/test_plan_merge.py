@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chaosbot.addons._control_http import merged
-from chaosbot.addons.toxics import ApiError
+from chaosbot.control.http import merged
+from chaosbot.control.toxics import ApiError
 
 PLAN = {
     "seed": 1,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chaosbot.addons._control_proxies import is_loopback, split_address
-from chaosbot.addons.toxics import ATTRIBUTES, ApiError, Toxic
+from chaosbot.control.proxies import is_loopback, split_address
+from chaosbot.control.toxics import ATTRIBUTES, ApiError, Toxic
+from chaosbot.core.plan import Scope
 from chaosbot.faults.bandwidth import Bandwidth
 from chaosbot.faults.latency import Latency
 from chaosbot.faults.limit_data import LimitData
@@ -13,7 +14,6 @@ from chaosbot.faults.reset_peer import ResetPeer
 from chaosbot.faults.slicer import Slicer
 from chaosbot.faults.slow_close import SlowClose
 from chaosbot.faults.timeout import Timeout
-from chaosbot.model.plan import Scope
 
 
 def fault_of(kind, stream="downstream", **attributes):
@@ -24,8 +24,8 @@ def fault_of(kind, stream="downstream", **attributes):
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
-        (fault_of("latency", latency=250, jitter=50), Latency(0.25, 0.05, direction="down")),
-        (fault_of("latency", "upstream", latency=1), Latency(0.001, 0.0, direction="up")),
+        (fault_of("latency", latency=250, jitter=50), Latency(0.25, 0.05, stream="down")),
+        (fault_of("latency", "upstream", latency=1), Latency(0.001, 0.0, stream="up")),
         (fault_of("bandwidth", rate=5), Bandwidth(5000)),
         (fault_of("slow_close", delay=1500), SlowClose(1.5)),
         (fault_of("timeout", timeout=100), Timeout(0.1)),

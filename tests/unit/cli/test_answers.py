@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from chaosbot.cli._answers import Answered, answer_key, print_answers, summary
+from chaosbot.core.check import History
+from chaosbot.core.verdict import Finding, Severity, Threat
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug
-from chaosbot.model.check import History
-from chaosbot.model.verdict import Finding, Severity, Threat
 
 
 def answers(*found: Bug) -> tuple[Answered, ...]:

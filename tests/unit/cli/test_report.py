@@ -6,8 +6,8 @@ import pytest
 import typer
 
 from chaosbot.cli.report import report
+from chaosbot.core.event import RunEnded, RunStarted
 from chaosbot.journal import Journal
-from chaosbot.model.event import RunEnded, RunStarted
 
 
 def written(directory: Path) -> Path:

@@ -8,8 +8,8 @@ import pytest
 
 from chaosbot.config.experiment import Experiment, built_in, experiment_from, read_experiment
 from chaosbot.config.written import experiment_schema, write_experiment
-from chaosbot.errors import ConfigError, UnknownName
-from chaosbot.model.timeline import Lengths, schedule, steps, timed, total_s
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.timeline import Lengths, schedule, steps, timed, total_s
 from chaosbot.session.conduct import check_windows, profile_for, stages_of, timeline_of
 
 BUILT_IN = built_in()

@@ -8,8 +8,8 @@ import pytest
 
 from chaosbot.config.fit import Ground, check_fit
 from chaosbot.config.plan import parse_fault, plan_from
-from chaosbot.errors import ConfigError
-from chaosbot.model.plan import FaultPlan
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.plan import FaultPlan
 
 HTTP = Ground("http://127.0.0.1:8000", outbound=False, http2=False, tiers=("guest", "admin"))
 TCP = replace(HTTP, upstream="tcp://127.0.0.1:5432")
@@ -22,11 +22,11 @@ def fits(text: str, ground: Ground) -> None:
 @pytest.mark.parametrize(
     ("text", "ground", "says"),
     [
-        ("botapi_429", HTTP, "no outbound lane; add --outbound stand-in"),
-        ("delay:1s;lane=outbound", HTTP, "no outbound lane"),
+        ("botapi_429", HTTP, "no outbound direction; add --outbound mock"),
+        ("delay:1s;direction=outbound", HTTP, "no outbound direction"),
         ("abort", TCP, "bytes and no exchanges"),
         ("latency:1s;path=/x", TCP, "bytes and no exchanges"),
-        ("abort;lane=inbound", replace(TCP, outbound=True), "bytes and no exchanges"),
+        ("abort;direction=inbound", replace(TCP, outbound=True), "bytes and no exchanges"),
         ("h2_goaway", HTTP, "add --http2"),
         ("abort;phase=fault", HTTP, "only experiments have phases"),
         ("abort;tier=boss", HTTP, "choose one of guest, admin"),

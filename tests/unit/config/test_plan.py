@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
-from chaosbot.errors import ConfigError, UnknownName, UsageError
-from chaosbot.model.exchange import Lane
-from chaosbot.model.plan import Matcher, Scope, Window
+from chaosbot.core.errors import ConfigError, UnknownName, UsageError
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import Matcher, Scope, Window
 
 EVERYTHING = (
-    "delay:250ms±50ms;p=0.3;path=/webhook/*;lane=inbound;method=POST;kind=message;command=grant;tier=guest;user=7;"
+    "delay:250ms±50ms;p=0.3;path=/webhook/*;direction=inbound;method=POST;kind=message;command=grant;tier=guest;user=7;"
     "header.X-Foo=bar*;body.message.chat.id=5;start=10s;for=20s;every=60s;phase=fault;first=3;per=chat;cap=2;scope=update;"
     "name=slow;point=after"
 )
@@ -22,7 +22,7 @@ def test_one_line_says_everything() -> None:
     rule = parse_fault(EVERYTHING)
     assert (rule.fault.time, rule.fault.jitter, rule.fault.point) == (0.25, 0.05, "after")  # type: ignore[attr-defined]
     assert rule.match == Matcher(
-        Lane.INBOUND,
+        Direction.INBOUND,
         "POST",
         "/webhook/*",
         (("X-Foo", "bar*"),),
@@ -57,7 +57,7 @@ def test_names_that_nobody_chose_are_told_apart() -> None:
 
 def test_byte_faults_are_decided_once_a_connection_unless_they_ask_for_more() -> None:
     assert parse_fault("latency:10ms").scope is Scope.CONNECTION
-    assert parse_fault("latency:10ms;p=0.3;lane=inbound").scope is Scope.CONNECTION
+    assert parse_fault("latency:10ms;p=0.3;direction=inbound").scope is Scope.CONNECTION
     assert parse_fault("latency:10ms;path=/x").scope is Scope.EXCHANGE
     assert parse_fault("latency:10ms;first=2").scope is Scope.EXCHANGE
     assert parse_fault("latency:10ms;scope=exchange").scope is Scope.EXCHANGE
@@ -117,16 +117,20 @@ def test_toml_and_yaml_say_the_same(tmp_path: Path) -> None:
         ("delay:1s;for=0s", "--fault", "never opens"),
         ("delay:1s;every=10s", "--fault", "needs its length too; add for"),
         ("delay:1s;every=10s;for=20s", "--fault", "not longer than the period"),
-        ("delay:1s;lane=sideways", ": lane", "Available: inbound, outbound"),
+        ("delay:1s;direction=sideways", ": direction", "Available: inbound, outbound"),
         ("delay:1s;scope=connection", "--fault", "scope connection is for byte faults"),
-        ("latency:1s;scope=connection;path=/x", "--fault", "matched by lane only"),
+        ("latency:1s;scope=connection;path=/x", "--fault", "matched by direction only"),
         ("delay:1s;per=city", "--fault", "per must be chat, user or update"),
         ("delay:1s;p=1;p=1", "--fault", "given twice"),
         ("delay:1s;nonsense", "--fault", "has no value"),
         ("delay:1s;time=2s", ": time", "given twice"),
-        ("botapi_429;lane=inbound", "--fault", "acts on the outbound lane only; set lane = outbound or leave it out"),
-        ("duplicate;lane=outbound", "--fault", "acts on the inbound lane only"),
-        ("abort;lane=outbound;command=help", "--fault", "read from updates, which run on the inbound lane"),
+        (
+            "botapi_429;direction=inbound",
+            "--fault",
+            "acts on the outbound direction only; set direction = outbound or leave it out",
+        ),
+        ("duplicate;direction=outbound", "--fault", "acts on the inbound direction only"),
+        ("abort;direction=outbound;command=help", "--fault", "read from updates, which run on the inbound direction"),
         ("botapi_400;tier=guest", "--fault", "read from updates"),
         ("abort:99", "abort", "no final HTTP status"),
         ("empty_reply:1:2;point=never", "--fault", "takes"),

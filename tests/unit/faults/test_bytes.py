@@ -7,12 +7,12 @@ import statistics
 
 import pytest
 
-from chaosbot.addons._bytes_line import Line
-from chaosbot.errors import ConfigError
-from chaosbot.model.dice import Dice
-from chaosbot.model.effect import Direction, HoldBytes, ResetConnection
-from chaosbot.model.exchange import Exchange
-from chaosbot.model.fault import FAULTS
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import HoldBytes, ResetConnection, StreamDirection
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.exchange import Exchange
+from chaosbot.core.fault import FAULTS
+from chaosbot.injection._bytes_line import Line
 
 ONE = Exchange("one")
 
@@ -29,7 +29,7 @@ def effects(name, dice=None, **options):
         ("latency", {"delay": "1s", "shape": "lognormal", "jitter": "1s"}, "jitter has no meaning for shape lognormal"),
         ("latency", {"delay": "0s", "shape": "pareto"}, "needs a delay above 0"),
         ("latency", {"delay": "1s", "shape": "gauss"}, "unknown choice for shape 'gauss'"),
-        ("latency", {"delay": "1s", "direction": "left"}, "unknown choice for direction 'left'"),
+        ("latency", {"delay": "1s", "stream": "left"}, "unknown choice for stream 'left'"),
         ("bandwidth", {"rate": "0"}, "at least 1 byte a second"),
         ("slicer", {"size": "0"}, "at least 1 byte"),
         ("reset_peer", {"when": "connect", "at_byte": "5"}, "at_byte has no meaning"),
@@ -45,10 +45,10 @@ def test_impossible_options_are_refused_with_the_rule(name, options, message):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"when": "connect"}, ResetConnection(Direction.UP, 0.0, None)),
-        ({"when": "before"}, ResetConnection(Direction.UP, 0.0, 0)),
-        ({"when": "after", "delay": "1s"}, ResetConnection(Direction.DOWN, 1.0, 0)),
-        ({"when": "after", "at_byte": "1kB"}, ResetConnection(Direction.DOWN, 0.0, 1000)),
+        ({"when": "connect"}, ResetConnection(StreamDirection.UP, 0.0, None)),
+        ({"when": "before"}, ResetConnection(StreamDirection.UP, 0.0, 0)),
+        ({"when": "after", "delay": "1s"}, ResetConnection(StreamDirection.DOWN, 1.0, 0)),
+        ({"when": "after", "at_byte": "1kB"}, ResetConnection(StreamDirection.DOWN, 0.0, 1000)),
     ],
 )
 def test_a_reset_is_set_off_by_the_clock_or_by_bytes(options, expected):
@@ -56,16 +56,16 @@ def test_a_reset_is_set_off_by_the_clock_or_by_bytes(options, expected):
 
 
 def test_both_directions_draw_from_dice_of_their_own():
-    up, down = effects("latency", delay="1s", jitter="1s", direction="both")
+    up, down = effects("latency", delay="1s", jitter="1s", stream="both")
     assert isinstance(up, HoldBytes)
-    assert (up.direction, down.direction) == (Direction.UP, Direction.DOWN)
+    assert (up.stream, down.stream) == (StreamDirection.UP, StreamDirection.DOWN)
     assert up.dice != down.dice
 
 
 def delays(count=2000, **options):
     """The delays of single bytes on an idle line, on a virtual clock."""
     (effect,) = effects("latency", **options)
-    line = Line(Direction.DOWN)
+    line = Line(StreamDirection.DOWN)
     line.set_effects((effect,), 0.0)
     seen, now = [], 0.0
     for _ in range(count):

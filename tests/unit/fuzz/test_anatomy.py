@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from chaosbot.core.case import Case, Ending, Expect, Reading, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz._anatomy import pauses, renewed, slow, split, whole, with_body, with_length
-from chaosbot.model.case import Case, Ending, Expect, Reading, Segment
-from chaosbot.model.dice import Dice
-from chaosbot.model.verdict import Threat
 
 M = "cbm0123456789ab"
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from chaosbot.errors import ConfigError
+from chaosbot.core.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.placeholder import hide, reveal
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.verdict import Finding, Severity, Threat
 from chaosbot.fuzz import corpus, findings
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.model.case import Case, Ending, Expect, Reach, Reading, Segment
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.placeholder import hide, reveal
-from chaosbot.model.verdict import Finding, Severity, Threat
-from chaosbot.wire import Address
+from chaosbot.transport import Address
 
 SECRET = "S3cret_token-xyz"
 ADDRESS = Address.parse("http://127.0.0.1:8000/hook")
@@ -141,7 +141,7 @@ def test_a_baseline_is_a_list_of_ids_or_a_report(tmp_path: Path) -> None:
         ({"malformed": "drop"}, "reject"),
         ({"duration_s": 0}, "--duration"),
         ({"workers": 0}, "--workers"),
-        ({"dialect": "telegrm"}, "telegram"),
+        ({"platform": "telegrm"}, "telegram"),
     ],
 )
 def test_a_campaign_refuses_what_would_only_fail_later(change: dict[str, object], word: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
+from chaosbot.core.case import Case, Expect, Segment
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz._anatomy import split
 from chaosbot.fuzz.minimize import enough, minimize
-from chaosbot.model.case import Case, Expect, Segment
-from chaosbot.model.verdict import Threat
 
 
 def post(body: bytes) -> Case:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis.stateful import RULE_MARKER
 
-from chaosbot.dialects.json_webhook import JsonWebhook
-from chaosbot.dialects.telegram import Telegram
+from chaosbot.core.check import CHECKS
 from chaosbot.fuzz.moves import MOVES, listed_moves, moves_of
 from chaosbot.fuzz.sequences import SequenceMachine
-from chaosbot.model.check import CHECKS
+from chaosbot.platforms.json_webhook import JsonWebhook
+from chaosbot.platforms.telegram import Telegram
 
 TELEGRAM = {move.name for move in moves_of(Telegram())}
 

@@ -9,13 +9,13 @@ from itertools import islice
 import pytest
 
 from chaosbot.checks._cases import stem
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import CaseTried
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.platform import PLATFORMS, Endpoint
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz._anatomy import split
 from chaosbot.fuzz.mutations import HOWS, changed, mutations, sites
-from chaosbot.model.dialect import DIALECTS, Endpoint
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import CaseTried
-from chaosbot.model.outcome import Fate, Outcome
-from chaosbot.model.verdict import Threat
 
 UPDATE = {"update_id": 7, "message": {"chat": {"id": 5}, "text": "hi", "photo": [{"a": 1}, {"a": 2}, {"a": 3}]}}
 
@@ -44,7 +44,7 @@ def test_a_change_that_changes_nothing_is_none() -> None:
 
 
 def test_mutations_are_the_same_for_the_same_seed_and_unique() -> None:
-    telegram = DIALECTS.build("telegram")
+    telegram = PLATFORMS.build("telegram")
     endpoint = Endpoint(secret="s3cret")
     first, second = (list(islice(mutations(telegram, endpoint, Dice(3)), 400)) for _ in range(2))
     assert first == second
@@ -54,13 +54,13 @@ def test_mutations_are_the_same_for_the_same_seed_and_unique() -> None:
 
 
 def test_mutations_leave_out_what_the_target_breaks_on_anyway() -> None:
-    telegram = DIALECTS.build("telegram")
+    telegram = PLATFORMS.build("telegram")
     names = frozenset(telegram.golden(Dice(3))) - {"poll_answer"}
     assert all("/poll_answer/" in case.name for case in mutations(telegram, Endpoint(), Dice(3), names))
 
 
 def test_every_mutation_is_sound_json_with_a_right_length() -> None:
-    telegram = DIALECTS.build("telegram")
+    telegram = PLATFORMS.build("telegram")
     for case in islice(mutations(telegram, Endpoint(), Dice(3)), 0, 3000, 37):
         parts = split(case.request)
         assert parts is not None

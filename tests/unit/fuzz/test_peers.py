@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 
-from chaosbot.dialects.telegram import Telegram
+from chaosbot.core.case import Case, Expect, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.verdict import Threat
 from chaosbot.fuzz._anatomy import split, unsigned
 from chaosbot.fuzz.peers import Peers
 from chaosbot.fuzz.story import NOBODY
-from chaosbot.model.case import Case, Expect, Segment
-from chaosbot.model.dialect import Endpoint
-from chaosbot.model.dice import Dice
-from chaosbot.model.verdict import Threat
+from chaosbot.platforms.telegram import Telegram
 
 TELEGRAM = Telegram()
 

@@ -7,20 +7,20 @@ from time import monotonic
 
 import pytest
 
+from chaosbot.core.case import Case, Segment
+from chaosbot.core.check import CHECKS, History
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import ApiCalled, CaseTried, Event, Noted
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.platform import PLATFORMS, Endpoint
+from chaosbot.core.verdict import Finding
 from chaosbot.fuzz.catalogue import cases
 from chaosbot.fuzz.recorder import Recorder
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import Trial
-from chaosbot.model.case import Case, Segment
-from chaosbot.model.check import CHECKS, History
-from chaosbot.model.dialect import DIALECTS, Endpoint
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import ApiCalled, CaseTried, Event, Noted
-from chaosbot.model.outcome import Fate, Outcome
-from chaosbot.model.verdict import Finding
-from chaosbot.wire import Address
+from chaosbot.transport import Address
 
-SEES = Noted(0.0, "fuzz", "", {"replies": "standin", "malformed": "any", "memory": True})
+SEES = Noted(0.0, "fuzz", "", {"replies": "mock", "malformed": "any", "memory": True})
 DIED = Outcome(Fate.CLOSED, None)
 
 
@@ -29,14 +29,14 @@ def answer(status: int) -> Outcome:
 
 
 class Bench:
-    """The catalogue of a dialect, and what a check finds when some of its cases end badly."""
+    """The catalogue of a platform, and what a check finds when some of its cases end badly."""
 
-    def __init__(self, dialect: str) -> None:
-        self.dialect = DIALECTS.build(dialect)
+    def __init__(self, platform: str) -> None:
+        self.platform = PLATFORMS.build(platform)
         endpoint = Endpoint("127.0.0.1:1", "/hook", "S3cret_token-xyz", started=1_767_300_000)
-        spec = CampaignSpec(Address("127.0.0.1", 1, path="/hook"), endpoint, dialect=dialect, started=monotonic())
-        self.recorder = Recorder(spec, self.dialect, lambda _event: None)
-        self.cases = {case.name: case for case in cases(self.dialect, endpoint, Dice(1))}
+        spec = CampaignSpec(Address("127.0.0.1", 1, path="/hook"), endpoint, platform=platform, started=monotonic())
+        self.recorder = Recorder(spec, self.platform, lambda _event: None)
+        self.cases = {case.name: case for case in cases(self.platform, endpoint, Dice(1))}
 
     def tried(self, name: str, outcome: Outcome, *notes: str) -> CaseTried:
         case: Case = self.cases[name]

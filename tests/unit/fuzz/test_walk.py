@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import find, given, settings
 
+from chaosbot.core.platform import PLATFORMS, Endpoint
+from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text, pick
 from chaosbot.fuzz.generated import Breached, Buckets
 from chaosbot.fuzz.walk import HOSTILE, strategy
-from chaosbot.model.dialect import DIALECTS, Endpoint
-from chaosbot.model.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text, pick
 
 
 def fits(shape: Shape, value: Any) -> bool:
@@ -67,8 +67,8 @@ def test_hostile_texts_are_met_soon() -> None:
     assert len(met & set(HOSTILE)) >= len(HOSTILE) // 2
 
 
-def test_every_generated_update_is_one_payload_that_the_dialect_can_read() -> None:
-    telegram = DIALECTS.build("telegram")
+def test_every_generated_update_is_one_payload_that_the_platform_can_read() -> None:
+    telegram = PLATFORMS.build("telegram")
     shape = telegram.shape()
     assert shape is not None
 

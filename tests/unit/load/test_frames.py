@@ -7,11 +7,11 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaosbot.core.event import IntervalMeasured, RequestDone
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.outcome import Fate
 from chaosbot.load.frames import HIGHEST_US, Recorder, encode, fold, lateness_s, quantile
 from chaosbot.load.shot import Errand, Shot
-from chaosbot.model.event import FrameTaken, RequestDone
-from chaosbot.model.exchange import UpdateFacts
-from chaosbot.model.outcome import Fate
 
 VALUES = st.lists(
     st.one_of(st.integers(0, 5000), st.integers(0, 10**7), st.integers(0, HIGHEST_US)), min_size=1, max_size=200
@@ -66,7 +66,7 @@ def shot(
     return made
 
 
-def recorded(*shots: Shot, every: bool = False) -> tuple[FrameTaken, list[RequestDone]]:
+def recorded(*shots: Shot, every: bool = False) -> tuple[IntervalMeasured, list[RequestDone]]:
     events: list[RequestDone] = []
     recorder = Recorder(events.append, 0.0, every_request=every)
     for each in shots:

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaosbot.model.knee import KneeSearch, StepResult
-from chaosbot.model.profile import PROFILES
+from chaosbot.core.knee import KneeSearch, StepResult
+from chaosbot.core.profile import PROFILES
 
 
 def step(search: KneeSearch, capacity: float) -> StepResult:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chaosbot.errors import ConfigError, UsageError
+from chaosbot.core.errors import ConfigError, UsageError
 from chaosbot.load.sampling import HealthWatch, MetricsWatch, ProcessWatch, watches
 from chaosbot.load.spec import Sampling
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from chaosbot.errors import ConfigError
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.load import sources
 from chaosbot.load.sources import Corpus, JourneyFile, source_of
-from chaosbot.model.dialect import DIALECTS, Endpoint
-from chaosbot.model.dice import Dice
 
-TELEGRAM = DIALECTS.build("telegram")
+TELEGRAM = PLATFORMS.build("telegram")
 HERE = Endpoint("127.0.0.1:1", "/webhook", "open-sesame")
 GOOD = """
-from chaosbot.model.dialect import Request
-from chaosbot.model.journey import JourneySpec, Task
+from chaosbot.core.platform import Request
+from chaosbot.core.journey import JourneySpec, Task
 
 def journeys():
     return (JourneySpec("shopper", 1.0, (0.0, 1.0), (Task("search", 3), Task("buy")), range(10)),)
@@ -46,11 +46,11 @@ def test_the_example_in_the_documentation_works(tmp_path: Path) -> None:
     assert journey(tmp_path, "\n".join(line[4:] for line in lines)).journeys()[0].name == "shopper"
 
 
-def test_what_a_journey_file_leaves_out_is_the_dialects(tmp_path: Path) -> None:
+def test_what_a_journey_file_leaves_out_is_the_platforms(tmp_path: Path) -> None:
     only_waits = journey(
         tmp_path,
-        "import dataclasses\nfrom chaosbot.model.dialect import DIALECTS\n"
-        "def journeys():\n    return [dataclasses.replace(j, wait_s=(0, 0)) for j in DIALECTS.build('telegram').journeys()]\n",
+        "import dataclasses\nfrom chaosbot.core.platform import PLATFORMS\n"
+        "def journeys():\n    return [dataclasses.replace(j, wait_s=(0, 0)) for j in PLATFORMS.build('telegram').journeys()]\n",
     )
     assert {spec.name for spec in only_waits.journeys()} == {"guest", "user", "developer", "admin"}
     assert b"update_id" in only_waits.build("guest/chat", 1_000_000, 1, Dice(1), HERE).data

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from chaosbot.core.dice import Dice
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import JourneySpec, Task
+from chaosbot.core.platform import PLATFORMS, Endpoint, Request
 from chaosbot.load.maker import Chance, Maker, draw_block
 from chaosbot.load.shot import Shot
-from chaosbot.model.dialect import DIALECTS, Endpoint, Request
-from chaosbot.model.dice import Dice
-from chaosbot.model.exchange import UpdateFacts
-from chaosbot.model.journey import JourneySpec, Task
 
-TELEGRAM = DIALECTS.build("telegram")
+TELEGRAM = PLATFORMS.build("telegram")
 HERE = Endpoint("127.0.0.1:1", "/webhook", "open-sesame", now=1_770_000_000)
 
 
@@ -101,7 +101,7 @@ def test_every_task_of_telegram_is_fit_for_stock_and_stays_valid() -> None:
 
 
 def test_signed_requests_are_never_taken_from_stock() -> None:
-    signing = DIALECTS.build("standard_webhooks")
+    signing = PLATFORMS.build("standard_webhooks")
     here = Endpoint("x", "/", "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     journey = signing.journeys()[0]
     source = Source(signing.build, journey.tasks[0].name)
@@ -158,7 +158,7 @@ def test_the_weights_of_a_journey_are_kept(stock: bool) -> None:
 
 
 def test_a_request_with_nothing_to_renew_is_sent_as_it_is() -> None:
-    market = DIALECTS.build("market")
+    market = PLATFORMS.build("market")
     source = Source(market.build, "alerts")
     source.journey = dataclasses.replace(source.journey, users=market.journeys()[0].users)
     maker = source.maker(Dice(1))

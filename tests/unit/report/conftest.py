@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from chaosbot.model.case import Expect
-from chaosbot.model.check import History
-from chaosbot.model.dice import Dice
-from chaosbot.model.event import (
+from chaosbot.core.case import Expect
+from chaosbot.core.check import History
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import (
     ApiCalled,
     CaseTried,
     Event,
     ExchangeSeen,
-    FrameTaken,
     Injected,
+    IntervalMeasured,
     Judged,
     Noted,
     PhaseChanged,
@@ -28,9 +28,9 @@ from chaosbot.model.event import (
     RunStarted,
     Trouble,
 )
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.outcome import Fate, Outcome
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 
 
 def encoded(seconds: list[float]) -> str:
@@ -120,7 +120,7 @@ class Story:
                 "response": response,
                 "service": service,
             } | fields
-            frame = FrameTaken(
+            frame = IntervalMeasured(
                 t=begin + number + 1,
                 second=int(begin) + number,
                 shard=shard,
@@ -199,10 +199,10 @@ def make_finding():
 __all__ = [
     "CaseTried",
     "Depth",
+    "Direction",
     "ExchangeSeen",
     "Expect",
     "Injected",
-    "Lane",
     "Noted",
     "ProbeSeen",
     "RuleTallied",

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from chaosbot.model.check import CHECKS, Check
-from chaosbot.model.event import Judged, Noted
-from chaosbot.model.verdict import Judgement, Verdict
+from chaosbot.core.check import CHECKS, Check
+from chaosbot.core.event import Judged, Noted
+from chaosbot.core.verdict import Judgement, Verdict
 from chaosbot.report import fold
 from chaosbot.report.merge import merged_findings, merged_judgements
 
 
 @pytest.fixture
-def shelf(monkeypatch):
-    """Puts checks on the shelf beside the real ones."""
+def registry(monkeypatch):
+    """Puts checks on the registry beside the real ones."""
 
     def put(name, judge):
         kind = type(name, (Check,), {"judge": lambda _self, history: judge(history), "name": name})
@@ -22,22 +22,22 @@ def shelf(monkeypatch):
     return put
 
 
-def test_every_check_of_the_shelf_judges_an_empty_run_without_crashing(story):
+def test_every_check_of_the_registry_judges_an_empty_run_without_crashing(story):
     report = fold(story().history())
     assert report.verdict is Verdict.INCONCLUSIVE
     assert not [one for one in report.judgements if one.crashed]
     assert {check for check, _ in report.unjudged} == set(CHECKS.names())
 
 
-def test_a_crashed_check_makes_the_run_inconclusive_with_the_reason(story, shelf):
-    shelf("crasher", lambda _: 1 / 0)
+def test_a_crashed_check_makes_the_run_inconclusive_with_the_reason(story, registry):
+    registry("crasher", lambda _: 1 / 0)
     report = fold(story().load(60).history(), checks=["crasher"])
     assert report.verdict is Verdict.INCONCLUSIVE
     assert any("crasher: the check crashed: ZeroDivisionError" in reason for reason in report.reasons)
 
 
-def test_a_check_that_was_asked_for_and_found_nothing_to_look_at_is_no_pass(story, shelf):
-    shelf("idle", lambda _: Judgement("idle", Verdict.INCONCLUSIVE, reason="no case"))
+def test_a_check_that_was_asked_for_and_found_nothing_to_look_at_is_no_pass(story, registry):
+    registry("idle", lambda _: Judgement("idle", Verdict.INCONCLUSIVE, reason="no case"))
     told = story().load(60)
     asked = fold(told.history(), checks=["idle"])
     assert asked.verdict is Verdict.INCONCLUSIVE
@@ -52,9 +52,9 @@ def test_a_check_that_does_not_exist_is_named(story):
     assert any("unknown check 'no_hangs'; did you mean 'no_hang'?" in reason for reason in report.reasons)
 
 
-def test_the_settings_name_the_checks_that_judge(story, shelf):
-    shelf("one", lambda _: Judgement("one", Verdict.PASS, judged=3))
-    shelf("two", lambda _: Judgement("two", Verdict.PASS, judged=3))
+def test_the_settings_name_the_checks_that_judge(story, registry):
+    registry("one", lambda _: Judgement("one", Verdict.PASS, judged=3))
+    registry("two", lambda _: Judgement("two", Verdict.PASS, judged=3))
     report = fold(story(checks=["one"]).load(60).history())
     assert [one.check for one in report.judgements] == ["one"]
 
@@ -83,9 +83,9 @@ def test_a_refold_that_sees_nothing_takes_no_live_pass_away():
     assert (judgement.verdict, judgement.judged) == (Verdict.PASS, 4)
 
 
-def test_a_muted_finding_does_not_come_back_with_the_refold(story, make_finding, shelf):
+def test_a_muted_finding_does_not_come_back_with_the_refold(story, make_finding, registry):
     finding = make_finding("loud")
-    shelf("loud", lambda _: Judgement("loud", Verdict.FAIL, (finding,), judged=1))
+    registry("loud", lambda _: Judgement("loud", Verdict.FAIL, (finding,), judged=1))
     told = story().load(60)
     told.add(Judged(1, Judgement("loud", Verdict.PASS, judged=1)), Noted(1, "fuzz", "", {"muted": [finding.id]}))
     report = fold(told.history(), checks=["loud"])

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chaosbot.model.event import ApiCalled, ExchangeSeen, Injected, Noted, ProbeSeen
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.outcome import Fate
+from chaosbot.core.event import ApiCalled, ExchangeSeen, Injected, Noted, ProbeSeen
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.outcome import Fate
 from chaosbot.report import fold, to_json
 
 
@@ -92,7 +92,7 @@ def test_what_is_answered_by_nature_is_learnt_before_the_first_fault(story):
     told = story()
     for number in range(10):
         told.delivery(1 + number / 20, number)
-    told.add(Injected(10, "r", "abort", Depth.EXCHANGE, Lane.OUTBOUND, "x", "applied"))
+    told.add(Injected(10, "r", "abort", Depth.EXCHANGE, Direction.OUTBOUND, "x", "applied"))
     for number in range(90):
         told.delivery(10 + number / 20, 100 + number, replies=0)
     assert fold(told.history(end=40), checks=()).deliveries.lost == 90
@@ -122,10 +122,12 @@ def test_a_call_whose_answer_a_fault_ate_may_be_made_again(story):
     for number in range(10):
         told.delivery(1 + number, number, replies=0)
         for attempt in range(2):
-            call = (f"echo cb-{number}", (f"cb-{number}",), 200, "standin", f"o{number}-{attempt}")
+            call = (f"echo cb-{number}", (f"cb-{number}",), 200, "mock", f"o{number}-{attempt}")
             told.add(ApiCalled(1.1 + number, "sendMessage", number, *call))
         if number < 7:
-            told.add(Injected(1.1 + number, "r", "delay", Depth.EXCHANGE, Lane.OUTBOUND, f"o{number}-0", "applied"))
+            told.add(
+                Injected(1.1 + number, "r", "delay", Depth.EXCHANGE, Direction.OUTBOUND, f"o{number}-0", "applied")
+            )
     assert fold(told.history(end=20), checks=()).deliveries.duplicated == 3
 
 
@@ -135,7 +137,7 @@ def test_a_fast_runs_ledger_comes_from_the_proxy(story):
         seen = ExchangeSeen(
             1 + number / 20,
             f"x{number}",
-            Lane.INBOUND,
+            Direction.INBOUND,
             "POST",
             "/",
             200,

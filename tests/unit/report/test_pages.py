@@ -10,10 +10,10 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from chaosbot.core.event import ApiCalled, Injected, Noted, PhaseChanged, RuleTallied, Trouble
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.verdict import Verdict
 from chaosbot.journal import Redactor
-from chaosbot.model.event import ApiCalled, Injected, Noted, PhaseChanged, RuleTallied, Trouble
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.verdict import Verdict
 from chaosbot.report import (
     compare,
     fold,
@@ -58,7 +58,7 @@ def hostile_story(story, make_finding):
     told.add(
         Trouble(12, HOSTILE, HOSTILE),
         Noted(13, HOSTILE, HOSTILE),
-        Injected(11, HOSTILE, HOSTILE, Depth.BYTES, Lane.INBOUND, HOSTILE, "applied"),
+        Injected(11, HOSTILE, HOSTILE, Depth.BYTES, Direction.INBOUND, HOSTILE, "applied"),
         RuleTallied(20, HOSTILE, HOSTILE, Depth.BYTES, 1, 1, 1, 0),
         ApiCalled(14, HOSTILE, HOSTILE, HOSTILE, (HOSTILE,)),
     )

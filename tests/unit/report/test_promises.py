@@ -2,8 +2,8 @@
 
 import pytest
 
-from chaosbot.errors import ConfigError
-from chaosbot.model.verdict import Verdict
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.verdict import Verdict
 from chaosbot.report import fold
 from chaosbot.report.slo import bounds, promises_of
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chaosbot.model.event import ProbeSeen
-from chaosbot.model.verdict import Verdict
+from chaosbot.core.event import ProbeSeen
+from chaosbot.core.verdict import Verdict
 from chaosbot.report import fold, to_json
 
 MB = 1e6

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chaosbot.model.event import ExchangeSeen, Injected, RuleTallied
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.outcome import Fate
+from chaosbot.core.event import ExchangeSeen, Injected, RuleTallied
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.outcome import Fate
 from chaosbot.report import fold, to_json
 from chaosbot.report.charts import marks_of, timeline
 
@@ -110,9 +110,9 @@ def test_requests_that_met_a_fault_stand_beside_those_of_the_same_time(story):
         told.request(10 + number / 2, total=0.5, exchange=f"t{number}")
         told.request(10 + number / 2, total=0.02, exchange=f"c{number}")
         told.request(30 + number / 2, total=0.9, exchange=f"later{number}")
-        told.add(Injected(10 + number / 2, "slow", "latency", Depth.BYTES, Lane.INBOUND, f"t{number}", "applied"))
+        told.add(Injected(10 + number / 2, "slow", "latency", Depth.BYTES, Direction.INBOUND, f"t{number}", "applied"))
     told.request(15, fate=Fate.RESET, status=None, exchange="broken")
-    told.add(Injected(15, "slow", "latency", Depth.BYTES, Lane.INBOUND, "broken", "applied"))
+    told.add(Injected(15, "slow", "latency", Depth.BYTES, Direction.INBOUND, "broken", "applied"))
     told.add(RuleTallied(40, "slow", "latency", Depth.BYTES, 41, 21, 21, 0))
     (row,) = fold(told.history(), checks=()).faults
     assert (row.touched.requests, row.touched.errors, row.touched.p50) == (21, 1, 0.5)
@@ -123,10 +123,10 @@ def test_faults_on_the_bots_own_calls_are_joined_with_those(story):
     told = story().load(10)
     for number in range(10):
         status = 502 if number % 2 else 200
-        seen = ExchangeSeen(number, f"o{number}", Lane.OUTBOUND, "POST", "/sendMessage", status, "standin", 0.01)
+        seen = ExchangeSeen(number, f"o{number}", Direction.OUTBOUND, "POST", "/sendMessage", status, "mock", 0.01)
         told.add(seen)
         if number % 2:
-            told.add(Injected(number, "api", "abort", Depth.EXCHANGE, Lane.OUTBOUND, f"o{number}", "applied"))
+            told.add(Injected(number, "api", "abort", Depth.EXCHANGE, Direction.OUTBOUND, f"o{number}", "applied"))
     (row,) = fold(told.history(), checks=()).faults
     assert (row.touched.requests, row.touched.errors) == (5, 5)
     assert (row.clean.requests, row.clean.errors) == (5, 0)

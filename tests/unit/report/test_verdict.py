@@ -2,9 +2,9 @@
 
 import pytest
 
-from chaosbot.model.event import ExchangeSeen, Injected, Noted, ProbeSeen, RuleTallied, Trouble
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.verdict import Verdict
+from chaosbot.core.event import ExchangeSeen, Injected, Noted, ProbeSeen, RuleTallied, Trouble
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.verdict import Verdict
 from chaosbot.report import fold, to_json
 
 
@@ -35,7 +35,7 @@ def test_trouble_is_never_a_pass(story):
 
 
 def test_a_broken_fault_is_never_a_pass(story):
-    broken = Injected(5.0, "r1", "latency", Depth.BYTES, Lane.INBOUND, "x1", "failed", detail="boom")
+    broken = Injected(5.0, "r1", "latency", Depth.BYTES, Direction.INBOUND, "x1", "failed", detail="boom")
     report = fold(story().load(60).add(broken).history(), checks=())
     assert report.verdict is Verdict.INCONCLUSIVE
     assert any("broke 1 times" in reason for reason in report.reasons)
@@ -46,7 +46,7 @@ def test_a_rule_that_never_matched_is_named(story):
         story()
         .load(60)
         .add(
-            Injected(5.0, "r1", "latency", Depth.BYTES, Lane.INBOUND, "x1", "applied"),
+            Injected(5.0, "r1", "latency", Depth.BYTES, Direction.INBOUND, "x1", "applied"),
             RuleTallied(60.0, "r1", "latency", Depth.BYTES, 10, 1, 1, 0),
             RuleTallied(60.0, "r2", "abort", Depth.EXCHANGE, 0, 0, 0, 0),
         )
@@ -56,14 +56,14 @@ def test_a_rule_that_never_matched_is_named(story):
 
 
 def test_a_proxy_without_load_of_its_own_has_no_windows_but_promises_traffic(story):
-    seen = ExchangeSeen(2.0, "k1", Lane.INBOUND, "POST", "/", 200, "target", 0.01, 200)
+    seen = ExchangeSeen(2.0, "k1", Direction.INBOUND, "POST", "/", 200, "target", 0.01, 200)
     report = fold(story(verb="proxy").fault("slow", "delay", 1.0).add(seen).history(end=5.0), checks=())
     assert (report.verdict, report.windows) == (Verdict.PASS, ())
     assert [promise.name for promise in report.assertions] == ["traffic"]
 
 
 def test_a_proxy_whose_upstream_never_answered_is_inconclusive_and_says_why(story):
-    seen = ExchangeSeen(2.0, "k1", Lane.INBOUND, "POST", "/", 502, "proxy", 0.01)
+    seen = ExchangeSeen(2.0, "k1", Direction.INBOUND, "POST", "/", 502, "proxy", 0.01)
     noted = Noted(2.0, "upstream", "127.0.0.1:1 gave no answer: Connection refused")
     report = fold(story(verb="proxy").add(noted, seen).history(), checks=())
     assert report.verdict is Verdict.INCONCLUSIVE

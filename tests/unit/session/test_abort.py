@@ -3,18 +3,18 @@
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from chaosbot.errors import ConfigError
-from chaosbot.model.event import FrameTaken, ProbeSeen
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.event import IntervalMeasured, ProbeSeen
 from chaosbot.session.abort import Sentinel, StopCondition
 
 
-def frame(t: float, completed: int = 10, failed: int = 0, latency_s: float = 0.01) -> FrameTaken:
+def frame(t: float, completed: int = 10, failed: int = 0, latency_s: float = 0.01) -> IntervalMeasured:
     histogram = HdrHistogram(1, 60_000_000, 3)
     for _ in range(completed + failed):
         histogram.record_value(int(latency_s * 1e6))
     coded = histogram.encode().decode()
     total = completed + failed
-    return FrameTaken(t, int(t), 0, total, total, completed, failed, 0, 0, coded, coded)
+    return IntervalMeasured(t, int(t), 0, total, total, completed, failed, 0, 0, coded, coded)
 
 
 def stopped_by(text: str, events) -> list[str]:

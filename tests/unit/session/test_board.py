@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from chaosbot.model.event import (
+from chaosbot.core.event import (
     CaseTried,
     ExchangeSeen,
-    FrameTaken,
     Injected,
+    IntervalMeasured,
     Judged,
     PhaseChanged,
     RuleSwitched,
     RunEnded,
     Trouble,
 )
-from chaosbot.model.exchange import Depth, Lane
-from chaosbot.model.outcome import Fate, Outcome
-from chaosbot.model.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
 from chaosbot.session.board import MOST_LISTED, SECONDS_KEPT, Board
 from chaosbot.session.run import Run
 
@@ -33,12 +33,12 @@ def run(tmp_path: Path) -> Iterator[Run]:
     made.journal.close()
 
 
-def frame(second: int, *milliseconds: float, shard: int = 0, failed: int = 0, users: int = 5) -> FrameTaken:
+def frame(second: int, *milliseconds: float, shard: int = 0, failed: int = 0, users: int = 5) -> IntervalMeasured:
     histogram = HdrHistogram(1, 3_600_000_000, 3)
     for value in milliseconds:
         histogram.record_value(int(value * 1000))
     coded = histogram.encode().decode()
-    return FrameTaken(
+    return IntervalMeasured(
         t=second + 1.003,
         second=second,
         shard=shard,
@@ -119,7 +119,9 @@ def test_no_secret_is_shown(run: Run) -> None:
     board.notice(Trouble(1.0, "proxy", f"said {SECRET}"))
     board.notice(finding(1, f"Leaks {SECRET}"))
     board.notice(
-        Injected(1.0, f"rule {SECRET}", "latency", Depth.BYTES, Lane.INBOUND, "x", "applied", detail=f"on {SECRET}")
+        Injected(
+            1.0, f"rule {SECRET}", "latency", Depth.BYTES, Direction.INBOUND, "x", "applied", detail=f"on {SECRET}"
+        )
     )
     assert SECRET not in str(board.state())
     assert "[redacted]" in str(board.state())
@@ -132,8 +134,8 @@ def test_faults_phases_and_findings_are_shown_as_they_stand(run: Run) -> None:
     board.notice(RuleSwitched(2.0, "slow", "latency", active=True))
     board.notice(RuleSwitched(2.0, "gone", "abort", active=True))
     board.notice(RuleSwitched(3.0, "gone", "abort", active=False))
-    board.notice(Injected(2.5, "slow", "latency", Depth.BYTES, Lane.INBOUND, "x", "applied"))
-    board.notice(Injected(2.5, "slow", "latency", Depth.BYTES, Lane.INBOUND, "y", "missed"))
+    board.notice(Injected(2.5, "slow", "latency", Depth.BYTES, Direction.INBOUND, "x", "applied"))
+    board.notice(Injected(2.5, "slow", "latency", Depth.BYTES, Direction.INBOUND, "y", "missed"))
     board.notice(finding(1))
     board.notice(finding(1))
     state = board.state()
@@ -151,7 +153,7 @@ def test_verbs_without_frames_are_counted_event_by_event(verb: str, tmp_path: Pa
     for number in range(10):
         if verb == "proxy":
             status = 503 if number < 3 else 200
-            board.notice(ExchangeSeen(4.1, "x", Lane.INBOUND, "POST", "/", status, "target", 0.02))
+            board.notice(ExchangeSeen(4.1, "x", Direction.INBOUND, "POST", "/", status, "target", 0.02))
         else:
             outcome = Outcome(Fate.ANSWERED, 200, total_s=0.02)
             breaches = ("no_hang",) if number < 3 else ()

@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chaosbot.errors import PortBusy
-from chaosbot.model.event import ProbeSeen
+from chaosbot.core.errors import PortBusy
+from chaosbot.core.event import ProbeSeen
 from chaosbot.session.run import Run, conducting, signals_held
 from chaosbot.session.target import DemoTarget
 

@@ -1,0 +1,95 @@
+"""Where a proxy listens and leads, and how a client finds it, from what was typed."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from chaosbot.addons.proxy import MOCK, ListenerSpec
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
+from chaosbot.tcp.server import runs_on_pipe
+from chaosbot.transport import guard
+
+OUTBOUND_WORDS: Final = {"mock": MOCK, "forward": ""}
+"""What ``--outbound`` may say instead of a base URL."""
+
+
+def address_of(option: str, text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{option} {text}", "is no HOST:PORT; write for example 127.0.0.1:8080")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def listener(direction: Direction, upstream: str, address: tuple[str, int], allow_hosts: Sequence[str]) -> ListenerSpec:
+    """One direction of the proxy.
+
+    Raises:
+        ConfigError: The upstream is none.
+        TargetRefused: It is neither this machine nor allowed.
+    """
+    made = ListenerSpec(direction, upstream, *address)
+    if made.address is not None:
+        host, port = made.address
+        if not any(fnmatchcase(name, glob) for glob in allow_hosts for name in (host, f"{host}:{port}")):
+            guard(host)
+    return made
+
+
+def by_pipe(upstream: str, plan: FaultPlan) -> str:
+    """The upstream as a byte pipe reaches it where faults of bytes are all there is; otherwise as it is."""
+    if not (upstream.startswith("http://") and plan.rules and runs_on_pipe(plan)):
+        return upstream
+    parts = urlsplit(upstream)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"tcp://{host}:{parts.port or 80}"
+
+
+def authority(path: Path | None) -> str:
+    """A file of certificates to check upstreams by; empty for the usual ones.
+
+    Raises:
+        ConfigError: It cannot be read, or holds no certificate.
+    """
+    if path is None:
+        return ""
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # what OpenSSL cannot read is one too
+        why = error.strerror if error.errno and not isinstance(error, ssl.SSLError) else "it holds no certificate"
+        raise ConfigError(f"--upstream-ca {path}", f"cannot be used ({why}); name a PEM file") from None
+    return str(path)
+
+
+def exports(address: tuple[str, int]) -> str:
+    """The variables by which curl, requests, httpx, aiohttp (trust_env) and Node find the proxy and its authority."""
+    from chaosbot.addons.ca import ensure_ca  # noqa: PLC0415 - only when asked for
+
+    host, port = address
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    certificate = str(ensure_ca())
+    names = {
+        "HTTP_PROXY": url,
+        "HTTPS_PROXY": url,
+        "http_proxy": url,
+        "https_proxy": url,
+        "NO_PROXY": "",
+        "no_proxy": "",
+        "SSL_CERT_FILE": certificate,
+        "REQUESTS_CA_BUNDLE": certificate,
+        "CURL_CA_BUNDLE": certificate,
+        "NODE_EXTRA_CA_CERTS": certificate,
+        "NODE_USE_ENV_PROXY": "1",
+    }
+    return "\n".join(f"export {name}='{value}'" for name, value in names.items())

@@ -1,0 +1,117 @@
+"""A case: what the fuzzer sends, as bytes plus timing, with the outcome that a correct server shows.
+
+A serializer cannot express the worst requests, so a case is pre-encoded bytes cut into segments with pauses, an ending and a
+way of reading. What is expected stands with each case, never "status below 500" alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from chaosbot.core.verdict import Threat
+
+
+class Ending(StrEnum):
+    """What the sender does after its last segment."""
+
+    WAIT = "wait"  # waits for the answer, then closes
+    HALF_CLOSE = "half_close"  # FIN at once, still reads
+    CLOSE = "close"  # FIN at once, reads nothing
+    RESET = "reset"  # RST at once
+
+
+class Reading(StrEnum):
+    """How the sender reads the answer."""
+
+    ALL = "all"
+    NEVER = "never"
+
+
+class Reach(StrEnum):
+    """Which effect the case may have (outgoing calls, replies, state)."""
+
+    NONE = "none"  # refused: no work, no outgoing call
+    ANY = "any"  # handled or ignored
+    ONCE = "once"  # exactly one
+    AT_MOST_ONCE = "at_most_once"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes that leave together, after a pause (seconds)."""
+
+    data: bytes
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """The outcome of a correct server.
+
+    Args:
+        statuses: Statuses that are right: whole classes (``2`` for 2xx) or single codes (``401``).
+        close: Whether closing or resetting the connection without an answer is right too.
+        within_s: Bound on the answer in seconds; None leaves it to the campaign's own.
+        reach: Which effect it may have.
+        text: The exact text that a reply must carry unharmed, when it matters.
+    """
+
+    statuses: frozenset[int] = frozenset({2})
+    close: bool = False
+    within_s: float | None = None
+    reach: Reach = Reach.ANY
+    text: str = ""
+
+    def allows_status(self, status: int) -> bool:
+        """Whether this status is right."""
+        return status in self.statuses or status // 100 in self.statuses
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to send.
+
+    Args:
+        name: Unique in its campaign and stable over runs (``auth/secret-prefix``).
+        group: The group of the catalogue it belongs to.
+        threat: Who can send it.
+        segments: What leaves, in order.
+        expect: The outcome of a correct server.
+        summary: What is special about it, in one line.
+        ending: What the sender does after the last segment.
+        reading: How it reads the answer.
+        marker: The unique text planted in it, which joins it to the calls that the bot makes afterwards.
+        chat: The chat that its reply belongs to.
+        update_id: The delivery id that it carries.
+        check: The check that judges it first, where its group does not say so.
+        control: For escalation: the name of the case that shows the privileged answer.
+        recalls: A phrase of the request that ends with a number which the bot had told in reply to the case before; sent again, it
+            ends with the number that the bot tells then.
+        nth: Which of the numbers in that reply it is.
+    """
+
+    name: str
+    group: str
+    threat: Threat
+    segments: tuple[Segment, ...]
+    expect: Expect
+    summary: str = ""
+    ending: Ending = Ending.WAIT
+    reading: Reading = Reading.ALL
+    marker: str = ""
+    chat: int | str | None = None
+    update_id: int | str | None = None
+    check: str = ""
+    control: str = ""
+    recalls: str = ""
+    nth: int = 0
+
+    @property
+    def request(self) -> bytes:
+        """All bytes that leave, without their timing."""
+        return b"".join(segment.data for segment in self.segments)
+
+    def with_segments(self, *segments: Segment) -> Case:
+        """The same case with other bytes."""
+        return replace(self, segments=segments)

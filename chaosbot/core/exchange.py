@@ -1,0 +1,94 @@
+"""What is known of an exchange when a fault must be decided: who speaks to whom, and about what.
+
+An *exchange* is one request with its fate. The *inbound* direction runs from the sender (the platform, chaosbot's own drivers) to
+the webhook; the *outbound* direction from the bot to the APIs that it calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+EXCHANGE_HEADER: Final = "x-chaosbot-exchange"
+"""Carries the exchange id from a driver to the proxy, which strips it; it joins driver, proxy and mock.
+
+An open workload appends ``@SECONDS``: when the request was due on the run's clock. Fault windows are judged by that moment
+and not by the arrival, so that the scheduler's jitter cannot move a request from one window into another.
+"""
+
+
+class Direction(StrEnum):
+    """Which way an exchange runs."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class Depth(StrEnum):
+    """At which depth a fault acts."""
+
+    BYTES = "bytes"
+    EXCHANGE = "exchange"
+    UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFacts:
+    """What a platform reads from an update, for targeting and for coverage.
+
+    Args:
+        update_id: The platform's delivery id; None when there is none.
+        kind: ``message``, ``callback_query`` …; the platform's own words.
+        chat: Whom the answer belongs to.
+        user: Who caused it.
+        tier: The user's tier in the platform (``guest`` … ``admin``).
+        command: The command's name without slash, when it is one.
+        marker: chaosbot's own marker when the text carries one.
+    """
+
+    update_id: int | str | None = None
+    kind: str | None = None
+    chat: int | str | None = None
+    user: int | str | None = None
+    tier: str | None = None
+    command: str | None = None
+    marker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One exchange as its request shows it.
+
+    Args:
+        key: Identifies the exchange reproducibly: the driver's id, or a digest of the request with its repetition number.
+        direction: Which way it runs.
+        connection: Ordinal of the client connection that carries it.
+        method: The request method.
+        path: The path without the query.
+        query: The query without its question mark.
+        headers: Names in lower case.
+        body: The request's body, bounded; targeting reads JSON paths from it.
+        update: What the platform read from it.
+        due_s: When it was due by its driver's plan, on the run's clock; None when nobody said.
+    """
+
+    key: str
+    direction: Direction = Direction.INBOUND
+    connection: int = 0
+    method: str = "POST"
+    path: str = "/"
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    update: UpdateFacts | None = None
+    due_s: float | None = None
+
+
+def split_exchange(value: str) -> tuple[str, float | None]:
+    """The id and the due time in an exchange header's value."""
+    key, _, due = value.partition("@")
+    try:
+        return key, float(due) if due else None
+    except ValueError:
+        return value, None

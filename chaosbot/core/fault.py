@@ -1,0 +1,35 @@
+"""What a fault is: a named way to misbehave that turns dice and an exchange into effects."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Final
+
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.registry import Registry, name_of
+
+
+class Fault(ABC):
+    """A named way to misbehave; subclasses are frozen dataclasses, one per file of the registry.
+
+    `depth` says where it acts. A fault of depth BYTES is decided once a connection (or, when its rule targets exchanges,
+    armed for the exchange that matched); the others once an exchange.
+    """
+
+    depth: ClassVar[Depth]
+    direction: ClassVar[Direction | None] = None
+    """The only direction that it can act on; None for both."""
+
+    @property
+    def name(self) -> str:
+        """The fault's name: its file's."""
+        return name_of(type(self))
+
+    @abstractmethod
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """The physical actions for this exchange (for BYTES: this connection). Pure; an empty tuple means "does not apply"."""
+
+
+FAULTS: Final[Registry[Fault]] = Registry("chaosbot.faults", Fault, "fault")

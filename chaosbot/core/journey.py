@@ -1,0 +1,172 @@
+"""Who writes to a target and how its platform delivers that: journeys, streams and the sender's rules, as values.
+
+Rules:
+
+- A journey is data, never a coroutine: weights, waits and ids. The load driver draws from it and performs it; the platform
+  encodes a drawn task with `Platform.build`, which is pure.
+- Shares and weights are relative: they need not add up to 1.
+- Times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from chaosbot.core.dice import Dice
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing that a virtual user does; `Platform.build` encodes it by this name.
+
+    Args:
+        name: Reports count under it; unique within a platform.
+        weight: How often it is chosen, relative to the journey's other tasks.
+    """
+
+    name: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class JourneySpec:
+    """What one kind of virtual user does.
+
+    Args:
+        name: The kind of user: a tier (``guest`` … ``admin``), or ``client`` where a platform knows no tiers.
+        share: Its share of the population.
+        wait_s: Shortest and longest pause between two tasks; drawn uniformly.
+        tasks: What it does.
+        users: The ids that its users carry; user number n of this journey is ``users[n % len(users)]``.
+    """
+
+    name: str
+    share: float
+    wait_s: tuple[float, float]
+    tasks: tuple[Task, ...]
+    users: Sequence[int | str]
+
+    def __post_init__(self) -> None:
+        """Refuses what no driver could perform."""
+        low, high = self.wait_s
+        if not 0 <= low <= high:
+            raise ValueError(f"journey {self.name}: waits {low}..{high} s; the first must be in 0..the second")
+        if not self.users:
+            raise ValueError(f"journey {self.name}: no users; give at least one id")
+        if not self.share >= 0 or not any(task.weight > 0 for task in self.tasks):
+            raise ValueError(f"journey {self.name}: the share must be at least 0 and one task's weight above 0")
+
+    def draw(self, dice: Dice) -> Task:
+        """The task that comes next, as likely as its weight says."""
+        return dice.weighted(self.tasks, [task.weight for task in self.tasks])
+
+    def wait(self, dice: Dice) -> float:
+        """The pause before the next task."""
+        return dice.uniform(*self.wait_s)
+
+
+class StreamAction(StrEnum):
+    """What a WebSocket client does."""
+
+    SUBSCRIBE = "subscribe"  # connects, subscribes and reads
+    POLL = "poll"  # no socket: the journey's REST tasks only
+    BURST = "burst"  # everybody connects within a moment
+    RECONNECT = "reconnect"  # connects, reads for a moment, leaves, comes back at once
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """A scenario of clients on a stream.
+
+    Args:
+        name: Reports count under it.
+        action: What its clients do.
+        path: The WebSocket's path, without the token.
+        token_param: The query parameter that carries the token.
+        messages: What a client sends once connected.
+        stay_s: Shortest and longest time on one connection.
+        pause_s: Shortest and longest pause before the next connection.
+        spread_s: Over how long the first connections are spread.
+        tasks: REST tasks that run beside it.
+    """
+
+    name: str
+    action: StreamAction
+    path: str = ""
+    token_param: str = ""
+    messages: tuple[bytes, ...] = ()
+    stay_s: tuple[float, float] = (0.0, 0.0)
+    pause_s: tuple[float, float] = (0.0, 0.0)
+    spread_s: float = 0.0
+    tasks: tuple[Task, ...] = ()
+
+
+DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """How a platform delivers: its connections, patience and redelivery. The defaults are those of a careful sender.
+
+    Args:
+        connections: Most connections at once.
+        answer_wait_s: How long it waits for an answer.
+        first_pause_s: Pause after the first failure.
+        base_s: Pause after the second failure; it doubles from there.
+        cap_s: The longest pause is drawn between these two.
+        retry_after_cap_s: Most that a target's ``Retry-After`` is honoured.
+        expiry_s: After this time an update is given up.
+        short_expiry_s: The same for `short_kinds`.
+        short_kinds: Update kinds that are worth nothing later.
+        final_statuses: Statuses after which nothing is redelivered.
+    """
+
+    connections: int = 40
+    answer_wait_s: float = 60.0
+    first_pause_s: float = 0.0
+    base_s: float = 2.0
+    cap_s: tuple[float, float] = (60.0, 120.0)
+    retry_after_cap_s: float = 3600.0
+    expiry_s: float = DAY_S
+    short_expiry_s: float = DAY_S
+    short_kinds: frozenset[str] = field(default_factory=frozenset)
+    final_statuses: frozenset[int] = field(default_factory=frozenset)
+
+    def acknowledged(self, status: int | None) -> bool:
+        """Whether this answer ends the delivery: any 2xx."""
+        return status is not None and 200 <= status < 300
+
+    def closes(self, status: int | None) -> bool:
+        """Whether this answer makes the platform stop delivering altogether."""
+        return status in self.final_statuses
+
+    def pause_s(self, failures: int, dice: Dice, retry_after_s: float | None = None) -> float:
+        """The pause before the next attempt.
+
+        Args:
+            failures: How many attempts failed so far, at least 1.
+            dice: The update's place; the cap is drawn at this number of failures.
+            retry_after_s: What the target's ``Retry-After`` said, if it said anything.
+        """
+        if failures < 1:
+            raise ValueError(f"pause_s({failures}): nothing failed yet")
+        if failures == 1:
+            pause = self.first_pause_s
+        else:
+            cap = dice.at("redelivery", failures).uniform(*self.cap_s)
+            # Beyond 2**32 every doubling is past any cap; the bound keeps the float finite.
+            pause = min(self.base_s * 2.0 ** min(failures - 2, 32), cap)
+        if retry_after_s is None or not retry_after_s > 0:
+            return pause
+        return max(pause, min(retry_after_s, self.retry_after_cap_s))
+
+    def lifetime_s(self, kind: str | None) -> float:
+        """How long an update of this kind is delivered before it is given up."""
+        return self.short_expiry_s if kind in self.short_kinds else self.expiry_s
+
+    def expired(self, kind: str | None, age_s: float) -> bool:
+        """Whether an update of this age is given up."""
+        return age_s >= self.lifetime_s(kind)

@@ -1,0 +1,25 @@
+"""Markers: unique words planted in texts, which join what was sent to what the bot did afterwards.
+
+Every driver plants them, the mock and the platforms read them back; a join by marker holds where a join by time would guess.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from chaosbot.core.dice import Dice
+
+# Letters and digits only: a marker must survive every platform's parsing, a URL, a file name and a log line. No word of any
+# language begins so, and the length keeps two of them apart in any run.
+MARKER: Final = re.compile(r"cbm[0-9a-f]{12}(?![0-9a-f])")
+
+
+def marker(dice: Dice) -> str:
+    """The marker at this place in the tree of chance."""
+    return "cbm" + dice.at("marker").token(12)
+
+
+def markers_in(text: str) -> tuple[str, ...]:
+    """All markers in a text, in order, each once."""
+    return tuple(dict.fromkeys(MARKER.findall(text)))

@@ -1,0 +1,227 @@
+"""What a platform is: one platform's tongue, as the engines need it.
+
+A platform knows how the platform speaks (requests, signatures, delivery rules) and what its updates mean; it performs nothing.
+The proxy asks it for the facts of an exchange (`facts`), the fuzzer for golden updates, descriptions and cases, the load
+driver for journeys and the sender's rules.
+
+Rules: a platform reads no clock (the time is in `Endpoint`) and draws from `Dice` only, so the same seed and endpoint give the
+same bytes.
+"""
+
+# ruff: noqa: ARG002 -- the defaults of optional hooks ignore what they are told
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
+
+from chaosbot.core.case import Case
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import DeliveryRules, JourneySpec, StreamSpec, Task
+from chaosbot.core.registry import Registry, name_of
+from chaosbot.core.shape import Shape
+
+EPOCH: Final = 1_767_225_600
+"""2026-01-01T00:00:00Z: the time that requests claim when nobody says what time it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how a target is spoken to.
+
+    Args:
+        host: The Host header's value, with port.
+        path: The webhook's path (with query, when it has one).
+        secret: The platform's secret, as text; empty when none is configured.
+        headers: More headers that every request carries.
+        started: Unix time at which the run started. Delivery ids are counted from it, so that a second run with the same
+            seed is not taken for a redelivery of the first.
+        now: Unix time that a request claims to be sent at; 0 takes `started`.
+    """
+
+    host: str = "localhost"
+    path: str = "/"
+    secret: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    started: int = EPOCH
+    now: int = 0
+
+    @property
+    def time(self) -> int:
+        """The Unix time that a request claims."""
+        return self.now or self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request that a journey or a sender wants to make, already encoded.
+
+    Args:
+        data: The bytes on the wire, head and body, without the exchange header (the driver adds it when a proxy listens).
+        task: The name under which reports count it.
+        facts: What it is about.
+    """
+
+    data: bytes
+    task: str = ""
+    facts: UpdateFacts | None = None
+
+
+class Platform(ABC):
+    """One platform's tongue."""
+
+    default_path: ClassVar[str] = "/"
+    secret_header: str = ""
+    """The header that carries the secret as it is; empty where the platform signs instead, or has no secret."""
+    signs: ClassVar[bool] = False
+    """Whether requests are signed, so that a changed body is a forged one."""
+    extends: ClassVar[bool] = True
+    """Whether the platform adds members to its updates as it grows, so that a target must ignore those it does not know."""
+    neutral_groups: ClassVar[frozenset[str] | None] = None
+    """Which of the catalogue's neutral groups make sense; None for all."""
+    tiers: ClassVar[tuple[str, ...]] = ()
+    """The users' tiers, the lowest first; empty where the platform has none."""
+    commands: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Each command's name (without slash) and the lowest tier that may use it."""
+
+    @property
+    def name(self) -> str:
+        """The platform's name: its file's or folder's."""
+        return name_of(type(self))
+
+    @property
+    def proof(self) -> str:
+        """The header that proves where a request comes from: the secret's, or the signature's."""
+        return self.secret_header
+
+    @abstractmethod
+    def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
+        """Reads what an inbound request is about; None when it is none of this platform's updates. Never raises."""
+
+    @abstractmethod
+    def encode(self, endpoint: Endpoint, update: Any) -> bytes:
+        """The request that the platform would send for this update: head and body, signed."""
+
+    @abstractmethod
+    def golden(self, dice: Dice) -> dict[str, Any]:
+        """Valid updates by name, one for every kind and every command: what mutations start from."""
+
+    @abstractmethod
+    def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
+        """The deterministic cases that only this platform knows (its identities, commands, signatures)."""
+
+    def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
+        """The request `after`, signed as `before` was: a right signature stays right and a wrong one wrong.
+
+        Timestamps move by `later_s`. None where that cannot be done. Platforms that do not sign have nothing to do.
+        """
+        return after
+
+    def journeys(self) -> tuple[JourneySpec, ...]:
+        """What virtual users do. By default one client sends every golden update, each as often as the others."""
+        tasks = tuple(Task(name) for name in self.golden(Dice(0)))
+        return (JourneySpec("client", 1.0, (1.0, 5.0), tasks, range(1, 1001)),)
+
+    def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
+        """Encodes one task of a journey.
+
+        Args:
+            task: A name from `journeys`.
+            user: The virtual user's id.
+            ordinal: The request's number, unique in its run (delivery ids are counted by it).
+            dice: The request's place.
+            endpoint: Where it goes.
+
+        Raises:
+            UnknownName: No journey has such a task.
+        """
+        golden = self.golden(dice.at("build", ordinal))
+        if task not in golden:
+            raise UnknownName.of("task", task, golden)
+        data = self.encode(endpoint, golden[task])
+        head, _, body = data.partition(b"\r\n\r\n")
+        method, path = head.split(b" ", 2)[:2]
+        headers = tuple(
+            (name.strip().lower(), value.strip())
+            for name, _, value in (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
+        )
+        return Request(data, task, self.facts(method.decode("latin-1"), path.decode("latin-1"), headers, body))
+
+    def streams(self) -> tuple[StreamSpec, ...]:
+        """The platform's WebSocket scenarios."""
+        return ()
+
+    def delivery(self) -> DeliveryRules:
+        """How the platform delivers and redelivers."""
+        return DeliveryRules()
+
+    def queue(self, facts: UpdateFacts) -> str:
+        """The FIFO queue that an update belongs to; inside a queue the platform delivers one after the other."""
+        return f"chat:{facts.chat if facts.chat is not None else facts.user}"
+
+    def canary(self) -> str:
+        """The name of the golden update that any healthy target answers with 2xx."""
+        return next(iter(self.golden(Dice(0))))
+
+    def crowd(self) -> str:
+        """Like `canary`, where every fresh one happens in a chat of its own, however many there are."""
+        return self.canary()
+
+    def fresh(self, update: Any, dice: Dice) -> Any:
+        """The same update as a delivery of its own: new delivery id, chat, sender (of the same tier) and marker.
+
+        What is missing or has the wrong type stays so: mutated updates pass through here too. The marker is
+        `marker(dice)` and stands where the platform's users write (text, caption, callback data), where there is such a place.
+        """
+        return update
+
+    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+        """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
+
+        `kind` asks for another kind than a plain message (``edited_message``; with ``callback_query`` the text is the data
+        of the button that is pressed). Delivery id, and chat and user unless given,
+        come from `dice`; a text that begins with a slash is a command, with its entity. None where nobody writes.
+        """
+        return None
+
+    def peer(self, user: int, dice: Dice) -> int | None:
+        """Somebody of the same tier as this synthetic user (perhaps the same again); None for an id that is none of them."""
+        return None
+
+    def shape(self) -> Shape | None:
+        """What valid updates look like, one payload each, for generation; None leaves generation out."""
+        return None
+
+    @property
+    def described(self) -> bool:
+        """Whether whatever fits `shape` is valid; false where it is a guess, so that a target may refuse what fits."""
+        return True
+
+
+PLATFORMS: Final[Registry[Platform]] = Registry("chaosbot.platforms", Platform, "platform")
+
+
+def spoken(name: str, options: Mapping[str, object]) -> str:
+    """A platform with its options as one text, which travels through specs, journals and worker processes."""
+    return f"{name}:{json.dumps(dict(options), ensure_ascii=False, sort_keys=True)}" if options else name
+
+
+def platform_of(text: str) -> Platform:
+    """Builds the platform that a text names: ``telegram``, or with options ``telegram:{"admin_id": 5}`` (`spoken`).
+
+    Raises:
+        ConfigError: No such platform, an unknown option, or a value that it refuses.
+    """
+    name, colon, written = text.partition(":")
+    try:
+        options = json.loads(written) if colon else {}
+    except ValueError:
+        raise ConfigError("platform", f"'{written}' is no JSON object of options") from None
+    if not isinstance(options, dict):
+        raise ConfigError("platform", f"'{written}' is no JSON object of options")
+    return PLATFORMS.build(name, options)

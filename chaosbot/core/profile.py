@@ -1,0 +1,186 @@
+"""What a load profile is: a shape of load, its workload, and what the target must keep under it.
+
+Rules:
+
+- A profile is a value: its pacer and thresholds are pure functions of its options.
+- *closed* means users who wait for each answer (their number is paced), *open* means arrivals that come whether or not
+  the target keeps up (their rate is paced). A report always says which one ran.
+- A threshold has a target, which should hold, and an alert, which must not be passed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Final, Self
+
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.pacer import Pacer, Stage
+from chaosbot.core.registry import Registry, name_of, options_of
+
+
+class Workload(StrEnum):
+    """Who decides when the next request starts."""
+
+    CLOSED = "closed"  # the user, after the answer and a pause
+    OPEN = "open"  # the clock
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One promise about a run.
+
+    Args:
+        metric: ``p50``, ``p90``, ``p95``, ``p99``, ``p999`` (seconds), ``error_rate`` (share), ``throughput`` (1/s) or
+            ``circuit_trips`` (count).
+        target: What should hold.
+        alert: What must not be passed; None means that missing the target fails already.
+        below: Whether smaller is better.
+    """
+
+    metric: str
+    target: float
+    alert: float | None = None
+    below: bool = True
+
+    @classmethod
+    def parse(cls, text: str) -> Threshold:
+        """Reads ``p99<2s``, ``error_rate<1%``, ``throughput>100/s`` or, with the alert behind a comma, ``p99<2s,5s``.
+
+        Raises:
+            ConfigError: Unknown metric, no comparison, wrong unit.
+        """
+        match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*([^,]+?)\s*(?:,\s*(.+?)\s*)?", text)
+        if match is None:
+            raise ConfigError("", f'\'{text}\' is no threshold; write for example "p99<2s" or "error_rate<1%"')
+        metric, sign, target, alert = match.groups()
+        if metric not in _READERS:
+            raise ConfigError("", f"'{text}': unknown metric '{metric}'; there are {', '.join(_READERS)}")
+        read = _READERS[metric]
+        return cls(metric, read(target), None if alert is None else read(alert), sign.startswith("<"))
+
+    def holds(self, observed: float) -> bool:
+        """Whether the target holds; a bound of zero ("no trips") includes itself."""
+        if self.below:
+            return observed < self.target or observed == self.target == 0
+        return observed > self.target
+
+    def alarms(self, observed: float) -> bool:
+        """Whether the alert is passed."""
+        bound = self.target if self.alert is None else self.alert
+        if self.alert is None:
+            return not self.holds(observed)
+        return observed > bound if self.below else observed < bound
+
+    def write(self, value: float | None) -> str:
+        """A bound as a person reads it (``< 2s``); an empty text for none."""
+        if value is None:
+            return ""
+        if self.metric == "error_rate":
+            shown = f"{value * 100:g}%"
+        elif self.metric == "throughput":
+            shown = f"{value:g}/s"
+        elif self.metric == "circuit_trips":
+            return "0" if value == 0 else f"{'<=' if self.below else '>='} {value:g}"
+        else:
+            shown = units.format_duration(value)
+        return f"{'<' if self.below else '>'} {shown}"
+
+
+def _plain(text: object) -> float:
+    try:
+        return float(str(text))
+    except ValueError:
+        raise ConfigError("", f"'{text}' is not a number") from None
+
+
+_READERS: Final = {
+    **dict.fromkeys(("p50", "p90", "p95", "p99", "p999"), units.duration),
+    "error_rate": units.share,
+    "throughput": units.frequency,
+    "circuit_trips": _plain,
+}
+
+LATENCY_AND_ERRORS: Final = (
+    Threshold("p50", 0.5, 1.0),
+    Threshold("p99", 2.0, 5.0),
+    Threshold("error_rate", 0.01, 0.05),
+)
+STANDARD: Final = (
+    *LATENCY_AND_ERRORS,
+    Threshold("throughput", 100.0, 50.0, below=False),
+    Threshold("circuit_trips", 0.0, 3.0),
+)
+"""The table of targets and alerts for a loaded bot."""
+
+
+class Profile(ABC):
+    """A shape of load; subclasses are frozen dataclasses, one per file of the registry."""
+
+    workload: ClassVar[Workload] = Workload.CLOSED
+    thresholds: ClassVar[tuple[Threshold, ...]] = STANDARD
+
+    @property
+    def name(self) -> str:
+        """The profile's name: its file's."""
+        return name_of(type(self))
+
+    @abstractmethod
+    def pacer(self) -> Pacer:
+        """The users at work, or the arrivals a second, at each moment."""
+
+    def overridden(
+        self,
+        *,
+        users: int | None = None,
+        spawn_rate: float | None = None,
+        duration: float | None = None,
+        rate: float | None = None,
+    ) -> Self:
+        """The same profile with other figures.
+
+        Raises:
+            ConfigError: The profile has no such figure, or refuses the value.
+        """
+        wanted = {"users": users, "spawn_rate": spawn_rate, "duration": duration, "rate": rate}
+        changes = {name: value for name, value in wanted.items() if value is not None}
+        known = [field.name for field in options_of(type(self))]
+        for name in changes:
+            if name not in known:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')}",
+                    f"profile '{self.name}' has no such figure; it has {', '.join(known)}",
+                )
+        for name in changes.keys() & {"users", "rate"}:
+            if not changes[name] > 0:
+                raise ConfigError(
+                    f"--{name}", f"{changes[name]:g} sends nothing; give more, or leave it to the profile"
+                )
+        try:
+            return dataclasses.replace(self, **changes)  # type: ignore[type-var]  # every profile is a dataclass
+        except ValueError as error:
+            raise ConfigError(self.name, str(error)) from None
+
+
+def climb(users: float, spawn_rate: float, duration: float, start: float = 0.0) -> tuple[Stage, ...]:
+    """A climb (or descent) at the spawn rate, then that level for the rest of the time.
+
+    Raises:
+        ValueError: The spawn rate is 0, or the climb alone takes longer than the time there is.
+    """
+    if not spawn_rate > 0:
+        raise ValueError(f"spawn_rate {spawn_rate:g}/s never reaches {users:g} users; use more than 0")
+    ramp = abs(users - start) / spawn_rate
+    if ramp > duration * (1 + 1e-9):
+        raise ValueError(
+            f"reaching {users:g} users at {spawn_rate:g}/s takes {units.format_duration(ramp)}, longer than the "
+            f"{units.format_duration(duration)} there are; raise the spawn rate or the duration"
+        )
+    return Stage(ramp, users), Stage(max(duration - ramp, 0.0), users)
+
+
+PROFILES: Final[Registry[Profile]] = Registry("chaosbot.profiles", Profile, "profile")

@@ -1,0 +1,216 @@
+"""Registries: one entry per file, found by its name, documented by its docstring, configured by its fields.
+
+Rules:
+
+- A file on a registry holds exactly one public class that derives from the registry's base; the file's name is the entry's name.
+- The class is a frozen dataclass whose fields carry their unit (`option`); command line, plan files and ``--help`` texts
+  derive from that, so an option is described once.
+- Third parties add entries through an entry point group of the registry's name (``chaosbot.faults`` …); a name that is
+  already taken by a file is refused, so nobody replaces a built-in fault unnoticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Any, Final, Generic, TypeVar
+
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError, UnknownName
+
+E = TypeVar("E")
+
+
+def _flag(value: object) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() not in words:
+        raise ConfigError("", f"{value!r} is neither true nor false")
+    return words[str(value).lower()]
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not (
+        isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+").isdecimal())
+    ):
+        raise ConfigError("", f"{value!r} is not a count; write a whole number of at least 0")
+    number = int(value)
+    if number < 0:
+        raise ConfigError("", f"{value!r} is negative; a count is at least 0")
+    return number
+
+
+def _number(value: object) -> float:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ConfigError("", f"{value!r} is not a number") from None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (dict, list)):
+        raise ConfigError("", f"{value!r} is not a text")
+    return str(value)
+
+
+KINDS: Final[Mapping[str, Callable[[object], Any]]] = {
+    "duration": units.duration,
+    "size": units.size,
+    "frequency": units.frequency,
+    "share": units.share,
+    "count": _count,
+    "number": _number,
+    "flag": _flag,
+    "text": _text,
+    "json": lambda value: value,
+}
+"""How each kind of option is read from what a person wrote."""
+
+
+def option(
+    kind: str, help: str, default: Any = dataclasses.MISSING, *, choices: tuple[str, ...] = (), primary: bool = False
+) -> Any:
+    """Declares one option of a registry entry: a dataclass field that knows its unit and its help line.
+
+    Args:
+        kind: One of `KINDS`.
+        help: One line: what it does, with its unit where the kind does not say it.
+        default: The value in code's units (seconds, bytes, 0..1); without one the option is required.
+        choices: The words allowed, for kind ``text``.
+        primary: Whether ``name:VALUE`` on the command line sets this option; the second primary takes what follows ``±``.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"option kind {kind!r} is none of {', '.join(KINDS)}")
+    metadata = {"kind": kind, "help": help, "choices": choices, "primary": primary}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def options_of(entry: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
+    """The options of a registry entry, in the order of declaration."""
+    if not dataclasses.is_dataclass(entry):
+        return ()
+    return tuple(field for field in dataclasses.fields(entry) if "kind" in field.metadata)
+
+
+def name_of(entry: type[Any]) -> str:
+    """The entry's name: the file that it lives in."""
+    return entry.__module__.rpartition(".")[2]
+
+
+def describe(entry: type[Any]) -> str:
+    """The entry's page: the docstring of its file, or else of its class."""
+    module = inspect.getmodule(entry)
+    return inspect.cleandoc((module.__doc__ if module else None) or entry.__doc__ or "")
+
+
+def read_options(entry: type[E], values: Mapping[str, object]) -> E:
+    """Builds an entry from what a person wrote; values that are texts carry units.
+
+    Raises:
+        ConfigError: An unknown option, a missing one, a wrong unit, or a combination that the entry refuses. `where` is the
+            option's name.
+    """
+    fields = {field.name: field for field in options_of(entry)}
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        key = name.replace("-", "_")
+        if key not in fields:
+            raise UnknownName.of(f"option of {name_of(entry)}", name, fields, where=name)
+        metadata = fields[key].metadata
+        try:
+            built[key] = KINDS[metadata["kind"]](value)
+        except ConfigError as error:
+            raise error.inside(name) from None
+        if metadata["choices"] and built[key] not in metadata["choices"]:
+            raise UnknownName.of(f"choice for {name}", str(value), metadata["choices"], where=name)
+    for name, field in fields.items():
+        if name not in built and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(name, f"missing; {name_of(entry)} needs it ({field.metadata['help']})")
+    try:
+        return entry(**built)
+    except ValueError as error:
+        raise ConfigError(name_of(entry), str(error)) from None
+
+
+class Registry(Generic[E]):
+    """All entries of one kind.
+
+    Args:
+        package: The folder's import name, which is also the entry point group.
+        base: What every entry derives from.
+        kind: One word for error messages (``fault``).
+    """
+
+    def __init__(self, package: str, base: type[E], kind: str) -> None:
+        self.package = package
+        self.base = base
+        self.kind = kind
+
+    @cached_property
+    def _entries(self) -> dict[str, type[E]]:
+        found: dict[str, type[E]] = {}
+        package = importlib.import_module(self.package)
+        for module_info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+            if not module_info.name.startswith("_"):
+                found[module_info.name] = self._class_in(f"{self.package}.{module_info.name}")
+        for point in sorted(entry_points(group=self.package), key=lambda point: point.name):
+            if point.name in found:
+                raise ConfigError(
+                    f"entry point {point.value}", f"the {self.kind} '{point.name}' exists already; choose another name"
+                )
+            loaded = point.load()
+            if not (inspect.isclass(loaded) and issubclass(loaded, self.base)):
+                raise ConfigError(
+                    f"entry point {point.value}", f"is no {self.kind}; it must derive from {self.base.__qualname__}"
+                )
+            found[point.name] = loaded
+        return found
+
+    def _class_in(self, module_name: str) -> type[E]:
+        module = importlib.import_module(module_name)
+        classes = [
+            value
+            for name, value in vars(module).items()
+            if inspect.isclass(value)
+            and issubclass(value, self.base)
+            and value.__module__ == module_name
+            and not name.startswith("_")
+        ]
+        if len(classes) != 1:
+            raise TypeError(
+                f"{module_name} holds {len(classes)} {self.kind} classes; a file on this registry holds exactly one"
+            )
+        return classes[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def names(self) -> tuple[str, ...]:
+        """All names, sorted."""
+        return tuple(sorted(self._entries))
+
+    def get(self, name: str) -> type[E]:
+        """The class behind a name; hyphens count as underscores.
+
+        Raises:
+            UnknownName: With the nearest name and the list of all.
+        """
+        key = name.replace("-", "_")
+        if key not in self._entries:
+            raise UnknownName.of(self.kind, name, self._entries)
+        return self._entries[key]
+
+    def build(self, name: str, values: Mapping[str, object] | None = None) -> E:
+        """Builds the entry of this name with these options (`read_options`)."""
+        return read_options(self.get(name), values or {})

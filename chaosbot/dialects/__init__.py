@@ -1,1 +1,0 @@
-"""The shelf of dialects: one platform's tongue each."""

@@ -1,0 +1,71 @@
+"""One exchange on its way through the proxy: what was decided, what happened, who answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from chaosbot.addons.resend import Copy
+from chaosbot.core.effect import BytesEffect, DisturbMessages, Farewell, SendAgain
+from chaosbot.core.exchange import Exchange, UpdateFacts
+from chaosbot.core.plan import Decision, Rule
+from chaosbot.injection.script import Script
+
+
+@dataclass(eq=False)
+class Fired:
+    """A rule whose fault is to happen to this exchange."""
+
+    decision: Decision
+    applied: bool = False
+    failed: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        """The rule."""
+        return self.decision.rule
+
+
+@dataclass(eq=False)
+class Visit:
+    """One exchange on its way through the proxy.
+
+    Args:
+        exchange: What is known of it.
+        started: When its request was complete (or its head, for one that is streamed), in seconds of the run.
+        ordinal: How many exchanges of its direction came before it.
+        flow: mitmproxy's flow.
+        handler: The connection that carries it.
+        upstream: Where its listener leads; None when it says so itself.
+    """
+
+    exchange: Exchange
+    started: float
+    ordinal: int
+    flow: Any
+    handler: Any
+    upstream: tuple[str, int] | None
+    fired: list[Fired] = field(default_factory=list)
+    script: Script = field(default_factory=Script)
+    status: int | None = None
+    upstream_status: int | None = None
+    by: str = "target"
+    asked_upstream: bool = True
+    armed: list[tuple[Fired, BytesEffect]] = field(default_factory=list)
+    disturb: list[tuple[Fired, DisturbMessages]] = field(default_factory=list)
+    again: list[tuple[Copy, SendAgain]] = field(default_factory=list)
+    messages: int = 0
+    over: bool = False
+
+    @property
+    def silenced(self) -> bool:
+        """Whether its client waits for an answer that will not come; the fault acts until the client leaves."""
+        return self.script.stops and self.script.farewell is Farewell.SILENCE
+
+
+def about(facts: UpdateFacts | None) -> dict[str, Any]:
+    """What the event of an exchange says of its update."""
+    if facts is None:
+        return {}
+    names = ("update_id", "kind", "chat", "user", "command", "marker")
+    return {name: getattr(facts, name) for name in names}

@@ -1,0 +1,1 @@
+"""A mock of Telegram's Bot API."""

@@ -1,0 +1,300 @@
+"""The Bot API mock: answers every method of the Bot API in a well-formed way and records what the bot did.
+
+Rules:
+
+- Colourless and synchronous: a request in, an answer out. The proxy workers embed it for their outbound directions, the standalone
+  server wraps it in a socket; a fault plan stands in front of it, not inside.
+- Every call becomes one `ApiCalled` before its answer leaves, so whoever has seen the answer can count on the record.
+- Of the token only the bot's number is read; nothing keeps or prints the rest.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from chaosbot.core.event import ApiCalled, Event, Trouble
+from chaosbot.core.exchange import EXCHANGE_HEADER
+from chaosbot.core.marker import markers_in
+from chaosbot.mocks.telegram_api.call import ApiCall, BadCall, read_call
+from chaosbot.mocks.telegram_api.files import FILES, content_of
+from chaosbot.mocks.telegram_api.markup import plain
+from chaosbot.mocks.telegram_api.messages import Desk
+from chaosbot.mocks.telegram_api.results import METHODS
+
+MOST_TEXT: Final = 256
+_MOST_SEARCHED: Final = 64 * 1024
+_LONGEST_POLL_S: Final = 50.0
+_JSON: Final = (("content-type", "application/json"),)
+
+# Where a bot's words stand, the most telling first; the nested ones are searched as the JSON that they are.
+_WORDS: Final = ("text", "caption", "question", "title", "description", "first_name", "name", "custom_title")
+_NESTED_WORDS: Final = ("media", "results", "rich_message", "checklist", "options", "result", "commands")
+_NEEDS_CHAT: Final = ("send", "forwardmessage", "copymessage", "editmessage", "deletemessage", "pinchat", "banchat")
+_NOT_IN_REPLY: Final = frozenset({"setwebhook", "deletewebhook", "close", "logout"})
+
+
+@dataclass(frozen=True, slots=True)
+class MockAnswer:
+    """What goes back to the bot.
+
+    Args:
+        status: HTTP status.
+        headers: Headers without Content-Length, which whoever writes the answer knows how to frame.
+        body: The body.
+        hold_s: How long the real server would have waited before it answers (long polling).
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    hold_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A failure on purpose, for tests of a bot without a fault plan.
+
+    Args:
+        status: The HTTP status.
+        method: For this method only; empty for all.
+        first: For the first so many calls that match; None for all.
+        description: The JSON answer's description.
+        retry_after_s: `parameters.retry_after`, in whole seconds.
+        html: Answer with an HTML page instead of JSON, as a broken gateway does.
+    """
+
+    status: int
+    method: str = ""
+    first: int | None = None
+    description: str = "Internal Server Error"
+    retry_after_s: int | None = None
+    html: bool = False
+
+
+class BotApiMock:
+    """One Bot API.
+
+    Args:
+        now: Seconds since the run started.
+        emit: Takes the events.
+        bot_id: The bot's id where the token does not tell it.
+        ids: Rising numbers for messages and files; workers of one run use disjoint ones.
+        scripts: Failures on purpose; the first that matches counts.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        emit: Callable[[Event], None],
+        *,
+        bot_id: int = 1_000_000_001,
+        ids: Iterator[int] | None = None,
+        scripts: Sequence[Script] = (),
+    ) -> None:
+        self._now = now
+        self._emit = emit
+        self._desk = Desk(bot_id, ids or itertools.count(1))
+        self._scripts = [[script, script.first] for script in scripts]
+
+    def answer(
+        self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes, *, exchange: str = ""
+    ) -> MockAnswer:
+        """Answers one request.
+
+        Args:
+            method: The HTTP method.
+            path: Path with query.
+            headers: The request's headers, names in any case.
+            body: The whole body.
+            exchange: The exchange's id; without one, the exchange header counts.
+        """
+        call = read_call(method, path, headers, body)
+        if call is None:
+            return failure(404, "Not Found")
+        try:
+            answer, retry_after_s = self._answer_call(call)
+        except Exception as error:  # noqa: BLE001 - whoever embeds this only logs; a broken mock must not look like a fault
+            self._emit(Trouble(self._now(), "mock", f"{call.method[:64]}: {type(error).__name__}: {error}"))
+            answer, retry_after_s = failure(500, "Internal Server Error"), None
+        exchange = exchange or next((value for name, value in headers if name.lower() == EXCHANGE_HEADER), "")
+        self._emit(called(call, self._now(), status=answer.status, exchange=exchange, retry_after_s=retry_after_s))
+        return answer
+
+    def note(
+        self,
+        method: str,
+        path: str,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes,
+        *,
+        status: int | None,
+        exchange: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Records a call that somebody else answered: a fault in front of the mock, or the real Bot API behind it."""
+        call = read_call(method, path, headers, body)
+        if call is not None:
+            self._emit(called(call, self._now(), status=status, exchange=exchange, retry_after_s=retry_after_s))
+
+    def _answer_call(self, call: ApiCall) -> tuple[MockAnswer, float | None]:
+        script = self._scripted(call)
+        if script is not None:
+            if script.html:
+                page = f"<html><head><title>{script.status}</title></head><body>{script.description}</body></html>"
+                return MockAnswer(script.status, (("content-type", "text/html"),), page.encode()), None
+            return failure(script.status, script.description, script.retry_after_s), script.retry_after_s
+        if call.download:
+            found = content_of(call.method)
+            if found is None:
+                return failure(404, "Not Found"), None
+            return MockAnswer(200, (("content-type", found[0]),), found[1]), None
+        known = METHODS.get(call.method.lower())
+        if known is None:
+            return failure(404, "Not Found"), None
+        try:
+            if call.fault is not None:
+                raise call.fault
+            validate(call)
+            result = known[1](call, self._desk)
+        except BadCall as bad:
+            return failure(bad.status, bad.description), None
+        hold_s = 0.0
+        if known[0] == "getUpdates":
+            hold_s = min(max(call.number("timeout"), 0.0), _LONGEST_POLL_S)
+        return MockAnswer(200, _JSON, orjson.dumps({"ok": True, "result": result}), hold_s), None
+
+    def _scripted(self, call: ApiCall) -> Script | None:
+        for entry in self._scripts:
+            script, left = entry
+            if isinstance(script, Script) and script.method.lower() in ("", call.method.lower()) and left != 0:
+                if isinstance(left, int):
+                    entry[1] = left - 1
+                return script
+        return None
+
+
+def failure(status: int, description: str, retry_after_s: int | None = None) -> MockAnswer:
+    """An error as the Bot API writes it."""
+    document: dict[str, Any] = {"ok": False, "error_code": status, "description": description}
+    if retry_after_s is None:
+        return MockAnswer(status, _JSON, orjson.dumps(document))
+    document["parameters"] = {"retry_after": retry_after_s}
+    return MockAnswer(status, (*_JSON, ("retry-after", str(retry_after_s))), orjson.dumps(document))
+
+
+def validate(call: ApiCall) -> None:
+    """Refuses what the real server refuses most often.
+
+    Raises:
+        BadCall: With the real server's words.
+    """
+    method = call.method.lower()
+    if method.startswith(_NEEDS_CHAT) and method not in ("sendchatjoinrequestwebapp", "sendgift"):
+        inline = method.startswith("editmessage") and call.text("inline_message_id")
+        if call.chat is None and not inline:
+            raise BadCall(400, "Bad Request: chat_id is empty")
+        if method.startswith(("editmessage", "deletemessage")) and not inline:
+            wanted = "message_ids" if method == "deletemessages" else "message_id"
+            if wanted not in call.params:
+                raise BadCall(400, "Bad Request: message identifier is not specified")
+    if method in ("sendmessage", "editmessagetext"):
+        text = plain(call.text("text"), _mode(call, "entities"))
+        if not text.strip() and "rich_message" not in call.params:
+            raise BadCall(400, "Bad Request: message text is empty")
+        if len(text) > 4096:
+            raise BadCall(400, "Bad Request: message is too long")
+    if len(plain(call.text("caption"), _mode(call, "caption_entities"))) > 1024:
+        raise BadCall(400, "Bad Request: message caption is too long")
+    kind = _kind(method)
+    if kind and kind not in call.files and not call.text(kind):
+        raise BadCall(400, f"Bad Request: there is no {kind.replace('_', ' ')} in the request")
+    if method == "answercallbackquery" and not call.text("callback_query_id"):
+        raise BadCall(400, "Bad Request: query is too old and response timeout expired or query ID is invalid")
+    if "reply_markup" in call.params:
+        _validate_buttons(call)
+
+
+def _mode(call: ApiCall, entities: str) -> str:
+    """The markup that counts: explicit entities win over `parse_mode`."""
+    return "" if call.params.get(entities) else call.text("parse_mode")
+
+
+def _kind(method: str) -> str:
+    return next((kind for kind in FILES if method == "send" + kind.replace("_", "")), "")
+
+
+def _validate_buttons(call: ApiCall) -> None:
+    markup = call.nested("reply_markup")
+    if markup is None and call.params["reply_markup"] not in ("", None):
+        raise BadCall(400, "Bad Request: object expected as reply markup")
+    rows = markup.get("inline_keyboard") if isinstance(markup, dict) else None
+    for row in rows if isinstance(rows, list) else ():
+        for button in row if isinstance(row, list) else ():
+            data = button.get("callback_data") if isinstance(button, dict) else None
+            if isinstance(data, str) and not 1 <= len(data.encode("utf-8", "replace")) <= 64:
+                raise BadCall(400, "Bad Request: BUTTON_DATA_INVALID")
+
+
+def called(
+    call: ApiCall,
+    t: float,
+    *,
+    status: int | None,
+    via: str = "mock",
+    exchange: str = "",
+    retry_after_s: float | None = None,
+) -> ApiCalled:
+    """The event of a call: whom it went to, the start of what it said, every marker in it."""
+    words = [text for name in _WORDS if (text := call.text(name))]
+    for name in _NESTED_WORDS:
+        value = call.params.get(name)
+        if value is not None:
+            words.append(value if isinstance(value, str) else orjson.dumps(value, default=str).decode())
+    words += [upload.name for upload in call.files.values() if upload.name]
+    said = "\n".join(words)[:_MOST_SEARCHED] if words else ""
+    name = "download" if call.download else METHODS.get(call.method.lower(), (call.method[:64],))[0]
+    return ApiCalled(
+        t=t,
+        method=name,
+        chat=call.chat,
+        text=said[:MOST_TEXT],
+        markers=markers_in(said) if said else (),
+        status=status,
+        via=via,
+        exchange=exchange,
+        reply_to=call.reply_to,
+        retry_after_s=retry_after_s,
+    )
+
+
+def reply_in_response(
+    body: bytes, *, content_type: str = "application/json", t: float = 0.0, exchange: str = ""
+) -> ApiCalled | None:
+    """The call that a webhook's 2xx answer makes by naming a method in its body.
+
+    Telegram executes it, except `setWebhook`, `deleteWebhook`, `close`, `logOut` and every `get…`.
+
+    Returns:
+        The call, its status as the mock would have answered; None when the body makes none.
+    """
+    if not body or b"method" not in body:
+        return None
+    call = read_call("POST", "/bot0/reply", (("content-type", content_type),), body)
+    if call is None or call.fault is not None:
+        return None
+    method = call.text("method")
+    lower = method.lower()
+    if lower not in METHODS or lower in _NOT_IN_REPLY or lower.startswith("get"):
+        return None
+    named = ApiCall(None, method, call.params, call.files)
+    status = 200
+    try:
+        validate(named)
+    except BadCall as bad:
+        status = bad.status
+    return called(named, t, status=status, via="reply", exchange=exchange)

@@ -1,0 +1,1 @@
+"""The registry of platforms: one platform's tongue each."""

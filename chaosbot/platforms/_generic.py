@@ -1,0 +1,127 @@
+"""What platforms of generic JSON share: finding ids and texts in a body that nobody described, and posting it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import orjson
+
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.kit import Path, leaves, look, put
+from chaosbot.core.marker import MARKER, marker
+from chaosbot.core.platform import Endpoint
+from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
+
+_IDS: Final = ("delivery_id", "event_id", "update_id", "message_id", "webhook_id", "request_id", "uuid", "id")
+_TEXTS: Final = ("text", "message", "body", "content", "comment", "description", "title", "summary", "name", "subject")
+_DEEPEST: Final = 40
+
+
+def dumps(value: Any) -> bytes:
+    """JSON, also of what orjson refuses (lone surrogates, integers beyond 64 bits)."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def parsed(name: str, value: Any) -> Any:
+    """An option's JSON, where it comes as text.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(value, (str, bytes)):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(name, f"is no JSON ({error}); give a JSON document") from None
+
+
+def post(endpoint: Endpoint, update: Any, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """A POST of a body with these headers."""
+    body = dumps(update)
+    lines = [
+        f"POST {endpoint.path} HTTP/1.1",
+        f"Host: {endpoint.host}",
+        *(f"{name}: {value}" for name, value in (*headers, *endpoint.headers)),
+        "Connection: keep-alive",
+        "Accept-Encoding: gzip, deflate",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + body
+
+
+def delivery_id(root: Any) -> int | str | None:
+    """The delivery's id: the first member at the top that is named like one."""
+    if not isinstance(root, dict):
+        return None
+    values = (root.get(name) for name in _IDS)
+    return next((value for value in values if type(value) is int or (isinstance(value, str) and value)), None)
+
+
+def marker_place(root: Any) -> Path | None:
+    """Where people's words stand: the member that is named most like a text; otherwise none."""
+    texts = [(path, value) for path, value in leaves(root) if isinstance(value, str) and len(path) < _DEEPEST]
+    for name in _TEXTS:
+        for path, _ in texts:
+            if path[-1] == name:
+                return path
+    return None
+
+
+def renew(root: Any, dice: Dice, words: dict[Path, str] | None = None) -> Any:
+    """The same body as a delivery of its own: another id and marker, where it has places for them."""
+    if not isinstance(root, dict):
+        return root
+    made = root
+    for where, text in (words or {}).items():
+        made = put(made, where, text)
+    for name in _IDS:
+        value = made.get(name)
+        if type(value) is int:
+            made = made | {name: dice.at("id").integer(1, 2**31 - 1)}
+            break
+        if isinstance(value, str) and value:
+            made = made | {name: _like(value, dice.at("id"))}
+            break
+    path = marker_place(made)
+    if path is None:
+        return made
+    said = look(made, path)
+    mine = marker(dice)
+    return put(made, path, MARKER.sub(mine, said) if MARKER.search(said) else f"{said} {mine}".strip())
+
+
+def _like(value: str, dice: Dice) -> str:
+    """An identifier that looks like another: the same prefix, length and kind of digits."""
+    prefix, sign, rest = value.rpartition("_")
+    hexadecimal = all(letter in "0123456789abcdef-" for letter in rest) and len(rest) >= 16
+    fill = iter(dice.token(max(16, len(rest))))
+    if hexadecimal:
+        return prefix + sign + "".join(letter if letter == "-" else next(fill) for letter in rest)
+    return prefix + sign + dice.token(max(16, len(rest)))
+
+
+def inferred(value: Any, depth: int = 0) -> Shape:
+    """The shape of bodies like this one: the same members and types, any values within bounds."""
+    if isinstance(value, bool):
+        return Flag()
+    if isinstance(value, int):
+        return Integer(-(2**31), 2**31 - 1, (value,)) if value < 0 else Integer(0, 2**31 - 1, (value,))
+    if isinstance(value, float):
+        return Number(min(0.0, value * 10), max(1e6, value * 10))
+    if isinstance(value, str):
+        return Text(0, max(256, len(value)), (value,), hostile=True)
+    if isinstance(value, list) and depth < _DEEPEST:
+        items = tuple(inferred(item, depth + 1) for item in value[:3])
+        return Array(OneOf(items), 0, max(3, len(value))) if items else Const([])
+    if isinstance(value, dict) and depth < _DEEPEST:
+        return Object({name: inferred(item, depth + 1) for name, item in value.items()})
+    return Const(value)

@@ -1,0 +1,289 @@
+"""signed (forger): who cannot sign is refused; stale and foreign signatures are refused; rotation lists with one right one pass.
+
+A change with a new signature (mutate, then re-sign) reaches the parser and belongs to the neutral groups; a change without one must
+be refused before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from chaosbot.core.case import Case, Expect, Reach
+from chaosbot.core.kit import ACK, INVALID, REFUSED, Base, Kit, RawRequest, accepted, refused
+from chaosbot.core.verdict import Threat
+from chaosbot.platforms._signatures import Signed, Style, key_of
+
+Value = str | bytes | Callable[[Base], str]
+"""A header's value, or how to make it from a base."""
+
+_WRONG = "chaosbot-wrong-secret"
+_HOUR = 3600
+_REFUSED = refused(400, 422)
+
+
+def cases(kit: Kit, style: Style) -> Iterator[Case]:
+    """All cases of this group."""
+    maker = _Maker(kit, style)
+    yield from _signatures(maker)
+    yield from _bodies(maker)
+    if style.timed:
+        yield from _times(maker)
+    yield from _rotation(maker)
+    yield from _replays(maker)
+
+
+class _Maker:
+    """Builds requests with any signature."""
+
+    def __init__(self, kit: Kit, style: Style) -> None:
+        self.kit = kit
+        self.style = style
+
+    def parts(self, base: Base) -> Signed:
+        """The genuine parts of a base's signature."""
+        return self.style.signed(self.kit.endpoint.secret, self.kit.endpoint.time, base.body)
+
+    def right(self, base: Base) -> str:
+        """The genuine signature with its version."""
+        return self.style.version + self.style.signature(self.parts(base))
+
+    def request(self, base: Base, value: str | bytes | None, signed: Signed | None = None) -> RawRequest:
+        """The base's request with another signature header (none when it is None) and the other headers of `signed`."""
+        bare = base.request.without(self.style.header)
+        if signed is not None:
+            for name, text in self.style.others(signed):
+                bare = bare.with_header(name, text)
+        return bare if value is None else bare.plus((self.style.header, value))
+
+    def forged(self, name: str, request: RawRequest, base: Base, summary: str, expect: Expect = _REFUSED) -> Case:
+        """A case that must be refused."""
+        return self.kit.case(
+            f"signed/{name}", base, request, summary, expect, threat=Threat.FORGER, check="forged_refused"
+        )
+
+    def genuine(self, name: str, request: RawRequest, base: Base, summary: str, expect: Expect | None = None) -> Case:
+        """A case that must be accepted, or may be refused when `expect` says so."""
+        return self.kit.case(
+            f"signed/{name}",
+            base,
+            request,
+            summary,
+            expect or accepted(),
+            threat=Threat.NETWORK,
+            check="no_server_error" if expect else "valid_accepted",
+        )
+
+
+def _signatures(maker: _Maker) -> Iterator[Case]:
+    style = maker.style
+    base = maker.kit.base("signed/missing")
+    yield maker.forged("missing", maker.request(base, None), base, "no signature at all")
+
+    def wrong(name: str, value: Value, summary: str, expect: Expect = _REFUSED) -> Case:
+        here = maker.kit.base(f"signed/{name}")
+        written = value(here) if callable(value) else value
+        return maker.forged(name, maker.request(here, written), here, summary, expect)
+
+    def wrap(here: Base, *signatures: str) -> str:
+        return style.value(maker.parts(here), *signatures)
+
+    def foreign(here: Base) -> str:
+        signed = replace(maker.parts(here), key=key_of(_WRONG))
+        return wrap(here, style.version + style.signature(signed))
+
+    def hashed(algorithm: str) -> Value:
+        return lambda here: wrap(here, style.version + style.signature(maker.parts(here), algorithm))
+
+    yield wrong("missing-empty", "", "an empty signature")
+    yield wrong("version-only", lambda here: wrap(here, style.version), "a version without signature")
+    yield wrong("garbage", "chaosbot", "a word instead of a signature")
+    yield wrong("foreign", foreign, "signed with another secret")
+    yield wrong(
+        "flipped", lambda here: wrap(here, _flip(maker.right(here))), "one character of the signature is another"
+    )
+    yield wrong("truncated", lambda here: wrap(here, maker.right(here)[:-8]), "the signature lacks its end")
+    yield wrong("longer", lambda here: wrap(here, maker.right(here) + "00"), "the signature goes on")
+    yield wrong("sha1", hashed("sha1"), "signed with SHA-1")
+    yield wrong("sha512", hashed("sha512"), "signed with SHA-512")
+    yield wrong(
+        "unversioned", lambda here: wrap(here, maker.right(here).removeprefix(style.version)), "without version"
+    )
+    other = {"v1,": "v2,", "v1=": "v0=", "v0=": "v9=", "sha256=": "sha1="}[style.version]
+    yield wrong(
+        "version", lambda here: wrap(here, maker.right(here).replace(style.version, other, 1)), f"the version {other}"
+    )
+    yield wrong("zeros", lambda here: wrap(here, style.version + "0" * 64), "zeros")
+    yield wrong("secret", maker.kit.endpoint.secret, "the secret itself as signature")
+    yield wrong("bytes", b"\xff\xfe" + style.version.encode(), "bytes beyond ASCII", refused(400, 422, 431, close=True))
+    yield wrong(
+        "long", style.version + "0" * 10_000, "a signature of 10 000 digits", refused(400, 422, 431, close=True)
+    )
+    yield wrong("many", lambda here: wrap(here, *[style.version + "0" * 64] * 90), "90 wrong signatures")
+    yield wrong("null", "null", "the word null")
+    here = maker.kit.base("signed/missing-query")
+    request = maker.request(here, None).with_query(f"signature={maker.right(here).replace('+', '%2B')}")
+    yield maker.forged("missing-query", request, here, "the right signature in the query")
+    here = maker.kit.base("signed/upper")
+    # Hexadecimal digits in capitals are the same number; comparing them as text is as right.
+    upper = style.version + style.signature(maker.parts(here)).upper()
+    expect = Expect(ACK | REFUSED | {400}, reach=Reach.AT_MOST_ONCE) if style.hexadecimal else _REFUSED
+    case = maker.genuine if style.hexadecimal else maker.forged
+    yield case("upper", maker.request(here, wrap(here, upper)), here, "the signature in capitals", expect)
+    for order in ("right-wrong", "wrong-right"):
+        here = maker.kit.base(f"signed/doubled-{order}")
+        values = [maker.request(here, None), wrap(here, maker.right(here)), foreign(here)]
+        pair = values[1:] if order == "right-wrong" else values[:0:-1]
+        request = maker.request(here, None).plus(*((style.header, str(value)) for value in pair))
+        lenient = Expect(ACK | REFUSED | {400}, reach=Reach.AT_MOST_ONCE)
+        yield maker.genuine(
+            f"doubled-{order}", request, here, f"two signature headers, {order.replace('-', ' then ')}", lenient
+        )
+
+
+def _flip(signature: str) -> str:
+    """Another character in the middle, of the same alphabet."""
+    middle = len(signature) - 10
+    return signature[:middle] + ("0" if signature[middle] != "0" else "1") + signature[middle + 1 :]
+
+
+def _bodies(maker: _Maker) -> Iterator[Case]:
+    """The body is changed and the signature is not."""
+
+    def changed(name: str, change: Callable[[bytes], bytes], summary: str, expect: Expect = _REFUSED) -> Case:
+        base = maker.kit.base(f"signed/{name}")
+        return maker.forged(name, base.request.with_body(change(base.body)), base, summary, expect)
+
+    yield changed("body-spaced", lambda body: body.replace(b":", b": ", 1), "one blank more in the body (written anew)")
+    yield changed("body-newline", lambda body: body + b"\n", "a line end behind the body")
+    yield changed("body-member", lambda body: body[:-1] + b',"admin":true}', "one more member")
+    yield changed(
+        "body-flipped", lambda body: body[:-3] + bytes([body[-3] ^ 1]) + body[-2:], "one bit of the body flipped"
+    )
+    yield changed("body-empty", lambda _: b"", "no body")
+    yield changed("body-cut", lambda body: body[: len(body) // 2], "half of the body")
+    yield changed("body-twice", lambda body: body + body, "the body twice")
+    yield changed("body-null", lambda _: b"null", "the body null")
+    yield changed("body-latin", lambda body: body + b"\xff", "a byte that is no UTF-8 behind the body")
+    broken = maker.kit.base("signed/missing-broken")
+    request = maker.request(broken, None).with_body(b'{"broken')
+    yield maker.kit.case(
+        "signed/missing-broken",
+        broken,
+        request,
+        "no signature, and a body that is no JSON",
+        refused(400),
+        threat=Threat.FORGER,
+        check="auth_before_parsing",
+    )
+    large = maker.kit.base("signed/missing-large")
+    request = maker.request(large, None).with_body(b'{"pad":"' + b"x" * 4_000_000 + b'"}')
+    yield maker.kit.case(
+        "signed/missing-large",
+        large,
+        request,
+        "no signature, and 4 MB of body",
+        refused(400, 413, close=True),
+        threat=Threat.FORGER,
+        check="pre_auth_cost",
+    )
+    genuine = maker.kit.base("signed/resigned")
+    spaced = maker.kit.signed(genuine.body.replace(b":", b": "))
+    yield maker.genuine("resigned", spaced, genuine, "the body written anew and signed anew")
+
+
+def _times(maker: _Maker) -> Iterator[Case]:
+    """Right signatures for wrong times; five minutes either way are what all these platforms allow."""
+    now = maker.kit.endpoint.time
+    style = maker.style
+
+    def timed(name: str, stamp: str, summary: str, *, passes: bool = False) -> Case:
+        base = maker.kit.base(f"signed/{name}")
+        signed = replace(maker.parts(base), timestamp=stamp)
+        value = style.value(signed, style.version + style.signature(signed))
+        request = maker.request(base, value, signed)
+        if passes:
+            return maker.genuine(name, request, base, summary)
+        return maker.forged(name, request, base, summary)
+
+    yield timed("time-recent", str(now - 60), "signed a minute ago", passes=True)
+    yield timed("time-stale", str(now - _HOUR), "signed an hour ago")
+    yield timed("time-old", str(now - 365 * 24 * _HOUR), "signed a year ago")
+    yield timed("time-future", str(now + 24 * _HOUR), "signed tomorrow")
+    yield timed("time-zero", "0", "signed in 1970")
+    yield timed("time-negative", f"-{now}", "signed before 1970")
+    yield timed("time-word", "now", "the timestamp is a word")
+    yield timed("time-empty", "", "the timestamp is empty")
+    yield timed("time-huge", "9" * 40, "the timestamp has 40 digits")
+    yield timed("time-milliseconds", f"{now}000", "the timestamp is in milliseconds")
+    yield timed("time-nan", "NaN", "the timestamp is NaN")
+    base = maker.kit.base("signed/time-shifted")
+    signed = maker.parts(base)
+    later = replace(signed, timestamp=str(now + 1))
+    value = style.value(later, maker.right(base))
+    yield maker.forged("time-shifted", maker.request(base, value, later), base, "the timestamp is not the signed one")
+    if style.time_header:
+        base = maker.kit.base("signed/time-missing")
+        yield maker.forged("time-missing", base.request.without(style.time_header), base, "the timestamp is missing")
+    else:
+        base = maker.kit.base("signed/time-missing")
+        yield maker.forged("time-missing", maker.request(base, maker.right(base)), base, "the timestamp is missing")
+
+
+def _rotation(maker: _Maker) -> Iterator[Case]:
+    """While a secret is being changed, a delivery carries a signature for each; one right one is enough."""
+    style = maker.style
+    if not style.separator:
+        return
+
+    def rotated(name: str, summary: str, order: tuple[str, ...], *, passes: bool) -> Case:
+        base = maker.kit.base(f"signed/{name}")
+        words = {
+            "right": maker.right(base),
+            "wrong": style.version + "0" * 64,
+            "newer": "v9" + style.version[-1] + "abc",
+        }
+        request = maker.request(base, style.value(maker.parts(base), *(words[word] for word in order)))
+        return maker.genuine(name, request, base, summary) if passes else maker.forged(name, request, base, summary)
+
+    yield rotated("rotation-first", "the right signature is the first of two", ("right", "wrong"), passes=True)
+    yield rotated("rotation-last", "the right signature is the last of three", ("wrong", "wrong", "right"), passes=True)
+    yield rotated(
+        "rotation-newer", "a signature of a newer version beside the right one", ("newer", "right"), passes=True
+    )
+    yield rotated("rotation-none", "two wrong signatures", ("wrong", "wrong"), passes=False)
+
+
+def _replays(maker: _Maker) -> Iterator[Case]:
+    """The same signed delivery again takes effect once; a signed id cannot be exchanged."""
+    base = maker.kit.base("signed/replayed")
+    again = Expect(ACK | REFUSED | INVALID | {409}, reach=Reach.AT_MOST_ONCE)
+    yield maker.kit.case(
+        "signed/replayed-first",
+        base,
+        base.request,
+        "a genuine delivery",
+        accepted(),
+        threat=Threat.NETWORK,
+        check="effect_at_most_once",
+    )
+    yield maker.kit.case(
+        "signed/replayed-again",
+        base,
+        base.request,
+        "the same delivery for the second time",
+        again,
+        threat=Threat.FORGER,
+        check="effect_at_most_once",
+    )
+    style = maker.style
+    if style.id_header:
+        other = maker.kit.base("signed/id-exchanged")
+        request = other.request.with_header(style.id_header, "msg_chaosbot_other")
+        if style.name == "standard":
+            yield maker.forged("id-exchanged", request, other, "the delivery id is not the signed one")
+            yield maker.forged(
+                "id-missing", other.request.without(style.id_header), other, "the delivery id is missing"
+            )
+        else:
+            yield maker.genuine("id-exchanged", request, other, "another delivery id (it is not signed)")

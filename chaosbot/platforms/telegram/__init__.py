@@ -1,0 +1,120 @@
+"""Telegram's Bot API: updates as JSON by webhook, with a secret in a header.
+
+Knows every documented kind of update, four tiers of synthetic users (ids that never collide with real people's), the 22
+commands and the buttons of the bots it was made for, journeys for load, and the platform's rules of delivery. For another bot the
+commands are simply unknown ones; everything else holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from chaosbot.core.case import Case
+from chaosbot.core.dice import Dice
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import DeliveryRules, JourneySpec
+from chaosbot.core.kit import Kit
+from chaosbot.core.platform import EPOCH, Endpoint, Platform, Request
+from chaosbot.core.registry import option
+from chaosbot.core.shape import Shape
+from chaosbot.platforms.telegram._cases import cases
+from chaosbot.platforms.telegram._commands import COMMANDS
+from chaosbot.platforms.telegram._fresh import freshen
+from chaosbot.platforms.telegram._journeys import first_delivery, journeys, perform
+from chaosbot.platforms.telegram._parts import Place, callback, text_message
+from chaosbot.platforms.telegram._parts import update as update_of
+from chaosbot.platforms.telegram._sender import RULES, queue_of
+from chaosbot.platforms.telegram._shape import shape
+from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, read_facts
+from chaosbot.platforms.telegram._updates import golden
+from chaosbot.platforms.telegram._users import ADMIN_ID, TIERS, Population
+
+
+@dataclass(frozen=True)
+class Telegram(Platform):
+    """Telegram's Bot API."""
+
+    default_path: ClassVar[str] = "/webhook/telegram"
+    secret_header = SECRET_HEADER
+    tiers: ClassVar[tuple[str, ...]] = TIERS
+    commands: ClassVar[Mapping[str, str]] = COMMANDS
+
+    admin_id: int = option("count", "the id of the bot's admin (ADMIN_TELEGRAM_ID)", ADMIN_ID)
+    date: int = option("count", "Unix time that golden updates claim", EPOCH)
+    bot_username: str = option("text", "the bot's username, for /command@name", "chaosbot_demo_bot")
+
+    @cached_property
+    def population(self) -> Population:
+        """Which ids belong to which tier."""
+        return Population(self.admin_id)
+
+    def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
+        """Reads a delivery; any path counts, since people choose theirs."""
+        del path, headers
+        return read_facts(body, self.population) if method == "POST" else None
+
+    def encode(self, endpoint: Endpoint, update: Any) -> bytes:
+        """A POST as Telegram sends it; an update that is bytes already is sent as it is."""
+        return encode_body(endpoint, update if isinstance(update, bytes) else dumps(update))
+
+    def golden(self, dice: Dice) -> dict[str, Any]:
+        """Valid updates by name: ``message/voice``, ``command/help``, ``callback_query/skill``, ``poll_answer`` …"""
+        return golden(dice, self.date, self.population)
+
+    def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
+        """Telegram's own cases."""
+        date = endpoint.time if self.date == EPOCH else self.date
+        return cases(Kit(self, endpoint, dice), self.population, date)
+
+    def journeys(self) -> tuple[JourneySpec, ...]:
+        """Guest, user, developer and admin."""
+        return journeys(self.population)
+
+    def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
+        """Encodes one task; delivery ids count up from a start of the run's own."""
+        number = first_delivery(dice.seed, endpoint.started) + ordinal
+        place = Place(dice.at("build", ordinal), endpoint.time, number)
+        update = perform(task, int(user), ordinal, place)
+        return Request(encode_body(endpoint, dumps(update)), task, facts_of(update, self.population, place.marker))
+
+    def delivery(self) -> DeliveryRules:
+        """Telegram's patience, redelivery and expiry."""
+        return RULES
+
+    def queue(self, facts: UpdateFacts) -> str:
+        """One queue per chat; per user for callbacks and queries."""
+        return queue_of(facts)
+
+    def canary(self) -> str:
+        """A guest's private text."""
+        return "message/text"
+
+    def crowd(self) -> str:
+        """A guest's text in a supergroup; there are only so many guests."""
+        return "message/group"
+
+    def peer(self, user: int, dice: Dice) -> int | None:
+        """Another guest for a guest, and so on; the admin is alone."""
+        tier = self.population.tier(user)
+        ids = self.population.ids(tier) if tier is not None else ()
+        return dice.choice(ids) if user in ids else None
+
+    def shape(self) -> Shape:
+        """Every kind of update, one payload each."""
+        return shape()
+
+    def fresh(self, update: Any, dice: Dice) -> Any:
+        """The same update with a delivery id, chat, sender (of the same tier) and marker of its own."""
+        return freshen(update, Place(dice, self.date), self.population)
+
+    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+        """A person of a tier (a guest unless said otherwise) writes this text to the bot."""
+        place = Place(dice, self.date)
+        writer = user if user is not None else self.population.pick(tier or "guest", dice.at("user"))
+        if kind == "callback_query":
+            return update_of(place, kind, callback(place, writer, text))
+        more = {"edit_date": self.date + 5} if kind.startswith("edited_") else {}
+        return update_of(place, kind or "message", text_message(place, writer, text, **more))

@@ -1,0 +1,30 @@
+"""DOOR to httpx and raw sockets: a case (bytes plus timing) becomes an Outcome, and no exception escapes.
+
+Rules:
+
+- `guard` comes before everything else: nothing is resolved, connected or sent for a host that it refuses.
+- Everything here blocks and is bounded by the timeouts that it is given; engines call it from threads or processes.
+- An outcome blames the target only for what the target did: limits of this machine are CANCELLED.
+"""
+
+from chaosbot.transport.address import Address, guard, require_reachable
+from chaosbot.transport.answer import AnswerReader
+from chaosbot.transport.connection import Connection
+from chaosbot.transport.lines import curl_line, raw_line
+from chaosbot.transport.probes import Probe, metrics, parse_metrics, probe
+from chaosbot.transport.sending import send
+
+__all__ = [
+    "Address",
+    "AnswerReader",
+    "Connection",
+    "Probe",
+    "curl_line",
+    "guard",
+    "metrics",
+    "parse_metrics",
+    "probe",
+    "raw_line",
+    "require_reachable",
+    "send",
+]

@@ -1,0 +1,144 @@
+"""Where a target is, and whether it may be spoken to at all.
+
+Rules:
+
+- `guard` decides by the text of the host alone, before any name is resolved or any socket is opened: what a resolver would
+  say about a name is not in the person's hand.
+- An address is parsed once, where a person's text comes in; after that nothing looks at URLs again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable
+from chaosbot.core.units import format_duration
+
+_SCHEMES: Final = {"http": False, "https": True, "ws": False, "wss": True}
+_LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A target's place.
+
+    Args:
+        host: Name or literal address, without brackets.
+        port: TCP port.
+        tls: Whether it is spoken to over TLS.
+        path: Path with query, as it stands in the request line.
+        verify: Whether its certificate is checked.
+        ca_file: PEM file of the authorities that are trusted instead of the system's.
+    """
+
+    host: str
+    port: int
+    tls: bool = False
+    path: str = "/"
+    verify: bool = True
+    ca_file: str = ""
+
+    @classmethod
+    def parse(cls, url: str, *, where: str = "TARGET", verify: bool = True, ca_file: str = "") -> Address:
+        """Reads ``http://127.0.0.1:8000/webhook`` (or https, ws, wss).
+
+        Raises:
+            ConfigError: No such URL; the message names the rule and shows what to write.
+        """
+        example = "write for example http://127.0.0.1:8000/webhook"
+        if any(character <= " " or character == "\x7f" for character in url):
+            raise ConfigError(where, f"{url!r} holds blanks or control characters; a URL has none; {example}")
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ConfigError(where, f"{url!r} is not a URL ({error}); {example}") from None
+        if parts.scheme not in _SCHEMES or not parts.netloc:
+            raise ConfigError(where, f"{url!r} has no scheme of http, https, ws or wss; {example}")
+        if not host:
+            raise ConfigError(where, f"{url!r} names no host; {example}")
+        if parts.username is not None or parts.password is not None:
+            raise ConfigError(
+                where, "the URL carries a user name or password; it would end in reports; use a header by --secret-env"
+            )
+        if parts.fragment:
+            raise ConfigError(where, f"{url!r} has a fragment; it never reaches a server; leave '#…' out")
+        if port == 0:
+            raise ConfigError(where, f"{url!r} has port 0; nothing listens there; {example}")
+        try:
+            host = host.encode("idna").decode() if not host.isascii() else host
+        except UnicodeError:
+            raise ConfigError(where, f"{url!r} names no possible host; {example}") from None
+        tls = _SCHEMES[parts.scheme]
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if not path.isascii():
+            raise ConfigError(where, f"{url!r} has a path outside ASCII; percent-encode it")
+        return cls(host, port or (443 if tls else 80), tls, path, verify, ca_file)
+
+    @property
+    def authority(self) -> str:
+        """The Host header's value: the port is left out where the scheme implies it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address as a person writes it."""
+        return f"http{'s' if self.tls else ''}://{self.authority}{self.path}"
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def guard(host: str, allow: Sequence[str] = ()) -> None:
+    """Lets loopback and explicitly allowed hosts pass, and nothing else.
+
+    Loopback is what is written as such: a literal address of 127.0.0.0/8, ::1, or the name localhost. Other spellings that a
+    resolver may map there (127.1, 0x7f.1, 0.0.0.0, a name of one's own) have to be allowed by name.
+
+    Raises:
+        TargetRefused: Anything else.
+    """
+    name = host.strip("[]").lower()
+    address = _literal(name)
+    if name == "localhost" or (address is not None and any(address in network for network in _LOOPBACK)):
+        return
+    for entry in allow:
+        other = entry.strip("[]").lower()
+        if name == other or (address is not None and address == _literal(other)):
+            return
+    raise TargetRefused(
+        f"{host}: not sent anything; only loopback targets (127.0.0.0/8, ::1, localhost) are allowed unasked; "
+        f"if this system is yours to break, add --allow-host {host}"
+    )
+
+
+def require_reachable(address: Address, *, timeout_s: float = 5.0) -> None:
+    """Makes sure that something listens there, by one connection that says nothing.
+
+    Raises:
+        TargetUnusable: Nothing does; the message says what to start.
+    """
+    try:
+        socket.create_connection((address.host, address.port), timeout=timeout_s).close()
+    except TimeoutError:
+        what = f"no connection within {format_duration(timeout_s)}"
+    except socket.gaierror:
+        what = "the name does not resolve"
+    except OSError as error:
+        what = (error.strerror or str(error)).lower()
+    else:
+        return
+    raise TargetUnusable(
+        f"{address.url}: {what}; a run needs a listening target; start it, check host and port, "
+        "or leave TARGET out to test the embedded demo"
+    )

@@ -1,0 +1,154 @@
+"""Looks at a target from outside: health pages, values in JSON, Prometheus metrics.
+
+httpx is imported when the first look happens: it takes longer to load than all the rest of this package, and most users of
+`chaosbot.transport` never probe.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+
+from chaosbot.core.errors import TargetUnusable
+from chaosbot.core.event import Scalar
+
+MOST_BODY: Final = 4 * 1024 * 1024
+_KEPT_TEXT: Final = 512
+_SAMPLE: Final = re.compile(
+    r"([A-Za-z_:][A-Za-z0-9_:]*)"
+    r'(\{(?:[^"{}]|"(?:[^"\\\n]|\\.)*")*\})?'
+    r"[ \t]+([^ \t]+)(?:[ \t]+-?[0-9]+)?[ \t]*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a look came to.
+
+    Args:
+        ok: Whether the target answered 2xx and, when a value was asked for, whether it was there.
+        status: The HTTP status; None without an answer.
+        value: The value at the JSON path.
+        seconds: How long it took.
+        text: The start of the answer's body.
+        detail: Why it is not ok.
+    """
+
+    ok: bool
+    status: int | None = None
+    value: Scalar = None
+    seconds: float = 0.0
+    text: str = ""
+    detail: str = ""
+
+
+def _get(url: str, timeout_s: float, headers: tuple[tuple[str, str], ...]) -> tuple[int, bytes]:
+    """Status and bounded body.
+
+    Raises:
+        TargetUnusable: No answer; the reason in one line.
+    """
+    import httpx  # noqa: PLC0415 - see the module's docstring
+
+    until = monotonic() + timeout_s
+    body = bytearray()
+    try:
+        # No environment: HTTP_PROXY may well point at chaosbot itself, whose faults are not for the probe.
+        with (
+            httpx.Client(trust_env=False, timeout=timeout_s, verify=False) as client,  # noqa: S501 - looks, trusts nothing
+            client.stream("GET", url, headers=list(headers)) as answer,
+        ):
+            for piece in answer.iter_bytes():
+                body += piece
+                if len(body) > MOST_BODY or monotonic() > until:
+                    raise TargetUnusable(f"{url}: the answer does not end; at most 4 MB in {timeout_s:g} s are read")
+            return answer.status_code, bytes(body)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise TargetUnusable(f"{url}: {type(error).__name__}: {error}") from None
+
+
+def probe(url: str, *, json_path: str = "", timeout_s: float = 5.0, headers: tuple[tuple[str, str], ...] = ()) -> Probe:
+    """Looks at a page; never raises.
+
+    Args:
+        url: The page, for example a health check.
+        json_path: A value to take from its JSON (``circuits.0.state``); without one, only the status counts.
+        timeout_s: Bound on the look.
+        headers: Headers to send, for example an authorisation.
+    """
+    began = monotonic()
+    try:
+        status, body = _get(url, timeout_s, headers)
+    except TargetUnusable as error:
+        return Probe(ok=False, seconds=monotonic() - began, detail=str(error))
+    seconds = monotonic() - began
+    text = body[:_KEPT_TEXT].decode("utf-8", "replace")
+    if not 200 <= status < 300:
+        return Probe(ok=False, status=status, seconds=seconds, text=text, detail=f"{url}: status {status}")
+    if not json_path:
+        return Probe(ok=True, status=status, seconds=seconds, text=text)
+    try:
+        value = at_path(json.loads(body), json_path)
+    except (ValueError, RecursionError):
+        return Probe(ok=False, status=status, seconds=seconds, text=text, detail=f"{url}: the answer is no JSON")
+    except LookupError:
+        return Probe(ok=False, status=status, seconds=seconds, text=text, detail=f"{url}: nothing at '{json_path}'")
+    plain: Scalar = value if value is None or isinstance(value, (str, int, float)) else json.dumps(value)[:_KEPT_TEXT]
+    return Probe(ok=True, status=status, value=plain, seconds=seconds, text=text)
+
+
+def at_path(document: Any, path: str) -> Any:
+    """The value at ``a.b.0.c`` (a leading ``$.`` is allowed).
+
+    Raises:
+        LookupError: Nothing there.
+    """
+    for step in path.removeprefix("$.").split("."):
+        if isinstance(document, dict) and step in document:
+            document = document[step]
+        elif isinstance(document, list) and step.isdecimal() and int(step) < len(document):
+            document = document[int(step)]
+        else:
+            raise LookupError(path)
+    return document
+
+
+def metrics(url: str, *, timeout_s: float = 5.0, headers: tuple[tuple[str, str], ...] = ()) -> dict[str, float]:
+    """The samples of a Prometheus page, by name with labels as the page writes them.
+
+    Raises:
+        TargetUnusable: No answer, a status other than 2xx, or no samples in it.
+    """
+    status, body = _get(url, timeout_s, headers)
+    if not 200 <= status < 300:
+        raise TargetUnusable(f"{url}: status {status}; a metrics page answers 200")
+    samples = parse_metrics(body.decode("utf-8", "replace"))
+    if not samples:
+        raise TargetUnusable(f"{url}: holds no samples in the Prometheus text format; give the URL of the metrics page")
+    return samples
+
+
+def parse_metrics(text: str) -> dict[str, float]:
+    """Reads the Prometheus text format (and OpenMetrics); lines that are no samples are ignored.
+
+    NaN samples are left out: they say that there is no value.
+    """
+    samples: dict[str, float] = {}
+    for line in text.splitlines():
+        found = _SAMPLE.match(line)
+        if line.startswith("#") or found is None:
+            continue
+        rest = line[found.end() :]
+        if rest and not rest.startswith("#"):  # an OpenMetrics exemplar may follow
+            continue
+        try:
+            value = float(found[3])
+        except ValueError:
+            continue
+        if not math.isnan(value):
+            samples[found[1] + (found[2] or "")] = value
+    return samples

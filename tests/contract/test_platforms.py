@@ -1,0 +1,108 @@
+"""One suite over every platform on the registry."""
+
+import json
+
+import pytest
+
+from chaosbot.core.dice import Dice
+from chaosbot.core.kit import RawRequest
+from chaosbot.core.platform import PLATFORMS, Endpoint, Platform
+from chaosbot.core.registry import describe
+from chaosbot.core.sample import problems, sample
+from chaosbot.fuzz.catalogue import cases
+from chaosbot.load.sources import _problem
+
+VARIANTS = [
+    ("telegram", {}),
+    ("json_webhook", {}),
+    ("json_webhook", {"sample": [1, {"a": "b"}]}),
+    ("json_webhook", {"schema": {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}}),
+    ("market", {}),
+    *(("standard_webhooks", {"style": style}) for style in ("standard", "github", "stripe", "slack")),
+]
+SECRET = "whsec_Y2hhb3Nib3QtdGVzdC1zZWNyZXQ="
+ENDPOINT = Endpoint("127.0.0.1:8000", "/hook", SECRET)
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda variant: f"{variant[0]}-{'-'.join(map(str, variant[1].values()))[:12]}")
+def platform(request) -> Platform:
+    name, options = request.param
+    return PLATFORMS.build(name, options)
+
+
+def test_every_entry_of_the_registry_is_tested_here() -> None:
+    assert {name for name, _ in VARIANTS} == set(PLATFORMS.names())
+
+
+def test_its_page_says_what_it_is(platform) -> None:
+    assert len(describe(type(platform))) > 80
+
+
+def test_golden_updates_are_requests_that_it_reads_itself(platform) -> None:
+    golden = platform.golden(Dice(1))
+    assert platform.canary() in golden
+    assert platform.crowd() in golden
+    for name, update in golden.items():
+        data = platform.encode(ENDPOINT, update)
+        request = RawRequest.of(data)
+        assert request.data == data, name
+        assert request.header("Host") == b"127.0.0.1:8000"
+        assert request.header("Content-Length") in (None, str(len(request.body)).encode())
+        headers = tuple((key.decode().lower(), value.decode()) for key, value in request.headers)
+        method, target = request.line.decode().split(" ")[:2]
+        facts = platform.facts(method, target, headers, request.body)
+        if not isinstance(update, list):
+            assert facts is not None, name
+
+
+def test_the_same_dice_give_the_same_bytes(platform) -> None:
+    one, two = (platform.golden(Dice(4).at("x")) for _ in range(2))
+    assert json.dumps(one) == json.dumps(two)
+    names = [[(case.name, case.request) for case in cases(platform, ENDPOINT, Dice(9))] for _ in range(2)]
+    assert names[0] == names[1]
+
+
+def test_names_of_cases_do_not_depend_on_seed_or_time(platform) -> None:
+    one = [case.name for case in cases(platform, ENDPOINT, Dice(1))]
+    later = Endpoint("other:1", "/elsewhere", SECRET, started=1_900_000_000)
+    assert one == [case.name for case in cases(platform, later, Dice(2))]
+    assert len(set(one)) == len(one)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[1]", b"{", b"\xff", b'{"id":[]}', b"[" * 100_000, b'{"type":7,"event":[]}']
+)
+@pytest.mark.parametrize("method", ["POST", "GET", "", "é"])
+def test_reading_facts_never_fails(platform, method, body) -> None:
+    platform.facts(method, "/x?y=\udcff", (("webhook-id", ""), ("x", "\udcff")), body)
+
+
+def test_journeys_build_requests_that_can_be_sent(platform) -> None:
+    for journey in platform.journeys():
+        assert journey.share > 0
+        for task in journey.tasks:
+            request = platform.build(task.name, journey.users[0], 3, Dice(1).at(3), ENDPOINT)
+            assert _problem(request) == ""
+            assert request.task == task.name
+
+
+def test_generated_updates_fit_their_description(platform) -> None:
+    shape = platform.shape()
+    for number in range(30 if shape is not None else 0):
+        update = sample(shape, Dice(number))
+        assert list(problems(shape, update)) == []
+        platform.encode(ENDPOINT, platform.fresh(update, Dice(number)))
+
+
+def test_broken_updates_pass_through_fresh(platform) -> None:
+    for update in (None, 7, "x", [], {}, {"id": None, "message": 3, "text": []}):
+        platform.fresh(update, Dice(1))
+
+
+def test_streams_and_delivery_have_sensible_bounds(platform) -> None:
+    rules = platform.delivery()
+    assert 1 <= rules.connections <= 1000
+    for stream in platform.streams():
+        assert stream.stay_s[0] <= stream.stay_s[1]
+        for message in stream.messages:
+            json.loads(message)

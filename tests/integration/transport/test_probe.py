@@ -1,0 +1,98 @@
+"""Looks at a target from outside."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from chaosbot.core.errors import TargetUnusable
+from chaosbot.transport import Address, metrics, probe
+
+from .conftest import Serve, until
+
+PAGE = b"""# HELP up Whether it is up
+# TYPE up gauge
+up 1
+http_requests_total{method="post",code="200"} 1027 1395066363000
+http_requests_total{method="post",code="4}0 0"} 3
+escaped{path="C:\\\\DIR \\"x\\""} 1.5e3
+nothing NaN
+much +Inf
+latency_bucket{le="0.1"} 5 # {trace="a"} 0.05
+"""
+
+
+def url(address: Address, path: str) -> str:
+    return f"http://{address.authority}{path}"
+
+
+def pages(sock: socket.socket) -> None:
+    path = until(sock, b"\r\n\r\n").split(b" ")[1]
+    body = {
+        b"/health": b'{"circuits": [{"name": "botapi", "state": "open"}], "memory": 5.5, "deep": {"a": [1]}}',
+        b"/metrics": PAGE,
+        b"/text": b"fine",
+    }.get(path)
+    status = b"404 Not Found" if body is None else b"200 OK"
+    body = body or b"nothing"
+    sock.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(body)) + body)
+
+
+def test_a_probe_takes_a_value_out_of_json(serve: Serve) -> None:
+    address = serve(pages)
+    assert probe(url(address, "/health"), json_path="circuits.0.state").value == "open"
+    assert probe(url(address, "/health"), json_path="$.memory").value == 5.5
+    assert probe(url(address, "/health"), json_path="deep").value == '{"a": [1]}'
+    assert probe(url(address, "/text")).ok
+
+
+@pytest.mark.parametrize(
+    ("path", "json_path", "why"),
+    [("/health", "circuits.7.state", "nothing at"), ("/text", "a", "no JSON"), ("/none", "", "status 404")],
+)
+def test_a_probe_that_sees_nothing_says_why(serve: Serve, path: str, json_path: str, why: str) -> None:
+    seen = probe(url(serve(pages), path), json_path=json_path)
+    assert not seen.ok
+    assert why in seen.detail
+
+
+def test_a_probe_of_nobody_is_not_ok_and_raises_nothing(free_port: Callable[[], int]) -> None:
+    seen = probe(f"http://127.0.0.1:{free_port()}/health", timeout_s=1)
+    assert not seen.ok
+    assert seen.status is None
+
+
+def test_a_probe_ignores_the_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert probe(url(serve(pages), "/text")).ok
+
+
+def test_a_trickling_page_is_bounded(serve: Serve) -> None:
+    def endless(sock: socket.socket) -> None:
+        until(sock, b"\r\n\r\n")
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            sock.sendall(bytes(1 << 16))
+
+    seen = probe(url(serve(endless), "/"), timeout_s=60)
+    assert not seen.ok
+    assert "does not end" in seen.detail
+
+
+def test_metrics_are_read_by_name_and_labels(serve: Serve) -> None:
+    assert metrics(url(serve(pages), "/metrics")) == {
+        "up": 1.0,
+        'http_requests_total{method="post",code="200"}': 1027.0,
+        'http_requests_total{method="post",code="4}0 0"}': 3.0,
+        'escaped{path="C:\\\\DIR \\"x\\""}': 1500.0,
+        "much": float("inf"),
+        'latency_bucket{le="0.1"}': 5.0,
+    }
+
+
+def test_a_page_without_samples_is_no_metrics_page(serve: Serve) -> None:
+    with pytest.raises(TargetUnusable, match="no samples"):
+        metrics(url(serve(pages), "/text"))
