@@ -37,8 +37,9 @@ def parsed(name: str, value: Any) -> Any:
     """
     if not isinstance(value, (str, bytes)):
         return value
+    text = value.removeprefix("\ufeff") if isinstance(value, str) else value.removeprefix(b"\xef\xbb\xbf")
     try:
-        return orjson.loads(value)
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise ConfigError(name, f"is no JSON ({error}); give a JSON document") from None
 

@@ -14,7 +14,6 @@ from typing import Final
 from chaosbot.platforms._signatures import Style
 
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(\d+)[ \t]*\r?$")
-_STAMP: Final = re.compile(rb"(?:^|[,\s])t=(\d+)")
 _CODED: Final = re.compile(rb"(?im)^transfer-encoding:")
 _SHORTEST: Final = 12
 _SPELLINGS: Final[tuple[Callable[[str], str], ...]] = (str, str.upper)
@@ -50,6 +49,10 @@ def resigned(style: Style, secret: str, before: bytes, after: bytes, later_s: in
     fresh = spelling(style.signature(replace(signed, message_id=derived, timestamp=moved, body=new[1])))
     changed = _changed(new[0], style.id_header, identity, derived)
     changed = _changed(changed, time_header, stamp, moved)
+    if style.legacy is not None:
+        header, _, algorithm = style.legacy
+        renewed = replace(signed, message_id=derived, timestamp=moved, body=new[1])
+        changed = _changed(changed, header, style.signature(signed, algorithm), style.signature(renewed, algorithm))
     return _changed(changed, style.header, spelling(right)[:size], fresh[:size]) + b"\r\n\r\n" + new[1]
 
 
@@ -82,7 +85,9 @@ def _value(head: bytes, name: str) -> bytes:
 def _stamp(head: bytes, style: Style) -> str:
     if style.time_header:
         return _value(head, style.time_header).decode("latin-1")
-    found = _STAMP.search(_value(head, style.header)) if style.timed else None
+    if not style.time_member:
+        return ""
+    found = re.search(rb"(?:^|[,\s])" + re.escape(style.time_member.encode()) + rb"(\d+)", _value(head, style.header))
     return found[1].decode() if found else ""
 
 

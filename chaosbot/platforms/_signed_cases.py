@@ -12,14 +12,16 @@ from dataclasses import replace
 from chaosbot.core.case import Case, Expect, Reach
 from chaosbot.core.kit import ACK, INVALID, REFUSED, Base, Kit, RawRequest, accepted, refused
 from chaosbot.core.verdict import Threat
-from chaosbot.platforms._signatures import Signed, Style, key_of
+from chaosbot.platforms._signatures import Signed, Style
 
 Value = str | bytes | Callable[[Base], str]
 """A header's value, or how to make it from a base."""
 
 _WRONG = "chaosbot-wrong-secret"
 _HOUR = 3600
+_OTHER_VERSION = {"v1,": "v2,", "v1=": "v0=", "v0=": "v9=", "sha256=": "sha1="}
 _REFUSED = refused(400, 422)
+_EITHER = Expect(ACK | REFUSED | {400, 422}, reach=Reach.AT_MOST_ONCE)
 
 
 def cases(kit: Kit, style: Style) -> Iterator[Case]:
@@ -50,14 +52,17 @@ class _Maker:
 
     def request(self, base: Base, value: str | bytes | None, signed: Signed | None = None) -> RawRequest:
         """The base's request with another signature header (none when it is None) and the other headers of `signed`."""
-        bare = base.request.without(self.style.header)
+        legacy = self.style.legacy[0] if self.style.legacy is not None else ""
+        bare = base.request.without(self.style.header, legacy)
         if signed is not None:
             for name, text in self.style.others(signed):
                 bare = bare.with_header(name, text)
         return bare if value is None else bare.plus((self.style.header, value))
 
     def forged(self, name: str, request: RawRequest, base: Base, summary: str, expect: Expect = _REFUSED) -> Case:
-        """A case that must be refused."""
+        """A case that must be refused, or may be accepted where the vendor's own library accepts it."""
+        if f"signed/{name}" in self.style.lenient:
+            return self.genuine(name, request, base, summary, _EITHER)
         return self.kit.case(
             f"signed/{name}", base, request, summary, expect, threat=Threat.FORGER, check="forged_refused"
         )
@@ -89,7 +94,7 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
         return style.value(maker.parts(here), *signatures)
 
     def foreign(here: Base) -> str:
-        signed = replace(maker.parts(here), key=key_of(_WRONG))
+        signed = replace(maker.parts(here), key=style.key_of(_WRONG))
         return wrap(here, style.version + style.signature(signed))
 
     def hashed(algorithm: str) -> Value:
@@ -106,13 +111,16 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
     yield wrong("longer", lambda here: wrap(here, maker.right(here) + "00"), "the signature goes on")
     yield wrong("sha1", hashed("sha1"), "signed with SHA-1")
     yield wrong("sha512", hashed("sha512"), "signed with SHA-512")
-    yield wrong(
-        "unversioned", lambda here: wrap(here, maker.right(here).removeprefix(style.version)), "without version"
-    )
-    other = {"v1,": "v2,", "v1=": "v0=", "v0=": "v9=", "sha256=": "sha1="}[style.version]
-    yield wrong(
-        "version", lambda here: wrap(here, maker.right(here).replace(style.version, other, 1)), f"the version {other}"
-    )
+    if style.version:
+        yield wrong(
+            "unversioned", lambda here: wrap(here, maker.right(here).removeprefix(style.version)), "without version"
+        )
+        other = _OTHER_VERSION.get(style.version, "x" + style.version)
+        yield wrong(
+            "version",
+            lambda here: wrap(here, maker.right(here).replace(style.version, other, 1)),
+            f"the version {other}",
+        )
     yield wrong("zeros", lambda here: wrap(here, style.version + "0" * 64), "zeros")
     yield wrong("secret", maker.kit.endpoint.secret, "the secret itself as signature")
     yield wrong("bytes", b"\xff\xfe" + style.version.encode(), "bytes beyond ASCII", refused(400, 422, 431, close=True))
@@ -127,17 +135,16 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
     here = maker.kit.base("signed/upper")
     # Hexadecimal digits in capitals are the same number; comparing them as text is as right.
     upper = style.version + style.signature(maker.parts(here)).upper()
-    expect = Expect(ACK | REFUSED | {400}, reach=Reach.AT_MOST_ONCE) if style.hexadecimal else _REFUSED
-    case = maker.genuine if style.hexadecimal else maker.forged
+    expect = _EITHER if style.encoding == "hex" else _REFUSED
+    case = maker.genuine if style.encoding == "hex" else maker.forged
     yield case("upper", maker.request(here, wrap(here, upper)), here, "the signature in capitals", expect)
     for order in ("right-wrong", "wrong-right"):
         here = maker.kit.base(f"signed/doubled-{order}")
         values = [maker.request(here, None), wrap(here, maker.right(here)), foreign(here)]
         pair = values[1:] if order == "right-wrong" else values[:0:-1]
         request = maker.request(here, None).plus(*((style.header, str(value)) for value in pair))
-        lenient = Expect(ACK | REFUSED | {400}, reach=Reach.AT_MOST_ONCE)
         yield maker.genuine(
-            f"doubled-{order}", request, here, f"two signature headers, {order.replace('-', ' then ')}", lenient
+            f"doubled-{order}", request, here, f"two signature headers, {order.replace('-', ' then ')}", _EITHER
         )
 
 
@@ -197,19 +204,20 @@ def _times(maker: _Maker) -> Iterator[Case]:
     now = maker.kit.endpoint.time
     style = maker.style
 
-    def timed(name: str, stamp: str, summary: str, *, passes: bool = False) -> Case:
+    def timed(name: str, stamp: str, summary: str, *, passes: bool = False, expect: Expect | None = None) -> Case:
         base = maker.kit.base(f"signed/{name}")
         signed = replace(maker.parts(base), timestamp=stamp)
         value = style.value(signed, style.version + style.signature(signed))
         request = maker.request(base, value, signed)
         if passes:
-            return maker.genuine(name, request, base, summary)
+            return maker.genuine(name, request, base, summary, expect)
         return maker.forged(name, request, base, summary)
 
     yield timed("time-recent", str(now - 60), "signed a minute ago", passes=True)
     yield timed("time-stale", str(now - _HOUR), "signed an hour ago")
     yield timed("time-old", str(now - 365 * 24 * _HOUR), "signed a year ago")
-    yield timed("time-future", str(now + 24 * _HOUR), "signed tomorrow")
+    tolerated = None if style.both_ways else _EITHER
+    yield timed("time-future", str(now + 24 * _HOUR), "signed tomorrow", passes=not style.both_ways, expect=tolerated)
     yield timed("time-zero", "0", "signed in 1970")
     yield timed("time-negative", f"-{now}", "signed before 1970")
     yield timed("time-word", "now", "the timestamp is a word")
@@ -241,7 +249,7 @@ def _rotation(maker: _Maker) -> Iterator[Case]:
         words = {
             "right": maker.right(base),
             "wrong": style.version + "0" * 64,
-            "newer": "v9" + style.version[-1] + "abc",
+            "newer": "v9" + style.version[-1:] + "abc",
         }
         request = maker.request(base, style.value(maker.parts(base), *(words[word] for word in order)))
         return maker.genuine(name, request, base, summary) if passes else maker.forged(name, request, base, summary)
@@ -280,7 +288,7 @@ def _replays(maker: _Maker) -> Iterator[Case]:
     if style.id_header:
         other = maker.kit.base("signed/id-exchanged")
         request = other.request.with_header(style.id_header, "msg_chaosbot_other")
-        if style.name == "standard":
+        if style.signs_id:
             yield maker.forged("id-exchanged", request, other, "the delivery id is not the signed one")
             yield maker.forged(
                 "id-missing", other.request.without(style.id_header), other, "the delivery id is missing"

@@ -1,19 +1,21 @@
-"""Webhooks with signed bodies: Standard Webhooks, GitHub's, Stripe's and Slack's way of signing.
+"""Webhooks with signed bodies: Standard Webhooks, GitHub's, Stripe's and Slack's way of signing, and your own HMAC.
 
-| style | header | signed | timestamp |
-|---|---|---|---|
-| standard | ``webhook-signature: v1,<base64>`` … separated by blanks | ``id.timestamp.body`` | ``webhook-timestamp``, 5 min |
-| github | ``X-Hub-Signature-256: sha256=<hex>`` | ``body`` | none |
-| stripe | ``Stripe-Signature: t=<time>,v1=<hex>`` … | ``timestamp.body`` | ``t``, 5 min |
-| slack | ``X-Slack-Signature: v0=<hex>`` | ``v0:timestamp:body`` | ``X-Slack-Request-Timestamp``, 5 min |
+| style | header | signed | timestamp | secret |
+|---|---|---|---|---|
+| standard | ``webhook-signature: v1,<base64>`` … separated by blanks | ``id.timestamp.body`` | ``webhook-timestamp``, 5 min | base64, with or without ``whsec_`` |
+| github | ``X-Hub-Signature-256: sha256=<hex>`` | ``body`` | none | as written |
+| stripe | ``Stripe-Signature: t=<time>,v1=<hex>`` … | ``timestamp.body`` | ``t``, 5 min, past only | as written, ``whsec_`` included |
+| slack | ``X-Slack-Signature: v0=<hex>`` | ``v0:timestamp:body`` | ``X-Slack-Request-Timestamp``, 5 min | as written |
+| hmac | ``header=…`` with ``prefix=…`` | ``signed={timestamp}.{body}`` | ``time_header=…`` | as written |
 
-Everything is HMAC-SHA256. A secret that starts with ``whsec_`` is base64 behind that, as Standard Webhooks has it. The time comes
-from the endpoint, never from a clock.
+Everything is an HMAC, with SHA-256 unless ``algorithm`` says otherwise. Paddle, Viber, Zoom and Jira need the style ``hmac`` and
+no code. The time comes from the endpoint, never from a clock.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import orjson
@@ -28,7 +30,7 @@ from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.platforms._generic import delivery_id, dumps, inferred, marker_place, parsed, post, renew
 from chaosbot.platforms._resigning import resigned
-from chaosbot.platforms._signatures import STYLES, style_named
+from chaosbot.platforms._signatures import STYLES, Style
 from chaosbot.platforms._signed_cases import cases
 
 
@@ -38,18 +40,64 @@ class StandardWebhooks(Platform):
 
     signs: ClassVar[bool] = True
 
-    style: str = option("text", "whose way of signing", "standard", choices=tuple(STYLES))
+    style: str = option(
+        "text",
+        "whose way of signing; hmac is your own, as the other options say",
+        "standard",
+        choices=(*STYLES, "hmac"),
+    )
     sample: Any = option("json", "a valid body, as JSON, instead of the style's own events", None)  # noqa: RUF009 - frozen field
+    header: str = option("text", "hmac: the header of the signature", "X-Signature")
+    algorithm: str = option("text", "hmac: the hash", "sha256", choices=("sha1", "sha256", "sha384", "sha512"))
+    encoding: str = option("text", "hmac: how the digest is written", "hex", choices=("hex", "base64"))
+    prefix: str = option("text", "hmac: what stands before the signature", "")
+    signed: str = option("text", "hmac: what is signed, of {id}, {timestamp} and {body}", "{body}")
+    id_header: str = option("text", "hmac: the header of the delivery id", "")
+    time_header: str = option("text", "hmac: the header of the timestamp", "")
+    time_member: str = option(
+        "text", "hmac: what stands before a timestamp in the signature's own header, e.g. ts=", ""
+    )
+    separator: str = option("text", "hmac: what stands between the parts of the signature's header", "")
+    future: bool = option("flag", "hmac: whether signatures from the future must be refused", True)
 
     def __post_init__(self) -> None:
-        """Refuses an unknown style, and a sample that is no JSON."""
-        style_named(self.style)
+        """Refuses a sample that is no JSON, and what can be signed by no header."""
         object.__setattr__(self, "sample", parsed("sample", self.sample))
+        if self.style != "hmac":
+            return
+        if "{body}" not in self.signed:
+            raise ValueError("signed must contain {body}; a signature that leaves the body out protects nothing")
+        for member, header, option_name in (
+            ("{id}", self.id_header, "id_header"),
+            ("{timestamp}", self.time_header or self.time_member, "time_header"),
+        ):
+            if member in self.signed and not header:
+                raise ValueError(f"signed contains {member}; name the header that carries it ({option_name}=…)")
+
+    @cached_property
+    def scheme(self) -> Style:
+        """The way of signing."""
+        if self.style != "hmac":
+            return STYLES[self.style]
+        return Style(
+            "hmac",
+            self.header,
+            self.prefix,
+            self.signed,
+            encoding=self.encoding,
+            algorithm=self.algorithm,
+            id_header=self.id_header.lower(),
+            time_header=self.time_header,
+            time_member=self.time_member,
+            separator=self.separator or ("," if self.time_member else ""),
+            both_ways=self.future,
+            events=STYLES["standard"].events,
+        )
 
     @property
     def proof(self) -> str:
         """The signature's header."""
-        return STYLES[self.style].header
+        return self.scheme.header
 
     @property
     def described(self) -> bool:
@@ -57,7 +105,7 @@ class StandardWebhooks(Platform):
         return False
 
     def _events(self) -> dict[str, Any]:
-        return STYLES[self.style].events(EPOCH) if self.sample is None else {"sample": self.sample}
+        return self.scheme.events(EPOCH) if self.sample is None else {"sample": self.sample}
 
     def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
         """Delivery id (of the header, or else of the body), kind and marker."""
@@ -72,12 +120,12 @@ class StandardWebhooks(Platform):
             return None
         named = dict(headers)
         found = markers_in(body.decode("utf-8", "replace"))
-        kind = root.get("type") or named.get("x-github-event") or root.get("action")
+        kind = root.get("type") or named.get(self.scheme.kind_header.lower()) or root.get("action")
         event = root.get("event")
-        if self.style == "slack" and isinstance(event, dict):
+        if isinstance(event, dict):  # an envelope around what happened
             kind = event.get("type", kind)
         return UpdateFacts(
-            update_id=named.get(STYLES[self.style].id_header) or delivery_id(root),
+            update_id=named.get(self.scheme.id_header) or delivery_id(root),
             kind=kind if isinstance(kind, str) else None,
             marker=found[0] if found else None,
         )
@@ -85,11 +133,18 @@ class StandardWebhooks(Platform):
     def encode(self, endpoint: Endpoint, update: Any) -> bytes:
         """A signed POST; bytes are signed and sent as they are."""
         body = dumps(update)
-        return post(endpoint, body, STYLES[self.style].headers(endpoint.secret, endpoint.time, body))
+        return post(endpoint, body, self.scheme.headers(endpoint.secret, endpoint.time, body, self._kind(update)))
+
+    def _kind(self, update: Any) -> str:
+        """The kind that the event's header names: that of the golden event with the same members at the top."""
+        if not self.scheme.kind_header or not isinstance(update, dict):
+            return ""
+        known = ((name, len(event.keys() ^ update.keys())) for name, event in self._events().items())
+        return min(known, key=lambda pair: pair[1])[0]
 
     def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
         """Renews id, timestamp and signature where they were right."""
-        return resigned(STYLES[self.style], secret, before, after, later_s) if secret else after
+        return resigned(self.scheme, secret, before, after, later_s) if secret else after
 
     def golden(self, dice: Dice) -> dict[str, Any]:
         """A few events as the style's platform sends them, or the sample."""
@@ -115,4 +170,4 @@ class StandardWebhooks(Platform):
         """Forged, garbled, stale and replayed signatures."""
         if not endpoint.secret:
             return ()
-        return tuple(cases(Kit(self, endpoint, dice), STYLES[self.style]))
+        return tuple(cases(Kit(self, endpoint, dice), self.scheme))
