@@ -20,17 +20,34 @@ from chaosbot.core.kit import Kit
 from chaosbot.core.platform import EPOCH, Endpoint, Platform, Request
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Shape
+from chaosbot.platforms.telegram import _parts as parts
 from chaosbot.platforms.telegram._cases import cases
 from chaosbot.platforms.telegram._commands import COMMANDS
 from chaosbot.platforms.telegram._fresh import freshen
 from chaosbot.platforms.telegram._journeys import first_delivery, journeys, perform
-from chaosbot.platforms.telegram._parts import Place, callback, text_message
-from chaosbot.platforms.telegram._parts import update as update_of
 from chaosbot.platforms.telegram._sender import RULES, queue_of
 from chaosbot.platforms.telegram._shape import shape
 from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, read_facts
 from chaosbot.platforms.telegram._updates import golden
 from chaosbot.platforms.telegram._users import ADMIN_ID, TIERS, Population
+from chaosbot.platforms.telegram.builders import (
+    UserPool,
+    callback_query,
+    document_message,
+    photo_message,
+    text_message,
+    voice_message,
+)
+
+__all__ = [
+    "Telegram",
+    "UserPool",
+    "callback_query",
+    "document_message",
+    "photo_message",
+    "text_message",
+    "voice_message",
+]
 
 
 @dataclass(frozen=True)
@@ -76,7 +93,7 @@ class Telegram(Platform):
     def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
         """Encodes one task; delivery ids count up from a start of the run's own."""
         number = first_delivery(dice.seed, endpoint.started) + ordinal
-        place = Place(dice.at("build", ordinal), endpoint.time, number)
+        place = parts.Place(dice.at("build", ordinal), endpoint.time, number)
         update = perform(task, int(user), ordinal, place)
         return Request(encode_body(endpoint, dumps(update)), task, facts_of(update, self.population, place.marker))
 
@@ -108,13 +125,13 @@ class Telegram(Platform):
 
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same update with a delivery id, chat, sender (of the same tier) and marker of its own."""
-        return freshen(update, Place(dice, self.date), self.population)
+        return freshen(update, parts.Place(dice, self.date), self.population)
 
     def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
         """A person of a tier (a guest unless said otherwise) writes this text to the bot."""
-        place = Place(dice, self.date)
+        place = parts.Place(dice, self.date)
         writer = user if user is not None else self.population.pick(tier or "guest", dice.at("user"))
         if kind == "callback_query":
-            return update_of(place, kind, callback(place, writer, text))
+            return parts.update(place, kind, parts.callback(place, writer, text))
         more = {"edit_date": self.date + 5} if kind.startswith("edited_") else {}
-        return update_of(place, kind or "message", text_message(place, writer, text, **more))
+        return parts.update(place, kind or "message", parts.text_message(place, writer, text, **more))

@@ -1,6 +1,6 @@
 """What the installed aiogram knows of the Bot API and our description does not: run it after an upgrade of aiogram.
 
-    python tests/unit/platforms/api_drift.py
+    python tests/platforms/telegram/api_drift.py
 
 A gap is no defect by itself: unknown kinds are covered by cases of their own. The test beside this file pins the gaps that are known,
 so that a new one shows.
