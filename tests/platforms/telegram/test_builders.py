@@ -73,5 +73,5 @@ def test_the_pool_gives_users_of_a_tier_and_tiers_by_their_shares() -> None:
 
 
 def test_an_unknown_tier_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UnknownName, match="tier.*owner"):
+    with pytest.raises(UnknownName, match=r"tier.*owner"):
         telegram.UserPool().get_user("owner")
