@@ -1,8 +1,14 @@
-"""What a platform is: one platform's tongue, as the engines need it.
+"""What a platform is: one webhook sender's language, in the parts that the engines need.
 
-A platform knows how the platform speaks (requests, signatures, delivery rules) and what its updates mean; it performs nothing.
-The proxy asks it for the facts of an exchange (`facts`), the fuzzer for golden updates, descriptions and cases, the load
-driver for journeys and the sender's rules.
+| part | who needs it |
+|---|---|
+| `Codec` | all: the requests of a delivery, and the facts of one (the proxy needs no more) |
+| `Signer` | the fuzzer: changed requests are signed again |
+| `Examples` | the fuzzer: valid updates, their shape, hostile cases |
+| `Journeys` | the load driver: journeys, tasks, WebSocket scenarios |
+| `DeliveryPolicy` | the load driver and the proxy: how the platform delivers and redelivers |
+
+A `Platform` is all of them under one name; it performs nothing.
 
 Rules: a platform reads no clock (the time is in `Endpoint`) and draws from `Dice` only, so the same seed and endpoint give the
 same bytes.
@@ -16,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
@@ -72,32 +78,13 @@ class Request:
     facts: UpdateFacts | None = None
 
 
-class Platform(ABC):
-    """One platform's tongue."""
+class Codec(Protocol):
+    """How a platform writes a delivery, and what can be read from one."""
 
     default_path: ClassVar[str] = "/"
-    secret_header: str = ""
-    """The header that carries the secret as it is; empty where the platform signs instead, or has no secret."""
-    signs: ClassVar[bool] = False
-    """Whether requests are signed, so that a changed body is a forged one."""
+    """Where people usually serve this platform's webhook."""
     extends: ClassVar[bool] = True
     """Whether the platform adds members to its updates as it grows, so that a target must ignore those it does not know."""
-    neutral_groups: ClassVar[frozenset[str] | None] = None
-    """Which of the catalogue's neutral groups make sense; None for all."""
-    tiers: ClassVar[tuple[str, ...]] = ()
-    """The users' tiers, the lowest first; empty where the platform has none."""
-    commands: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Each command's name (without slash) and the lowest tier that may use it."""
-
-    @property
-    def name(self) -> str:
-        """The platform's name: its file's or folder's."""
-        return name_of(type(self))
-
-    @property
-    def proof(self) -> str:
-        """The header that proves where a request comes from: the secret's, or the signature's."""
-        return self.secret_header
 
     @abstractmethod
     def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
@@ -105,7 +92,42 @@ class Platform(ABC):
 
     @abstractmethod
     def encode(self, endpoint: Endpoint, update: Any) -> bytes:
-        """The request that the platform would send for this update: head and body, signed."""
+        """The request that the platform would send for this update: head and body, signed.
+
+        An update that is bytes already is sent (and signed) as it is.
+        """
+
+
+class Signer(Protocol):
+    """How a delivery proves where it comes from."""
+
+    secret_header: str = ""
+    """The header that carries the secret as it is; empty where the platform signs instead, or has no secret."""
+    signs: ClassVar[bool] = False
+    """Whether requests are signed, so that a changed body is a forged one."""
+
+    @property
+    def proof(self) -> str:
+        """The header that proves where a request comes from: the secret's, or the signature's."""
+        return self.secret_header
+
+    def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
+        """The request `after`, signed as `before` was: a right signature stays right and a wrong one wrong.
+
+        Timestamps move by `later_s` seconds. None where that cannot be done. Platforms that do not sign have nothing to do.
+        """
+        return after
+
+
+class Examples(Protocol):
+    """Valid deliveries, what they look like, and the hostile ones that only this platform knows."""
+
+    neutral_groups: ClassVar[frozenset[str] | None] = None
+    """Which of the catalogue's neutral groups make sense; None for all."""
+    tiers: ClassVar[tuple[str, ...]] = ()
+    """The users' tiers, the lowest first; empty where the platform has none."""
+    commands: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Each command's name (without slash) and the lowest tier that may use it."""
 
     @abstractmethod
     def golden(self, dice: Dice) -> dict[str, Any]:
@@ -115,12 +137,53 @@ class Platform(ABC):
     def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
         """The deterministic cases that only this platform knows (its identities, commands, signatures)."""
 
-    def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
-        """The request `after`, signed as `before` was: a right signature stays right and a wrong one wrong.
+    def canary(self) -> str:
+        """The name of the golden update that any healthy target answers with 2xx."""
+        return next(iter(self.golden(Dice(0))))
 
-        Timestamps move by `later_s`. None where that cannot be done. Platforms that do not sign have nothing to do.
+    def crowd(self) -> str:
+        """Like `canary`, where every fresh one happens in a chat of its own, however many there are."""
+        return self.canary()
+
+    def fresh(self, update: Any, dice: Dice) -> Any:
+        """The same update as a delivery of its own: new delivery id, chat, sender (of the same tier) and marker.
+
+        What is missing or has the wrong type stays so: mutated updates pass through here too. The marker is
+        `marker(dice)` and stands where the platform's users write (text, caption, callback data), where there is such a place.
         """
-        return after
+        return update
+
+    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+        """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
+
+        Delivery id, and chat and user unless given, come from `dice`; a text that begins with a slash is a command, with its
+        entity. None where the platform's users do not write.
+
+        Args:
+            text: What is written; for ``callback_query`` the data of the button that is pressed.
+            dice: The update's random stream.
+            tier: Who writes, by tier.
+            user: Exactly this user.
+            kind: Another kind than a plain message: ``edited_message``, ``callback_query``.
+        """
+        return None
+
+    def peer(self, user: int, dice: Dice) -> int | None:
+        """Another user of the same tier as this synthetic user (perhaps the same again); None for an id that is not synthetic."""
+        return None
+
+    def shape(self) -> Shape | None:
+        """What valid updates look like, one payload each, for generation; None leaves generation out."""
+        return None
+
+    @property
+    def described(self) -> bool:
+        """Whether everything that fits `shape` is valid; false where it is a guess, so that a target may refuse what fits."""
+        return True
+
+
+class Journeys(Codec, Examples, Protocol):
+    """What virtual users of this platform do."""
 
     def journeys(self) -> tuple[JourneySpec, ...]:
         """What virtual users do. By default one client sends every golden update, each as often as the others."""
@@ -134,7 +197,7 @@ class Platform(ABC):
             task: A name from `journeys`.
             user: The virtual user's id.
             ordinal: The request's number, unique in its run (delivery ids are counted by it).
-            dice: The request's place.
+            dice: The request's random stream.
             endpoint: Where it goes.
 
         Raises:
@@ -156,58 +219,33 @@ class Platform(ABC):
         """The platform's WebSocket scenarios."""
         return ()
 
+
+class DeliveryPolicy(Protocol):
+    """How the platform delivers and redelivers."""
+
     def delivery(self) -> DeliveryRules:
-        """How the platform delivers and redelivers."""
+        """Its patience, retries, expiry and number of connections."""
         return DeliveryRules()
 
     def queue(self, facts: UpdateFacts) -> str:
         """The FIFO queue that an update belongs to; inside a queue the platform delivers one after the other."""
         return f"chat:{facts.chat if facts.chat is not None else facts.user}"
 
-    def canary(self) -> str:
-        """The name of the golden update that any healthy target answers with 2xx."""
-        return next(iter(self.golden(Dice(0))))
 
-    def crowd(self) -> str:
-        """Like `canary`, where every fresh one happens in a chat of its own, however many there are."""
-        return self.canary()
-
-    def fresh(self, update: Any, dice: Dice) -> Any:
-        """The same update as a delivery of its own: new delivery id, chat, sender (of the same tier) and marker.
-
-        What is missing or has the wrong type stays so: mutated updates pass through here too. The marker is
-        `marker(dice)` and stands where the platform's users write (text, caption, callback data), where there is such a place.
-        """
-        return update
-
-    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
-        """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
-
-        `kind` asks for another kind than a plain message (``edited_message``; with ``callback_query`` the text is the data
-        of the button that is pressed). Delivery id, and chat and user unless given,
-        come from `dice`; a text that begins with a slash is a command, with its entity. None where nobody writes.
-        """
-        return None
-
-    def peer(self, user: int, dice: Dice) -> int | None:
-        """Somebody of the same tier as this synthetic user (perhaps the same again); None for an id that is none of them."""
-        return None
-
-    def shape(self) -> Shape | None:
-        """What valid updates look like, one payload each, for generation; None leaves generation out."""
-        return None
+class Platform(Journeys, Signer, DeliveryPolicy, ABC):
+    """One webhook sender's language: what the parts above say, together, under one name."""
 
     @property
-    def described(self) -> bool:
-        """Whether whatever fits `shape` is valid; false where it is a guess, so that a target may refuse what fits."""
-        return True
+    def name(self) -> str:
+        """The platform's name: its file's or folder's."""
+        return name_of(type(self))
 
 
 PLATFORMS: Final[Registry[Platform]] = Registry("chaosbot.platforms", Platform, "platform")
 
 
 def spoken(name: str, options: Mapping[str, object]) -> str:
-    """A platform with its options as one text, which travels through specs, journals and worker processes."""
+    """A platform with its options as one text, as specs, journals and worker processes carry it."""
     return f"{name}:{json.dumps(dict(options), ensure_ascii=False, sort_keys=True)}" if options else name
 
 
