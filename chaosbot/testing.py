@@ -29,6 +29,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from chaosbot.config import renamed
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError, EngineError
 from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Injected, Trouble
@@ -146,8 +147,14 @@ class ChaosProxy:
         allow_hosts: Sequence[str] = (),
         platform: str = "telegram",
         port: int = 0,
+        **old: Any,
     ) -> None:
-        self._upstream = upstream
+        if old:
+            unknown = old.keys() - renamed.PARAMETERS.keys()
+            if unknown:
+                raise TypeError(f"ChaosProxy has no parameter {', '.join(sorted(unknown))}")
+            platform = renamed.with_new_keys(old, renamed.PARAMETERS, "ChaosProxy")["platform"]
+        self._upstream = renamed.with_new_word(upstream, renamed.OUTBOUND, "ChaosProxy")
         self._seed = seed
         self._allow = tuple(allow_hosts)
         self._platform = platform

@@ -10,12 +10,15 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperGroup
 
+from chaosbot.cli._aliases import understood
+from chaosbot.config.renamed import RenamedWarning
 from chaosbot.core.errors import ChaosbotError
 
 VERBS: Final = (
@@ -101,14 +104,22 @@ def chaosbot(
         typer.echo(context.get_help())
 
 
+def _warn(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
+    """Shows a warning as one line on standard error."""
+    if issubclass(category, RenamedWarning):
+        sys.stderr.write(f"chaosbot: warning: {message}\n")
+
+
 def main(begin: Callable[[], None] | None = None) -> None:
     """Runs the command line and exits.
 
     Args:
         begin: Called when everything is imported and the verb begins.
     """
+    warnings.showwarning = _warn
+    warnings.simplefilter("once", RenamedWarning)
     try:
-        code = app(prog_name="chaosbot", standalone_mode=False, obj=begin)
+        code = app(understood(sys.argv[1:]), prog_name="chaosbot", standalone_mode=False, obj=begin)
     except ChaosbotError as error:
         sys.stderr.write(f"chaosbot: {error}\n")
         sys.exit(error.exit_code)

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from chaosbot.cli._aliases import copy_reports
 from chaosbot.cli._watch import Watch
 from chaosbot.report import render_terminal, to_json
 from chaosbot.session.live import Live
@@ -101,6 +102,7 @@ def running(
 def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.Exit:
     """Prints what the run came to and returns the exit for its verdict."""
     report = run.finish("completed")
+    copy_reports(run.directory)
     if as_json:
         typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
     else:

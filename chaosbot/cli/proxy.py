@@ -35,6 +35,7 @@ from chaosbot.cli._options import (
 from chaosbot.cli._verb import verb
 from chaosbot.config.fit import Ground, check_fit
 from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
+from chaosbot.config.renamed import OUTBOUND, with_new_word
 from chaosbot.config.replay import Recording, read_recording
 from chaosbot.control.metrics import EventMetrics
 from chaosbot.control.server import ControlServer
@@ -152,6 +153,7 @@ def proxy(
     allowed = tuple(allow_host or ())
     listeners = [listener(Direction.INBOUND, way, address, allowed)]
     if outbound:
+        outbound = with_new_word(outbound, OUTBOUND, "--outbound")
         behind = OUTBOUND_WORDS.get(outbound, outbound)
         listeners.append(
             listener(Direction.OUTBOUND, behind, address_of("--outbound-listen", outbound_listen), allowed)

@@ -29,7 +29,7 @@ from chaosbot.cli._options import (
 )
 from chaosbot.cli._timeline import draw_timeline
 from chaosbot.cli._verb import verb
-from chaosbot.config.experiment import Experiment, built_in, read_experiment
+from chaosbot.config.experiment import Experiment, built_in, outbound_of, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.config.written import experiment_schema
 from chaosbot.core import units
@@ -41,6 +41,7 @@ from chaosbot.session.conduct import (
     check_windows,
     fuzz_faults,
     fuzz_stage,
+    lasting,
     require_webhook,
     run_experiment,
     timeline_of,
@@ -85,6 +86,10 @@ def run(
     ] = "chaos",
     users: Annotated[int | None, typer.Option(help="Virtual users.", show_default=False)] = None,
     rate: Annotated[str | None, typer.Option(help="Arrivals, e.g. 100/s.", show_default=False)] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option(help="How long the whole takes, e.g. 5m: all phases longer or shorter alike.", show_default=False),
+    ] = None,
     outbound: Annotated[
         str | None,
         typer.Option(help="What the bot's calls meet: mock, off, or a base URL.", show_default=False),
@@ -130,6 +135,8 @@ def run(
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
         experiment = replace(experiment, plan=plan_of(list(rules)), alone=False, name="custom")
     experiment = _adjusted(experiment, mode, users, rate, outbound, allow_host)
+    if duration is not None:
+        experiment = lasting(experiment, read_option("--duration", duration, units.duration))
     experiment = replace(experiment, platform=choose_platform(experiment.platform, None))
     timeline = timeline_of(experiment)
     try:
@@ -224,6 +231,6 @@ def _adjusted(
             workload, profile="steady", options={}, users=None, rate=read_option("--rate", rate, units.frequency)
         )
     if outbound is not None:
-        experiment = replace(experiment, outbound=outbound)
+        experiment = replace(experiment, outbound=outbound_of(outbound, "--outbound"))
     hosts = (*experiment.allow_hosts, *(allow_host or ()))
     return replace(experiment, workload=workload, allow_hosts=hosts)

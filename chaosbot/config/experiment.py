@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from chaosbot.config import renamed
 from chaosbot.config.document import Section, flag, text, texts, whole
 from chaosbot.config.plan import plan_from, plan_to_mapping, read_document
 from chaosbot.core import units
@@ -191,7 +192,7 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
     Raises:
         ConfigError: With file, key, rule and remedy.
     """
-    with Section(document, where) as top:
+    with Section(renamed.with_new_keys(document, renamed.EXPERIMENT_KEYS, where), where) as top:
         with top.section("workload") as part:
             workload = Workload(
                 profile=part.take("profile", _profile, "sustained"),
@@ -290,9 +291,21 @@ def _sender(value: object) -> str:
 
 
 def _outbound(value: object) -> str:
-    word = text(value)
-    if word not in OUTBOUND and not word.startswith(("http://", "https://")):
+    return outbound_of(text(value))
+
+
+def outbound_of(word: str, where: str = "") -> str:
+    """Where the target's own calls go: ``mock``, ``off`` or a base URL.
+
+    Raises:
+        ConfigError: It is none of them; the message begins with `where`.
+    """
+    word = renamed.with_new_word(word, renamed.OUTBOUND, where or "outbound")
+    if word in OUTBOUND:
+        return word
+    if not word.startswith(("http://", "https://")):
         raise ConfigError(
-            "", f"'{word}' is none of {', '.join(OUTBOUND)} and no base URL such as https://api.telegram.org"
+            where, f"'{word}' is none of {', '.join(OUTBOUND)} and no base URL such as https://api.telegram.org"
         )
+    Address.parse(word, where=where)
     return word

@@ -26,6 +26,7 @@ from typing import Any, Final, TypeVar
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from chaosbot.config import renamed
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError, UnknownName, UsageError
 from chaosbot.core.exchange import Depth, Direction
@@ -98,7 +99,8 @@ def plan_from(mapping: Mapping[str, Any], where: str) -> FaultPlan:
         place = f"{where}: rules[{number}]"
         if not isinstance(item, Mapping):
             raise ConfigError(place, 'is no table; a rule has at least fault = "…"')
-        rules.append(_rule_from(item, place, _unused_name(rules, item)))
+        rule = renamed.with_new_keys(item, renamed.RULE_KEYS, place)
+        rules.append(_rule_from(rule, place, _unused_name(rules, rule)))
     return _plan(rules, where)
 
 
@@ -141,12 +143,12 @@ def parse_fault(text: str) -> Rule:
         ConfigError: Naming the option and what is wrong with it.
     """
     try:
-        return _rule_from_line(text)
+        return _rule_from_line(text, f"--fault '{text}'")
     except ConfigError as error:
         raise error.inside(f"--fault '{text}'") from None
 
 
-def _rule_from_line(text: str) -> Rule:
+def _rule_from_line(text: str, where: str) -> Rule:
     head, *parts = text.split(";")
     item: dict[str, Any] = {"fault": head.strip(), "options": {}, "headers": {}, "body": {}}
     for part in parts:
@@ -156,6 +158,12 @@ def _rule_from_line(text: str) -> Rule:
         key, value = key.strip(), value.strip()
         if not equals:
             raise ConfigError("", f"'{part.strip()}' has no value; write key=value, parts apart by ';'")
+        if key in renamed.RULE_KEYS:
+            renamed.warn_renamed(where, key, renamed.RULE_KEYS[key])
+            key = renamed.RULE_KEYS[key]
+        if renamed.is_old_stream(key, value):
+            renamed.warn_renamed(where, f"{key}={value}", f"stream={value}")
+            key = "stream"
         if key in TARGETING:
             table, name = item, key
         elif key.startswith(LINE_PREFIXES):
@@ -244,6 +252,8 @@ def _fault_from(item: Mapping[str, Any], where: str) -> Fault:
         entry = FAULTS.get(name.strip())
     except ConfigError as error:
         raise type(error)(_at(where, "fault"), error.what) from None
+    if renamed.is_old_stream("direction", options.get("direction")) and "stream" in _options_of(name.strip()):
+        options = renamed.with_new_keys(options, {"direction": "stream"}, _at(where, "options"))
     if colon:
         primaries = [field.name for field in options_of(entry) if field.metadata["primary"]]
         centre, around = units.spread(value)

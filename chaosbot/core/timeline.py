@@ -53,6 +53,16 @@ class Lengths:
         if min(self.warmup_s, self.fault_s, self.recovery_s, self.cooldown_s) < 0:
             raise ValueError("phases cannot be shorter than 0")
 
+    def scaled(self, factor: float) -> Lengths:
+        """All phases longer or shorter by this factor."""
+        return Lengths(
+            self.warmup_s * factor,
+            self.baseline_s * factor,
+            self.fault_s * factor,
+            self.recovery_s * factor,
+            self.cooldown_s * factor,
+        )
+
 
 def steps(lengths: Lengths, windows: Sequence[str]) -> tuple[Step, ...]:
     """The phases in order; `windows` are the labels of the fault windows (empty text: one window without a label)."""

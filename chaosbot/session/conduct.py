@@ -84,6 +84,19 @@ def timeline_of(experiment: Experiment) -> tuple[Step, ...]:
     return steps(experiment.lengths, labels)
 
 
+def lasting(experiment: Experiment, seconds: float) -> Experiment:
+    """The experiment with all phases longer or shorter alike, so that they take so many seconds in all.
+
+    Raises:
+        ConfigError: No time, or a load profile that brings stages of its own length.
+    """
+    if seconds <= 0:
+        raise ConfigError("--duration", "must be above 0")
+    if not hasattr(PROFILES.get(experiment.workload.profile), "duration"):
+        raise ConfigError("--duration", f"the profile '{experiment.workload.profile}' has stages of its own length")
+    return replace(experiment, lengths=experiment.lengths.scaled(seconds / total_s(timeline_of(experiment))))
+
+
 def stages_of(experiment: Experiment) -> tuple[Step, ...]:
     """The load profile's stages as windows that a rule may name: ``stage:1``, ``stage:2`` …
 

@@ -1,0 +1,91 @@
+"""What people type out of habit, put into chaosbot's own words before options are parsed.
+
+Rules:
+
+- Old names of options (`chaosbot.config.renamed`) warn and name the new one; ``--host URL`` of Locust stands for the TARGET.
+- ``--html FILE`` and ``--report FILE`` of `run` and `load` ask for one more copy of a report; its form follows from the file's
+  ending, and the file is looked at before anything starts.
+- Nothing after ``--`` is touched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Final
+
+from chaosbot.config.renamed import OPTIONS, warn_renamed
+from chaosbot.core.errors import ConfigError
+
+HABITS: Final = frozenset({"run", "load"})
+"""Verbs that understand options of other load tools."""
+REPORTS: Final = {
+    ".html": "report.html",
+    ".json": "report.json",
+    ".xml": "junit.xml",
+    ".md": "report.md",
+    ".sarif": "report.sarif",
+}
+"""Endings of ``--report FILE`` and the file of the run directory that is copied."""
+
+copies: ContextVar[tuple[Path, ...]] = ContextVar("copies", default=())
+"""Files that get a copy of the report when the run has ended."""
+
+
+def understood(arguments: Sequence[str]) -> list[str]:
+    """The arguments in chaosbot's own words; sets `copies`.
+
+    Raises:
+        ConfigError: A report file that cannot be written, or an option without its value.
+    """
+    words = list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    verb = next((word for word in words if not word.startswith("-")), "")
+    made: list[str] = []
+    targets: list[str] = []
+    wanted: list[Path] = []
+    rest = iter(words[:end])
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name in OPTIONS:
+            warn_renamed("", name, OPTIONS[name])
+            made.append(OPTIONS[name] + equals + value)
+        elif verb in HABITS and name in ("--host", "--html", "--report"):
+            text = value if equals else next(rest, "")
+            if not text:
+                raise ConfigError(name, "has no value; write for example --report report.html")
+            if name == "--host":
+                warn_renamed("", name, "TARGET")
+                targets.append(text)
+            else:
+                wanted.append(_report_file(name, text))
+        else:
+            made.append(word)
+    copies.set(tuple(wanted))
+    return [*made, *targets, *words[end:]]
+
+
+def _report_file(option: str, text: str) -> Path:
+    """A file that a report can be copied to."""
+    path = Path(text)
+    if option == "--html" and path.suffix not in REPORTS:
+        path = path.with_suffix(".html")
+    if path.suffix not in REPORTS:
+        raise ConfigError(
+            f"{option} {text}", f"'{path.suffix}' is no form of a report; end the name in one of {', '.join(REPORTS)}"
+        )
+    try:
+        usable = not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK)
+    except OSError as error:
+        raise ConfigError(f"{option} {text[:60]}", f"cannot be written ({error.strerror}); choose another") from None
+    if not usable:
+        raise ConfigError(f"{option} {text}", "cannot be written; name a file in a directory of yours")
+    return path
+
+
+def copy_reports(directory: Path) -> None:
+    """Copies the reports that were asked for out of the run directory."""
+    for path in copies.get():
+        path.write_bytes((directory / REPORTS[path.suffix]).read_bytes())
