@@ -18,11 +18,11 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
-from chaosbot.addons import compat, httplayer
+from chaosbot.addons._mitm import http, runtime
+from chaosbot.addons._mitm.connection import Handler
 from chaosbot.addons.answers import answer, plainly
 from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.effects import Performer
-from chaosbot.addons.handler import Handler
 from chaosbot.addons.record import HarRecorder, taped
 from chaosbot.addons.spec import MOCK, ListenerSpec, ProxySpec
 from chaosbot.addons.station import Station
@@ -132,7 +132,7 @@ class Engine:
         number = (self._connections - 1) * max(1, self.spec.workers) + self._index + 1
         self.handlers[handler] = Station(self, handler, listener, number, own)
 
-    def hooks(self) -> dict[str, compat.Hook]:
+    def hooks(self) -> dict[str, runtime.Hook]:
         """What happens at each hook."""
         return {
             "client_connected": lambda handler, _client: self.handlers[handler].welcome(),
@@ -176,7 +176,7 @@ class Engine:
             self._heed(forced)
         visit.fired = self.ledger.decide(visit.exchange, _EXCHANGES, forced)
         if visit.fired:
-            flow.metadata[httplayer.SCRIPT] = visit.script
+            flow.metadata[http.SCRIPT] = visit.script
             return self._before(visit, station)
         if station.listener.upstream == MOCK:
             return self._stand_in(visit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from chaosbot.addons.handler import Handler
+from chaosbot.addons._mitm.connection import Handler
 from chaosbot.addons.spec import ProxySpec
 from chaosbot.core.event import Event
 from chaosbot.injection.recorder import Ledger

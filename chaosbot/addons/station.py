@@ -13,8 +13,8 @@ from collections.abc import Coroutine
 from fnmatch import fnmatchcase
 from typing import Any
 
-from chaosbot.addons import httplayer
-from chaosbot.addons.handler import Handler
+from chaosbot.addons._mitm import http
+from chaosbot.addons._mitm.connection import Handler
 from chaosbot.addons.hub import Hub
 from chaosbot.addons.spec import ListenerSpec, is_loopback
 from chaosbot.addons.websocket import disturb
@@ -46,7 +46,7 @@ class Station:
         self.listener = listener
         self.number = number
         self.own = own
-        self.layers: list[httplayer.WatchedHttp] = []
+        self.layers: list[http.WatchedHttp] = []
         self._hub = hub
         self._bare = Exchange(f"{listener.direction}-connection-{number}", listener.direction, number, "", "")
         self._decided: dict[Rule, Fired | None] = {}
@@ -138,7 +138,7 @@ class Station:
 
     def watch(self, layer: Any) -> None:
         """An HTTP layer came into being on this connection."""
-        self.layers.append(httplayer.watch(self.handler, layer))
+        self.layers.append(http.watch(self.handler, layer))
 
     def message(self, flow: Any) -> Coroutine[Any, Any, None] | None:
         """A WebSocket message passes."""

@@ -10,7 +10,7 @@ from mitmproxy.proxy.layers.http._events import RequestData, ResponseData
 from mitmproxy.proxy.layers.websocket import Fragmentizer, WebSocketMessageInjected
 from mitmproxy.websocket import WebSocketMessage
 
-from chaosbot.addons.httplayer import WatchedHttp
+from chaosbot.addons._mitm.http import WatchedHttp
 from chaosbot.addons.hub import Hub
 from chaosbot.core.effect import MessageAction, StreamDirection
 from chaosbot.injection.visit import Visit

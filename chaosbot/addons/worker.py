@@ -25,11 +25,11 @@ from typing import Any
 
 import orjson
 
-from chaosbot.addons import compat
+from chaosbot.addons._mitm import runtime
+from chaosbot.addons._mitm.connection import Handler
 from chaosbot.addons.answers import own_error
 from chaosbot.addons.ca import default_directory
 from chaosbot.addons.engine import Engine
-from chaosbot.addons.handler import Handler
 from chaosbot.addons.spec import MOCK, ListenerSpec, ProxySpec
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event, ExchangeSeen, RuleSwitched, to_json
@@ -166,7 +166,7 @@ class Worker:
         self._hooks = {**self._core.hooks(), **self.engine.hooks()}
         self._servers: list[asyncio.Server] = []
         self._pipes: list[PipeServer] = []
-        compat.tag_errors(own_error)
+        runtime.tag_errors(own_error)
 
     async def serve(self, sockets: list[int]) -> None:
         """Begins to accept on the inherited sockets, one for each listener."""
@@ -207,7 +207,7 @@ class Worker:
         asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def _acceptor(self, listener: ListenerSpec, port: int) -> Any:
-        mode = compat.Mode(_NOWHERE if listener.upstream == MOCK else listener.upstream)
+        mode = runtime.Mode(_NOWHERE if listener.upstream == MOCK else listener.upstream)
         names = {listener.host, "localhost", "127.0.0.1", "[::1]"}
         own = frozenset(f"{name}:{port}" for name in names)
 
@@ -258,7 +258,7 @@ def _for_bytes(plan: FaultPlan) -> FaultPlan:
     return FaultPlan(tuple(rule for rule in plan.rules if runs_on_pipe(FaultPlan((rule,)))))
 
 
-def _core(spec: ProxySpec) -> compat.Core:
+def _core(spec: ProxySpec) -> runtime.Core:
     directory = Path(spec.confdir) if spec.confdir else default_directory()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     values: dict[str, Any] = {
@@ -273,7 +273,7 @@ def _core(spec: ProxySpec) -> compat.Core:
     # Several workers start at once; one of them makes the CA.
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return compat.Core(values)
+        return runtime.Core(values)
 
 
 async def _run(number: int) -> None:

@@ -103,6 +103,10 @@ class Upstream:
                         return
                     data += got
                 request.body, data = bytes(data[:length]), data[length:]
+                if request.header("transfer-encoding") == "chunked":
+                    while not data.endswith(b"0\r\n\r\n"):
+                        data += peer.recv(1 << 18)
+                    request.body, data = bytes(data), bytearray()
                 self._keep(request)
                 peer.sendall(self.respond(request))
                 if self.hang_up_after:

@@ -77,15 +77,20 @@ class PromptStream(HttpStream):
         context: As mitmproxy makes it.
         stream_id: The exchange's number on its connection.
         call: Calls what belongs to a hook.
+        nested: Whether the request was found while an event of another exchange is being handled (pipelining). Such a stream
+            stops at its first hook as mitmproxy's own do, so that the other exchange is finished before this one goes upstream.
     """
 
-    def __init__(self, context: context.Context, stream_id: int, call: CallHook) -> None:
+    def __init__(self, context: context.Context, stream_id: int, call: CallHook, *, nested: bool = False) -> None:
         super().__init__(context, stream_id)
         self._call = call
+        self._nested = nested
 
     def handle_event(self, event: events.Event) -> Commands:
         """Handles an event; while a command is waited for, mitmproxy's own way of waiting holds."""
-        if self._paused:
+        if isinstance(event, events.CommandCompleted):
+            self._nested = False
+        if self._paused or self._nested:
             return super().handle_event(event)
         return self._go_on(self._handle_event(event))
 

@@ -13,7 +13,7 @@ from mitmproxy.proxy import commands, context, events, layer
 from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 
-from chaosbot.addons import _shortcuts
+from chaosbot.addons._mitm import shortcuts
 
 NAMES = st.sampled_from([b"Host", b"host", b"HOST", b"x-A", b"X-a", b"x-\xff", b"x-\xc3\xa4", b""])
 HEADERS = st.lists(st.tuples(NAMES, st.binary(max_size=6)), max_size=6).map(http.Headers)
@@ -22,14 +22,14 @@ ASKED = st.one_of(st.sampled_from(["host", "Host", "x-a", "x-ä", "x-\udcff", ""
 
 @given(HEADERS, ASKED)
 def test_headers_are_found_as_mitmproxy_finds_them(headers: http.Headers, name: Any) -> None:
-    assert _shortcuts._get_all(headers, name) == headers.get_all(name)
-    assert _shortcuts._contains(headers, name) is (name in headers)
-    assert _shortcuts._get(headers, name) == headers.get(name)
-    assert _shortcuts._get(headers, name, "none") == headers.get(name, "none")
+    assert shortcuts._get_all(headers, name) == headers.get_all(name)
+    assert shortcuts._contains(headers, name) is (name in headers)
+    assert shortcuts._get(headers, name) == headers.get(name)
+    assert shortcuts._get(headers, name, "none") == headers.get(name, "none")
 
 
 def test_the_originals_were_compared() -> None:
-    assert http.Headers.get_all is not _shortcuts._get_all
+    assert http.Headers.get_all is not shortcuts._get_all
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ def place() -> context.Context:
 
 def test_a_fork_is_as_mitmproxy_makes_it(place: context.Context) -> None:
     place.layers.append(object())  # type: ignore[arg-type]  # any will do
-    fork, theirs = _shortcuts._fork(place), place.fork()
+    fork, theirs = shortcuts._fork(place), place.fork()
     assert vars(fork) == vars(theirs)
     assert fork.layers is not place.layers
 
 
-class Steps(_shortcuts.PromptStream):
+class Steps(shortcuts.PromptStream):
     """A stream whose one step is a hook, and a word after it."""
 
     def _handle_event(self, event: events.Event) -> Generator[Any, Any, None]:
@@ -79,7 +79,7 @@ def test_a_hook_that_must_be_waited_for_stops_its_stream_until_it_has_ended(plac
     later.close()
 
 
-class Tunnel(_shortcuts.PromptStream):
+class Tunnel(shortcuts.PromptStream):
     """A stream with a layer inside that waits at a hook of its own."""
 
     def _handle_event(self, event: events.Event) -> Generator[Any, Any, None]:
@@ -96,6 +96,6 @@ def test_a_hook_of_a_layer_inside_is_left_to_that_layer(place: context.Context) 
 
 
 def test_the_parts_that_are_replaced_are_there() -> None:
-    assert issubclass(_shortcuts.PromptStream, HttpStream)
+    assert issubclass(shortcuts.PromptStream, HttpStream)
     assert {"_paused"} <= set(layer.Layer.__annotations__)
     assert layer.Paused._fields == ("command", "generator")

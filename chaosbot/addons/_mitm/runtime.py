@@ -2,8 +2,8 @@
 
 Rules:
 
-- mitmproxy's insides are known here and in four files that stand on this one: `handler` (a connection), `httplayer` and
-  `websocket` (what HTTP sends), `_shortcuts` (what is done in a shorter way). All others see `mitmproxy.http` and flows at most.
+- mitmproxy's insides are known in this folder alone: `connection` (a client connection), `http` (what HTTP sends), `shortcuts` (what is done
+  in a shorter way), and `addons/websocket.py`. All others see `mitmproxy.http` and flows at most.
 - There is no Master and no addon manager: options are read once into a snapshot (each read of mitmproxy's manager copies deeply),
   and hooks are plain functions that are called in place; only one that returns a coroutine costs a task. Together with
   ``python -O`` and the shortcuts that makes a worker about three times as fast as mitmdump.
@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from chaosbot.addons.handler import Handler
+    from chaosbot.addons._mitm.connection import Handler
 
 
 def _skip_the_collection() -> None:
@@ -39,7 +39,7 @@ from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig  # noqa: E
 from mitmproxy.proxy import layers, mode_servers, mode_specs  # noqa: E402
 from mitmproxy.proxy.layers.http import _http1  # noqa: E402
 
-from chaosbot.addons import _shortcuts  # noqa: E402
+from chaosbot.addons._mitm import shortcuts  # noqa: E402
 
 Hook: TypeAlias = Callable[["Handler", Any], Coroutine[Any, Any, None] | None]
 """What happens at a hook: in place, or later when it returns a coroutine."""
@@ -86,7 +86,7 @@ class Core:
         for configured in (basics, self.next_layer, self.tls):
             configured.configure(everything)
         logging.getLogger("mitmproxy").setLevel(logging.ERROR)
-        _shortcuts.take()
+        shortcuts.take()
 
     def hooks(self) -> dict[str, Hook]:
         """What mitmproxy itself does in choosing protocols and in TLS."""

@@ -21,7 +21,7 @@ from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import commands, events, mode_servers, server, server_hooks
 from mitmproxy.proxy.layers.http import _http1
 
-from chaosbot.addons import compat
+from chaosbot.addons._mitm import runtime
 from chaosbot.core.effect import BytesEffect, StreamDirection
 from chaosbot.injection._bytes_ends import reset
 from chaosbot.injection.bytestream import Ends, FaultyReader, FaultyWriter
@@ -49,9 +49,9 @@ class Handler(mode_servers.ProxyConnectionHandler):
 
     def __init__(
         self,
-        core: compat.Core,
-        mode: compat.Mode,
-        hooks: Mapping[str, compat.Hook],
+        core: runtime.Core,
+        mode: runtime.Mode,
+        hooks: Mapping[str, runtime.Hook],
         watch: Callable[[Handler, Any], None],
         broke: Callable[[str, BaseException], None],
         reader: asyncio.StreamReader,

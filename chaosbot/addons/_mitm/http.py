@@ -29,8 +29,8 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
-from chaosbot.addons._shortcuts import PromptStream
-from chaosbot.addons.handler import Handler
+from chaosbot.addons._mitm.connection import Handler
+from chaosbot.addons._mitm.shortcuts import PromptStream
 from chaosbot.core.effect import Farewell
 from chaosbot.injection import _bytes_ends
 from chaosbot.injection.script import Script
@@ -62,8 +62,13 @@ class WatchedHttp(layers.HttpLayer):
     trickles: dict[int, deque[bytes]]
     timers: dict[Any, Callable[[], Commands]]
     silenced: bool
+    fresh: bool
 
     def _handle_event(self, event: events.Event) -> Commands:
+        # Only a request that comes from the client while no exchange is under way begins with nothing else on the stack.
+        self.fresh = (
+            isinstance(event, events.DataReceived) and event.connection is self.context.client and not self.streams
+        )
         if isinstance(event, events.Wakeup) and event.command in self.timers:
             yield from self.timers.pop(event.command)()
         elif isinstance(event, Asked):
@@ -94,7 +99,8 @@ class WatchedHttp(layers.HttpLayer):
 
     def make_stream(self, stream_id: int) -> Commands:
         """An exchange begins."""
-        self.streams[stream_id] = PromptStream(self.context.fork(), stream_id, self.handler.call)
+        nested, self.fresh = not self.fresh, False
+        self.streams[stream_id] = PromptStream(self.context.fork(), stream_id, self.handler.call, nested=nested)
         return self.event_to_child(self.streams[stream_id], events.Start())
 
     def _script(self, event: Any) -> Script | None:
@@ -302,5 +308,6 @@ def watch(handler: Handler, layer: Any) -> WatchedHttp:
     layer.__class__ = WatchedHttp
     layer.handler = handler
     layer.scripts, layer.trickles, layer.timers, layer.silenced = {}, {}, {}, False
+    layer.fresh = False
     watched: WatchedHttp = layer
     return watched
