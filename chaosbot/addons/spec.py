@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -10,17 +9,12 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
 from chaosbot.journal import Redactor
+from chaosbot.transport import is_loopback
+
+__all__ = ["MOCK", "SCHEMES", "ListenerSpec", "ProxySpec", "is_loopback"]
 
 MOCK = "mock:"
 SCHEMES = ("http", "https", "tcp")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host can only be this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class ListenerSpec:
         try:
             parts = urlsplit(self.upstream)
             usable = parts.scheme in SCHEMES and parts.hostname and (parts.port or parts.scheme in ("http", "https"))
-            usable = usable and parts.path in ("", "/") and not parts.query
+            usable = usable and parts.path in ("", "/") and not parts.query and "@" not in parts.netloc
         except ValueError:
             usable = False
         if not usable:

@@ -35,6 +35,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event, ExchangeSeen, RuleSwitched, to_json
 from chaosbot.core.plan import FaultPlan
 from chaosbot.tcp.server import PipeServer, runs_on_pipe
+from chaosbot.transport import enforce
 
 _EXCHANGE_FIELDS = operator.attrgetter(*(item.name for item in dataclasses.fields(ExchangeSeen)))
 _FLUSH_S = 0.005
@@ -85,7 +86,10 @@ class Line(asyncio.Protocol):
 
     async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         if question["op"] == "serve":
-            self.worker = Worker(_unpack(question["spec"]), self, question["index"])
+            spec = _unpack(question["spec"])
+            upstreams = [item.address[0] for item in spec.listeners if item.address is not None]
+            enforce((*spec.allow_hosts, *upstreams))
+            self.worker = Worker(spec, self, question["index"])
             await self.worker.serve(question["sockets"])
             return {}
         if self.worker is None:

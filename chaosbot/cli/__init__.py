@@ -102,6 +102,10 @@ def chaosbot(
         context.obj()
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+        return
+    from chaosbot.transport.access import enforce  # noqa: PLC0415 - --help opens no socket
+
+    enforce()
 
 
 def _warn(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:

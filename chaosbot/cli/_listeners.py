@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
 from chaosbot.tcp.server import runs_on_pipe
-from chaosbot.transport import guard
+from chaosbot.transport import guard, permit_listening
 
 OUTBOUND_WORDS: Final = {"mock": MOCK, "forward": ""}
 """What ``--outbound`` may say instead of a base URL."""
@@ -29,7 +28,9 @@ def address_of(option: str, text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{option} {text}", "is no HOST:PORT; write for example 127.0.0.1:8080")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    host = host.strip("[]") or "127.0.0.1"
+    permit_listening(host)
+    return host, int(port)
 
 
 def listener(direction: Direction, upstream: str, address: tuple[str, int], allow_hosts: Sequence[str]) -> ListenerSpec:
@@ -42,8 +43,7 @@ def listener(direction: Direction, upstream: str, address: tuple[str, int], allo
     made = ListenerSpec(direction, upstream, *address)
     if made.address is not None:
         host, port = made.address
-        if not any(fnmatchcase(name, glob) for glob in allow_hosts for name in (host, f"{host}:{port}")):
-            guard(host)
+        guard(host, allow_hosts, port=port)
     return made
 
 

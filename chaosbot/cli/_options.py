@@ -15,6 +15,13 @@ from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
 from chaosbot.core.platform import platform_of, spoken
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.target import embedded_secret
+from chaosbot.transport.access import permit
+
+
+def _allow(hosts: list[str] | None) -> list[str] | None:
+    permit(hosts or ())
+    return hosts
+
 
 TARGET_HELP: Final = "The webhook's URL. Without one the embedded demo bot is started and tested."
 
@@ -42,6 +49,7 @@ AllowHost = Annotated[
         metavar="HOST",
         help="A target that is not loopback must be named here; only name hosts that you may break.",
         show_default=False,
+        callback=_allow,
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from chaosbot.cli._answers import answer_key, print_answers, summary
 from chaosbot.cli._finish import conclude, running
-from chaosbot.cli._options import DEFAULT_SECRET, Json, Out, Quiet, choose_bugs
+from chaosbot.cli._options import DEFAULT_SECRET, AllowHost, Json, Out, Quiet, choose_bugs
 from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import read_experiment
 from chaosbot.core.check import History
@@ -24,6 +24,7 @@ from chaosbot.demo.settings import DemoSettings
 from chaosbot.session.conduct import fuzz_stage, run_experiment, timeline_of
 from chaosbot.session.stage import StageSpec, staged
 from chaosbot.session.target import embedded_secret
+from chaosbot.transport import checked_address
 
 app = verb()
 
@@ -56,6 +57,7 @@ def demo(
     ] = None,
     no_limits: Annotated[bool, typer.Option("--no-limits", help="With --serve: no per-user rate limits.")] = False,
     seed: Annotated[int, typer.Option(help="Everything random derives from it.")] = DEFAULT_SEED,
+    allow_host: AllowHost = None,
     out: Out = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -75,6 +77,8 @@ def demo(
     if list_bugs:
         _print_bugs()
         return
+    if bot_api:
+        checked_address(bot_api, allow_host or (), where="--bot-api")
     chosen = parse_bugs(choose_bugs(bugs or ""))
     if serve_only:
         _serve(chosen or (FRAGILE if fragile else frozenset()), port, bot_api, limits=not no_limits)

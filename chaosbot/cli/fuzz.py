@@ -45,7 +45,7 @@ from chaosbot.fuzz.export import export_pytest
 from chaosbot.fuzz.moves import listed_moves
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.session.conduct import fuzz_stage
-from chaosbot.session.stage import StageSpec, check_target, staged
+from chaosbot.session.stage import StageSpec, check_pages, check_target, staged
 
 app = verb()
 
@@ -133,6 +133,7 @@ def fuzz(
     allow = tuple(allow_host or ())
     port = bot_api_port(bot_api)
     plan = plan_of([parse_fault(text) for text in fault or ()])
+    check_pages(allow, metrics=metrics)
     if target:
         if bugs:
             raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")

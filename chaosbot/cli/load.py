@@ -36,7 +36,7 @@ from chaosbot.core.registry import options_of
 from chaosbot.load.spec import Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.conduct import LoadPart, drive_load, require_webhook
-from chaosbot.session.stage import StageSpec, check_target, staged
+from chaosbot.session.stage import StageSpec, check_pages, check_target, staged
 
 app = verb()
 
@@ -138,6 +138,7 @@ def load(
     shape = _profile(profile, users, spawn_rate, duration, rate)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
     allow = tuple(allow_host or ())
+    check_pages(allow, metrics=metrics, health=health)
     if target:
         check_target(target, allow)
     pacer = shape.pacer()

@@ -29,7 +29,7 @@ from chaosbot.cli._options import (
 )
 from chaosbot.cli._timeline import draw_timeline
 from chaosbot.cli._verb import verb
-from chaosbot.config.experiment import Experiment, built_in, outbound_of, read_experiment
+from chaosbot.config.experiment import OUTBOUND, Experiment, built_in, outbound_of, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.config.written import experiment_schema
 from chaosbot.core import units
@@ -46,7 +46,8 @@ from chaosbot.session.conduct import (
     run_experiment,
     timeline_of,
 )
-from chaosbot.session.stage import StageSpec, check_target, staged
+from chaosbot.session.stage import StageSpec, check_pages, check_target, staged
+from chaosbot.transport import checked_address, permit
 
 app = verb()
 
@@ -151,6 +152,10 @@ def run(
     chosen = choose_seed(seed if seed is not None else experiment.seed)
     named = secret_env or experiment.secret_env or None
     secret = read_secret(named, embedded_seed=None if experiment.target else chosen)
+    check_pages(experiment.allow_hosts, metrics=experiment.probing.metrics, health=experiment.probing.health)
+    if experiment.outbound not in OUTBOUND:
+        checked_address(experiment.outbound, experiment.allow_hosts, where="outbound")
+    permit(experiment.allow_hosts)
     if experiment.target:
         if bugs:
             raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")

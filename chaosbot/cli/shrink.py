@@ -22,7 +22,7 @@ from chaosbot.report import fold
 from chaosbot.session.conduct import run_experiment
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets
 from chaosbot.session.shrink import Shrinker, breaches
-from chaosbot.session.stage import StageSpec, check_target, staged
+from chaosbot.session.stage import StageSpec, check_pages, check_target, staged
 
 app = verb()
 
@@ -59,6 +59,7 @@ def shrink(
     allow = (*experiment.allow_hosts, *(allow_host or ()))
     broken = sorted(breaches(fold(history)))
     wanted = _wanted(broken, breach, directory)
+    check_pages(allow, metrics=experiment.probing.metrics, health=experiment.probing.health)
     if experiment.target:
         check_target(experiment.target, allow)
     secret = read_secret(secret_env or experiment.secret_env or None, embedded_seed=None if experiment.target else seed)

@@ -24,6 +24,7 @@ from chaosbot.control.proxies import Proxies, Surroundings
 from chaosbot.control.toxics import ApiError
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event, to_json
+from chaosbot.transport import enforce
 
 _ASK_TIMEOUT_S = 10.0
 _LINE_LIMIT = 64 << 20
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--origin", type=float, required=True)
     parser.add_argument("--allow-host", action="append", default=[])
     options = parser.parse_args()
+    enforce(options.allow_host)
     # Ctrl-C reaches the whole process group; the parent decides what it means and then hangs up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     api, parent = socket.socket(fileno=options.api_fd), socket.socket(fileno=options.parent_fd)

@@ -27,6 +27,7 @@ from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.stages import run_stage
 from chaosbot.fuzz.target import Target
 from chaosbot.fuzz.workshop import Workshop
+from chaosbot.transport import enforce
 
 SHARED: Final = frozenset({"mutations", "generated"})
 _GRACE_S: Final = 5.0
@@ -45,6 +46,7 @@ def _help(
     spec: CampaignSpec, stage: str, facts: Facts, names: tuple[str, ...], until: float, stop: Flag, pipe: Connection
 ) -> None:
     """A helper process; `until` is on the machine's monotonic clock, which all processes share."""
+    enforce(spec.allow)
     platform = platform_of(spec.platform)
     target = Target(spec, platform, tuple, stop.is_set)
     recorder = Recorder(spec, platform, lambda _event: None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import trio
 
@@ -24,7 +23,6 @@ from chaosbot.load.shards import Crew
 from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import Target, reserve_descriptors
-from chaosbot.transport import guard
 
 
 def drive(
@@ -51,9 +49,13 @@ def drive(
         UsageError: Too few file descriptors, a bad journey file, a figure that the profile does not have.
     """
     check(spec)
-    guard(urlsplit(spec.url).hostname or "", spec.allow_hosts)
     target = Target.resolve(
-        spec.url, verify=spec.verify, ca=spec.ca, connect_timeout_s=spec.connect_timeout_s, timeout_s=spec.timeout_s
+        spec.url,
+        verify=spec.verify,
+        ca=spec.ca,
+        connect_timeout_s=spec.connect_timeout_s,
+        timeout_s=spec.timeout_s,
+        allow=spec.allow_hosts,
     )
     # Shards have descriptors of their own; the largest share is reckoned with room for an uneven split.
     room = reserve_descriptors(connections_of(spec))

@@ -13,8 +13,6 @@ says so). Looks happen in threads, so a target that hangs does not hold up the l
 from __future__ import annotations
 
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -25,10 +23,9 @@ import trio
 from chaosbot.core.errors import ChaosbotError, ConfigError, UsageError
 from chaosbot.core.event import Event, ProbeSeen
 from chaosbot.load.spec import Sampling
-from chaosbot.transport import metrics
+from chaosbot.transport import look, metrics
 
 _TIMEOUT_S: Final = 5.0
-_MOST_BODY: Final = 1 << 20
 _USUAL: Final = {
     "process_resident_memory_bytes": "memory",
     "process_open_fds": "descriptors",
@@ -90,17 +87,23 @@ class MetricsWatch:
         url: The page.
         names: Metrics to follow beside the usual ones.
         usual: Whether memory and descriptors are taken from here.
+        verify: Whether an https page's certificate is checked.
+        ca_file: PEM file of the authorities that are trusted.
     """
 
-    def __init__(self, url: str, names: tuple[str, ...], *, usual: bool) -> None:
+    def __init__(
+        self, url: str, names: tuple[str, ...], *, usual: bool, verify: bool = True, ca_file: str = ""
+    ) -> None:
         self._url = url
+        self._verify = verify
+        self._ca_file = ca_file
         self._names = names
         self._usual = usual
 
     def __call__(self) -> Iterator[Look]:
         """One look."""
         try:
-            page = metrics(self._url, timeout_s=_TIMEOUT_S)
+            page = metrics(self._url, timeout_s=_TIMEOUT_S, verify=self._verify, ca_file=self._ca_file)
         except ChaosbotError as error:
             yield "metrics", False, None, str(error)
             return
@@ -123,23 +126,19 @@ class MetricsWatch:
 class HealthWatch:
     """A health page and the circuits in it."""
 
-    def __init__(self, url: str, circuits: str) -> None:
+    def __init__(self, url: str, circuits: str, *, verify: bool = True, ca_file: str = "") -> None:
         self._url = url
+        self._verify = verify
+        self._ca_file = ca_file
         self._path = [part for part in circuits.removeprefix("$").split(".") if part]
-        # No environment: a proxy set there may well be chaosbot's own.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def __call__(self) -> Iterator[Look]:
         """One look."""
         try:
-            with self._opener.open(self._url, timeout=_TIMEOUT_S) as answer:
-                status, body = answer.status, answer.read(_MOST_BODY)
-        except urllib.error.HTTPError as error:
             # Many services answer 503 while a circuit is open, with the circuits in the body.
-            with error:
-                status, body = error.code, error.read(_MOST_BODY)
-        except OSError as error:
-            yield "health", False, None, f"{self._url}: {error}"
+            status, body = look(self._url, timeout_s=_TIMEOUT_S, verify=self._verify, ca_file=self._ca_file)
+        except ChaosbotError as error:
+            yield "health", False, None, str(error)
             return
         yield "health", 200 <= status < 300, float(status), ""
         try:
@@ -170,9 +169,19 @@ def watches(sampling: Sampling) -> list[Callable[[], Iterator[Look]]]:
         if url and not url.startswith(("http://", "https://")):
             raise ConfigError(option, f"'{url}' is no http or https URL")
     if sampling.metrics:
-        found.append(MetricsWatch(sampling.metrics, sampling.metric_names, usual=sampling.pid is None))
+        found.append(
+            MetricsWatch(
+                sampling.metrics,
+                sampling.metric_names,
+                usual=sampling.pid is None,
+                verify=sampling.verify,
+                ca_file=str(sampling.ca or ""),
+            )
+        )
     if sampling.health:
-        found.append(HealthWatch(sampling.health, sampling.circuits))
+        found.append(
+            HealthWatch(sampling.health, sampling.circuits, verify=sampling.verify, ca_file=str(sampling.ca or ""))
+        )
     return found
 
 

@@ -27,6 +27,7 @@ from chaosbot.load.engine import Surroundings
 from chaosbot.load.frames import Totals
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.target import Target
+from chaosbot.transport import enforce
 
 _READY_S: Final = 30.0
 _HEAD_START_S: Final = 0.25  # between the last shard's "ready" and the common start
@@ -51,6 +52,7 @@ def work(spec: LoadSpec, index: int, pipe: Pipe) -> None:
             stopping = True  # the parent is gone
         return stopping
 
+    enforce(spec.allow_hosts)
     try:
         target = _target(spec)
         outside = Surroundings(lambda event: pipe.send(("event", event)), should_stop)
@@ -71,7 +73,12 @@ def work(spec: LoadSpec, index: int, pipe: Pipe) -> None:
 
 def _target(spec: LoadSpec) -> Target:
     return Target.resolve(
-        spec.url, verify=spec.verify, ca=spec.ca, connect_timeout_s=spec.connect_timeout_s, timeout_s=spec.timeout_s
+        spec.url,
+        verify=spec.verify,
+        ca=spec.ca,
+        connect_timeout_s=spec.connect_timeout_s,
+        timeout_s=spec.timeout_s,
+        allow=spec.allow_hosts,
     )
 
 

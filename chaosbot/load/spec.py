@@ -26,6 +26,8 @@ class Sampling:
         health: A health URL.
         circuits: The JSON path in the health answer under which circuits stand (``$.circuits``).
         every_s: Seconds between looks.
+        verify: Whether the certificates of https pages are checked.
+        ca: PEM file of the authorities that are trusted instead of the system's.
     """
 
     pid: int | None = None
@@ -34,6 +36,8 @@ class Sampling:
     health: str = ""
     circuits: str = "$.circuits"
     every_s: float = 1.0
+    verify: bool = True
+    ca: Path | None = None
 
 
 @dataclass(frozen=True)

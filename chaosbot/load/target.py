@@ -8,13 +8,15 @@ from __future__ import annotations
 import resource
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from chaosbot.core.errors import ConfigError, TargetUnusable, UsageError
+from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable, UsageError
 from chaosbot.load.answers import Answers
+from chaosbot.transport import resolved
 
 SPARE_DESCRIPTORS: Final = 64
 """Descriptors that the process needs beside its connections: journal, epoll, pipes, the terminal."""
@@ -58,11 +60,13 @@ class Target:
         ca: Path | None = None,
         connect_timeout_s: float = 5.0,
         timeout_s: float = 30.0,
+        allow: Sequence[str] = (),
     ) -> Target:
         """Reads the URL and looks its host up.
 
         Raises:
             ConfigError: No http(s) URL.
+            TargetRefused: The host is not allowed, or leads somewhere that is not.
             TargetUnusable: No such host.
         """
         parts = urlsplit(url)
@@ -73,7 +77,9 @@ class Target:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigError(url, "is no http or https URL; write for example http://127.0.0.1:8080/webhook")
         try:
-            family, _, _, _, address = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)[0]
+            family, _, _, _, address = resolved(parts.hostname, port, allow)[0]
+        except TargetRefused:
+            raise
         except OSError as error:
             raise TargetUnusable(
                 f"{url}: no address for '{parts.hostname}' ({error.strerror}); check the name"

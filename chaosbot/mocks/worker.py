@@ -20,6 +20,7 @@ import orjson
 from chaosbot.core.event import Event, to_json
 from chaosbot.mocks.telegram_api.call import MOST_BODY
 from chaosbot.mocks.telegram_api.mock import BotApiMock, MockAnswer, Script, failure
+from chaosbot.transport import enforce
 
 _MOST_HEADERS: Final = 64 * 1024
 
@@ -212,6 +213,7 @@ def main() -> None:
     parser.add_argument("channel", type=int)
     parser.add_argument("arguments", type=json.loads)
     found = parser.parse_args()
+    enforce()
     upward = socket.socket(fileno=found.channel)
     asyncio.run(_serve(socket.socket(fileno=found.listener), upward, found.arguments))
 

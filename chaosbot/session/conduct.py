@@ -214,7 +214,7 @@ def drive_load(
             verify=part.verify,
             ca=part.ca,
             started=run.started,
-            samples=part.samples,
+            samples=replace(part.samples, verify=part.verify, ca=part.ca),
             allow_hosts=part.allow_hosts,
         ),
         run.emit,

@@ -21,7 +21,7 @@ from chaosbot.core.plan import FaultPlan
 from chaosbot.core.timeline import Step
 from chaosbot.session.run import Run
 from chaosbot.session.target import WEBHOOK_PATH, DemoTarget
-from chaosbot.transport import Address, guard, require_reachable
+from chaosbot.transport import Address, checked_address, permit, require_reachable
 
 MOCK: Final = "mock:"
 DEMO_TOKEN: Final = "123456789:chaosbot-demo-token-that-is-no-secret"  # noqa: S105 - of the embedded bot, which has no life outside
@@ -115,11 +115,22 @@ def check_target(url: str, allow_hosts: Sequence[str], *, reachable: bool = True
         TargetRefused: Neither loopback nor allowed; nothing was sent.
         TargetUnusable: Nothing listens there.
     """
-    address = Address.parse(url)
-    guard(address.host, allow_hosts)
+    address = checked_address(url, allow_hosts)
     if reachable:
-        require_reachable(address)
+        require_reachable(address, allow_hosts)
     return address
+
+
+def check_pages(allow_hosts: Sequence[str], **pages: str | None) -> None:
+    """Refuses pages to look at (``metrics=URL``, ``health=URL``) that must not be spoken to; nothing is looked up.
+
+    Raises:
+        ConfigError: One is no URL.
+        TargetRefused: One is neither loopback nor allowed.
+    """
+    for name, url in pages.items():
+        if url:
+            checked_address(url, allow_hosts, where=f"--{name}" if "." not in name else name)
 
 
 def free_port() -> int:
@@ -139,6 +150,9 @@ def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
         UsageError: The target is refused or not there, a port is taken.
         EngineError: A part did not start.
     """
+    permit(spec.allow_hosts)
+    if spec.outbound not in ("mock", "off"):
+        checked_address(spec.outbound, spec.allow_hosts, where="outbound")
     calls = Calls()
     run.listeners.append(calls.notice)
     with ExitStack() as stack:

@@ -2,16 +2,17 @@
 
 Rules:
 
-- `guard` comes before everything else: nothing is resolved, connected or sent for a host that it refuses.
+- `chaosbot.transport.access` comes before everything else: nothing is resolved, connected or sent for a host that it refuses.
 - Everything here blocks and is bounded by the timeouts that it is given; engines call it from threads or processes.
 - An outcome blames the target only for what the target did: limits of this machine are CANCELLED.
 """
 
-from chaosbot.transport.address import Address, guard, require_reachable
+from chaosbot.transport.access import enforce, guard, is_loopback, permit, permit_listening, resolved
+from chaosbot.transport.address import Address, checked_address, require_reachable
 from chaosbot.transport.answer import AnswerReader
 from chaosbot.transport.connection import Connection
 from chaosbot.transport.lines import curl_line, raw_line
-from chaosbot.transport.probes import Probe, metrics, parse_metrics, probe
+from chaosbot.transport.probes import Probe, look, metrics, parse_metrics, probe
 from chaosbot.transport.sending import send
 
 __all__ = [
@@ -19,12 +20,19 @@ __all__ = [
     "AnswerReader",
     "Connection",
     "Probe",
+    "checked_address",
     "curl_line",
+    "enforce",
     "guard",
+    "is_loopback",
+    "look",
     "metrics",
     "parse_metrics",
+    "permit",
+    "permit_listening",
     "probe",
     "raw_line",
     "require_reachable",
+    "resolved",
     "send",
 ]

@@ -1,15 +1,7 @@
-"""Where a target is, and whether it may be spoken to at all.
-
-Rules:
-
-- `guard` decides by the text of the host alone, before any name is resolved or any socket is opened: what a resolver would
-  say about a name is not in the person's hand.
-- An address is parsed once, where a person's text comes in; after that nothing looks at URLs again.
-"""
+"""Where a target is. An address is parsed once, where a person's text comes in; after that nothing looks at URLs again."""
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +10,9 @@ from urllib.parse import urlsplit
 
 from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable
 from chaosbot.core.units import format_duration
+from chaosbot.transport.access import guard, resolved
 
 _SCHEMES: Final = {"http": False, "https": True, "ws": False, "wss": True}
-_LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,52 +84,46 @@ class Address:
         return f"http{'s' if self.tls else ''}://{self.authority}{self.path}"
 
 
-def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def guard(host: str, allow: Sequence[str] = ()) -> None:
-    """Lets loopback and explicitly allowed hosts pass, and nothing else.
-
-    Loopback is what is written as such: a literal address of 127.0.0.0/8, ::1, or the name localhost. Other spellings that a
-    resolver may map there (127.1, 0x7f.1, 0.0.0.0, a name of one's own) have to be allowed by name.
+def checked_address(
+    url: str, allow: Sequence[str] = (), *, where: str = "TARGET", verify: bool = True, ca_file: str = ""
+) -> Address:
+    """Reads a URL of an option or a file and refuses hosts that may not be spoken to; looks nothing up.
 
     Raises:
-        TargetRefused: Anything else.
+        ConfigError: No such URL.
+        TargetRefused: Neither loopback nor allowed.
     """
-    name = host.strip("[]").lower()
-    address = _literal(name)
-    if name == "localhost" or (address is not None and any(address in network for network in _LOOPBACK)):
-        return
-    for entry in allow:
-        other = entry.strip("[]").lower()
-        if name == other or (address is not None and address == _literal(other)):
-            return
-    raise TargetRefused(
-        f"{host}: not sent anything; only loopback targets (127.0.0.0/8, ::1, localhost) are allowed unasked; "
-        f"if this system is yours to break, add --allow-host {host}"
-    )
+    address = Address.parse(url, where=where, verify=verify, ca_file=ca_file)
+    guard(address.host, allow, port=address.port, where="" if where == "TARGET" else where)
+    return address
 
 
-def require_reachable(address: Address, *, timeout_s: float = 5.0) -> None:
+def require_reachable(address: Address, allow: Sequence[str] = (), *, timeout_s: float = 5.0) -> None:
     """Makes sure that something listens there, by one connection that says nothing.
 
     Raises:
-        TargetUnusable: Nothing does; the message says what to start.
+        TargetRefused: The host is not allowed, or leads somewhere that is not.
+        TargetUnusable: Nothing listens there; the message says what to start.
     """
+    what = "the name does not resolve"
     try:
-        socket.create_connection((address.host, address.port), timeout=timeout_s).close()
-    except TimeoutError:
-        what = f"no connection within {format_duration(timeout_s)}"
-    except socket.gaierror:
+        for family, kind, proto, _, place in resolved(address.host, address.port, allow):
+            with socket.socket(family, kind, proto) as sock:
+                sock.settimeout(timeout_s)
+                try:
+                    sock.connect(place)
+                except TargetRefused:
+                    raise
+                except TimeoutError:
+                    what = f"no connection within {format_duration(timeout_s)}"
+                except OSError as error:
+                    what = (error.strerror or str(error)).lower()
+                else:
+                    return
+    except TargetRefused:
+        raise
+    except (OSError, UnicodeError):
         what = "the name does not resolve"
-    except OSError as error:
-        what = (error.strerror or str(error)).lower()
-    else:
-        return
     raise TargetUnusable(
         f"{address.url}: {what}; a run needs a listening target; start it, check host and port, "
         "or leave TARGET out to test the embedded demo"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import ssl
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -46,8 +47,22 @@ class Probe:
     detail: str = ""
 
 
-def _get(url: str, timeout_s: float, headers: tuple[tuple[str, str], ...]) -> tuple[int, bytes]:
-    """Status and bounded body.
+def look(
+    url: str,
+    *,
+    timeout_s: float = 5.0,
+    headers: tuple[tuple[str, str], ...] = (),
+    verify: bool = True,
+    ca_file: str = "",
+) -> tuple[int, bytes]:
+    """A page's status and body, of which at most 4 MB are read. Redirects are not followed.
+
+    Args:
+        url: The page.
+        timeout_s: Bound on the look.
+        headers: Headers to send, for example an authorisation.
+        verify: Whether an https page's certificate is checked.
+        ca_file: PEM file of the authorities that are trusted instead of the system's.
 
     Raises:
         TargetUnusable: No answer; the reason in one line.
@@ -57,9 +72,13 @@ def _get(url: str, timeout_s: float, headers: tuple[tuple[str, str], ...]) -> tu
     until = monotonic() + timeout_s
     body = bytearray()
     try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+        if not verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
         # No environment: HTTP_PROXY may well point at chaosbot itself, whose faults are not for the probe.
         with (
-            httpx.Client(trust_env=False, timeout=timeout_s, verify=False) as client,  # noqa: S501 - looks, trusts nothing
+            httpx.Client(trust_env=False, timeout=timeout_s, verify=context) as client,
             client.stream("GET", url, headers=list(headers)) as answer,
         ):
             for piece in answer.iter_bytes():
@@ -67,11 +86,19 @@ def _get(url: str, timeout_s: float, headers: tuple[tuple[str, str], ...]) -> tu
                 if len(body) > MOST_BODY or monotonic() > until:
                     raise TargetUnusable(f"{url}: the answer does not end; at most 4 MB in {timeout_s:g} s are read")
             return answer.status_code, bytes(body)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise TargetUnusable(f"{url}: {type(error).__name__}: {error}") from None
 
 
-def probe(url: str, *, json_path: str = "", timeout_s: float = 5.0, headers: tuple[tuple[str, str], ...] = ()) -> Probe:
+def probe(
+    url: str,
+    *,
+    json_path: str = "",
+    timeout_s: float = 5.0,
+    headers: tuple[tuple[str, str], ...] = (),
+    verify: bool = True,
+    ca_file: str = "",
+) -> Probe:
     """Looks at a page; never raises.
 
     Args:
@@ -79,10 +106,12 @@ def probe(url: str, *, json_path: str = "", timeout_s: float = 5.0, headers: tup
         json_path: A value to take from its JSON (``circuits.0.state``); without one, only the status counts.
         timeout_s: Bound on the look.
         headers: Headers to send, for example an authorisation.
+        verify: Whether an https page's certificate is checked.
+        ca_file: PEM file of the authorities that are trusted instead of the system's.
     """
     began = monotonic()
     try:
-        status, body = _get(url, timeout_s, headers)
+        status, body = look(url, timeout_s=timeout_s, headers=headers, verify=verify, ca_file=ca_file)
     except TargetUnusable as error:
         return Probe(ok=False, seconds=monotonic() - began, detail=str(error))
     seconds = monotonic() - began
@@ -117,13 +146,20 @@ def at_path(document: Any, path: str) -> Any:
     return document
 
 
-def metrics(url: str, *, timeout_s: float = 5.0, headers: tuple[tuple[str, str], ...] = ()) -> dict[str, float]:
+def metrics(
+    url: str,
+    *,
+    timeout_s: float = 5.0,
+    headers: tuple[tuple[str, str], ...] = (),
+    verify: bool = True,
+    ca_file: str = "",
+) -> dict[str, float]:
     """The samples of a Prometheus page, by name with labels as the page writes them.
 
     Raises:
         TargetUnusable: No answer, a status other than 2xx, or no samples in it.
     """
-    status, body = _get(url, timeout_s, headers)
+    status, body = look(url, timeout_s=timeout_s, headers=headers, verify=verify, ca_file=ca_file)
     if not 200 <= status < 300:
         raise TargetUnusable(f"{url}: status {status}; a metrics page answers 200")
     samples = parse_metrics(body.decode("utf-8", "replace"))

@@ -21,6 +21,7 @@ os.chdir(folder)
 os.environ.clear()
 os.environ.update(environment)
 sys.argv[1:] = arguments
+exec(prelude)
 runpy.run_module("chaosbot", run_name="__main__", alter_sys=True)
 """
 
@@ -42,12 +43,13 @@ def clean_environment() -> dict[str, str]:
 def chaosbot(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str, str]
 ) -> Callable[..., Finished]:
-    def run(*arguments: str, timeout: float = 110, **environment: str) -> Finished:
+    def run(*arguments: str, timeout: float = 110, prelude: str = "", **environment: str) -> Finished:
         said = tmp_path_factory.mktemp("said")
         (said / "out").touch()
         (said / "err").touch()
         told = {
             "arguments": list(arguments),
+            "prelude": prelude,
             "folder": str(tmp_path),
             "environment": clean_environment | environment,
             "out": str(said / "out"),
