@@ -1,43 +1,58 @@
-"""DOOR to structlog: the one event stream of a run, as NDJSON, and the one place where secrets are taken out.
+"""The one event stream of a run, as NDJSON on disk, and the one place where secrets are taken out.
 
 Rules:
 
-- Every event of a run passes `Journal.write`; worker processes send theirs to the parent, which writes them.
-- Redaction happens here, once, on the encoded values of an event: known secret values (also in base64, percent-encoded and
-  JSON-escaped) and everything that has the shape of a bot token. Reports are folds of the journal, so what is clean here
-  is clean there; findings' request bytes are redacted before they are put into an event.
-- A line is written whole or not at all; a torn last line is recognised when read back.
+- Every event of a run passes `Journal.write`; worker processes send theirs to the parent, which writes them. Nothing is kept in
+  memory: reports read the file.
+- Redaction happens here, once, on the encoded values of an event: known secret values and everything that has the shape of a bot
+  token, as they are, in base64, in hexadecimal, and behind percent, backslash or entity escapes. Reports are folds of the
+  journal, so what is clean here is clean there.
+- Each line ends with its number (``n``) and a digest of itself and all lines before it (``chain``), so that a line that was lost,
+  doubled, moved or edited is noticed when the journal is read back.
+- A line is written whole or not at all; a torn last line is recognised when read back. When the file cannot be written any more
+  (a full disk, a limit), what is there stays readable and `failure` says why.
+- Run directories belong to their owner alone (0700), files in them too (0600).
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import threading
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import quote
 
-import orjson
-import structlog
-
 from chaosbot.core.check import History
 from chaosbot.core.errors import JournalError, UsageError
-from chaosbot.core.event import Event, from_json, to_json
+from chaosbot.core.event import SCHEMA, TYPES, Event, Judged, RunStarted, decode, dumps, encode, to_json
+from chaosbot.core.outcome import Outcome
 
 REDACTED: Final = "[redacted]"
 EVENTS_FILE: Final = "events.ndjson"
 
 # A bot token is the bot's numeric id, a colon and 35 characters (Bot API, "Authorizing your bot"); shorter look-alikes of at
 # least 30 are taken out too. In a URL a token follows "/bot" directly, so no word boundary is asked for.
-_BOT_TOKEN: Final = re.compile(r"(?<!\d)\d{6,12}(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
-_BOT_TOKEN_BYTES: Final = re.compile(_BOT_TOKEN.pattern.encode())
+_BOT_TOKEN: Final = re.compile(rb"(?<!\d)\d{6,12}(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
+_TOKEN_END: Final = re.compile(rb":[A-Za-z0-9_-]{30}")
 # Secrets shorter than this would redact half of every line; they are refused where they are read.
 SHORTEST_SECRET: Final = 4
+
+# One escaped character: percent (a byte), backslash as JSON, JavaScript and Python write it, an HTML entity.
+_ESCAPE: Final = re.compile(
+    rb"%(?P<byte>[0-9A-Fa-f]{2})|\\(?:u(?P<unit>[0-9A-Fa-f]{4})|x(?P<hex>[0-9A-Fa-f]{2})|(?P<plain>[/\"\\]))"
+    rb"|&#(?:(?P<decimal>\d{1,7})|[xX](?P<entity>[0-9A-Fa-f]{1,6}));"
+)
+_DEEPEST: Final = 3
+"""How often escapes of escapes are undone when secrets are looked for."""
 
 
 @dataclass(frozen=True)
@@ -45,62 +60,157 @@ class Redactor:
     """Takes secrets out of texts, bytes and JSON values.
 
     Args:
-        secrets: The values that must never be written. Each is searched as it is, in base64, percent-encoded and as JSON
-            escapes it.
+        secrets: The values that must never be written. Each is searched as it is, in base64, in hexadecimal, and in any mixture
+            of plain and escaped characters.
     """
 
     secrets: tuple[str, ...] = ()
-    _texts: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
-    _bytes: re.Pattern[bytes] | None = field(init=False, repr=False, compare=False)
+    _known: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
+    _spellings: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Compiles one pattern of all spellings, the longest first."""
-        spellings: set[str] = set()
+        spellings: set[bytes] = set()
         for secret in self.secrets:
             if len(secret) < SHORTEST_SECRET:
                 raise UsageError(
                     f"a secret of {len(secret)} characters cannot be redacted; use at least {SHORTEST_SECRET}"
                 )
-            spellings |= {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], *_base64_cores(secret)}
-        ordered = sorted(spellings, key=len, reverse=True)
-        object.__setattr__(self, "_texts", re.compile("|".join(map(re.escape, ordered))) if ordered else None)
-        raw = b"|".join(re.escape(spelling.encode("utf-8", "surrogatepass")) for spelling in ordered)
-        object.__setattr__(self, "_bytes", re.compile(raw) if ordered else None)
+            raw = secret.encode("utf-8", "surrogatepass")
+            escaped = {quote(secret.encode("utf-8", "surrogatepass"), safe=""), json.dumps(secret)[1:-1]}
+            spellings |= {raw, raw.hex().encode(), raw.hex().upper().encode(), *_base64_cores(raw)}
+            spellings |= {text.encode() for text in escaped}
+        object.__setattr__(self, "_spellings", tuple(sorted(spellings, key=len, reverse=True)))
+        ordered = [re.escape(spelling) for spelling in self._spellings]
+        object.__setattr__(self, "_known", re.compile(b"|".join([*ordered, _BOT_TOKEN.pattern])))
 
     def text(self, value: str) -> str:
         """The text without secrets."""
-        if self._texts is not None:
-            value = self._texts.sub(REDACTED, value)
-        return _BOT_TOKEN.sub(REDACTED, value) if ":" in value or "%3" in value else value
+        raw = value.encode("utf-8", "surrogatepass")
+        clean = self.data(raw)
+        return value if clean is raw else clean.decode("utf-8", "surrogatepass")
 
     def data(self, value: bytes) -> bytes:
-        """The bytes without secrets; lengths may change."""
-        if self._bytes is not None:
-            value = self._bytes.sub(REDACTED.encode(), value)
-        return _BOT_TOKEN_BYTES.sub(REDACTED.encode(), value)
+        """The bytes without secrets; lengths may change. What holds none comes back as it is, the same object."""
+        if self._known.search(value) is not None:
+            value = self._known.sub(REDACTED.encode(), value)
+        return self._behind_escapes(value) if b"%" in value or b"\\" in value or b"&#" in value else value
 
     def json(self, value: Any) -> Any:
-        """A JSON value without secrets, keys included."""
+        """A JSON value without secrets, keys included (but for those that events are made of); bytes become base64."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {self.text(key): self.json(item) for key, item in value.items()}
-        if isinstance(value, list):
+            return {key if key in _MEMBERS else self.text(key): self.json(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
             return [self.json(item) for item in value]
+        return base64.b64encode(self.data(value)).decode() if isinstance(value, bytes) else value
+
+    def may_hold(self, line: bytes) -> bool:
+        """Whether an encoded event may hold a secret; False is certain."""
+        if b"%" in line or b"\\" in line or b"&#" in line or _TOKEN_END.search(line) is not None:
+            return True
+        # A dozen plain searches take a fifth of the time that one pattern of as many alternatives takes.
+        return any(spelling in line for spelling in self._spellings)
+
+    def _behind_escapes(self, value: bytes) -> bytes:
+        """The bytes without secrets of which some characters are escaped."""
+        layers: list[_Unescaped] = []
+        decoded = value
+        for _ in range(_DEEPEST):
+            layer = _Unescaped(decoded)
+            if not layer.escapes:
+                break
+            layers.append(layer)
+            decoded = layer.data
+            if (found := [match.span() for match in self._known.finditer(decoded)]) != []:
+                for outer in reversed(layers):
+                    found = [outer.span(*span) for span in found]
+                return self._behind_escapes(_without(value, found))
         return value
 
 
-def _base64_cores(secret: str) -> set[str]:
+class _Unescaped:
+    """Bytes whose escapes are undone once, and where each of them came from."""
+
+    def __init__(self, raw: bytes) -> None:
+        pieces: list[bytes] = []
+        self._starts: list[int] = [0]  # where, in the data, runs with one constant distance to the raw bytes begin
+        self._raw: list[int] = [0]
+        self._widths: list[int] = [0]  # 0 for a plain run, else how many raw bytes the escape takes
+        self.escapes = 0
+        at = size = 0
+        for match in _ESCAPE.finditer(raw):
+            plain, character = raw[at : match.start()], _character(match)
+            at = match.end()
+            pieces += (plain, character)
+            size += len(plain)
+            self._starts += (size, size + len(character))
+            self._raw += (match.start(), at)
+            self._widths += (at - match.start(), 0)
+            size += len(character)
+            self.escapes += 1
+        pieces.append(raw[at:])
+        self.data = b"".join(pieces)
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The raw bytes that a span of the data came from."""
+        first = bisect_right(self._starts, start) - 1
+        begin = self._raw[first] + (0 if self._widths[first] else start - self._starts[first])
+        last = bisect_right(self._starts, end - 1) - 1
+        width = self._widths[last]
+        return begin, self._raw[last] + (width or end - self._starts[last])
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    """What one escape stands for, in UTF-8."""
+    if (byte := match["byte"]) is not None:
+        return bytes.fromhex(byte.decode())
+    if (plain := match["plain"]) is not None:
+        return plain
+    if (decimal := match["decimal"]) is not None:
+        number = int(decimal)
+    else:
+        number = int(match["unit"] or match["hex"] or match["entity"], 16)
+    return chr(number).encode("utf-8", "surrogatepass") if number < 0x110000 else b"?"
+
+
+def _without(value: bytes, spans: list[tuple[int, int]]) -> bytes:
+    """The bytes with each span replaced."""
+    pieces, at = [], 0
+    for start, end in sorted(spans):
+        if start >= at:
+            pieces += [value[at:start], REDACTED.encode()]
+            at = end
+    return b"".join([*pieces, value[at:]])
+
+
+def _base64_cores(raw: bytes) -> set[bytes]:
     """The parts of a secret's base64 that are the same wherever in a longer text it starts (three alignments)."""
-    raw = secret.encode("utf-8", "surrogatepass")
     cores = set()
     for shift in range(3):
-        encoded = base64.b64encode(b"\0" * shift + raw).decode()
+        encoded = base64.b64encode(b"\0" * shift + raw)
         # The first characters mix in what stands before the secret, the last ones what follows it.
-        core = encoded[(0, 2, 3)[shift] : len(encoded) - (0, 3, 2)[(shift + len(raw)) % 3]].rstrip("=")
+        core = encoded[(0, 2, 3)[shift] : len(encoded) - (0, 3, 2)[(shift + len(raw)) % 3]].rstrip(b"=")
         if len(core) >= 6:
-            cores |= {core, core.replace("+", "-").replace("/", "_")}
+            cores |= {core, core.replace(b"+", b"-").replace(b"/", b"_")}
     return cores
+
+
+_MEMBERS: Final = frozenset({"type", *(name for kind in TYPES.values() for name in kind.__struct_fields__)})
+
+# The end of a line: its number and the digest.
+_SEAL: Final = re.compile(rb',"n":(\d{1,15}),"chain":"([0-9a-f]{12})"\}\n?$')
+_LONGEST_SEAL: Final = 64
+
+
+def _digest(before: bytes, body: bytes) -> bytes:
+    return blake2b(body, digest_size=6, key=before).hexdigest().encode()
+
+
+def private(path: str, flags: int) -> int:
+    """An opener for files that only their owner may read (0600)."""
+    return os.open(path, flags, 0o600)
 
 
 class Journal:
@@ -116,13 +226,23 @@ class Journal:
     def __init__(self, directory: Path, redactor: Redactor | None = None) -> None:
         self.directory = directory
         self.redactor = redactor or Redactor()
-        self.events: list[Event] = []
+        self.counts: Counter[type] = Counter()
+        """How many events of each type were written."""
+        self.failure = ""
+        """Why nothing can be written any more; empty while all is well."""
+        self.lost = 0
+        """How many events came after that."""
         self.discarded = False
+        self._number = 0
+        self._chain = b""
         self._lock = threading.Lock()
         self._made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = (directory / EVENTS_FILE).open("xb", buffering=1 << 16)
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700, exist_ok=True)
+            self._file: IO[bytes] = open(  # noqa: SIM115 - Path.open knows no opener; `close` closes it
+                directory / EVENTS_FILE, "xb", buffering=1 << 16, opener=private
+            )
         except FileExistsError:
             raise UsageError(
                 f"--out {directory}: holds a run already; a run directory is written once; choose another directory"
@@ -131,33 +251,51 @@ class Journal:
             raise UsageError(
                 f"--out {directory}: cannot be written ({error.strerror}); choose a directory of yours"
             ) from None
-        self._log = structlog.wrap_logger(
-            structlog.BytesLogger(self._file),
-            processors=[self._redact, structlog.processors.JSONRenderer(serializer=_encode)],
-            wrapper_class=structlog.BoundLogger,
-            context_class=dict,
-        )
-
-    def _redact(self, _logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        event.pop("event", None)
-        clean: structlog.typing.EventDict = self.redactor.json(event)
-        return clean
 
     def write(self, event: Event) -> None:
         """Records one event; a journal that is closed already ignores it (a late worker)."""
         with self._lock:
-            if not self._file.closed:
-                self._log.info(None, **to_json(event, self.redactor.data))
-                self.events.append(event)
+            if self._file.closed:
+                self.lost += bool(self.failure)
+                return
+            body = self._body(event)
+            self._number += 1
+            self._chain = _digest(self._chain, body)
+            try:
+                self._file.write(body[:-1] + b',"n":%d,"chain":"%b"}\n' % (self._number, self._chain))
+            except OSError as error:
+                self._fail(error)
+                return
+            self.counts[type(event)] += 1
+
+    def _body(self, event: Event) -> bytes:
+        """The event as a line without its seal and without secrets."""
+        redactor = self.redactor
+        # In base64 no search would find a secret that is escaped or cut in another way, so bytes are looked at before.
+        outcome: Outcome | None = getattr(event, "outcome", None)
+        if isinstance(event, Judged) or (outcome is not None and redactor.data(outcome.body) is not outcome.body):
+            return dumps(redactor.json(to_json(event, bytes_too=False)))
+        line = encode(event)
+        return dumps(redactor.json(to_json(event))) if redactor.may_hold(line) else line
+
+    def _fail(self, error: OSError) -> None:
+        self.failure = f"{self.directory / EVENTS_FILE}: cannot be written ({error.strerror or error})"
+        self.lost += 1
+        with suppress(OSError):  # closing tries to write what is still in the buffer
+            self._file.close()
 
     def flush(self) -> None:
         """Makes everything written so far readable for others."""
         with self._lock:
             if not self._file.closed:
-                self._file.flush()
+                try:
+                    self._file.flush()
+                except OSError as error:
+                    self._fail(error)
 
     def close(self) -> None:
         """Ends the journal."""
+        self.flush()
         with self._lock:
             self._file.close()
 
@@ -170,26 +308,79 @@ class Journal:
             for folder in self._made:
                 folder.rmdir()
 
+    def history(self) -> History:
+        """What was written so far, read back from the file."""
+        self.flush()
+        history = read(self.directory)
+        if not self.failure:
+            return history
+        kept = f"{self.failure}; {self.lost} events were lost"
+        return replace(history, damage=(*history.damage, kept))
 
-def _encode(value: Any, **_options: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        # What a hostile target said: lone surrogates, integers beyond 64 bits. The event must not be lost for that.
-        return orjson.dumps(_writable(value))
 
+class _Reader:
+    """Reads a journal line by line and checks that none is missing.
 
-def _writable(value: Any) -> Any:
-    """The value with texts that UTF-8 can carry, and integers that JSON readers agree on."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return str(value)
-    if isinstance(value, dict):
-        return {_writable(key): _writable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_writable(item) for item in value]
-    return value
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.torn = False
+        self.damage = ""
+        """The first line that is not where or what it was; empty while all is well."""
+        self._schema = 0
+        self._next = 1
+        self._chain = b""
+
+    def __iter__(self) -> Iterator[Event]:
+        """The events in order.
+
+        Raises:
+            UsageError: The file cannot be read.
+            JournalError: A line is no event, or the journal is of a newer version.
+        """
+        for number, line in enumerate(_lines(self.path), 1):
+            try:
+                event = decode(self._unsealed(number, line), self._schema)
+            except JournalError as error:
+                if line.endswith(b"\n"):
+                    raise JournalError(
+                        f"{self.path}:{number}: {error}; the journal is damaged, the run cannot be judged"
+                    ) from None
+                self.torn = True
+                return
+            if isinstance(event, RunStarted) and event.schema > SCHEMA:
+                raise JournalError(
+                    f"{self.path}: written by chaosbot {event.version} in a newer form ({event.schema}; this version "
+                    f"reads up to {SCHEMA}); use that version"
+                )
+            yield event
+
+    def _unsealed(self, at: int, line: bytes) -> bytes:
+        """The line without its number and digest, which are checked."""
+        seal = _SEAL.search(line, max(0, len(line) - _LONGEST_SEAL))
+        if seal is None:
+            if self._schema == SCHEMA and line.endswith(b"\n"):
+                self._damaged(at, "carries no number; it was not written by this run")
+            self._schema = self._schema or 1
+            return line
+        self._schema = SCHEMA
+        body = line[: seal.start()] + b"}"
+        number, chain = int(seal[1]), seal[2]
+        if number > self._next:
+            lost = f"{self._next}" if number == self._next + 1 else f"{self._next} to {number - 1}"
+            self._damaged(at, f"has number {number}; {lost} is missing before it")
+        elif number < self._next:
+            self._damaged(at, f"has number {number} where {self._next} was due; a line was doubled or moved")
+        elif chain != _digest(self._chain, body):
+            self._damaged(at, "is not what was written")
+        self._next, self._chain = number + 1, chain
+        return body
+
+    def _damaged(self, at: int, what: str) -> None:
+        self.damage = self.damage or f"{self.path.name}:{at}: this line {what}"
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -203,25 +394,14 @@ def _lines(path: Path) -> Iterator[bytes]:
 def read(directory: Path) -> History:
     """Reads a run back.
 
-    A torn last line (the process was killed while writing) or a missing end makes the history torn, which makes the run
-    inconclusive. Anything unreadable before the last line is an error, since then nobody knows what else is missing.
+    A torn last line (the process was killed while writing), a missing end or a line that is missing, doubled, moved or changed
+    make the run inconclusive. A line that is no event at all is an error, since nothing after it can be trusted.
 
     Raises:
         UsageError: No journal there.
-        JournalError: One damaged in its middle.
+        JournalError: One damaged in its middle, or of a newer version.
     """
-    path = directory / EVENTS_FILE
-    lines = list(_lines(path))
-    events: list[Event] = []
-    torn = False
-    for number, line in enumerate(lines, 1):
-        try:
-            events.append(from_json(orjson.loads(line)))
-        except (orjson.JSONDecodeError, JournalError) as error:
-            if number < len(lines) or line.endswith(b"\n"):
-                raise JournalError(
-                    f"{path}:{number}: {error}; the journal is damaged, the run cannot be judged"
-                ) from None
-            torn = True
-    history = History.of(events)
-    return History(history.events, torn or history.end is None)
+    reader = _Reader(directory / EVENTS_FILE)
+    history = History.of(reader)
+    torn = reader.torn or history.end is None
+    return replace(history, torn=torn, damage=(reader.damage,) if reader.damage else ())

@@ -61,7 +61,7 @@ DOORS = {
     "httptools": {"load", "addons", "mocks"},
     "hdrh": {"load", "report"},
     "httpx": {"transport", "demo"},
-    "structlog": {"journal"},
+    "msgspec": {"core", "journal", "load", "fuzz"},
     "orjson": {"journal", "platforms", "load", "addons", "mocks", "control", "demo", "fuzz"},
     "typer": {"cli"},
     "click": {"cli"},

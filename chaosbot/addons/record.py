@@ -25,7 +25,7 @@ import orjson
 
 from chaosbot import __version__
 from chaosbot.injection.visit import Visit
-from chaosbot.journal import REDACTED, Redactor
+from chaosbot.journal import REDACTED, Redactor, private
 
 MOST_BODY: Final = 64 * 1024
 MOST_BYTES: Final = 256 * 1024 * 1024
@@ -178,10 +178,12 @@ class HarRecorder:
         log["entries"] = []
         head = orjson.dumps({"log": log}).removesuffix(b"]}}")
         partial = path.with_name(f".{path.name}.partial")
-        with partial.open("wb") as file:
+        with open(partial, "wb", opener=private) as file:
             file.write(head)
-            for number, (_, entry) in enumerate(sorted(self._entries, key=lambda item: item[0])):
-                file.write((b",\n" if number else b"\n") + entry)
+            file.writelines(
+                (b",\n" if number else b"\n") + entry
+                for number, (_, entry) in enumerate(sorted(self._entries, key=lambda item: item[0]))
+            )
             file.write(b"\n]}}\n")
         partial.replace(path)
 

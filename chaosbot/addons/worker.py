@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import dataclasses
 import fcntl
 import operator
 import os
@@ -37,7 +36,7 @@ from chaosbot.core.plan import FaultPlan
 from chaosbot.tcp.server import PipeServer, runs_on_pipe
 from chaosbot.transport import enforce
 
-_EXCHANGE_FIELDS = operator.attrgetter(*(item.name for item in dataclasses.fields(ExchangeSeen)))
+_EXCHANGE_FIELDS = operator.attrgetter(*ExchangeSeen.__struct_fields__)
 _FLUSH_S = 0.005
 _FLUSH_BYTES = 1 << 16
 _TICK_S = 0.05

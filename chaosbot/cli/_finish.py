@@ -112,4 +112,7 @@ def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.E
         else:
             render_terminal(report, console)
             console.print(f"\nReport: [bold]{run.directory / 'report.html'}[/]", highlight=False, soft_wrap=True)
-    return typer.Exit(report.verdict.exit_code)
+    if run.unwritten:
+        typer.echo(f"chaosbot: {run.unwritten}", err=True)
+    # What could not be kept is no pass.
+    return typer.Exit(report.verdict.exit_code or (3 if run.unwritten else 0))

@@ -15,7 +15,6 @@ from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import DEFAULT_SECRET, AllowHost, Json, Out, Quiet, choose_bugs
 from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import read_experiment
-from chaosbot.core.check import History
 from chaosbot.core.errors import ConfigError, PortBusy
 from chaosbot.core.timeline import total_s
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
@@ -122,7 +121,7 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
     if not bugs or run.reason:
         raise ended
     report = run.finish("completed")
-    answers = answer_key(bugs, report.findings, History.of(run.journal.events))
+    answers = answer_key(bugs, report.findings, run.journal.history())
     console = Console(stderr=as_json, emoji=False)
     if not quiet:
         print_answers(console, answers)

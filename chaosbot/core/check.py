@@ -40,10 +40,14 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class History:
-    """All events of a run in order, with the indexes that checks join on."""
+    """All events of a run in order, with the indexes that checks join on.
+
+    `torn` says that the journal broke off, `damage` what else it lacks; either makes the run inconclusive.
+    """
 
     events: tuple[Event, ...]
     torn: bool = field(default=False)
+    damage: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, events: Iterable[Event], *, torn: bool = False) -> History:

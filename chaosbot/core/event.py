@@ -3,23 +3,26 @@
 Rules:
 
 - The alphabet is closed (`Event`). A fold interprets what it needs and ignores the rest; a reader that meets an unknown
-  type refuses the journal instead of guessing.
+  type or member refuses the journal instead of guessing.
 - `t` is seconds since the run started, on one monotonic clock for all processes of a run.
 - Events are facts, not verdicts: even a finding is recorded as "this check said so".
-- No event carries a whole payload or a secret; redaction happens in the journal, bounds are kept by whoever builds the event.
+- No event carries a whole payload or a secret; redaction happens in the journal, bounds are kept by whatever builds the event.
+- Any value that a field can hold reads back as it was: integers of any length, NaN and infinities, lone surrogates, control
+  characters. What JSON cannot say is written as ``{"$float": "nan"}`` or ``{"$int": "0x…"}``.
+- Events are msgspec Structs. A union inside an event is a union of Structs with a tag (derive them from `Tagged`); plain
+  values inside an event may be dataclasses.
+- A type or member that was renamed is read under its old name too (`_OLD_TYPES`, `_OLD_MEMBERS`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import types
+import json
+import math
+import re
 import typing
-from base64 import b64decode, b64encode
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
-from functools import cache
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from chaosbot.core.case import Expect
 from chaosbot.core.errors import JournalError
@@ -27,11 +30,17 @@ from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.outcome import Outcome
 from chaosbot.core.verdict import Judgement, Threat
 
+SCHEMA: Final = 2
+"""The version of the journal's form that this version writes: 2 adds sequence numbers and the running digest; 1 lacks `RunStarted.schema`."""
+
 Scalar: TypeAlias = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class Tagged(msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
+    """A value that carries its class's name as ``type``; members with their default value are not written."""
+
+
+class RunStarted(Tagged, frozen=True):
     """The first event: what runs, with which seed, against what."""
 
     t: float
@@ -40,12 +49,12 @@ class RunStarted:
     seed: int
     target: str
     started: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    schema: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseChanged:
+class PhaseChanged(Tagged, frozen=True):
     """A phase begins: ``warmup``, ``baseline``, ``fault``, ``recovery``, ``cooldown``, ``fuzz`` …; `label` tells two apart."""
 
     t: float
@@ -53,8 +62,7 @@ class PhaseChanged:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleSwitched:
+class RuleSwitched(Tagged, frozen=True):
     """A rule of the fault plan became active or inactive (its window opened or closed, or someone changed the plan)."""
 
     t: float
@@ -63,8 +71,7 @@ class RuleSwitched:
     active: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Injected:
+class Injected(Tagged, frozen=True):
     """A fault met an exchange or a connection.
 
     `stage` is ``applied`` (it physically happened), ``failed`` (it broke: the run is inconclusive) or ``missed`` (decided,
@@ -82,8 +89,7 @@ class Injected:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTallied:
+class RuleTallied(Tagged, frozen=True):
     """What a rule came to at the end: looked at, decided to fire, applied, failed. A rule that never matched shows zeros."""
 
     t: float
@@ -96,8 +102,7 @@ class RuleTallied:
     failed: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeSeen:
+class ExchangeSeen(Tagged, frozen=True):
     """An exchange as the proxy or the mock saw it.
 
     `by` says who wrote the answer: ``target``, ``proxy`` (a fault, or the proxy's own 502) or ``mock``. `status` is what
@@ -122,8 +127,7 @@ class ExchangeSeen:
     repeat_of: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestDone:
+class RequestDone(Tagged, frozen=True):
     """A driver's request with its fate (written per request while runs are slow enough, frames otherwise).
 
     `due` is when it should have started, `started` when it did; `outcome.total_s` counts from `started`.
@@ -145,8 +149,7 @@ class RequestDone:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class CaseTried:
+class CaseTried(Tagged, frozen=True):
     """The fuzzer sent a case; `breaches` are the checks that it failed, `stage` the campaign's stage.
 
     `expect`, `control`, `check` and `summary` repeat what the case said, so that a refolded journal is judged like the live
@@ -175,8 +178,7 @@ class CaseTried:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ApiCalled:
+class ApiCalled(Tagged, frozen=True):
     """The bot called the Bot API mock (or answered with a method in its webhook answer, `via` = ``reply``).
 
     `text` is bounded; `status` is what the mock or a fault answered, None when nothing came back.
@@ -194,8 +196,7 @@ class ApiCalled:
     retry_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSeen:
+class ProbeSeen(Tagged, frozen=True):
     """A look at the target from outside: health, memory, descriptors, circuits, the canary."""
 
     t: float
@@ -205,8 +206,20 @@ class ProbeSeen:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class IntervalMeasured:
+class TaskInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What one task (or endpoint, or stream) did in a metrics interval.
+
+    `done` counts requests that have their fate, cancelled ones left out; `errors` are the failed ones among them by kind, timeouts
+    included. `response` and `service` are histograms like those of `IntervalMeasured`.
+    """
+
+    done: int = 0
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
+    response: str = ""
+    service: str = ""
+
+
+class IntervalMeasured(Tagged, frozen=True):
     """One second of load.
 
     Histograms are HdrHistogram's own compressed base64 in microseconds, merged by addition; `response` counts from the
@@ -228,10 +241,10 @@ class IntervalMeasured:
     dropped: int
     response: str
     service: str
-    errors: dict[str, int] = field(default_factory=dict)
-    tasks: dict[str, int] = field(default_factory=dict)
-    commands: dict[str, int] = field(default_factory=dict)
-    kinds: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
+    tasks: dict[str, int] = msgspec.field(default_factory=dict)
+    commands: dict[str, int] = msgspec.field(default_factory=dict)
+    kinds: dict[str, int] = msgspec.field(default_factory=dict)
     active_users: int = 0
     in_flight: int = 0
     faults: tuple[str, ...] = ()
@@ -240,28 +253,26 @@ class IntervalMeasured:
     cpu: float = 0.0
     cancelled: int = 0
     phase: str = ""
+    by_task: dict[str, TaskInterval] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Tagged, frozen=True):
     """A check gave its judgement, findings and assertions included."""
 
     t: float
     judgement: Judgement
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Tagged, frozen=True):
     """Something that a reader of the report should know; `area` groups it (``coverage``, ``generator``, ``demo`` …)."""
 
     t: float
     area: str
     text: str
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Tagged, frozen=True):
     """A part of chaosbot failed or could not see (broken fault, dead probe, dead worker): the run cannot be a pass."""
 
     t: float
@@ -269,8 +280,7 @@ class Trouble:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(Tagged, frozen=True):
     """The last event; `how` is ``completed``, ``interrupted`` or ``aborted``. A journal without it is torn."""
 
     t: float
@@ -298,126 +308,126 @@ Event: TypeAlias = (
 
 TYPES: Final[dict[str, type[Any]]] = {event.__name__: event for event in typing.get_args(Event)}
 
+# Names of version 0.1.
+_OLD_TYPES: Final = {"FrameTaken": "IntervalMeasured"}
+_OLD_MEMBERS: Final = {"lane": "direction"}
 
-BytesFilter: TypeAlias = Callable[[bytes], bytes]
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+_OLD_VALUES: Final = {"by": {"standin": "mock"}, "via": {"standin": "mock"}}
 
-
-def _plain(value: Any, clean: BytesFilter) -> Any:
-    """A value as JSON knows it; bytes become base64, dataclasses dicts, defaults are left out."""
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value.value if isinstance(value, Enum) else value
-    if isinstance(value, bytes):
-        return b64encode(clean(value)).decode()
-    if isinstance(value, frozenset):
-        return [_plain(item, clean) for item in sorted(value)]
-    if isinstance(value, (tuple, list)):
-        return [_plain(item, clean) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item, clean) for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _fields(value, clean)
-    raise TypeError(f"{type(value).__name__} has no place in an event")
+_ESCAPED: Final = re.compile(rb'\{"\$+(?:int|float)":')
+_ESCAPE: Final = re.compile(r"\$+(?:int|float)")
+_LONGEST_INT: Final = 4_000
+"""Digits (about) of the longest integer that is written in decimal; Python refuses to read more than 4300."""
 
 
-def _fields(value: Any, clean: BytesFilter) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for item in dataclasses.fields(value):
-        content = getattr(value, item.name)
-        if item.default is not dataclasses.MISSING and content == item.default and type(content) is type(item.default):
-            continue
-        plain[item.name] = _plain(content, clean)
-    return plain
-
-
-def to_json(event: Event, clean: BytesFilter = bytes) -> dict[str, Any]:
-    """An event as a JSON object, its type first.
-
-    Args:
-        event: What happened.
-        clean: Takes secrets out of byte strings before they become base64, where no later search would find them.
-    """
-    return {"type": type(event).__name__, **_fields(event, clean)}
-
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _read(hint: Any, value: Any, where: str) -> Any:
-    """Reads a JSON value as the type that the field declares; anything else is a torn or foreign journal."""
-    origin = typing.get_origin(hint)
-    if hint is Any:
-        return value
-    if origin in (types.UnionType, typing.Union):
-        return _read_union(typing.get_args(hint), value, where)
-    if origin is tuple:
-        arguments = typing.get_args(hint)
-        if isinstance(value, list) and len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_read(arguments[0], item, where) for item in value)
-        if isinstance(value, list) and len(arguments) == len(value):
-            return tuple(_read(argument, item, where) for argument, item in zip(arguments, value, strict=True))
-    elif origin is frozenset:
-        if isinstance(value, list):
-            return frozenset(_read(typing.get_args(hint)[0], item, where) for item in value)
-    elif origin is dict:
-        if isinstance(value, dict):
-            return {key: _read(typing.get_args(hint)[1], item, where) for key, item in value.items()}
-    elif dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, value, where)
-    elif isinstance(hint, type) and issubclass(hint, Enum):
-        try:
-            return hint(value)
-        except ValueError:
-            pass
-    elif hint is bytes and isinstance(value, str):
-        try:
-            return b64decode(value, validate=True)
-        except ValueError:
-            pass
-    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif hint is type(None):
-        if value is None:
-            return None
-    elif isinstance(hint, type) and type(value) is hint:
-        return value
-    raise JournalError(f"{where}: {value!r} is no {hint}")
-
-
-def _read_union(members: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and type(None) in members:
-        return None
-    # The exact type first: True must not become 1.0, nor "1" anything else.
-    for member in members:
-        if member is type(value):
-            return value
-    for member in members:
-        try:
-            return _read(member, value, where)
-        except JournalError:
-            continue
-    raise JournalError(f"{where}: {value!r} is none of {members}")
-
-
-def _build(kind: type[Any], value: Any, where: str) -> Any:
-    hints = _hints(kind)  # type: ignore[arg-type]  # classes hash; mypy loses it on type[Any]
-    if not isinstance(value, dict) or not value.keys() <= hints.keys():
-        raise JournalError(f"{where}: {value!r} is no {kind.__name__}")
+def encode(event: Event) -> bytes:
+    """An event as one JSON object without a line end."""
     try:
-        return kind(**{key: _read(hints[key], item, f"{where}.{key}") for key, item in value.items()})
-    except TypeError as error:
-        raise JournalError(f"{where}: {error}") from None
+        line = _ENCODER.encode(event)
+    except (ValueError, OverflowError):
+        return dumps(to_json(event))
+    # msgspec writes NaN and infinities as null, and a member's own dict may look like an escape.
+    if (b"null" in line or b'{"$' in line) and _is_unusual(plain := to_json(event)):
+        return dumps(plain)
+    return line
 
 
-def from_json(value: Any) -> Event:
+def decode(line: bytes, schema: int = SCHEMA) -> Event:
     """Reads an event back.
 
+    Args:
+        line: What `encode` wrote.
+        schema: The form of the journal that it comes from.
+
     Raises:
-        JournalError: No object, an unknown type, or a field of the wrong shape.
+        JournalError: No JSON object, an unknown type, or a member of the wrong shape.
     """
-    if not isinstance(value, dict) or value.get("type") not in TYPES:
-        raise JournalError(f"not an event: type {value.get('type') if isinstance(value, dict) else value!r}")
-    kind = TYPES[value["type"]]
-    event: Event = _build(kind, {key: item for key, item in value.items() if key != "type"}, kind.__name__)
+    if schema == SCHEMA and _ESCAPED.search(line) is None:
+        try:
+            return _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # a lone surrogate, or no event: the slow way tells
+    try:
+        value = json.loads(line, object_hook=_unescaped)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise JournalError(f"not an event: {error}") from None
+    return from_json(value, schema)
+
+
+def to_json(event: Event, *, bytes_too: bool = True) -> dict[str, Any]:
+    """An event as a JSON object, its type first; bytes become base64, or stay bytes without `bytes_too`."""
+    value: dict[str, Any] = msgspec.to_builtins(event, builtin_types=() if bytes_too else (bytes,))
+    return value
+
+
+def from_json(value: Any, schema: int = SCHEMA) -> Event:
+    """Reads an event from a JSON object.
+
+    Raises:
+        JournalError: No object, an unknown type, or a member of the wrong shape.
+    """
+    if isinstance(value, dict) and schema < SCHEMA:
+        value = _renamed(value)
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in TYPES:
+        raise JournalError(f"not an event: type {kind if isinstance(value, dict) else value!r}")
+    try:
+        event: Event = msgspec.convert(value, Event)
+    except msgspec.ValidationError as error:
+        raise JournalError(f"{kind}: {error}") from None
     return event
+
+
+def dumps(value: Any) -> bytes:
+    """A JSON value as text that any JSON parser reads, with escapes for what JSON cannot say (see the rules above)."""
+    return json.dumps(_escaped(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _renamed(value: dict[str, Any]) -> dict[str, Any]:
+    """An event of version 0.1 in today's names."""
+    found = {_OLD_MEMBERS.get(key, key): item for key, item in value.items()}
+    for key, words in _OLD_VALUES.items():
+        if isinstance(word := found.get(key), str):
+            found[key] = words.get(word, word)
+    kind = found.get("type")
+    return {**found, "type": _OLD_TYPES.get(kind, kind)} if isinstance(kind, str) else found
+
+
+def _is_unusual(value: Any) -> bool:
+    """Whether a JSON value holds something that only `dumps` can write."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(_is_unusual(item) for item in value.values()) or (len(value) == 1 and _escapes(next(iter(value))))
+    return isinstance(value, list | tuple) and any(_is_unusual(item) for item in value)
+
+
+def _escapes(key: object) -> bool:
+    return isinstance(key, str) and _ESCAPE.fullmatch(key) is not None
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$float": repr(value)}
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INT * 3:
+        return {"$int": hex(value)}
+    if isinstance(value, dict):
+        # A dict that happens to look like an escape gets one more dollar, which reading takes away.
+        lookalike = len(value) == 1 and _escapes(next(iter(value)))
+        return {("$" + key if lookalike else key): _escaped(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(item) for item in value]
+    return value
+
+
+def _unescaped(value: dict[str, Any]) -> Any:
+    if len(value) != 1:
+        return value
+    ((key, content),) = value.items()
+    if not _escapes(key):
+        return value
+    if key == "$float":
+        return float(content)
+    return int(content, 16) if key == "$int" else {key[1:]: content}

@@ -6,8 +6,9 @@ met its timeout has the timeout as its duration (right-censored), so percentiles
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Fate(StrEnum):
@@ -24,8 +25,7 @@ class Fate(StrEnum):
     CANCELLED = "cancelled"  # the run ended first
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One request's fate with its phases.
 
     Args:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from time import monotonic
 from typing import Final
 
+import msgspec
 import orjson
 
 from chaosbot.checks._cases import LACKS, SHRINKING, Breach
@@ -164,7 +164,7 @@ class Recorder:
             notes += self._lacking(case)
         if trial.stage == "catalogue" and not outcome.ok:
             notes += _damage(case, self.platform.proof)
-        bounded = replace(
+        bounded = msgspec.structs.replace(
             outcome,
             headers=tuple(header for header in outcome.headers if header[0] in _KEPT_HEADERS),
             body=outcome.body[:_KEPT_OK] if outcome.ok and b'"method"' in outcome.body else outcome.body,
@@ -210,7 +210,7 @@ class Recorder:
         self.by_stage[trial.stage] += 1
         self.cases.setdefault(trial.case.name, trial.case)
         if broken:
-            event = replace(event, breaches=tuple(name for name, _ in broken))
+            event = msgspec.structs.replace(event, breaches=tuple(name for name, _ in broken))
         self.emit(event)
         if self.ledger is not None and trial.stage != SHRINKING:
             for name, breach in broken:

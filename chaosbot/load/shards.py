@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import trio
 
 from chaosbot.core.arrival import Generator, Population, Shard
@@ -206,7 +207,7 @@ class Crew:
     def _pass_on(self, member: _Member, event: Event) -> None:
         outside = self._outside
         if isinstance(event, IntervalMeasured):
-            event = dataclasses.replace(
+            event = msgspec.structs.replace(
                 event,
                 faults=outside.faults() if outside.faults else (),
                 phase=outside.phase() if outside.phase else "",

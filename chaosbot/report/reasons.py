@@ -50,6 +50,7 @@ def of_troubles(history: History, unreadable: int, faults: Sequence[FaultRow], w
     found: list[str] = []
     if history.torn or history.end is None:
         found.append("the journal breaks off: the run was killed, or its end was not recorded")
+    found += history.damage
     if history.start is None:
         found.append("the journal has no beginning: nobody knows what ran")
     end = history.end

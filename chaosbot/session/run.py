@@ -26,9 +26,8 @@ from types import FrameType
 from typing import Any, Final
 
 from chaosbot import __version__
-from chaosbot.core.check import History
 from chaosbot.core.errors import ChaosbotError, UsageError
-from chaosbot.core.event import Event, Noted, PhaseChanged, RuleTallied, RunEnded, RunStarted, Trouble
+from chaosbot.core.event import SCHEMA, Event, Noted, PhaseChanged, RuleTallied, RunEnded, RunStarted, Trouble
 from chaosbot.journal import Journal, Redactor
 from chaosbot.report import Report, fold, warm_up, write_all
 
@@ -98,6 +97,7 @@ class Run:
         self.stopping = threading.Event()
         self.reason = ""
         self.report: Report | None = None
+        self.unwritten = ""
         self.starting = self.ending = False
         self.warming = threading.Thread(target=warm_up, name="report", daemon=True)
         self.listeners: list[Callable[[Event], None]] = []
@@ -111,6 +111,7 @@ class Run:
                 datetime.now().astimezone().isoformat(timespec="seconds"),
                 dict(settings or {}),
                 environment(),
+                SCHEMA,
             )
         )
 
@@ -121,6 +122,8 @@ class Run:
     def emit(self, event: Event) -> None:
         """Records an event and shows it to whoever watches."""
         self.journal.write(event)
+        if self.journal.failure:
+            self.stop(self.journal.failure)
         for listener in self.listeners:
             listener(event)
 
@@ -162,22 +165,26 @@ class Run:
             self.starting = False
 
     def finish(self, how: str, reason: str = "") -> Report:
-        """Ends the journal, folds it and writes the report; the second call returns the first one's report."""
+        """Ends the journal, folds it and writes the report; the second call returns the first one's report.
+
+        A report that cannot be written is told by `unwritten`; it is still returned, to be shown.
+        """
         if self.report is not None:
             return self.report
         self.emit(RunEnded(self.now(), how, reason))
-        history = History.of(self.journal.events)
-        report = fold(history)
+        history = self.journal.history()
         self.journal.close()
-        write_all(report, history, self.directory, self.redactor)
-        self.report = report
-        return report
+        self.report = fold(history)
+        try:
+            write_all(self.report, history, self.directory, self.redactor)
+        except UsageError as error:
+            self.unwritten = str(error)
+        return self.report
 
     @property
     def empty(self) -> bool:
         """Whether nothing has been seen yet that a report could tell."""
-        idle = (RunStarted, PhaseChanged, Noted, RuleTallied)
-        return all(isinstance(event, idle) for event in self.journal.events)
+        return not self.journal.counts.keys() - {RunStarted, PhaseChanged, Noted, RuleTallied}
 
 
 @contextmanager

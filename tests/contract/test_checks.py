@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from chaosbot.core.case import Expect, Reach
@@ -333,7 +334,7 @@ def test_nobody_starves_in_a_bot_that_does_not_answer_what_came_afterwards_eithe
 
 
 def test_an_update_that_was_refused_will_come_again_and_has_not_starved() -> None:
-    refused = replace(LATE, outcome=answer(503))
+    refused = msgspec.structs.replace(LATE, outcome=answer(503))
     judgement = judged("nobody_starves", [EARLIER, refused, AFTER, call("x", M), call("x", "cbm000000000001")])
     assert (judgement.verdict, judgement.judged) == (Verdict.PASS, 1)
 
@@ -347,8 +348,8 @@ def test_a_traceback_names_the_cause_whatever_the_case() -> None:
 
 def test_a_duplicate_that_an_outbound_lost_ack_explains_is_excused() -> None:
     twice = [
-        replace(request(M, 1.0), update_id=1),
-        replace(request(M, 2.0), update_id=1, attempt=2),
+        msgspec.structs.replace(request(M, 1.0), update_id=1),
+        msgspec.structs.replace(request(M, 2.0), update_id=1, attempt=2),
         outage("o1", 1.0, "lost_ack"),
         call("x", M, t=1.0, exchange="o1"),
         call("x", M, t=1.5),
@@ -374,7 +375,9 @@ def test_a_steady_rise_of_memory_is_a_leak_and_a_step_is_not() -> None:
     assert judged("bounded_resources", _memory(2e6)).verdict is Verdict.FAIL
     assert judged("bounded_resources", _memory(0.0)).verdict is Verdict.PASS
     step = [
-        replace(probe, value=100e6 if probe.t < 30 else 200e6) for probe in _memory(0.0) if isinstance(probe, ProbeSeen)
+        msgspec.structs.replace(probe, value=100e6 if probe.t < 30 else 200e6)
+        for probe in _memory(0.0)
+        if isinstance(probe, ProbeSeen)
     ]
     assert judged("bounded_resources", step).verdict is Verdict.PASS
 

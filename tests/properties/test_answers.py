@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,7 +87,7 @@ class Owner:
         self.done: list[tuple[Any, ...]] = []
 
     def finished(self, shot: Shot) -> None:
-        outcome = dataclasses.replace(shot.outcome(), connect_s=0.0, first_byte_s=None, total_s=0.0)
+        outcome = msgspec.structs.replace(shot.outcome(), connect_s=0.0, first_byte_s=None, total_s=0.0)
         self.done.append((outcome, shot.error_kind))
 
 

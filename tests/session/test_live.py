@@ -175,7 +175,7 @@ def test_a_view_that_breaks_leaves_the_run_alone_and_its_report_says_so(
         run.emit(PhaseChanged(2.0, "fault"))
     assert not live._board._queue
     live.close(linger_s=0)
-    notes = [event.text for event in run.journal.events if isinstance(event, Noted)]
+    notes = [event.text for event in run.journal.history().events if isinstance(event, Noted)]
     assert [note for note in notes if "ZeroDivisionError: in the fold" in note] == notes
 
 
