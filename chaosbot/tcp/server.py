@@ -18,18 +18,42 @@ from dataclasses import dataclass, replace
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import BytesEffect, Farewell
+from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Event, Noted, RuleTallied, Trouble
-from chaosbot.core.exchange import Direction, Exchange
+from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.plan import FaultPlan
 from chaosbot.injection.bytestream import refusal, refuse
+from chaosbot.injection.engine import ALL_SCOPES, ConnectionContext, RuleEngine
 from chaosbot.tcp.link import Link
-from chaosbot.tcp.rules import Case, Rules, next_change, runs_on_pipe
-
-__all__ = ["PipeServer", "Traffic", "listen", "next_change", "runs_on_pipe"]
 
 CONNECT_TIMEOUT_S = 10.0
 _ACCEPTS_AT_ONCE = 128
 _ACCEPT_AGAIN_S = 1.0
+
+
+def runs_on_pipe(plan: FaultPlan) -> bool:
+    """Whether a plan needs no HTTP: byte faults only, targeted by direction at most."""
+    return all(rule.fault.depth is Depth.BYTES and not rule.match.needs_exchange for rule in plan.rules)
+
+
+def _checked(plan: FaultPlan) -> FaultPlan:
+    """The plan, when a byte pipe can run it.
+
+    Raises:
+        ConfigError: It needs HTTP.
+    """
+    for rule in plan.rules:
+        if rule.fault.depth is not Depth.BYTES:
+            raise ConfigError(
+                f"rule '{rule.name}'",
+                f"{rule.fault.name} acts on the {rule.fault.depth}; a byte pipe knows byte faults only; use an HTTP proxy",
+            )
+        if rule.match.needs_exchange:
+            raise ConfigError(
+                f"rule '{rule.name}'",
+                "asks for more than the direction; a byte pipe knows no requests; drop the conditions or use an HTTP proxy",
+            )
+    return plan
 
 
 @dataclass
@@ -80,8 +104,8 @@ class PipeServer:
         self._emit = emit
         self._clock = clock or (lambda: time.monotonic() - started)
         self._label = label or str(direction)
-        self._rules = Rules(plan or FaultPlan(), dice or Dice(0), emit, self._clock, phase)
-        self._live: dict[int, tuple[Link, Case]] = {}
+        self._rules = RuleEngine(_checked(plan or FaultPlan()), dice or Dice(0), emit, self._clock, phase=phase)
+        self._live: dict[int, tuple[Link, ConnectionContext]] = {}
         self._past = (Traffic(), Traffic())
         self._number = 0
         self._serving = False
@@ -161,7 +185,7 @@ class PipeServer:
         Raises:
             ConfigError: The plan needs HTTP; the old one stays.
         """
-        self._rules.set_plan(plan)
+        self._rules.set_plan(_checked(plan))
         self.refresh()
 
     def set_phase(self, phase: str) -> None:
@@ -176,16 +200,16 @@ class PipeServer:
             self._timer = None
         if not self._serving:
             return
-        self._rules.look()
-        for link, case in list(self._live.values()):
-            link.set_effects(self._rules.effects(case))
+        self._rules.look_at_windows()
+        for link, context in list(self._live.values()):
+            link.set_effects(context.lasting())
         change = self._rules.next_change()
         if change is not None:
             self._timer = asyncio.get_running_loop().call_later(change, self.refresh)
 
     def tallied(self) -> tuple[RuleTallied, ...]:
         """What each rule came to, rules of former plans included."""
-        return self._rules.tallied()
+        return tuple(self._rules.tallies())
 
     # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -231,13 +255,14 @@ class PipeServer:
         if not self._serving:
             link.abort()
             return
-        case = Case(Exchange(f"{self._label}-connection-{link.number}", self._direction, link.number))
-        self._live[link.number] = link, case
+        connection = Exchange(f"{self._label}-connection-{link.number}", self._direction, link.number, "", "")
+        context = ConnectionContext(self._rules, connection, ALL_SCOPES)
+        self._live[link.number] = link, context
         link.accepted()
-        effects = self._rules.effects(case)
+        effects = context.lasting()
         farewell = refusal(effects)
         if farewell is not None:
-            self._rules.applied(case, next(effect for effect in effects if refusal((effect,)) is not None))
+            context.acted(next(effect for effect in effects if refusal((effect,)) is not None))
             if farewell is Farewell.SILENCE:
                 link.abandon()
             refuse(link.ends, farewell)
@@ -265,13 +290,13 @@ class PipeServer:
     def _acted(self, link: Link, effect: BytesEffect) -> None:
         live = self._live.get(link.number)
         if live is not None:
-            self._rules.applied(live[1], effect)
+            live[1].acted(effect)
 
     def _end(self, link: Link) -> None:
         live = self._live.pop(link.number, None)
         if live is not None:
             _count(link, *self._past)
-            self._rules.ended(live[1])
+            live[1].end()
         if not self._live:
             self._idle.set()
 
