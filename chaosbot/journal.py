@@ -23,21 +23,24 @@ import re
 import threading
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, overload
 from urllib.parse import quote
 
 from chaosbot.core.check import History
 from chaosbot.core.errors import JournalError, UsageError
-from chaosbot.core.event import SCHEMA, TYPES, Event, Judged, RunStarted, decode, dumps, encode, to_json
+from chaosbot.core.event import SCHEMA, TYPES, Event, Judged, RunEnded, RunStarted, decode, dumps, encode, to_json
 from chaosbot.core.outcome import Outcome
 
 REDACTED: Final = "[redacted]"
 EVENTS_FILE: Final = "events.ndjson"
+MOST_HELD: Final = 50_000
+"""Up to so many events of one type are held in memory when a journal is read back."""
 
 # A bot token is the bot's numeric id, a colon and 35 characters (Bot API, "Authorizing your bot"); shorter look-alikes of at
 # least 30 are taken out too. In a URL a token follows "/bot" directly, so no word boundary is asked for.
@@ -323,10 +326,12 @@ class _Reader:
 
     Args:
         path: The file.
+        checked: Whether the lines were checked before, so that only their events are of interest.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, checked: bool = False) -> None:
         self.path = path
+        self._checked = checked
         self.torn = False
         self.damage = ""
         """The first line that is not where or what it was; empty while all is well."""
@@ -368,6 +373,8 @@ class _Reader:
             return line
         self._schema = SCHEMA
         body = line[: seal.start()] + b"}"
+        if self._checked:
+            return body
         number, chain = int(seal[1]), seal[2]
         if number > self._next:
             lost = f"{self._next}" if number == self._next + 1 else f"{self._next} to {number - 1}"
@@ -391,8 +398,52 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); a run directory holds {EVENTS_FILE}") from None
 
 
+class _OnDisk(Collection[Event]):
+    """The events of a journal that is too long to be held; each walk reads the file."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path = path
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Event]:
+        return islice(_Reader(self._path, checked=True), self._count)
+
+    def __contains__(self, event: object) -> bool:
+        return any(event == one for one in self)
+
+
+class _OfType(Sequence[Event]):
+    """The events of one type, of a journal that is too long to be held."""
+
+    def __init__(self, events: Iterable[Event], kind: type, count: int) -> None:
+        self._events = events
+        self._kind = kind
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Event]:
+        return (event for event in self._events if type(event) is self._kind)
+
+    @overload
+    def __getitem__(self, place: int) -> Event: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Event]: ...
+    def __getitem__(self, place: int | slice) -> Event | Sequence[Event]:
+        wanted = range(self._count)[place]
+        if isinstance(wanted, int):
+            return next(islice(self, wanted, None))
+        return [event for number, event in enumerate(self) if number in wanted]
+
+
 def read(directory: Path) -> History:
     """Reads a run back.
+
+    Of a type with more than `MOST_HELD` events none is held: they are read from the file each time they are walked through.
 
     A torn last line (the process was killed while writing), a missing end or a line that is missing, doubled, moved or changed
     make the run inconclusive. A line that is no event at all is an error, since nothing after it can be trusted.
@@ -401,7 +452,25 @@ def read(directory: Path) -> History:
         UsageError: No journal there.
         JournalError: One damaged in its middle, or of a newer version.
     """
-    reader = _Reader(directory / EVENTS_FILE)
-    history = History.of(reader)
-    torn = reader.torn or history.end is None
-    return replace(history, torn=torn, damage=(reader.damage,) if reader.damage else ())
+    path = directory / EVENTS_FILE
+    reader = _Reader(path)
+    held: dict[type, list[Event]] = {}
+    everything: list[Event] | None = []
+    counts: Counter[type] = Counter()
+    for event in reader:
+        kind = type(event)
+        counts[kind] += 1
+        if counts[kind] <= MOST_HELD:
+            held.setdefault(kind, []).append(event)
+        else:
+            held.pop(kind, None)
+            everything = None
+        if everything is not None:
+            everything.append(event)
+    events: Collection[Event] = _OnDisk(path, counts.total()) if everything is None else tuple(everything)
+    return History(
+        events,
+        reader.torn or RunEnded not in counts,
+        (reader.damage,) if reader.damage else (),
+        {kind: tuple(held[kind]) if kind in held else _OfType(events, kind, count) for kind, count in counts.items()},
+    )

@@ -15,6 +15,8 @@ NEEDS_CALLS: Final = "needs --bot-api: the bot's calls were not seen"
 
 def clean_requests(history: History) -> list[RequestDone]:
     """The requests with a marker that no inbound fault met: they reached the bot as they were."""
+    if not history.requests:
+        return []
     met = {
         exchange
         for exchange, faults in history.injections.items()
@@ -32,7 +34,7 @@ def clean_requests(history: History) -> list[RequestDone]:
 
 def last_moment(history: History) -> float:
     """When the last event happened."""
-    return max((event.t for event in history.events), default=0.0)
+    return history.last_s
 
 
 def outbound_trouble(history: History) -> list[float]:

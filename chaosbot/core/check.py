@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -42,29 +42,65 @@ V = TypeVar("V")
 class History:
     """All events of a run in order, with the indexes that checks join on.
 
-    `torn` says that the journal broke off, `damage` what else it lacks; either makes the run inconclusive.
+    Args:
+        events: Everything that happened. They may be read from disk each time that they are walked through, so a fold walks once
+            and keeps counts rather than events.
+        torn: Whether the journal broke off.
+        damage: What else it lacks; like `torn` it makes the run inconclusive.
+        by_type: The events of each type, where what made the history knows them already.
     """
 
-    events: tuple[Event, ...]
+    events: Collection[Event]
     torn: bool = field(default=False)
     damage: tuple[str, ...] = ()
+    by_type: Mapping[type, Sequence[Event]] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, events: Iterable[Event], *, torn: bool = False) -> History:
         """Builds the history of a run; `torn` says that the journal broke off."""
         return cls(tuple(events), torn)
 
-    def all(self, kind: type[V]) -> tuple[V, ...]:
+    def all(self, kind: type[V]) -> Sequence[V]:
         """The events of one type, in order."""
-        found: Iterable[V] = self._by_type.get(kind, ())  # type: ignore[assignment]
-        return tuple(found)
+        found: Sequence[V] = self._by_type.get(kind, ())  # type: ignore[assignment]
+        return found
 
     @cached_property
-    def _by_type(self) -> dict[type, list[Event]]:
+    def _by_type(self) -> Mapping[type, Sequence[Event]]:
+        if self.by_type is not None:
+            return self.by_type
         index: dict[type, list[Event]] = defaultdict(list)
         for event in self.events:
             index[type(event)].append(event)
-        return index
+        return {kind: tuple(found) for kind, found in index.items()}
+
+    @cached_property
+    def last_s(self) -> float:
+        """When the last event happened; 0 in an empty history."""
+        return max((event.t for event in self.events), default=0.0)
+
+    def exchanges_with_faults(self) -> Iterator[tuple[ExchangeSeen | None, Sequence[Injected]]]:
+        """Each exchange with the faults that met it, and at last, with None, the faults of exchanges that nothing saw end.
+
+        One walk over the events, which keeps only the faults of exchanges that have not ended yet.
+        """
+        waiting: dict[str, list[Injected]] = {}
+        late: dict[str, list[Injected]] = {}
+        if self.all(Injected):
+            # An exchange's faults come before its end, but for a few that act on the connection later.
+            for event in self.events:
+                if isinstance(event, Injected):
+                    late.setdefault(event.exchange, []).append(event)
+                elif isinstance(event, ExchangeSeen):
+                    late.pop(event.exchange, None)
+        for event in self.events if late or self.all(Injected) else self.exchanges:
+            if isinstance(event, Injected):
+                waiting.setdefault(event.exchange, []).append(event)
+            elif isinstance(event, ExchangeSeen):
+                met = waiting.pop(event.exchange, [])
+                yield event, [*met, *late.pop(event.exchange, ())] if late else met
+        for faults in late.values():
+            yield None, faults
 
     @property
     def start(self) -> RunStarted | None:
@@ -102,32 +138,32 @@ class History:
         return index
 
     @property
-    def cases(self) -> tuple[CaseTried, ...]:
+    def cases(self) -> Sequence[CaseTried]:
         """The fuzzer's cases."""
         return self.all(CaseTried)
 
     @property
-    def requests(self) -> tuple[RequestDone, ...]:
+    def requests(self) -> Sequence[RequestDone]:
         """The load driver's requests, where they were recorded one by one."""
         return self.all(RequestDone)
 
     @property
-    def exchanges(self) -> tuple[ExchangeSeen, ...]:
+    def exchanges(self) -> Sequence[ExchangeSeen]:
         """What proxy and mock saw."""
         return self.all(ExchangeSeen)
 
     @property
-    def frames(self) -> tuple[IntervalMeasured, ...]:
+    def frames(self) -> Sequence[IntervalMeasured]:
         """The seconds of load."""
         return self.all(IntervalMeasured)
 
     @property
-    def probes(self) -> tuple[ProbeSeen, ...]:
+    def probes(self) -> Sequence[ProbeSeen]:
         """The looks at the target from outside."""
         return self.all(ProbeSeen)
 
     @property
-    def phases(self) -> tuple[PhaseChanged, ...]:
+    def phases(self) -> Sequence[PhaseChanged]:
         """The phases, in order."""
         return self.all(PhaseChanged)
 
@@ -137,7 +173,7 @@ class History:
         return tuple(event.judgement for event in self.all(Judged))
 
     @property
-    def troubles(self) -> tuple[Trouble, ...]:
+    def troubles(self) -> Sequence[Trouble]:
         """What broke in chaosbot itself."""
         return self.all(Trouble)
 

@@ -94,6 +94,33 @@ class Histogram:
         return self.maximum
 
 
+class Sketch:
+    """Counts values in bounded memory: exactly while there are few distinct ones, then in steps of a thousandth of a value."""
+
+    MOST_EXACT: Final = 10_000
+
+    def __init__(self) -> None:
+        self._counts: Counter[float] = Counter()
+        self._exact = True
+
+    def add(self, value: float) -> None:
+        """Counts a value."""
+        self._counts[value if self._exact else _coarse(value)] += 1
+        if self._exact and len(self._counts) > self.MOST_EXACT:
+            exact, self._counts, self._exact = self._counts, Counter(), False
+            for one, count in exact.items():
+                self._counts[_coarse(one)] += count
+
+    def histogram(self) -> Histogram:
+        """What was counted."""
+        return Histogram.of(self._counts)
+
+
+def _coarse(value: float) -> float:
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(round(mantissa * 1024), exponent - 10)
+
+
 def _rank(share: float, total: int) -> int:
     # The tolerance keeps 0.99 × 100 at rank 99 although the product is 99.00000000000001.
     rank: int = math.ceil(share * total - 1e-9 * total)

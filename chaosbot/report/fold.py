@@ -39,7 +39,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     """
     start = history.start or _NOBODY
     dice = Dice(start.seed)
-    end_s = max((event.t for event in history.events), default=0.0)
+    end_s = history.last_s
     seconds = frames.seconds_of(history)
     load = frames.load_of(history, seconds.seconds, dice)
     episodes = timeline.episodes_of(history, seconds.seconds)
@@ -150,7 +150,7 @@ def _traffic(history: History, start: RunStarted) -> tuple[Assertion, ...]:
     """What a proxy beside somebody else's client promises: that traffic met it. Its rules speak for themselves."""
     if start.verb != "proxy":
         return ()
-    refused = sum(seen.by == "proxy" and seen.exchange not in history.injections for seen in history.exchanges)
+    refused = sum(seen is not None and seen.by == "proxy" and not met for seen, met in history.exchanges_with_faults())
     passed = len(history.exchanges) - refused + len(history.all(Injected))
     reason = f"the upstream answered none of {refused} exchanges" if refused else "nothing came through the proxy"
     verdict = Verdict.PASS if passed else Verdict.INCONCLUSIVE

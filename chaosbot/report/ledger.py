@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import blake2b
+from tempfile import SpooledTemporaryFile
 
 from chaosbot.checks._directions import outbound_trouble, settled
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, Injected, RuleTallied
+from chaosbot.core.event import ApiCalled, Injected, RequestDone, RuleTallied
 from chaosbot.core.exchange import Direction
 from chaosbot.core.outcome import Fate
-from chaosbot.core.stats import Histogram, quantile
+from chaosbot.core.stats import Histogram, Sketch
 from chaosbot.report.frames import response_of
 from chaosbot.report.values import Deliveries, Episode, Fates, FaultRow, Quantiles
 
@@ -34,12 +37,25 @@ WHOLE = 0.9
 ANSWERED_SORT = 0.5
 ENOUGH_CALM = 5
 
-Fate_ = tuple[float, bool]
+# Files over which the updates of a run are spread, so that one of them at a time is counted in memory.
+PARTS = 64
 
 
-def _fates(rows: Sequence[Fate_]) -> Fates:
-    times = [seconds for seconds, _ in rows]
-    return Fates(len(rows), sum(bad for _, bad in rows), quantile(times, 0.5), quantile(times, 0.99))
+class _Fated:
+    """How a group of requests fared, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._times = Sketch()
+        self._bad = 0
+
+    def add(self, seconds: float, *, bad: bool) -> None:
+        self._times.add(seconds)
+        self._bad += bad
+
+    def fates(self) -> Fates | None:
+        """None when there were no requests."""
+        times = self._times.histogram()
+        return Fates(times.total, self._bad, times.quantile(0.5), times.quantile(0.99)) if times.total else None
 
 
 def recorded_whole(history: History) -> bool:
@@ -48,18 +64,15 @@ def recorded_whole(history: History) -> bool:
     return bool(history.requests) and len(history.requests) >= WHOLE * finished
 
 
-def _timed_exchanges(history: History, direction: Direction) -> dict[str, tuple[float, Fate_]]:
-    """When each exchange of a direction ended and how it fared; the driver's view where there is one, else the proxy's."""
-    found: dict[str, tuple[float, Fate_]] = {}
-    for seen in history.exchanges:
-        if seen.direction is direction and seen.exchange:
-            found[seen.exchange] = (seen.t, (seen.seconds, seen.status is None or seen.status >= 400))
-    if direction is Direction.INBOUND and (recorded_whole(history) or not found):
-        for request in history.requests:
-            if request.exchange and request.outcome.fate is not Fate.CANCELLED:
-                fate = (response_of(request), request.outcome.error_kind is not None)
-                found[request.exchange] = (request.t, fate)
-    return found
+class _Rule:
+    """What the run's injections and exchanges say of one rule."""
+
+    def __init__(self, first: Injected) -> None:
+        self.first = first
+        self.stages: Counter[str] = Counter()
+        self.times: list[Episode] = []
+        self.touched = _Fated()
+        self.clean = _Fated()
 
 
 def faults_of(history: History, episodes: Sequence[Episode]) -> tuple[FaultRow, ...]:
@@ -68,15 +81,65 @@ def faults_of(history: History, episodes: Sequence[Episode]) -> tuple[FaultRow, 
     for tally in history.all(RuleTallied):
         before = tallies.get(tally.rule)
         tallies[tally.rule] = tally if before is None else _added(before, tally)
-    injected: dict[str, list[Injected]] = defaultdict(list)
+    rules: dict[str, _Rule] = {}
     for injection in history.all(Injected):
-        injected[injection.rule].append(injection)
-    exchanges = {direction: _timed_exchanges(history, direction) for direction in Direction}
-    faulted = {exchange for exchange, met in history.injections.items() if any(one.stage == "applied" for one in met)}
-    return tuple(
-        _row(rule, tallies.get(rule), injected.get(rule, []), exchanges, faulted, episodes)
-        for rule in dict.fromkeys([*tallies, *injected])
-    )
+        rule = rules.get(injection.rule) or rules.setdefault(injection.rule, _Rule(injection))
+        rule.stages[injection.stage] += 1
+    for name, rule in rules.items():
+        fault = tallies[name].fault if name in tallies else rule.first.fault
+        rule.times = [episode for episode in episodes if episode.fault == fault]
+    if rules:
+        _compare(history, rules)
+    return tuple(_row(name, tallies.get(name), rules.get(name)) for name in dict.fromkeys([*tallies, *rules]))
+
+
+def _compare(history: History, rules: Mapping[str, _Rule]) -> None:
+    """Sorts every exchange to the rules that touched it, or to those that were active and did not.
+
+    How an exchange fared is what the driver saw, where it recorded every request, else what the proxy saw.
+    """
+    driven = {
+        request.exchange: request
+        for request in history.requests
+        if request.exchange and request.outcome.fate is not Fate.CANCELLED
+    }
+    inbound = any(seen.direction is Direction.INBOUND and seen.exchange for seen in history.exchanges)
+    if inbound and not recorded_whole(history):
+        driven = {}
+    unseen: dict[str, Sequence[Injected]] = {}
+    for seen, met in history.exchanges_with_faults():
+        if seen is None:
+            unseen[met[0].exchange] = met
+        elif seen.exchange:
+            request = driven.pop(seen.exchange, None) if seen.direction is Direction.INBOUND else None
+            if request is None:
+                bad = seen.status is None or seen.status >= 400
+                _sort(rules, seen.direction, seen.t, seen.seconds, met, bad=bad)
+            else:
+                _sort_request(rules, request, met)
+    for exchange, request in driven.items():
+        _sort_request(rules, request, unseen.get(exchange, ()))
+
+
+def _sort_request(rules: Mapping[str, _Rule], request: RequestDone, met: Sequence[Injected]) -> None:
+    bad = request.outcome.error_kind is not None
+    _sort(rules, Direction.INBOUND, request.t, response_of(request), met, bad=bad)
+
+
+def _sort(
+    rules: Mapping[str, _Rule], direction: Direction, t: float, seconds: float, met: Sequence[Injected], *, bad: bool
+) -> None:
+    touched = {injection.rule for injection in met if injection.stage == "applied"}
+    for name in touched:
+        if rules[name].first.direction is direction:
+            rules[name].touched.add(seconds, bad=bad)
+    if touched:
+        return
+    # Clean are those of the same time that met no fault at all; without known times, those of the whole run.
+    for rule in rules.values():
+        active = not rule.times or any(one.from_s <= t and (one.to_s is None or t <= one.to_s) for one in rule.times)
+        if active and rule.first.direction is direction:
+            rule.clean.add(seconds, bad=bad)
 
 
 def _added(one: RuleTallied, two: RuleTallied) -> RuleTallied:
@@ -93,40 +156,23 @@ def _added(one: RuleTallied, two: RuleTallied) -> RuleTallied:
     )
 
 
-def _row(
-    rule: str,
-    tally: RuleTallied | None,
-    injected: Sequence[Injected],
-    exchanges: dict[Direction, dict[str, tuple[float, Fate_]]],
-    faulted: set[str],
-    episodes: Sequence[Episode],
-) -> FaultRow:
-    stages = Counter(injection.stage for injection in injected)
-    direction = injected[0].direction if injected else Direction.INBOUND
-    met = {injection.exchange for injection in injected if injection.stage == "applied" and injection.exchange}
-    seen = exchanges[direction]
-    fault = tally.fault if tally is not None else injected[0].fault
-    touched = [seen[exchange][1] for exchange in sorted(met) if exchange in seen]
-    # Clean are those of the same time that met no fault at all; without known times, those of the whole run.
-    times = [episode for episode in episodes if episode.fault == fault]
-    clean = [
-        fate
-        for exchange, (t, fate) in seen.items()
-        if exchange not in faulted
-        and (not times or any(one.from_s <= t and (one.to_s is None or t <= one.to_s) for one in times))
-    ]
+def _row(name: str, tally: RuleTallied | None, rule: _Rule | None) -> FaultRow:
+    known: RuleTallied | Injected | None = tally or (rule.first if rule is not None else None)
+    assert known is not None  # noqa: S101 - a rule's name comes from one of them
+    stages: Counter[str] = rule.stages if rule is not None else Counter()
+    touched = rule.touched.fates() if rule is not None else None
     return FaultRow(
-        rule=rule,
-        fault=fault,
-        depth=str(tally.depth if tally is not None else injected[0].depth),
-        considered=tally.considered if tally is not None else len(injected),
+        rule=name,
+        fault=known.fault,
+        depth=str(known.depth),
+        considered=tally.considered if tally is not None else stages.total(),
         # A worker that died left no tally behind, but its injections did arrive.
-        decided=max(tally.decided if tally is not None else 0, len(injected)),
+        decided=max(tally.decided if tally is not None else 0, stages.total()),
         applied=max(tally.applied if tally is not None else 0, stages["applied"]),
         failed=max(tally.failed if tally is not None else 0, stages["failed"]),
         missed=stages["missed"],
-        touched=_fates(touched) if touched else None,
-        clean=_fates(clean) if touched and clean else None,
+        touched=touched,
+        clean=rule.clean.fates() if rule is not None and touched is not None else None,
     )
 
 
@@ -146,14 +192,13 @@ class _Attempt:
     sort: tuple[str | None, str | None]
 
 
-def _attempts(history: History) -> list[_Attempt]:
-    found = []
+def _attempts(history: History) -> Iterator[_Attempt]:
     if recorded_whole(history):
         for one in history.requests:
             if (update := _identity(one.update_id, one.marker)) and one.outcome.fate is not Fate.CANCELLED:
                 sort = (one.kind, one.command)
-                found.append(_Attempt(update, one.marker, one.started, one.t, one.outcome.ok, sort))
-        return found
+                yield _Attempt(update, one.marker, one.started, one.t, one.outcome.ok, sort)
+        return
     for seen in history.exchanges:
         # What the proxy itself repeated is counted as redelivered, not as the sender's attempt.
         if (
@@ -163,8 +208,7 @@ def _attempts(history: History) -> list[_Attempt]:
         ):
             ok = seen.status is not None and 200 <= seen.status < 300
             sort = (seen.kind, seen.command)
-            found.append(_Attempt(update, seen.marker, seen.t - seen.seconds, seen.t, ok, sort))
-    return found
+            yield _Attempt(update, seen.marker, seen.t - seen.seconds, seen.t, ok, sort)
 
 
 def _identity(update_id: int | str | None, marker: str | None) -> str:
@@ -173,6 +217,8 @@ def _identity(update_id: int | str | None, marker: str | None) -> str:
 
 def deliveries_of(history: History, end_s: float) -> Deliveries | None:
     """The ledger of updates; None when no single update is known (frames only)."""
+    if not any(call.markers for call in history.all(ApiCalled)):
+        return _deliveries_unwatched(history)
     attempts: dict[str, list[_Attempt]] = defaultdict(list)
     for attempt in _attempts(history):
         attempts[attempt.update].append(attempt)
@@ -180,13 +226,12 @@ def deliveries_of(history: History, end_s: float) -> Deliveries | None:
         return None
     calls = history.all(ApiCalled)
     answered = {marker: list(filter(_made, made)) for marker, made in history.calls_by_marker.items()}
-    watched = any(call.markers for call in calls)
     acknowledged = {update for update, tries in attempts.items() if any(one.ok for one in tries)}
     markers = {update: next((one.marker for one in tries if one.marker), None) for update, tries in attempts.items()}
     known = {marker for marker in markers.values() if marker} | {case.marker for case in history.cases}
     known |= {seen.marker for seen in history.exchanges if seen.marker}
     known |= {request.marker for request in history.requests if request.marker}
-    repeats = sum(seen.repeat_of is not None for seen in history.exchanges if seen.direction is Direction.INBOUND)
+    repeats = _repeats(history)
     replies: Counter[float] = Counter()
     for update, tries in attempts.items():
         if made := answered.get(markers[update] or ""):
@@ -197,14 +242,47 @@ def deliveries_of(history: History, end_s: float) -> Deliveries | None:
     return Deliveries(
         sent=len(attempts),
         acknowledged=len(acknowledged),
-        lost=_lost(attempts, acknowledged, markers, history, end_s) if watched else None,
-        duplicated=repeated if watched else None,
-        unexpected=_unexpected(answered, known, _load_ends(history)) if watched else None,
+        lost=_lost(attempts, acknowledged, markers, history, end_s),
+        duplicated=repeated,
+        unexpected=_unexpected(answered, known, _load_ends(history)),
         redelivered=tried - len(attempts) + repeats,
         reply=Quantiles.of(Histogram.of(replies)) if replies else None,
         inbound_amplification=(tried + repeats) / len(attempts),
         outbound_amplification=_amplification(calls),
     )
+
+
+def _repeats(history: History) -> int:
+    """Deliveries that the proxy made once more."""
+    return sum(seen.repeat_of is not None for seen in history.exchanges if seen.direction is Direction.INBOUND)
+
+
+def _deliveries_unwatched(history: History) -> Deliveries | None:
+    """The ledger of a run in which the bot's calls were not seen: only the deliveries are counted.
+
+    Updates are told apart by eight bytes of a hash, which are spread over temporary files, so that memory does not grow with
+    the run.
+    """
+    tried = sent = acknowledged = 0
+    with ExitStack() as stack:
+        parts = [stack.enter_context(SpooledTemporaryFile(max_size=1 << 15)) for _ in range(PARTS)]
+        for attempt in _attempts(history):
+            digest = blake2b(attempt.update.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            parts[digest[0] % PARTS].write(digest + (b"\1" if attempt.ok else b"\0"))
+            tried += 1
+        for part in parts:
+            part.seek(0)
+            fates: dict[bytes, bool] = {}
+            while len(record := part.read(9)) == 9:
+                fates[record[:8]] = fates.get(record[:8], False) or record[8] == 1
+            sent += len(fates)
+            acknowledged += sum(fates.values())
+    if not sent:
+        return None
+    repeats = _repeats(history)
+    amplification = _amplification(history.all(ApiCalled))
+    redelivered = tried - sent + repeats
+    return Deliveries(sent, acknowledged, None, None, None, redelivered, None, (tried + repeats) / sent, amplification)
 
 
 def _load_ends(history: History) -> float:
