@@ -28,7 +28,7 @@ from chaosbot.fuzz._anatomy import slow
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.stages import catalogue
-from chaosbot.fuzz.target import Target
+from chaosbot.fuzz.target import CampaignTarget
 from chaosbot.transport import Address
 
 SECRET = "bench-secret-token"
@@ -100,7 +100,7 @@ def replay_rate(url: str, seconds: float) -> float:
     spec = spec_for(url)
     platform = PLATFORMS.build("telegram")
     cases = [case for case in catalogue(spec, platform) if not slow(case) and len(case.request) < 2000]
-    target = Target(spec, platform, tuple, lambda: False)
+    target = CampaignTarget(spec, platform, tuple, lambda: False)
     sent, began = 0, time.monotonic()
     while time.monotonic() - began < seconds:
         sent += len(target.volley(cases, "bench"))

@@ -1,230 +1,161 @@
-"""What the checks over a fuzz campaign share: the facts of the campaign, breaches, and how they fold into findings.
+"""What the checks over a fuzz campaign share: violations, their root causes, and how they fold into findings.
 
 Rules:
 
-- A breach is decided by a pure function of one tried case, the calls that the bot made because of it, and the campaign's facts.
-  The engine asks it live, in order to shrink; `CaseCheck.judge` asks the same function over the history, so both agree.
-- Breaches of one check with one bucket are one finding. A bucket names the mechanism, never only the status.
-- A check that needs to see the bot's calls and cannot says INCONCLUSIVE.
+- A violation is decided by a pure function of one tried case, the calls that the target made because of it, and what the campaign
+  could see. `CaseCheck.judge` asks it once for every case of the history. A campaign asks it as well, in order to steer: what to
+  shrink, and what to stop repeating.
+- Violations of one check with one root cause are one finding. A root cause names the mechanism, never only the status.
+- A check that needs to see the target's calls and cannot is INCONCLUSIVE.
 """
 
 from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
+from chaosbot.checks._join import Join
 from chaosbot.core.case import Reach
 from chaosbot.core.check import Check, History
-from chaosbot.core.event import ApiCalled, CaseTried, Noted
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.observation import HeadNotAscii, Lacks, NoProof, NotJson, observed
 from chaosbot.core.outcome import Fate
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
-AREA: Final = "fuzz"
 SHRINKING: Final = "shrink"
 """The stage of attempts at a smaller case: they show what is known already."""
 NO_CAMPAIGN: Final = "no fuzz campaign in this run"
 NEEDS_CALLS: Final = "needs --bot-api: the bot's calls were not seen"
+NOT_ASKED: Final = "not asked for (--check)"
+NEEDS_MEMORY: Final = "needs --pid or --metrics: the target's memory is not readable"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What the campaign found out about its own sight before it began.
+class Violation:
+    """One case violated one check, for one reason.
 
     Args:
-        replies: Where the bot's replies are seen: ``mock``, ``body`` (in the webhook's answer) or ``none``.
-        malformed: The policy for malformed requests: ``reject``, ``ack`` or ``any``.
-        memory: Whether the target's memory can be read.
-        echoes: Whether the bot repeats what it is told.
-        muted: Ids of findings that people have accepted (the baseline).
-        asked: The checks that were asked for; empty asks for all.
+        cause: The root cause.
+        title: The finding's title; without measured figures.
+        severity: How bad it is.
+        threat: Who can cause it.
+        summary: What was sent and what came back, with figures.
+        category: Where it belongs; empty takes the case's group.
+        stateful: Whether one request alone does not show it.
+        instead: Root causes that explain this one where they are found as well: both are one finding then.
     """
 
-    replies: str = "none"
-    malformed: str = "any"
-    memory: bool = False
-    echoes: bool = False
-    muted: frozenset[str] = frozenset()
-    asked: frozenset[str] = frozenset()
-
-    @property
-    def sees_calls(self) -> bool:
-        """Whether the bot's calls are seen at all."""
-        return self.replies != "none"
-
-    @classmethod
-    def of(cls, history: History) -> Facts:
-        """Reads the facts that the campaign noted; the mock counts as seen when calls were recorded."""
-        data: dict[str, Any] = {}
-        muted: set[str] = set()
-        for noted in history.all(Noted):
-            if noted.area == AREA:
-                muted.update(noted.data.get("muted", ()))
-                data.update(noted.data if "replies" in noted.data else {})
-        if not data:
-            return cls("mock" if history.all(ApiCalled) else "none", muted=frozenset(muted))
-        return cls(
-            str(data["replies"]),
-            str(data.get("malformed", "any")),
-            bool(data.get("memory")),
-            bool(data.get("echoes")),
-            frozenset(muted),
-            frozenset(data.get("checks", ())),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """One case broke one check, for one reason."""
-
-    bucket: str
+    cause: RootCause
     title: str
     severity: Severity
     threat: Threat
     summary: str = ""
     category: str = ""
     stateful: bool = False
+    instead: frozenset[RootCause] = frozenset()
 
 
-def unjudgeable(history: History, facts: Facts, check: str) -> str | None:
-    """Why a check that compares what the bot did cannot judge this run; None when it can."""
+def sight(history: History) -> CampaignStarted:
+    """What the campaign could see; without one, calls are seen where calls were recorded."""
+    return history.campaign or CampaignStarted(0.0, "mock" if history.all(ApiCalled) else "none")
+
+
+def unjudgeable(history: History, check: Check) -> str | None:
+    """Why a check over cases cannot judge this run; None when it can."""
+    seen = sight(history)
     if not history.cases:
         return NO_CAMPAIGN
-    if not facts.sees_calls:
+    if seen.checks and check.name not in seen.checks:
+        return NOT_ASKED
+    if check.needs_calls and not seen.sees_calls:
         return NEEDS_CALLS
-    if facts.asked and check not in facts.asked:
-        return "not asked for (--check)"
     return None
 
 
 class CaseCheck(Check):
-    """A check that is judged case by case.
-
-    `needs_calls` says that it looks at what the bot did afterwards, so that it is judged when the calls have come in.
-    """
+    """A check that is judged case by case."""
 
     live: ClassVar[bool] = True
-    needs_calls: ClassVar[bool] = False
 
     @abstractmethod
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Whether this case says anything about the rule."""
 
     @abstractmethod
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
-        """How the case broke the rule; None when it kept it."""
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
+        """How the case violated the rule; None when it kept it."""
 
     def judge(self, history: History) -> Judgement:
-        """Asks `breach` for every case of the run."""
-        facts = Facts.of(history)
-        silent = self.silence(history, facts)
-        if silent is not None:
-            return silent
-        tally = Tally(self.name, facts.muted)
+        """Asks `violation` for every case of the run."""
+        reason = self.silence(history)
+        if reason is not None:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
+        seen = sight(history)
+        violations = Violations(self.name)
         join = Join(history)
-        lacking: dict[str, set[str]] = {}
         for tried in history.cases:
-            if tried.stage != SHRINKING and self.looks_at(tried, facts):
-                breach = self.breach(tried, join.calls(tried), facts)
-                tally.look(tried, breach)
-                if breach is not None and KIND in breach.bucket:
-                    start = breach.bucket.partition(KIND)[0]
-                    lacks = {f"{start}*.{note.removeprefix(LACKS)}" for note in tried.notes if note.startswith(LACKS)}
-                    lacking[breach.bucket] = lacking.get(breach.bucket, lacks) & lacks
-        # A valid update without a member breaks for the same reason as one from which that member was taken.
-        tally.settle((bucket, cause) for bucket, causes in lacking.items() for cause in sorted(causes))
-        return tally.judgement()
+            if tried.stage != SHRINKING and self.looks_at(tried, seen):
+                violations.look(tried, self.violation(tried, join.calls(tried), seen))
+        return violations.judgement()
 
-    def silence(self, history: History, facts: Facts) -> Judgement | None:
+    def silence(self, history: History) -> str | None:
         """Why nothing is judged; None when there is something to look at."""
-        if not history.cases:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NO_CAMPAIGN)
-        if facts.asked and self.name not in facts.asked:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason="not asked for (--check)")
-        if self.needs_calls and not facts.sees_calls:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
-        return None
-
-
-_FEW_OWNERS: Final = 2
-
-
-class Join:
-    """Finds the calls that a case made the bot do.
-
-    By the marker first; by the chat where that is the case's own (or, when nothing carries the marker, shared with one other case
-    only). Never by time.
-
-    Args:
-        history: The run.
-    """
-
-    def __init__(self, history: History) -> None:
-        self._history = history
-        owners: dict[str, set[str]] = defaultdict(set)
-        for tried in history.cases:
-            if tried.chat is not None:
-                owners[str(tried.chat)].add(tried.marker)
-        self._own = {chat for chat, markers in owners.items() if len(markers) == 1}
-        self._narrow = {chat for chat, markers in owners.items() if len(markers) <= _FEW_OWNERS}
-
-    def calls(self, tried: CaseTried) -> list[ApiCalled]:
-        """The calls that belong to a case."""
-        marked = self._history.calls_by_marker.get(tried.marker, []) if tried.marker else []
-        if tried.chat is None or str(tried.chat) not in (self._own if marked else self._narrow):
-            return marked
-        # A call with somebody else's marker in this chat belongs to whoever planted that one.
-        placed = [call for call in self._history.calls_by_chat.get(str(tried.chat), ()) if not call.markers]
-        return [*marked, *placed] if placed else marked
+        return unjudgeable(history, self)
 
 
 @dataclass
-class Tally:
-    """Breaches on their way to a judgement: one finding for each bucket, the shortest case in front."""
+class Violations:
+    """Violations on their way to a judgement: one finding for each root cause, the first case in front."""
 
     check: str
-    muted: frozenset[str] = frozenset()
     judged: int = 0
-    findings: dict[str, Finding] = field(default_factory=dict)
+    findings: dict[RootCause, Finding] = field(default_factory=dict)
+    _instead: dict[RootCause, frozenset[RootCause]] = field(default_factory=dict)
 
-    def look(self, tried: CaseTried, breach: Breach | None) -> None:
+    def look(self, tried: CaseTried, violation: Violation | None) -> None:
         """Counts one case that was looked at."""
         self.judged += 1
-        if breach is not None:
-            self.add(breach, tried.case, tried.group)
+        if violation is not None:
+            self.add(violation, tried.case, tried.group)
 
-    def add(self, breach: Breach, case: str, group: str = "") -> None:
-        """Counts one breach."""
-        known = self.findings.get(breach.bucket)
+    def add(self, violation: Violation, case: str, group: str = "") -> None:
+        """Counts one violation."""
+        cause = violation.cause
+        known = self.findings.get(cause)
         if known is not None:
-            self.findings[breach.bucket] = replace(known, occurrences=known.occurrences + 1)
+            self.findings[cause] = replace(known, occurrences=known.occurrences + 1)
+            # What explains one finding must explain every case of it.
+            self._instead[cause] &= violation.instead
             return
-        self.findings[breach.bucket] = Finding(
+        self._instead[cause] = violation.instead
+        self.findings[cause] = Finding(
             self.check,
-            breach.title,
-            breach.severity,
-            breach.threat,
-            breach.bucket,
-            breach.category or group,
+            violation.title,
+            violation.severity,
+            violation.threat,
+            cause,
+            violation.category or group,
             case,
-            breach.summary,
-            stateful=breach.stateful,
+            violation.summary,
+            stateful=violation.stateful,
         )
 
-    def settle(self, implied: Iterable[tuple[str, str]]) -> None:
-        """Counts a bucket that follows from another one as that other one, where both are there."""
-        for bucket, cause in implied:
-            if bucket in self.findings and cause in self.findings:
-                more = self.findings.pop(bucket)
-                known = self.findings[cause]
-                self.findings[cause] = replace(known, occurrences=known.occurrences + more.occurrences)
+    def explained(self) -> dict[RootCause, Finding]:
+        """The findings, those that another one explains counted as that other one."""
+        found = dict(self.findings)
+        for cause, instead in self._instead.items():
+            better = next((one for one in sorted(instead) if one != cause and one in found), None)
+            if better is not None:
+                gone = found.pop(cause)
+                found[better] = replace(found[better], occurrences=found[better].occurrences + gone.occurrences)
+        return found
 
     def judgement(self, *, nothing: str = "no case of this run looks at it") -> Judgement:
         """The judgement; with nothing looked at it is inconclusive."""
-        found = tuple(finding for finding in self.findings.values() if finding.id not in self.muted)
+        found = tuple(self.explained().values())
         if found:
             return Judgement(self.check, Verdict.FAIL, found, judged=self.judged)
         if not self.judged:
@@ -232,71 +163,43 @@ class Tally:
         return Judgement(self.check, Verdict.PASS, judged=self.judged)
 
 
-LACKS: Final = "lacks:"
-"""Notes of members that updates of this kind mostly have and this one has not."""
-KIND: Final = "kind:"
-"""Begins the mechanism of a valid update: what it is about is not known yet."""
-_VARIANT: Final = re.compile(r"[-_ ]?\d+.*$")
 _FRAME: Final = re.compile(
     r'File \\?"[^"]*?([^"/\\]+)\\?", line (\d+), in (\w+)|at (?:\S+ )?\(?(?:[^()\s]*/)?([^()\s/]+\.[cm]?[jt]s):(\d+)'
 )
 
 
-def stem(tried: CaseTried) -> str:
-    """The mechanism that a case stands for: what several cases have in common that break for one reason.
+def cause_of(tried: CaseTried, symptom: str) -> RootCause:
+    """The root cause of a violation that this case shows: what sets it off is what the case changes.
 
-    | case | mechanism |
-    |---|---|
-    | a member changed (mutations, shape, buttons, messages) | ``*.member``, whatever the update's kind; ``payload`` for the payload itself |
-    | a valid update (golden, generated, update kinds) | ``kind:`` and its kind |
-    | no JSON by any reading (noted as ``no-json``) | ``json/invalid`` |
-    | a head with bytes beyond ASCII, one without secret or signature | ``head/not-ascii``, ``head/no-secret`` |
-    | nesting | ``structure/depth`` |
-    | anything else | its group and the first word of its own name |
+    What is wrong with the request as a whole (its head, its syntax) explains more than the technique of the catalogue that made it so.
     """
-    if tried.stage == "sequences":
-        return "sequence"
-    parts = tried.case.split("/")
-    word = word_of(tried.case)
-    if parts[0] == "mutation" and len(parts) >= 4:
-        path = parts[-2].split(".")
-        if len(path) > 1:
-            return f"*.{path[1]}"
-        # Where updates have kinds, the member at the top that is named after it is the payload.
-        whole = "payload" if path[0] == parts[1] or parts[1] == "command" else f"*.{path[0]}"
-        return "update_id" if path[0] == "update_id" else whole
-    if word == "payload":
-        return "payload"
-    if tried.group == "shape" and len(parts) >= 3:
-        return f"*.{word.split('.')[0]}"
-    if tried.group in ("callbacks", "messages") and word not in ("costly", "naughty", "valid"):
-        return f"*.{word}"
-    if parts[0] in ("golden", "generated") or (tried.group == "update_kinds" and word in (tried.kind, "command")):
-        return f"kind:{tried.kind}"
-    if "head-not-ascii" in tried.notes:
-        return "head/not-ascii"
-    if "no-secret" in tried.notes and tried.threat is Threat.FORGER:
-        return "head/no-secret"
-    if tried.group == "structure" and word in ("deep", "nested"):
-        return "structure/depth"
-    invalid = tried.group == "json" and tried.expect is not None and not tried.expect.allows_status(200)
-    if invalid or ("no-json" in tried.notes and tried.threat is not Threat.FORGER):
-        return "json/invalid"
-    return f"{tried.group}/{word}"
+    change = tried.change
+    if tried.scenario:
+        return RootCause(symptom, Mechanism.SCENARIO)
+    if change.mechanism in (Mechanism.TECHNIQUE, Mechanism.SHAPE, Mechanism.SYNTAX):
+        if observed(tried.observations, HeadNotAscii):
+            return RootCause(symptom, Mechanism.HEAD, "not-ascii")
+        if observed(tried.observations, NoProof) and tried.threat is Threat.FORGER:
+            return RootCause(symptom, Mechanism.HEAD, "no-proof")
+        if observed(tried.observations, NotJson) and tried.threat is not Threat.FORGER:
+            return RootCause(symptom, Mechanism.SYNTAX)
+    return RootCause(symptom, change.mechanism, change.place)
 
 
-def word_of(name: str) -> str:
-    """The first word of a case's own name, without its number: ``json/truncated-3`` is ``truncated``."""
-    word = name.rsplit("/", maxsplit=1)[-1].split("~", 1)[0]
-    return _VARIANT.sub("", word).split("-", 1)[0] or word
+def lacking(tried: CaseTried, cause: RootCause) -> frozenset[RootCause]:
+    """The root causes that explain a valid update's: the members that it lacks and most of its kind have."""
+    if cause.mechanism is not Mechanism.KIND:
+        return frozenset()
+    members = (one.member for one in tried.observations if isinstance(one, Lacks))
+    return frozenset(RootCause(cause.symptom, Mechanism.MEMBER, f"*.{member}") for member in members)
 
 
-def signature(body: bytes) -> str:
+def frame(body: bytes) -> str:
     """Where a body says that the target broke (innermost frame of a traceback); empty when it says nothing."""
     frames = _FRAME.findall(body.decode("utf-8", "replace"))
     if not frames:
         return ""
-    python = [frame for frame in frames if frame[0]]
+    python = [one for one in frames if one[0]]
     chosen = python[-1] if python else frames[0]
     return ":".join(part for part in chosen if part)
 
@@ -312,7 +215,7 @@ def overloaded(tried: CaseTried) -> bool:
 
 
 def forged(tried: CaseTried) -> bool:
-    """Whether the case comes from somebody without the secret and must have no effect."""
+    """Whether the case comes from a sender without the secret and must have no effect."""
     return tried.threat is Threat.FORGER and tried.expect is not None and tried.expect.reach is Reach.NONE
 
 

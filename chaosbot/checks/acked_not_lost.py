@@ -13,7 +13,7 @@ from typing import Final
 from chaosbot.checks import _directions
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled, RequestDone
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 _FEW: Final = 5
 _CALM_S: Final = 5
@@ -69,13 +69,13 @@ class AckedNotLost(Check):
         first = lost[0]
         finding = Finding(
             self.name,
-            f"acknowledges updates and then loses them: {len(lost)} of {judged}",
+            "acknowledges updates and then loses them",
             Severity.HIGH,
             Threat.NETWORK,
-            "lost",
+            RootCause("lost"),
             category=first.task,
             case=first.exchange,
-            summary=f"the first: {first.task} at {first.t:.1f} s (marker {first.marker}) was answered 2xx and never replied to",
+            summary=f"{len(lost)} of {judged}; the first: {first.task} at {first.t:.1f} s (marker {first.marker}) was answered 2xx and never replied to",
             occurrences=len(lost),
             stateful=True,
         )

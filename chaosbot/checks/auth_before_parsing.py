@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, says
-from chaosbot.core.event import ApiCalled, CaseTried
-from chaosbot.core.verdict import Severity
+from chaosbot.checks._cases import CaseCheck, Violation, answered, says
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.verdict import RootCause, Severity
 
 
 @dataclass(frozen=True)
 class AuthBeforeParsing(CaseCheck):
     """The secret is looked at before the body is."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Cases that combine an invalid secret with a body that would be refused by itself."""
         return tried.check == self.name and answered(tried)
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """A refusal that tells about the body (2xx and 5xx are other checks')."""
         status = tried.outcome.status or 0
         if tried.expect is None or tried.expect.allows_status(status) or status // 100 != 4:
             return None
         title = f"parses the body of a stranger: answers {status} to {tried.summary or tried.case}"
-        return Breach("body-first", title, Severity.MEDIUM, tried.threat, says(tried))
+        return Violation(RootCause("body-first"), title, Severity.MEDIUM, tried.threat, says(tried))

@@ -9,51 +9,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, says, stem
+from chaosbot.checks._cases import NEEDS_MEMORY, CaseCheck, Violation, cause_of, says, sight
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.observation import Grew, observed
 from chaosbot.core.registry import option
 from chaosbot.core.stats import median
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
-_NOTE: Final = "memory:"
 _FEW: Final = 30
 _SHORTEST_S: Final = 20.0
-
-
-def growth_of(tried: CaseTried) -> int | None:
-    """What the target's peak grew by; None where it was not measured."""
-    return next((int(note.removeprefix(_NOTE)) for note in tried.notes if note.startswith(_NOTE)), None)
 
 
 @dataclass(frozen=True)
 class BoundedResources(CaseCheck):
     """Memory stays within bounds."""
 
+    needs_isolation: ClassVar[bool] = True
+    shrinkable: ClassVar[bool] = False
+
     most: int = option("size", "the most that one request may make memory grow", 64 * 1024 * 1024, primary=True)
     leak: int = option("size", "the most that memory may grow under a steady load", 24 * 1024 * 1024)
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Cases whose cost was measured, from senders who know the secret."""
-        return tried.threat is not Threat.FORGER and growth_of(tried) is not None
+        return tried.threat is not Threat.FORGER and observed(tried.observations, Grew) is not None
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """The peak grew by more than a request may cost."""
-        growth = growth_of(tried) or 0
-        if growth <= self.most:
+        grew = observed(tried.observations, Grew)
+        if grew is None or grew.size <= self.most:
             return None
-        title = f"one request makes memory grow by {growth // 2**20} MB: {tried.summary or tried.case}"
-        return Breach(f"peak:{stem(tried)}", title, Severity.HIGH, tried.threat, says(tried))
+        title = f"one request makes memory grow far beyond its size: {tried.summary or tried.case}"
+        summary = f"{says(tried)}; memory grew by {grew.size // 2**20} MB"
+        return Violation(cause_of(tried, "peak"), title, Severity.HIGH, tried.threat, summary)
 
-    def silence(self, history: History, facts: Facts) -> Judgement | None:
+    def silence(self, history: History) -> str | None:
         """Without a look at memory nothing is judged."""
-        silent = super().silence(history, facts)
-        if silent is None and not facts.memory:
-            reason = "needs --pid or --metrics: the target's memory is not readable"
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
-        return silent
+        reason = super().silence(history)
+        return NEEDS_MEMORY if reason is None and not sight(history).memory else reason
 
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign, and the level of memory under load."""
@@ -88,12 +84,13 @@ class BoundedResources(CaseCheck):
         span = looks[-1][0] - looks[len(looks) // 4][0]
         finding = Finding(
             self.name,
-            f"memory grows steadily under load: {growth / 2**20:.0f} MB in {span * 2 / 3:.0f} s",
+            "memory grows steadily under load",
             Severity.HIGH,
             Threat.LOAD,
-            "leak",
+            RootCause("leak"),
             category="soak",
-            summary=f"medians of three thirds: {first / 2**20:.0f}, {middle / 2**20:.0f}, {last / 2**20:.0f} MB",
+            summary=f"medians of three thirds: {first / 2**20:.0f}, {middle / 2**20:.0f}, {last / 2**20:.0f} MB; "
+            f"{growth / 2**20:.0f} MB in {span * 2 / 3:.0f} s",
             stateful=True,
         )
         return Judgement(self.name, Verdict.FAIL, (finding,), judged=len(looks))

@@ -1,6 +1,6 @@
 """After whatever was sent, a valid update on a fresh connection is answered.
 
-The canary shows what the case's own answer cannot: a target that answers the case and then serves nobody else any more.
+The health request shows what the case's own answer cannot: a target that answers the case and then serves nobody else any more.
 """
 
 # ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, stem
-from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.checks._cases import CaseCheck, Violation, cause_of
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.observation import Died, HealthLost, Hung, observed
 from chaosbot.core.verdict import Severity
 
 
@@ -18,13 +20,18 @@ from chaosbot.core.verdict import Severity
 class CanaryAnswered(CaseCheck):
     """A valid update after each suspicious case is answered in time."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
-        """Every case that a canary followed."""
-        return tried.canary_s is not None or "canary-lost" in tried.notes
+    shrinkable: ClassVar[bool] = False
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
-        """The canary after it got no answer, though the process lives and its own answer blames nothing else."""
-        if "canary-lost" not in tried.notes or "died" in tried.notes or "hung" in tried.notes:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
+        """Every case that a health request followed."""
+        return tried.health_s is not None or observed(tried.observations, HealthLost) is not None
+
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
+        """The health request after it got no answer, though the process lives and its own answer blames nothing else."""
+        if not observed(tried.observations, HealthLost) or any(
+            isinstance(one, (Died, Hung)) for one in tried.observations
+        ):
             return None
         title = f"serves nobody any more after {tried.summary or tried.case}"
-        return Breach(f"lost:{stem(tried)}", title, Severity.CRITICAL, tried.threat, "the canary was not answered")
+        cause = cause_of(tried, "lost")
+        return Violation(cause, title, Severity.CRITICAL, tried.threat, "the health request was not answered")

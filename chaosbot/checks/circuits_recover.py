@@ -12,7 +12,7 @@ from chaosbot.checks._directions import last_moment, outbound_trouble
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ProbeSeen
 from chaosbot.core.registry import option
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 
 def _closed(probe: ProbeSeen) -> bool:
@@ -56,7 +56,7 @@ class CircuitsRecover(Check):
                 f"the circuit {name} does not close again after its service is back",
                 Severity.HIGH,
                 Threat.NETWORK,
-                "stuck",
+                RootCause("stuck"),
                 category="circuits",
                 case=name,
                 summary=f"not closed {calm:.0f} s after the last fault; the run ended at {last_moment(history):.0f} s",

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from types import MappingProxyType
 from typing import ClassVar, Final
 
-from chaosbot.checks._cases import NEEDS_CALLS, SHRINKING, Breach, Facts, Join, Tally
-from chaosbot.core.check import Check, History
+from chaosbot.checks._cases import NEEDS_CALLS, NOT_ASKED, SHRINKING, Violation, Violations, sight
+from chaosbot.checks._join import Join, parts
+from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import ApiCalled, CaseTried, ExchangeSeen
-from chaosbot.core.verdict import Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -43,23 +43,31 @@ def _at_once(deliveries: Sequence[CaseTried]) -> bool:
 class EffectAtMostOnce(Check):
     """A repeated update does nothing more."""
 
-    live = True
-    implied: ClassVar[Mapping[str, str]] = MappingProxyType({"at-once": "again"})
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    judges_scenarios: ClassVar[bool] = True
 
     def judge(self, history: History) -> Judgement:
         """Joins deliveries by update id with the calls by marker, for cases and for requests under load."""
-        facts = Facts.of(history)
-        if not facts.sees_calls:
+        seen = sight(history)
+        if not seen.sees_calls:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
-        if facts.asked and self.name not in facts.asked:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason="not asked for (--check)")
-        tally = Tally(self.name, facts.muted)
-        self._cases(history, tally)
-        self._requests(history, tally)
-        tally.settle(self.implied.items())
-        return tally.judgement(nothing="no update was delivered twice and answered")
+        if seen.checks and self.name not in seen.checks:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NOT_ASKED)
+        violations = Violations(self.name)
+        for part in parts(history):
+            self._cases(part, violations)
+        self._requests(history, violations)
+        return violations.judgement(nothing="no update was delivered twice and answered")
 
-    def _cases(self, history: History, tally: Tally) -> None:
+    def reproducer(self, history: History, case: str) -> Steps:
+        """All deliveries of the update, in their order."""
+        first = history.case(case)
+        if first is None or first.update_id is None:
+            return ((case,),)
+        return tuple((one.case,) for one in history.cases if one.update_id == first.update_id) or ((case,),)
+
+    def _cases(self, history: History, violations: Violations) -> None:
         join = Join(history)
         by_id: dict[str, list[CaseTried]] = defaultdict(list)
         for tried in history.cases:
@@ -72,7 +80,7 @@ class EffectAtMostOnce(Check):
                 usual[kind] = max(usual[kind], effects(join.calls(deliveries[0]), history))
         for deliveries in by_id.values():
             first = deliveries[0]
-            repeated = len(deliveries) > 1 or (first.check == self.name and "times" in first.summary)
+            repeated = len(deliveries) > 1 or first.copies > 1
             if not repeated or not any(tried.outcome.ok for tried in deliveries):
                 continue
             markers = {tried.marker: tried for tried in deliveries}
@@ -80,22 +88,23 @@ class EffectAtMostOnce(Check):
             if happened == 0:
                 continue
             at_once = _at_once(deliveries)
-            breach = None
+            violation = None
             if happened > max(1, usual[first.kind]):
                 how = "delivered several times at once" if at_once else "delivered again"
                 came = f"{len(deliveries)} deliveries" if len(deliveries) > 1 else first.summary
-                breach = Breach(
-                    "at-once" if at_once else "again",
-                    f"an update that is {how} takes effect {happened} times",
+                violation = Violation(
+                    RootCause("at-once" if at_once else "again"),
+                    f"an update that is {how} takes effect more than once",
                     Severity.HIGH,
                     Threat.NETWORK,
                     f"update {first.update_id}: {came}, {happened} equal calls",
                     category="sequence",
                     stateful=True,
+                    instead=frozenset({RootCause("again")}),
                 )
-            tally.look(first, breach)
+            violations.look(first, violation)
 
-    def _requests(self, history: History, tally: Tally) -> None:
+    def _requests(self, history: History, violations: Violations) -> None:
         sent: Counter[str] = Counter()
         for request in history.requests:
             if request.marker:
@@ -111,12 +120,12 @@ class EffectAtMostOnce(Check):
             happened = effects(history.calls_by_marker.get(marker, ()), history)
             if times < 2 or not happened:
                 continue
-            tally.judged += 1
+            violations.judged += 1
             if happened > max(1, usual):
-                tally.add(
-                    Breach(
-                        "load",
-                        f"updates that are delivered again under load take effect {happened} times",
+                violations.add(
+                    Violation(
+                        RootCause("again", place="load"),
+                        "updates that are delivered again under load take effect more than once",
                         Severity.HIGH,
                         Threat.NETWORK,
                         f"marker {marker}: {times} deliveries, {happened} equal calls",

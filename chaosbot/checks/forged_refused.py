@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, forged, says, stem
-from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, forged, says
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.verdict import Severity
 
 
@@ -18,18 +18,18 @@ from chaosbot.core.verdict import Severity
 class ForgedRefused(CaseCheck):
     """What is not signed or carries no secret is refused, and nothing happens."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Forged cases, except those that look at how exactly the secret is compared."""
         return forged(tried) and tried.check != "secret_exact" and answered(tried)
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """It had an effect, or it was acknowledged."""
         # Only the marker counts here: the chat of a forged request may be somebody's real one.
         if any(tried.marker in call.markers for call in calls):
             title = f"acts on a forged request: {tried.summary or tried.case}"
-            return Breach(f"effect:{stem(tried)}", title, Severity.CRITICAL, tried.threat, says(tried))
+            return Violation(cause_of(tried, "effect"), title, Severity.CRITICAL, tried.threat, says(tried))
         status = tried.outcome.status or 0
         if status // 100 != 2 or (tried.expect is not None and tried.expect.allows_status(status)):
             return None
         title = f"accepts a forged request: {tried.summary or tried.case}"
-        return Breach(f"accepted:{stem(tried)}", title, Severity.HIGH, tried.threat, says(tried))
+        return Violation(cause_of(tried, "accepted"), title, Severity.HIGH, tried.threat, says(tried))

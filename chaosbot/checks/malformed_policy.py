@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, overloaded, says, stem
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, overloaded, says, sight
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.verdict import Judgement, Severity, Threat, Verdict
 
 
@@ -19,27 +19,27 @@ from chaosbot.core.verdict import Judgement, Severity, Threat, Verdict
 class MalformedPolicy(CaseCheck):
     """Malformed requests are answered as ``--malformed`` says."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Genuine requests whose body no correct parser accepts."""
-        if facts.malformed == "any" or tried.expect is None or tried.threat is Threat.FORGER or not answered(tried):
+        if seen.malformed == "any" or tried.expect is None or tried.threat is Threat.FORGER or not answered(tried):
             return False
         return not tried.expect.allows_status(200)
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """2xx where refusal was chosen, 4xx where acknowledgement was."""
         status = tried.outcome.status or 0
         if status >= 500 or overloaded(tried):
             return None
-        if facts.malformed == "reject" and status // 100 == 2:
+        if seen.malformed == "reject" and status // 100 == 2:
             title = f"acknowledges what the policy says to reject: {tried.summary or tried.case}"
-        elif facts.malformed == "ack" and status // 100 == 4:
+        elif seen.malformed == "ack" and status // 100 == 4:
             title = f"rejects what the policy says to acknowledge: {tried.summary or tried.case}"
         else:
             return None
-        return Breach(f"{facts.malformed}:{stem(tried)}", title, Severity.LOW, tried.threat, says(tried))
+        return Violation(cause_of(tried, seen.malformed), title, Severity.LOW, tried.threat, says(tried))
 
     def judge(self, history: History) -> Judgement:
         """Like every case check, but `any` is a choice, not a gap."""
-        if history.cases and Facts.of(history).malformed == "any":
+        if history.cases and sight(history).malformed == "any":
             return Judgement(self.name, Verdict.PASS, reason="--malformed any: both answers are right", judged=0)
         return super().judge(history)

@@ -11,7 +11,7 @@ from typing import Final
 from chaosbot.checks._directions import NEEDS_CALLS, last_moment
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 _FAULT: Final = "botapi_migrate"
 _PATIENCE_S: Final = 5.0
@@ -54,7 +54,7 @@ class MigrateFollowed(Check):
             "does not follow a group that migrated; its message is lost",
             Severity.MEDIUM,
             Threat.NETWORK,
-            "not-followed",
+            RootCause("not-followed"),
             category="botapi",
             case=silent[0].exchange,
             summary=f"{silent[0].method} to {silent[0].chat} was never sent to the new id; {len(silent)} of {judged}",

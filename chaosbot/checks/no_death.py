@@ -8,30 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, says, stem
-from chaosbot.core.event import ApiCalled, CaseTried
-from chaosbot.core.verdict import Severity, Threat
+from chaosbot.checks._cases import CaseCheck, Violation, cause_of, lacking, says
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.observation import Died, observed
+from chaosbot.core.verdict import RootCause, Severity, Threat
 
 
 @dataclass(frozen=True)
 class NoDeath(CaseCheck):
     """Nothing that is sent ends the target's process."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    shrinkable: ClassVar[bool] = False
+
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Every case."""
         return True
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """Attribution saw the process end."""
-        if "died" not in tried.notes:
+        died = observed(tried.observations, Died)
+        if died is None:
             return None
-        if "volley" in tried.notes:
+        if not died.alone:
             title = "the process ends while many cases are under way; none of them ends it alone"
             summary = f"the first of the volley: {tried.case}"
-            return Breach("died:volley", title, Severity.HIGH, tried.threat, summary, stateful=True)
+            return Violation(
+                RootCause("died", place="volley"), title, Severity.HIGH, tried.threat, summary, stateful=True
+            )
         severity = Severity.CRITICAL if tried.threat in (Threat.USER, Threat.FORGER) else Severity.HIGH
         title = f"the process ends on {tried.summary or tried.case}"
-        return Breach(
-            f"died:{stem(tried)}", title, severity, tried.threat, says(tried), stateful="volley" in tried.notes
-        )
+        cause = cause_of(tried, "died")
+        return Violation(cause, title, severity, tried.threat, says(tried), instead=lacking(tried, cause))

@@ -9,8 +9,9 @@ nothing is judged.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from chaosbot.checks._cases import Facts, Tally, unjudgeable
+from chaosbot.checks._cases import Violations, unjudgeable
 from chaosbot.checks._likeness import compared
 from chaosbot.core.check import Check, History
 from chaosbot.core.verdict import Judgement, Severity, Verdict
@@ -20,16 +21,16 @@ from chaosbot.core.verdict import Judgement, Severity, Verdict
 class NoEscalation(Check):
     """Nobody gets what is above their tier."""
 
-    live = True
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    judges_scenarios: ClassVar[bool] = True
 
     def judge(self, history: History) -> Judgement:
         """Compares each trick's replies with those of its control."""
-        facts = Facts.of(history)
-        if (reason := unjudgeable(history, facts, self.name)) is not None:
+        if (reason := unjudgeable(history, self)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
-        tally = compared(
-            history, Tally(self.name, facts.muted), Severity.CRITICAL, "gets what is above the sender's tier"
-        )
-        return tally.judgement(
+        violations = Violations(self.name)
+        compared(history, violations, Severity.CRITICAL, "gets what is above the sender's tier")
+        return violations.judgement(
             nothing="nobody is told apart from the admin: the target has no such commands, or another admin (ADMIN_TELEGRAM_ID)"
         )

@@ -8,27 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, says, stem
-from chaosbot.core.event import ApiCalled, CaseTried
-from chaosbot.core.verdict import Severity, Threat
+from chaosbot.checks._cases import CaseCheck, Violation, cause_of, lacking, says
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.observation import Hung, observed
+from chaosbot.core.verdict import RootCause, Severity, Threat
 
 
 @dataclass(frozen=True)
 class NoHang(CaseCheck):
     """Nothing that is sent keeps the target busy beyond the latency bound."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    shrinkable: ClassVar[bool] = False
+
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Every case."""
         return True
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """Attribution sent it again alone, and it was slow again."""
-        if "hung" not in tried.notes:
+        hung = observed(tried.observations, Hung)
+        if hung is None:
             return None
-        blocked = "blocked" in tried.notes
+        blocked = hung.blocked
         what = "stalls, and everybody else with it," if blocked else "takes too long to answer"
         severity = Severity.HIGH if blocked and tried.threat is not Threat.NETWORK else Severity.MEDIUM
         # One request that blocks everybody is one mechanism, whichever text sets it off.
-        bucket = "blocks-everybody" if blocked else f"slow:{stem(tried)}"
-        return Breach(bucket, f"{what} on {tried.summary or tried.case}", severity, tried.threat, says(tried))
+        cause = RootCause("blocks-everybody") if blocked else cause_of(tried, "slow")
+        title = f"{what} on {tried.summary or tried.case}"
+        return Violation(cause, title, severity, tried.threat, says(tried), instead=lacking(tried, cause))

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, says
-from chaosbot.core.event import ApiCalled, CaseTried
-from chaosbot.core.verdict import Severity
+from chaosbot.checks._cases import CaseCheck, Violation, answered, says
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.observation import Echoed, observed
+from chaosbot.core.verdict import RootCause, Severity
 
 # The journal redacts tokens and secrets; "[redacted]" in a body stands for one, so that a refolded run says the same.
 _LEAKS: Final = (
@@ -44,13 +45,13 @@ _LEAKS: Final = (
 class NoLeak(CaseCheck):
     """Answers carry nothing from the inside."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Every answer with a body."""
         return answered(tried)
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """The worst thing that the body tells."""
-        if not tried.outcome.body or "echo" in tried.notes:
+        if not tried.outcome.body or observed(tried.observations, Echoed) is not None:
             return None
         # A reply in the answer goes to the platform; its text is the user's own words.
         if tried.outcome.ok and b'"method"' in tried.outcome.body:
@@ -58,5 +59,5 @@ class NoLeak(CaseCheck):
         for kind, severity, what, pattern in _LEAKS:
             if pattern.search(tried.outcome.body):
                 title = f"an answer with status {tried.outcome.status} contains {what}"
-                return Breach(kind, title, severity, tried.threat, says(tried))
+                return Violation(RootCause(kind), title, severity, tried.threat, says(tried))
         return None

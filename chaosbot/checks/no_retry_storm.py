@@ -12,7 +12,7 @@ from chaosbot.checks._directions import NEEDS_CALLS, succeeded
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.registry import option
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class NoRetryStorm(Check):
             "hammers its API when a call fails",
             Severity.MEDIUM,
             Threat.NETWORK,
-            "storm",
+            RootCause("storm"),
             category="botapi",
             case=shown.exchange,
             summary=f"{worst} attempts at one {shown.method} within {self.within:g} s; {storms} of {judged} failed calls",

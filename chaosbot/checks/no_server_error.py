@@ -4,53 +4,64 @@ A 5xx means that an exception got to the top. The platform redelivers such an up
 503 or 429 with Retry-After is a choice (overload), and so is a status that the case itself allows.
 """
 
-# ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
+# ruff: noqa: ARG002 -- the checks share one whatever each of them needs of it
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, overloaded, says, signature, stem
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, frame, lacking, overloaded, says
+from chaosbot.core.case import Role
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.exchange import Direction
+from chaosbot.core.observation import Dropped, observed
 from chaosbot.core.outcome import Fate
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _MANY: Final = 5
-_PLAIN: Final = ("auth/wrong", "signed/foreign")
-_SHAPE: Final = re.compile(
-    r"(\d{3}):(?:\*\.|payload|update_kinds/|chats/|files/|json/(?:root|list)|shape/|structure/doubled)"
-)
+"""From so many places on, updates that are not as described break a target for one reason: it does not expect them to differ."""
+_WRONG_PROOF: Final = "wrong-proof"
+_LOOSE: Final = frozenset({Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SHAPE})
 
 
 @dataclass(frozen=True)
 class NoServerError(CaseCheck):
     """Nothing that is sent makes the target answer 5xx, or drop the connection without an answer."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Every case that got an answer, or was confirmed to get none."""
-        return answered(tried) or "dropped" in tried.notes
+        return answered(tried) or observed(tried.observations, Dropped) is not None
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """A status of 500 or more that the case does not allow."""
         severity = Severity.LOW if tried.threat is Threat.FORGER else Severity.MEDIUM
-        if "dropped" in tried.notes:
+        if observed(tried.observations, Dropped):
             title = f"closes the connection without an answer to {tried.summary or tried.case}"
-            return Breach(f"dropped:{stem(tried)}", title, severity, tried.threat, says(tried))
-        status = tried.outcome.status or 0
-        if status < 500 or overloaded(tried) or (tried.expect is not None and tried.expect.allows_status(status)):
-            return None
-        where = signature(tried.outcome.body)
-        title = f"answers {status} to {tried.summary or tried.case}; an expected refusal is a 4xx"
-        return Breach(f"{status}:{where or stem(tried)}", title, severity, tried.threat, says(tried))
+            cause = self._cause(tried, "dropped")
+        else:
+            status = tried.outcome.status or 0
+            if status < 500 or overloaded(tried) or (tried.expect is not None and tried.expect.allows_status(status)):
+                return None
+            title = f"answers {status} to {tried.summary or tried.case}; an expected refusal is a 4xx"
+            where = frame(tried.outcome.body)
+            cause = RootCause(str(status), Mechanism.FRAME, where) if where else self._cause(tried, str(status))
+        instead = lacking(tried, cause)
+        if tried.threat is Threat.FORGER and cause.mechanism is not Mechanism.FRAME:
+            # Where a wrong proof alone is answered so, what else a stranger sends makes no difference.
+            instead |= {RootCause(cause.symptom, Mechanism.HEAD, _WRONG_PROOF)}
+        return Violation(cause, title, severity, tried.threat, says(tried), instead=instead)
+
+    def _cause(self, tried: CaseTried, symptom: str) -> RootCause:
+        if tried.threat is Threat.FORGER and tried.role is Role.PLAIN:
+            return RootCause(symptom, Mechanism.HEAD, _WRONG_PROOF)
+        return cause_of(tried, symptom)
 
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign and, in a load run, the requests that no inbound fault met."""
-        judgement = _strangers(_together(super().judge(history)))
+        judgement = _together(super().judge(history), history)
         if not history.requests:
             return judgement
         hit = {
@@ -74,7 +85,7 @@ class NoServerError(CaseCheck):
                 f"answers {status} to valid updates while the calls that it makes fail",
                 Severity.HIGH,
                 Threat.NETWORK,
-                f"load:{status}",
+                RootCause(str(status), place="load"),
                 category=kind,
                 summary=f"{count} of {len(clean)} requests that no inbound fault met",
                 occurrences=count,
@@ -82,49 +93,39 @@ class NoServerError(CaseCheck):
             )
             for (status, kind), count in sorted(by_status.items())
         )
-        merged: dict[str, Finding] = {}
+        merged: dict[RootCause, Finding] = {}
         for finding in found:
-            merged.setdefault(finding.bucket, finding)
+            merged.setdefault(finding.cause, finding)
         findings = judgement.findings + tuple(merged.values())
         verdict = Verdict.FAIL if findings else Verdict.PASS if clean or judgement.judged else judgement.verdict
         return Judgement(self.name, verdict, findings, judged=judgement.judged + len(clean))
 
 
-def _strangers(judgement: Judgement) -> Judgement:
-    """Makes one finding of all that strangers send, where a wrong secret alone is answered so already."""
-    split = {finding.bucket: finding.bucket.partition(":") for finding in judgement.findings}
-    causes = {split[finding.bucket][0]: finding for finding in judgement.findings if split[finding.bucket][2] in _PLAIN}
-    kept: dict[str, Finding] = {}
-    for finding in judgement.findings:
-        cause = causes.get(split[finding.bucket][0]) if finding.threat is Threat.FORGER else None
-        into = cause or finding
-        already = kept[into.bucket].occurrences if into.bucket in kept else 0
-        kept[into.bucket] = replace(into, occurrences=already + finding.occurrences)
-    return replace(judgement, findings=tuple(kept.values()))
+def _together(judgement: Judgement, history: History) -> Judgement:
+    """Makes one finding of many places in which an update is not as described.
 
-
-def _together(judgement: Judgement) -> Judgement:
-    """Makes one finding of many members that are answered alike: the target does not expect an update to be other than described."""
-    shapes: dict[str, list[Finding]] = defaultdict(list)
+    Counted are the places that the catalogue shows, which is sent whole: how far the later stages get depends on the machine.
+    """
+    listed = {tried.change.place for tried in history.cases if tried.stage == "catalogue"}
+    places: dict[str, list[Finding]] = defaultdict(list)
     for finding in judgement.findings:
-        match = _SHAPE.match(finding.bucket)
-        if match is not None:
-            shapes[match[1]].append(finding)
-    merged = {status: found for status, found in shapes.items() if len(found) >= _MANY}
-    if not merged:
-        return judgement
-    gone = {finding.id for found in merged.values() for finding in found}
-    kept = [finding for finding in judgement.findings if finding.id not in gone]
-    for status, found in merged.items():
-        named = ", ".join(sorted({finding.bucket.partition(":")[2] for finding in found}))
-        first = min(found, key=lambda finding: (list(Severity).index(finding.severity), finding.bucket))
+        if finding.cause.mechanism in _LOOSE:
+            places[finding.cause.symptom].append(finding)
+    kept = list(judgement.findings)
+    for symptom, found in places.items():
+        if sum(finding.cause.place in listed for finding in found) < _MANY:
+            continue
+        first = min(found, key=lambda finding: (list(Severity).index(finding.severity), finding.cause))
+        named = ", ".join(sorted({finding.cause.place or "the payload" for finding in found}))
+        does = "closes the connection" if symptom == "dropped" else f"answers {symptom}"
+        kept = [finding for finding in kept if finding not in found]
         kept.append(
             replace(
                 first,
-                bucket=f"{status}:shape",
-                title=f"answers {status} to whatever it does not expect in an update ({len(found)} places)",
+                cause=RootCause(symptom, Mechanism.SHAPE),
+                title=f"{does} where an update is not as it expects, in many places",
                 category="shape",
-                summary=f"{first.summary}; the same for {named}",
+                summary=f"{first.summary}; {len(found)} places: {named}",
                 occurrences=sum(finding.occurrences for finding in found),
             )
         )

@@ -8,36 +8,58 @@ afterwards, in the usual order, was answered.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from chaosbot.checks._cases import SHRINKING, Breach, Facts, Join, Tally, says, unjudgeable, word_of
-from chaosbot.core.check import Check, History
-from chaosbot.core.verdict import Judgement, Severity, Verdict
+from chaosbot.checks._cases import SHRINKING, Violation, Violations, says, unjudgeable
+from chaosbot.checks._join import Join
+from chaosbot.core.case import Role
+from chaosbot.core.check import Check, History, Steps
+from chaosbot.core.event import CaseTried
+from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Verdict
 
 
 @dataclass(frozen=True)
 class NobodyStarves(Check):
     """An update that comes late, after a gap or among many is acted on like any other."""
 
-    live = True
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    awaits_replies: ClassVar[bool] = True
 
     def judge(self, history: History) -> Judgement:
         """Joins acknowledged updates with the calls that the bot made because of them."""
-        facts = Facts.of(history)
-        if (reason := unjudgeable(history, facts, self.name)) is not None:
+        if (reason := unjudgeable(history, self)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
-        tally, join = Tally(self.name, facts.muted), Join(history)
+        violations, join = Violations(self.name), Join(history)
         asked = [tried for tried in history.cases if tried.check == self.name and tried.stage != SHRINKING]
         served = {tried.case for tried in asked if join.calls(tried)}
+        over = {tried.scenario for tried in asked if tried.role is Role.AFTERWARDS and tried.case in served}
         for tried in asked:
-            after = f"{tried.case.rpartition('-')[0]}-after"
-            if after not in served or tried.case == after or not tried.outcome.ok:
+            if tried.scenario not in over or tried.role is Role.AFTERWARDS or not tried.outcome.ok:
                 continue
-            breach = None
+            violation = None
             if tried.case not in served:
                 title = f"acknowledges {tried.summary} and never acts on it"
-                what = word_of(tried.case.replace("order-", ""))
-                breach = Breach(what, title, Severity.HIGH, tried.threat, says(tried), "sequence", stateful=True)
-            tally.look(tried, breach)
+                cause = RootCause("starved", Mechanism.SCENARIO, tried.change.place)
+                violation = Violation(cause, title, Severity.HIGH, tried.threat, says(tried), "sequence", stateful=True)
+            violations.look(tried, violation)
         if not asked:
-            return tally.judgement()
-        return tally.judgement(nothing="the bot answered no update that came after those in question")
+            return violations.judgement()
+        return violations.judgement(nothing="the bot answered no update that came after those in question")
+
+    def reproducer(self, history: History, case: str) -> Steps:
+        """The whole scenario; what left at the same time leaves at the same time again."""
+        first = history.case(case)
+        if first is None:
+            return ((case,),)
+        steps: list[list[CaseTried]] = []
+        for tried in history.cases:
+            if tried.scenario != first.scenario or tried.stage == SHRINKING:
+                continue
+            together = bool(steps) and tried.role is not Role.AFTERWARDS and tried.sent < _end(steps[-1])
+            (steps[-1].append(tried) if together else steps.append([tried]))
+        return tuple(tuple(tried.case for tried in step) for step in steps)
+
+
+def _end(step: list[CaseTried]) -> float:
+    return max(tried.sent + tried.outcome.total_s for tried in step)

@@ -11,9 +11,9 @@ from chaosbot.checks._directions import NEEDS_CALLS, last_moment
 from chaosbot.core.check import Check, History
 from chaosbot.core.exchange import Direction
 from chaosbot.core.registry import option
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
-_SILENT = ("delay", "timeout", "latency", "dribble", "black_hole")
+_SILENT = ("delay", "timeout", "latency", "dribble")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class OutboundTimeout(Check):
             "waits without end for a call that gets no answer",
             Severity.HIGH,
             Threat.NETWORK,
-            "no-timeout",
+            RootCause("no-timeout"),
             category="botapi",
             case=patient[0],
             summary=f"the longest wait was {worst:.0f} s (and not over, perhaps); {len(patient)} of {judged} held calls",

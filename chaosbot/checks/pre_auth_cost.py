@@ -8,43 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, says
+from chaosbot.checks._cases import NEEDS_MEMORY, CaseCheck, Violation, says, sight
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.observation import Grew, observed
 from chaosbot.core.registry import option
-from chaosbot.core.verdict import Judgement, Severity, Verdict
-
-_NOTE: Final = "memory:"
+from chaosbot.core.verdict import RootCause, Severity
 
 
 @dataclass(frozen=True)
 class PreAuthCost(CaseCheck):
     """Strangers' bodies are not held."""
 
+    needs_isolation: ClassVar[bool] = True
+    shrinkable: ClassVar[bool] = False
+
     most: int = option(
         "size", "the most that a stranger's request may make memory grow", 16 * 1024 * 1024, primary=True
     )
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Large requests without the secret, whose cost was measured."""
-        return tried.check == self.name and any(note.startswith(_NOTE) for note in tried.notes)
+        return tried.check == self.name and observed(tried.observations, Grew) is not None
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """Memory grew by more than a stranger may cost."""
-        growth = next(int(note.removeprefix(_NOTE)) for note in tried.notes if note.startswith(_NOTE))
-        if growth <= self.most:
+        grew = observed(tried.observations, Grew)
+        if grew is None or grew.size <= self.most:
             return None
-        title = (
-            f"holds {growth // 2**20} MB for a stranger before it looks at the secret: {tried.summary or tried.case}"
-        )
-        return Breach("held", title, Severity.HIGH, tried.threat, says(tried))
+        title = f"holds a stranger's body in memory before it looks at the secret: {tried.summary or tried.case}"
+        summary = f"{says(tried)}; memory grew by {grew.size // 2**20} MB"
+        return Violation(RootCause("held"), title, Severity.HIGH, tried.threat, summary)
 
-    def silence(self, history: History, facts: Facts) -> Judgement | None:
+    def silence(self, history: History) -> str | None:
         """Without a look at memory nothing is judged."""
-        silent = super().silence(history, facts)
-        if silent is None and not facts.memory:
-            reason = "needs --pid or --metrics: the target's memory is not readable"
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
-        return silent
+        reason = super().silence(history)
+        return NEEDS_MEMORY if reason is None and not sight(history).memory else reason

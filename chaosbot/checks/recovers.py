@@ -13,7 +13,7 @@ from chaosbot.checks._directions import NO_RUN, clean_requests, last_moment
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled, RequestDone
 from chaosbot.core.registry import option
-from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Assertion, Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 _FEW: Final = 10
 _STEP_S: Final = 1.0
@@ -56,7 +56,7 @@ class Recovers(Check):
                         f"is not well again {self.within:g} s after {label or 'a fault'} is over",
                         Severity.HIGH,
                         Threat.NETWORK,
-                        f"unwell:{label}",
+                        RootCause("unwell", place=label),
                         category=label,
                         summary=f"well after {took:.1f} s" if took is not None else "never well again in this phase",
                         stateful=True,

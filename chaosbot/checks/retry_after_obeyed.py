@@ -11,7 +11,7 @@ from typing import Final
 from chaosbot.checks._directions import NEEDS_CALLS
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 _TOLERANCE: Final = 0.9
 
@@ -45,7 +45,7 @@ class RetryAfterObeyed(Check):
             "does not wait as long as a 429 tells it to",
             Severity.MEDIUM,
             Threat.NETWORK,
-            "early",
+            RootCause("early"),
             category="botapi",
             case=call.exchange,
             summary=f"{call.method} came again after {waited:.2f} s instead of {call.retry_after_s:g} s; {len(early)} of {judged}",

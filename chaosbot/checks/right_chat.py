@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import NEEDS_CALLS, Breach, CaseCheck, Facts, says
+from chaosbot.checks._cases import NEEDS_CALLS, CaseCheck, Violation, says
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CaseTried
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 
 def _strays(chat: object, calls: Sequence[ApiCalled]) -> list[ApiCalled]:
@@ -29,20 +29,20 @@ class RightChat(CaseCheck):
 
     needs_calls = True
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Cases that know where their reply belongs."""
         # A chat id of the wrong type belongs nowhere, so no reply to it is a wrong one.
-        odd = tried.group == "shape" or tried.case.startswith("chats/id-")
+        odd = tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD)
         return tried.chat is not None and bool(tried.marker) and not odd
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """All calls that carry its marker went elsewhere."""
         strays = _strays(tried.chat, calls)
         if not strays:
             return None
         title = f"replies to another chat than the update's: {tried.summary or tried.case}"
         summary = f"{says(tried)}; {strays[0].method} went to {strays[0].chat} instead of {tried.chat}"
-        return Breach("elsewhere", title, Severity.HIGH, tried.threat, summary)
+        return Violation(RootCause("elsewhere"), title, Severity.HIGH, tried.threat, summary)
 
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign and the requests of a load run."""
@@ -66,7 +66,7 @@ class RightChat(CaseCheck):
                     "replies to another chat than the update's",
                     Severity.HIGH,
                     Threat.LOAD,
-                    "elsewhere",
+                    RootCause("elsewhere"),
                     summary=f"{len(strays)} of {looked} answered updates; first: {strays[0].method} to {strays[0].chat}",
                     occurrences=len(strays),
                     stateful=True,

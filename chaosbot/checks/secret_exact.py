@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, says, stem
-from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, says
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.verdict import Severity
 
 
@@ -18,15 +18,15 @@ from chaosbot.core.verdict import Severity
 class SecretExact(CaseCheck):
     """Something that only resembles the secret is refused."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Cases with something like the secret."""
         return tried.check == self.name and answered(tried)
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """It was acknowledged or acted upon."""
         status = tried.outcome.status or 0
         allowed = tried.expect is not None and tried.expect.allows_status(status)
         if allowed or (status // 100 != 2 and not any(tried.marker in call.markers for call in calls)):
             return None
         title = f"takes for the secret what only resembles it: {tried.summary or tried.case}"
-        return Breach(f"inexact:{stem(tried)}", title, Severity.CRITICAL, tried.threat, says(tried))
+        return Violation(cause_of(tried, "inexact"), title, Severity.CRITICAL, tried.threat, says(tried))

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, says, texts
-from chaosbot.core.event import ApiCalled, CaseTried
-from chaosbot.core.verdict import Severity
+from chaosbot.checks._cases import CaseCheck, Violation, says, texts
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.verdict import RootCause, Severity
 
 _RUNS = re.compile(r"([\x20-\x7e]+)")
 
@@ -32,19 +32,19 @@ class TextIntact(CaseCheck):
 
     needs_calls = True
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Cases with a text that matters."""
         return tried.expect is not None and bool(tried.expect.text)
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """A reply repeats the text, but not unharmed. A reply that does not repeat it says nothing."""
         wanted = tried.expect.text if tried.expect is not None else ""
         said = texts(calls)
         if any(wanted in text for text in said) or wanted.isascii():
             return None
         if any(_lenient(wanted).search(text) for text in said):
-            return Breach(
-                "damaged",
+            return Violation(
+                RootCause("damaged"),
                 f"text is damaged: {tried.summary or tried.case}",
                 Severity.MEDIUM,
                 tried.threat,

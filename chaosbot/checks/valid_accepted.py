@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import Breach, CaseCheck, Facts, answered, overloaded, says, stem
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, overloaded, says
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.exchange import Direction
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _ACK_ONLY = frozenset({2})
 
@@ -22,20 +22,21 @@ _ACK_ONLY = frozenset({2})
 class ValidAccepted(CaseCheck):
     """Valid updates are acknowledged."""
 
-    def looks_at(self, tried: CaseTried, facts: Facts) -> bool:
+    def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Genuine cases for which only 2xx is right."""
         return tried.expect is not None and tried.expect.statuses == _ACK_ONLY and answered(tried)
 
-    def breach(self, tried: CaseTried, calls: Sequence[ApiCalled], facts: Facts) -> Breach | None:
+    def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """A refusal (a 5xx is another check's)."""
         status = tried.outcome.status or 0
         if status // 100 == 2 or status >= 500 or overloaded(tried):
             return None
         title = f"refuses a valid update with {status}, so it is redelivered for ever: {tried.summary or tried.case}"
-        mechanism = stem(tried)
-        # Kinds that are refused are refused for one reason: the target does not know them.
-        bucket = "kinds" if mechanism.startswith("kind:") or tried.group == "update_kinds" else mechanism
-        return Breach(f"{status}:{bucket}", title, Severity.HIGH, tried.threat, says(tried))
+        cause = cause_of(tried, str(status))
+        if cause.mechanism in (Mechanism.KIND, Mechanism.SHAPE):
+            # Kinds that are refused are refused for one reason: the target does not know them.
+            cause = RootCause(str(status), Mechanism.KIND)
+        return Violation(cause, title, Severity.HIGH, tried.threat, says(tried))
 
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign and, in a load run, the requests that no inbound fault met."""
@@ -58,7 +59,7 @@ class ValidAccepted(CaseCheck):
                 f"refuses valid updates with {status} under load",
                 Severity.HIGH,
                 Threat.LOAD,
-                f"load:{status}",
+                RootCause(str(status), place="load"),
                 summary=f"{count} of {looked} requests that no inbound fault met",
                 occurrences=count,
                 stateful=True,

@@ -85,7 +85,7 @@ class Answered:
 
 def answer_key(bugs: frozenset[Bug], findings: Sequence[Finding], history: History) -> tuple[Answered, ...]:
     """What was found of each planted bug, in the order of the cards."""
-    breached = {(check, case.case) for case in history.cases for check in case.breaches}
+    breached = {(check, case.case) for case in history.cases for check in case.violations}
     return tuple(
         Answered(
             card,
@@ -135,6 +135,6 @@ def _shows(card: BugCard, finding: Finding, breached: AbstractSet[tuple[str, str
     if finding.check not in card.checks:
         return False
     patterns = SHOWN_BY.get(card.bug, ("*",))
-    texts = [finding.case, finding.category, finding.bucket, finding.title]
+    texts = [finding.case, finding.category, str(finding.cause), finding.title]
     texts += [case for check, case in breached if check == finding.check]
     return any(fnmatchcase(text, pattern) for pattern in patterns for text in texts)

@@ -105,9 +105,9 @@ class Watch:
                     self._failed += event.failed + event.timed_out
                     self._completed += event.completed
                 self._plain(event.t)
-            case CaseTried(stage=stage, breaches=breaches):
+            case CaseTried(stage=stage, violations=violations):
                 with self._lock:
-                    self._breaches += bool(breaches)
+                    self._breaches += bool(violations)
                     self._cases[stage] += 1
                     self._stage = stage
                 self._plain(event.t)

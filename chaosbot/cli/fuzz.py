@@ -42,7 +42,7 @@ from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.fuzz.catalogue import cases, listing
 from chaosbot.fuzz.corpus import accepted
 from chaosbot.fuzz.export import export_pytest
-from chaosbot.fuzz.moves import listed_moves
+from chaosbot.fuzz.scenarios import listed_scenarios
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.session.conduct import fuzz_stage
 from chaosbot.session.stage import StageSpec, check_pages, check_target, staged
@@ -218,7 +218,7 @@ def _require_cases(platform: str, patterns: list[str]) -> None:
 
 
 def _print_cases(platform: str) -> None:
-    rows = (*listing(_catalogue(platform)), *listed_moves(platform_of(platform)))
+    rows = (*listing(_catalogue(platform)), *listed_scenarios(platform_of(platform)))
     console = Console()
     if not console.is_terminal:
         # One line a case, for grep and its kin.

@@ -182,9 +182,9 @@ class EventMetrics:
                     self._load.take(event)
                 case ApiCalled(status=status, via=via):
                     self._calls[("via", via), ("status", _class(status))] += 1
-                case CaseTried(stage=stage, breaches=breaches):
+                case CaseTried(stage=stage, violations=violations):
                     self._cases[(("stage", stage),)] += 1
-                    self._breaches.update((("check", name),) for name in breaches)
+                    self._breaches.update((("check", name),) for name in violations)
                 case Judged(judgement=judgement):
                     self._findings |= {finding.id: str(finding.severity) for finding in judgement.findings}
                 case PhaseChanged(phase=phase, label=label):

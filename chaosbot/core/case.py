@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
-from chaosbot.core.verdict import Threat
+from chaosbot.core.verdict import Mechanism, Threat
 
 
 class Ending(StrEnum):
@@ -35,6 +36,34 @@ class Reach(StrEnum):
     ANY = "any"  # handled or ignored
     ONCE = "once"  # exactly one
     AT_MOST_ONCE = "at_most_once"
+
+
+class Role(StrEnum):
+    """What a case is for where cases are compared with each other."""
+
+    ATTEMPT = "attempt"  # tries something
+    PLAIN = "plain"  # tries the same without any trick
+    BACKGROUND = "background"  # shows what a meaningless request gets
+    AFTERWARDS = "afterwards"  # ends a scenario: an ordinary delivery that shows whether the target still answers
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """What makes a case differ from an ordinary delivery.
+
+    Args:
+        mechanism: What kind of thing is changed.
+        place: Which one: the member (``*.chat``), the kind (``message``), the technique (``json/truncated``).
+        operator: What is done to it: ``drop``, ``null``, ``wrap`` …; empty where there is one way only.
+    """
+
+    mechanism: Mechanism = Mechanism.BEHAVIOUR
+    place: str = ""
+    operator: str = ""
+
+
+ORDINARY: Final = Change()
+"""No change: an ordinary delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +115,10 @@ class Case:
         update_id: The delivery id that it carries.
         check: The check that judges it first, where its group does not say so.
         control: For escalation: the name of the case that shows the privileged answer.
+        change: What makes it differ from an ordinary delivery.
+        role: What it is for where cases are compared.
+        scenario: The scenario that it is a step of; empty where it stands alone.
+        copies: How many times its request holds the same delivery.
         recalls: A phrase of the request that ends with a number which the bot had told in reply to the case before; sent again, it
             ends with the number that the bot tells then.
         nth: Which of the numbers in that reply it is.
@@ -104,6 +137,10 @@ class Case:
     update_id: int | str | None = None
     check: str = ""
     control: str = ""
+    change: Change = ORDINARY
+    role: Role = Role.ATTEMPT
+    scenario: str = ""
+    copies: int = 1
     recalls: str = ""
     nth: int = 0
 

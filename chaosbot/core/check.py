@@ -4,7 +4,8 @@ Rules:
 
 - `Check.judge` is pure: the same history gives the same judgement, live or refolded from a journal.
 - A check that found nothing to look at is INCONCLUSIVE or says `judged=0`; it never passes by absence.
-- A check that raises is recorded as INCONCLUSIVE with the reason by whoever runs it (`judge_safely`), never as a pass.
+- A check that raises is recorded as INCONCLUSIVE with the reason (`judge_safely`), never as a pass.
+- What an engine must know of a check is an attribute or a method here; engines name no check.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import ClassVar, Final, TypeVar
 
+from chaosbot.core.case import Role
 from chaosbot.core.event import (
     ApiCalled,
+    CampaignStarted,
     CaseTried,
     Event,
     ExchangeSeen,
@@ -33,7 +35,7 @@ from chaosbot.core.event import (
     Trouble,
 )
 from chaosbot.core.registry import Registry, name_of
-from chaosbot.core.verdict import Judgement, Verdict
+from chaosbot.core.verdict import Finding, Judgement, Verdict
 
 V = TypeVar("V")
 
@@ -142,6 +144,14 @@ class History:
         """The fuzzer's cases."""
         return self.all(CaseTried)
 
+    def case(self, name: str) -> CaseTried | None:
+        """The first case of this name."""
+        return self._cases_by_name.get(name)
+
+    @cached_property
+    def _cases_by_name(self) -> dict[str, CaseTried]:
+        return {tried.case: tried for tried in reversed(self.cases)}
+
     @property
     def requests(self) -> Sequence[RequestDone]:
         """The load driver's requests, where they were recorded one by one."""
@@ -168,9 +178,19 @@ class History:
         return self.all(PhaseChanged)
 
     @property
-    def judgements(self) -> tuple[Judgement, ...]:
-        """What checks said while the run was going on."""
-        return tuple(event.judgement for event in self.all(Judged))
+    def campaign(self) -> CampaignStarted | None:
+        """What the fuzz campaign could see; of several, the last one's. None when there was none."""
+        return next(iter(self.all(CampaignStarted)[-1:]), None)
+
+    @cached_property
+    def reproductions(self) -> dict[str, Finding]:
+        """By finding id, the smallest case that a campaign worked out, with the lines that show it again."""
+        return {one.id: one for event in self.all(Judged) for one in event.judgement.findings}
+
+    @cached_property
+    def accepted(self) -> frozenset[str]:
+        """Ids of findings that are accepted (the campaign's baseline)."""
+        return frozenset(one for event in self.all(CampaignStarted) for one in event.accepted)
 
     @property
     def troubles(self) -> Sequence[Trouble]:
@@ -178,16 +198,25 @@ class History:
         return self.all(Trouble)
 
 
-class Check(ABC):
-    """A rule that a resilient target keeps.
+Steps = tuple[tuple[str, ...], ...]
+"""Names of cases to send, step by step; the cases of one step leave at the same time."""
 
-    `threat` and `severity` are per finding; `live` says whether the fuzz engine judges it case by case (and shrinks by it)
-    while the campaign runs, instead of over the history at the end.
-    """
+
+class Check(ABC):
+    """A rule that a resilient target keeps. Threat and severity are each finding's."""
 
     live: ClassVar[bool] = False
-    implied: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Buckets that follow from another one: where both are found there is one root cause, the other one."""
+    """Whether a fuzz campaign asks for it."""
+    needs_calls: ClassVar[bool] = False
+    """Whether it looks at what the target called or replied, so that nothing can be judged where that is not seen."""
+    judges_scenarios: ClassVar[bool] = False
+    """Whether it is asked as soon as a scenario of deliveries is over, so that the scenario can be shrunk."""
+    needs_isolation: ClassVar[bool] = False
+    """Whether its cases are sent alone, with the target's memory measured before and after."""
+    shrinkable: ClassVar[bool] = True
+    """Whether a case may be sent many more times to make it smaller; not where each attempt costs a restart or a stall."""
+    awaits_replies: ClassVar[bool] = False
+    """Whether the replies to its cases are waited for at the end of a campaign, however long they take."""
 
     @property
     def name(self) -> str:
@@ -198,13 +227,36 @@ class Check(ABC):
     def judge(self, history: History) -> Judgement:
         """Looks at a whole run."""
 
+    def reproducer(self, history: History, case: str) -> Steps:
+        """The cases that show a finding of this check again, from the case that the finding names.
+
+        By default that case alone; where it is compared with a control, the control and its background before it.
+        """
+        tried = history.case(case)
+        if tried is None or not tried.control:
+            return ((case,),)
+        control = [one.case for one in history.cases if one.case == tried.control][:1]
+        background = [one.case for one in history.cases if one.role is Role.BACKGROUND][:1]
+        plain = [
+            one.case
+            for one in history.cases
+            if one.role is Role.PLAIN and one.control == tried.control and one.case != case
+        ][:1]
+        return tuple((name,) for name in (*control, *background, *plain, case))
+
     def judge_safely(self, history: History) -> Judgement:
-        """Like `judge`, but a check that crashes is INCONCLUSIVE with the reason."""
+        """Like `judge`, without the findings that are accepted; a check that crashes is INCONCLUSIVE with the reason."""
         try:
-            return self.judge(history)
+            judgement = self.judge(history)
         except Exception as error:  # noqa: BLE001 - a crashed check must not look like a pass, nor end the report
             reason = f"the check crashed: {type(error).__name__}: {error}"
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason, crashed=True)
+        loud = tuple(finding for finding in judgement.findings if finding.id not in history.accepted)
+        if len(loud) == len(judgement.findings):
+            return judgement
+        rest = Verdict.worst(one.verdict for one in judgement.assertions) if judgement.assertions else Verdict.PASS
+        quiet = not loud and judgement.verdict is Verdict.FAIL
+        return replace(judgement, findings=loud, verdict=rest if quiet else judgement.verdict)
 
 
 CHECKS: Final[Registry[Check]] = Registry("chaosbot.checks", Check, "check")

@@ -24,9 +24,10 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from chaosbot.core.case import Expect
+from chaosbot.core.case import ORDINARY, Change, Expect, Role
 from chaosbot.core.errors import JournalError
 from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.observation import Observation
 from chaosbot.core.outcome import Outcome
 from chaosbot.core.verdict import Judgement, Threat
 
@@ -149,12 +150,42 @@ class RequestDone(Tagged, frozen=True):
     attempt: int = 1
 
 
-class CaseTried(Tagged, frozen=True):
-    """The fuzzer sent a case; `breaches` are the checks that it failed, `stage` the campaign's stage.
+class CampaignStarted(Tagged, frozen=True):
+    """A fuzz campaign has looked at its target and begins.
 
-    `expect`, `control`, `check` and `summary` repeat what the case said, so that a refolded journal is judged like the live
-    run. `sent` is when its first byte left, `canary_s` how long the valid update after it took (None: none was sent),
-    `notes` what attribution found out (``died``, ``hung``, ``canary-lost`` …).
+    Args:
+        t: Seconds since the run started.
+        replies: Where the target's replies are seen: ``mock``, ``body`` (in the webhook's answer) or ``none``.
+        malformed: The policy for malformed requests: ``reject``, ``ack`` or ``any``.
+        memory: Whether the target's memory can be read.
+        checks: The checks that were asked for; empty asks for all.
+        accepted: Ids of findings that are accepted (the baseline).
+        latency_s: An answer that takes longer is a hang.
+        health_s: The median of the first health requests.
+    """
+
+    t: float
+    replies: str = "none"
+    malformed: str = "any"
+    memory: bool = False
+    checks: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    latency_s: float = 0.0
+    health_s: float = 0.0
+
+    @property
+    def sees_calls(self) -> bool:
+        """Whether the target's calls are seen at all."""
+        return self.replies != "none"
+
+
+class CaseTried(Tagged, frozen=True):
+    """The fuzzer sent a case; `stage` is the campaign's stage.
+
+    `violations` are the checks that it seemed to violate while the campaign ran, for live displays only: checks judge the
+    history. `expect`, `control`, `check`, `summary`, `change`, `role`, `scenario` and `copies` repeat what the case said (see
+    `Case`). `sent` is when its first byte left, `health_s` how many seconds the health request after it took (None: none was sent),
+    `observations` what was seen beside its answer.
     """
 
     t: float
@@ -163,7 +194,7 @@ class CaseTried(Tagged, frozen=True):
     threat: Threat
     stage: str
     outcome: Outcome
-    breaches: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
     marker: str = ""
     chat: int | str | None = None
     update_id: int | str | None = None
@@ -174,8 +205,12 @@ class CaseTried(Tagged, frozen=True):
     check: str = ""
     summary: str = ""
     sent: float = 0.0
-    canary_s: float | None = None
-    notes: tuple[str, ...] = ()
+    health_s: float | None = None
+    observations: tuple[Observation, ...] = ()
+    change: Change = ORDINARY
+    role: Role = Role.ATTEMPT
+    scenario: str = ""
+    copies: int = 1
 
 
 class ApiCalled(Tagged, frozen=True):
@@ -296,6 +331,7 @@ Event: TypeAlias = (
     | RuleTallied
     | ExchangeSeen
     | RequestDone
+    | CampaignStarted
     | CaseTried
     | ApiCalled
     | ProbeSeen

@@ -6,17 +6,18 @@ its own, read from the update by the platform itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
-from chaosbot.core.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.core.case import Case, Change, Ending, Expect, Reach, Reading, Role, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.platform import Endpoint, Platform
-from chaosbot.core.verdict import Threat
+from chaosbot.core.verdict import Mechanism, Threat
 
 ACK: Final = frozenset({2})
 REFUSED: Final = frozenset({401, 403, 404})
@@ -196,6 +197,9 @@ class Kit:
         control: str = "",
         ending: Ending = Ending.WAIT,
         reading: Reading = Reading.ALL,
+        change: Change | None = None,
+        role: Role = Role.ATTEMPT,
+        copies: int = 1,
     ) -> Case:
         """A case around a base.
 
@@ -210,6 +214,9 @@ class Kit:
             control: The case that shows the privileged answer.
             ending: What the sender does after the last segment.
             reading: How it reads the answer.
+            change: What makes it differ from an ordinary delivery; by default the technique that its name says (`technique`).
+            role: What it is for where cases are compared.
+            copies: How many times the request holds the same delivery.
         """
         if isinstance(sent, bytes):
             sent = self.signed(sent)
@@ -231,7 +238,51 @@ class Kit:
             update_id=base.facts.update_id,
             check=check,
             control=control,
+            change=change or technique(name),
+            role=role,
+            copies=copies,
         )
+
+
+_VARIANT: Final = re.compile(r"[-_ ]?\d+.*$")
+
+
+def technique(name: str) -> Change:
+    """The technique that a case of the catalogue stands for: its group and the first word of its own name.
+
+    Cases that try one thing in several ways share that word (``json/truncated-3`` and ``json/truncated-half``).
+    """
+    group, _, rest = name.partition("/")
+    word = word_of(rest)
+    return Change(Mechanism.TECHNIQUE, f"{group}/{word}", rest.removeprefix(word).strip("-_ "))
+
+
+def shaped(name: str) -> Change:
+    """Like `technique`, for updates that are not as described: where a target breaks on many of them, it has one root cause."""
+    change = technique(name)
+    return Change(Mechanism.SHAPE, change.place, change.operator)
+
+
+def word_of(name: str) -> str:
+    """The first word of a name, without its number: ``truncated-3`` is ``truncated``."""
+    return _VARIANT.sub("", name).split("-", 1)[0] or name
+
+
+def member(path: Path, kind: str | None, operator: str) -> Change:
+    """The change of one member of an update: the member of the payload that the path leads into, whatever the update's kind.
+
+    Args:
+        path: The path from the update's root.
+        kind: The name of the payload at the root; None where updates have no kinds.
+        operator: What is done to it.
+    """
+    if path[0] == "update_id":
+        return Change(Mechanism.MEMBER, "update_id", operator)
+    if len(path) > 1:
+        return Change(Mechanism.MEMBER, f"*.{path[1]}", operator)
+    if path[0] == kind:
+        return Change(Mechanism.PAYLOAD, operator=operator)
+    return Change(Mechanism.MEMBER, f"*.{path[0]}", operator)
 
 
 def _carries(sent: RawRequest | tuple[Segment, ...], base: Base) -> bool:

@@ -54,16 +54,55 @@ class Threat(StrEnum):
     LOAD = "load"  # nobody: there is simply a lot of it
 
 
+class Mechanism(StrEnum):
+    """What kind of thing a root cause lies in."""
+
+    BEHAVIOUR = "behaviour"  # what the target does as a whole, whichever request shows it
+    FRAME = "frame"  # a line of the target's own code, as its traceback names it
+    MEMBER = "member"  # one member of an update
+    PAYLOAD = "payload"  # an update's payload as a whole
+    SHAPE = "shape"  # updates that are not as described, in many places
+    KIND = "kind"  # a valid update of a kind, of which no more is known
+    SYNTAX = "syntax"  # a body that is no JSON by any reading
+    HEAD = "head"  # the request's head
+    DEPTH = "depth"  # nesting
+    TECHNIQUE = "technique"  # a technique of the catalogue: group and word
+    SCENARIO = "scenario"  # deliveries that depend on each other
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RootCause:
+    """Why a check was violated; two violations of a check with equal root causes are one finding.
+
+    Nothing measured belongs here (no byte counts, no counts of cases): ids derive from it.
+
+    Args:
+        symptom: What the target did: ``500``, ``died``, ``accepted``, ``elsewhere``.
+        mechanism: What kind of thing sets it off.
+        place: Which one: the member (``*.chat``), the technique (``auth/prefix``), the frame (``bot.py:10:handle``).
+    """
+
+    symptom: str
+    mechanism: Mechanism = Mechanism.BEHAVIOUR
+    place: str = ""
+
+    def __str__(self) -> str:
+        """``500:member:*.chat``; the symptom alone where there is nothing more to say."""
+        if self.mechanism is Mechanism.BEHAVIOUR:
+            return self.symptom + (f":{self.place}" if self.place else "")
+        return f"{self.symptom}:{self.mechanism}" + (f":{self.place}" if self.place else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One distinct, reproducible breach of one check.
+    """One distinct, reproducible violation of one check.
 
     Args:
         check: The check's name.
-        title: One line that says what the target did and should not have done.
+        title: One line that says what the target did and should not have done; without measured figures.
         severity: How bad it is.
         threat: Who can cause it.
-        bucket: The root cause in the check's own words; findings are the same when check and bucket are.
+        cause: The root cause; findings are the same when check and root cause are.
         category: Where it belongs (the case group, the command, the fault).
         case: The name of the case or of the exchange that shows it.
         summary: The shortest description of what was sent and what came back.
@@ -78,7 +117,7 @@ class Finding:
     title: str
     severity: Severity
     threat: Threat
-    bucket: str
+    cause: RootCause
     category: str = ""
     case: str = ""
     summary: str = ""
@@ -91,7 +130,8 @@ class Finding:
     @property
     def id(self) -> str:
         """Stable over runs: names the root cause, not the occurrence."""
-        return f"{self.check}-{blake2b(f'{self.check}|{self.bucket}'.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
+        text = f"{self.check}|{self.cause}"
+        return f"{self.check}-{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)

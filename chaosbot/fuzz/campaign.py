@@ -15,23 +15,24 @@ from dataclasses import replace
 from time import monotonic, time
 from typing import Final
 
-from chaosbot.checks._cases import AREA, CaseCheck, Facts, stem
+from chaosbot.core.case import Change
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import TargetUnusable
-from chaosbot.core.event import ApiCalled, Event, Noted, PhaseChanged, Trouble
+from chaosbot.core.event import ApiCalled, CampaignStarted, Event, Noted, PhaseChanged, Trouble
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import EPOCH, platform_of
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.closing import close_campaign
-from chaosbot.fuzz.crew import Crew
-from chaosbot.fuzz.ledger import Ledger
-from chaosbot.fuzz.patience import out_of_order
-from chaosbot.fuzz.recorder import Recorder
-from chaosbot.fuzz.slowlane import SlowLane
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.corpus import accepted
+from chaosbot.fuzz.crew import CampaignHelpers
+from chaosbot.fuzz.order import out_of_order
+from chaosbot.fuzz.recorder import CaseRecorder
+from chaosbot.fuzz.slowlane import SlowCases
 from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Progress
 from chaosbot.fuzz.stages import load_stage, run_stage
-from chaosbot.fuzz.target import Target, Trial
-from chaosbot.fuzz.workshop import Workshop
+from chaosbot.fuzz.store import FindingStore
+from chaosbot.fuzz.target import CampaignTarget, CaseResult
 
 _SHARES: Final = {"catalogue": 0.55, "mutations": 0.5, "generated": 0.5, "sequences": 1.0}
 """The part of the time left that each stage may take."""
@@ -66,7 +67,7 @@ class Campaign:
         self._calls: Callable[[], Sequence[ApiCalled]] = calls or tuple
         self._progress = progress
         self.platform = platform_of(self.spec.platform)
-        self.recorder = Recorder(self.spec, self.platform, emit)
+        self.recorder = CaseRecorder(self.spec, self.platform, emit)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> CampaignResult:
         """Runs it to its end, or until `should_stop`.
@@ -77,26 +78,24 @@ class Campaign:
         """
         began = monotonic()
         clock = Clock(began + self.spec.duration_s, should_stop)
-        target = Target(self.spec, self.platform, self._calls, should_stop)
-        attribution = Attribution(target, self._mechanism, self.recorder.canary)
-        slow_cases = SlowLane(target)
+        target = CampaignTarget(self.spec, self.platform, self._calls, should_stop)
+        attribution = Attribution(target, self._mechanism, self.recorder.health)
+        slow_cases = SlowCases(target)
         attribution.beside = slow_cases.unanswered
         closing_s = self.spec.duration_s * _CLOSING_S
         longest = began + (self.spec.longest_s or 0.0)
         complete, cut = True, False
         try:
             target.start()
-            facts = see(target, self.recorder, self._calls)
-            names = self.spec.checks or tuple(
-                name for name in CHECKS.names() if issubclass(CHECKS.get(name), CaseCheck) or CHECKS.get(name).live
-            )
-            ledger = self.recorder.ledger = Ledger(names, facts)
-            shop = Workshop(
-                self.spec, self.platform, target, attribution, self.recorder, ledger, slow_cases, self._show(began)
+            seen = see(target, self.recorder)
+            names = self.spec.checks or tuple(name for name in CHECKS.names() if CHECKS.get(name).live)
+            store = self.recorder.store = FindingStore(names, seen)
+            context = CampaignContext(
+                self.spec, self.platform, target, attribution, self.recorder, store, slow_cases, self._show(began)
             )
             try:
                 if "sequences" in self.spec.stages:
-                    out_of_order(shop)
+                    out_of_order(context)
                 for stage in STAGES:
                     if stage not in self.spec.stages or clock.over():
                         complete = complete and stage not in self.spec.stages
@@ -107,49 +106,51 @@ class Campaign:
                     until = monotonic() + max(_LEAST_S, left * _SHARES[stage])
                     most = max(until, longest - closing_s) if stage == "catalogue" else until
                     own = Clock(most, should_stop)
-                    crew = Crew(shop, stage, most)
-                    run_stage(stage, shop, own)
-                    crew.gather()
+                    helpers = CampaignHelpers(context, stage, most)
+                    run_stage(stage, context, own)
+                    helpers.gather()
                     cut = cut or (stage == "catalogue" and own.over())
                     late = max(0.0, monotonic() - until) if stage == "catalogue" else 0.0
                     clock = Clock(max(clock.until, min(clock.until + late, longest)), should_stop)
                 self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
-                slow_cases.collect(shop.recorder, shop.attribution, Clock(clock.until - closing_s / 2, should_stop))
+                slow_cases.collect(
+                    context.recorder, context.attribution, Clock(clock.until - closing_s / 2, should_stop)
+                )
             except TargetUnusable as error:
                 complete = False
                 self.recorder.emit(Trouble(self.recorder.now(), "fuzz", str(error)))
-            result = close_campaign(shop, names, clock, self._calls, complete=complete and not should_stop())
+            result = close_campaign(context, clock, self._calls, complete=complete and not should_stop())
             return replace(result, cut=cut)
         finally:
             slow_cases.close()
             attribution.close()
             target.close()
 
-    def _mechanism(self, trial: Trial) -> str:
-        return stem(self.recorder.tried(trial)[0])
+    def _mechanism(self, result: CaseResult) -> Change:
+        return result.case.change
 
     def _show(self, began: float) -> Callable[[str, int], None]:
         def show(stage: str, planned: int) -> None:
             if self._progress is not None:
-                found = len(self.recorder.ledger.found) if self.recorder.ledger is not None else 0
+                found = len(self.recorder.store.found) if self.recorder.store is not None else 0
                 sent = sum(self.recorder.by_stage.values())
                 self._progress(Progress(stage, sent, planned, found, monotonic() - began, self.spec.duration_s))
 
         return show
 
 
-def see(target: Target, recorder: Recorder, calls: Callable[[], Sequence[ApiCalled]]) -> Facts:
+def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
     """Makes sure that valid updates are acknowledged, and finds out where replies are seen and how fast answers are.
 
     Raises:
         TargetUnusable: They are not.
     """
     spec = target.spec
-    canaries = [target.canary() for _ in range(5)]
-    for canary in canaries:
-        recorder.canary(canary)
-    last = canaries[-1]
-    if not any(canary.ok for canary in canaries):
+    healths = [target.health() for _ in range(5)]
+    for health in healths:
+        recorder.health(health)
+    last = healths[-1]
+    if not any(health.ok for health in healths):
         outcome = last.outcome
         came = f"status {outcome.status}" if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}"
         hint = f"is the secret right ({spec.secret_env})?" if outcome.status in (401, 403) else "is it the webhook?"
@@ -157,43 +158,42 @@ def see(target: Target, recorder: Recorder, calls: Callable[[], Sequence[ApiCall
             f"{spec.address.url}: a valid {spec.platform} update gets {came}; a campaign needs a target that "
             f"acknowledges valid updates; {hint}"
         )
-    replies, echoes = "none", False
+    replies = "none"
     # The last one is waited for; whoever lost that one (a call on a connection that has gone) may have answered another.
-    patience = [3.0, *[0.0] * (len(canaries) - 1)]
-    planted = [canary.case.marker for canary in reversed(canaries) if canary.case.marker and spec.bot_api]
+    patience = [3.0, *[0.0] * (len(healths) - 1)]
+    planted = [health.case.marker for health in reversed(healths) if health.case.marker and spec.bot_api]
     seen = next((one for one, wait_s in zip(planted, patience, strict=False) if target.reply_seen(one, wait_s)), "")
     if seen:
         replies = "mock"
-        echoes = any(seen in call.text for call in calls() if seen in call.markers)
-    elif any(b'"method"' in canary.outcome.body for canary in canaries):
+    elif any(b'"method"' in health.outcome.body for health in healths):
         replies = "body"
-        echoes = any(canary.case.marker.encode() in canary.outcome.body for canary in canaries if canary.case.marker)
-    times = sorted(canary.seconds for canary in canaries if canary.ok)
+    times = sorted(health.seconds for health in healths if health.ok)
     median = times[len(times) // 2]
     # A target that takes long for everything is slow, not hung; what counts is how far a case stands out.
     target.latency_s = max(spec.latency_s, 10 * median)
-    facts = Facts(replies, spec.malformed, target.vitals() is not None, echoes)
-    data = {
-        "replies": facts.replies,
-        "malformed": facts.malformed,
-        "memory": facts.memory,
-        "echoes": facts.echoes,
-        "latency_s": round(target.latency_s, 3),
-        "canary_s": round(median, 4),
-        "checks": list(spec.checks or ()),
-    }
-    recorder.emit(Noted(recorder.now(), AREA, _sight(facts), data))
-    return facts
+    started = CampaignStarted(
+        recorder.now(),
+        replies,
+        spec.malformed,
+        target.vitals() is not None,
+        tuple(spec.checks or ()),
+        tuple(sorted(accepted(spec.baseline))),
+        round(target.latency_s, 3),
+        round(median, 4),
+    )
+    recorder.emit(started)
+    recorder.emit(Noted(recorder.now(), "fuzz", _sight(started)))
+    return started
 
 
-def _sight(facts: Facts) -> str:
+def _sight(seen: CampaignStarted) -> str:
     """What the campaign can see, for people."""
     where = {
         "mock": "the bot's calls are seen at the mock",
         "body": "the bot's replies are seen in its webhook answers",
         "none": "the bot's calls are not seen (no --bot-api): effects cannot be judged",
-    }[facts.replies]
-    return f"{where}; memory is {'read' if facts.memory else 'not readable'}"
+    }[seen.replies]
+    return f"{where}; memory is {'read' if seen.memory else 'not readable'}"
 
 
 __all__ = ["Campaign", "CampaignResult", "CampaignSpec", "Progress"]

@@ -14,19 +14,18 @@ from multiprocessing.synchronize import Event as Flag
 from time import monotonic
 from typing import Final
 
-from chaosbot.checks._cases import Facts, stem
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import WorkerDied
-from chaosbot.core.event import Event
+from chaosbot.core.event import CampaignStarted, Event
 from chaosbot.core.platform import platform_of
 from chaosbot.fuzz.attribution import Attribution
-from chaosbot.fuzz.ledger import Found, Ledger
-from chaosbot.fuzz.recorder import Recorder
-from chaosbot.fuzz.slowlane import SlowLane
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.recorder import CaseRecorder
+from chaosbot.fuzz.slowlane import SlowCases
 from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.stages import run_stage
-from chaosbot.fuzz.target import Target
-from chaosbot.fuzz.workshop import Workshop
+from chaosbot.fuzz.store import FindingStore, KnownCause
+from chaosbot.fuzz.target import CampaignTarget
 from chaosbot.transport import enforce
 
 SHARED: Final = frozenset({"mutations", "generated"})
@@ -34,65 +33,71 @@ _GRACE_S: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Haul:
+class HelperResult:
     """What a helper hands back."""
 
     events: list[Event]
-    found: list[Found]
+    found: list[KnownCause]
     by_stage: dict[str, int]
 
 
 def _help(
-    spec: CampaignSpec, stage: str, facts: Facts, names: tuple[str, ...], until: float, stop: Flag, pipe: Connection
+    spec: CampaignSpec,
+    stage: str,
+    seen: CampaignStarted,
+    names: tuple[str, ...],
+    until: float,
+    stop: Flag,
+    pipe: Connection,
 ) -> None:
     """A helper process; `until` is on the machine's monotonic clock, which all processes share."""
     enforce(spec.allow)
     platform = platform_of(spec.platform)
-    target = Target(spec, platform, tuple, stop.is_set)
-    recorder = Recorder(spec, platform, lambda _event: None)
-    recorder.ledger = Ledger(names, facts)
-    attribution = Attribution(target, lambda trial: stem(recorder.tried(trial)[0]), recorder.canary)
+    target = CampaignTarget(spec, platform, tuple, stop.is_set)
+    recorder = CaseRecorder(spec, platform, lambda _event: None)
+    recorder.store = FindingStore(names, seen)
+    attribution = Attribution(target, lambda result: result.case.change, recorder.health)
     target.look()
-    shop = Workshop(
-        spec, platform, target, attribution, recorder, recorder.ledger, SlowLane(target), lambda _stage, _planned: None
+    context = CampaignContext(
+        spec, platform, target, attribution, recorder, recorder.store, SlowCases(target), lambda _stage, _planned: None
     )
     try:
-        run_stage(stage, shop, Clock(until, stop.is_set))
+        run_stage(stage, context, Clock(until, stop.is_set))
     finally:
-        pipe.send(Haul(recorder.events, list(recorder.ledger.found.values()), dict(recorder.by_stage)))
+        pipe.send(HelperResult(recorder.events, list(recorder.store.found.values()), dict(recorder.by_stage)))
         pipe.close()
         target.close()
 
 
-class Crew:
+class CampaignHelpers:
     """The helpers of one stage.
 
     Args:
-        shop: The campaign's parts.
+        context: The campaign's parts.
         stage: What they work at.
         until: Monotonic time at which they stop.
     """
 
-    def __init__(self, shop: Workshop, stage: str, until: float) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._shop = shop
-        self._stop = context.Event()
+    def __init__(self, context: CampaignContext, stage: str, until: float) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._context = context
+        self._stop = spawn.Event()
         self._until = until
         self._helpers: list[tuple[SpawnProcess, Connection]] = []
-        names = tuple(check.name for check in shop.ledger.checks)
-        for part in range(1, shop.spec.workers if stage in SHARED else 1):
+        names = tuple(check.name for check in context.store.checks)
+        for part in range(1, context.spec.workers if stage in SHARED else 1):
             spec = replace(
-                shop.spec,
-                seed=shop.spec.seed if stage == "mutations" else Dice(shop.spec.seed).at("helper", part).number(),
+                context.spec,
+                seed=context.spec.seed if stage == "mutations" else Dice(context.spec.seed).at("helper", part).number(),
                 part=part,
                 bot_api=False,
                 start_cmd=None,
                 corpus=None,
                 findings=None,
             )
-            mine, theirs = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_help, args=(spec, stage, shop.ledger.facts, names, until, self._stop, theirs), daemon=True
+            mine, theirs = spawn.Pipe(duplex=False)
+            process = spawn.Process(
+                target=_help, args=(spec, stage, context.store.seen, names, until, self._stop, theirs), daemon=True
             )
             process.start()
             theirs.close()
@@ -104,20 +109,22 @@ class Crew:
         Raises:
             WorkerDied: One of them ended without a word.
         """
-        if monotonic() < self._until and self._shop.target.should_stop():
+        if monotonic() < self._until and self._context.target.should_stop():
             self._stop.set()
         for process, pipe in self._helpers:
             try:
-                haul: Haul | None = pipe.recv() if pipe.poll(max(0.0, self._until - monotonic()) + _GRACE_S) else None
+                result: HelperResult | None = (
+                    pipe.recv() if pipe.poll(max(0.0, self._until - monotonic()) + _GRACE_S) else None
+                )
             except EOFError:
-                haul = None
+                result = None
             process.join(_GRACE_S)
             if process.is_alive():
                 process.kill()
-            if haul is None:
+            if result is None:
                 raise WorkerDied(f"fuzz helper {process.pid}: ended with code {process.exitcode} and without a result")
-            for event in haul.events:
-                self._shop.recorder.emit(event)
-            self._shop.recorder.by_stage.update(haul.by_stage)
-            for found in haul.found:
-                self._shop.ledger.offer(found.check, found.breach, found.case)
+            for event in result.events:
+                self._context.recorder.emit(event)
+            self._context.recorder.by_stage.update(result.by_stage)
+            for found in result.found:
+                self._context.store.offer(found.check, found.cause, found.case)

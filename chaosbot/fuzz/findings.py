@@ -18,20 +18,20 @@ from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any, Final
 
-from chaosbot.core.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.core.case import Case, Change, Ending, Expect, Reach, Reading, Role, Segment
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.placeholder import hide, reveal
 from chaosbot.core.platform import Endpoint, Platform
-from chaosbot.core.verdict import Finding, Threat
+from chaosbot.core.verdict import Finding, Mechanism, Threat
 from chaosbot.fuzz._anatomy import resigned
 from chaosbot.transport import Address, curl_line
 
-SCHEMA: Final = "chaosbot.case/1"
+SCHEMA: Final = "chaosbot.case/2"
 _LONGEST_LINE: Final = 4000
 LARGEST_REQUEST: Final = 4_000_000
 """Larger requests are not written out: what they show is their size."""
 
-Steps = tuple[tuple[Case, ...], ...]
+CaseSteps = tuple[tuple[Case, ...], ...]
 """What to send, in order; the cases of one step leave at the same time."""
 
 
@@ -41,7 +41,7 @@ class Reproducer:
 
     Args:
         check: The check that it breaks.
-        bucket: The root cause.
+        cause: The root cause, as a text.
         platform: The platform's tongue.
         path: The webhook's path.
         steps: What to send.
@@ -55,10 +55,10 @@ class Reproducer:
     """
 
     check: str
-    bucket: str
+    cause: str
     platform: str
     path: str
-    steps: Steps
+    steps: CaseSteps
     title: str = ""
     secret_env: str = ""
     malformed: str = "any"
@@ -89,6 +89,10 @@ def _case_json(case: Case, secret: str) -> dict[str, Any]:
         "update_id": case.update_id,
         "check": case.check,
         "control": case.control,
+        "change": [case.change.mechanism.value, case.change.place, case.change.operator],
+        "role": case.role.value,
+        "scenario": case.scenario,
+        "copies": case.copies,
         "recalls": case.recalls,
         "nth": case.nth,
     }
@@ -106,7 +110,7 @@ def _segments_of(value: dict[str, Any], secret: str) -> Iterable[Segment]:
 
 
 def _case_of(value: dict[str, Any], secret: str) -> Case:
-    expect = value["expect"]
+    expect, change = value["expect"], value["change"]
     return Case(
         name=value["name"],
         group=value["group"],
@@ -127,6 +131,10 @@ def _case_of(value: dict[str, Any], secret: str) -> Case:
         update_id=value["update_id"],
         check=value["check"],
         control=value["control"],
+        change=Change(Mechanism(change[0]), change[1], change[2]),
+        role=Role(value["role"]),
+        scenario=value["scenario"],
+        copies=value["copies"],
         recalls=value.get("recalls", ""),
         nth=value.get("nth", 0),
     )
@@ -137,7 +145,7 @@ def to_json(reproducer: Reproducer, secret: str) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "check": reproducer.check,
-        "bucket": reproducer.bucket,
+        "cause": reproducer.cause,
         "title": reproducer.title,
         "platform": reproducer.platform,
         "path": reproducer.path,
@@ -165,7 +173,7 @@ def read(directory: Path, secret: str) -> Reproducer:
             raise ConfigError(str(path), f"schema {value['schema']!r} is not {SCHEMA!r}; it is of another version")
         return Reproducer(
             check=value["check"],
-            bucket=value["bucket"],
+            cause=value["cause"],
             platform=value["platform"],
             path=value["path"],
             steps=tuple(tuple(_case_of(case, secret) for case in step) for step in value["steps"]),

@@ -20,13 +20,14 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import errors as hypothesis_errors
 from hypothesis import strategies as st
 
-from chaosbot.core.case import Expect, Reach
-from chaosbot.core.verdict import Threat
+from chaosbot.core.case import Change, Expect, Reach
+from chaosbot.core.verdict import Mechanism, Threat
+from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.spec import Clock
-from chaosbot.fuzz.target import Trial
-from chaosbot.fuzz.walk import strategy
-from chaosbot.fuzz.workshop import Workshop
+from chaosbot.fuzz.store import Key
+from chaosbot.fuzz.strategies import strategy
+from chaosbot.fuzz.target import CaseResult
 
 ROUND: Final = 120
 LOOK_EVERY: Final = 40
@@ -40,8 +41,8 @@ class Enough(BaseException):
     """The time is up; not an `Exception`, so that Hypothesis lets it pass."""
 
 
-class Breached(Exception):
-    """A case broke a check; each root cause has a class of its own below this one."""
+class Violated(Exception):
+    """A case violated a check; each root cause has a class of its own below this one."""
 
 
 def quiet_settings(examples: int, *, steps: int = 50) -> settings:
@@ -60,41 +61,41 @@ def quiet_settings(examples: int, *, steps: int = 50) -> settings:
     )
 
 
-class Buckets:
+class CauseClasses:
     """One exception class for each root cause."""
 
     def __init__(self) -> None:
-        self._classes: dict[tuple[str, str], type[Breached]] = {}
+        self._classes: dict[Key, type[Violated]] = {}
 
-    def of(self, key: tuple[str, str]) -> type[Breached]:
+    def of(self, key: Key) -> type[Violated]:
         """The class of a root cause, always the same one."""
-        return self._classes.setdefault(key, type(f"Breached_{len(self._classes)}", (Breached,), {"key": key}))
+        return self._classes.setdefault(key, type(f"Breached_{len(self._classes)}", (Violated,), {"key": key}))
 
 
-def run_generated(shop: Workshop, clock: Clock) -> None:
+def run_generated(context: CampaignContext, clock: Clock) -> None:
     """Rounds of generated updates until the time is up."""
-    shape = shop.platform.shape()
+    shape = context.platform.shape()
     if shape is None:
         return
     updates = strategy(shape)
-    limit = shop.spec.max_examples
+    limit = context.spec.max_examples
     sent = 0
     for number in count():
         late = clock.over() and (number or clock.should_stop())
         if late or (limit is not None and sent >= limit):
             return
         examples = ROUND if limit is None else min(ROUND, limit - sent)
-        sent += _round(shop, clock, updates, number, examples)
-        shop.show("generated", limit or 0)
+        sent += _round(context, clock, updates, number, examples)
+        context.show("generated", limit or 0)
 
 
-def _round(shop: Workshop, clock: Clock, updates: st.SearchStrategy[Any], number: int, examples: int) -> int:
-    place = shop.dice.at("generated", number)
+def _round(context: CampaignContext, clock: Clock, updates: st.SearchStrategy[Any], number: int, examples: int) -> int:
+    place = context.dice.at("generated", number)
     executions = count()
-    buckets = Buckets()
-    muted = set(shop.ledger.found)
-    unlooked: list[Trial] = []
-    kinds = {name.split("/", 1)[0] for name in shop.platform.golden(place)}
+    classes = CauseClasses()
+    muted = set(context.store.found)
+    unlooked: list[CaseResult] = []
+    kinds = {name.split("/", 1)[0] for name in context.platform.golden(place)}
 
     def execute(update: Any) -> None:
         ordinal = next(executions)
@@ -102,31 +103,39 @@ def _round(shop: Workshop, clock: Clock, updates: st.SearchStrategy[Any], number
             raise Enough
         kind = next((key for key in update if key in kinds), "body") if isinstance(update, dict) else "body"
         case = as_case(
-            shop.platform,
-            shop.spec.endpoint,
+            context.platform,
+            context.spec.endpoint,
             update,
-            place.at(shop.spec.endpoint.started, ordinal),
+            place.at(context.spec.endpoint.started, ordinal),
             f"generated/{kind}~{number}.{ordinal}",
             f"a generated {kind}",
-            _VALID if shop.platform.described else _GUESSED,
+            _VALID if context.platform.described else _GUESSED,
         )
-        trial = shop.target.fire(replace(case, group="generated", threat=Threat.USER), "generated")
-        unlooked.append(trial)
-        if shop.target.suspicious(trial) or len(unlooked) >= LOOK_EVERY:
-            shop.attribution.after(unlooked)
+        result = context.target.fire(
+            replace(
+                case,
+                group="generated",
+                threat=Threat.USER,
+                change=Change(Mechanism.KIND, kind if kind in kinds else ""),
+            ),
+            "generated",
+        )
+        unlooked.append(result)
+        if context.target.suspicious(result) or len(unlooked) >= LOOK_EVERY:
+            context.attribution.after(unlooked)
             unlooked.clear()
-        for check, breach in shop.recorder.record(trial):
-            if (check, breach.bucket) not in muted:
-                raise buckets.of((check, breach.bucket))(breach.title)
+        for check, violation in context.recorder.record(result):
+            if (check, violation.cause) not in muted:
+                raise classes.of((check, violation.cause))(violation.title)
 
     test = seed(place.number())(quiet_settings(examples)(given(updates)(execute)))
-    with contextlib.suppress(Enough, Breached, hypothesis_errors.HypothesisException):
+    with contextlib.suppress(Enough, Violated, hypothesis_errors.HypothesisException):
         try:
             test()
         except BaseExceptionGroup as group:
-            _, rest = group.split((Breached, hypothesis_errors.HypothesisException))
+            _, rest = group.split((Violated, hypothesis_errors.HypothesisException))
             if rest is not None:
                 raise rest from None
     if unlooked and not clock.over():
-        shop.attribution.after(unlooked)
+        context.attribution.after(unlooked)
     return next(executions)

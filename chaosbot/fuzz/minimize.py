@@ -49,12 +49,12 @@ def minimize(case: Case, still: Still, *, attempts: int = 80, sign: Signer = uns
 
 
 def enough(before: Case, after: Case) -> str:
-    """How much of a huge case is left, for a title that names its size: ``(900 levels are enough)``; empty where it is still huge."""
+    """How much of a huge case is left, for a summary: ``; 900 levels are enough``; empty where it is still huge."""
     was, body = ((split(case.request) or (b"", b""))[1] for case in (before, after))
     if len(was) < _HUGE or len(body) > len(was) // 2:
         return ""
     levels = _levels(body)
-    return f" ({levels} levels are enough)" if levels > _DEEP else f" ({len(body)} bytes are enough)"
+    return f"; {levels} levels are enough" if levels > _DEEP else f"; {len(body)} bytes are enough"
 
 
 def _levels(data: bytes) -> int:

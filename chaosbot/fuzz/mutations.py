@@ -13,8 +13,9 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
-from chaosbot.core.case import Case, Expect, Reach, Segment
+from chaosbot.core.case import ORDINARY, Case, Change, Expect, Reach, Segment
 from chaosbot.core.dice import Dice
+from chaosbot.core.kit import member
 from chaosbot.core.marker import marker
 from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.verdict import Threat
@@ -119,6 +120,7 @@ def mutations(
             place,
             f"mutation/{name}/{written(path)}/{how}",
             f"{name}: {how} {written(path)}",
+            change=member(path, next((key for key in goldens[name] if key != "update_id"), None), how),
         )
     for number, name in enumerate(goldens):
         place = dice.at(endpoint.started, "unknown", number)
@@ -134,6 +136,7 @@ def mutations(
                         f"mutation/{name}/{kind}.chaosbot_new_field/add",
                         f"{name}: an unknown field",
                         _VALID if platform.extends else _EITHER,
+                        change=member((kind, "chaosbot_new_field"), kind, "add"),
                     )
 
 
@@ -152,6 +155,7 @@ def as_case(
     expect: Expect = _EITHER,
     *,
     fresh: bool = True,
+    change: Change = ORDINARY,
 ) -> Case:
     """An update as a case of its own."""
     if fresh:
@@ -172,4 +176,5 @@ def as_case(
         marker=planted if shown else "",
         chat=facts.chat if facts is not None else None,
         update_id=facts.update_id if facts is not None else None,
+        change=change,
     )

@@ -10,7 +10,7 @@ from chaosbot.core.case import Case, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.platform import Platform
 from chaosbot.fuzz._anatomy import Signer, split
-from chaosbot.fuzz.story import NOBODY
+from chaosbot.fuzz.scenario import NOBODY
 
 _ID: Final = re.compile(rb"(?<![\d.])\d{6,16}(?!\d)")
 _LARGEST: Final = 1_000_000

@@ -1,4 +1,4 @@
-"""Turns trials into events, judges them live on the way, and keeps what the campaign joins on later.
+"""Turns results into events, judges them live on the way, and keeps what the campaign joins on later.
 
 Bounds are kept here: a body keeps what a check may want to see, headers those that a reader may want to see.
 """
@@ -15,23 +15,24 @@ from typing import Final
 import msgspec
 import orjson
 
-from chaosbot.checks._cases import LACKS, SHRINKING, Breach
+from chaosbot.checks._cases import SHRINKING, Violation
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled, CaseTried, Event, ProbeSeen
 from chaosbot.core.marker import markers_in
+from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, NoProof, NotJson, Observation
 from chaosbot.core.outcome import Outcome
 from chaosbot.core.platform import Platform
+from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz._anatomy import split, with_body
-from chaosbot.fuzz.ledger import Ledger
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.target import Canary, Trial
+from chaosbot.fuzz.store import FindingStore
+from chaosbot.fuzz.target import CaseResult, HealthReply
 
 _KEPT_HEADERS: Final = frozenset(
     {"content-type", "retry-after", "server", "connection", "allow", "location", "x-powered-by"}
 )
 _CODED: Final = re.compile(rb"(?im)^content-encoding:")
-_VALID_GROUPS: Final = frozenset({"update_kinds", "kinds", "generated"})
 _KEPT_OK: Final = 256
 _LARGEST_PARSED: Final = 100_000
 _KEPT_TEXT: Final = 1024
@@ -65,7 +66,7 @@ def _echoes(outcome: Outcome, case: Case) -> bool:
     )
 
 
-def _damage(case: Case, proof: str) -> list[str]:
+def _damage(case: Case, proof: str) -> list[Observation]:
     """What is wrong with a request that was refused, where that names the cause better than its group does.
 
     Args:
@@ -75,12 +76,12 @@ def _damage(case: Case, proof: str) -> list[str]:
     parts = split(case.request)
     if parts is None or len(parts[1]) > _LARGEST_PARSED:
         return []
-    found = [] if parts[0].isascii() else ["head-not-ascii"]
+    found: list[Observation] = [] if parts[0].isascii() else [HeadNotAscii()]
     if proof and f"\r\n{proof}:".lower().encode() not in parts[0].lower():
-        found.append("no-secret")
+        found.append(NoProof())
     # A body that is framed or coded otherwise is no JSON as it stands, and that says nothing.
     if with_body(case.request, b"") is not None and not _CODED.search(parts[0]) and not _is_json(parts[1]):
-        found.append("no-json")
+        found.append(NotJson())
     return found
 
 
@@ -98,7 +99,7 @@ def _is_json(body: bytes) -> bool:
     return True
 
 
-class Recorder:
+class CaseRecorder:
     """Emits what happened.
 
     Args:
@@ -114,7 +115,7 @@ class Recorder:
         self.events: list[Event] = []
         self.cases: dict[str, Case] = {}
         self.by_stage: Counter[str] = Counter()
-        self.ledger: Ledger | None = None
+        self.store: FindingStore | None = None
 
     @cached_property
     def _usual(self) -> dict[str, set[str]]:
@@ -128,8 +129,8 @@ class Recorder:
             for kind, found in bodies.items()
         }
 
-    def _lacking(self, case: Case) -> list[str]:
-        """Notes of the members that other updates of this kind have."""
+    def _lacking(self, case: Case) -> list[Observation]:
+        """The members that other updates of this kind have and this one lacks."""
         parts = split(case.request)
         if parts is None or len(parts[1]) > _LARGEST_PARSED:
             return []
@@ -137,7 +138,7 @@ class Recorder:
             kind, payload = _payload(orjson.loads(parts[1]))
         except orjson.JSONDecodeError:
             return []
-        return [LACKS + name for name in sorted(self._usual.get(kind, set()) - payload)]
+        return [Lacks(name) for name in sorted(self._usual.get(kind, set()) - payload)]
 
     @cached_property
     def _kinds(self) -> frozenset[str]:
@@ -153,17 +154,17 @@ class Recorder:
         self.events.append(event)
         self._emit(event)
 
-    def tried(self, trial: Trial) -> tuple[CaseTried, list[ApiCalled]]:
-        """The trial as an event, not emitted yet, with the call in its answer."""
-        case, outcome = trial.case, trial.outcome
-        facts = self._facts(case)
-        notes = list(trial.notes)
+    def tried(self, result: CaseResult) -> tuple[CaseTried, list[ApiCalled]]:
+        """The result as an event, not emitted yet, with the call in its answer."""
+        case, outcome = result.case, result.outcome
+        facts = self.facts_of(case)
+        observations = list(result.observations)
         if _echoes(outcome, case):
-            notes.append("echo")
-        if case.group in _VALID_GROUPS and not outcome.ok:
-            notes += self._lacking(case)
-        if trial.stage == "catalogue" and not outcome.ok:
-            notes += _damage(case, self.platform.proof)
+            observations.append(Echoed())
+        if case.change.mechanism is Mechanism.KIND and not outcome.ok:
+            observations += self._lacking(case)
+        if result.stage == "catalogue" and not outcome.ok:
+            observations += _damage(case, self.platform.proof)
         bounded = msgspec.structs.replace(
             outcome,
             headers=tuple(header for header in outcome.headers if header[0] in _KEPT_HEADERS),
@@ -174,7 +175,7 @@ class Recorder:
             case.name,
             case.group,
             case.threat,
-            trial.stage,
+            result.stage,
             bounded,
             marker=case.marker,
             chat=case.chat,
@@ -185,14 +186,19 @@ class Recorder:
             control=case.control,
             check=case.check,
             summary=case.summary,
-            sent=trial.sent,
-            canary_s=trial.canary_s,
-            notes=tuple(notes),
+            sent=result.sent,
+            health_s=result.health_s,
+            observations=tuple(observations),
+            change=case.change,
+            role=case.role,
+            scenario=case.scenario,
+            copies=case.copies,
         )
         reply = reply_in(outcome, case, event.t)
         return event, [reply] if reply is not None else []
 
-    def _facts(self, case: Case) -> tuple[str | None, str | None]:
+    def facts_of(self, case: Case) -> tuple[str | None, str | None]:
+        """A case's kind, where the platform knows it, and its command."""
         parts = split(case.request)
         if parts is None or len(parts[1]) > 65_536:
             return None, None
@@ -201,26 +207,26 @@ class Recorder:
             return None, None
         return found.kind if found.kind in self._kinds else None, found.command
 
-    def record(self, trial: Trial) -> list[tuple[str, Breach]]:
-        """Judges and emits one trial; what it broke."""
-        event, replies = self.tried(trial)
+    def record(self, result: CaseResult) -> list[tuple[str, Violation]]:
+        """Judges and emits one result; what it broke."""
+        event, replies = self.tried(result)
         for reply in replies:
             self.emit(reply)
-        broken = self.ledger.breaches(event, replies) if self.ledger is not None else []
-        self.by_stage[trial.stage] += 1
-        self.cases.setdefault(trial.case.name, trial.case)
+        broken = self.store.violations(event, replies) if self.store is not None else []
+        self.by_stage[result.stage] += 1
+        self.cases.setdefault(result.case.name, result.case)
         if broken:
-            event = msgspec.structs.replace(event, breaches=tuple(name for name, _ in broken))
+            event = msgspec.structs.replace(event, violations=tuple(name for name, _ in broken))
         self.emit(event)
-        if self.ledger is not None and trial.stage != SHRINKING:
-            for name, breach in broken:
-                self.ledger.offer(name, breach, trial.case)
+        if self.store is not None and result.stage != SHRINKING:
+            for name, violation in broken:
+                self.store.offer(name, violation.cause, result.case)
         return broken
 
-    def canary(self, canary: Canary) -> None:
-        """Emits a canary's fate, and the reply in its answer."""
-        reply = reply_in(canary.outcome, canary.case, self.now())
+    def health(self, health: HealthReply) -> None:
+        """Emits a health request's fate, and the reply in its answer."""
+        reply = reply_in(health.outcome, health.case, self.now())
         if reply is not None:
             self.emit(reply)
-        detail = "" if canary.ok else (canary.outcome.detail or f"status {canary.outcome.status}")
-        self.emit(ProbeSeen(self.now(), "canary", canary.ok, round(canary.seconds, 4), detail))
+        detail = "" if health.ok else (health.outcome.detail or f"status {health.outcome.status}")
+        self.emit(ProbeSeen(self.now(), "canary", health.ok, round(health.seconds, 4), detail))

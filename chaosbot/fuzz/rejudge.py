@@ -8,24 +8,24 @@ from dataclasses import replace
 from itertools import count
 from typing import Final
 
-from chaosbot.checks._cases import AREA, SHRINKING, CaseCheck, Facts, Join, overloaded
+from chaosbot.checks._cases import SHRINKING, overloaded
+from chaosbot.checks._join import Join
 from chaosbot.core.case import Case, Segment
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import ApiCalled, CaseTried, Event, Noted, ProbeSeen
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, ProbeSeen
+from chaosbot.core.observation import Grew
 from chaosbot.core.verdict import Judgement, Verdict
 from chaosbot.fuzz import _process
 from chaosbot.fuzz._anatomy import Signer, renewed, slow, split, unsigned, with_body
 from chaosbot.fuzz.attribution import Attribution
-from chaosbot.fuzz.findings import Steps
-from chaosbot.fuzz.patience import CHECK
+from chaosbot.fuzz.findings import CaseSteps
 from chaosbot.fuzz.peers import Peers
-from chaosbot.fuzz.recorder import Recorder
-from chaosbot.fuzz.target import Target, Trial
+from chaosbot.fuzz.recorder import CaseRecorder
+from chaosbot.fuzz.target import CampaignTarget, CaseResult
 
 _NUMBER: Final = re.compile(r"(?<!\d)(\d{1,9})(?!\d)")
 _SETTLE_S: Final = 2.0
-_MEASURED: Final = frozenset({"bounded_resources", "pre_auth_cost"})
 
 
 class Rejudge:
@@ -34,51 +34,50 @@ class Rejudge:
     Args:
         target: The target.
         recorder: Where the attempts' events go, under the stage ``shrink``.
-        facts: What can be seen.
+        seen: What can be seen.
         attribution: Charges deaths and hangs.
         calls: The mock's calls so far.
     """
 
     def __init__(
         self,
-        target: Target,
-        recorder: Recorder,
-        facts: Facts,
+        target: CampaignTarget,
+        recorder: CaseRecorder,
+        seen: CampaignStarted,
         attribution: Attribution,
         calls: Callable[[], Sequence[ApiCalled]],
     ) -> None:
         self.target = target
         self.recorder = recorder
-        self.facts = facts
+        self.seen = seen
         self.attribution = attribution
         self.calls = calls
         self._numbers = count()
 
-    def ask(self, check: str, steps: Steps) -> Judgement:
+    def ask(self, check: str, steps: CaseSteps) -> Judgement:
         """Sends the steps as deliveries of their own and returns what the check says of them."""
         place = Dice(self.target.spec.seed).at("rejudge", self.target.spec.endpoint.started, next(self._numbers))
         already = len(self.calls())
-        facts = self.facts
-        events: list[Event] = [
-            Noted(0.0, AREA, "", {"replies": facts.replies, "malformed": facts.malformed, "memory": facts.memory})
-        ]
-        for trial in self._send(self._renewed(steps, place), measured=check in _MEASURED, events=events):
-            event, replies = self.recorder.tried(trial)
+        built = CHECKS.build(check)
+        events: list[Event] = [replace(self.seen, checks=(), accepted=())]
+        for result in self._send(self._renewed(steps, place), measured=built.needs_isolation, events=events):
+            event, replies = self.recorder.tried(result)
             for reply in replies:
                 self.recorder.emit(reply)
             events += replies
             # Events of the attempt itself are judged as cases; the journal keeps them apart by their stage.
             events.append(event)
-            self.recorder.record(Trial(trial.case, SHRINKING, trial.outcome, trial.sent, trial.notes, trial.canary_s))
-        built = CHECKS.build(check)
-        if facts.replies == "mock" and not (isinstance(built, CaseCheck) and not built.needs_calls):
+            self.recorder.record(
+                CaseResult(result.case, SHRINKING, result.outcome, result.sent, result.observations, result.health_s)
+            )
+        if self.seen.replies == "mock" and built.needs_calls:
             self.target.settle(_SETTLE_S)
-            if check == CHECK:
+            if built.awaits_replies:
                 self.target.replied([event.marker for event in events if isinstance(event, CaseTried)])
             events += [call for call in self.calls()[already:] if call.via != "reply"]
         history = History.of(events)
         judgement = built.judge_safely(history)
-        if isinstance(built, CaseCheck) and built.needs_calls and not any(map(Join(history).calls, history.cases)):
+        if built.needs_calls and not any(map(Join(history).calls, history.cases)):
             return Judgement(check, Verdict.INCONCLUSIVE, reason="the bot answered nothing that could be looked at")
         if not judgement.findings and any(overloaded(event) for event in events if isinstance(event, CaseTried)):
             return Judgement(
@@ -86,18 +85,18 @@ class Rejudge:
             )
         return judgement
 
-    def _renewed(self, steps: Steps, place: Dice) -> Steps:
+    def _renewed(self, steps: CaseSteps, place: Dice) -> CaseSteps:
         """The steps as new deliveries, from other users of the same tiers: a rate limit remembers who was here a moment ago."""
         peers = Peers(self.target.platform, place.at("peers"))
         others = tuple(tuple(peers.instead(case, self.target.resigned) for case in step) for step in steps)
         return renew_together(others, place, self.target.resigned)
 
-    def _send(self, steps: Steps, *, measured: bool, events: list[Event]) -> list[Trial]:
-        trials: list[Trial] = []
+    def _send(self, steps: CaseSteps, *, measured: bool, events: list[Event]) -> list[CaseResult]:
+        results: list[CaseResult] = []
         for planned in steps:
             if measured:
                 _process.forget_peaks(self.target.pids)
-            step = tuple(self._recalling(case, trials) for case in planned)
+            step = tuple(self._recalling(case, results) for case in planned)
             before = self.target.vitals() if measured else None
             bound = 12.0 if len(step) == 1 and slow(step[0]) else None
             if len(step) == 1:
@@ -108,19 +107,19 @@ class Rejudge:
             self.attribution.after(sent)
             if before is not None and after is not None:
                 growth = max(0, after.peak - before.resident)
-                sent[-1].notes.append(f"memory:{growth}")
+                sent[-1].observations.append(Grew(growth))
                 events.append(ProbeSeen(0.0, "case-memory", ok=True, value=growth, detail=step[-1].name))
-            trials += sent
-        return trials
+            results += sent
+        return results
 
-    def _recalling(self, case: Case, trials: Sequence[Trial]) -> Case:
+    def _recalling(self, case: Case, results: Sequence[CaseResult]) -> Case:
         """The case with the number that the bot has told this time."""
-        told = next((trial.case for trial in reversed(trials) if not trial.case.recalls), None)
+        told = next((result.case for result in reversed(results) if not result.case.recalls), None)
         if not case.recalls or told is None:
             return case
-        if self.facts.replies == "mock":
+        if self.seen.replies == "mock":
             self.target.reply_seen(told.marker, _SETTLE_S)
-        spoken = [reply for trial in trials for reply in self.recorder.tried(trial)[1]]
+        spoken = [reply for result in results for reply in self.recorder.tried(result)[1]]
         calls = [call for call in (*spoken, *self.calls()) if told.marker in call.markers]
         numbers = numbers_in(calls, told)
         parts = split(case.request)
@@ -137,7 +136,7 @@ def numbers_in(calls: Iterable[ApiCalled], case: Case) -> list[str]:
     return list(dict.fromkeys(number for text in texts for number in _NUMBER.findall(text)))
 
 
-def renew_together(steps: Steps, place: Dice, sign: Signer = unsigned) -> Steps:
+def renew_together(steps: CaseSteps, place: Dice, sign: Signer = unsigned) -> CaseSteps:
     """All cases as new deliveries; cases that shared a delivery id or a marker still do, and higher ids are higher still."""
     places: dict[tuple[object, str], Dice] = {}
     fresh = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time, time_ns
 
-from chaosbot.checks._cases import NEEDS_CALLS, stem
+from chaosbot.checks._cases import NEEDS_CALLS
 from chaosbot.core.errors import ConfigError, SecretMissing
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.platform import Endpoint, platform_of
@@ -15,10 +15,10 @@ from chaosbot.core.verdict import Verdict
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.campaign import see
-from chaosbot.fuzz.recorder import Recorder
+from chaosbot.fuzz.recorder import CaseRecorder
 from chaosbot.fuzz.rejudge import Rejudge
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.target import Target
+from chaosbot.fuzz.target import CampaignTarget
 from chaosbot.transport import Address
 
 TRIES = 3
@@ -85,22 +85,22 @@ def replay(
     platform = platform_of(found.platform)
     found = disk.timely(found, endpoint, platform)
     source: Callable[[], Sequence[ApiCalled]] = calls or tuple
-    recorder = Recorder(spec, platform, lambda _event: None)
-    shooter = Target(spec, platform, source, lambda: False)
-    attribution = Attribution(shooter, lambda trial: stem(recorder.tried(trial)[0]), recorder.canary)
+    recorder = CaseRecorder(spec, platform, lambda _event: None)
+    shooter = CampaignTarget(spec, platform, source, lambda: False)
+    attribution = Attribution(shooter, lambda result: result.case.change, recorder.health)
     try:
         shooter.start()
-        facts = see(shooter, recorder, source)
-        if found.needs_calls and not facts.sees_calls:
+        seen = see(shooter, recorder)
+        if found.needs_calls and not seen.sees_calls:
             return Replayed(True, f"cannot tell: {found.title}; {NEEDS_CALLS}", conclusive=False)
-        rejudge = Rejudge(shooter, recorder, facts, attribution, source)
-        seen = False
+        rejudge = Rejudge(shooter, recorder, seen, attribution, source)
+        passed = False
         for _ in range(TRIES if sum(len(step) for step in found.steps) > 1 else 1):
             judgement = rejudge.ask(found.check, found.steps)
             if judgement.findings:
                 return Replayed(True, f"still fails: {found.check}: {found.title}")
-            seen = seen or judgement.verdict is Verdict.PASS
-        if not seen:
+            passed = passed or judgement.verdict is Verdict.PASS
+        if not passed:
             return Replayed(True, f"cannot tell: {found.title}; {judgement.reason}", conclusive=False)
         return Replayed(False, f"mended: {found.check}: not seen any more: {found.title}")
     finally:

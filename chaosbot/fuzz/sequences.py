@@ -2,7 +2,7 @@
 
 Redelivery, the same update on several connections at once, reordering, gaps, an edit before its original, another body under a known
 id, rights that are granted and taken away, what one user made in another one's hands. The effects are judged when the sequence is
-over and the bot has answered a canary; a breach is raised there, so Hypothesis shrinks the sequence.
+over and the bot has answered a health request; a violation is raised there, so Hypothesis shrinks the sequence.
 """
 
 from __future__ import annotations
@@ -19,65 +19,61 @@ from hypothesis import seed
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from chaosbot.checks._cases import Breach
-from chaosbot.core.case import Case, Expect, Reach, Segment
-from chaosbot.core.check import CHECKS
+from chaosbot.core.case import Case, Expect, Reach, Role, Segment
 from chaosbot.core.marker import marker
-from chaosbot.core.verdict import Finding, Threat
-from chaosbot.fuzz.findings import Steps
-from chaosbot.fuzz.generated import Breached, Buckets, Enough, quiet_settings
-from chaosbot.fuzz.ledger import Found
-from chaosbot.fuzz.moves import moves_of
-from chaosbot.fuzz.patience import burst
+from chaosbot.core.verdict import Threat
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.generated import CauseClasses, Enough, Violated, quiet_settings
+from chaosbot.fuzz.order import burst
 from chaosbot.fuzz.rejudge import numbers_in
+from chaosbot.fuzz.scenario import NOBODY, Scenario
+from chaosbot.fuzz.scenarios import check_of, scenarios_of
 from chaosbot.fuzz.spec import Clock
-from chaosbot.fuzz.story import NOBODY, Story
-from chaosbot.fuzz.target import Trial
-from chaosbot.fuzz.workshop import Workshop
+from chaosbot.fuzz.store import Key
+from chaosbot.fuzz.target import CaseResult
 
 ROUND: Final = 12
 STEPS: Final = 8
-_JUDGES: Final = ("effect_at_most_once", "own_objects_only", "no_escalation", "right_chat")
 _TOUR_S: Final = 10.0
 """Time that every move gets to be played once, even when the stage's own time is over; a second is enough for a healthy target."""
 _AGAIN: Final = Expect(frozenset({2, 409}), reach=Reach.AT_MOST_ONCE)
 
 
-def run_sequences(shop: Workshop, clock: Clock) -> None:
+def run_sequences(context: CampaignContext, clock: Clock) -> None:
     """Rounds of sequences until the time is up."""
-    if not shop.platform.golden(shop.dice):
+    if not context.platform.golden(context.dice):
         return
     # The moves are few and name what they show: they are played however late the stage begins, before anything that takes longer.
-    _tour(shop, Clock(max(clock.until, monotonic() + _TOUR_S), clock.should_stop))
-    burst(shop)
-    limit = shop.spec.max_examples
+    _tour(context, Clock(max(clock.until, monotonic() + _TOUR_S), clock.should_stop))
+    burst(context)
+    limit = context.spec.max_examples
     done = 0
     for number in count():
         if clock.over() or (limit is not None and done >= limit):
             return
         examples = ROUND if limit is None else max(1, min(ROUND, (limit - done) // STEPS + 1))
-        _round(shop, clock, number, examples)
+        _round(context, clock, number, examples)
         done += examples * STEPS
-        shop.show("sequences", limit or 0)
+        context.show("sequences", limit or 0)
 
 
-def _round(shop: Workshop, clock: Clock, number: int, examples: int) -> None:
+def _round(context: CampaignContext, clock: Clock, number: int, examples: int) -> None:
     members = {
-        "shop": shop,
+        "context": context,
         "clock": clock,
         "round": number,
         "executions": count(),
-        "buckets": Buckets(),
-        "muted": set(shop.ledger.found),
+        "classes": CauseClasses(),
+        "muted": set(context.store.found),
     }
     machine: type[SequenceMachine] = type("Sequences", (SequenceMachine,), members)
-    place = shop.dice.at("sequences", number)
-    with contextlib.suppress(Enough, Breached, hypothesis_errors.HypothesisException):
+    place = context.dice.at("sequences", number)
+    with contextlib.suppress(Enough, Violated, hypothesis_errors.HypothesisException):
         try:
             settings = quiet_settings(examples, steps=STEPS)
             run_state_machine_as_test(seed(place.number())(machine), settings=settings)
         except BaseExceptionGroup as group:
-            _, rest = group.split((Breached, hypothesis_errors.HypothesisException))
+            _, rest = group.split((Violated, hypothesis_errors.HypothesisException))
             if rest is not None:
                 raise rest from None
 
@@ -85,36 +81,36 @@ def _round(shop: Workshop, clock: Clock, number: int, examples: int) -> None:
 class SequenceMachine(RuleBasedStateMachine):
     """The rules; each step is one way in which deliveries go wrong."""
 
-    shop: ClassVar[Workshop]
+    context: ClassVar[CampaignContext]
     clock: ClassVar[Clock]
     round: ClassVar[int]
     executions: ClassVar[Any]
-    buckets: ClassVar[Buckets]
-    muted: ClassVar[set[tuple[str, str]]]
+    classes: ClassVar[CauseClasses]
+    muted: ClassVar[set[Key]]
 
     def __init__(self) -> None:
         super().__init__()
         if self.clock.over():
             raise Enough
         ordinal = next(self.executions)
-        dice = self.shop.dice.at("story", self.shop.spec.endpoint.started, self.round, ordinal)
-        self.story = Story(self.shop, f"sequence/{self.round}.{ordinal}", dice)
+        dice = self.context.dice.at("scenario", self.context.spec.endpoint.started, self.round, ordinal)
+        self.scenario = Scenario(self.context, f"sequence/{self.round}.{ordinal}", dice)
         self.sent: list[Case] = []
         self.user = NOBODY + dice.integer(0, 10**9)
         self.granted = False
 
     def _new(self, text: str, **how: Any) -> Case | None:
         how.setdefault("user", self.user)
-        return self.story.say(text, **how)
+        return self.scenario.say(text, **how)
 
-    def _deliver(self, *cases: Case | None) -> list[Trial]:
+    def _deliver(self, *cases: Case | None) -> list[CaseResult]:
         if self.clock.over():
             raise Enough
         real = [case for case in cases if case is not None]
         if not real:
             return []
         self.sent += [case for case in real if case not in self.sent]
-        return self.story.deliver(*real)
+        return self.scenario.deliver(*real)
 
     @initialize()
     def begin(self) -> None:
@@ -166,56 +162,70 @@ class SequenceMachine(RuleBasedStateMachine):
             same_id = replace(other, segments=(Segment(request),), update_id=case.update_id, expect=_AGAIN)
             self._deliver(same_id)
 
-    @precondition(lambda self: "grant" in self.shop.platform.commands and not self.granted)
+    @precondition(lambda self: "grant" in self.context.platform.commands and not self.granted)
     @rule()
     def demoted(self) -> None:
         """A right is granted, used, and taken back while it is being used; then it is used once more."""
         self.granted = True
-        admin = self.shop.platform.tiers[-1]
-        subject = NOBODY + 2_000_000_000 + self.story.dice.integer(0, 10**9)
+        check = check_of("demoted")
+        admin = self.context.platform.tiers[-1]
+        subject = NOBODY + 2_000_000_000 + self.scenario.dice.integer(0, 10**9)
         control = self._named("control", "/remind granted {m}", user=subject)
         unknown = self._named("nothing", "/chaosbot_unknown {m}", user=subject)
-        before = self._named("x-by-guest", "/remind before {m}", user=subject)
+        before = self._named("before", "/remind before {m}", user=subject)
         after = self._named("after", "/remind revoked {m}", user=subject)
         if control is None or unknown is None or before is None or after is None:
             return
-        self._deliver(replace(unknown, name=f"control/nothing~{unknown.name}"))
+        self._deliver(replace(unknown, role=Role.BACKGROUND))
         self._deliver(
-            replace(before, control=control.name, threat=Threat.USER, summary="a command before it is granted")
+            replace(
+                before,
+                control=control.name,
+                check=check,
+                role=Role.PLAIN,
+                threat=Threat.USER,
+                summary="a command before it is granted",
+            )
         )
         self._deliver(self._new(f"/grant {subject} user {{m}}", tier=admin, user=None))
         self._deliver(control)
-        self.story.replies(control)
+        self.scenario.replies(control)
         revoked = self._new(f"/revoke {subject} {{m}}", tier=admin, user=None)
         # Whichever of the two comes first: whoever asks after both is refused.
         self._deliver(revoked, self._named("during", "/remind meanwhile {m}", user=subject))
         if revoked is not None:
-            self.story.replies(revoked)
+            self.scenario.replies(revoked)
         self._deliver(
-            replace(after, control=control.name, threat=Threat.USER, summary="a command after its right was revoked")
+            replace(
+                after,
+                control=control.name,
+                check=check,
+                threat=Threat.USER,
+                summary="a command after its right was revoked",
+            )
         )
 
     def _named(self, name: str, text: str, **how: Any) -> Case | None:
         case = self._new(text, **how)
         return replace(case, name=f"{case.name}-{name}") if case is not None else None
 
-    @precondition(lambda self: "reminders" in self.shop.platform.commands)
+    @precondition(lambda self: "reminders" in self.context.platform.commands)
     @rule(verb=st.sampled_from(("", "delete ")))
     def foreign(self, verb: str) -> None:
         """One user makes something; another one asks for it by its number."""
-        tier = self.shop.platform.commands["reminders"]
+        tier = self.context.platform.commands["reminders"]
         made = self._new("/remind {m}", tier=tier, user=None)
         if made is None:
             return
         self._deliver(made)
-        for nth, number in enumerate(numbers_in(self.story.replies(made), made)[:2]):
+        for nth, number in enumerate(numbers_in(self.scenario.replies(made), made)[:2]):
             asked = self._new(f"/reminders {verb}{number}", tier=tier, user=None)
             if asked is None or asked.chat == made.chat:
                 continue
             stranger = replace(
                 asked,
-                marker=marker(self.story.dice.at("stranger", len(self.story.steps))),
-                check="own_objects_only",
+                marker=marker(self.scenario.dice.at("stranger", len(self.scenario.steps))),
+                check=check_of("foreign"),
                 threat=Threat.USER,
                 summary=f"/reminders {verb}N with the number of another user's reminder",
                 recalls=f"/reminders {verb}{number}",
@@ -223,16 +233,16 @@ class SequenceMachine(RuleBasedStateMachine):
             )
             self._deliver(stranger)
 
-    @precondition(lambda self: "rewrite" in self.shop.platform.commands)
+    @precondition(lambda self: "rewrite" in self.context.platform.commands)
     @rule(verb=st.sampled_from(("approve", "reject")))
     def foreign_button(self, verb: str) -> None:
         """One user approves what is theirs (the control); then a stranger presses the button of somebody else's."""
-        tier = self.shop.platform.commands["rewrite"]
+        tier = self.context.platform.commands["rewrite"]
         own, other = (self._new(f"/rewrite {word} {{m}}", tier=tier, user=None) for word in ("own", "other"))
         if own is None or other is None or own.chat == other.chat or not isinstance(own.chat, int):
             return
         self._deliver(own)
-        numbers = numbers_in(self.story.replies(own), own)
+        numbers = numbers_in(self.scenario.replies(own), own)
         if not numbers:
             return
         phrase = f"improvement:{verb}:{numbers[0]}"
@@ -245,9 +255,9 @@ class SequenceMachine(RuleBasedStateMachine):
             # presses carry no marker and are joined by their chats.
             nothing = self._named("nothing", unknown, kind="callback_query", user=self.user + nth)
             if nothing is not None:
-                self._deliver(replace(nothing, name=f"control/nothing~{nothing.name}"))
+                self._deliver(replace(nothing, role=Role.BACKGROUND))
         self._deliver(other)
-        numbers = numbers_in(self.story.replies(other), other)
+        numbers = numbers_in(self.scenario.replies(other), other)
         phrase = f"improvement:{verb}:{numbers[0]}" if numbers else ""
         pressed = self._new(phrase, kind="callback_query") if numbers else None
         if pressed is None:
@@ -255,7 +265,7 @@ class SequenceMachine(RuleBasedStateMachine):
         self._deliver(
             replace(
                 pressed,
-                check="own_objects_only",
+                check=check_of("foreign_button"),
                 control=control.name,
                 threat=Threat.USER,
                 summary=f"a stranger presses {verb} for another user's improvement",
@@ -267,57 +277,44 @@ class SequenceMachine(RuleBasedStateMachine):
         """Waits until the bot is done, then judges what happened."""
         self.judge(self.muted)
 
-    def judge(self, muted: set[tuple[str, str]]) -> None:
+    def judge(self, muted: set[Key]) -> None:
         """Judges the sequence; raises what is new, for Hypothesis to shrink."""
         if self.clock.over():
             return
-        self.shop.target.settle(2.0)
-        history = self.story.history()
-        names = {check.name for check in self.shop.ledger.checks} | set(_JUDGES)
-        asked = set(self.shop.spec.checks or names)
-        for check in _JUDGES:
-            if check not in asked:
+        self.context.target.settle(2.0)
+        history = self.scenario.history()
+        for check in self.context.store.asked:
+            if not check.judges_scenarios:
                 continue
-            for finding in CHECKS.build(check).judge_safely(history).findings:
-                key = (check, finding.bucket)
-                _keep(self.shop, key, finding, tuple(self.story.steps))
+            for finding in check.judge_safely(history).findings:
+                key = (check.name, finding.cause)
+                self.context.store.offer_sequence(*key, tuple(self.scenario.steps))
                 if key not in muted:
-                    raise self.buckets.of(key)(finding.title)
+                    raise self.classes.of(key)(finding.title)
 
 
-def _tour(shop: Workshop, clock: Clock) -> None:
+def _tour(context: CampaignContext, clock: Clock) -> None:
     """Every rule once, by itself: what one step shows is found before chance combines them."""
     members = {
-        "shop": shop,
+        "context": context,
         "clock": clock,
         "round": -1,
         "executions": count(),
-        "buckets": Buckets(),
-        "muted": set(shop.ledger.found),
+        "classes": CauseClasses(),
+        "muted": set(context.store.found),
     }
     machine: type[SequenceMachine] = type("Tour", (SequenceMachine,), members)
-    for move in moves_of(shop.platform):
+    for row in scenarios_of(context.platform):
         if clock.over():
             return
-        if not move.rule:
+        if not row.rule:
             continue
-        with contextlib.suppress(Enough, Breached):
-            story = machine()
-            if move.rule == "redeliver":
-                story.begin()
-            getattr(story, move.rule)(*move.arguments)
-            story.judge(set())
-
-
-def _keep(shop: Workshop, key: tuple[str, str], finding: Finding, steps: Steps) -> None:
-    """Keeps the shortest sequence of each root cause."""
-    breach = Breach(finding.bucket, finding.title, finding.severity, finding.threat, finding.summary, stateful=True)
-    known = shop.ledger.found.get(key)
-    size = sum(len(step) for step in steps)
-    if known is None:
-        shop.ledger.found[key] = Found(key[0], breach, steps[-1][-1], steps)
-    elif known.sequence and size <= sum(len(step) for step in known.sequence):
-        known.sequence, known.case = steps, steps[-1][-1]
+        with contextlib.suppress(Enough, Violated):
+            played = machine()
+            if row.rule == "redeliver":
+                played.begin()
+            getattr(played, row.rule)(*row.arguments)
+            played.judge(set())
 
 
 __all__: Sequence[str] = ("run_sequences",)

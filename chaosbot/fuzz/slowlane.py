@@ -13,30 +13,31 @@ from typing import Final
 
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
+from chaosbot.core.observation import Dropped, Hung
 from chaosbot.core.outcome import Fate
 from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.attribution import Attribution
-from chaosbot.fuzz.recorder import Recorder
+from chaosbot.fuzz.recorder import CaseRecorder
 from chaosbot.fuzz.spec import Clock
-from chaosbot.fuzz.target import Target, Trial
+from chaosbot.fuzz.target import CampaignTarget, CaseResult
 
 WIDTH: Final = 32
 LONGEST_S: Final = 12.0
 """Most that a case without a bound of its own is waited for."""
 
 
-class SlowLane:
+class SlowCases:
     """The cases that take their time.
 
     Args:
         target: The target.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: CampaignTarget) -> None:
         self.target = target
         self._pool = Hands(WIDTH, "fuzz-slow")
         self._told: set[int] = set()
-        self._under_way: list[tuple[Future[Trial], int]] = []
+        self._under_way: list[tuple[Future[CaseResult], int]] = []
 
     def add(self, cases: list[Case], stage: str) -> None:
         """Sends them, 32 at a time, while everything else goes on."""
@@ -45,48 +46,50 @@ class SlowLane:
             future = self._pool.submit(self.target.fire, case, stage, timeout_s=min(bound, 35.0))
             self._under_way.append((future, self.target.deaths))
 
-    def unanswered(self) -> list[Trial]:
+    def unanswered(self) -> list[CaseResult]:
         """What has ended without an answer since the last time somebody asked."""
         ended = [future.result() for future, _ in self._under_way if future.done() and not future.cancelled()]
-        fresh = [trial for trial in ended if id(trial) not in self._told and trial.outcome.fate is not Fate.ANSWERED]
-        self._told.update(id(trial) for trial in ended)
+        fresh = [
+            result for result in ended if id(result) not in self._told and result.outcome.fate is not Fate.ANSWERED
+        ]
+        self._told.update(id(result) for result in ended)
         return fresh
 
-    def collect(self, recorder: Recorder, attribution: Attribution, clock: Clock) -> None:
+    def collect(self, recorder: CaseRecorder, attribution: Attribution, clock: Clock) -> None:
         """Takes in what has come back; what stalled is sent once more before it is blamed."""
-        suspects: list[Trial] = []
-        for trial in self._finished(clock):
-            if not trial.notes and self.target.suspicious(trial) and self.target.deaths == 0:
-                suspects.append(trial)
+        suspects: list[CaseResult] = []
+        for result in self._finished(clock):
+            if not result.observations and self.target.suspicious(result) and self.target.deaths == 0:
+                suspects.append(result)
             else:
-                recorder.record(trial)
+                recorder.record(result)
         dice = Dice(self.target.spec.seed).at("slow-again")
         again = {
-            self._pool.submit(self.target.fire, self.target.renewed(trial.case, dice.at(number)), trial.stage): trial
-            for number, trial in enumerate(suspects)
+            self._pool.submit(self.target.fire, self.target.renewed(result.case, dice.at(number)), result.stage): result
+            for number, result in enumerate(suspects)
             if not clock.over()
         }
         wait_for(again, timeout=max(0.1, clock.left()))
-        for future, trial in again.items():
+        for future, result in again.items():
             if future.done() and self.target.suspicious(future.result()):
                 second = future.result()
-                trial.outcome = second.outcome
-                trial.notes.append("dropped" if second.outcome.fate in (Fate.CLOSED, Fate.RESET) else "hung")
-        for trial in suspects:
-            recorder.record(trial)
+                result.outcome = second.outcome
+                result.observations.append(Dropped() if second.outcome.fate in (Fate.CLOSED, Fate.RESET) else Hung())
+        for result in suspects:
+            recorder.record(result)
         attribution.after([])
 
-    def _finished(self, clock: Clock) -> list[Trial]:
-        trials: list[Trial] = []
+    def _finished(self, clock: Clock) -> list[CaseResult]:
+        results: list[CaseResult] = []
         for future, _ in self._under_way:
             while not future.done() and not clock.over():
                 wait_for([future], timeout=min(0.2, max(0.01, clock.until - monotonic())))
             if future.done() and not future.cancelled():
-                trials.append(future.result())
+                results.append(future.result())
             else:
                 future.cancel()
         self._under_way.clear()
-        return trials
+        return results
 
     def close(self) -> None:
         """Stops sending; what is under way ends by its own bound."""

@@ -11,20 +11,21 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from chaosbot.checks._cases import word_of
-from chaosbot.core.case import Case, Expect, Reach, Segment
+from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
+from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import CaseTried, ProbeSeen
 from chaosbot.core.marker import marker
+from chaosbot.core.observation import Grew
 from chaosbot.core.platform import Platform
-from chaosbot.core.verdict import Threat
+from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz import _process
 from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz._anatomy import slow, with_length
+from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import as_case, mutations
 from chaosbot.fuzz.spec import CampaignSpec, Clock
-from chaosbot.fuzz.target import Trial
-from chaosbot.fuzz.workshop import Workshop
+from chaosbot.fuzz.target import CaseResult
 
 VOLLEY: Final = 48
 """Cases between two looks at the target."""
@@ -38,7 +39,6 @@ _UNKNOWN: Final = (
     ("command", "/chaosbot_unknown 2000001 user {m}", "", "an unknown command"),
     ("button", "chaosbot:unknown", "callback_query", "a button that nobody knows"),
 )
-_MEASURED: Final = frozenset({"bounded_resources", "pre_auth_cost"})
 
 
 def load_stage(stage: str) -> None:
@@ -50,24 +50,26 @@ def load_stage(stage: str) -> None:
             import chaosbot.fuzz.sequences  # noqa: F401, PLC0415
 
 
-def run_stage(stage: str, shop: Workshop, clock: Clock) -> None:
+def run_stage(stage: str, context: CampaignContext, clock: Clock) -> None:
     """Runs one stage until it is done or its time is up."""
     match stage:
         case "catalogue":
-            run_catalogue(shop, clock)
+            run_catalogue(context, clock)
         case "mutations":
-            limit = shop.spec.max_examples
-            cases = mutations(shop.platform, shop.spec.endpoint, shop.dice.at("mutations"), broken_goldens(shop))
-            cases = islice(cases, shop.spec.part, None, shop.spec.workers)
-            run_cases(shop, islice(cases, limit) if limit is not None else cases, "mutations", clock)
+            limit = context.spec.max_examples
+            cases = mutations(
+                context.platform, context.spec.endpoint, context.dice.at("mutations"), broken_goldens(context)
+            )
+            cases = islice(cases, context.spec.part, None, context.spec.workers)
+            run_cases(context, islice(cases, limit) if limit is not None else cases, "mutations", clock)
         case "generated":
             from chaosbot.fuzz.generated import run_generated  # noqa: PLC0415 - Hypothesis takes long to load
 
-            run_generated(shop, clock)
+            run_generated(context, clock)
         case "sequences":
             from chaosbot.fuzz.sequences import run_sequences  # noqa: PLC0415 - the same
 
-            run_sequences(shop, clock)
+            run_sequences(context, clock)
 
 
 def catalogue(spec: CampaignSpec, platform: Platform) -> tuple[Case, ...]:
@@ -82,74 +84,83 @@ def catalogue(spec: CampaignSpec, platform: Platform) -> tuple[Case, ...]:
     return tuple(unique)
 
 
-def run_catalogue(shop: Workshop, clock: Clock) -> None:
+def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     """Known findings first, then the whole catalogue: slow cases beside, heavy ones alone, the others in volleys."""
-    known = corpora.known_cases(shop.spec)
-    cases = catalogue(shop.spec, shop.platform)
+    known = corpora.known_cases(context.spec)
+    cases = catalogue(context.spec, context.platform)
     slow_ones = [case for case in cases if slow(case)]
     heavy = [case for case in cases if not slow(case) and _is_heavy(case)]
     light = [case for case in cases if not slow(case) and not _is_heavy(case)]
     bulky = [case for case in light if len(case.request) > _BULKY]
-    shop.slow.add(slow_ones, "catalogue")
-    small = [*known, *unknown_commands(shop), *(case for case in light if len(case.request) <= _BULKY)]
-    run_cases(shop, small, "catalogue", clock, planned=len(known) + len(cases))
-    run_cases(shop, goldens(shop), "catalogue", clock)
-    flood = stranger_flood(shop)
+    context.slow.add(slow_ones, "catalogue")
+    small = [*known, *unknown_commands(context), *(case for case in light if len(case.request) <= _BULKY)]
+    run_cases(context, small, "catalogue", clock, planned=len(known) + len(cases))
+    run_cases(context, goldens(context), "catalogue", clock)
+    flood = stranger_flood(context)
     for case in (*([flood] if flood is not None else []), *heavy):
         if clock.over():
             return
-        run_measured(shop, case, "catalogue")
+        run_measured(context, case, "catalogue")
     for case in bulky:
         # One at a time: a text that stalls the target would otherwise be waited for once for each of its neighbours.
         if clock.over():
             return
-        if not shop.attribution.stalls(f"{case.group}/{word_of(case.name)}"):
-            run_cases(shop, [case], "catalogue", clock)
+        if not context.attribution.stalls(case.change):
+            run_cases(context, [case], "catalogue", clock)
 
 
-def broken_goldens(shop: Workshop) -> frozenset[str]:
+def broken_goldens(context: CampaignContext) -> frozenset[str]:
     """The valid updates that the target already breaks on: their mutations would only say the same."""
     return frozenset(
         event.case.removeprefix(GOLDEN)
-        for event in shop.recorder.events
-        if isinstance(event, CaseTried) and event.case.startswith(GOLDEN) and (event.breaches or event.notes)
+        for event in context.recorder.events
+        if isinstance(event, CaseTried) and event.case.startswith(GOLDEN) and (event.violations or event.observations)
     )
 
 
-def goldens(shop: Workshop) -> list[Case]:
+def goldens(context: CampaignContext) -> list[Case]:
     """Every valid update as it is: all must be acknowledged, and mutations start from those that are."""
     found = []
-    for name, update in shop.platform.golden(shop.dice).items():
-        place = shop.dice.at("golden", name, shop.spec.endpoint.started)
+    for name, update in context.platform.golden(context.dice).items():
+        place = context.dice.at("golden", name, context.spec.endpoint.started)
         case = as_case(
-            shop.platform, shop.spec.endpoint, update, place, f"{GOLDEN}{name}", f"a valid update: {name}", Expect()
+            context.platform,
+            context.spec.endpoint,
+            update,
+            place,
+            f"{GOLDEN}{name}",
+            f"a valid update: {name}",
+            Expect(),
         )
-        found.append(replace(case, group="kinds", threat=Threat.USER))
+        kind = context.kind_of(case) or ""
+        found.append(replace(case, group="kinds", threat=Threat.USER, change=Change(Mechanism.KIND, kind)))
     return found
 
 
-def unknown_commands(shop: Workshop) -> list[Case]:
+def unknown_commands(context: CampaignContext) -> list[Case]:
     """What each tier gets for a command that nobody knows: the background against which privileged replies stand out."""
     found = []
-    for tier in shop.platform.tiers:
+    for tier in context.platform.tiers:
         for name, text, kind, summary in _UNKNOWN:
-            place = shop.dice.at("nothing", tier, name, shop.spec.endpoint.started)
-            update = shop.platform.say(text.replace("{m}", marker(place)), place, tier=tier, kind=kind)
+            place = context.dice.at("nothing", tier, name, context.spec.endpoint.started)
+            update = context.platform.say(text.replace("{m}", marker(place)), place, tier=tier, kind=kind)
             if update is not None:
                 full = f"control/nothing-{name}-{tier}"
-                case = as_case(shop.platform, shop.spec.endpoint, update, place, full, summary, Expect(), fresh=False)
-                found.append(replace(case, group="control", threat=Threat.USER))
+                case = as_case(
+                    context.platform, context.spec.endpoint, update, place, full, summary, Expect(), fresh=False
+                )
+                found.append(replace(case, group="control", threat=Threat.USER, role=Role.BACKGROUND))
     return found
 
 
-def stranger_flood(shop: Workshop) -> Case | None:
+def stranger_flood(context: CampaignContext) -> Case | None:
     """48 MB from somebody who does not know the secret; None where there is no secret, or the memory cannot be read."""
-    endpoint = shop.spec.endpoint
-    if not endpoint.secret or not shop.ledger.facts.memory:
+    endpoint = context.spec.endpoint
+    if not endpoint.secret or not context.store.seen.memory:
         return None
     wrong = replace(endpoint, secret="chaosbot-wrong-secret")  # noqa: S106 - wrong on purpose
-    update = shop.platform.golden(shop.dice)[shop.platform.canary()]
-    request = shop.platform.encode(wrong, update)
+    update = context.platform.golden(context.dice)[context.platform.canary()]
+    request = context.platform.encode(wrong, update)
     head = with_length(request, _PIECE * _PIECES)
     if head is None:
         return None
@@ -167,37 +178,37 @@ def stranger_flood(shop: Workshop) -> Case | None:
 
 def _is_heavy(case: Case) -> bool:
     return (
-        case.check in _MEASURED
+        (case.check in CHECKS.names() and CHECKS.get(case.check).needs_isolation)
         or len(case.request) > _HEAVY
         or b"content-encoding" in case.segments[0].data[:2048].lower()
     )
 
 
-def run_measured(shop: Workshop, case: Case, stage: str) -> None:
+def run_measured(context: CampaignContext, case: Case, stage: str) -> None:
     """Sends one case alone and measures what it costs the target in memory."""
-    target = shop.target
+    target = context.target
     _process.forget_peaks(target.pids)
     before = target.vitals()
-    trial = target.fire(case, stage)
+    result = target.fire(case, stage)
     after = target.vitals() if target.lives else None
-    shop.attribution.after([trial])
+    context.attribution.after([result])
     if before is not None and after is not None:
         growth = max(0, after.peak - before.resident)
-        trial.notes.append(f"memory:{growth}")
-        shop.recorder.emit(ProbeSeen(shop.recorder.now(), "case-memory", ok=True, value=growth, detail=case.name))
-    shop.recorder.record(trial)
+        result.observations.append(Grew(growth))
+        context.recorder.emit(ProbeSeen(context.recorder.now(), "case-memory", ok=True, value=growth, detail=case.name))
+    context.recorder.record(result)
 
 
-def run_cases(shop: Workshop, cases: Iterable[Case], stage: str, clock: Clock, *, planned: int = 0) -> None:
+def run_cases(context: CampaignContext, cases: Iterable[Case], stage: str, clock: Clock, *, planned: int = 0) -> None:
     """Sends cases in volleys, looks at the target after each, records."""
     for volley in _volleys(cases):
         if clock.over():
             return
-        trials: Sequence[Trial] = shop.target.volley(volley, stage)
-        shop.attribution.after(trials)
-        for trial in trials:
-            shop.recorder.record(trial)
-        shop.show(stage, planned)
+        results: Sequence[CaseResult] = context.target.volley(volley, stage)
+        context.attribution.after(results)
+        for result in results:
+            context.recorder.record(result)
+        context.show(stage, planned)
 
 
 def _volleys(cases: Iterable[Case]) -> Iterator[list[Case]]:

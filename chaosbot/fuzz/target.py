@@ -1,4 +1,4 @@
-"""The target as the campaign sees it: sends cases, asks the canary, sees processes die and come back.
+"""The target as the campaign sees it: sends cases, asks for its health, sees processes die and come back.
 
 Rules:
 
@@ -25,6 +25,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import EngineError, TargetUnusable
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import marker
+from chaosbot.core.observation import Observation
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Threat
@@ -41,24 +42,24 @@ KEPT: Final = 4096
 RETURN_S: Final = 20.0
 _STALE_S: Final = 60
 """The age from which signatures are renewed as they leave; platforms allow a few minutes."""
-_CANARY_USER: Final = 4_503_599_000_000_000
-"""Canaries come from ids that no person has, one each, so that no rate limit counts them together, nor with those of other runs."""
-_CANARY_USERS: Final = 600_000_000
+_HEALTH_USER: Final = 4_503_599_000_000_000
+"""Health requests come from ids that no person has, one each, so that no rate limit counts them together, nor with those of other runs."""
+_HEALTH_USERS: Final = 600_000_000
 """So many, which stay within 52 bits."""
-_CANARY_TEXT: Final = "chaosbot canary ✓ é 日本 🙂"
+_HEALTH_TEXT: Final = "chaosbot health ✓ é 日本 🙂"
 _POLL_S: Final = 0.02
 
 
 @dataclass
-class Trial:
+class CaseResult:
     """A case under way: what was sent, what came, what attribution found out."""
 
     case: Case
     stage: str
     outcome: Outcome
     sent: float
-    notes: list[str] = field(default_factory=list)
-    canary_s: float | None = None
+    observations: list[Observation] = field(default_factory=list)
+    health_s: float | None = None
 
     @property
     def took(self) -> float:
@@ -67,7 +68,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class HealthReply:
     """What became of a valid update: acknowledged or not, how fast, and where its reply was seen."""
 
     ok: bool
@@ -77,7 +78,7 @@ class Canary:
     seen: str = ""
 
 
-class Target:
+class CampaignTarget:
     """The target of one campaign.
 
     Args:
@@ -103,9 +104,9 @@ class Target:
         self.deaths = 0
         self.sent = 0
         self.pids: frozenset[int] = frozenset()
-        self._canaries = 0
-        self._dice = Dice(spec.seed).at("canary", spec.endpoint.started)
-        self._first_user = _CANARY_USER + self._dice.at("user").integer(0, _CANARY_USERS)
+        self._health_requests = 0
+        self._dice = Dice(spec.seed).at("health", spec.endpoint.started)
+        self._first_user = _HEALTH_USER + self._dice.at("user").integer(0, _HEALTH_USERS)
         self._owned: subprocess.Popen[bytes] | None = None
         self._pool = Hands(HANDS, "fuzz")
 
@@ -188,8 +189,8 @@ class Target:
         while monotonic() < until:
             if self._owned is not None and self._owned.poll() is not None:
                 self._launch()
-            canary = self.canary(timeout_s=min(self.spec.timeout_s, max(0.5, until - monotonic())))
-            if canary.outcome.fate is Fate.ANSWERED:
+            health = self.health(timeout_s=min(self.spec.timeout_s, max(0.5, until - monotonic())))
+            if health.outcome.fate is Fate.ANSWERED:
                 return True
             if self.should_stop():
                 return False
@@ -200,13 +201,13 @@ class Target:
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def fire(self, case: Case, stage: str, *, timeout_s: float | None = None) -> Trial:
+    def fire(self, case: Case, stage: str, *, timeout_s: float | None = None) -> CaseResult:
         """Sends one case and waits for its fate."""
         bound = timeout_s if timeout_s is not None else self._bound(case)
         timely = self._timely(case)
         sent = monotonic() - self.spec.started
         self.sent += 1
-        return Trial(case, stage, send(timely, self.spec.address, timeout_s=bound, keep=KEPT), sent)
+        return CaseResult(case, stage, send(timely, self.spec.address, timeout_s=bound, keep=KEPT), sent)
 
     def _timely(self, case: Case) -> Case:
         """The case with the time of now in its signature, where that would be stale before the campaign is over."""
@@ -225,31 +226,31 @@ class Target:
         within = case.expect.within_s
         return pauses(case) + (self.spec.timeout_s if within is None else max(within, self.latency_s) + 0.5)
 
-    def volley(self, cases: Sequence[Case], stage: str, *, timeout_s: float | None = None) -> list[Trial]:
+    def volley(self, cases: Sequence[Case], stage: str, *, timeout_s: float | None = None) -> list[CaseResult]:
         """Sends cases side by side; the results are in their order."""
         return self._pool.map(lambda case: self.fire(case, stage, timeout_s=timeout_s), cases)
 
-    def burst(self, cases: Sequence[Case], stage: str) -> list[Trial]:
+    def burst(self, cases: Sequence[Case], stage: str) -> list[CaseResult]:
         """Like `volley`; a name for sequences, where being at the same time is the point."""
         return self.volley(cases, stage)
 
-    # -- the canary --------------------------------------------------------------------------------------------------
+    # -- health requests --------------------------------------------------------------------------------------------------
 
-    def canary_case(self) -> Case:
+    def health_case(self) -> Case:
         """A valid update from somebody new."""
-        self._canaries += 1
-        dice = self._dice.at(self._canaries)
+        self._health_requests += 1
+        dice = self._dice.at(self._health_requests)
         planted = marker(dice)
-        user = self._first_user + self._canaries
-        update = self.platform.say(f"{_CANARY_TEXT} {planted}", dice, user=user)
+        user = self._first_user + self._health_requests
+        update = self.platform.say(f"{_HEALTH_TEXT} {planted}", dice, user=user)
         if update is None:
             update = self.platform.fresh(self.platform.golden(dice)[self.platform.canary()], dice)
         request = self.platform.encode(self.spec.endpoint, update)
         if planted.encode() not in request:
             planted = ""
         return Case(
-            "canary",
-            "canary",
+            "health",
+            "health",
             Threat.NETWORK,
             (Segment(request),),
             Expect(),
@@ -258,11 +259,11 @@ class Target:
             chat=user if planted else None,
         )
 
-    def canary(self, *, timeout_s: float | None = None) -> Canary:
+    def health(self, *, timeout_s: float | None = None) -> HealthReply:
         """Sends a valid update on a fresh connection."""
-        case = self.canary_case()
+        case = self.health_case()
         outcome = send(self._timely(case), self.spec.address, timeout_s=timeout_s or self.spec.timeout_s, keep=KEPT)
-        return Canary(outcome.ok, outcome.total_s, outcome, case)
+        return HealthReply(outcome.ok, outcome.total_s, outcome, case)
 
     def reply_seen(self, planted: str, within_s: float) -> bool:
         """Waits until the mock has seen a call with this marker."""
@@ -294,24 +295,24 @@ class Target:
                 sleep(_POLL_S)
 
     def settle(self, within_s: float = 3.0) -> bool:
-        """Waits until the bot has answered a canary at the mock, so that "nothing was called" means something."""
+        """Waits until the bot has answered a health request at the mock, so that "nothing was called" means something."""
         if not self.spec.bot_api:
             return True
-        canary = self.canary()
-        return canary.ok and self.reply_seen(canary.case.marker, within_s)
+        health = self.health()
+        return health.ok and self.reply_seen(health.case.marker, within_s)
 
     # -- attribution -------------------------------------------------------------------------------------------------
 
-    def suspicious(self, trial: Trial) -> bool:
+    def suspicious(self, result: CaseResult) -> bool:
         """Whether the case's own fate calls for a second look."""
-        expect, outcome = trial.case.expect, trial.outcome
+        expect, outcome = result.case.expect, result.outcome
         if outcome.fate is Fate.CANCELLED:
             return False
-        if not whole(trial.case):
+        if not whole(result.case):
             # It never completed its request: waiting for the rest is right, unless the case says until when.
             return expect.within_s is not None and outcome.fate is Fate.TIMEOUT
         if outcome.fate is Fate.ANSWERED:
-            return trial.took > (expect.within_s or self.latency_s)
+            return result.took > (expect.within_s or self.latency_s)
         return outcome.fate is Fate.TIMEOUT or not expect.close
 
     @contextlib.contextmanager

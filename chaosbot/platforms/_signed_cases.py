@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from chaosbot.core.case import Case, Expect, Reach
+from chaosbot.core.case import Case, Expect, Reach, Role
 from chaosbot.core.kit import ACK, INVALID, REFUSED, Base, Kit, RawRequest, accepted, refused
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import Signed, Style
@@ -103,7 +103,7 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
     yield wrong("missing-empty", "", "an empty signature")
     yield wrong("version-only", lambda here: wrap(here, style.version), "a version without signature")
     yield wrong("garbage", "chaosbot", "a word instead of a signature")
-    yield wrong("foreign", foreign, "signed with another secret")
+    yield replace(wrong("foreign", foreign, "signed with another secret"), role=Role.PLAIN)
     yield wrong(
         "flipped", lambda here: wrap(here, _flip(maker.right(here))), "one character of the signature is another"
     )

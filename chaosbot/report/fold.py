@@ -18,11 +18,10 @@ from chaosbot.core.check import CHECKS, Check, History
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError
 from chaosbot.core.event import Injected, Noted, RunStarted
-from chaosbot.core.verdict import Assertion, Judgement, Verdict
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report import frames, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
 from chaosbot.report.generator import generator_of
-from chaosbot.report.merge import merged_findings, merged_judgements
 from chaosbot.report.soak import drift_assertions, soak_of
 from chaosbot.report.values import Recovery, Report, Second
 
@@ -73,7 +72,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     # What only a whole run shows is shown again by that run.
     command = str(start.settings.get("command") or "")
     findings = tuple(
-        finding if finding.reproduce else replace(finding, reproduce=command) for finding in merged_findings(judgements)
+        finding if finding.reproduce else replace(finding, reproduce=command) for finding in _worst_first(judgements)
     )
     found = [
         *reasons.of_findings(findings),
@@ -181,7 +180,7 @@ def _judge(
     history: History, names: Sequence[str] | None
 ) -> tuple[tuple[Judgement, ...], tuple[tuple[str, str], ...], list[str]]:
     """Lets the checks judge; returns what they said, those that had nothing to look at, and what went wrong with checks."""
-    refolded: list[Judgement] = []
+    judgements: list[Judgement] = []
     troubled: list[str] = []
     for name in names if names is not None else _named_checks(history) or _all_checks(troubled):
         try:
@@ -189,8 +188,7 @@ def _judge(
         except (ChaosbotError, TypeError) as error:
             troubled.append(f"check {name} cannot be built: {error}")
             continue
-        refolded.append(check.judge_safely(history))
-    judgements = merged_judgements(history.judgements, refolded, _muted(history))
+        judgements.append(_reproduced(check.judge_safely(history), history))
     idle = [one for one in judgements if not (one.judged or one.findings or one.assertions or one.crashed)]
     # A check that judged nothing but failed all the same did see something.
     idle = [one for one in idle if one.verdict is not Verdict.FAIL]
@@ -207,10 +205,31 @@ def _named_checks(history: History) -> list[str]:
     return [name for name in named if isinstance(name, str)] if isinstance(named, (list, tuple)) else []
 
 
-def _muted(history: History) -> frozenset[str]:
-    """Findings that people have accepted: the campaign's baseline, as it noted it."""
-    notes = [note.data.get("muted") for note in history.all(Noted)]
-    return frozenset(str(one) for ids in notes if isinstance(ids, (list, tuple)) for one in ids)
+def _reproduced(judgement: Judgement, history: History) -> Judgement:
+    """The judgement with the smallest requests that a campaign worked out, and the lines that show its findings again."""
+    known = history.reproductions
+    findings = tuple(
+        replace(
+            finding,
+            case=shown.case,
+            summary=shown.summary,
+            request=shown.request,
+            reproduce=shown.reproduce,
+            curl=shown.curl,
+            stateful=shown.stateful,
+        )
+        if (shown := known.get(finding.id)) is not None
+        else finding
+        for finding in judgement.findings
+    )
+    return replace(judgement, findings=findings)
+
+
+def _worst_first(judgements: Sequence[Judgement]) -> tuple[Finding, ...]:
+    """All findings, the worst first, then by check and id."""
+    order = list(Severity)
+    found = (finding for judgement in judgements for finding in judgement.findings)
+    return tuple(sorted(found, key=lambda one: (order.index(one.severity), one.check, one.id)))
 
 
 def _all_checks(troubled: list[str]) -> Iterable[str]:

@@ -192,11 +192,11 @@ class Board:
                 self._exchanges[str(direction)] += 1
                 if self._run.verb not in ("load", "run", "fuzz"):
                     self._tick(event.t).count(seconds, failed=status is None or status >= 500)
-            case CaseTried(stage=stage, breaches=breaches, outcome=outcome):
+            case CaseTried(stage=stage, violations=violations, outcome=outcome):
                 self._cases[stage] += 1
-                self._breaches.update(breaches)
+                self._breaches.update(violations)
                 if self._run.verb != "run":
-                    self._tick(event.t).count(outcome.total_s, failed=bool(breaches))
+                    self._tick(event.t).count(outcome.total_s, failed=bool(violations))
             case Injected(stage="applied", fault=fault):
                 self._injected[fault] += 1
             case RuleSwitched(rule=rule, fault=fault, active=True):

@@ -13,7 +13,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.catalogue import cases, expectation, listing
-from chaosbot.fuzz.moves import listed_moves
+from chaosbot.fuzz.scenarios import listed_scenarios
 from chaosbot.platforms.standard_webhooks import StandardWebhooks
 from chaosbot.platforms.telegram import Telegram
 
@@ -82,7 +82,7 @@ def test_everything_that_must_be_sent_to_signed_hooks_is_there(style: str) -> No
 
 
 def test_everything_that_must_be_sent_is_there(catalogue) -> None:
-    names = {case.name for case in catalogue} | {line.name for line in listed_moves(TELEGRAM)}
+    names = {case.name for case in catalogue} | {line.name for line in listed_scenarios(TELEGRAM)}
     missing = [
         f"{group}/{word}" for group, words in MUST.items() for word in words.split() if f"{group}/{word}" not in names
     ]

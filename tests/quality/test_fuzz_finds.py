@@ -47,7 +47,7 @@ def campaign(run: Run, stage: Stage, *, seed: int = 1, duration_s: float = 60.0)
 
 
 def described(result: CampaignResult) -> list[str]:
-    return [f"{finding.check}: {finding.bucket}: {finding.title} ({finding.case})" for finding in result.findings]
+    return [f"{finding.check}: {finding.cause}: {finding.title} ({finding.case})" for finding in result.findings]
 
 
 @pytest.mark.timeout(300)

@@ -156,14 +156,14 @@ def test_verbs_without_frames_are_counted_event_by_event(verb: str, tmp_path: Pa
             board.notice(ExchangeSeen(4.1, "x", Direction.INBOUND, "POST", "/", status, "target", 0.02))
         else:
             outcome = Outcome(Fate.ANSWERED, 200, total_s=0.02)
-            breaches = ("no_hang",) if number < 3 else ()
-            board.notice(CaseTried(4.1, "c", "g", Threat.USER, "catalogue", outcome, breaches))
+            violations = ("no_hang",) if number < 3 else ()
+            board.notice(CaseTried(4.1, "c", "g", Threat.USER, "catalogue", outcome, violations))
     state = board.state()
     run.journal.close()
     (point,) = state["points"]
     assert (point["t"], point["rps"], point["failed"], point["p99"]) == (4, 10, 3, 20.0)
     assert state["total_s"] is None
-    assert state["breaches"] == ({"no_hang": 3} if verb == "fuzz" else {})
+    assert state["violations"] == ({"no_hang": 3} if verb == "fuzz" else {})
 
 
 def test_noticing_an_event_folds_nothing_so_that_an_engine_never_waits_for_a_viewer(run: Run) -> None:

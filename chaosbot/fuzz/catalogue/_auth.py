@@ -9,7 +9,7 @@ import gzip
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from chaosbot.core.case import Case, Ending, Expect, Reach, Segment
+from chaosbot.core.case import Case, Ending, Expect, Reach, Role, Segment
 from chaosbot.core.kit import ACK, REFUSED, Base, Kit, RawRequest, refused
 from chaosbot.core.verdict import Threat
 
@@ -39,12 +39,27 @@ def cases(kit: Kit) -> Iterator[Case]:
         yield from _right(kit)
 
 
-def _forge(kit: Kit, name: str, change: object, summary: str, expect: Expect | None = None, check: str = "") -> Case:
+def _forge(
+    kit: Kit,
+    name: str,
+    change: object,
+    summary: str,
+    expect: Expect | None = None,
+    check: str = "",
+    role: Role = Role.ATTEMPT,
+) -> Case:
     base = kit.base(name)
     bare = base.request.without(kit.platform.secret_header)
     request = change(bare, base) if callable(change) else bare
     return kit.case(
-        name, base, request, summary, expect or refused(), threat=Threat.FORGER, check=check or "forged_refused"
+        name,
+        base,
+        request,
+        summary,
+        expect or refused(),
+        threat=Threat.FORGER,
+        check=check or "forged_refused",
+        role=role,
     )
 
 
@@ -114,7 +129,7 @@ def _values(kit: Kit) -> Iterator[Case]:
 def _places(kit: Kit) -> Iterator[Case]:
     secret, header = kit.endpoint.secret, kit.platform.secret_header
     yield _forge(kit, "auth/missing", None, "no secret at all")
-    yield _forge(kit, "auth/wrong", lambda bare, _: bare.plus((header, WRONG)), "a wrong secret")
+    yield _forge(kit, "auth/wrong", lambda bare, _: bare.plus((header, WRONG)), "a wrong secret", role=Role.PLAIN)
     for name, pair in (("right-wrong", (secret, WRONG)), ("wrong-right", (WRONG, secret))):
         yield _forge(
             kit,

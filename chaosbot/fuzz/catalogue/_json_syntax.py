@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaosbot.core.case import Case
-from chaosbot.core.kit import Kit, broken, invalid
+from chaosbot.core.case import Case, Change
+from chaosbot.core.kit import Kit, broken, invalid, shaped
+from chaosbot.core.verdict import Mechanism
 
 _STRUCTURAL = frozenset(b'{}[]:,"')
 _CUTS = 14
+_NO_JSON = Change(Mechanism.SYNTAX)
 
 # Bodies that have nothing to do with an update. True: no correct parser accepts it.
 _BODIES: dict[str, tuple[bytes, bool, str]] = {
@@ -67,10 +69,24 @@ _ROOTS: dict[str, bytes] = {
 def cases(kit: Kit) -> Iterator[Case]:
     """All cases of this group."""
     for name, (body, wrong, summary) in _BODIES.items():
-        yield kit.case(f"json/{name}", kit.crowd(f"json/{name}"), body, summary, invalid() if wrong else broken())
+        yield kit.case(
+            f"json/{name}",
+            kit.crowd(f"json/{name}"),
+            body,
+            summary,
+            invalid() if wrong else broken(),
+            change=_NO_JSON if wrong else None,
+        )
     for name, body in _ROOTS.items():
         summary = f"the root is {body.decode()}"
-        yield kit.case(f"json/root-{name}", kit.crowd(f"json/root-{name}"), body, summary, broken())
+        yield kit.case(
+            f"json/root-{name}",
+            kit.crowd(f"json/root-{name}"),
+            body,
+            summary,
+            broken(),
+            change=shaped(f"json/root-{name}"),
+        )
     yield from _cut(kit)
     yield from _around(kit)
     yield from _encodings(kit)
@@ -87,11 +103,11 @@ def _cut(kit: Kit) -> Iterator[Case]:
         # Ids differ in length between updates; the cut keeps its relative place.
         cut = base.body[: max(1, min(point * len(base.body) // length, len(base.body) - 1))]
         summary = f"cut after {len(cut)} of {len(base.body)} bytes"
-        yield kit.case(f"json/truncated-{number}", base, cut, summary, invalid())
+        yield kit.case(f"json/truncated-{number}", base, cut, summary, invalid(), change=_NO_JSON)
     for name, size in (("last", -1), ("first", 1)):
         base = kit.crowd(f"json/truncated-{name}")
         kept = "all but the last byte" if size < 0 else "the first byte only"
-        yield kit.case(f"json/truncated-{name}", base, base.body[:size], kept, invalid())
+        yield kit.case(f"json/truncated-{name}", base, base.body[:size], kept, invalid(), change=_NO_JSON)
 
 
 def _around(kit: Kit) -> Iterator[Case]:
@@ -119,7 +135,14 @@ def _around(kit: Kit) -> Iterator[Case]:
     }
     for name, (before, behind, wrong, summary) in around.items():
         base = kit.crowd(f"json/{name}")
-        yield kit.case(f"json/{name}", base, before + base.body + behind, summary, invalid() if wrong else broken())
+        yield kit.case(
+            f"json/{name}",
+            base,
+            before + base.body + behind,
+            summary,
+            invalid() if wrong else broken(),
+            change=_NO_JSON if wrong else None,
+        )
 
 
 def _encodings(kit: Kit) -> Iterator[Case]:

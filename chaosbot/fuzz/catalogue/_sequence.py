@@ -37,4 +37,5 @@ def cases(kit: Kit) -> Iterator[Case]:
             Expect(frozenset({2, 409}), close=True, reach=Reach.AT_MOST_ONCE),
             threat=Threat.NETWORK,
             check="effect_at_most_once",
+            copies=count,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chaosbot.core.case import Case
-from chaosbot.core.kit import Kit, broken, leaves, misshapen
+from chaosbot.core.kit import Kit, broken, leaves, member, misshapen
 
 _MOST = 40
 
@@ -22,4 +22,4 @@ def cases(kit: Kit) -> Iterator[Case]:
             name = f"shape/{spelled}-{how}"
             base = kit.base(name)
             _, summary, value = next(entry for entry in misshapen(base.update, path) if entry[0] == how)
-            yield kit.case(name, base, kit.wrap(value).request, summary, broken())
+            yield kit.case(name, base, kit.wrap(value).request, summary, broken(), change=member(path, None, how))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaosbot.core.case import Case
-from chaosbot.core.kit import BIG, Kit, broken
-from chaosbot.core.verdict import Threat
+from chaosbot.core.case import Case, Change
+from chaosbot.core.kit import BIG, Kit, broken, shaped
+from chaosbot.core.verdict import Mechanism, Threat
 
 _DEPTHS = (100, 500, 1_000, 1_025, 5_000, 20_000, 100_000)
 _MEGA = 1_000_000
@@ -20,11 +20,13 @@ def cases(kit: Kit) -> Iterator[Case]:
     yield from _texts(kit)
 
 
-def _with(kit: Kit, name: str, extra: bytes, summary: str, *, first: bool = False) -> Case:
+def _with(
+    kit: Kit, name: str, extra: bytes, summary: str, *, first: bool = False, change: Change | None = None
+) -> Case:
     base = kit.crowd(name)
     body = base.body.strip()
     body = b"{" + extra + b"," + body[1:] if first else body[:-1] + b"," + extra + b"}"
-    return kit.case(name, base, body, summary, broken())
+    return kit.case(name, base, body, summary, broken(), change=change)
 
 
 def _keys(kit: Kit) -> Iterator[Case]:
@@ -51,9 +53,17 @@ def _keys(kit: Kit) -> Iterator[Case]:
     for word, key in {"id": keys[0], "payload": keys[-1]}.items():
         for value in ("1", "null"):
             extra = f'"{key}":{value}'.encode()
-            yield _with(kit, f"structure/doubled-{word}-{value}-last", extra, f"{key} twice, {value} comes last")
+            change = shaped(f"structure/doubled-{word}-{value}")
             yield _with(
-                kit, f"structure/doubled-{word}-{value}-first", extra, f"{key} twice, {value} comes first", first=True
+                kit, f"structure/doubled-{word}-{value}-last", extra, f"{key} twice, {value} comes last", change=change
+            )
+            yield _with(
+                kit,
+                f"structure/doubled-{word}-{value}-first",
+                extra,
+                f"{key} twice, {value} comes first",
+                first=True,
+                change=change,
             )
 
 
@@ -64,12 +74,23 @@ def _depths(kit: Kit) -> Iterator[Case]:
                 continue
             name = f"structure/nested-{word}-{depth}"
             yield _with(
-                kit, name, b'"deep":' + left * depth + core + right * depth, f"{depth} {word} inside each other"
+                kit,
+                name,
+                b'"deep":' + left * depth + core + right * depth,
+                f"{depth} {word} inside each other",
+                change=Change(Mechanism.DEPTH),
             )
     for depth in (1_000, 100_000):
         for word, body in (("open", b"[" * depth), ("root", b"[" * depth + b"]" * depth), ("keys", b'{"a":' * depth)):
             name = f"structure/deep-{word}-{depth}"
-            yield kit.case(name, kit.crowd(name), body, f"{depth} brackets: {word}", broken(statuses=BIG))
+            yield kit.case(
+                name,
+                kit.crowd(name),
+                body,
+                f"{depth} brackets: {word}",
+                broken(statuses=BIG),
+                change=Change(Mechanism.DEPTH),
+            )
 
 
 def _masses(kit: Kit) -> Iterator[Case]:

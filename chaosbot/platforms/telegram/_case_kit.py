@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chaosbot.core.case import Case, Expect
+from chaosbot.core.case import Case, Change, Expect, Role
 from chaosbot.core.dice import Dice
-from chaosbot.core.kit import ACK, Base, Kit, accepted
-from chaosbot.core.verdict import Threat
+from chaosbot.core.kit import ACK, Base, Kit, accepted, shaped, technique, word_of
+from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.platforms.telegram._parts import Json, Place, callback, message, text_message, update
 from chaosbot.platforms.telegram._users import Population
 
@@ -90,13 +90,41 @@ class Pen:
         threat: Threat = Threat.USER,
         check: str = "",
         control: str = "",
+        role: Role = Role.ATTEMPT,
+        change: Change | None = None,
     ) -> Case:
         """A case that sends its base as it is; by default a real person's valid update."""
         chosen = expect or accepted()
         fallback = "valid_accepted" if chosen.statuses == ACK else "no_server_error"
         return self.kit.case(
-            name, base, base.request, summary, chosen, threat=threat, check=check or fallback, control=control
+            name,
+            base,
+            base.request,
+            summary,
+            chosen,
+            threat=threat,
+            check=check or fallback,
+            control=control,
+            role=role,
+            change=change or changed(name),
         )
+
+
+_MEMBERS: Final = frozenset({"callbacks", "messages"})
+"""Groups whose cases are named after the member of the payload that they change."""
+_WHOLE: Final = frozenset({"costly", "naughty", "valid"})
+"""Cases of these groups that change no one member."""
+_SHAPES: Final = frozenset({"update_kinds", "chats", "files"})
+"""Groups of updates that are not as a simple bot expects them."""
+
+
+def changed(name: str) -> Change:
+    """What the case of this name changes."""
+    group, _, rest = name.partition("/")
+    word = word_of(rest)
+    if group in _MEMBERS and word not in _WHOLE:
+        return Change(Mechanism.MEMBER, f"*.{word}", rest)
+    return shaped(name) if group in _SHAPES else technique(name)
 
 
 def dice_of(pen: Pen, name: str) -> Dice:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chaosbot.core.case import Case
+from chaosbot.core.case import Case, Role
 from chaosbot.core.kit import accepted, broken
 from chaosbot.platforms.telegram._case_kit import MARK, Pen
 from chaosbot.platforms.telegram._commands import SKILLS
@@ -76,6 +76,7 @@ def _sound(pen: Pen) -> Iterator[Case]:
         accepted(),
         check="no_escalation",
         control="callbacks/skill-rewrite",
+        role=Role.PLAIN,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chaosbot.core.case import Case
+from chaosbot.core.case import Case, Role
 from chaosbot.core.kit import accepted
 from chaosbot.platforms.telegram._case_kit import MARK, POLITE, Pen, dice_of
 from chaosbot.platforms.telegram._commands import COMMANDS
@@ -27,10 +27,10 @@ def cases(pen: Pen) -> Iterator[Case]:
         # What a command gets that the target does not know: an answer like that tells nothing.
         name = f"control/nothing-{command}"
         base = pen.message(name, text.replace(f"/{command}", f"/x{command}x", 1), user=pen.admin)
-        yield pen.case(name, base, f"the admin's /x{command}x, which no bot knows")
+        yield pen.case(name, base, f"the admin's /x{command}x, which no bot knows", role=Role.BACKGROUND)
     name = "control/nothing-text"
     base = pen.message(name, f"hello {MARK} {POLITE}", user=pen.admin)
-    yield pen.case(name, base, "the admin says hello")
+    yield pen.case(name, base, "the admin says hello", role=Role.BACKGROUND)
     for command, text in texts.items():
         name = f"escalation/control-{command}"
         base = pen.message(name, text, user=pen.admin)
@@ -39,7 +39,7 @@ def cases(pen: Pen) -> Iterator[Case]:
         for tier in TIERS[: RANK[COMMANDS[command]]]:
             name = f"escalation/{command}-by-{tier}"
             base = pen.message(name, text, user=pen.someone(name, tier))
-            yield _attempt(pen, name, base, f"/{command} from a {tier}", command)
+            yield _attempt(pen, name, base, f"/{command} from a {tier}", command, role=Role.PLAIN)
     yield from _vectors(pen, texts)
     yield from _kinds(pen, texts)
     yield from _self(pen, texts)
@@ -60,8 +60,9 @@ def _text(pen: Pen, command: str) -> str:
     return f"/{command}{argument} {MARK}{polite}"
 
 
-def _attempt(pen: Pen, name: str, base: Any, summary: str, command: str) -> Case:
-    return pen.case(name, base, summary, accepted(), check="no_escalation", control=f"escalation/control-{command}")
+def _attempt(pen: Pen, name: str, base: Any, summary: str, command: str, role: Role = Role.ATTEMPT) -> Case:
+    control = f"escalation/control-{command}"
+    return pen.case(name, base, summary, accepted(), check="no_escalation", control=control, role=role)
 
 
 def _admin_message(pen: Pen, who: int, **more: Any) -> Json:

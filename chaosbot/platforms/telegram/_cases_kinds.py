@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from chaosbot.core.case import Case
+from chaosbot.core.case import Case, Change
 from chaosbot.core.kit import accepted, broken
+from chaosbot.core.verdict import Mechanism
 from chaosbot.platforms.telegram._case_kit import Pen
 from chaosbot.platforms.telegram._parts import message
 from chaosbot.platforms.telegram._users import person
@@ -21,7 +22,9 @@ def cases(pen: Pen) -> Iterator[Case]:
     for name in pen.kit.golden:
         case_name = f"update_kinds/{name.replace('/', '-')}"
         base = pen.kit.base(case_name, name)
-        yield pen.case(case_name, base, f"a valid {name}", accepted())
+        yield pen.case(
+            case_name, base, f"a valid {name}", accepted(), change=Change(Mechanism.KIND, base.facts.kind or "")
+        )
     yield from _unknown(pen)
     yield from _ids(pen)
 
@@ -49,7 +52,14 @@ def _unknown(pen: Pen) -> Iterator[Case]:
         for kind in ("message", "callback_query", "edited_message", "inline_query"):
             name = f"update_kinds/payload-{word}-{kind.replace('_', '')}"
             base = pen.base({"update_id": pen.place(name).update_id, kind: value})
-            yield pen.case(name, base, f"{kind} is {json.dumps(value)}", broken(), threat=pen.kit.intruder)
+            yield pen.case(
+                name,
+                base,
+                f"{kind} is {json.dumps(value)}",
+                broken(),
+                threat=pen.kit.intruder,
+                change=Change(Mechanism.PAYLOAD, operator=word),
+            )
     for first, second in (("message", "edited_message"), ("edited_message", "message"), ("message", "callback_query")):
         name = f"update_kinds/two-{first.replace('_', '')}-{second.replace('_', '')}"
         place = pen.place(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from chaosbot.core.case import Case
-from chaosbot.core.kit import Path, broken, misshapen
+from chaosbot.core.kit import Path, broken, member, misshapen
 from chaosbot.platforms.telegram._case_kit import Pen
 
 _PATHS: Final[dict[str, tuple[str, tuple[Path, ...]]]] = {
@@ -52,4 +52,4 @@ def cases(pen: Pen) -> Iterator[Case]:
                 summary, value = wrong[how]
                 # The base keeps chat and marker; what is sent is the wrong one.
                 request = pen.kit.wrap(value).request
-                yield pen.kit.case(name, base, request, summary, broken())
+                yield pen.kit.case(name, base, request, summary, broken(), change=member((kind, *path), kind, how))

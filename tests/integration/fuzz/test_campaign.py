@@ -115,7 +115,7 @@ def test_a_stall_is_charged_to_the_case_that_caused_it(tmp_path: Path) -> None:
     with demo("slow-text-blocks-loop") as url:
         result = run(spec_of(url, tmp_path, only=("commands/argument*", "json/truncated*")))
     (finding,) = result.findings
-    assert (finding.check, finding.bucket) == ("no_hang", "blocks-everybody")
+    assert (finding.check, finding.cause) == ("no_hang", "blocks-everybody")
     assert finding.case.startswith("commands/argument")
     assert finding.threat is Threat.USER
 

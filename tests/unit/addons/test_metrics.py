@@ -79,8 +79,8 @@ def test_a_load_is_summed_over_its_seconds_and_processes_and_gauges_are_those_of
 
 def test_a_campaign_is_counted_by_stage_and_check_and_each_finding_once():
     metrics = EventMetrics()
-    for breaches in ((), ("no_hang",), ("no_hang", "no_leak")):
-        metrics.take(CaseTried(1.0, "c", "g", Threat.USER, "catalogue", Outcome(Fate.ANSWERED, 200), breaches))
+    for violations in ((), ("no_hang",), ("no_hang", "no_leak")):
+        metrics.take(CaseTried(1.0, "c", "g", Threat.USER, "catalogue", Outcome(Fate.ANSWERED, 200), violations))
     found = Finding("no_hang", "Hangs", Severity.HIGH, Threat.USER, "cause")
     for _ in range(3):
         metrics.take(Judged(1.0, Judgement("no_hang", Verdict.FAIL, findings=(found,))))

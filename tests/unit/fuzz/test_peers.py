@@ -11,7 +11,7 @@ from chaosbot.core.platform import Endpoint
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz._anatomy import split, unsigned
 from chaosbot.fuzz.peers import Peers
-from chaosbot.fuzz.story import NOBODY
+from chaosbot.fuzz.scenario import NOBODY
 from chaosbot.platforms.telegram import Telegram
 
 TELEGRAM = Telegram()

@@ -15,9 +15,9 @@ from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.verdict import Finding
 from chaosbot.fuzz.catalogue import cases
-from chaosbot.fuzz.recorder import Recorder
+from chaosbot.fuzz.recorder import CaseRecorder
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.target import Trial
+from chaosbot.fuzz.target import CaseResult
 from chaosbot.transport import Address
 
 SEES = Noted(0.0, "fuzz", "", {"replies": "mock", "malformed": "any", "memory": True})
@@ -35,12 +35,12 @@ class Bench:
         self.platform = PLATFORMS.build(platform)
         endpoint = Endpoint("127.0.0.1:1", "/hook", "S3cret_token-xyz", started=1_767_300_000)
         spec = CampaignSpec(Address("127.0.0.1", 1, path="/hook"), endpoint, platform=platform, started=monotonic())
-        self.recorder = Recorder(spec, self.platform, lambda _event: None)
+        self.recorder = CaseRecorder(spec, self.platform, lambda _event: None)
         self.cases = {case.name: case for case in cases(self.platform, endpoint, Dice(1))}
 
     def tried(self, name: str, outcome: Outcome, *notes: str) -> CaseTried:
         case: Case = self.cases[name]
-        return self.recorder.tried(Trial(case, "catalogue", outcome, 1.0, list(notes)))[0]
+        return self.recorder.tried(CaseResult(case, "catalogue", outcome, 1.0, list(notes)))[0]
 
     def judged(self, check: str, *events: Event) -> tuple[Finding, ...]:
         return CHECKS.build(check).judge(History.of([SEES, *events])).findings
@@ -56,7 +56,7 @@ def test_a_valid_update_without_a_member_dies_of_the_member_s_absence(telegram: 
         telegram.tried(name, DIED, "died")
         for name in ("callbacks/message-absent", "update_kinds/callback_query-inline", "update_kinds/command-start")
     ]
-    found = {finding.bucket: finding for finding in telegram.judged("no_death", *dead)}
+    found = {finding.cause: finding for finding in telegram.judged("no_death", *dead)}
     assert found.keys() == {"died:*.message", "died:kind:message"}
     assert found["died:*.message"].occurrences == 2
     # By itself the valid update is a finding of its own.
@@ -90,13 +90,13 @@ def test_a_missing_header_is_one_cause_wherever_the_secret_stands_instead(telegr
         for name in ("missing", "query-secret", "body-secret", "elsewhere-cookie", "odd-latin1")
     ]
     found = telegram.judged("no_server_error", *broken)
-    assert [(finding.bucket, finding.occurrences) for finding in found] == [
+    assert [(finding.cause, finding.occurrences) for finding in found] == [
         ("500:head/no-secret", 4),
         ("500:head/not-ascii", 1),
     ]
     # Where any wrong secret does it, the rest follows from that.
     (finding,) = telegram.judged("no_server_error", *broken, telegram.tried("auth/wrong", answer(500)))
-    assert (finding.bucket, finding.occurrences) == ("500:auth/wrong", 6)
+    assert (finding.cause, finding.occurrences) == ("500:auth/wrong", 6)
     # Whatever is accepted instead of the secret is a cause of its own.
     let_in = [telegram.tried(f"auth/{name}", answer(200)) for name in ("query-secret", "body-secret")]
     assert len(telegram.judged("forged_refused", *let_in)) == 2
@@ -108,7 +108,7 @@ def test_a_framed_or_coded_body_is_not_taken_for_broken_json(telegram: Bench) ->
         for name in ("framing/chunks-word", "framing/chunks-overflow", "framing/length-overflow")
     ]
     broken += [telegram.tried(f"encoding/{name}", answer(500)) for name in ("gzip-checksum", "gzip-lying")]
-    buckets = {finding.bucket for finding in telegram.judged("no_server_error", *broken)}
+    buckets = {finding.cause for finding in telegram.judged("no_server_error", *broken)}
     assert buckets == {"500:framing/chunks", "500:framing/length", "500:encoding/gzip"}
 
 
@@ -116,7 +116,7 @@ def test_no_signature_is_one_cause(telegram: Bench) -> None:
     signed = Bench("standard_webhooks")
     names = ("missing", "missing-query", "missing-broken", "missing-empty", "time-stale")
     broken = [signed.tried(f"signed/{name}", answer(500)) for name in names]
-    buckets = {finding.bucket for finding in signed.judged("no_server_error", *broken)}
+    buckets = {finding.cause for finding in signed.judged("no_server_error", *broken)}
     assert buckets == {"500:head/no-secret", "500:signed/missing", "500:signed/time"}
 
 
@@ -133,6 +133,6 @@ def test_kinds_that_a_sender_makes_up_are_not_causes() -> None:
         )
         for number, body in enumerate(bodies)
     ]
-    broken = [generic.recorder.tried(Trial(case, "generated", answer(500), 1.0))[0] for case in made_up]
+    broken = [generic.recorder.tried(CaseResult(case, "generated", answer(500), 1.0))[0] for case in made_up]
     (finding,) = generic.judged("no_server_error", *broken)
     assert finding.occurrences == 2

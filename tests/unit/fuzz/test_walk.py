@@ -10,8 +10,8 @@ from hypothesis import find, given, settings
 
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text, pick
-from chaosbot.fuzz.generated import Breached, Buckets
-from chaosbot.fuzz.walk import HOSTILE, strategy
+from chaosbot.fuzz.generated import Buckets, Violated
+from chaosbot.fuzz.strategies import HOSTILE, strategy
 
 
 def fits(shape: Shape, value: Any) -> bool:
@@ -89,5 +89,5 @@ def test_each_root_cause_has_an_exception_class_of_its_own() -> None:
     one, same, other = buckets.of(("a", "b")), buckets.of(("a", "b")), buckets.of(("a", "c"))
     assert one is same
     assert one is not other
-    with pytest.raises(Breached):
+    with pytest.raises(Violated):
         raise one

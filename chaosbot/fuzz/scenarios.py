@@ -23,7 +23,7 @@ _OWN: Final = "2xx; no effect on what is another user's"
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class ScenarioRow:
     """One way in which deliveries go wrong, or users reach for what is not theirs.
 
     Args:
@@ -51,51 +51,56 @@ class Move:
     kind: str = ""
 
 
-MOVES: Final = (
-    Move("order-ahead", "", "an update after a gap in the delivery ids", _ACTED, "nobody_starves", counted=True),
-    Move("order-late", "", "an update with a lower delivery id than the one before it", _ACTED, "nobody_starves", counted=True),
-    Move("burst", "", "200 updates from 200 users at once on 16 connections", _SERVED, "nobody_starves", Threat.LOAD),
-    Move("redeliver", "redeliver", "an earlier update once more", _AGAIN, "effect_at_most_once", arguments=(0,)),
-    Move("together", "together", "a new update on five connections at once", _AGAIN, "effect_at_most_once", arguments=(5,)),
-    Move(
+SCENARIOS: Final = (
+    ScenarioRow("order-ahead", "", "an update after a gap in the delivery ids", _ACTED, "nobody_starves", counted=True),
+    ScenarioRow("order-late", "", "an update with a lower delivery id than the one before it", _ACTED, "nobody_starves", counted=True),
+    ScenarioRow("burst", "", "200 updates from 200 users at once on 16 connections", _SERVED, "nobody_starves", Threat.LOAD),
+    ScenarioRow("redeliver", "redeliver", "an earlier update once more", _AGAIN, "effect_at_most_once", arguments=(0,)),
+    ScenarioRow("together", "together", "a new update on five connections at once", _AGAIN, "effect_at_most_once", arguments=(5,)),
+    ScenarioRow(
         "foreign-read", "foreign", "another user's reminder, by its number", _OWN, "own_objects_only", Threat.USER, ("",),
         command="reminders",
     ),
-    Move(
+    ScenarioRow(
         "foreign-approve", "foreign_button", "the button under another user's text: approve", _OWN, "own_objects_only",
         Threat.USER, ("approve",), command="rewrite",
     ),
-    Move("other-body", "other_body", "a known delivery id with another body", _AGAIN, "effect_at_most_once", counted=True),
-    Move(
+    ScenarioRow("other-body", "other_body", "a known delivery id with another body", _AGAIN, "effect_at_most_once", counted=True),
+    ScenarioRow(
         "demoted", "demoted", "a command before its right is granted, with it, while it is revoked, and afterwards", _REFUSED,
         "no_escalation", Threat.USER, command="grant",
     ),
-    Move("reorder", "reorder", "two updates, the later one first", _AGAIN, "effect_at_most_once"),
-    Move(
+    ScenarioRow("reorder", "reorder", "two updates, the later one first", _AGAIN, "effect_at_most_once"),
+    ScenarioRow(
         "edit-first", "edit_first", "an edit before its original", _AGAIN, "effect_at_most_once", kind="edited_message"
     ),
-    Move(
+    ScenarioRow(
         "foreign-delete", "foreign", "another user's reminder is deleted by its number", _OWN, "own_objects_only",
         Threat.USER, ("delete ",), command="reminders",
     ),
-    Move(
+    ScenarioRow(
         "foreign-reject", "foreign_button", "the button under another user's text: reject", _OWN, "own_objects_only",
         Threat.USER, ("reject",), command="rewrite",
     ),
 )  # fmt: skip
 
 
-def moves_of(platform: Platform) -> tuple[Move, ...]:
-    """The moves that make sense on a platform."""
+def check_of(rule: str) -> str:
+    """The check that judges what a rule of the state machine plays."""
+    return next(row.check for row in SCENARIOS if row.rule == rule)
+
+
+def scenarios_of(platform: Platform) -> tuple[ScenarioRow, ...]:
+    """The scenarios that make sense on a platform."""
     if not platform.golden(Dice(0)):
         return ()
     counted = _counts(platform)
     return tuple(
-        move
-        for move in MOVES
-        if (counted or not move.counted)
-        and (not move.command or move.command in platform.commands)
-        and (not move.kind or platform.say("x", Dice(0), kind=move.kind) is not None)
+        row
+        for row in SCENARIOS
+        if (counted or not row.counted)
+        and (not row.command or row.command in platform.commands)
+        and (not row.kind or platform.say("x", Dice(0), kind=row.kind) is not None)
     )
 
 
@@ -106,9 +111,9 @@ def _counts(platform: Platform) -> bool:
     return facts is not None and isinstance(facts.update_id, int) and facts.update_id >= SHORTEST_ID
 
 
-def listed_moves(platform: Platform) -> tuple[Listed, ...]:
-    """The moves as lines of ``chaosbot fuzz --list``."""
+def listed_scenarios(platform: Platform) -> tuple[Listed, ...]:
+    """The scenarios as lines of ``chaosbot fuzz --list``."""
     return tuple(
-        Listed(f"sequences/{move.name}", "sequences", str(move.threat), move.summary, move.expectation, move.check)
-        for move in moves_of(platform)
+        Listed(f"sequences/{row.name}", "sequences", str(row.threat), row.summary, row.expectation, row.check)
+        for row in scenarios_of(platform)
     )

@@ -1,0 +1,95 @@
+"""What was observed of a case beside its answer: a closed set of frozen values.
+
+Attribution, measurement and the request itself tell them; checks interpret them with ``match``. A new observation is a class here
+and a member of `Observation`, and type checking then names every place that must say what it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+
+class Seen(msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
+    """Base of all observations; in the journal each carries its class's name as ``type``."""
+
+
+class Died(Seen, frozen=True):
+    """The target's process ended; with `alone`, it ended again when the case was sent alone."""
+
+    alone: bool = True
+
+
+class VictimOfDeath(Seen, frozen=True):
+    """The process ended while the case was under way, of a mechanism that is known to end it; the case is not blamed."""
+
+
+class Hung(Seen, frozen=True):
+    """Sent a second time, alone, the case was answered late again or not at all; `blocked`: a health request beside it was, too."""
+
+    blocked: bool = False
+
+
+class VictimOfStall(Seen, frozen=True):
+    """Slow, of a mechanism that is known to stall the target; the case was not sent a second time."""
+
+
+class Dropped(Seen, frozen=True):
+    """The connection ended without an answer, again when the case was sent alone."""
+
+
+class HealthLost(Seen, frozen=True):
+    """The health request after the case was not answered, although the process lives."""
+
+
+class Echoed(Seen, frozen=True):
+    """The answer repeats a long piece of the request."""
+
+
+class Grew(Seen, frozen=True):
+    """The target's peak memory grew by so many bytes over what it held before the case, which was sent alone."""
+
+    size: int
+
+
+class Lacks(Seen, frozen=True):
+    """A valid update that lacks a member which most updates of its kind have."""
+
+    member: str
+
+
+class NotJson(Seen, frozen=True):
+    """The body is no JSON by any reading, and is not framed or coded in a way that explains it."""
+
+
+class HeadNotAscii(Seen, frozen=True):
+    """The request's head holds bytes beyond ASCII."""
+
+
+class NoProof(Seen, frozen=True):
+    """The request lacks the header with the secret or signature."""
+
+
+Observation: TypeAlias = (
+    Died
+    | VictimOfDeath
+    | Hung
+    | VictimOfStall
+    | Dropped
+    | HealthLost
+    | Echoed
+    | Grew
+    | Lacks
+    | NotJson
+    | HeadNotAscii
+    | NoProof
+)
+
+Kind = TypeVar("Kind")
+
+
+def observed(observations: Iterable[Observation], kind: type[Kind]) -> Kind | None:
+    """The first observation of one kind; None when there is none."""
+    return next((one for one in observations if isinstance(one, kind)), None)

@@ -1,0 +1,50 @@
+"""What every stage of a campaign works with. A stage is a function of a `CampaignContext` and a `Clock`, in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chaosbot.core.case import Case
+from chaosbot.core.dice import Dice
+from chaosbot.core.platform import Platform
+from chaosbot.fuzz.attribution import Attribution
+from chaosbot.fuzz.recorder import CaseRecorder
+from chaosbot.fuzz.slowlane import SlowCases
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.fuzz.store import FindingStore
+from chaosbot.fuzz.target import CampaignTarget
+
+
+@dataclass
+class CampaignContext:
+    """Everything that a stage works with.
+
+    Args:
+        spec: What the campaign was told.
+        platform: How the target is spoken to.
+        target: Sends cases.
+        attribution: Charges deaths, stalls and lost health requests to cases.
+        recorder: Turns results into events.
+        store: What seems to be found so far.
+        slow: Cases that take their time, beside everything else.
+        show: Told the stage and the number of planned cases after each volley.
+    """
+
+    spec: CampaignSpec
+    platform: Platform
+    target: CampaignTarget
+    attribution: Attribution
+    recorder: CaseRecorder
+    store: FindingStore
+    slow: SlowCases
+    show: Callable[[str, int], None]
+
+    @property
+    def dice(self) -> Dice:
+        """The campaign's chance."""
+        return Dice(self.spec.seed).at("fuzz")
+
+    def kind_of(self, case: Case) -> str | None:
+        """The kind of update that a case carries; None where it is none that the platform knows."""
+        return self.recorder.facts_of(case)[0]
