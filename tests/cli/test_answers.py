@@ -9,13 +9,14 @@ from rich.console import Console
 
 from chaosbot.cli._answers import Answered, answer_key, print_answers, summary
 from chaosbot.core.check import History
-from chaosbot.core.verdict import Finding, Severity, Threat
+from chaosbot.core.verdict import Finding, RootCause, Severity, Threat
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug
 
 
 def answers(*found: Bug) -> tuple[Answered, ...]:
     findings = [
-        Finding(CARDS[bug].checks[0], "t", Severity.HIGH, Threat.USER, "b", case="", category="") for bug in found
+        Finding(CARDS[bug].checks[0], "t", Severity.HIGH, Threat.USER, RootCause("b"), case="", category="")
+        for bug in found
     ]
     keyed = answer_key(FRAGILE, (), History.of([]))
     shown = dict(zip(found, findings, strict=True))

@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from chaosbot.core.case import Expect, Reach
+from chaosbot.core.case import Expect, Reach, Role
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.event import (
     ApiCalled,
+    CampaignStarted,
     CaseTried,
     Event,
     ExchangeSeen,
     Injected,
-    Noted,
     PhaseChanged,
     ProbeSeen,
     RequestDone,
@@ -28,13 +28,15 @@ from chaosbot.core.event import (
     to_json,
 )
 from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.kit import technique
+from chaosbot.core.observation import Died, Echoed, Grew, HealthLost, Hung, VictimOfDeath
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.registry import describe, options_of
 from chaosbot.core.verdict import Threat, Verdict
 
 START = RunStarted(0.0, "fuzz", "0", 1, "t", "now")
-SEES = Noted(0.0, "fuzz", "", {"replies": "mock", "malformed": "any", "memory": True})
-BLIND = Noted(0.0, "fuzz", "", {"replies": "none", "malformed": "any", "memory": False})
+SEES = CampaignStarted(0.0, "mock", "any", memory=True)
+BLIND = CampaignStarted(0.0)
 ACK = Expect()
 REFUSE = Expect(frozenset({401, 403}), reach=Reach.NONE)
 M = "cbm0123456789ab"
@@ -47,6 +49,7 @@ def answer(status: int, body: bytes = b"", seconds: float = 0.01) -> Outcome:
 
 def case(name: str, outcome: Outcome, *, expect: Expect = ACK, threat: Threat = Threat.USER, **more: Any) -> CaseTried:
     group = more.pop("group", name.split("/", maxsplit=1)[0])
+    more.setdefault("change", technique(name))
     return CaseTried(1.0, name, group, threat, "catalogue", outcome, expect=expect, **more)
 
 
@@ -109,8 +112,10 @@ def _memory(step: float) -> list[Event]:
 
 
 CONTROL = case("escalation/control-grant", answer(200), marker=M, chat=1)
-NOTHING = case("control/nothing-grant", answer(200), marker="cbm000000000001", chat=2)
-TRICK = case("escalation/reply-grant", answer(200), marker=N, chat=3, control="escalation/control-grant")
+NOTHING = case("control/nothing-grant", answer(200), marker="cbm000000000001", chat=2, role=Role.BACKGROUND)
+TRICK = case(
+    "escalation/reply-grant", answer(200), marker=N, chat=3, control="escalation/control-grant", check="no_escalation"
+)
 PRIVILEGED = [
     CONTROL,
     NOTHING,
@@ -119,8 +124,12 @@ PRIVILEGED = [
     call("Unknown command.", "cbm000000000001", chat=2),
 ]
 EARLIER, LATE, AFTER = (
-    case(f"sequences/order-{word}", answer(200), marker=planted, check="nobody_starves")
-    for word, planted in (("ahead", M), ("late", N), ("after", "cbm000000000001"))
+    case(f"sequences/order-{word}", answer(200), marker=planted, check="nobody_starves", scenario="order", role=role)
+    for word, planted, role in (
+        ("ahead", M, Role.ATTEMPT),
+        ("late", N, Role.ATTEMPT),
+        ("after", "cbm000000000001", Role.AFTERWARDS),
+    )
 )
 OWNER = case("objects/planted", answer(200), marker=M, chat=1)
 STRANGER = case("objects/read-1", answer(200), marker=N, chat=2, check="own_objects_only")
@@ -130,13 +139,15 @@ EXAMPLES: dict[str, Example] = {
         [case("json/empty", answer(400)), case("json/x", Outcome(Fate.ANSWERED, 503, headers=(("retry-after", "1"),)))],
         [case("json/empty", answer(500))],
     ),
-    "no_hang": Example([case("a/b", answer(200, seconds=9.0))], [case("a/b", answer(200), notes=("hung", "blocked"))]),
+    "no_hang": Example(
+        [case("a/b", answer(200, seconds=9.0))], [case("a/b", answer(200), observations=(Hung(blocked=True),))]
+    ),
     "no_death": Example(
-        [case("a/b", Outcome(Fate.CLOSED), notes=("died-like-others",))],
-        [case("a/b", Outcome(Fate.CLOSED), notes=("died",))],
+        [case("a/b", Outcome(Fate.CLOSED), observations=(VictimOfDeath(),))],
+        [case("a/b", Outcome(Fate.CLOSED), observations=(Died(),))],
     ),
     "canary_answered": Example(
-        [case("a/b", answer(200), canary_s=0.1)], [case("a/b", answer(200), canary_s=5.0, notes=("canary-lost",))]
+        [case("a/b", answer(200), health_s=0.1)], [case("a/b", answer(200), health_s=5.0, observations=(HealthLost(),))]
     ),
     "auth_before_parsing": Example(
         [case("auth/u", answer(401), expect=REFUSE, threat=Threat.FORGER, check="auth_before_parsing")],
@@ -153,17 +164,17 @@ EXAMPLES: dict[str, Example] = {
     "no_leak": Example(
         [
             case("a/b", answer(400, b'{"error":"no"}')),
-            case("a/c", answer(400, b"Traceback (most recent"), notes=("echo",)),
+            case("a/c", answer(400, b"Traceback (most recent"), observations=(Echoed(),)),
         ],
         [case("a/b", answer(500, b"Traceback (most recent call last):\n"))],
     ),
     "malformed_policy": Example(
         [
-            Noted(0.0, "fuzz", "", {"replies": "none", "malformed": "reject"}),
+            CampaignStarted(0.0, malformed="reject"),
             case("json/x", answer(400), expect=Expect(frozenset({400}))),
         ],
         [
-            Noted(0.0, "fuzz", "", {"replies": "none", "malformed": "reject"}),
+            CampaignStarted(0.0, malformed="reject"),
             case("json/x", answer(200), expect=Expect(frozenset({400}))),
         ],
     ),
@@ -205,12 +216,12 @@ EXAMPLES: dict[str, Example] = {
         [OWNER, STRANGER, call(f"Reminder 1: {M}", M, chat=2)],
     ),
     "bounded_resources": Example(
-        [case("encoding/gzip", answer(413), notes=("memory:1000",))],
-        [case("encoding/gzip", answer(400), notes=("memory:300000000",))],
+        [case("encoding/gzip", answer(413), observations=(Grew(1000),))],
+        [case("encoding/gzip", answer(400), observations=(Grew(300000000),))],
     ),
     "pre_auth_cost": Example(
-        [case("auth/flood", answer(401), threat=Threat.FORGER, check="pre_auth_cost", notes=("memory:1000",))],
-        [case("auth/flood", answer(401), threat=Threat.FORGER, check="pre_auth_cost", notes=("memory:90000000",))],
+        [case("auth/flood", answer(401), threat=Threat.FORGER, check="pre_auth_cost", observations=(Grew(1000),))],
+        [case("auth/flood", answer(401), threat=Threat.FORGER, check="pre_auth_cost", observations=(Grew(90000000),))],
     ),
     "acked_not_lost": Example(_load(lost=False), _load(lost=True)),
     "retry_after_obeyed": Example(
@@ -251,7 +262,7 @@ EXAMPLES: dict[str, Example] = {
 
 
 def judged(name: str, events: Sequence[Event]) -> Any:
-    context: list[Event] = [START] if any(isinstance(event, Noted) for event in events) else [START, SEES]
+    context: list[Event] = [START] if any(isinstance(event, CampaignStarted) for event in events) else [START, SEES]
     return CHECKS.build(name).judge(History.of([*context, *events]))
 
 
@@ -272,7 +283,7 @@ class TestEveryCheck:
         (finding,) = judgement.findings
         assert finding.check == name
         assert finding.title
-        assert finding.bucket
+        assert finding.cause
 
     def test_never_passes_by_absence(self, name: str) -> None:
         for events in ([], [START], [START, RunEnded(1.0, "completed")], [START, SEES], [START, BLIND]):
@@ -315,13 +326,14 @@ def test_what_needs_the_memory_is_inconclusive_without_it(name: str) -> None:
     assert "--pid" in judgement.reason
 
 
-def test_an_accepted_finding_is_muted_in_the_refold_too() -> None:
+def test_an_accepted_finding_is_muted() -> None:
     (finding,) = judged("no_server_error", EXAMPLES["no_server_error"].breaks).findings
-    muted = Noted(0.0, "fuzz", "", {"muted": [finding.id]})
-    assert judged("no_server_error", [SEES, *EXAMPLES["no_server_error"].breaks, muted]).verdict is Verdict.PASS
+    accepting = replace(SEES, accepted=(finding.id,))
+    history = History.of([START, accepting, *EXAMPLES["no_server_error"].breaks])
+    assert CHECKS.build("no_server_error").judge_safely(history).verdict is Verdict.PASS
 
 
-def test_breaches_with_one_cause_are_one_finding_and_others_are_others() -> None:
+def test_violations_with_one_cause_are_one_finding_and_others_are_others() -> None:
     cut = [case(f"json/truncated-{number}", answer(500), expect=Expect(frozenset({400}))) for number in range(5)]
     root = [case("json/root-null", answer(500), expect=Expect(frozenset({2, 400})))]
     judgement = judged("no_server_error", [*cut, *root])
@@ -343,7 +355,7 @@ def test_a_traceback_names_the_cause_whatever_the_case() -> None:
     body = b'Traceback (most recent call last):\n  File "/app/bot.py", line 10, in handle\nKeyError'
     judgement = judged("no_server_error", [case(f"a/{word}", answer(500, body)) for word in ("x", "y", "z")])
     (finding,) = judgement.findings
-    assert "bot.py:10:handle" in finding.bucket
+    assert "bot.py:10:handle" in str(finding.cause)
 
 
 def test_a_duplicate_that_an_outbound_lost_ack_explains_is_excused() -> None:

@@ -39,7 +39,7 @@ from chaosbot.core.event import (
 )
 from chaosbot.core.exchange import Direction
 from chaosbot.core.outcome import Fate, Outcome
-from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Assertion, Finding, Judgement, RootCause, Severity, Threat, Verdict
 from chaosbot.journal import EVENTS_FILE, REDACTED, Journal, Redactor, read
 from chaosbot.report import fold
 
@@ -250,7 +250,9 @@ def test_a_secret_planted_in_every_place_never_reaches_the_run_directory(tmp_pat
     ):
         raw = place.encode()
         outcome = Outcome(Fate.ANSWERED, 200, headers=(("x-echo", place),), body=b"x" * number + raw, detail=place)
-        finding = Finding("c", place, Severity.LOW, Threat.USER, place, place, place, place, raw, 1, place, place)
+        finding = Finding(
+            "c", place, Severity.LOW, Threat.USER, RootCause(place), place, place, place, raw, 1, place, place
+        )
         judgement = Judgement(
             "c", Verdict.FAIL, (finding,), (Assertion(place, place, 1.0, Verdict.FAIL, reason=place),), place
         )

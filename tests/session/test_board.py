@@ -19,7 +19,7 @@ from chaosbot.core.event import (
 )
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.outcome import Fate, Outcome
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 from chaosbot.session.board import MOST_LISTED, SECONDS_KEPT, Board
 from chaosbot.session.run import Run
 
@@ -56,7 +56,7 @@ def frame(second: int, *milliseconds: float, shard: int = 0, failed: int = 0, us
 
 
 def finding(number: int, title: str = "Breaks") -> Judged:
-    found = Finding("no_hang", title, Severity.HIGH, Threat.USER, f"cause {number}")
+    found = Finding("no_hang", title, Severity.HIGH, Threat.USER, RootCause(f"cause {number}"))
     return Judged(1.0, Judgement("no_hang", Verdict.FAIL, findings=(found,)))
 
 
@@ -163,7 +163,7 @@ def test_verbs_without_frames_are_counted_event_by_event(verb: str, tmp_path: Pa
     (point,) = state["points"]
     assert (point["t"], point["rps"], point["failed"], point["p99"]) == (4, 10, 3, 20.0)
     assert state["total_s"] is None
-    assert state["violations"] == ({"no_hang": 3} if verb == "fuzz" else {})
+    assert state["breaches"] == ({"no_hang": 3} if verb == "fuzz" else {})
 
 
 def test_noticing_an_event_folds_nothing_so_that_an_engine_never_waits_for_a_viewer(run: Run) -> None:

@@ -18,7 +18,7 @@ from chaosbot.core.event import (
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.stats import Histogram
-from chaosbot.core.verdict import Finding, Judgement, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 
 def test_events_are_counted_by_small_alphabets():
@@ -81,7 +81,7 @@ def test_a_campaign_is_counted_by_stage_and_check_and_each_finding_once():
     metrics = EventMetrics()
     for violations in ((), ("no_hang",), ("no_hang", "no_leak")):
         metrics.take(CaseTried(1.0, "c", "g", Threat.USER, "catalogue", Outcome(Fate.ANSWERED, 200), violations))
-    found = Finding("no_hang", "Hangs", Severity.HIGH, Threat.USER, "cause")
+    found = Finding("no_hang", "Hangs", Severity.HIGH, Threat.USER, RootCause("cause"))
     for _ in range(3):
         metrics.take(Judged(1.0, Judgement("no_hang", Verdict.FAIL, findings=(found,))))
     metrics.take(ApiCalled(1.0, "sendMessage", 5, "text that is nobody's business"))

@@ -12,7 +12,7 @@ from chaosbot.core.case import Case, Ending, Expect, Reach, Reading, Segment
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.placeholder import hide, reveal
 from chaosbot.core.platform import Endpoint
-from chaosbot.core.verdict import Finding, Severity, Threat
+from chaosbot.core.verdict import Finding, RootCause, Severity, Threat
 from chaosbot.fuzz import corpus, findings
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.transport import Address
@@ -37,7 +37,7 @@ CASE = Case(
     "secret_exact",
     "control",
 )
-FINDING = Finding("secret_exact", "takes a prefix", Severity.CRITICAL, Threat.FORGER, "b", case=CASE.name)
+FINDING = Finding("secret_exact", "takes a prefix", Severity.CRITICAL, Threat.FORGER, RootCause("b"), case=CASE.name)
 REPRODUCER = findings.Reproducer("secret_exact", "b", "telegram", "/hook", ((CASE,), (CASE, CASE)), "t", "SECRET_ENV")
 
 
@@ -94,7 +94,7 @@ def test_the_page_says_who_can_cause_it_and_how_to_see_it_again(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": "chaosbot.case/9"}', '{"schema": "chaosbot.case/1", "steps": 3}']
+    "text", ["", "[]", "{}", '{"schema": "chaosbot.case/9"}', '{"schema": "chaosbot.case/2", "steps": 3}']
 )
 def test_a_damaged_case_is_named_and_not_guessed(tmp_path: Path, text: str) -> None:
     (tmp_path / "case.json").write_text(text)

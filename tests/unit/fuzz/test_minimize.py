@@ -47,10 +47,10 @@ def test_bytes_shrink_to_the_run_that_matters() -> None:
     assert body_of(small) == b"\xff\xfe"
 
 
-def test_a_title_that_names_a_size_says_how_much_of_it_is_enough() -> None:
+def test_the_summary_of_a_huge_case_says_how_much_of_it_is_enough() -> None:
     huge = post(b"[" * 100_000 + b"]" * 100_000)
-    assert enough(huge, post(b'{"a":' + b"[" * 900 + b"]" * 900 + b"}")) == " (901 levels are enough)"
-    assert enough(huge, post(b"[[]" * 40)) == " (120 bytes are enough)"
+    assert enough(huge, post(b'{"a":' + b"[" * 900 + b"]" * 900 + b"}")) == "; 901 levels are enough"
+    assert enough(huge, post(b"[[]" * 40)) == "; 120 bytes are enough"
     assert enough(huge, huge) == ""
     # Where nothing was huge, nothing is said.
     assert enough(post(b"[" * 200), post(b"[")) == ""

@@ -7,20 +7,21 @@ from time import monotonic
 
 import pytest
 
-from chaosbot.core.case import Case, Segment
+from chaosbot.core.case import Case, Change, Segment
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import ApiCalled, CaseTried, Event, Noted
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event
+from chaosbot.core.observation import Died, Observation
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import PLATFORMS, Endpoint
-from chaosbot.core.verdict import Finding
+from chaosbot.core.verdict import Finding, Mechanism
 from chaosbot.fuzz.catalogue import cases
 from chaosbot.fuzz.recorder import CaseRecorder
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import CaseResult
 from chaosbot.transport import Address
 
-SEES = Noted(0.0, "fuzz", "", {"replies": "mock", "malformed": "any", "memory": True})
+SEES = CampaignStarted(0.0, "mock", "any", memory=True)
 DIED = Outcome(Fate.CLOSED, None)
 
 
@@ -38,9 +39,9 @@ class Bench:
         self.recorder = CaseRecorder(spec, self.platform, lambda _event: None)
         self.cases = {case.name: case for case in cases(self.platform, endpoint, Dice(1))}
 
-    def tried(self, name: str, outcome: Outcome, *notes: str) -> CaseTried:
+    def tried(self, name: str, outcome: Outcome, *observations: Observation) -> CaseTried:
         case: Case = self.cases[name]
-        return self.recorder.tried(CaseResult(case, "catalogue", outcome, 1.0, list(notes)))[0]
+        return self.recorder.tried(CaseResult(case, "catalogue", outcome, 1.0, list(observations)))[0]
 
     def judged(self, check: str, *events: Event) -> tuple[Finding, ...]:
         return CHECKS.build(check).judge(History.of([SEES, *events])).findings
@@ -53,15 +54,15 @@ def telegram() -> Bench:
 
 def test_a_valid_update_without_a_member_dies_of_the_member_s_absence(telegram: Bench) -> None:
     dead = [
-        telegram.tried(name, DIED, "died")
+        telegram.tried(name, DIED, Died())
         for name in ("callbacks/message-absent", "update_kinds/callback_query-inline", "update_kinds/command-start")
     ]
-    found = {finding.cause: finding for finding in telegram.judged("no_death", *dead)}
-    assert found.keys() == {"died:*.message", "died:kind:message"}
-    assert found["died:*.message"].occurrences == 2
+    found = {str(finding.cause): finding for finding in telegram.judged("no_death", *dead)}
+    assert found.keys() == {"died:member:*.message", "died:kind:message"}
+    assert found["died:member:*.message"].occurrences == 2
     # By itself the valid update is a finding of its own.
     (alone,) = telegram.judged("no_death", dead[1])
-    assert alone.bucket == "died:kind:callback_query"
+    assert str(alone.cause) == "died:kind:callback_query"
 
 
 @pytest.mark.parametrize(
@@ -90,13 +91,13 @@ def test_a_missing_header_is_one_cause_wherever_the_secret_stands_instead(telegr
         for name in ("missing", "query-secret", "body-secret", "elsewhere-cookie", "odd-latin1")
     ]
     found = telegram.judged("no_server_error", *broken)
-    assert [(finding.cause, finding.occurrences) for finding in found] == [
-        ("500:head/no-secret", 4),
-        ("500:head/not-ascii", 1),
+    assert [(str(finding.cause), finding.occurrences) for finding in found] == [
+        ("500:head:no-proof", 4),
+        ("500:head:not-ascii", 1),
     ]
     # Where any wrong secret does it, the rest follows from that.
     (finding,) = telegram.judged("no_server_error", *broken, telegram.tried("auth/wrong", answer(500)))
-    assert (finding.cause, finding.occurrences) == ("500:auth/wrong", 6)
+    assert (str(finding.cause), finding.occurrences) == ("500:head:wrong-proof", 6)
     # Whatever is accepted instead of the secret is a cause of its own.
     let_in = [telegram.tried(f"auth/{name}", answer(200)) for name in ("query-secret", "body-secret")]
     assert len(telegram.judged("forged_refused", *let_in)) == 2
@@ -108,16 +109,16 @@ def test_a_framed_or_coded_body_is_not_taken_for_broken_json(telegram: Bench) ->
         for name in ("framing/chunks-word", "framing/chunks-overflow", "framing/length-overflow")
     ]
     broken += [telegram.tried(f"encoding/{name}", answer(500)) for name in ("gzip-checksum", "gzip-lying")]
-    buckets = {finding.cause for finding in telegram.judged("no_server_error", *broken)}
-    assert buckets == {"500:framing/chunks", "500:framing/length", "500:encoding/gzip"}
+    buckets = {str(finding.cause) for finding in telegram.judged("no_server_error", *broken)}
+    assert buckets == {"500:technique:framing/chunks", "500:technique:framing/length", "500:technique:encoding/gzip"}
 
 
 def test_no_signature_is_one_cause(telegram: Bench) -> None:
     signed = Bench("standard_webhooks")
     names = ("missing", "missing-query", "missing-broken", "missing-empty", "time-stale")
     broken = [signed.tried(f"signed/{name}", answer(500)) for name in names]
-    buckets = {finding.cause for finding in signed.judged("no_server_error", *broken)}
-    assert buckets == {"500:head/no-secret", "500:signed/missing", "500:signed/time"}
+    buckets = {str(finding.cause) for finding in signed.judged("no_server_error", *broken)}
+    assert buckets == {"500:head:no-proof", "500:technique:signed/missing", "500:technique:signed/time"}
 
 
 def test_kinds_that_a_sender_makes_up_are_not_causes() -> None:
@@ -129,6 +130,7 @@ def test_kinds_that_a_sender_makes_up_are_not_causes() -> None:
         replace(
             case,
             name=f"generated/body~{number}",
+            change=Change(Mechanism.KIND),
             segments=(Segment(head.replace(b"Length: 2", b"Length: %d" % len(body)) + b"\r\n\r\n" + body),),
         )
         for number, body in enumerate(bodies)

@@ -1,14 +1,13 @@
-"""Checks inside the fold: what they said live and say again become one, a crash is no pass, absence is no pass."""
+"""Checks inside the fold: each judges once, from the history; a crash is no pass, absence is no pass."""
 
 from dataclasses import replace
 
 import pytest
 
 from chaosbot.core.check import CHECKS, Check
-from chaosbot.core.event import Judged, Noted
-from chaosbot.core.verdict import Judgement, Verdict
+from chaosbot.core.event import CampaignStarted, Judged
+from chaosbot.core.verdict import Judgement, RootCause, Verdict
 from chaosbot.report import fold
-from chaosbot.report.merge import merged_findings, merged_judgements
 
 
 @pytest.fixture
@@ -59,42 +58,39 @@ def test_the_settings_name_the_checks_that_judge(story, registry):
     assert [one.check for one in report.judgements] == ["one"]
 
 
-def test_a_finding_seen_live_and_again_is_one_with_the_live_reproduction(make_finding):
-    live = make_finding(occurrences=3)
-    again = replace(live, occurrences=5, reproduce="", curl="", request=b"")
-    (judgement,) = merged_judgements(
-        [Judgement("no_hang", Verdict.FAIL, (live,), judged=4)],
-        [Judgement("no_hang", Verdict.FAIL, (again,), judged=9)],
-    )
-    (found,) = judgement.findings
-    assert (found.occurrences, found.reproduce, found.request) == (5, live.reproduce, live.request)
-    assert judgement.judged == 9
+def test_a_finding_has_the_request_that_the_campaign_worked_out(story, make_finding, registry):
+    shrunk = make_finding("loud", occurrences=3)
+    judged = replace(shrunk, occurrences=5, reproduce="", curl="", request=b"", case="first")
+    registry("loud", lambda _: Judgement("loud", Verdict.FAIL, (judged,), judged=9))
+    told = story().load(60)
+    told.add(Judged(1, Judgement("loud", Verdict.FAIL, (shrunk,), judged=4)))
+    (found,) = fold(told.history(), checks=["loud"]).findings
+    assert (found.occurrences, found.reproduce, found.request) == (5, shrunk.reproduce, shrunk.request)
 
 
-def test_two_campaigns_of_one_run_add_up(make_finding):
-    one = Judgement("no_hang", Verdict.FAIL, (make_finding(occurrences=3),), judged=4)
-    (judgement,) = merged_judgements([one, one], [])
-    assert (judgement.findings[0].occurrences, judgement.judged) == (6, 8)
+def test_what_a_campaign_thought_of_a_check_is_no_verdict(story, make_finding, registry):
+    registry("quiet", lambda _: Judgement("quiet", Verdict.PASS, judged=4))
+    told = story().load(60)
+    told.add(Judged(1, Judgement("quiet", Verdict.FAIL, (make_finding("quiet"),), judged=4)))
+    report = fold(told.history(), checks=["quiet"])
+    assert (report.findings, report.verdict) == ((), Verdict.PASS)
 
 
-def test_a_refold_that_sees_nothing_takes_no_live_pass_away():
-    live = Judgement("no_hang", Verdict.PASS, judged=4)
-    (judgement,) = merged_judgements([live], [Judgement("no_hang", Verdict.INCONCLUSIVE, reason="no cases")])
-    assert (judgement.verdict, judgement.judged) == (Verdict.PASS, 4)
-
-
-def test_a_muted_finding_does_not_come_back_with_the_refold(story, make_finding, registry):
+def test_an_accepted_finding_is_muted(story, make_finding, registry):
     finding = make_finding("loud")
     registry("loud", lambda _: Judgement("loud", Verdict.FAIL, (finding,), judged=1))
     told = story().load(60)
-    told.add(Judged(1, Judgement("loud", Verdict.PASS, judged=1)), Noted(1, "fuzz", "", {"muted": [finding.id]}))
+    told.add(CampaignStarted(1, accepted=(finding.id,)))
     report = fold(told.history(), checks=["loud"])
     assert report.findings == ()
     assert report.verdict is Verdict.PASS
 
 
-def test_findings_stand_with_the_worst_first(make_finding):
+def test_findings_stand_with_the_worst_first(story, make_finding, registry):
     severities = ("low", "critical", "medium", "high")
-    found = [make_finding(bucket=one, severity=type(make_finding().severity)(one)) for one in severities]
-    ordered = merged_findings([Judgement("no_hang", Verdict.FAIL, tuple(found))])
+    found = tuple(
+        make_finding("loud", cause=RootCause(one), severity=type(make_finding().severity)(one)) for one in severities
+    )
+    registry("loud", lambda _: Judgement("loud", Verdict.FAIL, found, judged=1))
+    ordered = fold(story().load(60).history(), checks=["loud"]).findings
     assert [one.severity.value for one in ordered] == ["critical", "high", "medium", "low"]

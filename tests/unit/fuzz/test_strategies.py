@@ -10,7 +10,7 @@ from hypothesis import find, given, settings
 
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text, pick
-from chaosbot.fuzz.generated import Buckets, Violated
+from chaosbot.fuzz.generated import CauseClasses, Violated
 from chaosbot.fuzz.strategies import HOSTILE, strategy
 
 
@@ -85,8 +85,8 @@ def test_every_generated_update_is_one_payload_that_the_platform_can_read() -> N
 
 
 def test_each_root_cause_has_an_exception_class_of_its_own() -> None:
-    buckets = Buckets()
-    one, same, other = buckets.of(("a", "b")), buckets.of(("a", "b")), buckets.of(("a", "c"))
+    classes = CauseClasses()
+    one, same, other = classes.of(("a", "b")), classes.of(("a", "b")), classes.of(("a", "c"))
     assert one is same
     assert one is not other
     with pytest.raises(Violated):
