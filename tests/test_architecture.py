@@ -219,3 +219,23 @@ def test_nothing_is_left_to_do_later() -> None:
 def test_every_module_opens_with_what_it_is_for() -> None:
     silent = [str(path.relative_to(ROOT)) for path in sources() if not ast.get_docstring(ast.parse(path.read_text()))]
     assert not silent, "\n".join(silent)
+
+
+# Rooms that perform or judge what plug-ins say, and know of them only what their base classes tell. The catalogue is data: its cases
+# and scenarios name the check that judges them first.
+ENGINES = ("fuzz", "load", "addons", "tcp", "session", "injection")
+NOT_ENGINES = ("fuzz/catalogue",)
+PLUGIN_NAME_DEBT: frozenset[tuple[str, str]] = frozenset()
+
+
+def test_no_engine_names_a_check() -> None:
+    names = {path.stem for path in (PACKAGE / "checks").glob("[a-z]*.py")}
+    named = set()
+    for path in sources():
+        inside = path.relative_to(PACKAGE).as_posix()
+        if not inside.startswith(tuple(f"{room}/" for room in ENGINES)) or inside.startswith(NOT_ENGINES):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and node.value in names:
+                named.add((inside, str(node.value)))
+    assert named - PLUGIN_NAME_DEBT == set()

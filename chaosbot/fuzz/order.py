@@ -16,9 +16,9 @@ from typing import Final
 from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz._anatomy import split, with_body
+from chaosbot.fuzz.catalogue.scenarios import SCENARIOS, SHORTEST_ID
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.scenario import NOBODY, Scenario
-from chaosbot.fuzz.scenarios import SCENARIOS, SHORTEST_ID
 
 MANY: Final = 200
 _ABOVE: Final = 2_000_000_000

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
+from chaosbot.core.case import Case, Change, Expect, Role
 from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import CaseTried, ProbeSeen
@@ -21,7 +21,8 @@ from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz import _process
 from chaosbot.fuzz import corpus as corpora
-from chaosbot.fuzz._anatomy import slow, with_length
+from chaosbot.fuzz._anatomy import slow
+from chaosbot.fuzz.catalogue import stranger_flood
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import as_case, mutations
 from chaosbot.fuzz.spec import CampaignSpec, Clock
@@ -33,8 +34,6 @@ VOLLEY: Final = 48
 GOLDEN: Final = "golden/"
 _BULKY: Final = 1_800
 _HEAVY: Final = 200_000
-_PIECE: Final = 2**20
-_PIECES: Final = 48
 _UNKNOWN: Final = (
     ("command", "/chaosbot_unknown 2000001 user {m}", "", "an unknown command"),
     ("button", "chaosbot:unknown", "callback_query", "a button that nobody knows"),
@@ -96,7 +95,8 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     small = [*known, *unknown_commands(context), *(case for case in light if len(case.request) <= _BULKY)]
     run_cases(context, small, "catalogue", clock, planned=len(known) + len(cases))
     run_cases(context, goldens(context), "catalogue", clock)
-    flood = stranger_flood(context)
+    endpoint = context.spec.endpoint
+    flood = stranger_flood(context.platform, endpoint, context.dice) if context.store.seen.memory else None
     for case in (*([flood] if flood is not None else []), *heavy):
         if clock.over():
             return
@@ -151,29 +151,6 @@ def unknown_commands(context: CampaignContext) -> list[Case]:
                 )
                 found.append(replace(case, group="control", threat=Threat.USER, role=Role.BACKGROUND))
     return found
-
-
-def stranger_flood(context: CampaignContext) -> Case | None:
-    """48 MB from somebody who does not know the secret; None where there is no secret, or the memory cannot be read."""
-    endpoint = context.spec.endpoint
-    if not endpoint.secret or not context.store.seen.memory:
-        return None
-    wrong = replace(endpoint, secret="chaosbot-wrong-secret")  # noqa: S106 - wrong on purpose
-    update = context.platform.golden(context.dice)[context.platform.canary()]
-    request = context.platform.encode(wrong, update)
-    head = with_length(request, _PIECE * _PIECES)
-    if head is None:
-        return None
-    piece = Segment(b" " * _PIECE)
-    return Case(
-        "auth/costly-flood",
-        "auth",
-        Threat.FORGER,
-        (Segment(head), *[piece] * _PIECES),
-        Expect(frozenset({401, 403, 404, 413}), close=True, reach=Reach.NONE),
-        f"{_PIECE * _PIECES // 2**20} MB of body with a wrong secret",
-        check="pre_auth_cost",
-    )
 
 
 def _is_heavy(case: Case) -> bool:

@@ -13,7 +13,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.catalogue import cases, expectation, listing
-from chaosbot.fuzz.scenarios import listed_scenarios
+from chaosbot.fuzz.catalogue.scenarios import listed_scenarios
 from chaosbot.platforms.standard_webhooks import StandardWebhooks
 from chaosbot.platforms.telegram import Telegram
 

@@ -31,6 +31,8 @@ from chaosbot.fuzz.catalogue import (
     _timing,
 )
 
+stranger_flood = _auth.flood
+
 GROUPS: Final[dict[str, Callable[[Kit], Iterator[Case]]]] = {
     "auth": _auth.cases,
     "json": _json_syntax.cases,

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote
 
 from chaosbot.core.case import Case, Ending, Expect, Reach, Role, Segment
-from chaosbot.core.kit import ACK, REFUSED, Base, Kit, RawRequest, refused
+from chaosbot.core.dice import Dice
+from chaosbot.core.kit import ACK, REFUSED, Base, Kit, RawRequest, refused, technique
+from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.verdict import Threat
+from chaosbot.fuzz._anatomy import with_length
 
 WRONG = "chaosbot-wrong-secret"
 _BIG = 4_000_000
+_PIECE = 2**20
+_PIECES = 48
 _FORWARDED = (
     ("X-Forwarded-For", "149.154.167.220"),
     ("X-Real-IP", "91.108.4.7"),
@@ -309,3 +315,24 @@ def _right(kit: Kit) -> Iterator[Case]:
             threat=Threat.NETWORK,
             check="no_server_error" if name == "padded" else "valid_accepted",
         )
+
+
+def flood(platform: Platform, endpoint: Endpoint, dice: Dice) -> Case | None:
+    """48 MB from a sender without the secret, to be sent alone; None where there is no secret."""
+    if not endpoint.secret:
+        return None
+    update = platform.golden(dice)[platform.canary()]
+    head = with_length(platform.encode(replace(endpoint, secret=WRONG), update), _PIECE * _PIECES)
+    if head is None:
+        return None
+    piece = Segment(b" " * _PIECE)
+    return Case(
+        "auth/costly-flood",
+        "auth",
+        Threat.FORGER,
+        (Segment(head), *[piece] * _PIECES),
+        Expect(frozenset({401, 403, 404, 413}), close=True, reach=Reach.NONE),
+        f"{_PIECE * _PIECES // 2**20} MB of body with a wrong secret",
+        check="pre_auth_cost",
+        change=technique("auth/costly-flood"),
+    )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis.stateful import RULE_MARKER
 
 from chaosbot.core.check import CHECKS
-from chaosbot.fuzz.scenarios import SCENARIOS, listed_scenarios, scenarios_of
+from chaosbot.fuzz.catalogue.scenarios import SCENARIOS, listed_scenarios, scenarios_of
 from chaosbot.fuzz.sequences import SequenceMachine
 from chaosbot.platforms.json_webhook import JsonWebhook
 from chaosbot.platforms.telegram import Telegram
