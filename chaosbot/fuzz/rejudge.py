@@ -8,6 +8,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Final
 
+import msgspec
+
 from chaosbot.checks._cases import SHRINKING, overloaded
 from chaosbot.checks._join import Join
 from chaosbot.core.case import Case, Segment
@@ -59,7 +61,7 @@ class Rejudge:
         place = Dice(self.target.spec.seed).at("rejudge", self.target.spec.endpoint.started, next(self._numbers))
         already = len(self.calls())
         built = CHECKS.build(check)
-        events: list[Event] = [replace(self.seen, checks=(), accepted=())]
+        events: list[Event] = [msgspec.structs.replace(self.seen, checks=(), accepted=())]
         for result in self._send(self._renewed(steps, place), measured=built.needs_isolation, events=events):
             event, replies = self.recorder.tried(result)
             for reply in replies:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import msgspec
+
 from chaosbot.core.case import Case, Change, Expect, Reach
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
@@ -97,4 +99,4 @@ class Scenario:
     def history(self) -> History:
         """The scenario as a run of its own."""
         live = [call for call in self.context.target.calls()[self.already :] if call.via != "reply"]
-        return History.of([replace(self.context.store.seen, checks=()), *self.events, *live])
+        return History.of([msgspec.structs.replace(self.context.store.seen, checks=()), *self.events, *live])

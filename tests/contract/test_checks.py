@@ -328,7 +328,7 @@ def test_what_needs_the_memory_is_inconclusive_without_it(name: str) -> None:
 
 def test_an_accepted_finding_is_muted() -> None:
     (finding,) = judged("no_server_error", EXAMPLES["no_server_error"].breaks).findings
-    accepting = replace(SEES, accepted=(finding.id,))
+    accepting = msgspec.structs.replace(SEES, accepted=(finding.id,))
     history = History.of([START, accepting, *EXAMPLES["no_server_error"].breaks])
     assert CHECKS.build("no_server_error").judge_safely(history).verdict is Verdict.PASS
 
