@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CaseTried, Event
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, Injected
 
 _FEW_OWNERS: Final = 2
 QUIET_S: Final = 3.0
@@ -64,7 +64,7 @@ def parts(history: History) -> Iterator[History]:
     order = sorted(spans, key=spans.__getitem__)
     for name, following in pairwise(order):
         spans[name][1] = min(spans[name][1], spans[following][0])
-    others: list[Event] = [event for event in history.events if not isinstance(event, (CaseTried, ApiCalled))]
+    others: list[Event] = [*history.all(CampaignStarted), *history.all(Injected)]
     during: dict[str, list[ApiCalled]] = defaultdict(list)
     rest: list[ApiCalled] = []
     starts = [spans[name][0] for name in order]
