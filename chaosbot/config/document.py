@@ -1,120 +1,117 @@
-"""Reads what people write key by key, so that every error names file, key, rule and remedy.
+"""Reads the text of a file that a person wrote into plain tables, lists and values, whatever it holds.
 
-Rules: nothing is ignored (an unknown key is an error that offers the nearest known one) and nothing is changed while it is read.
+Rules: every way in which a text can be wrong (no such file, another encoding, no TOML, YAML or JSON, too large, nested too deeply,
+a number beyond all bounds, an alias that contains itself) is one `ConfigError` that names the file; nothing is executed and
+nothing takes longer than its length explains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
 
-from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.errors import MOST_SHOWN, ConfigError, UsageError
 
-T = TypeVar("T")
+MOST_BYTES: Final = 4 << 20
+"""Plans and experiments are written by people; a larger file is a mistake."""
+MOST_DEPTH: Final = 64
+"""No key of ours stands deeper than a few levels; a body's own value may."""
 
 
-class Section:
-    """A mapping that is read key by key; what is left over at the end is an error.
+def exists(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
-    Use it as a context manager: leaving the block without an error checks that every key was read.
 
-    Args:
-        values: The mapping.
-        where: The file and key that it stands at.
+def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
+    """A file's text.
+
+    Raises:
+        UsageError: It cannot be read.
+        ConfigError: It is too large, or no UTF-8.
     """
-
-    def __init__(self, values: object, where: str) -> None:
-        if not isinstance(values, Mapping):
-            raise ConfigError(where, f"{values!r} is no mapping; write keys with values")
-        self.where = where
-        self._values = {str(key): value for key, value in values.items()}
-        self._known: set[str] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        if kind is None:
-            self.finish()
-
-    def _at(self, name: str) -> str:
-        separator = ": " if self.where.endswith((".toml", ".yaml", ".yml", ".json")) else "."
-        return f"{self.where}{separator}{name}" if self.where else name
-
-    def _find(self, name: str) -> tuple[bool, Any]:
-        self._known.add(name)
-        for spelling in (name, name.replace("_", "-")):
-            if spelling in self._values:
-                return True, self._values[spelling]
-        return False, None
-
-    def has(self, name: str) -> bool:
-        """Whether the key is there."""
-        return self._find(name)[0]
-
-    def take(self, name: str, reader: Callable[[Any], T], default: T) -> T:
-        """The key's value, read; the default when it is absent."""
-        there, value = self._find(name)
-        if not there:
-            return default
-        try:
-            return reader(value)
-        except ConfigError as error:
-            raise error.inside(self._at(name)) from None
-        except ValueError as error:
-            raise ConfigError(self._at(name), str(error)) from None
-
-    def section(self, name: str) -> Section:
-        """The mapping below this key; empty when it is absent."""
-        there, value = self._find(name)
-        return Section(value if there else {}, self._at(name))
-
-    def rest(self) -> dict[str, Any]:
-        """All keys that nobody has read yet; they count as read now."""
-        left = {key: value for key, value in self._values.items() if key.replace("-", "_") not in self._known}
-        self._known |= {key.replace("-", "_") for key in left}
-        return left
-
-    def items(self, name: str) -> Iterator[tuple[str, Any]]:
-        """The list below this key, each item with where it stands; nothing when it is absent."""
-        there, value = self._find(name)
-        if there and not isinstance(value, list):
-            raise ConfigError(self._at(name), f"{value!r} is no list")
-        for number, item in enumerate(value if there else ()):
-            yield f"{self._at(name)}[{number}]", item
-
-    def finish(self) -> None:
-        """Refuses keys that nobody has read."""
-        for key in self._values:
-            if key.replace("-", "_") not in self._known:
-                raise UnknownName.of("key", key, self._known, where=self._at(key))
+    name = str(path) if len(str(path)) <= MOST_SHOWN * 4 else f"{str(path)[:MOST_SHOWN]}…"
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:  # a NUL in a name is a ValueError
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{name}: cannot be read ({why}); name a file that exists") from None
+    if len(data) > most:
+        raise ConfigError(name, f"is larger than {most >> 20} MB; that is no file of chaosbot's")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(name, "is no UTF-8 text; save it as UTF-8") from None
 
 
-def text(value: object) -> str:
-    """A text, as it is."""
-    if not isinstance(value, str):
-        raise ConfigError("", f"{value!r} is no text; put it in quotes")
-    return value
+def read_document(path: Path) -> Mapping[str, Any]:
+    """Reads a TOML, YAML or JSON file as the table that it must be.
+
+    Raises:
+        UsageError: It cannot be read, or is no such file; the message begins with its path.
+    """
+    if path.suffix not in PARSERS:
+        # What is not there is said first.
+        read_text(path)
+        raise ConfigError(str(path), f"'{path.suffix}' is no known kind of file; name it .toml, .yaml or .json")
+    return parsed(read_text(path), path.suffix, str(path))
 
 
-def texts(value: object) -> tuple[str, ...]:
-    """A list of texts, or one."""
-    if isinstance(value, str):
-        return (value,)
-    if not isinstance(value, list):
-        raise ConfigError("", f"{value!r} is no list of texts")
-    return tuple(text(item) for item in value)
+def parsed(text: str, suffix: str, where: str) -> Mapping[str, Any]:
+    """Parses a text of the kind that a file's ending names.
+
+    Raises:
+        ConfigError: It is none, or holds no table; the message begins with `where`.
+    """
+    kind, parse = PARSERS[suffix]
+    try:
+        document = parse(text)
+    except RecursionError:
+        raise ConfigError(where, f"is nested too deeply; {MOST_DEPTH} levels are more than any key needs") from None
+    except Exception as error:  # noqa: BLE001 - parsers raise many kinds for one reason: the text is wrong
+        raise ConfigError(where, f"is no {kind}: {_one_line(error)}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(where, 'holds no table; a plan has a list of "rules"')
+    _check_depth(document, where)
+    return document
 
 
-def flag(value: object) -> bool:
-    """True or false."""
-    if not isinstance(value, bool):
-        raise ConfigError("", f"{value!r} is neither true nor false")
-    return value
+def _one_line(error: Exception) -> str:
+    """A parser's reason, without the copy of the text that some of them add."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= 4 * MOST_SHOWN else f"{words[: 4 * MOST_SHOWN]}…"
 
 
-def whole(value: object) -> int:
-    """A whole number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigError("", f"{value!r} is no whole number of at least 0")
-    return value
+def _yaml(text: str) -> Any:
+    from ruamel.yaml import YAML  # noqa: PLC0415 - most files are TOML, and this takes a tenth of a second
+
+    return YAML(typ="safe", pure=True).load(text)
+
+
+PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    ".toml": ("TOML", tomllib.loads),
+    ".yaml": ("YAML", _yaml),
+    ".yml": ("YAML", _yaml),
+    ".json": ("JSON", json.loads),
+}
+
+
+def _check_depth(document: object, where: str) -> None:
+    """Refuses documents that are nested deeper than `MOST_DEPTH`, or that contain themselves."""
+    deepest: dict[int, int] = {}
+    waiting: list[tuple[object, int]] = [(document, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MOST_DEPTH:
+            raise ConfigError(where, f"is nested too deeply; {MOST_DEPTH} levels are more than any key needs")
+        if not isinstance(value, (dict, list)) or deepest.get(id(value), -1) >= depth:
+            continue
+        deepest[id(value)] = depth
+        waiting += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]

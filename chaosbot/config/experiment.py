@@ -12,13 +12,31 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.config import renamed
-from chaosbot.config.document import Section, flag, text, texts, whole
-from chaosbot.config.plan import plan_from, plan_to_mapping, read_document
-from chaosbot.core import units
+from chaosbot.config.document import exists, parsed, read_document
+from chaosbot.config.plan import PLAN, plan_to_mapping
+from chaosbot.config.table import (
+    DURATION,
+    FLAG,
+    FREQUENCY,
+    OPTIONS,
+    SHARE,
+    TEXT,
+    Key,
+    Kind,
+    Table,
+    at,
+    checked_table,
+    choice,
+    listed,
+    named,
+    table,
+    text_that,
+    whole,
+)
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan
-from chaosbot.core.platform import platform_of, spoken
+from chaosbot.core.platform import PLATFORMS, platform_of, spoken
 from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.timeline import Lengths
 from chaosbot.transport import Address
@@ -179,119 +197,9 @@ def read_experiment(path_or_name: str) -> Experiment:
         ConfigError: With file, key, rule and remedy.
     """
     path = Path(path_or_name)
-    if not path.suffix and not path.exists():
-        import tomllib  # noqa: PLC0415 - only for the built-in ones
-
-        return experiment_from(tomllib.loads(built_in_text(path_or_name)), f"{path_or_name}.toml")
+    if not path.suffix and not exists(path):
+        return experiment_from(parsed(built_in_text(path_or_name), ".toml", path_or_name), f"{path_or_name}.toml")
     return experiment_from(read_document(path), str(path))
-
-
-def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
-    """Builds an experiment from a document.
-
-    Raises:
-        ConfigError: With file, key, rule and remedy.
-    """
-    with Section(renamed.with_new_keys(document, renamed.EXPERIMENT_KEYS, where), where) as top:
-        with top.section("workload") as part:
-            workload = Workload(
-                profile=part.take("profile", _profile, "sustained"),
-                options=part.take("options", _mapping, {}),
-                users=part.take("users", whole, None),
-                rate=part.take("rate", units.frequency, None),
-                sender=part.take("sender", _sender, "raw"),
-                slow_share=part.take("slow_share", units.share, 0.0),
-                processes=part.take("processes", whole, 1),
-                timeout_s=part.take("timeout", units.duration, 30.0),
-            )
-        with top.section("phases") as part:
-            usual = Lengths()
-            values = {
-                f"{name}_s": part.take(name, units.duration, getattr(usual, f"{name}_s"))
-                for name in ("warmup", "baseline", "fault", "recovery", "cooldown")
-            }
-            lengths = _built(part.where, values)
-        with top.section("probes") as part:
-            probing = Probing(
-                health=part.take("health", text, ""),
-                metrics=part.take("metrics", text, ""),
-                pid=part.take("pid", whole, None),
-            )
-        platform = spoken(top.take("platform", text, "telegram"), top.take("platform_options", _mapping, {}))
-        try:
-            platform_of(platform)
-        except ConfigError as error:
-            raise error.inside(f"{where}: platform") from None
-        return Experiment(
-            name=top.take("name", text, Path(where).stem),
-            about=top.take("about", text, ""),
-            target=top.take("target", _target, ""),
-            platform=platform,
-            secret_env=top.take("secret_env", text, ""),
-            seed=top.take("seed", whole, None),
-            allow_hosts=top.take("allow_hosts", texts, ()),
-            workload=workload,
-            lengths=lengths,
-            plan=plan_from({"rules": top.take("rules", lambda value: value, [])}, where),
-            alone=top.take("alone", flag, False),
-            outbound=top.take("outbound", _outbound, "mock"),
-            thresholds=top.take("thresholds", _thresholds, ()),
-            abort_on=top.take("abort_on", texts, ()),
-            checks=top.take("checks", _checks, ()),
-            fuzz_s=top.take("fuzz", units.duration, 0.0),
-            probing=probing,
-            limits=top.take("limits", flag, False),
-        )
-
-
-def _profile(value: object) -> str:
-    name = text(value)
-    PROFILES.get(name)
-    return name
-
-
-def _checks(value: object) -> tuple[str, ...]:
-    names = texts(value)
-    for name in names:
-        CHECKS.get(name)
-    return names
-
-
-def _target(value: object) -> str:
-    url = text(value)
-    if url:
-        Address.parse(url)
-    return url
-
-
-def _thresholds(value: object) -> tuple[str, ...]:
-    written = texts(value)
-    for item in written:
-        Threshold.parse(item)
-    return written
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError("", f"{value!r} is no table")
-    return value
-
-
-def _built(where: str, values: dict[str, float]) -> Lengths:
-    try:
-        return Lengths(**values)
-    except ValueError as error:
-        raise ConfigError(where, str(error)) from None
-
-
-def _sender(value: object) -> str:
-    if value not in ("raw", "telegram"):
-        raise UnknownName.of("sender", str(value), ("raw", "telegram"))
-    return str(value)
-
-
-def _outbound(value: object) -> str:
-    return outbound_of(text(value))
 
 
 def outbound_of(word: str, where: str = "") -> str:
@@ -309,3 +217,150 @@ def outbound_of(word: str, where: str = "") -> str:
         )
     Address.parse(word, where=where)
     return word
+
+
+WORKLOAD: Final = Table(
+    "The load.",
+    {
+        "profile": Key(named(PROFILES), "Its shape; `chaosbot profiles` lists them.", "sustained"),
+        "options": Key(OPTIONS, "Options of the profile; `chaosbot profiles NAME` explains them.", {}),
+        "users": Key(whole(most=10_000_000), "Virtual users (closed profiles)."),
+        "rate": Key(FREQUENCY, "Arrivals (open profiles)."),
+        "sender": Key(
+            choice("sender", ("raw", "telegram")), "Plain concurrency, or the platform's way of delivering.", "raw"
+        ),
+        "slow_share": Key(SHARE, "The share of users that send and read slowly.", 0.0),
+        "processes": Key(whole(1, 1024), "Driver processes.", 1),
+        "timeout": Key(DURATION, "Most time for a request.", 30.0),
+    },
+)
+USUAL: Final = Lengths()
+PHASES: Final = Table(
+    "How long each phase lasts.",
+    {
+        "warmup": Key(DURATION, "Load whose figures do not count.", USUAL.warmup_s),
+        "baseline": Key(DURATION, "Load without faults, against which everything else is measured.", USUAL.baseline_s),
+        "fault": Key(DURATION, "Each window in which faults act.", USUAL.fault_s),
+        "recovery": Key(DURATION, "After each window.", USUAL.recovery_s),
+        "cooldown": Key(DURATION, "At the end.", USUAL.cooldown_s),
+    },
+)
+
+
+def _page(url: str) -> str:
+    return Address.parse(url).url if url else url
+
+
+PAGE: Final = text_that(_page, examples=["http://127.0.0.1:8000/health"])
+PROBES: Final = Table(
+    "What is looked at from outside while the experiment runs.",
+    {
+        "health": Key(PAGE, "A health page; its JSON may carry circuits.", ""),
+        "metrics": Key(PAGE, "A page of Prometheus metrics.", ""),
+        "pid": Key(whole(most=2**31 - 1), "The target's process on this machine."),
+    },
+)
+
+
+def _targeted(url: str) -> str:
+    if url:
+        Address.parse(url)
+    return url
+
+
+def _threshold(text: str) -> str:
+    Threshold.parse(text)
+    return text
+
+
+EXPERIMENT: Final = Table(
+    "An experiment for `chaosbot run`.",
+    {
+        "name": Key(TEXT, "Names it in the report; by default the file's name."),
+        "about": Key(TEXT, "The question that it answers.", ""),
+        "target": Key(text_that(_targeted), "The webhook's URL; empty for the embedded demo bot.", ""),
+        "platform": Key(
+            Kind(TEXT.read, lambda: {"type": "string", "pattern": f"^({'|'.join(PLATFORMS.names())})(:.*)?$"}),
+            "Whose webhook it is.",
+            "telegram",
+        ),
+        "platform_options": Key(OPTIONS, "Options of the platform.", {}),
+        "secret_env": Key(TEXT, "The environment variable that holds the webhook's secret.", ""),
+        "seed": Key(whole(), "All chance derives from it; without one it is drawn."),
+        "allow_hosts": Key(listed(TEXT), "Hosts that may be broken although they are not loopback.", ()),
+        "workload": Key(table(WORKLOAD), WORKLOAD.about),
+        "phases": Key(table(PHASES), PHASES.about),
+        "probes": Key(table(PROBES), PROBES.about),
+        "rules": Key(PLAN.keys["rules"].kind, "The faults.", ()),
+        "alone": Key(FLAG, "Whether each fault acts in a window of its own.", False),
+        "outbound": Key(
+            text_that(outbound_of, examples=["mock", "off", "https://api.telegram.org"]),
+            "Where the target's own calls go: mock, off, or a base URL.",
+            "mock",
+        ),
+        "thresholds": Key(
+            listed(text_that(_threshold, examples=["p99<2s,5s", "error_rate<1%,5%"])),
+            "What must hold: target, alert.",
+            (),
+        ),
+        "abort_on": Key(listed(text_that(str, examples=["error_rate > 50% for 10s"])), "What ends the run early.", ()),
+        "checks": Key(listed(named(CHECKS)), "The checks that judge it; without any, all.", ()),
+        "fuzz": Key(DURATION, "A fuzz campaign of this length after the load.", 0.0),
+        "limits": Key(FLAG, "For the embedded demo bot: whether its rate limits hold.", False),
+    },
+)
+
+
+def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
+    """Builds an experiment from a document.
+
+    Raises:
+        ConfigError: With file, key, rule and remedy.
+    """
+    document = renamed.with_new_keys(checked_table(document, where), renamed.EXPERIMENT_KEYS, where)
+    values = EXPERIMENT.read(document, where)
+    workload = values["workload"] or WORKLOAD.read({}, where)
+    probes = values["probes"] or PROBES.read({}, where)
+    phases = values["phases"] or PHASES.read({}, where)
+    try:
+        lengths = Lengths(**{f"{name}_s": value for name, value in phases.items()})
+    except ValueError as error:
+        raise ConfigError(at(where, "phases"), str(error)) from None
+    try:
+        PROFILES.build(workload["profile"], workload["options"])
+    except ConfigError as error:
+        raise error.inside(at(where, "workload.options")) from None
+    platform = spoken(values["platform"], values["platform_options"])
+    try:
+        platform_of(platform)
+    except ConfigError as error:
+        raise error.inside(at(where, "platform")) from None
+    try:
+        plan = FaultPlan(tuple(values["rules"]))
+    except ValueError as error:
+        raise ConfigError(where, str(error)) from None
+    return Experiment(
+        name=Path(where).stem if values["name"] is None else values["name"],
+        platform=platform,
+        workload=Workload(timeout_s=workload.pop("timeout"), **workload),
+        lengths=lengths,
+        plan=plan,
+        fuzz_s=values["fuzz"],
+        probing=Probing(**probes),
+        **{
+            name: values[name]
+            for name in (
+                "about",
+                "target",
+                "secret_env",
+                "seed",
+                "allow_hosts",
+                "alone",
+                "outbound",
+                "thresholds",
+                "abort_on",
+                "checks",
+                "limits",
+            )
+        },
+    )

@@ -15,67 +15,125 @@ Rules:
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from chaosbot.config import renamed
+from chaosbot.config.document import read_document
+from chaosbot.config.table import (
+    CONDITIONS,
+    DURATION,
+    OPTIONS,
+    SHARE,
+    WORD,
+    Key,
+    Kind,
+    Table,
+    at,
+    checked_table,
+    choice,
+    count,
+    either,
+    schema_of_options,
+    text_that,
+)
 from chaosbot.core import units
-from chaosbot.core.errors import ConfigError, UnknownName, UsageError
+from chaosbot.core.errors import ConfigError, UnknownName, shown
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.fault import FAULTS, Fault
 from chaosbot.core.plan import FaultPlan, Matcher, Rule, Scope, Window
 from chaosbot.core.registry import options_of
 
-K = TypeVar("K", bound=StrEnum)
-
 MATCH_TEXTS: Final = ("method", "path", "kind", "command", "tier", "user")
 COUNTS: Final = ("first", "nth", "cap")
-TARGETING: Final = frozenset(
-    {"name", "direction", *MATCH_TEXTS, *COUNTS, "p", "every", "period", "per", "scope", "start", "for", "phase"}
-)
-RULE_KEYS: Final = TARGETING | {"fault", "options", "headers", "body", "rate"}
 LINE_PREFIXES: Final = ("header.", "body.")
 
 
+def _fault_schema() -> dict[str, Any]:
+    names = "|".join(sorted({spelled for name in FAULTS for spelled in (name, name.replace("_", "-"))}))
+    return {"type": "string", "pattern": f"^\\s*({names})\\s*(:.*)?$", "examples": list(FAULTS.names())}
+
+
+def _spelled_fault(value: object, where: str) -> str:
+    if value is None or value == "":
+        raise ConfigError(where.rpartition(".fault")[0], "names no fault; write for example latency:250ms")
+    if not isinstance(value, str):
+        raise ConfigError(where, f'{shown(value)} is no fault; write for example "latency:250ms"')
+    return value
+
+
+RULE: Final = Table(
+    "One rule: what happens, to whom and when.",
+    {
+        "name": Key(WORD, "Names the rule in reports; by default the fault's name."),
+        "fault": Key(
+            Kind(_spelled_fault, _fault_schema),
+            "The fault, with its first option after a colon: latency:250ms±50ms. `chaosbot faults` lists all.",
+            required=True,
+        ),
+        "options": Key(OPTIONS, "Options of the fault by name; `chaosbot faults NAME` explains them.", {}),
+        "direction": Key(choice("direction", Direction), "Only traffic to the target (inbound) or from it (outbound)."),
+        "method": Key(WORD, "Only requests of this HTTP method."),
+        "path": Key(WORD, "Only requests whose path fits this glob."),
+        "headers": Key(CONDITIONS, "Only requests whose headers fit these globs.", ()),
+        "body": Key(CONDITIONS, "Only requests whose JSON body has these values, by dotted path.", ()),
+        "kind": Key(WORD, "Only updates of this kind, such as message or callback_query."),
+        "command": Key(WORD, "Only updates with this command, without its slash."),
+        "tier": Key(WORD, "Only updates of users of this tier."),
+        "user": Key(WORD, "Only updates of this user."),
+        "p": Key(SHARE, "With which probability it happens: 0.3 or 30%."),
+        "rate": Key(SHARE, "The long name of p."),
+        "scope": Key(choice("scope", Scope), "Decided once a connection, an exchange or an update."),
+        "first": Key(count(), "Only the first so many matches."),
+        "nth": Key(count(), "Only this match."),
+        "every": Key(
+            either(count(), DURATION, lambda value: isinstance(value, int) or str(value).strip().isdecimal()),
+            "Each so-and-so-many-th match (3), or the period of the window (60s).",
+        ),
+        "period": Key(DURATION, "The period of the window, where every counts matches."),
+        "per": Key(
+            text_that(str, enum=["", "chat", "user", "update"]),
+            "Count first, nth, every and cap for each of these.",
+            "",
+        ),
+        "cap": Key(count(), "At most so often."),
+        "start": Key(DURATION, "When its window opens, from the start of the load.", 0.0),
+        "for": Key(DURATION, "How long its window stays open."),
+        "phase": Key(
+            text_that(str, examples=["fault", "recovery", "stage:1"]),
+            "The phase in which it acts (experiments only).",
+            "",
+        ),
+    },
+)
+RULE_KEYS: Final = frozenset(RULE.keys)
+TARGETING: Final = RULE_KEYS - {"fault", "options", "headers", "body", "rate"}
+"""Keys that ``--fault`` knows beside the options of its fault."""
+
+
+def rule_schema() -> dict[str, Any]:
+    """The JSON Schema of a rule, in which each fault knows its own options."""
+    schema = RULE.schema()
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"fault": {"pattern": f"^\\s*({name}|{name.replace('_', '-')})\\s*(:|$)"}}},
+            "then": {"properties": {"options": schema_of_options(FAULTS.get(name))}},
+        }
+        for name in FAULTS.names()
+    ]
+    return schema
+
+
 def read_plan(path: Path) -> FaultPlan:
-    """Reads a plan file; ``.toml`` as TOML, ``.yaml``, ``.yml`` and ``.json`` as YAML.
+    """Reads a plan file; ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
 
     Raises:
-        UsageError: The file cannot be read, is no TOML or YAML, or holds something that is no plan.
+        UsageError: The file cannot be read, is no such file, or holds something that is no plan.
     """
     return plan_from(read_document(path), str(path))
-
-
-def read_document(path: Path) -> Mapping[str, Any]:
-    """Reads a TOML or YAML file as the table that it must be."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); name a file that exists") from None
-    except UnicodeDecodeError:
-        raise ConfigError(str(path), "is no UTF-8 text; save it as UTF-8") from None
-    try:
-        if path.suffix == ".toml":
-            document: Any = tomllib.loads(text)
-        elif path.suffix in (".yaml", ".yml", ".json"):
-            document = YAML(typ="safe", pure=True).load(text)
-        else:
-            raise ConfigError(str(path), f"'{path.suffix}' is no known kind of file; name it .toml, .yaml or .json")
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), f"is no TOML: {error}") from None
-    except YAMLError as error:
-        raise ConfigError(str(path), f"is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(str(path), 'holds no table; a plan has a list of "rules"')
-    return document
 
 
 def plan_from(mapping: Mapping[str, Any], where: str) -> FaultPlan:
@@ -88,20 +146,38 @@ def plan_from(mapping: Mapping[str, Any], where: str) -> FaultPlan:
     Raises:
         ConfigError: Naming `where`, the key, what is wrong and what to do.
     """
-    for key in mapping:
+    for key in checked_table(mapping, where):
         if key != "rules":
-            raise UnknownName.of("key", str(key), ("rules",), where)
-    listed = mapping.get("rules", [])
+            raise UnknownName.of("key", key, ("rules",), where)
+    return _plan(rules_from(mapping.get("rules", []), f"{where}: rules"), where)
+
+
+def rules_from(listed: object, where: str) -> list[Rule]:
+    """The rules of a list of tables; each error begins with `where`.
+
+    Raises:
+        ConfigError: Naming the rule's number and key.
+    """
     if not isinstance(listed, list):
-        raise ConfigError(f"{where}: rules", "is no list; write one [[rules]] table for each rule")
+        raise ConfigError(where, "is no list; write one [[rules]] table for each rule")
     rules: list[Rule] = []
     for number, item in enumerate(listed):
-        place = f"{where}: rules[{number}]"
+        place = f"{where}[{number}]"
         if not isinstance(item, Mapping):
             raise ConfigError(place, 'is no table; a rule has at least fault = "…"')
-        rule = renamed.with_new_keys(item, renamed.RULE_KEYS, place)
+        rule = renamed.with_new_keys(checked_table(item, place), renamed.RULE_KEYS, place)
         rules.append(_rule_from(rule, place, _unused_name(rules, rule)))
-    return _plan(rules, where)
+    return rules
+
+
+PLAN: Final = Table(
+    "A fault plan for `chaosbot proxy --plan` and `chaosbot run --plan`.",
+    {
+        "rules": Key(
+            Kind(rules_from, lambda: {"type": "array", "items": rule_schema()}), "The rules; all that match act.", []
+        )
+    },
+)
 
 
 def plan_of(rules: list[Rule], where: str = "--fault") -> FaultPlan:
@@ -124,7 +200,8 @@ def _plan(rules: list[Rule], where: str) -> FaultPlan:
 
 
 def _unused_name(rules: list[Rule], item: Mapping[str, Any]) -> str:
-    fault = str(item.get("fault", "")).partition(":")[0].replace("-", "_")
+    named = item.get("fault")
+    fault = named.partition(":")[0].strip().replace("-", "_") if isinstance(named, str) else ""
     taken = {rule.name for rule in rules}
     name, number = fault, 2
     while name in taken:
@@ -185,147 +262,81 @@ def _options_of(fault: str) -> set[str]:
     return {field.name for field in options_of(FAULTS.get(fault))} if fault in FAULTS else set()
 
 
-def _at(where: str, key: str) -> str:
-    """A key's place; on one line of ``--fault`` the key alone says it."""
-    return f"{where}.{key}" if where else key
-
-
 def _rule_from(item: Mapping[str, Any], where: str, default_name: str) -> Rule:
-    named = str(item.get("fault", "")).partition(":")[0].strip()
-    for key in item.keys() - RULE_KEYS:
-        if key in _options_of(named):
-            raise ConfigError(where, f"'{key}' is an option of {named}; write options = {{{key} = …}}")
-        raise UnknownName.of("key", str(key), RULE_KEYS, where)
-    fault = _fault_from(item, where)
-    match = Matcher(
-        direction=_choice(item, "direction", Direction, where),
-        headers=_pairs(item, "headers", where),
-        body=_pairs(item, "body", where),
-        **{key: None if item.get(key) is None else _text(item[key], _at(where, key)) for key in MATCH_TEXTS},
-    )
-    period, every = _every(item, where)
-    window = _built(
-        where,
-        lambda: Window(
-            start_s=_read(item, "start", units.duration, where, 0.0),
-            length_s=_read(item, "for", units.duration, where, None),
-            every_s=period,
-            phase=str(item.get("phase", "")),
-        ),
-    )
+    item = {key.replace("-", "_"): value for key, value in item.items()}
+    named = item.get("fault")
+    fault_name = named.partition(":")[0].strip() if isinstance(named, str) else ""
+    for key in item:
+        if key not in RULE_KEYS:
+            if key in _options_of(fault_name):
+                raise ConfigError(where, f"'{key}' is an option of {fault_name}; write options = {{{key} = …}}")
+            raise UnknownName.of("key", key, RULE_KEYS, where)
     if "p" in item and "rate" in item:
-        raise ConfigError(_at(where, "rate"), "is the long name of p; keep one of the two")
-    counts = {key: _read(item, key, _count, where, None) for key in COUNTS}
-    scope = _choice(item, "scope", Scope, where)
+        raise ConfigError(at(where, "rate"), "is the long name of p; keep one of the two")
+    _spelled_fault(named, at(where, "fault") if where else "fault")
+    values = RULE.read(item, where)
+    fault = _fault_from(values, where)
+    match = Matcher(**{key: values[key] for key in ("direction", "headers", "body", *MATCH_TEXTS)})
+    period, every = _every(values, where)
+    window = _built(where, lambda: Window(values["start"], values["for"], period, values["phase"]))
+    counts = {key: values[key] for key in COUNTS}
+    scope = values["scope"]
     if scope is None:
         counted = every is not None or any(value is not None for value in (counts["first"], counts["nth"]))
         alone = fault.depth is Depth.BYTES and not match.needs_exchange and not counted
         scope = Scope.CONNECTION if alone else Scope.EXCHANGE
+    rate = next((values[key] for key in ("p", "rate") if values[key] is not None), 1.0)
     return _built(
         where,
         lambda: Rule(
-            name=_text(item.get("name", default_name), _at(where, "name")),
+            name=values["name"] or default_name,
             fault=fault,
             match=match,
             window=window,
-            rate=_read(item, "rate" if "rate" in item else "p", units.share, where, 1.0),
+            rate=rate,
             scope=scope,
             every=every,
-            per=str(item.get("per", "")),
+            per=values["per"],
             **counts,
         ),
     )
 
 
-def _fault_from(item: Mapping[str, Any], where: str) -> Fault:
-    spelled = item.get("fault")
-    if spelled is None or spelled == "":
-        raise ConfigError(where, "names no fault; write for example latency:250ms")
-    if not isinstance(spelled, str):
-        raise ConfigError(_at(where, "fault"), f'{spelled!r} is no fault; write for example "latency:250ms"')
-    name, colon, value = spelled.partition(":")
-    options = item.get("options", {})
-    if not isinstance(options, Mapping):
-        raise ConfigError(_at(where, "options"), "is no table; write options = {delay = …}")
-    options = dict(options)
+def _fault_from(values: Mapping[str, Any], where: str) -> Fault:
+    name, colon, value = values["fault"].partition(":")
+    name = name.strip()
+    options = values["options"]
     try:
-        entry = FAULTS.get(name.strip())
+        entry = FAULTS.get(name)
     except ConfigError as error:
-        raise type(error)(_at(where, "fault"), error.what) from None
-    if renamed.is_old_stream("direction", options.get("direction")) and "stream" in _options_of(name.strip()):
-        options = renamed.with_new_keys(options, {"direction": "stream"}, _at(where, "options"))
+        raise type(error)(at(where, "fault"), error.what) from None
+    if renamed.is_old_stream("direction", options.get("direction")) and "stream" in _options_of(name):
+        options = renamed.with_new_keys(options, {"direction": "stream"}, at(where, "options"))
     if colon:
         primaries = [field.name for field in options_of(entry) if field.metadata["primary"]]
         centre, around = units.spread(value)
         given = [centre] if around is None else [centre, around]
         if len(given) > len(primaries):
             takes = " ± ".join(primaries) or "no value after its name"
-            raise ConfigError(_at(where, "fault"), f"'{value}' is more than {entry.__name__} takes ({takes})")
+            raise ConfigError(at(where, "fault"), f"{shown(value)} is more than {entry.__name__} takes ({takes})")
         for option, written in zip(primaries, given, strict=False):
             if option in options:
-                raise ConfigError(_at(where, option), "is given twice: after the fault's name and by its own; keep one")
-            options[option] = written
+                raise ConfigError(at(where, option), "is given twice: after the fault's name and by its own; keep one")
+            options = {**options, option: written}
     try:
-        return FAULTS.build(name.strip(), options)
+        return FAULTS.build(name, options)
     except ConfigError as error:
         raise error.inside(where) from None
 
 
-def _every(item: Mapping[str, Any], where: str) -> tuple[float | None, int | None]:
+def _every(values: Mapping[str, Any], where: str) -> tuple[float | None, int | None]:
     """The period of the window or the count of matches, whichever ``every`` says."""
-    period: float | None = _read(item, "period", units.duration, where, None)
-    value = item.get("every")
-    if value is None:
-        return period, None
-    if (isinstance(value, int) and not isinstance(value, bool)) or str(value).strip().isdecimal():
-        return period, _read(item, "every", _count, where, None)
+    period, every = values["period"], values["every"]
+    if not isinstance(every, float):
+        return period, every
     if period is not None:
-        raise ConfigError(_at(where, "every"), "is a duration and so is period; keep one of the two")
-    return _read(item, "every", units.duration, where, None), None
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not str(value).strip().isdecimal():
-        raise ConfigError("", f"{value!r} is not a count; write a whole number of at least 1")
-    return int(str(value))
-
-
-def _read(item: Mapping[str, Any], key: str, read: Callable[[object], Any], where: str, default: Any) -> Any:
-    if key not in item:
-        return default
-    try:
-        return read(item[key])
-    except ConfigError as error:
-        raise error.inside(_at(where, key)) from None
-
-
-def _choice(item: Mapping[str, Any], key: str, kind: type[K], where: str) -> K | None:
-    if item.get(key) is None:
-        return None
-    try:
-        return kind(item[key])
-    except ValueError:
-        raise UnknownName.of(key, str(item[key]), [str(word) for word in kind], _at(where, key)) from None
-
-
-def _text(value: Any, where: str) -> str:
-    if isinstance(value, (dict, list, bool)) or value == "":
-        raise ConfigError(where, f"{value!r} is not a text")
-    return str(value)
-
-
-def _pairs(item: Mapping[str, Any], key: str, where: str) -> tuple[tuple[str, str], ...]:
-    table = item.get(key, {})
-    if not isinstance(table, Mapping):
-        raise ConfigError(_at(where, key), "is no table; write name = value for each condition")
-    return tuple((str(name), _json_text(value, _at(where, f"{key}.{name}"))) for name, value in table.items())
-
-
-def _json_text(value: Any, where: str) -> str:
-    """A condition's value as the matcher compares it: JSON's own spelling of true, false and null."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return _text(value, where)
+        raise ConfigError(at(where, "every"), "is a duration and so is period; keep one of the two")
+    return every, None
 
 
 B = TypeVar("B")

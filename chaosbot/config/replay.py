@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaosbot.config.document import exists
 from chaosbot.config.plan import plan_from
 from chaosbot.core.check import History
 from chaosbot.core.errors import ConfigError
@@ -37,9 +38,10 @@ def read_recording(directory: Path) -> Recording:
         JournalError: It cannot be read back.
         ConfigError: The run had no fault plan, or one that this version cannot read.
     """
-    if not (directory / "events.ndjson").is_file():
+    if not exists(directory / "events.ndjson"):
         raise ConfigError(
-            f"--replay {directory}", "is no run directory (it holds no events.ndjson); name one that a run wrote"
+            f"--replay {str(directory)[:200]}",
+            "is no run directory (it holds no events.ndjson); name one that a run wrote",
         )
     history = read(directory)
     start = history.start

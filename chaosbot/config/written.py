@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from chaosbot.config.experiment import Experiment
-from chaosbot.core.fault import FAULTS
+from chaosbot.config.experiment import EXPERIMENT, Experiment
+from chaosbot.config.plan import PLAN
+from chaosbot.config.table import schema_of_options
 from chaosbot.core.profile import PROFILES
+
+DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def write_experiment(experiment: Experiment, about: str) -> str:
@@ -55,71 +58,18 @@ def _toml(value: Any) -> str:
 
 def experiment_schema() -> dict[str, Any]:
     """The JSON Schema of experiment files, for editors."""
-    duration = {"type": "string", "pattern": r"^\s*[0-9.]+\s*(ns|us|µs|ms|s|m|min|h|d)", "examples": ["250ms", "1.5s"]}
-    texts_schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-    strings = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
-    rule_texts = {name: {"type": "string"} for name in ("name", "method", "path", "kind", "command", "tier", "phase")}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "chaosbot experiment",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            **{name: {"type": "string"} for name in ("name", "about", "target", "platform", "secret_env", "outbound")},
-            "seed": {"type": "integer", "minimum": 0},
-            "platform_options": {"type": "object"},
-            **dict.fromkeys(("allow_hosts", "thresholds", "abort_on", "checks"), texts_schema),
-            "alone": {"type": "boolean"},
-            "limits": {"type": "boolean"},
-            "fuzz": duration,
-            "workload": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {
-                    "profile": {"type": "string", "enum": list(PROFILES.names())},
-                    "options": {"type": "object"},
-                    "users": {"type": "integer", "minimum": 0},
-                    "rate": {"type": "string", "examples": ["100/s"]},
-                    "sender": {"enum": ["raw", "telegram"]},
-                    "slow_share": {"type": ["number", "string"]},
-                    "processes": {"type": "integer", "minimum": 1},
-                    "timeout": duration,
-                },
-            },
-            "phases": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": dict.fromkeys(("warmup", "baseline", "fault", "recovery", "cooldown"), duration),
-            },
-            "probes": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {"health": {"type": "string"}, "metrics": {"type": "string"}, "pid": {"type": "integer"}},
-            },
-            "rules": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["fault"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "fault": {"type": "string", "examples": list(FAULTS.names())},
-                        "options": {"type": "object"},
-                        **rule_texts,
-                        "user": {"type": ["string", "integer"]},
-                        "direction": {"enum": ["inbound", "outbound"]},
-                        "scope": {"enum": ["connection", "exchange", "update"]},
-                        "per": {"enum": ["", "chat", "user", "update"]},
-                        "p": {"type": ["number", "string"]},
-                        "rate": {"type": ["number", "string"]},
-                        "headers": strings,
-                        "body": strings,
-                        **{name: {"type": "integer", "minimum": 1} for name in ("first", "nth", "cap")},
-                        "every": {"anyOf": [{"type": "integer", "minimum": 1}, duration]},
-                        "start": duration,
-                        "for": duration,
-                    },
-                },
-            },
-        },
-    }
+    schema = EXPERIMENT.schema()
+    workload = schema["properties"]["workload"]
+    workload["allOf"] = [
+        {
+            "if": {"required": ["profile"], "properties": {"profile": {"const": name}}},
+            "then": {"properties": {"options": schema_of_options(PROFILES.get(name))}},
+        }
+        for name in PROFILES.names()
+    ]
+    return {"$schema": DRAFT, "title": "chaosbot experiment", **schema}
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON Schema of plan files, for editors."""
+    return {"$schema": DRAFT, "title": "chaosbot fault plan", **PLAN.schema()}

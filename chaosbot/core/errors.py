@@ -21,7 +21,26 @@ Messages follow one pattern, *where: what; rule; remedy*, for example
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+MOST_SHOWN: Final = 60
+"""So many characters of a wrong value are shown."""
+MOST_SAID: Final = 1500
+"""So many characters an error has at most, beside its place."""
+
+
+def shown(value: object) -> str:
+    """A wrong value as an error shows it: short, on one line, and never the whole of a table."""
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "a list"
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with more digits than Python writes
+        return "a number beyond all bounds"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 class ChaosbotError(Exception):
@@ -46,8 +65,9 @@ class ConfigError(UsageError):
 
     def __init__(self, where: str, what: str) -> None:
         self.where = where
-        self.what = what
-        super().__init__(f"{where}: {what}" if where else what)
+        # What somebody wrote may be of any length; the list of what there is may not be cut.
+        self.what = what if len(what) <= MOST_SAID else f"{what[:MOST_SHOWN]} … {what[MOST_SHOWN - MOST_SAID :]}"
+        super().__init__(f"{where}: {self.what}" if where else self.what)
 
     def inside(self, outer: str) -> ConfigError:
         """The same error, seen from one level further out (a file around a key)."""
@@ -61,6 +81,7 @@ class UnknownName(ConfigError):
     def of(cls, kind: str, name: str, available: Iterable[str], where: str = "") -> UnknownName:
         """Builds the error for `name`, which is none of the `available` entries of this `kind`."""
         names = sorted(available)
+        name = name if len(name) <= MOST_SHOWN and name.isprintable() else f"{ascii(name)[1:MOST_SHOWN]}…"
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         return cls(where, f"unknown {kind} '{name}'; {hint}Available: {', '.join(names) or 'none'}")

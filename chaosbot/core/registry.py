@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -21,7 +22,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final, Generic, TypeVar
 
 from chaosbot.core import units
-from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName, shown
 
 E = TypeVar("E")
 
@@ -31,7 +32,7 @@ def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
     if str(value).lower() not in words:
-        raise ConfigError("", f"{value!r} is neither true nor false")
+        raise ConfigError("", f"{shown(value)} is neither true nor false")
     return words[str(value).lower()]
 
 
@@ -39,10 +40,12 @@ def _count(value: object) -> int:
     if isinstance(value, bool) or not (
         isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+").isdecimal())
     ):
-        raise ConfigError("", f"{value!r} is not a count; write a whole number of at least 0")
+        raise ConfigError("", f"{shown(value)} is not a count; write a whole number of at least 0")
     number = int(value)
     if number < 0:
-        raise ConfigError("", f"{value!r} is negative; a count is at least 0")
+        raise ConfigError("", f"{shown(value)} is negative; a count is at least 0")
+    if number > units.MOST:
+        raise ConfigError("", f"{shown(value)} is beyond all bounds; write a smaller count")
     return number
 
 
@@ -50,14 +53,17 @@ def _number(value: object) -> float:
     try:
         if isinstance(value, bool):
             raise ValueError
-        return float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
+        if not math.isfinite(number):
+            raise ValueError
+        return number
     except (TypeError, ValueError):
-        raise ConfigError("", f"{value!r} is not a number") from None
+        raise ConfigError("", f"{shown(value)} is not a number") from None
 
 
 def _text(value: object) -> str:
     if isinstance(value, (dict, list)):
-        raise ConfigError("", f"{value!r} is not a text")
+        raise ConfigError("", f"{shown(value)} is not a text")
     return str(value)
 
 
@@ -121,6 +127,8 @@ def read_options(entry: type[E], values: Mapping[str, object]) -> E:
     fields = {field.name: field for field in options_of(entry)}
     built: dict[str, Any] = {}
     for name, value in values.items():
+        if not isinstance(name, str):
+            raise ConfigError(name_of(entry), f"the option {shown(name)} is no text; put it in quotes")
         key = name.replace("-", "_")
         if key not in fields:
             raise UnknownName.of(f"option of {name_of(entry)}", name, fields, where=name)
@@ -129,6 +137,8 @@ def read_options(entry: type[E], values: Mapping[str, object]) -> E:
             built[key] = KINDS[metadata["kind"]](value)
         except ConfigError as error:
             raise error.inside(name) from None
+        except (ValueError, OverflowError):  # a number with more digits than Python reads or writes
+            raise ConfigError(name, f"{shown(value)} is beyond all bounds") from None
         if metadata["choices"] and built[key] not in metadata["choices"]:
             raise UnknownName.of(f"choice for {name}", str(value), metadata["choices"], where=name)
     for name, field in fields.items():

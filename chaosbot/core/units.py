@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import MOST_SHOWN, ConfigError, shown
 
-_NUMBER: Final = r"[+-]?(?:\d+(?:[_ ]?\d+)*(?:\.\d+)?|\.\d+)"
+_NUMBER: Final = r"[+-]?(?:\d+(?:[_ ]\d+)*(?:\.\d+)?|\.\d+)"
 _QUANTITY: Final = re.compile(rf"\s*({_NUMBER})\s*([A-Za-zµμ%/]*)\s*")
 
 DURATION_UNITS: Final[Mapping[str, float]] = {
@@ -44,29 +44,43 @@ FREQUENCY_UNITS: Final[Mapping[str, float]] = {
     "/h": 1 / 3600,
 }
 
+MOST: Final = 1e15
+"""No duration, size or rate is larger; beyond it floats and system calls lose their meaning."""
+
+
+def _brief(text: object) -> str:
+    """What was written, as an error shows it."""
+    written = str(text)
+    return written if len(written) <= MOST_SHOWN else f"{written[:MOST_SHOWN]}…"
+
 
 def _quantity(text: str, kind: str, example: str) -> tuple[float, str]:
     match = _QUANTITY.fullmatch(text)
     if match is None:
-        raise ConfigError("", f"'{text}' is not a {kind}; write for example {example}")
+        raise ConfigError("", f"'{_brief(text)}' is not a {kind}; write for example {example}")
     return float(match[1].replace("_", "").replace(" ", "")), match[2]
 
 
 def _scaled(text: object, kind: str, example: str, units: Mapping[str, float], *, fold: bool) -> float:
     if isinstance(text, bool) or not isinstance(text, (str, int, float)):
-        raise ConfigError("", f"{text!r} is not a {kind}; write for example {example}")
+        raise ConfigError("", f"{shown(text)} is not a {kind}; write for example {example}")
     number, unit = _quantity(str(text), kind, example)
     if not unit and number != 0:
-        raise ConfigError("", f"'{text}' has no unit; a {kind} needs one of {', '.join(units)}, for example {example}")
+        raise ConfigError(
+            "", f"'{_brief(text)}' has no unit; a {kind} needs one of {', '.join(units)}, for example {example}"
+        )
     if unit:
         key = unit.lower() if fold else unit
         if key not in units:
             raise ConfigError(
-                "", f"'{text}': unknown unit '{unit}'; a {kind} needs one of {', '.join(units)}, for example {example}"
+                "",
+                f"'{_brief(text)}': unknown unit '{_brief(unit)}'; a {kind} needs one of {', '.join(units)}, for example {example}",
             )
         number *= units[key]
     if number < 0:
-        raise ConfigError("", f"'{text}' is negative; a {kind} is at least 0, for example {example}")
+        raise ConfigError("", f"'{_brief(text)}' is negative; a {kind} is at least 0, for example {example}")
+    if not number <= MOST:
+        raise ConfigError("", f"{shown(text)} is beyond all bounds; a {kind} is for example {example}")
     return number
 
 
@@ -78,7 +92,7 @@ def duration(text: object) -> float:
     Raises:
         ConfigError: No number, no unit, an unknown unit or a negative value.
     """
-    if isinstance(text, str):
+    if isinstance(text, str) and len(text) <= MOST_SHOWN:
         parts = re.findall(rf"{_NUMBER}\s*[A-Za-zµμ]+", text.strip())
         if len(parts) > 1 and "".join(parts).replace(" ", "") == text.replace(" ", ""):
             return sum(duration(part) for part in parts)
@@ -91,10 +105,12 @@ def size(text: object) -> int:
     Raises:
         ConfigError: No number, an unknown unit or a negative value.
     """
-    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+    if isinstance(text, int) and not isinstance(text, bool) and 0 <= text <= MOST:
         return text
-    if isinstance(text, str) and text.strip().isdecimal():
-        return int(text)
+    if isinstance(text, str) and text.strip().isdecimal() and len(text) <= MOST_SHOWN:
+        text = f"{text.strip()}b"
+    elif isinstance(text, int) and not isinstance(text, bool) and text > MOST:
+        raise ConfigError("", f'{shown(text)} is beyond all bounds; write for example "10MB"')
     return round(_scaled(text, "size", '"10MB" or "64KiB"', SIZE_UNITS, fold=True))
 
 
@@ -106,17 +122,19 @@ def frequency(text: object) -> float:
 def share(text: object) -> float:
     """Reads ``0.3``, ``"0.3"`` or ``"30%"`` as a share between 0 and 1."""
     if isinstance(text, bool) or not isinstance(text, (str, int, float)):
-        raise ConfigError("", f'{text!r} is not a share; write for example 0.3 or "30%"')
+        raise ConfigError("", f'{shown(text)} is not a share; write for example 0.3 or "30%"')
     number, unit = _quantity(str(text), "share", '0.3 or "30%"')
     if unit == "%":
         number /= 100
     elif unit:
         raise ConfigError(
             "",
-            f"'{text}': unknown unit '{unit}'; a share is a number from 0 to 1 or a percentage, for example 0.3 or \"30%\"",
+            f"'{_brief(text)}': unknown unit '{_brief(unit)}'; a share is a number from 0 to 1 or a percentage, for example 0.3 or \"30%\"",
         )
     if not 0 <= number <= 1:
-        raise ConfigError("", f"'{text}' is outside 0..1; a share is a number from 0 to 1 or a percentage up to 100%")
+        raise ConfigError(
+            "", f"'{_brief(text)}' is outside 0..1; a share is a number from 0 to 1 or a percentage up to 100%"
+        )
     return number
 
 

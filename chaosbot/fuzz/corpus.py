@@ -79,11 +79,14 @@ def accepted(baseline: Path | None) -> frozenset[str]:
         return frozenset()
     try:
         text = baseline.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--baseline {baseline}", f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"--baseline {baseline}", "is no UTF-8 text; name a list of ids, or a report.json") from None
+    except (OSError, ValueError) as error:  # a NUL in a name is a ValueError
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"--baseline {str(baseline)[:200]}", f"cannot be read ({why})") from None
     if text.lstrip().startswith("{"):
         try:
             return frozenset(str(finding["id"]) for finding in json.loads(text)["findings"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"--baseline {baseline}", f"is no report.json ({type(error).__name__})") from None
     return frozenset(line.split("#", 1)[0].strip() for line in text.splitlines()) - {""}

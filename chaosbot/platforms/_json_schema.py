@@ -9,13 +9,18 @@ refused (`understood`).
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import ConfigError, shown
 from chaosbot.core.pattern import matching
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
 
+T = TypeVar("T")
+
+MOST_DEPTH: Final = 64
+MOST_ITEMS: Final = 10_000
+MOST_LENGTH: Final = 1 << 20
 _DEEPEST: Final = 8
 _DRAWN: Final = 8
 _UNREAD: Final = frozenset(
@@ -68,20 +73,54 @@ def shape_of(document: Any, operation: str = "") -> Shape:
 
 def _request_body(document: dict[str, Any], operation: str) -> Any:
     seen = []
-    for path, item in document["paths"].items():
+    for path, item in _given(document, "paths", dict, {}, "schema").items():
         for method in _METHODS:
             details = item.get(method) if isinstance(item, dict) else None
             if not isinstance(details, dict):
                 continue
             body = _Reader(document).resolve(details.get("requestBody", {}), "requestBody")
-            content = body.get("content", {})
-            schema = next((media.get("schema") for kind, media in content.items() if "json" in kind), None)
-            names = (details.get("operationId", ""), f"{method.upper()} {path}")
+            content = _given(body, "content", dict, {}, "requestBody")
+            media = [media for kind, media in content.items() if "json" in str(kind) and isinstance(media, dict)]
+            schema = media[0].get("schema") if media else None
+            names = (str(details.get("operationId", "")), f"{method.upper()} {path}")
             seen += [name for name in names if name]
             if schema is not None and (not operation or operation in names):
                 return schema
     known = ", ".join(seen) or "none"
     raise ConfigError("operation", f"no operation {operation!r} with a JSON request body; Available: {known}")
+
+
+def _given(schema: dict[str, Any], word: str, kind: type[T], default: T, where: str) -> T:
+    """The value of a word of JSON Schema, which must be of a kind.
+
+    Raises:
+        ConfigError: It is of another, or an empty list where nothing could fit.
+    """
+    value = schema.get(word, default)
+    if not isinstance(value, kind) or (kind is list and word in ("enum", "oneOf", "anyOf", "allOf") and not value):
+        wanted = "a table" if isinstance(default, dict) else "a list with values"
+        raise ConfigError(
+            f"{where}.{word}", f"is {shown(value) if value != [] else 'empty'}; JSON Schema has {wanted} there"
+        )
+    return value
+
+
+def _size(schema: dict[str, Any], word: str, default: int, most: int, where: str) -> int:
+    """A length or count of JSON Schema, within what a request can hold.
+
+    Raises:
+        ConfigError: It is none, or larger than that.
+    """
+    value = schema.get(word, default)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 <= value <= (most if word.startswith("min") else 2**63)
+    ):
+        raise ConfigError(
+            f"{where}.{word}", f"{shown(value)} is no whole number from 0 to {most}, the most that is made"
+        )
+    return int(value)
 
 
 class _Reader:
@@ -104,8 +143,10 @@ class _Reader:
             for part in reference[1:].split("/")[1:]:
                 name = part.replace("~1", "/").replace("~0", "~")
                 if not isinstance(target, dict) or name not in target:
-                    raise ConfigError(where, f"$ref {reference!r} points nowhere")
+                    raise ConfigError(where, f"$ref {shown(reference)} points nowhere")
                 target = target[name]
+            if not isinstance(target, dict):
+                raise ConfigError(where, f"$ref {shown(reference)} points at no schema")
             schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
         if schema is True or schema is None:
             return {}
@@ -114,10 +155,13 @@ class _Reader:
         if "allOf" not in schema:
             return schema
         merged = {key: value for key, value in schema.items() if key != "allOf"}
-        for number, part in enumerate(schema["allOf"]):
+        for number, part in enumerate(_given(schema, "allOf", list, [], where)):
             other = self.resolve(part, f"{where}.allOf[{number}]")
-            properties = {**merged.get("properties", {}), **other.get("properties", {})}
-            required = [*merged.get("required", []), *other.get("required", [])]
+            properties = {
+                **_given(merged, "properties", dict, {}, where),
+                **_given(other, "properties", dict, {}, where),
+            }
+            required = [*_given(merged, "required", list, [], where), *_given(other, "required", list, [], where)]
             merged = {**other, **merged}
             merged |= {"properties": properties} if properties else {}
             merged |= {"required": required} if required else {}
@@ -125,19 +169,23 @@ class _Reader:
 
     def read(self, schema: Any, where: str, depth: int) -> Shape:
         """The shape of one schema."""
+        if depth > MOST_DEPTH:
+            raise ConfigError(where, "goes on without end; no finite body fits")
         schema = self.resolve(schema, where)
         if "const" in schema:
             return Const(schema["const"])
         if "enum" in schema:
-            return OneOf(tuple(Const(value) for value in schema["enum"]))
+            return OneOf(tuple(Const(value) for value in _given(schema, "enum", list, [], where)))
         for word in ("oneOf", "anyOf"):
             if word in schema:
                 rest = {key: value for key, value in schema.items() if key != word}
-                options = [{"allOf": [rest, option]} if rest else option for option in schema[word]]
+                options = [
+                    {"allOf": [rest, option]} if rest else option for option in _given(schema, word, list, [], where)
+                ]
                 shapes = [self.read(option, f"{where}.{word}[{n}]", depth + 1) for n, option in enumerate(options)]
                 return OneOf(tuple(shapes))
         kind = schema.get("type") or ("object" if "properties" in schema else "array" if "items" in schema else None)
-        if isinstance(kind, list):
+        if isinstance(kind, list) and kind:
             return OneOf(tuple(self.read({**schema, "type": one}, where, depth) for one in kind))
         shape = self._typed(kind, schema, where, depth)
         return OneOf((shape, Const(None))) if schema.get("nullable") else shape
@@ -151,10 +199,10 @@ class _Reader:
             case "string":
                 return _text(schema, where)
             case "integer":
-                low, high = _bounds(schema, 1)
+                low, high = _bounds(schema, 1, where)
                 return Integer(int(low), int(high), tuple(v for v in _examples(schema) if type(v) is int))
             case "number":
-                low, high = _bounds(schema, 1e-9)
+                low, high = _bounds(schema, 1e-9, where)
                 return Number(float(low), float(high))
             case "boolean":
                 return Flag()
@@ -163,11 +211,11 @@ class _Reader:
             case None:
                 return OneOf((Const({}), Text(0, 32), Integer(0, 100), Const(None)))
             case _:
-                raise ConfigError(where, f"type {kind!r} is none of JSON Schema's")
+                raise ConfigError(where, f"type {shown(kind)} is none of JSON Schema's")
 
     def _array(self, schema: dict[str, Any], where: str, depth: int) -> Shape:
-        low = int(schema.get("minItems", 0))
-        high = min(int(schema.get("maxItems", low + 3)), low + 10)
+        low = _size(schema, "minItems", 0, MOST_ITEMS, where)
+        high = min(_size(schema, "maxItems", low + 3, MOST_ITEMS, where), low + 10)
         if depth >= _DEEPEST and low == 0:
             return Const([])
         return Array(self.read(schema.get("items", True), f"{where}.items", depth + 1), low, max(low, high))
@@ -175,8 +223,8 @@ class _Reader:
     def _object(self, schema: dict[str, Any], where: str, depth: int) -> Shape:
         if depth > 4 * _DEEPEST:
             raise ConfigError(where, "requires itself without end; no finite body fits")
-        properties = schema.get("properties", {})
-        names = set(schema.get("required", []))
+        properties = _given(schema, "properties", dict, {}, where)
+        names = {str(name) for name in _given(schema, "required", list, [], where)}
         required: dict[str, Shape] = {}
         optional: dict[str, Shape] = {}
         for name, inner in properties.items():
@@ -198,8 +246,8 @@ def _examples(schema: dict[str, Any]) -> tuple[Any, ...]:
 def _text(schema: dict[str, Any], where: str) -> Shape:
     examples = tuple(value for value in _examples(schema) if isinstance(value, str))
     fixed = examples or _FORMATS.get(str(schema.get("format")), ())
-    low = int(schema.get("minLength", 0))
-    high = int(schema.get("maxLength", max(low, 256)))
+    low = _size(schema, "minLength", 0, MOST_LENGTH, where)
+    high = _size(schema, "maxLength", max(low, 256), MOST_LENGTH, where)
     if "pattern" in schema and not examples:
         fixed = matching(str(schema["pattern"]), Dice(0).at(where), _DRAWN, low, high)
     if "pattern" in schema and not fixed:
@@ -211,13 +259,16 @@ def _text(schema: dict[str, Any], where: str) -> Shape:
     return Text(low, min(high, max(low, 4096)), hostile=True)
 
 
-def _bounds(schema: dict[str, Any], step: float) -> tuple[float, float]:
+def _bounds(schema: dict[str, Any], step: float, where: str) -> tuple[float, float]:
     """The ends of a number; exclusive ones are numbers in newer drafts and flags in older ones."""
     low, high = schema.get("minimum", -(2**31)), schema.get("maximum", 2**31 - 1)
+    for bound in (low, high):
+        if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not abs(bound) < 1e300:
+            raise ConfigError(where, f"{shown(bound)} is no bound of a number")
     for key, side in (("exclusiveMinimum", 0), ("exclusiveMaximum", 1)):
         value = schema.get(key)
         if value is True:
             low, high = (low + step, high) if side == 0 else (low, high - step)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300:
             low, high = (value + step, high) if side == 0 else (low, value - step)
     return (low, max(low, high))

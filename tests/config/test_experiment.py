@@ -116,7 +116,7 @@ def test_lengths_below_zero_are_refused() -> None:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        ({"checks": ["no_hagn"]}, "x.toml: checks: unknown check 'no_hagn'; did you mean 'no_hang'"),
+        ({"checks": ["no_hagn"]}, "x.toml: checks[0]: unknown check 'no_hagn'; did you mean 'no_hang'"),
         (
             {"workload": {"profile": "stedy"}},
             "x.toml: workload.profile: unknown profile 'stedy'; did you mean 'steady'",

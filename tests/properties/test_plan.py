@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chaosbot.config.plan import plan_from, plan_to_mapping
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.exchange import Direction
+from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import FaultPlan, Matcher, Rule, Scope, Window
 from chaosbot.faults.abort import Abort
 from chaosbot.faults.delay import Delay
@@ -63,6 +64,9 @@ def rules(draw: Any) -> Rule:
         cap=draw(positive),
         **counts,
     )
+
+
+FAULTS.names()  # read before the first example, which would be slow by it
 
 
 @given(st.lists(rules(), max_size=4, unique_by=lambda rule: rule.name))

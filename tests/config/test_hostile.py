@@ -1,0 +1,484 @@
+"""Whatever is written into a file or an option, a reader of the product reads it or says in one line what is wrong."""
+
+import copy
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from chaosbot.cli._options import choose_bugs, choose_platform
+from chaosbot.config.document import MOST_DEPTH, PARSERS, parsed, read_document
+from chaosbot.config.experiment import built_in, built_in_text, experiment_from, outbound_of, read_experiment
+from chaosbot.config.plan import parse_fault, plan_from, plan_to_mapping, read_plan
+from chaosbot.config.replay import read_recording
+from chaosbot.config.written import experiment_schema, plan_schema
+from chaosbot.core import units
+from chaosbot.core.check import CHECKS
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ChaosbotError, ConfigError
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.platform import PLATFORMS, platform_of, spoken
+from chaosbot.core.profile import PROFILES, Threshold
+from chaosbot.core.registry import options_of
+from chaosbot.fuzz.corpus import accepted
+from chaosbot.session.abort import StopCondition
+from chaosbot.transport import Address
+
+EXAMPLES = int(os.environ.get("CHAOSBOT_FUZZ_EXAMPLES", "60"))
+"""How many examples each reader gets; the slow suite takes many more."""
+usual = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+thorough = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+for registry in (FAULTS, PLATFORMS, PROFILES, CHECKS):
+    registry.names()  # read once, before the first example
+
+PLAIN = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([0, -1, 2**31, 2**53 + 1, 2**63, 10**30, -(10**400)]),
+    st.floats(),
+    st.text(max_size=30),
+    st.sampled_from(
+        ["1s", "250ms±50ms", "30%", "-1s", "1e999", "٣s", "9" * 5000 + "s", "\x00", "\ud800", "", "latency:", "@/"]
+    ),
+)
+VALUES = st.recursive(
+    PLAIN,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8) | st.integers() | st.none(), inner, max_size=3)
+    ),
+)
+
+
+def written(read: Callable[[], object]) -> None:
+    """Reads; an error is one of ours and one short line."""
+    try:
+        read()
+    except ChaosbotError as error:
+        refused = error
+    else:
+        return
+    assert 0 < len(str(refused)) < 3000, str(refused)[:300]
+    assert refused.exit_code in (2, 3)
+
+
+def keys_of(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path]
+    items = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for key, value in items:
+        found += keys_of(value, (*path, key))
+    return found
+
+
+def mutated(document: Any, draw: Any) -> Any:
+    """The document with some places changed for arbitrary values, and some keys for others."""
+    document = copy.deepcopy(document)
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(keys_of(document)))
+        value = draw(VALUES)
+        if not path:
+            document = value if draw(st.booleans()) else document
+            continue
+        holder = document
+        for key in path[:-1]:
+            holder = holder[key]
+        if draw(st.booleans()) and isinstance(holder, dict):
+            kept = holder.pop(path[-1])
+            holder[
+                draw(
+                    st.sampled_from(["", "p", "rate", "every", "options", "rules", "name", 7, None])
+                    | st.text(max_size=6)
+                )
+            ] = kept
+        else:
+            holder[path[-1]] = value
+    return document
+
+
+PLAN: dict[str, Any] = {
+    "rules": [
+        {"fault": "latency:250ms±50ms", "name": "slow", "p": 0.3, "direction": "inbound", "options": {"stream": "up"}},
+        {
+            "fault": "abort",
+            "options": {"status": 503},
+            "headers": {"x": "y"},
+            "body": {"a.b": True},
+            "every": 3,
+            "per": "chat",
+            "cap": 2,
+        },
+        {
+            "fault": "json_patch",
+            "options": {"patch": [{"op": "remove", "path": "/a"}]},
+            "start": "1s",
+            "for": "2s",
+            "every": "5s",
+        },
+    ]
+}
+EXPERIMENT: dict[str, Any] = {
+    "name": "x",
+    "about": "y",
+    "target": "http://127.0.0.1:1/",
+    "platform": "telegram",
+    "platform_options": {"admin_id": 5},
+    "seed": 3,
+    "allow_hosts": ["a"],
+    "workload": {"profile": "steady", "rate": "10/s", "options": {}, "slow_share": "10%", "timeout": "3s"},
+    "phases": {"baseline": "3s", "fault": "1s"},
+    "probes": {"health": "http://127.0.0.1:1/", "pid": 1},
+    "outbound": "mock",
+    "thresholds": ["p99<2s,5s"],
+    "abort_on": ["error_rate > 50% for 10s"],
+    "checks": ["no_hang"],
+    "fuzz": "1s",
+    **PLAN,
+}
+
+
+def plans(data: Any) -> None:
+    document = mutated(PLAN, data.draw)
+    written(lambda: plan_to_mapping(plan_from(document, "plan.toml")))
+
+
+def experiments(data: Any) -> None:
+    document = mutated(EXPERIMENT, data.draw)
+    written(lambda: experiment_from(document, "x.toml").settings())
+
+
+def faults(data: Any) -> None:
+    name = data.draw(st.sampled_from(FAULTS.names()))
+    names = [field.name for field in options_of(FAULTS.get(name))]
+    keys = st.sampled_from(
+        [*names, "p", "every", "direction", "first", "body.a", "header.x", "for", "scope"]
+    ) | st.text(max_size=5)
+    values = st.text(max_size=20) | st.sampled_from(
+        ["1s", "3", "30%", "up", "inbound", "9" * 400, "1." * 50, "[]", "{}", "-1"]
+    )
+    parts = data.draw(st.lists(st.tuples(keys, values), max_size=4))
+    head = data.draw(st.sampled_from(["", ":", ":1s", ":503", ":1s±", ":±", f":{'9' * 400}"]))
+    written(lambda: parse_fault(";".join([name + head, *(f"{key}={value}" for key, value in parts)])))
+
+
+def built(data: Any) -> None:
+    registry = data.draw(st.sampled_from([FAULTS, PROFILES]))
+    name = data.draw(st.sampled_from(registry.names()))
+    names = [field.name for field in options_of(registry.get(name))] or ["x"]
+    options = data.draw(st.dictionaries(st.sampled_from(names), VALUES, max_size=3))
+    written(lambda: registry.build(name, options))
+
+
+def platforms(data: Any) -> None:
+    name = data.draw(st.sampled_from(PLATFORMS.names()))
+    names = [field.name for field in options_of(PLATFORMS.get(name))] or ["x"]
+    options = data.draw(st.dictionaries(st.sampled_from(names), PLAIN, max_size=3))
+    # What JSON cannot carry never gets here: options travel as JSON.
+    written(lambda: platform_of(spoken(name, {key: value for key, value in options.items() if _fits_json(value)})))
+
+
+def _fits_json(value: Any) -> bool:
+    try:
+        return json.loads(json.dumps(value)) == value
+    except ValueError:
+        return False
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "kind"],
+    "properties": {
+        "id": {"type": "integer", "minimum": 1, "exclusiveMaximum": 10},
+        "kind": {"enum": ["a", "b"]},
+        "tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 5}, "minItems": 1},
+        "one": {"oneOf": [{"type": "null"}, {"$ref": "#/properties/id"}]},
+        "all": {"allOf": [{"properties": {"x": {"type": "number"}}}, {"required": ["x"]}]},
+        "when": {"type": "string", "format": "date-time", "examples": ["2026-01-01T00:00:00Z"]},
+        "coded": {"type": "string", "pattern": "[a-z]{3}-[0-9]+"},
+    },
+}
+
+
+def schemas(data: Any) -> None:
+    document = mutated(SCHEMA, data.draw)
+    if _fits_json(document):
+        written(lambda: platform_of(spoken("json_webhook", {"schema": json.dumps(document)})).golden(Dice(0)))
+
+
+def texts(data: Any) -> None:
+    text = data.draw(
+        st.text(max_size=40)
+        | st.sampled_from(
+            [
+                "p99<2s,5s",
+                "error_rate > 50% for 10s",
+                "http://[::1]:80/",
+                "http://h:99999999999999999999/",
+                "https://\ud800/",
+            ]
+        )
+    )
+    for read in (
+        Threshold.parse,
+        StopCondition.parse,
+        Address.parse,
+        outbound_of,
+        choose_bugs,
+        units.duration,
+        units.size,
+        units.share,
+        units.frequency,
+        parse_fault,
+        read_experiment,
+        lambda word: choose_platform("telegram", [word]),
+        platform_of,
+    ):
+        written(lambda read=read: read(text))  # type: ignore[misc]
+
+
+def _files(data: Any, folder: Path) -> None:
+    suffix = data.draw(st.sampled_from([".toml", ".yaml", ".json"]))
+    pieces = st.sampled_from(
+        [
+            "[",
+            "]",
+            "{",
+            "}",
+            "=",
+            ":",
+            "\n",
+            "- ",
+            '"',
+            "'",
+            "rules",
+            "fault",
+            "&a ",
+            "*a",
+            "!!python/object ",
+            "0x",
+            "1_0",
+        ]
+    )
+    content = data.draw(st.lists(pieces | st.text(max_size=5), max_size=30).map("".join))
+    raw = data.draw(st.sampled_from([content.encode("utf-8", "surrogatepass"), data.draw(st.binary(max_size=40))]))
+    path = folder / f"file{suffix}"
+    path.write_bytes(raw)
+    written(lambda: read_plan(path))
+    written(lambda: read_experiment(str(path)))
+    written(lambda: accepted(path))
+
+
+READERS = {read.__name__: read for read in (plans, experiments, faults, built, platforms, schemas, texts)}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_reader_reads_or_says_in_one_line_what_is_wrong(reader: str) -> None:
+    usual(given(st.data())(READERS[reader]))()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_reader_holds_for_long(reader: str) -> None:
+    thorough(given(st.data())(READERS[reader]))()
+
+
+@pytest.mark.parametrize("registry", [FAULTS, PROFILES], ids=["faults", "profiles"])
+def test_numbers_of_any_length_are_read_or_refused(registry: Any) -> None:
+    for name in registry.names():
+        for field in options_of(registry.get(name)):
+            for value in (10**5000, "9" * 5000, -(10**5000), "9" * 5000 + "s", 1e308, float("inf"), float("nan")):
+                written(lambda name=name, option=field.name, value=value: registry.build(name, {option: value}))  # type: ignore[misc]
+    for key in ("seed", "users", "p", "every", "start", "first"):
+        for value in (10**5000, -(10**5000)):
+            written(lambda key=key, value=value: experiment_from({key: value}, "x.toml"))  # type: ignore[misc]
+            written(lambda key=key, value=value: plan_from({"rules": [{"fault": "abort", key: value}]}, "x.toml"))  # type: ignore[misc]
+
+
+@usual
+@given(data=st.data())
+def test_files_of_any_bytes(data: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    _files(data, tmp_path_factory.getbasetemp())
+
+
+@pytest.mark.slow
+@thorough
+@given(data=st.data())
+def test_files_of_any_bytes_for_long(data: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    _files(data, tmp_path_factory.getbasetemp())
+
+
+LAUGHS = "a: &a [1]\n" + "".join(
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "says"),
+    [
+        (".toml", f"seed = {'9' * 4301}", "is no TOML: Exceeds the limit"),
+        (".toml", f"seed = {'9' * 4000}", "seed: .* is no whole number of at most"),
+        (".toml", "a = " + "[" * 3000, "nested too deeply"),
+        (".toml", "a = " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        (".json", '{"a": ' + "[" * 3000, "nested too deeply|is no JSON"),
+        (".json", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        (".yaml", "a: " + "[" * 3000, "nested too deeply"),
+        (".yaml", "a: " + "[" * 100_000, "nested too deeply"),
+        (".yaml", "a: &a [*a]", "nested too deeply|is no YAML"),
+        (".yaml", LAUGHS, "unknown key|nested too deeply"),
+        (".yaml", "? [1, 2]\n: x", "is no text|is no YAML"),
+        (".yaml", "1: x", "the key 1 is no text"),
+        (".yaml", "!!python/object:os.system {}", "is no YAML"),
+        (".yaml", "a: 1\na: 2", "is no YAML"),
+        (".json", "[1]", "holds no table"),
+        (".json", '{"a": \t1}', "unknown key"),
+        (".toml", "seed = nan", "seed"),
+        (".toml", "[workload]\nusers = 99999999999999", "workload.users: .* of at most"),
+        (".toml", "fuzz = '999999999999999999999h'", "fuzz: .* beyond all bounds"),
+        (".toml", "[[rules]]\nfault = 'latency:1s'\np = 1e400", r"rules\[0\].p"),
+        (".toml", f"fuzz = '{'9' * 5000}x'", "fuzz"),
+        (".toml", f"{'k' * 5000} = 1", "unknown key"),
+        (".yaml", "rules: [{fault: abort, options: {1: 2}}]", r"rules\[0\].options: the key 1 is no text"),
+        (".yaml", "rules: [{fault: abort, headers: {2020-01-01: 2}}]", r"rules\[0\].headers: the key .* is no text"),
+        (".yaml", "phases: 2020-01-01", "phases: is no table"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_hostile_files_are_one_line(suffix: str, text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / f"file{suffix}"
+    path.write_text(text)
+    began = time.process_time()
+    with pytest.raises(ChaosbotError, match=says) as caught:
+        read_experiment(str(path))
+    assert caught.value.exit_code == 2
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".toml", "a\x00b.toml", ".", "/dev/null/x.toml"])
+def test_hostile_names_of_files_are_one_line(name: str) -> None:
+    for read in (read_plan, lambda path: read_experiment(str(path)), read_document, accepted, read_recording):
+        with pytest.raises(ChaosbotError) as caught:
+            read(Path(name))  # type: ignore[operator]
+        assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize("suffix", sorted(PARSERS))
+def test_as_deep_as_is_allowed_is_read(suffix: str) -> None:
+    nested = "[" * (MOST_DEPTH - 1) + "]" * (MOST_DEPTH - 1)
+    text = f"a = {nested}" if suffix == ".toml" else f'{{"a": {nested}}}'
+    assert parsed(text, suffix, "x")
+    deeper = text.replace("[]", "[[[]]]")
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        parsed(deeper, suffix, "x")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": []},
+        {"properties": [1]},
+        {"type": "array", "minItems": 10**9},
+        {"type": "string", "minLength": 10**9},
+        {"type": "object", "minProperties": 10**9},
+        {"type": "number", "multipleOf": 0},
+        {"pattern": "(a+)+$"},
+        {"pattern": "("},
+        {"$ref": "#"},
+        {"allOf": "x"},
+        {"examples": 7},
+        {"type": 7},
+        True,
+        [],
+        "x",
+    ],
+    ids=str,
+)
+def test_a_hostile_json_schema_is_read_or_refused_in_time(schema: Any, tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    began = time.process_time()
+    written(lambda: choose_platform("json_webhook", [f"schema=@{tmp_path / 'schema.json'}"]))
+    assert time.process_time() - began < 10
+
+
+def test_what_the_reader_takes_the_schema_takes_too() -> None:
+    validators = {
+        "plan": (Draft202012Validator(plan_schema()), lambda document: plan_from(document, "plan.toml"), PLAN),
+        "experiment": (
+            Draft202012Validator(experiment_schema()),
+            lambda document: experiment_from(document, "x.toml"),
+            EXPERIMENT,
+        ),
+    }
+    taken = 0
+
+    @usual
+    @given(data=st.data())
+    def agree(data: Any) -> None:
+        nonlocal taken
+        validator, read, valid = validators[data.draw(st.sampled_from(sorted(validators)))]
+        document = mutated(valid, data.draw)
+        try:
+            read(document)
+        except ChaosbotError:
+            return
+        if _fits_json(document):
+            taken += 1
+            spelled = json.loads(json.dumps(document))
+            assert not list(validator.iter_errors(spelled)), (
+                document,
+                next(iter(validator.iter_errors(spelled))).message,
+            )
+
+    agree()
+    assert taken, "no document was taken: nothing was compared"
+
+
+def test_what_the_schema_refuses_the_reader_refuses_too() -> None:
+    validator = Draft202012Validator(experiment_schema())
+    for wrong in (
+        {"colour": "red"},
+        {"phases": {"baseline": 3}},
+        {"rules": [{"name": "x"}]},
+        {"rules": [{"fault": "latncy"}]},
+        {"rules": [{"fault": "latency:1s", "options": {"colour": 1}}]},
+        {"workload": {"profile": "stedy"}},
+        {"workload": {"profile": "steady", "options": {"colour": 1}}},
+        {"checks": ["no_hagn"]},
+        {"seed": -1},
+        {"rules": [{"fault": "abort", "first": 0}]},
+    ):
+        assert list(validator.iter_errors(wrong)), wrong
+        with pytest.raises(ConfigError):
+            experiment_from(wrong, "x.toml")
+
+
+def test_the_schema_describes_every_key_and_the_examples_fit_it() -> None:
+    def undescribed(schema: Any, path: str) -> list[str]:
+        found = []
+        for name, inner in schema.get("properties", {}).items():
+            found += [] if inner.get("description") else [f"{path}.{name}"]
+            found += undescribed(inner, f"{path}.{name}")
+        return found + (undescribed(schema["items"], f"{path}[]") if "items" in schema else [])
+
+    for schema in (experiment_schema(), plan_schema()):
+        Draft202012Validator.check_schema(schema)
+        assert not undescribed(schema, "")
+    root = Path(__file__).resolve().parents[2]
+    for name in built_in():
+        document = parsed(built_in_text(name), ".toml", name)
+        assert not list(Draft202012Validator(experiment_schema()).iter_errors(document)), name
+    for file, schema in (("experiment.toml", experiment_schema()), ("plan.toml", plan_schema())):
+        assert not list(Draft202012Validator(schema).iter_errors(read_document(root / "examples" / file))), file
