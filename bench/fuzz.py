@@ -24,8 +24,8 @@ import httpx
 
 from chaosbot.core.event import CaseTried, PhaseChanged
 from chaosbot.core.platform import PLATFORMS, Endpoint
-from chaosbot.fuzz._anatomy import slow
 from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.requests import slow
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.stages import catalogue
 from chaosbot.fuzz.target import CampaignTarget

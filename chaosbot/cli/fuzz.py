@@ -41,8 +41,8 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.fuzz.catalogue import cases, listing
 from chaosbot.fuzz.catalogue.scenarios import listed_scenarios
-from chaosbot.fuzz.corpus import accepted
 from chaosbot.fuzz.export import export_pytest
+from chaosbot.fuzz.findings import accepted
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.session.conduct import fuzz_stage
 from chaosbot.session.stage import StageSpec, check_pages, check_target, staged

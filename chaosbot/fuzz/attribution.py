@@ -18,9 +18,9 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.observation import Died, Dropped, HealthLost, Hung, VictimOfDeath, VictimOfStall, observed
 from chaosbot.core.outcome import Fate
-from chaosbot.fuzz._anatomy import pauses, whole
-from chaosbot.fuzz._hands import Hands
+from chaosbot.fuzz.requests import pauses, whole
 from chaosbot.fuzz.target import CampaignTarget, CaseResult, HealthReply
+from chaosbot.fuzz.threads import ThreadPool
 
 _BESIDE_S: Final = 0.3
 _ENDING_S: Final = 0.25
@@ -50,7 +50,7 @@ class Attribution:
         self.beside: Callable[[], list[CaseResult]] = list
         self._known: Counter[tuple[str, Change]] = Counter()
         self._again = 0
-        self._pool = Hands(1, "fuzz-alone")
+        self._pool = ThreadPool(1, "fuzz-alone")
 
     def close(self) -> None:
         """Ends the helper thread."""

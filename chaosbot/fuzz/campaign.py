@@ -24,14 +24,13 @@ from chaosbot.core.platform import EPOCH, platform_of
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.closing import close_campaign
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.corpus import accepted
-from chaosbot.fuzz.crew import CampaignHelpers
-from chaosbot.fuzz.order import out_of_order
-from chaosbot.fuzz.recorder import CaseRecorder
-from chaosbot.fuzz.slowlane import SlowCases
+from chaosbot.fuzz.findings import accepted
+from chaosbot.fuzz.helpers import CampaignHelpers
+from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
+from chaosbot.fuzz.scenario import out_of_order
+from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Progress
 from chaosbot.fuzz.stages import load_stage, run_stage
-from chaosbot.fuzz.store import FindingStore
 from chaosbot.fuzz.target import CampaignTarget, CaseResult
 
 _SHARES: Final = {"catalogue": 0.55, "mutations": 0.5, "generated": 0.5, "sequences": 1.0}

@@ -16,7 +16,6 @@ from chaosbot.core.check import Check, History
 from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.event import ApiCalled, Judged, Noted, ProbeSeen, Trouble
 from chaosbot.core.verdict import Finding, Judgement, Severity, Verdict
-from chaosbot.fuzz import corpus as corpora
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz.minimize import enough, minimize
 from chaosbot.fuzz.rejudge import Rejudge
@@ -67,7 +66,7 @@ def close_campaign(
         recorder.emit(Judged(recorder.now(), judgement))
     if not complete:
         recorder.emit(Trouble(recorder.now(), "fuzz", "the campaign did not reach its end"))
-    corpora.remember(spec, remembered, complete=complete)
+    disk.remember(spec, remembered, complete=complete)
     muted = _muted(context, history)
     if muted:
         text = f"{len(muted)} known findings are muted by the baseline"

@@ -9,10 +9,9 @@ from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
 from chaosbot.core.platform import Platform
 from chaosbot.fuzz.attribution import Attribution
-from chaosbot.fuzz.recorder import CaseRecorder
-from chaosbot.fuzz.slowlane import SlowCases
+from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
+from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.store import FindingStore
 from chaosbot.fuzz.target import CampaignTarget
 
 

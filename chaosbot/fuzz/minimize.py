@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from chaosbot.core.case import Case, Segment
-from chaosbot.fuzz._anatomy import Signer, split, unsigned, with_body
+from chaosbot.fuzz.requests import Signer, split, unsigned, with_body
 
 _HUGE: Final = 4_000
 _DEEP: Final = 50

@@ -1,13 +1,17 @@
-"""Turns results into events, judges them live on the way, and keeps what the campaign joins on later.
+"""Turns results into events, and keeps what a campaign seems to have found so far.
 
-Bounds are kept here: a body keeps what a check may want to see, headers those that a reader may want to see.
+Rules:
+
+- Bounds are kept here: a body keeps what a check may want to see, headers those that a reader may want to see.
+- What seems to be found steers the campaign (what to shrink, what not to repeat) and never reaches a report.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from time import monotonic
 from typing import Final
@@ -15,18 +19,19 @@ from typing import Final
 import msgspec
 import orjson
 
-from chaosbot.checks._cases import SHRINKING, Violation
+from chaosbot.checks._cases import SHRINKING, CaseCheck, Violation
 from chaosbot.core.case import Case
+from chaosbot.core.check import CHECKS, Check
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import ApiCalled, CaseTried, Event, ProbeSeen
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, ProbeSeen
 from chaosbot.core.marker import markers_in
 from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, NoProof, NotJson, Observation
 from chaosbot.core.outcome import Outcome
 from chaosbot.core.platform import Platform
-from chaosbot.core.verdict import Mechanism
-from chaosbot.fuzz._anatomy import split, with_body
+from chaosbot.core.verdict import Mechanism, RootCause
+from chaosbot.fuzz.findings import CaseSteps
+from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.store import FindingStore
 from chaosbot.fuzz.target import CaseResult, HealthReply
 
 _KEPT_HEADERS: Final = frozenset(
@@ -230,3 +235,60 @@ class CaseRecorder:
             self.emit(reply)
         detail = "" if health.ok else (health.outcome.detail or f"status {health.outcome.status}")
         self.emit(ProbeSeen(self.now(), "canary", health.ok, round(health.seconds, 4), detail))
+
+
+Key = tuple[str, RootCause]
+"""A check's name and a root cause."""
+
+
+@dataclass
+class KnownCause:
+    """One root cause: the case that shows it best, or the sequence that does."""
+
+    check: str
+    cause: RootCause
+    case: Case
+    sequence: CaseSteps = ()
+
+
+class FindingStore:
+    """Judges tried cases while the campaign runs.
+
+    Args:
+        names: The checks that judge.
+        seen: What the campaign can see.
+    """
+
+    def __init__(self, names: Iterable[str], seen: CampaignStarted) -> None:
+        self.seen = seen
+        self.found: dict[Key, KnownCause] = {}
+        self.asked: list[Check] = [CHECKS.build(name) for name in names]
+        self.checks = [check for check in self.asked if isinstance(check, CaseCheck)]
+
+    def violations(self, tried: CaseTried, calls: Sequence[ApiCalled] = ()) -> list[tuple[str, Violation]]:
+        """What this case violates, as far as its answer tells; checks that need calls wait until those have come in."""
+        found = []
+        for check in self.checks:
+            if check.needs_calls or not check.looks_at(tried, self.seen):
+                continue
+            violation = check.violation(tried, calls, self.seen)
+            if violation is not None:
+                found.append((check.name, violation))
+        return found
+
+    def offer(self, check: str, cause: RootCause, case: Case) -> None:
+        """Records a violation; keeps the shortest case of each root cause."""
+        known = self.found.get((check, cause))
+        if known is None:
+            self.found[check, cause] = KnownCause(check, cause, case)
+        elif len(case.request) < len(known.case.request) and len(case.segments) <= len(known.case.segments):
+            known.case = case
+
+    def offer_sequence(self, check: str, cause: RootCause, steps: CaseSteps) -> None:
+        """Records what a scenario shows; keeps the shortest one of each root cause."""
+        known = self.found.get((check, cause))
+        size = sum(len(step) for step in steps)
+        if known is None:
+            self.found[check, cause] = KnownCause(check, cause, steps[-1][-1], steps)
+        elif known.sequence and size <= sum(len(step) for step in known.sequence):
+            known.sequence, known.case = steps, steps[-1][-1]

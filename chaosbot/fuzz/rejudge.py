@@ -17,13 +17,14 @@ from chaosbot.core.check import CHECKS, History
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, ProbeSeen
 from chaosbot.core.observation import Grew
+from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Judgement, Verdict
-from chaosbot.fuzz import _process
-from chaosbot.fuzz._anatomy import Signer, renewed, slow, split, unsigned, with_body
+from chaosbot.fuzz import process
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.findings import CaseSteps
-from chaosbot.fuzz.peers import Peers
 from chaosbot.fuzz.recorder import CaseRecorder
+from chaosbot.fuzz.requests import Signer, renewed, slow, split, unsigned, with_body
+from chaosbot.fuzz.scenario import NOBODY
 from chaosbot.fuzz.target import CampaignTarget, CaseResult
 
 _NUMBER: Final = re.compile(r"(?<!\d)(\d{1,9})(?!\d)")
@@ -97,7 +98,7 @@ class Rejudge:
         results: list[CaseResult] = []
         for planned in steps:
             if measured:
-                _process.forget_peaks(self.target.pids)
+                process.forget_peaks(self.target.pids)
             step = tuple(self._recalling(case, results) for case in planned)
             before = self.target.vitals() if measured else None
             bound = 12.0 if len(step) == 1 and slow(step[0]) else None
@@ -150,3 +151,58 @@ def renew_together(steps: CaseSteps, place: Dice, sign: Signer = unsigned) -> Ca
             row.append(renewed(case, own, sign, place))
         fresh.append(tuple(row))
     return tuple(fresh)
+
+
+_ID: Final = re.compile(rb"(?<![\d.])\d{6,16}(?!\d)")
+_LARGEST: Final = 1_000_000
+"""Larger requests are not searched: what they show is their size."""
+_ATTEMPTS: Final = 200
+_NOBODIES: Final = range(NOBODY, NOBODY + 5_000_000_000)
+
+
+class Peers:
+    """Who stands in for whom, the same in all cases of a sequence.
+
+    Args:
+        platform: Knows the users.
+        dice: Chooses.
+    """
+
+    def __init__(self, platform: Platform, dice: Dice) -> None:
+        self._platform = platform
+        self._dice = dice
+        self._chosen: dict[int, int] = {}
+
+    def instead(self, case: Case, sign: Signer) -> Case:
+        """The case with other users in it; as it is where it names none."""
+        parts = split(case.request)
+        if parts is None or len(case.request) > _LARGEST:
+            return case
+        rest = parts[0] + _ID.sub(lambda found: self._peer(found[0]), parts[1])
+        if rest == case.request:
+            return case
+        segments = []
+        for segment in case.segments:
+            segments.append(Segment(rest[: len(segment.data)], segment.pause_s))
+            rest = rest[len(segment.data) :]
+        chat = self._chosen.get(case.chat, case.chat) if isinstance(case.chat, int) else case.chat
+        return sign(case, replace(case, segments=tuple(segments), chat=chat)) or case
+
+    def _peer(self, written: bytes) -> bytes:
+        user = int(written)
+        if user not in self._chosen:
+            self._chosen[user] = self._choose(user)
+        return str(self._chosen[user]).encode() if len(str(user)) == len(written) else written
+
+    def _choose(self, user: int) -> int:
+        for attempt in range(_ATTEMPTS):
+            place = self._dice.at(user, attempt)
+            if user in _NOBODIES:
+                peer: int | None = NOBODY + place.integer(0, len(_NOBODIES) - 1)
+            else:
+                peer = self._platform.peer(user, place)
+            if peer is None or len(str(peer)) != len(str(user)):
+                break
+            if peer not in self._chosen.values():  # two people stay two
+                return peer
+        return user

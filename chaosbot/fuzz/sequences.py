@@ -25,11 +25,10 @@ from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.catalogue.scenarios import check_of, scenarios_of
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.generated import CauseClasses, Enough, Violated, quiet_settings
-from chaosbot.fuzz.order import burst
+from chaosbot.fuzz.recorder import Key
 from chaosbot.fuzz.rejudge import numbers_in
-from chaosbot.fuzz.scenario import NOBODY, Scenario
+from chaosbot.fuzz.scenario import NOBODY, Scenario, burst
 from chaosbot.fuzz.spec import Clock
-from chaosbot.fuzz.store import Key
 from chaosbot.fuzz.target import CaseResult
 
 ROUND: Final = 12

@@ -19,12 +19,11 @@ from chaosbot.core.marker import marker
 from chaosbot.core.observation import Grew
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Mechanism, Threat
-from chaosbot.fuzz import _process
-from chaosbot.fuzz import corpus as corpora
-from chaosbot.fuzz._anatomy import slow
+from chaosbot.fuzz import findings, process
 from chaosbot.fuzz.catalogue import stranger_flood
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import as_case, mutations
+from chaosbot.fuzz.requests import slow
 from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.target import CaseResult
 
@@ -85,7 +84,7 @@ def catalogue(spec: CampaignSpec, platform: Platform) -> tuple[Case, ...]:
 
 def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     """Known findings first, then the whole catalogue: slow cases beside, heavy ones alone, the others in volleys."""
-    known = corpora.known_cases(context.spec)
+    known = findings.known_cases(context.spec)
     cases = catalogue(context.spec, context.platform)
     slow_ones = [case for case in cases if slow(case)]
     heavy = [case for case in cases if not slow(case) and _is_heavy(case)]
@@ -164,7 +163,7 @@ def _is_heavy(case: Case) -> bool:
 def run_measured(context: CampaignContext, case: Case, stage: str) -> None:
     """Sends one case alone and measures what it costs the target in memory."""
     target = context.target
-    _process.forget_peaks(target.pids)
+    process.forget_peaks(target.pids)
     before = target.vitals()
     result = target.fire(case, stage)
     after = target.vitals() if target.lives else None

@@ -29,10 +29,10 @@ from chaosbot.core.observation import Observation
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Threat
-from chaosbot.fuzz import _process
-from chaosbot.fuzz._anatomy import pauses, renewed, resigned, whole
-from chaosbot.fuzz._hands import Hands
+from chaosbot.fuzz import process
+from chaosbot.fuzz.requests import pauses, renewed, resigned, whole
 from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.fuzz.threads import ThreadPool
 from chaosbot.transport import guard, metrics, send
 
 HANDS: Final = 16
@@ -108,7 +108,7 @@ class CampaignTarget:
         self._dice = Dice(spec.seed).at("health", spec.endpoint.started)
         self._first_user = _HEALTH_USER + self._dice.at("user").integer(0, _HEALTH_USERS)
         self._owned: subprocess.Popen[bytes] | None = None
-        self._pool = Hands(HANDS, "fuzz")
+        self._pool = ThreadPool(HANDS, "fuzz")
 
     # -- the process -------------------------------------------------------------------------------------------------
 
@@ -155,28 +155,28 @@ class CampaignTarget:
     def look(self) -> None:
         """Finds the target's processes."""
         if self.spec.pid is not None:
-            self.pids = _process.family(self.spec.pid)
+            self.pids = process.family(self.spec.pid)
         elif self._owned is not None:
-            self.pids = _process.family(self._owned.pid)
+            self.pids = process.family(self._owned.pid)
         elif self.spec.address.host in ("localhost", "::1") or self.spec.address.host.startswith("127."):
-            self.pids = _process.listeners(self.spec.address.port)
+            self.pids = process.listeners(self.spec.address.port)
 
     @property
     def lives(self) -> bool:
         """Whether the processes that were there are still there (true where that cannot be seen)."""
-        return _process.alive(self.pids)
+        return process.alive(self.pids)
 
-    def vitals(self) -> _process.Vitals | None:
+    def vitals(self) -> process.Vitals | None:
         """What the target holds; None where that cannot be read."""
         if self.pids:
-            return _process.vitals(self.pids)
+            return process.vitals(self.pids)
         if self.spec.metrics:
             try:
                 values = metrics(self.spec.metrics)
             except TargetUnusable:
                 return None
             resident = int(values.get("process_resident_memory_bytes", 0))
-            return _process.Vitals(resident, resident, int(values.get("process_open_fds", 0))) if resident else None
+            return process.Vitals(resident, resident, int(values.get("process_open_fds", 0))) if resident else None
         return None
 
     def await_return(self, within_s: float = RETURN_S) -> bool:

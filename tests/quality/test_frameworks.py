@@ -27,7 +27,7 @@ from chaosbot.transport import Address
 
 SECRET = "S3cret_token-xyz"
 TOKEN = "4242424242:AAF-thirty-five-characters-of-token-x"
-BOTS = Path(__file__).parent.parent / "integration" / "fuzz" / "bots"
+BOTS = Path(__file__).parent.parent / "support" / "bots"
 NODE_MODULES = os.environ.get("CHAOSBOT_NODE_MODULES", "")
 
 

@@ -15,7 +15,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.kit import ACK, REFUSED, Base, Kit, RawRequest, refused, technique
 from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.verdict import Threat
-from chaosbot.fuzz._anatomy import with_length
+from chaosbot.fuzz.requests import with_length
 
 WRONG = "chaosbot-wrong-secret"
 _BIG = 4_000_000

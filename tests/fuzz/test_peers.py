@@ -9,8 +9,8 @@ from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.verdict import Threat
-from chaosbot.fuzz._anatomy import split, unsigned
-from chaosbot.fuzz.peers import Peers
+from chaosbot.fuzz.rejudge import Peers
+from chaosbot.fuzz.requests import split, unsigned
 from chaosbot.fuzz.scenario import NOBODY
 from chaosbot.platforms.telegram import Telegram
 

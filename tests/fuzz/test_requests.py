@@ -9,7 +9,7 @@ import pytest
 from chaosbot.core.case import Case, Ending, Expect, Reading, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.verdict import Threat
-from chaosbot.fuzz._anatomy import pauses, renewed, slow, split, whole, with_body, with_length
+from chaosbot.fuzz.requests import pauses, renewed, slow, split, whole, with_body, with_length
 
 M = "cbm0123456789ab"
 

@@ -15,11 +15,11 @@ from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
 from chaosbot.core.observation import Dropped, Hung
 from chaosbot.core.outcome import Fate
-from chaosbot.fuzz._hands import Hands
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.recorder import CaseRecorder
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import CampaignTarget, CaseResult
+from chaosbot.fuzz.threads import ThreadPool
 
 WIDTH: Final = 32
 LONGEST_S: Final = 12.0
@@ -35,7 +35,7 @@ class SlowCases:
 
     def __init__(self, target: CampaignTarget) -> None:
         self.target = target
-        self._pool = Hands(WIDTH, "fuzz-slow")
+        self._pool = ThreadPool(WIDTH, "fuzz-slow")
         self._told: set[int] = set()
         self._under_way: list[tuple[Future[CaseResult], int]] = []
 

@@ -6,8 +6,8 @@ import json
 
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.verdict import Threat
-from chaosbot.fuzz._anatomy import split
 from chaosbot.fuzz.minimize import enough, minimize
+from chaosbot.fuzz.requests import split
 
 
 def post(body: bytes) -> Case:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 
-class Hands:
+class ThreadPool:
     """Runs functions on up to `width` daemon threads, which start when they are needed.
 
     Args:

@@ -20,11 +20,10 @@ from chaosbot.core.event import CampaignStarted, Event
 from chaosbot.core.platform import platform_of
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.recorder import CaseRecorder
-from chaosbot.fuzz.slowlane import SlowCases
+from chaosbot.fuzz.recorder import CaseRecorder, FindingStore, KnownCause
+from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.stages import run_stage
-from chaosbot.fuzz.store import FindingStore, KnownCause
 from chaosbot.fuzz.target import CampaignTarget
 from chaosbot.transport import enforce
 

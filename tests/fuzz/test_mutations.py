@@ -14,9 +14,9 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.event import CaseTried
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import PLATFORMS, Endpoint
-from chaosbot.fuzz._anatomy import split
 from chaosbot.fuzz.catalogue import cases
 from chaosbot.fuzz.mutations import HOWS, changed, mutations, sites
+from chaosbot.fuzz.requests import split
 
 UPDATE = {"update_id": 7, "message": {"chat": {"id": 5}, "text": "hi", "photo": [{"a": 1}, {"a": 2}, {"a": 3}]}}
 

@@ -13,7 +13,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.placeholder import hide, reveal
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.verdict import Finding, RootCause, Severity, Threat
-from chaosbot.fuzz import corpus, findings
+from chaosbot.fuzz import findings
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.transport import Address
 
@@ -108,29 +108,29 @@ def spec(tmp_path: Path) -> CampaignSpec:
 
 def test_what_was_found_is_sent_first_next_time_as_another_delivery(tmp_path: Path) -> None:
     single = findings.Reproducer("secret_exact", "b", "telegram", "/hook", ((CASE,),))
-    corpus.remember(spec(tmp_path), [("x-1", single), ("x-2", REPRODUCER)], complete=True)
-    (known,) = corpus.known_cases(spec(tmp_path))
+    findings.remember(spec(tmp_path), [("x-1", single), ("x-2", REPRODUCER)], complete=True)
+    (known,) = findings.known_cases(spec(tmp_path))
     assert known.name == "auth/prefix~known"
     assert known.request == CASE.request
-    corpus.remember(spec(tmp_path), [], complete=True)
-    assert corpus.known_cases(spec(tmp_path)) == ()
+    findings.remember(spec(tmp_path), [], complete=True)
+    assert findings.known_cases(spec(tmp_path)) == ()
 
 
 def test_a_campaign_that_was_cut_short_forgets_nothing(tmp_path: Path) -> None:
     single = findings.Reproducer("secret_exact", "b", "telegram", "/hook", ((CASE,),))
-    corpus.remember(spec(tmp_path), [("x-1", single)], complete=True)
-    corpus.remember(spec(tmp_path), [], complete=False)
-    assert len(corpus.known_cases(spec(tmp_path))) == 1
+    findings.remember(spec(tmp_path), [("x-1", single)], complete=True)
+    findings.remember(spec(tmp_path), [], complete=False)
+    assert len(findings.known_cases(spec(tmp_path))) == 1
 
 
 def test_a_baseline_is_a_list_of_ids_or_a_report(tmp_path: Path) -> None:
     listed, report = tmp_path / "accepted.txt", tmp_path / "report.json"
     listed.write_text("# known\nno_leak-12345678  # later\n\n")
     report.write_text(json.dumps({"findings": [{"id": "no_leak-12345678"}]}))
-    assert corpus.accepted(listed) == corpus.accepted(report) == {"no_leak-12345678"}
-    assert corpus.accepted(None) == frozenset()
+    assert findings.accepted(listed) == findings.accepted(report) == {"no_leak-12345678"}
+    assert findings.accepted(None) == frozenset()
     with pytest.raises(ConfigError, match="--baseline"):
-        corpus.accepted(tmp_path / "missing")
+        findings.accepted(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(

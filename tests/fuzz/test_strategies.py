@@ -10,8 +10,7 @@ from hypothesis import find, given, settings
 
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text, pick
-from chaosbot.fuzz.generated import CauseClasses, Violated
-from chaosbot.fuzz.strategies import HOSTILE, strategy
+from chaosbot.fuzz.generated import HOSTILE, CauseClasses, Violated, strategy
 
 
 def fits(shape: Shape, value: Any) -> bool:
