@@ -27,7 +27,7 @@ from chaosbot.core.fault import FAULTS
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken
 from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.registry import options_of
-from chaosbot.fuzz.corpus import accepted
+from chaosbot.fuzz.findings import accepted
 from chaosbot.session.abort import StopCondition
 from chaosbot.transport import Address
 
