@@ -15,8 +15,8 @@ from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import Any, Final
 
-from chaosbot.addons.hub import Hub
 from chaosbot.addons.resend import Copy, send
+from chaosbot.addons.services import Services
 from chaosbot.core.effect import SendAgain
 from chaosbot.core.event import ExchangeSeen
 from chaosbot.core.exchange import Direction
@@ -29,8 +29,8 @@ _REMEMBERED: Final = 65
 class Deliveries:
     """Sends again, holds back, replays; for one engine."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._earlier: dict[Direction, deque[tuple[float, Copy, str]]] = {
             direction: deque(maxlen=_REMEMBERED) for direction in Direction
         }
@@ -41,8 +41,8 @@ class Deliveries:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._hub.spec.upstream_ca or None)
-        if self._hub.spec.insecure_upstream:
+        context = ssl.create_default_context(cafile=self._services.spec.upstream_ca or None)
+        if self._services.spec.insecure_upstream:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
 
@@ -77,7 +77,7 @@ class Deliveries:
 
         entry = (visit.ordinal, left, wake)
         self._held[direction].append(entry)
-        timer = asyncio.create_task(self._hub.pause(at_most_s, visit.handler))
+        timer = asyncio.create_task(self._services.pause(at_most_s, visit.carrier))
         try:
             await asyncio.wait({waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -115,10 +115,10 @@ class Deliveries:
         key = visit.exchange.key
         for number, pause_s in enumerate(effect.pauses_s, 1):
             await asyncio.sleep(pause_s)
-            started = self._hub.now()
+            started = self._services.now()
             status = await send(copy)
-            now = self._hub.now()
-            self._hub.emit(
+            now = self._services.now()
+            self._services.emit(
                 ExchangeSeen(
                     now,
                     f"{earlier}@{key}" if earlier else f"{key}+{number}",
@@ -144,4 +144,4 @@ class Deliveries:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._hub.broke("repeat", error)
+            self._services.broke("repeat", error)

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from chaosbot.addons.answers import answer, set_header
 from chaosbot.addons.deliveries import Deliveries
-from chaosbot.addons.hub import Hub
+from chaosbot.addons.services import Services
 from chaosbot.core.effect import (
     Answer,
     CloseIdle,
@@ -50,11 +50,24 @@ from chaosbot.injection.throttle import Quotas
 from chaosbot.injection.visit import Fired, Visit
 
 
+def needs_answer(effect: Effect) -> bool:
+    """Whether an effect needs the upstream's whole answer, so that one of unknown length must be held until it has ended."""
+    match effect:
+        case CutBody() | SetBody():
+            return effect.side is Side.RESPONSE
+        case Answer():
+            return effect.point is Point.AFTER
+        case StreamBody():
+            return True
+        case _:
+            return False
+
+
 class Performer:
     """Performs effects for one engine."""
 
-    def __init__(self, hub: Hub, deliveries: Deliveries) -> None:
-        self._hub = hub
+    def __init__(self, services: Services, deliveries: Deliveries) -> None:
+        self._services = services
         self._deliveries = deliveries
         self._quotas = Quotas()
 
@@ -74,7 +87,7 @@ class Performer:
                 if effect.point is now and not (before and flow.response is not None):
                     if not before and not visit.asked_upstream:
                         return None
-                    await self._hub.pause(effect.seconds, visit.handler)
+                    await self._services.pause(effect.seconds, visit.carrier)
                     done = f"waited {format_duration(effect.seconds)}"
             case Answer():
                 if self._may_end(visit, effect.point, now):
@@ -82,7 +95,7 @@ class Performer:
                     done = f"answered {effect.status}"
             case Throttle():
                 if before and flow.response is None:
-                    refused = self._quotas.ask(fired.rule.name, effect, visit, self._hub.note)
+                    refused = self._quotas.ask(fired.rule.name, effect, visit, self._services.note)
                     if refused is not None:
                         self._answer(visit, fired, effect.status, refused.headers, refused.body)
                         done = refused.detail

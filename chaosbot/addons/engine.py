@@ -1,10 +1,11 @@
-"""The engine of one proxy worker: every exchange is met, judged by the plan, disturbed, and told of.
+"""The exchange engine of one proxy: each exchange meets the plan, is disturbed, and becomes an event.
 
 Rules:
 
-- An event leaves before the bytes that it speaks of: whoever has seen an answer can count on its record.
+- An event is written before the bytes that it speaks of are sent: a client never sees an answer that the journal lacks.
 - Nothing here waits without an end: the client's leaving and `clear` cut every pause short.
-- What happens to sockets is the handler's and the layers' business, what a rule decides the model's; here they meet.
+- What happens to sockets is the carrier's and the layers' part, what a rule decides the core's; here they meet.
+- An answer whose length is unknown, or large, passes as it comes, unless a fault needs the whole of it (`effects.needs_answer`).
 """
 
 from __future__ import annotations
@@ -13,19 +14,18 @@ import asyncio
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
-from chaosbot.addons._mitm import http, runtime
-from chaosbot.addons._mitm.connection import Handler
+from chaosbot.addons._mitm import SCRIPT, Carrier, Later
 from chaosbot.addons.answers import answer, plainly
+from chaosbot.addons.connection_context import ConnectionContext
 from chaosbot.addons.deliveries import Deliveries
-from chaosbot.addons.effects import Performer
+from chaosbot.addons.effects import Performer, needs_answer
 from chaosbot.addons.record import HarRecorder, taped
-from chaosbot.addons.spec import MOCK, ListenerSpec, ProxySpec
-from chaosbot.addons.station import Station
+from chaosbot.addons.spec import MOCK, ProxySpec
 from chaosbot.core.effect import Point
 from chaosbot.core.event import Event, ExchangeSeen, Noted, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, split_exchange
@@ -38,6 +38,9 @@ from chaosbot.mocks.telegram_api.mock import BotApiMock, reply_in_response
 CONTROL_HEADER: Final = "x-chaosbot-fault"
 """Names the rules that are to meet this request (``none`` for none); read and stripped when header control is on."""
 
+MARK: Final = ":zap:"
+"""The marker of flows that met a fault, a name that mitmproxy's console shows as a symbol."""
+
 MOST_BODY: Final = 1 << 20
 """Targeting reads at most so much of a body."""
 
@@ -45,17 +48,20 @@ STREAM_REQUEST: Final = 16 << 20
 STREAM_RESPONSE: Final = 256 << 10
 _KNOWN_REQUESTS: Final = 1 << 16
 _MOST_NOTED: Final = 1000
+_MOST_STATUS: Final = 999
+_SWITCHING: Final = 101
 _EXCHANGES: Final = frozenset({Scope.EXCHANGE, Scope.UPDATE})
 
 
-class Engine:
-    """Meets every exchange of one worker.
+class ExchangeEngine:
+    """Decides and performs what happens to the exchanges of one proxy.
 
     Args:
         spec: What the proxy is to be.
         emit: Takes the events.
         index: The worker's number; connections and mock ids of workers interleave by it.
         tape: Takes the recording, line by line, when there is to be one.
+        streams: Whether long bodies pass as they come; a foreign mitmproxy has an option of its own for that.
     """
 
     def __init__(
@@ -64,6 +70,8 @@ class Engine:
         emit: Callable[[Event], None],
         index: int = 0,
         tape: Callable[[dict[str, Any]], None] | None = None,
+        *,
+        streams: bool = True,
     ) -> None:
         self.spec = spec
         self.emit = emit
@@ -72,6 +80,7 @@ class Engine:
         self._mock = BotApiMock(self.now, emit, ids=itertools.count(index + 1, max(1, spec.workers)))
         self._index = index
         self._tape = tape
+        self._streams = streams
         self._recorder = HarRecorder(spec.record) if spec.record is not None and tape is not None else None
         self._connections = 0
         self._ordinals = dict.fromkeys(Direction, 0)
@@ -79,7 +88,7 @@ class Engine:
         self._wakers: set[Callable[[], None]] = set()
         self.deliveries = Deliveries(self)
         self._performer = Performer(self, self.deliveries)
-        self.handlers: dict[Handler, Station] = {}
+        self.contexts: dict[str, ConnectionContext] = {}
         self._noted: set[str] = set()
         self._remembers = False
         self.set_plan(spec.plan)
@@ -112,88 +121,97 @@ class Engine:
     def refresh(self) -> None:
         """Looks at the windows; connections in use get the byte faults of now."""
         self.ledger.look_at_windows()
-        for station in tuple(self.handlers.values()):
-            station.rearm()
+        for context in tuple(self.contexts.values()):
+            context.rearm()
 
     def clear(self) -> None:
         """All faults are gone, everything held goes on."""
         self.set_plan(FaultPlan())
         for wake in tuple(self._wakers):
             wake()
-        for station in tuple(self.handlers.values()):
-            station.release()
+        for context in tuple(self.contexts.values()):
+            context.carrier.release()
         self.deliveries.cancel()
+
+    def close(self) -> None:
+        """The run is over: everything held goes on, and each rule's tally is emitted."""
+        self.clear()
+        for tally in self.ledger.tallies():
+            self.emit(tally)
 
     # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def open(self, handler: Handler, listener: ListenerSpec, own: frozenset[str]) -> None:
-        """A client has connected to a listener."""
+    def open(self, client: str, carrier: Carrier) -> Later | None:
+        """A client has connected.
+
+        Args:
+            client: mitmproxy's id of the client connection.
+            carrier: mitmproxy's side of the connection.
+        """
         self._connections += 1
         number = (self._connections - 1) * max(1, self.spec.workers) + self._index + 1
-        self.handlers[handler] = Station(self, handler, listener, number, own)
+        context = self.contexts[client] = ConnectionContext(self, carrier, number)
+        return context.welcome()
 
-    def hooks(self) -> dict[str, runtime.Hook]:
-        """What happens at each hook."""
-        return {
-            "client_connected": lambda handler, _client: self.handlers[handler].welcome(),
-            "client_disconnected": lambda handler, _client: self.handlers.pop(handler).leave(),
-            "server_connect": self._connect,
-            "requestheaders": self._request_head,
-            "request": self._request,
-            "responseheaders": self._response_head,
-            "response": self._response,
-            "error": self._error,
-            "tcp_message": lambda _handler, flow: flow.messages.clear(),
-            "websocket_message": lambda handler, flow: self.handlers[handler].message(flow),
-            "websocket_end": lambda _handler, flow: self._over(flow),
-        }
+    def leave(self, client: str) -> None:
+        """A client connection is over."""
+        context = self.contexts.pop(client, None)
+        if context is not None:
+            context.leave()
 
-    def _connect(self, handler: Handler, data: Any) -> None:
-        host, port = data.server.address[:2]
-        if not self.handlers[handler].may_connect(host, port):
-            data.server.error = f"{host}:{port} is not allowed; name it by --allow-host"
+    def may_connect(self, client: str, host: str, port: int) -> bool:
+        """Whether the allow-list lets a client's connection through."""
+        return self.contexts[client].may_connect(host, port)
 
     # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _request_head(self, handler: Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
+    def request_head(self, flow: Any) -> Later | None:
+        """A request's head has come; one that is too long to be held is decided by it, and its body passes as it comes."""
         length = flow.request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > STREAM_REQUEST:
-            # Too long to be held: decided by its head; the body passes as it comes.
-            later = self._request(handler, flow)
-            flow.request.stream = flow.response is None
-            return later
-        return None
-
-    def _request(self, handler: Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
-        if "chaosbot" in flow.metadata:
+        if self._streams and length.isdecimal() and int(length) > STREAM_REQUEST:
+            flow.request.stream = True
+        if not flow.request.stream:
             return None
-        station = self.handlers[handler]
-        visit = self._meet(station, flow)
+        later = self.request(flow)
+        return None if later is None else self._stream_unless_answered(flow, later)
+
+    @staticmethod
+    async def _stream_unless_answered(flow: Any, later: Later) -> None:
+        await later
+        if flow.response is not None:
+            flow.request.stream = False
+
+    def request(self, flow: Any) -> Later | None:
+        """A request is complete (or the head of one that is streamed): the rules decide."""
+        context = self.contexts.get(flow.client_conn.id)
+        if "chaosbot" in flow.metadata or context is None:
+            return None
+        visit = self._meet(context, flow)
         flow.metadata["chaosbot"] = visit
-        station.begin(visit)
+        context.begin(visit)
         forced = flow.request.headers.pop(CONTROL_HEADER, None) if self.spec.header_control else None
         if forced is not None:
             self._heed(forced)
         visit.fired = self.ledger.decide(visit.exchange, _EXCHANGES, forced)
         if visit.fired:
-            flow.metadata[http.SCRIPT] = visit.script
-            return self._before(visit, station)
-        if station.listener.upstream == MOCK:
-            return self._stand_in(visit)
+            flow.metadata[SCRIPT] = visit.script
+            return self._before(visit, context)
+        if context.listener.upstream == MOCK:
+            later = self._stand_in(visit)
+            flow.request.stream = False
+            return later
         return None
 
     def _heed(self, forced: str) -> None:
         """A client that asks for a rule which is not there would take its silence for health."""
         names = {rule.name for rule in self.ledger.rules} | {"none"}
         for wish in {name.strip() for name in forced.split(",")} - names - self._noted:
-            if len(self._noted) < _MOST_NOTED:
-                self._noted.add(wish)
-                text = f"a client asked for rule '{wish[:80]}', which the plan does not have; it has {', '.join(sorted(names))}"
-                self.note("header_control", text, {})
+            text = f"a client asked for rule '{wish[:80]}', which the plan does not have; it has {', '.join(sorted(names))}"
+            self._note_once("header_control", text, {}, known=wish)
 
-    def _meet(self, station: Station, flow: Any) -> Visit:
+    def _meet(self, context: ConnectionContext, flow: Any) -> Visit:
         request = flow.request
-        direction = station.listener.direction
+        direction = context.listener.direction
         path, _, query = request.path.partition("?")
         body = (request.raw_content or b"")[:MOST_BODY]
         key, due_s = "", None
@@ -202,12 +220,12 @@ class Engine:
             key, due_s = split_exchange(said.encode("utf-8", "backslashreplace").decode())
         key = key or self._repetition(request.method, request.path, body)
         headers = tuple((name.lower(), value) for name, value in request.headers.items(multi=True))
-        if request.headers.get("host", "") in station.own:
-            request.headers["host"] = station.upstream_host
+        if request.headers.get("host", "") in context.carrier.own:
+            request.headers["host"] = context.upstream_host
         facts = self._platform.facts(request.method, path, headers, body) if direction is Direction.INBOUND else None
-        exchange = Exchange(key, direction, station.number, request.method, path, query, headers, body, facts, due_s)
+        exchange = Exchange(key, direction, context.number, request.method, path, query, headers, body, facts, due_s)
         self._ordinals[direction] += 1
-        visit = Visit(exchange, self.now(), self._ordinals[direction], flow, station.handler, station.listener.address)
+        visit = Visit(exchange, self.now(), self._ordinals[direction], flow, context.carrier, context.listener.address)
         if self._remembers and direction is Direction.INBOUND:
             self.deliveries.remember(visit)
         return visit
@@ -224,12 +242,12 @@ class Engine:
             self._known.popitem(last=False)
         return f"{digest.hex()}-{count}"
 
-    async def _before(self, visit: Visit, station: Station) -> None:
+    async def _before(self, visit: Visit, context: ConnectionContext) -> None:
         visit.by = "proxy"  # if it ends here, the upstream was never asked
         await self._perform_all(visit, Point.BEFORE)
         visit.by = "target" if visit.flow.response is None else "proxy"
-        station.arm(visit)
-        if visit.flow.response is None and station.listener.upstream == MOCK:
+        context.arm(visit)
+        if visit.flow.response is None and context.listener.upstream == MOCK:
             later = self._stand_in(visit)
             if later is not None:
                 await later
@@ -251,7 +269,7 @@ class Engine:
             retry_after_s=float(wait) if wait.isdecimal() else None,
         )
 
-    def _stand_in(self, visit: Visit) -> Coroutine[Any, Any, None] | None:
+    def _stand_in(self, visit: Visit) -> Later | None:
         request = visit.flow.request
         made = self._mock.answer(
             request.method,
@@ -262,75 +280,123 @@ class Engine:
         )
         visit.by = "mock"
         visit.flow.response = answer(made.status, made.headers, made.body, "")
-        return self.pause(made.hold_s, visit.handler) if made.hold_s else None
+        return self.pause(made.hold_s, visit.carrier) if made.hold_s else None
 
-    def _response_head(self, _handler: Handler, flow: Any) -> None:
+    def response_head(self, flow: Any) -> Later | None:
+        """The head of an upstream's answer has come: here it is decided whether its body passes as it comes."""
         visit: Visit | None = flow.metadata.get("chaosbot")
-        if visit is None or visit.fired or flow.response.raw_content is not None:
-            return
-        length = flow.response.headers.get("content-length", "")
-        flow.response.stream = not length.isdecimal() or int(length) > STREAM_RESPONSE
+        response = flow.response
+        if visit is None or response.raw_content is not None or response.status_code == _SWITCHING:
+            return None
+        if self._streams:
+            length = response.headers.get("content-length", "")
+            response.stream = not length.isdecimal() or int(length) > STREAM_RESPONSE
+        if not response.stream or not visit.fired:
+            return None
+        holding = next((each for each in visit.fired if any(map(needs_answer, each.decision.effects))), None)
+        if holding is not None:
+            response.stream = False
+            rule = holding.rule
+            self._note_once(
+                "held",
+                f"rule {rule.name} ({rule.fault.name}) needs the whole answer: an answer of unknown length to "
+                f"{visit.exchange.method} {visit.exchange.path} is held until it has ended",
+                {"rule": rule.name, "exchange": visit.exchange.key},
+                known=f"held by {rule.name}",
+            )
+            return None
+        visit.upstream_status = self._status(flow)
+        return self._after(visit)
 
-    def _response(self, _handler: Handler, flow: Any) -> Coroutine[Any, Any, None] | None:
+    def response(self, flow: Any) -> Later | None:
+        """An answer is complete; one that was streamed has been sent."""
         visit: Visit | None = flow.metadata.get("chaosbot")
         if visit is None:
             return None
         if visit.asked_upstream:
-            visit.upstream_status = flow.response.status_code
-        if visit.fired:
+            visit.upstream_status = self._status(flow)
+        if visit.fired and not visit.answered:
             return self._after(visit)
-        visit.status = flow.response.status_code
-        self.finish(visit)
+        if not visit.fired:
+            visit.status = self._status(flow)
+        if not visit.script.for_answer:
+            self.finish(visit)
         return None
 
     async def _after(self, visit: Visit) -> None:
+        """Performs what happens after the upstream has acted; for a streamed answer that is at its head."""
+        visit.answered = True
         await self._perform_all(visit, Point.AFTER)
         script = visit.script
-        visit.status = visit.flow.response.status_code
+        visit.status = self._status(visit.flow)
         if script.for_answer:
             if not script.status_arrives:
                 visit.status = _status_of(script.raw)
             script.ended = partial(self.finish, visit)
-        else:
+        elif not visit.flow.response.stream:
             self.finish(visit)
 
+    def _status(self, flow: Any) -> int:
+        """The answer's status, as three digits: an upstream may send any number."""
+        status: int = flow.response.status_code
+        if 0 <= status <= _MOST_STATUS:
+            return status
+        where = f"{flow.request.host}:{flow.request.port}"
+        self._note_once("upstream", f"{where} answered with the status {str(status)[:40]}, which is no HTTP status", {})
+        return _MOST_STATUS
+
+    def _note_once(self, area: str, text: str, data: dict[str, Any], known: str = "") -> None:
+        """Records something that may happen in every exchange, the first time."""
+        known = known or text
+        if known not in self._noted and len(self._noted) < _MOST_NOTED:
+            self._noted.add(known)
+            self.note(area, text, data)
+
     async def _perform_all(self, visit: Visit, now: Point) -> None:
-        for fired in visit.fired:
-            for effect in fired.decision.effects:
-                if fired.failed:
+        for armed in visit.fired:
+            for effect in armed.decision.effects:
+                if armed.failed:
                     break
                 try:
-                    done = await self._performer.perform(visit, fired, effect, now)
+                    done = await self._performer.perform(visit, armed, effect, now)
                 except Exception as error:  # noqa: BLE001 - a broken effect must not look like a healthy run
-                    self.ledger.failed(fired, visit.exchange, error)
+                    self.ledger.failed(armed, visit.exchange, error)
+                    _mark(visit.flow, armed, f"failed: {error}")
                 else:
                     if done is not None:
-                        self.ledger.applied(fired, visit.exchange, done)
+                        self.applied(armed, visit, done)
 
-    def _error(self, handler: Handler, flow: Any) -> None:
+    def applied(self, armed: Fired, visit: Visit, detail: str) -> None:
+        """A fault physically happened to an exchange."""
+        if not armed.applied:
+            _mark(visit.flow, armed, detail)
+        self.ledger.applied(armed, visit.exchange, detail)
+
+    def error(self, flow: Any) -> None:
+        """An exchange broke off: its client has left, or the upstream gave no answer."""
         visit: Visit | None = flow.metadata.get("chaosbot")
         if visit is None or visit.over:
             return
-        if handler.gone or visit.script.stops:
-            visit.by = "proxy"
-        else:
-            visit.by, visit.status = "proxy", 502
+        visit.by = "proxy"
+        if not visit.carrier.gone and not visit.script.stops:
+            visit.status = 502
             message = plainly(str(flow.error))
             address = f"{flow.request.host}:{flow.request.port}"
-            if (known := f"{address} {message}") not in self._noted and len(self._noted) < _MOST_NOTED:
-                self._noted.add(known)
-                self.note(
-                    "upstream",
-                    f"{address} gave no answer: {message}",
-                    {"direction": str(visit.exchange.direction), "exchange": visit.exchange.key},
-                )
+            data = {"direction": str(visit.exchange.direction), "exchange": visit.exchange.key}
+            self._note_once("upstream", f"{address} gave no answer: {message}", data)
         self.finish(visit)
 
-    def _over(self, flow: Any) -> None:
+    def websocket_over(self, flow: Any) -> None:
+        """A WebSocket has ended."""
         visit: Visit | None = flow.metadata.get("chaosbot")
         if visit is not None:
-            for fired, _effect in visit.disturb:
-                self.ledger.missed(fired, visit.exchange)
+            for armed, _effect in visit.disturb:
+                self.ledger.missed(armed, visit.exchange)
+
+    def message(self, flow: Any) -> Later | None:
+        """A WebSocket message passes."""
+        context = self.contexts.get(flow.client_conn.id)
+        return None if context is None else context.message(flow)
 
     def finish(self, visit: Visit) -> None:
         """The exchange is over, as far as its client will see."""
@@ -341,8 +407,9 @@ class Engine:
         for fired in visit.fired:
             if id(fired) not in later:
                 self.ledger.missed(fired, visit.exchange)
-        if visit.silenced and visit.handler in self.handlers:
-            self.handlers[visit.handler].linger(visit.fired)
+        context = self.contexts.get(visit.flow.client_conn.id)
+        if visit.silenced and context is not None:
+            context.linger(visit.fired)
         else:
             self.end(visit.fired)
         exchange = visit.exchange
@@ -386,7 +453,7 @@ class Engine:
 
     # ── what effects need ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def pause(self, seconds: float, handler: Handler) -> None:
+    async def pause(self, seconds: float, carrier: Carrier) -> None:
         """Waits, unless the client leaves or everything is released."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[None] = loop.create_future()
@@ -397,15 +464,22 @@ class Engine:
 
         timer = loop.call_later(seconds, wake)
         self._wakers.add(wake)
-        handler.on_gone.add(wake)
-        if handler.gone:
+        carrier.on_gone.add(wake)
+        if carrier.gone:
             wake()
         try:
             await waiting
         finally:
             timer.cancel()
             self._wakers.discard(wake)
-            handler.on_gone.discard(wake)
+            carrier.on_gone.discard(wake)
+
+
+def _mark(flow: Any, armed: Fired, what: str) -> None:
+    """Lets mitmproxy's console and web page show which flows met a fault, and which."""
+    flow.marked = flow.marked or MARK
+    line = f"chaosbot: {armed.rule.name}: {what}"
+    flow.comment = f"{flow.comment}\n{line}" if flow.comment else line
 
 
 def _status_of(raw: bytes | None) -> int | None:

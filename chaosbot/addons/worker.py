@@ -12,24 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import fcntl
 import operator
 import os
 import pickle
 import signal
 import socket
 import sys
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
 
-from chaosbot.addons._mitm import runtime
-from chaosbot.addons._mitm.connection import Handler
-from chaosbot.addons.answers import own_error
+from chaosbot.addons._mitm import plain
+from chaosbot.addons._mitm.connection import Connection
+from chaosbot.addons._mitm.runtime import Mode, Runtime
 from chaosbot.addons.ca import default_directory
-from chaosbot.addons.engine import Engine
-from chaosbot.addons.spec import MOCK, ListenerSpec, ProxySpec
+from chaosbot.addons.chaos import ChaosAddon
+from chaosbot.addons.engine import ExchangeEngine
+from chaosbot.addons.spec import ListenerSpec, ProxySpec
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event, ExchangeSeen, RuleSwitched, to_json
 from chaosbot.core.plan import FaultPlan
@@ -40,8 +40,6 @@ _EXCHANGE_FIELDS = operator.attrgetter(*ExchangeSeen.__struct_fields__)
 _FLUSH_S = 0.005
 _FLUSH_BYTES = 1 << 16
 _TICK_S = 0.05
-# Nothing listens on port 9 (discard); the mock answers before anybody would be asked.
-_NOWHERE = "http://127.0.0.1:9"
 
 
 class Line(asyncio.Protocol):
@@ -164,12 +162,12 @@ class Worker:
 
     def __init__(self, spec: ProxySpec, line: Line, index: int) -> None:
         self._spec = spec
-        self.engine = Engine(spec, line.emit, index, line.tape)
-        self._core = _core(spec)
-        self._hooks = {**self._core.hooks(), **self.engine.hooks()}
+        self.engine = ExchangeEngine(spec, line.emit, index, line.tape)
+        self._runtime = _runtime(spec, self.engine.broke)
+        self._addon = ChaosAddon(self.engine, self._runtime)
+        self._runtime.add(self._addon, self)
         self._servers: list[asyncio.Server] = []
         self._pipes: list[PipeServer] = []
-        runtime.tag_errors(own_error)
 
     async def serve(self, sockets: list[int]) -> None:
         """Begins to accept on the inherited sockets, one for each listener."""
@@ -209,20 +207,32 @@ class Worker:
             self.engine.refresh()
         asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
-    def _acceptor(self, listener: ListenerSpec, port: int) -> Any:
-        mode = runtime.Mode(_NOWHERE if listener.upstream == MOCK else listener.upstream)
-        names = {listener.host, "localhost", "127.0.0.1", "[::1]"}
-        own = frozenset(f"{name}:{port}" for name in names)
+    def _acceptor(self, listener: ListenerSpec, port: int) -> Callable[..., Coroutine[Any, Any, None]]:
+        mode = Mode(listener, port)
+        connection_class = _connection_class()
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            handler = Handler(self._core, mode, self._hooks, self._watch, self.engine.broke, reader, writer)
-            self.engine.open(handler, listener, own)
-            await handler.handle_client()
+            await connection_class(self._runtime, mode, reader, writer).run()
 
         return accept
 
-    def _watch(self, handler: Handler, layer: Any) -> None:
-        self.engine.handlers[handler].watch(layer)
+    # ── hooks of the proxy that is ours ──────────────────────────────────────────────────────────────────────────────
+
+    def server_connect(self, data: Any) -> None:
+        """An upstream is to be connected to: the allow-list decides."""
+        host, port = data.server.address[:2]
+        if not self.engine.may_connect(data.client.id, host, port):
+            data.server.error = f"{host}:{port} is not allowed; name it by --allow-host"
+
+    def tcp_message(self, flow: Any) -> None:
+        """Mitmproxy keeps all messages of a connection; none is needed here."""
+        flow.messages.clear()
+
+    def websocket_message(self, flow: Any) -> None:
+        """As above; the last one is needed."""
+        del flow.websocket.messages[:-1]
+
+    # ── questions of the parent ──────────────────────────────────────────────────────────────────────────────────────
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Does what the parent wants."""
@@ -261,22 +271,25 @@ def _for_bytes(plan: FaultPlan) -> FaultPlan:
     return FaultPlan(tuple(rule for rule in plan.rules if runs_on_pipe(FaultPlan((rule,)))))
 
 
-def _core(spec: ProxySpec) -> runtime.Core:
-    directory = Path(spec.confdir) if spec.confdir else default_directory()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+def _connection_class() -> type[Connection]:
+    if plain():
+        return Connection
+    from chaosbot.addons._mitm.quick import QuickConnection  # noqa: PLC0415 - not loaded when it is switched off
+
+    return QuickConnection
+
+
+def _runtime(spec: ProxySpec, broke: Callable[[str, BaseException], None]) -> Runtime:
     values: dict[str, Any] = {
         "connection_strategy": "lazy",  # a refused or answered request must not touch the upstream
         "upstream_cert": False,
         "keep_host_header": True,  # the engine changes a Host that names the proxy itself, and leaves others
         "http2": spec.http2,
-        "confdir": str(directory),
+        "confdir": spec.confdir or str(default_directory()),
         "ssl_insecure": spec.insecure_upstream,
         "ssl_verify_upstream_trusted_ca": spec.upstream_ca or None,
     }
-    # Several workers start at once; one of them makes the CA.
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return runtime.Core(values)
+    return Runtime(values, broke)
 
 
 async def _run(number: int) -> None:

@@ -35,7 +35,7 @@ class Visit:
         started: When its request was complete (or its head, for one that is streamed), in seconds of the run.
         ordinal: How many exchanges of its direction came before it.
         flow: mitmproxy's flow.
-        handler: The connection that carries it.
+        carrier: The connection that carries it.
         upstream: Where its listener leads; None when it says so itself.
     """
 
@@ -43,7 +43,7 @@ class Visit:
     started: float
     ordinal: int
     flow: Any
-    handler: Any
+    carrier: Any
     upstream: tuple[str, int] | None
     fired: list[Fired] = field(default_factory=list)
     script: Script = field(default_factory=Script)
@@ -55,6 +55,7 @@ class Visit:
     disturb: list[tuple[Fired, DisturbMessages]] = field(default_factory=list)
     again: list[tuple[Copy, SendAgain]] = field(default_factory=list)
     messages: int = 0
+    answered: bool = False
     over: bool = False
 
     @property

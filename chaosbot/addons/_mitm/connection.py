@@ -1,254 +1,186 @@
-"""One client connection with its upstreams: mitmproxy's conversation of events and commands, performed on chaosbot's sockets.
+"""One client connection of chaosbot's own core: mitmproxy's connection handler on sockets whose bytes meet effects.
 
 Rules:
 
-- An event and all that follows from it is handled in place: no task for a hook that has nothing to wait for.
-- What one event makes a connection send leaves together, a head with its body; whatever looks at sockets, or may change what
-  happens to their bytes, sees it gone (`uncork`).
-- Nothing raises: a broken connection is told of and ended.
+- Hooks are functions of the `Runtime`; one that has something to wait for returns a coroutine.
+- Nothing raises: a connection that breaks is reported and ended.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
-from functools import cache
-from typing import Any
+import logging
+from collections.abc import Callable
+from types import TracebackType
 
-from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import commands, events, mode_servers, server, server_hooks
-from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.connection import Client, Server
+from mitmproxy.proxy import commands, events, layer, mode_servers, server_hooks
 
-from chaosbot.addons._mitm import runtime
-from chaosbot.core.effect import BytesEffect, StreamDirection
-from chaosbot.injection._bytes_ends import reset
-from chaosbot.injection.bytestream import Ends, FaultyReader, FaultyWriter
+from chaosbot.addons._mitm import Later
+from chaosbot.addons._mitm.carrier import HandlerCarrier
+from chaosbot.addons._mitm.runtime import Mode, Runtime
+from chaosbot.addons.answers import own_error
+from chaosbot.core.effect import BytesEffect, Farewell, StreamDirection
+from chaosbot.injection.bytestream import Ends, FaultyReader, FaultyWriter, refuse
 
-
-@cache
-def _argument(hook: type[commands.StartHook]) -> str:
-    """The name of the one thing that a hook is about."""
-    (field,) = dataclasses.fields(hook)  # type: ignore[arg-type]  # every hook is one
-    return field.name
+_ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
-class Handler(mode_servers.ProxyConnectionHandler):
-    """One client connection with its upstreams.
+class _Guarded:
+    """The top of a connection's layers; an exception below becomes the end of the connection."""
 
-    Args:
-        core: The configured parts.
-        mode: What the listener does.
-        hooks: What happens at each hook.
-        watch: Called for every HTTP layer that comes into being.
-        broke: Called with an exception that nobody foresaw.
-        reader: From the client.
-        writer: To the client.
-    """
+    def __init__(self, top: layer.Layer, client: Client, runtime: Runtime) -> None:
+        self.context = top.context
+        self._top = top
+        self._client = client
+        self._runtime = runtime
 
-    def __init__(
-        self,
-        core: runtime.Core,
-        mode: runtime.Mode,
-        hooks: Mapping[str, runtime.Hook],
-        watch: Callable[[Handler, Any], None],
-        broke: Callable[[str, BaseException], None],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        super().__init__(None, reader, writer, core.options, mode.spec)  # type: ignore[no-untyped-call]
-        self.layer = mode.instance.make_top_layer(self.layer.context)
-        self.ends = Ends()
+    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Handles an event."""
+        try:
+            yield from self._top.handle_event(event)
+        except NotImplementedError as error:  # what mitmproxy does not speak (trailers of chunked bodies)
+            yield commands.SendData(self._client, own_error(501, str(error)))
+            yield commands.CloseConnection(self._client)
+        except Exception as error:  # noqa: BLE001 - one broken connection must be seen and must not end the worker
+            self._runtime.broke("connection", error)
+            yield commands.CloseConnection(self._client)
+
+
+class OwnBytes:
+    """The byte effects of one connection: its client's reader and writer, and the writers to upstreams."""
+
+    def __init__(self, handler: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._handler = handler
+        self._ends = Ends()
         self.acted: Callable[[BytesEffect], None] = lambda _effect: None
-        self.upward: tuple[BytesEffect, ...] = ()
-        self.client_reader = FaultyReader(reader, StreamDirection.UP, self.ends, acted=self._acted)
-        self.client_writer = FaultyWriter(writer, StreamDirection.DOWN, self.ends, acted=self._acted)
-        self.server_writers: list[FaultyWriter] = []
-        io = self.transports[self.client]
-        io.reader, io.writer = self.client_reader, self.client_writer  # type: ignore[assignment]  # they stand in for streams
-        self.gone = False
-        self.on_gone: set[Callable[[], None]] = set()
-        self._hooks = hooks
-        self._watch = watch
-        self._broke = broke
-        self._waiting: deque[events.Event] = deque()
-        self._busy = False
-        self._corked: list[tuple[Any, bytes]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._upward: tuple[BytesEffect, ...] = ()
+        self._reader = FaultyReader(reader, StreamDirection.UP, self._ends, acted=self._acted)
+        self._writer = FaultyWriter(writer, StreamDirection.DOWN, self._ends, acted=self._acted)
+        self._server_writers: list[FaultyWriter] = []
+        self._lasting: tuple[BytesEffect, ...] = ()
+        io = handler.transports[handler.client]
+        io.reader, io.writer = self._reader, self._writer  # type: ignore[assignment]  # they have a stream's methods
 
     def _acted(self, effect: BytesEffect) -> None:
         self.acted(effect)
 
+    def set_effects(self, lasting: tuple[BytesEffect, ...], armed: tuple[BytesEffect, ...]) -> None:
+        """Replaces the byte effects of the connection and of the exchanges under way."""
+        self._lasting = lasting
+        self._reader.set_effects(lasting)
+        self._writer.set_effects((*lasting, *armed))
+        self._upward = tuple(effect for effect in armed if getattr(effect, "stream", None) is StreamDirection.UP)
+        for writer in self._server_writers:
+            writer.set_effects(self._upward)
+
     def admit(self) -> None:
-        """Byte effects report what they have done so far; bytes may still be held when the connection's exchange is over."""
-        for line in (self.client_reader, self.client_writer, *self.server_writers):
-            line.admit()
+        """Makes effects report what they have done; bytes may still be held when the connection's exchange is over."""
+        for stream in (self._reader, self._writer, *self._server_writers):
+            stream.admit()
 
-    def send_upward(self, effects: tuple[BytesEffect, ...]) -> None:
-        """From now on these byte effects act on what goes to upstreams."""
-        self.upward = effects
-        for writer in self.server_writers:
-            writer.set_effects(effects)
+    def refuse(self, farewell: Farewell) -> Later | None:
+        """Turns the new connection away; SILENCE leaves it open and reads until the client gives up."""
+        self._handler.client.error = "refused"
+        refuse(self._ends, farewell)
+        return self._listen_only() if farewell is Farewell.SILENCE else None
 
-    def watch(self, layer: Any) -> None:
-        """Hands an HTTP layer on."""
-        self._watch(self, layer)
+    async def _listen_only(self) -> None:
+        while self._lasting and await self._reader.read(1 << 16):
+            pass
 
-    # ── events and commands, without a task for each hook ────────────────────────────────────────────────────────────
+    def wrap(self, server: Server) -> None:
+        """Puts streams with byte effects in place of an upstream's, and couples back pressure from end to end."""
+        io = self._handler.transports[server]
+        writer = FaultyWriter(io.writer, StreamDirection.UP, self._ends, acted=self._acted)  # type: ignore[arg-type]  # TCP only
+        writer.set_effects(self._upward)
+        reader = FaultyReader(io.reader, StreamDirection.DOWN, self._ends)  # type: ignore[arg-type]  # TCP only
+        io.reader, io.writer = reader, writer  # type: ignore[assignment]
+        self._reader.waits_for(writer)
+        reader.waits_for(self._writer)
+        self._server_writers = [each for each in self._server_writers if not each.is_closing()]
+        self._server_writers.append(writer)
 
-    async def server_event(self, event: events.Event) -> None:
-        """Handles an event at once; one that comes up meanwhile waits for its turn."""
-        self.handle(event)
 
-    def handle(self, event: events.Event) -> None:
-        """Handles an event and all that follow from it. Never raises."""
-        self._waiting.append(event)
-        if self._busy:
-            return
-        self._busy = True
+class OwnCarrier(HandlerCarrier):
+    """A connection of chaosbot's own core."""
+
+    def __init__(self, handler: Connection, mode: Mode, own_bytes: OwnBytes) -> None:
+        super().__init__(handler, mode.listener, mode.own)
+        self._bytes = own_bytes
+
+    @property
+    def bytes(self) -> OwnBytes:
+        """What byte effects act on."""
+        return self._bytes
+
+
+class Connection(mode_servers.ProxyConnectionHandler):
+    """One client connection with its upstream connections.
+
+    Args:
+        runtime: mitmproxy's configured parts and the hooks.
+        mode: What the listener does with its connections.
+        reader: From the client.
+        writer: To the client.
+    """
+
+    carrier_class: type[OwnCarrier] = OwnCarrier
+
+    def __init__(
+        self, runtime: Runtime, mode: Mode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        super().__init__(None, reader, writer, runtime.options, mode.spec)  # type: ignore[no-untyped-call]
+        self.layer = _Guarded(mode.instance.make_top_layer(self.layer.context), self.client, runtime)  # type: ignore[assignment]  # it conducts the conversation like one
+        self.carrier = self.carrier_class(self, mode, OwnBytes(self, reader, writer))
+        self._runtime = runtime
+        self.broke = runtime.broke
+
+    async def run(self) -> None:
+        """Serves the connection until it has ended."""
+        self._runtime.connections[self.client.id] = self
         try:
-            while self._waiting:
-                self._handle_one(self._waiting.popleft())
+            await self.handle_client()
         finally:
-            self._busy = False
-            if self._corked:
-                self.uncork()
+            del self._runtime.connections[self.client.id]
 
-    def _handle_one(self, event: events.Event) -> None:
-        self.timeout_watchdog.register_activity()  # type: ignore[no-untyped-call]
-        if type(event) is events.ConnectionClosed and event.connection is self.client:
-            self._client_left()
-        try:
-            for command in self.layer.handle_event(event):
-                self._perform(command)
-        except (
-            NotImplementedError
-        ) as error:  # what mitmproxy does not speak (trailers of chunked bodies) is nobody's fault
-            self._unspoken(str(error))
-        except Exception as error:  # noqa: BLE001 - one broken connection must be seen and must not end the worker
-            self._broke("connection", error)
-            self.client_writer.transport.abort()
-
-    def _unspoken(self, what: str) -> None:
-        """Says so, and ends the connection."""
-        make: Any = _http1.make_error_response
-        self.uncork()
-        self.client_writer.write(make(501, what))
-        self.close_connection(self.client)
-
-    def _client_left(self) -> None:
-        self.gone = True
-        for call in tuple(self.on_gone):
-            call()
-
-    def uncork(self) -> None:
-        """Sends what was written while the present event was handled: a head and its body are one packet."""
-        corked, self._corked = self._corked, []
-        last: Any = None
-        pieces: list[bytes] = []
-        for writer, data in (*corked, (None, b"")):
-            if writer is not last:
-                if last is not None and not last.is_closing():
-                    last.write(b"".join(pieces))
-                last, pieces = writer, []
-            pieces.append(data)
-
-    def call(self, hook: commands.StartHook) -> Coroutine[Any, Any, None] | None:
-        """Calls what belongs to a hook. It may change what happens to bytes, so those of before leave first."""
-        if self._corked:
-            self.uncork()
-        return self._call(hook)
-
-    def _perform(self, command: commands.Command) -> None:
-        if isinstance(command, commands.SendData):
-            io = self.transports.get(command.connection)
-            if io is not None and io.writer is not None:
-                self._corked.append((io.writer, command.data))
-            return
-        if self._corked:
-            self.uncork()
-        if isinstance(command, commands.StartHook):
-            later = command.later if hasattr(command, "later") else self._call(command)
-            if later is not None:
-                self._start(self._complete(command, later))
-            elif command.blocking:
-                self._waiting.append(events.HookCompleted(command))
-        elif isinstance(command, commands.OpenConnection):
-            task = self._start(self.open_connection(command))
-            self.transports[command.connection] = server.ConnectionIO(handler=task)
-        elif isinstance(command, commands.RequestWakeup):
-            self.wakeup_timer.add(self._start(self.wakeup(command)))
-        elif isinstance(command, commands.CloseConnection):
-            if command.connection in self.transports:
-                half = isinstance(command, commands.CloseTcpConnection) and command.half_close
-                self.close_connection(command.connection, half)
-        elif not isinstance(command, commands.Log):
-            raise TypeError(f"unexpected command: {command}")
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _call(self, hook: commands.StartHook) -> Coroutine[Any, Any, None] | None:
-        function = self._hooks.get(hook.name)
+    def call(self, hook: commands.StartHook) -> Later | None:
+        """Calls what belongs to a hook; what it returns must be waited for."""
+        function = self._runtime.hooks.get(hook.name)
         if function is None:
             return None
-        data = getattr(hook, _argument(type(hook)))  # type: ignore[arg-type]  # classes hash
         try:
-            return function(self, data)
+            (data,) = hook.args()
+            return function(data)
         except Exception as error:  # noqa: BLE001 - a broken hook must be seen and must not stop the exchange
-            self._broke(hook.name, error)
+            self._runtime.broke(hook.name, error)
             return None
 
-    async def _complete(self, hook: commands.StartHook, later: Coroutine[Any, Any, None]) -> None:
-        await self._finish(hook.name, later)
-        if hook.blocking:
-            self.handle(events.HookCompleted(hook))
-
-    async def _finish(self, name: str, later: Coroutine[Any, Any, None]) -> None:
+    async def finish(self, name: str, later: Later) -> None:
+        """Waits for a hook; the time does not count as the client's idleness."""
         with self.timeout_watchdog.disarm():
             try:
                 await later
-            except Exception as error:  # noqa: BLE001 - as in _call
-                self._broke(name, error)
+            except Exception as error:  # noqa: BLE001 - as in `call`
+                self._runtime.broke(name, error)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
-        """The hooks of connections, which mitmproxy waits for."""
+        """Performs a hook."""
         if isinstance(hook, server_hooks.ServerConnectedHook):
-            self._wrap(hook.data.server)
-        later = self._call(hook)
+            self.carrier.bytes.wrap(hook.data.server)
+        later = self.call(hook)
         if later is not None:
-            await self._finish(hook.name, later)
-
-    def _wrap(self, server: Server) -> None:
-        """Puts the byte effects' writers in place of an upstream's, and couples back pressure from end to end."""
-        io = self.transports[server]
-        writer = FaultyWriter(io.writer, StreamDirection.UP, self.ends, acted=self._acted)  # type: ignore[arg-type]  # TCP only
-        writer.set_effects(self.upward)
-        reader = FaultyReader(io.reader, StreamDirection.DOWN, self.ends)  # type: ignore[arg-type]  # TCP only
-        io.reader, io.writer = reader, writer  # type: ignore[assignment]
-        self.client_reader.waits_for(writer)
-        reader.waits_for(self.client_writer)
-        self.server_writers = [each for each in self.server_writers if not each.is_closing()]
-        self.server_writers.append(writer)
+            await self.finish(hook.name, later)
 
     async def drain_writers(self) -> None:
-        """Nothing to wait for: the readers wait until the writers that their bytes go to have room."""
+        """Nothing to wait for: the readers wait until the writers that their bytes go to have room.
 
-    def reset_server(self, server: Connection) -> None:
-        """A real RST to an upstream, behind what was sent to it."""
-        self.uncork()
-        io = self.transports.get(server)
-        if io is not None and io.writer is not None:
-            writer: Any = io.writer
-            reset(writer.transport)
+        mitmproxy drains all directions under one lock, so two full directions would wait for each other.
+        """
 
-    def pending(self, connection: Connection) -> int:
-        """Bytes that were written to a connection and have not left yet."""
-        self.uncork()
-        io = self.transports.get(connection)
-        writer: Any = None if io is None else io.writer
-        return 0 if writer is None else int(writer.transport.get_write_buffer_size())
+    def log(self, message: str, level: int = logging.INFO, exc_info: bool | _ErrorInfo | None = None) -> None:
+        """Takes what mitmproxy would log; only an exception is of interest."""
+        if isinstance(exc_info, tuple):
+            self._runtime.broke("connection", exc_info[1])
+        elif level >= logging.ERROR:
+            self._runtime.broke("connection", RuntimeError(message))

@@ -6,18 +6,24 @@ Rules:
   way to the connection. What is written here is plaintext: TLS, where there is any, comes below.
 - Pauses are wake-ups that the layer asks for, never sleeps; a body made while it is sent waits for room in the socket.
 - `release` ends all waiting at once: what trickles leaves, what is being made ends, what was silenced is closed.
+- What mitmproxy answers of its own accord (400, 502) is written by `answers.own_error`, so that no check blames the target.
 """
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, Final, assert_never
+from typing import Any, Final, Protocol, assert_never
 
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layers
-from mitmproxy.proxy.layers.http import HttpStream
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HTTPMode, HttpStream
+from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import (
     RequestData,
     RequestEndOfMessage,
@@ -29,14 +35,10 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
-from chaosbot.addons._mitm.connection import Handler
-from chaosbot.addons._mitm.shortcuts import PromptStream
+from chaosbot.addons._mitm import SCRIPT
+from chaosbot.addons.answers import own_error
 from chaosbot.core.effect import Farewell
-from chaosbot.injection import _bytes_ends
 from chaosbot.injection.script import Script
-
-SCRIPT: Final = "chaosbot.script"
-"""Where a flow's metadata hold its script."""
 
 Commands = Generator[Any, Any, None]
 
@@ -44,40 +46,99 @@ _ROOM: Final = 512 * 1024
 _POLL_S: Final = 0.002
 _LONGEST_NAP_S: Final = 0.25
 _SETTLE_POLLS: Final = 100
+# As mitmproxy writes an error page: its status, and the message in its one paragraph.
+_OWN_ERROR: Final = re.compile(rb"HTTP/1\.1 (\d{3}) .*<p>(.*)</p>", re.DOTALL)
 
 
-class Asked(events.Event):
-    """Somebody outside asks a layer to say something now (the end of a WebSocket, half a frame)."""
+class Sockets(Protocol):
+    """The connection that carries the layer."""
 
-    def __init__(self, layer: WatchedHttp, say: Callable[[], Commands]) -> None:
+    gone: bool
+
+    def left(self) -> None:
+        """The client has gone."""
+
+    def reason(self, server: Connection) -> str:
+        """Why a connection to an upstream ended, where more is known than that it did."""
+
+    def flush(self) -> None:
+        """Sends what was written and is still collected."""
+
+    def pending(self, connection: Connection) -> int:
+        """Bytes that were written to a connection and have not left the process."""
+
+    def undelivered(self, connection: Connection) -> int:
+        """Bytes that were written to a connection and that its peer's kernel has not taken yet."""
+
+    def reset(self, connection: Connection) -> None:
+        """Ends a connection with a real RST."""
+
+    def close(self, connection: Connection) -> None:
+        """Ends a connection with a FIN."""
+
+
+class Say(events.Event):
+    """Asks a layer, from outside of the conversation, to give commands now (the end of a WebSocket, half a frame)."""
+
+    def __init__(self, layer: ScriptedHttp, make: Callable[[], Commands]) -> None:
         self.layer = layer
-        self.say = say
+        self.make = make
 
 
-class WatchedHttp(layers.HttpLayer):
-    """mitmproxy's HTTP layer, following scripts; made of an existing one by `watch`."""
+class TaggingServer(Http1Server):
+    """mitmproxy's HTTP/1 server; the errors that it answers of its own accord are marked as the proxy's."""
 
-    handler: Handler
-    scripts: dict[int, Script]
-    trickles: dict[int, deque[bytes]]
-    timers: dict[Any, Callable[[], Commands]]
-    silenced: bool
-    fresh: bool
+    def send(self, event: HttpEvent) -> Commands:
+        """Sends a part of an answer."""
+        said = super().send(event)
+        return self._tagged(said) if isinstance(event, ResponseProtocolError) else said
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        """Reads a request's head; the only bytes that this gives out itself are an error's."""
+        return self._tagged(super().read_headers(event))
+
+    @staticmethod
+    def _tagged(said: Commands) -> Commands:
+        for command in said:
+            written = _OWN_ERROR.match(command.data) if isinstance(command, commands.SendData) else None
+            if written is not None:  # not one that was tagged before, by a call of this within this
+                text = html.unescape(written[2].decode("utf-8", "replace"))
+                yield commands.SendData(command.connection, own_error(int(written[1]), text))
+            else:
+                yield command
+
+
+class ScriptedHttp(layers.HttpLayer):
+    """mitmproxy's HTTP layer, following scripts.
+
+    Args:
+        context: As mitmproxy makes it.
+        mode: How requests name their destination.
+        sockets: The connection that carries the layer.
+    """
+
+    def __init__(self, context: Context, mode: HTTPMode, sockets: Sockets) -> None:
+        super().__init__(context, mode)
+        self.sockets = sockets
+        self.scripts: dict[int, Script] = {}
+        self.trickles: dict[int, deque[bytes]] = {}
+        self.timers: dict[commands.Command, Callable[[], Commands]] = {}
+        self.silenced = False
 
     def _handle_event(self, event: events.Event) -> Commands:
-        # Only a request that comes from the client while no exchange is under way begins with nothing else on the stack.
-        self.fresh = (
-            isinstance(event, events.DataReceived) and event.connection is self.context.client and not self.streams
-        )
         if isinstance(event, events.Wakeup) and event.command in self.timers:
             yield from self.timers.pop(event.command)()
-        elif isinstance(event, Asked):
+        elif isinstance(event, Say):
             if event.layer is self:
-                yield from event.say()
+                yield from event.make()
             else:  # the layer that is meant lies deeper, behind a CONNECT
                 for stream in list(self.streams.values()):
                     yield from self.event_to_child(stream, event)
         else:
+            if isinstance(event, events.Start) and self.context.client.alpn not in (b"h2", b"h3"):
+                self.connections.setdefault(self.context.client, TaggingServer(self.context.fork()))
+            elif isinstance(event, events.ConnectionClosed) and event.connection is self.context.client:
+                self.sockets.left()
             yield from super()._handle_event(event)
 
     def event_to_child(self, child: Any, event: events.Event) -> Commands:
@@ -95,13 +156,9 @@ class WatchedHttp(layers.HttpLayer):
                     return self._request(child, event, script)
             elif isinstance(event, ResponseProtocolError) and (script := self.scripts.pop(event.stream_id, None)):
                 script.finish()
+        elif isinstance(event, ResponseProtocolError) and (why := self.sockets.reason(child.flow.server_conn)):
+            event = ResponseProtocolError(event.stream_id, why, event.code)
         return super().event_to_child(child, event)
-
-    def make_stream(self, stream_id: int) -> Commands:
-        """An exchange begins."""
-        nested, self.fresh = not self.fresh, False
-        self.streams[stream_id] = PromptStream(self.context.fork(), stream_id, self.handler.call, nested=nested)
-        return self.event_to_child(self.streams[stream_id], events.Start())
 
     def _script(self, event: Any) -> Script | None:
         known = self.scripts.get(event.stream_id)
@@ -202,11 +259,11 @@ class WatchedHttp(layers.HttpLayer):
         """Makes the body while it is sent: as much as there is room for, then comes back."""
         assert script.stream is not None  # noqa: S101 - the only caller looked
         pattern = script.stream.pattern * math.ceil(65536 / len(script.stream.pattern))
-        while left and not script.released and self.handler.pending(self.context.client) < _ROOM:
+        while left and not script.released and self.sockets.pending(self.context.client) < _ROOM:
             size = min(left, len(pattern))
             yield from super().event_to_child(child, ResponseData(event.stream_id, pattern[:size]))
             left -= size
-        if self.handler.gone:
+        if self.sockets.gone:
             script.finish()
         elif script.released and left:
             yield from self._farewell(script)
@@ -231,12 +288,10 @@ class WatchedHttp(layers.HttpLayer):
 
     def _reset(self, polls: int) -> Commands:
         """A real RST to the client, behind the bytes that were sent: the kernel would throw them away."""
-        self.handler.uncork()
-        transport: Any = self.handler.client_writer.transport
-        if polls < _SETTLE_POLLS and _bytes_ends._undelivered(transport):  # noqa: SLF001 - the same room
+        if polls < _SETTLE_POLLS and self.sockets.undelivered(self.context.client):
             yield from self._later(_POLL_S, partial(self._reset, polls + 1))
         else:
-            _bytes_ends.reset(transport)
+            self.sockets.reset(self.context.client)
 
     def _h2_farewell(self, child: Any, stream_id: int, script: Script) -> Commands:
         """On HTTP/2 one stream is reset; GOAWAY, and a farewell that is RST, concern the whole connection."""
@@ -283,7 +338,7 @@ class WatchedHttp(layers.HttpLayer):
             case Farewell.FIN:
                 yield commands.CloseTcpConnection(server, half_close=True)
             case Farewell.RST:
-                self.handler.reset_server(server)
+                self.sockets.reset(server)
             case None | Farewell.SILENCE:
                 pass
             case _:
@@ -296,18 +351,4 @@ class WatchedHttp(layers.HttpLayer):
         for script in self.scripts.values():
             script.released = True
         if self.silenced:
-            self.handler.client_writer.close()
-
-    def say(self, make: Callable[[], Commands]) -> None:
-        """Lets commands be performed now, as if the layer had come upon them itself."""
-        self.handler.handle(Asked(self, make))
-
-
-def watch(handler: Handler, layer: Any) -> WatchedHttp:
-    """Turns an HTTP layer that mitmproxy has just made into one that follows scripts."""
-    layer.__class__ = WatchedHttp
-    layer.handler = handler
-    layer.scripts, layer.trickles, layer.timers, layer.silenced = {}, {}, {}, False
-    layer.fresh = False
-    watched: WatchedHttp = layer
-    return watched
+            self.sockets.close(self.context.client)

@@ -1,55 +1,63 @@
-"""mitmproxy without its Master: the parts that connections need, configured once. Works on 11.0.2 and on 12.2.
+"""mitmproxy without its Master: the parts that connections need, configured once.
 
 Rules:
 
-- mitmproxy's insides are known in this folder alone: `connection` (a client connection), `http` (what HTTP sends), `shortcuts` (what is done
-  in a shorter way), and `addons/websocket.py`. All others see `mitmproxy.http` and flows at most.
-- There is no Master and no addon manager: options are read once into a snapshot (each read of mitmproxy's manager copies deeply),
-  and hooks are plain functions that are called in place; only one that returns a coroutine costs a task. Together with
-  ``python -O`` and the shortcuts that makes a worker about three times as fast as mitmdump.
+- There is no addon manager: hooks are functions that are called in order, and only one that returns a coroutine is waited for.
 - Runs in worker processes only: `mitmproxy.ctx` is global.
+- The CA is made when the first TLS client comes: without TLS no file is written.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import fcntl
 import logging
-import sys
-import types
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from chaosbot.addons._mitm import Later, plain, shortcuts
+
+if not plain():
+    shortcuts.skip_the_collection()
+
+from mitmproxy import ctx, options
+from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig
+from mitmproxy.proxy import mode_servers, mode_specs
+
+from chaosbot.addons._mitm.alerts import AlertWatch
+from chaosbot.addons._mitm.carrier import HandlerCarrier, substitute
+from chaosbot.addons.spec import MOCK, ListenerSpec
 
 if TYPE_CHECKING:
-    from chaosbot.addons._mitm.connection import Handler
+    from chaosbot.addons._mitm.connection import Connection
 
-
-def _skip_the_collection() -> None:
-    """Puts an empty package in place of ``mitmproxy.addons``, whose own file imports every addon there is (0.3 s)."""
-    found = importlib.util.find_spec("mitmproxy")
-    if "mitmproxy.addons" not in sys.modules and found is not None and found.submodule_search_locations:
-        package = types.ModuleType("mitmproxy.addons")
-        package.__path__ = [f"{place}/addons" for place in found.submodule_search_locations]
-        sys.modules["mitmproxy.addons"] = package
-
-
-_skip_the_collection()
-
-from mitmproxy import ctx, options  # noqa: E402 - the stub above comes first
-from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig  # noqa: E402
-from mitmproxy.proxy import layers, mode_servers, mode_specs  # noqa: E402
-from mitmproxy.proxy.layers.http import _http1  # noqa: E402
-
-from chaosbot.addons._mitm import shortcuts  # noqa: E402
-
-Hook: TypeAlias = Callable[["Handler", Any], Coroutine[Any, Any, None] | None]
+Hook = Callable[..., Later | None]
 """What happens at a hook: in place, or later when it returns a coroutine."""
 
+HOOKS: Final = (
+    "client_connected",
+    "client_disconnected",
+    "server_connect",
+    "server_connected",
+    "next_layer",
+    "tls_clienthello",
+    "tls_start_client",
+    "tls_start_server",
+    "requestheaders",
+    "request",
+    "responseheaders",
+    "response",
+    "error",
+    "tcp_message",
+    "websocket_message",
+    "websocket_end",
+)
+"""The hooks that an addon of this core may have."""
 
-class Snapshot:
-    """mitmproxy's options with their values of now, as plain attributes."""
-
-    def __init__(self, manager: Any) -> None:
-        self.__dict__.update({name: option.current() for name, option in manager.items()})
+_H2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+# Nothing listens on port 9 (discard); the mock answers before an upstream would be asked.
+_NOWHERE: Final = "http://127.0.0.1:9"
+_CA_OPTIONS: Final = frozenset({"confdir", "certs", "key_size", "cert_passphrase"})
 
 
 class _Loader:
@@ -62,73 +70,133 @@ class _Loader:
         self._manager.add_option(name, typespec, default, help, choices)
 
 
-class Core:
-    """The parts of mitmproxy that every connection of a worker needs, configured once.
+class Runtime:
+    """mitmproxy's parts that every connection of a worker needs, and the hooks of the addons on them.
 
     Args:
         values: Options that differ from mitmproxy's own.
+        broke: Called with an exception that nobody foresaw, and where it happened.
+
+    Attributes:
+        connections: The open connections by their client's id.
+        hooks: What happens at each hook; filled by `add`.
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], broke: Callable[[str, BaseException], None]) -> None:
         manager: Any = options.Options()
         # mitmproxy's addons are not annotated.
         listening: Any = proxyserver.Proxyserver
-        self.next_layer: Any = next_layer.NextLayer()
-        self.tls: Any = tlsconfig.TlsConfig()
+        self._next_layer: Any = next_layer.NextLayer()
+        self._tls: Any = tlsconfig.TlsConfig()
         basics: Any = core.Core()
-        for addon in (listening(), self.tls):
+        for addon in (listening(), self._tls):
             addon.load(_Loader(manager))
         manager.update(**values)
-        self.options = Snapshot(manager)
-        ctx.options = self.options  # type: ignore[assignment]  # reads like one
+        self.options: Any = manager
+        self.broke = broke
+        self.connections: dict[str, Connection] = {}
+        self.hooks: dict[str, Hook] = {}
+        self._directory = Path(manager.confdir)
+        self._has_ca = False
+        if not plain():
+            self.options = shortcuts.Snapshot(manager)
+            shortcuts.take()
+        ctx.options = self.options
         # Left out: only a warning hangs on the TLS versions, and looking for it fails on OpenSSL 4, which has no SSLv3 to try.
         everything = {name for name in manager.keys() if not name.startswith("tls_version")}  # noqa: SIM118 - no dict
-        for configured in (basics, self.next_layer, self.tls):
-            configured.configure(everything)
+        for configured in (basics, self._next_layer, self._tls):
+            configured.configure(everything - _CA_OPTIONS)
         logging.getLogger("mitmproxy").setLevel(logging.ERROR)
-        shortcuts.take()
 
-    def hooks(self) -> dict[str, Hook]:
-        """What mitmproxy itself does in choosing protocols and in TLS."""
-        names = ("tls_clienthello", "tls_start_client", "tls_start_server")
-        found: dict[str, Hook] = {name: _own(getattr(self.tls, name)) for name in names}
-        found["next_layer"] = self._choose_layer
-        return found
+    def add(self, *addons: object) -> None:
+        """Lets these addons act, after mitmproxy's own."""
+        found: dict[str, list[Hook]] = {name: [] for name in HOOKS}
+        for addon in (self, self._tls, AlertWatch(self.connections), *addons):
+            for name in HOOKS:
+                if (function := getattr(addon, name, None)) is not None:
+                    found[name].append(function)
+        self.hooks = {name: _in_order(functions) for name, functions in found.items() if functions}
 
-    def _choose_layer(self, handler: Handler, chooser: Any) -> None:
-        self.next_layer.next_layer(chooser)
-        for layer in chooser.context.layers:
-            if type(layer) is layers.HttpLayer:
-                handler.watch(layer)
+    # ── mitmproxy's own part of the hooks ────────────────────────────────────────────────────────────────────────────
 
+    def tls_clienthello(self, _hello: Any) -> None:
+        """A TLS client: now the CA is needed. Several workers may meet their first at once; one of them makes it."""
+        if not self._has_ca:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with (self._directory / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._tls.configure(_CA_OPTIONS)
+            self._has_ca = True
 
-def _own(function: Callable[[Any], None]) -> Hook:
-    def call(_handler: Handler, data: Any) -> None:
-        function(data)
+    # ── the door ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    return call
+    def carrier(self, client: Any) -> HandlerCarrier:
+        """The connection of a client."""
+        return self.connections[client.id].carrier
 
+    def choose_layer(self, chooser: Any) -> None:
+        """Chooses the next layer; an HTTP layer becomes one that follows scripts.
 
-def tag_errors(make: Callable[[int, str], bytes]) -> None:
-    """Lets `make` write the answers that mitmproxy gives of its own accord (502 and its like)."""
-    _http1.make_error_response = make  # type: ignore[assignment]  # called by position
+        Cleartext HTTP/2 with prior knowledge is recognised by its first bytes and spoken with the upstream too.
+        """
+        client = chooser.context.client
+        if self.options.http2 and not client.tls and client.alpn is None:
+            start = chooser.data_client()[: len(_H2_PREFACE)]
+            if start == _H2_PREFACE:
+                client.alpn = b"h2"
+            elif start and _H2_PREFACE.startswith(start):
+                return  # mitmproxy asks again when more has come
+        self._next_layer.next_layer(chooser)
+        if chooser.layer is not None:
+            substitute(chooser, self.carrier(client))
+
+    def server_connected(self, data: Any) -> None:
+        """An upstream is spoken to as the client speaks to the proxy."""
+        if data.client.alpn == b"h2" and not data.client.tls and not data.server.tls:
+            data.server.alpn = b"h2"
 
 
 class Mode:
-    """What a listener does with its connections: an upstream behind it, or a regular proxy when `upstream` is empty."""
+    """What a listener does with its connections.
 
-    def __init__(self, upstream: str) -> None:
+    Args:
+        listener: The listener: an upstream behind it, the mock, or nothing (a regular proxy).
+        port: The port that it listens on.
+    """
+
+    def __init__(self, listener: ListenerSpec, port: int) -> None:
+        self.listener = listener
+        self.own = frozenset(f"{name}:{port}" for name in (listener.host, "localhost", "127.0.0.1", "[::1]"))
+        upstream = _NOWHERE if listener.upstream == MOCK else listener.upstream
         self.spec = mode_specs.ProxyMode.parse(f"reverse:{upstream}" if upstream else "regular")
         manager: Any = _Manager()
         self.instance: Any = mode_servers.ServerInstance.make(self.spec, manager)
 
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """The upstream's host and port."""
-        return self.spec.address if isinstance(self.spec, mode_specs.ReverseMode) else None
-
 
 class _Manager:
-    """What a server instance wants to know its connections by; nobody asks here."""
+    """What a server instance registers its connections with; the instance serves none here."""
 
     connections: dict[Any, Any] = {}  # noqa: RUF012 - never filled
+
+
+def _in_order(functions: Sequence[Hook]) -> Hook:
+    """One function that calls several, each when the one before has ended."""
+    if len(functions) == 1:
+        return functions[0]
+
+    def call(*args: Any) -> Later | None:
+        for number, function in enumerate(functions, 1):
+            later = function(*args)
+            if later is not None:
+                return _and_then(later, functions[number:], args)
+        return None
+
+    return call
+
+
+async def _and_then(later: Later, rest: Sequence[Hook], args: tuple[Any, ...]) -> None:
+    await later
+    for function in rest:
+        more = function(*args)
+        if more is not None:
+            await more

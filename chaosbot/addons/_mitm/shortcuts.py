@@ -2,27 +2,40 @@
 
 Rules:
 
-- Each is what mitmproxy does, without work that nobody looks at: a `Headers` is searched without converting what does not match,
-  a fork of a context makes no server only to throw it away, and a hook that has nothing to wait for does not stop its stream.
-- Through names that are the same in mitmproxy 11.0 and 12.2 (`tests/unit/addons/test_shortcuts.py` compares them with the originals).
+- Each is what mitmproxy does, without work that is not needed: a `Headers` is searched without converting what does not match,
+  a fork of a context makes no server only to throw it away, an option is an attribute, and mitmproxy's other addons are not imported.
+- Through names that are the same in mitmproxy 11.0 and 12.x (`tests/addons/_mitm/test_shortcuts.py` compares them with the originals).
+- ``CHAOSBOT_PLAIN_PROXY=1`` leaves all of them out, and those of `quick`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+import importlib.util
+import sys
+import types
 from functools import lru_cache
 from typing import Any, Final
 
 from mitmproxy import http
-from mitmproxy.proxy import commands, context, events, layer
-from mitmproxy.proxy.layers.http import HttpStream
-
-CallHook = Callable[[commands.StartHook], Coroutine[Any, Any, None] | None]
-"""Calls what belongs to a hook; gives a coroutine back when the stream must wait for it."""
-
-Commands = Generator[Any, Any, None]
+from mitmproxy.proxy import context
 
 _CODE: Final = ("utf-8", "surrogateescape")
+
+
+def skip_the_collection() -> None:
+    """Puts an empty package in place of ``mitmproxy.addons``, whose own file imports every addon there is (0.3 s)."""
+    found = importlib.util.find_spec("mitmproxy")
+    if "mitmproxy.addons" not in sys.modules and found is not None and found.submodule_search_locations:
+        package = types.ModuleType("mitmproxy.addons")
+        package.__path__ = [f"{place}/addons" for place in found.submodule_search_locations]
+        sys.modules["mitmproxy.addons"] = package
+
+
+class Snapshot:
+    """mitmproxy's options with their values of now, as plain attributes; its manager copies deeply at each read."""
+
+    def __init__(self, manager: Any) -> None:
+        self.__dict__.update({name: option.current() for name, option in manager.items()})
 
 
 # ── headers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -61,50 +74,7 @@ def _fork(self: context.Context) -> context.Context:
 
 
 def take() -> None:
-    """From now on mitmproxy goes these ways, in this process."""
+    """Replaces these methods of mitmproxy, in this process."""
     headers: Any = http.Headers
     headers.get_all, headers.__contains__, headers.get = _get_all, _contains, _get
     context.Context.fork = _fork  # type: ignore[method-assign]
-
-
-# ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class PromptStream(HttpStream):
-    """One exchange inside mitmproxy; goes on at once after a hook that did what it had to do in place.
-
-    Args:
-        context: As mitmproxy makes it.
-        stream_id: The exchange's number on its connection.
-        call: Calls what belongs to a hook.
-        nested: Whether the request was found while an event of another exchange is being handled (pipelining). Such a stream
-            stops at its first hook as mitmproxy's own do, so that the other exchange is finished before this one goes upstream.
-    """
-
-    def __init__(self, context: context.Context, stream_id: int, call: CallHook, *, nested: bool = False) -> None:
-        super().__init__(context, stream_id)
-        self._call = call
-        self._nested = nested
-
-    def handle_event(self, event: events.Event) -> Commands:
-        """Handles an event; while a command is waited for, mitmproxy's own way of waiting holds."""
-        if isinstance(event, events.CommandCompleted):
-            self._nested = False
-        if self._paused or self._nested:
-            return super().handle_event(event)
-        return self._go_on(self._handle_event(event))
-
-    def _go_on(self, steps: Commands) -> Commands:
-        for command in steps:
-            # A hook of a layer inside (a tunnel's TLS) blocks that layer, and is nothing of this one's.
-            if command.blocking is True:
-                if isinstance(command, commands.StartHook):
-                    later = self._call(command)
-                    if later is None:
-                        continue
-                    command.later = later  # type: ignore[attr-defined]  # for whoever performs it
-                command.blocking = self
-                self._paused = layer.Paused(command, steps)
-                yield command
-                return
-            yield command

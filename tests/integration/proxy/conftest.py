@@ -331,14 +331,32 @@ def upstream() -> Iterator[Upstream]:
     server.close()
 
 
+BOTH_WAYS = {"test_bad_input", "test_byte_faults", "test_exchange_faults", "test_pipelining"}
+"""Modules that always run without the proxy's shortcuts too; the others do in the slow suite."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "way" in metafunc.fixturenames:
+        marks = [] if metafunc.module.__name__.rpartition(".")[2] in BOTH_WAYS else [pytest.mark.slow]
+        metafunc.parametrize("way", ["quick", pytest.param("plain", marks=marks)], scope="session")
+
+
+@pytest.fixture(autouse=True)
+def _the_way(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies that a test starts have the shortcuts, or mitmproxy's own ways only."""
+    monkeypatch.setenv("CHAOSBOT_PLAIN_PROXY", "1" if way == "plain" else "")
+
+
 @pytest.fixture(scope="session")
-def _one_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def _one_lab(way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     server = Upstream()
     events: list[Event] = []
     listeners = (ListenerSpec(Direction.INBOUND, server.url), ListenerSpec(Direction.OUTBOUND, "mock:"))
     spec = ProxySpec(listeners, 11, FaultPlan(), confdir=str(tmp_path_factory.mktemp("ca")))
     lab = Lab(server, events, Proxy(spec, events.append))
-    lab.proxy.start()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CHAOSBOT_PLAIN_PROXY", "1" if way == "plain" else "")
+        lab.proxy.start()
     yield lab
     lab.proxy.stop()
     server.close()

@@ -66,10 +66,10 @@ def test_delay_after_lets_the_upstream_act_at_once(lab: Lab) -> None:
 
 
 def test_a_client_that_leaves_ends_the_wait(lab: Lab) -> None:
-    lab.faults("delay:1h")
+    lab.faults("header_edit:x-a;side=request;value=1", "delay:1h")
     with lab.connect() as sock:
         sock.sendall(request())
-        lab.wait_for(lambda: len(lab.told) > 0)
+        lab.wait_for(lambda: len(lab.injected) > 0)  # the request is under way
     lab.wait_for(lambda: len(lab.seen) == 1)
     assert lab.seen[0].status is None
     assert not lab.upstream.requests

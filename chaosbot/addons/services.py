@@ -1,19 +1,19 @@
-"""What the parts of an engine need of it; they know this and not the engine, which knows them all."""
+"""What the parts of the exchange engine need of each other; they know this and not the engine, which knows them all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from chaosbot.addons._mitm.connection import Handler
+from chaosbot.addons._mitm import Carrier
 from chaosbot.addons.spec import ProxySpec
 from chaosbot.core.event import Event
 from chaosbot.injection.recorder import Ledger
 from chaosbot.injection.visit import Fired, Visit
 
 
-class Hub(Protocol):
-    """One worker's engine, as its parts see it."""
+class Services(Protocol):
+    """One worker's exchange engine, as its parts see it."""
 
     spec: ProxySpec
     ledger: Ledger
@@ -28,13 +28,16 @@ class Hub(Protocol):
         """Records something that is no fault."""
 
     def broke(self, where: str, error: BaseException) -> None:
-        """Records what nobody foresaw; the run cannot be a pass."""
+        """Records an unexpected exception; the run cannot be a pass."""
 
-    async def pause(self, seconds: float, handler: Handler) -> None:
+    def applied(self, armed: Fired, visit: Visit, detail: str) -> None:
+        """A fault physically happened to an exchange."""
+
+    async def pause(self, seconds: float, carrier: Carrier) -> None:
         """Waits, unless the client leaves or everything is released."""
 
     def finish(self, visit: Visit) -> None:
         """The exchange is over, as far as its client will see."""
 
-    def end(self, fired: Iterable[Fired]) -> None:
+    def end(self, armed: Iterable[Fired]) -> None:
         """These faults act no longer."""

@@ -1,0 +1,204 @@
+"""The HTTP layer follows scripts: conversations with it, event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from mitmproxy.proxy.commands import CloseConnection, CloseTcpConnection, RequestWakeup, SendData
+
+from chaosbot.addons._mitm import SCRIPT, quick
+from chaosbot.addons._mitm.http import ScriptedHttp
+from chaosbot.core.effect import CloseIdle, Dribble, Farewell, Side, StreamBody
+from chaosbot.injection.script import Script
+from tests.support.playbook import Playbook
+
+ASK = b"GET /path HTTP/1.1\r\nhost: x\r\n\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n"
+ANSWER = HEAD + b"0123456789"
+
+Play = Callable[..., Playbook]
+
+
+@pytest.fixture(params=[ScriptedHttp, quick.QuickHttp], ids=["plain", "quick"])
+def play(request: pytest.FixtureRequest) -> Play:
+    """A conversation whose exchanges follow a script."""
+
+    def start(script: Script | None = None, *, stream: bool = False) -> Playbook:
+        def give(flow: Any) -> None:
+            if script is not None:
+                flow.metadata[SCRIPT] = script
+
+        def head(flow: Any) -> None:
+            flow.response.stream = stream
+
+        return Playbook(request.param, {"request": give, "responseheaders": head})
+
+    return start
+
+
+def ended(**values: Any) -> tuple[Script, list[str]]:
+    """A script that says when it is over."""
+    said: list[str] = []
+    return Script(**values, ended=lambda: said.append("over")), said
+
+
+def test_without_a_script_an_exchange_passes_untouched(play: Play) -> None:
+    it = play()
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, HEAD) << SendData(it.client, b"0123456789")
+    assert it.silent()
+
+
+def test_a_streamed_answer_leaves_piece_by_piece(play: Play) -> None:
+    it = play(stream=True)
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(HEAD + b"01234")
+    it << SendData(it.client, HEAD) << SendData(it.client, b"01234")
+    it >> it.from_server(b"56789")
+    it << SendData(it.client, b"56789")
+    assert it.silent()
+
+
+def test_a_cut_answer_ends_after_so_many_bytes(play: Play) -> None:
+    script, over = ended(most_body=4)
+    it = play(script)
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, HEAD) << SendData(it.client, b"0123") << CloseConnection(it.client)
+    assert over == ["over"]
+
+
+def test_a_cut_answer_can_end_with_a_reset(play: Play) -> None:
+    it = play(ended(most_bytes=12, farewell=Farewell.RST)[0])
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, b"HTTP/1.1 200")
+    assert it.sockets.resets == [it.client]
+
+
+def test_a_silent_end_waits_until_it_is_released(play: Play) -> None:
+    it = play(ended(most_bytes=0, farewell=Farewell.SILENCE)[0])
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(ANSWER)
+    assert it.silent()
+    it.layer.release()
+    assert it.sockets.closed == [it.client]
+
+
+def test_raw_bytes_stand_in_the_place_of_an_answer(play: Play) -> None:
+    script, over = ended(raw=b"garbage")
+    it = play(script)
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, b"garbage") << CloseConnection(it.client)
+    assert over == ["over"]
+    assert it.silent()
+
+
+def test_a_body_trickles_by_wake_ups(play: Play) -> None:
+    script, over = ended(dribble=Dribble(Side.RESPONSE, 4, 0.1))
+    it = play(script)
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, HEAD) << SendData(it.client, b"0123")
+    it.wake() << SendData(it.client, b"4567")
+    assert over == []
+    it.wake() << SendData(it.client, b"89")
+    assert over == ["over"]
+
+
+def test_a_long_pause_is_taken_in_short_naps_that_a_release_ends(play: Play) -> None:
+    it = play(ended(dribble=Dribble(Side.RESPONSE, 4, 3600.0))[0])
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, HEAD) << SendData(it.client, b"0123")
+    it.wake()
+    assert isinstance(it.said[0], RequestWakeup)
+    assert it.said[0].delay == 0.25
+    it.layer.release()
+    it.wake().wake() << SendData(it.client, b"456789")
+
+
+def test_a_body_is_made_while_there_is_room(play: Play) -> None:
+    it = play(ended(stream=StreamBody(100_000, b"ab"))[0])
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it.sockets.room = False
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, HEAD) << SendData(it.client, b"0123456789")
+    assert isinstance(it.said[0], RequestWakeup)
+    it.sockets.room = True
+    assert it.wake().sent(it.client) == b"ab" * 50_000
+
+
+def test_an_idle_connection_ends_unannounced(play: Play) -> None:
+    script, over = ended(close_idle=CloseIdle(0.1))
+    it = play(script)
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, HEAD) << SendData(it.client, b"0123456789")
+    assert over == []
+    it.wake() << CloseConnection(it.client)
+    assert over == ["over"]
+
+
+def test_a_cut_request_ends_the_connection_to_the_upstream(play: Play) -> None:
+    it = play(Script(cut_request=Farewell.FIN))
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK) << CloseTcpConnection(it.server, half_close=True)
+
+
+def test_a_request_trickles_upwards(play: Play) -> None:
+    it = play(Script(dribble_up=Dribble(Side.REQUEST, 20, 0.1)))
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK[:20])
+    it.wake() << SendData(it.server, ASK[20:])
+
+
+def test_pipelined_requests_go_upstream_one_after_the_other(play: Play) -> None:
+    it = play()
+    it >> it.from_client(ASK * 2)
+    it << SendData(it.server, ASK)
+    assert it.silent()
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, HEAD) << SendData(it.client, b"0123456789") << SendData(it.server, ASK)
+    it >> it.from_server(ANSWER)
+    it << SendData(it.client, HEAD) << SendData(it.client, b"0123456789")
+    assert it.silent()
+
+
+def test_what_mitmproxy_answers_of_its_own_accord_is_marked(play: Play) -> None:
+    it = play()
+    it >> it.from_client(b"nonsense\r\n\r\n")
+    said = it.sent(it.client)
+    assert said.startswith(b"HTTP/1.1 400 Bad Request\r\nx-chaosbot: upstream\r\n")
+    assert b"Bad HTTP request line: b'nonsense'" in said
+
+
+def test_an_upstream_that_is_gone_becomes_a_marked_502_with_its_reason(play: Play) -> None:
+    it = play()
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it.sockets.reasons[it.server] = "TLS alert from the upstream: certificate required"
+    it >> it.closed(it.server)
+    said = it.sent(it.client)
+    assert said.startswith(b"HTTP/1.1 502 Bad Gateway\r\nx-chaosbot: upstream\r\n")
+    assert b"TLS alert from the upstream: certificate required" in said
+
+
+def test_the_carrier_hears_when_the_client_leaves(play: Play) -> None:
+    it = play()
+    it >> it.closed(it.client)
+    assert it.sockets.gone
