@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from chaosbot.addons._mitm import SCRIPT, Carrier, Later
 from chaosbot.addons.answers import answer, plainly
-from chaosbot.addons.connection_context import ConnectionContext
+from chaosbot.addons.client_connection import ClientConnection
 from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.effects import Performer, needs_answer
 from chaosbot.addons.record import HarRecorder, taped
@@ -88,7 +88,7 @@ class ExchangeEngine:
         self._wakers: set[Callable[[], None]] = set()
         self.deliveries = Deliveries(self)
         self._performer = Performer(self, self.deliveries)
-        self.contexts: dict[str, ConnectionContext] = {}
+        self.contexts: dict[str, ClientConnection] = {}
         self._noted: set[str] = set()
         self._remembers = False
         self.set_plan(spec.plan)
@@ -150,7 +150,7 @@ class ExchangeEngine:
         """
         self._connections += 1
         number = (self._connections - 1) * max(1, self.spec.workers) + self._index + 1
-        context = self.contexts[client] = ConnectionContext(self, carrier, number)
+        context = self.contexts[client] = ClientConnection(self, carrier, number)
         return context.welcome()
 
     def leave(self, client: str) -> None:
@@ -209,7 +209,7 @@ class ExchangeEngine:
             text = f"a client asked for rule '{wish[:80]}', which the plan does not have; it has {', '.join(sorted(names))}"
             self._note_once("header_control", text, {}, known=wish)
 
-    def _meet(self, context: ConnectionContext, flow: Any) -> Visit:
+    def _meet(self, context: ClientConnection, flow: Any) -> Visit:
         request = flow.request
         direction = context.listener.direction
         path, _, query = request.path.partition("?")
@@ -242,7 +242,7 @@ class ExchangeEngine:
             self._known.popitem(last=False)
         return f"{digest.hex()}-{count}"
 
-    async def _before(self, visit: Visit, context: ConnectionContext) -> None:
+    async def _before(self, visit: Visit, context: ClientConnection) -> None:
         visit.by = "proxy"  # if it ends here, the upstream was never asked
         await self._perform_all(visit, Point.BEFORE)
         visit.by = "target" if visit.flow.response is None else "proxy"

@@ -321,12 +321,15 @@ def _add(tallies: dict[tuple[str, str], RuleTallied], more: RuleTallied) -> None
     tallies[more.rule, more.fault] = (
         more
         if known is None
-        else dataclasses.replace(
-            known,
-            considered=known.considered + more.considered,
-            decided=known.decided + more.decided,
-            applied=known.applied + more.applied,
-            failed=known.failed + more.failed,
+        else RuleTallied(
+            more.t,
+            more.rule,
+            more.fault,
+            more.depth,
+            known.considered + more.considered,
+            known.decided + more.decided,
+            known.applied + more.applied,
+            known.failed + more.failed,
         )
     )
 

@@ -25,7 +25,7 @@ from chaosbot.injection.visit import Fired, Visit
 _CONNECTION = frozenset({Scope.CONNECTION})
 
 
-class ConnectionContext:
+class ClientConnection:
     """One client connection.
 
     Args:
