@@ -30,6 +30,9 @@ class Workload(StrEnum):
     OPEN = "open"  # the clock
 
 
+_THRESHOLD: Final = re.compile(r"(\w+)\s*(<=|>=|<|>)([^,]*[^,\s][^,]*)(?:,(.+))?", re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """One promise about a run.
@@ -54,14 +57,14 @@ class Threshold:
         Raises:
             ConfigError: Unknown metric, no comparison, wrong unit.
         """
-        match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*([^,]+?)\s*(?:,\s*(.+?)\s*)?", text)
+        match = _THRESHOLD.fullmatch(text.strip())
         if match is None:
             raise ConfigError("", f'\'{text}\' is no threshold; write for example "p99<2s" or "error_rate<1%"')
-        metric, sign, target, alert = match.groups()
+        metric, sign, target, alert = match[1], match[2], match[3].strip(), match[4]
         if metric not in _READERS:
             raise ConfigError("", f"'{text}': unknown metric '{metric}'; there are {', '.join(_READERS)}")
         read = _READERS[metric]
-        return cls(metric, read(target), None if alert is None else read(alert), sign.startswith("<"))
+        return cls(metric, read(target), None if alert is None else read(alert.strip()), sign.startswith("<"))
 
     def holds(self, observed: float) -> bool:
         """Whether the target holds; a bound of zero ("no trips") includes itself."""

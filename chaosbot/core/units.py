@@ -13,7 +13,7 @@ from typing import Final
 from chaosbot.core.errors import MOST_SHOWN, ConfigError, shown
 
 _NUMBER: Final = r"[+-]?(?:\d+(?:[_ ]\d+)*(?:\.\d+)?|\.\d+)"
-_QUANTITY: Final = re.compile(rf"\s*({_NUMBER})\s*([A-Za-zµμ%/]*)\s*")
+_QUANTITY: Final = re.compile(rf"({_NUMBER})\s*([A-Za-zµμ%/]*)")
 
 DURATION_UNITS: Final[Mapping[str, float]] = {
     "ns": 1e-9,
@@ -55,7 +55,7 @@ def _brief(text: object) -> str:
 
 
 def _quantity(text: str, kind: str, example: str) -> tuple[float, str]:
-    match = _QUANTITY.fullmatch(text)
+    match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         raise ConfigError("", f"'{_brief(text)}' is not a {kind}; write for example {example}")
     return float(match[1].replace("_", "").replace(" ", "")), match[2]

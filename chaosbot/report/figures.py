@@ -7,7 +7,7 @@ from typing import Final
 
 from chaosbot.core.verdict import Assertion
 
-_UNIT: Final = re.compile(r"\s*[<>]?=?\s*[-+]?[\d.,]+(?:e[-+]?\d+)?\s*(?P<unit>.*?)\s*", re.IGNORECASE)
+_UNIT: Final = re.compile(r"[<>]?=?\s*[-+]?[\d.,]+(?:e[-+]?\d+)?\s*(?P<unit>\S.*)?", re.IGNORECASE | re.DOTALL)
 
 
 def shown(value: float | None) -> str:
@@ -22,5 +22,5 @@ def measured(assertion: Assertion) -> str:
     """What was observed, in the unit of its bound."""
     if assertion.observed is None:
         return "unknown"
-    match = _UNIT.fullmatch(assertion.target)
-    return f"{shown(assertion.observed)} {match['unit'] if match else ''}".strip()
+    match = _UNIT.fullmatch(assertion.target.strip())
+    return f"{shown(assertion.observed)} {match['unit'] if match and match['unit'] else ''}".strip()

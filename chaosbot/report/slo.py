@@ -39,7 +39,7 @@ _ALIASES: Final = {
     "p99.9": "p999",
     "recovery_time": "recovery",
 }
-_BOUND: Final = re.compile(r"\s*(<=|>=|<|>|≤|≥)?\s*(?:[<>]=?\s*)?([^<>\s].*?)\s*")
+_BOUND: Final = re.compile(r"(<=|>=|<|>|≤|≥)?\s*(?:[<>]=?\s*)?([^<>\s].*)", re.DOTALL)
 _PLAIN: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 GENERATOR_LIMIT: Final = "the load generator was the limit"
 MORE_IS_BETTER: Final = frozenset({"throughput"})
@@ -81,7 +81,7 @@ def bounds(metric: str, target: object, alert: object) -> tuple[Bound, Bound | N
 
 def _bound(metric: str, raw: object) -> tuple[str, float, str]:
     """The sign, the value in the reports' unit, and both as people read them."""
-    match = _BOUND.fullmatch(str(raw))
+    match = _BOUND.fullmatch(str(raw).strip())
     if match is None or isinstance(raw, bool):
         raise ConfigError(metric, f"'{raw}' is no bound; write for example \"< 2s\"")
     sign, text = (match[1] or "").replace("≤", "<=").replace("≥", ">="), match[2]

@@ -24,6 +24,10 @@ _QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _METRICS: Final = ("error_rate", *_QUANTILES, "memory")
 
 
+_FAILING: Final = re.compile(r"health\s+fails(?:\s+for\s+(\S+))?")
+_LIMIT: Final = re.compile(r"(\w+)\s*>\s*(\S+)(?:\s+for\s+(\S+))?")
+
+
 @dataclass(frozen=True, slots=True)
 class StopCondition:
     """One bound that must not be passed for a time.
@@ -47,10 +51,10 @@ class StopCondition:
         Raises:
             ConfigError: Another form, an unknown metric or a wrong unit.
         """
-        failing = re.fullmatch(r"\s*health\s+fails(?:\s+for\s+(\S+))?\s*", text)
+        failing = _FAILING.fullmatch(text.strip())
         if failing is not None:
             return cls(text, "health", 0.0, _time(failing[1], text))
-        match = re.fullmatch(r"\s*(\w+)\s*>\s*(\S+)(?:\s+for\s+(\S+))?\s*", text)
+        match = _LIMIT.fullmatch(text.strip())
         if match is None or match[1] not in _METRICS:
             raise ConfigError(
                 "abort_on",
