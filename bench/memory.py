@@ -175,7 +175,7 @@ def proxy(folder, count):
     target, port = serve()
     entry = 18080 + os.getpid() % 1000
     command = [*CHAOSBOT, "proxy", f"http://127.0.0.1:{port}", "--listen", f"127.0.0.1:{entry}", "--http"]
-    command += ["--fault", "header_edit:x-seen=1;p=0.5", "--out", str(folder / "proxy"), "--quiet"]
+    command += ["--fault", "abort:503;p=0.5", "--out", str(folder / "proxy"), "--quiet"]
     process = subprocess.Popen(command)
     try:
         deadline = time.monotonic() + 30

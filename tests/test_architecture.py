@@ -66,7 +66,6 @@ DOORS = {
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli", "report"},
-    "plotly": {"report"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "ruamel": {"config"},

@@ -7,7 +7,7 @@ from chaosbot.report.compare import Comparison, compare, render_comparison
 from chaosbot.report.fold import fold
 from chaosbot.report.jsonform import to_json
 from chaosbot.report.junit import render_junit
-from chaosbot.report.live import frame_quantiles, live_seconds, plotly_script
+from chaosbot.report.live import frame_quantiles, live_seconds
 from chaosbot.report.markdown import render_markdown
 from chaosbot.report.page import render_html, warm_up
 from chaosbot.report.sarif import render_sarif
@@ -22,7 +22,6 @@ __all__ = [
     "fold",
     "frame_quantiles",
     "live_seconds",
-    "plotly_script",
     "render_comparison",
     "render_html",
     "render_junit",

@@ -20,10 +20,3 @@ def frame_quantiles(frame: IntervalMeasured, shares: Sequence[float]) -> tuple[f
 def live_seconds(frames: Iterable[IntervalMeasured]) -> tuple[Second, ...]:
     """The seconds that these frames tell of, shards of one second added up."""
     return of_frames(frames).seconds
-
-
-def plotly_script() -> bytes:
-    """plotly.js as its Python package brings it along, so that live pages draw without asking any other server."""
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - five megabytes, only for pages with charts
-
-    return str(get_plotlyjs()).encode()

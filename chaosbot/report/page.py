@@ -2,10 +2,10 @@
 
 Rules:
 
-- Everything is inline: style, script, plotly.js (only where there is a chart to draw) and the figures' data.
-- Every text of the run is escaped by the template; the page's policy (CSP) lets exactly its own two scripts run, by their hashes,
-  and loads nothing from anywhere.
-- Without script the page still says everything in words and tables; charts are the second view of the same figures.
+- Everything is inline: style, script and the charts, which are SVG. jinja2 is imported with the first page.
+- Every text of the run is escaped by the template; the page's policy (CSP) lets exactly its own script run, by its hash, and loads
+  nothing from anywhere.
+- The script only copies lines and opens what is folded before printing; without it the page says and draws everything as well.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 from chaosbot.core.check import History
 from chaosbot.core.units import format_duration, format_size
 from chaosbot.core.verdict import Severity, Verdict
+from chaosbot.report import charts
 from chaosbot.report.figures import measured, shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Drift, Report
@@ -57,6 +59,8 @@ def _clock(seconds: float) -> str:
 
 def _breakable(name: str) -> Markup:
     """A name that may be broken behind its underscores and slashes."""
+    from markupsafe import Markup, escape  # noqa: PLC0415 - comes with jinja2
+
     return Markup(re.sub(r"([_/])", r"\1<wbr>", str(escape(name))))  # noqa: S704 - escaped first
 
 
@@ -101,6 +105,8 @@ def _pretty(value: Any) -> str:
 
 @cache
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - most commands make no page
+
     environment = Environment(
         loader=PackageLoader("chaosbot.report"),
         autoescape=True,
@@ -132,20 +138,9 @@ def _source(name: str) -> str:
     return loader.get_source(_environment(), name)[0]
 
 
-@cache
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - five megabytes, only for pages with charts
-
-    return str(get_plotlyjs())
-
-
 def warm_up() -> None:
-    """Imports and reads what a page with charts is made of; an interrupted run shall not wait for that."""
-    from chaosbot.report import charts  # noqa: PLC0415 - as in `render_html`
-
-    charts.warm_up()
+    """Imports and compiles what a page is made of; an interrupted run shall not wait for that."""
     _environment().get_template("report.html.j2")
-    _plotly()
 
 
 def _hash(script: str) -> str:
@@ -159,30 +154,28 @@ def render_html(report: Report, history: History) -> str:
         report: The folded run.
         history: The run itself, for what only single events tell (how many there were).
     """
-    from chaosbot.report import charts  # noqa: PLC0415 - plotly takes longer to import than most commands to run
+    from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
 
     report = tame(report)
-    timeline = charts.timeline(report)
-    soak = [(one, charts.drift(one)) for one in report.soak]
-    figures = [timeline, *(figure for _, figure in soak)]
-    scripts = [_source("report.js")]
-    if any(figure is not None for figure in figures):
-        scripts.insert(0, _plotly())
+    bins = charts.bins_of(report.load.seconds if report.load is not None else ())
+    script = _source("report.js")
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             report=report,
             headline=HEADLINES[report.verdict],
-            timeline=timeline,
+            timeline=charts.timeline(report, bins),
+            bins=bins,
+            distribution=charts.distribution(report),
             marks=charts.marks_of(report),
-            soak=soak,
+            soak=[(one, charts.drift(one)) for one in report.soak],
             events=len(history.events),
             severities=[
                 (severity.value, sum(one.severity is severity for one in report.findings)) for severity in Severity
             ],
             style=Markup(_source("report.css")),  # noqa: S704 - the package's own file
-            scripts=[Markup(script) for script in scripts],  # noqa: S704 - the package's own file and plotly's
-            policy=" ".join(_hash(script) for script in scripts),
+            script=Markup(script),  # noqa: S704 - the package's own file
+            policy=_hash(script),
         )
     )

@@ -2,7 +2,7 @@
 
 Rules:
 
-- The page is self-contained: it asks this server and nobody else (its policy says so), and draws with plotly's own script.
+- The page is self-contained: it asks this server and nobody else (its policy says so), and draws by its own script.
 - A request whose Host header is not this server's address is refused, so that no web site can read a run by rebinding its name.
 - Nothing can be changed from here, connections are few and bounded in time, and the server ends with the run.
 - Serving costs the run's engines nothing: events are queued by `Board` and folded on the server's thread.
@@ -29,7 +29,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from chaosbot.core.errors import PortBusy, UsageError
 from chaosbot.core.event import Event
-from chaosbot.report import plotly_script
 from chaosbot.session.board import Board
 from chaosbot.session.run import Run
 
@@ -81,8 +80,6 @@ class _Handler(BaseHTTPRequestHandler):
                 )
             case "/state.json" if self.server.pages:
                 self._state(board, parse_qs(parts.query))
-            case "/plotly.js" if self.server.pages:
-                self._send(HTTPStatus.OK, "text/javascript; charset=utf-8", self.server.plotly)
             case "/":
                 self._text(HTTPStatus.OK, "chaosbot's figures for Prometheus are at /metrics\n")
             case _:
@@ -112,10 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: HTTPStatus, kind: str, body: bytes, nonce: str = "") -> None:
         policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
         if nonce:
-            # plotly writes its own style rules, and draws into data: images.
-            policy += (
-                f"; script-src 'self' 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
-            )
+            policy += f"; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; connect-src 'self'"
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -155,7 +149,6 @@ class _Server(socketserver.ThreadingTCPServer):
         self.asked = -math.inf
         self.knows_end = False
         self.pages = pages
-        self.plotly = plotly_script() if pages else b""
         self._open: set[Any] = set()
         self._lock = threading.Lock()
         where = f"{option} {port}"

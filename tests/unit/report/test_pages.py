@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -74,10 +76,7 @@ def hostile(story, make_finding):
 def test_hostile_texts_stay_texts_in_the_page(hostile):
     page = Page(render_html(*hostile))
     assert not [attrs for tag, attrs in page.tags if tag == "img" or "onerror" in attrs]
-    # plotly, the page's own script, and data that no browser runs.
-    scripts = [attrs.get("type", "script") for tag, attrs in page.tags if tag == "script"]
-    assert sorted(set(scripts)) == ["application/json", "script"]
-    assert scripts.count("script") == 2
+    assert len([attrs for tag, attrs in page.tags if tag == "script"]) == 1
 
 
 def test_the_page_loads_nothing_and_runs_its_own_scripts_only(hostile):
@@ -86,7 +85,7 @@ def test_the_page_loads_nothing_and_runs_its_own_scripts_only(hostile):
     (policy,) = (attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert "default-src 'none'" in policy
     assert "unsafe" not in re.search("script-src ([^;]*)", policy)[1]
-    assert policy.count("sha256-") == 2
+    assert policy.count("sha256-") == 1
     assert all(link.startswith("#") for link in page.links)
     assert not [attrs for _, attrs in page.tags if "src" in attrs]
 
@@ -103,19 +102,32 @@ def test_the_pages_links_lead_somewhere_and_its_headings_are_in_order(story, mak
 def test_tables_scroll_in_their_own_box(story):
     history = story().phase(0, "baseline").load(30).history()
     text = render_html(fold(history, checks=()), history)
-    assert text.count("<table") == len(re.findall(r'<div class="scroll"[^>]*>\s*<table', text)) > 0
+    assert text.count("<table") == len(re.findall(r'<div class="scroll[^>]*>\s*<table', text)) > 0
 
 
-def test_a_page_without_charts_does_without_the_plotting_library(story, make_finding):
-    history = story(verb="fuzz").judged("no_hang", make_finding()).history()
+def test_a_page_of_a_long_run_stays_under_half_a_megabyte(story, make_finding):
+    told = story()
+    for number in range(60):
+        told.judged("no_hang", make_finding(bucket=str(number), request=b"x" * 5000))
+    for number in range(20):
+        told.fault(f"rule {number}", "latency", 100 * number, 100 * number + 50)
+    history = told.load(4000).history()
+    assert len(render_html(fold(history, checks=()), history).encode()) < 500_000
+
+
+def test_every_chart_says_in_words_what_it_shows_and_has_its_figures_in_a_table(story):
+    history = story().phase(0, "baseline").load(30).history()
     text = render_html(fold(history, checks=()), history)
-    assert len(text) < 60_000
-    assert "no_hang" in text
+    labels = [attrs.get("aria-label", "") for tag, attrs in Page(text).tags if tag == "svg"]
+    assert len(labels) >= 4
+    assert all(len(label) > 20 for label in labels)
+    table = text[text.index("second by second") :]
+    assert table[: table.index("</table>")].count("<tr>") == 31
 
 
-def test_a_page_with_charts_stays_under_five_and_a_half_megabytes(story):
-    history = story().load(120).history()
-    assert len(render_html(fold(history, checks=()), history).encode()) < 5_500_000
+def test_importing_the_reports_loads_neither_a_template_engine_nor_a_chart_library():
+    code = "import sys, chaosbot.report; assert not {'jinja2', 'markupsafe', 'plotly'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_finding_can_be_copied_from_the_page(story, make_finding):

@@ -6,7 +6,7 @@ from chaosbot.core.event import ExchangeSeen, Injected, RuleTallied
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.outcome import Fate
 from chaosbot.report import fold, to_json
-from chaosbot.report.charts import marks_of, timeline
+from chaosbot.report.charts import bins_of, marks_of, timeline
 
 
 def outage(story, *, back_after=5, watch=40, **after):
@@ -71,10 +71,30 @@ def test_faults_that_ended_together_share_one_recovery(story):
 
 def test_faults_of_the_same_time_share_a_band_and_a_label_above_the_plot(story):
     told = story().phase(0, "baseline").load(10).fault("a", "abort", 10, 20).fault("b", "latency", 10.1, 20.05)
-    figure = timeline(fold(told.load(20).history(), checks=()))
-    assert [shape["type"] for shape in figure["layout"]["shapes"]].count("rect") == 1
-    [label] = [one for one in figure["layout"]["annotations"] if one["text"] == "1, 2"]
-    assert (label["y"], label["yanchor"]) == (1, "bottom")
+    report = fold(told.load(20).history(), checks=())
+    for panel in timeline(report, bins_of(report.load.seconds)):
+        assert len(panel.bands) == 1
+    first, *others = timeline(report, bins_of(report.load.seconds))
+    assert [label.text for label in first.marks if not label.tone] == ["1, 2"]
+    assert not any(panel.marks for panel in others)
+
+
+def test_seconds_without_answers_are_gaps_in_the_chart(story):
+    told = story().load(10).load(1, start=15).load(10, start=19)
+    report = fold(told.history(), checks=())
+    bins = bins_of(report.load.seconds)
+    rate, times, errors, *_ = timeline(report, bins)
+    for line in (rate.lines[1], *times.lines, errors.lines[0]):
+        assert line.path.count("M") == 2, line.name
+        assert line.dots.count("M") == 1, line.name
+    assert errors.lines[0].area.count("z") == 2
+
+
+def test_a_long_run_is_drawn_in_few_points_that_count_every_second(story):
+    report = fold(story().load(2000).history(), checks=())
+    bins = bins_of(report.load.seconds)
+    assert len(bins) <= 600
+    assert sum(round(one.offered * one.width_s) for one in bins) == report.load.planned
 
 
 def test_a_target_that_stays_down_is_metastable(story):
