@@ -12,13 +12,23 @@ from types import FrameType
 def main() -> None:
     """Runs the command line; until its verb begins there is nothing to tidy up, so a signal ends the process at once."""
     _on_signals(_leave)
+    _fill_streams()
     from chaosbot.cli import main as command_line  # noqa: PLC0415 - signals first
 
     command_line(lambda: _on_signals(_interrupt))
 
 
+def _fill_streams() -> None:
+    """Opens nothing in place of standard streams that are closed, so that no file or socket takes their number."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+
+
 def _on_signals(act: Callable[[int, FrameType | None], None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as the shell has it for what runs behind `&`
             signal.signal(number, act)
 

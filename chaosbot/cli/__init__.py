@@ -1,17 +1,20 @@
 """The command line: one file per verb; parse, build, run, exit code.
 
-Verbs are imported when they are called, so `chaosbot faults` does not wait for the load engine. Every error that chaosbot raises
-on purpose ends here as one line and its exit code: 0 pass, 1 findings or failed assertions, 2 usage or configuration,
-3 inconclusive or invalid.
+Verbs are imported when they are called, so `chaosbot faults` does not wait for the load engine, and ``chaosbot --help`` imports
+none. Every error that chaosbot raises on purpose ends here as one line and its exit code: 0 pass, 1 findings or failed assertions,
+2 usage or configuration, 3 inconclusive or invalid. An error that nobody foresaw says nothing about the target, so it is 3 as well.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
+import os
 import sys
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import typer
@@ -21,24 +24,32 @@ from chaosbot.cli._aliases import understood
 from chaosbot.config.renamed import RenamedWarning
 from chaosbot.core.errors import ChaosbotError
 
-VERBS: Final = (
-    "demo",
-    "run",
-    "proxy",
-    "fuzz",
-    "load",
-    "replay",
-    "report",
-    "shrink",
-    "init",
-    "doctor",
-    "faults",
-    "checks",
-    "profiles",
-    "ca",
-)
-"""In the order of ``--help``: what a newcomer needs first comes first. Each is a file of this folder."""
-
+GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Start here": {
+        "demo": "Break an embedded bot and see which of its planted bugs are found.",
+        "init": "Write a commented experiment file.",
+        "doctor": "Check the environment, the target and the bot's way to its API.",
+    },
+    "Break a webhook or a bot": {
+        "run": "Drive load through the proxy while faults act, and judge what the bot did.",
+        "proxy": "Run a fault-injection proxy beside any client.",
+        "fuzz": "Send what no well-behaved platform sends.",
+        "load": "Drive virtual users or arrivals and judge what came back.",
+    },
+    "Look at what came out": {
+        "report": "Fold a run's events into its reports again, or compare two runs.",
+        "replay": "Send a finding's request again.",
+        "shrink": "Find the smallest fault plan that still breaks what a run broke.",
+    },
+    "Look things up": {
+        "faults": "List the faults, or explain one.",
+        "checks": "List the checks, or explain one.",
+        "profiles": "List the load profiles, or explain one.",
+        "ca": "Print where the certificate authority is, for clients that must trust it.",
+    },
+}
+"""Each verb is a file of this folder; the line is what ``chaosbot --help`` says of it."""
+VERBS: Final[Mapping[str, str]] = {name: line for group in GROUPS.values() for name, line in group.items()}
 
 BadUsage: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 """What typer raises for options and arguments that do not do; the library that it stands on has moved from release to release."""
@@ -60,6 +71,21 @@ class Verbs(TyperGroup):
         command.name = cmd_name
         return command
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is the base's
+        """Writes the verbs by group. Plain text: what draws tables takes longer to load than all of this takes to run."""
+        width = max(map(len, VERBS))
+        lines = [
+            "Usage: chaosbot [-V | --version] [-h | --help] VERB …",
+            "",
+            *(chaosbot.__doc__ or "").strip().splitlines(),
+        ]
+        for group, verbs in GROUPS.items():
+            lines += ["", f"{group}:", *(f"  {name:{width}}  {line}" for name, line in verbs.items())]
+        lines += ["", "chaosbot VERB --help explains a verb with examples."]
+        formatter.write(
+            "\n".join(line.removeprefix("    ") if line.startswith("    ") else line for line in lines) + "\n"
+        )
+
     def invoke(self, ctx: Any) -> Any:
         """Runs the verb; an interruption is passed on as such, where some releases of the base make an exit code of it."""
         try:
@@ -71,7 +97,7 @@ class Verbs(TyperGroup):
 app = typer.Typer(
     cls=Verbs,
     invoke_without_command=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -90,7 +116,7 @@ def _version(wanted: bool) -> None:
 def chaosbot(
     context: typer.Context,
     version: bool = typer.Option(  # noqa: ARG001 - its callback does the work
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
+        False, "--version", "-V", callback=_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
     """Break webhooks and bots on purpose, before production does.
@@ -108,34 +134,106 @@ def chaosbot(
     enforce()
 
 
-def _warn(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
-    """Shows a warning as one line on standard error."""
-    if issubclass(category, RenamedWarning):
-        sys.stderr.write(f"chaosbot: warning: {message}\n")
-
-
 def main(begin: Callable[[], None] | None = None) -> None:
     """Runs the command line and exits.
 
     Args:
         begin: Called when everything is imported and the verb begins.
     """
+    complete = _prepare_streams()
     warnings.showwarning = _warn
     warnings.simplefilter("once", RenamedWarning)
+    code = _code(begin)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        _lost_output(error)
+        code = 3
+    if not complete and code < 2:
+        _say("standard output is closed, so nothing was printed; what was kept is in the run's directory")
+        code = 3
+    # The process is over: its garbage need not be looked for, which with so many modules takes a tenth of a second.
+    gc.freeze()
+    sys.exit(code)
+
+
+def _code(begin: Callable[[], None] | None) -> int:
+    """Runs the command line; the exit code, with one line on standard error where something is wrong."""
     try:
         code = app(understood(sys.argv[1:]), prog_name="chaosbot", standalone_mode=False, obj=begin)
     except ChaosbotError as error:
-        sys.stderr.write(f"chaosbot: {error}\n")
-        sys.exit(error.exit_code)
+        _say(str(error))
+        return error.exit_code
     except BadUsage as error:
         told = " ".join(error.format_message().split()).rstrip(".")
         help_line = f"{error.ctx.command_path if error.ctx else 'chaosbot'} --help"
-        sys.stderr.write(f"chaosbot: {told[:1].lower()}{told[1:]}; see: {help_line}\n")
-        sys.exit(2)
+        _say(f"{told[:1].lower()}{told[1:]}; see: {help_line}")
+        return 2
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("chaosbot: interrupted\n")
-        sys.exit(3)
-    finally:
-        # The process is over: its garbage need not be looked for, which with so many modules takes a tenth of a second.
-        gc.freeze()
-    sys.exit(code if isinstance(code, int) else 0)
+        _say("interrupted")
+        return 3
+    except SystemExit:  # what draws tables ends the process when its reader has gone
+        _lost_output(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+        return 3
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _say(f"{str(error.filename)[:60]}…: the name is too long for this file system; choose a shorter one")
+            return 2
+        if error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO) and error.filename is None:
+            _lost_output(error)
+            return 3
+        return _unforeseen(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is no finding
+        return _unforeseen(error)
+    return code if isinstance(code, int) else 0
+
+
+def _unforeseen(error: Exception) -> int:
+    """Shows an error of chaosbot's own, which must not look like a finding (1) or like wrong usage (2)."""
+    traceback.print_exc()
+    _say(
+        f"an error of chaosbot itself ({type(error).__name__}); the target was not judged; please report what stands above"
+    )
+    return 3
+
+
+def _lost_output(error: Exception) -> None:
+    """Standard output cannot be written: said once, and nothing more is tried."""
+    why = getattr(error, "strerror", None) or str(error)
+    _say(f"standard output cannot be written ({why}); what was kept is in the run's directory")
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - the interpreter flushes once more at its end
+        try:
+            os.dup2(nowhere.fileno(), 1)
+        except OSError:
+            return
+
+
+def _prepare_streams() -> bool:
+    """Standard streams that are closed lead nowhere, and a character that their encoding lacks becomes a question mark.
+
+    Returns:
+        Whether there is a standard output.
+    """
+    complete = sys.stdout is not None
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole process
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    return complete
+
+
+def _say(line: str) -> None:
+    """One line on standard error, as far as it can be written."""
+    try:
+        sys.stderr.write(f"chaosbot: {line}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def _warn(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
+    """Shows a warning as one line on standard error."""
+    if issubclass(category, RenamedWarning):
+        _say(f"warning: {message}")

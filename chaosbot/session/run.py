@@ -31,6 +31,8 @@ from chaosbot.core.event import SCHEMA, Event, Noted, PhaseChanged, RuleTallied,
 from chaosbot.journal import Journal, Redactor
 from chaosbot.report import Report, fold, warm_up, write_all
 
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that end a run with its report: Ctrl-C, a supervisor, a terminal that closed, and the terminal's quit key."""
 GRACE_S: Final = 0.6
 """How long parts may take to notice that they should stop before the main thread is interrupted."""
 
@@ -190,7 +192,7 @@ class Run:
 @contextmanager
 def signals_held() -> Iterator[None]:
     """Signals that come meanwhile take effect afterwards: for the moment in which a run is made and nobody conducts it yet."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
@@ -233,7 +235,7 @@ def ignore_signals() -> None:
     """From now on signals change nothing: what is left to do takes a moment and must be done."""
     if threading.current_thread() is threading.main_thread():
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
 
 
@@ -260,10 +262,11 @@ def _signals(run: Run) -> Iterator[None]:
         if not run.ending:
             raise KeyboardInterrupt
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    numbers = (*STOPPING, signal.SIGALRM)
     before = {number: signal.getsignal(number) for number in numbers}
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
+    for number in STOPPING:
+        if number is signal.SIGINT or before[number] is not signal.SIG_IGN:  # nohup means it
+            signal.signal(number, ask)
     signal.signal(signal.SIGALRM, interrupt)
     try:
         yield

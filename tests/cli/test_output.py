@@ -1,0 +1,138 @@
+"""What the command line does when it cannot print, and how soon it is there."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaosbot.cli import GROUPS, VERBS
+
+CHAOSBOT = [sys.executable, "-m", "chaosbot"]
+
+
+def run(command: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    line = command.replace("chaosbot", f"{sys.executable} -m chaosbot", 1)
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "verb", ["faults", "checks", "fuzz --list", "run --schema", "load --duration 1s --rate 20/s --out run"]
+)
+def test_a_full_standard_output_is_one_line_and_no_finding(verb: str, tmp_path: Path) -> None:
+    done = run(f"chaosbot {verb} >/dev/full", tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        "chaosbot: standard output cannot be written (No space left on device); what was kept is in the run's directory"
+    ]
+    if "--out" in verb:
+        assert (tmp_path / "run" / "report.json").is_file()
+
+
+def test_a_closed_standard_output_is_said_and_its_number_taken_by_nothing(tmp_path: Path) -> None:
+    done = run("chaosbot faults >&- 2>said", tmp_path)
+    assert done.returncode == 3
+    assert (tmp_path / "said").read_text().count("\n") == 1
+    assert run("chaosbot load --duration 1s --rate 20/s --out run >&- 2>&- <&-", tmp_path).returncode == 3
+    assert (tmp_path / "run" / "report.json").is_file()
+    assert run("chaosbot faults 2>&-", tmp_path).returncode == 0
+
+
+def test_a_reader_that_goes_away_is_one_line(tmp_path: Path) -> None:
+    done = run("chaosbot faults | true; exit ${PIPESTATUS[0]}", tmp_path)
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 3)
+
+
+def test_an_encoding_without_our_signs_is_no_error(tmp_path: Path) -> None:
+    for verb in ("faults", "faults latency", "run --dry-run", "demo --list"):
+        done = run(f"chaosbot {verb}", tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+
+
+def test_an_error_that_nobody_foresaw_is_no_finding(chaosbot: Callable[..., Any]) -> None:
+    done = chaosbot("faults", prelude="import chaosbot.cli._registry as r\nr.Console = None")
+    assert done.code == 3
+    assert "an error of chaosbot itself (TypeError); the target was not judged" in done.err
+
+
+def hear_interrupts() -> None:
+    """What runs behind a shell's `&` has interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.parametrize("number", ["HUP", "QUIT", "TERM", "INT"])
+def test_every_signal_that_ends_a_run_leaves_its_report(number: str, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*CHAOSBOT, "load", "--duration", "60s", "--rate", "20/s", "--out", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - nothing but a system call
+    )
+    journal = tmp_path / "run" / "events.ndjson"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 20):
+        time.sleep(0.1)
+    subprocess.run(["kill", f"-{number}", str(process.pid)], check=True)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, said
+    assert (tmp_path / "run" / "report.json").is_file(), said
+    assert "Traceback" not in said
+
+
+def test_help_is_there_at_once_and_imports_no_verb() -> None:
+    code = (
+        "import sys; sys.argv = ['chaosbot', '--help']; from chaosbot.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit: pass\n"
+        "heavy = {'rich', 'trio', 'mitmproxy', 'hypothesis', 'httpx', 'plotly', 'starlette', 'uvicorn', 'ruamel', 'msgspec'}\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules} & heavy\n"
+        "assert not loaded, loaded\n"
+        "verbs = [name for name in sys.modules if name.startswith('chaosbot.cli.') and not name.startswith('chaosbot.cli._')]\n"
+        "assert not verbs, verbs"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    for group, verbs in GROUPS.items():
+        assert f"{group}:" in done.stdout
+        for verb, line in verbs.items():
+            assert f"  {verb:{max(map(len, VERBS))}}  {line}" in done.stdout
+
+
+def test_help_costs_less_than_three_tenths_of_a_second_of_work() -> None:
+    # Processor time: a busy machine makes the clock run, not the work.
+    best = min(_work() for _ in range(5))
+    assert best < 0.3, best
+
+
+def _work() -> float:
+    before = os.times()
+    subprocess.run([*CHAOSBOT, "--help"], stdout=subprocess.DEVNULL, check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def test_a_plain_import_for_the_fixture_is_light() -> None:
+    code = (
+        "import sys; import chaosbot.testing, chaosbot.pytest_plugin; chaosbot.testing.latency('1ms'); chaosbot.testing.rule_of('abort', 'x')\n"
+        "heavy = {'plotly', 'starlette', 'uvicorn', 'rich', 'typer', 'trio', 'mitmproxy', 'jinja2', 'httpx', 'hypothesis', 'ruamel'}\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules} & heavy - {'rich'}\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
