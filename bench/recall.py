@@ -22,14 +22,16 @@ import itertools
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from park.roster import BOTS, KINDS, Bot, Bug, bot  # noqa: E402 - found by the line above
-from park.running import ADMIN_ID, SECRET, free_port, running  # noqa: E402
+from park.running import ADMIN_ID, SECRET, Running, free_port, running  # noqa: E402
+
+from chaosbot.mocks.server import MockServer  # noqa: E402
 
 HEALTHY = "healthy"
 DEEP = frozenset({"state", "outbound"})  # the classes about which `chaosbot run` is asked as well
@@ -134,12 +138,13 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> Campaign:
         Path(options.keep or tempfile.mkdtemp(prefix="recall-"))
         / f"{who.name}-{campaign.bug}-{campaign.verb}-{campaign.seed}"
     )
-    directory.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
     port = free_port()
     began = time.monotonic()
     bug = "" if campaign.bug == HEALTHY else campaign.bug
     try:
-        with running(who, f"http://127.0.0.1:{port}", bug=bug, log=directory / "bot.log") as target:
+        with started(who, port, bug, directory / "bot.log") as target:
             if campaign.verb == "schemathesis":
                 _schemathesis(campaign, target.url, options, directory)
             else:
@@ -159,6 +164,15 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> Campaign:
         campaign.verdict, campaign.reasons = "no bot", [str(error)]
     campaign.seconds = round(time.monotonic() - began, 1)
     return campaign
+
+
+@contextmanager
+def started(who: Bot, port: int, bug: str, log: Path) -> Iterator[Running]:
+    """The bot, started as its owner would: with a Bot API that answers while it starts, where it needs one."""
+    with ExitStack() as stack:
+        with MockServer("127.0.0.1", port, lambda _: None, time.monotonic()) if who.calls_at_start else nullcontext():
+            target = stack.enter_context(running(who, f"http://127.0.0.1:{port}", bug=bug, log=log))
+        yield target
 
 
 def _read(campaign: Campaign, code: int | None, directory: Path) -> None:

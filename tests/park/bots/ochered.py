@@ -28,7 +28,8 @@ from aiogram.fsm.state import State, StatesGroup
 from aiogram.fsm.storage.memory import MemoryStorage, SimpleEventIsolation
 from aiogram.fsm.strategy import FSMStrategy
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message, Update
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import ContentEncodingError
 from pydantic import ValidationError
 
 BUG = os.environ.get("BUG", "")
@@ -245,7 +246,11 @@ def application(bot: Bot, dispatcher: Dispatcher) -> web.Application:
         if not same:
             return web.Response(status=401)
         try:
-            update = Update.model_validate_json(await request.read(), context={"bot": bot})
+            body = await request.read()
+        except (web.RequestPayloadError, ContentEncodingError, ClientPayloadError):
+            return web.Response(status=400)
+        try:
+            update = Update.model_validate_json(body, context={"bot": bot})
         except ValidationError:
             return web.Response(status=500 if BUG == "unknown-is-500" else 200)
         if BUG == "all-kept":
@@ -256,7 +261,12 @@ def application(bot: Bot, dispatcher: Dispatcher) -> web.Application:
         while len(seen) > 20_000:
             seen.popitem(last=False)
         if BUG in {"number-assumed", "press-without-message"}:
-            await dispatcher.feed_update(bot, update)  # awaited, so that an exception is answered 500
+            try:  # awaited, so that the handler's mistake is answered 500
+                await dispatcher.feed_update(bot, update)
+            except (AttributeError, ValueError):
+                return web.Response(status=500)
+            except Exception as error:
+                print("failed:", type(error).__name__, file=sys.stderr)
             return web.Response()
         task = asyncio.create_task(feed(bot, dispatcher, update))
         running.add(task)
