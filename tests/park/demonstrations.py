@@ -411,3 +411,414 @@ def a_notice_is_hammered(talk: Talk) -> bool:
     )
     talk.post(update, timeout_s=2)
     return len(talk.heard(ADMIN, status=None)) > 20
+
+
+# Python-telegram-bot's run_webhook
+
+
+@shows("regole/reply-assumed")
+def a_report_of_nothing_is_not_answered(talk: Talk) -> bool:
+    return talk.ask(USER, "/segnala", timeout_s=3) == ""
+
+
+@shows("regole/number-assumed")
+def a_warning_of_a_word_is_not_answered(talk: Talk) -> bool:
+    return talk.ask(ADMIN, "/ammonisci tutti", chat=GROUP, timeout_s=3) == ""
+
+
+@shows("regole/secret-not-given", "quizz/secret-if-given", "pujian/absent-passes", "splitter/secret-list")
+def none_or_an_empty_secret_passes(talk: Talk) -> bool:
+    update = talk.update("message", talk.message(USER, talk.bot.user))
+    return 200 in {talk.post(update, secret=secret)[0] for secret in (None, "")}
+
+
+@shows("regole/sender-chat-trusted")
+def a_channel_warns(talk: Talk) -> bool:
+    channel = {"id": -1_009_876_543_210, "type": "channel", "title": "News"}
+    return "Ammonito" in talk.ask(USER, "/ammonisci 5", chat=GROUP, sender_chat=channel)
+
+
+@shows("regole/via-bot-trusted")
+def a_message_by_an_inline_bot_warns(talk: Talk) -> bool:
+    helper = {"id": 5, "is_bot": True, "first_name": "Gif", "username": "gif_bot"}
+    return "Ammonito" in talk.ask(USER, "/ammonisci 5", chat=GROUP, via_bot=helper)
+
+
+@shows("regole/trusted-for-ever")
+def the_admins_warning_makes_all_administrators(talk: Talk) -> bool:
+    talk.ask(ADMIN, "/ammonisci 5", chat=GROUP)
+    return "Ammonito" in talk.ask(USER, "/ammonisci 5", chat=GROUP)
+
+
+@shows("regole/check-fails-open", scripts=(Script(500, method="getChatMember"),))
+def without_an_answer_everybody_warns(talk: Talk) -> bool:
+    return "Ammonito" in talk.ask(USER, "/ammonisci 5", chat=GROUP, timeout_s=12)
+
+
+@shows("regole/summary-for-all")
+def anybody_reads_the_summary(talk: Talk) -> bool:
+    return "Ammoniti" in talk.ask(USER, "/riepilogo")
+
+
+@shows("regole/warnings-of-anybody")
+def warnings_of_another_are_shown(talk: Talk) -> bool:
+    talk.ask(ADMIN, f"/ammonisci {OTHER}", chat=GROUP)
+    return talk.ask(USER, f"/ammonizioni {OTHER}", chat=GROUP).endswith(" 1")
+
+
+@shows("regole/update-in-global")
+def the_rules_go_elsewhere(talk: Talk) -> bool:
+    talk.at_once(lambda: talk.say(USER, "/regole"), lambda: talk.say(OTHER, "/aiuto"))
+    talk.settled(1)
+    return not talk.heard(USER)
+
+
+@shows("regole/count-race")
+def two_warnings_count_as_one(talk: Talk) -> bool:
+    talk.at_once(
+        lambda: talk.say(ADMIN, "/ammonisci 5", chat=GROUP), lambda: talk.say(ADMIN, "/ammonisci 5", chat=GROUP)
+    )
+    talk.wait(lambda: len(talk.heard(GROUP)) == 2)
+    return {number_in(text) for text in talk.heard(GROUP)} == {"1"}
+
+
+# Python-telegram-bot behind Starlette
+
+
+@shows("habitos/argument-assumed")
+def done_without_a_number_is_not_answered(talk: Talk) -> bool:
+    return talk.ask(USER, "/feito", timeout_s=3) == ""
+
+
+@shows("habitos/parse-error-is-500")
+def an_odd_update_is_answered_500(talk: Talk) -> bool:
+    return talk.post({"update_id": 5, "message": {"chat": 5, "from": [], "text": {}}})[0] >= 500
+
+
+@shows("habitos/parse-error-told")
+def an_odd_update_is_answered_with_the_token(talk: Talk) -> bool:
+    return TOKEN.encode() in talk.post({"update_id": 5, "message": {"chat": 5, "from": [], "text": {}}})[1]
+
+
+@shows("habitos/secret-contained", "splitter/secret-list")
+def a_beginning_of_the_secret_passes(talk: Talk) -> bool:
+    return talk.post(talk.update("message", talk.message(USER, talk.bot.user)), secret=SECRET[:4])[0] == 200
+
+
+@shows("habitos/secret-stripped")
+def signs_after_the_secret_do_not_count(talk: Talk) -> bool:
+    return talk.post(talk.update("message", talk.message(USER, talk.bot.user)), secret=SECRET + "==")[0] == 200
+
+
+@shows("habitos/marks-anything")
+def foreign_habits_are_marked(talk: Talk) -> bool:
+    number = number_in(talk.ask(USER, "/novo correr"))
+    return "1 vezes" in talk.ask(OTHER, f"/feito {number}")
+
+
+@shows("habitos/erases-anything")
+def foreign_habits_are_erased(talk: Talk) -> bool:
+    number = number_in(talk.ask(USER, "/novo correr"))
+    return "apagado" in talk.ask(OTHER, f"/apagar {number}")
+
+
+@shows("habitos/button-for-all")
+def anybody_presses_the_admins_button(talk: Talk) -> bool:
+    talk.press(USER, "limpar:1")
+    talk.wait(lambda: talk.heard(USER))
+    return "limpo" in talk.heard(USER)[-1]
+
+
+@shows("habitos/overview-for-all")
+def anybody_sees_the_overview(talk: Talk) -> bool:
+    return "ao todo" in talk.ask(USER, "/panorama")
+
+
+@shows("habitos/reply-is-admin")
+def an_answer_to_the_admin_is_the_admin(talk: Talk) -> bool:
+    return "ao todo" in talk.ask(USER, "/panorama", reply_to_message=talk.message(ADMIN, "oi"))
+
+
+@shows("habitos/asks-the-chat")
+def anothers_text_makes_the_habit(talk: Talk) -> bool:
+    talk.ask(USER, "/novo", chat=GROUP)
+    return "criado" in talk.ask(OTHER, "correr", chat=GROUP, timeout_s=2)
+
+
+@shows("habitos/edits-run")
+def an_edited_command_runs(talk: Talk) -> bool:
+    return talk.ask(USER, "/habitos", kind="edited_message", timeout_s=2) != ""
+
+
+# grammY
+
+
+@shows("splitter/message-assumed", "splitter/data-assumed", "splitter/amount-unchecked")
+def grammy_dies(talk: Talk) -> bool:
+    talk.press(USER, "undo/1", message=False)
+    talk.press(USER, "undo")
+    talk.say(USER, "/spent Infinity")
+    return talk.wait(lambda: not talk.running.alive, 3)
+
+
+@shows("splitter/mention-is-admin")
+def a_mention_skips_the_check(talk: Talk) -> bool:
+    return "in the book" in talk.ask(USER, "/audit@splitter_bot")
+
+
+@shows("splitter/edits-obeyed")
+def an_edited_audit_runs(talk: Talk) -> bool:
+    return "in the book" in talk.ask(USER, "/audit", kind="edited_message", timeout_s=2)
+
+
+@shows("splitter/prefix-is-admin")
+def the_admins_id_and_a_digit_is_the_treasurer(talk: Talk) -> bool:
+    return "in the book" in talk.ask(ADMIN * 10 + 3, "/audit")
+
+
+@shows("splitter/undoes-anything")
+def foreign_receipts_are_undone(talk: Talk) -> bool:
+    number = number_in(talk.ask(USER, "/spent 5", chat=GROUP))
+    return "Undone" in talk.ask(OTHER, f"/undo {number}", chat=GROUP)
+
+
+@shows("splitter/session-of-all")
+def all_groups_share_their_members(talk: Talk) -> bool:
+    talk.ask(USER, "/join", chat=GROUP)
+    return number_in(talk.ask(OTHER, "/join")) == "2"
+
+
+@shows("splitter/number-race")
+def two_get_one_receipt(talk: Talk) -> bool:
+    talk.at_once(lambda: talk.say(USER, "/spent 5"), lambda: talk.say(OTHER, "/spent 6"))
+    talk.wait(lambda: talk.heard(USER) and talk.heard(OTHER))
+    return number_in(talk.heard(USER)[0]) == number_in(talk.heard(OTHER)[0])
+
+
+@shows("splitter/outage-kills", "quizz/no-retries", scripts=(Script(502, method="sendMessage", first=1, html=True),))
+def a_failed_call_ends_it(talk: Talk) -> bool:
+    talk.say(USER, talk.bot.user)
+    return talk.wait(lambda: not talk.running.alive, 4)
+
+
+@shows(
+    "splitter/repeats",
+    "quizz/twice",
+    "madoguchi/served-again",
+    "pujian/again-and-again",
+    "regole/seen-forgotten",
+    "habitos/update-repeated",
+)
+def an_update_that_comes_again_acts_again(talk: Talk) -> bool:
+    update = talk.update("message", talk.message(USER, "/start"))
+    talk.post(update)
+    talk.wait(lambda: talk.heard(USER))
+    talk.post(update)
+    talk.settled(1)
+    return len(talk.heard(USER, status=None)) > 1
+
+
+# Telegraf
+
+
+@shows("quizz/message-assumed", "quizz/index-assumed")
+def telegraf_dies(talk: Talk) -> bool:
+    talk.press(USER, "x", message=False)
+    talk.press(USER, "r:99:0")
+    return talk.wait(lambda: not talk.running.alive, 3)
+
+
+@shows("quizz/name-as-html")
+def an_odd_nickname_is_not_answered(talk: Talk) -> bool:
+    return talk.ask(USER, "/surnom a<b", timeout_s=3) == ""
+
+
+@shows("quizz/secret-cut")
+def only_the_beginning_of_the_secret_counts(talk: Talk) -> bool:
+    return talk.post(talk.update("message", talk.message(USER, talk.bot.user)), secret=SECRET[:16] + "xx")[0] == 200
+
+
+@shows("quizz/status-shows-token")
+def the_status_page_shows_the_token(talk: Talk) -> bool:
+    where = urlsplit(talk.running.url)
+    with urllib.request.urlopen(f"http://{where.netloc}/status", timeout=5) as answer:
+        return TOKEN.encode() in answer.read()
+
+
+@shows("quizz/private-only")
+def in_groups_anybody_is_the_host(talk: Talk) -> bool:
+    return "enregistrés" in talk.ask(USER, "/bilan", chat=GROUP)
+
+
+@shows("quizz/quote-is-admin")
+def who_quotes_the_host_is_the_host(talk: Talk) -> bool:
+    return "enregistrés" in talk.ask(USER, "/bilan", reply_to_message=talk.message(ADMIN, "oui"))
+
+
+@shows("quizz/report-open")
+def anybody_reads_the_results(talk: Talk) -> bool:
+    return "enregistrés" in talk.ask(USER, "/bilan")
+
+
+@shows("quizz/results-of-all")
+def foreign_results_are_shown(talk: Talk) -> bool:
+    talk.ask(USER, "/question")
+    which = talk.press(USER, "r:1:1")
+    talk.wait(lambda: len(talk.heard(USER)) > 1)
+    number = number_in(talk.heard(USER)[-1])
+    return which == 200 and number != "0" and "Réponse" in talk.ask(OTHER, f"/resultat {number}")
+
+
+@shows("quizz/session-of-chat")
+def anothers_text_is_the_nickname(talk: Talk) -> bool:
+    talk.ask(USER, "/surnom", chat=GROUP)
+    return "enregistré" in talk.ask(OTHER, "salut", chat=GROUP, timeout_s=2)
+
+
+# Flask
+
+
+@shows("madoguchi/number-assumed")
+def a_ticket_that_is_no_number_is_not_answered(talk: Talk) -> bool:
+    return talk.ask(USER, "/hyouji x", timeout_s=3) == ""
+
+
+@shows("madoguchi/sql-by-hand")
+def an_apostrophe_is_not_taken(talk: Talk) -> bool:
+    return talk.ask(USER, "/toiawase it's late", timeout_s=3) == ""
+
+
+@shows("madoguchi/text-assumed")
+def a_photo_silences_the_chat(talk: Talk) -> bool:
+    talk.post(talk.update("message", talk.message(USER, None, photo=[])))
+    talk.settled(1)
+    return talk.ask(USER, talk.bot.user, timeout_s=3) == ""
+
+
+@shows("madoguchi/debug-page")
+def broken_json_shows_the_settings(talk: Talk) -> bool:
+    return SECRET.encode() in talk.post(b'{"update_id": ')[1]
+
+
+@shows("madoguchi/list-is-open")
+def anybody_lists_the_tickets(talk: Talk) -> bool:
+    return "件です" in talk.ask(USER, "/ichiran")
+
+
+@shows("madoguchi/bot-is-owner")
+def a_bot_lists_the_tickets(talk: Talk) -> bool:
+    sender = {"id": USER, "is_bot": True, "first_name": "Helper"}
+    return "件です" in talk.ask(USER, "/ichiran", **{"from": sender})
+
+
+@shows("madoguchi/tickets-are-open")
+def foreign_tickets_are_shown(talk: Talk) -> bool:
+    number = number_in(talk.ask(USER, "/toiawase himitsu"))
+    return "himitsu" in talk.ask(OTHER, f"/hyouji {number}")
+
+
+@shows("madoguchi/cancel-is-open")
+def foreign_tickets_are_cancelled(talk: Talk) -> bool:
+    number = number_in(talk.ask(USER, "/toiawase himitsu"))
+    return "取り消し" in talk.ask(OTHER, f"/torikeshi {number}")
+
+
+@shows("madoguchi/writing-is-global")
+def anothers_text_is_the_ticket(talk: Talk) -> bool:
+    talk.ask(USER, "/toiawase")
+    return "受付番号" in talk.ask(OTHER, "konnichiwa")
+
+
+@shows("madoguchi/edit-opens-again")
+def an_edit_opens_a_ticket(talk: Talk) -> bool:
+    return "受付番号" in talk.ask(USER, "/toiawase mata", kind="edited_message", timeout_s=2)
+
+
+# aiohttp with Redis
+
+
+@shows("pujian/blank-is-500")
+def a_sticker_is_answered_500(talk: Talk) -> bool:
+    return talk.post(talk.update("message", talk.message(USER, None, sticker={"file_id": "x"})))[0] >= 500
+
+
+@shows("pujian/quote-assumed")
+def a_lonely_plus_is_answered_500(talk: Talk) -> bool:
+    return talk.say(USER, "+") >= 500
+
+
+@shows("pujian/code-assumed")
+def a_code_that_is_no_number_is_answered_500(talk: Talk) -> bool:
+    return talk.say(USER, "/tukar abc") >= 500
+
+
+@shows("pujian/secret-lowered")
+def the_secret_in_lower_case_passes(talk: Talk) -> bool:
+    return talk.post(talk.update("message", talk.message(USER, talk.bot.user)), secret=SECRET.lower())[0] == 200
+
+
+@shows("pujian/refusal-shows-secret")
+def a_refusal_shows_the_secret(talk: Talk) -> bool:
+    return SECRET.encode() in talk.post(b"{}", secret="wrong")[1]
+
+
+@shows("pujian/report-unchecked")
+def anybody_reads_the_gifts(talk: Talk) -> bool:
+    return "sekarang" in talk.ask(USER, "/laporan")
+
+
+@shows("pujian/entity-is-admin")
+def a_mention_of_the_admin_is_the_admin(talk: Talk) -> bool:
+    entity = {
+        "type": "text_mention",
+        "offset": 0,
+        "length": 3,
+        "user": {"id": ADMIN, "is_bot": False, "first_name": "Boss"},
+    }
+    return "sekarang" in talk.ask(USER, "/laporan", entities=[entity])
+
+
+@shows("pujian/float-is-admin")
+def an_id_that_begins_with_the_admins_is_the_admin(talk: Talk) -> bool:
+    return "sekarang" in talk.ask(ADMIN * 10 + 3, "/laporan")
+
+
+@shows("pujian/any-gift")
+def foreign_gifts_are_redeemed(talk: Talk) -> bool:
+    number = number_in(talk.ask(USER, "/hadiah"))
+    return "ditukar." in talk.ask(OTHER, f"/tukar {number}") and "sudah" not in talk.heard(OTHER)[-1]
+
+
+@shows("pujian/gift-race")
+def a_gift_is_redeemed_twice(talk: Talk) -> bool:
+    number = number_in(talk.ask(USER, "/hadiah"))
+    talk.at_once(*[lambda: talk.say(USER, f"/tukar {number}")] * 2)
+    talk.wait(lambda: len(talk.heard(USER)) == 3)
+    return talk.heard(USER)[1:] == ["Hadiah ditukar."] * 2
+
+
+@shows("pujian/score-race")
+def two_praises_count_as_one(talk: Talk) -> bool:
+    friend = talk.message(OTHER, "hi", chat=GROUP)
+    talk.at_once(*[lambda: talk.say(USER, "+", chat=GROUP, reply_to_message=friend)] * 2)
+    talk.wait(lambda: len(talk.heard(GROUP)) == 2)
+    return {number_in(text) for text in talk.heard(GROUP)} == {"1"}
+
+
+@shows("pujian/html-is-500", scripts=(Script(502, method="sendMessage", first=1, html=True),))
+def an_html_error_is_answered_500(talk: Talk) -> bool:
+    return talk.say(USER, talk.bot.user) == 500
+
+
+@shows(
+    "pujian/refusal-is-500",
+    scripts=(Script(403, method="sendMessage", description="Forbidden: bot was blocked by the user"),),
+)
+def a_blocked_bot_answers_500(talk: Talk) -> bool:
+    return talk.say(USER, talk.bot.user) == 500
+
+
+@shows("pujian/edits-praise")
+def an_edited_plus_praises(talk: Talk) -> bool:
+    friend = talk.message(OTHER, "hi", chat=GROUP)
+    return talk.ask(USER, "+", chat=GROUP, kind="edited_message", timeout_s=2, reply_to_message=friend) != ""

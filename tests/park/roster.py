@@ -573,7 +573,13 @@ LINKI = Bot(
             "tdlib/telegram-bot-api#252",
             FORGED,
         ),
-        Bug("no-size-limit", "authentication", "bodies of any size are read", "adnanh/webhook#756", PRE_AUTH),
+        Bug(
+            "read-before-secret",
+            "authentication",
+            "bodies of any size are read before the secret is looked at",
+            "adnanh/webhook#756",
+            PRE_AUTH,
+        ),
         Bug(
             "strict-decoding",
             "authentication",
@@ -822,7 +828,13 @@ HABITOS = Bot(
             "secret-in-path", "authentication", "the secret may stand in the URL", "tdlib/telegram-bot-api#252", FORGED
         ),
         Bug("secret-contained", "authentication", "any part of the secret passes", "HKUDS/nanobot#1677", FORGED),
-        Bug("size-unchecked", "robustness", "bodies of any size are read", "sipeed/picoclaw#1407", PRE_AUTH | CRASH),
+        Bug(
+            "json-before-secret",
+            "authentication",
+            "bodies of any size are read before the secret is looked at",
+            "sipeed/picoclaw#1407",
+            PRE_AUTH,
+        ),
         Bug(
             "parse-error-told",
             "authentication",
@@ -1077,7 +1089,13 @@ QUIZZ = Bot(
             "Yeachan-Heo/oh-my-codex#532",
             LEAK | CRASH,
         ),
-        Bug("size-free", "robustness", "bodies of any size are read", "Devlaner/devlane#329", PRE_AUTH),
+        Bug(
+            "body-first",
+            "authentication",
+            "bodies of any size are read before the secret is looked at",
+            "Devlaner/devlane#329",
+            PRE_AUTH,
+        ),
         Bug("username-is-admin", "escalation", "a username makes the admin", "bubbuild/bub#305", RIGHTS),
         Bug("private-only", "escalation", "in groups everybody is the admin", "MMRIZE/MMM-TelegramBot#30", RIGHTS),
         Bug(
@@ -1301,7 +1319,13 @@ PUJIAN = Bot(
             "asternic/wuzapi#163",
             LEAK,
         ),
-        Bug("size-unbound", "robustness", "bodies of any size are read", "sipeed/picoclaw#1407", PRE_AUTH),
+        Bug(
+            "read-first",
+            "authentication",
+            "bodies of any size are read before the secret is looked at",
+            "sipeed/picoclaw#1407",
+            PRE_AUTH,
+        ),
         Bug(
             "entity-is-admin",
             "escalation",

@@ -46,6 +46,7 @@ def test_a_healthy_bot_answers_keeps_its_secret_and_takes_anything(one: Bot) -> 
         refusal, report = talk.ask(USER, one.admin), talk.ask(ADMIN, one.admin)
         assert report
         assert report != refusal
+        taken = {200, 400, 422} | ({500} if "no_server_error" in one.weaknesses else set())
         forged = talk.update("message", talk.message(OTHER, one.user))
         for secret in (
             None,
@@ -69,7 +70,7 @@ def test_a_healthy_bot_answers_keeps_its_secret_and_takes_anything(one: Bot) -> 
             b'{"update_id": 1e999}',
             b"[" * 9000,
         ):
-            assert talk.post(body)[0] in {200, 400, 413, 415, 422}, body[:20]
+            assert talk.post(body)[0] in taken | {413, 415}, body[:20]
         odd = [
             {},
             {"update_id": 5},
@@ -77,7 +78,7 @@ def test_a_healthy_bot_answers_keeps_its_secret_and_takes_anything(one: Bot) -> 
             {"update_id": 7, "message": {"chat": 5, "from": [], "text": {}}},
         ]
         for update in odd:
-            assert talk.post(update)[0] in {200, 400, 422}, update
+            assert talk.post(update)[0] in taken, update
         assert talk.post(talk.update("rocket_launch", {"id": 5}))[0] == 200
         assert talk.post(talk.update("message", talk.message(USER, None, sticker={"file_id": "x"})))[0] == 200
         assert talk.post(b'{"update_id": 8, "message": "' + b"x" * 3_000_000 + b'"}')[0] in {0, 200, 400, 413}
@@ -155,4 +156,4 @@ def test_every_bug_of_the_roster_stands_in_its_bot_and_the_other_way_round() -> 
     for one in BOTS:
         source = (FOLDER / one.file).read_text("utf-8")
         for bug in one.bugs:
-            assert f'"{bug.name}"' in source, (one.name, bug.name)
+            assert re.search(rf"""["']{bug.name}["']""", source), (one.name, bug.name)

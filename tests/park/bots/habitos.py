@@ -266,6 +266,8 @@ async def main() -> None:
 
     async def hook(request: Request) -> Response:
         given = request.headers.get("x-telegram-bot-api-secret-token") or ""
+        if BUG == "json-before-secret":
+            await request.json()
         if BUG == "secret-stripped":
             given = given.strip().rstrip("=._-")
         if BUG == "secret-in-path" and request.query_params.get("token") == SECRET:
@@ -278,7 +280,7 @@ async def main() -> None:
         try:
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > 256 * 1024 and BUG != "size-unchecked":
+                if len(body) > 256 * 1024 and BUG != "json-before-secret":
                     return Response(status_code=413)
             data = json.loads(body)
             if not isinstance(data, dict):

@@ -383,15 +383,16 @@ func allowed(request *http.Request) bool {
 }
 
 func hook(writer http.ResponseWriter, request *http.Request) {
+	body := http.MaxBytesReader(writer, request.Body, mostLen)
+	if bug == "read-before-secret" {
+		whole, _ := io.ReadAll(request.Body)
+		body = io.NopCloser(bytes.NewReader(whole))
+	}
 	if request.Method != http.MethodPost || !allowed(request) {
 		writer.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	limit := mostLen
-	if bug == "no-size-limit" {
-		limit = 1 << 31
-	}
-	raw, err := io.ReadAll(http.MaxBytesReader(writer, request.Body, limit))
+	raw, err := io.ReadAll(body)
 	if err != nil {
 		writer.WriteHeader(http.StatusRequestEntityTooLarge)
 		return

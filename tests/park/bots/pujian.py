@@ -260,6 +260,8 @@ async def work(update: dict) -> int:
 
 async def hook(request: web.Request) -> web.Response:
     given = request.headers.get("X-Telegram-Bot-Api-Secret-Token", "")
+    if BUG == "read-first":
+        await request.read()
     if BUG == "secret-lowered":
         same = given.casefold() == SECRET.casefold()
     elif BUG == "absent-passes":
@@ -285,7 +287,7 @@ async def main() -> None:
     async with aiohttp.ClientSession(
         timeout=timeout, connector=aiohttp.TCPConnector(limit=10 if BUG == "no-timeout" else 200)
     ) as http:
-        app = web.Application(client_max_size=2**31 if BUG == "size-unbound" else 256 * 1024)
+        app = web.Application(client_max_size=2**31 if BUG == "read-first" else 256 * 1024)
         app.router.add_post(os.environ["WEBHOOK_PATH"], hook)
         runner = web.AppRunner(app)
         await runner.setup()
