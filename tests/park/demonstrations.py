@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from chaosbot.mocks.telegram_api.mock import Script
 
-from .talk import ADMIN, GROUP, OTHER, SECRET, TOKEN, USER, Talk
+from .talk import ADMIN, GROUP, OTHER, SECRET, STICKER, TOKEN, USER, Talk
 
 Show = Callable[[Talk], bool]
 DEMONSTRATIONS: dict[tuple[str, str], Show] = {}
@@ -98,7 +98,7 @@ def another_kind_is_answered_500(talk: Talk) -> bool:
 
 @shows("recados/text-assumed")
 def after_a_sticker_the_chat_is_silent(talk: Talk) -> bool:
-    talk.post(talk.update("message", talk.message(USER, None, sticker={"file_id": "x"})))
+    talk.post(talk.update("message", talk.message(USER, None, sticker=STICKER)))
     talk.settled()
     return talk.ask(USER, talk.bot.user, timeout_s=4) == ""
 
@@ -111,7 +111,7 @@ def after_a_sticker_the_chat_is_silent(talk: Talk) -> bool:
     "linki/argument-assumed",
 )
 def it_dies(talk: Talk) -> bool:
-    talk.post(talk.update("message", talk.message(USER, None, sticker={"file_id": "x"})))
+    talk.post(talk.update("message", talk.message(USER, None, sticker=STICKER)))
     talk.post(
         talk.update("channel_post", {"message_id": 5, "date": 5, "chat": {"id": GROUP, "type": "channel"}, "text": "x"})
     )
@@ -739,7 +739,7 @@ def an_edit_opens_a_ticket(talk: Talk) -> bool:
 
 @shows("pujian/blank-is-500")
 def a_sticker_is_answered_500(talk: Talk) -> bool:
-    return talk.post(talk.update("message", talk.message(USER, None, sticker={"file_id": "x"})))[0] >= 500
+    return talk.post(talk.update("message", talk.message(USER, None, sticker=STICKER)))[0] >= 500
 
 
 @shows("pujian/quote-assumed")

@@ -23,7 +23,15 @@ from .running import ADMIN_ID, SECRET, TOKEN, WEBHOOK_PATH, Running, running
 USER, OTHER, GROUP = 42_000_001, 42_000_002, -1_001_234_567_890
 BASIC_GROUP = -555_000_111
 ADMIN = ADMIN_ID
-_QUIET_S = 0.35
+STICKER = {
+    "file_id": "x",
+    "file_unique_id": "y",
+    "type": "regular",
+    "width": 512,
+    "height": 512,
+    "is_animated": False,
+    "is_video": False,
+}
 
 
 @dataclass
@@ -179,4 +187,16 @@ def talking(bot: Bot, bug: str = "", *scripts: Script) -> Iterator[Talk]:
         yield Talk(process, mock, events)
 
 
-__all__ = ["ADMIN", "BASIC_GROUP", "GROUP", "OTHER", "SECRET", "TOKEN", "USER", "WEBHOOK_PATH", "Talk", "talking"]
+__all__ = [
+    "ADMIN",
+    "BASIC_GROUP",
+    "GROUP",
+    "OTHER",
+    "SECRET",
+    "STICKER",
+    "TOKEN",
+    "USER",
+    "WEBHOOK_PATH",
+    "Talk",
+    "talking",
+]

@@ -14,7 +14,7 @@ from chaosbot.mocks.telegram_api.mock import Script
 
 from .demonstrations import DEMONSTRATIONS
 from .roster import BOTS, KINDS, Bot, bot
-from .talk import ADMIN, OTHER, USER, Talk, talking
+from .talk import ADMIN, OTHER, STICKER, USER, Talk, talking
 
 QUICK = {"recados", "laden"}  # these take their turn in every run of the tests; the others in the slow ones
 
@@ -80,7 +80,7 @@ def test_a_healthy_bot_answers_keeps_its_secret_and_takes_anything(one: Bot) -> 
         for update in odd:
             assert talk.post(update)[0] in taken, update
         assert talk.post(talk.update("rocket_launch", {"id": 5}))[0] == 200
-        assert talk.post(talk.update("message", talk.message(USER, None, sticker={"file_id": "x"})))[0] == 200
+        assert talk.post(talk.update("message", talk.message(USER, None, sticker=STICKER)))[0] == 200
         assert talk.post(b'{"update_id": 8, "message": "' + b"x" * 3_000_000 + b'"}')[0] in {0, 200, 400, 413}
         assert talk.press(USER, "x" * 64, message=False) == 200
         assert talk.press(USER, "\x00:/:-1") == 200
