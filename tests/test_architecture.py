@@ -44,14 +44,12 @@ SIBLING_DEBT = {
     ("control", "addons"),
     ("control", "tcp"),
     ("mocks", "addons"),
-    ("tcp", "addons"),
-    ("injection", "addons"),
 }
 DEMO_VISITORS = {"demo", "cli", "session"}
 
 # Which rooms are the doors of which third-party package.
 DOORS = {
-    "mitmproxy": {"addons", "injection"},
+    "mitmproxy": {"addons"},
     "tornado": {"control"},
     "h11": {"addons", "transport"},
     "h2": {"addons"},

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from mitmproxy import ctx, exceptions
 
@@ -26,8 +26,6 @@ from chaosbot.core.errors import ChaosbotError, ConfigError
 from chaosbot.core.event import Event
 from chaosbot.core.exchange import Depth
 from chaosbot.core.plan import FaultPlan
-
-_WINDOWS_S: Final = 0.05
 
 
 class ChaosAddon:
@@ -132,7 +130,6 @@ class ChaosScript:
         self._compose = compose
         self._run: AddonRun | None = None
         self._addons: list[ChaosAddon] = []
-        self._windows: Any = None
 
     @property
     def addons(self) -> Sequence[object]:
@@ -179,6 +176,7 @@ class ChaosScript:
         from chaosbot.addons._mitm.hosted import HostedDoor  # noqa: PLC0415
 
         engine = ExchangeEngine(run.spec, run.emit, streams=False)
+        engine.follow_windows()
         self._addons = [ChaosAddon(engine, HostedDoor(ctx.master))]
 
     def done(self) -> None:

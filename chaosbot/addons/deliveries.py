@@ -15,12 +15,12 @@ from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import Any, Final
 
+from chaosbot.addons.exchange_context import ExchangeContext, about
 from chaosbot.addons.resend import Copy, send
 from chaosbot.addons.services import Services
 from chaosbot.core.effect import SendAgain
 from chaosbot.core.event import ExchangeSeen
 from chaosbot.core.exchange import Direction
-from chaosbot.injection.visit import Visit, about
 
 # 64 earlier ones and the update itself.
 _REMEMBERED: Final = 65
@@ -46,38 +46,38 @@ class Deliveries:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
 
-    def remember(self, visit: Visit) -> None:
+    def remember(self, context: ExchangeContext) -> None:
         """Keeps an update for those who replay it later."""
-        self._earlier[visit.exchange.direction].append((visit.started, self._copy(visit), visit.exchange.key))
+        self._earlier[context.exchange.direction].append((context.started, self._copy(context), context.exchange.key))
 
-    def answered(self, visit: Visit) -> None:
+    def answered(self, context: ExchangeContext) -> None:
         """An exchange is over: those that wait to be overtaken hear of it, and its repetitions begin."""
-        for ordinal, left, wake in tuple(self._held[visit.exchange.direction]):
-            if visit.ordinal > ordinal:
+        for ordinal, left, wake in tuple(self._held[context.exchange.direction]):
+            if context.ordinal > ordinal:
                 left[0] -= 1
                 if left[0] <= 0:
                     wake()
-        for copy, effect in visit.again:
-            self._start(self._deliver(visit, copy, effect))
+        for copy, effect in context.again:
+            self._start(self._deliver(context, copy, effect))
 
     def cancel(self) -> None:
         """Drops what has not been delivered yet."""
         for task in tuple(self._tasks):
             task.cancel()
 
-    async def hold(self, visit: Visit, count: int, at_most_s: float) -> int:
+    async def hold(self, context: ExchangeContext, count: int, at_most_s: float) -> int:
         """Waits until later exchanges of the direction were answered; returns how many."""
         left = [count]
-        direction = visit.exchange.direction
+        direction = context.exchange.direction
         waiting = asyncio.get_running_loop().create_future()
 
         def wake() -> None:
             if not waiting.done():
                 waiting.set_result(None)
 
-        entry = (visit.ordinal, left, wake)
+        entry = (context.ordinal, left, wake)
         self._held[direction].append(entry)
-        timer = asyncio.create_task(self._services.pause(at_most_s, visit.carrier))
+        timer = asyncio.create_task(self._services.pause(at_most_s, context.carrier))
         try:
             await asyncio.wait({waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -85,34 +85,34 @@ class Deliveries:
             self._held[direction].remove(entry)
         return count - max(0, left[0])
 
-    def repeat(self, visit: Visit, effect: SendAgain) -> None:
+    def repeat(self, context: ExchangeContext, effect: SendAgain) -> None:
         """The request is to be sent again."""
-        copy = self._copy(visit)
+        copy = self._copy(context)
         if effect.concurrent:
-            self._start(self._deliver(visit, copy, effect))
+            self._start(self._deliver(context, copy, effect))
         else:
-            visit.again.append((copy, effect))
+            context.again.append((copy, effect))
 
-    def replay(self, visit: Visit, back: int, age_s: float) -> bool:
+    def replay(self, context: ExchangeContext, back: int, age_s: float) -> bool:
         """Sends an earlier update again; whether there is one."""
-        known = self._earlier[visit.exchange.direction]
-        earlier = [entry for entry in known if entry[2] != visit.exchange.key and visit.started - entry[0] >= age_s]
+        known = self._earlier[context.exchange.direction]
+        earlier = [entry for entry in known if entry[2] != context.exchange.key and context.started - entry[0] >= age_s]
         if len(earlier) < back:
             return False
         _when, copy, key = earlier[-back]
-        self._start(self._deliver(visit, copy, SendAgain((0.0,), concurrent=True), key))
+        self._start(self._deliver(context, copy, SendAgain((0.0,), concurrent=True), key))
         return True
 
-    def _copy(self, visit: Visit) -> Copy:
-        request = visit.flow.request
-        address = visit.upstream or (request.host, request.port)
+    def _copy(self, context: ExchangeContext) -> Copy:
+        request = context.flow.request
+        address = context.upstream or (request.host, request.port)
         tls = self._tls if request.scheme == "https" else None
         return Copy(
             request.method, request.path, tuple(request.headers.fields), request.raw_content or b"", address, tls
         )
 
-    async def _deliver(self, visit: Visit, copy: Copy, effect: SendAgain, earlier: str = "") -> None:
-        key = visit.exchange.key
+    async def _deliver(self, context: ExchangeContext, copy: Copy, effect: SendAgain, earlier: str = "") -> None:
+        key = context.exchange.key
         for number, pause_s in enumerate(effect.pauses_s, 1):
             await asyncio.sleep(pause_s)
             started = self._services.now()
@@ -122,7 +122,7 @@ class Deliveries:
                 ExchangeSeen(
                     now,
                     f"{earlier}@{key}" if earlier else f"{key}+{number}",
-                    visit.exchange.direction,
+                    context.exchange.direction,
                     copy.method,
                     copy.target.partition("?")[0],
                     status,
@@ -130,7 +130,7 @@ class Deliveries:
                     now - started,
                     status,
                     repeat_of=earlier or key,
-                    **about(None if earlier else visit.exchange.update),
+                    **about(None if earlier else context.exchange.update),
                 )
             )
             if effect.until_ack and status is not None and 200 <= status < 300:

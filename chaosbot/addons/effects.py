@@ -13,6 +13,7 @@ from typing import assert_never
 
 from chaosbot.addons.answers import answer, set_header
 from chaosbot.addons.deliveries import Deliveries
+from chaosbot.addons.exchange_context import ExchangeContext
 from chaosbot.addons.services import Services
 from chaosbot.core.effect import (
     Answer,
@@ -46,8 +47,8 @@ from chaosbot.core.effect import (
     Wait,
 )
 from chaosbot.core.units import format_duration
+from chaosbot.injection.engine import ArmedFault
 from chaosbot.injection.throttle import Quotas
-from chaosbot.injection.visit import Fired, Visit
 
 
 def needs_answer(effect: Effect) -> bool:
@@ -72,7 +73,7 @@ class Performer:
         self._quotas = Quotas()
 
     async def perform(  # noqa: PLR0915 - the whole alphabet stands here, once
-        self, visit: Visit, fired: Fired, effect: Effect, now: Point
+        self, context: ExchangeContext, armed: ArmedFault, effect: Effect, now: Point
     ) -> str | None:
         """Performs an effect if this is its time.
 
@@ -80,33 +81,35 @@ class Performer:
             What was done, for the ledger; None when it was not its time or there was nothing to do it to.
         """
         before = now is Point.BEFORE
-        script, flow = visit.script, visit.flow
+        script, flow = context.script, context.flow
         done: str | None = None
         match effect:
             case Wait():
                 if effect.point is now and not (before and flow.response is not None):
-                    if not before and not visit.asked_upstream:
+                    if not before and not context.asked_upstream:
                         return None
-                    await self._services.pause(effect.seconds, visit.carrier)
+                    await self._services.pause(effect.seconds, context.carrier)
                     done = f"waited {format_duration(effect.seconds)}"
             case Answer():
-                if self._may_end(visit, effect.point, now):
-                    self._answer(visit, fired, effect.status, effect.headers, effect.body)
+                if self._may_end(context, effect.point, now):
+                    self._answer(context, armed, effect.status, effect.headers, effect.body)
                     done = f"answered {effect.status}"
             case Throttle():
                 if before and flow.response is None:
-                    refused = self._quotas.ask(fired.rule.name, effect, visit, self._services.note)
+                    refused = self._quotas.ask(
+                        armed.rule.name, effect, context.exchange, context.started, self._services.note
+                    )
                     if refused is not None:
-                        self._answer(visit, fired, effect.status, refused.headers, refused.body)
+                        self._answer(context, armed, effect.status, refused.headers, refused.body)
                         done = refused.detail
             case HangUp():
-                if self._may_end(visit, effect.point, now):
-                    self._stop(visit, effect.farewell, before=before)
+                if self._may_end(context, effect.point, now):
+                    self._stop(context, effect.farewell, before=before)
                     script.most_bytes = effect.after_bytes
                     done = f"{effect.farewell} after {effect.after_bytes} bytes"
             case SendRaw():
-                if self._may_end(visit, effect.point, now):
-                    self._stop(visit, effect.farewell, before=before)
+                if self._may_end(context, effect.point, now):
+                    self._stop(context, effect.farewell, before=before)
                     script.raw = effect.data
                     done = f"sent {len(effect.data)} raw bytes"
             case CutBody():
@@ -118,12 +121,12 @@ class Performer:
                 elif not before and effect.side is Side.RESPONSE and not script.stops:
                     whole = len(flow.response.raw_content or b"")
                     script.most_body = int(whole * effect.keep_share)
-                    script.farewell, visit.by = effect.farewell, "proxy"
+                    script.farewell, context.by = effect.farewell, "proxy"
                     done = f"{script.most_body} of {whole} bytes, then {effect.farewell}"
             case StreamBody():
                 if not before and not script.stops:
                     head = {"content-type": effect.content_type, "content-length": str(effect.count)}
-                    self._answer(visit, fired, effect.status, tuple(head.items()), b"")
+                    self._answer(context, armed, effect.status, tuple(head.items()), b"")
                     flow.response.headers["content-length"] = str(effect.count)
                     script.stream = effect
                     done = f"a body of {effect.count} bytes"
@@ -151,21 +154,21 @@ class Performer:
                     done = f"{effect.farewell} {format_duration(effect.after_s)} after the answer"
             case SendAgain():
                 if before and flow.response is None:
-                    self._deliveries.repeat(visit, effect)
+                    self._deliveries.repeat(context, effect)
                     done = f"{len(effect.pauses_s)} more deliveries"
             case HoldForNext():
                 if before and flow.response is None:
-                    overtaken = await self._deliveries.hold(visit, effect.count, effect.at_most_s)
+                    overtaken = await self._deliveries.hold(context, effect.count, effect.at_most_s)
                     done = f"overtaken by {overtaken}" if overtaken else None
             case SendEarlier():
-                if before and self._deliveries.replay(visit, effect.back, effect.age_s):
+                if before and self._deliveries.replay(context, effect.back, effect.age_s):
                     done = "an older update again"
             case DisturbMessages():
                 if not before and flow.websocket is not None:
-                    visit.disturb.append((fired, effect))
+                    context.disturb.append((armed, effect))
             case SendH2Frame():
                 if not before and flow.request.is_http2:
-                    script.frame, visit.by = effect, "proxy"
+                    script.frame, context.by = effect, "proxy"
                     done = f"{effect.frame} {effect.error_code}"
             case (
                 HoldBytes()
@@ -178,10 +181,10 @@ class Performer:
                 | CorruptBytes()
             ):
                 if before:
-                    visit.armed.append((fired, effect))
+                    context.byte_faults.append((armed, effect))
             case RefuseConnection():
                 if before and flow.response is None:
-                    self._stop(visit, effect.farewell, before=True)
+                    self._stop(context, effect.farewell, before=True)
                     script.most_bytes = 0
                     done = "refused"
             case _:
@@ -189,26 +192,31 @@ class Performer:
         return done
 
     @staticmethod
-    def _may_end(visit: Visit, point: Point, now: Point) -> bool:
+    def _may_end(context: ExchangeContext, point: Point, now: Point) -> bool:
         """Whether an answer or an end may take place now: nobody was faster, and what should have happened has."""
         if point is not now:
             return False
         if point is Point.BEFORE:
-            return visit.flow.response is None
-        return visit.asked_upstream and not visit.script.stops
+            return context.flow.response is None
+        return context.asked_upstream and not context.script.stops
 
     def _answer(
-        self, visit: Visit, fired: Fired, status: int, headers: tuple[tuple[str, str], ...], body: bytes
+        self,
+        context: ExchangeContext,
+        armed: ArmedFault,
+        status: int,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes,
     ) -> None:
-        if visit.flow.response is None:
-            visit.asked_upstream = False
-        visit.by = "proxy"
-        visit.flow.response = answer(status, headers, body, fired.rule.name)
+        if context.flow.response is None:
+            context.asked_upstream = False
+        context.by = "proxy"
+        context.flow.response = answer(status, headers, body, armed.rule.name)
 
     @staticmethod
-    def _stop(visit: Visit, farewell: Farewell, *, before: bool) -> None:
-        visit.script.farewell = farewell
-        visit.by = "proxy"
+    def _stop(context: ExchangeContext, farewell: Farewell, *, before: bool) -> None:
+        context.script.farewell = farewell
+        context.by = "proxy"
         if before:
-            visit.asked_upstream = False
-            visit.flow.response = answer(502, (), b"", "")  # never sent; it only keeps the upstream from being asked
+            context.asked_upstream = False
+            context.flow.response = answer(502, (), b"", "")  # never sent; it only keeps the upstream from being asked

@@ -24,15 +24,17 @@ from chaosbot.addons.answers import answer, plainly
 from chaosbot.addons.client_connection import ClientConnection
 from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.effects import Performer, needs_answer
+from chaosbot.addons.exchange_context import ExchangeContext, about
 from chaosbot.addons.record import HarRecorder, taped
 from chaosbot.addons.spec import MOCK, ProxySpec
+from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Point
 from chaosbot.core.event import Event, ExchangeSeen, Noted, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, split_exchange
 from chaosbot.core.plan import FaultPlan, Scope
 from chaosbot.core.platform import platform_of
-from chaosbot.injection.recorder import Ledger
-from chaosbot.injection.visit import Fired, Visit, about
+from chaosbot.injection.engine import ArmedFault, RuleEngine
+from chaosbot.injection.windows import WindowTimer
 from chaosbot.mocks.telegram_api.mock import BotApiMock, reply_in_response
 
 CONTROL_HEADER: Final = "x-chaosbot-fault"
@@ -75,22 +77,23 @@ class ExchangeEngine:
     ) -> None:
         self.spec = spec
         self.emit = emit
-        self.ledger = Ledger(spec, emit, self.now, speaks=index == 0)
+        self.rules = RuleEngine(FaultPlan(), Dice(spec.seed), emit, self.now, announces=index == 0)
         self._platform = platform_of(spec.platform)
         self._mock = BotApiMock(self.now, emit, ids=itertools.count(index + 1, max(1, spec.workers)))
         self._index = index
         self._tape = tape
         self._streams = streams
         self._recorder = HarRecorder(spec.record) if spec.record is not None and tape is not None else None
-        self._connections = 0
+        self._opened = 0
         self._ordinals = dict.fromkeys(Direction, 0)
         self._known: OrderedDict[bytes, int] = OrderedDict()
         self._wakers: set[Callable[[], None]] = set()
         self.deliveries = Deliveries(self)
         self._performer = Performer(self, self.deliveries)
-        self.contexts: dict[str, ClientConnection] = {}
+        self.connections: dict[str, ClientConnection] = {}
         self._noted: set[str] = set()
         self._remembers = False
+        self._windows = WindowTimer(self.rules, self.refresh)
         self.set_plan(spec.plan)
 
     def now(self) -> float:
@@ -109,34 +112,40 @@ class ExchangeEngine:
 
     def set_plan(self, plan: FaultPlan) -> None:
         """From now on these rules hold, on connections in use too."""
-        self.ledger.set_plan(plan)
+        self.rules.set_plan(plan)
         self._remembers = any(rule.fault.depth is Depth.UPDATE for rule in plan.rules)
         self.refresh()
 
     def set_phase(self, phase: str) -> None:
         """The run's phase changed."""
-        self.ledger.phase = phase
+        self.rules.phase = phase
         self.refresh()
 
     def refresh(self) -> None:
         """Looks at the windows; connections in use get the byte faults of now."""
-        self.ledger.look_at_windows()
-        for context in tuple(self.contexts.values()):
-            context.rearm()
+        self.rules.look_at_windows()
+        self._windows.restart()
+        for connection in tuple(self.connections.values()):
+            connection.rearm()
 
     def clear(self) -> None:
         """All faults are gone, everything held goes on."""
         self.set_plan(FaultPlan())
         for wake in tuple(self._wakers):
             wake()
-        for context in tuple(self.contexts.values()):
-            context.carrier.release()
+        for connection in tuple(self.connections.values()):
+            connection.carrier.release()
         self.deliveries.cancel()
+
+    def follow_windows(self) -> None:
+        """From now on rules switch when their windows open or close, by time alone; needs a running loop."""
+        self._windows.start()
 
     def close(self) -> None:
         """The run is over: everything held goes on, and each rule's tally is emitted."""
+        self._windows.stop()
         self.clear()
-        for tally in self.ledger.tallies():
+        for tally in self.rules.tallies():
             self.emit(tally)
 
     # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -148,20 +157,20 @@ class ExchangeEngine:
             client: mitmproxy's id of the client connection.
             carrier: mitmproxy's side of the connection.
         """
-        self._connections += 1
-        number = (self._connections - 1) * max(1, self.spec.workers) + self._index + 1
-        context = self.contexts[client] = ClientConnection(self, carrier, number)
-        return context.welcome()
+        self._opened += 1
+        number = (self._opened - 1) * max(1, self.spec.workers) + self._index + 1
+        connection = self.connections[client] = ClientConnection(self, carrier, number)
+        return connection.welcome()
 
     def leave(self, client: str) -> None:
         """A client connection is over."""
-        context = self.contexts.pop(client, None)
-        if context is not None:
-            context.leave()
+        connection = self.connections.pop(client, None)
+        if connection is not None:
+            connection.leave()
 
     def may_connect(self, client: str, host: str, port: int) -> bool:
         """Whether the allow-list lets a client's connection through."""
-        return self.contexts[client].may_connect(host, port)
+        return self.connections[client].may_connect(host, port)
 
     # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,35 +192,35 @@ class ExchangeEngine:
 
     def request(self, flow: Any) -> Later | None:
         """A request is complete (or the head of one that is streamed): the rules decide."""
-        context = self.contexts.get(flow.client_conn.id)
-        if "chaosbot" in flow.metadata or context is None:
+        connection = self.connections.get(flow.client_conn.id)
+        if "chaosbot" in flow.metadata or connection is None:
             return None
-        visit = self._meet(context, flow)
-        flow.metadata["chaosbot"] = visit
-        context.begin(visit)
+        context = self._meet(connection, flow)
+        flow.metadata["chaosbot"] = context
+        connection.begin(context)
         forced = flow.request.headers.pop(CONTROL_HEADER, None) if self.spec.header_control else None
         if forced is not None:
             self._heed(forced)
-        visit.fired = self.ledger.decide(visit.exchange, _EXCHANGES, forced)
-        if visit.fired:
-            flow.metadata[SCRIPT] = visit.script
-            return self._before(visit, context)
-        if context.listener.upstream == MOCK:
-            later = self._stand_in(visit)
+        context.faults = self.rules.decide(context.exchange, _EXCHANGES, forced=forced)
+        if context.faults:
+            flow.metadata[SCRIPT] = context.script
+            return self._before(context, connection)
+        if connection.listener.upstream == MOCK:
+            later = self._stand_in(context)
             flow.request.stream = False
             return later
         return None
 
     def _heed(self, forced: str) -> None:
         """A client that asks for a rule which is not there would take its silence for health."""
-        names = {rule.name for rule in self.ledger.rules} | {"none"}
+        names = {rule.name for rule in self.rules.plan.rules} | {"none"}
         for wish in {name.strip() for name in forced.split(",")} - names - self._noted:
             text = f"a client asked for rule '{wish[:80]}', which the plan does not have; it has {', '.join(sorted(names))}"
             self._note_once("header_control", text, {}, known=wish)
 
-    def _meet(self, context: ClientConnection, flow: Any) -> Visit:
+    def _meet(self, connection: ClientConnection, flow: Any) -> ExchangeContext:
         request = flow.request
-        direction = context.listener.direction
+        direction = connection.listener.direction
         path, _, query = request.path.partition("?")
         body = (request.raw_content or b"")[:MOST_BODY]
         key, due_s = "", None
@@ -220,15 +229,17 @@ class ExchangeEngine:
             key, due_s = split_exchange(said.encode("utf-8", "backslashreplace").decode())
         key = key or self._repetition(request.method, request.path, body)
         headers = tuple((name.lower(), value) for name, value in request.headers.items(multi=True))
-        if request.headers.get("host", "") in context.carrier.own:
-            request.headers["host"] = context.upstream_host
+        if request.headers.get("host", "") in connection.carrier.own:
+            request.headers["host"] = connection.upstream_host
         facts = self._platform.facts(request.method, path, headers, body) if direction is Direction.INBOUND else None
-        exchange = Exchange(key, direction, context.number, request.method, path, query, headers, body, facts, due_s)
+        exchange = Exchange(key, direction, connection.number, request.method, path, query, headers, body, facts, due_s)
         self._ordinals[direction] += 1
-        visit = Visit(exchange, self.now(), self._ordinals[direction], flow, context.carrier, context.listener.address)
+        context = ExchangeContext(
+            exchange, self.now(), self._ordinals[direction], flow, connection.carrier, connection.listener.address
+        )
         if self._remembers and direction is Direction.INBOUND:
-            self.deliveries.remember(visit)
-        return visit
+            self.deliveries.remember(context)
+        return context
 
     def _repetition(self, method: str, target: str, body: bytes) -> str:
         """A key for an exchange that brings none: the same request seen for the n-th time."""
@@ -242,26 +253,26 @@ class ExchangeEngine:
             self._known.popitem(last=False)
         return f"{digest.hex()}-{count}"
 
-    async def _before(self, visit: Visit, context: ClientConnection) -> None:
-        visit.by = "proxy"  # if it ends here, the upstream was never asked
-        await self._perform_all(visit, Point.BEFORE)
-        visit.by = "target" if visit.flow.response is None else "proxy"
-        context.arm(visit)
-        if visit.flow.response is None and context.listener.upstream == MOCK:
-            later = self._stand_in(visit)
+    async def _before(self, context: ExchangeContext, connection: ClientConnection) -> None:
+        context.by = "proxy"  # if it ends here, the upstream was never asked
+        await self._perform_all(context, Point.BEFORE)
+        context.by = "target" if context.flow.response is None else "proxy"
+        connection.arm(context)
+        if context.flow.response is None and connection.listener.upstream == MOCK:
+            later = self._stand_in(context)
             if later is not None:
                 await later
-        elif visit.flow.response is not None and visit.exchange.direction is Direction.OUTBOUND:
-            self._note_call(visit)
+        elif context.flow.response is not None and context.exchange.direction is Direction.OUTBOUND:
+            self._note_call(context)
 
-    def _note_call(self, visit: Visit) -> None:
+    def _note_call(self, context: ExchangeContext) -> None:
         """A fault answered the bot's call in the API's place; the call was made all the same."""
-        exchange, response = visit.exchange, visit.flow.response
-        status = None if visit.script.stops else response.status_code
+        exchange, response = context.exchange, context.flow.response
+        status = None if context.script.stops else response.status_code
         wait = response.headers.get("retry-after", "")
         self._mock.note(
             exchange.method,
-            visit.flow.request.path,
+            context.flow.request.path,
             exchange.headers,
             exchange.body,
             status=status,
@@ -269,72 +280,72 @@ class ExchangeEngine:
             retry_after_s=float(wait) if wait.isdecimal() else None,
         )
 
-    def _stand_in(self, visit: Visit) -> Later | None:
-        request = visit.flow.request
+    def _stand_in(self, context: ExchangeContext) -> Later | None:
+        request = context.flow.request
         made = self._mock.answer(
             request.method,
             request.path,
-            visit.exchange.headers,
+            context.exchange.headers,
             request.raw_content or b"",
-            exchange=visit.exchange.key,
+            exchange=context.exchange.key,
         )
-        visit.by = "mock"
-        visit.flow.response = answer(made.status, made.headers, made.body, "")
-        return self.pause(made.hold_s, visit.carrier) if made.hold_s else None
+        context.by = "mock"
+        context.flow.response = answer(made.status, made.headers, made.body, "")
+        return self.pause(made.hold_s, context.carrier) if made.hold_s else None
 
     def response_head(self, flow: Any) -> Later | None:
         """The head of an upstream's answer has come: here it is decided whether its body passes as it comes."""
-        visit: Visit | None = flow.metadata.get("chaosbot")
+        context: ExchangeContext | None = flow.metadata.get("chaosbot")
         response = flow.response
-        if visit is None or response.raw_content is not None or response.status_code == _SWITCHING:
+        if context is None or response.raw_content is not None or response.status_code == _SWITCHING:
             return None
         if self._streams:
             length = response.headers.get("content-length", "")
             response.stream = not length.isdecimal() or int(length) > STREAM_RESPONSE
-        if not response.stream or not visit.fired:
+        if not response.stream or not context.faults:
             return None
-        holding = next((each for each in visit.fired if any(map(needs_answer, each.decision.effects))), None)
+        holding = next((each for each in context.faults if any(map(needs_answer, each.decision.effects))), None)
         if holding is not None:
             response.stream = False
             rule = holding.rule
             self._note_once(
                 "held",
                 f"rule {rule.name} ({rule.fault.name}) needs the whole answer: an answer of unknown length to "
-                f"{visit.exchange.method} {visit.exchange.path} is held until it has ended",
-                {"rule": rule.name, "exchange": visit.exchange.key},
+                f"{context.exchange.method} {context.exchange.path} is held until it has ended",
+                {"rule": rule.name, "exchange": context.exchange.key},
                 known=f"held by {rule.name}",
             )
             return None
-        visit.upstream_status = self._status(flow)
-        return self._after(visit)
+        context.upstream_status = self._status(flow)
+        return self._after(context)
 
     def response(self, flow: Any) -> Later | None:
         """An answer is complete; one that was streamed has been sent."""
-        visit: Visit | None = flow.metadata.get("chaosbot")
-        if visit is None:
+        context: ExchangeContext | None = flow.metadata.get("chaosbot")
+        if context is None:
             return None
-        if visit.asked_upstream:
-            visit.upstream_status = self._status(flow)
-        if visit.fired and not visit.answered:
-            return self._after(visit)
-        if not visit.fired:
-            visit.status = self._status(flow)
-        if not visit.script.for_answer:
-            self.finish(visit)
+        if context.asked_upstream:
+            context.upstream_status = self._status(flow)
+        if context.faults and not context.answered:
+            return self._after(context)
+        if not context.faults:
+            context.status = self._status(flow)
+        if not context.script.for_answer:
+            self.finish(context)
         return None
 
-    async def _after(self, visit: Visit) -> None:
+    async def _after(self, context: ExchangeContext) -> None:
         """Performs what happens after the upstream has acted; for a streamed answer that is at its head."""
-        visit.answered = True
-        await self._perform_all(visit, Point.AFTER)
-        script = visit.script
-        visit.status = self._status(visit.flow)
+        context.answered = True
+        await self._perform_all(context, Point.AFTER)
+        script = context.script
+        context.status = self._status(context.flow)
         if script.for_answer:
             if not script.status_arrives:
-                visit.status = _status_of(script.raw)
-            script.ended = partial(self.finish, visit)
-        elif not visit.flow.response.stream:
-            self.finish(visit)
+                context.status = _status_of(script.raw)
+            script.ended = partial(self.finish, context)
+        elif not context.flow.response.stream:
+            self.finish(context)
 
     def _status(self, flow: Any) -> int:
         """The answer's status, as three digits: an upstream may send any number."""
@@ -352,73 +363,73 @@ class ExchangeEngine:
             self._noted.add(known)
             self.note(area, text, data)
 
-    async def _perform_all(self, visit: Visit, now: Point) -> None:
-        for armed in visit.fired:
+    async def _perform_all(self, context: ExchangeContext, now: Point) -> None:
+        for armed in context.faults:
             for effect in armed.decision.effects:
                 if armed.failed:
                     break
                 try:
-                    done = await self._performer.perform(visit, armed, effect, now)
+                    done = await self._performer.perform(context, armed, effect, now)
                 except Exception as error:  # noqa: BLE001 - a broken effect must not look like a healthy run
-                    self.ledger.failed(armed, visit.exchange, error)
-                    _mark(visit.flow, armed, f"failed: {error}")
+                    self.rules.failed(armed, error)
+                    _mark(context.flow, armed, f"failed: {error}")
                 else:
                     if done is not None:
-                        self.applied(armed, visit, done)
+                        self.applied(armed, context, done)
 
-    def applied(self, armed: Fired, visit: Visit, detail: str) -> None:
+    def applied(self, armed: ArmedFault, context: ExchangeContext, detail: str) -> None:
         """A fault physically happened to an exchange."""
         if not armed.applied:
-            _mark(visit.flow, armed, detail)
-        self.ledger.applied(armed, visit.exchange, detail)
+            _mark(context.flow, armed, detail)
+        self.rules.applied(armed, detail)
 
     def error(self, flow: Any) -> None:
         """An exchange broke off: its client has left, or the upstream gave no answer."""
-        visit: Visit | None = flow.metadata.get("chaosbot")
-        if visit is None or visit.over:
+        context: ExchangeContext | None = flow.metadata.get("chaosbot")
+        if context is None or context.over:
             return
-        visit.by = "proxy"
-        if not visit.carrier.gone and not visit.script.stops:
-            visit.status = 502
+        context.by = "proxy"
+        if not context.carrier.gone and not context.script.stops:
+            context.status = 502
             message = plainly(str(flow.error))
             address = f"{flow.request.host}:{flow.request.port}"
-            data = {"direction": str(visit.exchange.direction), "exchange": visit.exchange.key}
+            data = {"direction": str(context.exchange.direction), "exchange": context.exchange.key}
             self._note_once("upstream", f"{address} gave no answer: {message}", data)
-        self.finish(visit)
+        self.finish(context)
 
     def websocket_over(self, flow: Any) -> None:
         """A WebSocket has ended."""
-        visit: Visit | None = flow.metadata.get("chaosbot")
-        if visit is not None:
-            for armed, _effect in visit.disturb:
-                self.ledger.missed(armed, visit.exchange)
+        context: ExchangeContext | None = flow.metadata.get("chaosbot")
+        if context is not None:
+            for armed, _effect in context.disturb:
+                self.rules.missed(armed)
 
     def message(self, flow: Any) -> Later | None:
         """A WebSocket message passes."""
-        context = self.contexts.get(flow.client_conn.id)
-        return None if context is None else context.message(flow)
+        connection = self.connections.get(flow.client_conn.id)
+        return None if connection is None else connection.message(flow)
 
-    def finish(self, visit: Visit) -> None:
+    def finish(self, context: ExchangeContext) -> None:
         """The exchange is over, as far as its client will see."""
-        if visit.over:
+        if context.over:
             return
-        visit.over = True
-        later = {id(fired) for fired, _effect in (*visit.disturb, *visit.armed)}
-        for fired in visit.fired:
-            if id(fired) not in later:
-                self.ledger.missed(fired, visit.exchange)
-        context = self.contexts.get(visit.flow.client_conn.id)
-        if visit.silenced and context is not None:
-            context.linger(visit.fired)
+        context.over = True
+        later = {id(armed) for armed, _effect in (*context.disturb, *context.byte_faults)}
+        for armed in context.faults:
+            if id(armed) not in later:
+                self.rules.missed(armed)
+        connection = self.connections.get(context.flow.client_conn.id)
+        if context.silenced and connection is not None:
+            connection.linger(context.faults)
         else:
-            self.end(visit.fired)
-        exchange = visit.exchange
+            self.end(context.faults)
+        exchange = context.exchange
         now = self.now()
         if self._recorder is not None and self._tape is not None:
-            self._recorder.add(taped(visit, now - visit.started))
+            self._recorder.add(taped(context, now - context.started))
             for line in self._recorder.drain():
                 self._tape(line)
-        self._note_reply(visit, now)
+        self._note_reply(context, now)
         self.emit(
             ExchangeSeen(
                 now,
@@ -426,28 +437,31 @@ class ExchangeEngine:
                 exchange.direction,
                 exchange.method,
                 exchange.path,
-                visit.status,
-                visit.by,
-                now - visit.started,
-                visit.upstream_status,
+                context.status,
+                context.by,
+                now - context.started,
+                context.upstream_status,
                 **about(exchange.update),
             )
         )
-        self.deliveries.answered(visit)
+        self.deliveries.answered(context)
 
-    def end(self, fired: Iterable[Fired]) -> None:
+    def end(self, armed: Iterable[ArmedFault]) -> None:
         """These faults act no longer."""
-        for each in fired:
-            self.ledger.end(each)
+        self.rules.end(armed)
 
-    def _note_reply(self, visit: Visit, now: float) -> None:
+    def _note_reply(self, context: ExchangeContext, now: float) -> None:
         """A webhook's answer may call the Bot API by naming a method; it counts when the platform got to see it."""
-        if visit.exchange.direction is not Direction.INBOUND or visit.status is None or not 200 <= visit.status < 300:
+        if (
+            context.exchange.direction is not Direction.INBOUND
+            or context.status is None
+            or not 200 <= context.status < 300
+        ):
             return
-        response = visit.flow.response
-        if visit.by == "target" and response is not None and response.raw_content:
+        response = context.flow.response
+        if context.by == "target" and response is not None and response.raw_content:
             kind = response.headers.get("content-type", "application/json")
-            reply = reply_in_response(response.raw_content, content_type=kind, t=now, exchange=visit.exchange.key)
+            reply = reply_in_response(response.raw_content, content_type=kind, t=now, exchange=context.exchange.key)
             if reply is not None:
                 self.emit(reply)
 
@@ -475,7 +489,7 @@ class ExchangeEngine:
             carrier.on_gone.discard(wake)
 
 
-def _mark(flow: Any, armed: Fired, what: str) -> None:
+def _mark(flow: Any, armed: ArmedFault, what: str) -> None:
     """Lets mitmproxy's console and web page show which flows met a fault, and which."""
     flow.marked = flow.marked or MARK
     line = f"chaosbot: {armed.rule.name}: {what}"

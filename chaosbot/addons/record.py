@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from chaosbot import __version__
-from chaosbot.injection.visit import Visit
+from chaosbot.addons.exchange_context import ExchangeContext
 from chaosbot.journal import REDACTED, Redactor, private
 
 MOST_BODY: Final = 64 * 1024
@@ -89,10 +89,10 @@ class Taped:
     comment: str = ""
 
 
-def taped(visit: Visit, seconds: float) -> Taped:
+def taped(context: ExchangeContext, seconds: float) -> Taped:
     """An exchange that the proxy has just finished."""
-    exchange, request, response = visit.exchange, visit.flow.request, visit.flow.response
-    came = response is not None and visit.status is not None
+    exchange, request, response = context.exchange, context.flow.request, context.flow.response
+    came = response is not None and context.status is not None
     streamed = ["request"] if request.raw_content is None else []
     if came and response.raw_content is None:
         streamed.append("response")
@@ -104,17 +104,17 @@ def taped(visit: Visit, seconds: float) -> Taped:
         url=request.url,
         request_headers=tuple(request.headers.items(multi=True)),
         request_body=request.raw_content or b"",
-        status=visit.status,
+        status=context.status,
         response_headers=tuple(response.headers.items(multi=True)) if came else (),
         response_body=(response.raw_content or b"") if came else b"",
         response_size=int(length) if "response" in streamed and length.isdecimal() else None,
         http_version=request.http_version,
         exchange=exchange.key,
         direction=str(exchange.direction),
-        by=visit.by,
+        by=context.by,
         connection=exchange.connection,
-        faults=tuple(fired.rule.name for fired in visit.fired if fired.applied),
-        error="" if came else str(visit.flow.error or "no answer went to the client"),
+        faults=tuple(armed.rule.name for armed in context.faults if armed.applied),
+        error="" if came else str(context.flow.error or "no answer went to the client"),
         comment=f"streamed, not kept: the body of the {' and the '.join(streamed)}" if streamed else "",
     )
 

@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from chaosbot.addons._mitm import Carrier
+from chaosbot.addons.exchange_context import ExchangeContext
 from chaosbot.addons.spec import ProxySpec
 from chaosbot.core.event import Event
-from chaosbot.injection.recorder import Ledger
-from chaosbot.injection.visit import Fired, Visit
+from chaosbot.injection.engine import ArmedFault, RuleEngine
 
 
 class Services(Protocol):
     """One worker's exchange engine, as its parts see it."""
 
     spec: ProxySpec
-    ledger: Ledger
+    rules: RuleEngine
 
     def emit(self, event: Event, /) -> None:
         """Takes an event."""
@@ -30,14 +30,14 @@ class Services(Protocol):
     def broke(self, where: str, error: BaseException) -> None:
         """Records an unexpected exception; the run cannot be a pass."""
 
-    def applied(self, armed: Fired, visit: Visit, detail: str) -> None:
+    def applied(self, armed: ArmedFault, context: ExchangeContext, detail: str) -> None:
         """A fault physically happened to an exchange."""
 
     async def pause(self, seconds: float, carrier: Carrier) -> None:
         """Waits, unless the client leaves or everything is released."""
 
-    def finish(self, visit: Visit) -> None:
+    def finish(self, context: ExchangeContext) -> None:
         """The exchange is over, as far as its client will see."""
 
-    def end(self, armed: Iterable[Fired]) -> None:
+    def end(self, armed: Iterable[ArmedFault]) -> None:
         """These faults act no longer."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+from chaosbot.addons.exchange_context import ExchangeContext
 from chaosbot.addons.services import Services
 from chaosbot.core.effect import MessageAction, StreamDirection
-from chaosbot.injection.visit import Visit
 
 
-async def disturb(services: Services, visit: Visit, message: Any) -> None:
+async def disturb(services: Services, context: ExchangeContext, message: Any) -> None:
     """Applies the disturbances of a message's connection to it, in the plan's order."""
     stream = StreamDirection.UP if message.from_client else StreamDirection.DOWN
-    carrier = visit.carrier
-    for armed, effect in visit.disturb:
-        dice = effect.dice.at("message", visit.messages)
+    carrier = context.carrier
+    for armed, effect in context.disturb:
+        dice = effect.dice.at("message", context.messages)
         if effect.stream not in (None, stream) or message.dropped or not dice.chance(effect.share):
             continue
         match effect.action:
@@ -23,7 +23,7 @@ async def disturb(services: Services, visit: Visit, message: Any) -> None:
             case MessageAction.DROP:
                 message.drop()
             case MessageAction.DUPLICATE:
-                carrier.repeat_message(visit.flow, message)
+                carrier.repeat_message(context.flow, message)
             case MessageAction.CORRUPT:
                 content = bytearray(message.content)
                 if content:
@@ -33,10 +33,10 @@ async def disturb(services: Services, visit: Visit, message: Any) -> None:
                     message.content = bytes(content)
             case MessageAction.CLOSE:
                 message.drop()
-                carrier.close_websocket(visit.flow, effect.code)
+                carrier.close_websocket(context.flow, effect.code)
             case MessageAction.HALF_FRAME:
                 message.drop()
-                carrier.send_half_frame(visit.flow, message)
+                carrier.send_half_frame(context.flow, message)
             case _:
                 assert_never(effect.action)
-        services.applied(armed, visit, f"{effect.action} of message {visit.messages}")
+        services.applied(armed, context, f"{effect.action} of message {context.messages}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import operator
 import os
 import pickle
@@ -30,16 +31,13 @@ from chaosbot.addons.ca import default_directory
 from chaosbot.addons.chaos import ChaosAddon
 from chaosbot.addons.engine import ExchangeEngine
 from chaosbot.addons.spec import ListenerSpec, ProxySpec
-from chaosbot.core.dice import Dice
-from chaosbot.core.event import Event, ExchangeSeen, RuleSwitched, to_json
-from chaosbot.core.plan import FaultPlan
-from chaosbot.tcp.server import PipeServer, runs_on_pipe
+from chaosbot.core.event import Event, ExchangeSeen, to_json
+from chaosbot.tcp.server import PipeServer
 from chaosbot.transport import enforce
 
 _EXCHANGE_FIELDS = operator.attrgetter(*ExchangeSeen.__struct_fields__)
 _FLUSH_S = 0.005
 _FLUSH_BYTES = 1 << 16
-_TICK_S = 0.05
 
 
 class Line(asyncio.Protocol):
@@ -162,6 +160,7 @@ class Worker:
 
     def __init__(self, spec: ProxySpec, line: Line, index: int) -> None:
         self._spec = spec
+        self._index = index
         self.engine = ExchangeEngine(spec, line.emit, index, line.tape)
         self._runtime = _runtime(spec, self.engine.broke)
         self._addon = ChaosAddon(self.engine, self._runtime)
@@ -179,7 +178,7 @@ class Worker:
                 await self._serve_bytes(listener, sock)
                 continue
             self._servers.append(await asyncio.start_server(self._acceptor(listener, sock.getsockname()[1]), sock=sock))
-        asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+        self.engine.follow_windows()
 
     async def _serve_bytes(self, listener: ListenerSpec, sock: socket.socket) -> None:
         """What is no HTTP runs on a direct pipe."""
@@ -187,25 +186,14 @@ class Worker:
         pipe = PipeServer(
             sock,
             *listener.address,
-            plan=_for_bytes(self._spec.plan),
-            dice=Dice(self._spec.seed),
             direction=listener.direction,
-            emit=self._told_by_pipe,
+            emit=self.engine.emit,
             clock=self.engine.now,
+            rules=self.engine.rules,
+            numbers=itertools.count(self._index + 1, max(1, self._spec.workers)),
         )
         await pipe.start()
         self._pipes.append(pipe)
-
-    def _told_by_pipe(self, event: Event) -> None:
-        # The engine's ledger says when rules become active, for all listeners at once.
-        if not isinstance(event, RuleSwitched):
-            self.engine.emit(event)
-
-    def _tick(self) -> None:
-        """Windows open and close by time alone."""
-        if self.engine.ledger.has_windows and self.engine.ledger.windows_moved():
-            self.engine.refresh()
-        asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def _acceptor(self, listener: ListenerSpec, port: int) -> Callable[..., Coroutine[Any, Any, None]]:
         mode = Mode(listener, port)
@@ -238,14 +226,11 @@ class Worker:
         """Does what the parent wants."""
         match question["op"]:
             case "plan":
-                plan = _unpack(question["plan"])
-                self.engine.set_plan(plan)
-                for pipe in self._pipes:
-                    pipe.set_plan(_for_bytes(plan))
+                self.engine.set_plan(_unpack(question["plan"]))
+                self._refresh_pipes()
             case "phase":
                 self.engine.set_phase(question["phase"])
-                for pipe in self._pipes:
-                    pipe.set_phase(question["phase"])
+                self._refresh_pipes()
             case "clear":
                 self._clear()
             case "flush":
@@ -254,21 +239,18 @@ class Worker:
                 for server in self._servers:
                     server.close()
                 self._clear()
-                tallies = [*self.engine.ledger.tallies(), *(tally for pipe in self._pipes for tally in pipe.tallied())]
-                return {"tallies": [to_json(tally) for tally in tallies]}
+                return {"tallies": [to_json(tally) for tally in self.engine.rules.tallies()]}
             case unknown:
                 raise ValueError(f"unknown question {unknown!r}")
         return {}
 
     def _clear(self) -> None:
         self.engine.clear()
+        self._refresh_pipes()
+
+    def _refresh_pipes(self) -> None:
         for pipe in self._pipes:
-            pipe.set_plan(FaultPlan())
-
-
-def _for_bytes(plan: FaultPlan) -> FaultPlan:
-    """The rules that a pipe can follow: the others need an exchange, and none comes by there."""
-    return FaultPlan(tuple(rule for rule in plan.rules if runs_on_pipe(FaultPlan((rule,)))))
+            pipe.refresh()
 
 
 def _connection_class() -> type[Connection]:

@@ -25,8 +25,6 @@ from chaosbot.core.exchange import Depth, Exchange
 from chaosbot.core.plan import Decision, FaultPlan, Moment, Rule, Scope, Tally, Window, decide
 
 _BYTES_EFFECT: Final = get_args(BytesEffect)
-CONNECTION: Final = frozenset({Scope.CONNECTION})
-"""Rules that are decided once for a connection."""
 ALL_SCOPES: Final = frozenset(Scope)
 _EDGE_S: Final = 1e-4
 """A look this much later than a window's edge finds the window as it is after the edge, whatever rounding does."""
@@ -44,6 +42,7 @@ class ArmedFault:
     decision: Decision
     exchange: Exchange
     applied: bool = False
+    failed: bool = False
     settled: bool = False
     """Whether it is recorded (applied, failed or missed), so that nothing is recorded twice."""
 
@@ -186,7 +185,8 @@ class RuleEngine:
                 count.considered += 1
                 if decision.fires:
                     count.decided += 1
-                    self._tally.begin(rule)
+                    if rule.cap is not None:
+                        self._tally.begin(rule)
                     armed.append(ArmedFault(decision, exchange))
         return armed
 
@@ -199,7 +199,7 @@ class RuleEngine:
 
     def failed(self, armed: ArmedFault, error: Exception) -> None:
         """It broke: the run cannot be a pass."""
-        armed.settled = True
+        armed.settled = armed.failed = True
         rule = armed.rule
         self._count(rule).failed += 1
         what = f"{type(error).__name__}: {error}"
@@ -215,7 +215,9 @@ class RuleEngine:
     def end(self, faults: Iterable[ArmedFault]) -> None:
         """These act no longer, which frees their rules' caps."""
         for armed in faults:
-            self._tally.end(armed.rule)
+            # A rule that was replaced took its count with it; a new one of its name counts its own.
+            if armed.rule.cap is not None and armed.rule in self._alone:
+                self._tally.end(armed.rule)
 
     def _injected(self, armed: ArmedFault, stage: str, detail: str) -> None:
         rule, met = armed.rule, armed.exchange
@@ -242,19 +244,26 @@ class RuleEngine:
         ]
 
 
+def needs_connection_only(rule: Rule) -> bool:
+    """Whether a rule can be decided for a bare connection: a byte fault, targeted by direction at most."""
+    return rule.fault.depth is Depth.BYTES and not rule.match.needs_exchange
+
+
 class ConnectionContext:
     """The byte faults of one connection: those that last as long as it does, and those armed for one of its exchanges.
+
+    A transport reports what effects have done so far (`acted`) before it asks for others.
 
     Args:
         engine: Decides.
         connection: The connection, as an exchange without method and path.
-        scopes: Which rules are decided once for the connection; a byte pipe, which knows no exchanges, decides all of them so.
+        bare: Whether its transport knows no exchanges, so that every rule that a connection can be judged by is decided for it.
     """
 
-    def __init__(self, engine: RuleEngine, connection: Exchange, scopes: frozenset[Scope] = CONNECTION) -> None:
+    def __init__(self, engine: RuleEngine, connection: Exchange, *, bare: bool = False) -> None:
         self.connection = connection
         self._engine = engine
-        self._scopes = scopes
+        self._bare = bare
         self._decided: dict[Rule, ArmedFault | None] = {}
         self._armed: list[tuple[ArmedFault, BytesEffect]] = []
 
@@ -270,10 +279,11 @@ class ConnectionContext:
             self._over(self._decided.pop(rule))
         effects: list[BytesEffect] = []
         for rule in rules:
-            if rule.scope not in self._scopes or not rule.window.open_at(moment):
+            mine = needs_connection_only(rule) if self._bare else rule.scope is Scope.CONNECTION
+            if not mine or not rule.window.open_at(moment):
                 continue
             if rule not in self._decided:
-                found = engine.decide(self.connection, self._scopes, only=rule)
+                found = engine.decide(self.connection, ALL_SCOPES, only=rule)
                 self._decided[rule] = found[0] if found else None
             armed = self._decided[rule]
             effects += () if armed is None else _bytes_effects(armed)
@@ -287,10 +297,11 @@ class ConnectionContext:
         """This effect acts on the connection until `disarm` of its exchange."""
         self._armed.append((armed, effect))
 
-    def disarm(self, exchange: Exchange) -> bool:
-        """What was armed for an exchange acts no longer; whether there was anything."""
-        gone = [armed for armed, _ in self._armed if armed.exchange is exchange]
-        self._armed = [pair for pair in self._armed if pair[0].exchange is not exchange]
+    def disarm(self, exchanges: Iterable[Exchange]) -> bool:
+        """What was armed for these exchanges acts no longer; whether there was anything."""
+        over = {id(exchange) for exchange in exchanges}
+        gone = [armed for armed, _ in self._armed if id(armed.exchange) in over]
+        self._armed = [pair for pair in self._armed if id(pair[0].exchange) not in over]
         for armed in gone:
             self._engine.missed(armed)
         return bool(gone)

@@ -9,8 +9,8 @@ from hashlib import blake2b
 from typing import Any
 
 from chaosbot.core.effect import Throttle
+from chaosbot.core.exchange import Exchange
 from chaosbot.core.units import format_duration
-from chaosbot.injection.visit import Visit
 
 Note = Callable[[str, str, dict[str, Any]], None]
 
@@ -37,13 +37,12 @@ class Quotas:
     def __init__(self) -> None:
         self._periods: dict[tuple[str, str], _Period] = {}
 
-    def ask(self, rule: str, effect: Throttle, visit: Visit, note: Note) -> Refusal | None:
+    def ask(self, rule: str, effect: Throttle, exchange: Exchange, now: float, note: Note) -> Refusal | None:
         """Counts an exchange; None lets it pass.
 
         A request that was refused and comes again, the same to the byte, before the time that it was told to wait is over is
         noted: its client ignores Retry-After.
         """
-        now = visit.started
         period = self._periods.get((rule, effect.group))
         if period is None or now >= period.began + effect.period_s:
             period = self._periods[rule, effect.group] = _Period(now)
@@ -52,7 +51,6 @@ class Quotas:
             return None
         left = period.began + effect.period_s - now
         wait = str(max(1, math.ceil(left)))
-        exchange = visit.exchange
         digest = blake2b(
             b"\0".join(
                 (exchange.method.encode("utf-8", "replace"), exchange.path.encode("utf-8", "replace"), exchange.body)

@@ -238,6 +238,11 @@ class Link:
             self.up.set_effects(effects)
             self.down.set_effects(effects)
 
+    def admit(self) -> None:
+        """Effects report what they have done so far, bytes that they still hold included."""
+        self.up.admit()
+        self.down.admit()
+
     def over(self) -> None:
         """An effect has ended the connection."""
         self.up.stop()

@@ -10,10 +10,11 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 
 from chaosbot.core.dice import Dice
@@ -23,7 +24,8 @@ from chaosbot.core.event import Event, Noted, RuleTallied, Trouble
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.plan import FaultPlan
 from chaosbot.injection.bytestream import refusal, refuse
-from chaosbot.injection.engine import ALL_SCOPES, ConnectionContext, RuleEngine
+from chaosbot.injection.engine import ConnectionContext, RuleEngine, needs_connection_only
+from chaosbot.injection.windows import WindowTimer
 from chaosbot.tcp.link import Link
 
 CONNECT_TIMEOUT_S = 10.0
@@ -33,7 +35,7 @@ _ACCEPT_AGAIN_S = 1.0
 
 def runs_on_pipe(plan: FaultPlan) -> bool:
     """Whether a plan needs no HTTP: byte faults only, targeted by direction at most."""
-    return all(rule.fault.depth is Depth.BYTES and not rule.match.needs_exchange for rule in plan.rules)
+    return all(map(needs_connection_only, plan.rules))
 
 
 def _checked(plan: FaultPlan) -> FaultPlan:
@@ -78,6 +80,8 @@ class PipeServer:
         clock: Seconds since the run started.
         phase: The phase that runs.
         label: Tells several pipes of a run apart in exchange ids.
+        rules: The engine that decides, when it serves other transports too and holds the plan; the pipe makes its own otherwise.
+        numbers: Ordinals of the connections; several processes of one run share one numbering.
 
     Raises:
         ConfigError: The plan needs HTTP.
@@ -96,6 +100,8 @@ class PipeServer:
         clock: Callable[[], float] | None = None,
         phase: str = "",
         label: str = "",
+        rules: RuleEngine | None = None,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         started = time.monotonic()
         self.upstream = (upstream_host, upstream_port)
@@ -104,14 +110,17 @@ class PipeServer:
         self._emit = emit
         self._clock = clock or (lambda: time.monotonic() - started)
         self._label = label or str(direction)
-        self._rules = RuleEngine(_checked(plan or FaultPlan()), dice or Dice(0), emit, self._clock, phase=phase)
+        self._rules = rules or RuleEngine(
+            _checked(plan or FaultPlan()), dice or Dice(0), emit, self._clock, phase=phase
+        )
+        self._windows = WindowTimer(self._rules, self.refresh)
+        self._numbers = numbers or itertools.count(1)
         self._live: dict[int, tuple[Link, ConnectionContext]] = {}
         self._past = (Traffic(), Traffic())
-        self._number = 0
+        self._accepted = 0
         self._serving = False
         self._arriving: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
         self._upstream_down = False
         self._idle = asyncio.Event()
 
@@ -136,7 +145,7 @@ class PipeServer:
     @property
     def accepted(self) -> int:
         """How many connections there were."""
-        return self._number
+        return self._accepted
 
     @property
     def traffic(self) -> tuple[Traffic, Traffic]:
@@ -153,14 +162,12 @@ class PipeServer:
             raise RuntimeError("a pipe needs a socket to listen on")
         self._serving = True
         self._watch()
-        self.refresh()
+        self._windows.start()
 
     async def stop(self) -> None:
         """Stops to accept, ends all connections and frees the address."""
         self._serving = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._windows.stop()
         if self._sock is not None:
             asyncio.get_running_loop().remove_reader(self._sock)
             self._sock.close()
@@ -195,17 +202,13 @@ class PipeServer:
 
     def refresh(self) -> None:
         """Brings all connections in line with plan, moment and phase, and comes back when a window opens or closes."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if not self._serving:
             return
         self._rules.look_at_windows()
         for link, context in list(self._live.values()):
+            link.admit()
             link.set_effects(context.lasting())
-        change = self._rules.next_change()
-        if change is not None:
-            self._timer = asyncio.get_running_loop().call_later(change, self.refresh)
+        self._windows.restart()
 
     def tallied(self) -> tuple[RuleTallied, ...]:
         """What each rule came to, rules of former plans included."""
@@ -244,8 +247,8 @@ class PipeServer:
 
     async def _adopt(self, conn: socket.socket) -> None:
         self._arriving.discard(conn)
-        self._number += 1
-        link = Link(self._number, self._begin, self._end, self._acted)
+        self._accepted += 1
+        link = Link(next(self._numbers), self._begin, self._end, self._acted)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: link.client, conn)
         except OSError:
@@ -256,7 +259,7 @@ class PipeServer:
             link.abort()
             return
         connection = Exchange(f"{self._label}-connection-{link.number}", self._direction, link.number, "", "")
-        context = ConnectionContext(self._rules, connection, ALL_SCOPES)
+        context = ConnectionContext(self._rules, connection, bare=True)
         self._live[link.number] = link, context
         link.accepted()
         effects = context.lasting()
@@ -296,6 +299,7 @@ class PipeServer:
         live = self._live.pop(link.number, None)
         if live is not None:
             _count(link, *self._past)
+            link.admit()
             live[1].end()
         if not self._live:
             self._idle.set()

@@ -171,7 +171,7 @@ def test_what_was_armed_for_an_exchange_ends_with_it(engine, events):
     (armed,) = decider.decide(exchange, EXCHANGES)
     context.arm(armed, armed.effects[0])
     assert context.armed() == armed.effects
-    assert context.disarm(exchange)
+    assert context.disarm([exchange])
     assert not context.armed()
     assert stages(events) == [("slow", "missed")]
 

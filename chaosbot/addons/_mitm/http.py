@@ -37,8 +37,8 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from chaosbot.addons._mitm import SCRIPT
 from chaosbot.addons.answers import own_error
+from chaosbot.addons.script import Script
 from chaosbot.core.effect import Farewell
-from chaosbot.injection.script import Script
 
 Commands = Generator[Any, Any, None]
 

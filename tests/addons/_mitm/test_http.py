@@ -10,8 +10,8 @@ from mitmproxy.proxy.commands import CloseConnection, CloseTcpConnection, Reques
 
 from chaosbot.addons._mitm import SCRIPT, quick
 from chaosbot.addons._mitm.http import ScriptedHttp
+from chaosbot.addons.script import Script
 from chaosbot.core.effect import CloseIdle, Dribble, Farewell, Side, StreamBody
-from chaosbot.injection.script import Script
 from tests.support.playbook import Playbook
 
 ASK = b"GET /path HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -17,8 +17,8 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from chaosbot.addons._mitm import SCRIPT, quick
 from chaosbot.addons._mitm.http import ScriptedHttp
 from chaosbot.addons.answers import answer
+from chaosbot.addons.script import Script
 from chaosbot.core.effect import CloseIdle, Dribble, Farewell, Side, StreamBody
-from chaosbot.injection.script import Script
 from tests.support.playbook import Playbook
 
 SCRIPTS = st.one_of(

@@ -6,28 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chaosbot.addons.resend import Copy
+from chaosbot.addons.script import Script
 from chaosbot.core.effect import BytesEffect, DisturbMessages, Farewell, SendAgain
 from chaosbot.core.exchange import Exchange, UpdateFacts
-from chaosbot.core.plan import Decision, Rule
-from chaosbot.injection.script import Script
+from chaosbot.injection.engine import ArmedFault
 
 
 @dataclass(eq=False)
-class Fired:
-    """A rule whose fault is to happen to this exchange."""
-
-    decision: Decision
-    applied: bool = False
-    failed: bool = False
-
-    @property
-    def rule(self) -> Rule:
-        """The rule."""
-        return self.decision.rule
-
-
-@dataclass(eq=False)
-class Visit:
+class ExchangeContext:
     """One exchange on its way through the proxy.
 
     Args:
@@ -45,14 +31,14 @@ class Visit:
     flow: Any
     carrier: Any
     upstream: tuple[str, int] | None
-    fired: list[Fired] = field(default_factory=list)
+    faults: list[ArmedFault] = field(default_factory=list)
     script: Script = field(default_factory=Script)
     status: int | None = None
     upstream_status: int | None = None
     by: str = "target"
     asked_upstream: bool = True
-    armed: list[tuple[Fired, BytesEffect]] = field(default_factory=list)
-    disturb: list[tuple[Fired, DisturbMessages]] = field(default_factory=list)
+    byte_faults: list[tuple[ArmedFault, BytesEffect]] = field(default_factory=list)
+    disturb: list[tuple[ArmedFault, DisturbMessages]] = field(default_factory=list)
     again: list[tuple[Copy, SendAgain]] = field(default_factory=list)
     messages: int = 0
     answered: bool = False

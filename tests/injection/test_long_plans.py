@@ -1,35 +1,33 @@
-"""The ledger on a clock of its own: windows over half a day, forced rules, shares of many."""
+"""The rule engine on a clock of its own: windows over half a day, forced rules, shares of many."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-from chaosbot.addons.spec import ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.core.event import Event, Injected, RuleSwitched
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import Event, RuleSwitched
 from chaosbot.core.exchange import Exchange
 from chaosbot.core.plan import FaultPlan, Scope
-from chaosbot.injection.recorder import Ledger
+from chaosbot.injection.engine import RuleEngine
 
 SCOPES = frozenset({Scope.EXCHANGE})
 HOUR = 3600.0
 
 
 class Clocked:
-    """A ledger whose time is what the test says."""
+    """An engine whose time is what the test says."""
 
-    def __init__(self, *faults: str, speaks: bool = True) -> None:
+    def __init__(self, *faults: str) -> None:
         self.t = 0.0
         self.events: list[Event] = []
         self.plan = plan_of([parse_fault(text) for text in faults])
-        spec = ProxySpec((), 1, self.plan)
-        self.ledger = Ledger(spec, self.events.append, lambda: self.t, speaks=speaks)
-        self.ledger.set_plan(self.plan)
-        self.ledger.look_at_windows()
+        self.engine = RuleEngine(self.plan, Dice(1), self.events.append, lambda: self.t)
+        self.engine.look_at_windows()
 
     def fires(self, key: str = "k", forced: str | None = None) -> list[str]:
-        return [fired.rule.name for fired in self.ledger.decide(Exchange(key), SCOPES, forced)]
+        return [armed.rule.name for armed in self.engine.decide(Exchange(key), SCOPES, forced=forced)]
 
     def switched(self) -> list[tuple[float, str, bool]]:
         return [(event.t, event.rule, event.active) for event in self.events if isinstance(event, RuleSwitched)]
@@ -45,8 +43,7 @@ def test_twelve_hours_of_a_schedule_open_and_close_to_the_second() -> None:
     met = 0
     for second in range(0, 12 * 3600, 10):
         clocked.t = float(second)
-        if clocked.ledger.windows_moved():
-            clocked.ledger.look_at_windows()
+        clocked.engine.look_at_windows()
         met += "hourly" in clocked.fires(f"at {second}")
     assert set(clocked.switched()) == expected
     assert met == 12 * 30
@@ -55,16 +52,8 @@ def test_twelve_hours_of_a_schedule_open_and_close_to_the_second() -> None:
 def test_a_phase_opens_and_closes_what_waits_for_it() -> None:
     clocked = Clocked("abort;phase=fault")
     assert clocked.fires() == []
-    clocked.ledger.phase = "fault"
-    assert clocked.ledger.windows_moved()
+    clocked.engine.phase = "fault"
     assert clocked.fires() == ["abort"]
-
-
-def test_only_one_worker_speaks_of_rules_and_all_count() -> None:
-    clocked = Clocked("abort", speaks=False)
-    clocked.fires()
-    assert clocked.switched() == []
-    assert [(tally.considered, tally.decided) for tally in clocked.ledger.tallies()] == [(1, 1)]
 
 
 def test_shares_of_twenty_thousand_lie_where_they_must() -> None:
@@ -97,16 +86,5 @@ def test_a_rule_that_changed_counts_anew_and_one_that_stays_does_not() -> None:
     clocked = Clocked("abort;first=1;name=a", "delay:1s;first=1;name=b")
     assert clocked.fires() == ["a", "b"]
     changed = replace(clocked.plan.rules[1], fault=parse_fault("delay:2s").fault)
-    clocked.ledger.set_plan(FaultPlan((clocked.plan.rules[0], changed)))
+    clocked.engine.set_plan(FaultPlan((clocked.plan.rules[0], changed)))
     assert clocked.fires() == ["b"]
-
-
-def test_an_outcome_is_recorded_once() -> None:
-    clocked = Clocked("abort")
-    (fired,) = clocked.ledger.decide(Exchange("k"), SCOPES)
-    clocked.ledger.applied(fired, Exchange("k"), "first")
-    clocked.ledger.applied(fired, Exchange("k"), "second")
-    clocked.ledger.missed(fired, Exchange("k"))
-    assert [(event.stage, event.detail) for event in clocked.events if isinstance(event, Injected)] == [
-        ("applied", "first")
-    ]
