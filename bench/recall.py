@@ -340,11 +340,13 @@ def planned(options: argparse.Namespace) -> Iterable[Campaign]:
 
 def in_turns(campaigns: Iterable[Campaign]) -> list[Campaign]:
     """The healthy bots first, then one bug of each bot after another, so that what is measured early is a fair sample."""
+    planned = list(campaigns)
     by_bot: dict[str, list[Campaign]] = {}
-    for one in campaigns:
-        by_bot.setdefault(one.bot, []).append(one)
+    for one in planned:
+        if one.bug != HEALTHY:
+            by_bot.setdefault(one.bot, []).append(one)
     turns = [one for row in itertools.zip_longest(*by_bot.values()) for one in row if one is not None]
-    return sorted(turns, key=lambda one: one.bug != HEALTHY)
+    return [*(one for one in planned if one.bug == HEALTHY), *turns]
 
 
 def _share(found: int, of: int) -> str:

@@ -667,6 +667,7 @@ REGOLE = Bot(
         "no_server_error": "tornado's handler answers 500 to broken JSON with the right secret",
         "malformed_policy": "the same",
         "pre_auth_cost": "tornado holds bodies up to 100 MB before the secret is looked at",
+        "no_hang": "what is that large is parsed in the event loop",
         "bounded_resources": "the same; python-telegram-bot keeps a small record for every user and chat",
         "acked_not_lost": "what waits in python-telegram-bot's queue is lost with the process; a text is given up after five tries",
     },
