@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -160,6 +160,7 @@ class ChaosProxy:
         self._platform = platform
         self._port = port
         self._proxy: Proxy | None = None
+        self._running_parts = ExitStack()
         self._events: list[Event] = []
         self._lock = threading.RLock()
         self._rules: dict[str, Rule] = {}
@@ -172,7 +173,8 @@ class ChaosProxy:
             PortBusy: The port is taken.
             EngineError: It did not come up.
         """
-        from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec  # noqa: PLC0415 - when the first starts
+        from chaosbot.addons.proxy import MOCK, ListenerSpec, ProxySpec  # noqa: PLC0415 - when the first starts
+        from chaosbot.session.listeners import launched  # noqa: PLC0415
         from chaosbot.transport import Address, guard  # noqa: PLC0415
 
         direction = Direction.OUTBOUND if self._upstream == MOCK else Direction.INBOUND
@@ -190,8 +192,11 @@ class ChaosProxy:
             started=monotonic(),
         )
         self._direction = direction
-        self._proxy = Proxy(spec, self._events.append)
-        self._proxy.start()
+        with ExitStack() as stack:
+            proxy = stack.enter_context(launched(spec, self._events.append))
+            proxy.ready()
+            self._running_parts = stack.pop_all()
+        self._proxy = proxy
         return self
 
     def stop(self) -> None:
@@ -203,8 +208,8 @@ class ChaosProxy:
         """
         if self._proxy is None:
             return
-        self._proxy.stop()
         self._proxy = None
+        self._running_parts.close()
         troubles = [event for event in self._events if isinstance(event, Trouble)]
         if troubles:
             raise EngineError("; ".join(f"{trouble.where}: {trouble.what}" for trouble in troubles[:3]))

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
 
-from chaosbot.addons.proxy import MOCK, ListenerSpec
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.exchange import Direction
-from chaosbot.core.plan import FaultPlan
-from chaosbot.tcp.server import runs_on_pipe
-from chaosbot.transport import guard, permit_listening
-
-OUTBOUND_WORDS: Final = {"mock": MOCK, "forward": ""}
-"""What ``--outbound`` may say instead of a base URL."""
+from chaosbot.transport import permit_listening
 
 
 def address_of(option: str, text: str) -> tuple[str, int]:
@@ -31,29 +21,6 @@ def address_of(option: str, text: str) -> tuple[str, int]:
     host = host.strip("[]") or "127.0.0.1"
     permit_listening(host)
     return host, int(port)
-
-
-def listener(direction: Direction, upstream: str, address: tuple[str, int], allow_hosts: Sequence[str]) -> ListenerSpec:
-    """One direction of the proxy.
-
-    Raises:
-        ConfigError: The upstream is none.
-        TargetRefused: It is neither this machine nor allowed.
-    """
-    made = ListenerSpec(direction, upstream, *address)
-    if made.address is not None:
-        host, port = made.address
-        guard(host, allow_hosts, port=port)
-    return made
-
-
-def by_pipe(upstream: str, plan: FaultPlan) -> str:
-    """The upstream as a byte pipe reaches it where faults of bytes are all there is; otherwise as it is."""
-    if not (upstream.startswith("http://") and plan.rules and runs_on_pipe(plan)):
-        return upstream
-    parts = urlsplit(upstream)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"tcp://{host}:{parts.port or 80}"
 
 
 def authority(path: Path | None) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from chaosbot.config.experiment import Experiment
 from chaosbot.core.plan import Window
-from chaosbot.core.timeline import Step, schedule, total_s
 from chaosbot.core.units import format_duration
+from chaosbot.session.experiment import Compiled
 
 WIDEST: Final = 60
 BESIDE: Final = 48
@@ -21,9 +19,9 @@ STYLES: Final = {"warmup": "dim", "baseline": "green", "fault": "red", "recovery
 MARKS: Final = {"warmup": "·", "baseline": "═", "fault": "█", "recovery": "▒", "cooldown": "·"}
 
 
-def draw_timeline(console: Console, experiment: Experiment, timeline: Sequence[Step]) -> None:
+def draw_timeline(console: Console, compiled: Compiled) -> None:
     """Prints the phases as bars on one axis, and every rule with when it acts."""
-    total = total_s(timeline) or 1.0
+    experiment, total = compiled.experiment, compiled.load_s or 1.0
     width = max(12, min(WIDEST, console.width - BESIDE))
     console.print(f"[bold]{escape(experiment.name)}[/]  {escape(experiment.about)}", highlight=False)
     target = experiment.target or "embedded demo bot"
@@ -36,7 +34,7 @@ def draw_timeline(console: Console, experiment: Experiment, timeline: Sequence[S
         highlight=False,
     )
     table = Table(box=None, pad_edge=False, show_header=False)
-    for step in timeline:
+    for step in compiled.timeline:
         left = round(step.start_s / total * width)
         length = max(1, round(step.length_s / total * width))
         style = STYLES.get(step.phase, "cyan")
@@ -45,12 +43,11 @@ def draw_timeline(console: Console, experiment: Experiment, timeline: Sequence[S
         label = f"{step.phase} {escape(step.label)}".strip()
         table.add_row(f"[{style}]{label}[/]", f"[{style}]{bar:<{width + 1}}[/]", f"[dim]{when}[/]")
     console.print(table)
-    plan, _ = schedule(experiment.plan, alone=experiment.alone)
-    if plan.rules:
+    if compiled.windows.rules:
         rules = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("rule", "fault", "direction", "p", "when"):
             rules.add_column(heading)
-        for rule in plan.rules:
+        for rule in compiled.windows.rules:
             rules.add_row(
                 rule.name, rule.fault.name, str(rule.match.direction or "both"), f"{rule.rate:g}", _when(rule.window)
             )

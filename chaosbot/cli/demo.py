@@ -16,22 +16,16 @@ from chaosbot.cli._options import DEFAULT_SECRET, AllowHost, Json, Out, Quiet, c
 from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import read_experiment
 from chaosbot.core.errors import ConfigError, PortBusy
-from chaosbot.core.timeline import total_s
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
-from chaosbot.session.conduct import fuzz_stage, run_experiment, timeline_of
-from chaosbot.session.stage import StageSpec, staged
+from chaosbot.session.experiment import compiled
 from chaosbot.session.target import embedded_secret
+from chaosbot.session.tour import AROUND_S, FUZZ_S, tour
 from chaosbot.transport import checked_address
 
 app = verb()
 
-FUZZ_S: Final = 16.0
-LAST_S: Final = 82.0
-"""When the campaign must be over, in seconds of the run: a slow machine may take longer for the catalogue, but not for ever."""
-AROUND_S: Final = 18.0
-"""What starting, settling, the rest of the catalogue and judging take on an ordinary machine."""
 DEFAULT_SEED: Final = 1
 """The demo promises findings, so it is the same every time unless another seed is asked for."""
 
@@ -88,8 +82,7 @@ def demo(
 
 
 def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, quiet: bool) -> None:
-    experiment = read_experiment("demo")
-    timeline = timeline_of(experiment)
+    plan = compiled(read_experiment("demo"))
     secret = embedded_secret(seed)
     names = ",".join(sorted(bugs))
     with running(
@@ -98,25 +91,12 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
         seed,
         out,
         secret=secret,
-        settings={**experiment.settings(), "bugs": names},
+        settings={**plan.experiment.settings(), "bugs": names},
         quiet=quiet,
         as_json=as_json,
-        total_s=total_s(timeline) + AROUND_S + FUZZ_S,
+        total_s=plan.load_s + AROUND_S + FUZZ_S,
     ) as (run, watch):
-        spec = StageSpec(bugs=names, secret=secret, limits=False)
-        with staged(run, spec) as stage:
-            watch.say(f"  bot              {stage.webhook}")
-            watch.say(f"  proxy, inbound   {stage.entry}")
-            watch.say(f"  Bot API mock {stage.bot_api}")
-            run_experiment(run, stage, experiment, secret)
-            cut = True
-            if not run.should_stop() and stage.demo is not None:
-                # What the load broke for good (a circuit that never closes) would hide what the campaign is to find.
-                with run.interruptible():
-                    stage.demo.restart()
-                watch.say("a fresh bot for the fuzz campaign")
-                settings = {"duration_s": FUZZ_S, "longest_s": max(FUZZ_S, LAST_S - run.now())}
-                cut = fuzz_stage(run, stage, secret, {"platform": experiment.platform, **settings}).cut
+        cut = tour(run, plan, secret, names, watch.say)
     ended = conclude(run, quiet=quiet, as_json=as_json)
     if not bugs or run.reason:
         raise ended

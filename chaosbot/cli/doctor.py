@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import platform
-import resource
-import shutil
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from chaosbot.addons.ca import ensure_ca
 from chaosbot.cli._options import (
     AllowHost,
     PlatformName,
@@ -29,30 +18,9 @@ from chaosbot.cli._options import (
     read_secret,
 )
 from chaosbot.cli._verb import verb
-from chaosbot.core.case import Case, Expect, Segment
-from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ChaosbotError
-from chaosbot.core.outcome import Fate, Outcome
-from chaosbot.core.platform import platform_of
-from chaosbot.core.verdict import Threat
-from chaosbot.session.conduct import endpoint_for
-from chaosbot.session.run import Run, environment
-from chaosbot.session.stage import Stage, StageSpec, check_target, staged
-from chaosbot.transport import send
+from chaosbot.session.diagnosis import machine, target_diagnosis
 
 app = verb()
-
-WANTED_DESCRIPTORS: Final = 4096
-CALL_WAIT_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """One thing that was looked at; `remedy` is what to do where it is not well."""
-
-    ok: bool
-    what: str
-    remedy: str = ""
 
 
 @app.command()
@@ -81,9 +49,13 @@ def doctor(
     platform = choose_platform(platform, platform_option)
     console = Console(emoji=False)
     well = True
-    looks = [_machine()]
+    looks = [machine()]
     if target:
-        looks.append(_target(target, bot_api_port(bot_api), platform, secret_env, tuple(allow_host or ())))
+        looks.append(
+            target_diagnosis(
+                target, bot_api_port(bot_api), platform, lambda: read_secret(secret_env), tuple(allow_host or ())
+            )
+        )
     for diagnoses in looks:
         for diagnosis in diagnoses:
             well = well and diagnosis.ok
@@ -92,109 +64,3 @@ def doctor(
             if not diagnosis.ok:
                 console.print(f"    {escape(diagnosis.remedy)}", highlight=False)
     raise typer.Exit(0 if well else 2)
-
-
-def _machine() -> Iterator[Diagnosis]:
-    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
-    yield Diagnosis(True, versions)
-    modern = sys.version_info >= (3, 12)
-    note = "" if modern else " (3.12 or newer gets mitmproxy 12; 11 has known holes in parts that are not used here)"
-    yield Diagnosis(True, f"Python {platform.python_version()}{note}")
-    for module in ("mitmproxy.proxy.server", "httptools", "hdrh.histogram"):
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            yield Diagnosis(False, f"{module}: {error}", "install again: pip install --force-reinstall chaosbot")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = hard == resource.RLIM_INFINITY or hard >= WANTED_DESCRIPTORS
-    yield Diagnosis(
-        enough,
-        f"file descriptors: {soft} now, {'no limit' if hard == resource.RLIM_INFINITY else hard} at most",
-        f"thousands of users need as many; raise the limit: ulimit -n {WANTED_DESCRIPTORS * 4}",
-    )
-    free = shutil.disk_usage(Path.cwd()).free
-    yield Diagnosis(
-        free > 1e9, f"disk: {free / 1e9:.1f} GB free here", "journals need room; run somewhere else or clean up"
-    )
-    try:
-        yield Diagnosis(True, f"certificate authority: {ensure_ca()}")
-    except OSError as error:
-        yield Diagnosis(False, f"certificate authority: {error.strerror}", "set XDG_DATA_HOME to a place of yours")
-
-
-def _target(url: str, port: int, platform: str, secret_env: str | None, allow: tuple[str, ...]) -> Iterator[Diagnosis]:
-    try:
-        secret = read_secret(secret_env)
-        check_target(url, allow)
-    except ChaosbotError as error:
-        yield Diagnosis(False, f"target: {error}", "mend this first; nothing else was tried")
-        return
-    yield Diagnosis(True, f"target: {url} accepts connections")
-    with tempfile.TemporaryDirectory() as scratch:
-        run = Run("doctor", url, 0, Path(scratch) / "run")
-        spec = StageSpec(
-            target=url,
-            secret=secret,
-            platform=platform,
-            outbound="mock" if port else "off",
-            outbound_port=port,
-            inbound=False,
-            allow_hosts=allow,
-        )
-        try:
-            with staged(run, spec) as stage:
-                yield from _exchange(stage, platform, secret, port)
-        except ChaosbotError as error:
-            yield Diagnosis(False, str(error), "see above")
-        finally:
-            run.journal.close()
-
-
-def _exchange(stage: Stage, platform: str, secret: str, port: int) -> Iterator[Diagnosis]:
-    """A valid update, the same with a wrong secret, and the call that the valid one should cause."""
-    if not platform_of(platform).golden(Dice(0)):
-        yield Diagnosis(True, f"webhook: {platform} delivers no updates, so none was sent")
-        return
-    outcome = _send(stage, platform, secret)
-    if outcome.status in (401, 403):
-        yield Diagnosis(
-            False,
-            f"webhook: answers {outcome.status} to a valid update",
-            "the secret is another one; export it as TELEGRAM_SECRET_TOKEN or name its variable by --secret-env",
-        )
-        return
-    if not outcome.ok:
-        seen = outcome.status if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}".strip()
-        yield Diagnosis(
-            False,
-            f"webhook: {seen} for a valid update",
-            "is this the webhook's path, and is the platform right (--platform)?",
-        )
-        return
-    yield Diagnosis(True, f"webhook: answers {outcome.status} to a valid update in {outcome.total_s * 1e3:.0f} ms")
-    forged = _send(stage, platform, "wrong-secret-of-chaosbot")
-    yield Diagnosis(
-        not forged.ok,
-        f"secret: a wrong one is answered {forged.status or forged.fate}",
-        "the webhook accepts forged updates; set a secret token and check it before anything else",
-    )
-    if not port:
-        return
-    until = time.monotonic() + CALL_WAIT_S
-    while not stage.calls() and time.monotonic() < until:
-        time.sleep(0.05)
-    calls = len(stage.calls())
-    yield Diagnosis(
-        bool(calls),
-        f"Bot API: {calls} call{'s' if calls != 1 else ''} arrived at {stage.bot_api}",
-        f"point the bot's Bot API base URL at {stage.bot_api} and start it again",
-    )
-
-
-def _send(stage: Stage, platform: str, secret: str) -> Outcome:
-    address, endpoint = endpoint_for(stage, stage.webhook, secret)
-    tongue = platform_of(platform)
-    golden = tongue.golden(Dice(int(time.time())))
-    update = golden.get("message/text", next(iter(golden.values())))
-    case = Case("doctor/valid", "doctor", Threat.USER, (Segment(tongue.encode(endpoint, update)),), Expect())
-    return send(case, address, connect_timeout_s=5.0, timeout_s=10.0, keep=256)

@@ -44,8 +44,8 @@ from chaosbot.fuzz.catalogue.scenarios import listed_scenarios
 from chaosbot.fuzz.export import export_pytest
 from chaosbot.fuzz.findings import accepted
 from chaosbot.fuzz.spec import STAGES
-from chaosbot.session.conduct import fuzz_stage
-from chaosbot.session.stage import StageSpec, check_pages, check_target, staged
+from chaosbot.session.campaign import check_corpus, run_campaign
+from chaosbot.session.environment import EnvironmentSpec, check_pages, check_target, prepared
 
 app = verb()
 
@@ -127,6 +127,7 @@ def fuzz(
         return
     bugs = choose_bugs(bugs)
     _require_cases(platform, case or [])
+    check_corpus(corpus)
     accepted(baseline)  # what cannot be read shall not show when the campaign is over
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
@@ -160,7 +161,7 @@ def fuzz(
         prometheus=prometheus,
     ) as (run, watch):
         outbound = "mock" if bot_api or not target else "off"
-        spec = StageSpec(
+        spec = EnvironmentSpec(
             target=target or "",
             bugs=bugs,
             secret=secret,
@@ -172,9 +173,9 @@ def fuzz(
             allow_hosts=allow,
             reachable=start_cmd is None,
         )
-        with staged(run, spec) as stage:
+        with prepared(run, spec) as environment:
             if bot_api and target:
-                watch.say(f"the bot's Bot API base URL must be [bold]{stage.bot_api}[/]")
+                watch.say(f"the bot's Bot API base URL must be [bold]{environment.bot_api}[/]")
             campaign = {
                 "platform": platform,
                 "duration_s": units.duration(duration),
@@ -192,7 +193,7 @@ def fuzz(
                 "secret_env": secret_env or DEFAULT_SECRET,
                 "only": tuple(case or ()),
             }
-            result = fuzz_stage(run, stage, secret, campaign)
+            result = run_campaign(run, environment, secret, campaign)
             for name, reason in result.unjudged:
                 watch.say(f"[dim]not judged: {name}: {escape(reason)}[/]")
     ended = conclude(run, quiet=quiet, as_json=as_json)

@@ -35,8 +35,8 @@ from chaosbot.core.profile import PROFILES, Profile, Workload
 from chaosbot.core.registry import options_of
 from chaosbot.load.spec import Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
-from chaosbot.session.conduct import LoadPart, drive_load, require_webhook
-from chaosbot.session.stage import StageSpec, check_pages, check_target, staged
+from chaosbot.session.driving import LoadPart, drive_load, require_webhook
+from chaosbot.session.environment import EnvironmentSpec, check_pages, check_target, prepared
 
 app = verb()
 
@@ -181,19 +181,19 @@ def load(
         prometheus=prometheus,
     ) as (run, _watch):
         run.listeners.append(Sentinel(conditions, run.stop).notice)
-        spec = StageSpec(
+        spec = EnvironmentSpec(
             target=target or "", secret=secret, platform=platform, outbound="off", inbound=False, allow_hosts=allow
         )
-        with staged(run, spec) as stage:
-            require_webhook(stage, platform, secret, verify=part.verify, ca=part.ca)
+        with prepared(run, spec) as environment:
+            require_webhook(environment, platform, secret, verify=part.verify, ca=part.ca)
             samples = Sampling(
                 pid=pid,
-                metrics=metrics or stage.metrics,
+                metrics=metrics or environment.metrics,
                 metric_names=tuple(metric or ()),
-                health=health or stage.health,
+                health=health or environment.health,
                 circuits=circuits,
             )
-            drive_load(run, stage, replace(part, samples=samples), per_request=_records(shape))
+            drive_load(run, environment, replace(part, samples=samples), per_request=_records(shape))
     raise conclude(run, quiet=quiet, as_json=as_json)
 
 

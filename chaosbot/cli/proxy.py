@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace as replace_fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from chaosbot.addons.proxy import Proxy, ProxySpec
 from chaosbot.cli._exchanges import Exchanges
 from chaosbot.cli._finish import conclude, running
-from chaosbot.cli._listeners import OUTBOUND_WORDS, address_of, authority, by_pipe, exports, listener
+from chaosbot.cli._listeners import address_of, authority, exports
 from chaosbot.cli._options import (
     AllowHost,
     Json,
@@ -33,18 +28,14 @@ from chaosbot.cli._options import (
     read_option,
 )
 from chaosbot.cli._verb import verb
-from chaosbot.config.fit import Ground, check_fit
-from chaosbot.config.plan import parse_fault, plan_from, plan_of, plan_to_mapping, read_plan
+from chaosbot.config.fit import plan_for
+from chaosbot.config.plan import plan_to_mapping
 from chaosbot.config.renamed import OUTBOUND, with_new_word
 from chaosbot.config.replay import Recording, read_recording
-from chaosbot.control.metrics import EventMetrics
-from chaosbot.control.server import ControlServer
+from chaosbot.config.written import plan_schema
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.exchange import Direction
-from chaosbot.core.plan import FaultPlan, Rule
-from chaosbot.core.platform import platform_of
-from chaosbot.session.run import Run, ignore_signals
+from chaosbot.session.proxying import ProxyRequest, composed, serve
 
 app = verb()
 
@@ -117,6 +108,7 @@ def proxy(
     print_env: Annotated[
         bool, typer.Option("--print-env", help="Print the exports that send a client through this proxy, and stop.")
     ] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of plan files and stop.")] = False,
     seed: Seed = None,
     out: Out = None,
     allow_host: AllowHost = None,
@@ -137,141 +129,51 @@ def proxy(
     - `eval "$(chaosbot proxy --print-env)"` – then run the client
     """
     address = address_of("--listen", listen)
+    if schema:
+        typer.echo(json.dumps(plan_schema(), indent=2))
+        return
     if print_env:
         typer.echo(exports(address))
         return
     if record and not os.access(record.parent, os.W_OK):
         raise ConfigError(f"--record {record}", "its directory is not there or not writable; make it first")
-    limit = read_option("--duration", duration, units.duration) if duration else None
-    platform = choose_platform(platform, platform_option)
     recording = _recording(replay, plan, fault, seed)
-    chosen = recording.seed if recording else choose_seed(seed)
-    ground = Ground(upstream or "", bool(outbound), http2, platform_of(platform).tiers)
-    faults = recording.plan if recording else _faults(plan, fault, ground)
-    needs_http = http or http2 or header_control or control is not None or record is not None or recording is not None
-    way = (upstream or "") if needs_http else by_pipe(upstream or "", faults)
-    allowed = tuple(allow_host or ())
-    listeners = [listener(Direction.INBOUND, way, address, allowed)]
-    if outbound:
-        outbound = with_new_word(outbound, OUTBOUND, "--outbound")
-        behind = OUTBOUND_WORDS.get(outbound, outbound)
-        listeners.append(
-            listener(Direction.OUTBOUND, behind, address_of("--outbound-listen", outbound_listen), allowed)
-        )
-    controlled = address_of("--control", control) if control else None
-    spec = ProxySpec(
-        listeners=tuple(listeners),
-        seed=chosen,
-        plan=faults,
-        platform=platform,
+    request = ProxyRequest(
+        upstream=upstream or "",
+        listen=address,
+        outbound=with_new_word(outbound, OUTBOUND, "--outbound") if outbound else "",
+        outbound_listen=address_of("--outbound-listen", outbound_listen) if outbound else address,
+        platform=choose_platform(platform, platform_option),
+        control=address_of("--control", control) if control else None,
+        record=record,
         workers=workers,
-        allow_hosts=allowed,
+        duration_s=read_option("--duration", duration, units.duration) if duration else None,
         http2=http2,
+        http=http,
         header_control=header_control,
         upstream_ca=authority(upstream_ca),
         insecure_upstream=insecure_upstream,
+        allow_hosts=tuple(allow_host or ()),
+        replayed=recording is not None,
     )
+    chosen = recording.seed if recording else choose_seed(seed)
+    faults = recording.plan if recording else plan_for(request.ground, plan, fault or ())
+    composition = composed(request, faults, chosen)
     with running(
         "proxy",
         upstream or "forward proxy",
         chosen,
         out,
-        settings={"plan": plan_to_mapping(faults), "platform": platform},
+        settings={"plan": plan_to_mapping(faults), "platform": request.platform},
         quiet=quiet,
         as_json=as_json,
-        total_s=limit,
+        total_s=request.duration_s,
         web=web,
         prometheus=prometheus,
         view=Exchanges,
     ) as (run, watch):
-        spec = replace_fields(spec, started=run.started, record=run.redactor if record else None)
-        figures = EventMetrics()
-        if controlled:
-            run.listeners.append(figures.take)
-        with ExitStack() as stack:
-            started = stack.enter_context(_started(run, spec))
-            watch.say(f"listening on [bold]{started.url(Direction.INBOUND)}[/] → {_whither(upstream or 'forward')}")
-            if way.startswith("tcp:") and way != upstream:
-                watch.say("byte faults only: a direct pipe without HTTP parsing (--http parses it and shows exchanges)")
-            if outbound:
-                watch.say(f"outbound on [bold]{started.url(Direction.OUTBOUND)}[/] → {_whither(outbound)}")
-            if controlled:
-                server = ControlServer(
-                    *controlled,
-                    chosen,
-                    run.emit,
-                    _Holder(started, faults, ground),
-                    metrics=figures.text,
-                    origin=run.started,
-                    allow_hosts=allowed,
-                )
-                stack.callback(server.stop)
-                server.start()
-                watch.say(f"control on [bold]{server.url}[/] (Toxiproxy's API, and /plan)")
-            watch.say(
-                f"{len(faults.rules)} rule{'' if len(faults.rules) == 1 else 's'}; Ctrl-C ends it and writes the report"
-            )
-            until = time.monotonic() + limit if limit else float("inf")
-            while time.monotonic() < until and not run.stopping.wait(0.2):
-                pass
-            # Ctrl-C is how a proxy ends; that is no interruption.
-            ignore_signals()
-            run.stopping.clear()
-            run.reason = ""
-        if record and started.recording is not None:
-            started.recording.save(record)
-            watch.say(f"{len(started.recording)} exchanges recorded in {escape(str(record))}")
+        serve(run, request, composition, watch.say)
     raise conclude(run, quiet=quiet, as_json=as_json)
-
-
-@contextmanager
-def _started(run: Run, spec: ProxySpec) -> Iterator[Proxy]:
-    proxy = Proxy(spec, run.emit)
-    proxy.launch()
-    try:
-        with run.interruptible():
-            proxy.ready()
-        yield proxy
-    finally:
-        proxy.stop()
-
-
-class _Holder:
-    """The plan in force, for the control API."""
-
-    def __init__(self, proxy: Proxy, plan: FaultPlan, ground: Ground) -> None:
-        self._proxy = proxy
-        self._plan = plan
-        self._ground = ground
-
-    def read(self) -> dict[str, Any]:
-        """The plan as a plan file would say it."""
-        return plan_to_mapping(self._plan)
-
-    def replace(self, plan: dict[str, Any]) -> None:
-        """Puts another plan in force, on live connections too."""
-        built = plan_from(plan, "/plan")
-        check_fit(built, self._ground, "/plan")
-        self._proxy.replace_plan(built)
-        self._plan = built
-
-
-def _whither(upstream: str) -> str:
-    return "wherever the client asks" if upstream == "forward" else escape(upstream)
-
-
-def _faults(file: Path | None, texts: list[str] | None, ground: Ground) -> FaultPlan:
-    """The rules of the file and of the options; none that could never happen here."""
-    rules: list[Rule] = []
-    if file is not None:
-        written = read_plan(file)
-        check_fit(written, ground, str(file))
-        rules += written.rules
-    for text in texts or ():
-        rule = parse_fault(text)
-        check_fit(FaultPlan((rule,)), ground, f"--fault '{text}'")
-        rules.append(rule)
-    return plan_of(rules)
 
 
 def _recording(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -29,25 +30,13 @@ from chaosbot.cli._options import (
 )
 from chaosbot.cli._timeline import draw_timeline
 from chaosbot.cli._verb import verb
-from chaosbot.config.experiment import OUTBOUND, Experiment, built_in, outbound_of, read_experiment
+from chaosbot.config.experiment import Experiment, built_in, outbound_of, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.config.written import experiment_schema
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan
-from chaosbot.core.timeline import total_s
-from chaosbot.session.abort import Sentinel, StopCondition
-from chaosbot.session.conduct import (
-    check_windows,
-    fuzz_faults,
-    fuzz_stage,
-    lasting,
-    require_webhook,
-    run_experiment,
-    timeline_of,
-)
-from chaosbot.session.stage import StageSpec, check_pages, check_target, staged
-from chaosbot.transport import checked_address, permit
+from chaosbot.session.experiment import check_experiment, compiled, lasting, perform
 
 app = verb()
 
@@ -126,8 +115,6 @@ def run(
     - `chaosbot run URL --fault 'lost_ack;p=0.2' --fault 'botapi_429;direction=outbound;p=0.3'`
     """
     if schema:
-        import json  # noqa: PLC0415 - only when asked for
-
         typer.echo(json.dumps(experiment_schema(), indent=2))
         return
     bugs = choose_bugs(bugs)
@@ -139,65 +126,35 @@ def run(
     if duration is not None:
         experiment = lasting(experiment, read_option("--duration", duration, units.duration))
     experiment = replace(experiment, platform=choose_platform(experiment.platform, None))
-    timeline = timeline_of(experiment)
+    file = next((item for item in what or () if not is_url(item)), "")
     try:
-        check_windows(experiment)
-        conditions = [StopCondition.parse(text) for text in experiment.abort_on]
+        ready = compiled(experiment)
     except ConfigError as error:
-        file = next((item for item in what or () if not is_url(item)), "")
         raise (error.inside(file) if file else error) from None
     if dry_run:
-        draw_timeline(Console(emoji=False), experiment, timeline)
+        draw_timeline(Console(emoji=False), ready)
         return
+    if experiment.target and bugs:
+        raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
     chosen = choose_seed(seed if seed is not None else experiment.seed)
-    named = secret_env or experiment.secret_env or None
-    secret = read_secret(named, embedded_seed=None if experiment.target else chosen)
-    check_pages(experiment.allow_hosts, metrics=experiment.probing.metrics, health=experiment.probing.health)
-    if experiment.outbound not in OUTBOUND:
-        checked_address(experiment.outbound, experiment.allow_hosts, where="outbound")
-    permit(experiment.allow_hosts)
-    if experiment.target:
-        if bugs:
-            raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
-        check_target(experiment.target, experiment.allow_hosts)
-    settings = {**experiment.settings(), **({} if experiment.target else {"bugs": bugs}), "mode": mode}
-    expected = total_s(timeline) + experiment.fuzz_s + 5
+    secret = read_secret(
+        secret_env or experiment.secret_env or None, embedded_seed=None if experiment.target else chosen
+    )
+    check_experiment(experiment)
     with running(
         "run",
         experiment.target or "embedded demo bot",
         chosen,
         out,
         secret=secret,
-        settings=settings,
+        settings={**experiment.settings(), **({} if experiment.target else {"bugs": bugs}), "mode": mode},
         quiet=quiet,
         as_json=as_json,
-        total_s=expected,
+        total_s=ready.load_s + experiment.fuzz_s + 5,
         web=web,
         prometheus=prometheus,
     ) as (current, watch):
-        current.listeners.append(Sentinel(conditions, current.stop).notice)
-        spec = StageSpec(
-            target=experiment.target,
-            bugs=bugs,
-            secret=secret,
-            limits=experiment.limits,
-            platform=experiment.platform,
-            outbound=experiment.outbound,
-            outbound_port=bot_api_port if experiment.target else 0,
-            allow_hosts=experiment.allow_hosts,
-        )
-        with staged(current, spec) as stage:
-            if stage.bot_api and experiment.target:
-                watch.say(f"the bot's Bot API base URL must be [bold]{stage.bot_api}[/]")
-            require_webhook(stage, experiment.platform, secret)
-            run_experiment(current, stage, experiment, secret)
-            if experiment.fuzz_s and not current.should_stop():
-                campaign = {
-                    "platform": experiment.platform,
-                    "duration_s": experiment.fuzz_s,
-                    "allow": experiment.allow_hosts,
-                }
-                fuzz_stage(current, stage, secret, campaign, faults=fuzz_faults(experiment.plan))
+        perform(current, ready, secret, watch.say, bugs=bugs, port=bot_api_port)
     raise conclude(current, quiet=quiet, as_json=as_json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +20,10 @@ from chaosbot.core.check import History
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.journal import read
 from chaosbot.report import fold
-from chaosbot.session.conduct import run_experiment
+from chaosbot.session.environment import prepared
+from chaosbot.session.experiment import check_experiment, compiled, environment_for, run_experiment
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets
 from chaosbot.session.shrink import Shrinker, breaches
-from chaosbot.session.stage import StageSpec, check_pages, check_target, staged
 
 app = verb()
 
@@ -59,9 +60,8 @@ def shrink(
     allow = (*experiment.allow_hosts, *(allow_host or ()))
     broken = sorted(breaches(fold(history)))
     wanted = _wanted(broken, breach, directory)
-    check_pages(allow, metrics=experiment.probing.metrics, health=experiment.probing.health)
-    if experiment.target:
-        check_target(experiment.target, allow)
+    experiment = replace(experiment, allow_hosts=allow)
+    check_experiment(experiment)
     secret = read_secret(secret_env or experiment.secret_env or None, embedded_seed=None if experiment.target else seed)
     console = Console(emoji=False)
     console.print(f"[bold]shrinking[/] {escape(wanted)} · {len(experiment.plan.rules)} rules · at most {max_runs} runs")
@@ -77,18 +77,11 @@ def shrink(
             secrets=known_secrets(secret),
             settings={**candidate.settings(), "bugs": bugs},
         )
-        spec = StageSpec(
-            target=candidate.target,
-            bugs=bugs,
-            secret=secret,
-            limits=candidate.limits,
-            platform=candidate.platform,
-            outbound=candidate.outbound,
-            outbound_port=bot_api_port if candidate.target else 0,
-            allow_hosts=allow,
-        )
-        with conducting(run), staged(run, spec) as stage:
-            run_experiment(run, stage, candidate, secret)
+        with (
+            conducting(run),
+            prepared(run, environment_for(candidate, secret, bugs=bugs, port=bot_api_port)) as environment,
+        ):
+            run_experiment(run, environment, compiled(candidate), secret)
         if run.stopping.is_set():
             raise KeyboardInterrupt
         return breaches(run.finish("completed"))

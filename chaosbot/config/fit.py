@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan, Rule
@@ -43,6 +45,24 @@ def check_fit(plan: FaultPlan, ground: Ground, where: str) -> None:
             # On one line of --fault there is one rule.
             place = where if where.startswith("--fault") else f"{where}: rule '{rule.name}'"
             raise ConfigError(place, f"can never happen: {why}")
+
+
+def plan_for(ground: Ground, file: Path | None, faults: Sequence[str]) -> FaultPlan:
+    """The rules of a plan file and of ``--fault`` options; none that could never happen there.
+
+    Raises:
+        UsageError: Naming file or option, the rule, what is wrong and what to do.
+    """
+    rules: list[Rule] = []
+    if file is not None:
+        written = read_plan(file)
+        check_fit(written, ground, str(file))
+        rules += written.rules
+    for text in faults:
+        rule = parse_fault(text)
+        check_fit(FaultPlan((rule,)), ground, f"--fault '{text}'")
+        rules.append(rule)
+    return plan_of(rules)
 
 
 def _obstacle(rule: Rule, ground: Ground) -> str:

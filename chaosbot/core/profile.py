@@ -132,6 +132,11 @@ class Profile(ABC):
         """The profile's name: its file's."""
         return name_of(type(self))
 
+    @classmethod
+    def has_duration(cls) -> bool:
+        """Whether it lasts as long as it is told; otherwise it brings a length of its own."""
+        return any(field.name == "duration" for field in options_of(cls))
+
     @abstractmethod
     def pacer(self) -> Pacer:
         """The users at work, or the arrivals a second, at each moment."""

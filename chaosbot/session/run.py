@@ -46,7 +46,7 @@ def known_secrets(*more: str) -> tuple[str, ...]:
     return tuple(sorted((value for value in values if len(value) >= 4), key=len, reverse=True))
 
 
-def environment() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """The versions that a report should name."""
     found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for package in ("mitmproxy", "hypothesis", "trio", "httptools"):
@@ -112,7 +112,7 @@ class Run:
                 target,
                 datetime.now().astimezone().isoformat(timespec="seconds"),
                 dict(settings or {}),
-                environment(),
+                versions(),
                 SCHEMA,
             )
         )

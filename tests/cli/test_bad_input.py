@@ -13,7 +13,7 @@ from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec
-from chaosbot.session.stage import check_target
+from chaosbot.session.environment import check_target
 from chaosbot.transport import Address
 
 TARGET = "http://127.0.0.1:9/webhook"

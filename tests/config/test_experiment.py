@@ -9,8 +9,8 @@ import pytest
 from chaosbot.config.experiment import Experiment, built_in, experiment_from, read_experiment
 from chaosbot.config.written import experiment_schema, write_experiment
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.timeline import Lengths, schedule, steps, timed, total_s
-from chaosbot.session.conduct import check_windows, profile_for, stages_of, timeline_of
+from chaosbot.core.timeline import Lengths, schedule, steps
+from chaosbot.session.experiment import compiled
 
 BUILT_IN = built_in()
 
@@ -21,8 +21,8 @@ def test_every_built_in_experiment_is_valid_and_says_what_it_asks(name: str) -> 
     assert experiment.name == name
     assert experiment.about
     assert experiment.plan.rules
-    timeline = timeline_of(experiment)
-    assert profile_for(experiment).pacer().duration_s == pytest.approx(total_s(timeline), rel=0.02)
+    made = compiled(experiment)
+    assert made.profile.pacer().duration_s == pytest.approx(made.load_s, rel=0.02)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -105,7 +105,7 @@ def test_faults_alone_have_a_window_each_with_a_recovery_after_it() -> None:
 
 
 def test_an_experiment_without_faults_has_no_fault_window() -> None:
-    assert {step.phase for step in timeline_of(Experiment())} == {"warmup", "baseline", "cooldown"}
+    assert {step.phase for step in compiled(Experiment()).timeline} == {"warmup", "baseline", "cooldown"}
 
 
 def test_lengths_below_zero_are_refused() -> None:
@@ -137,10 +137,7 @@ def spike(**window: Any) -> Experiment:
 
 
 def test_a_rule_may_act_while_a_stage_of_the_profile_runs() -> None:
-    experiment = spike(phase="stage:2")
-    check_windows(experiment)
-    plan, _ = schedule(experiment.plan, alone=False)
-    [rule] = timed(plan, stages_of(experiment)).rules
+    [rule] = compiled(spike(phase="stage:2")).plan.rules
     assert (rule.window.start_s, rule.window.length_s) == (pytest.approx(5, abs=0.01), 2)
 
 
@@ -154,4 +151,4 @@ def test_a_rule_may_act_while_a_stage_of_the_profile_runs() -> None:
 )
 def test_a_rule_that_waits_for_what_never_comes_is_refused(window: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        check_windows(spike(**window))
+        compiled(spike(**window))

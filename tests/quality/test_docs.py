@@ -30,7 +30,7 @@ from chaosbot.core.registry import Registry
 from chaosbot.fuzz.catalogue import cases
 from chaosbot.load.sources import JourneyFile
 from chaosbot.session.abort import StopCondition
-from chaosbot.session.conduct import profile_for, timeline_of
+from chaosbot.session.experiment import compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -242,8 +242,7 @@ def test_toml_in_the_pages_is_a_plan_or_an_experiment(page: str, text: str) -> N
 
 def test_the_experiment_reads_and_its_timeline_stands() -> None:
     experiment = read_experiment(str(EXAMPLES / "experiment.toml"))
-    profile_for(experiment)
-    windows = [step.key for step in timeline_of(experiment) if step.phase == "fault"]
+    windows = [step.key for step in compiled(experiment).timeline if step.phase == "fault"]
     assert windows == [f"fault:{rule.name}" for rule in experiment.plan.rules]
     for text in experiment.abort_on:
         StopCondition.parse(text)

@@ -14,8 +14,8 @@ from chaosbot.demo.bugs import CARDS, Bug
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.replay import replay
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
+from chaosbot.session.environment import Environment, EnvironmentSpec, prepared
 from chaosbot.session.run import Run
-from chaosbot.session.stage import Stage, StageSpec, staged
 from chaosbot.transport import Address
 
 SECRET = "S3cret_token-xyz"
@@ -23,14 +23,14 @@ REACHABLE = [bug for bug, card in CARDS.items() if card.found_by == "fuzz"]
 
 
 @contextmanager
-def mockg(directory: Path, bugs: str) -> Iterator[tuple[Run, Stage]]:
+def mockg(directory: Path, bugs: str) -> Iterator[tuple[Run, Environment]]:
     """The demo bot with these bugs, and the Bot API mock beside it."""
     run = Run("fuzz", "demo", 1, directory / "run", secrets=(SECRET,))
-    with staged(run, StageSpec(bugs=bugs, secret=SECRET, limits=False, inbound=False)) as stage:
+    with prepared(run, EnvironmentSpec(bugs=bugs, secret=SECRET, limits=False, inbound=False)) as stage:
         yield run, stage
 
 
-def campaign(run: Run, stage: Stage, *, seed: int = 1, duration_s: float = 60.0) -> CampaignResult:
+def campaign(run: Run, stage: Environment, *, seed: int = 1, duration_s: float = 60.0) -> CampaignResult:
     """A campaign; on a busy machine its catalogue runs to its end before the other stages have their share."""
     address = Address.parse(stage.webhook)
     spec = CampaignSpec(

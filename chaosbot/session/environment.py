@@ -1,4 +1,4 @@
-"""The stage of a run: the target, the proxy on both directions and the Bot API mock, started in the right order and ended together.
+"""The environment of a run: the target, the proxy on both directions and the mock API, started in the right order and ended together.
 
 The bot needs the outbound direction's address before it starts, and the proxy the bot's address before it listens. The embedded bot
 therefore gets its listening socket's port first; an external one is told where to send its calls.
@@ -7,28 +7,26 @@ therefore gets its listening socket's port first; an external one is told where 
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
 from chaosbot.core.event import ApiCalled, Event
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
-from chaosbot.core.timeline import Step
+from chaosbot.session.listeners import launched
 from chaosbot.session.run import Run
 from chaosbot.session.target import WEBHOOK_PATH, DemoTarget
 from chaosbot.transport import Address, checked_address, permit, require_reachable
 
-MOCK: Final = "mock:"
 DEMO_TOKEN: Final = "123456789:chaosbot-demo-token-that-is-no-secret"  # noqa: S105 - of the embedded bot, which has no life outside
 
 
 @dataclass(frozen=True)
-class StageSpec:
+class EnvironmentSpec:
     """What a run needs around it.
 
     Args:
@@ -60,7 +58,7 @@ class StageSpec:
     reachable: bool = True
 
 
-class Calls:
+class MockCalls:
     """The bot's calls so far, as the mock saw them; a live view for whoever must wait for one."""
 
     def __init__(self) -> None:
@@ -77,7 +75,7 @@ class Calls:
 
 
 @dataclass
-class Stage:
+class Environment:
     """Everything that runs around the drivers.
 
     Args:
@@ -94,7 +92,7 @@ class Stage:
     proxy: Proxy | None
     demo: DemoTarget | None
     bot_api: str
-    calls: Calls
+    calls: MockCalls
 
     @property
     def health(self) -> str:
@@ -143,7 +141,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
+def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
     """Starts what the spec asks for and ends it again, whatever happens in between.
 
     Raises:
@@ -153,7 +151,7 @@ def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
     permit(spec.allow_hosts)
     if spec.outbound not in ("mock", "off"):
         checked_address(spec.outbound, spec.allow_hosts, where="outbound")
-    calls = Calls()
+    calls = MockCalls()
     run.listeners.append(calls.notice)
     with ExitStack() as stack:
         embedded = not spec.target
@@ -170,7 +168,19 @@ def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
         if spec.outbound != "off":
             upstream = MOCK if spec.outbound == "mock" else spec.outbound
             listeners.append(ListenerSpec(Direction.OUTBOUND, upstream, port=spec.outbound_port))
-        proxy = stack.enter_context(_proxy(run, spec, tuple(listeners))) if listeners else None
+        hosts = {item.address[0] for item in listeners if item.address is not None}
+        proxy = None
+        if listeners:
+            proxy_spec = ProxySpec(
+                listeners=tuple(listeners),
+                seed=run.seed,
+                plan=spec.plan,
+                platform=spec.platform,
+                workers=spec.workers,
+                allow_hosts=tuple(sorted(hosts | set(spec.allow_hosts))),
+                started=run.started,
+            )
+            proxy = stack.enter_context(launched(proxy_spec, run.emit))
         bot_api = proxy.url(Direction.OUTBOUND) if proxy and spec.outbound != "off" else ""
         demo = None
         if embedded:
@@ -191,66 +201,7 @@ def staged(run: Run, spec: StageSpec) -> Iterator[Stage]:
             parts = urlsplit(webhook)
             entry = proxy.url(Direction.INBOUND) + parts.path + (f"?{parts.query}" if parts.query else "")
         try:
-            yield Stage(webhook, entry, proxy, demo, bot_api, calls)
+            yield Environment(webhook, entry, proxy, demo, bot_api, calls)
         finally:
             # The drivers have listened; what is left ends by itself, and whole.
             run.ending = True
-
-
-@contextmanager
-def _proxy(run: Run, spec: StageSpec, listeners: tuple[ListenerSpec, ...]) -> Iterator[Proxy]:
-    hosts = {urlsplit(item.upstream).hostname or "" for item in listeners} - {""}
-    proxy = Proxy(
-        ProxySpec(
-            listeners=listeners,
-            seed=run.seed,
-            plan=spec.plan,
-            platform=spec.platform,
-            workers=spec.workers,
-            allow_hosts=tuple(sorted(hosts | set(spec.allow_hosts))),
-            started=run.started,
-        ),
-        run.emit,
-    )
-    proxy.launch()
-    try:
-        yield proxy
-    finally:
-        proxy.stop()
-
-
-class Conductor(threading.Thread):
-    """Announces the phases of a timeline when their time has come.
-
-    Args:
-        run: Where they are announced.
-        timeline: The phases.
-        zero_s: When the first one begins, on the run's clock.
-        on_step: Called first with each (the proxy's rules change before the phase is announced).
-    """
-
-    def __init__(self, run: Run, timeline: Sequence[Step], zero_s: float, on_step: Callable[[Step], None]) -> None:
-        super().__init__(name="conductor", daemon=True)
-        self._run = run
-        self._timeline = timeline
-        self._on_step = on_step
-        self._ended = threading.Event()
-        self._zero = zero_s
-        self.current = ""
-
-    def run(self) -> None:
-        """Walks the timeline until its end or until the run stops."""
-        try:
-            for step in self._timeline:
-                if self._ended.wait(max(0.0, self._zero + step.start_s - self._run.now())) or self._run.should_stop():
-                    return
-                self._on_step(step)
-                self.current = step.key
-                self._run.phase(step.phase, step.label)
-        except Exception as error:  # noqa: BLE001 - a phase that cannot be set must not end in silence
-            self._run.trouble("conductor", f"{type(error).__name__}: {error}")
-
-    def end(self) -> None:
-        """Announces nothing more."""
-        self._ended.set()
-        self.join(1.0)

@@ -1,0 +1,140 @@
+"""Where and how a target is spoken to, and the load of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from chaosbot.core.case import Case, Expect, Segment
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import TargetUnusable
+from chaosbot.core.outcome import Fate
+from chaosbot.core.platform import EPOCH, Endpoint, platform_of
+from chaosbot.core.profile import Profile
+from chaosbot.core.verdict import Threat
+from chaosbot.load.driver import drive
+from chaosbot.load.spec import LoadSpec, Sampling
+from chaosbot.session.environment import Environment
+from chaosbot.session.run import Run
+from chaosbot.transport import Address, send
+
+FIXED_MOMENT: Final = EPOCH + 1
+
+
+@dataclass(frozen=True)
+class LoadPart:
+    """The load of a run, as the command line or an experiment asks for it."""
+
+    profile: Profile
+    platform: str = "telegram"
+    secret: str = ""
+    sender: str = "raw"
+    processes: int = 1
+    slow_share: float = 0.0
+    journey: Path | None = None
+    corpus: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
+    connect_timeout_s: float = 5.0
+    timeout_s: float = 30.0
+    streams: tuple[str, ...] = ()
+    verify: bool = True
+    ca: Path | None = None
+    samples: Sampling = field(default_factory=Sampling)
+
+
+def endpoint_for(environment: Environment, url: str, secret: str, *, later_s: int = 0) -> tuple[Address, Endpoint]:
+    """Where and how a webhook is spoken to.
+
+    Delivery ids count from a moment. For the embedded bot, which is born with the run, it is always the same, so that the seed
+    alone decides every byte; a real bot may remember an earlier run, so there it is now.
+
+    Args:
+        environment: What the run works with.
+        url: The webhook's URL, or that of a proxy before it.
+        secret: Its secret.
+        later_s: Moves the ids (not the time that requests claim), so that a campaign's are none of the load's before it.
+    """
+    address = Address.parse(url)
+    moment = FIXED_MOMENT if environment.demo is not None else int(time.time())
+    return address, Endpoint(address.authority, address.path, secret, started=moment + later_s, now=moment)
+
+
+def require_webhook(
+    environment: Environment, platform: str, secret: str, *, verify: bool = True, ca: Path | None = None
+) -> None:
+    """Makes sure that what listens is a webhook that takes the secret, by one empty document that can have no effect.
+
+    Raises:
+        TargetUnusable: It speaks no HTTP, knows no such path or method, or refuses the secret.
+    """
+    address, endpoint = endpoint_for(environment, environment.webhook, secret)
+    address = replace(address, verify=verify, ca_file=str(ca or ""))
+    tongue = platform_of(platform)
+    if not tongue.golden(Dice(0)):
+        return  # a platform without updates (a market stream) has nothing to greet with
+    segment = Segment(tongue.encode(endpoint, {}))
+    case = Case("greeting", "greeting", Threat.USER, (segment,), Expect())
+    seen = send(case, address, connect_timeout_s=5.0, timeout_s=10.0, keep=0)
+    if seen.fate is Fate.TLS:
+        raise TargetUnusable(
+            f"{environment.webhook}: no TLS connection ({seen.detail}); a certificate of your own is trusted by `chaosbot load` with "
+            "--ca FILE (or --insecure), by every verb with SSL_CERT_FILE=FILE"
+        )
+    if seen.fate is not Fate.ANSWERED:
+        raise TargetUnusable(
+            f"{environment.webhook}: no HTTP answer ({seen.detail or seen.fate}); is this the webhook's address?"
+        )
+    if seen.status in (404, 405, 501):
+        raise TargetUnusable(
+            f"{environment.webhook}: answers {seen.status} to a POST, so there is no webhook; check host, port and path"
+        )
+    if seen.status in (401, 403):
+        told = "the secret is wrong" if secret else "it asks for a secret"
+        raise TargetUnusable(
+            f"{environment.webhook}: answers {seen.status}, {told}; export it as TELEGRAM_SECRET_TOKEN, or name its variable by "
+            "--secret-env"
+        )
+
+
+def drive_load(
+    run: Run,
+    environment: Environment,
+    part: LoadPart,
+    *,
+    phase: Callable[[], str] | None = None,
+    per_request: bool = True,
+    zero_s: float | None = None,
+) -> None:
+    """Drives the load until its profile ends or the run stops."""
+    _, endpoint = endpoint_for(environment, environment.entry, part.secret)
+    drive(
+        LoadSpec(
+            url=environment.entry,
+            endpoint=endpoint,
+            platform=part.platform,
+            seed=run.seed,
+            profile=part.profile,
+            sender=part.sender,
+            processes=part.processes,
+            record_requests=per_request,
+            exchange_header=environment.proxy is not None,
+            zero_s=zero_s,
+            slow_share=part.slow_share,
+            connect_timeout_s=part.connect_timeout_s,
+            timeout_s=part.timeout_s,
+            journey=part.journey,
+            corpus=part.corpus,
+            streams=part.streams,
+            verify=part.verify,
+            ca=part.ca,
+            started=run.started,
+            samples=replace(part.samples, verify=part.verify, ca=part.ca),
+            allow_hosts=part.allow_hosts,
+        ),
+        run.emit,
+        run.should_stop,
+        phase=phase,
+    )

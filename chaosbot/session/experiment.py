@@ -1,0 +1,250 @@
+"""An experiment, compiled once into what its parts need, and its runner: load through phases and faults, then time to settle.
+
+Faults are switched by the proxy's phase, so a rule acts exactly while its window is announced; every exit path clears the plan
+before anything else ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from chaosbot.config.experiment import OUTBOUND, Experiment
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.plan import FaultPlan, Window
+from chaosbot.core.profile import PROFILES, Profile
+from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
+from chaosbot.load.spec import Sampling
+from chaosbot.session.abort import Sentinel, StopCondition
+from chaosbot.session.campaign import fuzz_faults, run_campaign
+from chaosbot.session.driving import LoadPart, drive_load, require_webhook
+from chaosbot.session.environment import Environment, EnvironmentSpec, check_pages, check_target, prepared
+from chaosbot.session.run import Run
+from chaosbot.session.scheduler import PhaseScheduler
+from chaosbot.transport import checked_address, permit
+
+SETTLE_S: Final = 10.0
+"""Most time that a bot gets, once all faults are gone, to deliver what it still holds."""
+HEAD_START_S: Final = 1.0
+"""How long the driver gets to be ready before the first phase begins; load and phases then begin together."""
+QUIET_S: Final = 1.5
+"""So long without a call counts as done."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An experiment with everything that follows from it.
+
+    Args:
+        experiment: As it was written.
+        profile: Its load, as long as its phases.
+        timeline: Its phases.
+        windows: Its plan with each rule bound to a phase or to times of its own, as people read it.
+        plan: Its plan with times in place of phases, as the proxy takes it.
+        conditions: What ends it early.
+    """
+
+    experiment: Experiment
+    profile: Profile
+    timeline: tuple[Step, ...]
+    windows: FaultPlan
+    plan: FaultPlan
+    conditions: tuple[StopCondition, ...]
+
+    @property
+    def load_s(self) -> float:
+        """How long its phases take in all."""
+        return total_s(self.timeline)
+
+
+def compiled(experiment: Experiment) -> Compiled:
+    """Compiles an experiment.
+
+    Raises:
+        ConfigError: Options that the profile refuses, a rule that waits for a phase which never comes, or no stop condition.
+    """
+    windows, labels = schedule(experiment.plan, alone=experiment.alone)
+    timeline = steps(experiment.lengths, labels)
+    workload = experiment.workload
+    profile = PROFILES.build(workload.profile, workload.options)
+    # A shape of the user's own stages keeps its own length; every other one lasts as long as the phases.
+    length = total_s(timeline) if profile.has_duration() else None
+    profile = profile.overridden(users=workload.users, rate=workload.rate, duration=length)
+    stages = _stages_of(profile)
+    _check_windows(windows, timeline, stages)
+    return Compiled(
+        experiment,
+        profile,
+        timeline,
+        windows,
+        timed(windows, (*timeline, *stages)),
+        tuple(map(StopCondition.parse, experiment.abort_on)),
+    )
+
+
+def lasting(experiment: Experiment, seconds: float) -> Experiment:
+    """The experiment with all phases longer or shorter alike, so that they take so many seconds in all.
+
+    Raises:
+        ConfigError: No time, or a load profile that brings stages of its own length.
+    """
+    if seconds <= 0:
+        raise ConfigError("--duration", "must be above 0")
+    if not PROFILES.get(experiment.workload.profile).has_duration():
+        raise ConfigError("--duration", f"the profile '{experiment.workload.profile}' has stages of its own length")
+    factor = seconds / compiled(experiment).load_s
+    return replace(experiment, lengths=experiment.lengths.scaled(factor))
+
+
+def environment_for(experiment: Experiment, secret: str, *, bugs: str = "", port: int = 0) -> EnvironmentSpec:
+    """What an experiment needs around it.
+
+    Args:
+        experiment: The experiment.
+        secret: The webhook's secret.
+        bugs: Planted bugs of the embedded bot.
+        port: Where the outbound direction listens, for a target of one's own.
+    """
+    return EnvironmentSpec(
+        target=experiment.target,
+        bugs=bugs,
+        secret=secret,
+        limits=experiment.limits,
+        platform=experiment.platform,
+        outbound=experiment.outbound,
+        outbound_port=port if experiment.target else 0,
+        allow_hosts=experiment.allow_hosts,
+    )
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Refuses an experiment whose target or pages must not be spoken to, or whose target is not there.
+
+    Raises:
+        UsageError: Naming the key and the remedy; nothing was sent.
+    """
+    check_pages(experiment.allow_hosts, metrics=experiment.probing.metrics, health=experiment.probing.health)
+    if experiment.outbound not in OUTBOUND:
+        checked_address(experiment.outbound, experiment.allow_hosts, where="outbound")
+    permit(experiment.allow_hosts)
+    if experiment.target:
+        check_target(experiment.target, experiment.allow_hosts)
+
+
+def perform(
+    run: Run, compiled: Compiled, secret: str, say: Callable[[str], None], *, bugs: str = "", port: int = 0
+) -> None:
+    """Performs an experiment from its environment's start to its end: load under faults, then the fuzz campaign that it asks for.
+
+    Args:
+        run: The run.
+        compiled: The experiment.
+        secret: The webhook's secret.
+        say: Takes lines for the person (rich markup).
+        bugs: Planted bugs of the embedded bot.
+        port: Where the outbound direction listens, for a target of one's own.
+    """
+    experiment = compiled.experiment
+    run.listeners.append(Sentinel(compiled.conditions, run.stop).notice)
+    with prepared(run, environment_for(experiment, secret, bugs=bugs, port=port)) as environment:
+        if environment.bot_api and experiment.target:
+            say(f"the bot's Bot API base URL must be [bold]{environment.bot_api}[/]")
+        require_webhook(environment, experiment.platform, secret)
+        run_experiment(run, environment, compiled, secret)
+        if experiment.fuzz_s and not run.should_stop():
+            settings = {
+                "platform": experiment.platform,
+                "duration_s": experiment.fuzz_s,
+                "allow": experiment.allow_hosts,
+            }
+            run_campaign(run, environment, secret, settings, faults=fuzz_faults(experiment.plan))
+
+
+def _stages_of(profile: Profile) -> tuple[Step, ...]:
+    """The load profile's stages as windows that a rule may name: ``stage:1``, ``stage:2`` …
+
+    Load and phases begin together, so a stage is known by its time.
+    """
+    found: list[Step] = []
+    for stage in profile.pacer().stages:
+        if stage.duration_s > 0:
+            start = found[-1].end_s if found else 0.0
+            found.append(Step("stage", start, stage.duration_s, str(len(found) + 1)))
+    return tuple(found)
+
+
+def _check_windows(plan: FaultPlan, timeline: tuple[Step, ...], stages: tuple[Step, ...]) -> None:
+    """Refuses rules that wait for a phase which never comes.
+
+    Raises:
+        ConfigError: With the phases and stages that there are.
+    """
+    named = {step.key for step in stages}
+    known = {step.key for step in timeline} | named
+    for rule in plan.rules:
+        window = rule.window
+        if window.phase and window.phase not in known:
+            raise UnknownName.of("phase", window.phase, known, where=f"rule {rule.name}: phase")
+        if window.phase in named and window != Window(phase=window.phase):
+            raise ConfigError(
+                f"rule {rule.name}: phase",
+                f"a stage ({window.phase}) cannot be narrowed; leave out start, for and period",
+            )
+
+
+def run_experiment(run: Run, environment: Environment, compiled: Compiled, secret: str) -> None:
+    """Walks through the experiment's phases under load, then lets the bot settle."""
+    experiment = compiled.experiment
+    part = LoadPart(
+        profile=compiled.profile,
+        platform=experiment.platform,
+        secret=secret,
+        sender=experiment.workload.sender,
+        processes=experiment.workload.processes,
+        slow_share=experiment.workload.slow_share,
+        timeout_s=experiment.workload.timeout_s,
+        allow_hosts=experiment.allow_hosts,
+        samples=Sampling(
+            pid=experiment.probing.pid,
+            metrics=experiment.probing.metrics or environment.metrics,
+            health=experiment.probing.health or environment.health,
+        ),
+    )
+    proxy = environment.proxy
+    zero = run.now() + HEAD_START_S
+    if proxy is not None:
+        proxy.replace_plan(shifted(compiled.plan, zero))
+
+    def switch(step: Step) -> None:
+        if proxy is not None:
+            proxy.set_phase(step.key)
+
+    scheduler = PhaseScheduler(run, compiled.timeline, zero, switch)
+    scheduler.start()
+    try:
+        drive_load(run, environment, part, phase=lambda: scheduler.current, zero_s=zero)
+    finally:
+        scheduler.end()
+        if proxy is not None:
+            # Not only no new faults: what the old ones still hold goes on too.
+            proxy.clear()
+    settle(run, environment)
+
+
+def settle(run: Run, environment: Environment) -> None:
+    """Waits, without faults, until the bot has made no call for a moment."""
+    if environment.proxy is None:
+        return
+    run.phase("settle")
+    end = time.monotonic() + SETTLE_S
+    seen, since = len(environment.calls()), time.monotonic()
+    while time.monotonic() < end and not run.should_stop():
+        if run.stopping.wait(0.1):
+            return
+        environment.proxy.flush()
+        if len(environment.calls()) != seen:
+            seen, since = len(environment.calls()), time.monotonic()
+        elif time.monotonic() - since > QUIET_S:
+            return

@@ -1,0 +1,217 @@
+"""A proxy that stands alone: composed, started, steered through the control API, and ended when it is told to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.config.fit import Ground, check_fit
+from chaosbot.config.plan import plan_from, plan_to_mapping
+from chaosbot.control.metrics import EventMetrics
+from chaosbot.control.server import ControlServer
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
+from chaosbot.core.platform import platform_of
+from chaosbot.session.listeners import OUTBOUND_WORDS, by_pipe, launched, listener
+from chaosbot.session.run import Run, ignore_signals
+
+
+@dataclass(frozen=True)
+class ProxyRequest:
+    """What a proxy is asked to be.
+
+    Args:
+        upstream: Where inbound traffic goes; empty for a forward proxy.
+        listen: Host and port of the inbound direction.
+        outbound: Where the target's own calls go: ``mock``, ``forward`` or a base URL; empty for no such direction.
+        outbound_listen: Host and port of the outbound direction.
+        platform: What updates are read as.
+        control: Host and port of the control API; None for none.
+        record: The HAR file that the traffic is written to; None for none.
+        workers: Worker processes.
+        duration_s: When it ends by itself; None for never.
+        http2: Whether HTTP/2 is offered.
+        http: Whether HTTP is parsed even where byte faults alone would run on a direct pipe.
+        header_control: Whether clients may ask for faults by header.
+        upstream_ca: PEM file of the authority of https upstreams; empty for the usual ones.
+        insecure_upstream: Whether upstreams' certificates go unchecked.
+        allow_hosts: Hosts that may be spoken to besides loopback.
+        replayed: Whether the plan is a recorded run's, bound to its exchanges.
+    """
+
+    upstream: str = ""
+    listen: tuple[str, int] = ("127.0.0.1", 8080)
+    outbound: str = ""
+    outbound_listen: tuple[str, int] = ("127.0.0.1", 8081)
+    platform: str = "telegram"
+    control: tuple[str, int] | None = None
+    record: Path | None = None
+    workers: int = 1
+    duration_s: float | None = None
+    http2: bool = False
+    http: bool = False
+    header_control: bool = False
+    upstream_ca: str = ""
+    insecure_upstream: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    replayed: bool = False
+
+    @property
+    def ground(self) -> Ground:
+        """What a plan is to run on."""
+        return Ground(self.upstream, bool(self.outbound), self.http2, platform_of(self.platform).tiers)
+
+    @property
+    def needs_http(self) -> bool:
+        """Whether exchanges must be seen whatever the faults are."""
+        return any(
+            (
+                self.http,
+                self.http2,
+                self.header_control,
+                self.control is not None,
+                self.record is not None,
+                self.replayed,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A proxy's listeners, and what a person should know of them.
+
+    Args:
+        spec: The proxy.
+        notes: One line for each choice that was made.
+    """
+
+    spec: ProxySpec
+    notes: tuple[str, ...] = field(default=())
+
+
+def composed(request: ProxyRequest, plan: FaultPlan, seed: int) -> Composition:
+    """Decides what serves each direction.
+
+    Raises:
+        ConfigError: An upstream that is none.
+        TargetRefused: An upstream that is neither this machine nor allowed.
+    """
+    way = request.upstream if request.needs_http else by_pipe(request.upstream, plan)
+    listeners: list[ListenerSpec] = [listener(Direction.INBOUND, way, request.listen, request.allow_hosts)]
+    if request.outbound:
+        behind = OUTBOUND_WORDS.get(request.outbound, request.outbound)
+        listeners.append(listener(Direction.OUTBOUND, behind, request.outbound_listen, request.allow_hosts))
+    notes = []
+    if way != request.upstream:
+        notes.append("byte faults only: a direct pipe without HTTP parsing (--http parses it and shows exchanges)")
+    spec = ProxySpec(
+        listeners=tuple(listeners),
+        seed=seed,
+        plan=plan,
+        platform=request.platform,
+        workers=request.workers,
+        allow_hosts=request.allow_hosts,
+        http2=request.http2,
+        header_control=request.header_control,
+        upstream_ca=request.upstream_ca,
+        insecure_upstream=request.insecure_upstream,
+    )
+    return Composition(spec, tuple(notes))
+
+
+def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callable[[str], None]) -> None:
+    """Runs the proxy until its time is over or the run is told to stop, which is how a proxy ends.
+
+    Args:
+        run: The run.
+        request: What was asked for.
+        composition: What `composed` made of it.
+        say: Takes lines for the person (rich markup).
+
+    Raises:
+        PortBusy: An address is taken.
+        UsageError: An address is none of this machine's.
+        EngineError: A worker did not start.
+    """
+    spec = replace(composition.spec, started=run.started, record=run.redactor if request.record else None)
+    figures = EventMetrics()
+    if request.control is not None:
+        run.listeners.append(figures.take)
+    with ExitStack() as stack:
+        proxy = stack.enter_context(launched(spec, run.emit))
+        with run.interruptible():
+            proxy.ready()
+        say(f"listening on [bold]{proxy.url(Direction.INBOUND)}[/] → {_whither(request.upstream or 'forward')}")
+        for note in composition.notes:
+            say(note)
+        if request.outbound:
+            say(f"outbound on [bold]{proxy.url(Direction.OUTBOUND)}[/] → {_whither(request.outbound)}")
+        if request.control is not None:
+            server = ControlServer(
+                *request.control,
+                spec.seed,
+                run.emit,
+                PlanHolder(proxy, spec.plan, request.ground),
+                metrics=figures.text,
+                origin=run.started,
+                allow_hosts=request.allow_hosts,
+            )
+            stack.callback(server.stop)
+            server.start()
+            say(f"control on [bold]{server.url}[/] (Toxiproxy's API, and /plan)")
+        count = len(spec.plan.rules)
+        say(f"{count} rule{'' if count == 1 else 's'}; Ctrl-C ends it and writes the report")
+        until = time.monotonic() + request.duration_s if request.duration_s else float("inf")
+        while time.monotonic() < until and not run.stopping.wait(0.2):
+            pass
+        # Ctrl-C is how a proxy ends; that is no interruption.
+        ignore_signals()
+        run.stopping.clear()
+        run.reason = ""
+    if request.record is not None and proxy.recording is not None:
+        proxy.recording.save(request.record)
+        say(f"{len(proxy.recording)} exchanges recorded in {_escaped(str(request.record))}")
+
+
+class PlanHolder:
+    """The plan in force, for the control API.
+
+    Args:
+        proxy: The proxy.
+        plan: The plan that it started with.
+        ground: What a plan runs on.
+    """
+
+    def __init__(self, proxy: Proxy, plan: FaultPlan, ground: Ground) -> None:
+        self._proxy = proxy
+        self._plan = plan
+        self._ground = ground
+
+    def read(self) -> dict[str, Any]:
+        """The plan as a plan file would say it."""
+        return plan_to_mapping(self._plan)
+
+    def replace(self, plan: dict[str, Any]) -> None:
+        """Puts another plan in force, on live connections too.
+
+        Raises:
+            ConfigError: It is no plan, or has rules that can never happen here.
+        """
+        built = plan_from(plan, "/plan")
+        check_fit(built, self._ground, "/plan")
+        self._proxy.replace_plan(built)
+        self._plan = built
+
+
+def _whither(upstream: str) -> str:
+    return "wherever the client asks" if upstream == "forward" else _escaped(upstream)
+
+
+def _escaped(text: str) -> str:
+    """A text that stands in markup as it is."""
+    return text.replace("[", r"\[")
