@@ -13,9 +13,10 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mitmproxy import ctx, exceptions
 
@@ -26,6 +27,8 @@ from chaosbot.core.errors import ChaosbotError, ConfigError
 from chaosbot.core.event import Event
 from chaosbot.core.exchange import Depth
 from chaosbot.core.plan import FaultPlan
+
+logger: Final = logging.getLogger(__name__)
 
 
 class ChaosAddon:
@@ -152,7 +155,7 @@ class ChaosScript:
         """
         if not any(name.startswith("chaos_") for name in updated):
             return
-        options = ctx.options
+        options: Any = ctx.options
         wanted = AddonOptions(
             options.chaos_plan,
             tuple(options.chaos_fault),
@@ -168,6 +171,10 @@ class ChaosScript:
             refuse_bytes(self._run.spec.plan)
         except ChaosbotError as error:
             self.done()
+            if updated >= set(options.keys()):
+                # At start mitmproxy would show a traceback; an error that is logged then ends it, with this one line.
+                logger.error("chaosbot: %s", error)  # noqa: TRY400 - the line says it all
+                return
             raise exceptions.OptionsError(f"chaosbot: {error}") from None  # type: ignore[no-untyped-call]
         self._start(self._run)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any
 
-from chaosbot.addons._mitm import Carrier, Later
+from chaosbot.addons._mitm import EXCHANGE, Carrier, Later
 from chaosbot.addons.exchange_context import ExchangeContext
 from chaosbot.addons.services import Services
 from chaosbot.addons.spec import ListenerSpec, is_loopback
@@ -99,7 +99,7 @@ class ClientConnection:
     def message(self, flow: Any) -> Later | None:
         """A WebSocket message passes."""
         message = flow.websocket.messages[-1]
-        context: ExchangeContext | None = flow.metadata.get("chaosbot")
+        context: ExchangeContext | None = vars(flow).get(EXCHANGE)
         if context is None or not context.disturb or message.injected:
             return None
         context.messages += 1

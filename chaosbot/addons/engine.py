@@ -19,7 +19,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
-from chaosbot.addons._mitm import SCRIPT, Carrier, Later
+from chaosbot.addons._mitm import EXCHANGE, SCRIPT, Carrier, Later
 from chaosbot.addons.answers import answer, plainly
 from chaosbot.addons.client_connection import ClientConnection
 from chaosbot.addons.deliveries import Deliveries
@@ -193,17 +193,17 @@ class ExchangeEngine:
     def request(self, flow: Any) -> Later | None:
         """A request is complete (or the head of one that is streamed): the rules decide."""
         connection = self.connections.get(flow.client_conn.id)
-        if "chaosbot" in flow.metadata or connection is None:
+        if EXCHANGE in vars(flow) or connection is None:
             return None
         context = self._meet(connection, flow)
-        flow.metadata["chaosbot"] = context
+        setattr(flow, EXCHANGE, context)
         connection.begin(context)
         forced = flow.request.headers.pop(CONTROL_HEADER, None) if self.spec.header_control else None
         if forced is not None:
             self._heed(forced)
         context.faults = self.rules.decide(context.exchange, _EXCHANGES, forced=forced)
         if context.faults:
-            flow.metadata[SCRIPT] = context.script
+            setattr(flow, SCRIPT, context.script)
             return self._before(context, connection)
         if connection.listener.upstream == MOCK:
             later = self._stand_in(context)
@@ -295,7 +295,7 @@ class ExchangeEngine:
 
     def response_head(self, flow: Any) -> Later | None:
         """The head of an upstream's answer has come: here it is decided whether its body passes as it comes."""
-        context: ExchangeContext | None = flow.metadata.get("chaosbot")
+        context: ExchangeContext | None = vars(flow).get(EXCHANGE)
         response = flow.response
         if context is None or response.raw_content is not None or response.status_code == _SWITCHING:
             return None
@@ -321,7 +321,7 @@ class ExchangeEngine:
 
     def response(self, flow: Any) -> Later | None:
         """An answer is complete; one that was streamed has been sent."""
-        context: ExchangeContext | None = flow.metadata.get("chaosbot")
+        context: ExchangeContext | None = vars(flow).get(EXCHANGE)
         if context is None:
             return None
         if context.asked_upstream:
@@ -385,7 +385,7 @@ class ExchangeEngine:
 
     def error(self, flow: Any) -> None:
         """An exchange broke off: its client has left, or the upstream gave no answer."""
-        context: ExchangeContext | None = flow.metadata.get("chaosbot")
+        context: ExchangeContext | None = vars(flow).get(EXCHANGE)
         if context is None or context.over:
             return
         context.by = "proxy"
@@ -399,7 +399,7 @@ class ExchangeEngine:
 
     def websocket_over(self, flow: Any) -> None:
         """A WebSocket has ended."""
-        context: ExchangeContext | None = flow.metadata.get("chaosbot")
+        context: ExchangeContext | None = vars(flow).get(EXCHANGE)
         if context is not None:
             for armed, _effect in context.disturb:
                 self.rules.missed(armed)

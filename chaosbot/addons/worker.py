@@ -213,7 +213,7 @@ class Worker:
             data.server.error = f"{host}:{port} is not allowed; name it by --allow-host"
 
     def tcp_message(self, flow: Any) -> None:
-        """Mitmproxy keeps all messages of a connection; none is needed here."""
+        """All messages of a connection are kept by mitmproxy; none is needed here."""
         flow.messages.clear()
 
     def websocket_message(self, flow: Any) -> None:

@@ -46,6 +46,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "checks": "List the checks, or explain one.",
         "profiles": "List the load profiles, or explain one.",
         "ca": "Print where the certificate authority is, for clients that must trust it.",
+        "addon": "Print the script that brings faults into mitmdump, mitmproxy or mitmweb.",
     },
 }
 """Each verb is a file of this folder; the line is what ``chaosbot --help`` says of it."""

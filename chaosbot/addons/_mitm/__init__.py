@@ -20,8 +20,11 @@ from chaosbot.core.effect import BytesEffect, Farewell
 PLAIN: Final = "CHAOSBOT_PLAIN_PROXY"
 """The environment variable that switches the shortcuts off."""
 
-SCRIPT: Final = "chaosbot.script"
-"""The key of a flow's metadata under which the HTTP layer finds the flow's `Script`."""
+SCRIPT: Final = "_chaosbot_script"
+"""The attribute of a flow in which the HTTP layer finds its `Script`. Not in its metadata: mitmproxy copies and stores those."""
+
+EXCHANGE: Final = "_chaosbot"
+"""The attribute of a flow that holds its `ExchangeContext`."""
 
 Later = Coroutine[Any, Any, None]
 """What a hook returns when mitmproxy must wait for it."""

@@ -163,7 +163,7 @@ class ScriptedHttp(layers.HttpLayer):
     def _script(self, event: Any) -> Script | None:
         known = self.scripts.get(event.stream_id)
         if known is None and (stream := self.streams.get(event.stream_id)) is not None:
-            script: Script | None = stream.flow.metadata.get(SCRIPT)
+            script: Script | None = vars(stream.flow).get(SCRIPT)
             if script is not None:
                 self.scripts[event.stream_id] = script
             return script

@@ -28,7 +28,7 @@ def play(request: pytest.FixtureRequest) -> Play:
     def start(script: Script | None = None, *, stream: bool = False) -> Playbook:
         def give(flow: Any) -> None:
             if script is not None:
-                flow.metadata[SCRIPT] = script
+                setattr(flow, SCRIPT, script)
 
         def head(flow: Any) -> None:
             flow.response.stream = stream

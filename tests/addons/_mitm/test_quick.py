@@ -89,7 +89,7 @@ class Conversation:
         if exchange["script"] is not None:
             script = Script(**vars(exchange["script"]))
             script.ended = lambda: None
-            flow.metadata[SCRIPT] = script
+            setattr(flow, SCRIPT, script)
         if exchange["own"]:
             flow.response = answer(418, (), b"mine", "rule")
 
