@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +87,11 @@ class Composition:
 
     Args:
         spec: The proxy.
-        notes: One line for each choice that was made.
+        transport: What carries the inbound connections, and why.
     """
 
     spec: ProxySpec
-    notes: tuple[str, ...] = field(default=())
+    transport: str
 
 
 def composed(request: ProxyRequest, plan: FaultPlan, seed: int) -> Composition:
@@ -106,9 +106,12 @@ def composed(request: ProxyRequest, plan: FaultPlan, seed: int) -> Composition:
     if request.outbound:
         behind = OUTBOUND_WORDS.get(request.outbound, request.outbound)
         listeners.append(listener(Direction.OUTBOUND, behind, request.outbound_listen, request.allow_hosts))
-    notes = []
-    if way != request.upstream:
-        notes.append("byte faults only: a direct pipe without HTTP parsing (--http parses it and shows exchanges)")
+    if not way.startswith("tcp:"):
+        transport = "HTTP proxy (mitmproxy's core)"
+    elif way == request.upstream:
+        transport = "byte pipe (the upstream is tcp://)"
+    else:
+        transport = "byte pipe (byte faults only; no HTTP is parsed and no exchanges are shown, --http does both)"
     spec = ProxySpec(
         listeners=tuple(listeners),
         seed=seed,
@@ -121,7 +124,7 @@ def composed(request: ProxyRequest, plan: FaultPlan, seed: int) -> Composition:
         upstream_ca=request.upstream_ca,
         insecure_upstream=request.insecure_upstream,
     )
-    return Composition(spec, tuple(notes))
+    return Composition(spec, transport)
 
 
 def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callable[[str], None]) -> None:
@@ -147,8 +150,8 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
         with run.interruptible():
             proxy.ready()
         say(f"listening on [bold]{proxy.url(Direction.INBOUND)}[/] → {_whither(request.upstream or 'forward')}")
-        for note in composition.notes:
-            say(note)
+        say(f"transport: {composition.transport}")
+        run.note("transport", f"inbound: {composition.transport}")
         if request.outbound:
             say(f"outbound on [bold]{proxy.url(Direction.OUTBOUND)}[/] → {_whither(request.outbound)}")
         if request.control is not None:

@@ -296,10 +296,10 @@ class PipeServer:
             live[1].acted(effect)
 
     def _end(self, link: Link) -> None:
+        link.admit()
         live = self._live.pop(link.number, None)
         if live is not None:
             _count(link, *self._past)
-            link.admit()
             live[1].end()
         if not self._live:
             self._idle.set()

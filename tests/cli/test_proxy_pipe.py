@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from chaosbot.core.event import ExchangeSeen, Injected
+from chaosbot.core.event import ExchangeSeen, Injected, Noted
 from chaosbot.journal import read
 
 
@@ -75,8 +75,12 @@ def test_byte_faults_alone_pass_through_a_pipe_unless_http_is_asked_for(
         # Not `communicate`: it would lose what `readline` has buffered.
         story += process.stdout.read()
         process.wait(60)
-    assert ("direct pipe" in story) == (not more)
+    transport = "HTTP proxy" if more else "byte pipe"
+    assert f"transport: {transport}" in story
     history = read(tmp_path / "run")
+    assert [event.text.partition(" (")[0] for event in history.all(Noted) if event.area == "transport"] == [
+        f"inbound: {transport}"
+    ]
     assert len(history.all(ExchangeSeen)) == exchanges
     assert any(event.stage == "applied" for event in history.all(Injected))
     assert process.returncode == 0
