@@ -40,12 +40,13 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from park.roster import BOTS, KINDS, Bot, Bug, bot  # noqa: E402 - found by the line above
+from park.roster import BOTS, KINDS, RECEIVERS, Bot, Bug, bot  # noqa: E402 - found by the line above
 from park.running import ADMIN_ID, SECRET, Running, free_port, running  # noqa: E402
 
 from chaosbot.mocks.server import MockServer  # noqa: E402
 
 HEALTHY = "healthy"
+PARK = (*BOTS, *RECEIVERS)
 DEEP = frozenset({"state", "outbound"})  # the classes about which `chaosbot run` is asked as well
 GRACE_S = 75.0  # over its duration: start, judging, reports, a busy machine
 RUN_S = 170.0
@@ -92,22 +93,14 @@ class Campaign:
         return self.bot, self.bug, self.verb, self.seed
 
 
-def command(verb: str, url: str, port: int, pid: int, seed: int, duration: str, out: Path) -> list[str]:
+def command(who: Bot, verb: str, url: str, port: int, pid: int, seed: int, duration: str, out: Path) -> list[str]:
     """The chaosbot command line of one campaign."""
     chaosbot = [sys.executable, "-m", "chaosbot", verb]
     common = ["--seed", str(seed), "--out", str(out), "--quiet"]
     if verb == "fuzz":
-        more = ["--bot-api", f"127.0.0.1:{port}", "--pid", str(pid), "--duration", duration]
-        return [
-            *chaosbot,
-            url,
-            *more,
-            "--platform-option",
-            f"admin_id={ADMIN_ID}",
-            "--corpus",
-            str(out / "corpus"),
-            *common,
-        ]
+        more = ["--pid", str(pid), "--duration", duration, "--corpus", str(out / "corpus")]
+        telegram = ["--bot-api", f"127.0.0.1:{port}", "--platform-option", f"admin_id={ADMIN_ID}"]
+        return [*chaosbot, url, *more, *(who.options or telegram), *common]
     return [*chaosbot, "resilience", url, "--bot-api-port", str(port), *common]
 
 
@@ -118,9 +111,9 @@ def seconds_of(duration: str) -> float:
     return float(duration.removesuffix(unit)) * units[unit]
 
 
-def ended(arguments: Sequence[str], timeout_s: float, log: Path) -> int | None:
+def ended(arguments: Sequence[str], timeout_s: float, log: Path, secret: str = SECRET) -> int | None:
     """Runs a command and gives its exit code, or None when it had to be killed; it and its children are gone afterwards."""
-    environment = {**os.environ, "TELEGRAM_SECRET_TOKEN": SECRET, "ADMIN_TELEGRAM_ID": str(ADMIN_ID), "NO_COLOR": "1"}
+    environment = {**os.environ, "TELEGRAM_SECRET_TOKEN": secret, "ADMIN_TELEGRAM_ID": str(ADMIN_ID), "NO_COLOR": "1"}
     with log.open("ab") as output:
         process = subprocess.Popen(
             arguments, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=log.parent
@@ -153,14 +146,19 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> Campaign:
                 _schemathesis(campaign, target.url, options, directory)
             else:
                 arguments = command(
-                    campaign.verb, target.url, port, target.pid, campaign.seed, options.duration, directory / "run"
+                    who, campaign.verb, target.url, port, target.pid, campaign.seed, options.duration, directory / "run"
                 )
                 limit = (
                     (seconds_of(options.duration) if campaign.verb == "fuzz" else RUN_S) + GRACE_S + options.patience
                 )
                 _read(
                     campaign,
-                    ended([*shlex.split(options.wrapper), *arguments], limit, directory / "campaign.log"),
+                    ended(
+                        [*shlex.split(options.wrapper), *arguments],
+                        limit,
+                        directory / "campaign.log",
+                        who.secret or SECRET,
+                    ),
                     directory,
                 )
             campaign.died = not target.alive
@@ -318,11 +316,11 @@ def planned(options: argparse.Namespace) -> Iterable[Campaign]:
     wanted = set(options.bugs.split(",")) if options.bugs else set()
     kinds = set(options.kinds.split(",")) if options.kinds else set(KINDS)
     verbs = options.verbs.split(",") + (["schemathesis"] if options.schemathesis else [])
-    for who in (bot(name) for name in options.bots.split(",")) if options.bots else BOTS:
+    for who in (bot(name) for name in options.bots.split(",")) if options.bots else PARK:
         if reason := who.missing():
             print(f"{who.name}: skipped, {reason}", file=sys.stderr)
             continue
-        for verb in verbs:
+        for verb in verbs if not who.options else ["fuzz"]:
             if not wanted or HEALTHY in wanted:
                 yield from (
                     Campaign(who.name, HEALTHY, verb, seed)
@@ -355,8 +353,8 @@ def _share(found: int, of: int) -> str:
 
 def table(results: Results) -> str:
     """Recall per class and per bot, what was missed and why, and what was said of healthy bots."""
-    measured = [(who, bug) for who in BOTS for bug in who.bugs if results.of(who.name, bug.name, "chaosbot")]
-    beside = [(who, bug) for who in BOTS for bug in who.bugs if results.of(who.name, bug.name, "schemathesis")]
+    measured = [(who, bug) for who in PARK for bug in who.bugs if results.of(who.name, bug.name, "chaosbot")]
+    beside = [(who, bug) for who in PARK for bug in who.bugs if results.of(who.name, bug.name, "schemathesis")]
     hit = {(who.name, bug.name) for who, bug in measured if results.telling(who.name, bug, "chaosbot")}
     other = {(who.name, bug.name) for who, bug in beside if results.telling(who.name, bug, "schemathesis")}
     lines = ["| class | chaosbot | schemathesis |", "| --- | --- | --- |"]
@@ -368,7 +366,7 @@ def table(results: Results) -> str:
         )
     lines.append(f"| all | {_share(len(hit), len(measured))} | {_share(len(other), len(beside))} |")
     lines += ["", "| bot | found | healthy: verdicts | false findings |", "| --- | --- | --- | --- |"]
-    for who in BOTS:
+    for who in PARK:
         here = [(owner.name, bug.name) for owner, bug in measured if owner is who]
         healthy = results.of(who.name, HEALTHY, "chaosbot")
         if here or healthy:
@@ -384,7 +382,7 @@ def table(results: Results) -> str:
                 f"- {who.name}/{bug.name} ({bug.kind}): {bug.what}. {_why(results.of(who.name, bug.name, 'chaosbot'))}"
             )
     lines += ["", "False findings on healthy bots:", ""]
-    for who in BOTS:
+    for who in PARK:
         for one in results.of(who.name, HEALTHY, "chaosbot"):
             for finding in false_findings(who, [one]):
                 lines.append(

@@ -12,7 +12,7 @@ import importlib.util
 import shutil
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["robustness", "authentication", "escalation", "state", "outbound"]
 KINDS: tuple[Kind, ...] = ("robustness", "authentication", "escalation", "state", "outbound")
@@ -79,6 +79,8 @@ class Bot:
         packages: Python modules that it needs.
         npm: npm packages that it needs.
         calls_at_start: Whether it calls the Bot API as it starts, so that somebody must answer there already.
+        options: The platform's options for chaosbot, where it is no Telegram bot.
+        secret: The webhook's secret, where it needs one of a certain form.
         weaknesses: What the healthy one does not do well, by the check that may say so.
     """
 
@@ -92,6 +94,8 @@ class Bot:
     packages: tuple[str, ...] = ()
     npm: tuple[str, ...] = ()
     calls_at_start: bool = False
+    options: tuple[str, ...] = ()
+    secret: str = ""
     weaknesses: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -1392,14 +1396,231 @@ PUJIAN = Bot(
 
 BOTS: tuple[Bot, ...] = (RECADOS, LADEN, OCHERED, HAVA, LINKI, REGOLE, HABITOS, SPLITTER, QUIZZ, MADOGUCHI, PUJIAN)
 
+_SIGNED = "standard_webhooks"
+
+
+def _receiver(name: str, style: str, what: str, file: str, secret: str, bugs: tuple[Bug, ...], **more: Any) -> Bot:
+    options = ("--platform", _SIGNED, "--platform-option", f"style={style}")
+    return Bot(name, "English", what, file, bugs, user="", admin="", options=options, secret=secret, **more)
+
+
+SIZE = Bug(
+    "any-size",
+    "authentication",
+    "bodies of any size are read before the signature is looked at",
+    "adnanh/webhook#756",
+    PRE_AUTH,
+)
+KEPT = Bug("events-kept", "state", "every event is kept for ever", "steve-goldberg/NocoBot#11", GROWTH)
+
+RECEIVERS: tuple[Bot, ...] = (
+    _receiver(
+        "slack",
+        "slack",
+        "a Slack app on Bolt behind Starlette",
+        "slack_bolt_app.py",
+        "8f742231b10e8888abcd99yyyzzz85a5",
+        (
+            Bug("no-timestamp", "authentication", "old requests are accepted", "uhavin/slackers#3", FORGED),
+            Bug(
+                "header-optional",
+                "authentication",
+                "a request without a signature passes",
+                "krkn-chaos/krkn#1277",
+                FORGED,
+            ),
+            Bug(
+                "prefix-only",
+                "authentication",
+                "any beginning of the signature passes",
+                "HKUDS/nanobot#1677",
+                FORGED | frozenset({"secret_exact"}),
+            ),
+            Bug(
+                "compares-text",
+                "robustness",
+                "a signature that is not ASCII is answered 500",
+                "NousResearch/hermes-agent#65307",
+                CRASH,
+            ),
+            Bug(
+                "challenge-unsigned",
+                "authentication",
+                "an unsigned challenge is answered",
+                "paperclipai/paperclip#3349",
+                FORGED,
+            ),
+            Bug("text-assumed", "robustness", "a message without text is answered 500", "RasaHQ/rasa#8166", CRASH),
+            Bug(
+                "unknown-is-404",
+                "robustness",
+                "an event without a listener is answered 404",
+                "brigadecore/brigade#127",
+                CRASH,
+            ),
+            SIZE,
+        ),
+        packages=("slack_bolt", "slack_sdk", "aiohttp"),
+    ),
+    _receiver(
+        "stripe",
+        "stripe",
+        "a Stripe receiver in Flask with Stripe's library",
+        "stripe_flask.py",
+        "whsec_" + "a1B2" * 8,
+        (
+            Bug("no-tolerance", "authentication", "old events are accepted", "flippercloud/flipper#1022", FORGED),
+            Bug(
+                "header-optional",
+                "authentication",
+                "an event without a signature passes",
+                "krkn-chaos/krkn#1277",
+                FORGED,
+            ),
+            Bug(
+                "signs-again",
+                "robustness",
+                "what was parsed and written again is compared: right signatures are refused",
+                "stripe/stripe-node#341",
+                CRASH,
+            ),
+            Bug(
+                "own-compare", "robustness", "a header that lacks a part is answered 500", "vtr0n/TelegramTUI#37", CRASH
+            ),
+            Bug(
+                "strict-shape",
+                "robustness",
+                "an event without an id is answered 500",
+                "tdlib/telegram-bot-api#147",
+                CRASH,
+            ),
+            Bug(
+                "unknown-refused",
+                "robustness",
+                "an event that it does not know is answered 400",
+                "taskcluster/taskcluster#8128",
+                CRASH,
+            ),
+            KEPT,
+            SIZE,
+        ),
+        packages=("stripe", "flask"),
+    ),
+    _receiver(
+        "standard",
+        "standard",
+        "a Standard Webhooks receiver in FastAPI with the reference library",
+        "standard_fastapi.py",
+        "whsec_Y2hhb3Nib3Qtc2VjcmV0LTI0LWJ5dGVz",
+        (
+            Bug("no-timestamp", "authentication", "old deliveries are accepted", "NangoHQ/nango#6218", FORGED),
+            Bug(
+                "empty-passes",
+                "authentication",
+                "a delivery without a signature passes",
+                "octos-org/octos#1163",
+                FORGED,
+            ),
+            Bug(
+                "any-version",
+                "authentication",
+                "a signature of any version is taken for v1",
+                "camunda/connectors#8989",
+                FORGED,
+            ),
+            Bug(
+                "compares-text", "robustness", "a signature that is not ASCII is answered 500", "srtab/daiv#1524", CRASH
+            ),
+            Bug(
+                "parse-first",
+                "authentication",
+                "the body is parsed before the signature is looked at",
+                "open-mercato/open-mercato#4044",
+                PRE_AUTH | CRASH,
+            ),
+            Bug(
+                "refusal-shows-secret",
+                "authentication",
+                "a refusal says which secret was expected",
+                "asternic/wuzapi#163",
+                LEAK,
+            ),
+            Bug("data-assumed", "robustness", "an event without data.id is answered 500", "rougeth/bottery#24", CRASH),
+            KEPT,
+            SIZE,
+        ),
+        packages=("standardwebhooks", "fastapi"),
+    ),
+    _receiver(
+        "github",
+        "github",
+        "a GitHub receiver on octokit's webhooks package, Node",
+        "github_octokit.mjs",
+        "chaosbot-secret",
+        (
+            Bug(
+                "header-optional",
+                "authentication",
+                "a delivery without a signature passes",
+                "krkn-chaos/krkn#1277",
+                FORGED,
+            ),
+            Bug(
+                "short-digest", "authentication", "any beginning of the signature passes", "HKUDS/nanobot#1677", FORGED
+            ),
+            Bug(
+                "empty-key", "authentication", "a signature with an empty key passes", "corsairdev/corsair#712", FORGED
+            ),
+            Bug(
+                "errors-thrown",
+                "robustness",
+                "no signature is answered 500 with the stack",
+                "octokit/webhooks.js#21",
+                CRASH | LEAK,
+            ),
+            Bug(
+                "signs-again",
+                "robustness",
+                "what was parsed and written again is compared: right signatures are refused",
+                "probot/smee-client#325",
+                CRASH,
+            ),
+            Bug(
+                "chunks-decoded",
+                "robustness",
+                "a character that two packets share breaks the signature",
+                "octokit/webhooks.js#938",
+                CRASH | frozenset({"text_intact"}),
+            ),
+            Bug(
+                "body-assumed",
+                "robustness",
+                "a comment without a body ends the process",
+                "klen/graphite-beacon#99",
+                DEATH,
+            ),
+            Bug(
+                "unknown-refused",
+                "robustness",
+                "an event that it does not know is answered 400",
+                "phpmyadmin/error-reporting-server#156",
+                CRASH,
+            ),
+            Bug("payloads-kept", "state", "every payload is kept for ever", "yagop/node-telegram-bot-api#52", GROWTH),
+            SIZE,
+        ),
+        npm=("@octokit/webhooks@12",),
+    ),
+)
+
 
 def bot(name: str) -> Bot:
-    """The bot of that name.
+    """The bot or receiver of that name.
 
     Raises:
         KeyError: There is none.
     """
-    for one in BOTS:
+    for one in (*BOTS, *RECEIVERS):
         if one.name == name:
             return one
-    raise KeyError(f"{name}: no bot of the park; there are {', '.join(one.name for one in BOTS)}")
+    raise KeyError(f"{name}: no bot of the park; there are {', '.join(one.name for one in (*BOTS, *RECEIVERS))}")

@@ -129,7 +129,7 @@ def running(bot: Bot, bot_api: str, *, bug: str = "", port: int = 0, log: Path |
         **more,
         "PORT": str(port),
         "WEBHOOK_PATH": WEBHOOK_PATH,
-        "SECRET": SECRET,
+        "SECRET": bot.secret or SECRET,
         "BOT_TOKEN": TOKEN,
         "BOT_API": bot_api,
         "ADMIN_ID": str(ADMIN_ID),

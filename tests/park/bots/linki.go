@@ -116,9 +116,11 @@ func call(method string, params map[string]any) (answer, bool) {
 		case got.OK:
 			return got, true
 		case got.Parameters.Migrate != 0 && bug != "migration-forgotten":
-			mutex.Lock()
-			moved[params["chat_id"].(int64)] = got.Parameters.Migrate
-			mutex.Unlock()
+			if id, is := params["chat_id"].(int64); is {
+				mutex.Lock()
+				moved[id] = got.Parameters.Migrate
+				mutex.Unlock()
+			}
 		case response.StatusCode == 429 && bug == "flood-hammered":
 			attempt = 1
 			time.Sleep(20 * time.Millisecond)
