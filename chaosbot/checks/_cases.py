@@ -17,16 +17,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
-from chaosbot.checks._join import Join
+from chaosbot.checks._join import SHRINKING, Join
 from chaosbot.core.case import Reach
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.observation import HeadNotAscii, Lacks, NoProof, NotJson, observed
 from chaosbot.core.outcome import Fate
-from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Subject, Threat, Verdict
 
-SHRINKING: Final = "shrink"
-"""The stage of attempts at a smaller case: they show what is known already."""
 NO_CAMPAIGN: Final = "no fuzz campaign in this run"
 NEEDS_CALLS: Final = "needs --bot-api: the bot's calls were not seen"
 NOT_ASKED: Final = "not asked for (--check)"
@@ -114,6 +112,7 @@ class Violations:
     judged: int = 0
     findings: dict[RootCause, Finding] = field(default_factory=dict)
     _instead: dict[RootCause, frozenset[RootCause]] = field(default_factory=dict)
+    _subjects: dict[str, str] = field(default_factory=dict)
 
     def look(self, tried: CaseTried, violation: Violation | None) -> None:
         """Counts one case that was looked at."""
@@ -143,6 +142,11 @@ class Violations:
             stateful=violation.stateful,
         )
 
+    def plan(self, subject: str, reason: str = "") -> None:
+        """Notes something that was to be judged, and why it was not; what was judged once is judged."""
+        if not reason or subject not in self._subjects:
+            self._subjects[subject] = reason
+
     def explained(self) -> dict[RootCause, Finding]:
         """The findings, those that another one explains counted as that other one."""
         found = dict(self.findings)
@@ -156,11 +160,12 @@ class Violations:
     def judgement(self, *, nothing: str = "no case of this run looks at it") -> Judgement:
         """The judgement; with nothing looked at it is inconclusive."""
         found = tuple(self.explained().values())
+        subjects = tuple(Subject(name, reason) for name, reason in self._subjects.items())
         if found:
-            return Judgement(self.check, Verdict.FAIL, found, judged=self.judged)
+            return Judgement(self.check, Verdict.FAIL, found, judged=self.judged, subjects=subjects)
         if not self.judged:
-            return Judgement(self.check, Verdict.INCONCLUSIVE, reason=nothing)
-        return Judgement(self.check, Verdict.PASS, judged=self.judged)
+            return Judgement(self.check, Verdict.INCONCLUSIVE, reason=nothing, subjects=subjects)
+        return Judgement(self.check, Verdict.PASS, judged=self.judged, subjects=subjects)
 
 
 _FRAME: Final = re.compile(

@@ -1,4 +1,15 @@
-"""Joins cases with the calls that the target made because of them."""
+"""Joins cases with the calls that the target made because of them, whether or not the target repeats what it is told.
+
+A call belongs to a case by the strongest evidence that there is, in this order:
+
+1. the exchange: the call stands in the webhook's own answer to the case;
+2. the chat, where it belongs to this case (and its redeliveries) alone;
+3. the message that the call quotes;
+4. the button press that it answers (callback id);
+5. the message that it edits: the one below which the button stood, or one that an earlier call of the case had made;
+6. the chat, where cases were sent one at a time and each was awaited until the target was quiet (`Quiet`);
+7. the marker that its text repeats.
+"""
 
 from __future__ import annotations
 
@@ -10,39 +21,101 @@ from typing import Final
 
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, Injected
+from chaosbot.core.observation import Quiet, observed
 
-_FEW_OWNERS: Final = 2
-QUIET_S: Final = 3.0
-"""After its last step a scenario is waited for this long, in seconds, until the target is quiet."""
+SHRINKING: Final = "shrink"
+"""The stage of attempts at a smaller case: they show what is known already."""
+QUIET_S: Final = 8.0
+"""The longest, in seconds, that a scenario is waited for after its last step, until the target is quiet."""
 
 
 class Join:
     """Finds the calls that a case made the target do.
 
-    By the marker first; by the chat where that is the case's own (or, when nothing carries the marker, shared with one other case
-    only).
-
     Args:
-        history: The run, or one scenario of it.
+        history: The run, or one part of it.
     """
 
     def __init__(self, history: History) -> None:
-        self._history = history
-        owners: dict[str, set[str]] = defaultdict(set)
+        self._by_marker = history.calls_by_marker
+        self._by_chat: dict[str, list[ApiCalled]] = defaultdict(list)
+        self._by_exchange: dict[str, list[ApiCalled]] = defaultdict(list)
+        self._by_callback: dict[str, list[ApiCalled]] = defaultdict(list)
+        shrinking: dict[str, float] = {}
         for tried in history.cases:
-            if tried.chat is not None:
-                owners[str(tried.chat)].add(tried.marker)
-        self._own = {chat for chat, markers in owners.items() if len(markers) == 1}
-        self._narrow = {chat for chat, markers in owners.items() if len(markers) <= _FEW_OWNERS}
+            if tried.stage == SHRINKING and tried.chat is not None:
+                shrinking.setdefault(str(tried.chat), tried.sent)
+        for call in history.all(ApiCalled):
+            if call.chat is not None and call.t >= shrinking.get(str(call.chat), float("inf")):
+                continue  # an attempt at a smaller case uses the chat from here on
+            if call.via == "reply":
+                self._by_exchange[call.exchange].append(call)
+            elif call.chat is not None:
+                self._by_chat[str(call.chat)].append(call)
+            if call.callback:
+                self._by_callback[call.callback].append(call)
+        self._in_chat: dict[str, list[CaseTried]] = defaultdict(list)
+        for tried in history.cases:
+            if tried.chat is not None and tried.stage != SHRINKING:
+                self._in_chat[str(tried.chat)].append(tried)
+        deliveries = {chat: {_delivery(one) for one in cases} for chat, cases in self._in_chat.items()}
+        self._own = {chat for chat, found in deliveries.items() if len(found) == 1}
+        for cases in self._in_chat.values():
+            cases.sort(key=lambda one: one.sent)
+        self._starts = {chat: [one.sent for one in cases] for chat, cases in self._in_chat.items()}
 
     def calls(self, tried: CaseTried) -> list[ApiCalled]:
-        """The calls that belong to a case."""
-        marked = self._history.calls_by_marker.get(tried.marker, []) if tried.marker else []
-        if tried.chat is None or str(tried.chat) not in (self._own if marked else self._narrow):
-            return marked
-        # A call with another case's marker in this chat belongs to that case.
-        placed = [call for call in self._history.calls_by_chat.get(str(tried.chat), ()) if not call.markers]
-        return [*marked, *placed] if placed else marked
+        """The calls that belong to a case, in the order in which they were made."""
+        found: dict[int, ApiCalled] = {}
+
+        def add(calls: list[ApiCalled]) -> None:
+            found.update((id(call), call) for call in calls)
+
+        add(self._by_exchange.get(tried.exchange, []) if tried.exchange else [])
+        if tried.callback:
+            add(self._by_callback.get(tried.callback, []))
+        if tried.chat is not None:
+            add(self._placed(tried, str(tried.chat)))
+            add(self._edits(tried, str(tried.chat), {call.message for call in found.values()}))
+        if tried.marker:
+            add(self._by_marker.get(tried.marker, []))
+        return sorted(found.values(), key=lambda call: call.t)
+
+    def _placed(self, tried: CaseTried, chat: str) -> list[ApiCalled]:
+        """The calls in the case's chat that are its own."""
+        calls = self._by_chat.get(chat, [])
+        if chat in self._own:
+            return calls
+        alike = [one for one in self._in_chat[chat] if one.message == tried.message]
+        quotes = tried.message is not None and len({_delivery(one) for one in alike}) == 1
+        found = [call for call in calls if quotes and call.reply_to == tried.message]
+        if observed(tried.observations, Quiet) is not None:
+            following = bisect_right(self._starts[chat], tried.sent)
+            until = self._starts[chat][following] if following < len(self._starts[chat]) else float("inf")
+            # A call that quotes another message, or repeats another case's marker, belongs there.
+            found += [
+                call
+                for call in calls
+                if tried.sent <= call.t < until
+                and call.reply_to in (None, tried.message)
+                and (not call.markers or tried.marker in call.markers)
+            ]
+        return found
+
+    def _edits(self, tried: CaseTried, chat: str, made: set[int | None]) -> list[ApiCalled]:
+        known = {number for number in made if number is not None}
+        if tried.callback and isinstance(tried.message, int):
+            known.add(tried.message)
+        return [
+            call
+            for call in self._by_chat.get(chat, ())
+            if call.message in known and call.method.startswith(("edit", "delete"))
+        ]
+
+
+def _delivery(tried: CaseTried) -> object:
+    """What redeliveries of one update have in common."""
+    return tried.update_id if tried.update_id is not None else tried.marker or tried.exchange or tried.case
 
 
 def parts(history: History) -> Iterator[History]:
@@ -67,10 +140,12 @@ def parts(history: History) -> Iterator[History]:
     others: list[Event] = [*history.all(CampaignStarted), *history.all(Injected)]
     during: dict[str, list[ApiCalled]] = defaultdict(list)
     rest: list[ApiCalled] = []
+    exchanges = {one.exchange: name for name, steps in cases.items() for one in steps if one.exchange}
+    chats = {name: {str(one.chat) for one in steps} for name, steps in cases.items()}
     starts = [spans[name][0] for name in order]
     for call in history.all(ApiCalled):
-        name = order[max(0, bisect_right(starts, call.t) - 1)]
-        inside = spans[name][0] <= call.t < spans[name][1]
+        name = exchanges.get(call.exchange, "") or order[max(0, bisect_right(starts, call.t) - 1)]
+        inside = spans[name][0] <= call.t < spans[name][1] and (call.chat is None or str(call.chat) in chats[name])
         if inside:
             during[name].append(call)
         if not inside or call.markers:

@@ -1,22 +1,25 @@
-"""What makes a privileged reply recognisable, and who got one: the difference between a control and its background."""
+"""What makes a privileged reply recognisable, and which other sender got one: the difference between a control and its background."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks._cases import SHRINKING, Violation, Violations, cause_of, says
-from chaosbot.checks._join import Join, parts
+from chaosbot.checks._cases import Violation, Violations, cause_of, overloaded, says
+from chaosbot.checks._join import SHRINKING, Join, parts
 from chaosbot.core.case import Role
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CaseTried
 from chaosbot.core.marker import MARKER
-from chaosbot.core.verdict import Severity
+from chaosbot.core.verdict import Mechanism, Severity
 
 ALIKE: Final = 0.8
 _WORD: Final = re.compile(r"[^\W\d_]+")
+
+Words = frozenset[str]
 
 
 def words(calls: Iterable[ApiCalled]) -> set[str]:
@@ -24,48 +27,102 @@ def words(calls: Iterable[ApiCalled]) -> set[str]:
     return {word for call in calls for word in _WORD.findall(MARKER.sub(" ", call.text).lower())}
 
 
-def telling(control: CaseTried, replies: Iterable[ApiCalled], nothing: set[str]) -> set[str]:
-    """The words of a control's replies that nobody else gets.
-
-    What an unknown command gets is taken away, and with it whatever the bot repeats of its users' words; so is the command's own
-    name, which a refusal names too.
-    """
-    return words(replies) - nothing - {(control.command or "").lower()}
-
-
 def resembles(calls: Iterable[ApiCalled], model: set[str]) -> bool:
     """Whether one of these replies has nearly all of the telling words."""
     return any(len(words([call]) & model) >= ALIKE * len(model) for call in calls)
 
 
+@dataclass(frozen=True)
+class _Background:
+    """What replies say that tells nothing.
+
+    Args:
+        nothing: Words of the replies to meaningless requests.
+        usual: Replies (as sets of words) that ordinary senders got, each with the commands that they had sent: limits, apologies, outages.
+        replied: Whether a meaningless request was replied to at all.
+    """
+
+    nothing: Words
+    usual: dict[Words, frozenset[str | None]]
+    replied: bool
+
+    def common(self, call: ApiCalled, command: str | None) -> bool:
+        """Whether a reply is one that ordinary senders get for something else."""
+        return bool(self.usual.get(frozenset(words([call])), frozenset()) - {command})
+
+
 def compared(history: History, violations: Violations, severity: Severity, what: str) -> None:
     """Judges every case of a check that is compared with a control, each scenario by itself."""
+    usual: dict[Words, frozenset[str | None]] = {}
     for part in parts(history):
-        _compared(part, violations, severity, what)
+        cases = [tried for tried in part.cases if tried.stage != SHRINKING]
+        join = Join(part)
+        named = {tried.control for tried in cases if tried.control}
+        senders = {tried.user for tried in cases if tried.case in named}
+        found: dict[Words, set[str | None]] = defaultdict(set)
+        for tried in cases:
+            if _ordinary(tried, named, senders):
+                for call in join.calls(tried):
+                    found[frozenset(words([call]))].add(tried.command)
+        usual = {text: usual.get(text, frozenset()) | found.get(text, set()) for text in usual.keys() | found.keys()}
+        background = [tried for tried in cases if tried.role is Role.BACKGROUND]
+        told = [call for tried in background for call in join.calls(tried)]
+        _judged(cases, join, _Background(frozenset(words(told)), usual, bool(told)), violations, severity, what)
 
 
-def _compared(history: History, violations: Violations, severity: Severity, what: str) -> None:
-    join = Join(history)
-    controls: dict[str, set[str]] = {}
-    cases = [tried for tried in history.cases if tried.stage != SHRINKING]
-    nothing = words(call for tried in cases if tried.role is Role.BACKGROUND for call in join.calls(tried))
-    named = {tried.control for tried in cases if tried.control}
+def _ordinary(tried: CaseTried, named: set[str], senders: set[int | str | None]) -> bool:
+    """Whether a case is sent by somebody who is privileged in nothing, without any trick."""
+    if tried.case in named or tried.user in senders or tried.role is Role.BACKGROUND:
+        return False
+    if tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SCENARIO):
+        return False
+    return not tried.control or tried.role is Role.PLAIN
+
+
+def _judged(
+    cases: list[CaseTried], join: Join, background: _Background, violations: Violations, severity: Severity, what: str
+) -> None:
+    compared_with: dict[str, list[CaseTried]] = defaultdict(list)
     plain: dict[str, list[CaseTried]] = defaultdict(list)
+    by_name = {tried.case: tried for tried in cases}
     for tried in cases:
+        if tried.control and tried.check == violations.check:
+            compared_with[tried.control].append(tried)
         if tried.role is Role.PLAIN:
             plain[tried.control].append(tried)
-        if tried.case in named:
-            controls[tried.case] = controls.get(tried.case, set()) | telling(tried, join.calls(tried), nothing)
-    for tried in cases:
-        if not tried.control or tried.check != violations.check:
+    for name, attempts in compared_with.items():
+        control = by_name.get(name)
+        if control is None:
+            violations.plan(attempts[0].summary, "its control was not sent: give the campaign more time (--duration)")
             continue
-        model = controls.get(tried.control)
-        usual = plain[tried.control]
-        # Where nobody is told apart from the admin, the target has another admin, or gives this to everybody.
-        if not model or (usual and all(resembles(join.calls(other), model) for other in usual)):
+        subject = f"/{control.command}" if control.command else control.summary or name
+        calls = join.calls(control)
+        model = words(call for call in calls if not background.common(call, control.command))
+        model -= background.nothing | {(control.command or "").lower()}
+        if not model:
+            if reason := _no_control(control, calls, background):
+                violations.plan(subject, reason)
             continue
-        violation = None
-        if resembles(join.calls(tried), model):
-            title = f"{what}: {tried.summary or tried.case}"
-            violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
-        violations.look(tried, violation)
+        if plain[name] and all(resembles(join.calls(other), model) for other in plain[name]):
+            continue  # where nobody is told apart from the admin, the target has another admin, or gives this to everybody
+        for tried in attempts:
+            violation = None
+            if resembles((call for call in join.calls(tried) if not background.common(call, tried.command)), model):
+                title = f"{what}: {tried.summary or tried.case}"
+                violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
+            violations.look(tried, violation)
+        violations.plan(subject)
+
+
+def _no_control(control: CaseTried, calls: list[ApiCalled], background: _Background) -> str:
+    """Why a control shows nothing; empty where the target simply has no such command."""
+    if not control.outcome.ok or overloaded(control):
+        return f"its control was answered {control.outcome.status or control.outcome.fate}"
+    if calls and all(call.status is None or not 200 <= call.status < 300 for call in calls):
+        return "the replies to its control failed: repeat the campaign without faults on the bot's calls"
+    if not calls:
+        return "its control got no reply, although other requests did" if background.replied else ""
+    limited = any(background.common(call, control.command) for call in calls)
+    if limited and not words(calls) <= background.nothing | {(control.command or "").lower()}:
+        return "its control met a limit or an apology: repeat the campaign with the bot's limits off"
+    return ""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Final
 
-from chaosbot.checks._cases import NEEDS_CALLS, NOT_ASKED, SHRINKING, Violation, Violations, sight
-from chaosbot.checks._join import Join, parts
+from chaosbot.checks._cases import NEEDS_CALLS, NOT_ASKED, Violation, Violations, sight
+from chaosbot.checks._join import SHRINKING, Join, parts
 from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import ApiCalled, CaseTried, ExchangeSeen
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
@@ -86,7 +86,9 @@ class EffectAtMostOnce(Check):
             markers = {tried.marker: tried for tried in deliveries}
             happened = sum(effects(join.calls(tried), history) for tried in markers.values())
             if happened == 0:
+                violations.plan(f"a repeated {first.kind}", "nothing was called because of it")
                 continue
+            violations.plan(f"a repeated {first.kind}")
             at_once = _at_once(deliveries)
             violation = None
             if happened > max(1, usual[first.kind]):

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.checks._cases import SHRINKING, Violation, Violations, says, unjudgeable
-from chaosbot.checks._join import Join
+from chaosbot.checks._cases import Violation, Violations, says, unjudgeable
+from chaosbot.checks._join import SHRINKING, Join
 from chaosbot.core.case import Role
 from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import CaseTried
@@ -34,6 +34,10 @@ class NobodyStarves(Check):
         asked = [tried for tried in history.cases if tried.check == self.name and tried.stage != SHRINKING]
         served = {tried.case for tried in asked if join.calls(tried)}
         over = {tried.scenario for tried in asked if tried.role is Role.AFTERWARDS and tried.case in served}
+        for tried in asked:
+            if tried.role is Role.AFTERWARDS:
+                reason = "" if tried.case in served else "the bot answered no update that came afterwards"
+                violations.plan(tried.scenario, reason)
         for tried in asked:
             if tried.scenario not in over or tried.role is Role.AFTERWARDS or not tried.outcome.ok:
                 continue

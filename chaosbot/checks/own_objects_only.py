@@ -11,8 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.checks._cases import SHRINKING, Violation, Violations, unjudgeable
-from chaosbot.checks._join import Join, parts
+from chaosbot.checks._cases import Violation, Violations, unjudgeable
+from chaosbot.checks._join import SHRINKING, Join, parts
 from chaosbot.checks._likeness import compared
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import CaseTried

@@ -119,6 +119,9 @@ class Case:
         role: What it is for where cases are compared.
         scenario: The scenario that it is a step of; empty where it stands alone.
         copies: How many times its request holds the same delivery.
+        user: Who acts in it.
+        message: The id of the message that a reply would quote.
+        callback: The id by which its button press is answered.
         recalls: A phrase of the request that ends with a number which the bot had told in reply to the case before; sent again, it
             ends with the number that the bot tells then.
         nth: Which of the numbers in that reply it is.
@@ -141,6 +144,9 @@ class Case:
     role: Role = Role.ATTEMPT
     scenario: str = ""
     copies: int = 1
+    user: int | str | None = None
+    message: int | str | None = None
+    callback: str | None = None
     recalls: str = ""
     nth: int = 0
 

@@ -185,7 +185,7 @@ class CaseTried(Tagged, frozen=True):
     `violations` are the checks that it seemed to violate while the campaign ran, for live displays only: checks judge the
     history. `expect`, `control`, `check`, `summary`, `change`, `role`, `scenario` and `copies` repeat what the case said (see
     `Case`). `sent` is when its first byte left, `health_s` how many seconds the health request after it took (None: none was sent),
-    `observations` what was seen beside its answer.
+    `observations` what was seen beside its answer. `exchange` is its own id, `message` and `callback` are what a reply may refer to.
     """
 
     t: float
@@ -211,12 +211,17 @@ class CaseTried(Tagged, frozen=True):
     role: Role = Role.ATTEMPT
     scenario: str = ""
     copies: int = 1
+    exchange: str = ""
+    user: int | str | None = None
+    message: int | str | None = None
+    callback: str | None = None
 
 
 class ApiCalled(Tagged, frozen=True):
     """The bot called the Bot API mock (or answered with a method in its webhook answer, `via` = ``reply``).
 
-    `text` is bounded; `status` is what the mock or a fault answered, None when nothing came back.
+    `text` is bounded; `status` is what the mock or a fault answered, None when nothing came back. `message` is the id of the message
+    that the call created, edited or deleted, `callback` the id of the pressed button that it answers.
     """
 
     t: float
@@ -229,6 +234,8 @@ class ApiCalled(Tagged, frozen=True):
     exchange: str = ""
     reply_to: int | None = None
     retry_after_s: float | None = None
+    message: int | None = None
+    callback: str = ""
 
 
 class ProbeSeen(Tagged, frozen=True):

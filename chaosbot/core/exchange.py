@@ -45,6 +45,8 @@ class UpdateFacts:
         tier: The user's tier in the platform (``guest`` … ``admin``).
         command: The command's name without slash, when it is one.
         marker: chaosbot's own marker when the text carries one.
+        message: The id of the message that a reply would quote; of a pressed button, the one below which it stands.
+        callback: The id by which a pressed button is answered.
     """
 
     update_id: int | str | None = None
@@ -54,6 +56,8 @@ class UpdateFacts:
     tier: str | None = None
     command: str | None = None
     marker: str | None = None
+    message: int | str | None = None
+    callback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

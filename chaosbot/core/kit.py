@@ -241,6 +241,9 @@ class Kit:
             change=change or technique(name),
             role=role,
             copies=copies,
+            user=base.facts.user,
+            message=base.facts.message,
+            callback=base.facts.callback,
         )
 
 

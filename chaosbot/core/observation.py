@@ -60,6 +60,10 @@ class Lacks(Seen, frozen=True):
     member: str
 
 
+class Quiet(Seen, frozen=True):
+    """After the case, the target was awaited until it was quiet, and nothing else was sent in its chat meanwhile."""
+
+
 class NotJson(Seen, frozen=True):
     """The body is no JSON by any reading, and is not framed or coded in a way that explains it."""
 
@@ -82,6 +86,7 @@ Observation: TypeAlias = (
     | Echoed
     | Grew
     | Lacks
+    | Quiet
     | NotJson
     | HeadNotAscii
     | NoProof

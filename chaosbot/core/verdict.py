@@ -158,6 +158,19 @@ class Assertion:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """One thing that a check planned to judge: a privileged command, a kind of object, a scenario.
+
+    Args:
+        name: What it is.
+        reason: Why it was not judged, with the remedy; empty where it was.
+    """
+
+    name: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What one check made of a run.
 
@@ -172,4 +185,5 @@ class Judgement:
     reason: str = ""
     judged: int = 0
     details: tuple[tuple[str, str], ...] = field(default=())
+    subjects: tuple[Subject, ...] = ()  # what it planned to judge; one that judged less than half of it is no pass
     crashed: bool = False  # raised instead of judging: inconclusive even where there was nothing to look at

@@ -16,7 +16,7 @@ from typing import Final
 from chaosbot.core.case import ORDINARY, Case, Change
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import TargetUnusable
-from chaosbot.core.observation import Died, Dropped, HealthLost, Hung, VictimOfDeath, VictimOfStall, observed
+from chaosbot.core.observation import Died, Dropped, HealthLost, Hung, Quiet, VictimOfDeath, VictimOfStall, observed
 from chaosbot.core.outcome import Fate
 from chaosbot.fuzz.requests import pauses, whole
 from chaosbot.fuzz.target import CampaignTarget, CaseResult, HealthReply
@@ -186,6 +186,8 @@ class Attribution:
         if not blame and second.outcome.fate is Fate.ANSWERED:
             # A victim of its neighbours: what it gets by itself is what counts.
             result.case, result.outcome, result.sent = again, second.outcome, second.sent
+            result.exchange = second.exchange
+            result.observations = [one for one in result.observations if not isinstance(one, Quiet)]
         return self._served(result, began) or blame
 
     def _served(self, result: CaseResult, began: float) -> bool:

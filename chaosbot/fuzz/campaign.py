@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import Final
 
 from chaosbot.core.case import Change
@@ -28,13 +28,16 @@ from chaosbot.fuzz.findings import accepted
 from chaosbot.fuzz.helpers import CampaignHelpers
 from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
 from chaosbot.fuzz.scenario import out_of_order
+from chaosbot.fuzz.shared_chats import SharedChats
 from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Progress
-from chaosbot.fuzz.stages import load_stage, run_stage
-from chaosbot.fuzz.target import CampaignTarget, CaseResult
+from chaosbot.fuzz.stages import TABLE, take_shared
+from chaosbot.fuzz.target import CampaignTarget, CaseResult, HealthReply
 
-_SHARES: Final = {"catalogue": 0.55, "mutations": 0.5, "generated": 0.5, "sequences": 1.0}
-"""The part of the time left that each stage may take."""
+_FIRST_REPLY_S: Final = 6.0
+"""The longest that the first replies are waited for."""
+_SHARED: Final = 0.4
+"""The part of the time left that cases in shared chats may take before the sequences begin, which use the same chats."""
 _LEAST_S: Final = 0.5
 """What a stage gets even when nothing is left."""
 _CLOSING_S: Final = 0.18
@@ -80,6 +83,7 @@ class Campaign:
         target = CampaignTarget(self.spec, self.platform, self._calls, should_stop)
         attribution = Attribution(target, self._mechanism, self.recorder.health)
         slow_cases = SlowCases(target)
+        shared = SharedChats(target)
         attribution.beside = slow_cases.unanswered
         closing_s = self.spec.duration_s * _CLOSING_S
         longest = began + (self.spec.longest_s or 0.0)
@@ -90,31 +94,18 @@ class Campaign:
             names = self.spec.checks or tuple(name for name in CHECKS.names() if CHECKS.get(name).live)
             store = self.recorder.store = FindingStore(names, seen)
             context = CampaignContext(
-                self.spec, self.platform, target, attribution, self.recorder, store, slow_cases, self._show(began)
+                self.spec,
+                self.platform,
+                target,
+                attribution,
+                self.recorder,
+                store,
+                slow_cases,
+                shared,
+                self._show(began),
             )
             try:
-                if "sequences" in self.spec.stages:
-                    out_of_order(context)
-                for stage in STAGES:
-                    if stage not in self.spec.stages or clock.over():
-                        complete = complete and stage not in self.spec.stages
-                        continue
-                    self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", stage))
-                    load_stage(stage)
-                    left = clock.until - closing_s - monotonic()
-                    until = monotonic() + max(_LEAST_S, left * _SHARES[stage])
-                    most = max(until, longest - closing_s) if stage == "catalogue" else until
-                    own = Clock(most, should_stop)
-                    helpers = CampaignHelpers(context, stage, most)
-                    run_stage(stage, context, own)
-                    helpers.gather()
-                    cut = cut or (stage == "catalogue" and own.over())
-                    late = max(0.0, monotonic() - until) if stage == "catalogue" else 0.0
-                    clock = Clock(max(clock.until, min(clock.until + late, longest)), should_stop)
-                self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
-                slow_cases.collect(
-                    context.recorder, context.attribution, Clock(clock.until - closing_s / 2, should_stop)
-                )
+                clock, complete, cut = self._stages(context, clock, closing_s, longest)
             except TargetUnusable as error:
                 complete = False
                 self.recorder.emit(Trouble(self.recorder.now(), "fuzz", str(error)))
@@ -122,8 +113,42 @@ class Campaign:
             return replace(result, cut=cut)
         finally:
             slow_cases.close()
+            shared.close()
             attribution.close()
             target.close()
+
+    def _stages(
+        self, context: CampaignContext, clock: Clock, closing_s: float, longest: float
+    ) -> tuple[Clock, bool, bool]:
+        """Runs the stages; the clock as it stands then, whether all had their turn, and whether the catalogue was cut."""
+        complete, cut = True, False
+        if "sequences" in self.spec.stages:
+            out_of_order(context)
+        for name in STAGES:
+            if name not in self.spec.stages or clock.over():
+                complete = complete and name not in self.spec.stages
+                continue
+            self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", name))
+            stage = TABLE[name]
+            run = stage.load()
+            if stage.alone:
+                left = clock.until - closing_s - monotonic()
+                take_shared(context, Clock(monotonic() + left * _SHARED, clock.should_stop))
+            left = clock.until - closing_s - monotonic()
+            until = monotonic() + max(_LEAST_S, left * stage.share)
+            most = max(until, longest - closing_s) if stage.whole else until
+            own = Clock(most, clock.should_stop)
+            helpers = CampaignHelpers(context, name, most)
+            run(context, own)
+            helpers.gather()
+            cut = cut or (stage.whole and own.over())
+            late = max(0.0, monotonic() - until) if stage.whole else 0.0
+            clock = Clock(max(clock.until, min(clock.until + late, longest)), clock.should_stop)
+        self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", "judging"))
+        last = Clock(clock.until - closing_s / 2, clock.should_stop)
+        take_shared(context, last)
+        context.slow.collect(context.recorder, context.attribution, last)
+        return clock, complete, cut
 
     def _mechanism(self, result: CaseResult) -> Change:
         return result.case.change
@@ -158,11 +183,7 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
             f"acknowledges valid updates; {hint}"
         )
     replies = "none"
-    # The last one is waited for; whoever lost that one (a call on a connection that has gone) may have answered another.
-    patience = [3.0, *[0.0] * (len(healths) - 1)]
-    planted = [health.case.marker for health in reversed(healths) if health.case.marker and spec.bot_api]
-    seen = next((one for one, wait_s in zip(planted, patience, strict=False) if target.reply_seen(one, wait_s)), "")
-    if seen:
+    if spec.bot_api and _replies(target, healths):
         replies = "mock"
     elif any(b'"method"' in health.outcome.body for health in healths):
         replies = "body"
@@ -183,6 +204,23 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
     recorder.emit(started)
     recorder.emit(Noted(recorder.now(), "fuzz", _sight(started)))
     return started
+
+
+def _replies(target: CampaignTarget, healths: Sequence[HealthReply]) -> bool:
+    """Whether the target's replies come to the mock; learns meanwhile how long they take."""
+    until = monotonic() + _FIRST_REPLY_S
+    waiting = [health.case for health in healths]
+    # A bot may ignore what is no command.
+    waiting += [case for text in ("/start", "/help") if (case := target.said(text)) is not None]
+    for case in waiting[len(healths) :]:
+        target.fire(case, "health")
+    left = list(waiting)
+    while left and monotonic() < until and not target.should_stop():
+        left = [case for case in left if not target.watch.replied(case, 0.0)]
+        if len(left) <= len(waiting) // 2 and monotonic() > until - _FIRST_REPLY_S + target.watch.patience_s:
+            break
+        sleep(0.02)
+    return len(left) < len(waiting)
 
 
 def _sight(seen: CampaignStarted) -> str:

@@ -100,7 +100,8 @@ def _settle(context: CampaignContext) -> bool:
         alive = False
     # Replies to a burst may take longer than the health request's.
     patient = {check.name for check in context.store.asked if check.awaits_replies}
-    target.replied([case.marker for case in recorder.cases.values() if case.check in patient])
+    if context.store.seen.replies == "mock":
+        target.watch.all_replied([case for case in recorder.cases.values() if case.check in patient])
     vitals = target.vitals()
     if vitals is not None:
         recorder.emit(ProbeSeen(recorder.now(), "fuzz-descriptors", ok=True, value=vitals.descriptors, detail="end"))

@@ -10,6 +10,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.platform import Platform
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
+from chaosbot.fuzz.shared_chats import SharedChats
 from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import CampaignTarget
@@ -27,6 +28,7 @@ class CampaignContext:
         recorder: Turns results into events.
         store: What seems to be found so far.
         slow: Cases that take their time, beside everything else.
+        shared: Cases in chats that they share, one at a time, beside everything else.
         show: Told the stage and the number of planned cases after each volley.
     """
 
@@ -37,6 +39,7 @@ class CampaignContext:
     recorder: CaseRecorder
     store: FindingStore
     slow: SlowCases
+    shared: SharedChats
     show: Callable[[str, int], None]
 
     @property

@@ -99,6 +99,9 @@ def _case_json(case: Case, secret: str) -> dict[str, Any]:
         "role": case.role.value,
         "scenario": case.scenario,
         "copies": case.copies,
+        "user": case.user,
+        "message": case.message,
+        "callback": case.callback,
         "recalls": case.recalls,
         "nth": case.nth,
     }
@@ -141,6 +144,9 @@ def _case_of(value: dict[str, Any], secret: str) -> Case:
         role=Role(value["role"]),
         scenario=value["scenario"],
         copies=value["copies"],
+        user=value["user"],
+        message=value["message"],
+        callback=value["callback"],
         recalls=value.get("recalls", ""),
         nth=value.get("nth", 0),
     )

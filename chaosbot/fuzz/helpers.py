@@ -21,13 +21,13 @@ from chaosbot.core.platform import platform_of
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.recorder import CaseRecorder, FindingStore, KnownCause
+from chaosbot.fuzz.shared_chats import SharedChats
 from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import CampaignSpec, Clock
-from chaosbot.fuzz.stages import run_stage
+from chaosbot.fuzz.stages import TABLE
 from chaosbot.fuzz.target import CampaignTarget
 from chaosbot.transport import enforce
 
-SHARED: Final = frozenset({"mutations", "generated"})
 _GRACE_S: Final = 5.0
 
 
@@ -58,10 +58,18 @@ def _help(
     attribution = Attribution(target, lambda result: result.case.change, recorder.health)
     target.look()
     context = CampaignContext(
-        spec, platform, target, attribution, recorder, recorder.store, SlowCases(target), lambda _stage, _planned: None
+        spec,
+        platform,
+        target,
+        attribution,
+        recorder,
+        recorder.store,
+        SlowCases(target),
+        SharedChats(target),
+        lambda _stage, _planned: None,
     )
     try:
-        run_stage(stage, context, Clock(until, stop.is_set))
+        TABLE[stage].load()(context, Clock(until, stop.is_set))
     finally:
         pipe.send(HelperResult(recorder.events, list(recorder.store.found.values()), dict(recorder.by_stage)))
         pipe.close()
@@ -84,7 +92,7 @@ class CampaignHelpers:
         self._until = until
         self._helpers: list[tuple[SpawnProcess, Connection]] = []
         names = tuple(check.name for check in context.store.checks)
-        for part in range(1, context.spec.workers if stage in SHARED else 1):
+        for part in range(1, context.spec.workers if TABLE[stage].divisible else 1):
             spec = replace(
                 context.spec,
                 seed=context.spec.seed if stage == "mutations" else Dice(context.spec.seed).at("helper", part).number(),

@@ -177,4 +177,7 @@ def as_case(
         chat=facts.chat if facts is not None else None,
         update_id=facts.update_id if facts is not None else None,
         change=change,
+        user=facts.user if facts is not None else None,
+        message=facts.message if facts is not None else None,
+        callback=facts.callback if facts is not None else None,
     )

@@ -19,7 +19,8 @@ from typing import Final
 import msgspec
 import orjson
 
-from chaosbot.checks._cases import SHRINKING, CaseCheck, Violation
+from chaosbot.checks._cases import CaseCheck, Violation
+from chaosbot.checks._join import SHRINKING
 from chaosbot.core.case import Case
 from chaosbot.core.check import CHECKS, Check
 from chaosbot.core.dice import Dice
@@ -43,7 +44,7 @@ _LARGEST_PARSED: Final = 100_000
 _KEPT_TEXT: Final = 1024
 
 
-def reply_in(outcome: Outcome, case: Case, t: float) -> ApiCalled | None:
+def reply_in(outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiCalled | None:
     """The call that a webhook's answer asks the platform to make, when it does."""
     if not outcome.ok or b'"method"' not in outcome.body:
         return None
@@ -58,7 +59,13 @@ def reply_in(outcome: Outcome, case: Case, t: float) -> ApiCalled | None:
     # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
     markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(text))))
     return ApiCalled(
-        t, body["method"], chat if isinstance(chat, (int, str)) else None, text[:_KEPT_TEXT], markers, via="reply"
+        t,
+        body["method"],
+        chat if isinstance(chat, (int, str)) else None,
+        text[:_KEPT_TEXT],
+        markers,
+        via="reply",
+        exchange=exchange,
     )
 
 
@@ -198,8 +205,12 @@ class CaseRecorder:
             role=case.role,
             scenario=case.scenario,
             copies=case.copies,
+            exchange=result.exchange,
+            user=case.user,
+            message=case.message,
+            callback=case.callback,
         )
-        reply = reply_in(outcome, case, event.t)
+        reply = reply_in(outcome, case, event.t, result.exchange)
         return event, [reply] if reply is not None else []
 
     def facts_of(self, case: Case) -> tuple[str | None, str | None]:

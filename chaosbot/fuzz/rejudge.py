@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import count
+from time import monotonic
 from typing import Final
 
 import msgspec
 
-from chaosbot.checks._cases import SHRINKING, overloaded
-from chaosbot.checks._join import Join
+from chaosbot.checks._cases import overloaded
+from chaosbot.checks._join import SHRINKING, Join
 from chaosbot.core.case import Case, Segment
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.dice import Dice
@@ -28,7 +29,6 @@ from chaosbot.fuzz.scenario import NOBODY
 from chaosbot.fuzz.target import CampaignTarget, CaseResult
 
 _NUMBER: Final = re.compile(r"(?<!\d)(\d{1,9})(?!\d)")
-_SETTLE_S: Final = 2.0
 
 
 class Rejudge:
@@ -56,14 +56,22 @@ class Rejudge:
         self.attribution = attribution
         self.calls = calls
         self._numbers = count()
+        self._began = 0.0
+        self._sent: list[Case] = []
 
     def ask(self, check: str, steps: CaseSteps) -> Judgement:
         """Sends the steps as deliveries of their own and returns what the check says of them."""
         place = Dice(self.target.spec.seed).at("rejudge", self.target.spec.endpoint.started, next(self._numbers))
         already = len(self.calls())
+        self._began, self._sent = monotonic(), []
         built = CHECKS.build(check)
         events: list[Event] = [msgspec.structs.replace(self.seen, checks=(), accepted=())]
-        for result in self._send(self._renewed(steps, place), measured=built.needs_isolation, events=events):
+        for result in self._send(
+            self._renewed(steps, place),
+            measured=built.needs_isolation,
+            calls=built.needs_calls and self.seen.replies == "mock",
+            events=events,
+        ):
             event, replies = self.recorder.tried(result)
             for reply in replies:
                 self.recorder.emit(reply)
@@ -74,9 +82,7 @@ class Rejudge:
                 CaseResult(result.case, SHRINKING, result.outcome, result.sent, result.observations, result.health_s)
             )
         if self.seen.replies == "mock" and built.needs_calls:
-            self.target.settle(_SETTLE_S)
-            if built.awaits_replies:
-                self.target.replied([event.marker for event in events if isinstance(event, CaseTried)])
+            self.target.watch.all_replied(self._sent)
             events += [call for call in self.calls()[already:] if call.via != "reply"]
         history = History.of(events)
         judgement = built.judge_safely(history)
@@ -94,7 +100,7 @@ class Rejudge:
         others = tuple(tuple(peers.instead(case, self.target.resigned) for case in step) for step in steps)
         return renew_together(others, place, self.target.resigned)
 
-    def _send(self, steps: CaseSteps, *, measured: bool, events: list[Event]) -> list[CaseResult]:
+    def _send(self, steps: CaseSteps, *, measured: bool, calls: bool, events: list[Event]) -> list[CaseResult]:
         results: list[CaseResult] = []
         for planned in steps:
             if measured:
@@ -102,7 +108,10 @@ class Rejudge:
             step = tuple(self._recalling(case, results) for case in planned)
             before = self.target.vitals() if measured else None
             bound = 12.0 if len(step) == 1 and slow(step[0]) else None
-            if len(step) == 1:
+            self._sent += step
+            if len(step) == 1 and calls and bound is None:
+                sent = [self.target.fire_quietly(step[0], "replay")]
+            elif len(step) == 1:
                 sent = [self.target.fire(step[0], "replay", timeout_s=bound)]
             else:
                 sent = self.target.volley(step, "replay")
@@ -121,9 +130,9 @@ class Rejudge:
         if not case.recalls or told is None:
             return case
         if self.seen.replies == "mock":
-            self.target.reply_seen(told.marker, _SETTLE_S)
-        spoken = [reply for result in results for reply in self.recorder.tried(result)[1]]
-        calls = [call for call in (*spoken, *self.calls()) if told.marker in call.markers]
+            self.target.watch.replied(told)
+        spoken = [reply for result in results for reply in self.recorder.tried(result)[1] if result.case is told]
+        calls = [*spoken, *self.target.watch.replies(told, self._began)]
         numbers = numbers_in(calls, told)
         parts = split(case.request)
         if parts is None or len(numbers) <= case.nth:

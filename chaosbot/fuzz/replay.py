@@ -47,6 +47,7 @@ def replay(
     secret: str = "",
     allow: tuple[str, ...] = (),
     calls: Callable[[], Sequence[ApiCalled]] | None = None,
+    started: float | None = None,
 ) -> Replayed:
     """Sends a finding's requests again.
 
@@ -56,6 +57,7 @@ def replay(
         secret: What stands in for the placeholder.
         allow: Hosts besides loopback that may be spoken to.
         calls: The calls at a Bot API mock, when one is attached.
+        started: Monotonic time at which the run began whose clock the calls carry; None takes now.
 
     Raises:
         ConfigError: No finding there.
@@ -80,7 +82,7 @@ def replay(
         malformed=found.malformed,
         bot_api=calls is not None,
         allow=allow,
-        started=monotonic(),
+        started=monotonic() if started is None else started,
     )
     platform = platform_of(found.platform)
     found = disk.timely(found, endpoint, platform)

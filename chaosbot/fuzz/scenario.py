@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chaosbot.checks._join import Join
 from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
@@ -84,27 +85,39 @@ class Scenario:
             scenario=self.name,
         )
 
-    def deliver(self, *cases: Case) -> list[CaseResult]:
-        """Sends cases at the same time and records them."""
+    def deliver(self, *cases: Case, quiet: bool = False) -> list[CaseResult]:
+        """Sends cases at the same time and records them; with `quiet`, a single one is awaited until the target is quiet."""
         self.steps.append(cases)
         target = self.context.target
-        results = [target.fire(cases[0], "sequences")] if len(cases) == 1 else target.burst(cases, "sequences")
+        if len(cases) > 1:
+            results = target.volley(cases, "sequences")
+        elif quiet and self.context.store.seen.replies == "mock":
+            results = [target.fire_quietly(cases[0], "sequences")]
+        else:
+            results = [target.fire(cases[0], "sequences")]
         self.results += results
-        if any(target.suspicious(result) for result in results):
-            self.context.attribution.after(results)
-        for result in results:
-            event, replies = self.context.recorder.tried(result)
-            self.events += [*replies, event]
-            self.context.recorder.record(result)
+        try:
+            if any(target.suspicious(result) for result in results):
+                self.context.attribution.after(results)
+        finally:
+            for result in results:
+                event, replies = self.context.recorder.tried(result)
+                self.events += [*replies, event]
+                self.context.recorder.record(result)
         return results
 
     def replies(self, case: Case) -> list[ApiCalled]:
         """What the bot has said because of a case, waiting a moment for it where that is needed."""
         if self.context.store.seen.replies == "mock":
-            self.context.target.reply_seen(case.marker, 0.5)
-        seen = [event for event in self.events if isinstance(event, ApiCalled)]
-        live = [call for call in self.context.target.calls()[self.already :] if call.via != "reply"]
-        return [call for call in (*seen, *live) if case.marker in call.markers]
+            self.context.target.watch.replied(case)
+        history = self.history()
+        tried = history.case(case.name)
+        return Join(history).calls(tried) if tried is not None else []
+
+    def settle(self) -> None:
+        """Waits until the bot is done with everything that was sent."""
+        if self.context.store.seen.replies == "mock":
+            self.context.target.watch.all_replied(case for step in self.steps for case in step)
 
     def history(self) -> History:
         """The scenario as a run of its own."""

@@ -102,14 +102,14 @@ class SequenceMachine(RuleBasedStateMachine):
         how.setdefault("user", self.user)
         return self.scenario.say(text, **how)
 
-    def _deliver(self, *cases: Case | None) -> list[CaseResult]:
+    def _deliver(self, *cases: Case | None, quiet: bool = False) -> list[CaseResult]:
         if self.clock.over():
             raise Enough
         real = [case for case in cases if case is not None]
         if not real:
             return []
         self.sent += [case for case in real if case not in self.sent]
-        return self.scenario.deliver(*real)
+        return self.scenario.deliver(*real, quiet=quiet)
 
     @initialize()
     def begin(self) -> None:
@@ -175,7 +175,7 @@ class SequenceMachine(RuleBasedStateMachine):
         after = self._named("after", "/remind revoked {m}", user=subject)
         if control is None or unknown is None or before is None or after is None:
             return
-        self._deliver(replace(unknown, role=Role.BACKGROUND))
+        self._deliver(replace(unknown, role=Role.BACKGROUND), quiet=True)
         self._deliver(
             replace(
                 before,
@@ -184,11 +184,11 @@ class SequenceMachine(RuleBasedStateMachine):
                 role=Role.PLAIN,
                 threat=Threat.USER,
                 summary="a command before it is granted",
-            )
+            ),
+            quiet=True,
         )
-        self._deliver(self._new(f"/grant {subject} user {{m}}", tier=admin, user=None))
-        self._deliver(control)
-        self.scenario.replies(control)
+        self._deliver(self._new(f"/grant {subject} user {{m}}", tier=admin, user=None), quiet=True)
+        self._deliver(control, quiet=True)
         revoked = self._new(f"/revoke {subject} {{m}}", tier=admin, user=None)
         # Whichever of the two comes first: whoever asks after both is refused.
         self._deliver(revoked, self._named("during", "/remind meanwhile {m}", user=subject))
@@ -201,7 +201,8 @@ class SequenceMachine(RuleBasedStateMachine):
                 check=check,
                 threat=Threat.USER,
                 summary="a command after its right was revoked",
-            )
+            ),
+            quiet=True,
         )
 
     def _named(self, name: str, text: str, **how: Any) -> Case | None:
@@ -216,7 +217,7 @@ class SequenceMachine(RuleBasedStateMachine):
         made = self._new("/remind {m}", tier=tier, user=None)
         if made is None:
             return
-        self._deliver(made)
+        self._deliver(made, quiet=True)
         for nth, number in enumerate(numbers_in(self.scenario.replies(made), made)[:2]):
             asked = self._new(f"/reminders {verb}{number}", tier=tier, user=None)
             if asked is None or asked.chat == made.chat:
@@ -230,7 +231,7 @@ class SequenceMachine(RuleBasedStateMachine):
                 recalls=f"/reminders {verb}{number}",
                 nth=nth,
             )
-            self._deliver(stranger)
+            self._deliver(stranger, quiet=True)
 
     @precondition(lambda self: "rewrite" in self.context.platform.commands)
     @rule(verb=st.sampled_from(("approve", "reject")))
@@ -240,7 +241,7 @@ class SequenceMachine(RuleBasedStateMachine):
         own, other = (self._new(f"/rewrite {word} {{m}}", tier=tier, user=None) for word in ("own", "other"))
         if own is None or other is None or own.chat == other.chat or not isinstance(own.chat, int):
             return
-        self._deliver(own)
+        self._deliver(own, quiet=True)
         numbers = numbers_in(self.scenario.replies(own), own)
         if not numbers:
             return
@@ -248,14 +249,14 @@ class SequenceMachine(RuleBasedStateMachine):
         control = self._named("control", phrase, user=own.chat, kind="callback_query")
         if control is None:
             return
-        self._deliver(replace(control, recalls=phrase))
+        self._deliver(replace(control, recalls=phrase), quiet=True)
         for nth, unknown in enumerate(("chaosbot:unknown", f"improvement:{verb}:999999999"), 1):
             # What a button gets that means nothing: a target may answer them all alike. Each is pressed by somebody else, because
             # presses carry no marker and are joined by their chats.
             nothing = self._named("nothing", unknown, kind="callback_query", user=self.user + nth)
             if nothing is not None:
-                self._deliver(replace(nothing, role=Role.BACKGROUND))
-        self._deliver(other)
+                self._deliver(replace(nothing, role=Role.BACKGROUND), quiet=True)
+        self._deliver(other, quiet=True)
         numbers = numbers_in(self.scenario.replies(other), other)
         phrase = f"improvement:{verb}:{numbers[0]}" if numbers else ""
         pressed = self._new(phrase, kind="callback_query") if numbers else None
@@ -269,7 +270,8 @@ class SequenceMachine(RuleBasedStateMachine):
                 threat=Threat.USER,
                 summary=f"a stranger presses {verb} for another user's improvement",
                 recalls=phrase,
-            )
+            ),
+            quiet=True,
         )
 
     def teardown(self) -> None:
@@ -280,7 +282,7 @@ class SequenceMachine(RuleBasedStateMachine):
         """Judges the sequence; raises what is new, for Hypothesis to shrink."""
         if self.clock.over():
             return
-        self.context.target.settle(2.0)
+        self.scenario.settle()
         history = self.scenario.history()
         for check in self.context.store.asked:
             if not check.judges_scenarios:

@@ -1,4 +1,4 @@
-"""The four stages, each as a function of the workshop and a clock.
+"""The stages of a campaign, each a function of the campaign's context and a clock; catalogue and mutations stand here.
 
 The catalogue and the mutations are lists of bytes and go out in volleys; generated updates and sequences are Hypothesis'.
 """
@@ -6,8 +6,9 @@ The catalogue and the mutations are lists of bytes and go out in volleys; genera
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import islice
 from typing import Final
 
@@ -24,6 +25,7 @@ from chaosbot.fuzz.catalogue import stranger_flood
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import as_case, mutations
 from chaosbot.fuzz.requests import slow
+from chaosbot.fuzz.shared_chats import divided
 from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.target import CaseResult
 
@@ -39,35 +41,47 @@ _UNKNOWN: Final = (
 )
 
 
-def load_stage(stage: str) -> None:
-    """Loads what the stage works with: Hypothesis takes a second on a busy machine, which is no part of the stage's time."""
-    match stage:
-        case "generated":
-            import chaosbot.fuzz.generated  # noqa: PLC0415
-        case "sequences":
-            import chaosbot.fuzz.sequences  # noqa: F401, PLC0415
+@dataclass(frozen=True, slots=True)
+class CampaignStage:
+    """One stage of a campaign: a function of the campaign's context and a clock, in a file of its own where it is more than a list.
+
+    Args:
+        module: The module of the function, loaded when the stage's turn has come (Hypothesis takes a second on a busy machine).
+        function: Its name.
+        share: The part of the time left that it may take.
+        whole: Whether it runs to its end where the campaign may take longer (`CampaignSpec.longest_s`).
+        divisible: Whether its cases are independent, so that several processes may share them.
+        alone: Whether it sends in chats that cases before it share, so that those must be done.
+    """
+
+    module: str
+    function: str
+    share: float
+    whole: bool = False
+    divisible: bool = False
+    alone: bool = False
+
+    def load(self) -> Callable[[CampaignContext, Clock], None]:
+        """The function that runs the stage until it is done or its time is up."""
+        function: Callable[[CampaignContext, Clock], None] = getattr(import_module(self.module), self.function)
+        return function
 
 
-def run_stage(stage: str, context: CampaignContext, clock: Clock) -> None:
-    """Runs one stage until it is done or its time is up."""
-    match stage:
-        case "catalogue":
-            run_catalogue(context, clock)
-        case "mutations":
-            limit = context.spec.max_examples
-            cases = mutations(
-                context.platform, context.spec.endpoint, context.dice.at("mutations"), broken_goldens(context)
-            )
-            cases = islice(cases, context.spec.part, None, context.spec.workers)
-            run_cases(context, islice(cases, limit) if limit is not None else cases, "mutations", clock)
-        case "generated":
-            from chaosbot.fuzz.generated import run_generated  # noqa: PLC0415 - Hypothesis takes long to load
+TABLE: Final = {
+    "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.55, whole=True),
+    "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.5, divisible=True),
+    "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.5, divisible=True),
+    "sequences": CampaignStage("chaosbot.fuzz.sequences", "run_sequences", 1.0, alone=True),
+}
+"""The stages by name, in the order of `chaosbot.fuzz.spec.STAGES`."""
 
-            run_generated(context, clock)
-        case "sequences":
-            from chaosbot.fuzz.sequences import run_sequences  # noqa: PLC0415 - the same
 
-            run_sequences(context, clock)
+def run_mutations(context: CampaignContext, clock: Clock) -> None:
+    """Single-site mutations of every valid update that the target does not break on anyway."""
+    limit = context.spec.max_examples
+    cases = mutations(context.platform, context.spec.endpoint, context.dice.at("mutations"), broken_goldens(context))
+    cases = islice(cases, context.spec.part, None, context.spec.workers)
+    run_cases(context, islice(cases, limit) if limit is not None else cases, "mutations", clock)
 
 
 def catalogue(spec: CampaignSpec, platform: Platform) -> tuple[Case, ...]:
@@ -92,6 +106,9 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     bulky = [case for case in light if len(case.request) > _BULKY]
     context.slow.add(slow_ones, "catalogue")
     small = [*known, *unknown_commands(context), *(case for case in light if len(case.request) <= _BULKY)]
+    if context.store.seen.replies == "mock":
+        shared, small = divided(small)
+        context.shared.add(shared, "catalogue")
     run_cases(context, small, "catalogue", clock, planned=len(known) + len(cases))
     run_cases(context, goldens(context), "catalogue", clock)
     endpoint = context.spec.endpoint
@@ -167,12 +184,11 @@ def run_measured(context: CampaignContext, case: Case, stage: str) -> None:
     before = target.vitals()
     result = target.fire(case, stage)
     after = target.vitals() if target.lives else None
-    context.attribution.after([result])
     if before is not None and after is not None:
         growth = max(0, after.peak - before.resident)
         result.observations.append(Grew(growth))
         context.recorder.emit(ProbeSeen(context.recorder.now(), "case-memory", ok=True, value=growth, detail=case.name))
-    context.recorder.record(result)
+    observe(context, [result])
 
 
 def run_cases(context: CampaignContext, cases: Iterable[Case], stage: str, clock: Clock, *, planned: int = 0) -> None:
@@ -180,11 +196,23 @@ def run_cases(context: CampaignContext, cases: Iterable[Case], stage: str, clock
     for volley in _volleys(cases):
         if clock.over():
             return
-        results: Sequence[CaseResult] = context.target.volley(volley, stage)
+        results = [*context.target.volley(volley, stage), *context.shared.take()]
+        observe(context, results)
+        context.show(stage, planned)
+
+
+def observe(context: CampaignContext, results: Sequence[CaseResult]) -> None:
+    """Charges what went wrong to the case that did it, and records all of them, also when the target is gone."""
+    try:
         context.attribution.after(results)
+    finally:
         for result in results:
             context.recorder.record(result)
-        context.show(stage, planned)
+
+
+def take_shared(context: CampaignContext, clock: Clock) -> None:
+    """Takes in the cases of shared chats; waits for those that are still under way."""
+    observe(context, context.shared.finish(clock))
 
 
 def _volleys(cases: Iterable[Case]) -> Iterator[list[Case]]:

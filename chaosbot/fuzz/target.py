@@ -17,6 +17,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from time import monotonic, sleep, time
 from typing import Final
 
@@ -25,11 +26,12 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import EngineError, TargetUnusable
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import marker
-from chaosbot.core.observation import Observation
+from chaosbot.core.observation import Observation, Quiet
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz import process
+from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.requests import pauses, renewed, resigned, whole
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.threads import ThreadPool
@@ -60,6 +62,7 @@ class CaseResult:
     sent: float
     observations: list[Observation] = field(default_factory=list)
     health_s: float | None = None
+    exchange: str = ""
 
     @property
     def took(self) -> float:
@@ -100,9 +103,10 @@ class CampaignTarget:
         self.platform = platform
         self.calls = calls
         self.should_stop = should_stop
+        self.watch = ReplyWatch(calls, should_stop)
         self.latency_s = spec.latency_s
         self.deaths = 0
-        self.sent = 0
+        self._numbers = count(1)
         self.pids: frozenset[int] = frozenset()
         self._health_requests = 0
         self._dice = Dice(spec.seed).at("health", spec.endpoint.started)
@@ -205,9 +209,21 @@ class CampaignTarget:
         """Sends one case and waits for its fate."""
         bound = timeout_s if timeout_s is not None else self._bound(case)
         timely = self._timely(case)
+        exchange = f"case-{self.spec.part}.{next(self._numbers)}"
+        self.watch.sending(case)
         sent = monotonic() - self.spec.started
-        self.sent += 1
-        return CaseResult(case, stage, send(timely, self.spec.address, timeout_s=bound, keep=KEPT), sent)
+        outcome = send(timely, self.spec.address, timeout_s=bound, keep=KEPT)
+        return CaseResult(case, stage, outcome, sent, exchange=exchange)
+
+    def fire_quietly(self, case: Case, stage: str) -> CaseResult:
+        """Sends one case and waits until the target is quiet in its chat, so that what comes there meanwhile is the case's."""
+        began = monotonic()
+        result = self.fire(case, stage)
+        if self.spec.bot_api and result.outcome.fate is Fate.ANSWERED:
+            replied = result.outcome.ok and b'"method"' in result.outcome.body
+            if self.watch.quiet(case, began, replied=replied):
+                result.observations.append(Quiet())
+        return result
 
     def _timely(self, case: Case) -> Case:
         """The case with the time of now in its signature, where that would be stale before the campaign is over."""
@@ -248,6 +264,7 @@ class CampaignTarget:
         request = self.platform.encode(self.spec.endpoint, update)
         if planted.encode() not in request:
             planted = ""
+        facts = self.platform.facts("POST", self.spec.endpoint.path, (), request.partition(b"\r\n\r\n")[2])
         return Case(
             "health",
             "health",
@@ -256,50 +273,32 @@ class CampaignTarget:
             Expect(),
             summary="a valid update",
             marker=planted,
-            chat=user if planted else None,
+            chat=facts.chat if facts is not None else None,
         )
+
+    def said(self, text: str) -> Case | None:
+        """A case in which somebody new writes this; None where the platform's users do not write."""
+        self._health_requests += 1
+        user = self._first_user + self._health_requests
+        update = self.platform.say(text, self._dice.at(self._health_requests), user=user)
+        if update is None:
+            return None
+        request = self.platform.encode(self.spec.endpoint, update)
+        return Case("health/said", "health", Threat.NETWORK, (Segment(request),), Expect(), summary=text, chat=user)
 
     def health(self, *, timeout_s: float | None = None) -> HealthReply:
         """Sends a valid update on a fresh connection."""
         case = self.health_case()
+        self.watch.sending(case)
         outcome = send(self._timely(case), self.spec.address, timeout_s=timeout_s or self.spec.timeout_s, keep=KEPT)
         return HealthReply(outcome.ok, outcome.total_s, outcome, case)
 
-    def reply_seen(self, planted: str, within_s: float) -> bool:
-        """Waits until the mock has seen a call with this marker."""
-        until = monotonic() + within_s
-        looked = 0
-        while True:
-            calls = self.calls()
-            if any(planted in calls[number].markers for number in range(looked, len(calls))):
-                return True
-            looked = len(calls)
-            if monotonic() >= until or self.should_stop():
-                return False
-            sleep(_POLL_S)
-
-    def replied(self, planted: Sequence[str], patience_s: float = 2.0) -> None:
-        """Waits until the mock has seen calls with all these markers, or none of them for so long."""
-        if not self.spec.bot_api:
-            return
-        until = monotonic() + patience_s
-        waiting, looked = set(planted), 0
-        while waiting and monotonic() < until and not self.should_stop():
-            calls = self.calls()
-            seen = waiting.intersection(mark for n in range(looked, len(calls)) for mark in calls[n].markers)
-            looked = len(calls)
-            if seen:
-                waiting -= seen
-                until = monotonic() + patience_s
-            else:
-                sleep(_POLL_S)
-
-    def settle(self, within_s: float = 3.0) -> bool:
+    def settle(self, within_s: float | None = None) -> bool:
         """Waits until the bot has answered a health request at the mock, so that "nothing was called" means something."""
         if not self.spec.bot_api:
             return True
         health = self.health()
-        return health.ok and self.reply_seen(health.case.marker, within_s)
+        return health.ok and self.watch.replied(health.case, within_s)
 
     # -- attribution -------------------------------------------------------------------------------------------------
 

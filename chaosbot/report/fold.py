@@ -18,7 +18,7 @@ from chaosbot.core.check import CHECKS, Check, History
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError
 from chaosbot.core.event import Injected, Noted, RunStarted
-from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Verdict
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Subject, Verdict
 from chaosbot.report import frames, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
 from chaosbot.report.generator import generator_of
@@ -50,7 +50,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     deliveries = ledger.deliveries_of(history, end_s)
     circuits = circuits_of(history)
     generator = generator_of(history, seconds.seconds, framed=seconds.framed)
-    judgements, unjudged, troubled = _judge(history, checks)
+    judgements, unjudged, troubled, subjects = _judge(history, checks)
     evidence = slo.Evidence(
         _scopes(history, spans, recovery, seconds.seconds),
         generator,
@@ -113,6 +113,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         assertions=assertions,
         judgements=judgements,
         unjudged=unjudged,
+        subjects=subjects,
         load=load,
         coverage=coverage_of(history, seconds.seconds),
         faults=faults,
@@ -178,8 +179,8 @@ def _scopes(
 
 def _judge(
     history: History, names: Sequence[str] | None
-) -> tuple[tuple[Judgement, ...], tuple[tuple[str, str], ...], list[str]]:
-    """Lets the checks judge; returns what they said, those that had nothing to look at, and what went wrong with checks."""
+) -> tuple[tuple[Judgement, ...], tuple[tuple[str, str], ...], list[str], tuple[tuple[str, Subject], ...]]:
+    """Lets the checks judge; what they said, those that had nothing to look at, what went wrong, and what they planned to judge."""
     judgements: list[Judgement] = []
     troubled: list[str] = []
     for name in names if names is not None else _named_checks(history) or _all_checks(troubled):
@@ -189,6 +190,8 @@ def _judge(
             troubled.append(f"check {name} cannot be built: {error}")
             continue
         judgements.append(_reproduced(check.judge_safely(history), history))
+    troubled += [reason for one in judgements if (reason := reasons.of_gaps(one))]
+    subjects = tuple((one.check, subject) for one in judgements for subject in one.subjects)
     idle = [one for one in judgements if not (one.judged or one.findings or one.assertions or one.crashed)]
     # A check that judged nothing but failed all the same did see something.
     idle = [one for one in idle if one.verdict is not Verdict.FAIL]
@@ -196,7 +199,7 @@ def _judge(
     if names is not None:
         asked = {name.replace("-", "_") for name in names}
         troubled += [f"{check}: asked for, but {reason}" for check, reason in unjudged if check in asked]
-    return tuple(one for one in judgements if one not in idle), unjudged, troubled
+    return tuple(one for one in judgements if one not in idle), unjudged, troubled, subjects
 
 
 def _named_checks(history: History) -> list[str]:

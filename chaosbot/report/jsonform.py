@@ -165,6 +165,10 @@ def to_json(report: Report) -> dict[str, Any]:
         "verdict": report.verdict.value,
         "reasons": list(report.reasons),
         "findings": [_finding(finding) for finding in report.findings],
+        "judged": [
+            {"check": check, "subject": subject.name, "judged": not subject.reason, "reason": subject.reason}
+            for check, subject in report.subjects
+        ],
         "assertions": [_assertion(assertion) for assertion in report.assertions],
         **{name: section for name, section in _sections(report).items() if section},
         "environment": {name: report.environment[name] for name in ENVIRONMENT if name in report.environment},

@@ -28,6 +28,16 @@ def of_findings(findings: Sequence[Finding]) -> Reasons:
     return [(Verdict.FAIL, f"{len(findings)} {noun}, {', '.join(parts)}{worst}: {findings[0].title}")]
 
 
+def of_gaps(judgement: Judgement) -> str:
+    """What a check could not judge of what it planned, where that is more than half; empty otherwise."""
+    missed = [subject for subject in judgement.subjects if subject.reason]
+    if len(missed) * 2 <= len(judgement.subjects):
+        return ""
+    (reason, _), *_ = Counter(subject.reason for subject in missed).most_common(1)
+    named = ", ".join(subject.name for subject in missed[:4]) + (" …" if len(missed) > 4 else "")
+    return f"{judgement.check}: judged {len(judgement.subjects) - len(missed)} of {len(judgement.subjects)}; {named}: {reason}"
+
+
 def of_assertions(assertions: Sequence[Assertion]) -> Reasons:
     """Every promise that is not kept."""
     return [

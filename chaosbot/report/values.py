@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from chaosbot.core.stats import Histogram, Interval
-from chaosbot.core.verdict import Assertion, Finding, Judgement, Verdict
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Subject, Verdict
 
 
 def _empty() -> Mapping[str, Any]:
@@ -286,6 +286,7 @@ class Report:
     assertions: tuple[Assertion, ...] = ()
     judgements: tuple[Judgement, ...] = ()
     unjudged: tuple[tuple[str, str], ...] = ()
+    subjects: tuple[tuple[str, Subject], ...] = ()
     load: Load | None = None
     coverage: Coverage | None = None
     faults: tuple[FaultRow, ...] = ()

@@ -26,6 +26,7 @@ from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.export import FILE, export_pytest
 from chaosbot.fuzz.replay import replay
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
+from chaosbot.fuzz.stages import TABLE
 from chaosbot.transport import Address
 
 SECRET = "S3cret_token-xyz"
@@ -322,7 +323,7 @@ def test_every_move_is_played_once_however_little_time_the_sequences_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stranger presses another user's button: one of the last moves."""
-    monkeypatch.setitem(campaigns._SHARES, "sequences", 0.0)
+    monkeypatch.setitem(TABLE, "sequences", replace(TABLE["sequences"], share=0.0))
     monkeypatch.setattr(campaigns, "_LEAST_S", 0.0)
     events: list[Event] = []
     with demo("callback-trusted") as url:

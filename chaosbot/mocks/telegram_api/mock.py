@@ -117,12 +117,21 @@ class BotApiMock:
         if call is None:
             return failure(404, "Not Found")
         try:
-            answer, retry_after_s = self._answer_call(call)
+            answer, retry_after_s, made = self._answer_call(call)
         except Exception as error:  # noqa: BLE001 - whoever embeds this only logs; a broken mock must not look like a fault
             self._emit(Trouble(self._now(), "mock", f"{call.method[:64]}: {type(error).__name__}: {error}"))
-            answer, retry_after_s = failure(500, "Internal Server Error"), None
+            answer, retry_after_s, made = failure(500, "Internal Server Error"), None, None
         exchange = exchange or next((value for name, value in headers if name.lower() == EXCHANGE_HEADER), "")
-        self._emit(called(call, self._now(), status=answer.status, exchange=exchange, retry_after_s=retry_after_s))
+        self._emit(
+            called(
+                call,
+                self._now(),
+                status=answer.status,
+                exchange=exchange,
+                retry_after_s=retry_after_s,
+                message=made,
+            )
+        )
         return answer
 
     def note(
@@ -141,32 +150,35 @@ class BotApiMock:
         if call is not None:
             self._emit(called(call, self._now(), status=status, exchange=exchange, retry_after_s=retry_after_s))
 
-    def _answer_call(self, call: ApiCall) -> tuple[MockAnswer, float | None]:
+    def _answer_call(self, call: ApiCall) -> tuple[MockAnswer, float | None, int | None]:
+        """The answer, how long it says to wait, and the id of the message that it made."""
         script = self._scripted(call)
         if script is not None:
             if script.html:
                 page = f"<html><head><title>{script.status}</title></head><body>{script.description}</body></html>"
-                return MockAnswer(script.status, (("content-type", "text/html"),), page.encode()), None
-            return failure(script.status, script.description, script.retry_after_s), script.retry_after_s
+                return MockAnswer(script.status, (("content-type", "text/html"),), page.encode()), None, None
+            return failure(script.status, script.description, script.retry_after_s), script.retry_after_s, None
         if call.download:
             found = content_of(call.method)
             if found is None:
-                return failure(404, "Not Found"), None
-            return MockAnswer(200, (("content-type", found[0]),), found[1]), None
+                return failure(404, "Not Found"), None, None
+            return MockAnswer(200, (("content-type", found[0]),), found[1]), None, None
         known = METHODS.get(call.method.lower())
         if known is None:
-            return failure(404, "Not Found"), None
+            return failure(404, "Not Found"), None, None
         try:
             if call.fault is not None:
                 raise call.fault
             validate(call)
             result = known[1](call, self._desk)
         except BadCall as bad:
-            return failure(bad.status, bad.description), None
+            return failure(bad.status, bad.description), None, None
         hold_s = 0.0
         if known[0] == "getUpdates":
             hold_s = min(max(call.number("timeout"), 0.0), _LONGEST_POLL_S)
-        return MockAnswer(200, _JSON, orjson.dumps({"ok": True, "result": result}), hold_s), None
+        made = result.get("message_id") if isinstance(result, dict) else None
+        answer = MockAnswer(200, _JSON, orjson.dumps({"ok": True, "result": result}), hold_s)
+        return answer, None, made if isinstance(made, int) else None
 
     def _scripted(self, call: ApiCall) -> Script | None:
         for entry in self._scripts:
@@ -248,6 +260,7 @@ def called(
     via: str = "mock",
     exchange: str = "",
     retry_after_s: float | None = None,
+    message: int | None = None,
 ) -> ApiCalled:
     """The event of a call: whom it went to, the start of what it said, every marker in it."""
     words = [text for name in _WORDS if (text := call.text(name))]
@@ -269,6 +282,8 @@ def called(
         exchange=exchange,
         reply_to=call.reply_to,
         retry_after_s=retry_after_s,
+        message=message if message is not None else call.integer("message_id"),
+        callback=call.text("callback_query_id") if name == "answerCallbackQuery" else "",
     )
 
 

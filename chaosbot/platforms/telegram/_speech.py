@@ -61,7 +61,14 @@ def facts_of(root: dict[str, Any], population: Population, marker: str | None) -
         tier=population.tier(user),
         command=_command(payload.get("text")) if kind is not None and kind.endswith("message") else None,
         marker=marker,
+        message=_message_id(message if isinstance(message, dict) else payload),
+        callback=str(payload["id"]) if kind == "callback_query" and isinstance(payload.get("id"), str | int) else None,
     )
+
+
+def _message_id(message: dict[str, Any]) -> int | None:
+    number = message.get("message_id")
+    return number if type(number) is int else None
 
 
 def _payload(root: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:

@@ -113,7 +113,7 @@ def test_the_json_has_the_contracts_keys_and_milliseconds(story):
     assert plain["schema"] == "chaosbot.report/1"
     assert set(plain) == {
         *("schema", "verb", "version", "seed", "target", "started", "duration_s", "verdict", "reasons", "findings"),
-        *("assertions", "load", "coverage", "generator", "environment"),
+        *("assertions", "load", "coverage", "generator", "environment", "judged"),
     }
     assert plain["load"]["response_ms"]["p50"] == pytest.approx(250, rel=0.001)
     assert plain["load"]["service_ms"]["p50"] == pytest.approx(225, rel=0.001)

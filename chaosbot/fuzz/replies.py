@@ -1,0 +1,159 @@
+"""Watches the calls that the target makes, and learns how long its replies take.
+
+A bot may acknowledge first and reply seconds later. How long is worth waiting is learned from the target's own habit: the delays of
+the replies seen so far, from sending a case to the first call in its chat. Bounds keep a silent target from costing more.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic, sleep
+from typing import Final
+
+from chaosbot.core.case import Case
+from chaosbot.core.event import ApiCalled
+
+POLL_S: Final = 0.02
+_FIRST_S: Final = 3.0
+"""Patience before any reply was seen."""
+_LEAST_S: Final = 0.4
+_MOST_S: Final = 6.0
+_KEPT: Final = 400
+"""So many delays are remembered."""
+_GAP_S: Final = 0.25
+"""The least pause after which a target counts as quiet; longer where its replies come in pieces, up to `_MOST_GAP_S`."""
+_MOST_GAP_S: Final = 1.5
+
+
+class ReplyWatch:
+    """The target's calls so far, by what joins them to a case.
+
+    Args:
+        calls: The calls so far; grows.
+        should_stop: Whether to give up waiting.
+    """
+
+    def __init__(self, calls: Callable[[], Sequence[ApiCalled]], should_stop: Callable[[], bool]) -> None:
+        self._calls = calls
+        self._should_stop = should_stop
+        self._lock = threading.Lock()
+        self._looked = 0
+        self._by_chat: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
+        self._by_marker: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
+        self._by_callback: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
+        self._sent: dict[str, float] = {}
+        self._shared: set[str] = set()
+        self._delays: list[float] = []
+        self._gap_s = _GAP_S
+
+    @property
+    def patience_s(self) -> float:
+        """How long a first reply is waited for, in seconds."""
+        if not self._delays:
+            return _FIRST_S
+        usual = self._delays[min(len(self._delays) - 1, int(len(self._delays) * 0.98))]
+        return min(_MOST_S, max(_LEAST_S, usual * 1.3 + 0.3))
+
+    def sending(self, case: Case) -> None:
+        """Notes when a case leaves; delays are learned only in chats that one case uses."""
+        if case.chat is not None:
+            with self._lock:
+                chat = str(case.chat)
+                if chat in self._sent:
+                    self._shared.add(chat)
+                self._sent[chat] = monotonic()
+
+    def _look(self) -> None:
+        """Takes in the calls since the last look."""
+        calls, now = self._calls(), monotonic()
+        with self._lock:
+            for number in range(self._looked, len(calls)):
+                call = calls[number]
+                seen = (now, call)
+                for mark in call.markers:
+                    self._by_marker[mark].append(seen)
+                if call.callback:
+                    self._by_callback[call.callback].append(seen)
+                if call.chat is None:
+                    continue
+                chat = str(call.chat)
+                if speaks(call):
+                    self._learn(chat, now)
+                self._by_chat[chat].append(seen)
+            self._looked = max(self._looked, len(calls))
+
+    def _learn(self, chat: str, now: float) -> None:
+        earlier = [at for at, call in self._by_chat[chat] if speaks(call)]
+        sent = self._sent.get(chat)
+        if sent is None or chat in self._shared:
+            return
+        if not earlier or earlier[-1] < sent:
+            if len(self._delays) < _KEPT:
+                insort(self._delays, now - sent)
+        else:
+            # Between two messages of one reply.
+            self._gap_s = min(_MOST_GAP_S, max(self._gap_s, (now - earlier[-1]) * 1.3))
+
+    def replies(self, case: Case, since: float = 0.0) -> list[ApiCalled]:
+        """The calls that may be a case's: with its marker, to its press, or in its chat after `since` (monotonic seconds)."""
+        self._look()
+        with self._lock:
+            found = [*self._by_marker.get(case.marker, ())] if case.marker else []
+            if case.callback:
+                found += self._by_callback.get(case.callback, ())
+            if case.chat is not None:
+                found += [seen for seen in self._by_chat.get(str(case.chat), ()) if seen[0] >= since]
+        return list({id(call): call for _, call in found}.values())
+
+    def replied(self, case: Case, within_s: float | None = None, since: float = 0.0) -> bool:
+        """Waits until a reply to a case is seen; by default as long as the target's habit suggests."""
+        until = monotonic() + (self.patience_s if within_s is None else within_s)
+        while True:
+            if any(speaks(call) for call in self.replies(case, since)):
+                return True
+            if monotonic() >= until or self._should_stop():
+                return False
+            sleep(POLL_S)
+
+    def quiet(self, case: Case, since: float, *, replied: bool = False) -> bool:
+        """Waits until a case's chat is quiet: replied to and then silent, or silent for as long as the habit suggests.
+
+        Args:
+            case: What was sent.
+            since: When it left (monotonic seconds).
+            replied: Whether a reply stood in the webhook's answer already.
+
+        Returns:
+            Whether it is quiet; false where waiting was given up.
+        """
+        until = monotonic() + self.patience_s
+        seen = 0
+        last = monotonic() if replied else None
+        while not self._should_stop():
+            found = sum(speaks(call) for call in self.replies(case, since))
+            if found > seen:
+                seen, last = found, monotonic()
+            now = monotonic()
+            if (last is not None and now - last >= self._gap_s) or (last is None and now >= until):
+                return True
+            sleep(POLL_S)
+        return False
+
+    def all_replied(self, cases: Iterable[Case]) -> None:
+        """Waits until every case has a reply, or no further one has come for as long as the habit suggests."""
+        waiting = list(cases)
+        until = monotonic() + self.patience_s
+        while waiting and monotonic() < until and not self._should_stop():
+            left = [case for case in waiting if not any(speaks(call) for call in self.replies(case))]
+            if len(left) < len(waiting):
+                waiting, until = left, monotonic() + self.patience_s
+            else:
+                sleep(POLL_S)
+
+
+def speaks(call: ApiCalled) -> bool:
+    """Whether a call says or shows something, unlike a note that the bot is typing."""
+    return bool(call.text) or call.message is not None or bool(call.markers)

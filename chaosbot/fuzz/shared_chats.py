@@ -1,0 +1,115 @@
+"""Cases in chats that they share (the admin's private chat), sent one at a time beside everything else.
+
+Where nothing but the chat tells whose reply a reply is, the next case in the chat waits until the target has replied to the one before
+and is quiet again. Other chats go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from time import monotonic, sleep
+from typing import Final
+
+from chaosbot.core.case import Case, Role
+from chaosbot.core.check import CHECKS
+from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.target import CampaignTarget, CaseResult
+from chaosbot.fuzz.threads import ThreadPool
+
+_WIDTH: Final = 6
+"""Chats at the same time."""
+_BACKGROUND: Final = 3
+"""So many cases show the background before the controls are sent; the others come later."""
+
+
+def compared(cases: Sequence[Case]) -> frozenset[str]:
+    """Names of the cases whose replies matter: controls, what is compared with them, and cases of checks that need the calls."""
+    named = {case.control for case in cases if case.control}
+    needing = {name for name in CHECKS.names() if CHECKS.get(name).needs_calls}
+    return frozenset(
+        case.name
+        for case in cases
+        if case.control or case.name in named or case.role is Role.BACKGROUND or case.check in needing
+    )
+
+
+def divided(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """The cases in shared chats in which a reply matters, and all the others."""
+    uses = Counter(case.chat for case in cases if case.chat is not None)
+    matter = compared(cases)
+    chats = {case.chat for case in cases if case.name in matter and case.chat is not None and uses[case.chat] > 1}
+    shared = [case for case in cases if case.chat is not None and case.chat in chats]
+    return shared, [case for case in cases if case.chat is None or case.chat not in chats]
+
+
+def _ordered(cases: Sequence[Case], named: set[str]) -> list[Case]:
+    """Some background, the controls, then the rest: what matters most comes first, however slow the target is."""
+    background = [case for case in cases if case.role is Role.BACKGROUND]
+    first = [*background[:_BACKGROUND], *(case for case in cases if case.name in named)]
+    return [*first, *(case for case in cases if case not in first)]
+
+
+class SharedChats:
+    """Sends the cases of each shared chat one after the other, in a thread for each chat.
+
+    Args:
+        target: The target.
+    """
+
+    def __init__(self, target: CampaignTarget) -> None:
+        self._target = target
+        self._pool = ThreadPool(_WIDTH, "fuzz-shared")
+        self._lock = threading.Lock()
+        self._done: list[CaseResult] = []
+        self._chats: list[Future[None]] = []
+        self._stopped = False
+        self.planned = 0
+
+    def add(self, cases: Iterable[Case], stage: str) -> None:
+        """Begins to send them; what shows the background of replies first, then controls, then the rest."""
+        cases = list(cases)
+        named = {case.control for case in cases if case.control}
+        chats: dict[int | str | None, list[Case]] = defaultdict(list)
+        for case in cases:
+            chats[case.chat].append(case)
+        self.planned += len(cases)
+        self._chats += [self._pool.submit(self._send, _ordered(queue, named), stage) for queue in chats.values()]
+
+    def _send(self, cases: Sequence[Case], stage: str) -> None:
+        for case in cases:
+            if self._stopped or self._target.should_stop():
+                return
+            result = self._target.fire_quietly(case, stage)
+            with self._lock:
+                self._done.append(result)
+
+    @property
+    def busy(self) -> bool:
+        """Whether cases are still under way or wait."""
+        return any(not chat.done() for chat in self._chats)
+
+    def take(self) -> list[CaseResult]:
+        """What has come back since the last time."""
+        with self._lock:
+            done, self._done = self._done, []
+        return done
+
+    def finish(self, clock: Clock) -> list[CaseResult]:
+        """Waits for the rest until the clock is over; what has not left by then is not sent."""
+        while self.busy and not clock.over():
+            sleep(0.02)
+        self._stopped = True
+        until = monotonic() + 10.0
+        while self.busy and monotonic() < until:
+            sleep(0.02)
+        self._stopped = False
+        self._chats.clear()
+        return self.take()
+
+    def close(self) -> None:
+        """Sends no more."""
+        self._stopped = True
+        self._pool.close()
