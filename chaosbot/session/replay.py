@@ -74,5 +74,10 @@ def _surrounded(directory: Path, spec: EnvironmentSpec, seed: int) -> Replayed:
         stack.callback(run.journal.close)
         environment = stack.enter_context(prepared(run, spec))
         return replay_finding(
-            directory, target=environment.webhook, secret=spec.secret, allow=spec.allow_hosts, calls=environment.calls, started=run.started
+            directory,
+            target=environment.webhook,
+            secret=spec.secret,
+            allow=spec.allow_hosts,
+            calls=environment.calls,
+            started=run.started,
         )
