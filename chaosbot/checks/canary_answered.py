@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.checks._cases import CaseCheck, Violation, cause_of
+from chaosbot.checks._cases import CaseCheck, Violation, cause_of, says
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.observation import Died, HealthLost, Hung, observed
-from chaosbot.core.verdict import Severity
+from chaosbot.core.verdict import RootCause, Severity
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,13 @@ class CanaryAnswered(CaseCheck):
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """The health request after it got no answer, though the process lives and its own answer blames nothing else."""
-        if not observed(tried.observations, HealthLost) or any(
-            isinstance(one, (Died, Hung)) for one in tried.observations
-        ):
+        lost = observed(tried.observations, HealthLost)
+        if lost is None or any(isinstance(one, (Died, Hung)) for one in tried.observations):
             return None
         title = f"serves nobody any more after {tried.summary or tried.case}"
-        cause = cause_of(tried, "lost")
-        return Violation(cause, title, Severity.CRITICAL, tried.threat, "the health request was not answered")
+        summary = f"{says(tried)}; the health request after it was not answered"
+        if lost.for_good:
+            others = f"; under way as well: {', '.join(lost.beside)}" if lost.beside else ""
+            summary += f", nor any other from then on{others}"
+        cause = RootCause("lost", place="for-good") if lost.beside else cause_of(tried, "lost")
+        return Violation(cause, title, Severity.CRITICAL, tried.threat, summary)

@@ -31,13 +31,21 @@ class NoDeath(CaseCheck):
         died = observed(tried.observations, Died)
         if died is None:
             return None
+        severity = Severity.CRITICAL if tried.threat in (Threat.USER, Threat.FORGER) else Severity.HIGH
+        if died.for_good:
+            title = f"the process ends on {tried.summary or tried.case}, and does not come back"
+            others = f"; under way as well: {', '.join(died.beside)}" if died.beside else "; nothing else was under way"
+            cause = RootCause("died", place="for-good") if died.beside else cause_of(tried, "died")
+            how = "; charged to it because its answer never came when the process ended (it could not be sent again)"
+            return Violation(
+                cause, title, severity, tried.threat, says(tried) + how + others, stateful=bool(died.beside)
+            )
         if not died.alone:
             title = "the process ends while many cases are under way; none of them ends it alone"
             summary = f"the first of the volley: {tried.case}"
             return Violation(
                 RootCause("died", place="volley"), title, Severity.HIGH, tried.threat, summary, stateful=True
             )
-        severity = Severity.CRITICAL if tried.threat in (Threat.USER, Threat.FORGER) else Severity.HIGH
         title = f"the process ends on {tried.summary or tried.case}"
         cause = cause_of(tried, "died")
         return Violation(cause, title, severity, tried.threat, says(tried), instead=lacking(tried, cause))

@@ -13,17 +13,10 @@ from typing import Final
 
 from chaosbot.checks._cases import CaseCheck, Violation, answered, says
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
-from chaosbot.core.observation import Echoed, observed
+from chaosbot.core.observation import Echoed, Leaked, observed
 from chaosbot.core.verdict import RootCause, Severity
 
-# The journal redacts tokens and secrets; "[redacted]" in a body stands for one, so that a refolded run says the same.
 _LEAKS: Final = (
-    (
-        "token",
-        Severity.CRITICAL,
-        "a bot token or secret",
-        re.compile(rb"\b\d{6,12}:[A-Za-z0-9_-]{30,}|/bot\d{4,12}(?::|%3A)[\w-]+|\[redacted\]"),
-    ),
     (
         "traceback",
         Severity.MEDIUM,
@@ -51,6 +44,11 @@ class NoLeak(CaseCheck):
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """The worst thing that the body tells."""
+        leaked = observed(tried.observations, Leaked)
+        if leaked is not None:
+            what = "a bot's token" if leaked.what == "token" else "the webhook's secret"
+            title = f"an answer with status {tried.outcome.status} shows {what}: {tried.summary or tried.case}"
+            return Violation(RootCause(leaked.what), title, Severity.CRITICAL, tried.threat, says(tried))
         if not tried.outcome.body or observed(tried.observations, Echoed) is not None:
             return None
         # A reply in the answer goes to the platform; its text is the user's own words.

@@ -17,9 +17,15 @@ class Seen(msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_default
 
 
 class Died(Seen, frozen=True):
-    """The target's process ended; with `alone`, it ended again when the case was sent alone."""
+    """The target's process ended; with `alone`, it ended again when the case was sent alone.
+
+    Otherwise nobody could tell by sending it again: `for_good` says that the target did not come back, and `beside` names the other
+    cases that were under way when the process ended.
+    """
 
     alone: bool = True
+    for_good: bool = False
+    beside: tuple[str, ...] = ()
 
 
 class VictimOfDeath(Seen, frozen=True):
@@ -41,11 +47,23 @@ class Dropped(Seen, frozen=True):
 
 
 class HealthLost(Seen, frozen=True):
-    """The health request after the case was not answered, although the process lives."""
+    """The health request after the case was not answered, although the process lives.
+
+    `for_good` says that the target answered nothing from then on, and `beside` names the other cases that were under way.
+    """
+
+    for_good: bool = False
+    beside: tuple[str, ...] = ()
 
 
 class Echoed(Seen, frozen=True):
     """The answer repeats a long piece of the request."""
+
+
+class Leaked(Seen, frozen=True):
+    """The answer shows a secret that the request did not hold: ``token`` (a bot's) or ``secret`` (the webhook's)."""
+
+    what: str
 
 
 class Grew(Seen, frozen=True):
@@ -84,6 +102,7 @@ Observation: TypeAlias = (
     | Dropped
     | HealthLost
     | Echoed
+    | Leaked
     | Grew
     | Lacks
     | Quiet

@@ -26,6 +26,8 @@ _BESIDE_S: Final = 0.3
 _ENDING_S: Final = 0.25
 _MOST_ALONE: Final = 20
 _LOOK_S: Final = 0.02
+_MOST_CHARGED: Final = 16
+"""So many cases may be under way at once."""
 _ENOUGH: Final = 2
 """Confirmed cases of one mechanism after which its likes are no longer sent a second time."""
 
@@ -60,10 +62,35 @@ class Attribution:
         """Looks at the target after a volley, and takes the volley apart when something is wrong.
 
         Raises:
-            TargetUnusable: The target died and does not come back.
+            TargetUnusable: The target died, or answers nothing any more, and does not come back; what was under way is charged with it.
         """
         if not results:
             return
+        try:
+            self._apart(results)
+        except TargetUnusable:
+            self._charge(results, died=not self.target.lives)
+            raise
+
+    def _charge(self, results: Sequence[CaseResult], *, died: bool) -> None:
+        """Charges a death or a hang for good to what was unanswered when it happened: nothing can be sent again."""
+        if any(isinstance(one, Died | HealthLost) for result in results for one in result.observations):
+            return  # it was confirmed before the target went away
+        waiting = (Fate.CLOSED, Fate.RESET) if died else (Fate.TIMEOUT,)
+        suspects = [result for result in results if result.outcome.fate in waiting and whole(result.case)]
+        if not suspects and died:
+            # It answered and ended a moment later, or was sent a request that does not wait for an answer.
+            over = [result for result in results if result.outcome.fate is not Fate.REFUSED]
+            suspects = sorted(over, key=lambda result: result.sent + result.outcome.total_s)[-_MOST_CHARGED:]
+        if not suspects:
+            return
+        first = min(suspects, key=lambda result: result.sent)
+        beside = tuple(result.case.name for result in suspects if result is not first)[:_MOST_CHARGED]
+        first.observations.append(
+            Died(alone=False, for_good=True, beside=beside) if died else HealthLost(for_good=True, beside=beside)
+        )
+
+    def _apart(self, results: Sequence[CaseResult]) -> None:
         suspects = [result for result in results if self.target.suspicious(result)]
         health = self._health()
         died = not self.target.lives or (not health.ok and self._gone(lambda: True))

@@ -108,7 +108,9 @@ class Campaign:
                 clock, complete, cut = self._stages(context, clock, closing_s, longest)
             except TargetUnusable as error:
                 complete = False
-                self.recorder.emit(Trouble(self.recorder.now(), "fuzz", str(error)))
+                for late in shared.take():
+                    self.recorder.record(late)
+                self.recorder.emit(Trouble(self.recorder.now(), "fuzz", f"{error}{self._unreached()}"))
             result = close_campaign(context, clock, self._calls, complete=complete and not should_stop())
             return replace(result, cut=cut)
         finally:
@@ -116,6 +118,13 @@ class Campaign:
             shared.close()
             attribution.close()
             target.close()
+
+    def _unreached(self) -> str:
+        """What was not sent when the target went away."""
+        begun = [name for name in STAGES if self.recorder.by_stage[name]]
+        left = [name for name in self.spec.stages if name not in begun]
+        cut = f"; the stage {begun[-1]} was cut short" if begun else ""
+        return cut + (f"; not reached: {', '.join(left)}" if left else "")
 
     def _stages(
         self, context: CampaignContext, clock: Clock, closing_s: float, longest: float

@@ -121,10 +121,13 @@ def _round(context: CampaignContext, clock: Clock, updates: st.SearchStrategy[An
             "generated",
         )
         unlooked.append(result)
-        if context.target.suspicious(result) or len(unlooked) >= LOOK_EVERY:
-            context.attribution.after(unlooked)
-            unlooked.clear()
-        for check, violation in context.recorder.record(result):
+        try:
+            if context.target.suspicious(result) or len(unlooked) >= LOOK_EVERY:
+                context.attribution.after(unlooked)
+                unlooked.clear()
+        finally:
+            violations = context.recorder.record(result)
+        for check, violation in violations:
             if (check, violation.cause) not in muted:
                 raise classes.of((check, violation.cause))(violation.title)
 

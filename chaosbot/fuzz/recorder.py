@@ -26,7 +26,7 @@ from chaosbot.core.check import CHECKS, Check
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, ProbeSeen
 from chaosbot.core.marker import markers_in
-from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, NoProof, NotJson, Observation
+from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, Leaked, NoProof, NotJson, Observation
 from chaosbot.core.outcome import Outcome
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Mechanism, RootCause
@@ -42,6 +42,8 @@ _CODED: Final = re.compile(rb"(?im)^content-encoding:")
 _KEPT_OK: Final = 256
 _LARGEST_PARSED: Final = 100_000
 _KEPT_TEXT: Final = 1024
+_SHORTEST_SECRET: Final = 6
+"""A shorter one may stand in an answer by chance."""
 
 
 def reply_in(outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiCalled | None:
@@ -75,6 +77,22 @@ def _echoes(outcome: Outcome, case: Case) -> bool:
     body = parts[1] if parts else case.request
     return len(outcome.body) >= 8 and any(
         piece in body for piece in (outcome.body[:64], outcome.body[16:80]) if len(piece) >= 32
+    )
+
+
+_TOKEN: Final = re.compile(rb"\b\d{6,12}:[A-Za-z0-9_-]{30,64}|/bot\d{4,12}(?::|%3A)[\w-]{1,64}")
+
+
+def _leaked(outcome: Outcome, case: Case, secret: str) -> Leaked | None:
+    """The worst secret that an answer shows and its request did not hold."""
+    if not outcome.body:
+        return None
+    request = case.request[:_LARGEST_PARSED]
+    if any(token not in request for token in _TOKEN.findall(outcome.body)):
+        return Leaked("token")
+    known = secret.encode()
+    return (
+        Leaked("secret") if len(known) >= _SHORTEST_SECRET and known in outcome.body and known not in request else None
     )
 
 
@@ -173,6 +191,8 @@ class CaseRecorder:
         observations = list(result.observations)
         if _echoes(outcome, case):
             observations.append(Echoed())
+        if (leaked := _leaked(outcome, case, self.spec.endpoint.secret)) is not None:
+            observations.append(leaked)
         if case.change.mechanism is Mechanism.KIND and not outcome.ok:
             observations += self._lacking(case)
         if result.stage == "catalogue" and not outcome.ok:

@@ -18,9 +18,9 @@ import pytest
 
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.errors import SecretMissing, TargetRefused, TargetUnusable
-from chaosbot.core.event import CaseTried, Event, Judged
+from chaosbot.core.event import CaseTried, Event, Judged, Trouble
 from chaosbot.core.platform import Endpoint
-from chaosbot.core.verdict import Threat, Verdict
+from chaosbot.core.verdict import Severity, Threat, Verdict
 from chaosbot.fuzz import campaign as campaigns
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.export import FILE, export_pytest
@@ -131,6 +131,20 @@ def test_a_target_that_dies_for_good_makes_the_campaign_inconclusive_and_never_a
         result = campaign.run(lambda: time.monotonic() - began > 4.0)
     assert not result.complete
     assert not any(judgement.verdict is Verdict.PASS for judgement in result.judgements)
+
+
+def test_a_death_for_good_is_a_finding_that_names_the_case_and_says_what_was_not_reached(tmp_path: Path) -> None:
+    events: list[Event] = []
+    with demo("exit-on-callback-without-message", "--no-supervised") as url:
+        only = ("callbacks/message*", "json/*")
+        result = run(spec_of(url, tmp_path, only=only, stages=("catalogue", "mutations")), events)
+    (finding,) = result.findings
+    assert (finding.check, finding.severity, finding.threat) == ("no_death", Severity.CRITICAL, Threat.USER)
+    assert "does not come back" in finding.title
+    named = finding.case + finding.summary
+    assert "callbacks/message-absent" in named or "callbacks/message-inline" in named
+    troubles = [event.what for event in events if isinstance(event, Trouble)]
+    assert any("not reached: mutations" in what for what in troubles)
 
 
 def test_a_target_that_chaosbot_owns_is_started_again_when_it_has_died(

@@ -105,7 +105,7 @@ def campaign(url: str, tmp_path: Path) -> CampaignResult:
 def test_a_bot_that_takes_rising_ids_only_starves_whoever_comes_late(tmp_path: Path) -> None:
     with bot(RisingIds()) as url:
         (finding,) = campaign(url, tmp_path).findings
-    assert (finding.cause, finding.severity, finding.threat) == ("late", Severity.HIGH, Threat.NETWORK)
+    assert (finding.cause.place, finding.severity, finding.threat) == ("late", Severity.HIGH, Threat.NETWORK)
     assert "lower delivery id" in finding.title
     # The ids keep their order when they are sent again.
     with bot(RisingIds()) as url:
@@ -119,7 +119,7 @@ def test_a_bot_that_takes_one_at_a_time_and_drops_the_others_starves_in_a_burst(
     with bot(OneHand()) as url:
         (finding,) = campaign(url, tmp_path).findings
         assert replay(tmp_path / finding.id, target=url).still_fails
-    assert (finding.cause, finding.threat) == ("burst", Threat.LOAD)
+    assert (finding.cause.place, finding.threat) == ("burst", Threat.LOAD)
 
 
 def test_a_bot_that_takes_everything_starves_nobody(tmp_path: Path) -> None:

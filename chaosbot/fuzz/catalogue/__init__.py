@@ -35,6 +35,7 @@ stranger_flood = _auth.flood
 
 GROUPS: Final[dict[str, Callable[[Kit], Iterator[Case]]]] = {
     "auth": _auth.cases,
+    "pages": _auth.pages,
     "json": _json_syntax.cases,
     "numbers": _numbers.cases,
     "structure": _structure.cases,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 from urllib.parse import quote
 
 from chaosbot.core.case import Case, Ending, Expect, Reach, Role, Segment
@@ -314,6 +315,35 @@ def _right(kit: Kit) -> Iterator[Case]:
             Expect(ACK | REFUSED if name == "padded" else ACK, reach=Reach.AT_MOST_ONCE),
             threat=Threat.NETWORK,
             check="no_server_error" if name == "padded" else "valid_accepted",
+        )
+
+
+_PAGES: Final = (
+    "health", "healthz", "status", "metrics", "info", "version", "env", ".env", "config", "debug", "admin", "openapi.json",
+    "actuator/env", "debug/vars",
+)  # fmt: skip
+"""Pages beside the webhook that people leave open; what they show is for everybody."""
+
+
+def pages(kit: Kit) -> Iterator[Case]:
+    """Pages (forger): what a target shows beside its webhook holds no secret."""
+    for word in _PAGES:
+        base = kit.base(f"pages/{word}")
+        host = base.request.header("Host") or b"localhost"
+        request = RawRequest(b"GET /" + word.encode() + b" HTTP/1.1", ((b"Host", host), (b"Connection", b"close")))
+        yield replace(
+            kit.case(
+                f"pages/{word}",
+                base,
+                request,
+                f"GET /{word}, without the secret",
+                Expect(frozenset({2, 3, 4, 501, 503}), close=True, reach=Reach.NONE),
+                threat=Threat.FORGER,
+                check="no_leak",
+            ),
+            marker="",
+            chat=None,
+            update_id=None,
         )
 
 
