@@ -35,6 +35,7 @@ from chaosbot.core.errors import ConfigError, EngineError
 from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Injected, Trouble
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.fault import FAULTS, Fault
+from chaosbot.core.mock import is_mock
 from chaosbot.core.plan import FaultPlan, Rule
 from chaosbot.core.registry import options_of
 
@@ -173,13 +174,13 @@ class ChaosProxy:
             PortBusy: The port is taken.
             EngineError: It did not come up.
         """
-        from chaosbot.addons.proxy import MOCK, ListenerSpec, ProxySpec  # noqa: PLC0415 - when the first starts
+        from chaosbot.addons.proxy import ListenerSpec, ProxySpec  # noqa: PLC0415 - when the first starts
         from chaosbot.session.listeners import launched  # noqa: PLC0415
         from chaosbot.transport import Address, guard  # noqa: PLC0415
 
-        direction = Direction.OUTBOUND if self._upstream == MOCK else Direction.INBOUND
+        direction = Direction.OUTBOUND if is_mock(self._upstream) else Direction.INBOUND
         upstream = self._upstream
-        if upstream != MOCK:
+        if not is_mock(upstream):
             http = upstream.startswith(("http:", "https:"))
             host = Address.parse(upstream if http else upstream.replace("tcp:", "http:", 1), where="upstream").host
             guard(host, self._allow)

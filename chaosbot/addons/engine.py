@@ -26,16 +26,17 @@ from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.effects import Performer, needs_answer
 from chaosbot.addons.exchange_context import ExchangeContext, about
 from chaosbot.addons.record import HarRecorder, taped
-from chaosbot.addons.spec import MOCK, ProxySpec
+from chaosbot.addons.spec import ProxySpec
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Point
 from chaosbot.core.event import Event, ExchangeSeen, Noted, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, split_exchange
+from chaosbot.core.mock import MockServices, is_mock, mock_of
 from chaosbot.core.plan import FaultPlan, Scope
 from chaosbot.core.platform import platform_of
 from chaosbot.injection.engine import ArmedFault, RuleEngine
 from chaosbot.injection.windows import WindowTimer
-from chaosbot.mocks.telegram_api.mock import BotApiMock, reply_in_response
+from chaosbot.mocks.telegram_api.mock import reply_in_response
 
 CONTROL_HEADER: Final = "x-chaosbot-fault"
 """Names the rules that are to meet this request (``none`` for none); read and stripped when header control is on."""
@@ -79,7 +80,10 @@ class ExchangeEngine:
         self.emit = emit
         self.rules = RuleEngine(FaultPlan(), Dice(spec.seed), emit, self.now, announces=index == 0)
         self._platform = platform_of(spec.platform)
-        self._mock = BotApiMock(self.now, emit, ids=itertools.count(index + 1, max(1, spec.workers)))
+        services = MockServices(self.now, emit, itertools.count(index + 1, max(1, spec.workers)))
+        names = [item.upstream for item in spec.listeners if is_mock(item.upstream)]
+        # One mock for a proxy: without one the default only hears what the real API was asked.
+        self._mock = mock_of(names[0] if names else "").api(services)
         self._index = index
         self._tape = tape
         self._streams = streams
@@ -205,7 +209,7 @@ class ExchangeEngine:
         if context.faults:
             setattr(flow, SCRIPT, context.script)
             return self._before(context, connection)
-        if connection.listener.upstream == MOCK:
+        if is_mock(connection.listener.upstream):
             later = self._stand_in(context)
             flow.request.stream = False
             return later
@@ -258,7 +262,7 @@ class ExchangeEngine:
         await self._perform_all(context, Point.BEFORE)
         context.by = "target" if context.flow.response is None else "proxy"
         connection.arm(context)
-        if context.flow.response is None and connection.listener.upstream == MOCK:
+        if context.flow.response is None and is_mock(connection.listener.upstream):
             later = self._stand_in(context)
             if later is not None:
                 await later

@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.exchange import Direction
+from chaosbot.core.mock import PREFIX, is_mock, mock_of
 from chaosbot.core.plan import FaultPlan
 from chaosbot.journal import Redactor
 from chaosbot.transport import is_loopback
 
 __all__ = ["MOCK", "SCHEMES", "ListenerSpec", "ProxySpec", "is_loopback"]
 
-MOCK = "mock:"
+MOCK = PREFIX
 SCHEMES = ("http", "https", "tcp")
 
 
@@ -23,7 +24,7 @@ class ListenerSpec:
 
     Args:
         direction: Which way its exchanges run.
-        upstream: ``http://host:port``, ``https://host``, ``tcp://host:port``; ``mock:`` for the Bot API mock inside the
+        upstream: ``http://host:port``, ``https://host``, ``tcp://host:port``; ``mock:NAME`` for a mock inside the
             worker; empty for a regular forward proxy.
         host: The address to listen on.
         port: The port; 0 takes a free one.
@@ -36,7 +37,10 @@ class ListenerSpec:
 
     def __post_init__(self) -> None:
         """Refuses upstreams that nobody can connect to."""
-        if self.upstream in ("", MOCK):
+        if self.upstream == "":
+            return
+        if is_mock(self.upstream):
+            mock_of(self.upstream)
             return
         try:
             parts = urlsplit(self.upstream)
@@ -53,7 +57,7 @@ class ListenerSpec:
     @property
     def address(self) -> tuple[str, int] | None:
         """The upstream's host and port; None when there is no single one."""
-        if self.upstream in ("", MOCK):
+        if self.upstream == "" or is_mock(self.upstream):
             return None
         parts = urlsplit(self.upstream)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

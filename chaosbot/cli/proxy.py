@@ -58,7 +58,7 @@ def proxy(
     outbound: Annotated[
         str | None,
         typer.Option(
-            help="A second direction for the bot's own calls: 'mock' answers as the Bot API, a base URL passes through, "
+            help="A second direction for the bot's own calls: 'mock' answers as the Bot API ('mock:NAME' as another), a base URL passes through, "
             "'forward' takes a bot that has HTTPS_PROXY set wherever it wants.",
             show_default=False,
         ),

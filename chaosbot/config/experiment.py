@@ -35,6 +35,7 @@ from chaosbot.config.table import (
 )
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.mock import is_mock, mock_of
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken
 from chaosbot.core.profile import PROFILES, Threshold
@@ -210,6 +211,12 @@ def outbound_of(word: str, where: str = "") -> str:
     """
     word = renamed.with_new_word(word, renamed.OUTBOUND, where or "outbound")
     if word in OUTBOUND:
+        return word
+    if is_mock(word):
+        try:
+            mock_of(word)
+        except ConfigError as error:
+            raise error.inside(where) if where else error from None
         return word
     if not word.startswith(("http://", "https://")):
         raise ConfigError(

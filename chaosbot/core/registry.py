@@ -157,19 +157,21 @@ class Registry(Generic[E]):
         package: The folder's import name, which is also the entry point group.
         base: What every entry derives from.
         kind: One word for error messages (``fault``).
+        skip: Files of the folder that are no entries.
     """
 
-    def __init__(self, package: str, base: type[E], kind: str) -> None:
+    def __init__(self, package: str, base: type[E], kind: str, *, skip: frozenset[str] = frozenset()) -> None:
         self.package = package
         self.base = base
         self.kind = kind
+        self.skip = skip
 
     @cached_property
     def _entries(self) -> dict[str, type[E]]:
         found: dict[str, type[E]] = {}
         package = importlib.import_module(self.package)
         for module_info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
-            if not module_info.name.startswith("_"):
+            if not module_info.name.startswith("_") and module_info.name not in self.skip:
                 found[module_info.name] = self._class_in(f"{self.package}.{module_info.name}")
         for point in sorted(entry_points(group=self.package), key=lambda point: point.name):
             if point.name in found:
@@ -180,6 +182,11 @@ class Registry(Generic[E]):
             if not (inspect.isclass(loaded) and issubclass(loaded, self.base)):
                 raise ConfigError(
                     f"entry point {point.value}", f"is no {self.kind}; it must derive from {self.base.__qualname__}"
+                )
+            if name_of(loaded) != point.name:
+                raise ConfigError(
+                    f"entry point {point.value}",
+                    f"is called '{point.name}' and its file '{name_of(loaded)}'; an entry is named by its file, so call both alike",
                 )
             found[point.name] = loaded
         return found

@@ -18,8 +18,9 @@ import httptools
 import orjson
 
 from chaosbot.core.event import Event, to_json
+from chaosbot.core.mock import MockAnswer
 from chaosbot.mocks.telegram_api.call import MOST_BODY
-from chaosbot.mocks.telegram_api.mock import BotApiMock, MockAnswer, Script, failure
+from chaosbot.mocks.telegram_api.mock import BotApiMock, Script, failure
 from chaosbot.transport import enforce
 
 _MOST_HEADERS: Final = 64 * 1024

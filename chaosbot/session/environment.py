@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
 from chaosbot.core.event import ApiCalled, Event
 from chaosbot.core.exchange import Direction
+from chaosbot.core.mock import is_mock
 from chaosbot.core.plan import FaultPlan
 from chaosbot.session.listeners import launched
 from chaosbot.session.run import Run
@@ -149,7 +150,7 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
         EngineError: A part did not start.
     """
     permit(spec.allow_hosts)
-    if spec.outbound not in ("mock", "off"):
+    if spec.outbound not in ("mock", "off") and not is_mock(spec.outbound):
         checked_address(spec.outbound, spec.allow_hosts, where="outbound")
     calls = MockCalls()
     run.listeners.append(calls.notice)

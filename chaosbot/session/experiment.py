@@ -13,6 +13,7 @@ from typing import Final
 
 from chaosbot.config.experiment import OUTBOUND, Experiment
 from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.mock import is_mock
 from chaosbot.core.plan import FaultPlan, Window
 from chaosbot.core.profile import PROFILES, Profile
 from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
@@ -126,7 +127,7 @@ def check_experiment(experiment: Experiment) -> None:
         UsageError: Naming the key and the remedy; nothing was sent.
     """
     check_pages(experiment.allow_hosts, metrics=experiment.probing.metrics, health=experiment.probing.health)
-    if experiment.outbound not in OUTBOUND:
+    if experiment.outbound not in OUTBOUND and not is_mock(experiment.outbound):
         checked_address(experiment.outbound, experiment.allow_hosts, where="outbound")
     permit(experiment.allow_hosts)
     if experiment.target:

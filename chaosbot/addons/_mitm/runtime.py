@@ -26,7 +26,8 @@ from mitmproxy.proxy import mode_servers, mode_specs
 
 from chaosbot.addons._mitm.alerts import AlertWatch
 from chaosbot.addons._mitm.carrier import HandlerCarrier, substitute
-from chaosbot.addons.spec import MOCK, ListenerSpec
+from chaosbot.addons.spec import ListenerSpec
+from chaosbot.core.mock import is_mock
 
 if TYPE_CHECKING:
     from chaosbot.addons._mitm.connection import Connection
@@ -167,7 +168,7 @@ class Mode:
     def __init__(self, listener: ListenerSpec, port: int) -> None:
         self.listener = listener
         self.own = frozenset(f"{name}:{port}" for name in (listener.host, "localhost", "127.0.0.1", "[::1]"))
-        upstream = _NOWHERE if listener.upstream == MOCK else listener.upstream
+        upstream = _NOWHERE if is_mock(listener.upstream) else listener.upstream
         self.spec = mode_specs.ProxyMode.parse(f"reverse:{upstream}" if upstream else "regular")
         manager: Any = _Manager()
         self.instance: Any = mode_servers.ServerInstance.make(self.spec, manager)

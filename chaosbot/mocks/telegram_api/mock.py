@@ -20,6 +20,7 @@ import orjson
 from chaosbot.core.event import ApiCalled, Event, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER
 from chaosbot.core.marker import markers_in
+from chaosbot.core.mock import MockAnswer, MockApi
 from chaosbot.mocks.telegram_api.call import ApiCall, BadCall, read_call
 from chaosbot.mocks.telegram_api.files import FILES, content_of
 from chaosbot.mocks.telegram_api.markup import plain
@@ -36,23 +37,6 @@ _WORDS: Final = ("text", "caption", "question", "title", "description", "first_n
 _NESTED_WORDS: Final = ("media", "results", "rich_message", "checklist", "options", "result", "commands")
 _NEEDS_CHAT: Final = ("send", "forwardmessage", "copymessage", "editmessage", "deletemessage", "pinchat", "banchat")
 _NOT_IN_REPLY: Final = frozenset({"setwebhook", "deletewebhook", "close", "logout"})
-
-
-@dataclass(frozen=True, slots=True)
-class MockAnswer:
-    """What goes back to the bot.
-
-    Args:
-        status: HTTP status.
-        headers: Headers without Content-Length, which whoever writes the answer knows how to frame.
-        body: The body.
-        hold_s: How long the real server would have waited before it answers (long polling).
-    """
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    hold_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +60,7 @@ class Script:
     html: bool = False
 
 
-class BotApiMock:
+class BotApiMock(MockApi):
     """One Bot API.
 
     Args:
