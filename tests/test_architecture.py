@@ -15,6 +15,7 @@ PACKAGE = ROOT / "chaosbot"
 LEVELS = {
     "pytest_plugin": 11,
     "testing": 10,
+    "plugins": 10,
     "__main__": 11,
     "cli": 10,
     "session": 9,
