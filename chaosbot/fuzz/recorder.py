@@ -58,12 +58,14 @@ def reply_in(outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiC
         return None
     text = next((body[key] for key in ("text", "caption") if isinstance(body.get(key), str)), "")
     chat = body.get("chat_id")
+    # A bot that was sent an odd chat may answer it: JSON's true is an int in Python, and the journal holds 64 bits.
+    known = isinstance(chat, str) or (type(chat) is int and abs(chat) < 1 << 62)
     # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
     markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(text))))
     return ApiCalled(
         t,
         body["method"],
-        chat if isinstance(chat, (int, str)) else None,
+        chat if known else None,
         text[:_KEPT_TEXT],
         markers,
         via="reply",

@@ -36,7 +36,7 @@ def genuine(body: bytes, headers: dict[str, str]) -> bool:
             return any(hmac.compare_digest(right, one.partition(",")[2]) for one in given.split(" "))
     try:
         Webhook(SECRET).verify(body.decode(), headers)
-    except (WebhookVerificationError, ValueError, TypeError, AttributeError, OverflowError, OSError):
+    except (WebhookVerificationError, ValueError, TypeError, AttributeError, OverflowError, OSError, RecursionError):
         return False
     return True
 

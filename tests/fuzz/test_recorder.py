@@ -1,0 +1,23 @@
+"""What a webhook's answer asks the platform to do, however odd it is, can be written into the journal and read again."""
+
+import orjson
+import pytest
+
+from chaosbot.core.case import Case, Expect
+from chaosbot.core.event import decode, encode
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.verdict import Threat
+from chaosbot.fuzz.recorder import reply_in
+
+
+@pytest.mark.parametrize(
+    ("chat", "kept"),
+    [(5, 5), (-1001, -1001), ("@name", "@name"), (True, None), (2**62, None), (1.5, None), ([], None), (None, None)],
+)
+def test_a_reply_to_an_odd_chat_is_a_call_that_the_journal_holds(chat: object, kept: object) -> None:
+    body = orjson.dumps({"method": "sendMessage", "chat_id": chat, "text": "x"})
+    case = Case("a/b", "a", Threat.USER, (), Expect())
+    call = reply_in(Outcome(Fate.ANSWERED, 200, body=body), case, 1.0)
+    assert call is not None
+    assert call.chat == kept
+    assert decode(encode(call)) == call
