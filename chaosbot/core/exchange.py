@@ -6,9 +6,12 @@ the webhook; the *outbound* direction from the bot to the APIs that it calls.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 EXCHANGE_HEADER: Final = "x-chaosbot-exchange"
 """Carries the exchange id from a driver to the proxy, which strips it; it joins driver, proxy and mock.
@@ -96,3 +99,21 @@ def split_exchange(value: str) -> tuple[str, float | None]:
         return key, float(due) if due else None
     except ValueError:
         return value, None
+
+
+# Linear: each repeated part ends at a line break that the part itself cannot hold.
+_PART: Final = re.compile(rb'\bname="?([^";\r\n]{1,200})"?[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]*)')
+
+
+def values_of(exchange: Exchange) -> Any:
+    """The request body's values by name: of JSON, of a form, or of a multipart form; None where it is none of these."""
+    kind = next((value for name, value in exchange.headers if name == "content-type"), "").lower()
+    if kind.startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(exchange.body.decode("utf-8", "replace"), keep_blank_values=True))
+    if kind.startswith("multipart/form-data"):
+        fields = _PART.findall(exchange.body)
+        return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields}
+    try:
+        return json.loads(exchange.body)
+    except (ValueError, RecursionError):
+        return None

@@ -21,11 +21,20 @@ class Fault(ABC):
     depth: ClassVar[Depth]
     direction: ClassVar[Direction | None] = None
     """The only direction that it can act on; None for both."""
+    possible_when: ClassVar[str] = ""
+    """When a real peer could cause it, for its page; empty where it can happen to any connection or exchange."""
 
     @property
     def name(self) -> str:
         """The fault's name: its file's."""
         return name_of(type(self))
+
+    def possible(self, exchange: Exchange) -> bool:
+        """Whether a real network, sender or API could cause it for this exchange; if not, its rule does not look at the exchange.
+
+        Pure; overridden together with `possible_when`.
+        """
+        return self.direction is None or exchange.direction is self.direction
 
     @abstractmethod
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:

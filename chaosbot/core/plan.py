@@ -19,7 +19,7 @@ from typing import Any
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect
-from chaosbot.core.exchange import Depth, Direction, Exchange, UpdateFacts
+from chaosbot.core.exchange import Depth, Direction, Exchange, UpdateFacts, values_of
 from chaosbot.core.fault import Fault
 
 
@@ -83,7 +83,8 @@ class Matcher:
         method: The request method.
         path: A glob over the path.
         headers: Globs over header values by name; a header that is absent does not match.
-        body: Values by JSON path (``message.chat.id``, list items by index) that the JSON body must hold, as text or glob.
+        body: Values that the body must hold, as text or glob: by JSON path (``message.chat.id``, list items by index), or by the
+            name of a form's field.
         kind: The update's kind.
         command: The command's name, without slash.
         tier: The user's tier.
@@ -124,7 +125,7 @@ class Matcher:
             have_headers = {name.lower(): value for name, value in exchange.headers}
             if any(not fnmatchcase(have_headers.get(name.lower(), "\0"), glob) for name, glob in self.headers):
                 return False
-        return not self.body or self._body_matches(exchange.body)
+        return not self.body or self._body_matches(exchange)
 
     def _update_matches(self, facts: UpdateFacts | None) -> bool:
         return (
@@ -135,12 +136,11 @@ class Matcher:
             and (self.user is None or (facts.user is not None and self.user == str(facts.user)))
         )
 
-    def _body_matches(self, body: bytes) -> bool:
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            return False
-        return all(fnmatchcase(_as_text(_at(document, path)), glob) for path, glob in self.body)
+    def _body_matches(self, exchange: Exchange) -> bool:
+        document = values_of(exchange)
+        return document is not None and all(
+            fnmatchcase(_as_text(_at(document, path)), glob) for path, glob in self.body
+        )
 
 
 _ABSENT = object()
@@ -314,7 +314,7 @@ def decide(
 ) -> tuple[Decision, ...]:
     """Which rules meet this exchange, in the plan's order.
 
-    Only rules that match and whose window is open appear; those whose counting condition or dice said no have `fires`
+    Only rules that match, whose window is open and whose fault is possible for the exchange appear; those whose counting condition or dice said no have `fires`
     False. The caller tells the tally when a fault begins and ends to act (for `cap`).
 
     Args:
@@ -330,7 +330,7 @@ def decide(
         if scopes is not None and rule.scope not in scopes:
             continue
         open_now = rule.keys is not None or rule.window.open_at(moment)
-        if not open_now or not rule.match.matches(exchange):
+        if not open_now or not rule.match.matches(exchange) or not rule.fault.possible(exchange):
             continue
         ordinal = tally.match(rule, _group(rule, exchange))
         key = scope_key(rule.scope, exchange)

@@ -112,9 +112,11 @@ def name_of(entry: type[Any]) -> str:
 
 
 def describe(entry: type[Any]) -> str:
-    """The entry's page: the docstring of its file, or else of its class."""
+    """The entry's page: the docstring of its file, or else of its class, and when it can happen where it says so."""
     module = inspect.getmodule(entry)
-    return inspect.cleandoc((module.__doc__ if module else None) or entry.__doc__ or "")
+    page = inspect.cleandoc((module.__doc__ if module else None) or entry.__doc__ or "")
+    when = getattr(entry, "possible_when", "")
+    return f"{page}\n\nPossible {when}." if when else page
 
 
 def read_options(entry: type[E], values: Mapping[str, object]) -> E:

@@ -22,6 +22,7 @@ class BadSignature(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
     direction: ClassVar[Direction | None] = Direction.INBOUND
+    possible_when: ClassVar[str] = "for requests to the webhook"
 
     how: str = option(
         "text", "what is wrong with it", "wrong", choices=("wrong", "missing", "prefix", "case", "double"), primary=True
@@ -30,8 +31,6 @@ class BadSignature(Fault):
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One header."""
-        if exchange.direction is not Direction.INBOUND:
-            return ()
         real = next((value for name, value in exchange.headers if name.lower() == self.header.lower()), "")
         match self.how:
             case "missing":

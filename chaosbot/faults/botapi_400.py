@@ -14,7 +14,7 @@ from chaosbot.core.effect import Effect
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
-from chaosbot.faults._botapi import refusal
+from chaosbot.faults._botapi import call_of, refusal
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,15 @@ class Botapi400(Fault):
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
     direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    possible_when: ClassVar[str] = 'for calls of the Bot API; "message is not modified" for edits only'
 
     description: str = option("text", 'what follows "Bad Request: "', "message is not modified", primary=True)
 
+    def possible(self, exchange: Exchange) -> bool:
+        """A call, and an edit where the description speaks of one."""
+        call = call_of(exchange)
+        return call is not None and ("not modified" not in self.description or call.method.startswith("edit"))
+
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """One answer by the proxy, on the outbound direction only."""
-        return refusal(exchange, 400, f"Bad Request: {self.description}")
+        """One answer by the proxy."""
+        return refusal(400, f"Bad Request: {self.description}")

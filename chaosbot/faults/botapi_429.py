@@ -15,7 +15,7 @@ from chaosbot.core.effect import Effect
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
-from chaosbot.faults._botapi import refusal
+from chaosbot.faults._botapi import call_of, page, refusal
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,22 @@ class Botapi429(Fault):
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
     direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    possible_when: ClassVar[str] = "for calls of the Bot API"
 
     retry_after: float = option("duration", "what the bot is told to wait, in whole seconds", 3.0, primary=True)
+    gateway: bool = option(
+        "flag", "a gateway before the API refuses: a page of HTML that does not say how long to wait", False
+    )
+
+    def possible(self, exchange: Exchange) -> bool:
+        """A call."""
+        return call_of(exchange) is not None
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """One answer by the proxy, on the outbound direction only."""
-        return refusal(exchange, 429, f"Too Many Requests: retry after {self.seconds}", {"retry_after": self.seconds})
+        """One answer by the proxy."""
+        if self.gateway:
+            return page(429)
+        return refusal(429, f"Too Many Requests: retry after {self.seconds}", {"retry_after": self.seconds})
 
     @property
     def seconds(self) -> int:

@@ -23,6 +23,7 @@ class Botapi5xxHtml(Fault):
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
     direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    possible_when: ClassVar[str] = "for everything that runs through the gateway: calls and downloads"
 
     status: int = option("count", "500 to 599", 502, primary=True)
 
@@ -32,5 +33,5 @@ class Botapi5xxHtml(Fault):
             raise ValueError(f"status {self.status} is no server error; choose one from 500 to 599")
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """One answer by the proxy, on the outbound direction only."""
-        return page(exchange, self.status)
+        """One answer by the proxy."""
+        return page(self.status)

@@ -13,7 +13,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
-from chaosbot.faults._botapi import refusal
+from chaosbot.faults._botapi import call_of, refusal
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,13 @@ class BotapiBlocked(Fault):
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
     direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    possible_when: ClassVar[str] = "for calls that send or edit a message in a private chat"
+
+    def possible(self, exchange: Exchange) -> bool:
+        """A message to a person."""
+        call = call_of(exchange)
+        return call is not None and call.writes and call.to_person
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """One answer by the proxy, on the outbound direction only."""
-        return refusal(exchange, 403, "Forbidden: bot was blocked by the user")
+        """One answer by the proxy."""
+        return refusal(403, "Forbidden: bot was blocked by the user")

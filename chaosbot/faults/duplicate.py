@@ -14,6 +14,7 @@ from chaosbot.core.effect import Effect, SendAgain
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
+from chaosbot.faults._deliveries import DELIVERIES, is_delivery
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Duplicate(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
     direction: ClassVar[Direction | None] = Direction.INBOUND
+    possible_when: ClassVar[str] = DELIVERIES
 
     copies: int = option("count", "how many more times", 1, primary=True)
     concurrent: bool = option("flag", "beside the original instead of after its answer", False)
@@ -32,8 +34,10 @@ class Duplicate(Fault):
         if not 1 <= self.copies <= 100:
             raise ValueError("copies must be from 1 to 100")
 
+    def possible(self, exchange: Exchange) -> bool:
+        """A delivery."""
+        return is_delivery(exchange)
+
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """Copies."""
-        if exchange.direction is not Direction.INBOUND:
-            return ()
         return (SendAgain((self.pause,) * self.copies, self.concurrent),)

@@ -14,6 +14,7 @@ from chaosbot.core.effect import Effect
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
+from chaosbot.faults._deliveries import DELIVERIES, is_delivery
 from chaosbot.faults._encoding import WAYS, damaged
 
 
@@ -23,11 +24,14 @@ class EncodingDamage(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
     direction: ClassVar[Direction | None] = Direction.INBOUND
+    possible_when: ClassVar[str] = DELIVERIES
 
     how: str = option("text", "what is damaged", "invalid_utf8", choices=WAYS, primary=True)
 
+    def possible(self, exchange: Exchange) -> bool:
+        """A delivery."""
+        return is_delivery(exchange)
+
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The request with another body."""
-        if exchange.direction is not Direction.INBOUND:
-            return ()
         return damaged(exchange.body, self.how, dice)

@@ -13,6 +13,7 @@ from chaosbot.core.effect import Effect
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
+from chaosbot.faults._deliveries import DELIVERIES, is_delivery
 from chaosbot.faults._json import operations, patched
 
 
@@ -22,6 +23,7 @@ class JsonPatch(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
     direction: ClassVar[Direction | None] = Direction.INBOUND
+    possible_when: ClassVar[str] = DELIVERIES
 
     patch: object = option(
         "json", "list of operations: {op, path, value} with JSON pointers, or that list as JSON text", primary=True
@@ -31,8 +33,10 @@ class JsonPatch(Fault):
         """Refuses what is no patch."""
         operations(self.patch)
 
+    def possible(self, exchange: Exchange) -> bool:
+        """A delivery."""
+        return is_delivery(exchange)
+
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The request with another body."""
-        if exchange.direction is not Direction.INBOUND:
-            return ()
         return patched(exchange.body, operations(self.patch))

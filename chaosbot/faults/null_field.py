@@ -14,6 +14,7 @@ from chaosbot.core.effect import Effect
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
+from chaosbot.faults._deliveries import DELIVERIES, is_delivery
 from chaosbot.faults._json import edited, put
 
 
@@ -23,11 +24,14 @@ class NullField(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
     direction: ClassVar[Direction | None] = Direction.INBOUND
+    possible_when: ClassVar[str] = DELIVERIES
 
     field: str = option("text", "JSON path (message.chat.id); empty draws one", "", primary=True)
 
+    def possible(self, exchange: Exchange) -> bool:
+        """A delivery."""
+        return is_delivery(exchange)
+
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The request with another body."""
-        if exchange.direction is not Direction.INBOUND:
-            return ()
         return edited(exchange.body, self.field, dice, lambda holder, key: put(holder, key, None))

@@ -14,6 +14,7 @@ from chaosbot.core.effect import Effect, SendAgain
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
+from chaosbot.faults._deliveries import DELIVERIES, is_delivery
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Redeliver(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
     direction: ClassVar[Direction | None] = Direction.INBOUND
+    possible_when: ClassVar[str] = DELIVERIES
 
     attempts: int = option("count", "deliveries after the first", 3, primary=True)
     wait: float = option("duration", "pause before the first redelivery", 0.0)
@@ -33,10 +35,12 @@ class Redeliver(Fault):
         if not 1 <= self.attempts <= 20:
             raise ValueError("attempts must be from 1 to 20")
 
+    def possible(self, exchange: Exchange) -> bool:
+        """A delivery."""
+        return is_delivery(exchange)
+
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """Deliveries with growing pauses."""
-        if exchange.direction is not Direction.INBOUND:
-            return ()
         cap = dice.uniform(60.0, 120.0)
         later = tuple(min(self.base * 2**step, cap) for step in range(self.attempts - 1))
         return (SendAgain((self.wait, *later), until_ack=self.until_ack),)

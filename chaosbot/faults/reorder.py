@@ -14,6 +14,7 @@ from chaosbot.core.effect import Effect, HoldForNext
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
+from chaosbot.faults._deliveries import DELIVERIES, is_delivery
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Reorder(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
     direction: ClassVar[Direction | None] = Direction.INBOUND
+    possible_when: ClassVar[str] = DELIVERIES
 
     by: int = option("count", "how many later updates overtake it", 1, primary=True)
     at_most: float = option("duration", "how long it waits for them", 5.0)
@@ -31,8 +33,10 @@ class Reorder(Fault):
         if self.by < 1:
             raise ValueError("by must be at least 1")
 
+    def possible(self, exchange: Exchange) -> bool:
+        """A delivery."""
+        return is_delivery(exchange)
+
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One hold."""
-        if exchange.direction is not Direction.INBOUND:
-            return ()
         return (HoldForNext(self.by, self.at_most),)

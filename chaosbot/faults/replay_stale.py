@@ -14,6 +14,7 @@ from chaosbot.core.effect import Effect, SendEarlier
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
+from chaosbot.faults._deliveries import DELIVERIES, is_delivery
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class ReplayStale(Fault):
 
     depth: ClassVar[Depth] = Depth.UPDATE
     direction: ClassVar[Direction | None] = Direction.INBOUND
+    possible_when: ClassVar[str] = DELIVERIES
 
     back: int = option("count", "how many updates back", 1, primary=True)
     age: float = option("duration", "it must be at least this old", 0.0)
@@ -31,8 +33,10 @@ class ReplayStale(Fault):
         if not 1 <= self.back <= 64:
             raise ValueError("back must be from 1 to 64; that many updates are remembered")
 
+    def possible(self, exchange: Exchange) -> bool:
+        """A delivery."""
+        return is_delivery(exchange)
+
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One old update."""
-        if exchange.direction is not Direction.INBOUND:
-            return ()
         return (SendEarlier(self.back, self.age),)

@@ -171,6 +171,8 @@ class RuleEngine:
             try:
                 if wanted is None:
                     decisions = decide(alone, self._dice, exchange, moment, self._tally)
+                elif not rule.fault.possible(exchange):
+                    continue
                 else:
                     stream = self._dice.at("fault", rule.name, "exchange", exchange.key)
                     decisions = (Decision(rule, True, rule.fault.effects(stream, exchange)),)

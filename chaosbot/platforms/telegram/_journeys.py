@@ -28,7 +28,7 @@ from chaosbot.platforms.telegram._parts import (
     voice,
 )
 from chaosbot.platforms.telegram._updates import said
-from chaosbot.platforms.telegram._users import SHARES, Population
+from chaosbot.platforms.telegram._users import SHARES, Population, basic_group
 
 _WAITS: Final = {"guest": (1.0, 5.0), "user": (2.0, 8.0), "developer": (5.0, 15.0), "admin": (10.0, 30.0)}
 
@@ -54,6 +54,11 @@ _COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "admin": ("admin", "circuits"),
     "rights": ("grant", "revoke"),
 }
+
+
+_ASKED_IN_GROUPS: Final = frozenset({"look", "transform"})
+_GROUP_SHARE: Final = 0.5
+"""How much of what can be asked in a group is asked there; some troubles, such as a migration, happen to groups only."""
 
 
 def journeys(population: Population) -> tuple[JourneySpec, ...]:
@@ -87,7 +92,10 @@ def perform(task: str, user: int, ordinal: int, place: Place) -> Json:
     if name in _COMMANDS:
         forms = _COMMANDS[name]
         text = command_text(forms[turn % len(forms)], place.dice, place.marker)
-        return update(place, "message", text_message(place, user, text))
+        # Only commands: in groups a bot is shown little else, unless it has asked for more.
+        asked = name in _ASKED_IN_GROUPS and place.dice.at("group").chance(_GROUP_SHARE)
+        where: Json = {"chat": basic_group(user)} if asked else {}
+        return update(place, "message", text_message(place, user, text, **where))
     return _OTHERS[name](place, user, turn)
 
 

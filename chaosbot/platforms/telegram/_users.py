@@ -75,6 +75,11 @@ def private(user: int) -> dict[str, Any]:
     return {"id": user, "type": "private", "first_name": someone["first_name"], "username": someone["username"]}
 
 
+def basic_group(user: int) -> dict[str, Any]:
+    """The small group that a user shares with the bot; it can become a supergroup, which changes its id."""
+    return {"id": -user, "type": "group", "title": "Chaos small group", "all_members_are_administrators": False}
+
+
 def supergroup(dice: Dice) -> dict[str, Any]:
     """A group of its own for each place in the dice."""
     return {

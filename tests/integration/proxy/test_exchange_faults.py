@@ -296,10 +296,10 @@ def test_stale_keepalive_closes_after_a_whole_answer(lab: Lab, farewell: str, en
 
 def test_rate_limited_refuses_beyond_the_quota_and_notices_impatience(lab: Lab) -> None:
     lab.faults("rate_limited:2;within=1h")
-    with lab.connect() as sock:
+    with lab.connect(Direction.OUTBOUND) as sock:
         replies = []
         for number in (1, 2, 3, 3):
-            sock.sendall(request(b'{"n":%d}' % number))
+            sock.sendall(request(b'{"chat_id":5,"text":"%d"}' % number, path="/bot42:token/sendMessage"))
             replies.append(read(sock))
     assert [reply.status for reply in replies] == [200, 200, 429, 429]
     wait = int(replies[2].header("retry-after") or 0)

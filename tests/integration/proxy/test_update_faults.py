@@ -187,27 +187,35 @@ def test_bad_signature_wrong_and_double(lab: Lab) -> None:
 
 
 CALL = b'{"chat_id": 5, "text": "hello"}'
-SEND = "/bot123456:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/sendMessage"
+API = "/bot123456:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/"
+SEND = f"{API}sendMessage"
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "check"),
+    ("fault", "method", "chat", "status", "check"),
     [
-        ("botapi_429:7s", 429, lambda answer: answer["parameters"] == {"retry_after": 7}),
-        ("botapi_400", 400, lambda answer: "not modified" in answer["description"]),
-        ("botapi_blocked", 403, lambda answer: "blocked" in answer["description"]),
-        ("botapi_conflict", 409, lambda answer: answer["description"].startswith("Conflict")),
-        ("botapi_migrate:77", 400, lambda answer: answer["parameters"] == {"migrate_to_chat_id": -1000000000077}),
+        ("botapi_429:7s", "sendMessage", 5, 429, lambda answer: answer["parameters"] == {"retry_after": 7}),
+        ("botapi_400", "editMessageText", 5, 400, lambda answer: "not modified" in answer["description"]),
+        ("botapi_blocked", "sendMessage", 5, 403, lambda answer: "blocked" in answer["description"]),
+        ("botapi_conflict", "getUpdates", None, 409, lambda answer: answer["description"].startswith("Conflict")),
+        (
+            "botapi_migrate:77",
+            "sendMessage",
+            -77,
+            400,
+            lambda answer: answer["parameters"] == {"migrate_to_chat_id": -1000000000077},
+        ),
     ],
 )
-def test_bot_api_refusals(lab: Lab, fault: str, status: int, check: Any) -> None:
+def test_bot_api_refusals(lab: Lab, fault: str, method: str, chat: int | None, status: int, check: Any) -> None:
     lab.faults(fault)
-    reply = lab.send(request(CALL, path=SEND), direction=Direction.OUTBOUND)
+    call = json.dumps({"chat_id": chat, "text": "hello"} if chat else {}).encode()
+    reply = lab.send(request(call, path=API + method), direction=Direction.OUTBOUND)
     document = json.loads(reply.body)
     assert (reply.status, document["ok"], document["error_code"]) == (status, False, status)
     assert check(document)
     (called,) = [event for event in lab.told if type(event).__name__ == "ApiCalled"]
-    assert (called.method, called.status, str(called.chat)) == ("sendMessage", status, "5")  # type: ignore[attr-defined]
+    assert (called.method, called.status, str(called.chat)) == (method, status, str(chat))  # type: ignore[attr-defined]
 
 
 def test_bot_api_5xx_is_a_page(lab: Lab) -> None:

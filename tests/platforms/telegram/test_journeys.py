@@ -82,9 +82,16 @@ def test_markers_are_unique_and_in_the_text(requests) -> None:
     assert len(set(markers)) == len(markers)
 
 
+def test_some_commands_are_asked_in_small_groups(requests) -> None:
+    groups = {request.facts.command for _, user, request in requests if request.facts.chat == -user}
+    assert groups <= {"help", "status", "skills", "translate", "summarize", "rewrite"}
+    assert {"help", "status", "skills"} <= groups
+
+
 def test_the_facts_are_those_of_the_bytes(requests) -> None:
     for _, user, request in requests[:300]:
-        assert request.facts.user == request.facts.chat == user
+        assert request.facts.user == user
+        assert request.facts.chat in (user, -user), "a private chat, or the small group of its user"
         assert TELEGRAM.facts("POST", "/", (), request.data.partition(b"\r\n\r\n")[2]) == request.facts
 
 
