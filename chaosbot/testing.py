@@ -7,7 +7,7 @@
     with ChaosProxy("http://127.0.0.1:8000") as proxy:
         client.post(proxy.url + "/webhook")
         with proxy.inject(latency("200ms"), rate=0.5, path="/webhook/*") as injected:
-            client.post(proxy.url + "/webhook/telegram")
+            client.post(proxy.url + "/webhook/orders")
         assert injected.count == 1
 
 Every fault of the registry is a name of this module, third parties' faults included; `fault` builds one by its name as text.
@@ -29,7 +29,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from chaosbot.config import renamed
+from chaosbot.config import defaults, renamed
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError, EngineError
 from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Injected, Trouble
@@ -146,7 +146,7 @@ class ChaosProxy:
         *,
         seed: int = 0,
         allow_hosts: Sequence[str] = (),
-        platform: str = "telegram",
+        platform: str = defaults.PLATFORM,
         port: int = 0,
         **old: Any,
     ) -> None:

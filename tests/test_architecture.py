@@ -1,8 +1,10 @@
 """The house rules as tests: what ARCHITECTURE.md claims, the imports must show."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -237,3 +239,51 @@ def test_no_engine_names_a_check() -> None:
             if isinstance(node, ast.Constant) and node.value in names:
                 named.add((inside, str(node.value)))
     assert named - PLUGIN_NAME_DEBT == set()
+
+
+NEUTRAL = (
+    "core",
+    "session",
+    "transport",
+    "injection",
+    "tcp",
+    "report",
+    "journal",
+    "workers",
+    "control",
+    "testing",
+    "plugins",
+)
+
+
+def test_neutral_rooms_name_no_platform() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in sources()
+        if room(path) in NEUTRAL
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if "telegram" in line.lower()
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+# Import names and the packages that bring them, where the two differ.
+PACKAGES = {
+    "hdrh": "hdrhistogram",
+    "ruamel": "ruamel.yaml",
+    "OpenSSL": "pyopenssl",
+}
+
+
+def test_every_imported_package_is_a_declared_dependency_and_the_other_way_round() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[<>=!~ \[]", line)[0].lower() for line in project["dependencies"]}
+    imported = {
+        name.split(".")[0]
+        for path in sources()
+        for _, name in imports(path)
+        if name.split(".")[0] not in sys.stdlib_module_names | {"chaosbot", "__future__"}
+    }
+    needed = {PACKAGES.get(name, name).lower() for name in imported} - {"pytest"}
+    assert needed - declared == set(), "imported and not declared"
+    assert declared - needed == set(), "declared and not imported"

@@ -83,7 +83,7 @@ class ExchangeEngine:
         services = MockServices(self.now, emit, itertools.count(index + 1, max(1, spec.workers)))
         names = [item.upstream for item in spec.listeners if is_mock(item.upstream)]
         # One mock for a proxy: without one the default only hears what the real API was asked.
-        self._mock = mock_of(names[0] if names else "").api(services)
+        self._mock = mock_of(names[0] if names else "", self._platform.api_mock).api(services)
         self._index = index
         self._tape = tape
         self._streams = streams

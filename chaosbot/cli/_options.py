@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
+from chaosbot.config import defaults
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
 from chaosbot.core.platform import platform_of, spoken
 from chaosbot.demo.bugs import Bug
@@ -38,7 +39,7 @@ SecretEnv = Annotated[
     typer.Option(
         "--secret-env",
         metavar="NAME",
-        help="Environment variable that holds the webhook's secret (default: TELEGRAM_SECRET_TOKEN when it is set).",
+        help=f"Environment variable that holds the webhook's secret (default: {defaults.SECRET_ENV} when it is set).",
         show_default=False,
     ),
 ]
@@ -55,7 +56,10 @@ AllowHost = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output instead of the text.")]
 PlatformName = Annotated[
-    str, typer.Option("--platform", help="The platform's tongue: telegram, standard_webhooks, json_webhook or market.")
+    str,
+    typer.Option(
+        "--platform", help="Whose webhook it is: telegram, standard_webhooks, json_webhook, market or a plug-in's."
+    ),
 ]
 PlatformOptions = Annotated[
     list[str] | None,
@@ -92,7 +96,7 @@ Prometheus = Annotated[
 
 BOT_API_PORT: Final = 8081
 """Where the outbound direction of a run listens, unless told otherwise."""
-DEFAULT_SECRET: Final = "TELEGRAM_SECRET_TOKEN"  # noqa: S105 - a variable's name
+DEFAULT_SECRET: Final = defaults.SECRET_ENV
 
 
 class Watched(TyperCommand):
@@ -174,7 +178,7 @@ def bot_api_port(text: str | None) -> int:
 def choose_platform(name: str, options: list[str] | None) -> str:
     """The platform with its options as specs carry it; ``@FILE`` stands for a file's content.
 
-    For telegram, ADMIN_TELEGRAM_ID says who the bot's admin is, where no option does.
+    Some options can be said by environment variables (`chaosbot.config.defaults.OPTION_VARIABLES`).
 
     Raises:
         ConfigError: No such platform or option, or an unreadable file.
@@ -190,8 +194,9 @@ def choose_platform(name: str, options: list[str] | None) -> str:
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(f"--platform-option {text}", f"cannot be read: {error}") from None
         values[key.strip().replace("-", "_")] = value
-    if name == "telegram" and os.environ.get("ADMIN_TELEGRAM_ID"):
-        values.setdefault("admin_id", os.environ["ADMIN_TELEGRAM_ID"])
+    for option, variable in defaults.OPTION_VARIABLES.get(name, {}).items():
+        if os.environ.get(variable):
+            values.setdefault(option, os.environ[variable])
     chosen = spoken(name, values)
     try:
         platform_of(chosen)

@@ -18,6 +18,7 @@ from chaosbot.cli._options import (
     read_secret,
 )
 from chaosbot.cli._verb import verb
+from chaosbot.config import defaults
 from chaosbot.session.diagnosis import machine, target_diagnosis
 
 app = verb()
@@ -34,7 +35,7 @@ def doctor(
             show_default=False,
         ),
     ] = None,
-    platform: PlatformName = "telegram",
+    platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,
     secret_env: SecretEnv = None,
     allow_host: AllowHost = None,

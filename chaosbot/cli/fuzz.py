@@ -33,6 +33,7 @@ from chaosbot.cli._options import (
     read_secret,
 )
 from chaosbot.cli._verb import verb
+from chaosbot.config import defaults
 from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core import units
 from chaosbot.core.case import Case
@@ -68,7 +69,7 @@ def fuzz(
     bugs: Annotated[
         str, typer.Option(help="Planted bugs of the embedded bot (names with commas, 'fragile' for all).")
     ] = "",
-    platform: PlatformName = "telegram",
+    platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,
     malformed: Annotated[str, typer.Option(help="What is right for a malformed request: reject, ack or any.")] = "any",
     bot_api: Annotated[

@@ -28,6 +28,7 @@ from chaosbot.cli._options import (
     read_secret,
 )
 from chaosbot.cli._verb import verb
+from chaosbot.config import defaults
 from chaosbot.config.experiment import threshold_settings
 from chaosbot.core import units
 from chaosbot.core.errors import UnknownName
@@ -62,7 +63,7 @@ def load(
     sender: Annotated[
         str, typer.Option(help="raw: plain concurrency; telegram: per-chat queues, 40 connections, redelivery.")
     ] = "raw",
-    platform: PlatformName = "telegram",
+    platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,
     slow: Annotated[str, typer.Option(help="Share of users that send and read slowly, e.g. 10%.")] = "0%",
     processes: Annotated[int, typer.Option(min=1, help="Driver processes that share one plan.")] = 1,

@@ -28,6 +28,7 @@ from chaosbot.cli._options import (
     read_option,
 )
 from chaosbot.cli._verb import verb
+from chaosbot.config import defaults
 from chaosbot.config.fit import plan_for
 from chaosbot.config.plan import plan_to_mapping
 from chaosbot.config.renamed import OUTBOUND, with_new_word
@@ -64,7 +65,7 @@ def proxy(
         ),
     ] = None,
     outbound_listen: Annotated[str, typer.Option(help="Where the outbound direction listens.")] = "127.0.0.1:8081",
-    platform: PlatformName = "telegram",
+    platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,
     control: Annotated[
         str | None,

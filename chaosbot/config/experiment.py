@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from chaosbot.config import renamed
+from chaosbot.config import defaults, renamed
 from chaosbot.config.document import exists, parsed, read_document
 from chaosbot.config.plan import PLAN, plan_to_mapping
 from chaosbot.config.table import (
@@ -114,7 +114,7 @@ class Experiment:
     name: str = "experiment"
     about: str = ""
     target: str = ""
-    platform: str = "telegram"
+    platform: str = defaults.PLATFORM
     secret_env: str = ""
     seed: int | None = None
     allow_hosts: tuple[str, ...] = ()
@@ -289,7 +289,7 @@ EXPERIMENT: Final = Table(
         "platform": Key(
             Kind(TEXT.read, lambda: {"type": "string", "pattern": f"^({'|'.join(PLATFORMS.names())})(:.*)?$"}),
             "Whose webhook it is.",
-            "telegram",
+            defaults.PLATFORM,
         ),
         "platform_options": Key(OPTIONS, "Options of the platform.", {}),
         "secret_env": Key(TEXT, "The environment variable that holds the webhook's secret.", ""),

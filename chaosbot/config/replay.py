@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaosbot.config import defaults
 from chaosbot.config.document import exists
 from chaosbot.config.plan import plan_from
 from chaosbot.core.check import History
@@ -53,5 +54,5 @@ def read_recording(directory: Path) -> Recording:
     plan = plan_from(recorded, f"{directory}: the recorded plan")
     platform = start.settings.get("platform")
     return Recording(
-        start.seed, ledger_plan(history, plan), platform if isinstance(platform, str) else "telegram", history
+        start.seed, ledger_plan(history, plan), platform if isinstance(platform, str) else defaults.PLATFORM, history
     )

@@ -102,8 +102,7 @@ class Mock(ABC):
 
 MOCKS: Final[Registry[Mock]] = Registry("chaosbot.mocks", Mock, "mock", skip=frozenset({"server", "worker"}))
 PREFIX: Final = "mock:"
-"""What an upstream that is a mock begins with; the name follows, and none means the default."""
-DEFAULT: Final = "telegram_api"
+"""What an upstream that is a mock begins with; the name follows, and none means the platform's own."""
 
 
 def is_mock(upstream: str) -> bool:
@@ -111,10 +110,14 @@ def is_mock(upstream: str) -> bool:
     return upstream.startswith(PREFIX)
 
 
-def mock_of(upstream: str) -> Mock:
+def mock_of(upstream: str, default: str = "") -> Mock:
     """The mock that an upstream names.
+
+    Args:
+        upstream: ``mock:NAME``; ``mock:`` alone takes the default.
+        default: The mock that the platform names (`Platform.api_mock`); without one, the first of all.
 
     Raises:
         UnknownName: There is none of this name; the message lists all.
     """
-    return MOCKS.build(upstream.removeprefix(PREFIX) or DEFAULT)
+    return MOCKS.build(upstream.removeprefix(PREFIX) or default or MOCKS.names()[0])

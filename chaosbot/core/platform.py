@@ -235,6 +235,9 @@ class DeliveryPolicy(Protocol):
 class Platform(Journeys, Signer, DeliveryPolicy, ABC):
     """One webhook sender's language: what the parts above say, together, under one name."""
 
+    api_mock: ClassVar[str] = ""
+    """The mock of the API that targets of this platform call, by its name; empty where there is none."""
+
     @property
     def name(self) -> str:
         """The platform's name: its file's or folder's."""
@@ -250,7 +253,7 @@ def spoken(name: str, options: Mapping[str, object]) -> str:
 
 
 def platform_of(text: str) -> Platform:
-    """Builds the platform that a text names: ``telegram``, or with options ``telegram:{"admin_id": 5}`` (`spoken`).
+    """Builds the platform that a text names: ``acme``, or with options ``acme:{"key": 5}`` (`spoken`).
 
     Raises:
         ConfigError: No such platform, an unknown option, or a value that it refuses.

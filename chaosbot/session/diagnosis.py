@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from chaosbot.addons.ca import ensure_ca
+from chaosbot.config import defaults
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError
@@ -117,7 +118,7 @@ def _exchange(environment: Environment, platform: str, secret: str, port: int) -
         yield Diagnosis(
             False,
             f"webhook: answers {outcome.status} to a valid update",
-            "the secret is another one; export it as TELEGRAM_SECRET_TOKEN or name its variable by --secret-env",
+            f"the secret is another one; export it as {defaults.SECRET_ENV} or name its variable by --secret-env",
         )
         return
     if not outcome.ok:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from chaosbot.config import defaults
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import TargetUnusable
@@ -29,7 +30,7 @@ class LoadPart:
     """The load of a run, as the command line or an experiment asks for it."""
 
     profile: Profile
-    platform: str = "telegram"
+    platform: str = defaults.PLATFORM
     secret: str = ""
     sender: str = "raw"
     processes: int = 1
@@ -94,7 +95,7 @@ def require_webhook(
     if seen.status in (401, 403):
         told = "the secret is wrong" if secret else "it asks for a secret"
         raise TargetUnusable(
-            f"{environment.webhook}: answers {seen.status}, {told}; export it as TELEGRAM_SECRET_TOKEN, or name its variable by "
+            f"{environment.webhook}: answers {seen.status}, {told}; export it as {defaults.SECRET_ENV}, or name its variable by "
             "--secret-env"
         )
 

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
+from chaosbot.config import defaults
 from chaosbot.core.event import ApiCalled, Event
 from chaosbot.core.exchange import Direction
 from chaosbot.core.mock import is_mock
@@ -49,7 +50,7 @@ class EnvironmentSpec:
     bugs: str = ""
     secret: str = ""
     limits: bool = False
-    platform: str = "telegram"
+    platform: str = defaults.PLATFORM
     plan: FaultPlan = field(default_factory=FaultPlan)
     outbound: str = "mock"
     outbound_port: int = 0

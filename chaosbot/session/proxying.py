@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.config import defaults
 from chaosbot.config.fit import Ground, check_fit
 from chaosbot.config.plan import plan_from, plan_to_mapping
 from chaosbot.control.metrics import EventMetrics
@@ -48,7 +49,7 @@ class ProxyRequest:
     listen: tuple[str, int] = ("127.0.0.1", 8080)
     outbound: str = ""
     outbound_listen: tuple[str, int] = ("127.0.0.1", 8081)
-    platform: str = "telegram"
+    platform: str = defaults.PLATFORM
     control: tuple[str, int] | None = None
     record: Path | None = None
     workers: int = 1

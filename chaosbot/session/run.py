@@ -26,6 +26,7 @@ from types import FrameType
 from typing import Any, Final
 
 from chaosbot import __version__
+from chaosbot.config import defaults
 from chaosbot.core.errors import ChaosbotError, UsageError
 from chaosbot.core.event import SCHEMA, Event, Noted, PhaseChanged, RuleTallied, RunEnded, RunStarted, Trouble
 from chaosbot.journal import Journal, Redactor
@@ -36,13 +37,10 @@ STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 GRACE_S: Final = 0.6
 """How long parts may take to notice that they should stop before the main thread is interrupted."""
 
-_SECRET_NAMES: Final = ("TELEGRAM_SECRET_TOKEN", "BOT_TOKEN", "WS_AUTH_TOKEN")
-"""Environment variables whose values are redacted wherever they appear, whether or not this run uses them."""
-
 
 def known_secrets(*more: str) -> tuple[str, ...]:
     """All secret values that this process knows of, longest first."""
-    values = {os.environ.get(name, "") for name in _SECRET_NAMES} | set(more)
+    values = {os.environ.get(name, "") for name in defaults.SECRETS} | set(more)
     return tuple(sorted((value for value in values if len(value) >= 4), key=len, reverse=True))
 
 

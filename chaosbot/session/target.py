@@ -10,13 +10,14 @@ import threading
 from types import TracebackType
 from typing import IO, Final, Self
 
+from chaosbot.config import defaults
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import EngineError
 
 START_S: Final = 60.0
 """How long the demo may take to listen; imports take about a second on a slow machine."""
 
-WEBHOOK_PATH: Final = "/webhook/telegram"
+WEBHOOK_PATH: Final = defaults.DEMO_PATH
 
 
 def embedded_secret(seed: int) -> str:
@@ -60,7 +61,7 @@ class DemoTarget:
             self._command += ["--bot-api", bot_api]
         if not limits:
             self._command += ["--no-limits"]
-        self._environment = {**os.environ, "TELEGRAM_SECRET_TOKEN": secret}
+        self._environment = {**os.environ, defaults.SECRET_ENV: secret}
         if token:
             self._environment["BOT_TOKEN"] = token
         self._process: subprocess.Popen[bytes] | None = None

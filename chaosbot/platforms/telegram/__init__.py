@@ -55,6 +55,7 @@ class Telegram(Platform):
     """Telegram's Bot API."""
 
     default_path: ClassVar[str] = "/webhook/telegram"
+    api_mock: ClassVar[str] = "telegram_api"
     secret_header = SECRET_HEADER
     tiers: ClassVar[tuple[str, ...]] = TIERS
     commands: ClassVar[Mapping[str, str]] = COMMANDS
