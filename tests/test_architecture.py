@@ -29,6 +29,7 @@ LEVELS = {
     "fuzz": 7,
     "load": 7,
     "report": 7,
+    "reporters": 8,
     "injection": 6,
     "workers": 5,
     "transport": 5,
@@ -67,8 +68,8 @@ DOORS = {
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli", "report"},
-    "jinja2": {"report"},
-    "markupsafe": {"report"},
+    "jinja2": {"reporters"},
+    "markupsafe": {"reporters"},
     "ruamel": {"config"},
     "starlette": {"demo"},
     "uvicorn": {"demo"},
@@ -93,7 +94,7 @@ IMPURE_MODULES = {
     "selectors",
     "secrets",
 }
-REGISTRIES = ("faults", "platforms", "checks", "profiles")
+REGISTRIES = ("faults", "platforms", "checks", "profiles", "reporters")
 
 
 def sources() -> Iterator[Path]:

@@ -16,7 +16,8 @@ from rich.markup import escape
 
 from chaosbot.cli._aliases import copy_reports
 from chaosbot.cli._watch import Watch
-from chaosbot.report import render_terminal, to_json
+from chaosbot.report import render_terminal
+from chaosbot.reporters.json import to_json
 from chaosbot.session.live import Live
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets, signals_held
 

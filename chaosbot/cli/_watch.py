@@ -32,7 +32,7 @@ from chaosbot.core.event import (
     Trouble,
 )
 from chaosbot.core.units import format_duration
-from chaosbot.report import frame_quantiles
+from chaosbot.report import interval_quantiles
 
 PLAIN_EVERY_S: Final = 5.0
 BAR_WIDTH: Final = 40
@@ -148,7 +148,7 @@ class Watch:
             lines = []
             if self._frame is not None and not self._stage:
                 frame = self._frame
-                p50, p99 = frame_quantiles(frame, (0.5, 0.99))
+                p50, p99 = interval_quantiles(frame, (0.5, 0.99))
                 finished = frame.completed + frame.failed + frame.timed_out
                 latency = f"p50 {p50 * 1e3:.0f} ms  p99 {p99 * 1e3:.0f} ms" if finished else "nothing finished"
                 said = [f"{finished:>5}/s", latency]

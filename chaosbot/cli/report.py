@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,22 +14,17 @@ from chaosbot.cli._verb import verb
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.journal import Redactor, read
 from chaosbot.report import (
+    REPORTERS,
     compare,
     fold,
     render_comparison,
-    render_html,
-    render_junit,
-    render_markdown,
-    render_sarif,
     render_terminal,
-    to_json,
     write_all,
 )
+from chaosbot.report.scrub import scrub
 from chaosbot.session.run import known_secrets
 
 app = verb()
-
-FORMATS: Final = ("text", "json", "html", "junit", "markdown", "sarif")
 
 
 @app.command()
@@ -38,12 +33,19 @@ def report(
     other: Annotated[
         Path | None, typer.Argument(help="Another one: say what changed from the first to it.", show_default=False)
     ] = None,
-    form: Annotated[str, typer.Option("--format", help=f"What to print: {', '.join(FORMATS)}.")] = "text",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="What to print: text, html, json, junit, markdown, sarif, tasks, timeseries, or a format that a plug-in adds.",
+        ),
+    ] = "text",
     quiet: Quiet = False,
 ) -> None:
     """Fold a run's events into its reports again, or compare two runs.
 
-    Writes report.json, report.html, junit.xml, report.md and report.sarif into the directory and returns the run's exit code.
+    Writes report.json, report.html, junit.xml, report.md and report.sarif into the directory (timeseries.csv and tasks.csv where
+    there was load) and returns the run's exit code.
     A torn journal (the process was killed) makes the run inconclusive.
 
     Examples:
@@ -52,8 +54,8 @@ def report(
     - `chaosbot report --format markdown DIR > comment.md`
     - `chaosbot report BEFORE AFTER`
     """
-    if form not in FORMATS:
-        raise UnknownName.of("format", form, FORMATS, where="--format")
+    if form != "text" and form not in REPORTERS:
+        raise UnknownName.of("format", form, ("text", *REPORTERS), where="--format")
     console = Console(emoji=False)
     history = read(directory)
     folded = fold(history)
@@ -67,28 +69,13 @@ def report(
         else:
             console.print(Markdown(text))
         raise typer.Exit(comparison.exit_code)
-    write_all(folded, history, directory, Redactor(known_secrets()))
-    match form:
-        case "text":
-            if quiet:
-                console.print(f"{folded.verdict.upper()}  {directory}", highlight=False, soft_wrap=True)
-            else:
-                render_terminal(folded, console)
-        case "json":
-            typer.echo(to_json_text(to_json(folded)))
-        case "html":
-            typer.echo(render_html(folded, history))
-        case "junit":
-            typer.echo(render_junit(folded))
-        case "markdown":
-            typer.echo(render_markdown(folded))
-        case "sarif":
-            typer.echo(render_sarif(folded))
+    redactor = Redactor(known_secrets())
+    write_all(folded, directory, redactor)
+    if form != "text":
+        written = REPORTERS.build(form).render(scrub(folded, redactor))
+        typer.echo((written or "").removesuffix("\n"))
+    elif quiet:
+        console.print(f"{folded.verdict.upper()}  {directory}", highlight=False, soft_wrap=True)
+    else:
+        render_terminal(folded, console)
     raise typer.Exit(folded.verdict.exit_code)
-
-
-def to_json_text(document: object) -> str:
-    """JSON as people read it."""
-    import json  # noqa: PLC0415 - only when asked for
-
-    return json.dumps(document, indent=2, ensure_ascii=False)

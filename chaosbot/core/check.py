@@ -163,7 +163,7 @@ class History:
         return self.all(ExchangeSeen)
 
     @property
-    def frames(self) -> Sequence[IntervalMeasured]:
+    def intervals(self) -> Sequence[IntervalMeasured]:
         """The seconds of load."""
         return self.all(IntervalMeasured)
 

@@ -129,7 +129,7 @@ class ExchangeSeen(Tagged, frozen=True):
 
 
 class RequestDone(Tagged, frozen=True):
-    """A driver's request with its fate (written per request while runs are slow enough, frames otherwise).
+    """A driver's request with its fate (written per request while runs are slow enough, metrics intervals otherwise).
 
     `due` is when it should have started, `started` when it did; `outcome.total_s` counts from `started`.
     """

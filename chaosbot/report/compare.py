@@ -24,7 +24,7 @@ from typing import Final
 from chaosbot.core.dice import Dice
 from chaosbot.core.stats import Histogram, Interval, mean_interval, quantile_interval, share_interval
 from chaosbot.core.verdict import Finding, Verdict
-from chaosbot.report.markdown import MARKS, code, escape
+from chaosbot.report.figures import MARKS, code, escape
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Load, Report
 

@@ -1,13 +1,17 @@
-"""Figures as people read them, the same in every renderer."""
+"""Figures and texts as people read them, the same in every format."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from chaosbot.core.verdict import Assertion
+from chaosbot.core.verdict import Assertion, Verdict
 
 _UNIT: Final = re.compile(r"[<>]?=?\s*[-+]?[\d.,]+(?:e[-+]?\d+)?\s*(?P<unit>\S.*)?", re.IGNORECASE | re.DOTALL)
+MARKS: Final = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.INVALID: "⚠️", Verdict.FAIL: "❌"}
+# GitHub cuts comments at 65 536 characters; a comment that long would not be read anyway.
+LONGEST_TEXT: Final = 300
+_ACTIVE: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>@$])")
 
 
 def shown(value: float | None) -> str:
@@ -24,3 +28,19 @@ def measured(assertion: Assertion) -> str:
         return "unknown"
     match = _UNIT.fullmatch(assertion.target.strip())
     return f"{shown(assertion.observed)} {match['unit'] if match and match['unit'] else ''}".strip()
+
+
+def escape(text: str) -> str:
+    """A text of the run as plain words: nothing in it is markup, a mention or a line of its own."""
+    flat = " ".join(text.split())
+    cut = flat if len(flat) <= LONGEST_TEXT else flat[: LONGEST_TEXT - 1] + "…"
+    # The zero-width space keeps "@team" from paging anybody and a bare address from becoming a link.
+    return _ACTIVE.sub(r"\\\1", cut).replace("\\@", "@\u200b").replace("://", ":\u200b//")
+
+
+def code(text: str) -> str:
+    """A text as inline code, whatever backticks it holds."""
+    flat = " ".join(text.split())
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", flat)), default=0) + 1)
+    pad = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{fence}{pad}{flat}{pad}{fence}".replace("|", "\\|") if flat else ""

@@ -19,7 +19,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError
 from chaosbot.core.event import Injected, Noted, RunStarted
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Subject, Verdict
-from chaosbot.report import frames, ledger, reasons, slo, timeline
+from chaosbot.report import intervals, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
 from chaosbot.report.generator import generator_of
 from chaosbot.report.soak import drift_assertions, soak_of
@@ -39,8 +39,8 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     start = history.start or _NOBODY
     dice = Dice(start.seed)
     end_s = history.last_s
-    seconds = frames.seconds_of(history)
-    load = frames.load_of(history, seconds.seconds, dice)
+    seconds = intervals.seconds_of(history)
+    load = intervals.load_of(history, seconds.seconds, dice)
     episodes = timeline.episodes_of(history, seconds.seconds)
     spans = timeline.spans_of(history, episodes, end_s)
     # Without load there are no requests of chaosbot's own to show by window.
@@ -49,7 +49,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     faults = ledger.faults_of(history, episodes)
     deliveries = ledger.deliveries_of(history, end_s)
     circuits = circuits_of(history)
-    generator = generator_of(history, seconds.seconds, framed=seconds.framed)
+    generator = generator_of(history, seconds.seconds, measured=seconds.measured)
     judgements, unjudged, troubled, subjects = _judge(history, checks)
     evidence = slo.Evidence(
         _scopes(history, spans, recovery, seconds.seconds),
@@ -127,6 +127,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         environment=start.environment,
         settings=start.settings,
         notes=tuple((note.area, note.text) for note in history.all(Noted)),
+        events=len(history.events),
     )
 
 

@@ -22,14 +22,14 @@ BUSY, BUSY_SHARE = 0.95, 0.1
 DROPPED_SHARE = 0.01
 
 
-def generator_of(history: History, seconds: Sequence[Second], *, framed: bool) -> Generator | None:
+def generator_of(history: History, seconds: Sequence[Second], *, measured: bool) -> Generator | None:
     """The generator's health; None when nothing was generated."""
     if not seconds:
         return None
-    # Single requests tell lateness exactly; frames carry each second's p99, of which the weighted p99 is a close bound.
+    # Single requests tell lateness exactly; intervals carry each second's p99, of which the weighted p99 is a close bound.
     single = [max(0.0, request.started - request.due) for request in history.requests]
     weighted = Histogram.of(_by_weight(seconds))
-    p99 = (weighted.quantile(0.99) if framed else quantile(single, 0.99)) or 0.0
+    p99 = (weighted.quantile(0.99) if measured else quantile(single, 0.99)) or 0.0
     cpu = quantile([second.cpu for second in seconds], 1 - BUSY_SHARE) or 0.0
     planned, dropped = sum(second.planned for second in seconds), sum(second.dropped for second in seconds)
     reasons = []

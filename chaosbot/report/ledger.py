@@ -26,13 +26,11 @@ from chaosbot.core.event import ApiCalled, Injected, RequestDone, RuleTallied
 from chaosbot.core.exchange import Direction
 from chaosbot.core.outcome import Fate
 from chaosbot.core.stats import Histogram, Sketch
-from chaosbot.report.frames import response_of
+from chaosbot.report.intervals import recorded_whole, response_of
 from chaosbot.report.values import Deliveries, Episode, Fates, FaultRow, Quantiles
 
 # Updates acknowledged so shortly before the end may still be answered after it.
 GRACE_S = 1.0
-# Requests that were cut off at the end are counted in frames and written by nobody.
-WHOLE = 0.9
 # A sort of update counts as answered when this share of its acknowledged updates was.
 ANSWERED_SORT = 0.5
 ENOUGH_CALM = 5
@@ -56,12 +54,6 @@ class _Fated:
         """None when there were no requests."""
         times = self._times.histogram()
         return Fates(times.total, self._bad, times.quantile(0.5), times.quantile(0.99)) if times.total else None
-
-
-def recorded_whole(history: History) -> bool:
-    """Whether the single requests are all of the run's, and not just its failures."""
-    finished = sum(frame.completed + frame.failed + frame.timed_out for frame in history.frames)
-    return bool(history.requests) and len(history.requests) >= WHOLE * finished
 
 
 class _Rule:
@@ -216,7 +208,7 @@ def _identity(update_id: int | str | None, marker: str | None) -> str:
 
 
 def deliveries_of(history: History, end_s: float) -> Deliveries | None:
-    """The ledger of updates; None when no single update is known (frames only)."""
+    """The ledger of updates; None when no single update is known (intervals only)."""
     if not any(call.markers for call in history.all(ApiCalled)):
         return _deliveries_unwatched(history)
     attempts: dict[str, list[_Attempt]] = defaultdict(list)

@@ -74,7 +74,7 @@ def of_troubles(history: History, unreadable: int, faults: Sequence[FaultRow], w
         probes.setdefault(probe.probe, []).append(probe.ok)
     found += [f"probe {name} never saw anything in {len(oks)} looks" for name, oks in probes.items() if not any(oks)]
     if unreadable:
-        found.append(f"{unreadable} histograms of load frames cannot be read")
+        found.append(f"{unreadable} histograms of metrics intervals cannot be read")
     for window in windows:
         if window.name == "baseline" and window.error_rate is not None and window.error_rate > UNSTEADY:
             found.append(f"no steady state: {window.error_rate:.1%} of the baseline's requests failed before any fault")

@@ -31,6 +31,7 @@ SEVERITIES: Final = {
 }
 # More findings than this are a list for the HTML page, not for a terminal.
 FINDINGS_SHOWN: Final = 20
+TASKS_SHOWN: Final = 20
 
 
 def render_terminal(report: Report, console: Console) -> None:
@@ -63,6 +64,8 @@ def _parts(report: Report) -> list[RenderableType | _Command]:
         parts += [_heading("Promises"), _assertions(report)]
     if report.load is not None:
         parts += [_heading("Load"), _load(report.load)]
+        if report.load.tasks:
+            parts += [_heading("Tasks"), _tasks(report.load)]
     if report.windows:
         parts += [_heading("Windows"), _windows(report)]
     if report.faults:
@@ -142,6 +145,17 @@ def _load(load: Load) -> Padding:
     errors = ", ".join(f"{kind} {count}" for kind, count in list(load.errors.items())[:8])
     lines: Sequence[RenderableType] = [Text(counts), table, *([Text(f"errors: {errors}")] if errors else [])]
     return Padding(Group(*lines), (0, 0, 0, 2))
+
+
+def _tasks(load: Load) -> Padding:
+    table = _table("task", "requests", "rate", "failed", "p50", "p90", "p95", "p99", "p99.9", "max")
+    for task in load.tasks[:TASKS_SHOWN]:
+        found = task.response
+        times = map(_time, (found.p50, found.p90, found.p95, found.p99, found.p999, found.max))
+        _row(table, task.name, str(task.done), f"{task.rps:.1f}/s", str(task.failed), *times)
+    left = len(load.tasks) - TASKS_SHOWN
+    more = [Text(f"… and {left} more in tasks.csv", style="dim")] if left > 0 else []
+    return Padding(Group(table, *more), (0, 0, 0, 2))
 
 
 def _windows(report: Report) -> Padding:

@@ -3,7 +3,7 @@
 Rules:
 
 - Windows come from the phases that the session announced; a run without any has those that its rules' switches (or its
-  frames' active faults) imply: before the first fault, during faults, after the last.
+  intervals' active faults) imply: before the first fault, during faults, after the last.
 - Recovery is judged against the run's own baseline, in slices wide enough to hold about twenty requests; it takes three
   slices in a row inside the band, so that one lucky second is no recovery.
 - A run without a baseline of at least three slices has no recovery times: there is nothing to recover to.
@@ -45,7 +45,7 @@ def _joined(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def episodes_of(history: History, seconds: Sequence[Second]) -> tuple[Episode, ...]:
-    """When which fault was active, from the rules' switches; from phases or frames where nobody switched."""
+    """When which fault was active, from the rules' switches; from phases or intervals where nobody switched."""
     found, since = [], dict[str, RuleSwitched]()
     for switch in history.all(RuleSwitched):
         if switch.active:

@@ -74,6 +74,27 @@ class Second:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One task (or endpoint, or stream) over the whole run.
+
+    Args:
+        name: As the workload calls it.
+        done: Requests that have their fate, cancelled ones left out.
+        failed: Those that failed or timed out.
+        errors: The same by kind, the most frequent first.
+        rps: Requests a second, over the seconds of load.
+        response: Response times; empty where only counts are known.
+    """
+
+    name: str
+    done: int
+    failed: int
+    errors: Mapping[str, int]
+    rps: float
+    response: Quantiles
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """The load of a run as a whole; `achieved_rps` counts answers that were right (goodput)."""
 
@@ -93,6 +114,7 @@ class Load:
     by_tier: Mapping[str, Quantiles]
     peak_users: int
     seconds: tuple[Second, ...]
+    tasks: tuple[TaskRow, ...] = ()
 
     @property
     def finished(self) -> int:
@@ -300,6 +322,7 @@ class Report:
     environment: Mapping[str, str] = field(default_factory=_empty)
     settings: Mapping[str, Any] = field(default_factory=_empty)
     notes: tuple[tuple[str, str], ...] = ()
+    events: int = 0
 
     @property
     def exit_code(self) -> int:

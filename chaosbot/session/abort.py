@@ -15,7 +15,7 @@ from typing import Final
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Event, IntervalMeasured, ProbeSeen
-from chaosbot.report import frame_quantiles
+from chaosbot.report import interval_quantiles
 
 GRACE_S: Final = 5.0
 """Used where a condition names no time."""
@@ -119,4 +119,4 @@ class Sentinel:
             return None
         if condition.metric == "error_rate":
             return (event.failed + event.timed_out) / finished
-        return frame_quantiles(event, (_QUANTILES[condition.metric],))[0]
+        return interval_quantiles(event, (_QUANTILES[condition.metric],))[0]

@@ -176,7 +176,7 @@ class Run:
         self.journal.close()
         self.report = fold(history)
         try:
-            write_all(self.report, history, self.directory, self.redactor)
+            write_all(self.report, self.directory, self.redactor)
         except UsageError as error:
             self.unwritten = str(error)
         return self.report

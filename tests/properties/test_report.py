@@ -19,13 +19,18 @@ from chaosbot.core.event import (
     RequestDone,
     RunEnded,
     RunStarted,
+    TaskInterval,
     Trouble,
 )
 from chaosbot.core.verdict import Verdict
 from chaosbot.journal import Journal, Redactor, read
-from chaosbot.report import compare, fold, render_comparison, render_junit, render_markdown, render_sarif, to_json
-from chaosbot.report.page import render_html
+from chaosbot.report import compare, fold, render_comparison
 from chaosbot.report.terminal import render_terminal
+from chaosbot.reporters.html import render_html
+from chaosbot.reporters.json import to_json
+from chaosbot.reporters.junit import render_junit
+from chaosbot.reporters.markdown import render_markdown
+from chaosbot.reporters.sarif import render_sarif
 
 
 def _encoded(*microseconds: int) -> str:
@@ -81,6 +86,8 @@ def _events(kind: type[Any]) -> st.SearchStrategy[Any]:
         text = st.sampled_from([*FRAMES, *FRAMES, "damaged"]) | st.text(max_size=6)
         fields |= dict.fromkeys(("planned", "started", "completed", "failed", "timed_out", "dropped"), counts)
         fields |= {"response": text, "service": text}
+        parts = st.builds(TaskInterval, counts, st.dictionaries(few, counts, max_size=2), text, text)
+        fields["by_task"] = st.dictionaries(few, parts, max_size=2)
     if kind not in (RunStarted, RequestDone):
         fields["t"] = st.floats(0, 60) | st.floats(-1e7, 1e7)
     return st.builds(kind, **fields)
@@ -115,7 +122,7 @@ def test_any_history_folds_and_is_shown(events, torn):
 @given(EVENTS)
 def test_any_history_has_a_page(events):
     history = History.of(events)
-    assert "</html>" in render_html(fold(history, checks=()), history)
+    assert "</html>" in render_html(fold(history, checks=()))
 
 
 @QUICK

@@ -10,7 +10,8 @@ from chaosbot import journal
 from chaosbot.core.check import History
 from chaosbot.core.event import Event, ExchangeSeen, Injected, Noted, RunEnded, RunStarted
 from chaosbot.core.exchange import Depth, Direction
-from chaosbot.report import fold, to_json
+from chaosbot.report import fold
+from chaosbot.reporters.json import to_json
 
 BENCH = Path(__file__).resolve().parents[2] / "bench" / "memory.py"
 

@@ -5,7 +5,8 @@ import pytest
 from chaosbot.core.event import ApiCalled, ExchangeSeen, Injected, Noted, ProbeSeen
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.outcome import Fate
-from chaosbot.report import fold, to_json
+from chaosbot.report import fold
+from chaosbot.reporters.json import to_json
 
 
 def test_shards_of_one_second_are_merged_by_count(story):

@@ -16,17 +16,11 @@ from chaosbot.core.event import ApiCalled, Injected, Noted, PhaseChanged, RuleTa
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.verdict import Verdict
 from chaosbot.journal import Redactor
-from chaosbot.report import (
-    compare,
-    fold,
-    render_comparison,
-    render_html,
-    render_junit,
-    render_markdown,
-    render_sarif,
-    render_terminal,
-    write_all,
-)
+from chaosbot.report import compare, fold, render_comparison, render_terminal, write_all
+from chaosbot.reporters.html import render_html
+from chaosbot.reporters.junit import render_junit
+from chaosbot.reporters.markdown import render_markdown
+from chaosbot.reporters.sarif import render_sarif
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'`|[b]{{7*7}}\x1b[31m\x00\ud800&amp;@team"
 
@@ -74,13 +68,13 @@ def hostile(story, make_finding):
 
 
 def test_hostile_texts_stay_texts_in_the_page(hostile):
-    page = Page(render_html(*hostile))
+    page = Page(render_html(hostile[0]))
     assert not [attrs for tag, attrs in page.tags if tag == "img" or "onerror" in attrs]
     assert len([attrs for tag, attrs in page.tags if tag == "script"]) == 1
 
 
 def test_the_page_loads_nothing_and_runs_its_own_scripts_only(hostile):
-    text = render_html(*hostile)
+    text = render_html(hostile[0])
     page = Page(text)
     (policy,) = (attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert "default-src 'none'" in policy
@@ -92,7 +86,7 @@ def test_the_page_loads_nothing_and_runs_its_own_scripts_only(hostile):
 
 def test_the_pages_links_lead_somewhere_and_its_headings_are_in_order(story, make_finding):
     history = story().load(60).judged("no_hang", make_finding()).history()
-    page = Page(render_html(fold(history, checks=()), history))
+    page = Page(render_html(fold(history, checks=())))
     assert {link.removeprefix("#") for link in page.links} <= page.ids
     assert page.headings[0] == 1
     assert page.headings.count(1) == 1
@@ -101,7 +95,7 @@ def test_the_pages_links_lead_somewhere_and_its_headings_are_in_order(story, mak
 
 def test_tables_scroll_in_their_own_box(story):
     history = story().phase(0, "baseline").load(30).history()
-    text = render_html(fold(history, checks=()), history)
+    text = render_html(fold(history, checks=()))
     assert text.count("<table") == len(re.findall(r'<div class="scroll[^>]*>\s*<table', text)) > 0
 
 
@@ -112,12 +106,12 @@ def test_a_page_of_a_long_run_stays_under_half_a_megabyte(story, make_finding):
     for number in range(20):
         told.fault(f"rule {number}", "latency", 100 * number, 100 * number + 50)
     history = told.load(4000).history()
-    assert len(render_html(fold(history, checks=()), history).encode()) < 500_000
+    assert len(render_html(fold(history, checks=())).encode()) < 500_000
 
 
 def test_every_chart_says_in_words_what_it_shows_and_has_its_figures_in_a_table(story):
     history = story().phase(0, "baseline").load(30).history()
-    text = render_html(fold(history, checks=()), history)
+    text = render_html(fold(history, checks=()))
     labels = [attrs.get("aria-label", "") for tag, attrs in Page(text).tags if tag == "svg"]
     assert len(labels) >= 4
     assert all(len(label) > 20 for label in labels)
@@ -132,7 +126,7 @@ def test_importing_the_reports_loads_neither_a_template_engine_nor_a_chart_libra
 
 def test_a_finding_can_be_copied_from_the_page(story, make_finding):
     history = story().judged("no_hang", make_finding(reproduce="chaosbot replay 'a b' <x>")).history()
-    text = render_html(fold(history, checks=()), history)
+    text = render_html(fold(history, checks=()))
     assert "chaosbot replay &#39;a b&#39; &lt;x&gt;</pre>" in text
     assert 'class="copy"' in text
 
@@ -221,9 +215,9 @@ def test_a_secret_reaches_no_file(story, make_finding, tmp_path):
     told.judged("no_hang", make_finding(bucket=planted, request=planted.encode(), **fields))
     told.add(Trouble(5, planted, planted), Noted(6, planted, planted), PhaseChanged(1, "fault", planted))
     history = told.history("aborted", planted)
-    write_all(fold(history, checks=()), history, tmp_path, Redactor((secret,)))
+    write_all(fold(history, checks=()), tmp_path, Redactor((secret,)))
     written = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
-    assert set(written) == {"report.json", "report.html", "junit.xml", "report.md", "report.sarif"}
+    assert set(written) == {"report.json", "report.html", "junit.xml", "report.md", "report.sarif", "timeseries.csv"}
     for name, text in written.items():
         for spelling in (secret, token, "s3cr3t", "V4lue", "QUFBQUFBQUFBQUF"):
             assert spelling not in text, name
@@ -232,9 +226,9 @@ def test_a_secret_reaches_no_file(story, make_finding, tmp_path):
 def test_files_are_whole_or_those_before(story, tmp_path):
     history = story().load(60).history()
     report = fold(history, checks=())
-    write_all(report, history, tmp_path, Redactor())
+    write_all(report, tmp_path, Redactor())
     first = (tmp_path / "report.json").read_text()
-    write_all(report, history, tmp_path, Redactor())
+    write_all(report, tmp_path, Redactor())
     assert (tmp_path / "report.json").read_text() == first
     assert not list(tmp_path.glob(".*"))
 

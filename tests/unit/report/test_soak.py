@@ -4,7 +4,8 @@ import pytest
 
 from chaosbot.core.event import ProbeSeen
 from chaosbot.core.verdict import Verdict
-from chaosbot.report import fold, to_json
+from chaosbot.report import fold
+from chaosbot.reporters.json import to_json
 
 MB = 1e6
 

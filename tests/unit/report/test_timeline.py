@@ -5,8 +5,9 @@ import pytest
 from chaosbot.core.event import ExchangeSeen, Injected, RuleTallied
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.outcome import Fate
-from chaosbot.report import fold, to_json
+from chaosbot.report import fold
 from chaosbot.report.charts import bins_of, marks_of, timeline
+from chaosbot.reporters.json import to_json
 
 
 def outage(story, *, back_after=5, watch=40, **after):

@@ -5,7 +5,8 @@ import pytest
 from chaosbot.core.event import ExchangeSeen, Injected, Noted, ProbeSeen, RuleTallied, Trouble
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.verdict import Verdict
-from chaosbot.report import fold, to_json
+from chaosbot.report import fold
+from chaosbot.reporters.json import to_json
 
 
 def test_a_calm_run_passes_and_says_what_was_looked_at(story):

@@ -7,13 +7,15 @@ artifact location as a relative reference, which viewers that insist on files ac
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 from urllib.parse import quote, urlsplit
 
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import UnknownName
 from chaosbot.core.registry import describe
 from chaosbot.core.verdict import Finding, Severity
+from chaosbot.report.reporter import Reporter
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report
 
@@ -96,3 +98,14 @@ def render_sarif(report: Report) -> str:
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True)
+class SarifReporter(Reporter):
+    """Findings for code-scanning views."""
+
+    file: ClassVar[str] = "report.sarif"
+
+    def render(self, report: Report) -> str:
+        """The whole report."""
+        return render_sarif(report)

@@ -6,13 +6,16 @@ absent where a verb has none. Assertions speak in the unit of their bound.
 
 from __future__ import annotations
 
+import json
 import math
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 from chaosbot.core.stats import Interval
 from chaosbot.core.verdict import Assertion, Finding
+from chaosbot.report.reporter import Reporter
 from chaosbot.report.values import Fates, FaultRow, Generator, Load, Quantiles, Report
 
 SCHEMA: Final = "chaosbot.report/1"
@@ -79,6 +82,17 @@ def _load(load: Load) -> dict[str, Any]:
         "service_ms": _quantiles(load.service),
         "errors": dict(load.errors),
         "by_task": dict(load.by_task),
+        "tasks": [
+            {
+                "name": task.name,
+                "requests": task.done,
+                "failed": task.failed,
+                "errors": dict(task.errors),
+                "rps": _number(task.rps),
+                "response_ms": _quantiles(task.response),
+            }
+            for task in load.tasks
+        ],
     }
 
 
@@ -173,3 +187,14 @@ def to_json(report: Report) -> dict[str, Any]:
         **{name: section for name, section in _sections(report).items() if section},
         "environment": {name: report.environment[name] for name in ENVIRONMENT if name in report.environment},
     }
+
+
+@dataclass(frozen=True)
+class JsonReporter(Reporter):
+    """The contract ``chaosbot.report/1``."""
+
+    file: ClassVar[str] = "report.json"
+
+    def render(self, report: Report) -> str:
+        """The whole report."""
+        return json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n"

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 from chaosbot.core.units import format_duration
-from chaosbot.core.verdict import Assertion, Finding, Verdict
-from chaosbot.report.figures import shown
+from chaosbot.core.verdict import Assertion, Finding
+from chaosbot.report.figures import MARKS, code, escape, shown
+from chaosbot.report.reporter import Reporter
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report
 
-MARKS: Final = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.INVALID: "⚠️", Verdict.FAIL: "❌"}
 FINDINGS_SHOWN: Final = 10
-# GitHub cuts comments at 65 536 characters; a comment that long would not be read anyway.
-LONGEST_TEXT: Final = 300
-_ACTIVE: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>@$])")
-
-
-def escape(text: str) -> str:
-    """A text of the run as plain words: nothing in it is markup, a mention or a line of its own."""
-    flat = " ".join(text.split())
-    cut = flat if len(flat) <= LONGEST_TEXT else flat[: LONGEST_TEXT - 1] + "…"
-    # The zero-width space keeps "@team" from paging anybody and a bare address from becoming a link.
-    return _ACTIVE.sub(r"\\\1", cut).replace("\\@", "@\u200b").replace("://", ":\u200b//")
-
-
-def code(text: str) -> str:
-    """A text as inline code, whatever backticks it holds."""
-    flat = " ".join(text.split())
-    fence = "`" * (max((len(run) for run in re.findall(r"`+", flat)), default=0) + 1)
-    pad = " " if flat.startswith("`") or flat.endswith("`") else ""
-    return f"{fence}{pad}{flat}{pad}{fence}".replace("|", "\\|") if flat else ""
 
 
 def render_markdown(report: Report) -> str:
@@ -99,3 +80,14 @@ def _figures(report: Report) -> str:
 
 def _time(seconds: float | None) -> str:
     return "unknown" if seconds is None else format_duration(seconds)
+
+
+@dataclass(frozen=True)
+class MarkdownReporter(Reporter):
+    """A comment on a pull request."""
+
+    file: ClassVar[str] = "report.md"
+
+    def render(self, report: Report) -> str:
+        """The whole report."""
+        return render_markdown(report)

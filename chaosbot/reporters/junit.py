@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
 from xml.etree import ElementTree as ET
 
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Verdict
 from chaosbot.report.figures import shown
+from chaosbot.report.reporter import Reporter
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report
 
@@ -93,3 +96,14 @@ def _run_case(report: Report) -> ET.Element:
     if report.verdict in (Verdict.INCONCLUSIVE, Verdict.INVALID):
         _add(case, "error", f"{report.verdict.value}: {'; '.join(report.reasons)}")
     return case
+
+
+@dataclass(frozen=True)
+class JunitReporter(Reporter):
+    """One test case a check and one a promise."""
+
+    file: ClassVar[str] = "junit.xml"
+
+    def render(self, report: Report) -> str:
+        """The whole report."""
+        return render_junit(report)

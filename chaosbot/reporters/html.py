@@ -14,19 +14,20 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-from chaosbot.core.check import History
 from chaosbot.core.units import format_duration, format_size
 from chaosbot.core.verdict import Severity, Verdict
 from chaosbot.report import charts
 from chaosbot.report.figures import measured, shown
+from chaosbot.report.reporter import Reporter
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Drift, Report
 
@@ -108,7 +109,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - most commands make no page
 
     environment = Environment(
-        loader=PackageLoader("chaosbot.report"),
+        loader=PackageLoader("chaosbot.reporters"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -138,22 +139,12 @@ def _source(name: str) -> str:
     return loader.get_source(_environment(), name)[0]
 
 
-def warm_up() -> None:
-    """Imports and compiles what a page is made of; an interrupted run shall not wait for that."""
-    _environment().get_template("report.html.j2")
-
-
 def _hash(script: str) -> str:
     return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
 
 
-def render_html(report: Report, history: History) -> str:
-    """The report as a page.
-
-    Args:
-        report: The folded run.
-        history: The run itself, for what only single events tell (how many there were).
-    """
+def render_html(report: Report) -> str:
+    """The report as a page."""
     from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
 
     report = tame(report)
@@ -170,7 +161,7 @@ def render_html(report: Report, history: History) -> str:
             distribution=charts.distribution(report),
             marks=charts.marks_of(report),
             soak=[(one, charts.drift(one)) for one in report.soak],
-            events=len(history.events),
+            events=report.events,
             severities=[
                 (severity.value, sum(one.severity is severity for one in report.findings)) for severity in Severity
             ],
@@ -179,3 +170,18 @@ def render_html(report: Report, history: History) -> str:
             policy=_hash(script),
         )
     )
+
+
+@dataclass(frozen=True)
+class HtmlReporter(Reporter):
+    """One page that opens offline."""
+
+    file: ClassVar[str] = "report.html"
+
+    def render(self, report: Report) -> str:
+        """The whole report."""
+        return render_html(report)
+
+    def warm_up(self) -> None:
+        """Imports the template engine and compiles the page."""
+        _environment().get_template("report.html.j2")

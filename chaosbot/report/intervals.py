@@ -1,9 +1,9 @@
-"""Seconds of load: from frames (HdrHistogram, one a second and shard) or, where a run has none, from single requests.
+"""Seconds of load: from intervals (HdrHistogram, one a second and shard) or, where a run has none, from single requests.
 
 Rules:
 
 - Shards of one second are added up; histograms are merged by count and percentiles read from the sum.
-- A frame that cannot be read is no empty second: it is counted, and makes the run inconclusive.
+- A interval that cannot be read is no empty second: it is counted, and makes the run inconclusive.
 - A request that met its timeout stays in the percentiles with the timeout as its duration.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -23,20 +23,22 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.event import IntervalMeasured, RequestDone
 from chaosbot.core.outcome import Fate
 from chaosbot.core.stats import Histogram, quantile_interval
-from chaosbot.report.values import Load, Quantiles, Second
+from chaosbot.report.values import Load, Quantiles, Second, TaskRow
 
 MICRO = 1e-6
+# Requests that were cut off at the end are counted in intervals and written by nobody.
+WHOLE = 0.9
 LONGEST_RUN_S = 7 * 24 * 3600
 TIMEOUTS = frozenset({Fate.TIMEOUT, Fate.CONNECT_TIMEOUT})
 
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """The run's seconds in order, and how many frames could not be read."""
+    """The run's seconds in order, and how many intervals could not be read."""
 
     seconds: tuple[Second, ...] = ()
     unreadable: int = 0
-    framed: bool = False
+    measured: bool = False
 
 
 @cache
@@ -79,47 +81,47 @@ def _second(at_s: float, shards: list[IntervalMeasured], response: Histogram, se
 
     return Second(
         at_s=at_s,
-        planned=total(lambda frame: frame.planned),
-        started=total(lambda frame: frame.started),
-        completed=total(lambda frame: frame.completed),
-        failed=total(lambda frame: frame.failed),
-        timed_out=total(lambda frame: frame.timed_out),
-        dropped=total(lambda frame: frame.dropped),
+        planned=total(lambda interval: interval.planned),
+        started=total(lambda interval: interval.started),
+        completed=total(lambda interval: interval.completed),
+        failed=total(lambda interval: interval.failed),
+        timed_out=total(lambda interval: interval.timed_out),
+        dropped=total(lambda interval: interval.dropped),
         response=response,
         service=service,
-        errors=_summed(frame.errors for frame in shards),
-        tasks=_summed(frame.tasks for frame in shards),
-        commands=_summed(frame.commands for frame in shards),
-        kinds=_summed(frame.kinds for frame in shards),
-        active_users=total(lambda frame: frame.active_users),
-        in_flight=total(lambda frame: frame.in_flight),
-        faults=tuple(sorted({fault for frame in shards for fault in frame.faults})),
+        errors=_summed(interval.errors for interval in shards),
+        tasks=_summed(interval.tasks for interval in shards),
+        commands=_summed(interval.commands for interval in shards),
+        kinds=_summed(interval.kinds for interval in shards),
+        active_users=total(lambda interval: interval.active_users),
+        in_flight=total(lambda interval: interval.in_flight),
+        faults=tuple(sorted({fault for interval in shards for fault in interval.faults})),
         # The worst shard: one late generator process is enough to make its share of the numbers its own.
-        lateness_p99_s=max(frame.lateness_p99_s for frame in shards),
-        lateness_max_s=max(frame.lateness_max_s for frame in shards),
-        cpu=max(frame.cpu for frame in shards),
+        lateness_p99_s=max(interval.lateness_p99_s for interval in shards),
+        lateness_max_s=max(interval.lateness_max_s for interval in shards),
+        cpu=max(interval.cpu for interval in shards),
     )
 
 
-def _tick(frame: IntervalMeasured) -> int:
-    """The whole second of the run's clock that is nearest to a frame's end."""
-    return math.floor(frame.t + 0.5)
+def _tick(interval: IntervalMeasured) -> int:
+    """The whole second of the run's clock that is nearest to a interval's end."""
+    return math.floor(interval.t + 0.5)
 
 
-def of_frames(frames: Iterable[IntervalMeasured]) -> Seconds:
-    """Merges the shards' frames into seconds."""
-    # `t` is the end of a frame's second; a run that drives load in several stretches begins counting anew in each, so
+def of_intervals(intervals: Iterable[IntervalMeasured]) -> Seconds:
+    """Merges the shards' intervals into seconds."""
+    # `t` is the end of a interval's second; a run that drives load in several stretches begins counting anew in each, so
     # seconds are told apart by the run's clock and not by their number.
-    ordered = sorted(frames, key=lambda frame: (_tick(frame), frame.shard))
+    ordered = sorted(intervals, key=lambda interval: (_tick(interval), interval.shard))
     found, unreadable = [], 0
     for _, group in groupby(ordered, key=_tick):
         shards = list(group)
-        responses = [decode(frame.response) for frame in shards]
-        services = [decode(frame.service) for frame in shards]
+        responses = [decode(interval.response) for interval in shards]
+        services = [decode(interval.service) for interval in shards]
         unreadable += sum(part is None for part in responses + services)
         merged = [Histogram.merged(part for part in parts if part is not None) for parts in (responses, services)]
-        found.append(_second(max(0.0, min(frame.t for frame in shards) - 1), shards, *merged))
-    return Seconds(tuple(found), unreadable, framed=True)
+        found.append(_second(max(0.0, min(interval.t for interval in shards) - 1), shards, *merged))
+    return Seconds(tuple(found), unreadable, measured=True)
 
 
 def of_requests(requests: Iterable[RequestDone]) -> Seconds:
@@ -165,8 +167,8 @@ def response_of(request: RequestDone) -> float:
 
 
 def seconds_of(history: History) -> Seconds:
-    """The run's seconds: its frames where there are any, else its single requests."""
-    return of_frames(history.frames) if history.frames else of_requests(history.requests)
+    """The run's seconds: its intervals where there are any, else its single requests."""
+    return of_intervals(history.intervals) if history.intervals else of_requests(history.requests)
 
 
 def load_of(history: History, seconds: tuple[Second, ...], dice: Dice) -> Load | None:
@@ -198,9 +200,65 @@ def load_of(history: History, seconds: tuple[Second, ...], dice: Dice) -> Load |
         by_tier={tier: Quantiles.of(Histogram.of(counts)) for tier, counts in sorted(tiers.items())},
         peak_users=max(second.active_users for second in seconds),
         seconds=seconds,
+        tasks=_tasks_of(history, length),
     )
+
+
+def recorded_whole(history: History) -> bool:
+    """Whether the single requests are all of the run's, and not just its failures."""
+    finished = sum(one.completed + one.failed + one.timed_out for one in history.intervals)
+    return bool(history.requests) and len(history.requests) >= WHOLE * finished
+
+
+class _Task:
+    """What one task came to so far."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.errors: Counter[str] = Counter()
+        self.counts: Counter[float] = Counter()
+
+    def row(self, name: str, length_s: float) -> TaskRow:
+        response = Quantiles.of(Histogram.of(self.counts))
+        return TaskRow(name, self.done, self.errors.total(), _ordered(self.errors), self.done / length_s, response)
+
+
+def _tasks_of(history: History, length_s: float) -> tuple[TaskRow, ...]:
+    """One row a task, the most frequent first: from the intervals, else from the requests where all were recorded."""
+    found: dict[str, _Task] = defaultdict(_Task)
+    for interval in history.intervals:
+        for name, part in interval.by_task.items():
+            task = found[name]
+            task.done += part.done
+            task.errors.update(part.errors)
+            histogram = decode(part.response) or Histogram()
+            for value, count in zip(histogram.values, histogram.counts, strict=True):
+                task.counts[value] += count
+    if not found and recorded_whole(history):
+        for request in history.requests:
+            if request.task and request.outcome.fate is not Fate.CANCELLED:
+                task = found[request.task]
+                task.done += 1
+                task.errors.update([kind] if (kind := request.outcome.error_kind) else [])
+                # As exact as a histogram, so that a long run's rows stay small.
+                task.counts[float(f"{response_of(request):.3g}")] += 1
+    ordered = sorted(found.items(), key=lambda item: (-item[1].done, item[0]))
+    return tuple(task.row(name, length_s) for name, task in ordered)
 
 
 def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
     """The most frequent first, ties by name."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def interval_quantiles(interval: IntervalMeasured, shares: Sequence[float]) -> tuple[float, ...]:
+    """The response times at these shares (0..1) of one interval, in seconds; 0 where nothing finished."""
+    histogram = decode(interval.response)
+    if histogram is None:
+        return tuple(0.0 for _ in shares)
+    return tuple(histogram.quantile(share) or 0.0 for share in shares)
+
+
+def live_seconds(intervals: Iterable[IntervalMeasured]) -> tuple[Second, ...]:
+    """The seconds that these intervals tell of, shards of one second added up."""
+    return of_intervals(intervals).seconds
