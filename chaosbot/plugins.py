@@ -1,4 +1,5 @@
-"""The public surface for plug-ins: what a package of your own needs to add a fault, a check, a platform, a profile or a mock.
+"""The public surface for plug-ins: what a package of your own needs to add a fault, a check, a platform, a profile, a mock or a
+reporter.
 
 ::
 
@@ -11,6 +12,7 @@
 | a platform | `Platform` | ``chaosbot.platforms`` | ``docs/adding-a-platform.md`` |
 | a load profile | `Profile` | ``chaosbot.profiles`` | ``docs/adding-a-profile.md`` |
 | a mock of an API | `Mock` | ``chaosbot.mocks`` | ``docs/adding-a-mock.md`` |
+| a format of reports | `Reporter` | ``chaosbot.reporters`` | ``docs/adding-a-reporter.md`` |
 
 Rules:
 
@@ -78,11 +80,13 @@ from chaosbot.core.pacer import Pacer, Stage
 from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.core.profile import Profile, Threshold, Workload, climb
 from chaosbot.core.registry import option
-from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
+from chaosbot.report import Report, Reporter
 
 __all__ = [
     "Answer",
     "ApiCalled",
+    "Assertion",
     "Case",
     "CaseTried",
     "Change",
@@ -133,6 +137,8 @@ __all__ = [
     "Reach",
     "Reading",
     "RefuseConnection",
+    "Report",
+    "Reporter",
     "Request",
     "RequestDone",
     "ResetConnection",

@@ -225,6 +225,13 @@ def test_a_mock_of_another_package_works(
     assert "GET /orders/7" in (tmp_path / "run" / "events.ndjson").read_text()
 
 
+def test_a_reporter_of_another_package_works(chaosbot_with: Callable[[str], Run], orders: str, tmp_path: Path) -> None:
+    chaosbot = chaosbot_with("reporter")
+    chaosbot("load", orders.replace("/acme", "/teapot"), "--rate", "20/s", "--duration", "2s", "--out", "run", code=1)
+    assert (tmp_path / "run" / "summary.txt").read_text().startswith("load: FAIL\n")
+    assert chaosbot("report", "--format", "summary", "run", code=1).stdout.startswith("load: FAIL\n")
+
+
 def test_an_entry_point_that_is_called_otherwise_than_its_file_is_refused(tmp_path: Path) -> None:
     install("fault", tmp_path)
     known = next(tmp_path.glob("*.dist-info")) / "entry_points.txt"
