@@ -141,7 +141,7 @@ class Population:
 
 
 @dataclass(frozen=True, slots=True)
-class Generator:
+class GeneratorHealth:
     """How well the generator kept up.
 
     Args:

@@ -1,1 +1,1 @@
-"""DOOR to trio: pacer, arrivals, journeys and the hot client; frames every second."""
+"""DOOR to trio: pacer, arrivals, journeys and the hot client; intervals every second."""

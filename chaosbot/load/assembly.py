@@ -12,14 +12,14 @@ from chaosbot.core.journey import StreamAction, StreamSpec
 from chaosbot.core.knee import KneeSearch
 from chaosbot.core.platform import Platform, platform_of
 from chaosbot.core.profile import Workload
-from chaosbot.load.closed import Closed
-from chaosbot.load.engine import Engine, Surroundings
+from chaosbot.load.closed import ClosedExecutor
+from chaosbot.load.engine import LoadEngine, RunHooks
+from chaosbot.load.knee_steps import KneeRun
 from chaosbot.load.sampling import Look, sample, watches
-from chaosbot.load.search import Steps
 from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadSpec
-from chaosbot.load.streams import STREAM_SHARE, StreamFloor
-from chaosbot.load.target import Target
+from chaosbot.load.streams import STREAM_SHARE, StreamClients
+from chaosbot.load.target import LoadTarget
 
 NO_STREAMS = "none"
 
@@ -56,11 +56,11 @@ def streams_of(spec: LoadSpec, platform: Platform) -> tuple[StreamSpec, ...]:
 
 def assemble(
     spec: LoadSpec,
-    target: Target,
-    outside: Surroundings,
+    target: LoadTarget,
+    hooks: RunHooks,
     shard: Shard | None = None,
     start: float | None = None,
-) -> Engine:
+) -> LoadEngine:
     """An engine that only waits to be run.
 
     Raises:
@@ -71,28 +71,28 @@ def assemble(
     looks = watches(spec.samples) if shard is None or shard.index == 0 else []
     for look in looks:
         list(look())  # the first look loads what it needs, which must not delay the first arrivals
-    engine = Engine(spec, target, source, outside, shard=shard, start=start)
+    engine = LoadEngine(spec, target, source, hooks, shard=shard, start=start)
     _watch(engine, looks)
     search = getattr(engine.profile, "search", None)
     if callable(search) and engine.workload is Workload.OPEN:
         first = search()
         if isinstance(first, KneeSearch):
-            engine.search = Steps(engine, first)
+            engine.search = KneeRun(engine, first)
     streams = streams_of(spec, platform)
-    if streams and isinstance(engine.load, Closed):
+    if streams and isinstance(engine.load, ClosedExecutor):
         _stream(engine, engine.load, streams)
     return engine
 
 
-def _watch(engine: Engine, looks: list[Callable[[], Iterator[Look]]]) -> None:
+def _watch(engine: LoadEngine, looks: list[Callable[[], Iterator[Look]]]) -> None:
     def now() -> float:
-        return engine.hub.clock() - engine.origin
+        return engine.loop.clock() - engine.origin
 
     for look in looks:
-        engine.companions.append(partial(sample, look, engine.spec.samples.every_s, engine.outside.emit, now))
+        engine.background.append(partial(sample, look, engine.spec.samples.every_s, engine.hooks.emit, now))
 
 
-def _stream(engine: Engine, load: Closed, streams: tuple[StreamSpec, ...]) -> None:
+def _stream(engine: LoadEngine, load: ClosedExecutor, streams: tuple[StreamSpec, ...]) -> None:
     """Makes every fourth user a client of a stream, and gives those of polling scenarios their REST tasks."""
     polls = tuple(stream for stream in streams if stream.action is StreamAction.POLL)
     sockets = tuple(stream for stream in streams if stream.action is not StreamAction.POLL)
@@ -107,6 +107,6 @@ def _stream(engine: Engine, load: Closed, streams: tuple[StreamSpec, ...]) -> No
             load.users.remove(user)
             place = sockets.index(stream) + len(sockets) * user.number
             clients += [(place, come, go) for come, go in engine.pacer.spans(user.number)]
-    floor = StreamFloor(engine, sockets, clients)
-    engine.companions.append(floor.run)
-    engine.extra_users = lambda: floor.connected
+    context = StreamClients(engine, sockets, clients)
+    engine.background.append(context.run)
+    engine.extra_users = lambda: context.connected

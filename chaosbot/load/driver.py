@@ -1,6 +1,6 @@
 """`drive`: runs a load and tells what happened; colourless on the outside, trio within.
 
-Ctrl-C and `should_stop` end a run within a second: the last frame is written, requests on their way are counted as
+Ctrl-C and `should_stop` end a run within a second: the last interval is written, requests on their way are counted as
 cancelled, and the result says how it ended.
 """
 
@@ -12,24 +12,24 @@ from collections.abc import Callable
 
 import trio
 
-from chaosbot.core.arrival import Generator
+from chaosbot.core.arrival import GeneratorHealth
 from chaosbot.core.event import Event, IntervalMeasured, Noted
 from chaosbot.core.platform import EPOCH, platform_of
 from chaosbot.core.profile import Workload
+from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble, check
-from chaosbot.load.engine import Surroundings
-from chaosbot.load.frames import Totals
-from chaosbot.load.shards import Crew
+from chaosbot.load.engine import RunHooks
+from chaosbot.load.shards import LoadProcesses
 from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadResult, LoadSpec
-from chaosbot.load.target import Target, reserve_descriptors
+from chaosbot.load.target import LoadTarget, reserve_descriptors
 
 
 def drive(
     spec: LoadSpec,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool] = lambda: False,
-    on_frame: Callable[[IntervalMeasured], None] | None = None,
+    on_interval: Callable[[IntervalMeasured], None] | None = None,
     phase: Callable[[], str] | None = None,
     faults: Callable[[], tuple[str, ...]] | None = None,
 ) -> LoadResult:
@@ -39,9 +39,9 @@ def drive(
         spec: What to run.
         emit: Takes the run's events; called from this thread.
         should_stop: Asked twenty times a second whether the run shall end.
-        on_frame: Sees each frame too (live views).
-        phase: The phase that the run is in; frames carry it.
-        faults: The faults that are active; frames carry them.
+        on_interval: Sees each interval too (live views).
+        phase: The phase that the run is in; intervals carry it.
+        faults: The faults that are active; intervals carry them.
 
     Raises:
         TargetRefused: The target is neither loopback nor allowed.
@@ -49,7 +49,7 @@ def drive(
         UsageError: Too few file descriptors, a bad journey file, a figure that the profile does not have.
     """
     check(spec)
-    target = Target.resolve(
+    target = LoadTarget.resolve(
         spec.url,
         verify=spec.verify,
         ca=spec.ca,
@@ -66,17 +66,17 @@ def drive(
         endpoint = dataclasses.replace(endpoint, started=int(time.time()))
     started = time.monotonic() if spec.started is None else spec.started
     spec = dataclasses.replace(spec, connections=min(spec.connections, room), endpoint=endpoint, started=started)
-    outside = Surroundings(emit, should_stop, on_frame, phase, faults)
+    hooks = RunHooks(emit, should_stop, on_interval, phase, faults)
     if spec.processes > 1:
         # What a shard would refuse is refused here, before any process starts.
         source_of(platform_of(spec.platform), spec.endpoint, spec.journey, spec.corpus)
-        crew = Crew(spec, outside)
+        crew = LoadProcesses(spec, hooks)
         worst = crew.run()
         return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, undelivered=crew.undelivered)
-    engine = assemble(spec, target, outside)
+    engine = assemble(spec, target, hooks)
     # Interrupts wait for a checkpoint, so no counter is ever torn; the loop has one every few milliseconds.
     trio.run(engine.run, restrict_keyboard_interrupt_to_checkpoints=True)
-    generator, knee = engine.recorder.generator(), None
+    generator, knee = engine.aggregator.generator(), None
     more: tuple[str, ...] = ()
     if (search := engine.search) is not None:
         # A search overloads on purpose: what counts is whether the generator kept up where the target did.
@@ -86,7 +86,7 @@ def drive(
             more = (
                 f"the knee may lie above {knee:g}/s: beyond it the generator was late; give it a machine of its own",
             )
-    return _conclude(spec, engine.recorder.total, engine.how, engine.start, generator, emit, more, knee=knee)
+    return _conclude(spec, engine.aggregator.total, engine.how, engine.start, generator, emit, more, knee=knee)
 
 
 def connections_of(spec: LoadSpec) -> int:
@@ -102,10 +102,10 @@ def connections_of(spec: LoadSpec) -> int:
 
 def _conclude(
     spec: LoadSpec,
-    total: Totals,
+    total: RequestCounts,
     how: str,
     start: float,
-    generator: Generator,
+    generator: GeneratorHealth,
     emit: Callable[[Event], None],
     more: tuple[str, ...] = (),
     *,

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chaosbot.load.line import Line
-from chaosbot.load.shot import Shot
+from chaosbot.load.connection import LoadConnection
+from chaosbot.load.pending import PendingRequest
 
 
-class Pool:
+class ConnectionPool:
     """A set of connections.
 
     Args:
-        line: Opens one.
+        connection: Opens one.
         most: How many there may be.
     """
 
-    def __init__(self, line: Callable[[], Line], most: int) -> None:
-        self._line = line
+    def __init__(self, connection: Callable[[], LoadConnection], most: int) -> None:
+        self._connection = connection
         self._most = most
-        self._idle: list[Line] = []
+        self._idle: list[LoadConnection] = []
         self._count = 0
 
     @property
@@ -32,16 +32,16 @@ class Pool:
         """Connections that carry a request."""
         return self._count - len(self._idle)
 
-    def fire(self, shot: Shot) -> None:
+    def fire(self, pending: PendingRequest) -> None:
         """Sends a request on a free connection; there must be one."""
         if self._idle:
-            line = self._idle.pop()
+            connection = self._idle.pop()
         else:
-            line = self._line()
+            connection = self._connection()
             self._count += 1
-        shot.line = line
-        line.fire(shot)
+        pending.connection = connection
+        connection.fire(pending)
 
-    def release(self, shot: Shot) -> None:
+    def release(self, pending: PendingRequest) -> None:
         """The request is over; its connection is free again."""
-        self._idle.append(shot.line)
+        self._idle.append(pending.connection)

@@ -1,6 +1,6 @@
 """One plan on several processes: each owns whole chats, all start at one moment, and their union is the plan.
 
-The parent judges nothing and adds nothing up that cannot be added: it passes the shards' frames on as they come (a report
+The parent judges nothing and adds nothing up that cannot be added: it passes the shards' intervals on as they come (a report
 merges histograms by count), and marks what a lost process still owed. A lost process is never started again: its arrivals
 would come late, and late arrivals look like a slow target.
 """
@@ -18,16 +18,16 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import trio
 
-from chaosbot.core.arrival import Generator, Population, Shard
+from chaosbot.core.arrival import GeneratorHealth, Population, Shard
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError, UsageError, WorkerDied
 from chaosbot.core.event import Event, IntervalMeasured, Trouble
 from chaosbot.core.profile import Workload
+from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble
-from chaosbot.load.engine import Surroundings
-from chaosbot.load.frames import Totals
+from chaosbot.load.engine import RunHooks
 from chaosbot.load.spec import LoadSpec
-from chaosbot.load.target import Target
+from chaosbot.load.target import LoadTarget
 from chaosbot.transport import enforce
 
 _READY_S: Final = 30.0
@@ -56,14 +56,14 @@ def work(spec: LoadSpec, index: int, pipe: Pipe) -> None:
     enforce(spec.allow_hosts)
     try:
         target = _target(spec)
-        outside = Surroundings(lambda event: pipe.send(("event", event)), should_stop)
+        hooks = RunHooks(lambda event: pipe.send(("event", event)), should_stop)
         pipe.send(("ready", None))
         start = pipe.recv()
         if start is None:
             return
-        engine = assemble(spec, target, outside, Shard(index, spec.processes), start)
+        engine = assemble(spec, target, hooks, Shard(index, spec.processes), start)
         trio.run(engine.run)
-        pipe.send(("done", (engine.how, engine.recorder.generator())))
+        pipe.send(("done", (engine.how, engine.aggregator.generator())))
     except ChaosbotError as error:
         pipe.send(("refused", str(error)))
     except (BrokenPipeError, EOFError):
@@ -72,8 +72,8 @@ def work(spec: LoadSpec, index: int, pipe: Pipe) -> None:
         pipe.close()
 
 
-def _target(spec: LoadSpec) -> Target:
-    return Target.resolve(
+def _target(spec: LoadSpec) -> LoadTarget:
+    return LoadTarget.resolve(
         spec.url,
         verify=spec.verify,
         ca=spec.ca,
@@ -95,31 +95,31 @@ class _Member:
     lost: bool = False
     planned: int = 0
     seconds: int = 0
-    generator: Generator | None = None
+    generator: GeneratorHealth | None = None
 
     @property
     def over(self) -> bool:
         return self.lost or bool(self.how)
 
 
-class Crew:
+class LoadProcesses:
     """All shards of a run.
 
     Args:
         spec: The run.
-        outside: Its events and switches.
+        hooks: Its events and switches.
     """
 
-    def __init__(self, spec: LoadSpec, outside: Surroundings) -> None:
+    def __init__(self, spec: LoadSpec, hooks: RunHooks) -> None:
         self._spec = spec
-        self._outside = outside
+        self._hooks = hooks
         self._members: list[_Member] = []
-        self.total = Totals()
+        self.total = RequestCounts()
         self.start = time.monotonic()
         self.undelivered = 0.0
         self.how = "completed"
 
-    def run(self) -> Generator:
+    def run(self) -> GeneratorHealth:
         """Runs all shards to their end; returns how well the worst of them kept up.
 
         Raises:
@@ -165,7 +165,7 @@ class Crew:
         while not all(member.over for member in self._members):
             try:
                 self._receive(_LOOK_S)
-                wanted = self._outside.should_stop()
+                wanted = self._hooks.should_stop()
             except KeyboardInterrupt:
                 self.how, wanted = "interrupted", True
             if wanted and told_at == float("inf"):
@@ -205,19 +205,19 @@ class Crew:
                     raise UsageError(content)
 
     def _pass_on(self, member: _Member, event: Event) -> None:
-        outside = self._outside
+        hooks = self._hooks
         if isinstance(event, IntervalMeasured):
             event = msgspec.structs.replace(
                 event,
-                faults=outside.faults() if outside.faults else (),
-                phase=outside.phase() if outside.phase else "",
+                faults=hooks.faults() if hooks.faults else (),
+                phase=hooks.phase() if hooks.phase else "",
             )
             member.planned += event.planned
             member.seconds = event.second + 1
             self.total.add(event)
-            if outside.on_frame is not None:
-                outside.on_frame(event)
-        outside.emit(event)
+            if hooks.on_interval is not None:
+                hooks.on_interval(event)
+        hooks.emit(event)
 
     def _lose(self, member: _Member) -> None:
         """A shard ended without being asked: says what the plan misses now."""
@@ -226,7 +226,7 @@ class Crew:
             return
         share = owed(self._spec, Shard(member.index, self._spec.processes), member.planned, float(member.seconds))
         self.undelivered += share
-        self._outside.emit(
+        self._hooks.emit(
             Trouble(
                 time.monotonic() - (self._spec.started or self.start),
                 f"load:shard {member.index}",
@@ -234,9 +234,9 @@ class Crew:
             )
         )
 
-    def _worst(self) -> Generator:
+    def _worst(self) -> GeneratorHealth:
         known = [member.generator for member in self._members if member.generator is not None]
-        return Generator(
+        return GeneratorHealth(
             self.total.planned,
             self.total.dropped,
             max((generator.lateness_p99_s for generator in known), default=0.0),

@@ -34,7 +34,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.journey import JourneySpec, Task
 from chaosbot.core.placeholder import reveal
 from chaosbot.core.platform import Endpoint, Platform, Request
-from chaosbot.load.maker import Source
+from chaosbot.load.factory import Source
 
 _METHODS: Final = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
 

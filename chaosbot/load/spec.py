@@ -143,7 +143,7 @@ class LoadSpec:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a run came to; percentiles are folded from its frames.
+    """What a run came to; percentiles are folded from its intervals.
 
     Args:
         how: ``completed``, ``stopped`` (somebody asked) or ``interrupted`` (Ctrl-C).

@@ -35,9 +35,9 @@ from wsproto.utilities import ProtocolError
 from chaosbot.core.event import Noted
 from chaosbot.core.journey import StreamAction, StreamSpec
 from chaosbot.core.outcome import Fate
-from chaosbot.load.engine import Engine
-from chaosbot.load.frames import quantile
-from chaosbot.load.shot import Errand, Shot
+from chaosbot.load.engine import LoadEngine
+from chaosbot.load.histogram import quantile
+from chaosbot.load.pending import PendingRequest, RequestLabel
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
 STREAM_SHARE: Final = 4
@@ -85,7 +85,7 @@ class StreamTally:
         }
 
 
-class StreamFloor:
+class StreamClients:
     """All stream clients of this process.
 
     Args:
@@ -94,7 +94,9 @@ class StreamFloor:
         clients: When each client is there: (number, from, to) in seconds after the start.
     """
 
-    def __init__(self, engine: Engine, specs: tuple[StreamSpec, ...], clients: list[tuple[int, float, float]]) -> None:
+    def __init__(
+        self, engine: LoadEngine, specs: tuple[StreamSpec, ...], clients: list[tuple[int, float, float]]
+    ) -> None:
         self._engine = engine
         self._specs = specs
         self._clients = clients
@@ -117,14 +119,14 @@ class StreamFloor:
         engine = self._engine
         for name, tally in self.tallies.items():
             text = f"{name}: {tally.connections} connections, {tally.messages} messages"
-            engine.outside.emit(
-                Noted(engine.hub.clock() - engine.origin, "stream", text, {"name": name} | tally.data(seconds))
+            engine.hooks.emit(
+                Noted(engine.loop.clock() - engine.origin, "stream", text, {"name": name} | tally.data(seconds))
             )
 
     async def _client(self, number: int, come: float, go: float) -> None:
         spec = self._specs[number % len(self._specs)]
         dice = self._engine.dice.at("stream", spec.name, number)
-        start = self._engine.start - self._engine.hub.clock() + trio.current_time()
+        start = self._engine.start - self._engine.loop.clock() + trio.current_time()
         # A burst is everybody within a moment; the others come when the plan says.
         first = start + (dice.uniform(0, spec.spread_s) if spec.action is StreamAction.BURST else come)
         await trio.sleep_until(first)
@@ -139,24 +141,24 @@ class StreamFloor:
     async def _visit(self, spec: StreamSpec, number: int, visit: int) -> None:
         """One connection, from the handshake to its end."""
         engine, tally = self._engine, self.tallies[spec.name]
-        clock = engine.hub.clock
-        shot = Shot(self, number, b"", Errand(f"{spec.name}:connect", "stream"), None, clock())
-        shot.exchange_label = f"stream-{number}-{visit}"
-        shot.started = shot.due
-        engine.recorder.planned()
-        engine.recorder.started()
-        client: Client | None = None
+        clock = engine.loop.clock
+        pending = PendingRequest(self, number, b"", RequestLabel(f"{spec.name}:connect", "stream"), None, clock())
+        pending.exchange_label = f"stream-{number}-{visit}"
+        pending.started = pending.due
+        engine.aggregator.planned()
+        engine.aggregator.started()
+        client: StreamClient | None = None
         try:
-            client = await self._connect(spec, shot)
+            client = await self._connect(spec, pending)
         except BaseException:
             # Left in the middle of the handshake: the run is over, or the client's time.
-            self._ended(shot, Fate.CANCELLED, "left before the handshake was complete")
+            self._ended(pending, Fate.CANCELLED, "left before the handshake was complete")
             raise
         if client is None:
             tally.refused += 1
             return
         tally.connections += 1
-        tally.took(tally.connect_us, shot.ended - shot.started)
+        tally.took(tally.connect_us, pending.ended - pending.started)
         self.connected += 1
         try:
             await self._listen(client, spec, tally)
@@ -165,8 +167,8 @@ class StreamFloor:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 0.5):
                 await client.leave()
 
-    async def _listen(self, client: Client, spec: StreamSpec, tally: StreamTally) -> None:
-        clock = self._engine.hub.clock
+    async def _listen(self, client: StreamClient, spec: StreamSpec, tally: StreamTally) -> None:
+        clock = self._engine.loop.clock
         for message in spec.messages:
             await client.say(message)
         last = clock()
@@ -181,12 +183,12 @@ class StreamFloor:
                 tally.received += len(message)
                 tally.took(tally.gap_us, now - last)
                 last = now
-                self._engine.recorder.now.tasks[f"{spec.name}:message"] += 1
+                self._engine.aggregator.now.tasks[f"{spec.name}:message"] += 1
                 stamp = _stamp(message)
                 if stamp is not None:
                     tally.took(tally.latency_us, time.time() - stamp)
 
-    async def _connect(self, spec: StreamSpec, shot: Shot) -> Client | None:
+    async def _connect(self, spec: StreamSpec, pending: PendingRequest) -> StreamClient | None:
         engine = self._engine
         path = spec.path
         if spec.token_param and self._token:
@@ -194,14 +196,14 @@ class StreamFloor:
         fate, detail = Fate.CONNECT_TIMEOUT, "not connected in time"
         with trio.move_on_after(engine.target.connect_timeout_s):
             try:
-                client = Client(await _dial(engine))
+                client = StreamClient(await _dial(engine))
                 detail = await client.shake(engine.spec.endpoint.host, path)
                 if not detail:
-                    self._ended(shot, Fate.ANSWERED, "", 101)
+                    self._ended(pending, Fate.ANSWERED, "", 101)
                     return client
                 fate = Fate.ANSWERED if client.status else Fate.PROTOCOL
                 await client.leave()
-                self._ended(shot, fate, detail, client.status)
+                self._ended(pending, fate, detail, client.status)
                 return None
             except ssl.SSLError as error:
                 fate, detail = Fate.TLS, str(error.reason)
@@ -209,19 +211,24 @@ class StreamFloor:
                 fate, detail = Fate.REFUSED, error.strerror or "refused"
             except (OSError, trio.BrokenResourceError) as error:
                 fate, detail = Fate.RESET, str(error) or "reset"
-        self._ended(shot, fate, detail)
+        self._ended(pending, fate, detail)
         return None
 
-    def _ended(self, shot: Shot, fate: Fate, detail: str, status: int | None = None) -> None:
-        if shot.fate is None:
-            shot.fate, shot.detail, shot.status, shot.ended = fate, detail, status, self._engine.hub.clock()
-            self._engine.recorder.ended(shot)
+    def _ended(self, pending: PendingRequest, fate: Fate, detail: str, status: int | None = None) -> None:
+        if pending.fate is None:
+            pending.fate, pending.detail, pending.status, pending.ended = (
+                fate,
+                detail,
+                status,
+                self._engine.loop.clock(),
+            )
+            self._engine.aggregator.ended(pending)
 
-    def finished(self, shot: Shot) -> None:
-        """Stream clients end their shots themselves."""
+    def finished(self, pending: PendingRequest) -> None:
+        """Stream clients end their requests themselves."""
 
 
-class Client:
+class StreamClient:
     """One WebSocket connection, speaking wsproto over a trio stream."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
@@ -294,7 +301,7 @@ class Client:
         await trio.aclose_forcefully(self._stream)
 
 
-async def _dial(engine: Engine) -> trio.abc.Stream:
+async def _dial(engine: LoadEngine) -> trio.abc.Stream:
     target = engine.target
     sock = trio.socket.socket(target.family, trio.socket.SOCK_STREAM)
     try:

@@ -9,13 +9,12 @@ import resource
 import socket
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable, UsageError
-from chaosbot.load.answers import Answers
 from chaosbot.transport import resolved
 
 SPARE_DESCRIPTORS: Final = 64
@@ -23,7 +22,7 @@ SPARE_DESCRIPTORS: Final = 64
 
 
 @dataclass(frozen=True)
-class Target:
+class LoadTarget:
     """A resolved address.
 
     Args:
@@ -34,7 +33,6 @@ class Target:
         tls: How to speak TLS; None for plain HTTP.
         connect_timeout_s: Most seconds for connection and handshake.
         timeout_s: Most seconds from a request's start to the end of its answer.
-        answers: Its answers that are known; connections share them.
     """
 
     family: int
@@ -44,7 +42,6 @@ class Target:
     tls: ssl.SSLContext | None
     connect_timeout_s: float
     timeout_s: float
-    answers: Answers = field(default_factory=Answers, repr=False, compare=False)
 
     @property
     def connecting_s(self) -> float:
@@ -61,7 +58,7 @@ class Target:
         connect_timeout_s: float = 5.0,
         timeout_s: float = 30.0,
         allow: Sequence[str] = (),
-    ) -> Target:
+    ) -> LoadTarget:
         """Reads the URL and looks its host up.
 
         Raises:

@@ -1,21 +1,20 @@
-"""Answers that are known by their bytes mean what the parser would have made of them, however the network cuts them."""
+"""The fast connection and the plain one: answers that are known by their bytes mean what the parser would have made of them, however the network cuts them."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaosbot.load.answers import LONGEST, MOST, Answers
-from chaosbot.load.hub import READ, Hub
-from chaosbot.load.line import Line
-from chaosbot.load.shot import Errand, Shot
-from chaosbot.load.target import Target
+from chaosbot.load.connection import LoadConnection
+from chaosbot.load.event_loop import READ, EventLoop
+from chaosbot.load.fast_connection import LONGEST, MOST, FastConnection, KnownAnswers
+from chaosbot.load.pending import PendingRequest, RequestLabel
+from chaosbot.load.target import LoadTarget
 
-NOWHERE = Target(2, ("127.0.0.1", 1), "memory", "memory", None, 5.0, 30.0)
+NOWHERE = LoadTarget(2, ("127.0.0.1", 1), "memory", "memory", None, 5.0, 30.0)
 
 
 def answer(status: int, body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
@@ -71,42 +70,46 @@ class Socket:
         """Nothing to close."""
 
 
-class Memory(Line):
-    """A line whose connections are always made at once."""
+class _AtOnce:
+    """A connection that is always made at once."""
 
     socket: Socket
+    _sock: Any
+    _established: Any
 
     def _connect(self) -> None:
         self.socket = Socket()
-        self._sock = self.socket  # type: ignore[assignment]
-        self._established(self.socket)  # type: ignore[arg-type]
+        self._sock = self.socket
+        self._established(self.socket)
+
+
+class Plain(_AtOnce, LoadConnection):
+    """The plain path: each answer is read by the parser."""
+
+
+class Fast(_AtOnce, FastConnection):
+    """The fast path."""
 
 
 class Owner:
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
 
-    def finished(self, shot: Shot) -> None:
+    def finished(self, shot: PendingRequest) -> None:
         outcome = msgspec.structs.replace(shot.outcome(), connect_s=0.0, first_byte_s=None, total_s=0.0)
         self.done.append((outcome, shot.error_kind))
 
 
-class Forgetful(Answers):
-    """Knows nothing, ever: each answer is read by the parser."""
-
-    def learn(self, data: bytes, status: int, *, keep: bool) -> None:
-        """Forgets it at once."""
-
-
 def said(
-    script: list[tuple[bytes, list[int]]], answers: Answers, asked: bytes = b"POST / HTTP/1.1\r\n\r\n"
+    script: list[tuple[bytes, list[int]]], answers: KnownAnswers | None, asked: bytes = b"POST / HTTP/1.1\r\n\r\n"
 ) -> list[tuple[Any, ...]]:
     """What becomes of one request after the other, and whether its connection was kept."""
-    hub = Hub(lambda: 1000.0, sockets=False)
-    line, owner = Memory(hub, dataclasses.replace(NOWHERE, answers=answers)), Owner()
+    loop = EventLoop(lambda: 1000.0, sockets=False)
+    line: Any = Plain(loop, NOWHERE) if answers is None else Fast(loop, NOWHERE, answers)
+    owner = Owner()
     seen: list[tuple[Any, ...]] = []
     for number, (data, cuts) in enumerate(script):
-        line.fire(Shot(owner, number, asked, Errand("t"), None, 1000.0))
+        line.fire(PendingRequest(owner, number, asked, RequestLabel("t"), None, 1000.0))
         places = sorted({cut for cut in cuts if 0 < cut < len(data)})
         pieces = [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
         line.socket.pieces = pieces
@@ -120,14 +123,14 @@ def said(
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(SAID, CUTS), min_size=1, max_size=12))
 def test_a_known_answer_is_what_the_parser_says(script: list[tuple[bytes, list[int]]]) -> None:
-    answers = Answers()
-    expected = said(script, Forgetful())
+    answers = KnownAnswers()
+    expected = said(script, None)
     assert said(script, answers) == expected, "while it learns"
     assert said(script, answers) == expected, "when it knows them all"
 
 
 def test_usual_answers_are_learned_and_dubious_ones_are_not() -> None:
-    answers = Answers()
+    answers = KnownAnswers()
     usual, double = answer(200, b"{}"), answer(200, b"{}") + answer(200, b"{}")
     said([(usual, []), (double, []), (answer(200, b"{}", b"X: cut"), [20]), (answer(404, b""), [])], answers)
     assert answers.known(usual) == (200, True)
@@ -137,7 +140,7 @@ def test_usual_answers_are_learned_and_dubious_ones_are_not() -> None:
 
 
 def test_what_is_known_is_bounded() -> None:
-    answers = Answers()
+    answers = KnownAnswers()
     for number in range(3 * MOST):
         answers.learn(b"%d" % number, 200, keep=True)
     answers.learn(b"x" * (LONGEST + 1), 200, keep=True)
@@ -149,13 +152,13 @@ def test_what_is_known_is_bounded() -> None:
 def test_a_broken_answer_does_not_inherit_the_status_of_the_one_before() -> None:
     good, cut = answer(200, b"{}"), b"HTTP/1.1 503 Busy\r\nContent-Length: 9\r\n\r\n"
     script = [(good, []), (b"no HTTP", []), (good, []), (b"HTTP/1.1 100 Continue\r\n\r\n" + cut, [])]
-    assert [outcome.status for outcome, _, _ in said(script, Answers())] == [200, None, 200, 503]
+    assert [outcome.status for outcome, _, _ in said(script, KnownAnswers())] == [200, None, 200, 503]
 
 
 def test_an_answer_to_head_ends_with_its_head_and_keeps_the_connection() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
     script = [(head, []), (b"HTTP/1.1 100 Continue\r\n\r\n" + head, [30]), (head, [20]), (answer(404, b""), [])]
-    answers = Answers()
+    answers = KnownAnswers()
     seen = said(script, answers, b"HEAD / HTTP/1.1\r\n\r\n")
     assert [(str(outcome.fate), outcome.status, kept) for outcome, _, kept in seen] == [
         ("answered", 200, True),

@@ -20,15 +20,15 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules
 from chaosbot.core.outcome import Fate
-from chaosbot.load.frames import Recorder
-from chaosbot.load.hub import Hub
-from chaosbot.load.pool import Pool
-from chaosbot.load.shot import Shot
+from chaosbot.load.aggregator import MetricsAggregator
+from chaosbot.load.event_loop import EventLoop
+from chaosbot.load.pending import PendingRequest
+from chaosbot.load.pool import ConnectionPool
 
 
 @dataclass
-class Tally:
-    """What became of the updates (requests are counted by the recorder)."""
+class DeliveryCounts:
+    """What became of the updates (requests are counted by the aggregator)."""
 
     updates: int = 0
     acknowledged: int = 0
@@ -37,25 +37,25 @@ class Tally:
     undelivered: int = 0
 
 
-class _Letter:
+class _Delivery:
     """An update on its way: its current attempt, how many failed before, and who waits for it."""
 
-    __slots__ = ("arrived", "failures", "key", "shot", "then")
+    __slots__ = ("arrived", "failures", "key", "pending", "then")
 
-    def __init__(self, key: str, shot: Shot, then: Callable[[], None] | None) -> None:
+    def __init__(self, key: str, pending: PendingRequest, then: Callable[[], None] | None) -> None:
         self.key = key
-        self.shot = shot
-        self.arrived = shot.due
+        self.pending = pending
+        self.arrived = pending.due
         self.failures = 0
         self.then = then
 
 
-class Courier:
+class PlatformSender:
     """Delivers updates as the platform does.
 
     Args:
-        hub: The loop.
-        recorder: Where attempts are counted.
+        loop: The loop.
+        aggregator: Where attempts are counted.
         pool: The platform's connections.
         rules: How it delivers.
         queue: Which queue an update belongs to.
@@ -64,23 +64,23 @@ class Courier:
 
     def __init__(
         self,
-        hub: Hub,
-        recorder: Recorder,
-        pool: Pool,
+        loop: EventLoop,
+        aggregator: MetricsAggregator,
+        pool: ConnectionPool,
         rules: DeliveryRules,
         queue: Callable[[UpdateFacts], str],
         dice: Dice,
     ) -> None:
-        self._hub = hub
-        self._recorder = recorder
+        self._loop = loop
+        self._aggregator = aggregator
         self._pool = pool
         self._rules = rules
         self._queue_of = queue
         self._dice = dice
-        self._queues: dict[str, deque[_Letter]] = {}
+        self._queues: dict[str, deque[_Delivery]] = {}
         self._ready: deque[str] = deque()
         self._closed = False
-        self.tally = Tally()
+        self.tally = DeliveryCounts()
 
     @property
     def waiting(self) -> int:
@@ -92,80 +92,82 @@ class Courier:
         """Whether the target told the platform to stop (410)."""
         return self._closed
 
-    def post(self, shot: Shot, then: Callable[[], None] | None = None) -> None:
+    def post(self, pending: PendingRequest, then: Callable[[], None] | None = None) -> None:
         """Takes an update; `then` is called when it was acknowledged or given up.
 
         The arrival was counted as planned by whoever brings it; what becomes of it is counted here.
         """
         self.tally.updates += 1
         if self._closed:
-            self._recorder.dropped()
+            self._aggregator.dropped()
             self.tally.undelivered += 1
             return
-        shot.owner = self
-        key = self._queue_of(shot.facts) if shot.facts is not None else f"task:{shot.task}"
-        letter = _Letter(key, shot, then)
-        shot.tag = letter
+        pending.owner = self
+        key = self._queue_of(pending.facts) if pending.facts is not None else f"task:{pending.task}"
+        delivery = _Delivery(key, pending, then)
+        pending.tag = delivery
         queue = self._queues.get(key)
         if queue is None:
-            self._queues[key] = deque((letter,))
+            self._queues[key] = deque((delivery,))
             self._ready.append(key)
             self._pump()
         else:
-            queue.append(letter)
+            queue.append(delivery)
 
     def _pump(self) -> None:
         while self._ready and self._pool.free and not self._closed:
-            letter = self._queues[self._ready.popleft()][0]
-            self._recorder.started()
-            self._pool.fire(letter.shot)
+            delivery = self._queues[self._ready.popleft()][0]
+            self._aggregator.started()
+            self._pool.fire(delivery.pending)
 
-    def finished(self, shot: Shot) -> None:
+    def finished(self, pending: PendingRequest) -> None:
         """An attempt has its fate."""
-        self._pool.release(shot)
-        letter: _Letter = shot.tag
-        over = shot.ok or shot.fate is Fate.CANCELLED
+        self._pool.release(pending)
+        delivery: _Delivery = pending.tag
+        over = pending.ok or pending.fate is Fate.CANCELLED
         if not over:
-            letter.failures += 1
-            over = self._final(letter, shot)
-        self._recorder.ended(shot, latency=over)
+            delivery.failures += 1
+            over = self._final(delivery, pending)
+        self._aggregator.ended(pending, latency=over)
         if over:
-            self.tally.acknowledged += shot.ok
-            self._next(letter)
+            self.tally.acknowledged += pending.ok
+            self._next(delivery)
         else:
-            pause = self._rules.pause_s(letter.failures, self._dice.at("update", shot.ordinal), shot.retry_after_s())
-            self._hub.at(self._hub.clock() + pause, lambda: self._again(letter))
+            pause = self._rules.pause_s(
+                delivery.failures, self._dice.at("update", pending.ordinal), pending.retry_after_s()
+            )
+            self._loop.at(self._loop.clock() + pause, lambda: self._again(delivery))
         self._pump()
 
-    def _final(self, letter: _Letter, shot: Shot) -> bool:
+    def _final(self, delivery: _Delivery, pending: PendingRequest) -> bool:
         """Whether nobody delivers this again: the webhook was closed, or the update is too old."""
-        if shot.fate is Fate.ANSWERED and self._rules.closes(shot.status):
-            self._hub.at(0.0, self._shut)
+        if pending.fate is Fate.ANSWERED and self._rules.closes(pending.status):
+            self._loop.at(0.0, self._shut)
             return True
-        kind = shot.facts.kind if shot.facts is not None else None
-        if self._rules.expired(kind, self._hub.clock() - letter.arrived):
+        kind = pending.facts.kind if pending.facts is not None else None
+        if self._rules.expired(kind, self._loop.clock() - delivery.arrived):
             self.tally.expired += 1
             return True
         return False
 
-    def _next(self, letter: _Letter) -> None:
-        queue = self._queues[letter.key]
+    def _next(self, delivery: _Delivery) -> None:
+        queue = self._queues[delivery.key]
         queue.popleft()
         if queue:
-            self._ready.append(letter.key)
+            self._ready.append(delivery.key)
         else:
-            del self._queues[letter.key]
-        if letter.then is not None:
-            letter.then()
+            del self._queues[delivery.key]
+        if delivery.then is not None:
+            delivery.then()
 
-    def _again(self, letter: _Letter) -> None:
+    def _again(self, delivery: _Delivery) -> None:
         """The next attempt is due."""
-        if self._closed or letter.key not in self._queues:
+        if self._closed or delivery.key not in self._queues:
             return
-        letter.shot = letter.shot.again()
+        delivery.pending = delivery.pending.again()
         self.tally.redelivered += 1
-        self._recorder.planned()
-        self._ready.append(letter.key)
+        self._aggregator.planned()
+        self._ready.append(delivery.key)
         self._pump()
 
     def give_up(self) -> None:
@@ -178,10 +180,10 @@ class Courier:
         self._closed = True
         self._ready.clear()
         for key, queue in list(self._queues.items()):
-            flying = deque(letter for letter in queue if letter.shot.started and letter.shot.fate is None)
-            never = sum(not letter.shot.started for letter in queue)
+            flying = deque(delivery for delivery in queue if delivery.pending.started and delivery.pending.fate is None)
+            never = sum(not delivery.pending.started for delivery in queue)
             self.tally.undelivered += len(queue) - len(flying)
-            self._recorder.dropped(never)
+            self._aggregator.dropped(never)
             if flying:
                 self._queues[key] = flying
             else:

@@ -69,7 +69,7 @@ def test_a_killed_process_marks_the_run_degraded_with_its_share(serve: Serve, lo
             killed.append(children[-1].pid)
             os.kill(killed[0], signal.SIGKILL)
 
-    done = load(serve().url, options={"rate": "100/s", "duration": "3s"}, outside={"on_frame": kill_one}, processes=2)
+    done = load(serve().url, options={"rate": "100/s", "duration": "3s"}, hooks={"on_interval": kill_one}, processes=2)
     assert killed
     (trouble,) = done.all(Trouble)
     assert trouble.where == "load:shard 1"
@@ -93,8 +93,8 @@ def test_what_a_lost_shard_owes_of_a_closed_plan_is_counted_in_time() -> None:
 
 def test_stopping_reaches_every_process(serve: Serve, load: Load) -> None:
     frames: list[IntervalMeasured] = []
-    outside = {"on_frame": frames.append, "should_stop": lambda: len(frames) >= 2}
-    done = load(serve().url, options={"rate": "50/s", "duration": "1m"}, outside=outside, processes=2)
+    hooks = {"on_interval": frames.append, "should_stop": lambda: len(frames) >= 2}
+    done = load(serve().url, options={"rate": "50/s", "duration": "1m"}, hooks=hooks, processes=2)
     assert done.result.how == "stopped"
     assert done.result.duration_s < 30
     assert not done.all(Trouble)

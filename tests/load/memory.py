@@ -11,40 +11,40 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.profile import PROFILES
-from chaosbot.load.engine import Engine, Surroundings
-from chaosbot.load.hub import Hub
-from chaosbot.load.shot import Shot
+from chaosbot.load.engine import LoadEngine, RunHooks
+from chaosbot.load.event_loop import EventLoop
+from chaosbot.load.pending import PendingRequest
 from chaosbot.load.spec import LoadSpec
-from chaosbot.load.target import Target
+from chaosbot.load.target import LoadTarget
 
-NOWHERE = Target(2, ("127.0.0.1", 1), "memory", "memory", None, 5.0, 30.0)
+NOWHERE = LoadTarget(2, ("127.0.0.1", 1), "memory", "memory", None, 5.0, 30.0)
 
 
-class MemoryLine:
+class MemoryConnection:
     """A connection to a target in memory: it answers after a drawn time, or fails, as its dice say."""
 
     fates = (Fate.ANSWERED,)
     latency = (0.005, 0.05)
 
-    def __init__(self, hub: Hub, target: Target) -> None:
-        self._hub = hub
+    def __init__(self, loop: EventLoop, target: LoadTarget) -> None:
+        self._loop = loop
         self._target = target
-        self.shot: Shot | None = None
+        self.pending: PendingRequest | None = None
         self.deadline = 0.0
 
-    def fire(self, shot: Shot) -> None:
-        now = self._hub.clock()
-        self.shot, shot.started, self.deadline = shot, now, now + self._target.timeout_s
+    def fire(self, shot: PendingRequest) -> None:
+        now = self._loop.clock()
+        self.pending, shot.started, self.deadline = shot, now, now + self._target.timeout_s
         dice = Dice(3).at(shot.ordinal, shot.attempt)
         fate = dice.at("fate").choice(self.fates)
         if fate is not Fate.TIMEOUT:
-            self._hub.at(now + dice.uniform(*self.latency), lambda: self._end(shot, fate))
+            self._loop.at(now + dice.uniform(*self.latency), lambda: self._end(shot, fate))
 
-    def _end(self, shot: Shot, fate: Fate, ended: float | None = None) -> None:
-        if self.shot is not shot:
+    def _end(self, shot: PendingRequest, fate: Fate, ended: float | None = None) -> None:
+        if self.pending is not shot:
             return
-        self.shot = None
-        shot.fate, shot.ended = fate, self._hub.clock() if ended is None else ended
+        self.pending = None
+        shot.fate, shot.ended = fate, self._loop.clock() if ended is None else ended
         shot.status = (
             Dice(4).at(shot.ordinal, shot.attempt).choice((200, 200, 200, 500)) if fate is Fate.ANSWERED else None
         )
@@ -53,12 +53,12 @@ class MemoryLine:
         shot.owner.finished(shot)
 
     def expire(self, now: float) -> None:
-        if self.shot is not None and now >= self.deadline:
-            self._end(self.shot, Fate.TIMEOUT, self.deadline)
+        if self.pending is not None and now >= self.deadline:
+            self._end(self.pending, Fate.TIMEOUT, self.deadline)
 
     def abandon(self) -> None:
-        if self.shot is not None:
-            self._end(self.shot, Fate.CANCELLED)
+        if self.pending is not None:
+            self._end(self.pending, Fate.CANCELLED)
 
     def hang_up(self) -> None:
         """Nothing to close."""
@@ -67,30 +67,30 @@ class MemoryLine:
 def virtual(
     profile: str,
     options: dict[str, Any],
-    line: Any = MemoryLine,
+    line: Any = MemoryConnection,
     companion: Any = None,
     stop_at: float = 0.0,
     grain_s: float = 0.0,
     **more: Any,
-) -> tuple[Engine, list[Any]]:
+) -> tuple[LoadEngine, list[Any]]:
     """Runs a plan in virtual time."""
     events: list[Any] = []
-    engines: list[Engine] = []
+    engines: list[LoadEngine] = []
 
     async def main() -> None:
         begun = trio.current_time()
-        outside = Surroundings(events.append, lambda: bool(stop_at) and trio.current_time() - begun >= stop_at)
+        hooks = RunHooks(events.append, lambda: bool(stop_at) and trio.current_time() - begun >= stop_at)
         spec = LoadSpec("http://memory/", Endpoint("memory"), "telegram", 11, PROFILES.build(profile, options), **more)
-        engine = Engine(
+        engine = LoadEngine(
             spec,
             NOWHERE,
             PLATFORMS.build("telegram"),
-            outside,
-            hub=Hub(trio.current_time, sockets=False, grain_s=grain_s),
-            make_line=line,
+            hooks,
+            loop=EventLoop(trio.current_time, sockets=False, grain_s=grain_s),
+            make_connection=line,
         )
         if companion is not None:
-            engine.companions.append(lambda: companion(engine))
+            engine.background.append(lambda: companion(engine))
         engines.append(engine)
         await engine.run()
 

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from chaosbot.core.event import IntervalMeasured, RequestDone
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.outcome import Fate
-from chaosbot.load.frames import HIGHEST_US, Recorder, encode, fold, lateness_s, quantile
-from chaosbot.load.shot import Errand, Shot
+from chaosbot.load import histogram
+from chaosbot.load.aggregator import MetricsAggregator
+from chaosbot.load.fast_histogram import fold
+from chaosbot.load.histogram import HIGHEST_US, encode, lateness_s, quantile
+from chaosbot.load.pending import PendingRequest, RequestLabel
 
 VALUES = st.lists(
     st.one_of(st.integers(0, 5000), st.integers(0, 10**7), st.integers(0, HIGHEST_US)), min_size=1, max_size=200
@@ -25,6 +28,9 @@ def test_folding_is_recording_each_value(values: list[int]) -> None:
     for value in values:
         assert reference.record_value(value)
     folded = fold(values)
+    plain = histogram.fold(values)
+    assert list(plain.counts) == list(folded.counts)
+    assert plain.encode() == folded.encode()
     assert list(folded.counts) == list(reference.counts)
     assert folded.get_total_count() == len(values)
     read = HdrHistogram.decode(encode(values))
@@ -53,30 +59,30 @@ def test_no_values_are_no_histogram() -> None:
 
 
 class Nobody:
-    def finished(self, shot: Shot) -> None:
+    def finished(self, shot: PendingRequest) -> None:
         raise AssertionError(shot)
 
 
-def shot(
+def ended(
     fate: Fate, status: int | None = None, *, due: float = 10.0, started: float = 10.5, ended: float = 11.0
-) -> Shot:
+) -> PendingRequest:
     facts = UpdateFacts(1, "message", 5, 5, "guest", "help", "cbm0")
-    made = Shot(Nobody(), 3, b"", Errand("look", "guest", facts.kind, facts.command), facts, due)
+    made = PendingRequest(Nobody(), 3, b"", RequestLabel("look", "guest", facts.kind, facts.command), facts, due)
     made.fate, made.status, made.started, made.ended = fate, status, started, ended
     return made
 
 
-def recorded(*shots: Shot, every: bool = False) -> tuple[IntervalMeasured, list[RequestDone]]:
+def recorded(*shots: PendingRequest, every: bool = False) -> tuple[IntervalMeasured, list[RequestDone]]:
     events: list[RequestDone] = []
-    recorder = Recorder(events.append, 0.0, every_request=every)
+    aggregator = MetricsAggregator(events.append, 0.0, every_request=every)
     for each in shots:
-        recorder.begun(0.001)
-        recorder.ended(each)
-    return recorder.frame(0, 10.0, users=1), events
+        aggregator.begun(0.001)
+        aggregator.ended(each)
+    return aggregator.interval(0, 10.0, users=1), events
 
 
 def test_response_counts_from_the_due_time_and_service_from_the_start() -> None:
-    frame, _ = recorded(shot(Fate.ANSWERED, 200))
+    frame, _ = recorded(ended(Fate.ANSWERED, 200))
     assert HdrHistogram.decode(frame.response).get_max_value() == pytest.approx(1_000_000, rel=1e-3)
     assert HdrHistogram.decode(frame.service).get_max_value() == pytest.approx(500_000, rel=1e-3)
     assert (frame.lateness_p99_s, frame.lateness_max_s) == (0.001, 0.001)
@@ -84,13 +90,13 @@ def test_response_counts_from_the_due_time_and_service_from_the_start() -> None:
 
 def test_each_fate_has_its_place() -> None:
     frame, events = recorded(
-        shot(Fate.ANSWERED, 200),
-        shot(Fate.ANSWERED, 302),
-        shot(Fate.ANSWERED, 404),
-        shot(Fate.TIMEOUT),
-        shot(Fate.CONNECT_TIMEOUT),
-        shot(Fate.RESET),
-        shot(Fate.CANCELLED),
+        ended(Fate.ANSWERED, 200),
+        ended(Fate.ANSWERED, 302),
+        ended(Fate.ANSWERED, 404),
+        ended(Fate.TIMEOUT),
+        ended(Fate.CONNECT_TIMEOUT),
+        ended(Fate.RESET),
+        ended(Fate.CANCELLED),
     )
     assert (frame.completed, frame.failed, frame.timed_out, frame.cancelled) == (2, 2, 2, 1)
     assert frame.errors == {"status_404": 1, "timeout": 1, "connect_timeout": 1, "reset": 1}
@@ -104,7 +110,7 @@ def test_each_fate_has_its_place() -> None:
 
 
 def test_every_request_is_told_when_that_is_asked_for() -> None:
-    _, events = recorded(shot(Fate.ANSWERED, 200), shot(Fate.CANCELLED), every=True)
+    _, events = recorded(ended(Fate.ANSWERED, 200), ended(Fate.CANCELLED), every=True)
     (first, second) = events
     assert (first.command, first.tier, first.marker, first.exchange, first.attempt) == (
         "help",
@@ -117,24 +123,24 @@ def test_every_request_is_told_when_that_is_asked_for() -> None:
 
 
 def test_failures_are_bounded_by_the_second_but_counted_all() -> None:
-    frame, events = recorded(*(shot(Fate.RESET) for _ in range(500)))
+    frame, events = recorded(*(ended(Fate.RESET) for _ in range(500)))
     assert frame.errors == {"reset": 500}
     assert len(events) == 50
 
 
 def test_a_frame_forgets_what_it_told() -> None:
-    recorder = Recorder(lambda _: None, 0.0)
-    recorder.planned()
-    recorder.started()
-    recorder.ended(shot(Fate.ANSWERED, 200))
-    assert recorder.frame(0, 0.0, users=0).completed == 1
-    empty = recorder.frame(1, 0.0, users=0)
+    aggregator = MetricsAggregator(lambda _: None, 0.0)
+    aggregator.planned()
+    aggregator.started()
+    aggregator.ended(ended(Fate.ANSWERED, 200))
+    assert aggregator.interval(0, 0.0, users=0).completed == 1
+    empty = aggregator.interval(1, 0.0, users=0)
     assert (empty.completed, empty.response, empty.t) == (0, "", 2.0)
-    assert recorder.total.completed == 1
+    assert aggregator.total.completed == 1
 
 
 def test_a_second_attempt_has_an_exchange_of_its_own_also_in_the_header() -> None:
-    first = shot(Fate.ANSWERED, 500)
+    first = ended(Fate.ANSWERED, 500)
     first.data = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n{}"
     first.add_exchange()
     again = first.again()
@@ -144,16 +150,26 @@ def test_a_second_attempt_has_an_exchange_of_its_own_also_in_the_header() -> Non
 
 
 def test_lateness_of_a_run_is_a_quantile_of_all_its_arrivals() -> None:
-    recorder = Recorder(lambda _: None, 0.0)
+    aggregator = MetricsAggregator(lambda _: None, 0.0)
     for late in range(1000):
-        recorder.planned(late / 1000)
-    recorder.frame(0, 0.0, users=0)
-    assert lateness_s(recorder.lateness(), 0.99) == pytest.approx(0.99, abs=0.002)
-    assert not math.isnan(recorder.generator().busy_share)
+        aggregator.planned(late / 1000)
+    aggregator.interval(0, 0.0, users=0)
+    assert lateness_s(aggregator.lateness(), 0.99) == pytest.approx(0.99, abs=0.002)
+    assert not math.isnan(aggregator.generator().busy_share)
 
 
 def test_single_requests_are_bounded_over_the_run_and_that_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaosbot.load.frames.MOST_REQUESTS", 3)
-    frame, events = recorded(*(shot(Fate.ANSWERED, 200) for _ in range(10)), every=True)
+    monkeypatch.setattr("chaosbot.load.aggregator.MOST_REQUESTS", 3)
+    frame, events = recorded(*(ended(Fate.ANSWERED, 200) for _ in range(10)), every=True)
     assert frame.completed == 10
     assert [type(event).__name__ for event in events] == ["RequestDone"] * 3 + ["Noted"]
+
+
+def test_each_task_has_its_own_counts_and_histograms() -> None:
+    interval, _ = recorded(
+        ended(Fate.ANSWERED, 200), ended(Fate.ANSWERED, 500), ended(Fate.TIMEOUT), ended(Fate.CANCELLED)
+    )
+    (look,) = interval.by_task.values()
+    assert (look.done, look.errors) == (3, {"status_500": 1, "timeout": 1})
+    assert look.response == interval.response
+    assert look.service == interval.service

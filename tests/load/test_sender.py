@@ -12,9 +12,9 @@ import pytest
 
 from chaosbot.core.event import Noted, RequestDone
 from chaosbot.core.outcome import Fate
-from chaosbot.load.shot import Shot
+from chaosbot.load.pending import PendingRequest
 
-from .memory import MemoryLine, virtual
+from .memory import MemoryConnection, virtual
 
 Serve = Load = Callable[..., Any]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -100,12 +100,12 @@ def test_retry_after_is_honoured(serve: Serve, load: Load) -> None:
     assert all(again - first >= 1.0 for first, again in seen.values())
 
 
-class Refusing(MemoryLine):
+class Refusing(MemoryConnection):
     """Refuses each update twice."""
 
     latency = (0.01, 0.01)
 
-    def _end(self, shot: Shot, fate: Fate, ended: float | None = None) -> None:
+    def _end(self, shot: PendingRequest, fate: Fate, ended: float | None = None) -> None:
         super()._end(shot, fate if shot.attempt == 3 else Fate.RESET, ended)
 
 

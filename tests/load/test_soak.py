@@ -14,13 +14,13 @@ from chaosbot.core.event import IntervalMeasured, ProbeSeen
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import PLATFORMS
 from chaosbot.core.profile import PROFILES
-from chaosbot.load.engine import Engine
+from chaosbot.load.engine import LoadEngine
 from chaosbot.load.sampling import sample
 
-from .memory import MemoryLine, virtual
+from .memory import MemoryConnection, virtual
 
 
-class StormyLine(MemoryLine):
+class StormyLine(MemoryConnection):
     fates = (Fate.ANSWERED, Fate.ANSWERED, Fate.RESET, Fate.REFUSED, Fate.TIMEOUT, Fate.PROTOCOL)
     latency = (0.0, 3.0)
 
@@ -32,9 +32,9 @@ def test_an_hour_of_many_users_loses_nothing_and_keeps_nothing(users: int) -> No
     def leak() -> Any:
         yield "memory", True, float(len(counts)), ""
 
-    async def watch(engine: Engine) -> None:
+    async def watch(engine: LoadEngine) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(sample, leak, 60.0, engine.outside.emit, lambda: engine.hub.clock() - engine.origin)
+            nursery.start_soon(sample, leak, 60.0, engine.hooks.emit, lambda: engine.loop.clock() - engine.origin)
             for _ in range(3):
                 await trio.sleep(1000)
                 gc.collect()
@@ -42,7 +42,7 @@ def test_an_hour_of_many_users_loses_nothing_and_keeps_nothing(users: int) -> No
 
     engine, events = virtual("soak", {"users": users}, companion=watch, grain_s=0.1)
     frames = [event for event in events if isinstance(event, IntervalMeasured)]
-    total = engine.recorder.total
+    total = engine.aggregator.total
     assert len(frames) in {3600, 3601}
     assert [frame.second for frame in frames] == list(range(len(frames)))
     # Users who wait 3.9 s on average (80 % 1-5, 15 % 2-8, …) and are answered within 0.1 s.
@@ -76,7 +76,7 @@ def test_the_sums_hold_for_every_fate_in_virtual_time(
         "spike": ("spike", {"users": 20, "spawn_rate": "10/s", "duration": "15s"}),
     }[profile]
     engine, events = virtual(name, options, StormyLine, stop_at=stop_at, sender=sender, connections=connections)
-    total = engine.recorder.total
+    total = engine.aggregator.total
     assert total.planned == total.started + total.dropped > 0
     assert total.started == total.completed + total.failed + total.timed_out + total.cancelled
     assert sum(total.errors.values()) == total.failed + total.timed_out
@@ -106,10 +106,10 @@ def test_users_follow_the_spikes_shape_second_by_second() -> None:
 def test_a_generator_that_wakes_up_too_late_still_plans_every_arrival() -> None:
     # Timers are looked at every 2 s only, also past the plan's end: lateness shows, arrivals do not vanish.
     engine, _ = virtual("steady", {"rate": "10/s", "duration": "5s"}, grain_s=2.0)
-    assert engine.recorder.total.planned == engine.recorder.total.completed == 50
-    assert engine.recorder.generator().limits() != ()
+    assert engine.aggregator.total.planned == engine.aggregator.total.completed == 50
+    assert engine.aggregator.generator().limits() != ()
     # Somebody stops it in the middle: what was due until then is planned, and dropped where nobody got to it.
     engine, _ = virtual("steady", {"rate": "10/s", "duration": "50s"}, grain_s=2.0, stop_at=9.0)
-    total = engine.recorder.total
+    total = engine.aggregator.total
     assert total.planned == total.started + total.dropped
     assert 80 <= total.planned <= 120

@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from chaosbot.core.outcome import Fate
-from chaosbot.load.hub import READ, Hub
-from chaosbot.load.line import Line
-from chaosbot.load.shot import Shot
-from chaosbot.load.target import Target
+from chaosbot.load.connection import LoadConnection
+from chaosbot.load.event_loop import READ, EventLoop
+from chaosbot.load.pending import PendingRequest
+from chaosbot.load.target import LoadTarget
 
 ASK = b"POST / HTTP/1.1\r\nHost: target\r\nContent-Length: 0\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -25,23 +25,23 @@ class Script:
 
     def __init__(self, hang_up: str, requests: int = 3) -> None:
         self.hang_up = hang_up
-        self.hub = Hub()
+        self.loop = EventLoop()
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.line = Line(self.hub, Target.resolve(f"http://127.0.0.1:{self.listener.getsockname()[1]}/"))
+        self.line = LoadConnection(self.loop, LoadTarget.resolve(f"http://127.0.0.1:{self.listener.getsockname()[1]}/"))
         self.left = requests
         self.asleep = trio.Event()
         self.connections: list[socket.socket] = []
         self.fates: list[tuple[Fate | None, str]] = []
 
     def run(self) -> None:
-        self.hub.watch(self.listener.fileno(), READ, self._accept)
-        self.hub.at(0.0, self._ask)
+        self.loop.watch(self.listener.fileno(), READ, self._accept)
+        self.loop.at(0.0, self._ask)
         trio.run(self._run)
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hang_up_while_asleep)
-            await self.hub.run()
+            await self.loop.run()
             nursery.cancel_scope.cancel()
 
     async def _hang_up_while_asleep(self) -> None:
@@ -49,24 +49,24 @@ class Script:
             await self.asleep.wait()
             self.asleep = trio.Event()
             self._close()
-            self.hub.at(self.hub.clock(), self._ask)  # so the loop wakes to the end and to the next request at once
+            self.loop.at(self.loop.clock(), self._ask)  # so the loop wakes to the end and to the next request at once
 
     def _ask(self) -> None:
         self.left -= 1
-        self.line.fire(Shot(self, 0, ASK, "task", None, self.hub.clock()))
+        self.line.fire(PendingRequest(self, 0, ASK, "task", None, self.loop.clock()))
 
-    def finished(self, shot: Shot) -> None:
+    def finished(self, shot: PendingRequest) -> None:
         self.fates.append((shot.fate, shot.detail))
         if not self.left:
-            self.hub.stop()
+            self.loop.stop()
             return
-        now = self.hub.clock()
+        now = self.loop.clock()
         if self.hang_up == WITH_ANSWER:
-            self.hub.at(now, self._ask)
+            self.loop.at(now, self._ask)
         elif self.hang_up == WHILE_ASLEEP:
             self.asleep.set()
         else:
-            self.hub.at(now + 0.1, self._close_and_ask)
+            self.loop.at(now + 0.1, self._close_and_ask)
 
     def _close_and_ask(self) -> None:
         self._close()
@@ -75,7 +75,7 @@ class Script:
     def _accept(self, _mask: int) -> None:
         connection, _ = self.listener.accept()
         self.connections.append(connection)
-        self.hub.watch(connection.fileno(), READ, self._answer)
+        self.loop.watch(connection.fileno(), READ, self._answer)
 
     def _answer(self, _mask: int) -> None:
         connection = self.connections[-1]
@@ -89,7 +89,7 @@ class Script:
             connection.shutdown(socket.SHUT_WR)
 
     def _close(self) -> None:
-        self.hub.forget(self.connections[-1].fileno())
+        self.loop.forget(self.connections[-1].fileno())
         self.connections[-1].close()
 
 
@@ -99,7 +99,7 @@ def script(request: pytest.FixtureRequest) -> Iterator[Script]:
     yield script
     with contextlib.closing(script.listener):
         script.line.abandon()
-        script.hub.close()
+        script.loop.close()
     for connection in script.connections:
         connection.close()
 

@@ -180,13 +180,13 @@ def spec_for(url: str, profile: str = "steady", options: dict[str, object] | Non
 
 @pytest.fixture
 def load() -> Callable[..., Run]:
-    """Drives a load and checks its sums; `outside` goes to `drive`, everything else into the spec."""
+    """Drives a load and checks its sums; `hooks` goes to `drive`, everything else into the spec."""
 
     def run(
-        url: str, profile: str = "steady", options: dict[str, object] | None = None, outside: Any = None, **more: Any
+        url: str, profile: str = "steady", options: dict[str, object] | None = None, hooks: Any = None, **more: Any
     ) -> Run:
         events: list[Event] = []
-        result = drive(spec_for(url, profile, options, **more), events.append, **(outside or {}))
+        result = drive(spec_for(url, profile, options, **more), events.append, **(hooks or {}))
         accounted(result, events)
         return Run(result, events)
 

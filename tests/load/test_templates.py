@@ -1,4 +1,4 @@
-"""Requests from stock are the deliveries that an encoding from scratch would have been."""
+"""Requests from templates are the deliveries that an encoding from scratch would have been."""
 
 import dataclasses
 import json
@@ -6,13 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import JourneySpec, Task
 from chaosbot.core.platform import PLATFORMS, Endpoint, Request
-from chaosbot.load.maker import Chance, Maker, draw_block
-from chaosbot.load.shot import Shot
+from chaosbot.load.factory import Chance, RequestFactory, draw_block
+from chaosbot.load.pending import PendingRequest
+from chaosbot.load.templates import TemplateFactory
 
 TELEGRAM = PLATFORMS.build("telegram")
 HERE = Endpoint("127.0.0.1:1", "/webhook", "open-sesame", now=1_770_000_000)
@@ -22,7 +25,7 @@ def chance(number: int) -> Chance:
     return next(draw_block(Dice(9).at(number), 1))
 
 
-def facts(shot: Shot) -> UpdateFacts:
+def facts(shot: PendingRequest) -> UpdateFacts:
     """What the request is about, as its event tells it."""
     done = shot.done(0.0)
     assert shot.facts is not None
@@ -44,18 +47,20 @@ class Source:
         self.calls += 1
         return self._build(*arguments)
 
-    def maker(self, dice: Dice, at: Callable[[], float] = lambda: 1_770_000_000.0, endpoint: Endpoint = HERE) -> Maker:
-        made = Maker(self, endpoint, dice, stock=True, wall=at)
+    def factory(
+        self, dice: Dice, at: Callable[[], float] = lambda: 1_770_000_000.0, endpoint: Endpoint = HERE
+    ) -> RequestFactory:
+        made = TemplateFactory(self, endpoint, dice, wall=at)
         made.tick()
         return made
 
-    def take(self, maker: Maker, ordinal: int, word: int = 0) -> Shot:
+    def take(self, factory: RequestFactory, ordinal: int, word: int = 0) -> PendingRequest:
         """The request with this number."""
-        return maker.writer(self.journey, self.journey.users[0]).shot(Nobody(), ordinal, 0.0, (0, word, 0))
+        return factory.user_requests(self.journey, self.journey.users[0]).next(Nobody(), ordinal, 0.0, (0, word, 0))
 
 
 class Nobody:
-    def finished(self, shot: Shot) -> None:
+    def finished(self, shot: PendingRequest) -> None:
         raise AssertionError(shot)
 
 
@@ -68,12 +73,12 @@ def body(data: bytes) -> Any:
 def test_delivery_ids_times_and_markers_are_new_and_everything_else_is_kept() -> None:
     source = Source(TELEGRAM.build, "guest/chat")
     clock = iter((1_770_000_000.0, 1_770_000_007.0))
-    maker = source.maker(Dice(1), clock.__next__)
-    first = source.take(maker, 10, 10 << 20)
+    factory = source.factory(Dice(1), clock.__next__)
+    first = source.take(factory, 10, 10 << 20)
     encoded = source.calls
-    maker.tick()
-    second = source.take(maker, 25, 25 << 20)
-    assert source.calls == encoded, "the second one came from stock"
+    factory.tick()
+    second = source.take(factory, 25, 25 << 20)
+    assert source.calls == encoded, "the second one came from templates"
     one, two = body(first.data), body(second.data)
     assert two["update_id"] - one["update_id"] == 15
     assert two["message"]["date"] - one["message"]["date"] == 7
@@ -84,29 +89,29 @@ def test_delivery_ids_times_and_markers_are_new_and_everything_else_is_kept() ->
     assert b"open-sesame" in second.data
 
 
-def test_every_task_of_telegram_is_fit_for_stock_and_stays_valid() -> None:
+def test_every_task_of_telegram_is_fit_for_templates_and_stays_valid() -> None:
     for journey in TELEGRAM.journeys():
         for task in journey.tasks:
             source = Source(TELEGRAM.build, task.name, len(journey.users))
             source.journey = dataclasses.replace(source.journey, users=journey.users)
-            maker = source.maker(Dice(1))
-            variants = len({source.take(maker, ordinal).data for ordinal in range(8)})
+            factory = source.factory(Dice(1))
+            variants = len({source.take(factory, ordinal).data for ordinal in range(8)})
             encoded = source.calls
             for ordinal in range(20, 32):
-                shot = source.take(maker, ordinal, Dice(2).at(ordinal).number() << 30)
+                shot = source.take(factory, ordinal, Dice(2).at(ordinal).number() << 30)
                 body(shot.data)
                 assert TELEGRAM.facts("POST", "/", (), shot.data.partition(b"\r\n\r\n")[2]) == facts(shot), task.name
-            assert source.calls == encoded, f"{task.name} comes from stock"
+            assert source.calls == encoded, f"{task.name} comes from templates"
             assert variants == 8
 
 
-def test_signed_requests_are_never_taken_from_stock() -> None:
+def test_signed_requests_are_never_filled_into_templates() -> None:
     signing = PLATFORMS.build("standard_webhooks")
     here = Endpoint("x", "/", "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     journey = signing.journeys()[0]
     source = Source(signing.build, journey.tasks[0].name)
     source.journey = dataclasses.replace(source.journey, users=journey.users)
-    maker = source.maker(Dice(1), endpoint=here)
+    factory = source.factory(Dice(1), endpoint=here)
     for ordinal in range(20):
         expected = signing.build(
             journey.tasks[0].name,
@@ -115,7 +120,7 @@ def test_signed_requests_are_never_taken_from_stock() -> None:
             Dice(1).at(ordinal),
             dataclasses.replace(here, now=1_770_000_000),
         )
-        assert source.take(maker, ordinal, 5).data == expected.data
+        assert source.take(factory, ordinal, 5).data == expected.data
 
 
 @pytest.mark.parametrize("start", [90, -5, 0])
@@ -124,8 +129,8 @@ def test_an_id_that_would_have_another_length_is_encoded_anew(start: int) -> Non
         return Request(b"GET /%d HTTP/1.1\r\n\r\n" % (start + ordinal), task, UpdateFacts(start + ordinal))
 
     source = Source(build)
-    maker = source.maker(Dice(0))
-    taken = [source.take(maker, ordinal).data.split()[1] for ordinal in range(120)]
+    factory = source.factory(Dice(0))
+    taken = [source.take(factory, ordinal).data.split()[1] for ordinal in range(120)]
     assert taken == [b"/%d" % (start + ordinal) for ordinal in range(120)]
 
 
@@ -135,24 +140,24 @@ def test_a_percent_sign_in_a_request_is_a_percent_sign_and_a_word_that_is_no_mar
         return Request(data, task, UpdateFacts(500 + ordinal, marker="hello"))
 
     source = Source(build)
-    maker = source.maker(Dice(0))
-    source.take(maker, 0)
+    factory = source.factory(Dice(0))
+    source.take(factory, 0)
     encoded = source.calls
-    assert source.take(maker, 7, 77).data == b"GET /%d%?n=507&word=hello HTTP/1.1\r\n\r\n"
+    assert source.take(factory, 7, 77).data == b"GET /%d%?n=507&word=hello HTTP/1.1\r\n\r\n"
     assert source.calls == encoded
 
 
-@pytest.mark.parametrize("stock", [False, True])
-def test_the_weights_of_a_journey_are_kept(stock: bool) -> None:
-    maker = Maker(TELEGRAM, HERE, Dice(3), stock=stock)
+@pytest.mark.parametrize("templates", [False, True])
+def test_the_weights_of_a_journey_are_kept(templates: bool) -> None:
+    factory = (TemplateFactory if templates else RequestFactory)(TELEGRAM, HERE, Dice(3))
     journey = TELEGRAM.journeys()[0]
     count = 1500
-    writers = [maker.writer(journey, user) for user in journey.users[:50]]
-    tasks = [writers[n % 50].shot(Nobody(), n, 0.0, chance(n)).task for n in range(count)]
+    writers = [factory.user_requests(journey, user) for user in journey.users[:50]]
+    tasks = [writers[n % 50].next(Nobody(), n, 0.0, chance(n)).task for n in range(count)]
     total = sum(task.weight for task in journey.tasks)
     for task in journey.tasks:
         assert tasks.count(task.name) / count == pytest.approx(task.weight / total, abs=0.04)
-    pauses = [writers[0].shot(Nobody(), n, 0.0, chance(n)).pause_s for n in range(300)]
+    pauses = [writers[0].next(Nobody(), n, 0.0, chance(n)).pause_s for n in range(300)]
     assert journey.wait_s[0] <= min(pauses) < 1.2
     assert 4.8 < max(pauses) <= journey.wait_s[1]
 
@@ -161,17 +166,32 @@ def test_a_request_with_nothing_to_renew_is_sent_as_it_is() -> None:
     market = PLATFORMS.build("market")
     source = Source(market.build, "alerts")
     source.journey = dataclasses.replace(source.journey, users=market.journeys()[0].users)
-    maker = source.maker(Dice(1))
-    first = [source.take(maker, ordinal).data for ordinal in range(8)]
+    factory = source.factory(Dice(1))
+    first = [source.take(factory, ordinal).data for ordinal in range(8)]
     encoded = source.calls
-    assert source.take(maker, 9).data in first
+    assert source.take(factory, 9).data in first
     assert source.calls == encoded
 
 
 def test_beyond_the_users_that_are_remembered_requests_are_right_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaosbot.load.maker.MOST_WRITERS", 0)
+    monkeypatch.setattr("chaosbot.load.factory.MOST_USERS", 0)
     source = Source(TELEGRAM.build, "guest/chat")
-    maker = source.maker(Dice(1))
-    ids = [body(source.take(maker, ordinal).data)["update_id"] for ordinal in range(5)]
+    factory = source.factory(Dice(1))
+    ids = [body(source.take(factory, ordinal).data)["update_id"] for ordinal in range(5)]
     assert ids == list(range(ids[0], ids[0] + 5))
     assert source.calls == 5
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(*[st.integers(0, (1 << 64) - 1)] * 3), min_size=12, max_size=30), st.integers(0, 10**6))
+def test_the_fast_factory_sends_what_the_plain_one_would(chances: list[Chance], first: int) -> None:
+    journey = TELEGRAM.journeys()[0]
+    made = []
+    for factory in (RequestFactory(TELEGRAM, HERE, Dice(5)), TemplateFactory(TELEGRAM, HERE, Dice(5))):
+        user = factory.user_requests(journey, journey.users[0])
+        made.append([user.next(Nobody(), first + n, 1.0, chance) for n, chance in enumerate(chances)])
+    for plain, fast in zip(*made, strict=True):
+        assert (plain.label.task, plain.pause_s, plain.due) == (fast.label.task, fast.pause_s, fast.due)
+        sent, expected = facts(fast), facts(plain)
+        assert sent == dataclasses.replace(expected, marker=sent.marker)
+        assert TELEGRAM.facts("POST", "/", (), fast.data.partition(b"\r\n\r\n")[2]) == sent

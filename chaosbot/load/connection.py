@@ -1,18 +1,17 @@
-"""A line: one keep-alive connection that carries one request at a time.
+"""A connection: one keep-alive connection that carries one request at a time.
 
-States: *closed* (no socket) → *connecting* → *shaking* (TLS) → *open*; any failure goes back to closed. A line that lost its
-socket opens a new one with the next shot, so whoever owns it (a virtual user, a pool) never sees the difference.
+States: *closed* (no socket) → *connecting* → *shaking* (TLS) → *open*; any failure goes back to closed. A connection that lost its
+socket opens a new one with the next pending, so whoever owns it (a virtual user, a pool) never sees the difference.
 
 Rules:
 
-- Every shot that was sent ends in exactly one call of its owner's `finished`, also when the run is cut off (`abandon`).
+- Every pending that was sent ends in exactly one call of its owner's `finished`, also when the run is cut off (`abandon`).
 - A request is never sent twice. A connection that died while idle is noticed before the next request is written; what
   dies after that is the request's own fate, because under fault injection that is what we came to see. Noticed means: the
   hang-up came with the answer, or the loop heard it before the timer, or a look finds it. The look costs a third of a
   request, so a connection goes without one while it was idle for less than the loop needs to come round.
 - A request past its time is cut off with the timeout as its duration: it stays in the percentiles (right-censored).
-- `fire` and `ready` are what a request costs: the usual case (a free open connection, an answer that is known) stands in
-  them as a whole, and everything else behind one call.
+- This is the plain path; `chaosbot.load.fast_connection` stands beside it, and a property test holds them equal.
 """
 
 from __future__ import annotations
@@ -27,14 +26,13 @@ from typing import Final
 import httptools
 
 from chaosbot.core.outcome import Fate
-from chaosbot.load.answers import LONGEST
-from chaosbot.load.hub import HUNG_UP, READ, SLICE_S, WRITE, Hub
-from chaosbot.load.shot import Shot
-from chaosbot.load.target import Target
+from chaosbot.load.event_loop import HUNG_UP, READ, SLICE_S, WRITE, EventLoop
+from chaosbot.load.pending import PendingRequest
+from chaosbot.load.target import LoadTarget
 
-_CHUNK: Final = 1 << 16
+CHUNK: Final = 1 << 16
 _LONGEST_HEAD: Final = 4096
-_HEAD: Final = b"HEAD "
+HEAD_REQUEST: Final = b"HEAD "
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 _HEAR: Final = READ | HUNG_UP
 _STALE_S: Final = 4 * SLICE_S  # even a busy loop has listened since, if a connection was idle for less
@@ -48,22 +46,21 @@ _ANSWERED: Final = Fate.ANSWERED
 _RESETS: Final = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
 
-class Line:
+class LoadConnection:
     """One connection.
 
     Args:
-        hub: The loop that serves it.
+        loop: The loop that serves it.
         target: Where it goes.
     """
 
     __slots__ = (
         "_broken_framing",
         "_complete",
-        "_hub",
         "_hung_up",
         "_idle_since",
         "_keep",
-        "_known",
+        "_loop",
         "_open",
         "_out",
         "_parser",
@@ -71,13 +68,12 @@ class Line:
         "_send",
         "_sock",
         "_target",
-        "shot",
+        "pending",
     )
 
-    def __init__(self, hub: Hub, target: Target) -> None:
-        self._hub = hub
+    def __init__(self, loop: EventLoop, target: LoadTarget) -> None:
+        self._loop = loop
         self._target = target
-        self._known = target.answers.known
         self._sock: socket.socket | None = None
         self._open = False
         self._out = b""
@@ -86,26 +82,26 @@ class Line:
         self._keep = False
         self._hung_up = False
         self._idle_since = 0.0
-        self.shot: Shot | None = None
+        self.pending: PendingRequest | None = None
 
     @property
     def connected(self) -> bool:
         """Whether it has an open connection."""
         return self._open
 
-    def fire(self, shot: Shot) -> None:
-        """Sends a request; the line must be free."""
-        now = self._hub.clock()
-        shot.started = now
-        self.shot = shot
+    def fire(self, pending: PendingRequest) -> None:
+        """Sends a request; the connection must be free."""
+        now = self._loop.clock()
+        pending.started = now
+        self.pending = pending
         if self._open and now - self._idle_since > _STALE_S and self._stale():
             self._close()
         if not self._open:
             self._connect()
-        elif shot.slow:
-            self._begin(shot)
+        elif pending.slow:
+            self._begin(pending)
         else:
-            self._write(shot.data)
+            self._write(pending.data)
 
     # ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,17 +121,17 @@ class Line:
             self._close()
             self._refuse(os.strerror(code))
             return
-        self._hub.watch(sock.fileno(), WRITE, self.ready)
+        self._loop.watch(sock.fileno(), WRITE, self.ready)
 
     def _refuse(self, detail: str) -> None:
-        """Ends the shot a moment later: a refusal inside `fire` would call the owner back before it knows that it fired."""
-        shot = self.shot
+        """Ends the request a moment later: a refusal inside `fire` would call the owner back before it knows that it fired."""
+        pending = self.pending
 
         def refused() -> None:
-            if self.shot is shot:
+            if self.pending is pending:
                 self._end(Fate.REFUSED, detail)
 
-        self._hub.at(0.0, refused)
+        self._loop.at(0.0, refused)
 
     def _progress(self) -> None:
         sock = self._sock
@@ -153,20 +149,20 @@ class Line:
             if self._target.tls is None:
                 self._established(sock)
                 return
-            self._hub.forget(sock.fileno())
+            self._loop.forget(sock.fileno())
             sock = self._sock = self._target.tls.wrap_socket(
                 sock, server_hostname=self._target.server_name, do_handshake_on_connect=False
             )
-            self._hub.watch(sock.fileno(), WRITE, self.ready)
+            self._loop.watch(sock.fileno(), WRITE, self.ready)
         self._shake(sock)
 
     def _shake(self, sock: ssl.SSLSocket) -> None:
         try:
             sock.do_handshake()
         except ssl.SSLWantReadError:
-            self._hub.rewatch(sock.fileno(), READ)
+            self._loop.rewatch(sock.fileno(), READ)
         except ssl.SSLWantWriteError:
-            self._hub.rewatch(sock.fileno(), WRITE)
+            self._loop.rewatch(sock.fileno(), WRITE)
         except ssl.SSLCertVerificationError as error:
             self._end(Fate.TLS, f"certificate: {error.verify_message}")
         except OSError as error:
@@ -178,42 +174,42 @@ class Line:
         self._open = True
         self._parser = httptools.HttpResponseParser(self)
         self._recv, self._send = sock.recv, sock.send
-        self._hub.rewatch(sock.fileno(), _HEAR)
-        shot = self.shot
-        if shot is None:
+        self._loop.rewatch(sock.fileno(), _HEAR)
+        pending = self.pending
+        if pending is None:
             return
-        shot.connect_s = self._hub.clock() - shot.started
-        self._begin(shot)
+        pending.connect_s = self._loop.clock() - pending.started
+        self._begin(pending)
 
     # ── one exchange ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _begin(self, shot: Shot) -> None:
-        if not shot.slow:
-            self._write(shot.data)
-        elif shot.slow == SLOW_BODY:
-            self._dribble(shot, 0)
+    def _begin(self, pending: PendingRequest) -> None:
+        if not pending.slow:
+            self._write(pending.data)
+        elif pending.slow == SLOW_BODY:
+            self._dribble(pending, 0)
         else:
-            self._write(shot.data)
+            self._write(pending.data)
             if self._sock is not None and not self._out:
-                self._hub.rewatch(self._sock.fileno(), 0)
-                self._hub.at(self._hub.clock() + SLOW_S, lambda: self._look_up(shot))
+                self._loop.rewatch(self._sock.fileno(), 0)
+                self._loop.at(self._loop.clock() + SLOW_S, lambda: self._look_up(pending))
 
-    def _dribble(self, shot: Shot, sent: int) -> None:
+    def _dribble(self, pending: PendingRequest, sent: int) -> None:
         """Sends a piece of the request, and the next one later."""
-        if self.shot is not shot or not self._open:
+        if self.pending is not pending or not self._open:
             return
-        end = min(sent + max(len(shot.data) // SLOW_PIECES, 1), len(shot.data))
+        end = min(sent + max(len(pending.data) // SLOW_PIECES, 1), len(pending.data))
         if self._out:
-            self._out += shot.data[sent:end]
+            self._out += pending.data[sent:end]
         else:
-            self._write(shot.data[sent:end])
-        if end < len(shot.data):
-            self._hub.at(self._hub.clock() + SLOW_S / SLOW_PIECES, lambda: self._dribble(shot, end))
+            self._write(pending.data[sent:end])
+        if end < len(pending.data):
+            self._loop.at(self._loop.clock() + SLOW_S / SLOW_PIECES, lambda: self._dribble(pending, end))
 
-    def _look_up(self, shot: Shot) -> None:
+    def _look_up(self, pending: PendingRequest) -> None:
         """An answer that was left unread is read after all, so that its fate is known."""
-        if self.shot is shot and self._sock is not None and self._open:
-            self._hub.rewatch(self._sock.fileno(), _HEAR)
+        if self.pending is pending and self._sock is not None and self._open:
+            self._loop.rewatch(self._sock.fileno(), _HEAR)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -222,24 +218,24 @@ class Line:
             count = 0
         except OSError as error:
             # Not at once: the peer may have answered before it closed, and that answer is still to be read.
-            shot, detail = self.shot, error.strerror or str(error)
-            self._hub.at(0.0, lambda: self._write_failed(shot, detail))
+            pending, detail = self.pending, error.strerror or str(error)
+            self._loop.at(0.0, lambda: self._write_failed(pending, detail))
             return
         if count < len(data) and self._sock is not None:
             self._out = data[count:]
-            self._hub.rewatch(self._sock.fileno(), _HEAR | WRITE)
+            self._loop.rewatch(self._sock.fileno(), _HEAR | WRITE)
 
-    def _write_failed(self, shot: Shot | None, detail: str) -> None:
-        if self.shot is shot and shot is not None:
+    def _write_failed(self, pending: PendingRequest | None, detail: str) -> None:
+        if self.pending is pending and pending is not None:
             if self._sock is not None and self._open:
                 self._receive()
-            if self.shot is shot:
+            if self.pending is pending:
                 self._end(Fate.RESET, detail)
 
     def _flush(self) -> None:
         data, self._out = self._out, b""
         if self._sock is not None:
-            self._hub.rewatch(self._sock.fileno(), _HEAR)
+            self._loop.rewatch(self._sock.fileno(), _HEAR)
         if data:
             self._write(data)
 
@@ -248,24 +244,10 @@ class Line:
         if mask != READ or not self._open:
             self._ready_otherwise(mask)
             return
-        try:
-            data = self._recv(_CHUNK)
-        except OSError as error:
-            self._unreadable(error)
-            return
-        shot = self.shot
-        answer = self._known(data) if len(data) <= LONGEST else None
-        if answer is None or shot is None or shot.head or self._out:
-            self._read(data)
-            return
-        self._idle_since = shot.ended = self._hub.clock()
-        shot.head = data
-        shot.status = answer.status
-        shot.fate = _ANSWERED
-        self.shot = None
-        if not answer.keep:
-            self._close()
-        shot.owner.finished(shot)
+        self._receive()
+
+    def _came_whole(self, data: bytes) -> None:
+        """An answer came in one piece; the fast path remembers it."""
 
     def _ready_otherwise(self, mask: int) -> None:
         if not self._open:
@@ -280,7 +262,7 @@ class Line:
 
     def _receive(self) -> None:
         try:
-            data = self._recv(_CHUNK)
+            data = self._recv(CHUNK)
         except OSError as error:
             self._unreadable(error)
         else:
@@ -292,19 +274,19 @@ class Line:
 
     def _read(self, data: bytes) -> None:
         """Feeds the parser with what came; empty is the end of the connection."""
-        shot = self.shot
-        if shot is None:
+        pending = self.pending
+        if pending is None:
             self._close()  # the peer hung up, or talks unasked
             return
         if not data:
-            self._end_of_file(shot)
+            self._end_of_file(pending)
             return
-        if not shot.head:
-            shot.first = self._hub.clock()
-            shot.head = data
-        elif len(shot.head) < _LONGEST_HEAD and b"\r\n\r\n" not in shot.head:
-            shot.head += data
-        shot.received += len(data)
+        if not pending.head:
+            pending.first = self._loop.clock()
+            pending.head = data
+        elif len(pending.head) < _LONGEST_HEAD and b"\r\n\r\n" not in pending.head:
+            pending.head += data
+        pending.received += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -317,11 +299,11 @@ class Line:
                 self._end(Fate.PROTOCOL, str(error) or type(error).__name__)
                 return
         if self._complete:
-            if shot.data.startswith(_HEAD):
+            if pending.data.startswith(HEAD_REQUEST):
                 self._parser = httptools.HttpResponseParser(self)  # the old one waits for the body that was promised
-            elif shot.received == len(data) and not self._broken_framing:
-                self._target.answers.learn(data, self._parser.get_status_code(), keep=self._keep)
-            self._answered(shot)
+            elif pending.received == len(data) and not self._broken_framing:
+                self._came_whole(data)
+            self._answered(pending)
         elif isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             self._receive()  # decrypted bytes wait where epoll cannot see them
 
@@ -332,79 +314,81 @@ class Line:
 
     def on_headers_complete(self) -> None:
         """Parser: the head is whole, and with it the answer to a HEAD request, whatever length it promises."""
-        if self.shot is not None and self.shot.data.startswith(_HEAD):
+        if self.pending is not None and self.pending.data.startswith(HEAD_REQUEST):
             self.on_message_complete()
 
     def on_message_complete(self) -> None:
         """Parser: the answer is whole (interim ones do not count)."""
         status = self._parser.get_status_code()
-        if status >= 200 and self.shot is not None and not self._complete:
+        if status >= 200 and self.pending is not None and not self._complete:
             self._complete = True
             self._keep = self._parser.should_keep_alive()
-            self.shot.status = status
+            self.pending.status = status
 
-    def _answered(self, shot: Shot) -> None:
-        now = self._hub.clock()
-        shot.ended = now
-        shot.fate = _ANSWERED
+    def _answered(self, pending: PendingRequest) -> None:
+        now = self._loop.clock()
+        pending.ended = now
+        pending.fate = _ANSWERED
         self._idle_since = now
-        self.shot = None
+        self.pending = None
         self._complete = False
         if not self._keep or self._hung_up or self._broken_framing or self._out:
             self._close()
-        shot.owner.finished(shot)
+        pending.owner.finished(pending)
 
-    def _end_of_file(self, shot: Shot) -> None:
-        head, blank, _ = shot.head.lower().partition(b"\r\n\r\n")
+    def _end_of_file(self, pending: PendingRequest) -> None:
+        head, blank, _ = pending.head.lower().partition(b"\r\n\r\n")
         if blank and b"\r\ncontent-length:" not in head and b"\r\ntransfer-encoding:" not in head:
             # Without a length the end of the connection is the end of the answer.
-            shot.status = self._parser.get_status_code()
+            pending.status = self._parser.get_status_code()
             self._keep = False
-            self._answered(shot)
+            self._answered(pending)
             return
-        self._end(Fate.CLOSED, "closed in the middle of the answer" if shot.head else "closed without an answer")
+        self._end(Fate.CLOSED, "closed in the middle of the answer" if pending.head else "closed without an answer")
 
     def _end(self, fate: Fate, detail: str) -> None:
         """The connection is lost, and with it the request on it, if there is one."""
         self._partial_status()
         self._close()
-        shot, self.shot = self.shot, None
-        if shot is not None:
-            shot.fate, shot.detail = fate, detail
-            shot.ended = self._hub.clock()
-            shot.owner.finished(shot)
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            pending.fate, pending.detail = fate, detail
+            pending.ended = self._loop.clock()
+            pending.owner.finished(pending)
 
     def _partial_status(self) -> None:
         """The status of an answer that broke off, read from its own bytes: the parser may still hold the last answer's."""
-        shot = self.shot
-        if shot is not None:
-            heads = shot.head.split(b"\r\n\r\n")
+        pending = self.pending
+        if pending is not None:
+            heads = pending.head.split(b"\r\n\r\n")
             statuses = (int(found[1]) for head in heads if (found := _STATUS_LINE.match(head)))
-            shot.status = next((status for status in statuses if status >= 200), None)
+            pending.status = next((status for status in statuses if status >= 200), None)
 
     # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def expire(self, now: float) -> None:
         """Cuts the request off if its time is over."""
-        shot = self.shot
-        if shot is None:
+        pending = self.pending
+        if pending is None:
             return
-        limit = shot.started + (self._target.timeout_s if self._open else self._target.connecting_s)
+        limit = pending.started + (self._target.timeout_s if self._open else self._target.connecting_s)
         if now < limit:
             return
         fate = Fate.TIMEOUT if self._open else Fate.CONNECT_TIMEOUT
         self._partial_status()
         self._close()
-        self.shot = None
-        shot.fate, shot.ended = fate, limit
-        shot.detail = (
-            f"no complete answer within {limit - shot.started:g} s" if fate is Fate.TIMEOUT else "not connected in time"
+        self.pending = None
+        pending.fate, pending.ended = fate, limit
+        pending.detail = (
+            f"no complete answer within {limit - pending.started:g} s"
+            if fate is Fate.TIMEOUT
+            else "not connected in time"
         )
-        shot.owner.finished(shot)
+        pending.owner.finished(pending)
 
     def hang_up(self) -> None:
         """Closes a connection that nobody uses any more."""
-        if self.shot is None:
+        if self.pending is None:
             self._close()
 
     def abandon(self) -> None:
@@ -427,5 +411,5 @@ class Line:
         self._out = b""
         self._complete = self._broken_framing = self._hung_up = False
         if sock is not None:
-            self._hub.forget(sock.fileno())
+            self._loop.forget(sock.fileno())
             sock.close()

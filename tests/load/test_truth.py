@@ -21,9 +21,9 @@ from hdrh.histogram import HdrHistogram
 from chaosbot.core.errors import EngineError, UsageError
 from chaosbot.core.event import IntervalMeasured, Noted, RequestDone, Trouble
 from chaosbot.core.outcome import Fate
-from chaosbot.load.shot import Shot
+from chaosbot.load.pending import PendingRequest
 
-from .memory import MemoryLine, virtual
+from .memory import MemoryConnection, virtual
 
 Serve = Load = Callable[..., Any]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -41,15 +41,15 @@ def stalling(at: int, seconds: float) -> Any:
     """A target in memory that answers after a millisecond, and once stands still with everything that it has."""
     until = [0.0]
 
-    class Stalling(MemoryLine):
-        def fire(self, shot: Shot) -> None:
+    class Stalling(MemoryConnection):
+        def fire(self, shot: PendingRequest) -> None:
             super().fire(shot)
             if shot.ordinal == at:
                 until[0] = shot.started + seconds
 
-        def _end(self, shot: Shot, fate: Fate, ended: float | None = None) -> None:
-            if self._hub.clock() < until[0]:
-                self._hub.at(until[0], lambda: super(Stalling, self)._end(shot, fate, ended))
+        def _end(self, shot: PendingRequest, fate: Fate, ended: float | None = None) -> None:
+            if self._loop.clock() < until[0]:
+                self._loop.at(until[0], lambda: super(Stalling, self)._end(shot, fate, ended))
             else:
                 super()._end(shot, fate, ended)
 
@@ -60,7 +60,7 @@ def stalling(at: int, seconds: float) -> Any:
 def test_a_server_that_stalls_once_shows_in_response_time_not_in_service_time() -> None:
     # One request in 1200 meets the stall; the 140 that were due meanwhile waited for it, and a closed loop would hide them.
     engine, events = virtual("steady", {"rate": "100/s", "duration": "12s"}, stalling(500, 1.4), connections=4)
-    assert engine.recorder.total.completed == engine.recorder.total.planned == 1200
+    assert engine.aggregator.total.completed == engine.aggregator.total.planned == 1200
     frames = [event for event in events if isinstance(event, IntervalMeasured)]
     response, service = merged(frames, "response"), merged(frames, "service")
     assert response.get_total_count() == service.get_total_count() == 1200
@@ -213,8 +213,8 @@ def test_the_soft_limit_is_raised_as_far_as_needed(serve: Serve, load: Load) -> 
 
 def test_phase_and_faults_are_in_every_frame(serve: Serve, load: Load) -> None:
     words = itertools.count()
-    outside = {"phase": lambda: f"phase-{next(words)}", "faults": lambda: ("latency",)}
-    done = load(serve().url, options={"rate": "10/s", "duration": "1500ms"}, outside=outside)
+    hooks = {"phase": lambda: f"phase-{next(words)}", "faults": lambda: ("latency",)}
+    done = load(serve().url, options={"rate": "10/s", "duration": "1500ms"}, hooks=hooks)
     assert len(done.frames) >= 2
     assert [frame.phase for frame in done.frames] == [f"phase-{number}" for number in range(len(done.frames))]
     assert all(frame.faults == ("latency",) for frame in done.frames)
@@ -295,7 +295,7 @@ def test_a_source_that_breaks_in_the_middle_is_an_engine_error_with_the_frames_k
         load(
             serve().url,
             options={"rate": "50/s", "duration": "2s"},
-            outside={"on_frame": frames.append},
+            hooks={"on_interval": frames.append},
             journey=journey,
         )
     assert sum(frame.started for frame in frames) >= 20

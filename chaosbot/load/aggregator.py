@@ -2,8 +2,8 @@
 
 Rules:
 
-- Memory does not grow with the run: what a second recorded leaves with its frame.
-- The hot path appends seconds to lists and counts on the errand that requests of one kind share; sorting that by value and
+- Memory does not grow with the run: what a second recorded leaves with its interval.
+- The hot path appends seconds to lists and counts on the label that requests of one kind share; sorting that by value and
   by name waits for the fold, where equal values cost one step (a fifth of recording each as it comes).
 - Nothing vanishes: planned = started + dropped + waiting, started = completed + failed + timed out + cancelled + in flight.
 """
@@ -16,23 +16,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from hdrh.histogram import HdrHistogram
-
-from chaosbot.core.arrival import CPU_BOUND, Generator
-from chaosbot.core.event import Event, IntervalMeasured, Noted
+from chaosbot.core.arrival import CPU_BOUND, GeneratorHealth
+from chaosbot.core.event import Event, IntervalMeasured, Noted, TaskInterval
 from chaosbot.core.outcome import Fate
-from chaosbot.load.shot import Errand, Shot
+from chaosbot.load.fast_histogram import fold
+from chaosbot.load.histogram import encode, lateness_s, microseconds, quantile
+from chaosbot.load.pending import PendingRequest, RequestLabel
 
-HIGHEST_US: Final = 3_600_000_000  # an hour
-DIGITS: Final = 3
-_SUB: Final = 11  # bits that three digits take in HdrHistogram's layout
 MOST_REQUESTS: Final = 100_000
-"""Single requests written per run, so that a journal stays bounded; failures beyond it stay counted in the frames."""
+"""Single requests written per run, so that a journal stays bounded; failures beyond it stay counted in the intervals."""
 MOST_FAILURES_PER_SECOND: Final = 50
 
 
 @dataclass(slots=True)
-class Totals:
+class RequestCounts:
     """The counters of a second, or of a run."""
 
     planned: int = 0
@@ -57,77 +54,33 @@ class Totals:
         """Requests that do not have it yet."""
         return self.started - self.ended
 
-    def add(self, other: Totals | IntervalMeasured) -> None:
-        """Adds the counters of another second (or of a shard's frame)."""
+    def add(self, other: RequestCounts | IntervalMeasured) -> None:
+        """Adds the counters of another second (or of a shard's interval)."""
         for name in ("planned", "started", "completed", "failed", "timed_out", "cancelled", "dropped"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("errors", "tasks", "commands", "kinds"):
             getattr(self, name).update(getattr(other, name))
 
 
-def fold(microseconds: list[int]) -> HdrHistogram:
-    """The values as a histogram; equal ones are recorded together, and values past the layout as its highest."""
-    histogram = HdrHistogram(1, HIGHEST_US, DIGITS)
-    counts = histogram.counts
-    lowest, highest, total = HIGHEST_US, 0, 0
-    for raw, count in Counter(microseconds).items():
-        # HdrHistogram's own index computation, written out: its `record_value` costs three times as much.
-        value = 0 if raw < 0 else min(raw, HIGHEST_US)
-        bucket = max(value.bit_length() - _SUB, 0)
-        counts[(bucket << (_SUB - 1)) + (value >> bucket)] += count
-        total += count
-        lowest, highest = min(lowest, value), max(highest, value)
-    if total:
-        histogram.total_count = total
-        histogram.min_value, histogram.max_value = lowest, highest
-    return histogram
+@dataclass(slots=True)
+class _TaskCounts:
+    """What the requests of one task did in an interval."""
 
-
-def encode(microseconds: list[int]) -> str:
-    """The values as HdrHistogram's compressed text; empty for none."""
-    if not microseconds:
-        return ""
-    text: bytes = fold(microseconds).encode()
-    return text.decode("ascii")
-
-
-def quantile(microseconds: list[int], share: float) -> float:
-    """The value (in seconds) that this share of the values does not exceed; 0 of none."""
-    if not microseconds:
-        return 0.0
-    left = len(microseconds) - max(round(share * len(microseconds)), 1)
-    counts = Counter(microseconds)
-    for value in sorted(counts, reverse=True):
-        left -= counts[value]
-        if left < 0:
-            return value * 1e-6
-    return 0.0
-
-
-def lateness_s(steps: Counter[int], share: float) -> float:
-    """A quantile of lateness, from steps of 100 µs."""
-    left = steps.total() * (1 - share)
-    for step in sorted(steps, reverse=True):
-        left -= steps[step]
-        if left < 0:
-            return step * 1e-4
-    return 0.0
-
-
-def microseconds(seconds: list[float]) -> list[int]:
-    """The values as whole microseconds."""
-    return [int(value * 1e6) for value in seconds]
+    done: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    response: list[int] = field(default_factory=list)
+    service: list[int] = field(default_factory=list)
 
 
 _ANSWERED: Final = Fate.ANSWERED  # looked up once, not with every request
 
 
-class Recorder:
-    """Takes what the hot path reports and turns it into frames.
+class MetricsAggregator:
+    """Takes what the hot path reports and turns it into intervals.
 
     Args:
         emit: Where events go.
-        origin: The run's start on the hub's clock; events count from it.
+        origin: The run's start on the loop's clock; events count from it.
         shard: This process's number.
         cpu: Seconds of CPU that the generator has used so far.
     """
@@ -149,15 +102,13 @@ class Recorder:
         self._cpu_before = cpu()
         self._written = 0
         self._failures_now = 0
-        self.total = Totals()
-        self.now = Totals()
+        self.total = RequestCounts()
+        self.now = RequestCounts()
         self.lateness_all: Counter[int] = Counter()
         self.busy_seconds = 0
         self.seconds = 0
-        self._response: list[float] = []
-        self._service: list[float] = []
         self._lateness: list[float] = []
-        self._answered: list[Errand] = []  # those that count something in this second
+        self._ended: list[RequestLabel] = []  # those that count something in this second
 
     @property
     def in_flight(self) -> int:
@@ -190,65 +141,71 @@ class Recorder:
         """So many requests that were due could not be started."""
         self.now.dropped += count
 
-    def ended(self, shot: Shot, *, latency: bool = True) -> None:
+    def ended(self, pending: PendingRequest, *, latency: bool = True) -> None:
         """A request has its fate.
 
         Args:
-            shot: The request.
+            pending: The request.
             latency: Whether its duration is the target's (not for clients that are slow on purpose).
         """
-        if shot.fate is _ANSWERED:
-            errand = shot.errand
-            if not errand.answered:
-                self._answered.append(errand)
-            errand.answered += 1
-            status = shot.status
+        if pending.fate is _ANSWERED:
+            label = pending.label
+            if not label.ended:
+                self._ended.append(label)
+            label.ended += 1
+            status = pending.status
             if status is not None and status >= 400:
                 self.now.failed += 1
-                self._failed(shot, f"status_{status}")
+                self._failed(pending, f"status_{status}")
             else:
                 self.now.completed += 1
                 if self._every:
-                    self._write(shot)
-        elif not self._unanswered(shot):
+                    self._write(pending)
+        elif not self._unanswered(pending):
             return
-        if latency and not shot.slow:
-            ended = shot.ended
-            self._response.append(ended - shot.due)
-            self._service.append(ended - shot.started)
+        if latency and not pending.slow:
+            ended, label = pending.ended, pending.label
+            label.response.append(ended - pending.due)
+            label.service.append(ended - pending.started)
 
-    def _unanswered(self, shot: Shot) -> bool:
+    def _unanswered(self, pending: PendingRequest) -> bool:
         """Counts a request without an answer; says whether it has a duration: that of a cut-off one is its limit."""
-        now, fate = self.now, shot.fate
+        now, fate = self.now, pending.fate
         if fate is Fate.CANCELLED:
             now.cancelled += 1
             if self._every:
-                self._write(shot)
+                self._write(pending)
             return False
-        now.tasks[shot.task] += 1
+        label = pending.label
+        if not label.ended:
+            self._ended.append(label)
+        label.ended += 1
+        label.unanswered += 1
         late = fate is Fate.TIMEOUT or fate is Fate.CONNECT_TIMEOUT
         if late:
             now.timed_out += 1
         else:
             now.failed += 1
-        self._failed(shot, str(fate))
+        self._failed(pending, str(fate))
         return late
 
-    def _failed(self, shot: Shot, kind: str) -> None:
+    def _failed(self, pending: PendingRequest, kind: str) -> None:
         self.now.errors[kind] += 1
+        errors = pending.label.errors
+        errors[kind] = errors.get(kind, 0) + 1
         self._failures_now += 1
         if self._every or self._failures_now <= MOST_FAILURES_PER_SECOND:
-            self._write(shot)
+            self._write(pending)
 
-    def _write(self, shot: Shot) -> None:
+    def _write(self, pending: PendingRequest) -> None:
         self._written += 1
         if self._written <= MOST_REQUESTS:
-            self._emit(shot.done(self._origin))
+            self._emit(pending.done(self._origin))
         elif self._written == MOST_REQUESTS + 1:
-            text = f"single requests are written up to {MOST_REQUESTS}; later ones are counted in the frames alone"
-            self._emit(Noted(shot.ended - self._origin, "load", text))
+            text = f"single requests are written up to {MOST_REQUESTS}; later ones are counted in the intervals alone"
+            self._emit(Noted(pending.ended - self._origin, "load", text))
 
-    def frame(
+    def interval(
         self,
         second: int,
         start: float,
@@ -258,22 +215,20 @@ class Recorder:
         phase: str = "",
         length: float = 1.0,
     ) -> IntervalMeasured:
-        """Folds what was recorded since the last frame.
+        """Folds what was recorded since the last interval.
 
         Args:
             second: The second's number since the load began.
-            start: When the load began, on the hub's clock.
+            start: When the load began, on the loop's clock.
             users: Users at work.
             faults: The faults that are active.
             phase: The phase that the run is in.
             length: How much of the second there was (the last one may be cut off).
         """
-        self._sort_answered()
-        now, self.now = self.now, Totals()
+        by_task, response, service = self._sort_ended()
+        now, self.now = self.now, RequestCounts()
         self.total.add(now)
         self._failures_now = 0
-        response, self._response = microseconds(self._response), []
-        service, self._service = microseconds(self._service), []
         lateness, self._lateness = microseconds(self._lateness), []
         used, self._cpu_before = self._cpu() - self._cpu_before, self._cpu()
         cpu = used / max(length, 1e-3)
@@ -291,8 +246,8 @@ class Recorder:
             failed=now.failed,
             timed_out=now.timed_out,
             dropped=now.dropped,
-            response=encode(response),
-            service=encode(service),
+            response=encode(response, fold),
+            service=encode(service, fold),
             errors=dict(now.errors),
             tasks=dict(now.tasks),
             commands=dict(now.commands),
@@ -305,27 +260,41 @@ class Recorder:
             cpu=round(cpu, 4),
             cancelled=now.cancelled,
             phase=phase,
+            by_task=by_task,
         )
 
-    def _sort_answered(self) -> None:
-        """Writes what the errands counted under their names."""
-        now = self.now
-        for errand in self._answered:
-            now.tasks[errand.task] += errand.answered
-            if errand.kind is not None:
-                now.kinds[errand.kind] += errand.answered
-            if errand.command is not None:
-                now.commands[errand.command] += errand.answered
-            errand.answered = 0
-        self._answered.clear()
+    def _sort_ended(self) -> tuple[dict[str, TaskInterval], list[int], list[int]]:
+        """Sums what the labels counted by task, kind and command; also gives all response and service times in microseconds."""
+        now, tasks = self.now, dict[str, _TaskCounts]()
+        for label in self._ended:
+            task = tasks.setdefault(label.task, _TaskCounts())
+            task.done += label.ended
+            task.response += microseconds(label.response)
+            task.service += microseconds(label.service)
+            task.errors.update(label.errors)
+            answered = label.ended - label.unanswered
+            if label.kind is not None and answered:
+                now.kinds[label.kind] += answered
+            if label.command is not None and answered:
+                now.commands[label.command] += answered
+            label.clear()
+        self._ended.clear()
+        for name, task in tasks.items():
+            now.tasks[name] += task.done
+        by_task = {
+            name: TaskInterval(task.done, dict(task.errors), encode(task.response, fold), encode(task.service, fold))
+            for name, task in tasks.items()
+        }
+        found = list(tasks.values())
+        return by_task, [us for task in found for us in task.response], [us for task in found for us in task.service]
 
     def lateness(self) -> Counter[int]:
         """How late arrivals were picked up so far, in steps of 100 µs."""
         return self.lateness_all + Counter(value // 100 for value in microseconds(self._lateness))
 
-    def generator(self) -> Generator:
+    def generator(self) -> GeneratorHealth:
         """How well this process kept up, over the whole run."""
-        return Generator(
+        return GeneratorHealth(
             self.total.planned,
             self.total.dropped,
             lateness_s(self.lateness(), 0.99),

@@ -8,7 +8,7 @@ Rules:
 
 - Everything that the loop calls is synchronous and short; it never blocks and never raises on purpose.
 - What the sockets have to say is heard before a timer acts: a peer that hung up is known before the next request is written to it.
-- The loop yields to trio at least every `SLICE_S` seconds of work, so frames, probes and Ctrl-C get their turn.
+- The loop yields to trio at least every `SLICE_S` seconds of work, so intervals, probes and Ctrl-C get their turn.
 - epoll waits in whole milliseconds; the last one before a timer is waited in `select`, which knows microseconds.
 - Without sockets (`sockets=False`) the loop runs on trio's clock alone, so an hour passes in seconds under a mock clock.
 """
@@ -89,7 +89,7 @@ class _Kqueue:
         return (selectors.EVENT_READ if mask & READ else 0) | (selectors.EVENT_WRITE if mask & WRITE else 0)
 
 
-class Hub:
+class EventLoop:
     """The loop.
 
     Args:
@@ -118,7 +118,7 @@ class Hub:
     def watch(self, fd: int, mask: int, handler: Callable[[int], None]) -> None:
         """Calls `handler` with the mask whenever the descriptor is ready."""
         if self.poller is None:
-            raise RuntimeError("a hub without sockets was asked to watch one")
+            raise RuntimeError("a loop without sockets was asked to watch one")
         self.poller.register(fd, mask)
         self._handlers[fd] = handler
 

@@ -1,4 +1,4 @@
-"""A shot: one request on its way, from its due time to its fate.
+"""A pending request: one request on its way, from its due time to its fate.
 
 It is the hot path's only object per request, so it is a plain mutable record; what leaves the engine (`RequestDone`) is
 built from it only when somebody records single requests.
@@ -18,14 +18,14 @@ KEPT_BODY: Final = 512
 
 
 class Owner(Protocol):
-    """Who fired a shot and wants to know its end."""
+    """What started a request and is called back at its end."""
 
-    def finished(self, shot: Shot) -> None:
-        """The shot has its fate."""
+    def finished(self, pending: PendingRequest) -> None:
+        """The request has its fate."""
 
 
-class Errand:
-    """What all requests of one kind share; each of them points to it, so that counting one is a single addition.
+class RequestLabel:
+    """What all requests of one kind share, and what the metrics aggregator counts of them in the current interval.
 
     Args:
         task: What is done, as reports count it.
@@ -34,20 +34,28 @@ class Errand:
         command: The command, when it is one.
     """
 
-    __slots__ = ("answered", "command", "kind", "task", "tier")
+    __slots__ = ("command", "ended", "errors", "kind", "response", "service", "task", "tier", "unanswered")
 
     def __init__(self, task: str, tier: str = "", kind: str | None = None, command: str | None = None) -> None:
         self.task = task
         self.tier = tier
         self.kind = kind
         self.command = command
-        self.answered = 0  # of this second; the recorder's
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets what was counted: a metrics interval ends."""
+        self.ended = 0  # cancelled requests do not count
+        self.unanswered = 0
+        self.errors: dict[str, int] = {}
+        self.response: list[float] = []
+        self.service: list[float] = []
 
 
-class Shot:
+class PendingRequest:
     """One request on its way.
 
-    All moments are the hub's clock. `due` is when it should have started, `started` when it did, `sent` when its first
+    All moments are the loop's clock. `due` is when it should have started, `started` when it did, `sent` when its first
     byte could leave (connected), `first` when the first byte of the answer came (0: none), `ended` when its fate was clear.
     """
 
@@ -65,25 +73,25 @@ class Shot:
     fate: Fate | None = None
     status: int | None = None
     slow = ""  # how the client is slow on purpose: "body", "unread"
-    update_id: int | None = None  # what stock wrote over the facts' own
-    mark: int | None = None  # what stock wrote as its marker, a number of 48 bits
-    line: Any = None  # the pooled connection that carries it
-    tag: Any = None  # the courier's letter
+    update_id: int | None = None  # the template's own, in place of the facts'
+    mark: int | None = None  # the marker that the template's gap was filled with, 48 bits
+    connection: Any = None  # the pooled connection that carries it
+    tag: Any = None  # the sender's delivery
 
     def __init__(
-        self, owner: Owner, ordinal: int, data: bytes, errand: Errand, facts: UpdateFacts | None, due: float
+        self, owner: Owner, ordinal: int, data: bytes, label: RequestLabel, facts: UpdateFacts | None, due: float
     ) -> None:
         self.owner = owner
         self.ordinal = ordinal
         self.data = data
-        self.errand = errand
+        self.label = label
         self.facts = facts
         self.due = due
 
     @property
     def task(self) -> str:
         """What it does, as reports count it."""
-        return self.errand.task
+        return self.label.task
 
     @property
     def exchange(self) -> str:
@@ -98,9 +106,9 @@ class Shot:
         value = self.exchange if due_s is None else f"{self.exchange}@{due_s:.6f}"
         self.data = b"%b%b%b%b" % (self.data[:cut], _HEADER, value.encode(), self.data[cut:])
 
-    def again(self) -> Shot:
+    def again(self) -> PendingRequest:
         """The same update as its next attempt."""
-        other = Shot(self.owner, self.ordinal, self.data, self.errand, self.facts, self.due)
+        other = PendingRequest(self.owner, self.ordinal, self.data, self.label, self.facts, self.due)
         other.attempt = self.attempt + 1
         other.tag, other.slow = self.tag, self.slow
         other.update_id, other.mark = self.update_id, self.mark
@@ -164,8 +172,8 @@ class Shot:
             due=self.due - origin,
             started=self.started - origin,
             outcome=self.outcome(),
-            task=self.errand.task,
-            tier=self.errand.tier or facts.tier or "",
+            task=self.label.task,
+            tier=self.label.tier or facts.tier or "",
             user=facts.user,
             update_id=facts.update_id if self.update_id is None else self.update_id,
             kind=facts.kind,

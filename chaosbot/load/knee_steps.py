@@ -9,16 +9,16 @@ from chaosbot.core.arrival import LATENESS_P99_BOUND_S
 from chaosbot.core.event import Noted
 from chaosbot.core.knee import KneeSearch, StepResult
 from chaosbot.core.pacer import Pacer
-from chaosbot.load.engine import Engine
-from chaosbot.load.frames import lateness_s
-from chaosbot.load.open import Open
+from chaosbot.load.engine import LoadEngine
+from chaosbot.load.histogram import lateness_s
+from chaosbot.load.open import OpenExecutor
 
 _PAUSE_S: Final = 0.05
 _CLEAR_S: Final = 5.0
 """After an overloaded step its backlog gets this long to drain; what is left then would spoil the next one."""
 
 
-class Steps:
+class KneeRun:
     """The steps of one search.
 
     Args:
@@ -26,7 +26,7 @@ class Steps:
         search: The search before its first step.
     """
 
-    def __init__(self, engine: Engine, search: KneeSearch) -> None:
+    def __init__(self, engine: LoadEngine, search: KneeSearch) -> None:
         self._engine = engine
         self.search = search
         self._number = 0
@@ -41,23 +41,23 @@ class Steps:
 
     def begin(self) -> None:
         """Starts a step."""
-        engine, hub = self._engine, self._engine.hub
-        start = hub.clock() + _PAUSE_S
+        engine, loop = self._engine, self._engine.loop
+        start = loop.clock() + _PAUSE_S
         hold = self.search.hold_s
-        self._late = engine.recorder.lateness()
+        self._late = engine.aggregator.lateness()
         engine.load = engine.build(Pacer.constant(self.search.rate, hold), start, self._number)
         engine.load.begin()
-        hub.at(start + hold / 2, self._halfway)
-        hub.at(start + hold, self._judge)
+        loop.at(start + hold / 2, self._halfway)
+        loop.at(start + hold, self._judge)
 
     def _counts(self) -> tuple[int, int, int]:
         """Arrivals that were due, those that were answered well, and those that are neither done nor failed."""
-        recorder = self._engine.recorder
-        planned = recorder.total.planned + recorder.now.planned
-        return planned, recorder.total.completed + recorder.now.completed, self._backlog()
+        aggregator = self._engine.aggregator
+        planned = aggregator.total.planned + aggregator.now.planned
+        return planned, aggregator.total.completed + aggregator.now.completed, self._backlog()
 
     def _backlog(self) -> int:
-        return self._engine.recorder.in_flight + self._engine.load.waiting
+        return self._engine.aggregator.in_flight + self._engine.load.waiting
 
     def _halfway(self) -> None:
         # The first half fills the pipe: only the second half is judged, where what comes out must be what goes in.
@@ -69,15 +69,15 @@ class Steps:
         offered = round(search.rate * search.hold_s / 2)
         result = StepResult(max(planned, offered), completed, grown / (search.hold_s / 2))
         sustained = result.sustained(search.rate)
-        late = lateness_s(engine.recorder.lateness() - self._late, 0.99)
+        late = lateness_s(engine.aggregator.lateness() - self._late, 0.99)
         if sustained:
             self.lateness_p99_s = late
         elif late > LATENESS_P99_BOUND_S:
             self.limited = True
         self.search = search.after(result)
-        engine.outside.emit(
+        engine.hooks.emit(
             Noted(
-                engine.hub.clock() - engine.origin,
+                engine.loop.clock() - engine.origin,
                 "knee",
                 f"{search.rate:g}/s {'sustained' if sustained else 'not sustained'}"
                 f"{' (confirmation)' if search.confirming else ''}",
@@ -91,16 +91,16 @@ class Steps:
                 },
             )
         )
-        if isinstance(engine.load, Open):
+        if isinstance(engine.load, OpenExecutor):
             self._number = engine.load.next_number
         engine.load.over()
-        self._clear_at = engine.hub.clock() + min(_CLEAR_S, engine.target.timeout_s)
+        self._clear_at = engine.loop.clock() + min(_CLEAR_S, engine.target.timeout_s)
         self._clear()
 
     def _clear(self) -> None:
         engine = self._engine
-        if self._backlog() and engine.hub.clock() < self._clear_at:
-            engine.hub.at(engine.hub.clock() + _PAUSE_S, self._clear)
+        if self._backlog() and engine.loop.clock() < self._clear_at:
+            engine.loop.at(engine.loop.clock() + _PAUSE_S, self._clear)
             return
         engine.abandon()
         if self.search.done:

@@ -1,4 +1,4 @@
-"""Pre-encoded requests: most of what a fast run sends is taken from stock and only numbered and dated anew.
+"""The fast path beside `chaosbot.load.factory`: most requests of a fast run are filled into templates instead of encoded.
 
 Encoding an update from scratch costs more than everything else about a request together. So each user's tasks are encoded
 a few times, and afterwards delivery id, time and marker are written over the old ones, byte for byte, at equal length.
@@ -6,23 +6,26 @@ a few times, and afterwards delivery id, time and marker are written over the ol
 Rules:
 
 - Only for runs whose single requests nobody joins with anything; a run through the proxy encodes every request.
-- Only where that cannot be noticed: a task is fit for stock when two encodings that differ in secret and time differ in
+- Only where that cannot be noticed: a task is fit for templates when two encodings that differ in secret and time differ in
   nothing but these two (a signed request is not).
-- Memory is bounded: beyond `MOST` requests in stock, others are encoded as they come.
+- Memory is bounded: beyond `MOST` requests in templates, others are encoded as they come.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any, Final
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import JourneySpec
 from chaosbot.core.marker import MARKER
-from chaosbot.core.platform import Endpoint, Request
-from chaosbot.load.shot import Errand
+from chaosbot.core.platform import Endpoint, Platform, Request
+from chaosbot.load.factory import RequestFactory, Source, UserRequests
+from chaosbot.load.pending import Owner, PendingRequest, RequestLabel
 
 MOST_VARIANTS: Final = 8
 """So many encodings of one task of one user take turns at most."""
@@ -32,29 +35,29 @@ MOST: Final = 16_000
 
 MARKER_BITS: Final = (1 << 48) - 1
 """The bits of a request's chance that its marker shows."""
-_SECRETS: Final = ("chaosbot-stock-a", "chaosbot-stock-b")
+_SECRETS: Final = ("chaosbot-templates-a", "chaosbot-templates-b")
 
 Build = Callable[[str, int | str, int, Dice, Endpoint], Request]
 
 
-class Template:
+class RequestTemplate:
     """An encoded request with gaps where something is written over, as a form for the ``%`` operator.
 
     Fill it by ``form % pick((number, time, mark))``, where the number is `lead` plus the request's ordinal, the time has as
-    many digits as the one it was made with, and the mark is below 2**48; outside of ``low <= number < high`` the number has
+    many digits as the one it was made with, and the mark is below 2**48; hooks of ``low <= number < high`` the number has
     another length, and the form does not fit.
 
     Args:
         request: What was encoded.
-        errand: What it counts as.
+        label: What it counts as.
         ordinal: The number that it was encoded as.
         time: The time that it claims.
     """
 
-    __slots__ = ("errand", "facts", "form", "high", "lead", "low", "numbered", "pick")
+    __slots__ = ("facts", "form", "high", "label", "lead", "low", "numbered", "pick")
 
-    def __init__(self, request: Request, errand: Errand, ordinal: int, time: int) -> None:
-        self.errand = errand
+    def __init__(self, request: Request, label: RequestLabel, ordinal: int, time: int) -> None:
+        self.label = label
         self.facts = request.facts
         facts = request.facts or UpdateFacts()
         number = facts.update_id if isinstance(facts.update_id, int) else None
@@ -91,7 +94,7 @@ def _places(data: bytes, text: str) -> Iterator[int]:
         at = data.find(found, at + len(found))
 
 
-class Stock:
+class TemplateStore:
     """What all stocked requests of a source share: which tasks are fit for it, how many there are, what time they claim.
 
     Args:
@@ -118,7 +121,7 @@ class Stock:
         return max(min(PEOPLE // people, MOST_VARIANTS), 1)
 
     def accepts(self, task: str, user: int | str, ordinal: int) -> bool:
-        """Whether another request of this task is taken into stock."""
+        """Whether another request of this task is taken into templates."""
         if self._size >= MOST:
             return False
         fit = self._fit.get(task)
@@ -143,3 +146,77 @@ class Stock:
         ):
             return False
         return other.data == expected
+
+
+class TemplateFactory(RequestFactory):
+    """A request factory that fills templates where a task is fit for it; arguments as `RequestFactory`'s."""
+
+    def __init__(
+        self,
+        source: Source | Platform,
+        endpoint: Endpoint,
+        dice: Dice,
+        *,
+        slow_share: float = 0.0,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(source, endpoint, dice, slow_share=slow_share, wall=wall)
+        self.templates = TemplateStore(source.build, dice, endpoint)
+
+    def tick(self) -> None:
+        """A second has passed: requests claim the new time."""
+        super().tick()
+        self.templates.tick(self._endpoint)
+
+    def template(self, request: Request, label: RequestLabel, ordinal: int) -> RequestTemplate:
+        """Cuts a request that was just encoded into a template."""
+        return RequestTemplate(request, label, ordinal, self._endpoint.time)
+
+    def _requests_of(self, journey: JourneySpec, user: int | str, slow: str, *, kept: bool) -> UserRequests:
+        if slow or not kept:
+            return super()._requests_of(journey, user, slow, kept=kept)
+        return TemplatedRequests(self, journey, user)
+
+
+class TemplatedRequests(UserRequests):
+    """One user whose requests are filled into templates once enough of them are there."""
+
+    __slots__ = ("_filling", "_store", "_templates", "_variants")
+
+    def __init__(self, factory: TemplateFactory, journey: JourneySpec, user: int | str) -> None:
+        super().__init__(factory, journey, user, "")
+        self._filling = factory
+        self._store = factory.templates
+        self._variants = TemplateStore.variants(len(journey.users))
+        self._templates: list[list[RequestTemplate]] = [[] for _ in journey.tasks]
+
+    def _made(self, task: int, word: int, owner: Owner, ordinal: int, due: float) -> PendingRequest:
+        templates = self._templates[task]
+        if len(templates) == self._variants:
+            filled = _filled(templates[(word >> 48) % self._variants], self._store.stamp, owner, ordinal, due, word)
+            if filled is not None:
+                return filled
+        name = self._journey.tasks[task].name
+        request = self._filling.encode(name, self._user, ordinal)
+        pending = self._encoded(request, task, owner, ordinal, due)
+        if len(templates) < self._variants and self._store.accepts(name, self._user, ordinal):
+            templates.append(self._filling.template(request, pending.label, ordinal))
+        return pending
+
+
+def _filled(
+    template: RequestTemplate, stamp: bytes, owner: Owner, ordinal: int, due: float, word: int
+) -> PendingRequest | None:
+    """Another delivery from a template; None where its number has another length."""
+    if template.pick is None:
+        return PendingRequest(owner, ordinal, template.form, template.label, template.facts, due)
+    number = template.lead + ordinal
+    if not template.low <= number < template.high:
+        return None
+    mark = word & MARKER_BITS
+    data = template.form % template.pick((number, stamp, mark))
+    pending = PendingRequest(owner, ordinal, data, template.label, template.facts, due)
+    pending.mark = mark
+    if template.numbered:
+        pending.update_id = number
+    return pending
