@@ -107,9 +107,9 @@ class Pacer:
         if amount <= 0:
             return 0.0
         for piece in self._pieces:
-            rest = amount - piece.before
-            if rest <= piece.area(piece.duration):
-                return piece.at + _solve(piece, rest)
+            # The same expression as `total`'s, so that the whole amount is reached in spite of rounding.
+            if amount <= piece.before + piece.area(piece.duration):
+                return piece.at + min(_solve(piece, amount - piece.before), piece.duration)
         return None
 
     @cached_property

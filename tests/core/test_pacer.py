@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from chaosbot.core.arrival import Draws, Population, Shard
@@ -42,6 +42,7 @@ def test_the_total_is_the_exact_integral_of_the_level(pacer: Pacer, share: float
 
 
 @settings(deadline=None)
+@example(Pacer((Stage(0.99999, 3.0), Stage(2.0, 0.0)), 0.0), 1.0)
 @given(PACERS, st.floats(0, 1))
 def test_when_finds_the_first_moment_at_which_the_total_is_reached(pacer: Pacer, share: float) -> None:
     amount = pacer.total(pacer.duration_s) * share
