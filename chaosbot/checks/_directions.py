@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from chaosbot.checks._outbound import succeeded
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, RequestDone
 from chaosbot.core.exchange import Direction
@@ -52,11 +53,6 @@ def calm_seconds(troubles: Iterable[float], start: float, end: float) -> int:
     """How many whole seconds between two moments no fault met a call."""
     busy = {int(moment) for moment in troubles if start <= moment <= end}
     return sum(1 for second in range(int(start) + 1, int(end)) if second not in busy)
-
-
-def succeeded(call: ApiCalled) -> bool:
-    """Whether the API did what the bot asked for."""
-    return call.status is not None and 200 <= call.status < 300
 
 
 def settled(calls: Iterable[ApiCalled]) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from chaosbot.checks import _directions
+from chaosbot.checks._outbound import judged_trials, trials
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled, RequestDone
-from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _FEW: Final = 5
 _CALM_S: Final = 5
@@ -25,7 +26,27 @@ _SILENT_SHARE: Final = 0.05
 class AckedNotLost(Check):
     """No acknowledged update is forgotten."""
 
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    shrinkable: ClassVar[bool] = False
+
     def judge(self, history: History) -> Judgement:
+        """Over a load run, and over the trials of a campaign."""
+        tried = [trial for trial in trials(history) if trial.tried.lossless]
+        lost = (
+            (
+                trial,
+                RootCause("lost", Mechanism.TECHNIQUE, trial.tried.trouble),
+                f"loses the message when {trial.tried.method} meets trouble once ({trial.tried.trouble})",
+                Severity.HIGH if trial.tried.trouble.startswith("429") else Severity.MEDIUM,
+                f"{trial.tried.case}: {len(trial.calls)} calls, none of which reached the user",
+            )
+            for trial in tried
+            if not trial.delivered
+        )
+        return judged_trials(self._under_load(history), len(tried), lost)
+
+    def _under_load(self, history: History) -> Judgement:
         """Joins acknowledged requests with the calls that carry their marker."""
         requests = [request for request in _directions.clean_requests(history) if request.outcome.ok]
         if not requests:

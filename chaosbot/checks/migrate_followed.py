@@ -6,9 +6,10 @@ A group that became a supergroup refuses its old id for ever; a bot that does no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from chaosbot.checks._directions import NEEDS_CALLS, last_moment
+from chaosbot.checks._outbound import judged_trials, trials
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
@@ -21,7 +22,27 @@ _PATIENCE_S: Final = 5.0
 class MigrateFollowed(Check):
     """Messages follow a group that migrated."""
 
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    shrinkable: ClassVar[bool] = False
+
     def judge(self, history: History) -> Judgement:
+        """Over a load run, and over the trials of a campaign."""
+        told = [trial for trial in trials(history) if trial.tried.moved_to is not None and trial.calls]
+        silent = (
+            (
+                trial,
+                RootCause("not-followed"),
+                "does not follow a group that migrated; its message is lost",
+                Severity.MEDIUM,
+                f"{trial.tried.method} to {trial.tried.chat} was never sent to the new id",
+            )
+            for trial in told
+            if not any(str(call.chat) == str(trial.tried.moved_to) for call in trial.calls)
+        )
+        return judged_trials(self._under_load(history), len(told), silent)
+
+    def _under_load(self, history: History) -> Judgement:
         """Looks for a call with the same marker to another chat after each migration."""
         if not history.all(ApiCalled):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)

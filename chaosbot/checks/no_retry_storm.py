@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import ClassVar
 
-from chaosbot.checks._directions import NEEDS_CALLS, succeeded
+from chaosbot.checks._directions import NEEDS_CALLS
+from chaosbot.checks._outbound import messages, succeeded
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.registry import option
@@ -19,6 +21,10 @@ from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threa
 class NoRetryStorm(Check):
     """Failed calls come back slowly."""
 
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    shrinkable: ClassVar[bool] = False
+
     most: int = option("count", "most attempts at one call within the span", 6, primary=True)
     within: float = option("duration", "the span", 1.0)
 
@@ -28,7 +34,7 @@ class NoRetryStorm(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
         judged, storms, worst = 0, 0, 0
         shown: ApiCalled | None = None
-        for calls in history.calls_by_marker.values():
+        for calls in messages(history):
             by_method: dict[str, list[ApiCalled]] = defaultdict(list)
             for call in calls:
                 by_method[call.method].append(call)

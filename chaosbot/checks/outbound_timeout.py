@@ -6,6 +6,7 @@ A call that is waited for without end holds a connection, a task and whatever st
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from chaosbot.checks._directions import NEEDS_CALLS, last_moment
 from chaosbot.core.check import Check, History
@@ -19,6 +20,10 @@ _SILENT = ("delay", "timeout", "latency", "dribble")
 @dataclass(frozen=True)
 class OutboundTimeout(Check):
     """Calls without an answer are given up."""
+
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    shrinkable: ClassVar[bool] = False
 
     within: float = option("duration", "the longest that a call may be waited for", 20.0, primary=True)
 

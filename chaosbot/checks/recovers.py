@@ -7,13 +7,14 @@ with calls that will never end acknowledges everything and answers nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from chaosbot.checks._directions import NO_RUN, clean_requests, last_moment
+from chaosbot.checks._outbound import judged_trials, trials
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled, RequestDone
 from chaosbot.core.registry import option
-from chaosbot.core.verdict import Assertion, Finding, Judgement, RootCause, Severity, Threat, Verdict
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _FEW: Final = 10
 _STEP_S: Final = 1.0
@@ -23,9 +24,29 @@ _STEP_S: Final = 1.0
 class Recovers(Check):
     """Faults leave nothing behind."""
 
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    shrinkable: ClassVar[bool] = False
+
     within: float = option("duration", "how long after a fault all must be well again", 10.0, primary=True)
 
     def judge(self, history: History) -> Judgement:
+        """Over a load run, and over the trials of a campaign."""
+        tried = [trial for trial in trials(history) if trial.tried.again is not None]
+        gone = (
+            (
+                trial,
+                RootCause("silent-after", Mechanism.TECHNIQUE, trial.tried.trouble),
+                f"does not answer a chat any more after trouble with {trial.tried.method} ({trial.tried.trouble})",
+                Severity.HIGH,
+                f"{trial.tried.case}: the next message in the same chat was not answered",
+            )
+            for trial in tried
+            if not trial.tried.again
+        )
+        return judged_trials(self._under_load(history), len(tried), gone)
+
+    def _under_load(self, history: History) -> Judgement:
         """Compares the time after each fault with the baseline."""
         requests = clean_requests(history)
         spans = _spans(history)

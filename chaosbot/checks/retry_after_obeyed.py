@@ -6,9 +6,10 @@ Platforms answer a bot that does not wait with longer and longer waits, in the e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from chaosbot.checks._directions import NEEDS_CALLS
+from chaosbot.checks._outbound import messages
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
@@ -20,13 +21,17 @@ _TOLERANCE: Final = 0.9
 class RetryAfterObeyed(Check):
     """What was told to wait waits."""
 
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    shrinkable: ClassVar[bool] = False
+
     def judge(self, history: History) -> Judgement:
         """Looks at the next call with the same marker after each 429."""
         if not history.all(ApiCalled):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
         judged = 0
         early: list[tuple[ApiCalled, float]] = []
-        for calls in history.calls_by_marker.values():
+        for calls in messages(history):
             ordered = sorted(calls, key=lambda call: call.t)
             for number, call in enumerate(ordered):
                 if call.status != 429 or not call.retry_after_s:

@@ -194,7 +194,7 @@ def fuzz(
                 "secret_env": secret_env or DEFAULT_SECRET,
                 "only": tuple(case or ()),
             }
-            result = run_campaign(run, environment, secret, campaign)
+            result = run_campaign(run, environment, secret, campaign, undisturbed=not plan.rules)
             for name, reason in result.unjudged:
                 watch.say(f"[dim]not judged: {name}: {escape(reason)}[/]")
     ended = conclude(run, quiet=quiet, as_json=as_json)

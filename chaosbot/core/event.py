@@ -238,6 +238,40 @@ class ApiCalled(Tagged, frozen=True):
     callback: str = ""
 
 
+class OutboundTried(Tagged, frozen=True):
+    """A campaign let one kind of trouble meet the target's calls to one chat.
+
+    Args:
+        t: When the trial was over.
+        trouble: The kind of trouble (``429``, ``reset`` …).
+        method: The API method that met it.
+        case: The name of the update that made the target call.
+        chat: The chat, which belongs to this trial alone.
+        sent: When the update left.
+        until: Until when its message was waited for; what is called later is about something else.
+        acknowledged: Whether the webhook acknowledged it.
+        lossless: Whether the message must arrive in the end all the same.
+        others: Whether another user was answered meanwhile; None when nobody asked.
+        again: Whether the same chat was answered afterwards; None when nobody asked.
+        moved_to: The chat's new id, where the trouble is that it moved.
+        alive: Whether the target's process was there at the end.
+    """
+
+    t: float
+    trouble: str
+    method: str
+    case: str
+    chat: int | str
+    sent: float
+    until: float
+    acknowledged: bool = True
+    lossless: bool = False
+    others: bool | None = None
+    again: bool | None = None
+    moved_to: int | str | None = None
+    alive: bool = True
+
+
 class ProbeSeen(Tagged, frozen=True):
     """A look at the target from outside: health, memory, descriptors, circuits, the canary."""
 
@@ -341,6 +375,7 @@ Event: TypeAlias = (
     | CampaignStarted
     | CaseTried
     | ApiCalled
+    | OutboundTried
     | ProbeSeen
     | IntervalMeasured
     | Judged

@@ -153,7 +153,16 @@ class Examples(Protocol):
         """
         return update
 
-    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+    def say(
+        self,
+        text: str,
+        dice: Dice,
+        *,
+        tier: str = "",
+        user: int | None = None,
+        kind: str = "",
+        chat: int | None = None,
+    ) -> Any:
         """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
 
         Delivery id, and chat and user unless given, come from `dice`; a text that begins with a slash is a command, with its
@@ -165,6 +174,7 @@ class Examples(Protocol):
             tier: Who writes, by tier.
             user: Exactly this user.
             kind: Another kind than a plain message: ``edited_message``, ``callback_query``.
+            chat: In this group instead of a private chat.
         """
         return None
 

@@ -1,4 +1,4 @@
-"""A campaign: catalogue → mutations → generated → sequences, then every check's judgement and a directory for each finding.
+"""A campaign: catalogue → outbound → mutations → generated → sequences, then every check's judgement and a directory for each finding.
 
 Rules:
 
@@ -20,6 +20,7 @@ from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.event import ApiCalled, CampaignStarted, Event, Noted, PhaseChanged, Trouble
 from chaosbot.core.outcome import Fate
+from chaosbot.core.plan import Rule
 from chaosbot.core.platform import EPOCH, platform_of
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.closing import close_campaign
@@ -52,6 +53,7 @@ class Campaign:
         emit: Where events go (called from the campaign's thread).
         calls: The mock's calls so far; grows while the campaign runs.
         progress: Told now and then how far the campaign is.
+        disturb: Puts rules on the target's outbound calls in force, in place of those before; None leaves the calls alone.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Campaign:
         emit: Callable[[Event], None],
         calls: Callable[[], Sequence[ApiCalled]] | None = None,
         progress: Callable[[Progress], None] | None = None,
+        disturb: Callable[[tuple[Rule, ...]], None] | None = None,
     ) -> None:
         endpoint = spec.endpoint
         if endpoint.started == EPOCH:
@@ -68,6 +71,7 @@ class Campaign:
         self.spec = replace(spec, started=spec.started or monotonic(), endpoint=endpoint)
         self._calls: Callable[[], Sequence[ApiCalled]] = calls or tuple
         self._progress = progress
+        self._disturb = disturb
         self.platform = platform_of(self.spec.platform)
         self.recorder = CaseRecorder(self.spec, self.platform, emit)
 
@@ -103,6 +107,7 @@ class Campaign:
                 slow_cases,
                 shared,
                 self._show(began),
+                self._disturb,
             )
             try:
                 clock, complete, cut = self._stages(context, clock, closing_s, longest)

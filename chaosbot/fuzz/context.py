@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
+from chaosbot.core.plan import Rule
 from chaosbot.core.platform import Platform
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
@@ -30,6 +31,7 @@ class CampaignContext:
         slow: Cases that take their time, beside everything else.
         shared: Cases in chats that they share, one at a time, beside everything else.
         show: Told the stage and the number of planned cases after each volley.
+        disturb: Puts rules on the target's outbound calls in force, in place of those before; None where they cannot be disturbed.
     """
 
     spec: CampaignSpec
@@ -41,6 +43,7 @@ class CampaignContext:
     slow: SlowCases
     shared: SharedChats
     show: Callable[[str, int], None]
+    disturb: Callable[[tuple[Rule, ...]], None] | None = None
 
     @property
     def dice(self) -> Dice:

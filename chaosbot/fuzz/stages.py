@@ -69,6 +69,7 @@ class CampaignStage:
 
 TABLE: Final = {
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.55, whole=True),
+    "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.5),
     "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.5, divisible=True),
     "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.5, divisible=True),
     "sequences": CampaignStage("chaosbot.fuzz.sequences", "run_sequences", 1.0, alone=True),

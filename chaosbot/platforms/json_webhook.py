@@ -109,9 +109,18 @@ class JsonWebhook(Platform):
             return made
         return update if not any(problems(self._shape, update)) else made
 
-    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+    def say(
+        self,
+        text: str,
+        dice: Dice,
+        *,
+        tier: str = "",
+        user: int | None = None,
+        kind: str = "",
+        chat: int | None = None,
+    ) -> Any:
         """The sample with this text in its first text member; None when it has none, or tiers or other kinds are asked for."""
-        if tier or user is not None or kind:
+        if tier or user is not None or kind or chat is not None:
             return None
         path = marker_place(self._body)
         return renew(self._body, dice, {path: text}) if path else None

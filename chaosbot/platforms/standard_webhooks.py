@@ -158,9 +158,18 @@ class StandardWebhooks(Platform):
         """The same event with an id and marker of its own."""
         return renew(update, dice)
 
-    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+    def say(
+        self,
+        text: str,
+        dice: Dice,
+        *,
+        tier: str = "",
+        user: int | None = None,
+        kind: str = "",
+        chat: int | None = None,
+    ) -> Any:
         """The first event with this text in it; None where tiers or other kinds are asked for."""
-        if tier or user is not None or kind:
+        if tier or user is not None or kind or chat is not None:
             return None
         event = next(iter(self._events().values()))
         path = marker_place(event)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from chaosbot.core.errors import UsageError
 from chaosbot.core.exchange import Direction
-from chaosbot.core.plan import FaultPlan, Window
+from chaosbot.core.plan import FaultPlan, Rule, Window
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec, Progress
 from chaosbot.session.driving import endpoint_for
@@ -63,6 +63,7 @@ def run_campaign(
     progress: Callable[[Progress], None] | None = None,
     *,
     faults: FaultPlan | None = None,
+    undisturbed: bool = True,
 ) -> CampaignResult:
     """Runs a fuzz campaign against the webhook itself: through a proxy the bytes would be the proxy's.
 
@@ -73,6 +74,7 @@ def run_campaign(
         settings: More fields of the campaign's spec.
         progress: Hears how far it is.
         faults: What the bot's calls meet meanwhile; None leaves the proxy's plan as it is.
+        undisturbed: Whether the proxy's plan leaves the bot's calls alone, so that the campaign may disturb them itself.
     """
     if faults is not None and environment.proxy is not None:
         environment.proxy.replace_plan(faults)
@@ -88,4 +90,11 @@ def run_campaign(
         **settings,
     )
     run.phase("fuzz")
-    return Campaign(spec, run.emit, environment.calls, progress).run(run.should_stop)
+    proxy = environment.proxy
+
+    def disturb(rules: tuple[Rule, ...]) -> None:
+        if proxy is not None:
+            proxy.replace_plan(FaultPlan(rules))
+
+    free = proxy is not None and bool(environment.bot_api) and undisturbed and not (faults and faults.rules)
+    return Campaign(spec, run.emit, environment.calls, progress, disturb if free else None).run(run.should_stop)

@@ -19,6 +19,7 @@ from chaosbot.core.event import (
     Event,
     ExchangeSeen,
     Injected,
+    OutboundTried,
     PhaseChanged,
     ProbeSeen,
     RequestDone,
@@ -63,6 +64,17 @@ def request(marker: str, t: float, status: int = 200, **more: Any) -> RequestDon
 
 def outage(exchange: str, t: float, fault: str = "botapi_5xx_html") -> Injected:
     return Injected(t, "rule", fault, Depth.EXCHANGE, Direction.OUTBOUND, exchange, "applied")
+
+
+def trial(trouble: str = "502", **more: Any) -> OutboundTried:
+    lossless = more.pop("lossless", True)
+    return OutboundTried(
+        9.0, trouble, "sendMessage", f"outbound/sendMessage-{trouble}", 77, 1.0, 8.0, lossless=lossless, **more
+    )
+
+
+def refused(t: float = 2.0, status: int = 502, **more: Any) -> ApiCalled:
+    return call("hi", t=t, chat=77, status=status, **more)
 
 
 @dataclass(frozen=True)
@@ -203,6 +215,7 @@ EXAMPLES: dict[str, Example] = {
             call("x", M),
         ],
     ),
+    "no_hol_blocking": Example([trial(others=True)], [trial(others=False)]),
     "nobody_starves": Example(
         [EARLIER, LATE, AFTER, call("x", M), call("x", N), call("x", "cbm000000000001")],
         [EARLIER, LATE, AFTER, call("x", M), call("x", "cbm000000000001")],
@@ -399,3 +412,52 @@ def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it(
     assert judged("no_server_error", events).verdict is Verdict.FAIL
     fault = Injected(1.0, "r", "abort", Depth.EXCHANGE, Direction.INBOUND, M, "applied")
     assert judged("no_server_error", [*events, request(N, 2.0), fault]).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("check", "events", "verdict"),
+    [
+        ("acked_not_lost", (trial(), refused(), call("hi", t=3.0, chat=77)), Verdict.PASS),
+        ("acked_not_lost", (trial(), refused()), Verdict.FAIL),
+        ("acked_not_lost", (trial(), refused(), call("", t=3.0, chat=77, method="sendChatAction")), Verdict.FAIL),
+        ("acked_not_lost", (trial("cut", lossless=False), refused()), Verdict.INCONCLUSIVE),
+        ("recovers", (trial(again=True), refused()), Verdict.PASS),
+        ("recovers", (trial(again=False), refused()), Verdict.FAIL),
+        ("no_hol_blocking", (trial(others=True),), Verdict.PASS),
+        ("no_hol_blocking", (trial(others=False),), Verdict.FAIL),
+        ("no_hol_blocking", (trial(),), Verdict.INCONCLUSIVE),
+        (
+            "migrate_followed",
+            (trial("migrated", moved_to=-100), refused(status=400), call("hi", t=3.0, chat=-100)),
+            Verdict.PASS,
+        ),
+        ("migrate_followed", (trial("migrated", moved_to=-100), refused(status=400)), Verdict.FAIL),
+        ("no_retry_storm", (trial(), *(refused(2.0 + n / 50) for n in range(20))), Verdict.FAIL),
+        ("no_retry_storm", (trial(), refused(2.0), refused(4.0)), Verdict.PASS),
+        (
+            "retry_after_obeyed",
+            (trial("429"), refused(status=429, retry_after_s=2.0), call("hi", t=2.3, chat=77)),
+            Verdict.FAIL,
+        ),
+        (
+            "retry_after_obeyed",
+            (trial("429"), refused(status=429, retry_after_s=2.0), call("hi", t=4.1, chat=77)),
+            Verdict.PASS,
+        ),
+    ],
+)
+def test_trouble_with_one_chat_is_judged_by_the_calls_to_that_chat(
+    check: str, events: tuple[Event, ...], verdict: Verdict
+) -> None:
+    judgement = CHECKS.build(check).judge(History.of((SEES, *events)))
+    assert judgement.verdict is verdict
+    if verdict is Verdict.FAIL:
+        assert (
+            judgement.findings[0].cause
+            == CHECKS.build(check).judge(History.of((SEES, *events, *events))).findings[0].cause
+        )
+
+
+def test_calls_of_another_chat_deliver_nothing_to_this_one() -> None:
+    judgement = CHECKS.build("acked_not_lost").judge(History.of((SEES, trial(), refused(), call("hi", t=3.0, chat=78))))
+    assert judgement.verdict is Verdict.FAIL

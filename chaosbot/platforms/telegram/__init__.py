@@ -128,11 +128,22 @@ class Telegram(Platform):
         """The same update with a delivery id, chat, sender (of the same tier) and marker of its own."""
         return freshen(update, parts.Place(dice, self.date), self.population)
 
-    def say(self, text: str, dice: Dice, *, tier: str = "", user: int | None = None, kind: str = "") -> Any:
+    def say(
+        self,
+        text: str,
+        dice: Dice,
+        *,
+        tier: str = "",
+        user: int | None = None,
+        kind: str = "",
+        chat: int | None = None,
+    ) -> Any:
         """A person of a tier (a guest unless said otherwise) writes this text to the bot."""
         place = parts.Place(dice, self.date)
         writer = user if user is not None else self.population.pick(tier or "guest", dice.at("user"))
         if kind == "callback_query":
             return parts.update(place, kind, parts.callback(place, writer, text))
-        more = {"edit_date": self.date + 5} if kind.startswith("edited_") else {}
+        more: dict[str, Any] = {"edit_date": self.date + 5} if kind.startswith("edited_") else {}
+        if chat is not None:
+            more["chat"] = {"id": chat, "type": "group", "title": "Chaos group"}
         return parts.update(place, kind or "message", parts.text_message(place, writer, text, **more))

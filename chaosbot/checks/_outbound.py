@@ -1,0 +1,83 @@
+"""What the checks over a target's outbound calls share: which calls were made for one and the same message, and trials of a campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, OutboundTried
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One kind of trouble met the calls to one chat: what was done, and the calls that the target made to that chat.
+
+    Args:
+        tried: The trial.
+        calls: The calls to its chat (and to the one that it moved to), in order.
+    """
+
+    tried: OutboundTried
+    calls: tuple[ApiCalled, ...]
+
+    @property
+    def delivered(self) -> bool:
+        """Whether anything reached the user: a call that says something succeeded."""
+        return any(succeeded(call) and call.chat is not None and not _silent(call) for call in self.calls)
+
+
+def succeeded(call: ApiCalled) -> bool:
+    """Whether the API did what the target asked for."""
+    return call.status is not None and 200 <= call.status < 300
+
+
+def _silent(call: ApiCalled) -> bool:
+    return call.method.lower().startswith(("sendchataction", "get", "set", "delete"))
+
+
+def trials(history: History) -> Iterator[Trial]:
+    """The trials of a campaign, each with its own calls."""
+    for tried in history.all(OutboundTried):
+        chats = {str(tried.chat), *([str(tried.moved_to)] if tried.moved_to is not None else [])}
+        found = (call for chat in chats for call in history.calls_by_chat.get(chat, ()) if call.t >= tried.sent)
+        yield Trial(tried, tuple(sorted((call for call in found if call.t <= tried.until), key=lambda call: call.t)))
+
+
+def messages(history: History) -> Iterator[list[ApiCalled]]:
+    """The calls that were made for one and the same message: by marker in a load run, by chat in a trial."""
+    yield from history.calls_by_marker.values()
+    for trial in trials(history):
+        if not any(call.markers for call in trial.calls):
+            yield list(trial.calls)
+
+
+def judged_trials(
+    base: Judgement, judged: int, violations: Iterable[tuple[Trial, RootCause, str, Severity, str]]
+) -> Judgement:
+    """A load run's judgement together with that over a campaign's trials.
+
+    Args:
+        base: The judgement over the load run.
+        judged: How many trials were looked at.
+        violations: Trial, root cause, title, severity and summary of each violation; those with one cause are one finding.
+    """
+    found: dict[RootCause, Finding] = {}
+    for trial, cause, title, severity, summary in violations:
+        known = found.get(cause)
+        if known is not None:
+            found[cause] = replace(known, occurrences=known.occurrences + 1)
+            continue
+        found[cause] = Finding(
+            base.check, title, severity, Threat.NETWORK, cause, "outbound", trial.tried.case, summary, stateful=True
+        )
+    findings = (*base.findings, *found.values())
+    total = base.judged + judged
+    if findings:
+        return Judgement(base.check, Verdict.FAIL, findings, base.assertions, judged=total)
+    if judged and base.verdict is Verdict.INCONCLUSIVE and not base.crashed:
+        return Judgement(base.check, Verdict.PASS, (), base.assertions, judged=total)
+    return Judgement(
+        base.check, base.verdict, (), base.assertions, judged=total, reason=base.reason, crashed=base.crashed
+    )
