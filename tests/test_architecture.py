@@ -54,6 +54,7 @@ DEMO_VISITORS = {"demo", "cli", "session"}
 # Which rooms are the doors of which third-party package.
 DOORS = {
     "mitmproxy": {"addons"},
+    "platformdirs": {"addons"},
     "tornado": {"control"},
     "h11": {"addons", "transport"},
     "h2": {"addons"},

@@ -42,6 +42,8 @@ class Deliveries:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self._services.spec.upstream_ca or None)
+        if self._services.spec.upstream_cert:
+            context.load_cert_chain(self._services.spec.upstream_cert)
         if self._services.spec.insecure_upstream:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context

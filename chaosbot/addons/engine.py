@@ -220,7 +220,7 @@ class ExchangeEngine:
         names = {rule.name for rule in self.rules.plan.rules} | {"none"}
         for wish in {name.strip() for name in forced.split(",")} - names - self._noted:
             text = f"a client asked for rule '{wish[:80]}', which the plan does not have; it has {', '.join(sorted(names))}"
-            self._note_once("header_control", text, {}, known=wish)
+            self.note_once("header_control", text, {}, known=wish)
 
     def _meet(self, connection: ClientConnection, flow: Any) -> ExchangeContext:
         request = flow.request
@@ -312,7 +312,7 @@ class ExchangeEngine:
         if holding is not None:
             response.stream = False
             rule = holding.rule
-            self._note_once(
+            self.note_once(
                 "held",
                 f"rule {rule.name} ({rule.fault.name}) needs the whole answer: an answer of unknown length to "
                 f"{context.exchange.method} {context.exchange.path} is held until it has ended",
@@ -357,10 +357,10 @@ class ExchangeEngine:
         if 0 <= status <= _MOST_STATUS:
             return status
         where = f"{flow.request.host}:{flow.request.port}"
-        self._note_once("upstream", f"{where} answered with the status {str(status)[:40]}, which is no HTTP status", {})
+        self.note_once("upstream", f"{where} answered with the status {str(status)[:40]}, which is no HTTP status", {})
         return _MOST_STATUS
 
-    def _note_once(self, area: str, text: str, data: dict[str, Any], known: str = "") -> None:
+    def note_once(self, area: str, text: str, data: dict[str, Any], known: str = "") -> None:
         """Records something that may happen in every exchange, the first time."""
         known = known or text
         if known not in self._noted and len(self._noted) < _MOST_NOTED:
@@ -398,7 +398,7 @@ class ExchangeEngine:
             message = plainly(str(flow.error))
             address = f"{flow.request.host}:{flow.request.port}"
             data = {"direction": str(context.exchange.direction), "exchange": context.exchange.key}
-            self._note_once("upstream", f"{address} gave no answer: {message}", data)
+            self.note_once("upstream", f"{address} gave no answer: {message}", data)
         self.finish(context)
 
     def websocket_over(self, flow: Any) -> None:

@@ -80,6 +80,7 @@ class ProxySpec:
         started: `time.monotonic()` at the start of the run, so that all events share one clock; 0 means now.
         confdir: Where the CA lives that signs for TLS clients; empty takes the user's own (`chaosbot.addons.ca`).
         upstream_ca: PEM file with the CA that upstreams' certificates are checked against; empty takes the usual ones.
+        upstream_cert: PEM file with the certificate and key that upstreams are shown; empty shows none.
         insecure_upstream: Whether upstreams' certificates go unchecked.
         record: Record the traffic (`Proxy.recording`), with this taken out; None records nothing.
     """
@@ -95,5 +96,6 @@ class ProxySpec:
     started: float = 0.0
     confdir: str = ""
     upstream_ca: str = ""
+    upstream_cert: str = ""
     insecure_upstream: bool = False
     record: Redactor | None = None

@@ -162,7 +162,7 @@ class Worker:
         self._spec = spec
         self._index = index
         self.engine = ExchangeEngine(spec, line.emit, index, line.tape)
-        self._runtime = _runtime(spec, self.engine.broke)
+        self._runtime = _runtime(spec, self.engine)
         self._addon = ChaosAddon(self.engine, self._runtime)
         self._runtime.add(self._addon, self)
         self._servers: list[asyncio.Server] = []
@@ -261,7 +261,7 @@ def _connection_class() -> type[Connection]:
     return QuickConnection
 
 
-def _runtime(spec: ProxySpec, broke: Callable[[str, BaseException], None]) -> Runtime:
+def _runtime(spec: ProxySpec, engine: ExchangeEngine) -> Runtime:
     values: dict[str, Any] = {
         "connection_strategy": "lazy",  # a refused or answered request must not touch the upstream
         "upstream_cert": False,
@@ -270,8 +270,9 @@ def _runtime(spec: ProxySpec, broke: Callable[[str, BaseException], None]) -> Ru
         "confdir": spec.confdir or str(default_directory()),
         "ssl_insecure": spec.insecure_upstream,
         "ssl_verify_upstream_trusted_ca": spec.upstream_ca or None,
+        "client_certs": spec.upstream_cert or None,
     }
-    return Runtime(values, broke)
+    return Runtime(values, engine.broke, engine.note_once)
 
 
 async def _run(number: int) -> None:

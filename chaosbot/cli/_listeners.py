@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from chaosbot.core.errors import ConfigError
 from chaosbot.transport import permit_listening
@@ -37,6 +40,34 @@ def authority(path: Path | None) -> str:
         why = error.strerror if error.errno and not isinstance(error, ssl.SSLError) else "it holds no certificate"
         raise ConfigError(f"--upstream-ca {path}", f"cannot be used ({why}); name a PEM file") from None
     return str(path)
+
+
+@contextmanager
+def client_certificate(certificate: Path | None, key: Path | None) -> Iterator[str]:
+    """One PEM file with a certificate and its key, as long as it is needed; empty for none.
+
+    Raises:
+        ConfigError: A file cannot be read, or they do not belong together.
+    """
+    if certificate is None:
+        if key is not None:
+            raise ConfigError(f"--upstream-key {key}", "belongs to a certificate; name it by --upstream-cert")
+        yield ""
+        return
+    try:
+        ssl.create_default_context().load_cert_chain(certificate, key)
+    except OSError as error:
+        why = "no certificate with its key" if isinstance(error, ssl.SSLError) else error.strerror
+        remedy = "name PEM files, the key by --upstream-key unless the certificate's file holds it"
+        raise ConfigError(f"--upstream-cert {certificate}", f"cannot be used ({why}); {remedy}") from None
+    if key is None:
+        yield str(certificate)
+        return
+    # Its folder is the user's alone.
+    with TemporaryDirectory(prefix="chaosbot-") as folder:
+        both = Path(folder) / "client.pem"
+        both.write_bytes(certificate.read_bytes() + b"\n" + key.read_bytes())
+        yield str(both)
 
 
 def exports(address: tuple[str, int]) -> str:

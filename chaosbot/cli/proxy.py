@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from chaosbot.cli._exchanges import Exchanges
 from chaosbot.cli._finish import conclude, running
-from chaosbot.cli._listeners import address_of, authority, exports
+from chaosbot.cli._listeners import address_of, authority, client_certificate, exports
 from chaosbot.cli._options import (
     AllowHost,
     Json,
@@ -103,6 +104,18 @@ def proxy(
             show_default=False,
         ),
     ] = None,
+    upstream_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="PEM file with the certificate to show to https:// upstreams.", show_default=False
+        ),
+    ] = None,
+    upstream_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="PEM file with its key, unless the certificate's file holds it.", show_default=False
+        ),
+    ] = None,
     insecure_upstream: Annotated[
         bool, typer.Option("--insecure-upstream", help="Do not check the certificates of https:// upstreams.")
     ] = False,
@@ -139,41 +152,43 @@ def proxy(
     if record and not os.access(record.parent, os.W_OK):
         raise ConfigError(f"--record {record}", "its directory is not there or not writable; make it first")
     recording = _recording(replay, plan, fault, seed)
-    request = ProxyRequest(
-        upstream=upstream or "",
-        listen=address,
-        outbound=with_new_word(outbound, OUTBOUND, "--outbound") if outbound else "",
-        outbound_listen=address_of("--outbound-listen", outbound_listen) if outbound else address,
-        platform=choose_platform(platform, platform_option),
-        control=address_of("--control", control) if control else None,
-        record=record,
-        workers=workers,
-        duration_s=read_option("--duration", duration, units.duration) if duration else None,
-        http2=http2,
-        http=http,
-        header_control=header_control,
-        upstream_ca=authority(upstream_ca),
-        insecure_upstream=insecure_upstream,
-        allow_hosts=tuple(allow_host or ()),
-        replayed=recording is not None,
-    )
-    chosen = recording.seed if recording else choose_seed(seed)
-    faults = recording.plan if recording else plan_for(request.ground, plan, fault or ())
-    composition = composed(request, faults, chosen)
-    with running(
-        "proxy",
-        upstream or "forward proxy",
-        chosen,
-        out,
-        settings={"plan": plan_to_mapping(faults), "platform": request.platform},
-        quiet=quiet,
-        as_json=as_json,
-        total_s=request.duration_s,
-        web=web,
-        prometheus=prometheus,
-        view=Exchanges,
-    ) as (run, watch):
-        serve(run, request, composition, watch.say)
+    with ExitStack() as stack:
+        request = ProxyRequest(
+            upstream=upstream or "",
+            listen=address,
+            outbound=with_new_word(outbound, OUTBOUND, "--outbound") if outbound else "",
+            outbound_listen=address_of("--outbound-listen", outbound_listen) if outbound else address,
+            platform=choose_platform(platform, platform_option),
+            control=address_of("--control", control) if control else None,
+            record=record,
+            workers=workers,
+            duration_s=read_option("--duration", duration, units.duration) if duration else None,
+            http2=http2,
+            http=http,
+            header_control=header_control,
+            upstream_ca=authority(upstream_ca),
+            upstream_cert=stack.enter_context(client_certificate(upstream_cert, upstream_key)),
+            insecure_upstream=insecure_upstream,
+            allow_hosts=tuple(allow_host or ()),
+            replayed=recording is not None,
+        )
+        chosen = recording.seed if recording else choose_seed(seed)
+        faults = recording.plan if recording else plan_for(request.ground, plan, fault or ())
+        composition = composed(request, faults, chosen)
+        with running(
+            "proxy",
+            upstream or "forward proxy",
+            chosen,
+            out,
+            settings={"plan": plan_to_mapping(faults), "platform": request.platform},
+            quiet=quiet,
+            as_json=as_json,
+            total_s=request.duration_s,
+            web=web,
+            prometheus=prometheus,
+            view=Exchanges,
+        ) as (run, watch):
+            serve(run, request, composition, watch.say)
     raise conclude(run, quiet=quiet, as_json=as_json)
 
 

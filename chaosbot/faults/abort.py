@@ -3,6 +3,7 @@
 Placed ``before``, the upstream is never asked: an outage. Placed ``after``, the upstream has acted and its answer is replaced:
 the sender believes in a failure that was none and repeats. Senders of webhooks redeliver after anything but a 2xx and
 honour ``Retry-After`` (Telegram caps it at 3600 s); bots must survive 500, 502, 503 and 504 from the APIs that they call.
+Placed ``after``, an answer that streams is held until it has ended.
 """
 
 from __future__ import annotations

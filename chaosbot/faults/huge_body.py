@@ -2,7 +2,7 @@
 
 A client that reads answers whole runs out of memory; a careful one gives up at a bound of its own. The body is produced while it
 is sent and never held. The bytes are blanks, which JSON allows before a value, so that parsers keep reading. Bots download files of up
-to 20 MB; an API's answer of 10 MB to 1 GB is beyond everything that is right.
+to 20 MB; an API's answer of 10 MB to 1 GB is beyond everything that is right. An answer that streams is held until it has ended.
 """
 
 from __future__ import annotations

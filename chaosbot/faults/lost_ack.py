@@ -3,7 +3,8 @@
 The classic of exactly-once: the bot has handled the update (sent the message, taken the money) and the sender sees a failure, so
 it delivers the same update again. A bot that does not remember ``update_id`` does everything twice; aiogram,
 python-telegram-bot, grammY and Telegraf all run a repeated ``update_id`` twice by default. Without a status the connection
-is closed instead of the answer; with one (``lost_ack:504``) a gateway's answer takes its place.
+is closed instead of the answer; with one (``lost_ack:504``) a gateway's answer takes its place, and an answer that
+streams is held until it has ended.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Only a part of the answer's body arrives while Content-Length promises the whole.
 
 Clients see an incomplete read or a connection reset in the middle of JSON; one that parses what it got shows a parser's error
-far from the cause. The upstream has acted.
+far from the cause. The upstream has acted. An answer that streams is held until it has ended: its length must be known.
 """
 
 from __future__ import annotations

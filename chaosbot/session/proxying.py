@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config import defaults
@@ -20,6 +22,9 @@ from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import platform_of
 from chaosbot.session.listeners import OUTBOUND_WORDS, by_pipe, launched, listener
 from chaosbot.session.run import Run, ignore_signals
+
+_MAINTAINED: Final = 12
+"""The oldest major release of mitmproxy that still gets fixes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class ProxyRequest:
         http: Whether HTTP is parsed even where byte faults alone would run on a direct pipe.
         header_control: Whether clients may ask for faults by header.
         upstream_ca: PEM file of the authority of https upstreams; empty for the usual ones.
+        upstream_cert: PEM file with the certificate and key that https upstreams are shown; empty shows none.
         insecure_upstream: Whether upstreams' certificates go unchecked.
         allow_hosts: Hosts that may be spoken to besides loopback.
         replayed: Whether the plan is a recorded run's, bound to its exchanges.
@@ -58,6 +64,7 @@ class ProxyRequest:
     http: bool = False
     header_control: bool = False
     upstream_ca: str = ""
+    upstream_cert: str = ""
     insecure_upstream: bool = False
     allow_hosts: tuple[str, ...] = ()
     replayed: bool = False
@@ -123,9 +130,21 @@ def composed(request: ProxyRequest, plan: FaultPlan, seed: int) -> Composition:
         http2=request.http2,
         header_control=request.header_control,
         upstream_ca=request.upstream_ca,
+        upstream_cert=request.upstream_cert,
         insecure_upstream=request.insecure_upstream,
     )
     return Composition(spec, transport)
+
+
+def interception_note(spec: ProxySpec) -> str:
+    """What a person should know before TLS is intercepted with an old mitmproxy; empty when there is nothing."""
+    release = version("mitmproxy")
+    if int(release.partition(".")[0]) >= _MAINTAINED or not any(each.upstream == "" for each in spec.listeners):
+        return ""
+    return (
+        f"TLS is intercepted by mitmproxy {release}, all that Python {sys.version_info.major}.{sys.version_info.minor} gets; its "
+        "libraries have published advisories (SECURITY.md): Python 3.12 and mitmproxy 12 are recommended"
+    )
 
 
 def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callable[[str], None]) -> None:
@@ -153,6 +172,8 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
         say(f"listening on [bold]{proxy.url(Direction.INBOUND)}[/] → {_whither(request.upstream or 'forward')}")
         say(f"transport: {composition.transport}")
         run.note("transport", f"inbound: {composition.transport}")
+        if note := interception_note(spec):
+            say(note)
         if request.outbound:
             say(f"outbound on [bold]{proxy.url(Direction.OUTBOUND)}[/] → {_whither(request.outbound)}")
         if request.control is not None:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
+from chaosbot.addons.effects import needs_answer
 from chaosbot.config.plan import TARGETING, parse_fault, plan_from, plan_to_mapping
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import BytesEffect, DisturbMessages, Effect, ExchangeEffect, SendH2Frame, UpdateEffect
@@ -70,6 +71,19 @@ def test_it_is_a_frozen_value_that_travels_to_a_worker(name: str) -> None:
         fault.anything = 1  # type: ignore[attr-defined]
     assert pickle.loads(pickle.dumps(fault)) == fault
     assert fault == build(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_page_says_when_it_holds_a_streamed_answer(name: str) -> None:
+    choices = [
+        {},
+        *({"point": "after"} for _ in [0] if name == "abort"),
+        *({"status": 500} for _ in [0] if name == "lost_ack"),
+    ]
+    faults = [FAULTS.build(name, NEEDED.get(name, {}) | chosen) for chosen in choices]
+    holds = any(needs_answer(effect) for fault in faults for effect in some_effects(fault))
+    page = " ".join(describe(FAULTS.get(name)).split())
+    assert ("streams is held until it has ended" in page) is holds
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,9 @@ from weakref import WeakKeyDictionary
 from OpenSSL import SSL
 
 if TYPE_CHECKING:
-    from chaosbot.addons._mitm.connection import Connection
+    from mitmproxy.connection import Server
+
+    from chaosbot.addons._mitm.connection import Connection, OwnCarrier
 
 _FATAL: Final = 2
 # RFC 8446, section 6.
@@ -69,4 +71,10 @@ class AlertWatch:
             hint = "; give the proxy a certificate by --upstream-cert" if alert in _ABOUT_OUR_CERTIFICATE else ""
             carrier.reasons[server] = f"TLS alert from the upstream: {_NAMES.get(alert, alert)}{hint}"
             # Not from within OpenSSL.
-            asyncio.get_running_loop().call_soon(carrier.close, server)
+            asyncio.get_running_loop().call_soon(_end, connection, carrier, server)
+
+
+def _end(connection: SSL.Connection, carrier: OwnCarrier, server: Server) -> None:
+    # OpenSSL takes a fatal alert for an end in good order, and mitmproxy then believes that it has passed the end on.
+    connection.set_shutdown(connection.get_shutdown() & ~SSL.RECEIVED_SHUTDOWN)
+    carrier.close(server)

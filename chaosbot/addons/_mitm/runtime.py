@@ -22,11 +22,13 @@ if not plain():
 
 from mitmproxy import ctx, options
 from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig
-from mitmproxy.proxy import mode_servers, mode_specs
+from mitmproxy.proxy import commands, events, layer, mode_servers, mode_specs
 
 from chaosbot.addons._mitm.alerts import AlertWatch
 from chaosbot.addons._mitm.carrier import HandlerCarrier, substitute
+from chaosbot.addons.ca import unwritable
 from chaosbot.addons.spec import ListenerSpec
+from chaosbot.core.errors import UsageError
 from chaosbot.core.mock import is_mock
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ HOOKS: Final = (
 _H2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 # Nothing listens on port 9 (discard); the mock answers before an upstream would be asked.
 _NOWHERE: Final = "http://127.0.0.1:9"
+_NO_H2: Final = "HTTP/2 in the clear (as insecure gRPC does), which this proxy does not offer; start it with --http2"
 _CA_OPTIONS: Final = frozenset({"confdir", "certs", "key_size", "cert_passphrase"})
 
 
@@ -76,14 +79,20 @@ class Runtime:
 
     Args:
         values: Options that differ from mitmproxy's own.
-        broke: Called with an exception that nobody foresaw, and where it happened.
+        broke: Called with an unexpected exception, and where it happened.
+        note: Called with what a run should tell once: its area, the text, and data.
 
     Attributes:
         connections: The open connections by their client's id.
         hooks: What happens at each hook; filled by `add`.
     """
 
-    def __init__(self, values: Mapping[str, Any], broke: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        broke: Callable[[str, BaseException], None],
+        note: Callable[[str, str, dict[str, Any]], None],
+    ) -> None:
         manager: Any = options.Options()
         # mitmproxy's addons are not annotated.
         listening: Any = proxyserver.Proxyserver
@@ -95,6 +104,7 @@ class Runtime:
         manager.update(**values)
         self.options: Any = manager
         self.broke = broke
+        self._note = note
         self.connections: dict[str, Connection] = {}
         self.hooks: dict[str, Hook] = {}
         self._directory = Path(manager.confdir)
@@ -114,6 +124,8 @@ class Runtime:
         found: dict[str, list[Hook]] = {name: [] for name in HOOKS}
         for addon in (self, self._tls, AlertWatch(self.connections), *addons):
             for name in HOOKS:
+                if addon is self._tls and name == "tls_start_client":
+                    continue  # called by this class's own
                 if (function := getattr(addon, name, None)) is not None:
                     found[name].append(function)
         self.hooks = {name: _in_order(functions) for name, functions in found.items() if functions}
@@ -122,12 +134,22 @@ class Runtime:
 
     def tls_clienthello(self, _hello: Any) -> None:
         """A TLS client: now the CA is needed. Several workers may meet their first at once; one of them makes it."""
-        if not self._has_ca:
+        if self._has_ca:
+            return
+        try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             with (self._directory / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._tls.configure(_CA_OPTIONS)
-            self._has_ca = True
+        except OSError as error:
+            # The handshake then fails for want of a certificate, and the run tells why.
+            raise UsageError(unwritable(self._directory, error)) from None
+        self._has_ca = True
+
+    def tls_start_client(self, data: Any) -> None:
+        """A client's handshake begins. Without a CA there is nothing to answer it with."""
+        if self._has_ca:
+            self._tls.tls_start_client(data)
 
     # ── the door ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -141,10 +163,14 @@ class Runtime:
         Cleartext HTTP/2 with prior knowledge is recognised by its first bytes and spoken with the upstream too.
         """
         client = chooser.context.client
-        if self.options.http2 and not client.tls and client.alpn is None:
+        if not client.tls and client.alpn is None:
             start = chooser.data_client()[: len(_H2_PREFACE)]
             if start == _H2_PREFACE:
                 client.alpn = b"h2"
+                if not self.options.http2:
+                    self._note("http2", f"a client spoke {_NO_H2}", {})
+                    chooser.layer = RefuseHttp2(chooser.context)
+                    return
             elif start and _H2_PREFACE.startswith(start):
                 return  # mitmproxy asks again when more has come
         self._next_layer.next_layer(chooser)
@@ -155,6 +181,19 @@ class Runtime:
         """An upstream is spoken to as the client speaks to the proxy."""
         if data.client.alpn == b"h2" and not data.client.tls and not data.server.tls:
             data.server.alpn = b"h2"
+
+
+class RefuseHttp2(layer.Layer):
+    """Turns a client of cleartext HTTP/2 away, in HTTP/2, with the remedy as debug data of GOAWAY."""
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.DataReceived):
+            remedy = _NO_H2.encode()
+            settings = b"\0\0\0\x04\0\0\0\0\0"
+            head = (8 + len(remedy)).to_bytes(3, "big") + b"\x07\0\0\0\0\0"
+            last_stream, http_1_1_required = b"\0\0\0\0", b"\0\0\0\x0d"
+            yield commands.SendData(event.connection, settings + head + last_stream + http_1_1_required + remedy)
+            yield commands.CloseConnection(event.connection)
 
 
 class Mode:
