@@ -20,6 +20,8 @@ from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import ApiCalled, CaseTried, ExchangeSeen
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
+_IDS: Final = frozenset({"update_id", "update_kinds/id"})
+"""Places of changes that give a case another delivery id."""
 _DIGITS: Final = re.compile(r"\d+")
 
 
@@ -71,7 +73,9 @@ class EffectAtMostOnce(Check):
         join = Join(history)
         by_id: dict[str, list[CaseTried]] = defaultdict(list)
         for tried in history.cases:
-            if tried.update_id is not None and tried.marker and tried.stage != SHRINKING:
+            # An id that a case was given on purpose says nothing about redelivery.
+            made_up = tried.change.place in _IDS
+            if tried.update_id is not None and tried.marker and tried.stage != SHRINKING and not made_up:
                 by_id[str(tried.update_id)].append(tried)
         usual: Counter[str | None] = Counter()
         for deliveries in by_id.values():
@@ -86,7 +90,8 @@ class EffectAtMostOnce(Check):
             markers = {tried.marker: tried for tried in deliveries}
             happened = sum(effects(join.calls(tried), history) for tried in markers.values())
             if happened == 0:
-                violations.plan(f"a repeated {first.kind}", "nothing was called because of it")
+                if first.kind:
+                    violations.plan(f"a repeated {first.kind}", "nothing was called because of it")
                 continue
             violations.plan(f"a repeated {first.kind}")
             at_once = _at_once(deliveries)

@@ -13,6 +13,7 @@ from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, ove
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.exchange import Direction
+from chaosbot.core.journey import RECORDED
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _ACK_ONLY = frozenset({2})
@@ -48,7 +49,11 @@ class ValidAccepted(CaseCheck):
         for request in history.requests:
             faults = history.injections.get(request.exchange, ())
             status = request.outcome.status
-            if status is None or any(fault.direction is Direction.INBOUND for fault in faults):
+            if (
+                request.tier == RECORDED
+                or status is None
+                or any(fault.direction is Direction.INBOUND for fault in faults)
+            ):
                 continue
             looked += 1
             if 400 <= status < 500 and status != 429:

@@ -17,6 +17,9 @@ from typing import Final
 
 from chaosbot.core.dice import Dice
 
+RECORDED: Final = "corpus"
+"""The kind of virtual user that replays recorded requests: whether those are valid is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:

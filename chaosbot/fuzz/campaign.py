@@ -234,7 +234,10 @@ def _replies(target: CampaignTarget, healths: Sequence[HealthReply]) -> bool:
         if len(left) <= len(waiting) // 2 and monotonic() > until - _FIRST_REPLY_S + target.watch.patience_s:
             break
         sleep(0.02)
-    return len(left) < len(waiting)
+    heard = [case for case in waiting if case not in left]
+    if heard and not any(case.name == "health" for case in heard):
+        target.answered = heard[0].summary
+    return bool(heard)
 
 
 def _sight(seen: CampaignStarted) -> str:

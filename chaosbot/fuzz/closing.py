@@ -92,7 +92,7 @@ def _settle(context: CampaignContext) -> bool:
     recorder, target = context.recorder, context.target
     alive = True
     try:
-        if not target.settle():
+        if not target.settle(max(5.0, 2 * target.watch.patience_s)):
             what = "the last health request was not answered: effects may be missing"
             recorder.emit(Trouble(recorder.now(), "fuzz", what))
     except TargetUnusable as error:

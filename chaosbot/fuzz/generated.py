@@ -111,6 +111,8 @@ def _round(context: CampaignContext, clock: Clock, updates: st.SearchStrategy[An
             f"a generated {kind}",
             _VALID if context.platform.described else _GUESSED,
         )
+        if context.shared.reserves(case.chat):
+            return
         result = context.target.fire(
             replace(
                 case,

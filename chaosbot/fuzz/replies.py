@@ -26,6 +26,8 @@ _KEPT: Final = 400
 _GAP_S: Final = 0.25
 """The least pause after which a target counts as quiet; longer where its replies come in pieces, up to `_MOST_GAP_S`."""
 _MOST_GAP_S: Final = 1.5
+_PIECES: Final = 0.15
+"""From this share of replies on that come in pieces, the next one is expected to do so."""
 
 
 class ReplyWatch:
@@ -47,7 +49,7 @@ class ReplyWatch:
         self._sent: dict[str, float] = {}
         self._shared: set[str] = set()
         self._delays: list[float] = []
-        self._gap_s = _GAP_S
+        self._gaps: list[float] = []
 
     @property
     def patience_s(self) -> float:
@@ -56,6 +58,14 @@ class ReplyWatch:
             return _FIRST_S
         usual = self._delays[min(len(self._delays) - 1, int(len(self._delays) * 0.98))]
         return min(_MOST_S, max(_LEAST_S, usual * 1.3 + 0.3))
+
+    @property
+    def gap_s(self) -> float:
+        """The pause after which the target counts as quiet, in seconds: longer where its replies usually come in pieces."""
+        if len(self._gaps) < max(2.0, _PIECES * len(self._delays)):
+            return _GAP_S
+        usual = self._gaps[min(len(self._gaps) - 1, int(len(self._gaps) * 0.9))]
+        return min(_MOST_GAP_S, max(_GAP_S, usual * 1.3))
 
     def sending(self, case: Case) -> None:
         """Notes when a case leaves; delays are learned only in chats that one case uses."""
@@ -93,9 +103,9 @@ class ReplyWatch:
         if not earlier or earlier[-1] < sent:
             if len(self._delays) < _KEPT:
                 insort(self._delays, now - sent)
-        else:
-            # Between two messages of one reply.
-            self._gap_s = min(_MOST_GAP_S, max(self._gap_s, (now - earlier[-1]) * 1.3))
+        # Between two messages of one reply.
+        elif len(self._gaps) < _KEPT:
+            insort(self._gaps, now - earlier[-1])
 
     def replies(self, case: Case, since: float = 0.0) -> list[ApiCalled]:
         """The calls that may be a case's: with its marker, to its press, or in its chat after `since` (monotonic seconds)."""
@@ -137,7 +147,7 @@ class ReplyWatch:
             if found > seen:
                 seen, last = found, monotonic()
             now = monotonic()
-            if (last is not None and now - last >= self._gap_s) or (last is None and now >= until):
+            if (last is not None and now - last >= self.gap_s) or (last is None and now >= until):
                 return True
             sleep(POLL_S)
         return False

@@ -53,6 +53,9 @@ class Scenario:
     def say(self, text: str, **how: Any) -> Case | None:
         """A case in which somebody writes; the marker goes where {m} stands."""
         self.said += 1
+        if self.context.target.answered and not text.startswith("/") and how.get("kind") != "callback_query":
+            # A target that replies to commands alone shows nothing otherwise.
+            text = f"{self.context.target.answered} {text}"
         place = self.dice.at("say", self.said)
         planted = marker(place)
         update = self.context.platform.say(text.replace("{m}", planted), place, **how)

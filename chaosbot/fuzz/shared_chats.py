@@ -37,12 +37,13 @@ def compared(cases: Sequence[Case]) -> frozenset[str]:
 
 
 def divided(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
-    """The cases in shared chats in which a reply matters, and all the others."""
+    """The cases in shared chats in which a reply matters, the most telling first, and all the others."""
     uses = Counter(case.chat for case in cases if case.chat is not None)
     matter = compared(cases)
     chats = {case.chat for case in cases if case.name in matter and case.chat is not None and uses[case.chat] > 1}
     shared = [case for case in cases if case.chat is not None and case.chat in chats]
-    return shared, [case for case in cases if case.chat is None or case.chat not in chats]
+    named = {case.control for case in cases if case.control}
+    return _ordered(shared, named), [case for case in cases if case.chat is None or case.chat not in chats]
 
 
 def _ordered(cases: Sequence[Case], named: set[str]) -> list[Case]:
@@ -64,21 +65,25 @@ class SharedChats:
         self._pool = ThreadPool(_WIDTH, "fuzz-shared")
         self._lock = threading.Lock()
         self._done: list[CaseResult] = []
-        self._chats: list[Future[None]] = []
+        self._chats: dict[int | str | None, Future[None]] = {}
         self._stopped = False
         self.planned = 0
 
     def add(self, cases: Iterable[Case], stage: str) -> None:
-        """Begins to send them; what shows the background of replies first, then controls, then the rest."""
+        """Begins to send them, each chat's in their order."""
         cases = list(cases)
-        named = {case.control for case in cases if case.control}
         chats: dict[int | str | None, list[Case]] = defaultdict(list)
         for case in cases:
             chats[case.chat].append(case)
         self.planned += len(cases)
-        self._chats += [self._pool.submit(self._send, _ordered(queue, named), stage) for queue in chats.values()]
+        for chat, queue in chats.items():
+            # A chat that is under way already gets the new ones behind.
+            before = self._chats.get(chat)
+            self._chats[chat] = self._pool.submit(self._send, queue, stage, before)
 
-    def _send(self, cases: Sequence[Case], stage: str) -> None:
+    def _send(self, cases: Sequence[Case], stage: str, before: Future[None] | None) -> None:
+        if before is not None:
+            before.result()
         for case in cases:
             if self._stopped or self._target.should_stop():
                 return
@@ -89,7 +94,12 @@ class SharedChats:
     @property
     def busy(self) -> bool:
         """Whether cases are still under way or wait."""
-        return any(not chat.done() for chat in self._chats)
+        return any(not chat.done() for chat in self._chats.values())
+
+    def reserves(self, chat: int | str | None) -> bool:
+        """Whether nothing else may be sent in this chat now."""
+        under_way = self._chats.get(chat) if chat is not None else None
+        return under_way is not None and not under_way.done()
 
     def take(self) -> list[CaseResult]:
         """What has come back since the last time."""

@@ -111,7 +111,10 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
         shared, small = divided(small)
         context.shared.add(shared, "catalogue")
     run_cases(context, small, "catalogue", clock, planned=len(known) + len(cases))
-    run_cases(context, goldens(context), "catalogue", clock)
+    valid = goldens(context)
+    held = [case for case in valid if context.shared.reserves(case.chat)]
+    context.shared.add(held, "catalogue")
+    run_cases(context, [case for case in valid if case not in held], "catalogue", clock)
     endpoint = context.spec.endpoint
     flood = stranger_flood(context.platform, endpoint, context.dice) if context.store.seen.memory else None
     for case in (*([flood] if flood is not None else []), *heavy):
@@ -194,7 +197,8 @@ def run_measured(context: CampaignContext, case: Case, stage: str) -> None:
 
 def run_cases(context: CampaignContext, cases: Iterable[Case], stage: str, clock: Clock, *, planned: int = 0) -> None:
     """Sends cases in volleys, looks at the target after each, records."""
-    for volley in _volleys(cases):
+    # What would disturb a chat in which one case at a time is awaited is left out until that is over.
+    for volley in _volleys(case for case in cases if not context.shared.reserves(case.chat)):
         if clock.over():
             return
         results = [*context.target.volley(volley, stage), *context.shared.take()]

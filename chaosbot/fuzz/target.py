@@ -89,6 +89,8 @@ class CampaignTarget:
         platform: The platform's tongue.
         calls: The mock's calls so far.
         should_stop: Whether to give up waiting.
+
+    `answered` is what must be written so that a reply comes; empty where any text gets one.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class CampaignTarget:
         self.calls = calls
         self.should_stop = should_stop
         self.watch = ReplyWatch(calls, should_stop)
+        self.answered = ""
         self.latency_s = spec.latency_s
         self.deaths = 0
         self._numbers = count(1)
@@ -297,8 +300,11 @@ class CampaignTarget:
         """Waits until the bot has answered a health request at the mock, so that "nothing was called" means something."""
         if not self.spec.bot_api:
             return True
-        health = self.health()
-        return health.ok and self.watch.replied(health.case, within_s)
+        if not self.answered:
+            health = self.health()
+            return health.ok and self.watch.replied(health.case, within_s)
+        case = self.said(self.answered)
+        return case is not None and self.fire(case, "health").outcome.ok and self.watch.replied(case, within_s)
 
     # -- attribution -------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ A journey file is Python with one or both of these functions; what it leaves out
 
     from chaosbot.core.platform import Endpoint, Request
     from chaosbot.core.dice import Dice
-    from chaosbot.core.journey import JourneySpec, Task
+    from chaosbot.core.journey import RECORDED, JourneySpec, Task
 
     def journeys() -> tuple[JourneySpec, ...]:
         return (JourneySpec("shopper", 1.0, (1.0, 3.0), (Task("search", 3), Task("buy", 1)), range(1000)),)
@@ -31,7 +31,7 @@ import orjson
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.journey import JourneySpec, Task
+from chaosbot.core.journey import RECORDED, JourneySpec, Task
 from chaosbot.core.placeholder import reveal
 from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.load.factory import Source
@@ -180,7 +180,7 @@ class Corpus:
 
     def journeys(self) -> Sequence[JourneySpec]:
         """One kind of user, who sends them all."""
-        return (JourneySpec("corpus", 1.0, (1.0, 5.0), tuple(Task(name) for name in self._requests), range(1, 1001)),)
+        return (JourneySpec(RECORDED, 1.0, (1.0, 5.0), tuple(Task(name) for name in self._requests), range(1, 1001)),)
 
     def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:  # noqa: ARG002 - as recorded
         """The bytes as they were recorded."""
