@@ -39,12 +39,12 @@ class _Background:
     Args:
         nothing: Words of the replies to meaningless requests.
         usual: Replies (as sets of words) that ordinary senders got, each with the commands that they had sent: limits, apologies, outages.
-        replied: Whether a meaningless request was replied to at all.
+        replied: The kinds of meaningless requests that were replied to at all.
     """
 
     nothing: Words
     usual: dict[Words, frozenset[str | None]]
-    replied: bool
+    replied: frozenset[str | None]
 
     def common(self, call: ApiCalled, command: str | None) -> bool:
         """Whether a reply is one that ordinary senders get for something else."""
@@ -67,7 +67,8 @@ def compared(history: History, violations: Violations, severity: Severity, what:
         usual = {text: usual.get(text, frozenset()) | found.get(text, set()) for text in usual.keys() | found.keys()}
         background = [tried for tried in cases if tried.role is Role.BACKGROUND]
         told = [call for tried in background for call in join.calls(tried)]
-        _judged(cases, join, _Background(frozenset(words(told)), usual, bool(told)), violations, severity, what)
+        replied = frozenset(tried.kind for tried in background if join.calls(tried))
+        _judged(cases, join, _Background(frozenset(words(told)), usual, replied), violations, severity, what)
 
 
 def _ordinary(tried: CaseTried, named: set[str], senders: set[int | str | None]) -> bool:
@@ -123,7 +124,7 @@ def _no_control(control: CaseTried, calls: list[ApiCalled], background: _Backgro
     if calls and all(call.status is None or not 200 <= call.status < 300 for call in calls):
         return "the replies to its control failed: repeat the campaign without faults on the bot's calls"
     if not calls:
-        return "its control got no reply, although other requests did" if background.replied else ""
+        return "its control got no reply, although other requests did" if control.kind in background.replied else ""
     limited = any(background.common(call, control.command) for call in calls)
     if limited and not words(calls) <= background.nothing | {(control.command or "").lower()}:
         return "its control met a limit or an apology: repeat the campaign with the bot's limits off"

@@ -302,7 +302,8 @@ class CampaignTarget:
             return True
         if not self.answered:
             health = self.health()
-            return health.ok and self.watch.replied(health.case, within_s)
+            in_answer = b'"method"' in health.outcome.body
+            return health.ok and (in_answer or self.watch.replied(health.case, within_s))
         case = self.said(self.answered)
         return case is not None and self.fire(case, "health").outcome.ok and self.watch.replied(case, within_s)
 

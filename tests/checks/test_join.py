@@ -1,0 +1,148 @@
+"""Joining cases with calls where nothing echoes: exchange, chat, quote, press, edit, quiet chat, and the marker last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chaosbot.checks._join import Join, parts
+from chaosbot.core.case import Expect, Role
+from chaosbot.core.check import CHECKS, History
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event
+from chaosbot.core.observation import Quiet
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.verdict import Threat, Verdict
+
+OK = Outcome(Fate.ANSWERED, 200, total_s=0.01)
+ADMIN, GUEST, OTHER = 999, 5, 6
+SEES = CampaignStarted(0.0, "mock")
+
+
+def case(name: str, sent: float, chat: int | None = GUEST, **more: Any) -> CaseTried:
+    more.setdefault("exchange", name)
+    more.setdefault("update_id", hash(name) % 10**6)
+    group = name.partition("/")[0]
+    return CaseTried(
+        sent + 0.1, name, group, Threat.USER, "catalogue", OK, expect=Expect(), chat=chat, sent=sent, **more
+    )
+
+
+def call(text: str, t: float, chat: int | None = GUEST, **more: Any) -> ApiCalled:
+    return ApiCalled(t, more.pop("method", "sendMessage"), chat, text, **more)
+
+
+def joined(*events: Event) -> dict[str, list[str]]:
+    history = History.of(events)
+    join = Join(history)
+    return {tried.case: [one.text for one in join.calls(tried)] for tried in history.cases}
+
+
+def test_a_chat_that_one_case_uses_needs_no_marker() -> None:
+    found = joined(case("a", 1.0), case("b", 1.1, OTHER), call("late", 9.0), call("soon", 1.2, OTHER))
+    assert found == {"a": ["late"], "b": ["soon"]}
+
+
+def test_an_answer_to_the_webhook_belongs_to_its_exchange_whatever_chat_it_names() -> None:
+    found = joined(case("a", 1.0, ADMIN), case("b", 1.0, ADMIN), call("for a", 1.1, ADMIN, via="reply", exchange="a"))
+    assert found == {"a": ["for a"], "b": []}
+
+
+def test_a_quoted_message_tells_two_cases_of_one_chat_apart() -> None:
+    found = joined(
+        case("a", 1.0, message=10),
+        case("b", 1.0, message=11),
+        call("to b", 1.5, reply_to=11),
+        call("to a", 1.6, reply_to=10),
+    )
+    assert found == {"a": ["to a"], "b": ["to b"]}
+
+
+def test_a_press_is_joined_by_its_callback_id_and_by_the_edit_of_the_message_below_it() -> None:
+    found = joined(
+        case("a", 1.0, message=10, callback="77"),
+        case("b", 1.0, message=11, callback="78"),
+        call("done", 1.5, None, method="answerCallbackQuery", callback="78"),
+        call("edited", 1.6, method="editMessageText", message=11),
+    )
+    assert found == {"a": [], "b": ["done", "edited"]}
+
+
+def test_in_a_shared_chat_only_what_was_awaited_is_joined_by_time() -> None:
+    quiet = (Quiet(),)
+    found = joined(
+        case("a", 1.0, ADMIN, observations=quiet),
+        case("b", 3.0, ADMIN, observations=quiet),
+        case("c", 5.0, ADMIN),
+        call("to a", 1.9, ADMIN),
+        call("to b", 3.2, ADMIN),
+        call("whose?", 5.1, ADMIN),
+    )
+    assert found == {"a": ["to a"], "b": ["to b"], "c": []}
+
+
+def test_a_marker_joins_where_nothing_else_does() -> None:
+    found = joined(
+        case("a", 1.0, ADMIN, marker="cbm0"), case("b", 1.0, ADMIN), call("x cbm0", 1.1, 4, markers=("cbm0",))
+    )
+    assert found == {"a": ["x cbm0"], "b": []}
+
+
+def test_what_an_attempt_at_a_smaller_case_causes_is_nobody_s() -> None:
+    shrinking = CaseTried(9.0, "a", "a", Threat.USER, "shrink", OK, chat=GUEST, sent=8.0, exchange="s")
+    assert joined(case("a", 1.0), call("mine", 1.5), shrinking, call("of the attempt", 8.5))["a"] == ["mine"]
+
+
+def test_scenarios_that_share_a_chat_do_not_mix() -> None:
+    events = [
+        case("one", 1.0, ADMIN, scenario="s1"),
+        call("first", 1.2, ADMIN),
+        case("two", 5.0, ADMIN, scenario="s2"),
+        call("second", 5.2, ADMIN),
+    ]
+    told = {
+        tried.case: [c.text for c in Join(part).calls(tried)]
+        for part in parts(History.of(events))
+        for tried in part.cases
+    }
+    assert told == {"one": ["first"], "two": ["second"]}
+
+
+def escalation(control: str, trick: str, *more: Event, ordinary: str = "Hallo!") -> Any:
+    """The judgement of a privileged command whose control and trick got these replies."""
+    quiet = (Quiet(),)
+    events: list[Event] = [
+        SEES,
+        case("control/nothing", 1.0, ADMIN, role=Role.BACKGROUND, observations=quiet, user=ADMIN, kind="message"),
+        call("Kenne ich nicht.", 1.1, ADMIN),
+        case("escalation/control-ban", 3.0, ADMIN, observations=quiet, user=ADMIN, command="ban", kind="message"),
+        call(control, 3.1, ADMIN),
+        case(
+            "escalation/forward-ban", 5.0, GUEST, control="escalation/control-ban", check="no_escalation", command="ban"
+        ),
+        call(trick, 5.1, GUEST),
+        case("commands/start", 6.0, OTHER, command="start", user=OTHER),
+        call(ordinary, 6.1, OTHER),
+        *more,
+    ]
+    return CHECKS.build("no_escalation").judge(History.of(events))
+
+
+def test_an_escalation_shows_without_any_echo() -> None:
+    judgement = escalation("Benutzer 2000001 gesperrt.", "Benutzer 2000001 gesperrt.")
+    assert [finding.check for finding in judgement.findings] == ["no_escalation"]
+    assert judgement.subjects[0].reason == ""
+    assert escalation("Benutzer 2000001 gesperrt.", "Das darfst du nicht.").verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("apology", ["Bitte warte eine Minute.", "Der Dienst ist gerade nicht da."])
+def test_a_control_that_met_a_limit_or_an_apology_is_no_control(apology: str) -> None:
+    judgement = escalation(apology, apology, ordinary=apology)
+    assert (judgement.verdict, judgement.findings) == (Verdict.INCONCLUSIVE, ())
+    (subject,) = judgement.subjects
+    assert (subject.name, "limit" in subject.reason) == ("/ban", True)
+
+
+def test_a_command_that_the_target_does_not_know_was_not_planned_to_be_judged() -> None:
+    judgement = escalation("Kenne ich nicht.", "Kenne ich nicht.")
+    assert (judgement.verdict, judgement.subjects) == (Verdict.INCONCLUSIVE, ())
