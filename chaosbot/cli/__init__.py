@@ -15,6 +15,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, cast
 
 import typer
@@ -22,6 +23,7 @@ from typer.core import TyperGroup
 
 from chaosbot.cli._aliases import understood
 from chaosbot.config.renamed import RenamedWarning
+from chaosbot.config.settings import PREFIX, find_settings
 from chaosbot.core.errors import ChaosbotError
 
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -45,6 +47,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "faults": "List the faults, or explain one.",
         "checks": "List the checks, or explain one.",
         "profiles": "List the load profiles, or explain one.",
+        "config": "Show where options come from when they are not typed.",
         "ca": "Print where the certificate authority is, for clients that must trust it.",
         "addon": "Print the script that brings faults into mitmdump, mitmproxy or mitmweb.",
     },
@@ -101,7 +104,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": PREFIX},
 )
 
 
@@ -133,6 +136,11 @@ def chaosbot(
     from chaosbot.transport.access import enforce  # noqa: PLC0415 - --help opens no socket
 
     enforce()
+    name = context.invoked_subcommand
+    settings = find_settings(Path.cwd(), VERBS)
+    command = cast("Verbs", context.command).get_command(context, name)
+    if command is not None and settings.verbs:
+        context.default_map = {name: settings.options(name, {str(parameter.name) for parameter in command.params})}
 
 
 def main(begin: Callable[[], None] | None = None) -> None:

@@ -1,0 +1,79 @@
+"""Options that need not be typed: files of the project and the environment, in the documented order."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaosbot.config.settings import find_settings
+from chaosbot.core.errors import ConfigError
+
+VERBS = ("load", "run", "fuzz")
+
+
+def test_the_nearest_file_upwards_counts(tmp_path: Path) -> None:
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    assert find_settings(inner, VERBS).verbs == {}
+    (tmp_path / "pyproject.toml").write_text("[tool.chaosbot.load]\nusers = 1\n")
+    assert find_settings(inner, VERBS).verbs == {"load": {"users": 1}}
+    (tmp_path / "a" / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
+    assert find_settings(inner, VERBS).verbs == {"load": {"users": 1}}
+    (tmp_path / "a" / "chaosbot.toml").write_text("[load]\nspawn-rate = '5/s'\n[fuzz]\nduration = '9s'\n")
+    found = find_settings(inner, VERBS)
+    assert found.verbs == {"load": {"spawn_rate": "5/s"}, "fuzz": {"duration": "9s"}}
+    assert found.where == str(tmp_path / "a" / "chaosbot.toml")
+
+
+def test_an_experiment_of_that_name_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "chaosbot.toml").write_text("name = 'x'\nfuzz = '3s'\n[[rules]]\nfault = 'abort'\n")
+    assert find_settings(tmp_path, VERBS).verbs == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[laod]\nusers = 1", "unknown verb 'laod'; did you mean 'load'"),
+        ("load = 3", "load: is no table"),
+        ("[load\n", "is no TOML"),
+    ],
+)
+def test_what_is_no_setting_is_an_error(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "chaosbot.toml").write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        find_settings(tmp_path, VERBS)
+
+
+def test_command_line_then_environment_then_file_then_default(chaosbot: Callable[..., Any], tmp_path: Path) -> None:
+    def total(*words: str, **environment: str) -> str:
+        done = chaosbot("run", "--dry-run", *words, **environment)
+        assert done.code == 0, done.err
+        return next(line for line in done.out.splitlines() if "in all" in line)
+
+    usual = total()
+    (tmp_path / "chaosbot.toml").write_text("[run]\nduration = '111s'\nfault = ['latency:1ms', 'abort;p=0.1']\n")
+    assert "1m 51s in all" in total()
+    assert "1m 51s in all" not in usual
+    assert "2m 2s in all" in total(CHAOSBOT_RUN_DURATION="122s")
+    assert "2m 13s in all" in total("--duration", "133s", CHAOSBOT_RUN_DURATION="122s")
+    shown = chaosbot("config", CHAOSBOT_LOAD_USERS="50")
+    assert shown.code == 0, shown.err
+    assert "load users = 50  (CHAOSBOT_LOAD_USERS)" in shown.out
+    assert f"run duration = '111s'  ({tmp_path / 'chaosbot.toml'})" in shown.out
+    assert "run fault = ['latency:1ms', 'abort;p=0.1']" in shown.out
+
+
+def test_a_key_that_is_no_option_is_an_error(chaosbot: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "chaosbot.toml").write_text("[profiles]\ncolour = 'red'\n")
+    done = chaosbot("profiles")
+    assert done.code == 2
+    assert f"{tmp_path / 'chaosbot.toml'}: profiles.colour: unknown option 'colour'" in done.err
+
+
+def test_a_value_that_an_option_refuses_is_one_line(chaosbot: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "chaosbot.toml").write_text("[load]\nusers = 'many'\n")
+    done = chaosbot("load")
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "--users" in done.err
