@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -18,6 +20,7 @@ from chaosbot.core.plan import FaultPlan
 from chaosbot.core.replay import ledger_plan
 from chaosbot.testing import ChaosProxy, abort, latency, rule_of
 from chaosbot.transport import Address, Connection
+from chaosbot.workers import Worker
 
 POST = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -173,12 +176,16 @@ def test_the_bot_api_can_be_played_and_disturbed() -> None:
         assert {seen.direction for seen in api.exchanges} == {Direction.OUTBOUND}
 
 
+def _kill(worker: Worker) -> None:
+    os.kill(worker.pid, signal.SIGKILL)
+    worker._thread.join(60)
+    assert not worker.alive
+
+
 def test_a_dead_worker_is_the_tests_failure(service: str) -> None:
     proxy = ChaosProxy(service).start()
     (worker,) = proxy._running._workers
-    worker.process.kill()
-    worker.process.wait()
-    worker.thread.join(60)
+    _kill(worker)
     with Connection(Address.parse(proxy.url), timeout_s=0.5) as connection:
         assert connection.exchange(POST % b"x").fate is not Fate.ANSWERED
     with pytest.raises(EngineError, match="worker 0 died"):
@@ -189,8 +196,7 @@ def test_a_dead_worker_does_not_hide_the_tests_own_failure(service: str) -> None
     def use() -> None:
         with ChaosProxy(service) as proxy:
             (worker,) = proxy._running._workers
-            worker.process.kill()
-            worker.thread.join(60)
+            _kill(worker)
             _ = 1 / 0
 
     with pytest.raises(ZeroDivisionError) as caught:

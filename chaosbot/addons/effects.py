@@ -88,7 +88,7 @@ class Performer:
                 if effect.point is now and not (before and flow.response is not None):
                     if not before and not context.asked_upstream:
                         return None
-                    await self._services.pause(effect.seconds, context.carrier)
+                    await self._services.pause(effect.seconds, context.carrier, context.started)
                     done = f"waited {format_duration(effect.seconds)}"
             case Answer():
                 if self._may_end(context, effect.point, now):

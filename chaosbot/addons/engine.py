@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -78,6 +79,7 @@ class ExchangeEngine:
     ) -> None:
         self.spec = spec
         self.emit = emit
+        self._cleared = -math.inf
         self.rules = RuleEngine(FaultPlan(), Dice(spec.seed), emit, self.now, announces=index == 0)
         self._platform = platform_of(spec.platform)
         services = MockServices(self.now, emit, itertools.count(index + 1, max(1, spec.workers)))
@@ -135,6 +137,7 @@ class ExchangeEngine:
     def clear(self) -> None:
         """All faults are gone, everything held goes on."""
         self.set_plan(FaultPlan())
+        self._cleared = self.now()
         for wake in tuple(self._wakers):
             wake()
         for connection in tuple(self.connections.values()):
@@ -471,8 +474,10 @@ class ExchangeEngine:
 
     # ── what effects need ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def pause(self, seconds: float, carrier: Carrier) -> None:
-        """Waits, unless the client leaves or everything is released."""
+    async def pause(self, seconds: float, carrier: Carrier, begun: float = math.inf) -> None:
+        """Waits, unless the client leaves or everything is released, also between an exchange's beginning and its wait."""
+        if begun < self._cleared:
+            return
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[None] = loop.create_future()
 

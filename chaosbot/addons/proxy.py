@@ -10,125 +10,28 @@ Rules:
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
-import errno
-import itertools
-import os
-import pickle
 import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
-import orjson
-
 from chaosbot.addons.record import HarRecorder
 from chaosbot.addons.spec import MOCK, ListenerSpec, ProxySpec
-from chaosbot.core.errors import ConfigError, EngineError, PortBusy, UsageError, WorkerDied
-from chaosbot.core.event import Event, ExchangeSeen, RuleTallied, Trouble, from_json
+from chaosbot.core.errors import ConfigError, EngineError
+from chaosbot.core.event import Event, RuleTallied, Trouble
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
+from chaosbot.workers import Worker, listen
 
 __all__ = ["MOCK", "ListenerSpec", "Proxy", "ProxySpec"]
 
-# Patience with workers. Only one that hangs is ever waited for so long: a machine that is busy is no reason to lose a run.
-START_S: Final = 60.0
 ANSWER_S: Final = 20.0
+"""How long a worker may take for a request, in seconds; only one that hangs is ever waited for so long."""
 LAST_WORD_S: Final = 5.0
-EXIT_S: Final = 0.6  # it has said its last word, so nothing is lost when it is killed
-_BACKLOG: Final = 1024
-
-
-class _Worker:
-    """One worker process and the line to it."""
-
-    def __init__(self, index: int, sockets: list[int], told: Callable[[_Worker, dict[str, Any]], None]) -> None:
-        self.index = index
-        self._told = told
-        self._answers: dict[int, dict[str, Any]] = {}
-        self._numbers = itertools.count(1)
-        self._changed = threading.Condition()
-        self.gone = False
-        self.line, theirs = socket.socketpair()
-        with theirs:
-            # Modules that this process can import (a third party's fault among them), the worker can too.
-            path = os.pathsep.join(entry for entry in sys.path if entry)
-            self.process = subprocess.Popen(
-                [sys.executable, "-O", "-m", "chaosbot.addons.worker", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(), *sockets),
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
-            )
-        self.thread = threading.Thread(target=self._read, name=f"chaosbot-proxy-{index}", daemon=True)
-        self.thread.start()
-
-    def _read(self) -> None:
-        rest = b""
-        with contextlib.suppress(OSError):
-            while data := self.line.recv(1 << 18):
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    self._take(orjson.loads(line))
-        with self._changed:
-            self.gone = True
-            self._changed.notify_all()
-        self._told(self, {"gone": True})
-
-    def _take(self, message: dict[str, Any]) -> None:
-        if "ack" in message:
-            with self._changed:
-                self._answers[message["ack"]] = message
-                self._changed.notify_all()
-        else:
-            self._told(self, message)
-
-    def ask(self, op: str, within_s: float, **values: Any) -> dict[str, Any]:
-        """Asks and waits for the answer.
-
-        Raises:
-            WorkerDied: It ended, or did not answer in time.
-            EngineError: It could not do what it was asked.
-        """
-        number = self.post(op, **values)
-        return self.wait(number, op, within_s)
-
-    def post(self, op: str, **values: Any) -> int:
-        """Asks without waiting."""
-        number = next(self._numbers)
-        line = orjson.dumps({"id": number, "op": op, **values}, option=orjson.OPT_APPEND_NEWLINE)
-        try:
-            self.line.sendall(line)
-        except OSError:
-            raise WorkerDied(f"proxy worker {self.index} is gone; the run cannot be judged") from None
-        return number
-
-    def wait(self, number: int, op: str, within_s: float) -> dict[str, Any]:
-        """Waits for an answer."""
-        with self._changed:
-            self._changed.wait_for(lambda: number in self._answers or self.gone, within_s)
-            answer = self._answers.pop(number, None)
-        if answer is None:
-            how = "ended" if self.gone else f"did not answer within {within_s:g} s"
-            raise WorkerDied(f"proxy worker {self.index} {how} when asked to {op}; the run cannot be judged")
-        if "error" in answer:
-            raise EngineError(f"proxy worker {self.index}: {op}: {answer['error']}")
-        return answer
-
-    def end(self) -> None:
-        """Makes sure that the process is gone and that everything it said was heard."""
-        try:
-            self.process.wait(EXIT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.thread.join(LAST_WORD_S)
-        self.line.close()
 
 
 class Proxy:
@@ -146,9 +49,8 @@ class Proxy:
         self.spec = spec if spec.started else dataclasses.replace(spec, started=time.monotonic())
         self._emit = emit
         self._sockets: list[socket.socket] = []
-        self._workers: list[_Worker] = []
-        self._serving: list[tuple[_Worker, int]] = []
-        self._ending = False
+        self._workers: list[Worker] = []
+        self._serving: list[Worker] = []
         self._stopped = False
         self.recording = HarRecorder(self.spec.record) if self.spec.record is not None else None
 
@@ -181,15 +83,23 @@ class Proxy:
         """
         try:
             for listener in self.spec.listeners:
-                self._sockets.append(_bind(listener))
+                self._sockets.append(listen(listener.host, listener.port))
             count = 1 if self.spec.plan.counts else max(1, self.spec.workers)
-            spec = _pack(dataclasses.replace(self.spec, workers=count))
-            numbers = [sock.fileno() for sock in self._sockets]
-            self._workers = [_Worker(index, numbers, self._told) for index in range(count)]
-            self._serving = [
-                (worker, worker.post("serve", spec=spec, sockets=numbers, index=worker.index))
-                for worker in self._workers
-            ]
+            spec = dataclasses.replace(self.spec, workers=count)
+            for index in range(count):
+                self._workers.append(
+                    Worker(
+                        f"proxy worker {index}",
+                        "chaosbot.addons.worker:serve",
+                        spec,
+                        index,
+                        sockets=self._sockets,
+                        on_message=self._take,
+                        on_death=partial(self._died, index),
+                        optimize=True,
+                    )
+                )
+            self._serving = list(self._workers)
         except BaseException:
             self._abandon()
             raise
@@ -202,8 +112,7 @@ class Proxy:
         """
         try:
             while self._serving:
-                worker, number = self._serving[0]
-                worker.wait(number, "serve", START_S)
+                self._serving[0].ready()
                 del self._serving[0]
         except BaseException:
             self._abandon()
@@ -211,9 +120,9 @@ class Proxy:
 
     def _abandon(self) -> None:
         """Ends workers that never served: they have nothing to tell, and while they import they do not listen."""
-        self._stopped = self._ending = True
+        self._stopped = True
         for worker in self._workers:
-            worker.process.kill()
+            worker.kill()
         self._close()
 
     def url(self, direction: Direction) -> str:
@@ -228,7 +137,7 @@ class Proxy:
     @property
     def pids(self) -> tuple[int, ...]:
         """The workers' process ids, for those who watch their memory."""
-        return tuple(worker.process.pid for worker in self._workers)
+        return tuple(worker.pid for worker in self._workers)
 
     def replace_plan(self, plan: FaultPlan) -> None:
         """From now on this plan holds, on connections in use too; what the old one held goes its way.
@@ -241,20 +150,19 @@ class Proxy:
             raise ConfigError(
                 "", "a plan that counts (first, nth, every, cap) needs one worker; start with workers = 1"
             )
-        packed = _pack(plan)
-        self._ask_all("plan", ANSWER_S, lambda _worker: {"plan": packed})
+        self._ask_all("plan", plan)
 
     def set_phase(self, phase: str) -> None:
         """The run's phase changed; rules may hold for one phase only."""
-        self._ask_all("phase", ANSWER_S, lambda _worker: {"phase": phase})
+        self._ask_all("phase", phase)
 
     def clear(self) -> None:
         """All faults are gone and everything that was held goes on; the proxy passes everything from now on."""
-        self._ask_all("clear", ANSWER_S, lambda _worker: {})
+        self._ask_all("clear")
 
     def flush(self) -> None:
         """Returns when every event of exchanges that are finished has been emitted."""
-        self._ask_all("flush", ANSWER_S, lambda _worker: {})
+        self._ask_all("flush")
 
     def stop(self) -> None:
         """Ends the proxy and emits what each rule came to. Never hangs; a second call does nothing."""
@@ -263,57 +171,47 @@ class Proxy:
         if self._serving:
             self._abandon()
             return
-        self._stopped = self._ending = True
-        asked: list[tuple[_Worker, int]] = []
+        self._stopped = True
+        asked: list[tuple[Worker, int]] = []
         for worker in self._workers:
             with contextlib.suppress(EngineError):
-                asked.append((worker, worker.post("stop")))
+                asked.append((worker, worker.post(("stop", None))))
         tallies: dict[tuple[str, str], RuleTallied] = {}
         for worker, number in asked:
             try:
-                answer = worker.wait(number, "stop", LAST_WORD_S)
+                for tally in worker.wait(number, LAST_WORD_S, "its tallies"):
+                    _add(tallies, tally)
             except EngineError as error:
                 self._trouble(str(error))
-                continue
-            for value in answer["tallies"]:
-                tally = from_json(value)
-                if isinstance(tally, RuleTallied):
-                    _add(tallies, tally)
         self._close()
         for tally in tallies.values():
             self._emit(tally)
 
     def _close(self) -> None:
         for worker in self._workers:
-            worker.end()
+            worker.tell_to_stop()
+        for worker in self._workers:
+            worker.stop()
         for sock in self._sockets:
             sock.close()
 
-    def _ask_all(self, op: str, within_s: float, values: Callable[[_Worker], dict[str, Any]]) -> None:
-        posted = [(worker, worker.post(op, **values(worker))) for worker in self._workers]
+    def _ask_all(self, word: str, value: Any = None) -> None:
+        posted = [(worker, worker.post((word, value))) for worker in self._workers]
         for worker, number in posted:
-            worker.wait(number, op, within_s)
+            worker.wait(number, ANSWER_S, word)
 
-    def _told(self, worker: _Worker, message: dict[str, Any]) -> None:
-        if "seen" in message:
-            values = message["seen"]
-            values[2] = Direction(values[2])  # third in ExchangeSeen
-            self._emit(ExchangeSeen(*values))
-        elif "event" in message:
-            self._emit(from_json(message["event"]))
-        elif "har" in message:
-            if self.recording is not None:
-                self.recording.absorb([message["har"]])
-        elif message.get("gone") and not self._ending:
-            code = worker.process.wait()
-            self._trouble(f"worker {worker.index} died ({_how(code)}); nothing is proxied or recorded any more")
+    def _take(self, message: Event | dict[str, Any]) -> None:
+        """Takes an event, or a line of the recording."""
+        if not isinstance(message, dict):
+            self._emit(message)
+        elif self.recording is not None:
+            self.recording.absorb([message])
+
+    def _died(self, index: int, how: str) -> None:
+        self._trouble(f"worker {index} died: it {how}; nothing is proxied or recorded any more")
 
     def _trouble(self, what: str) -> None:
         self._emit(Trouble(time.monotonic() - self.spec.started, "proxy", what))
-
-
-def _how(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _add(tallies: dict[tuple[str, str], RuleTallied], more: RuleTallied) -> None:
@@ -332,26 +230,3 @@ def _add(tallies: dict[tuple[str, str], RuleTallied], more: RuleTallied) -> None
             known.failed + more.failed,
         )
     )
-
-
-def _bind(listener: ListenerSpec) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((listener.host, listener.port))
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        where = f"{listener.host}:{listener.port}"
-        if error.errno == errno.EADDRINUSE:
-            raise PortBusy(f"{where} is taken; choose another port, or 0 for a free one") from None
-        raise UsageError(
-            f"{where} cannot be listened on ({error.strerror}); choose an address of this machine"
-        ) from None
-    return sock
-
-
-def _pack(value: Any) -> str:
-    return base64.b64encode(pickle.dumps(value)).decode()

@@ -33,7 +33,7 @@ class Services(Protocol):
     def applied(self, armed: ArmedFault, context: ExchangeContext, detail: str) -> None:
         """A fault physically happened to an exchange."""
 
-    async def pause(self, seconds: float, carrier: Carrier) -> None:
+    async def pause(self, seconds: float, carrier: Carrier, begun: float = ...) -> None:
         """Waits, unless the client leaves or everything is released."""
 
     def finish(self, context: ExchangeContext) -> None:

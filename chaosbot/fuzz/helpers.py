@@ -6,11 +6,8 @@ happened when the stage is over. The bot's calls are joined by the campaign's ow
 
 from __future__ import annotations
 
-import multiprocessing
+import queue
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event as Flag
 from time import monotonic
 from typing import Final
 
@@ -27,6 +24,7 @@ from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.stages import TABLE
 from chaosbot.fuzz.target import CampaignTarget
 from chaosbot.transport import enforce
+from chaosbot.workers import Parent, Worker
 
 _GRACE_S: Final = 5.0
 
@@ -40,19 +38,18 @@ class HelperResult:
     by_stage: dict[str, int]
 
 
-def _help(
-    spec: CampaignSpec,
-    stage: str,
-    seen: CampaignStarted,
-    names: tuple[str, ...],
-    until: float,
-    stop: Flag,
-    pipe: Connection,
+def assist(
+    parent: Parent, spec: CampaignSpec, stage: str, seen: CampaignStarted, names: tuple[str, ...], until: float
 ) -> None:
     """A helper process; `until` is on the machine's monotonic clock, which all processes share."""
     enforce(spec.allow)
+    parent.ready()
+
+    def should_stop() -> bool:
+        return parent.stopping
+
     platform = platform_of(spec.platform)
-    target = CampaignTarget(spec, platform, tuple, stop.is_set)
+    target = CampaignTarget(spec, platform, tuple, should_stop)
     recorder = CaseRecorder(spec, platform, lambda _event: None)
     recorder.store = FindingStore(names, seen)
     attribution = Attribution(target, lambda result: result.case.change, recorder.health)
@@ -69,10 +66,9 @@ def _help(
         lambda _stage, _planned: None,
     )
     try:
-        TABLE[stage].load()(context, Clock(until, stop.is_set))
+        TABLE[stage].load()(context, Clock(until, should_stop))
     finally:
-        pipe.send(HelperResult(recorder.events, list(recorder.store.found.values()), dict(recorder.by_stage)))
-        pipe.close()
+        parent.send(HelperResult(recorder.events, list(recorder.store.found.values()), dict(recorder.by_stage)))
         target.close()
 
 
@@ -86,11 +82,9 @@ class CampaignHelpers:
     """
 
     def __init__(self, context: CampaignContext, stage: str, until: float) -> None:
-        spawn = multiprocessing.get_context("spawn")
         self._context = context
-        self._stop = spawn.Event()
         self._until = until
-        self._helpers: list[tuple[SpawnProcess, Connection]] = []
+        self._helpers: list[tuple[Worker, queue.SimpleQueue[HelperResult | str]]] = []
         names = tuple(check.name for check in context.store.checks)
         for part in range(1, context.spec.workers if TABLE[stage].divisible else 1):
             spec = replace(
@@ -102,13 +96,19 @@ class CampaignHelpers:
                 corpus=None,
                 findings=None,
             )
-            mine, theirs = spawn.Pipe(duplex=False)
-            process = spawn.Process(
-                target=_help, args=(spec, stage, context.store.seen, names, until, self._stop, theirs), daemon=True
+            said: queue.SimpleQueue[HelperResult | str] = queue.SimpleQueue()
+            worker = Worker(
+                f"fuzz helper {part}",
+                "chaosbot.fuzz.helpers:assist",
+                spec,
+                stage,
+                context.store.seen,
+                names,
+                until,
+                on_message=said.put,
+                on_death=said.put,
             )
-            process.start()
-            theirs.close()
-            self._helpers.append((process, mine))
+            self._helpers.append((worker, said))
 
     def gather(self) -> None:
         """Takes in what the helpers did.
@@ -116,22 +116,26 @@ class CampaignHelpers:
         Raises:
             WorkerDied: One of them ended without a word.
         """
-        if monotonic() < self._until and self._context.target.should_stop():
-            self._stop.set()
-        for process, pipe in self._helpers:
-            try:
-                result: HelperResult | None = (
-                    pipe.recv() if pipe.poll(max(0.0, self._until - monotonic()) + _GRACE_S) else None
-                )
-            except EOFError:
-                result = None
-            process.join(_GRACE_S)
-            if process.is_alive():
-                process.kill()
-            if result is None:
-                raise WorkerDied(f"fuzz helper {process.pid}: ended with code {process.exitcode} and without a result")
-            for event in result.events:
-                self._context.recorder.emit(event)
-            self._context.recorder.by_stage.update(result.by_stage)
-            for found in result.found:
-                self._context.store.offer(found.check, found.cause, found.case)
+        try:
+            if monotonic() < self._until and self._context.target.should_stop():
+                for worker, _ in self._helpers:
+                    worker.tell_to_stop()
+            for worker, said in self._helpers:
+                self._take_in(worker, said)
+        finally:
+            for worker, _ in self._helpers:
+                worker.kill()
+
+    def _take_in(self, worker: Worker, said: queue.SimpleQueue[HelperResult | str]) -> None:
+        try:
+            worker.ready(max(0.0, self._until - monotonic()) + _GRACE_S)
+            result = said.get(timeout=max(0.0, self._until - monotonic()) + _GRACE_S)
+        except queue.Empty:
+            result = f"has no result {_GRACE_S:g} s after the stage's end"
+        if isinstance(result, str):
+            raise WorkerDied(f"{worker.name} {result}")
+        for event in result.events:
+            self._context.recorder.emit(event)
+        self._context.recorder.by_stage.update(result.by_stage)
+        for found in result.found:
+            self._context.store.offer(found.check, found.cause, found.case)

@@ -7,20 +7,19 @@ would come late, and late arrivals look like a slow target.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import multiprocessing
-import multiprocessing.connection
-import signal
+import queue
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 import trio
 
 from chaosbot.core.arrival import GeneratorHealth, Population, Shard
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ChaosbotError, UsageError, WorkerDied
 from chaosbot.core.event import Event, IntervalMeasured, Trouble
 from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
@@ -29,47 +28,26 @@ from chaosbot.load.engine import RunHooks
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.target import LoadTarget
 from chaosbot.transport import enforce
+from chaosbot.workers import READY_S, Parent, Worker
 
-_READY_S: Final = 30.0
 _HEAD_START_S: Final = 0.25  # between the last shard's "ready" and the common start
 _LOOK_S: Final = 0.05
+_MOST_WAITING: Final = 1024  # messages of shards that are not passed on yet
 _END_S: Final = 5.0  # a shard that was told to stop has this long
 
-Pipe: TypeAlias = "multiprocessing.connection.Connection[Any, Any]"
 
-
-def work(spec: LoadSpec, index: int, pipe: Pipe) -> None:
+def work(parent: Parent, spec: LoadSpec, index: int) -> None:
     """A shard: builds its part, says "ready", waits for the start, runs, tells what happened."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who tells us
-    stopping = False
-
-    def should_stop() -> bool:
-        nonlocal stopping
-        try:
-            if not stopping and pipe.poll():
-                pipe.recv()
-                stopping = True
-        except (EOFError, OSError):
-            stopping = True  # the parent is gone
-        return stopping
-
     enforce(spec.allow_hosts)
-    try:
-        target = _target(spec)
-        hooks = RunHooks(lambda event: pipe.send(("event", event)), should_stop)
-        pipe.send(("ready", None))
-        start = pipe.recv()
-        if start is None:
-            return
-        engine = assemble(spec, target, hooks, Shard(index, spec.processes), start)
-        trio.run(engine.run)
-        pipe.send(("done", (engine.how, engine.aggregator.generator())))
-    except ChaosbotError as error:
-        pipe.send(("refused", str(error)))
-    except (BrokenPipeError, EOFError):
-        pass  # the parent is gone, nobody listens
-    finally:
-        pipe.close()
+    target = _target(spec)
+    hooks = RunHooks(parent.send, lambda: parent.stopping)
+    parent.ready()
+    start = parent.receive()
+    if start is None:
+        return
+    engine = assemble(spec, target, hooks, Shard(index, spec.processes), start)
+    trio.run(engine.run)
+    parent.send((engine.how, engine.aggregator.generator()))
 
 
 def _target(spec: LoadSpec) -> LoadTarget:
@@ -88,8 +66,7 @@ class _Member:
     """One shard, seen from the parent."""
 
     index: int
-    process: multiprocessing.process.BaseProcess
-    pipe: Pipe
+    worker: Worker
     ready: bool = False
     how: str = ""
     lost: bool = False
@@ -118,6 +95,8 @@ class LoadProcesses:
         self.start = time.monotonic()
         self.undelivered = 0.0
         self.how = "completed"
+        self._heard: queue.Queue[tuple[int, Any]] = queue.Queue(_MOST_WAITING)
+        self._closed = False
 
     def run(self) -> GeneratorHealth:
         """Runs all shards to their end; returns how well the worst of them kept up.
@@ -126,38 +105,34 @@ class LoadProcesses:
             WorkerDied: A shard was lost before the start.
             UsageError: What a shard refused.
         """
-        context = multiprocessing.get_context("spawn")
         try:
             for index in range(self._spec.processes):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=work, args=(self._spec, index, theirs), daemon=True)
-                process.start()
-                theirs.close()
-                self._members.append(_Member(index, process, ours))
+                worker = Worker(
+                    f"load process {index}",
+                    "chaosbot.load.shards:work",
+                    self._spec,
+                    index,
+                    on_message=partial(self._hear, index),
+                    on_death=partial(self._hear, index, None),
+                )
+                self._members.append(_Member(index, worker))
             self._gather()
             self._conduct()
         finally:
+            self._closed = True
             for member in self._members:
-                if member.process.is_alive():
-                    member.process.join(0.5 if member.over else 0.0)
-                    member.process.kill()
-                member.process.join()
-                member.pipe.close()
+                member.worker.stop(0.5 if member.over else 0.0)
         return self._worst()
 
     def _gather(self) -> None:
         """Waits until every shard is ready, then gives all of them one start."""
-        end = time.monotonic() + _READY_S
-        while not all(member.ready for member in self._members):
-            self._receive(max(end - time.monotonic(), 0.0))
-            gone = [member.index for member in self._members if member.lost]
-            if gone or time.monotonic() >= end:
-                raise WorkerDied(
-                    f"load process {gone or 'n'} did not get ready within {_READY_S:g} s; nothing was sent"
-                )
+        end = time.monotonic() + READY_S
+        for member in self._members:
+            member.worker.ready(max(end - time.monotonic(), 0.0))
+            member.ready = True
         self.start = self._spec.starts_at(time.monotonic() + _HEAD_START_S)
         for member in self._members:
-            member.pipe.send(self.start)
+            member.worker.send(self.start)
 
     def _conduct(self) -> None:
         """Passes events on until every shard is over."""
@@ -180,29 +155,37 @@ class LoadProcesses:
     def _tell_all(self) -> None:
         for member in self._members:
             if not member.over:
-                try:
-                    member.pipe.send("stop")
-                except OSError:
-                    self._lose(member)
+                member.worker.tell_to_stop()
+
+    def _hear(self, index: int, message: Any, _how: str = "") -> None:
+        """Hands a worker's message, or None for its death, to the thread that runs the load; waits while that one is behind."""
+        while not self._closed:
+            try:
+                self._heard.put((index, message), timeout=_LOOK_S)
+            except queue.Full:
+                continue
+            return
 
     def _receive(self, timeout_s: float) -> None:
-        open_pipes = {member.pipe: member for member in self._members if not member.over}
-        for pipe in multiprocessing.connection.wait(list(open_pipes), timeout_s):
-            member = open_pipes[pipe]  # type: ignore[index]  # what went in comes out
-            try:
-                word, content = member.pipe.recv()
-            except (EOFError, OSError):
+        """Takes what has come, and waits for it when there is nothing."""
+        with contextlib.suppress(queue.Empty):
+            self._take(*self._heard.get(timeout=timeout_s))
+            for _ in range(_MOST_WAITING):
+                self._take(*self._heard.get_nowait())
+
+    def _take(self, index: int, message: Any) -> None:
+        member = self._members[index]
+        if member.over:
+            return
+        match message:
+            case None:
+                if member.worker.failure is not None:
+                    raise member.worker.failure
                 self._lose(member)
-                continue
-            match word:
-                case "event":
-                    self._pass_on(member, content)
-                case "ready":
-                    member.ready = True
-                case "done":
-                    member.how, member.generator = content
-                case "refused":
-                    raise UsageError(content)
+            case (how, generator):
+                member.how, member.generator = how, generator
+            case event:
+                self._pass_on(member, event)
 
     def _pass_on(self, member: _Member, event: Event) -> None:
         hooks = self._hooks

@@ -63,7 +63,7 @@ def test_a_killed_process_marks_the_run_degraded_with_its_share(serve: Serve, lo
     def kill_one(frame: IntervalMeasured) -> None:
         if frame.second == 0 and frame.shard == 1 and not killed:
             children = sorted(
-                (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())),
+                (child for child in psutil.Process().children() if "chaosbot.workers" in " ".join(child.cmdline())),
                 key=lambda child: child.create_time(),
             )
             killed.append(children[-1].pid)
