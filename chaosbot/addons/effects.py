@@ -110,8 +110,8 @@ class Performer:
             case SendRaw():
                 if self._may_end(context, effect.point, now):
                     self._stop(context, effect.farewell, before=before)
-                    script.raw = effect.data
-                    done = f"sent {len(effect.data)} raw bytes"
+                    script.raw, script.raw_count = effect.data, effect.count
+                    done = f"sent {len(effect.data) if effect.count is None else effect.count} raw bytes"
             case CutBody():
                 if before and effect.side is Side.REQUEST and flow.response is None:
                     body = flow.request.raw_content or b""

@@ -14,6 +14,7 @@ class Script:
 
     Args:
         raw: Exactly these bytes go to the client instead of the answer.
+        raw_count: So many bytes in all: `raw` again and again.
         most_bytes: So many bytes of the answer pass, its head included.
         most_body: The head passes, and so many bytes of the body.
         farewell: How the connection ends after `raw`, `most_bytes` or `most_body`.
@@ -27,6 +28,7 @@ class Script:
     """
 
     raw: bytes | None = None
+    raw_count: int | None = None
     most_bytes: int | None = None
     most_body: int | None = None
     farewell: Farewell = Farewell.FIN

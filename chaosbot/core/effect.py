@@ -243,11 +243,15 @@ class StreamBody:
 
 @dataclass(frozen=True, slots=True)
 class SendRaw:
-    """These exact bytes go to the client instead of (BEFORE) or in place of (AFTER) the upstream's answer."""
+    """These exact bytes go to the client instead of (BEFORE) or in place of (AFTER) the upstream's answer.
+
+    With `count` so many bytes are sent: `data` again and again, made while they are sent, never held in memory.
+    """
 
     point: Point
     data: bytes
     farewell: Farewell = Farewell.FIN
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Every client must report a protocol error and drop the connection; one that keep
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect, Point, SendRaw
@@ -14,6 +14,8 @@ from chaosbot.core.exchange import Depth, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
 from chaosbot.faults._words import POINTS
+
+_LONGEST_DRAW: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -26,5 +28,6 @@ class Garbage(Fault):
     point: str = option("text", "before or after the upstream acted", "before", choices=POINTS)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
-        """Exact bytes, drawn from the dice."""
-        return (SendRaw(Point(self.point), dice.data(max(1, self.size))),)
+        """Exact bytes, drawn from the dice; what is longer than the longest draw is that draw again and again."""
+        data = dice.data(min(max(1, self.size), _LONGEST_DRAW))
+        return (SendRaw(Point(self.point), data, count=self.size if self.size > _LONGEST_DRAW else None),)

@@ -7,7 +7,7 @@ non-ASCII byte made one framework answer 500 before it checked who was asking.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect, SetHeader, Side
@@ -15,6 +15,8 @@ from chaosbot.core.exchange import Depth, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
 from chaosbot.faults._words import SIDES
+
+_MOST: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class HeaderCorrupt(Fault):
     header: str = option("text", "the header's name", "content-type", primary=True)
     side: str = option("text", "request or response", "response", choices=SIDES)
     size: int = option("count", "length of the new value", 12)
+
+    def __post_init__(self) -> None:
+        """Refuses a value that no server would hold."""
+        if self.size > _MOST:
+            raise ValueError(f"size must be at most {_MOST} bytes; a body of any length is huge_body's")
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One header of high bytes, drawn from the dice."""

@@ -33,7 +33,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 
 from chaosbot.addons._mitm import SCRIPT
 from chaosbot.addons.answers import own_error
@@ -42,6 +42,8 @@ from chaosbot.core.effect import Farewell
 
 Commands = Generator[Any, Any, None]
 
+MOST_HEAD: Final = 256 << 10
+"""A longer head of a request or an answer is refused; usual servers allow 8 to 64 KiB."""
 _ROOM: Final = 512 * 1024
 _POLL_S: Final = 0.002
 _LONGEST_NAP_S: Final = 0.25
@@ -140,6 +142,27 @@ class ScriptedHttp(layers.HttpLayer):
             elif isinstance(event, events.ConnectionClosed) and event.connection is self.context.client:
                 self.sockets.left()
             yield from super()._handle_event(event)
+            if isinstance(event, events.DataReceived):
+                yield from self._bound_head(self.connections.get(event.connection))
+
+    def _bound_head(self, parser: Any) -> Commands:
+        """Ends a connection whose peer sends a head without an end: mitmproxy would keep all of it."""
+        while (below := getattr(parser, "child_layer", None)) is not None:  # upstreams have tunnels and TLS above
+            parser = below
+        if (
+            not isinstance(parser, Http1Connection)
+            or parser.state != parser.read_headers
+            or len(parser.buf) <= MOST_HEAD
+        ):
+            return
+        parser.buf = type(parser.buf)()
+        what = f"a head of more than {MOST_HEAD >> 10} KiB"
+        if parser.conn is self.context.client:
+            yield commands.SendData(parser.conn, own_error(431, what))
+        yield commands.CloseConnection(parser.conn)
+        stream = self.streams.get(parser.stream_id) if parser.stream_id is not None else None
+        if stream is not None and parser.conn is not self.context.client:
+            yield from self.event_to_child(stream, ResponseProtocolError(stream.stream_id, what))
 
     def event_to_child(self, child: Any, event: events.Event) -> Commands:
         """Passes an event on, by the script of its exchange when there is one."""
@@ -179,12 +202,17 @@ class ScriptedHttp(layers.HttpLayer):
     def _answer(self, child: Any, event: Any, script: Script) -> Commands:
         if script.ended is None and script.stops:
             return  # the farewell was said; nothing more goes out
+        if script.raw_count is not None and not script.raw:
+            return  # bytes in the answer's place are being made
         if script.frame is not None or (script.stops and not isinstance(child, Http1Server)):
             yield from self._h2_farewell(child, event.stream_id, script)
             return
         if isinstance(event, ResponseHeaders) and script.raw is not None:
-            yield commands.SendData(self.context.client, script.raw)
-            yield from self._farewell(script)
+            if script.raw_count is None:
+                yield commands.SendData(self.context.client, script.raw)
+                yield from self._farewell(script)
+            elif script.raw:
+                yield from self._make_raw(script, script.raw, script.raw_count)
             return
         if isinstance(event, ResponseEndOfMessage):
             if script.stops:
@@ -254,6 +282,17 @@ class ScriptedHttp(layers.HttpLayer):
         else:
             script.finish()
         yield from super().event_to_child(child, event)
+
+    def _make_raw(self, script: Script, block: bytes, left: int) -> Commands:
+        """Sends a block again and again: as much as there is room for, then comes back."""
+        script.raw = b""  # begun
+        while left and not script.released and self.sockets.pending(self.context.client) < _ROOM:
+            yield commands.SendData(self.context.client, block[:left])
+            left -= min(left, len(block))
+        if left and not script.released and not self.sockets.gone:
+            yield from self._later(_POLL_S, partial(self._make_raw, script, block, left))
+        else:
+            yield from self._farewell(script)
 
     def _make_body(self, child: Any, event: Any, script: Script, left: int) -> Commands:
         """Makes the body while it is sent: as much as there is room for, then comes back."""

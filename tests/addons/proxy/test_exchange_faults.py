@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 
+import psutil
 import pytest
 
 from chaosbot.core.exchange import Direction
@@ -195,6 +197,33 @@ def test_garbage_is_no_http(lab: Lab) -> None:
     lab.faults("garbage:100")
     reply = lab.send(whole=False)
     assert (len(reply.data), reply.end, reply.status) == (100, "fin", None)
+
+
+def test_garbage_of_any_length_is_made_while_it_is_sent(lab: Lab) -> None:
+    lab.faults("garbage:3mb")
+    reply = lab.send(whole=False)
+    assert (len(reply.data), reply.end, reply.status) == (3_000_000, "fin", None)
+    lab.faults("garbage:100gb;path=/endless")
+    before = psutil.Process(lab.proxy._workers[0].process.pid).memory_info().rss
+    with lab.connect() as sock:
+        sock.sendall(request(path="/endless"))
+        got = 0
+        while got < 8 << 20:
+            got += len(sock.recv(1 << 20))
+        # The worker goes on to serve others meanwhile, and holds none of it.
+        assert lab.send().status == 200
+    assert psutil.Process(lab.proxy._workers[0].process.pid).memory_info().rss - before < 30 << 20
+    assert [event.stage for event in lab.injected] == ["applied"]
+
+
+def test_an_endless_head_of_an_answer_is_a_502_and_one_of_a_request_a_431(lab: Lab) -> None:
+    lab.upstream.respond = lambda _request: b"HTTP/1.1 200 OK\r\nx-endless: " + b"a" * (4 << 20)
+    reply = lab.send(quiet_s=10)
+    assert (reply.status, b"a head of more than 256 KiB" in reply.body) == (502, True)
+    with lab.connect() as sock:
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(b"GET / HTTP/1.1\r\nhost: bot.example\r\nx-endless: " + b"a" * (300 << 10))
+        assert read(sock).status == 431
 
 
 def test_garbage_is_the_same_for_the_same_seed_and_exchange(lab: Lab) -> None:
