@@ -29,7 +29,7 @@ from chaosbot.addons.exchange_context import ExchangeContext, about
 from chaosbot.addons.record import HarRecorder, taped
 from chaosbot.addons.spec import ProxySpec
 from chaosbot.core.dice import Dice
-from chaosbot.core.effect import Point
+from chaosbot.core.effect import Point, spoils_answer
 from chaosbot.core.event import Event, ExchangeSeen, Noted, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, split_exchange
 from chaosbot.core.mock import MockServices, is_mock, mock_of
@@ -448,6 +448,7 @@ class ExchangeEngine:
                 context.by,
                 now - context.started,
                 context.upstream_status,
+                whole=not any(one.applied and any(map(spoils_answer, one.effects)) for one in context.faults),
                 **about(exchange.update),
             )
         )

@@ -112,7 +112,8 @@ def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.E
             console.print(f"{report.verdict.upper()}  {run.directory}", highlight=False, soft_wrap=True)
         else:
             render_terminal(report, console)
-            console.print(f"\nReport: [bold]{run.directory / 'report.html'}[/]", highlight=False, soft_wrap=True)
+            if not run.unwritten:
+                console.print(f"\nReport: [bold]{run.directory / 'report.html'}[/]", highlight=False, soft_wrap=True)
     if run.unwritten:
         typer.echo(f"chaosbot: {run.unwritten}", err=True)
     # What could not be kept is no pass.

@@ -383,3 +383,16 @@ class SendH2Frame:
 
 
 Effect: TypeAlias = BytesEffect | ExchangeEffect | UpdateEffect | DisturbMessages | SendH2Frame
+
+
+def spoils_answer(effect: Effect) -> bool:
+    """Whether the effect, once it has happened, leaves the client without the whole answer, whatever status it saw."""
+    match effect:
+        case CutBody(side=side):
+            return side is Side.RESPONSE
+        case CutAfter(stream=stream) | Silence(stream=stream) | ResetConnection(stream=stream):
+            return stream is StreamDirection.DOWN
+        case HangUp() | RefuseConnection():
+            return True
+        case _:
+            return False

@@ -108,6 +108,7 @@ class ExchangeSeen(Tagged, frozen=True):
 
     `by` says who wrote the answer: ``target``, ``proxy`` (a fault, or the proxy's own 502) or ``mock``. `status` is what
     went to the client, None when nothing did; `upstream_status` what the upstream had answered, None when it was not asked.
+    `whole` is False where a fault let only a part of the answer through, so that its client has none.
     """
 
     t: float
@@ -126,6 +127,7 @@ class ExchangeSeen(Tagged, frozen=True):
     command: str | None = None
     marker: str | None = None
     repeat_of: str | None = None
+    whole: bool = True
 
 
 class RequestDone(Tagged, frozen=True):

@@ -105,7 +105,7 @@ def _compare(history: History, rules: Mapping[str, _Rule]) -> None:
         elif seen.exchange:
             request = driven.pop(seen.exchange, None) if seen.direction is Direction.INBOUND else None
             if request is None:
-                bad = seen.status is None or seen.status >= 400
+                bad = seen.status is None or seen.status >= 400 or not seen.whole
                 _sort(rules, seen.direction, seen.t, seen.seconds, met, bad=bad)
             else:
                 _sort_request(rules, request, met)
@@ -198,7 +198,7 @@ def _attempts(history: History) -> Iterator[_Attempt]:
             and seen.repeat_of is None
             and (update := _identity(seen.update_id, seen.marker))
         ):
-            ok = seen.status is not None and 200 <= seen.status < 300
+            ok = seen.whole and seen.status is not None and 200 <= seen.status < 300
             sort = (seen.kind, seen.command)
             yield _Attempt(update, seen.marker, seen.t - seen.seconds, seen.t, ok, sort)
 

@@ -1,5 +1,6 @@
 """What the command line does when it cannot print, and how soon it is there."""
 
+import json
 import os
 import signal
 import subprocess
@@ -50,6 +51,18 @@ def test_a_closed_standard_output_is_said_and_its_number_taken_by_nothing(tmp_pa
     assert run("chaosbot load --duration 1s --rate 20/s --out run >&- 2>&- <&-", tmp_path).returncode == 3
     assert (tmp_path / "run" / "report.json").is_file()
     assert run("chaosbot faults 2>&-", tmp_path).returncode == 0
+
+
+def test_a_journal_that_cannot_be_written_ends_the_run_with_what_was_kept(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    done = run("ulimit -f 8; exec chaosbot load --duration 60s --rate 100/s --out run --quiet", tmp_path)
+    assert done.returncode == 3
+    assert time.monotonic() - begun < 45
+    (said,) = done.stderr.splitlines()
+    assert "cannot be written (File too large)" in said
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["verdict"] == "inconclusive"
+    assert any("events.ndjson: cannot be written (File too large)" in reason for reason in report["reasons"])
 
 
 def test_a_reader_that_goes_away_is_one_line(tmp_path: Path) -> None:

@@ -157,6 +157,14 @@ def test_truncate_response_breaks_its_promise(lab: Lab, farewell: str, end: str)
     assert reply.end == end
     assert reply.header("content-length") == str(len(BODY))
     assert reply.body == BODY[: len(BODY) // 2]
+    (seen,) = lab.seen
+    assert (seen.status, seen.whole) == (200, False)
+
+
+def test_an_answer_that_comes_whole_is_recorded_as_whole_whatever_else_a_fault_did(lab: Lab) -> None:
+    lab.faults("delay:20ms", "header_edit:x-new;value=1")
+    lab.send()
+    assert lab.seen[0].whole
 
 
 @pytest.mark.parametrize("farewell", ["fin", "rst"])

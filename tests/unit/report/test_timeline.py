@@ -153,6 +153,16 @@ def test_faults_on_the_bots_own_calls_are_joined_with_those(story):
     assert (row.clean.requests, row.clean.errors) == (5, 0)
 
 
+def test_a_proxy_report_counts_what_the_client_got(story):
+    told = story(verb="proxy")
+    for number in range(48):
+        seen = ExchangeSeen(number, f"x{number}", Direction.INBOUND, "POST", "/", 200, "target", 0.01, 200, whole=False)
+        cut = Injected(number, "cut", "truncate_response", Depth.EXCHANGE, Direction.INBOUND, f"x{number}", "applied")
+        told.add(cut, seen)
+    (row,) = fold(told.history(), checks=()).faults
+    assert (row.touched.requests, row.touched.errors) == (48, 48)
+
+
 def test_a_fast_runs_few_single_requests_are_not_taken_for_all(story):
     told = story().load(20)
     for number in range(10):
