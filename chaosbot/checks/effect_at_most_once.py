@@ -75,7 +75,7 @@ class EffectAtMostOnce(Check):
         for tried in history.cases:
             # An id that a case was given on purpose says nothing about redelivery.
             made_up = tried.change.place in _IDS
-            if tried.update_id is not None and tried.marker and tried.stage != SHRINKING and not made_up:
+            if tried.update_id is not None and tried.stage != SHRINKING and not made_up:
                 by_id[str(tried.update_id)].append(tried)
         usual: Counter[str | None] = Counter()
         for deliveries in by_id.values():
@@ -87,8 +87,10 @@ class EffectAtMostOnce(Check):
             repeated = len(deliveries) > 1 or first.copies > 1
             if not repeated or not any(tried.outcome.ok for tried in deliveries):
                 continue
-            markers = {tried.marker: tried for tried in deliveries}
-            happened = sum(effects(join.calls(tried), history) for tried in markers.values())
+            calls = {id(call): call for tried in deliveries for call in join.calls(tried)}.values()
+            # Another body under the same id counts as well; where nothing repeats the markers, equal calls tell.
+            marked = [[call for call in calls if mark in call.markers] for mark in {one.marker for one in deliveries}]
+            happened = max(sum(effects(own, history) for own in marked), effects(calls, history))
             if happened == 0:
                 if first.kind:
                     violations.plan(f"a repeated {first.kind}", "nothing was called because of it")

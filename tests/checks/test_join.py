@@ -146,3 +146,16 @@ def test_a_control_that_met_a_limit_or_an_apology_is_no_control(apology: str) ->
 def test_a_command_that_the_target_does_not_know_was_not_planned_to_be_judged() -> None:
     judgement = escalation("Kenne ich nicht.", "Kenne ich nicht.")
     assert (judgement.verdict, judgement.subjects) == (Verdict.INCONCLUSIVE, ())
+
+
+def test_a_redelivery_that_acts_again_shows_without_any_echo_and_another_body_under_its_id_is_no_second_reply() -> None:
+    def judged(*replies: ApiCalled) -> Any:
+        twice = [case("a", 1.0, update_id=7, marker="cbm0"), case("b", 2.0, update_id=7, marker="cbm1")]
+        return CHECKS.build("effect_at_most_once").judge(History.of([SEES, *twice, *replies]))
+
+    assert judged(call("Gespeichert.", 1.1)).verdict is Verdict.PASS
+    assert judged(call("Gespeichert.", 1.1), call("Gespeichert.", 2.1)).verdict is Verdict.FAIL
+    bodies = [
+        call(f"You said: {word} {mark}", 1.1, markers=(mark,)) for word, mark in (("one", "cbm0"), ("two", "cbm1"))
+    ]
+    assert judged(*bodies).verdict is Verdict.FAIL

@@ -19,6 +19,10 @@ from chaosbot.session.run import Run
 from chaosbot.transport import Address
 
 SECRET = "S3cret_token-xyz"
+OF_DISTURBED_CALLS = {
+    *("acked_not_lost", "migrate_followed", "no_hol_blocking", "no_retry_storm", "outbound_timeout", "recovers"),
+    *("retry_after_obeyed",),
+}
 REACHABLE = [bug for bug, card in CARDS.items() if card.found_by == "fuzz"]
 
 
@@ -55,7 +59,8 @@ def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(t
     with mockg(tmp_path, "") as (run, stage):
         result = campaign(run, stage, duration_s=16.0)
     assert described(result) == []
-    assert result.unjudged == ()
+    # The bot's calls are left alone here, so what is said about trouble on them is nothing.
+    assert {check for check, _ in result.unjudged} <= OF_DISTURBED_CALLS
     assert result.complete
     assert set(result.by_stage) == {"catalogue", "mutations", "generated", "sequences"}
     assert result.by_stage["catalogue"] >= 400
