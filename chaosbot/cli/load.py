@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +32,7 @@ from chaosbot.cli._verb import verb
 from chaosbot.config import defaults
 from chaosbot.config.experiment import threshold_settings
 from chaosbot.core import units
-from chaosbot.core.errors import UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.profile import PROFILES, Profile, Workload
 from chaosbot.core.registry import options_of
 from chaosbot.load.spec import Sampling
@@ -112,6 +113,20 @@ def load(
         ),
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Take any certificate of an https target.")] = False,
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A client certificate (PEM), where the target asks.", show_default=False
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Its key, if not in --cert.", show_default=False),
+    ] = None,
+    accept_status: Annotated[
+        list[str] | None,
+        typer.Option(help="A status beside 2xx that is no failure, e.g. 304 or 3xx; repeatable.", show_default=False),
+    ] = None,
     connect_timeout: Annotated[str, typer.Option(help="Most time to connect.")] = "5s",
     timeout: Annotated[str, typer.Option(help="Most time for a request.")] = "30s",
     seed: Seed = None,
@@ -167,6 +182,9 @@ def load(
         streams=tuple(stream or ()),
         verify=not insecure,
         ca=ca,
+        cert=cert,
+        key=key,
+        accepted=_statuses(accept_status or ()),
     )
     with running(
         "load",
@@ -186,7 +204,7 @@ def load(
             target=target or "", secret=secret, platform=platform, outbound="off", inbound=False, allow_hosts=allow
         )
         with prepared(run, spec) as environment:
-            require_webhook(environment, platform, secret, verify=part.verify, ca=part.ca)
+            require_webhook(environment, platform, secret, verify=part.verify, ca=part.ca, cert=cert, key=key)
             samples = Sampling(
                 pid=pid,
                 metrics=metrics or environment.metrics,
@@ -196,6 +214,23 @@ def load(
             )
             drive_load(run, environment, replace(part, samples=samples), per_request=_records(shape))
     raise conclude(run, quiet=quiet, as_json=as_json)
+
+
+def _statuses(texts: Sequence[str]) -> frozenset[int]:
+    """Reads ``304`` and ``3xx``.
+
+    Raises:
+        ConfigError: No such status.
+    """
+    found: set[int] = set()
+    for text in texts:
+        if len(text) == 3 and text[0] in "12345" and text[1:].lower() == "xx":
+            found.update(range(int(text[0]) * 100, int(text[0]) * 100 + 100))
+        elif len(text) == 3 and text.isascii() and text.isdecimal() and "100" <= text <= "599":
+            found.add(int(text))
+        else:
+            raise ConfigError("--accept-status", f"'{text}' is no HTTP status; write for example 304 or 3xx")
+    return frozenset(found)
 
 
 def _records(shape: Profile) -> bool:

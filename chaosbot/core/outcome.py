@@ -57,9 +57,9 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
     @property
     def error_kind(self) -> str | None:
-        """The key under which reports count this failure; None for a 2xx or 3xx answer."""
+        """The key under which reports count this failure; None for a 2xx answer, and for a stream's 101."""
         if self.fate is not Fate.ANSWERED:
             return str(self.fate)
-        if self.status is not None and self.status >= 400:
+        if self.status is not None and self.status != 101 and not 200 <= self.status < 300:
             return f"status_{self.status}"
         return None

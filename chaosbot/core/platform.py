@@ -245,6 +245,8 @@ class DeliveryPolicy(Protocol):
 class Platform(Journeys, Signer, DeliveryPolicy, ABC):
     """One webhook sender's language: what the parts above say, together, under one name."""
 
+    greets: ClassVar[bool] = True
+    """Whether a target is a webhook, so that an empty document sent there shows that it is one; false for an ordinary service."""
     api_mock: ClassVar[str] = ""
     """The mock of the API that targets of this platform call, by its name; empty where there is none."""
 

@@ -82,6 +82,7 @@ class MetricsAggregator:
         emit: Where events go.
         origin: The run's start on the loop's clock; events count from it.
         shard: This process's number.
+        accepted: Statuses beside 2xx that are no failures.
         cpu: Seconds of CPU that the generator has used so far.
     """
 
@@ -92,12 +93,14 @@ class MetricsAggregator:
         shard: int = 0,
         *,
         every_request: bool = False,
+        accepted: frozenset[int] = frozenset(),
         cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._emit = emit
         self._origin = origin
         self._shard = shard
         self._every = every_request
+        self._accepted = accepted | {101}  # a stream's handshake
         self._cpu = cpu
         self._cpu_before = cpu()
         self._written = 0
@@ -154,7 +157,7 @@ class MetricsAggregator:
                 self._ended.append(label)
             label.ended += 1
             status = pending.status
-            if status is not None and status >= 400:
+            if status is not None and not 200 <= status < 300 and status not in self._accepted:
                 self.now.failed += 1
                 self._failed(pending, f"status_{status}")
             else:

@@ -8,6 +8,7 @@ from functools import partial
 
 from chaosbot.core.arrival import Shard
 from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.event import Noted, Trouble
 from chaosbot.core.journey import StreamAction, StreamSpec
 from chaosbot.core.knee import KneeSearch
 from chaosbot.core.platform import Platform, platform_of
@@ -30,6 +31,14 @@ def check(spec: LoadSpec) -> None:
     Raises:
         ConfigError: With the option.
     """
+    chosen = bool(spec.streams) and spec.streams != (NO_STREAMS,)
+    if chosen and (spec.journey is not None or spec.corpus is not None):
+        raise ConfigError("--stream", "cannot be combined with --journey or --corpus, which bring their own requests")
+    if chosen and spec.shaped()[1] is Workload.OPEN:
+        raise ConfigError(
+            "--stream",
+            "needs users who stay connected; leave --rate out, or choose a closed profile (smoke, sustained …)",
+        )
     searching = getattr(spec.profile, "search", None) is not None
     if searching and spec.processes > 1:
         raise ConfigError("--processes", "a knee search runs in one process: each step depends on the one before it")
@@ -97,9 +106,11 @@ def _stream(engine: LoadEngine, load: ClosedExecutor, streams: tuple[StreamSpec,
     polls = tuple(stream for stream in streams if stream.action is StreamAction.POLL)
     sockets = tuple(stream for stream in streams if stream.action is not StreamAction.POLL)
     clients: list[tuple[int, float, float]] = []
+    turns: set[str] = set()
     for user in [user for user in load.users if user.number % STREAM_SHARE == STREAM_SHARE - 1]:
         turn = user.number // STREAM_SHARE
         stream = streams[turn % len(streams)]
+        turns.add(stream.name)
         if stream in polls:
             tasks = stream.tasks or user.journey.tasks
             user.journey = dataclasses.replace(user.journey, name=stream.name, tasks=tasks, wait_s=stream.pause_s)
@@ -109,4 +120,23 @@ def _stream(engine: LoadEngine, load: ClosedExecutor, streams: tuple[StreamSpec,
             clients += [(place, come, go) for come, go in engine.pacer.spans(user.number)]
     context = StreamClients(engine, sockets, clients)
     engine.background.append(context.run)
+    _name_missing(engine, [stream.name for stream in streams if stream.name not in turns], len(streams))
     engine.extra_users = lambda: context.connected
+
+
+def _name_missing(engine: LoadEngine, names: list[str], scenarios: int) -> None:
+    """Says which scenarios have no client; one that was asked for by name makes the run inconclusive.
+
+    Each of several processes sees its own users only, so there nothing can be said.
+    """
+    if engine.shard.count > 1:
+        return
+    for name in names:
+        text = (
+            f"did not run: one user in {STREAM_SHARE} is a stream's client, and {int(engine.pacer.peak)} users are too few for "
+            f"{scenarios} scenarios; use at least {STREAM_SHARE * scenarios}, or choose by --stream"
+        )
+        if name in engine.spec.streams:
+            engine.hooks.emit(Trouble(0.0, f"stream {name}", text))
+        else:
+            engine.hooks.emit(Noted(0.0, "stream-missing", f"{name} {text}", {"name": name}))

@@ -129,7 +129,11 @@ class LoadEngine:
         self.how = "completed"
         self.dice = Dice(spec.seed).at("load")
         self.aggregator = MetricsAggregator(
-            hooks.emit, self.origin, self.shard.index, every_request=spec.record_requests
+            hooks.emit,
+            self.origin,
+            self.shard.index,
+            every_request=spec.record_requests,
+            accepted=spec.accepted,
         )
         if spec.exchange_header or spec.record_requests:
             # Single requests are joined with what proxy and target saw of them, so each is encoded for itself.

@@ -126,10 +126,10 @@ class PendingRequest:
 
     @property
     def error_kind(self) -> str | None:
-        """Under which name reports count this failure; None for an answer below 400."""
+        """Under which name reports count this failure; None for a 2xx answer, and for a stream's 101."""
         if self.fate is not Fate.ANSWERED:
             return str(self.fate)
-        if self.status is not None and self.status >= 400:
+        if self.status is not None and self.status != 101 and not 200 <= self.status < 300:
             return f"status_{self.status}"
         return None
 

@@ -55,6 +55,8 @@ def _target(spec: LoadSpec) -> LoadTarget:
         spec.url,
         verify=spec.verify,
         ca=spec.ca,
+        cert=spec.cert,
+        key=spec.key,
         connect_timeout_s=spec.connect_timeout_s,
         timeout_s=spec.timeout_s,
         allow=spec.allow_hosts,

@@ -19,7 +19,10 @@ Every task is built once before the start, so a mistake is named with its line b
 
 from __future__ import annotations
 
+import ctypes
 import inspect
+import sys
+import threading
 import traceback
 from base64 import b64decode
 from collections.abc import Callable, Sequence
@@ -36,6 +39,8 @@ from chaosbot.core.placeholder import reveal
 from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.load.factory import Source
 
+TRIAL_S: Final = 10.0
+"""How long a journey file may take to be read and tried before the start."""
 _METHODS: Final = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
 
 
@@ -53,6 +58,9 @@ class JourneyFile:
 
     def __init__(self, path: Path, platform: Platform, endpoint: Endpoint) -> None:
         self.path = path
+        _bounded(path, lambda: self._prepare(path, platform, endpoint))
+
+    def _prepare(self, path: Path, platform: Platform, endpoint: Endpoint) -> None:
         module = _load(path)
         journeys, build = getattr(module, "journeys", None), getattr(module, "build", None)
         if journeys is None and build is None:
@@ -76,7 +84,7 @@ class JourneyFile:
         line = _line_of(journeys)
         try:
             specs = tuple(journeys())
-        except Exception as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
             raise self._blame(error, "journeys()", line) from None
         if not specs or not all(isinstance(spec, JourneySpec) for spec in specs):
             raise ConfigError(
@@ -90,13 +98,13 @@ class JourneyFile:
             for task in spec.tasks:
                 try:
                     request = self._build(task.name, spec.users[0], 1, Dice(0).at("trial"), endpoint)
-                except Exception as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
                     raise self._blame(error, f"build({task.name!r})", line) from None
                 problem = _problem(request)
                 if problem:
                     raise ConfigError(f"{self.path}:{line}", f"build({task.name!r}) returned {problem}")
 
-    def _blame(self, error: Exception, what: str, line: int) -> ConfigError:
+    def _blame(self, error: BaseException, what: str, line: int) -> ConfigError:
         """The error with the line that raised it; where it never got into the file (a missing argument), that of the function."""
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)
@@ -104,6 +112,43 @@ class JourneyFile:
         return ConfigError(
             f"{self.path}:{lines[-1] if lines else line}", f"{what} raised {type(error).__name__}: {error}"
         )
+
+
+class _Overdue(BaseException):
+    """Ends a journey file that does not come to an end itself."""
+
+
+def _bounded(path: Path, call: Callable[[], None]) -> None:
+    """Runs a look at a person's file for at most `TRIAL_S` seconds.
+
+    Raises:
+        ConfigError: It was not done in time; names the line that ran then.
+    """
+    raised: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            raised.append(error)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(TRIAL_S)
+    if thread.is_alive() and thread.ident is not None:
+        lines = [
+            entry.lineno
+            for entry in traceback.extract_stack(sys._current_frames().get(thread.ident))  # noqa: SLF001 - no public way
+            if entry.filename == str(path)
+        ]
+        # Ends a loop in Python; one that sleeps in C ends with the process, as the thread is a daemon.
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Overdue))
+        raise ConfigError(
+            f"{path}:{lines[-1] if lines else 1}",
+            f"still runs after {TRIAL_S:g} s; a journey file is read, and builds each task once, before the load starts",
+        )
+    if raised:
+        raise raised[0]
 
 
 def _load(path: Path) -> ModuleType:
@@ -120,7 +165,7 @@ def _load(path: Path) -> ModuleType:
     module.__file__ = str(path)
     try:
         exec(code, module.__dict__)  # noqa: S102 - running this file is what its owner asked for
-    except Exception as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         raise ConfigError(f"{path}:{lines[-1] if lines else 1}", f"raised {type(error).__name__}: {error}") from None
     return module

@@ -72,6 +72,9 @@ class LoadSpec:
         started: The run's start on the machine's monotonic clock; events count from it.
         allow_hosts: Hosts beside loopback that may be loaded.
         samples: What is watched beside the load.
+        accepted: Statuses beside 2xx that count as completed.
+        cert: PEM file of the client's certificate, for a target that asks for one.
+        key: Its private key; None where `cert` holds it too.
     """
 
     url: str
@@ -100,6 +103,9 @@ class LoadSpec:
     started: float | None = None
     allow_hosts: tuple[str, ...] = ()
     samples: Sampling = field(default_factory=Sampling)
+    accepted: frozenset[int] = frozenset()
+    cert: Path | None = None
+    key: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuses what no run can be."""

@@ -1,7 +1,8 @@
 """WebSocket clients: a trio task each, since a stream is long-lived and its messages are few.
 
 Each connection is a request of the run (planned, started, completed when the handshake was accepted, else failed) with the
-handshake as its latency. Messages are counted as ``SCENARIO:message``; the note at the end holds rates, gaps between two
+handshake as its latency, and a second one, ``SCENARIO:session``, that fails when the server ends it without a normal close (1000,
+1001) or before its first message: a token refused after the upgrade is an error. Messages are counted as ``SCENARIO:message``; the note at the end holds rates, gaps between two
 messages of one connection and, where messages carry their time (``ts``), their latency.
 """
 
@@ -12,6 +13,7 @@ import math
 import os
 import ssl
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -43,6 +45,7 @@ TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
 STREAM_SHARE: Final = 4
 """One user in so many is a client of a stream, where a platform has streams."""
 _MOST_SAMPLES: Final = 200_000
+_FINE_CLOSES: Final = {1000, 1001}
 _CHUNK: Final = 1 << 16
 
 
@@ -53,6 +56,8 @@ class StreamTally:
     connections: int = 0
     refused: int = 0
     dropped: int = 0
+    failed_connects: Counter[str] = field(default_factory=Counter)
+    closes: Counter[str] = field(default_factory=Counter)
     messages: int = 0
     received: int = 0
     connect_us: list[int] = field(default_factory=list)
@@ -69,13 +74,15 @@ class StreamTally:
         """The note's figures."""
 
         def spread(samples: list[int]) -> dict[str, float]:
-            shown = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+            shown = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
             return {name: round(quantile(samples, share) * 1e3, 3) for name, share in shown.items()} if samples else {}
 
         return {
             "connections": self.connections,
             "refused": self.refused,
             "dropped": self.dropped,
+            "failed_connects": dict(self.failed_connects),
+            "closes": dict(self.closes),
             "messages": self.messages,
             "messages_per_s": round(self.messages / max(seconds, 1e-9), 2),
             "bytes": self.received,
@@ -156,14 +163,32 @@ class StreamClients:
             raise
         if client is None:
             tally.refused += 1
+            tally.failed_connects[pending.error_kind or str(pending.fate)] += 1
             return
         tally.connections += 1
         tally.took(tally.connect_us, pending.ended - pending.started)
         self.connected += 1
+        session = PendingRequest(self, number, b"", RequestLabel(f"{spec.name}:session", "stream"), None, clock())
+        session.exchange_label = f"stream-{number}-{visit}-session"
+        session.started = session.due
+        engine.aggregator.planned()
+        engine.aggregator.started()
+        before = tally.messages
+        fate, detail = Fate.ANSWERED, ""
+        status: int | None = 101
         try:
             await self._listen(client, spec, tally)
+            # The server ended it. That is its right after it has spoken, if it says that all is well.
+            fine = client.close_code in _FINE_CLOSES and tally.messages > before
+            how = f"closed with {client.close_code}" if client.close_code else "closed without a goodbye"
+            if not fine:
+                fate, detail, status = Fate.CLOSED, how, None
+            tally.closes[str(client.close_code or "none")] += 1
         finally:
             self.connected -= 1
+            session.slow = "session"  # how long a session lasts is its client's wish, and no latency of the target's
+            session.fate, session.detail, session.status, session.ended = fate, detail, status, clock()
+            engine.aggregator.ended(session)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 0.5):
                 await client.leave()
 
@@ -237,6 +262,8 @@ class StreamClient:
         self._pieces: list[bytes] = []
         self._early: list[Event] = []
         self.status: int | None = None
+        self.close_code: int | None = None
+        """What the server's close frame said; None when there was none."""
 
     async def shake(self, host: str, path: str) -> str:
         """Does the handshake; returns why it was refused, or nothing."""
@@ -287,6 +314,7 @@ class StreamClient:
                     with contextlib.suppress(trio.BrokenResourceError, ProtocolError):
                         await self._stream.send_all(self._protocol.send(event.response()))
                 elif isinstance(event, CloseConnection):
+                    self.close_code = int(event.code)
                     return whole or None
             if whole:
                 return whole

@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable, UsageError
-from chaosbot.transport import resolved
+from chaosbot.transport import client_context, resolved
 
 SPARE_DESCRIPTORS: Final = 64
 """Descriptors that the process needs beside its connections: journal, epoll, pipes, the terminal."""
@@ -55,6 +55,8 @@ class LoadTarget:
         *,
         verify: bool = True,
         ca: Path | None = None,
+        cert: Path | None = None,
+        key: Path | None = None,
         connect_timeout_s: float = 5.0,
         timeout_s: float = 30.0,
         allow: Sequence[str] = (),
@@ -86,7 +88,7 @@ class LoadTarget:
             address,
             f"{parts.hostname}:{port}",
             parts.hostname,
-            _context(verify=verify, ca=ca) if parts.scheme == "https" else None,
+            client_context(verify, str(ca or ""), str(cert or ""), str(key or "")) if parts.scheme == "https" else None,
             connect_timeout_s,
             timeout_s,
         )
@@ -124,17 +126,6 @@ class LoadTarget:
             raise TargetUnusable(
                 f"{self.name}: cannot connect ({error.strerror or error}); start the target or correct the URL; nothing was sent"
             ) from None
-
-
-def _context(*, verify: bool, ca: Path | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(ca) if ca else None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(str(ca), f"is no certificate authority file ({error})") from None
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def reserve_descriptors(connections: int) -> int:

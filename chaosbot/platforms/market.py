@@ -35,6 +35,7 @@ REST: Final[dict[str, tuple[str, float]]] = {
 class Market(Platform):
     """REST and WebSocket clients of a market-data service."""
 
+    greets: ClassVar[bool] = False
     neutral_groups: ClassVar[frozenset[str] | None] = frozenset()
 
     stream: str = option("text", "path of the WebSocket", "/ws/market")

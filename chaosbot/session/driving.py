@@ -43,6 +43,9 @@ class LoadPart:
     streams: tuple[str, ...] = ()
     verify: bool = True
     ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    accepted: frozenset[int] = frozenset()
     samples: Sampling = field(default_factory=Sampling)
 
 
@@ -64,7 +67,14 @@ def endpoint_for(environment: Environment, url: str, secret: str, *, later_s: in
 
 
 def require_webhook(
-    environment: Environment, platform: str, secret: str, *, verify: bool = True, ca: Path | None = None
+    environment: Environment,
+    platform: str,
+    secret: str,
+    *,
+    verify: bool = True,
+    ca: Path | None = None,
+    cert: Path | None = None,
+    key: Path | None = None,
 ) -> None:
     """Makes sure that what listens is a webhook that takes the secret, by one empty document that can have no effect.
 
@@ -72,10 +82,10 @@ def require_webhook(
         TargetUnusable: It speaks no HTTP, knows no such path or method, or refuses the secret.
     """
     address, endpoint = endpoint_for(environment, environment.webhook, secret)
-    address = replace(address, verify=verify, ca_file=str(ca or ""))
+    address = replace(address, verify=verify, ca_file=str(ca or ""), cert_file=str(cert or ""), key_file=str(key or ""))
     tongue = platform_of(platform)
-    if not tongue.golden(Dice(0)):
-        return  # a platform without updates (a market stream) has nothing to greet with
+    if not tongue.greets or not tongue.golden(Dice(0)):
+        return  # no webhook: an ordinary service answers 404 to what is none of its paths
     segment = Segment(tongue.encode(endpoint, {}))
     case = Case("greeting", "greeting", Threat.USER, (segment,), Expect())
     seen = send(case, address, connect_timeout_s=5.0, timeout_s=10.0, keep=0)
@@ -131,6 +141,9 @@ def drive_load(
             streams=part.streams,
             verify=part.verify,
             ca=part.ca,
+            cert=part.cert,
+            key=part.key,
+            accepted=part.accepted,
             started=run.started,
             samples=replace(part.samples, verify=part.verify, ca=part.ca),
             allow_hosts=part.allow_hosts,

@@ -12,6 +12,7 @@ from chaosbot.transport.address import Address, checked_address, require_reachab
 from chaosbot.transport.answer import AnswerReader
 from chaosbot.transport.connection import Connection
 from chaosbot.transport.lines import curl_line, raw_line
+from chaosbot.transport.link import client_context
 from chaosbot.transport.probes import Probe, look, metrics, parse_metrics, probe
 from chaosbot.transport.sending import send
 
@@ -21,6 +22,7 @@ __all__ = [
     "Connection",
     "Probe",
     "checked_address",
+    "client_context",
     "curl_line",
     "enforce",
     "guard",

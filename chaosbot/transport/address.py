@@ -26,6 +26,8 @@ class Address:
         path: Path with query, as it stands in the request line.
         verify: Whether its certificate is checked.
         ca_file: PEM file of the authorities that are trusted instead of the system's.
+        cert_file: PEM file of the client's own certificate; empty for none.
+        key_file: PEM file of its key; empty where `cert_file` holds it too.
     """
 
     host: str
@@ -34,6 +36,8 @@ class Address:
     path: str = "/"
     verify: bool = True
     ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
 
     @classmethod
     def parse(cls, url: str, *, where: str = "TARGET", verify: bool = True, ca_file: str = "") -> Address:

@@ -52,7 +52,12 @@ def failed(error: OSError, otherwise: Fate) -> LinkFailed:
 
 
 @lru_cache(maxsize=8)
-def _context(verify: bool, ca_file: str) -> ssl.SSLContext:
+def client_context(verify: bool, ca_file: str = "", cert_file: str = "", key_file: str = "") -> ssl.SSLContext:
+    """How a client speaks TLS; the files are PEM.
+
+    Raises:
+        ConfigError: A file that holds nothing of the kind.
+    """
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
@@ -60,6 +65,15 @@ def _context(verify: bool, ca_file: str) -> ssl.SSLContext:
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if cert_file:
+        try:
+            # Without a password: an encrypted key would ask for one on the terminal.
+            context.load_cert_chain(cert_file, key_file or None, password=lambda: "")
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"--cert {cert_file}",
+                f"holds no certificate with its unencrypted key in PEM form ({error}); --key names the key's file",
+            ) from None
     return context
 
 
@@ -92,7 +106,11 @@ class Link:
         """
         began = monotonic()
         deadline = began + timeout_s
-        context = _context(address.verify, address.ca_file) if address.tls else None
+        context = (
+            client_context(address.verify, address.ca_file, address.cert_file, address.key_file)
+            if address.tls
+            else None
+        )
         link = cls(_connect(address, deadline))
         if context is not None:
             try:

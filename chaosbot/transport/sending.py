@@ -74,7 +74,7 @@ class Run:
             readable, _ = self.link.wait(moment)
             if readable:
                 self.take()
-            elif monotonic() >= moment:
+            if monotonic() >= moment:  # also while bytes come: an answer may have no end
                 return
 
     def outcome(self, fate: Fate, detail: str = "", *, total_s: float | None = None) -> Outcome:

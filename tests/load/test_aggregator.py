@@ -98,15 +98,15 @@ def test_each_fate_has_its_place() -> None:
         ended(Fate.RESET),
         ended(Fate.CANCELLED),
     )
-    assert (frame.completed, frame.failed, frame.timed_out, frame.cancelled) == (2, 2, 2, 1)
-    assert frame.errors == {"status_404": 1, "timeout": 1, "connect_timeout": 1, "reset": 1}
+    assert (frame.completed, frame.failed, frame.timed_out, frame.cancelled) == (1, 3, 2, 1)
+    assert frame.errors == {"status_302": 1, "status_404": 1, "timeout": 1, "connect_timeout": 1, "reset": 1}
     # What was answered or ran into its timeout has a latency; a reset has none.
     assert HdrHistogram.decode(frame.response).get_total_count() == 5
     assert frame.commands == {"help": 3}
     assert frame.kinds == {"message": 3}
     assert frame.tasks == {"look": 6}
     assert [event.outcome.fate for event in events].count(Fate.RESET) == 1
-    assert len(events) == 4, "failures are told one by one, successes are not"
+    assert len(events) == 5, "failures are told one by one, successes are not"
 
 
 def test_every_request_is_told_when_that_is_asked_for() -> None:

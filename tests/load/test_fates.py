@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chaosbot.core.errors import TargetRefused, TargetUnusable
+from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable
 from chaosbot.core.event import RequestDone
 from chaosbot.core.outcome import Fate
 
@@ -158,7 +160,7 @@ def test_a_target_that_dies_in_the_middle_is_counted_not_fatal(serve: Serve, loa
         listener.close()
         return False
 
-    done = load(url, options={"rate": "50/s", "duration": "600ms"}, outside={"should_stop": stop_listening})
+    done = load(url, options={"rate": "50/s", "duration": "600ms"}, hooks={"should_stop": stop_listening})
     assert done.errors()["refused"] > 0
     assert set(done.errors()) <= {"refused", "reset"}, "whoever was in the queue when it died was reset"
     assert done.result.completed == 0
@@ -254,3 +256,67 @@ def test_nothing_vanishes_whatever_happens(
     # `load` has checked the sums; here that something was there to be summed up, and that the target saw no more than was started.
     assert done.result.planned > 0
     assert len(target.asked) <= done.result.started
+
+
+def test_redirects_are_failures_unless_told_otherwise(serve: Serve, load: Load) -> None:
+    async def moved(_asked: Any, _hand: Any) -> bytes:
+        return b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+
+    url = serve(moved).url
+    done = load(url, options={"rate": "50/s", "duration": "1s"})
+    assert done.result.completed == 0
+    assert done.errors() == {"status_302": done.result.failed}
+    told = load(url, options={"rate": "50/s", "duration": "1s"}, accepted=frozenset({302}))
+    assert told.result.failed == 0
+    assert told.result.completed > 0
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"HTTP/1.1 200 OK\r\n"],
+    ids=["trailers", "headers"],
+)
+def test_an_answer_without_end_is_no_complete_answer_in_time(serve: Serve, load: Load, start: bytes) -> None:
+    async def endless(_asked: Any, hand: Any) -> None:
+        hand.say(start)
+        while True:
+            hand.say(b"X-More: 1\r\n" * 200)
+            await hand.writer.drain()
+            await asyncio.sleep(0)
+
+    url = serve(endless).url
+    done = load(url, options={"rate": "5/s", "duration": "1s"}, timeout_s=0.5)
+    assert done.result.timed_out + done.result.failed == done.result.started
+    assert set(done.errors()) <= {"timeout", "protocol"}
+
+
+def test_a_target_that_demands_a_client_certificate_gets_it(serve: Serve, certificate: Path, load: Load) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.load_verify_locations(certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    url = serve(tls=context).url
+    shown = load(url, options={"rate": "20/s", "duration": "500ms"}, ca=certificate, cert=certificate)
+    assert shown.result.completed == shown.result.started > 0
+    without = load(url, options={"rate": "20/s", "duration": "500ms"}, ca=certificate)
+    assert without.result.completed == 0
+    with pytest.raises(ConfigError, match=r"--cert .*holds no certificate"):
+        load(url, ca=certificate, cert=Path(__file__))
+
+
+def test_an_ordinary_service_is_loaded_as_a_market_though_it_knows_no_other_path(serve: Serve, tmp_path: Path) -> None:
+    async def service(asked: Any, _hand: Any) -> bytes:
+        known = any(path in asked.head for path in (b" /api/market/", b" /api/vn30-components"))
+        return b"HTTP/1.1 %b\r\nContent-Length: 2\r\n\r\n{}" % (b"200 OK" if known else b"404 Not Found")
+
+    base = serve(service).url.removesuffix("/webhook/telegram")
+    options = ("--platform", "market", "--stream", "none", "--users", "4", "--duration", "2s", "--out", str(tmp_path))
+    done = subprocess.run(
+        (sys.executable, "-m", "chaosbot", "load", *options, "--json", base),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 2, done.stderr
+    counted = json.loads(done.stdout)["load"]
+    assert counted["completed"] == counted["started"] > 0

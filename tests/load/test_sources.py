@@ -131,3 +131,15 @@ def test_a_run_has_one_source(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be combined"):
         source_of(TELEGRAM, HERE, tmp_path, tmp_path)
     assert source_of(TELEGRAM, HERE, None, None) is TELEGRAM
+
+
+@pytest.mark.parametrize("line", ["raise SystemExit(0)", "while True: pass"])
+@pytest.mark.parametrize("place", ["{line}", "def journeys():\n    {line}", "def build(*_):\n    {line}"])
+def test_a_journey_file_that_leaves_or_never_ends_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, place: str
+) -> None:
+    monkeypatch.setattr(sources, "TRIAL_S", 0.5)
+    path = tmp_path / "journey.py"
+    path.write_text("def journeys(): ...\n" * (place == "{line}") + place.format(line=line) + "\n")
+    with pytest.raises(ConfigError, match=f"journey.py:2: .*({'SystemExit' if 'raise' in line else 'still runs'})"):
+        JourneyFile(path, TELEGRAM, Endpoint())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chaosbot.core.errors import UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.event import Noted
 from chaosbot.core.platform import Endpoint
 
@@ -111,3 +111,33 @@ def test_streams_can_be_switched_off_and_unknown_ones_are_named(market: str, loa
     assert notes(drive(load, market, streams=("none",))) == {}
     with pytest.raises(UnknownName, match="unknown stream 'market_steam'; did you mean 'market_stream'"):
         drive(load, market, streams=("market_steam",))
+
+
+def test_a_token_refused_after_the_upgrade_is_an_error_of_each_connection(
+    market: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WS_AUTH_TOKEN", "wrong")
+    done = drive(load, market, streams=("market_stream",))
+    data = notes(done)["market_stream"]
+    assert data["messages"] == 0
+    assert data["failed_connects"] or data["closes"]
+    assert sum(done.errors().values()) >= 8
+
+
+def test_streams_with_arrivals_or_a_journey_are_refused_and_those_without_clients_are_named(
+    market: str, load: Load, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WS_AUTH_TOKEN", TOKEN)
+    with pytest.raises(ConfigError, match="--stream: needs users who stay connected"):
+        drive(load, market, streams=("market_stream",), rate=10.0)
+    with pytest.raises(ConfigError, match="--stream: cannot be combined with --journey"):
+        drive(load, market, streams=("market_stream",), journey=tmp_path / "x.py")
+    few = load(
+        market + "/",
+        "smoke",
+        {"users": 8, "spawn_rate": "1000/s", "duration": "1s"},
+        platform="market",
+        endpoint=Endpoint(market.split("/")[2]),
+    )
+    missing = [note.data["name"] for note in few.all(Noted) if note.area == "stream-missing"]
+    assert missing == ["burst_test", "reconnect_storm"]
