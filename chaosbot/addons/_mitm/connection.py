@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from types import TracebackType
 
@@ -178,9 +179,8 @@ class Connection(mode_servers.ProxyConnectionHandler):
         mitmproxy drains all directions under one lock, so two full directions would wait for each other.
         """
 
-    def log(self, message: str, level: int = logging.INFO, exc_info: bool | _ErrorInfo | None = None) -> None:
+    def log(self, message: str, level: int = logging.INFO, exc_info: bool | _ErrorInfo | None = None) -> None:  # noqa: ARG002 - mitmproxy calls it so
         """Takes what mitmproxy would log; only an exception is of interest."""
-        if isinstance(exc_info, tuple):
-            self._runtime.broke("connection", exc_info[1])
-        elif level >= logging.ERROR:
-            self._runtime.broke("connection", RuntimeError(message))
+        error = exc_info[1] if isinstance(exc_info, tuple) else sys.exc_info()[1] if exc_info else None
+        if error is not None:
+            self._runtime.broke("connection", error)

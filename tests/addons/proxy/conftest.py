@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import threading
@@ -78,7 +79,15 @@ class Upstream:
         end = "fin"
         try:
             if self._tls is not None:
-                peer = self._tls.wrap_socket(peer, server_side=True)
+                peer = self._tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
+                try:
+                    peer.do_handshake()
+                except ssl.SSLError:
+                    # Closed in good order: a reset would overtake the alert.
+                    peer.shutdown(socket.SHUT_WR)
+                    while os.read(peer.fileno(), 1 << 16):
+                        pass
+                    raise
             data = bytearray()
             while True:
                 while b"\r\n\r\n" not in data:
