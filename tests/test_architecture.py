@@ -47,7 +47,6 @@ SIBLING_DEBT = {
     ("addons", "mocks"),
     ("control", "addons"),
     ("control", "tcp"),
-    ("mocks", "addons"),
 }
 DEMO_VISITORS = {"demo", "cli", "session"}
 
