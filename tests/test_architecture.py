@@ -242,6 +242,16 @@ def test_no_engine_names_a_check() -> None:
     assert named - PLUGIN_NAME_DEBT == set()
 
 
+def test_a_proxy_is_started_in_one_place() -> None:
+    makers = [
+        str(path.relative_to(PACKAGE))
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Proxy"
+    ]
+    assert makers == ["session/listeners.py"]
+
+
 NEUTRAL = (
     "core",
     "session",

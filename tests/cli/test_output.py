@@ -110,6 +110,29 @@ def test_every_signal_that_ends_a_run_leaves_its_report(number: str, tmp_path: P
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_to_the_whole_group_ends_a_proxy_as_an_interrupt_does(number: int, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*CHAOSBOT, "proxy", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--http", "--out", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "Ctrl-C ends it" in line:
+            break
+    os.killpg(process.pid, number)
+    rest, _ = process.communicate(timeout=60)
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert not [reason for reason in report["reasons"] if "trouble" in reason], "".join(said) + rest
+    assert "Traceback" not in rest
+
+
 def test_help_is_there_at_once_and_imports_no_verb() -> None:
     code = (
         "import sys; sys.argv = ['chaosbot', '--help']; from chaosbot.__main__ import main\n"
