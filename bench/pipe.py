@@ -1,13 +1,16 @@
-"""The byte pipe beside haproxy (TCP mode) and no proxy at all, in one run: nginx behind, wrk in front.
+"""The byte pipe beside haproxy (TCP mode), Toxiproxy and no proxy at all, in one run: nginx behind, wrk in front.
 
-Usage: python bench/pipe.py [SECONDS] [CONNECTIONS ...]
+Usage: python bench/pipe.py [--toxiproxy SERVER] [SECONDS] [CONNECTIONS ...]
+
+With the path of a Toxiproxy server's binary it is measured too, plain and with a latency toxic of 10 ms downstream.
 
 Every proxy is one process (haproxy: one thread) pinned to the same core; nginx and wrk share the other one. Prints a table in
-Markdown: requests a second, the median and the 99th percentile of the response time, and the proxy's CPU time a request.
+Markdown: requests a second, the median and the 99th percentile of the response time, the proxy's CPU time a request, its memory.
 Needs nginx, wrk, haproxy and taskset on the PATH.
 """
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -17,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+import urllib.request
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from chaosbot.core.plan import FaultPlan, Rule, Scope
@@ -96,9 +100,29 @@ backend out
     return path
 
 
-def serve_pipe(port, upstream, fault):
+@contextmanager
+def toxiproxy(server, port, upstream, delay_ms):
+    """Toxiproxy on one processor, with one proxy and, for a delay, one toxic."""
+    control = free_port()
+    command = ["env", "GOMAXPROCS=1", server, "-host", "127.0.0.1", "-port", str(control)]
+    with running(command, PROXY_CORE, control) as pid:
+        ask(control, "/proxies", {"name": "bench", "listen": f"127.0.0.1:{port}", "upstream": f"127.0.0.1:{upstream}"})
+        if delay_ms:
+            toxic = {"type": "latency", "stream": "downstream", "attributes": {"latency": delay_ms}}
+            ask(control, "/proxies/bench/toxics", toxic)
+        yield pid
+
+
+def ask(control, path, document):
+    url = f"http://127.0.0.1:{control}{path}"
+    request = urllib.request.Request(url, json.dumps(document).encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def serve_pipe(port, upstream, delay_ms):
     async def serve():
-        plan = FaultPlan((Rule("slow", Latency(0.0, shape="constant"), scope=Scope.CONNECTION),) if fault else ())
+        fault = Latency(max(0, delay_ms) / 1000, shape="constant")
+        plan = FaultPlan((Rule("slow", fault, scope=Scope.CONNECTION),) if delay_ms >= 0 else ())
         server = PipeServer(listen("127.0.0.1", port), "127.0.0.1", upstream, plan=plan)
         await server.start()
         await asyncio.Event().wait()
@@ -109,6 +133,11 @@ def serve_pipe(port, upstream, fault):
 def cpu_seconds(pid):
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory(pid):
+    """Resident megabytes of a process (of `env` and `taskset` nothing is left: they become what they start)."""
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
 
 
 def milliseconds(text):
@@ -132,8 +161,12 @@ def measure(port, connections, seconds, pid):
 def main():
     if sys.argv[1:2] == ["--serve"]:
         port, upstream, fault = map(int, sys.argv[2:5])
-        serve_pipe(port, upstream, bool(fault))
+        serve_pipe(port, upstream, fault)
         return
+    peer = None
+    if sys.argv[1:2] == ["--toxiproxy"]:
+        peer = sys.argv[2]
+        del sys.argv[1:3]
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     counts = [int(value) for value in sys.argv[2:]] or [1, 64, 512]
     missing = [
@@ -152,19 +185,29 @@ def main():
         me = [sys.executable, str(Path(__file__).resolve()), "--serve"]
         proxies = {
             "none": None,
-            "haproxy": ["haproxy", "-f", str(haproxy_config(folder, through, upstream))],
-            "pipe, idle": [*me, str(through), str(upstream), "0"],
-            "pipe, every byte through an effect": [*me, str(through), str(upstream), "1"],
+            "haproxy": running(["haproxy", "-f", str(haproxy_config(folder, through, upstream))], PROXY_CORE, through),
+            "pipe, idle": running([*me, str(through), str(upstream), "-1"], PROXY_CORE, through),
+            "pipe, every byte through an effect": running([*me, str(through), str(upstream), "0"], PROXY_CORE, through),
+            "pipe, latency 10 ms": running([*me, str(through), str(upstream), "10"], PROXY_CORE, through),
         }
-        print("| proxy | connections | requests/s | p50 ms | p99 ms | CPU µs/request |\n|---|---|---|---|---|---|")
+        if peer:
+            proxies["Toxiproxy"] = toxiproxy(peer, through, upstream, 0)
+            proxies["Toxiproxy, latency 10 ms"] = toxiproxy(peer, through, upstream, 10)
+        print(
+            "| proxy | connections | requests/s | p50 ms | p99 ms | CPU µs/request | MB |\n|---|---|---|---|---|---|---|"
+        )
         for name, command in proxies.items():
-            with running(command, PROXY_CORE, through) if command else ExitStack() as pid:
+            with command or nullcontext() as pid:
                 for connections in counts:
                     rate, half, tail, cpu = measure(
                         through if command else upstream, connections, seconds, pid if command else None
                     )
                     shown = f"{cpu:.0f}" if cpu is not None else "–"
-                    print(f"| {name} | {connections} | {rate:,.0f} | {half:.2f} | {tail:.2f} | {shown} |", flush=True)
+                    used = f"{memory(pid):.0f}" if command else "–"
+                    print(
+                        f"| {name} | {connections} | {rate:,.0f} | {half:.2f} | {tail:.2f} | {shown} | {used} |",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

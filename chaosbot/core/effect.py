@@ -136,7 +136,7 @@ class HoldClose:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Nothing passes any more; the connection is closed after a while, or never."""
+    """Nothing passes any more; the connection is closed so long after the last bytes that were swallowed, or never."""
 
     stream: StreamDirection
     close_after_s: float | None = None
@@ -146,7 +146,7 @@ class Silence:
 class ResetConnection:
     """A real RST to both sides: after a time, or after so many bytes in this direction (and then that time).
 
-    With `after_bytes` 0 the first byte that arrives sets it off and does not pass.
+    With `after_bytes` 0 the first byte that arrives, or the source's end, sets it off and does not pass.
     """
 
     stream: StreamDirection

@@ -2,6 +2,7 @@
 
 The peer experiences ECONNRESET, not an orderly end: `connect` resets the connection at once, `before` when the request's first
 byte has come (the upstream sees nothing of it), `after` when the upstream has answered (it has acted, the client cannot know).
+A peer that closes before it has sent a byte is answered with a RST too.
 With `at_byte` so many bytes of the request (`before`) or of the answer (`after`) pass first: a reset in the middle of a body.
 """
 

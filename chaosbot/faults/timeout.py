@@ -23,7 +23,9 @@ class Timeout(Fault):
 
     depth: ClassVar[Depth] = Depth.BYTES
 
-    after: float | None = option("duration", "when the connection is closed; without it: never", None, primary=True)
+    after: float | None = option(
+        "duration", "closed so long after the last bytes came; without it: never", None, primary=True
+    )
     stream: str = stream_option()
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:

@@ -12,12 +12,14 @@ from chaosbot.injection._bytes_stages import E, Item, Mark, Stage
 class SilenceStage(Stage[Silence]):
     """A black hole: takes everything, gives nothing, and closes after a while or when it is lifted."""
 
-    def feed(self, t: float, item: Item) -> None:  # noqa: ARG002 - the place in the chain is the base's
-        """Swallows it."""
+    def feed(self, t: float, item: Item) -> None:
+        """Swallows it; bytes start the wait for the close anew."""
         self.acted = True
+        if isinstance(item, bytes):
+            self.since = max(self.since, t)
 
     def alarm(self) -> tuple[float, Mark] | None:
-        """The close, counted from when the silence fell."""
+        """The close, counted from the last bytes that were swallowed, or from when the silence fell."""
         after = self.effect.close_after_s
         return None if after is None else (self.since + after, Mark.FIN)
 
@@ -64,6 +66,14 @@ class ResetStage(_TriggerStage[ResetConnection]):
 
     def _limit(self) -> int | None:
         return self.effect.after_bytes
+
+    def feed(self, t: float, item: Item) -> None:
+        """As its base; the source's end counts as the first byte where that would reset: no FIN passes before a RST."""
+        if item is Mark.END and self.effect.after_bytes == 0 and not self.triggered:
+            self.triggered = self.acted = True
+            self._trigger(t)
+        else:
+            super().feed(t, item)
 
     def _trigger(self, t: float) -> None:
         Stage.feed(self, t + (self.effect.after_s or 0.0), Mark.RST)

@@ -13,6 +13,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.exchange import Exchange
 from chaosbot.core.fault import FAULTS
 from chaosbot.injection._bytes_line import Line
+from chaosbot.injection._bytes_stages import Mark
 
 ONE = Exchange("one")
 
@@ -60,6 +61,17 @@ def test_both_directions_draw_from_dice_of_their_own():
     assert isinstance(up, HoldBytes)
     assert (up.stream, down.stream) == (StreamDirection.UP, StreamDirection.DOWN)
     assert up.dice != down.dice
+
+
+def test_a_timeout_counts_from_the_last_bytes_that_it_swallowed():
+    (effect,) = effects("timeout", after="1s", stream="up")
+    line = Line(StreamDirection.UP)
+    line.set_effects((effect,), 0.0)
+    assert line.due() == pytest.approx(1.0)
+    line.feed(b"late", 0.9)
+    assert line.take(1.5) == []
+    assert line.due() == pytest.approx(1.9)
+    assert line.take(1.9) == [Mark.FIN]
 
 
 def delays(count=2000, **options):

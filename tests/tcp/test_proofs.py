@@ -205,6 +205,15 @@ def test_reset_before_the_upstream_sees_a_byte_is_econnreset(proxy, upstream, co
     assert [error.errno for error in server.errors] == [errno.ECONNRESET], "the upstream is reset too"
 
 
+def test_a_client_that_closes_first_meets_a_reset_and_so_does_the_upstream(proxy, upstream, connect):
+    server = upstream(lambda conn: conn.recv(1))
+    sock = connect(proxy(server, ResetPeer("before")).port)
+    sock.shutdown(socket.SHUT_WR)
+    assert read_all(sock) == (b"", errno.ECONNRESET)
+    assert server.finished.acquire(timeout=60)
+    assert [error.errno for error in server.errors] == [errno.ECONNRESET]
+
+
 def test_reset_after_the_upstream_has_acted_is_econnreset_without_a_byte(proxy, upstream, connect):
     seen = []
 
