@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 from chaosbot.core.units import format_duration, format_size
-from chaosbot.core.verdict import Severity, Verdict
+from chaosbot.core.verdict import Finding, Severity, Verdict
 from chaosbot.report import charts
 from chaosbot.report.figures import measured, shown
 from chaosbot.report.reporter import Reporter
@@ -143,6 +143,21 @@ def _hash(script: str) -> str:
     return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
 
 
+def _groups(findings: Sequence[Finding]) -> list[tuple[str, list[tuple[str, list[Finding]]]]]:
+    """The findings by severity, then by what sets them off: the place of the root cause, or what the target did."""
+    found: list[tuple[str, list[tuple[str, list[Finding]]]]] = []
+    for severity in Severity:
+        causes: dict[str, list[Finding]] = {}
+        for finding in findings:
+            if finding.severity is severity:
+                causes.setdefault(finding.cause.place or str(finding.cause), []).append(finding)
+        # Where one cause shows in many ways, that is what to look at first.
+        ordered = sorted(causes.items(), key=lambda item: -len(item[1]))
+        if ordered:
+            found.append((severity.value, ordered))
+    return found
+
+
 def render_html(report: Report) -> str:
     """The report as a page."""
     from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
@@ -158,6 +173,7 @@ def render_html(report: Report) -> str:
             headline=HEADLINES[report.verdict],
             timeline=charts.timeline(report, bins),
             bins=bins,
+            groups=_groups(report.findings),
             distribution=charts.distribution(report),
             marks=charts.marks_of(report),
             soak=[(one, charts.drift(one)) for one in report.soak],

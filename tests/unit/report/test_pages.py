@@ -14,7 +14,7 @@ from rich.console import Console
 
 from chaosbot.core.event import ApiCalled, Injected, Noted, PhaseChanged, RuleTallied, Trouble
 from chaosbot.core.exchange import Depth, Direction
-from chaosbot.core.verdict import Verdict
+from chaosbot.core.verdict import RootCause, Severity, Verdict
 from chaosbot.journal import Redactor
 from chaosbot.report import compare, fold, render_comparison, render_terminal, write_all
 from chaosbot.reporters.html import render_html
@@ -122,6 +122,24 @@ def test_every_chart_says_in_words_what_it_shows_and_has_its_figures_in_a_table(
 def test_importing_the_reports_loads_neither_a_template_engine_nor_a_chart_library():
     code = "import sys, chaosbot.report; assert not {'jinja2', 'markupsafe', 'plotly'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_findings_stand_by_severity_and_cause_with_an_index(story, make_finding):
+    told = story()
+    told.judged("no_hang", make_finding(cause=RootCause("slow", place="*.chat"), severity=Severity.LOW))
+    told.judged("no_leak", make_finding(check="no_leak", cause=RootCause("token"), severity=Severity.CRITICAL))
+    for check in ("no_death", "no_server_error"):
+        told.judged(check, make_finding(check=check, cause=RootCause(check, place="*.text"), severity=Severity.HIGH))
+    told.judged(
+        "no_effect", make_finding(check="no_effect", cause=RootCause("x", place="*.user"), severity=Severity.HIGH)
+    )
+    text = render_html(fold(told.history(), checks=()))
+    order = re.findall(r'<article class="finding" id="([a-z_]+)-', text)
+    assert order[0] == "no_leak"
+    assert set(order[1:3]) == {"no_death", "no_server_error"}
+    assert order[3:] == ["no_effect", "no_hang"]
+    assert re.findall(r'<li data-finding="([a-z_]+)-', text) == order
+    assert 'data-words="low *.chat' in text
 
 
 def test_a_finding_can_be_copied_from_the_page(story, make_finding):
