@@ -45,7 +45,6 @@ LEVELS = {
 SIBLING_DEBT = {
     ("addons", "tcp"),
     ("addons", "mocks"),
-    ("control", "addons"),
     ("control", "tcp"),
 }
 DEMO_VISITORS = {"demo", "cli", "session"}

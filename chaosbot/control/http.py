@@ -3,23 +3,31 @@
 Rules:
 
 - Status codes, texts and defaults are the contract's; clients of Toxiproxy work unmodified. Errors are JSON in text/plain.
-- Browsers are refused (403): a web page must not be able to steer a proxy on this machine.
+- A web page must not be able to steer a proxy on this machine: browsers are refused (403), and so is every change that names another
+  host than this API's (a name that was bound anew), or that comes from another site.
 - Every change happens under one lock, in the order of arrival.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 from tornado.web import Application, RequestHandler
 
 from chaosbot.control.metrics_page import render
 from chaosbot.control.proxies import Proxies, ToxicProxy
 from chaosbot.control.toxics import ApiError, Toxic, bad_body
+from chaosbot.transport import is_loopback
 
 # The version of the contract that is spoken; clients compare it to learn what they may use.
 CONTRACT_VERSION: Final = "2.12.0"
+_HOST: Final = re.compile(r"[a-z0-9._-]{1,253}(?::\d{1,5})?|\[[0-9a-f:.]{2,45}\](?::\d{1,5})?")
 
 
 class Parent(Protocol):
@@ -38,10 +46,11 @@ class _Base(RequestHandler):
 
     SUPPORTED_METHODS = ("GET", "POST", "PATCH", "DELETE", "PUT")  # type: ignore[assignment]  # fewer than tornado's
 
-    def initialize(self, proxies: Proxies, parent: Parent) -> None:
+    def initialize(self, proxies: Proxies, parent: Parent, names: Collection[str]) -> None:
         """Called by tornado with what the pages work on."""
         self.proxies = proxies
         self.parent = parent
+        self.names = names
 
     def set_default_headers(self) -> None:
         """Nothing about who serves."""
@@ -52,9 +61,12 @@ class _Base(RequestHandler):
         return None
 
     def prepare(self) -> None:
-        """Refuses browsers."""
-        if self.request.headers.get("User-Agent", "").startswith("Mozilla/"):
+        """Refuses browsers, and changes that another site may have sent."""
+        headers = self.request.headers
+        if headers.get("User-Agent", "").startswith("Mozilla/"):
             self._plain(403, "User agent not allowed")
+        elif self.request.method != "GET" and (why := foreign(headers, self.names)):
+            self._plain(403, why)
 
     def body(self) -> Any:
         """The request's JSON value; as for the original, only the first value counts."""
@@ -105,6 +117,34 @@ class _Base(RequestHandler):
 
 def _error_json(message: str, status: int) -> str:
     return json.dumps({"error": message, "status": status}, separators=(",", ":"))
+
+
+def foreign(headers: Mapping[str, str], names: Collection[str]) -> str:
+    """Why a request may have been sent by a page of another site; empty when it cannot.
+
+    Args:
+        headers: The request's.
+        names: Globs of host names under which the API may be addressed, besides localhost and IP addresses.
+    """
+    host = headers.get("Host", "").lower()
+    name = (urlsplit(f"//{host}").hostname or "") if _HOST.fullmatch(host) else ""
+    if not name or not (is_address(name) or is_loopback(name) or any(fnmatchcase(name, each) for each in names)):
+        return f"Host '{host}' is not this API's; use its address, or start chaosbot with --allow-host {name or 'NAME'}"
+    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return "Sec-Fetch-Site: requests of other sites are refused"
+    origin = headers.get("Origin")
+    if origin is not None and origin.lower() != f"http://{host}":
+        return f"Origin '{origin}' is not this API's; requests of other sites are refused"
+    return ""
+
+
+def is_address(name: str) -> bool:
+    """Whether a host is an IP address, which nobody can bind anew."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class _Missing(_Base):
@@ -278,9 +318,9 @@ def _merge(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def application(proxies: Proxies, parent: Parent) -> Application:
-    """The pages of the API."""
-    shared = {"proxies": proxies, "parent": parent}
+def application(proxies: Proxies, parent: Parent, names: Collection[str] = ()) -> Application:
+    """The pages of the API; `names` are globs of host names under which it may be addressed."""
+    shared = {"proxies": proxies, "parent": parent, "names": names}
     proxy, toxic = r"/proxies/([^/]+)", r"/toxics/([^/]+)"
     pages = {
         r"/proxies": _ProxyIndex,

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from chaosbot.addons.spec import is_loopback
 from chaosbot.control.toxics import ApiError, Toxic, bad_body, expect_object, field
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event
 from chaosbot.core.plan import FaultPlan
 from chaosbot.tcp.server import PipeServer, listen
+from chaosbot.transport import is_loopback
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -212,7 +212,8 @@ class Proxies:
         return await self._add(name, listen_on, upstream, _toxics(body), enabled=enabled)
 
     async def _add(self, name: str, listen_on: str, upstream: str, toxics: list[Toxic], *, enabled: bool) -> ToxicProxy:
-        self._around.check(upstream)
+        if enabled:
+            self._around.check(upstream)
         proxy = ToxicProxy(name, listen_on, upstream, self._around)
         for toxic in toxics:
             proxy.add(toxic)
@@ -227,7 +228,8 @@ class Proxies:
         listen_on = field(body, "listen", str, proxy.listen)
         upstream = field(body, "upstream", str, proxy.upstream)
         enabled = field(body, "enabled", bool, proxy.enabled)
-        self._around.check(upstream)
+        if enabled:
+            self._around.check(upstream)
         await proxy.update(listen_on, upstream, enabled=enabled)
 
     async def remove(self, proxy: ToxicProxy) -> None:

@@ -10,28 +10,19 @@ Rules:
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
-import os
 import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-import chaosbot
 from chaosbot.core.errors import ChaosbotError, EngineError, PortBusy, UsageError
-from chaosbot.core.event import Event, Trouble, from_json
+from chaosbot.core.event import Event, Trouble
 from chaosbot.tcp.server import listen
+from chaosbot.workers import Worker
 
 DEFAULT_PORT: Final = 8474
-_START_TIMEOUT_S: Final = 60.0
-_STOP_TIMEOUT_S: Final = 5.0
 
 
 class PlanHolder(Protocol):
@@ -82,12 +73,7 @@ class ControlServer:
         self._origin = time.monotonic() if origin is None else origin
         self._allow_hosts = tuple(allow_hosts)
         self._address: tuple[str, int] | None = None
-        self._channel: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._thread: threading.Thread | None = None
-        self._ready = threading.Event()
-        self._up = False
-        self._stopping = False
+        self._worker: Worker | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -105,7 +91,7 @@ class ControlServer:
     @property
     def pid(self) -> int | None:
         """The worker's process id."""
-        return None if self._process is None else self._process.pid
+        return None if self._worker is None else self._worker.pid
 
     def start(self) -> None:
         """Binds the address and starts the worker.
@@ -115,19 +101,21 @@ class ControlServer:
             UsageError: It is none of this machine's.
             EngineError: The worker does not come up.
         """
-        api = self._bind()
-        with api:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                name = api.getsockname()
-                self._address = (str(name[0]), int(name[1]))
-                self._process = self._spawn(api, theirs)
-        self._channel = ours
-        self._thread = threading.Thread(target=self._listen, args=(ours,), name="control-api", daemon=True)
-        self._thread.start()
-        if not self._ready.wait(_START_TIMEOUT_S) or not self._up:
-            self.stop()
-            raise EngineError(f"control API: its worker did not come up within {_START_TIMEOUT_S:.0f} s")
+        with self._bind() as api:
+            name = api.getsockname()
+            self._address = (str(name[0]), int(name[1]))
+            self._worker = Worker(
+                "control API",
+                "chaosbot.control.worker:serve",
+                self._seed,
+                self._origin,
+                self._allow_hosts,
+                sockets=[api],
+                on_message=self._emit,
+                on_request=self._answer,
+                on_death=self._died,
+            )
+        self._worker.ready()
 
     def _bind(self) -> socket.socket:
         try:
@@ -138,37 +126,10 @@ class ControlServer:
                 raise UsageError(f"{where}: cannot be listened on ({error.strerror}); choose an own address") from None
             raise PortBusy(f"{where}: the address is taken; choose another port, or 0 for a free one") from None
 
-    def _spawn(self, api: socket.socket, parent: socket.socket) -> subprocess.Popen[bytes]:
-        fds = (api.fileno(), parent.fileno())
-        command = [sys.executable, "-m", "chaosbot.control.worker"]
-        command += ["--api-fd", str(fds[0]), "--parent-fd", str(fds[1])]
-        command += ["--seed", str(self._seed), "--origin", repr(self._origin)]
-        for host in self._allow_hosts:
-            command += ["--allow-host", host]
-        # The package that runs here must run there, wherever the parent found it.
-        home = str(Path(chaosbot.__file__).parent.parent)
-        paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
-        return subprocess.Popen(
-            command, pass_fds=fds, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": paths}
-        )
-
     def stop(self) -> None:
         """Ends the API, its proxies and their connections; the last events have arrived when this returns."""
-        self._stopping = True
-        if self._channel is not None:
-            with contextlib.suppress(OSError):
-                self._channel.shutdown(socket.SHUT_WR)
-        if self._process is not None:
-            try:
-                self._process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_STOP_TIMEOUT_S)
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        if self._worker is not None:
+            self._worker.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -179,30 +140,11 @@ class ControlServer:
     ) -> None:
         self.stop()
 
-    # ── the channel ──────────────────────────────────────────────────────────────────────────────────────────────────
+    def _died(self, how: str) -> None:
+        self._emit(Trouble(time.monotonic() - self._origin, "control", f"the control API's worker {how}"))
 
-    def _listen(self, channel: socket.socket) -> None:
-        """Takes events and questions until the worker ends."""
-        with contextlib.suppress(OSError), channel.makefile("rb") as lines:
-            for line in lines:
-                self._take(channel, json.loads(line))
-        self._ready.set()  # a start that waits for a worker that has died waits no longer
-        if self._up and not self._stopping:
-            now = time.monotonic() - self._origin
-            self._emit(Trouble(now, "control", "the control API's worker ended without being asked to"))
-
-    def _take(self, channel: socket.socket, message: dict[str, Any]) -> None:
-        if "event" in message:
-            self._emit(from_json(message["event"]))
-        elif "ask" in message:
-            answer = self._answer(message["ask"], message.get("value"))
-            with contextlib.suppress(OSError):
-                channel.sendall(json.dumps({"id": message["id"], **answer}).encode() + b"\n")
-        else:
-            self._up = True
-            self._ready.set()
-
-    def _answer(self, question: str, value: Any) -> dict[str, Any]:
+    def _answer(self, request: tuple[str, Any]) -> dict[str, Any]:
+        question, value = request
         nothing = {"error": "no fault plan runs here; start `chaosbot proxy` with --control", "status": 404}
         try:
             match question:

@@ -1,91 +1,33 @@
 """The worker process of the Bot API mock's server: HTTP/1 in, `BotApiMock` inside, events up.
 
-`mock_server` starts it and states the rules of their channel. It has its own small HTTP server, because the mock must
+`MockServer` starts it through `chaosbot.workers`. It has its own small HTTP server, because the mock must
 never be the slow part of a load test, and must take whatever a bot's client sends.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import socket
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final
 
 import httptools
-import orjson
 
-from chaosbot.core.event import Event, to_json
 from chaosbot.core.mock import MockAnswer
 from chaosbot.mocks.telegram_api.call import MOST_BODY
 from chaosbot.mocks.telegram_api.mock import BotApiMock, Script, failure
 from chaosbot.transport import enforce
+from chaosbot.workers import AsyncParent
 
 _MOST_HEADERS: Final = 64 * 1024
-
-
-class _Channel(asyncio.Protocol):
-    """The worker's end of the socketpair."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-        self.full = False
-        self.clients: set[_Client] = set()
-        self._transport: asyncio.WriteTransport | None = None
-        self._buffer = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - narrows the type
-        self._transport = transport
-        transport.set_write_buffer_limits(high=4 * 1024 * 1024)
-
-    def write(self, message: dict[str, Any]) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(orjson.dumps(message) + b"\n")
-
-    def emit(self, event: Event) -> None:
-        self.write(to_json(event))
-
-    def data_received(self, data: bytes) -> None:
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            self.write({"synced": orjson.loads(line)["sync"]})
-
-    def eof_received(self) -> bool:
-        self.ended.set()
-        return True  # keeps the way up open for the last events
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.ended.set()
-
-    def pause_writing(self) -> None:
-        self.full = True
-        for client in self.clients:
-            client.pause()
-
-    def resume_writing(self) -> None:
-        self.full = False
-        for client in self.clients:
-            client.resume()
-
-    async def close(self) -> None:
-        """Writes what is left, as far as somebody reads it."""
-        if self._transport is not None:
-            self._transport.close()
-            for _ in range(100):
-                if not self._transport.get_write_buffer_size():
-                    return
-                await asyncio.sleep(0.02)
 
 
 class _Client(asyncio.Protocol):
     """One connection of the bot."""
 
-    def __init__(self, mock: BotApiMock, channel: _Channel) -> None:
+    def __init__(self, mock: BotApiMock, parent: AsyncParent) -> None:
         self._mock = mock
-        self._channel = channel
+        self._parent = parent
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._held: asyncio.TimerHandle | None = None
@@ -99,25 +41,13 @@ class _Client(asyncio.Protocol):
         self._size = 0
         self._head_size = 0
 
-    def pause(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        if self._transport is not None:
-            self._transport.resume_reading()
-
     # transport callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type
         self._transport = transport
-        self._channel.clients.add(self)
-        if self._channel.full:
-            self.pause()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._channel.clients.discard(self)
         self._transport = None
         if self._held is not None:
             self._held.cancel()
@@ -159,6 +89,7 @@ class _Client(asyncio.Protocol):
             self._mock.note(method, url, headers, b"", status=413)
         else:
             answer = self._mock.answer(method, url, headers, b"".join(self._body))
+        self._parent.flush()  # the event is on its way before the answer is
         keep = self._parser.should_keep_alive()
         self._start()
         if self._held is not None:
@@ -194,30 +125,13 @@ class _Client(asyncio.Protocol):
             self._transport.write(data)
 
 
-async def _serve(listener: socket.socket, upward: socket.socket, arguments: dict[str, Any]) -> None:
-    loop = asyncio.get_running_loop()
-    _, channel = await loop.create_connection(_Channel, sock=upward)
-    started = arguments["started"]
-    scripts = [Script(**script) for script in arguments["scripts"]]
-    mock = BotApiMock(lambda: monotonic() - started, channel.emit, scripts=scripts)
-    server = await loop.create_server(lambda: _Client(mock, channel), sock=listener)
-    channel.write({"ready": True})
-    await channel.ended.wait()
+async def serve(parent: AsyncParent, started: float, scripts: tuple[Script, ...]) -> None:
+    """The worker's function: serves until the parent wants it to end."""
+    enforce(())
+    mock = BotApiMock(lambda: monotonic() - started, parent.send, scripts=scripts)
+    (listener,) = parent.sockets
+    server = await asyncio.get_running_loop().create_server(lambda: _Client(mock, parent), sock=listener)
+    parent.answer = lambda request: request  # after everything that was sent before
+    parent.ready()
+    await parent.stopping.wait()
     server.close()
-    await channel.close()
-
-
-def main() -> None:
-    """Runs the worker; started by `MockServer` only."""
-    parser = argparse.ArgumentParser(prog="chaosbot.mocks.worker", description="worker of the Bot API mock")
-    parser.add_argument("listener", type=int)
-    parser.add_argument("channel", type=int)
-    parser.add_argument("arguments", type=json.loads)
-    found = parser.parse_args()
-    enforce()
-    upward = socket.socket(fileno=found.channel)
-    asyncio.run(_serve(socket.socket(fileno=found.listener), upward, found.arguments))
-
-
-if __name__ == "__main__":
-    main()

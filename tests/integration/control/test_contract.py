@@ -305,6 +305,40 @@ def test_upstreams_beyond_this_machine_need_permission(http):
         assert "--allow-host" in error["error"]
 
 
+def test_a_foreign_upstream_may_be_configured_and_is_refused_when_its_proxy_is_enabled(http):
+    made = http.post("/proxies", json={"name": "far", "upstream": "example.org:443", "enabled": False})
+    assert (made.status_code, made.json()["enabled"]) == (201, False)
+    status, error = error_of(http.post("/proxies/far", json={"enabled": True}))
+    assert (status, "--allow-host" in error["error"]) == (400, True)
+    assert http.get("/proxies/far").json()["enabled"] is False
+    assert http.post("/proxies/far", json={"upstream": "127.0.0.1:9", "enabled": True}).json()["enabled"] is True
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:8474"},
+        {"Host": "[::1]@evil.example"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/plan"), ("POST", "/reset"), ("DELETE", "/proxies/one")])
+def test_changes_that_another_site_may_have_sent_are_refused(http, proxy, headers, method, path):
+    assert http.request(method, path, headers=headers).status_code == 403
+    assert "one" in http.get("/proxies").json()
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "192.0.2.1:8474"])
+def test_changes_that_name_this_machine_are_taken(http, name):
+    own = {"Host": name, "Origin": f"http://{name}", "Sec-Fetch-Site": "same-origin"}
+    assert http.post("/reset", headers=own).status_code == 204
+
+
 def test_metrics_tell_traffic_and_what_toxics_did(api, http, proxy, connect):
     http.post("/proxies/one/toxics", json={"type": "latency", "attributes": {"latency": 1}})
     sock = connect(proxy["listen"])

@@ -183,7 +183,7 @@ def test_a_worker_that_does_not_come_up_is_an_error_at_once(monkeypatch):
     events = []
     monkeypatch.setattr(sys, "executable", "false")
     began = time.monotonic()
-    with pytest.raises(EngineError, match="its worker did not come up"):
+    with pytest.raises(EngineError, match="control API ended with code 1 before it was ready"):
         ControlServer("127.0.0.1", 0, 1, events.append).start()
     assert time.monotonic() - began < 30, "it heard of the end, and did not wait for its own patience to end"
     assert events == []

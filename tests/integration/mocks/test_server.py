@@ -113,7 +113,7 @@ def test_a_taken_port_is_said_before_anything_starts(start: Start) -> None:
 def test_a_worker_that_cannot_start_is_an_error_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     server = Running()
-    with pytest.raises(EngineError, match="did not start"):
+    with pytest.raises(EngineError, match="Bot API mock ended with code 1 before it was ready"):
         server.start()
     assert server.events == []
 
