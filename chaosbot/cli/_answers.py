@@ -49,7 +49,7 @@ SHOWN_BY: Final[dict[Bug, tuple[str, ...]]] = {
     Bug.FOREIGN_REMINDERS: ("objects/*", "foreign-*"),
     Bug.REPLY_TO_SENDER: ("chats/group-*",),
     # What only load under faults shows has no case; its check is about nothing else.
-    Bug.CRASH_ON_HTML_ERROR: ("load:500*",),
+    Bug.CRASH_ON_HTML_ERROR: ("answers 500 *while*",),
     Bug.CIRCUIT_NEVER_CLOSES: ("stuck",),
     Bug.MIGRATION_IGNORED: ("not-followed",),
     Bug.NO_OUTBOUND_TIMEOUT: ("no-timeout",),
