@@ -30,7 +30,21 @@ class Workload(StrEnum):
     OPEN = "open"  # the clock
 
 
-_THRESHOLD: Final = re.compile(r"(\w+)\s*(<=|>=|<|>)([^,]*[^,\s][^,]*)(?:,(.+))?", re.DOTALL)
+_THRESHOLD: Final = re.compile(r"([\w.]+)\s*(<=|>=|<|>)([^,]*[^,\s][^,]*)(?:,(.+))?", re.DOTALL)
+
+
+_PERCENTILE: Final = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,4})?)")
+
+
+def quantile_share(metric: str) -> float | None:
+    """The share of requests (0..1) that a latency metric is about: ``p98``, ``p99.5``, ``p999`` (99.9 %), ``max``; None for others."""
+    if metric == "max":
+        return 1.0
+    if metric == "p999":
+        return 0.999
+    match = _PERCENTILE.fullmatch(metric)
+    share = float(match[1]) / 100 if match else 0.0
+    return round(share, 8) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +52,7 @@ class Threshold:
     """One promise about a run.
 
     Args:
-        metric: ``p50``, ``p90``, ``p95``, ``p99``, ``p999`` (seconds), ``error_rate`` (share), ``throughput`` (1/s) or
+        metric: any percentile (``p50``, ``p98``, ``p99.5``; ``p999`` is ``p99.9``) or ``max`` (seconds), ``error_rate`` (share), ``throughput`` (1/s) or
             ``circuit_trips`` (count).
         target: What should hold.
         alert: What must not be passed; None means that missing the target fails already.
@@ -61,9 +75,10 @@ class Threshold:
         if match is None:
             raise ConfigError("", f'\'{text}\' is no threshold; write for example "p99<2s" or "error_rate<1%"')
         metric, sign, target, alert = match[1], match[2], match[3].strip(), match[4]
-        if metric not in _READERS:
-            raise ConfigError("", f"'{text}': unknown metric '{metric}'; there are {', '.join(_READERS)}")
-        read = _READERS[metric]
+        read = units.duration if quantile_share(metric) is not None else _READERS.get(metric)
+        if read is None:
+            known = ", ".join(("percentiles (p50, p99.5 …)", "max", *_READERS))
+            raise ConfigError("", f"'{text}': unknown metric '{metric}'; there are {known}")
         return cls(metric, read(target), None if alert is None else read(alert.strip()), sign.startswith("<"))
 
     def holds(self, observed: float) -> bool:
@@ -102,7 +117,6 @@ def _plain(text: object) -> float:
 
 
 _READERS: Final = {
-    **dict.fromkeys(("p50", "p90", "p95", "p99", "p999"), units.duration),
     "error_rate": units.share,
     "throughput": units.frequency,
     "circuit_trips": _plain,

@@ -23,12 +23,11 @@ from typing import Any, Final
 from chaosbot.core import units
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError, ConfigError
-from chaosbot.core.profile import PROFILES, STANDARD
+from chaosbot.core.profile import PROFILES, STANDARD, quantile_share
 from chaosbot.core.stats import Histogram, Interval, enough_for, quantile_interval, share_interval
 from chaosbot.core.verdict import Assertion, Verdict
 from chaosbot.report.values import Circuits, Deliveries, Generator, Recovery, Second
 
-_QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p99.9": 0.999, "max": 1.0}
 _ALIASES: Final = {
     "median": "p50",
     "errors": "error_rate",
@@ -86,7 +85,7 @@ def _bound(metric: str, raw: object) -> tuple[str, float, str]:
         raise ConfigError(metric, f"'{raw}' is no bound; write for example \"< 2s\"")
     sign, text = (match[1] or "").replace("≤", "<=").replace("≥", ">="), match[2]
     plain = float(text) if _PLAIN.fullmatch(text) else None
-    if metric in _QUANTILES:
+    if quantile_share(metric) is not None:
         value, unit = (plain if plain is not None else units.duration(text)) * 1e3, " ms"
     elif metric == "recovery":
         value, unit = plain if plain is not None else units.duration(text), " s"
@@ -193,7 +192,7 @@ class Evidence:
     def observe(self, promise: Promise, *, latency: str = "response") -> Observed:
         """What the promise's metric came to."""
         metric, seconds = promise.metric, self.windows.get(promise.window, ())
-        if metric in _QUANTILES:
+        if quantile_share(metric) is not None:
             return self._quantile(metric, seconds, latency)
         if metric == "error_rate":
             finished, bad = sum(second.finished for second in seconds), sum(second.bad for second in seconds)
@@ -209,7 +208,9 @@ class Evidence:
             "recovery": self._slowest_recovery,
         }
         if metric not in single:
-            return Observed(None, short=f"no such metric; there are {', '.join(sorted({*_QUANTILES, *single}))}")
+            return Observed(
+                None, short=f"no such metric; there are percentiles (p50, p99.5 …), max, {', '.join(sorted(single))}"
+            )
         return Observed(single[metric]())
 
     def faultless(self, promise: Promise) -> bool:
@@ -224,7 +225,7 @@ class Evidence:
 
     def _quantile(self, metric: str, seconds: Sequence[Second], latency: str) -> Observed:
         parts: list[Histogram] = [getattr(second, latency) for second in seconds]
-        merged, share = Histogram.merged(parts), _QUANTILES[metric]
+        merged, share = Histogram.merged(parts), quantile_share(metric) or 1.0
         if not merged.total:
             return Observed(None)
         value = merged.quantile(share) or 0.0
@@ -258,7 +259,8 @@ def _fitted(promise: Promise, evidence: Evidence) -> Promise | None:
     samples = sum(second.response.total for second in seconds)
     if promise.metric == "p99" and samples < enough_for(0.99):
         promise = Promise("p95", promise.target, promise.alert, promise.window, asked=False)
-    return promise if promise.metric not in _QUANTILES or samples >= enough_for(_QUANTILES[promise.metric]) else None
+    share = quantile_share(promise.metric)
+    return promise if share is None or samples >= enough_for(share) else None
 
 
 def _assertion(promise: Promise, evidence: Evidence) -> Assertion:
@@ -306,10 +308,10 @@ def _without_generator(
 ) -> tuple[Verdict, str]:
     """The verdict of a run whose generator was the limit: only what would fail with a faultless one too stays a failure."""
     if verdict is Verdict.FAIL:
-        if promise.metric in _QUANTILES and (
+        if quantile_share(promise.metric) is not None and (
             _compare(evidence.observe(promise, latency="service"), target, alert)[0] is Verdict.FAIL
         ):
             return verdict, f"{reason}, in service time too"
-        if promise.metric not in (*_QUANTILES, "throughput"):
+        if quantile_share(promise.metric) is None and promise.metric != "throughput":
             return verdict, reason
     return Verdict.INVALID, GENERATOR_LIMIT

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.profile import PROFILES, STANDARD, Profile, Threshold, Workload
+from chaosbot.core.profile import PROFILES, STANDARD, Profile, Threshold, Workload, quantile_share
 from chaosbot.core.registry import describe, options_of
 
 REQUIRED = {"stages": {"stages": "10s:100,20s:100,5s:0"}}
@@ -131,7 +131,12 @@ def test_thresholds_are_read(text: str, metric: str, target: float, alert: float
 
 
 def test_a_threshold_without_meaning_is_refused() -> None:
-    for text, message in (("p99", "no threshold"), ("p42<1s", "unknown metric 'p42'"), ("p99<2", "has no unit")):
+    for text, message in (
+        ("p99", "no threshold"),
+        ("p142<1s", "unknown metric 'p142'"),
+        ("q42<1s", "unknown metric 'q42'"),
+        ("p99<2", "has no unit"),
+    ):
         with pytest.raises(ConfigError, match=message):
             Threshold.parse(text)
 
@@ -154,3 +159,12 @@ def test_a_threshold_holds_alarms_or_lies_between() -> None:
 def test_an_unknown_profile_is_named_with_its_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'sustained'"):
         PROFILES.build("sustaned")
+
+
+@pytest.mark.parametrize(
+    ("metric", "share"),
+    [("p50", 0.5), ("p98", 0.98), ("p99.5", 0.995), ("p999", 0.999), ("p99.9", 0.999), ("max", 1.0)]
+    + [(name, None) for name in ("p0", "p100", "p1e1", "p", "mean", "error_rate", "p٣")],
+)
+def test_any_percentile_is_a_latency_metric(metric: str, share: float | None) -> None:
+    assert quantile_share(metric) == share

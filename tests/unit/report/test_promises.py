@@ -146,3 +146,9 @@ def test_answers_that_are_slow_in_service_time_too_fail_whatever_the_generator_d
 
 def test_errors_fail_whatever_the_generator_did(story):
     assert judged(story().load(60, errors=0.3, cpu=1.0), "error_rate").verdict is Verdict.FAIL
+
+
+def test_any_percentile_can_be_promised(story):
+    told = story(slo=[{"metric": "p98", "target": "< 60s"}, {"metric": "p97.5", "target": "< 1us"}]).load(60)
+    assert judged(told, "p98").verdict is Verdict.PASS
+    assert judged(told, "p97.5").verdict is Verdict.FAIL
