@@ -249,8 +249,8 @@ class MetricsAggregator:
             failed=now.failed,
             timed_out=now.timed_out,
             dropped=now.dropped,
-            response=encode(response, fold),
-            service=encode(service, fold),
+            response=response,
+            service=service,
             errors=dict(now.errors),
             tasks=dict(now.tasks),
             commands=dict(now.commands),
@@ -266,8 +266,8 @@ class MetricsAggregator:
             by_task=by_task,
         )
 
-    def _sort_ended(self) -> tuple[dict[str, TaskInterval], list[int], list[int]]:
-        """Sums what the labels counted by task, kind and command; also gives all response and service times in microseconds."""
+    def _sort_ended(self) -> tuple[dict[str, TaskInterval], str, str]:
+        """Sums what the labels counted by task, kind and command; also gives the histograms of all tasks together."""
         now, tasks = self.now, dict[str, _TaskCounts]()
         for label in self._ended:
             task = tasks.setdefault(label.task, _TaskCounts())
@@ -289,7 +289,12 @@ class MetricsAggregator:
             for name, task in tasks.items()
         }
         found = list(tasks.values())
-        return by_task, [us for task in found for us in task.response], [us for task in found for us in task.service]
+        if len(found) == 1:  # one task is the whole; encoding a histogram costs more than folding it
+            (only,) = by_task.values()
+            return by_task, only.response, only.service
+        response = [us for task in found for us in task.response]
+        service = [us for task in found for us in task.service]
+        return by_task, encode(response, fold), encode(service, fold)
 
     def lateness(self) -> Counter[int]:
         """How late arrivals were picked up so far, in steps of 100 µs."""
