@@ -15,6 +15,7 @@ from chaosbot.control.http import application
 from chaosbot.control.proxies import Proxies, Surroundings
 from chaosbot.control.toxics import ApiError
 from chaosbot.core.dice import Dice
+from chaosbot.core.event import Event
 from chaosbot.transport import enforce
 from chaosbot.workers import AsyncParent
 
@@ -45,7 +46,13 @@ class PlanOwner:
 async def serve(parent: AsyncParent, seed: int, origin: float, allow: Collection[str]) -> None:
     """Serves until the parent wants it to end; the toxics' tallies are its last messages."""
     enforce(allow)
-    around = Surroundings(Dice(seed).at("control"), parent.send, lambda: time.monotonic() - origin, allow)
+
+    def emit(event: Event) -> None:
+        """Sends an event before the answer to the change that caused it."""
+        parent.send(event)
+        parent.flush()
+
+    around = Surroundings(Dice(seed).at("control"), emit, lambda: time.monotonic() - origin, allow)
     proxies = Proxies(around)
     (api,) = parent.sockets
     api.setblocking(False)
