@@ -148,7 +148,8 @@ class _Trials:
             if calls:
                 self.habit_s = min(_MOST_S, max(self.habit_s, 3 * (monotonic() - began) + 0.5))
             for call in calls:
-                if _speaks(call):
+                # A reply in the webhook's own answer is no call that trouble could meet.
+                if _speaks(call) and call.via != "reply":
                     found.setdefault(call.method, Trigger(call.method, text))
         return list(found.values())
 
