@@ -199,7 +199,7 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
     replies = "none"
     if spec.bot_api and _replies(target, healths):
         replies = "mock"
-    elif any(b'"method"' in health.outcome.body for health in healths):
+    elif target.replies_in_answers:
         replies = "body"
     times = sorted(health.seconds for health in healths if health.ok)
     median = times[len(times) // 2]
