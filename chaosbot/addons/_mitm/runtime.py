@@ -61,7 +61,7 @@ _H2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 # Nothing listens on port 9 (discard); the mock answers before an upstream would be asked.
 _NOWHERE: Final = "http://127.0.0.1:9"
 _NO_H2: Final = "HTTP/2 in the clear (as insecure gRPC does), which this proxy does not offer; start it with --http2"
-_CA_OPTIONS: Final = frozenset({"confdir", "certs", "key_size", "cert_passphrase"})
+_CA_OPTIONS: Final = frozenset({"confdir", "certs", "key_size", "cert_passphrase", "emudhra", "emudhra_old"})
 
 
 class _Loader:
