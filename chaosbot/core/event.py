@@ -390,7 +390,7 @@ TYPES: Final[dict[str, type[Any]]] = {event.__name__: event for event in typing.
 
 # Names of version 0.1.
 _OLD_TYPES: Final = {"FrameTaken": "IntervalMeasured"}
-_OLD_MEMBERS: Final = {"lane": "direction"}
+_OLD_MEMBERS: Final = {"lane": "direction", "canary_s": "health_s", "breaches": "violations"}
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
@@ -472,6 +472,16 @@ def _renamed(value: dict[str, Any]) -> dict[str, Any]:
         if isinstance(word := found.get(key), str):
             found[key] = words.get(word, word)
     kind = found.get("type")
+    if kind == "CaseTried":
+        # What attribution saw stood there in words of the fuzzer's own; the findings that it led to stand in the judgements.
+        found.pop("notes", None)
+    elif kind == "Judged" and isinstance(judgement := found.get("judgement"), dict):
+        findings = [
+            {"cause": {"symptom": one.get("bucket", "")}, **one}
+            for one in judgement.get("findings", ())
+            if isinstance(one, dict)
+        ]
+        found["judgement"] = {**judgement, "findings": findings}
     return {**found, "type": _OLD_TYPES.get(kind, kind)} if isinstance(kind, str) else found
 
 

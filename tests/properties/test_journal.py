@@ -164,6 +164,25 @@ def test_types_and_members_of_version_0_1_are_read_by_their_old_names(tmp_path: 
         }
         | {"timed_out": 0, "dropped": 0, "response": "", "service": ""},
         {"type": "ApiCalled", "t": 1.0, "method": "sendMessage", "via": "standin"},
+        {"type": "CaseTried", "t": 1.1, "case": "a/b", "group": "a", "threat": "user", "stage": "catalogue"}
+        | {"outcome": {"fate": "answered", "status": 500}, "breaches": ["no_hang"], "canary_s": 0.5, "notes": ["hung"]},
+        {
+            "type": "Judged",
+            "t": 1.2,
+            "judgement": {
+                "check": "no_hang",
+                "verdict": "fail",
+                "findings": [
+                    {
+                        "check": "no_hang",
+                        "title": "hangs",
+                        "severity": "high",
+                        "threat": "user",
+                        "bucket": "slow:*.chat",
+                    }
+                ],
+            },
+        },
         {"type": "RunEnded", "t": 2.0, "how": "completed"},
     ]
     (tmp_path / EVENTS_FILE).write_text("".join(json.dumps(line) + "\n" for line in old))
@@ -171,6 +190,9 @@ def test_types_and_members_of_version_0_1_are_read_by_their_old_names(tmp_path: 
     assert [(seen.direction, seen.by) for seen in history.exchanges] == [(Direction.INBOUND, "mock")]
     assert history.all(ApiCalled)[0].via == "mock"
     assert len(history.all(IntervalMeasured)) == 1
+    assert [(tried.violations, tried.health_s) for tried in history.cases] == [(("no_hang",), 0.5)]
+    (judged,) = history.all(Judged)
+    assert judged.judgement.findings[0].cause.symptom == "slow:*.chat"
     assert (history.torn, history.damage) == (False, ())
 
 
