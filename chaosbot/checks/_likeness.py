@@ -73,7 +73,7 @@ def compared(history: History, violations: Violations, severity: Severity, what:
 
 def _ordinary(tried: CaseTried, named: set[str], senders: set[int | str | None]) -> bool:
     """Whether a case is sent by somebody who is privileged in nothing, without any trick."""
-    if tried.case in named or tried.user in senders or tried.role is Role.BACKGROUND:
+    if tried.case in named or tried.user in senders or tried.role is Role.BACKGROUND or tried.group == "argument":
         return False
     if tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SCENARIO):
         return False

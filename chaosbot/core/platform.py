@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol
@@ -177,6 +177,19 @@ class Examples(Protocol):
             chat: In this group instead of a private chat.
         """
         return None
+
+    def escalations(
+        self, endpoint: Endpoint, dice: Dice, commands: Sequence[str], privileged: frozenset[str]
+    ) -> tuple[Case, ...]:
+        """Cases in which people ask for these commands of the target who must not, each compared with the admin's own.
+
+        Args:
+            endpoint: Where they go.
+            dice: Their random stream.
+            commands: The target's commands, without slash.
+            privileged: Those that only the admin is told of, so that nobody else may have them.
+        """
+        return ()
 
     def peer(self, user: int, dice: Dice) -> int | None:
         """Another user of the same tier as this synthetic user (perhaps the same again); None for an id that is not synthetic."""

@@ -69,6 +69,7 @@ class CampaignStage:
 
 TABLE: Final = {
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.55, whole=True),
+    "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.4, alone=True),
     "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.5),
     "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.5, divisible=True),
     "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.5, divisible=True),

@@ -7,7 +7,7 @@ commands are simply unknown ones; everything else holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -22,6 +22,7 @@ from chaosbot.core.registry import option
 from chaosbot.core.shape import Shape
 from chaosbot.platforms.telegram import _parts as parts
 from chaosbot.platforms.telegram._cases import cases
+from chaosbot.platforms.telegram._cases_escalation import asked_for
 from chaosbot.platforms.telegram._commands import COMMANDS
 from chaosbot.platforms.telegram._fresh import freshen
 from chaosbot.platforms.telegram._journeys import first_delivery, journeys, perform
@@ -86,6 +87,13 @@ class Telegram(Platform):
         """Telegram's own cases."""
         date = endpoint.time if self.date == EPOCH else self.date
         return cases(Kit(self, endpoint, dice), self.population, date)
+
+    def escalations(
+        self, endpoint: Endpoint, dice: Dice, commands: Sequence[str], privileged: frozenset[str]
+    ) -> tuple[Case, ...]:
+        """The admin's own commands first, then everybody else's with all that might be mistaken for a right."""
+        date = endpoint.time if self.date == EPOCH else self.date
+        return asked_for(Kit(self, endpoint, dice), self.population, date, commands, privileged)
 
     def journeys(self) -> tuple[JourneySpec, ...]:
         """Guest, user, developer and admin."""

@@ -7,15 +7,28 @@ Rights are only ever asked for test ids.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any, Final
 
-from chaosbot.core.case import Case, Role
-from chaosbot.core.kit import accepted
+from chaosbot.core.case import Case, Change, Role
+from chaosbot.core.kit import Kit, accepted
+from chaosbot.core.values import related_ids
+from chaosbot.core.verdict import Mechanism
 from chaosbot.platforms.telegram._case_kit import MARK, POLITE, Pen, dice_of
 from chaosbot.platforms.telegram._commands import COMMANDS
 from chaosbot.platforms.telegram._parts import Json, bot, command_entity, utf16
-from chaosbot.platforms.telegram._users import RANK, TEST_SUBJECTS, TIERS, person, private, robot, supergroup
+from chaosbot.platforms.telegram._users import (
+    RANK,
+    TEST_SUBJECTS,
+    TIERS,
+    Population,
+    person,
+    private,
+    robot,
+    supergroup,
+)
 
 Vector = Callable[[Pen, str, int], dict[str, Any]]
 
@@ -251,3 +264,89 @@ def _self(pen: Pen, texts: dict[str, str]) -> Iterator[Case]:
     # After the attempts: whoever let one through shows it here.
     name = "escalation/afterwards-admin"
     yield _attempt(pen, name, pen.message(name, texts["admin"]), "a guest's /admin after all attempts", "admin")
+
+
+_ARGUMENTS: Final = {"": "", "-subject": " {subject}", "-two": " {subject} user"}
+"""What a privileged command may want: nothing, somebody, somebody and a tier."""
+
+
+def asked_for(
+    kit: Kit, population: Population, date: int, commands: Sequence[str], privileged: frozenset[str]
+) -> tuple[Case, ...]:
+    """The commands that a target speaks of, from its admin and from everybody else, plainly and with every trick.
+
+    Args:
+        kit: What builds the cases.
+        population: Which ids belong to which tier.
+        date: Unix time that updates claim.
+        commands: The target's commands.
+        privileged: Those that only the admin is told of. A plain request for one of them is an attempt; for the others it shows
+            whether a guest is told apart from the admin at all.
+    """
+    return tuple(_asked_for(Pen(kit, population, date), commands, privileged))
+
+
+def _asked_for(pen: Pen, commands: Sequence[str], privileged: frozenset[str]) -> Iterator[Case]:
+    subject = dice_of(pen, "vocabulary/subject").choice(TEST_SUBJECTS)
+    strangers = count(_STRANGER + dice_of(pen, "vocabulary/strangers").integer(0, 10**9))
+    change = Change(Mechanism.TECHNIQUE, "escalation/command")
+    for number in range(2):
+        name = f"vocabulary/nothing-{number}"
+        base = pen.message(name, f"/chaosbotx{number} {subject}", user=pen.admin)
+        yield pen.case(name, base, "the admin's command that no bot knows", role=Role.BACKGROUND, change=change)
+    ordered = sorted(commands, key=lambda command: command not in privileged)
+    for command in ordered:
+        for word, argument in _ARGUMENTS.items():
+            control = f"vocabulary/{command}{word}-control"
+            text = f"/{command}{argument.format(subject=subject)}"
+            summary = f"the admin's own {text}: what a right answer looks like"
+            yield pen.case(control, pen.message(control, text, user=pen.admin), summary, change=change)
+            name = f"vocabulary/{command}{word}-by-guest"
+            yield pen.case(
+                name,
+                pen.message(name, text, user=next(strangers)),
+                f"{text} from a guest",
+                check="no_escalation",
+                control=control,
+                role=Role.ATTEMPT if command in privileged else Role.PLAIN,
+                change=replace(change, operator="guest"),
+            )
+            yield from _tricks(pen, command, word, text, control, strangers)
+
+
+def _tricks(pen: Pen, command: str, word: str, text: str, control: str, strangers: Iterator[int]) -> Iterator[Case]:
+    """Everything that might be mistaken for a right; senders whose ids are related to the admin's among it."""
+    for trick, (what, vector) in _VECTORS.items():
+        name = f"vocabulary/{command}{word}-{trick}"
+        who = next(strangers)
+        base = pen.message(name, text, user=who, **vector(pen, name, who))
+        mechanism = Change(Mechanism.TECHNIQUE, f"escalation/{trick.partition('-')[0]}")
+        yield pen.case(name, base, f"a guest's {text} {what}", check="no_escalation", control=control, change=mechanism)
+    for value in related_ids(pen.admin):
+        # People have whole numbers above 0 as ids; 52 bits is the documented range.
+        if not value.literal.isdigit() or not 10 < int(value.literal) < 2**52:
+            continue
+        name = f"vocabulary/{command}{word}-id-{value.word}"
+        base = pen.message(name, text, user=int(value.literal))
+        mechanism = Change(Mechanism.TECHNIQUE, "escalation/id", value.word)
+        summary = f"{text} from somebody whose id {value.what}"
+        yield pen.case(name, base, summary, check="no_escalation", control=control, change=mechanism)
+    for kind in ("edited_message", "business_message"):
+        name = f"vocabulary/{command}{word}-{kind.replace('_', '')}"
+        more: dict[str, Any] = {"business_connection_id": "chaos"} if "business" in kind else {}
+        base = pen.message(name, text, kind=kind, user=next(strangers), **more)
+        mechanism = Change(Mechanism.TECHNIQUE, f"escalation/{kind.replace('_', '')}")
+        yield pen.case(
+            name, base, f"a guest's {text} as {kind}", check="no_escalation", control=control, change=mechanism
+        )
+    for spelled in (text.upper(), text.replace("/", "/ ", 1), f"{text}\u200b", f"/start {command}"):
+        name = f"vocabulary/{command}{word}-spelled-{len(spelled)}-{spelled[1:3].strip()}"
+        base = pen.message(name, spelled, user=next(strangers))
+        mechanism = Change(Mechanism.TECHNIQUE, "escalation/spelling")
+        yield pen.case(
+            name, base, f"a guest writes {spelled!r}", check="no_escalation", control=control, change=mechanism
+        )
+
+
+_STRANGER: Final = 4_503_560_000_000_000
+"""Senders of these cases: ids that no person has, one each, so that no chat is used twice."""

@@ -1,0 +1,130 @@
+"""The vocabulary stage on a bot whose commands no list of ours holds: it learns them from the bot's own words."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from time import monotonic
+
+from chaosbot.core.event import Event, Noted
+from chaosbot.core.platform import Endpoint
+from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
+from chaosbot.transport import Address
+
+ADMIN = 777_000_123
+
+
+class Gardener:
+    """Answers in the webhook's response, in Portuguese; `bug` names what is wrong with it."""
+
+    def __init__(self, bug: str = "") -> None:
+        self.bug = bug
+
+    def answer(self, message: dict) -> str | None:
+        text, sender = message.get("text", ""), (message.get("from") or {}).get("id")
+        if not isinstance(text, str) or not text:
+            return None
+        admin = sender == ADMIN
+        if self.bug == "prefix":
+            admin = admin or str(ADMIN).startswith(str(sender))
+        if self.bug == "reply":
+            admin = admin or ((message.get("reply_to_message") or {}).get("from") or {}).get("id") == ADMIN
+        command, _, argument = text.partition(" ")
+        match command:
+            case "/start" | "/help":
+                more = " Administração: /podar, /colheita." if admin else ""
+                return f"Bem-vindo ao jardim! /regar para regar, /plantas para ver as plantas.{more}"
+            case "/regar":
+                if self.bug == "silent" and argument.strip().isdigit() and not argument.isascii():
+                    int(argument.replace("²", "x"))
+                return f"Quanto devo regar? {len(argument)} letras não chegam."
+            case "/plantas":
+                return "Tens três plantas: alecrim, salsa e hortelã."
+            case "/podar" if admin or self.bug == "unchecked":
+                return "Poda concluída: todas as sebes foram aparadas hoje."
+            case "/colheita" if admin:
+                return "Colheita registada: doze quilos de tomate no armazém."
+            case "/podar" | "/colheita":
+                return "Isso é só para o jardineiro-chefe."
+        return "Não percebi."
+
+
+@contextmanager
+def served(bot: Gardener) -> Iterator[str]:
+    class Webhook(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            try:
+                update = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
+                message = update.get("message") or {}
+                text = bot.answer(message)
+            except (ValueError, AttributeError):
+                message, text = {}, None
+            said = {"method": "sendMessage", "chat_id": (message.get("chat") or {}).get("id"), "text": text}
+            body = json.dumps(said).encode() if text else b""
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def campaign(tmp_path: Path, bug: str = "") -> tuple[CampaignResult, list[Event]]:
+    events: list[Event] = []
+    with served(Gardener(bug)) as url:
+        address = Address.parse(url)
+        spec = CampaignSpec(
+            address,
+            Endpoint(address.authority, address.path),
+            f'telegram:{{"admin_id": {ADMIN}}}',
+            seed=3,
+            duration_s=60.0,
+            stages=("vocabulary",),
+            findings=tmp_path / "findings",
+            started=monotonic(),
+        )
+        return Campaign(spec, events.append).run(), events
+
+
+def places(result: CampaignResult, check: str) -> set[str]:
+    return {finding.cause.place for finding in result.findings if finding.check == check}
+
+
+def test_a_healthy_bot_has_no_finding_and_its_commands_are_learned(tmp_path: Path) -> None:
+    result, events = campaign(tmp_path)
+    assert [(finding.check, finding.title) for finding in result.findings] == []
+    (noted,) = (event for event in events if isinstance(event, Noted) and event.area == "vocabulary")
+    assert set(noted.data["commands"]) >= {"regar", "plantas", "podar", "colheita"}
+    assert set(noted.data["admin"]) == {"podar", "colheita"}
+
+
+def test_a_command_that_only_the_admin_is_told_of_and_everybody_may_use(tmp_path: Path) -> None:
+    assert "escalation/command" in places(campaign(tmp_path, "unchecked")[0], "no_escalation")
+
+
+def test_somebody_whose_id_begins_like_the_admins(tmp_path: Path) -> None:
+    assert places(campaign(tmp_path, "prefix")[0], "no_escalation") == {"escalation/id"}
+
+
+def test_somebody_who_replies_to_the_admin(tmp_path: Path) -> None:
+    assert "escalation/reply" in places(campaign(tmp_path, "reply")[0], "no_escalation")
+
+
+def test_an_argument_on_which_the_handler_fails_without_a_word(tmp_path: Path) -> None:
+    assert "argument/superscript" in places(campaign(tmp_path, "silent")[0], "user_told")
