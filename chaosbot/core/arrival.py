@@ -37,23 +37,6 @@ _SCALE: Final = float(1 << 64)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """One planned start.
-
-    Args:
-        number: Which one it is in the whole plan.
-        due: Seconds after the plan's start.
-        user: The id of who comes.
-        journey: What this user does.
-    """
-
-    number: int
-    due: float
-    user: int | str
-    journey: JourneySpec
-
-
-@dataclass(frozen=True, slots=True)
 class Shard:
     """A process's share of a plan: number `index` of `count`.
 

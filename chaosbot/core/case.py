@@ -6,7 +6,7 @@ way of reading. What is expected stands with each case, never "status below 500"
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -154,7 +154,3 @@ class Case:
     def request(self) -> bytes:
         """All bytes that leave, without their timing."""
         return b"".join(segment.data for segment in self.segments)
-
-    def with_segments(self, *segments: Segment) -> Case:
-        """The same case with other bytes."""
-        return replace(self, segments=segments)

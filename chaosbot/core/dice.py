@@ -132,10 +132,6 @@ class Dice:
         """A Pareto distributed number of at least `minimum`; the smaller `shape`, the heavier the tail."""
         return minimum * math.exp(-math.log1p(-self.fraction()) / shape)
 
-    def exponential(self, mean: float) -> float:
-        """An exponentially distributed number with this mean."""
-        return -mean * math.log1p(-self.fraction())
-
     def data(self, size: int) -> bytes:
         """`size` random bytes."""
         blocks = (self.at("block", number)._digest(64) for number in range(-(-size // 64)))  # noqa: SLF001 - itself

@@ -3,7 +3,7 @@
 Rules:
 
 - Every list is written out, so that a product of values and places has a known size and its coverage can be told.
-- A number is a JSON literal, because some of them (``NaN``, ``1e999``) have no Python value that an encoder would write.
+- A number is a JSON literal, because some of them (``7e0``) have no Python value that an encoder would write so.
 - Values are about what code does with them, not about any target: a text of one superscript digit is here because
   ``"²".isdigit()`` is true and ``int("²")`` raises, whatever asks.
 """
@@ -37,15 +37,13 @@ class NumberValue:
 
     Args:
         word: Its name in cases and coverage.
-        literal: The JSON text; ``NaN`` and its like are no JSON, and parsers that accept them do so by design.
+        literal: The JSON text.
         what: What it is, for people.
-        json: Whether it is JSON by RFC 8259.
     """
 
     word: str
     literal: bytes
     what: str
-    json: bool = True
 
 
 TEXTS: Final[tuple[TextValue, ...]] = (
@@ -142,39 +140,6 @@ BACKTRACKING: Final[tuple[TextValue, ...]] = (
 )
 """Texts of some 3000 characters on which a careless regular expression takes exponential or quadratic time."""
 
-NUMBERS: Final[tuple[NumberValue, ...]] = (
-    NumberValue("nan", b"NaN", "NaN", json=False),
-    NumberValue("infinity", b"Infinity", "Infinity", json=False),
-    NumberValue("minus-infinity", b"-Infinity", "-Infinity", json=False),
-    NumberValue("overflow", b"1e999", "1e999, which overflows to infinity"),
-    NumberValue("minus-overflow", b"-1e999", "-1e999"),
-    NumberValue("zero", b"0", "0"),
-    NumberValue("minus-zero", b"-0", "-0"),
-    NumberValue("minus-one", b"-1", "-1"),
-    NumberValue("fraction", b"1.5", "a fraction"),
-    NumberValue("2p31-1", b"2147483647", "2^31-1"),
-    NumberValue("2p31", b"2147483648", "2^31"),
-    NumberValue("minus-2p31-1", b"-2147483649", "-2^31-1"),
-    NumberValue("2p32+7", b"4294967303", "2^32+7, which is 7 in 32 bits"),
-    NumberValue("2p53-1", b"9007199254740991", "2^53-1"),
-    NumberValue("2p53+1", b"9007199254740993", "2^53+1, which a double cannot hold"),
-    NumberValue("2p63-1", b"9223372036854775807", "2^63-1"),
-    NumberValue("2p63", b"9223372036854775808", "2^63"),
-    NumberValue("minus-2p63-1", b"-9223372036854775809", "-2^63-1"),
-    NumberValue("digits-30", b"9" * 30, "30 digits"),
-    NumberValue("digits-400", b"9" * 400, "400 digits"),
-    NumberValue("digits-5000", b"9" * 5000, "5000 digits"),
-    NumberValue("text", b'"7"', "a number as text"),
-    NumberValue("word", b'"seven"', "a word"),
-    NumberValue("empty-text", b'""', "an empty text"),
-    NumberValue("true", b"true", "true"),
-    NumberValue("false", b"false", "false"),
-    NumberValue("null", b"null", "null"),
-    NumberValue("list", b"[7]", "a number in a list"),
-    NumberValue("object", b"{}", "an object"),
-)
-"""Each can stand wherever a number can."""
-
 
 def related_ids(number: int) -> tuple[NumberValue, ...]:
     """Ids that careless comparison takes for `number`: by prefix, suffix, truncation, sign, sum or coercion.
@@ -207,19 +172,3 @@ def related_ids(number: int) -> tuple[NumberValue, ...]:
     }
     own = {digits.encode()}
     return tuple(NumberValue(word, literal, what) for word, (literal, what) in values.items() if literal not in own)
-
-
-def at_limits(limit: int, unit: str = "x") -> tuple[TextValue, ...]:
-    """Texts just below, at and just above a documented limit, counted in `unit`s.
-
-    Args:
-        limit: The documented number of characters.
-        unit: What is repeated; an emoji counts two UTF-16 units, which is where limits are often miscounted.
-    """
-    return (
-        TextValue(f"limit-{limit}-below", unit * (limit - 1), f"{limit - 1} characters, one below the limit"),
-        TextValue(f"limit-{limit}", unit * limit, f"{limit} characters, the limit"),
-        TextValue(
-            f"limit-{limit}-above", unit * (limit + 1), f"{limit + 1} characters, one above the limit", valid=False
-        ),
-    )

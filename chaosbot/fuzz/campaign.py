@@ -106,7 +106,7 @@ class Campaign:
                 store,
                 slow_cases,
                 shared,
-                self._show(began),
+                self._show(),
                 self._disturb,
             )
             try:
@@ -167,12 +167,12 @@ class Campaign:
     def _mechanism(self, result: CaseResult) -> Change:
         return result.case.change
 
-    def _show(self, began: float) -> Callable[[str, int], None]:
+    def _show(self) -> Callable[[str, int], None]:
         def show(stage: str, planned: int) -> None:
             if self._progress is not None:
                 found = len(self.recorder.store.found) if self.recorder.store is not None else 0
                 sent = sum(self.recorder.by_stage.values())
-                self._progress(Progress(stage, sent, planned, found, monotonic() - began, self.spec.duration_s))
+                self._progress(Progress(stage, sent, planned, found, self.spec.duration_s))
 
         return show
 

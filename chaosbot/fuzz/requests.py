@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from chaosbot.core.case import Case, Ending, Reading, Segment
 from chaosbot.core.dice import Dice
@@ -52,23 +51,6 @@ def slow(case: Case) -> bool:
     """Whether the case takes its time: it pauses, waits for the answer to half a request, or never reads."""
     leaves = case.ending in (Ending.CLOSE, Ending.RESET)
     return pauses(case) > QUICK_S or case.reading is Reading.NEVER or not (leaves or whole(case))
-
-
-def skeleton(case: Case) -> str:
-    """The structure of a case's JSON body, without its values; empty where it has none."""
-    parts = split(case.request)
-    try:
-        return json.dumps(_bones(json.loads(parts[1])), sort_keys=True) if parts is not None else ""
-    except (ValueError, RecursionError):
-        return ""
-
-
-def _bones(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _bones(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_bones(item) for item in value]
-    return type(value).__name__
 
 
 def with_body(request: bytes, body: bytes) -> bytes | None:

@@ -103,7 +103,6 @@ class Progress:
     sent: int
     planned: int
     findings: int
-    elapsed_s: float
     duration_s: float
 
 

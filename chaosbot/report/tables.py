@@ -9,7 +9,6 @@ from typing import Final
 
 from chaosbot.report.values import Quantiles
 
-SHARES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 TIMES: Final = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms")
 
 

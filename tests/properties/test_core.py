@@ -75,7 +75,6 @@ def test_distributions_have_the_centre_that_they_promise(seed: int) -> None:
     median = sorted(place.lognormal(0.2, 0.5) for place in places)[2000]
     assert median == pytest.approx(0.2, rel=0.1)
     assert sum(place.normal(5, 2) for place in places) / 4001 == pytest.approx(5, abs=0.2)
-    assert sum(place.exponential(3) for place in places) / 4001 == pytest.approx(3, rel=0.1)
     assert min(place.pareto(0.1, 3) for place in places) >= 0.1
 
 

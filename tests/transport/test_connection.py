@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,7 +191,7 @@ def test_the_raw_line_sends_exactly_these_bytes(serve: Serve) -> None:
         seen.append(data)
         done.set()
 
-    timed = case(odd).with_segments(Segment(odd), Segment(b"end", 0.05))
+    timed = replace(case(odd), segments=(Segment(odd), Segment(b"end", 0.05)))
     line = raw_line(timed, serve(handler))
     with subprocess.Popen(["bash", "-c", line], start_new_session=True) as process:
         assert done.wait(60)

@@ -12,7 +12,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.platforms.telegram._commands import COMMANDS, SENTENCES, command_text
 from chaosbot.platforms.telegram._contents import contents
 from chaosbot.platforms.telegram._others import others
-from chaosbot.platforms.telegram._parts import Json, Place, callback, message, text_message, update
+from chaosbot.platforms.telegram._parts import Place, callback, text_message, update
 from chaosbot.platforms.telegram._users import Population
 
 KINDS: Final = (
@@ -86,8 +86,3 @@ def golden(dice: Dice, date: int, population: Population) -> dict[str, Any]:
 def said(place: Place) -> str:
     """A sentence of a person, with the marker."""
     return f"{place.dice.at('sentence').choice(SENTENCES)} {place.marker}"
-
-
-def simple(place: Place, user: int) -> Json:
-    """The plainest update: a private text."""
-    return update(place, "message", message(place, user, text=said(place)))
