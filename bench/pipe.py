@@ -26,7 +26,8 @@ from pathlib import Path
 
 from chaosbot.core.plan import FaultPlan, Rule, Scope
 from chaosbot.faults.latency import Latency
-from chaosbot.tcp.server import PipeServer, listen
+from chaosbot.tcp.server import PipeServer
+from chaosbot.workers import bind
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 PROXY_CORE, OTHER_CORE = CORES[-1], CORES[0]
@@ -123,7 +124,7 @@ def serve_pipe(port, upstream, delay_ms):
     async def serve():
         fault = Latency(max(0, delay_ms) / 1000, shape="constant")
         plan = FaultPlan((Rule("slow", fault, scope=Scope.CONNECTION),) if delay_ms >= 0 else ())
-        server = PipeServer(listen("127.0.0.1", port), "127.0.0.1", upstream, plan=plan)
+        server = PipeServer(bind("127.0.0.1", port), "127.0.0.1", upstream, plan=plan)
         await server.start()
         await asyncio.Event().wait()
 

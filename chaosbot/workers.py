@@ -106,8 +106,31 @@ class _Decoder:
         return found
 
 
+def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """A listening TCP socket, as a worker, a pipe and mitmproxy want it: early clients wait in its backlog.
+
+    Raises:
+        OSError: The address is taken or none of this machine's.
+        OverflowError: The port is none.
+    """
+    infos = socket.getaddrinfo(host or None, 0, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE)
+    # IPv4 first: control clients split addresses at the colon.
+    family, kind, proto, _, address = min(infos, key=lambda info: info[0] != socket.AF_INET)
+    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP (p50 20 → 48 ms).
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address[0], port, *address[2:]))
+        sock.listen(_BACKLOG)
+    except (OSError, OverflowError):
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
 def listen(host: str, port: int, where: str = "") -> socket.socket:
-    """A listening TCP socket for a child to inherit: early clients wait in its backlog.
+    """The socket of `bind`, with errors for people.
 
     Args:
         host: An address of this machine.
@@ -118,22 +141,14 @@ def listen(host: str, port: int, where: str = "") -> socket.socket:
         PortBusy: The address is taken.
         UsageError: It is none of this machine's.
     """
-    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP (p50 20 → 48 ms).
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
+        return bind(host, port)
     except (OSError, OverflowError) as error:
-        sock.close()
         address = f"{where} {host}:{port}".strip()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise PortBusy(f"{address} is taken; choose another port, or 0 for a free one") from None
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"{address} cannot be listened on ({reason}); choose an address of this machine") from None
-    return sock
 
 
 # ── the parent's side ────────────────────────────────────────────────────────────────────────────────────────────────

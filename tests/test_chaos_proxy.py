@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from chaosbot.config.replay import ledger_plan
 from chaosbot.core.check import History
 from chaosbot.core.errors import ConfigError, EngineError, TargetRefused
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import Direction
 from chaosbot.core.outcome import Fate
 from chaosbot.core.plan import FaultPlan
-from chaosbot.core.replay import ledger_plan
 from chaosbot.testing import ChaosProxy, abort, latency, rule_of
 from chaosbot.transport import Address, Connection
 from chaosbot.workers import Worker

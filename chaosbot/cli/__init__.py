@@ -59,6 +59,11 @@ BadUsage: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1]
 """What typer raises for options and arguments that do not do; the library that it stands on has moved from release to release."""
 
 
+def verb() -> typer.Typer:
+    """An empty command for one verb: its help is written as Markdown, and it has no options that are not its own."""
+    return typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
 class Verbs(TyperGroup):
     """Finds a verb by importing its file."""
 

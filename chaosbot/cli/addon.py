@@ -6,7 +6,7 @@ import importlib.util
 
 import typer
 
-from chaosbot.cli._verb import verb
+from chaosbot.cli import verb
 
 app = verb()
 

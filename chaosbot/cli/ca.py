@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from chaosbot.addons.ca import ensure_ca
-from chaosbot.cli._verb import verb
+from chaosbot.cli import verb
 
 app = verb()
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from chaosbot.cli import verb
 from chaosbot.cli._registry import show_registry
-from chaosbot.cli._verb import verb
 from chaosbot.core.check import CHECKS
 
 app = verb()

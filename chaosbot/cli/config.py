@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from chaosbot.cli import VERBS
-from chaosbot.cli._verb import verb
+from chaosbot.cli import VERBS, verb
 from chaosbot.config.settings import FILE, PREFIX, PROJECT, find_settings
 
 app = verb()

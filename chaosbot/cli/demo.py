@@ -10,10 +10,10 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from chaosbot.cli import verb
 from chaosbot.cli._answers import answer_key, print_answers, summary
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import DEFAULT_SECRET, AllowHost, Json, Out, Quiet, choose_bugs
-from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import read_experiment
 from chaosbot.core.errors import ConfigError, PortBusy
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from chaosbot.cli import verb
 from chaosbot.cli._options import (
     AllowHost,
     PlatformName,
@@ -17,7 +18,6 @@ from chaosbot.cli._options import (
     choose_platform,
     read_secret,
 )
-from chaosbot.cli._verb import verb
 from chaosbot.config import defaults
 from chaosbot.session.diagnosis import machine, target_diagnosis
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from chaosbot.cli import verb
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     DEFAULT_SECRET,
@@ -32,7 +33,6 @@ from chaosbot.cli._options import (
     choose_seed,
     read_secret,
 )
-from chaosbot.cli._verb import verb
 from chaosbot.config import defaults
 from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core import units

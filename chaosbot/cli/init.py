@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from chaosbot.cli._verb import verb
+from chaosbot.cli import verb
 from chaosbot.config.experiment import built_in, built_in_text
 from chaosbot.core.errors import UsageError
 

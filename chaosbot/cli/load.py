@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from chaosbot.cli import verb
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     AllowHost,
@@ -28,7 +29,6 @@ from chaosbot.cli._options import (
     read_option,
     read_secret,
 )
-from chaosbot.cli._verb import verb
 from chaosbot.config import defaults
 from chaosbot.config.experiment import threshold_settings
 from chaosbot.core import units

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from chaosbot.cli import verb
 from chaosbot.cli._exchanges import Exchanges
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._listeners import address_of, authority, client_certificate, exports
@@ -28,7 +29,6 @@ from chaosbot.cli._options import (
     choose_seed,
     read_option,
 )
-from chaosbot.cli._verb import verb
 from chaosbot.config import defaults
 from chaosbot.config.fit import plan_for
 from chaosbot.config.plan import plan_to_mapping

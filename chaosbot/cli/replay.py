@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from chaosbot.cli import verb
 from chaosbot.cli._options import AllowHost, SecretEnv, bot_api_port, read_secret
-from chaosbot.cli._verb import verb
 from chaosbot.session.replay import replayed
 
 app = verb()

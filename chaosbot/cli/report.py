@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from chaosbot.cli import verb
 from chaosbot.cli._options import Quiet
-from chaosbot.cli._verb import verb
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.journal import Redactor, read
 from chaosbot.report import (

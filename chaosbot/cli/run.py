@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from chaosbot.cli import verb
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     BOT_API_PORT,
@@ -29,7 +30,6 @@ from chaosbot.cli._options import (
     read_secret,
 )
 from chaosbot.cli._timeline import draw_timeline
-from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import Experiment, built_in, outbound_of, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.config.written import experiment_schema

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from chaosbot.cli import verb
 from chaosbot.cli._options import BOT_API_PORT, AllowHost, SecretEnv, read_secret
-from chaosbot.cli._verb import verb
 from chaosbot.config.experiment import Experiment, experiment_from
 from chaosbot.config.written import write_experiment
 from chaosbot.core.check import History

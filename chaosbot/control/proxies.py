@@ -19,8 +19,9 @@ from chaosbot.control.toxics import ApiError, Toxic, bad_body, expect_object, fi
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event
 from chaosbot.core.plan import FaultPlan
-from chaosbot.tcp.server import PipeServer, listen
+from chaosbot.tcp.server import PipeServer
 from chaosbot.transport import is_loopback
+from chaosbot.workers import bind
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -106,7 +107,7 @@ class ToxicProxy:
             return
         host, port = _listen_address(self.listen)
         try:
-            sock = listen(host, port)
+            sock = bind(host, port)
         except OSError as error:
             raise ApiError(f"listen tcp {host}:{port}: bind: {(error.strerror or str(error)).lower()}", 500) from None
         await self.pipe.start(sock)

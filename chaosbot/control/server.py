@@ -19,8 +19,7 @@ from typing import Any, Final, Protocol, Self
 
 from chaosbot.core.errors import ChaosbotError, EngineError, PortBusy, UsageError
 from chaosbot.core.event import Event, Trouble
-from chaosbot.tcp.server import listen
-from chaosbot.workers import Worker
+from chaosbot.workers import Worker, bind
 
 DEFAULT_PORT: Final = 8474
 
@@ -119,7 +118,7 @@ class ControlServer:
 
     def _bind(self) -> socket.socket:
         try:
-            return listen(self._host, self._port)
+            return bind(self._host, self._port)
         except OSError as error:
             where = f"--control {self._host}:{self._port}"
             if isinstance(error, socket.gaierror) or error.errno != errno.EADDRINUSE:

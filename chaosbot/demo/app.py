@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import time
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -16,7 +19,6 @@ from starlette.routing import Route
 from chaosbot.demo.bot import Bot
 from chaosbot.demo.market import Market
 from chaosbot.demo.settings import DemoSettings
-from chaosbot.demo.vitals import open_descriptors, resident_bytes
 from chaosbot.demo.webhook import Webhook
 
 _STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
@@ -104,3 +106,18 @@ def build(settings: DemoSettings) -> tuple[Starlette, Bot]:
         *market.routes(),
     ]
     return Starlette(routes=routes), bot
+
+
+def resident_bytes() -> int:
+    """Returns the resident memory; where only the peak is known (macOS), the peak."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_descriptors() -> int:
+    """Returns the number of open file descriptors."""
+    return sum(1 for _ in Path("/dev/fd").iterdir())

@@ -19,10 +19,10 @@ from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble, check
 from chaosbot.load.engine import RunHooks
-from chaosbot.load.shards import LoadProcesses
+from chaosbot.load.shards import LoadProcesses, target_of
 from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadResult, LoadSpec
-from chaosbot.load.target import LoadTarget, reserve_descriptors
+from chaosbot.load.target import reserve_descriptors
 
 
 def drive(
@@ -49,16 +49,7 @@ def drive(
         UsageError: Too few file descriptors, a bad journey file, a figure that the profile does not have.
     """
     check(spec)
-    target = LoadTarget.resolve(
-        spec.url,
-        verify=spec.verify,
-        ca=spec.ca,
-        cert=spec.cert,
-        key=spec.key,
-        connect_timeout_s=spec.connect_timeout_s,
-        timeout_s=spec.timeout_s,
-        allow=spec.allow_hosts,
-    )
+    target = target_of(spec)
     # Shards have descriptors of their own; the largest share is reckoned with room for an uneven split.
     room = reserve_descriptors(connections_of(spec))
     target.knock()

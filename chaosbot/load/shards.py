@@ -39,7 +39,7 @@ _END_S: Final = 5.0  # a shard that was told to stop has this long
 def work(parent: Parent, spec: LoadSpec, index: int) -> None:
     """A shard: builds its part, says "ready", waits for the start, runs, tells what happened."""
     enforce(spec.allow_hosts)
-    target = _target(spec)
+    target = target_of(spec)
     hooks = RunHooks(parent.send, lambda: parent.stopping)
     parent.ready()
     start = parent.receive()
@@ -50,7 +50,12 @@ def work(parent: Parent, spec: LoadSpec, index: int) -> None:
     parent.send((engine.how, engine.aggregator.generator()))
 
 
-def _target(spec: LoadSpec) -> LoadTarget:
+def target_of(spec: LoadSpec) -> LoadTarget:
+    """The target of a load, resolved.
+
+    Raises:
+        TargetRefused: It is neither loopback nor allowed.
+    """
     return LoadTarget.resolve(
         spec.url,
         verify=spec.verify,

@@ -310,25 +310,3 @@ def _count(link: Link, up: Traffic, down: Traffic) -> None:
     up.sent += link.up.sent
     down.received += link.server.received
     down.sent += link.down.sent
-
-
-def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """A listening socket, as a pipe (and mitmproxy) wants it.
-
-    Raises:
-        OSError: The address is taken or none of this machine's.
-    """
-    # The protocol is spelled out: asyncio sets no TCP_NODELAY on connections of a socket whose protocol it does not know.
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE)
-    # IPv4 first: control clients split addresses at the colon.
-    family, kind, proto, _, address = min(infos, key=lambda info: info[0] != socket.AF_INET)
-    sock = socket.socket(family, kind, proto)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(1024)
-    except OSError:
-        sock.close()
-        raise
-    sock.setblocking(False)
-    return sock

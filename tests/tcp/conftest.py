@@ -18,7 +18,8 @@ from chaosbot.core.exchange import Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.plan import FaultPlan, Rule, Scope
 from chaosbot.injection.bytestream import Ends, FaultyReader, FaultyWriter, refusal, refuse
-from chaosbot.tcp.server import PipeServer, listen
+from chaosbot.tcp.server import PipeServer
+from chaosbot.workers import bind
 
 DEADLINE = 30.0  # nothing takes so long unless it hangs; faults that must not be waited out are longer
 
@@ -62,7 +63,7 @@ class PipeProxy:
 
         async def start() -> PipeServer:
             server = PipeServer(
-                listen(), "127.0.0.1", upstream, plan=plan_of(*faults), dice=Dice(7), emit=self.events.append
+                bind(), "127.0.0.1", upstream, plan=plan_of(*faults), dice=Dice(7), emit=self.events.append
             )
             await server.start()
             return server

@@ -33,7 +33,8 @@ from chaosbot.faults.reset_peer import ResetPeer
 from chaosbot.faults.slicer import Slicer
 from chaosbot.faults.slow_close import SlowClose
 from chaosbot.faults.timeout import Timeout
-from chaosbot.tcp.server import PipeServer, listen
+from chaosbot.tcp.server import PipeServer
+from chaosbot.workers import bind
 
 PATIENCE_S = 60.0  # for what comes at once unless the machine is busy
 
@@ -57,7 +58,7 @@ class Pipe:
 
         async def start():
             server = PipeServer(
-                listen(),
+                bind(),
                 "127.0.0.1",
                 upstream.port,
                 plan=FaultPlan(rules),
@@ -306,7 +307,7 @@ def test_stopping_ends_everything_and_starting_again_counts_on(loop, steer, upst
     pipe.set_rules()
 
     async def again():
-        await pipe.server.start(listen("127.0.0.1", pipe.port))
+        await pipe.server.start(bind("127.0.0.1", pipe.port))
 
     loop.run(again())
     assert outcome(pipe.port) == "echo"

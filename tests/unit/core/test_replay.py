@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from chaosbot.config.plan import plan_from, plan_to_mapping
-from chaosbot.config.replay import read_recording
+from chaosbot.config.replay import ledger_plan, read_recording
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Event, Injected, RunEnded, RunStarted
 from chaosbot.core.exchange import Direction, Exchange
 from chaosbot.core.plan import FaultPlan, Moment, Scope, Tally, decide
-from chaosbot.core.replay import ledger_plan
 from chaosbot.journal import Journal
 
 PLAN = plan_from(
