@@ -59,7 +59,9 @@ class AlertWatch:
         """A handshake with an upstream begins; mitmproxy has made its TLS connection."""
         if data.ssl_conn is not None:
             self._watched[data.ssl_conn] = (data.context.client.id, data.conn)
-            data.ssl_conn.get_context().set_info_callback(self._told)
+            # pyOpenSSL 26.2 refuses to change a context that has connections; before 25.2 only contexts have the callback.
+            has_own = hasattr(data.ssl_conn, "set_info_callback")
+            (data.ssl_conn if has_own else data.ssl_conn.get_context()).set_info_callback(self._told)
 
     def _told(self, connection: SSL.Connection, where: int, code: int) -> None:
         level, alert = code >> 8, code & 0xFF

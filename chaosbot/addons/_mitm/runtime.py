@@ -61,6 +61,9 @@ _H2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 # Nothing listens on port 9 (discard); the mock answers before an upstream would be asked.
 _NOWHERE: Final = "http://127.0.0.1:9"
 _NO_H2: Final = "HTTP/2 in the clear (as insecure gRPC does), which this proxy does not offer; start it with --http2"
+# Of mitmproxy's TLS addon. Not `tls_start_client`, which `Runtime` calls, and not `request` of mitmproxy 12.3, which answers lookups of
+# the CA's revocation list: it fails while there is no CA, and then the hooks after it are not called.
+_TLS_HOOKS: Final = frozenset({"tls_clienthello", "tls_start_server"})
 _CA_OPTIONS: Final = frozenset({"confdir", "certs", "key_size", "cert_passphrase", "emudhra", "emudhra_old"})
 
 
@@ -124,8 +127,8 @@ class Runtime:
         found: dict[str, list[Hook]] = {name: [] for name in HOOKS}
         for addon in (self, self._tls, AlertWatch(self.connections), *addons):
             for name in HOOKS:
-                if addon is self._tls and name == "tls_start_client":
-                    continue  # called by this class's own
+                if addon is self._tls and name not in _TLS_HOOKS:
+                    continue
                 if (function := getattr(addon, name, None)) is not None:
                     found[name].append(function)
         self.hooks = {name: _in_order(functions) for name, functions in found.items() if functions}

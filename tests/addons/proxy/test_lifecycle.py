@@ -18,7 +18,7 @@ import pytest
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core.errors import ConfigError, PortBusy, WorkerDied
-from chaosbot.core.event import Event, ExchangeSeen, Injected, RuleTallied, Trouble
+from chaosbot.core.event import Event, Injected, RuleTallied, Trouble
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
 
@@ -120,17 +120,23 @@ def test_a_stopped_worker_process_does_not_hang_the_end(upstream: Upstream, conf
 
 def test_stop_is_quick_tells_what_rules_came_to_and_can_be_repeated(upstream: Upstream, confdir: str) -> None:
     events: list[Event] = []
-    proxy = Proxy(
-        spec_for(upstream, confdir, "abort:503;path=/x", "delay:1h;path=/slow", "hang_up;path=/never"), events.append
-    )
+    under_way = threading.Event()
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Injected) and event.rule == "header_edit":
+            under_way.set()
+
+    mark = "header_edit:x-a;side=request;value=1;path=/slow"  # it acts just before the delay does
+    faults = ("abort:503;path=/x", mark, "delay:1h;path=/slow", "hang_up;path=/never")
+    proxy = Proxy(spec_for(upstream, confdir, *faults), emit)
     proxy.start()
     url = proxy.url(Direction.INBOUND)
     assert ask(url, request(path="/x")) == 503
     host, _, port = url.partition("://")[2].partition(":")
     with socket.create_connection((host, int(port))) as held:
         held.sendall(request(path="/slow"))
-        while not any(isinstance(event, ExchangeSeen) for event in events):
-            time.sleep(0.01)
+        assert under_way.wait(30)
         started = time.monotonic()
         proxy.stop()
         proxy.stop()
@@ -221,10 +227,10 @@ def test_a_fault_that_raises_is_recorded_and_does_not_stop_the_others(
 
 @pytest.fixture
 def hold(lab: Lab) -> Iterator[socket.socket]:
-    lab.faults("delay:1h")
+    lab.faults("header_edit:x-a;side=request;value=1", "delay:1h")
     with lab.connect() as sock:
         sock.sendall(request())
-        lab.wait_for(lambda: bool(lab.told))
+        lab.wait_for(lambda: bool(lab.injected))  # the request is under way
         yield sock
 
 
