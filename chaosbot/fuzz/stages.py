@@ -68,11 +68,11 @@ class CampaignStage:
 
 
 TABLE: Final = {
-    "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.55, whole=True),
-    "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.4, alone=True),
-    "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.5),
-    "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.5, divisible=True),
-    "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.5, divisible=True),
+    "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
+    "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.3, alone=True),
+    "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.4),
+    "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.25, divisible=True),
+    "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.25, divisible=True),
     "sequences": CampaignStage("chaosbot.fuzz.sequences", "run_sequences", 1.0, alone=True),
 }
 """The stages by name, in the order of `chaosbot.fuzz.spec.STAGES`."""

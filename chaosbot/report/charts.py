@@ -406,7 +406,8 @@ def _linear_labels(scale: Scale, unit: str) -> tuple[Label, ...]:
 
 
 def _time_scale(values: Sequence[float]) -> Scale:
-    low, high = (min(values), max(values)) if values else (1e-3, 1.0)
+    known = [value for value in values if value > 0]  # a damaged journal can hold anything
+    low, high = (min(known), max(known)) if known else (1e-3, 1.0)
     # At least a decade, so that calm latencies do not look like a storm.
     floor, ceiling = math.log10(low) - 0.15, math.log10(high) + 0.15
     if ceiling - floor < 1:

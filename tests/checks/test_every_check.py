@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chaosbot.core.case import Expect, Reach, Role
+from chaosbot.core.case import Change, Expect, Reach, Role
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.event import (
     ApiCalled,
@@ -33,7 +33,7 @@ from chaosbot.core.kit import technique
 from chaosbot.core.observation import Died, Echoed, Grew, HealthLost, Hung, VictimOfDeath
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.registry import describe, options_of
-from chaosbot.core.verdict import Threat, Verdict
+from chaosbot.core.verdict import Mechanism, Threat, Verdict
 
 START = RunStarted(0.0, "fuzz", "0", 1, "t", "now")
 SEES = CampaignStarted(0.0, "mock", "any", memory=True)
@@ -87,6 +87,18 @@ class Example:
 
 def markers(count: int) -> list[str]:
     return [f"cbm{number:012x}" for number in range(count)]
+
+
+def _arguments(*, silent: tuple[str, ...]) -> list[Event]:
+    events: list[Event] = []
+    for number in range(12):
+        word = "superscript" if number == 0 else "ordinary" if number < 4 else f"value-{number}"
+        change = Change(Mechanism.TECHNIQUE, f"argument/{word}", "regar")
+        name = f"argument/regar-{number}"
+        events.append(case(name, answer(200), chat=500 + number, group="argument", change=change))
+        if word not in silent:
+            events.append(call("Quanto devo regar?", chat=500 + number))
+    return events
 
 
 def _load(*, lost: bool) -> list[Event]:
@@ -215,6 +227,7 @@ EXAMPLES: dict[str, Example] = {
             call("x", M),
         ],
     ),
+    "user_told": Example(_arguments(silent=()), _arguments(silent=("superscript",))),
     "no_hol_blocking": Example([trial(others=True)], [trial(others=False)]),
     "nobody_starves": Example(
         [EARLIER, LATE, AFTER, call("x", M), call("x", N), call("x", "cbm000000000001")],

@@ -84,9 +84,10 @@ def test_an_error_that_nobody_foresaw_is_no_finding(chaosbot: Callable[..., Any]
     assert "an error of chaosbot itself (TypeError); the target was not judged" in done.err
 
 
-def hear_interrupts() -> None:
-    """What runs behind a shell's `&` has interrupts ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def hear_signals() -> None:
+    """What runs behind a shell's `&` or `nohup` has some of them ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", ["HUP", "QUIT", "TERM", "INT"])
@@ -97,7 +98,7 @@ def test_every_signal_that_ends_a_run_leaves_its_report(number: str, tmp_path: P
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=hear_interrupts,  # noqa: PLW1509 - nothing but a system call
+        preexec_fn=hear_signals,  # noqa: PLW1509 - nothing but a system call
     )
     journal = tmp_path / "run" / "events.ndjson"
     until = time.monotonic() + 60
@@ -119,6 +120,7 @@ def test_a_signal_to_the_whole_group_ends_a_proxy_as_an_interrupt_does(number: i
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_signals,  # noqa: PLW1509 - nothing but system calls
     )
     assert process.stdout is not None
     said = []

@@ -123,7 +123,7 @@ def test_every_kind_of_body_says_the_same(name: str) -> None:
     answer = seen.mock.answer("POST", f"/bot{TOKEN}/SENDMESSAGE", headers, body, exchange="e1")
     assert json.loads(answer.body)["result"]["text"] == "é cbm0123456789ab"
     assert seen.events == [
-        ApiCalled(1.5, "sendMessage", -5, "é cbm0123456789ab", ("cbm0123456789ab",), 200, exchange="e1")
+        ApiCalled(1.5, "sendMessage", -5, "é cbm0123456789ab", ("cbm0123456789ab",), 200, exchange="e1", message=1)
     ]
 
 
