@@ -162,7 +162,9 @@ class ScriptedHttp(layers.HttpLayer):
         yield commands.CloseConnection(parser.conn)
         stream = self.streams.get(parser.stream_id) if parser.stream_id is not None else None
         if stream is not None and parser.conn is not self.context.client:
-            yield from self.event_to_child(stream, ResponseProtocolError(stream.stream_id, what))
+            # The class's own code means 502: a number in mitmproxy 11.0, a member of an enumeration, and to be named, in 12.3.
+            error = ResponseProtocolError(stream.stream_id, what, ResponseProtocolError.code)
+            yield from self.event_to_child(stream, error)
 
     def event_to_child(self, child: Any, event: events.Event) -> Commands:
         """Passes an event on, by the script of its exchange when there is one."""
