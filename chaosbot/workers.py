@@ -37,11 +37,12 @@ import subprocess
 import sys
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, Self, TypeAlias
 
 from chaosbot.core.errors import ChaosbotError, EngineError, PortBusy, UsageError, WorkerDied
 
@@ -152,6 +153,25 @@ def listen(host: str, port: int, where: str = "") -> socket.socket:
 
 
 # ── the parent's side ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Startable(ABC):
+    """What starts when a `with` block begins and stops when it ends."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Returns when it serves."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ends it; does nothing when it has ended already."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 class Worker:

@@ -16,8 +16,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from chaosbot.addons.record import HarRecorder
 from chaosbot.addons.spec import MOCK, ListenerSpec, ProxySpec
@@ -25,7 +24,7 @@ from chaosbot.core.errors import ConfigError, EngineError
 from chaosbot.core.event import Event, RuleTallied, Trouble
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
-from chaosbot.workers import Worker, listen
+from chaosbot.workers import Startable, Worker, listen
 
 __all__ = ["MOCK", "ListenerSpec", "Proxy", "ProxySpec"]
 
@@ -34,7 +33,7 @@ ANSWER_S: Final = 20.0
 LAST_WORD_S: Final = 5.0
 
 
-class Proxy:
+class Proxy(Startable):
     """A running proxy; a context manager that starts and stops it.
 
     Args:
@@ -53,15 +52,6 @@ class Proxy:
         self._serving: list[Worker] = []
         self._stopped = False
         self.recording = HarRecorder(self.spec.record) if self.spec.record is not None else None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Binds, starts the workers and waits until they serve.

@@ -10,16 +10,13 @@ Rules:
 
 from __future__ import annotations
 
-import errno
-import socket
 import time
 from collections.abc import Callable, Collection
-from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
-from chaosbot.core.errors import ChaosbotError, EngineError, PortBusy, UsageError
+from chaosbot.core.errors import ChaosbotError, EngineError, UsageError
 from chaosbot.core.event import Event, Trouble
-from chaosbot.workers import Worker, bind
+from chaosbot.workers import Startable, Worker, listen
 
 DEFAULT_PORT: Final = 8474
 
@@ -38,7 +35,7 @@ class PlanHolder(Protocol):
         """
 
 
-class ControlServer:
+class ControlServer(Startable):
     """The control API, in a process of its own.
 
     Args:
@@ -100,7 +97,7 @@ class ControlServer:
             UsageError: It is none of this machine's.
             EngineError: The worker does not come up.
         """
-        with self._bind() as api:
+        with listen(self._host, self._port, "--control") as api:
             name = api.getsockname()
             self._address = (str(name[0]), int(name[1]))
             self._worker = Worker(
@@ -116,28 +113,10 @@ class ControlServer:
             )
         self._worker.ready()
 
-    def _bind(self) -> socket.socket:
-        try:
-            return bind(self._host, self._port)
-        except OSError as error:
-            where = f"--control {self._host}:{self._port}"
-            if isinstance(error, socket.gaierror) or error.errno != errno.EADDRINUSE:
-                raise UsageError(f"{where}: cannot be listened on ({error.strerror}); choose an own address") from None
-            raise PortBusy(f"{where}: the address is taken; choose another port, or 0 for a free one") from None
-
     def stop(self) -> None:
         """Ends the API, its proxies and their connections; the last events have arrived when this returns."""
         if self._worker is not None:
             self._worker.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _died(self, how: str) -> None:
         self._emit(Trouble(time.monotonic() - self._origin, "control", f"the control API's worker {how}"))

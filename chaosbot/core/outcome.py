@@ -25,6 +25,20 @@ class Fate(StrEnum):
     CANCELLED = "cancelled"  # the run ended first
 
 
+def acknowledged(fate: Fate | None, status: int | None) -> bool:
+    """Whether a platform counts it as an acknowledgement: a complete 2xx answer."""
+    return fate is Fate.ANSWERED and status is not None and 200 <= status < 300
+
+
+def error_kind(fate: Fate | None, status: int | None) -> str | None:
+    """The key under which reports count a failure; None for a 2xx answer, and for a stream's 101."""
+    if fate is not Fate.ANSWERED:
+        return str(fate)
+    if status is not None and status != 101 and not 200 <= status < 300:
+        return f"status_{status}"
+    return None
+
+
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One request's fate with its phases.
 
@@ -53,13 +67,9 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     @property
     def ok(self) -> bool:
         """Whether the platform would count this as an acknowledgement: a complete 2xx answer."""
-        return self.fate is Fate.ANSWERED and self.status is not None and 200 <= self.status < 300
+        return acknowledged(self.fate, self.status)
 
     @property
     def error_kind(self) -> str | None:
         """The key under which reports count this failure; None for a 2xx answer, and for a stream's 101."""
-        if self.fate is not Fate.ANSWERED:
-            return str(self.fate)
-        if self.status is not None and self.status != 101 and not 200 <= self.status < 300:
-            return f"status_{self.status}"
-        return None
+        return error_kind(self.fate, self.status)

@@ -138,27 +138,29 @@ class Matcher:
 
     def _body_matches(self, exchange: Exchange) -> bool:
         document = values_of(exchange)
-        return document is not None and all(
-            fnmatchcase(_as_text(_at(document, path)), glob) for path, glob in self.body
-        )
+        return document is not None and all(fnmatchcase(_text_at(document, path), glob) for path, glob in self.body)
 
 
-_ABSENT = object()
+def at_path(document: Any, path: str) -> Any:
+    """The value at ``a.b.0.c`` (a leading ``$.`` is allowed).
 
-
-def _at(document: Any, path: str) -> Any:
+    Raises:
+        LookupError: Nothing there.
+    """
     for step in path.removeprefix("$.").split("."):
         if isinstance(document, dict) and step in document:
             document = document[step]
         elif isinstance(document, list) and step.isdecimal() and int(step) < len(document):
             document = document[int(step)]
         else:
-            return _ABSENT
+            raise LookupError(path)
     return document
 
 
-def _as_text(value: Any) -> str:
-    if value is _ABSENT:
+def _text_at(document: Any, path: str) -> str:
+    try:
+        value = at_path(document, path)
+    except LookupError:
         return "\0"
     return value if isinstance(value, str) else json.dumps(value)
 

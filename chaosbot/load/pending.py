@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from chaosbot.core.event import RequestDone
 from chaosbot.core.exchange import EXCHANGE_HEADER, UpdateFacts
-from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.outcome import Fate, Outcome, acknowledged, error_kind
 
 _NO_FACTS: Final = UpdateFacts()
 _HEADER: Final = f"\r\n{EXCHANGE_HEADER}: ".encode()
@@ -122,16 +122,12 @@ class PendingRequest:
     @property
     def ok(self) -> bool:
         """Whether it was acknowledged: a complete 2xx answer."""
-        return self.fate is Fate.ANSWERED and self.status is not None and 200 <= self.status < 300
+        return acknowledged(self.fate, self.status)
 
     @property
     def error_kind(self) -> str | None:
         """Under which name reports count this failure; None for a 2xx answer, and for a stream's 101."""
-        if self.fate is not Fate.ANSWERED:
-            return str(self.fate)
-        if self.status is not None and self.status != 101 and not 200 <= self.status < 300:
-            return f"status_{self.status}"
-        return None
+        return error_kind(self.fate, self.status)
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The answer's headers, read from the first bytes that came."""

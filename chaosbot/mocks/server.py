@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import monotonic
-from types import TracebackType
-from typing import Self
 
 from chaosbot.core.errors import WorkerDied
 from chaosbot.core.event import Event, Trouble
 from chaosbot.mocks.telegram_api.mock import Script
-from chaosbot.workers import Worker, listen
+from chaosbot.workers import Startable, Worker, listen
 
 
-class MockServer:
+class MockServer(Startable):
     """The parent's end: starts, watches and stops the worker.
 
     Args:
@@ -93,12 +91,3 @@ class MockServer:
         """Ends the worker and takes its last events; does nothing when it has ended already."""
         if self._worker is not None:
             self._worker.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

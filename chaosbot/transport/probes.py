@@ -12,10 +12,11 @@ import re
 import ssl
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.event import Scalar
+from chaosbot.core.plan import at_path
 
 MOST_BODY: Final = 4 * 1024 * 1024
 _KEPT_TEXT: Final = 512
@@ -128,22 +129,6 @@ def probe(
         return Probe(ok=False, status=status, seconds=seconds, text=text, detail=f"{url}: nothing at '{json_path}'")
     plain: Scalar = value if value is None or isinstance(value, (str, int, float)) else json.dumps(value)[:_KEPT_TEXT]
     return Probe(ok=True, status=status, value=plain, seconds=seconds, text=text)
-
-
-def at_path(document: Any, path: str) -> Any:
-    """The value at ``a.b.0.c`` (a leading ``$.`` is allowed).
-
-    Raises:
-        LookupError: Nothing there.
-    """
-    for step in path.removeprefix("$.").split("."):
-        if isinstance(document, dict) and step in document:
-            document = document[step]
-        elif isinstance(document, list) and step.isdecimal() and int(step) < len(document):
-            document = document[int(step)]
-        else:
-            raise LookupError(path)
-    return document
 
 
 def metrics(
