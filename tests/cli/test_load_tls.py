@@ -2,13 +2,14 @@
 
 import json
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from tests.support.tls import certificate
 
 
 class Webhook(BaseHTTPRequestHandler):
@@ -27,29 +28,9 @@ class Webhook(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def secured(tmp_path: Path) -> Iterator[str]:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        (
-            *(
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ),
-            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ),
-        check=True,
-        capture_output=True,
-    )
+    pem, key = certificate(tmp_path, "cert")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(pem, key)
     with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)

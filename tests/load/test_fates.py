@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable
 from chaosbot.core.event import RequestDone
 from chaosbot.core.outcome import Fate
+from tests.support.tls import bundle
 
 Asked = Hand = Any  # what the scripted target hands to its scripts (conftest.py)
 Serve = Load = Callable[..., Any]
@@ -169,30 +170,7 @@ def test_a_target_that_dies_in_the_middle_is_counted_not_fatal(serve: Serve, loa
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    pem = folder / "both.pem"
-    subprocess.run(
-        (
-            *(
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ),
-            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(pem), "-out", str(folder / "cert")),
-        ),
-        check=True,
-        capture_output=True,
-    )
-    pem.write_bytes(pem.read_bytes() + (folder / "cert").read_bytes())
-    return pem
+    return bundle(tmp_path_factory.mktemp("tls"), "server")
 
 
 def test_tls_is_spoken_and_its_authority_checked(serve: Serve, certificate: Path, load: Load) -> None:
