@@ -215,7 +215,7 @@ def answered(tried: CaseTried) -> bool:
 
 
 def overloaded(tried: CaseTried) -> bool:
-    """Whether the target asked for patience in the way that it should."""
+    """Whether the target asked to be sent less in the way that it should."""
     return tried.outcome.status in (429, 503) and any(name == "retry-after" for name, _ in tried.outcome.headers)
 
 

@@ -1,7 +1,7 @@
 """Users see, change and approve what is theirs, and nothing else.
 
 Ids of reminders and improvements are easy to guess, and callback data is whatever the sender says; only the owner protects a thing.
-Two ways show a breach: a case's replies resemble those that the owner got (the control), or a reply to one user carries the marker
+Two ways show a violation: a case's replies resemble those that the owner got (the control), or a reply to one user carries the marker
 that another one had written in private.
 """
 

@@ -53,7 +53,7 @@ def running(
 ) -> Iterator[tuple[Run, Watch]]:
     """Starts a run, shows it, and finishes it whatever happens; the caller then asks `conclude` for the exit code.
 
-    The story goes to standard error when standard output carries JSON. Ports are taken before anything is written.
+    Progress goes to standard error when standard output carries JSON. Ports are taken before anything is written.
 
     Args:
         verb: What runs.

@@ -1,4 +1,4 @@
-"""Tells a run's story while it happens: a live panel on a terminal, plain lines everywhere else.
+"""Shows a run while it happens: a live panel on a terminal, plain lines everywhere else.
 
 It listens to the run's events and never asks an engine anything, so watching cannot slow a hot path: load shows up once a second
 as a frame, everything else as it comes.
@@ -89,7 +89,7 @@ class Watch:
             self._live = None
 
     def say(self, line: str) -> None:
-        """Prints one line of the story (rich markup)."""
+        """Prints one line (rich markup)."""
         if not self.quiet:
             self.console.print(self.redact(line), highlight=False, emoji=False, soft_wrap=not self.console.is_terminal)
 

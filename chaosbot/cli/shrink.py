@@ -44,7 +44,7 @@ def shrink(
         int, typer.Option(help="Where the outbound direction listens, for a target of your own.")
     ] = BOT_API_PORT,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Directory for the trials and smallest.toml.", show_default=False)
+        Path | None, typer.Option("--out", help="Directory for the runs and smallest.toml.", show_default=False)
     ] = None,
     secret_env: SecretEnv = None,
     allow_host: AllowHost = None,

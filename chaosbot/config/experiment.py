@@ -94,7 +94,7 @@ class Experiment:
         name: Names it in the report.
         about: What question it answers.
         target: The webhook's URL; empty for the embedded demo bot.
-        platform: The platform's tongue.
+        platform: The platform's name.
         secret_env: Environment variable that holds the webhook's secret; empty for the default one.
         seed: All chance; None draws one.
         allow_hosts: Hosts that may be broken although they are not loopback.

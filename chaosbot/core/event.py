@@ -275,7 +275,7 @@ class OutboundTried(Tagged, frozen=True):
 
 
 class ProbeSeen(Tagged, frozen=True):
-    """A look at the target from outside: health, memory, descriptors, circuits, the canary."""
+    """A look at the target from outside: health, memory, descriptors, circuits, the health request."""
 
     t: float
     probe: str

@@ -112,7 +112,7 @@ DAY_S: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRules:
-    """How a platform delivers: its connections, patience and redelivery. The defaults are those of a careful sender.
+    """How a platform delivers: its connections, timeout and redelivery. The defaults are those of a careful sender.
 
     Args:
         connections: Most connections at once.

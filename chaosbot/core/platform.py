@@ -247,7 +247,7 @@ class DeliveryPolicy(Protocol):
     """How the platform delivers and redelivers."""
 
     def delivery(self) -> DeliveryRules:
-        """Its patience, retries, expiry and number of connections."""
+        """Its timeout, retries, expiry and number of connections."""
         return DeliveryRules()
 
     def queue(self, facts: UpdateFacts) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 from chaosbot.core.exchange import Direction, Exchange
 
 DELIVERIES: Final = (
-    "for deliveries to the webhook (POST requests); health checks and other visits are never sent again or changed"
+    "for deliveries to the webhook (POST requests); health checks and other requests are never sent again or changed"
 )
 
 

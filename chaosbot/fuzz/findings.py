@@ -48,7 +48,7 @@ class Reproducer:
     Args:
         check: The check that it breaks.
         cause: The root cause, as a text.
-        platform: The platform's tongue.
+        platform: The platform.
         path: The webhook's path.
         steps: What to send.
         title: The finding's title.

@@ -90,7 +90,7 @@ class Rejudge:
             return Judgement(check, Verdict.INCONCLUSIVE, reason="the bot answered nothing that could be looked at")
         if not judgement.findings and any(overloaded(event) for event in events if isinstance(event, CaseTried)):
             return Judgement(
-                check, Verdict.INCONCLUSIVE, reason="the target asks for patience (429 or 503 with Retry-After)"
+                check, Verdict.INCONCLUSIVE, reason="the target asks to wait (429 or 503 with Retry-After)"
             )
         return judgement
 

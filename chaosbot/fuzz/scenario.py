@@ -134,7 +134,7 @@ _ABOVE: Final = 2_000_000_000
 _SPREAD: Final = 40_000_000
 _EXACTLY_ONCE: Final = Expect(reach=Reach.ONCE)
 _SOME: Final = Expect(frozenset({2, 429, 503}), reach=Reach.ONCE)
-"""In a burst a target may ask for patience: what it does not acknowledge comes again."""
+"""In a burst a target may ask to wait: what it does not acknowledge comes again."""
 _ORDER: Final = (
     ("before", 0, "an update in order"),
     ("ahead", 1000, "an update after a gap in the delivery ids"),

@@ -25,7 +25,7 @@ class CampaignSpec:
     Args:
         address: Where requests go.
         endpoint: How the target is spoken to (host header, path, secret).
-        platform: The platform's tongue.
+        platform: The platform's name.
         seed: All chance.
         duration_s: How long the campaign may take altogether.
         max_examples: Most cases in each stage after the catalogue; None leaves it to the time.

@@ -86,7 +86,7 @@ class CampaignTarget:
 
     Args:
         spec: What the campaign was told.
-        platform: The platform's tongue.
+        platform: The platform.
         calls: The mock's calls so far.
         should_stop: Whether to give up waiting.
 

@@ -50,7 +50,7 @@ class JourneyFile:
     Args:
         path: The file.
         platform: Gives what the file leaves out.
-        endpoint: Where requests go, for the trial.
+        endpoint: Where requests go, for the look before the start.
 
     Raises:
         ConfigError: With file, line and reason.

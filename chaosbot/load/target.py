@@ -1,4 +1,4 @@
-"""Where the load goes: address, TLS, patience; and the look before the first request.
+"""Where the load goes: address, TLS, timeouts; and the look before the first request.
 
 Names are resolved once, before the start: a resolver in the hot path would measure the resolver.
 """

@@ -1,1 +1,1 @@
-"""The registry of platforms: one platform's tongue each."""
+"""The registry of platforms: the language of one webhook sender each."""

@@ -278,7 +278,7 @@ def _deliveries_unwatched(history: History) -> Deliveries | None:
 
 
 def _load_ends(history: History) -> float:
-    """When the load is over and a fuzz campaign begins, whose canaries are no updates of the load."""
+    """When the load is over and a fuzz campaign begins, whose health requests are no updates of the load."""
     return min((phase.t for phase in history.phases if phase.phase == "fuzz"), default=math.inf)
 
 

@@ -36,7 +36,7 @@ class EnvironmentSpec:
         bugs: Planted bugs of the embedded bot.
         secret: The webhook's secret.
         limits: Whether the embedded bot's rate limits hold.
-        platform: The platform's tongue.
+        platform: The platform's name.
         plan: The faults at the start.
         outbound: ``mock``, ``off`` or a base URL to pass through to.
         outbound_port: Where the outbound direction listens; 0 takes a free port (an embedded bot is told which).

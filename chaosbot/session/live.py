@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: a run's story is told elsewhere."""
+        """Says nothing: what a run says is printed elsewhere."""
 
 
 class _Server(socketserver.ThreadingTCPServer):

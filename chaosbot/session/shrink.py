@@ -1,7 +1,7 @@
 """The smallest fault plan that still breaks a run: delta debugging over a recorded plan, by running it again.
 
 First rules go (ddmin over subsets, so that two faults which only break the bot together are kept together), then what is left
-becomes rarer and shorter. Every trial is a whole run with baseline and recovery, so a plan is smaller only when the same promise
+becomes rarer and shorter. Every attempt is a whole run with baseline and recovery, so a plan is smaller only when the same promise
 is broken or the same finding is made again; what passed once by chance costs a rule, never a false claim.
 """
 
@@ -17,7 +17,7 @@ from chaosbot.core.verdict import Verdict
 from chaosbot.report import Report
 
 RAREST: Final = 0.01
-"""Probabilities are halved down to this; rarer faults may simply not occur in a trial."""
+"""Probabilities are halved down to this; rarer faults may simply not occur in an attempt."""
 SHORTEST_S: Final = 1.0
 """Fault windows are halved down to this."""
 
@@ -36,7 +36,7 @@ class Shrunk:
         experiment: The smallest experiment that still breaks.
         breach: What it breaks.
         trials: How many runs it took.
-        complete: Whether every smaller plan was tried; otherwise the trials ran out.
+        complete: Whether every smaller plan was tried; otherwise the runs ran out.
     """
 
     experiment: Experiment
@@ -56,7 +56,7 @@ class Shrinker:
         again: Runs an experiment and returns what it broke.
         breach: What must be broken again.
         most: Most runs.
-        tell: Hears each step of the story.
+        tell: Takes one line for each step.
     """
 
     def __init__(

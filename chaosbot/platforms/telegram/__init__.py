@@ -107,7 +107,7 @@ class Telegram(Platform):
         return Request(encode_body(endpoint, dumps(update)), task, facts_of(update, self.population, place.marker))
 
     def delivery(self) -> DeliveryRules:
-        """Telegram's patience, redelivery and expiry."""
+        """Telegram's timeout, redelivery and expiry."""
         return RULES
 
     def queue(self, facts: UpdateFacts) -> str:

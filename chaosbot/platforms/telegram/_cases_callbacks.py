@@ -1,7 +1,7 @@
 """callbacks and objects (user): buttons come from outside; what they say is asked, never allowed.
 
 The `objects` cases first plant things that belong to one user, each with a marker, and then ask for them as another: a reply
-to the other one that carries the owner's marker is a breach.
+to the other one that carries the owner's marker is a violation.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How Telegram delivers: queues, patience, redelivery and expiry, as the Bot API server's source and documentation say.
+"""How Telegram delivers: queues, timeout, redelivery and expiry, as the Bot API server's source and documentation say.
 
 | rule | value |
 |---|---|
 | acknowledgement | any 2xx; everything else is delivered again |
 | pauses | none after the first failure, then 2, 4, 8 … s up to a random cap of 60 to 120 s; a ``Retry-After`` of up to 3600 s |
-| patience | 60 s for an answer |
+| timeout | 60 s for an answer |
 | expiry | 24 h; callback, shipping and pre-checkout queries 150 s |
 | order | one queue per chat, for callbacks and queries per user; serial inside, parallel across |
 | connections | `max_connections`, 40 unless set |
