@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from chaosbot.core.effect import Farewell, Point, Shape, Side, StreamDirection
+from chaosbot.core.registry import option
 
 POINTS: Final = tuple(str(point) for point in Point)
 ENDS: Final = tuple(str(farewell) for farewell in Farewell)
@@ -16,3 +17,14 @@ STREAMS: Final = ("both", *(str(stream) for stream in StreamDirection))
 def stream_of(word: str) -> StreamDirection | None:
     """The direction that an option names; None for ``both``."""
     return None if word == "both" else StreamDirection(word)
+
+
+def stream_option(default: str = "down") -> Any:
+    """The option `stream` of a byte fault."""
+    help_line = "which bytes: up (to the server), down (to the client) or both"
+    return option("text", help_line, default, choices=("up", "down", "both"))
+
+
+def streams_of(word: str) -> tuple[StreamDirection, ...]:
+    """The directions that a word stands for."""
+    return (StreamDirection.UP, StreamDirection.DOWN) if word == "both" else (StreamDirection(word),)

@@ -14,7 +14,7 @@ from chaosbot.core.effect import CutAfter, Effect, Farewell
 from chaosbot.core.exchange import Depth, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
-from chaosbot.faults._streams import stream_option, streams_of
+from chaosbot.faults._words import stream_option, streams_of
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from chaosbot.core.event import Injected, Noted, RunStarted
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Subject, Verdict
 from chaosbot.report import intervals, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
-from chaosbot.report.generator import generator_of
+from chaosbot.report.intervals import generator_of
 from chaosbot.report.soak import drift_assertions, soak_of
 from chaosbot.report.values import Recovery, Report, Second
 
