@@ -104,6 +104,10 @@ class CaseCheck(Check):
         return unjudgeable(history, self)
 
 
+ANY_MEMBER: Final = "*"
+"""Stands for any member of an update among the causes that explain another."""
+
+
 @dataclass
 class Violations:
     """Violations on their way to a judgement: one finding for each root cause, the first case in front."""
@@ -152,6 +156,9 @@ class Violations:
         found = dict(self.findings)
         for cause, instead in self._instead.items():
             better = next((one for one in sorted(instead) if one != cause and one in found), None)
+            if better is None and RootCause(cause.symptom, Mechanism.MEMBER, ANY_MEMBER) in instead:
+                members = (one for one in sorted(found) if one.mechanism is Mechanism.MEMBER)
+                better = next((one for one in members if one.symptom == cause.symptom), None)
             if better is not None:
                 gone = found.pop(cause)
                 found[better] = replace(found[better], occurrences=found[better].occurrences + gone.occurrences)
@@ -192,10 +199,17 @@ def cause_of(tried: CaseTried, symptom: str) -> RootCause:
 
 
 def lacking(tried: CaseTried, cause: RootCause) -> frozenset[RootCause]:
-    """The root causes that explain a valid update's: the members that it lacks and most of its kind have."""
+    """The root causes that explain a valid update's: the members that it lacks and most of its kind have.
+
+    A generated update changes many members at once; one that is known to set off the same symptom explains it.
+    """
     if cause.mechanism is not Mechanism.KIND:
         return frozenset()
-    members = (one.member for one in tried.observations if isinstance(one, Lacks))
+    members = [one.member for one in tried.observations if isinstance(one, Lacks)]
+    if tried.stage == "generated":
+        return frozenset({RootCause(cause.symptom, Mechanism.MEMBER, ANY_MEMBER)}) | frozenset(
+            RootCause(cause.symptom, Mechanism.MEMBER, f"*.{member}") for member in members
+        )
     return frozenset(RootCause(cause.symptom, Mechanism.MEMBER, f"*.{member}") for member in members)
 
 
