@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
@@ -20,8 +20,18 @@ from chaosbot.core.kit import Kit
 from chaosbot.core.platform import EPOCH, Endpoint, Platform, Request
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Shape
+from chaosbot.platforms.telegram import (
+    _cases_callbacks,
+    _cases_commands,
+    _cases_escalation,
+    _cases_files,
+    _cases_identity,
+    _cases_kinds,
+    _cases_messages,
+    _cases_shape,
+)
 from chaosbot.platforms.telegram import _parts as parts
-from chaosbot.platforms.telegram._cases import cases
+from chaosbot.platforms.telegram._case_kit import Pen
 from chaosbot.platforms.telegram._cases_escalation import asked_for
 from chaosbot.platforms.telegram._commands import COMMANDS
 from chaosbot.platforms.telegram._fresh import freshen
@@ -155,3 +165,22 @@ class Telegram(Platform):
         if chat is not None:
             more["chat"] = {"id": chat, "type": "group", "title": "Chaos group"}
         return parts.update(place, kind or "message", parts.text_message(place, writer, text, **more))
+
+
+_GROUPS: Final = (
+    _cases_escalation,
+    _cases_commands,
+    _cases_identity,
+    _cases_callbacks,
+    _cases_messages,
+    _cases_kinds,
+    _cases_files,
+    _cases_shape,
+)
+
+
+def cases(kit: Kit, population: Population, date: int) -> tuple[Case, ...]:
+    """Telegram's own cases, group by group, in the order in which they are best sent: controls and planted things first."""
+    # The admin's private chat belongs to the controls; nobody else's case may happen there.
+    pen = Pen(kit, population, date)
+    return tuple(case for group in _GROUPS for case in group.cases(pen))
