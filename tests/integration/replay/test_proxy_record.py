@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,64 +14,17 @@ from mitmproxy.io import FlowReader
 from chaosbot.core.event import ApiCalled
 from chaosbot.journal import read
 from chaosbot.transport import Address, Connection
+from tests.support.proxied import POST, SECRET, answering, proxied
 
-SECRET = "correct-horse-battery"
-POST = b"POST /hook/%d HTTP/1.1\r\nHost: x\r\nX-Secret: " + SECRET.encode() + b"\r\nContent-Length: 2\r\n\r\n{}"
 REPLY = b'{"method": "sendMessage", "chat_id": 5, "text": "hello cbm0123456789ab"}'
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
     """A webhook that replies in its answers."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def one(sock: socket.socket) -> None:
-        data = b""
-        while piece := sock.recv(65536):
-            data += piece
-            while b"\r\n\r\n{}" in data:
-                data = data.partition(b"\r\n\r\n{}")[2]
-                sock.sendall(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(REPLY)
-                    + REPLY
-                )
-        sock.close()
-
-    def accept() -> None:
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=one, args=(sock,), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-
-
-@contextmanager
-def proxied(service: str, directory: Path, *options: str) -> Iterator[str]:
-    """A proxy on the command line; its URL."""
-    command = [sys.executable, "-m", "chaosbot", "proxy", service, "--listen", "127.0.0.1:0", "--out", str(directory)]
-    environment = {**os.environ, "TELEGRAM_SECRET_TOKEN": SECRET, "COLUMNS": "200"}
-    with subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as process:
-        seen = ""
-        try:
-            for line in process.stdout:
-                seen += line
-                if found := re.search(r"listening on (http://\S+)", line):
-                    break
-            else:
-                raise AssertionError(seen)
-            yield found[1]
-        finally:
-            process.send_signal(signal.SIGINT)
-            rest = process.stdout.read()
-            assert process.wait(60) in (0, 3), seen + rest
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(REPLY)
+    with answering(head + REPLY) as url:
+        yield url
 
 
 def test_a_recording_of_two_workers_is_read_by_others_and_holds_no_secret(service: str, tmp_path: Path) -> None:
