@@ -37,6 +37,8 @@ _FIRST_GROUP: Final = -4_000_000_000
 _LEAST_S: Final = 1.0
 _MOST_S: Final = 8.0
 """Bounds on how long a reply is waited for."""
+_RETRIES_S: Final = 7.0
+"""How much longer the same chat may take afterwards: a target that keeps a chat's order first repeats the call that failed."""
 _QUIET_S: Final = 0.25
 _POLL_S: Final = 0.02
 
@@ -180,7 +182,9 @@ class _Trials:
                 self._send(case)
                 self._await(case.chat, began, patience, lambda calls: any(map(_done, calls)))
         until = self.context.recorder.now()
-        again = self._asked(f"{name}-again", trigger, user=user, chat=chat) if trouble.after else None
+        again = (
+            self._asked(f"{name}-again", trigger, user=user, chat=chat, more_s=_RETRIES_S) if trouble.after else None
+        )
         tried = OutboundTried(
             self.context.recorder.now(),
             trouble.name,
@@ -206,7 +210,9 @@ class _Trials:
         rule = Rule(name, FAULTS.build(trouble.fault, options), match, scope=Scope.EXCHANGE, first=trouble.first)
         return _Disturbed(self, rule)
 
-    def _asked(self, name: str, trigger: Trigger, *, user: int | None = None, chat: int | None = None) -> bool | None:
+    def _asked(
+        self, name: str, trigger: Trigger, *, user: int | None = None, chat: int | None = None, more_s: float = 0.0
+    ) -> bool | None:
         """Whether an ordinary update is answered as usual; None when there was no time to ask."""
         if self.clock.over():
             return None
@@ -215,7 +221,8 @@ class _Trials:
             return None
         began = monotonic()
         self._send(case)
-        calls = self._await(case.chat, began, max(2 * self.habit_s, 3.0), lambda calls: any(map(_done, calls)))
+        patience = max(2 * self.habit_s, 3.0) + more_s
+        calls = self._await(case.chat, began, patience, lambda calls: any(map(_done, calls)))
         return any(map(_done, calls))
 
     # ── sending and waiting ──────────────────────────────────────────────────────────────────────────────────────────
