@@ -311,10 +311,12 @@ def _asked_for(pen: Pen, commands: Sequence[str], privileged: frozenset[str]) ->
                 role=Role.ATTEMPT if command in privileged else Role.PLAIN,
                 change=replace(change, operator="guest"),
             )
-            yield from _tricks(pen, command, word, text, control, strangers)
+            yield from _tricks(pen, command, word, text, control, strangers, privileged=command in privileged)
 
 
-def _tricks(pen: Pen, command: str, word: str, text: str, control: str, strangers: Iterator[int]) -> Iterator[Case]:
+def _tricks(
+    pen: Pen, command: str, word: str, text: str, control: str, strangers: Iterator[int], *, privileged: bool
+) -> Iterator[Case]:
     """Everything that might be mistaken for a right; senders whose ids are related to the admin's among it."""
     for trick, (what, vector) in _VECTORS.items():
         name = f"vocabulary/{command}{word}-{trick}"
@@ -322,7 +324,8 @@ def _tricks(pen: Pen, command: str, word: str, text: str, control: str, stranger
         base = pen.message(name, text, user=who, **vector(pen, name, who))
         mechanism = Change(Mechanism.TECHNIQUE, f"escalation/{trick.partition('-')[0]}")
         yield pen.case(name, base, f"a guest's {text} {what}", check="no_escalation", control=control, change=mechanism)
-    for value in related_ids(pen.admin):
+    # One id writes many commands, and what it wrote before may be what a public command shows: only the admin's own are asked for so.
+    for value in related_ids(pen.admin) if privileged else ():
         # People have whole numbers above 0 as ids; 52 bits is the documented range.
         if not value.literal.isdigit() or not 10 < int(value.literal) < 2**52:
             continue
