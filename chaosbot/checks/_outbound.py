@@ -25,7 +25,7 @@ class Trial:
     @property
     def delivered(self) -> bool:
         """Whether anything reached the user: a call that says something succeeded."""
-        return any(succeeded(call) and call.chat is not None and not _silent(call) for call in self.calls)
+        return any(map(reached, self.calls))
 
 
 def succeeded(call: ApiCalled) -> bool:
@@ -33,8 +33,14 @@ def succeeded(call: ApiCalled) -> bool:
     return call.status is not None and 200 <= call.status < 300
 
 
-def _silent(call: ApiCalled) -> bool:
-    return call.method.lower().startswith(("sendchataction", "get", "set", "delete"))
+def speaks(call: ApiCalled) -> bool:
+    """Whether a user sees something of the call; a chat action (``typing…``) is no answer."""
+    return call.chat is not None and not call.method.lower().startswith(("get", "sendchataction", "set", "delete"))
+
+
+def reached(call: ApiCalled) -> bool:
+    """Whether the call succeeded and its user sees something of it."""
+    return succeeded(call) and speaks(call)
 
 
 def trials(history: History) -> Iterator[Trial]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final
 
+from chaosbot.checks._outbound import reached, speaks
 from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled, Noted, OutboundTried
@@ -151,7 +152,7 @@ class _Trials:
                 self.habit_s = min(_MOST_S, max(self.habit_s, 3 * (monotonic() - began) + 0.5))
             for call in calls:
                 # A reply in the webhook's own answer is no call that trouble could meet.
-                if _speaks(call) and call.via != "reply":
+                if speaks(call) and call.via != "reply":
                     found.setdefault(call.method, Trigger(call.method, text))
         return list(found.values())
 
@@ -176,11 +177,11 @@ class _Trials:
             outcome = self._send(case)
             other = self._asked(f"{name}-other", trigger)
             patience = self.habit_s + trouble.wait_s
-            calls = self._await(case.chat, began, patience, lambda calls: any(map(_done, calls)) and trouble.lossless)
-            if trouble.lossless and not outcome and not any(map(_done, calls)) and not self.clock.over():
+            calls = self._await(case.chat, began, patience, lambda calls: any(map(reached, calls)) and trouble.lossless)
+            if trouble.lossless and not outcome and not any(map(reached, calls)) and not self.clock.over():
                 # It was not acknowledged: the platform delivers it again.
                 self._send(case)
-                self._await(case.chat, began, patience, lambda calls: any(map(_done, calls)))
+                self._await(case.chat, began, patience, lambda calls: any(map(reached, calls)))
         until = self.context.recorder.now()
         again = (
             self._asked(f"{name}-again", trigger, user=user, chat=chat, more_s=_RETRIES_S) if trouble.after else None
@@ -222,8 +223,8 @@ class _Trials:
         began = monotonic()
         self._send(case)
         patience = max(2 * self.habit_s, 3.0) + more_s
-        calls = self._await(case.chat, began, patience, lambda calls: any(map(_done, calls)))
-        return any(map(_done, calls))
+        calls = self._await(case.chat, began, patience, lambda calls: any(map(reached, calls)))
+        return any(map(reached, calls))
 
     # ── sending and waiting ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -305,12 +306,3 @@ class _Disturbed:
         disturb = self._trials.context.disturb
         if disturb is not None:
             disturb(tuple(self._trials._rules.values()))  # noqa: SLF001
-
-
-def _done(call: ApiCalled) -> bool:
-    return call.status is not None and 200 <= call.status < 300 and _speaks(call)
-
-
-def _speaks(call: ApiCalled) -> bool:
-    """Whether a user sees something of the call; a chat action (``typing…``) is no answer."""
-    return call.chat is not None and not call.method.lower().startswith(("get", "sendchataction", "set", "delete"))
