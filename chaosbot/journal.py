@@ -40,7 +40,8 @@ from chaosbot.core.outcome import Outcome
 REDACTED: Final = "[redacted]"
 EVENTS_FILE: Final = "events.ndjson"
 MOST_HELD: Final = 50_000
-"""Up to so many events of one type are held in memory when a journal is read back."""
+MOST_HELD_BYTES: Final = 16_000_000
+"""Up to so many events of one type, and lines of so many bytes in all, are held in memory when a journal is read back."""
 
 # A bot token is the bot's numeric id, a colon and 35 characters (Bot API, "Authorizing your bot"); shorter look-alikes of at
 # least 30 are taken out too. In a URL a token follows "/bot" directly, so no word boundary is asked for.
@@ -335,6 +336,8 @@ class _Reader:
         self.torn = False
         self.damage = ""
         """The first line that is not where or what it was; empty while all is well."""
+        self.size = 0
+        """How many bytes the line of the latest event has."""
         self._schema = 0
         self._next = 1
         self._chain = b""
@@ -347,6 +350,7 @@ class _Reader:
             JournalError: A line is no event, or the journal is of a newer version.
         """
         for number, line in enumerate(_lines(self.path), 1):
+            self.size = len(line)
             try:
                 event = decode(self._unsealed(number, line), self._schema)
             except JournalError as error:
@@ -443,7 +447,7 @@ class _OfType(Sequence[Event]):
 def read(directory: Path) -> History:
     """Reads a run back.
 
-    Of a type with more than `MOST_HELD` events none is held: they are read from the file each time they are walked through.
+    Of a type with more than `MOST_HELD` events, or `MOST_HELD_BYTES`, none is held: they are read from the file each time they are walked through.
 
     A torn last line (the process was killed while writing), a missing end or a line that is missing, doubled, moved or changed
     make the run inconclusive. A line that is no event at all is an error, since nothing after it can be trusted.
@@ -457,10 +461,12 @@ def read(directory: Path) -> History:
     held: dict[type, list[Event]] = {}
     everything: list[Event] | None = []
     counts: Counter[type] = Counter()
+    sizes: Counter[type] = Counter()
     for event in reader:
         kind = type(event)
         counts[kind] += 1
-        if counts[kind] <= MOST_HELD:
+        sizes[kind] += reader.size
+        if counts[kind] <= MOST_HELD and sizes[kind] <= MOST_HELD_BYTES:
             held.setdefault(kind, []).append(event)
         else:
             held.pop(kind, None)

@@ -60,7 +60,6 @@ DOORS = {
     "hypothesis": {"fuzz"},
     "trio": {"load"},
     "httptools": {"load", "addons", "mocks"},
-    "hdrh": {"load", "report"},
     "httpx": {"transport", "demo"},
     "msgspec": {"core", "journal", "load", "fuzz"},
     "orjson": {"journal", "platforms", "load", "addons", "mocks", "control", "demo", "fuzz"},
@@ -279,7 +278,6 @@ def test_neutral_rooms_name_no_platform() -> None:
 
 # Import names and the packages that bring them, where the two differ.
 PACKAGES = {
-    "hdrh": "hdrhistogram",
     "ruamel": "ruamel.yaml",
     "OpenSSL": "pyopenssl",
 }

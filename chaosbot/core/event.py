@@ -288,13 +288,12 @@ class TaskInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     """What one task (or endpoint, or stream) did in a metrics interval.
 
     `done` counts requests that have their fate, cancelled ones left out; `errors` are the failed ones among them by kind, timeouts
-    included. `response` and `service` are histograms like those of `IntervalMeasured`.
+    included. `response` is a histogram like those of `IntervalMeasured`.
     """
 
     done: int = 0
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     response: str = ""
-    service: str = ""
 
 
 class IntervalMeasured(Tagged, frozen=True):

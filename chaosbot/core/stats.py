@@ -197,6 +197,8 @@ def block_length(series: Sequence[float]) -> int:
 
 _GRID: Final = 256
 RESAMPLES: Final = 400
+MOST_BLOCKS: Final = 600
+"""A run of more seconds is resampled by several at a time, so that time and memory do not grow with it."""
 
 
 def quantile_interval(
@@ -222,6 +224,10 @@ def quantile_interval(
     Returns:
         None when fewer than eight seconds saw anything: then there is nothing to resample.
     """
+    if len(parts) > MOST_BLOCKS:
+        # Neighbours together: blocks would keep them together anyway, and a day has no more rows than ten minutes.
+        width = math.ceil(len(parts) / MOST_BLOCKS)
+        parts = [Histogram.merged(parts[start : start + width]) for start in range(0, len(parts), width)]
     if sum(1 for part in parts if part.counts) < 8:
         return None
     grid = _grid(Histogram.merged(parts))

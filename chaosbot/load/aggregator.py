@@ -16,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from chaosbot.core import hdr
 from chaosbot.core.arrival import CPU_BOUND, GeneratorHealth
 from chaosbot.core.event import Event, IntervalMeasured, Noted, TaskInterval
 from chaosbot.core.outcome import Fate
-from chaosbot.load.fast_histogram import fold
-from chaosbot.load.histogram import encode, lateness_s, microseconds, quantile
+from chaosbot.load.histogram import lateness_s, microseconds, quantile
 from chaosbot.load.pending import PendingRequest, RequestLabel
 
 MOST_REQUESTS: Final = 100_000
@@ -68,8 +68,7 @@ class _TaskCounts:
 
     done: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    response: list[int] = field(default_factory=list)
-    service: list[int] = field(default_factory=list)
+    response: Counter[int] = field(default_factory=Counter)
 
 
 _ANSWERED: Final = Fate.ANSWERED  # looked up once, not with every request
@@ -111,6 +110,7 @@ class MetricsAggregator:
         self.busy_seconds = 0
         self.seconds = 0
         self._lateness: list[float] = []
+        self._service: list[float] = []
         self._ended: list[RequestLabel] = []  # those that count something in this second
 
     @property
@@ -167,9 +167,9 @@ class MetricsAggregator:
         elif not self._unanswered(pending):
             return
         if latency and not pending.slow:
-            ended, label = pending.ended, pending.label
-            label.response.append(ended - pending.due)
-            label.service.append(ended - pending.started)
+            ended = pending.ended
+            pending.label.response.append(ended - pending.due)
+            self._service.append(ended - pending.started)
 
     def _unanswered(self, pending: PendingRequest) -> bool:
         """Counts a request without an answer; says whether it has a duration: that of a cut-off one is its limit."""
@@ -228,7 +228,8 @@ class MetricsAggregator:
             phase: The phase that the run is in.
             length: How much of the second there was (the last one may be cut off).
         """
-        by_task, response, service = self._sort_ended()
+        by_task, response = self._sort_ended()
+        service, self._service = hdr.encode(hdr.cells(microseconds(self._service))), []
         now, self.now = self.now, RequestCounts()
         self.total.add(now)
         self._failures_now = 0
@@ -236,7 +237,7 @@ class MetricsAggregator:
         used, self._cpu_before = self._cpu() - self._cpu_before, self._cpu()
         cpu = used / max(length, 1e-3)
         # Lateness in steps of 100 µs is exact enough for a bound in tens of milliseconds, and stays small for any duration.
-        self.lateness_all.update([value // 100 for value in lateness])
+        self.lateness_all.update(_steps(lateness))
         self.seconds += 1
         self.busy_seconds += cpu > CPU_BOUND
         return IntervalMeasured(
@@ -266,14 +267,13 @@ class MetricsAggregator:
             by_task=by_task,
         )
 
-    def _sort_ended(self) -> tuple[dict[str, TaskInterval], str, str]:
-        """Sums what the labels counted by task, kind and command; also gives the histograms of all tasks together."""
+    def _sort_ended(self) -> tuple[dict[str, TaskInterval], str]:
+        """Sums what the labels counted by task, kind and command; also gives the histogram of all tasks together."""
         now, tasks = self.now, dict[str, _TaskCounts]()
         for label in self._ended:
             task = tasks.setdefault(label.task, _TaskCounts())
             task.done += label.ended
-            task.response += microseconds(label.response)
-            task.service += microseconds(label.service)
+            task.response.update(hdr.cells(microseconds(label.response)))
             task.errors.update(label.errors)
             answered = label.ended - label.unanswered
             if label.kind is not None and answered:
@@ -282,23 +282,17 @@ class MetricsAggregator:
                 now.commands[label.command] += answered
             label.clear()
         self._ended.clear()
+        response: Counter[int] = Counter()
+        by_task = {}
         for name, task in tasks.items():
             now.tasks[name] += task.done
-        by_task = {
-            name: TaskInterval(task.done, dict(task.errors), encode(task.response, fold), encode(task.service, fold))
-            for name, task in tasks.items()
-        }
-        found = list(tasks.values())
-        if len(found) == 1:  # one task is the whole; encoding a histogram costs more than folding it
-            (only,) = by_task.values()
-            return by_task, only.response, only.service
-        response = [us for task in found for us in task.response]
-        service = [us for task in found for us in task.service]
-        return by_task, encode(response, fold), encode(service, fold)
+            response.update(task.response)
+            by_task[name] = TaskInterval(task.done, dict(task.errors), hdr.encode(task.response))
+        return by_task, hdr.encode(response)
 
     def lateness(self) -> Counter[int]:
         """How late arrivals were picked up so far, in steps of 100 µs."""
-        return self.lateness_all + Counter(value // 100 for value in microseconds(self._lateness))
+        return self.lateness_all + _steps(microseconds(self._lateness))
 
     def generator(self) -> GeneratorHealth:
         """How well this process kept up, over the whole run."""
@@ -308,3 +302,11 @@ class MetricsAggregator:
             lateness_s(self.lateness(), 0.99),
             self.busy_seconds / max(self.seconds, 1),
         )
+
+
+def _steps(lateness: Counter[int]) -> Counter[int]:
+    """Lateness in steps of 100 µs."""
+    steps: Counter[int] = Counter()
+    for value, count in lateness.items():
+        steps[value // 100] += count
+    return steps

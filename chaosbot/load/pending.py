@@ -34,7 +34,7 @@ class RequestLabel:
         command: The command, when it is one.
     """
 
-    __slots__ = ("command", "ended", "errors", "kind", "response", "service", "task", "tier", "unanswered")
+    __slots__ = ("command", "ended", "errors", "kind", "response", "task", "tier", "unanswered")
 
     def __init__(self, task: str, tier: str = "", kind: str | None = None, command: str | None = None) -> None:
         self.task = task
@@ -49,7 +49,6 @@ class RequestLabel:
         self.unanswered = 0
         self.errors: dict[str, int] = {}
         self.response: list[float] = []
-        self.service: list[float] = []
 
 
 class PendingRequest:

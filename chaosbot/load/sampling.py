@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
-import psutil
 import trio
 
 from chaosbot.core.errors import ChaosbotError, ConfigError, UsageError
@@ -43,6 +42,9 @@ class ProcessWatch:
     """
 
     def __init__(self, pid: int) -> None:
+        import psutil  # noqa: PLC0415 - only for who watches a process; it would be a tenth of every start
+
+        self._error = psutil.Error
         try:
             self._root = psutil.Process(pid)
         except psutil.Error:
@@ -55,7 +57,7 @@ class ProcessWatch:
         cpu = 0.0
         try:
             family = [self._root, *self._root.children(recursive=True)]
-        except psutil.Error as error:
+        except self._error as error:
             yield "memory", False, None, f"process {self._root.pid}: {type(error).__name__}"
             return
         for process in family:
@@ -66,7 +68,7 @@ class ProcessWatch:
                     threads += process.num_threads()
                     times = process.cpu_times()
                     cpu += times.user + times.system
-            except psutil.Error:
+            except self._error:
                 continue  # a child that has just ended
         if not memory:
             yield "memory", False, None, f"process {self._root.pid} is gone"

@@ -38,7 +38,7 @@ from chaosbot.core.event import Noted
 from chaosbot.core.journey import StreamAction, StreamSpec
 from chaosbot.core.outcome import Fate
 from chaosbot.load.engine import LoadEngine
-from chaosbot.load.histogram import quantile
+from chaosbot.load.histogram import microseconds, quantile
 from chaosbot.load.pending import PendingRequest, RequestLabel
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
@@ -75,7 +75,14 @@ class StreamTally:
 
         def spread(samples: list[int]) -> dict[str, float]:
             shown = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-            return {name: round(quantile(samples, share) * 1e3, 3) for name, share in shown.items()} if samples else {}
+            return (
+                {
+                    name: round(quantile(microseconds([one * 1e-6 for one in samples]), share) * 1e3, 3)
+                    for name, share in shown.items()
+                }
+                if samples
+                else {}
+            )
 
         return {
             "connections": self.connections,

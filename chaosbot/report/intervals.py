@@ -13,19 +13,16 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
-
-from hdrh.histogram import HdrHistogram
 
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import IntervalMeasured, Noted, RequestDone
+from chaosbot.core.hdr import CodedHistogram, decode
 from chaosbot.core.outcome import Fate
 from chaosbot.core.stats import Histogram, quantile, quantile_interval
 from chaosbot.report.values import Generator, Load, Quantiles, Second, TaskRow
 
-MICRO = 1e-6
 # Requests that were cut off at the end are counted in intervals and written by nobody.
 WHOLE = 0.9
 LONGEST_RUN_S = 7 * 24 * 3600
@@ -39,33 +36,6 @@ class Seconds:
     seconds: tuple[Second, ...] = ()
     unreadable: int = 0
     measured: bool = False
-
-
-@cache
-def _ceilings(lowest: int, highest: int, figures: int) -> tuple[float, ...]:
-    """The largest value (in seconds) of each bucket of a histogram of this layout."""
-    layout = HdrHistogram(lowest, highest, figures)
-    return tuple(
-        layout.get_highest_equivalent_value(layout.get_value_from_index(index)) * MICRO
-        for index in range(layout.counts_len)
-    )
-
-
-def decode(text: str) -> Histogram | None:
-    """Reads a histogram of microseconds as one of seconds; None when it is none."""
-    if not text:
-        return Histogram()
-    try:
-        coded = HdrHistogram.decode(text)
-        if not coded.total_count:
-            return Histogram()
-        first, last = (coded.get_counts_array_index(value) for value in (coded.min_value, coded.max_value))
-        ceilings = _ceilings(coded.lowest_trackable_value, coded.highest_trackable_value, coded.significant_figures)
-        counts = coded.counts[first : last + 1]
-        seen = [(value, count) for value, count in zip(ceilings[first : last + 1], counts, strict=True) if count]
-        return Histogram(tuple(value for value, _ in seen), tuple(count for _, count in seen))
-    except Exception:  # noqa: BLE001 - the library raises a dozen kinds for a damaged text; the caller counts it
-        return None
 
 
 def _summed(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -116,11 +86,11 @@ def of_intervals(intervals: Iterable[IntervalMeasured]) -> Seconds:
     found, unreadable = [], 0
     for _, group in groupby(ordered, key=_tick):
         shards = list(group)
-        responses = [decode(interval.response) for interval in shards]
-        services = [decode(interval.service) for interval in shards]
-        unreadable += sum(part is None for part in responses + services)
-        merged = [Histogram.merged(part for part in parts if part is not None) for parts in (responses, services)]
-        found.append(_second(max(0.0, min(interval.t for interval in shards) - 1), shards, *merged))
+        responses = [interval.response for interval in shards]
+        services = [interval.service for interval in shards]
+        unreadable += sum(decode(text) is None for text in responses + services)
+        coded = CodedHistogram(responses), CodedHistogram(services)
+        found.append(_second(max(0.0, min(interval.t for interval in shards) - 1), shards, *coded))
     return Seconds(tuple(found), unreadable, measured=True)
 
 

@@ -47,7 +47,7 @@ def machine() -> Iterator[Diagnosis]:
     modern = sys.version_info >= (3, 12)
     note = "" if modern else " (3.12 or newer gets mitmproxy 12; 11 has known holes in parts that are not used here)"
     yield Diagnosis(True, f"Python {platform.python_version()}{note}")
-    for module in ("mitmproxy.proxy.server", "httptools", "hdrh.histogram"):
+    for module in ("mitmproxy.proxy.server", "httptools"):
         try:
             importlib.import_module(module)
         except ImportError as error:

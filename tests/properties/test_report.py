@@ -86,7 +86,7 @@ def _events(kind: type[Any]) -> st.SearchStrategy[Any]:
         text = st.sampled_from([*FRAMES, *FRAMES, "damaged"]) | st.text(max_size=6)
         fields |= dict.fromkeys(("planned", "started", "completed", "failed", "timed_out", "dropped"), counts)
         fields |= {"response": text, "service": text}
-        parts = st.builds(TaskInterval, counts, st.dictionaries(few, counts, max_size=2), text, text)
+        parts = st.builds(TaskInterval, counts, st.dictionaries(few, counts, max_size=2), text)
         fields["by_task"] = st.dictionaries(few, parts, max_size=2)
     if kind not in (RunStarted, RequestDone):
         fields["t"] = st.floats(0, 60) | st.floats(-1e7, 1e7)

@@ -9,7 +9,7 @@ from chaosbot.session.abort import Sentinel, StopCondition
 
 
 def frame(t: float, completed: int = 10, failed: int = 0, latency_s: float = 0.01) -> IntervalMeasured:
-    histogram = HdrHistogram(1, 60_000_000, 3)
+    histogram = HdrHistogram(1, 3_600_000_000, 3)
     for _ in range(completed + failed):
         histogram.record_value(int(latency_s * 1e6))
     coded = histogram.encode().decode()

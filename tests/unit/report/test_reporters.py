@@ -29,8 +29,8 @@ def two_tasks(story):
             1,
             rate=120,
             by_task={
-                "/start": TaskInterval(100, {"status_500": 2, "timeout": 1}, encoded(fast), encoded(fast)),
-                "GET /items": TaskInterval(20, {}, encoded(slow), encoded(slow)),
+                "/start": TaskInterval(100, {"status_500": 2, "timeout": 1}, encoded(fast)),
+                "GET /items": TaskInterval(20, {}, encoded(slow)),
             },
         )
     return told
@@ -92,9 +92,7 @@ def test_the_tables_hold_what_the_report_says(story):
 
 
 def test_no_text_of_a_table_is_a_formula(story):
-    told = story(verb="load").load(
-        1, by_task={"=cmd|' /C calc'!A0": TaskInterval(1, {}, encoded([0.1]), encoded([0.1]))}
-    )
+    told = story(verb="load").load(1, by_task={"=cmd|' /C calc'!A0": TaskInterval(1, {}, encoded([0.1]))})
     (task,) = rows(fold(told.history(), checks=()), "tasks")
     assert task["task"].startswith("'=")
 
