@@ -133,12 +133,12 @@ class CodedHistogram(Histogram):
         return _read(texts)
 
     @property
-    def values(self) -> tuple[float, ...]:  # type: ignore[override]
+    def values(self) -> tuple[float, ...]:
         """The distinct values, rising."""
         return self._read().values
 
     @property
-    def counts(self) -> tuple[int, ...]:  # type: ignore[override]
+    def counts(self) -> tuple[int, ...]:
         """How often each was seen."""
         return self._read().counts
 
