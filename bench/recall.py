@@ -43,7 +43,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from park.roster import BOTS, KINDS, RECEIVERS, Bot, Bug, bot  # noqa: E402 - found by the line above
 from park.running import ADMIN_ID, SECRET, Running, free_port, running  # noqa: E402
 
-from chaosbot.mocks.server import MockServer  # noqa: E402
+from chaosbot.mocks.server import MockListener, MockServer  # noqa: E402
+from chaosbot.mocks.telegram import TelegramApi  # noqa: E402
 
 HEALTHY = "healthy"
 PARK = (*BOTS, *RECEIVERS)
@@ -172,7 +173,8 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> Campaign:
 def started(who: Bot, port: int, bug: str, log: Path) -> Iterator[Running]:
     """The bot, started as its owner would: with a Bot API that answers while it starts, where it needs one."""
     with ExitStack() as stack:
-        with MockServer("127.0.0.1", port, lambda _: None, time.monotonic()) if who.calls_at_start else nullcontext():
+        listener = MockListener(TelegramApi(), port=port)
+        with MockServer((listener,), lambda _: None, time.monotonic()) if who.calls_at_start else nullcontext():
             target = stack.enter_context(running(who, f"http://127.0.0.1:{port}", bug=bug, log=log))
         yield target
 

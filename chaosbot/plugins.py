@@ -75,7 +75,7 @@ from chaosbot.core.event import (
 from chaosbot.core.exchange import Depth, Direction, Exchange, UpdateFacts
 from chaosbot.core.fault import Fault
 from chaosbot.core.journey import DeliveryRules, JourneySpec, StreamSpec, Task
-from chaosbot.core.mock import Mock, MockAnswer, MockApi, MockServices
+from chaosbot.core.mock import Mock, MockAnswer, MockApi, MockRequest, MockServices, Part
 from chaosbot.core.pacer import Pacer, Stage
 from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.core.profile import Profile, Threshold, Workload, climb
@@ -127,9 +127,11 @@ __all__ = [
     "Mock",
     "MockAnswer",
     "MockApi",
+    "MockRequest",
     "MockServices",
     "PaceBytes",
     "Pacer",
+    "Part",
     "Platform",
     "Point",
     "ProbeSeen",

@@ -41,7 +41,8 @@ class ClientConnection:
         self.upstream_host = _host_header(self.listener)
         direction = self.listener.direction
         self._services = services
-        bare = Exchange(f"{direction}-connection-{number}", direction, number, "", "")
+        key = f"{direction}-connection-{number}"
+        bare = Exchange(key, direction, number, "", "", upstream=self.listener.name)
         self._faults = ConnectionContext(services.rules, bare)
         self._lasting: tuple[BytesEffect, ...] = ()
         self._contexts: list[ExchangeContext] = []

@@ -32,12 +32,11 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Point, spoils_answer
 from chaosbot.core.event import Event, ExchangeSeen, Noted, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, split_exchange
-from chaosbot.core.mock import MockServices, is_mock, mock_of
+from chaosbot.core.mock import Mock, MockApi, MockRequest, MockServices, is_mock, mock_of, of_upstream
 from chaosbot.core.plan import FaultPlan, Scope
 from chaosbot.core.platform import platform_of
 from chaosbot.injection.engine import ArmedFault, RuleEngine
 from chaosbot.injection.windows import WindowTimer
-from chaosbot.mocks.telegram_api.mock import reply_in_response
 
 CONTROL_HEADER: Final = "x-chaosbot-fault"
 """Names the rules that are to meet this request (``none`` for none); read and stripped when header control is on."""
@@ -82,10 +81,11 @@ class ExchangeEngine:
         self._cleared = -math.inf
         self.rules = RuleEngine(FaultPlan(), Dice(spec.seed), emit, self.now, announces=index == 0)
         self._platform = platform_of(spec.platform)
-        services = MockServices(self.now, emit, itertools.count(index + 1, max(1, spec.workers)))
-        names = [item.upstream for item in spec.listeners if is_mock(item.upstream)]
-        # One mock for a proxy: without one the default only hears what the real API was asked.
-        self._mock = mock_of(names[0] if names else "", self._platform.api_mock).api(services)
+        self._ids = itertools.count(index + 1, max(1, spec.workers))
+        own = self._platform.api_mock
+        # What knows the API behind a listener; and the platform's own API, which hears how deliveries are answered.
+        self._apis = {item: self._api(item.mock(own), item.name) for item in spec.listeners}
+        self._own_api = self._api(mock_of(own), own) if own else None
         self._index = index
         self._tape = tape
         self._streams = streams
@@ -101,6 +101,11 @@ class ExchangeEngine:
         self._remembers = False
         self._windows = WindowTimer(self.rules, self.refresh)
         self.set_plan(spec.plan)
+
+    def _api(self, mock: Mock | None, name: str) -> MockApi | None:
+        if mock is None:
+            return None
+        return mock.api(MockServices(self.now, of_upstream(name or mock.name, self.emit), self._ids))
 
     def now(self) -> float:
         """Seconds of the run."""
@@ -213,7 +218,7 @@ class ExchangeEngine:
             setattr(flow, SCRIPT, context.script)
             return self._before(context, connection)
         if is_mock(connection.listener.upstream):
-            later = self._stand_in(context)
+            later = self._answer_as_mock(context, connection)
             flow.request.stream = False
             return later
         return None
@@ -239,7 +244,19 @@ class ExchangeEngine:
         if request.headers.get("host", "") in connection.carrier.own:
             request.headers["host"] = connection.upstream_host
         facts = self._platform.facts(request.method, path, headers, body) if direction is Direction.INBOUND else None
-        exchange = Exchange(key, direction, connection.number, request.method, path, query, headers, body, facts, due_s)
+        exchange = Exchange(
+            key,
+            direction,
+            connection.number,
+            request.method,
+            path,
+            query,
+            headers,
+            body,
+            facts,
+            due_s,
+            connection.listener.name,
+        )
         self._ordinals[direction] += 1
         context = ExchangeContext(
             exchange, self.now(), self._ordinals[direction], flow, connection.carrier, connection.listener.address
@@ -266,39 +283,29 @@ class ExchangeEngine:
         context.by = "target" if context.flow.response is None else "proxy"
         connection.arm(context)
         if context.flow.response is None and is_mock(connection.listener.upstream):
-            later = self._stand_in(context)
+            later = self._answer_as_mock(context, connection)
             if later is not None:
                 await later
         elif context.flow.response is not None and context.exchange.direction is Direction.OUTBOUND:
-            self._note_call(context)
+            self._note_call(context, connection)
 
-    def _note_call(self, context: ExchangeContext) -> None:
+    def _note_call(self, context: ExchangeContext, connection: ClientConnection) -> None:
         """A fault answered the bot's call in the API's place; the call was made all the same."""
-        exchange, response = context.exchange, context.flow.response
+        api = self._apis.get(connection.listener)
+        if api is None:
+            return
+        response = context.flow.response
         status = None if context.script.stops else response.status_code
         wait = response.headers.get("retry-after", "")
-        self._mock.note(
-            exchange.method,
-            context.flow.request.path,
-            exchange.headers,
-            exchange.body,
-            status=status,
-            exchange=exchange.key,
-            retry_after_s=float(wait) if wait.isdecimal() else None,
-        )
+        api.note(_call(context), status=status, retry_after_s=float(wait) if wait.isdecimal() else None)
 
-    def _stand_in(self, context: ExchangeContext) -> Later | None:
-        request = context.flow.request
-        made = self._mock.answer(
-            request.method,
-            request.path,
-            context.exchange.headers,
-            request.raw_content or b"",
-            exchange=context.exchange.key,
-        )
+    def _answer_as_mock(self, context: ExchangeContext, connection: ClientConnection) -> Later | None:
+        api = self._apis[connection.listener]
+        assert api is not None  # noqa: S101 - the listener's upstream is a mock
+        made = api.answer(_call(context))
         context.by = "mock"
         context.flow.response = answer(made.status, made.headers, made.body, "")
-        return self.pause(made.hold_s, context.carrier) if made.hold_s else None
+        return self.pause(made.total_s, context.carrier) if made.total_s else None
 
     def response_head(self, flow: Any) -> Later | None:
         """The head of an upstream's answer has come: here it is decided whether its body passes as it comes."""
@@ -436,7 +443,7 @@ class ExchangeEngine:
             self._recorder.add(taped(context, now - context.started))
             for line in self._recorder.drain():
                 self._tape(line)
-        self._note_reply(context, now)
+        self._note_reply(context)
         self.emit(
             ExchangeSeen(
                 now,
@@ -449,6 +456,7 @@ class ExchangeEngine:
                 now - context.started,
                 context.upstream_status,
                 whole=not any(one.applied and any(map(spoils_answer, one.effects)) for one in context.faults),
+                upstream=exchange.upstream,
                 **about(exchange.update),
             )
         )
@@ -458,10 +466,11 @@ class ExchangeEngine:
         """These faults act no longer."""
         self.rules.end(armed)
 
-    def _note_reply(self, context: ExchangeContext, now: float) -> None:
-        """A webhook's answer may call the Bot API by naming a method; it counts when the platform got to see it."""
+    def _note_reply(self, context: ExchangeContext) -> None:
+        """A webhook's answer may call the platform's API by naming a method; it counts when the platform got to see it."""
         if (
-            context.exchange.direction is not Direction.INBOUND
+            self._own_api is None
+            or context.exchange.direction is not Direction.INBOUND
             or context.status is None
             or not 200 <= context.status < 300
         ):
@@ -469,9 +478,7 @@ class ExchangeEngine:
         response = context.flow.response
         if context.by == "target" and response is not None and response.raw_content:
             kind = response.headers.get("content-type", "application/json")
-            reply = reply_in_response(response.raw_content, content_type=kind, t=now, exchange=context.exchange.key)
-            if reply is not None:
-                self.emit(reply)
+            self._own_api.heard(response.raw_content, kind, context.exchange.key)
 
     # ── what effects need ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -497,6 +504,11 @@ class ExchangeEngine:
             timer.cancel()
             self._wakers.discard(wake)
             carrier.on_gone.discard(wake)
+
+
+def _call(context: ExchangeContext) -> MockRequest:
+    request, exchange = context.flow.request, context.exchange
+    return MockRequest(request.method, request.path, exchange.headers, request.raw_content or b"", exchange.key)
 
 
 def _mark(flow: Any, armed: ArmedFault, what: str) -> None:

@@ -115,10 +115,15 @@ class Proxy(Startable):
             worker.kill()
         self._close()
 
-    def url(self, direction: Direction) -> str:
-        """Where the first listener of a direction can be reached: ``http://HOST:PORT``, or ``tcp://`` for one without HTTP."""
+    def url(self, direction: Direction, name: str = "") -> str:
+        """Where a direction's listener can be reached: ``http://HOST:PORT``, or ``tcp://`` for one without HTTP.
+
+        Args:
+            direction: Which direction.
+            name: The upstream's name; by default the first listener.
+        """
         for listener, sock in zip(self.spec.listeners, self._sockets, strict=True):
-            if listener.direction is direction:
+            if listener.direction is direction and name in ("", listener.name):
                 host, port = sock.getsockname()[:2]
                 scheme = "tcp" if listener.upstream.startswith("tcp:") else "http"
                 return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"

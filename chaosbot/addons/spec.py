@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.exchange import Direction
-from chaosbot.core.mock import PREFIX, is_mock, mock_of
+from chaosbot.core.mock import MOCKS, PREFIX, Mock, is_mock, mock_of
 from chaosbot.core.plan import FaultPlan
 from chaosbot.journal import Redactor
 from chaosbot.transport import is_loopback
@@ -28,12 +28,14 @@ class ListenerSpec:
             worker; empty for a regular forward proxy.
         host: The address to listen on.
         port: The port; 0 takes a free one.
+        name: What events and rules call the upstream of an outbound direction.
     """
 
     direction: Direction
     upstream: str
     host: str = "127.0.0.1"
     port: int = 0
+    name: str = ""
 
     def __post_init__(self) -> None:
         """Refuses upstreams that nobody can connect to."""
@@ -53,6 +55,17 @@ class ListenerSpec:
                 self.upstream,
                 "is no upstream; write http://HOST:PORT, https://HOST, tcp://HOST:PORT (no path) or mock:",
             )
+
+    def mock(self, default: str) -> Mock | None:
+        """The mock that knows the API behind it, whether it answers here or only reads what the target called.
+
+        Args:
+            default: The mock of the platform's own API, for an outbound direction without a name; empty for none.
+        """
+        if is_mock(self.upstream):
+            return mock_of(self.upstream, default)
+        name = self.name or (default if self.direction is Direction.OUTBOUND else "")
+        return MOCKS.build(name) if name in MOCKS else None
 
     @property
     def address(self) -> tuple[str, int] | None:

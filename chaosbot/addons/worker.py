@@ -59,6 +59,7 @@ class ProxyService:
             sock,
             *listener.address,
             direction=listener.direction,
+            upstream=listener.name,
             emit=self.engine.emit,
             clock=self.engine.now,
             rules=self.engine.rules,

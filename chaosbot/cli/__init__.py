@@ -36,6 +36,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "run": "Drive load through the proxy while faults act, and judge what the bot did.",
         "proxy": "Run a fault-injection proxy beside any client.",
         "fuzz": "Send what no well-behaved platform sends.",
+        "mock": "Serve the API that a bot calls, and record its calls.",
         "load": "Drive virtual users or arrivals and judge what came back.",
     },
     "Look at what came out": {

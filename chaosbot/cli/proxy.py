@@ -61,11 +61,13 @@ def proxy(
         str | None,
         typer.Option(
             help="A second direction for the bot's own calls: 'mock' answers as the Bot API ('mock:NAME' as another), a base URL passes through, "
-            "'forward' takes a bot that has HTTPS_PROXY set wherever it wants.",
+            "'forward' takes a bot that has HTTPS_PROXY set wherever it wants; several with commas, each may be named: NAME=URL.",
             show_default=False,
         ),
     ] = None,
-    outbound_listen: Annotated[str, typer.Option(help="Where the outbound direction listens.")] = "127.0.0.1:8081",
+    outbound_listen: Annotated[
+        str, typer.Option(help="Where the outbound direction listens; further upstreams take the next ports.")
+    ] = "127.0.0.1:8081",
     platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,
     control: Annotated[

@@ -82,7 +82,10 @@ def run(
     ] = None,
     outbound: Annotated[
         str | None,
-        typer.Option(help="What the bot's calls meet: mock (or mock:NAME), off, or a base URL.", show_default=False),
+        typer.Option(
+            help="What the bot's calls meet: mock (or mock:NAME), off, a base URL, or several with commas, each as NAME=WHERE if you like.",
+            show_default=False,
+        ),
     ] = None,
     bot_api_port: Annotated[
         int, typer.Option(help="Where the outbound direction listens; point your bot's Bot API base URL there.")

@@ -16,5 +16,7 @@ OPTION_VARIABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {"telegram": {"admin_id": "ADMIN_TELEGRAM_ID"}}
 )
 """Environment variables that say an option of a platform, where no option does."""
+MOCK: Final = "telegram"
+"""The mock behind the target's own calls, for platforms that name none."""
 DEMO_PATH: Final = "/webhook/telegram"
 """Where the embedded bot serves its webhook."""

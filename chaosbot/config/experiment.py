@@ -35,14 +35,13 @@ from chaosbot.config.table import (
 )
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.mock import is_mock, mock_of
+from chaosbot.core.mock import is_mock, upstreams_of
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken
 from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.timeline import Lengths
 from chaosbot.transport import Address
 
-OUTBOUND: Final = ("mock", "off")
 """What the bot's outgoing calls meet; besides these words a base URL to pass through to."""
 
 
@@ -102,7 +101,7 @@ class Experiment:
         lengths: How long each phase lasts.
         plan: The faults.
         alone: Whether each fault acts in a window of its own.
-        outbound: ``mock``, ``off``, or a base URL to pass through to.
+        outbound: ``mock``, ``off``, a base URL to pass through to, or several with commas.
         thresholds: What must hold, as people write it (``p99<2s,5s``); empty for the standard table.
         abort_on: Conditions that end the run early, as texts (``error_rate > 50% for 10s``).
         checks: The checks that judge it; empty for all.
@@ -204,25 +203,22 @@ def read_experiment(path_or_name: str) -> Experiment:
 
 
 def outbound_of(word: str, where: str = "") -> str:
-    """Where the target's own calls go: ``mock``, ``off`` or a base URL.
+    """Where the target's own calls go: ``mock``, ``off``, a base URL, or several upstreams with commas (`upstreams_of`).
 
     Raises:
         ConfigError: It is none of them; the message begins with `where`.
     """
     word = renamed.with_new_word(word, renamed.OUTBOUND, where or "outbound")
-    if word in OUTBOUND:
-        return word
-    if is_mock(word):
-        try:
-            mock_of(word)
-        except ConfigError as error:
-            raise error.inside(where) if where else error from None
-        return word
-    if not word.startswith(("http://", "https://")):
-        raise ConfigError(
-            where, f"'{word}' is none of {', '.join(OUTBOUND)} and no base URL such as https://api.telegram.org"
-        )
-    Address.parse(word, where=where)
+    try:
+        upstreams = upstreams_of(word)
+    except ConfigError as error:
+        raise error.inside(where) if where else error from None
+    for each in upstreams:
+        if is_mock(each.where):
+            continue
+        if not each.where.startswith(("http://", "https://")):
+            raise ConfigError(where, f"'{word}' is none of mock, off and no base URL such as https://api.telegram.org")
+        Address.parse(each.where, where=where)
     return word
 
 
@@ -301,7 +297,9 @@ EXPERIMENT: Final = Table(
         "rules": Key(PLAN.keys["rules"].kind, "The faults.", ()),
         "alone": Key(FLAG, "Whether each fault acts in a window of its own.", False),
         "outbound": Key(
-            text_that(outbound_of, examples=["mock", "off", "https://api.telegram.org"]),
+            text_that(
+                outbound_of, examples=["mock", "off", "https://api.telegram.org", "mock,llm=http://127.0.0.1:9000"]
+            ),
             "Where the target's own calls go: mock, off, or a base URL.",
             "mock",
         ),

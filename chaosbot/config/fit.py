@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,13 @@ class Ground:
 
     Args:
         upstream: Where the inbound direction leads; empty for a forward proxy.
-        outbound: Whether there is a direction for the bot's own calls.
+        outbound: The names of the APIs that the target's own calls go to; None where nothing says which.
         http2: Whether HTTP/2 is offered.
         tiers: The tiers that the platform's users have.
     """
 
     upstream: str
-    outbound: bool
+    outbound: Sequence[str] | None
     http2: bool
     tiers: Sequence[str]
 
@@ -66,10 +67,13 @@ def plan_for(ground: Ground, file: Path | None, faults: Sequence[str]) -> FaultP
 
 
 def _obstacle(rule: Rule, ground: Ground) -> str:
-    direction = rule.fault.direction or rule.match.direction
-    if direction is Direction.OUTBOUND and not ground.outbound:
+    direction = rule.fault.direction or rule.match.direction or (Direction.OUTBOUND if rule.match.upstream else None)
+    outbound = ground.outbound is None or bool(ground.outbound)
+    if direction is Direction.OUTBOUND and not outbound:
         return f"{rule.fault.name} is for the bot's own calls, and this proxy has no outbound direction; add --outbound mock"
-    only_bytes = ground.upstream.startswith("tcp:") and (direction is Direction.INBOUND or not ground.outbound)
+    if rule.match.upstream and ground.outbound and not fnmatch.filter(ground.outbound, rule.match.upstream):
+        return f"no upstream is called '{rule.match.upstream}'; choose one of {', '.join(ground.outbound)}"
+    only_bytes = ground.upstream.startswith("tcp:") and (direction is Direction.INBOUND or not outbound)
     if only_bytes and not runs_on_pipe(FaultPlan((rule,))):
         return (
             "behind tcp:// there are bytes and no exchanges; use a byte fault targeted by direction at most, or http://"

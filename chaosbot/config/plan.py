@@ -47,7 +47,7 @@ from chaosbot.core.fault import FAULTS, Fault
 from chaosbot.core.plan import FaultPlan, Matcher, Rule, Scope, Window
 from chaosbot.core.registry import options_of
 
-MATCH_TEXTS: Final = ("method", "path", "kind", "command", "tier", "user")
+MATCH_TEXTS: Final = ("upstream", "method", "path", "kind", "command", "tier", "user")
 COUNTS: Final = ("first", "nth", "cap")
 LINE_PREFIXES: Final = ("header.", "body.")
 
@@ -76,6 +76,7 @@ RULE: Final = Table(
         ),
         "options": Key(OPTIONS, "Options of the fault by name; `chaosbot faults NAME` explains them.", {}),
         "direction": Key(choice("direction", Direction), "Only traffic to the target (inbound) or from it (outbound)."),
+        "upstream": Key(WORD, "Only traffic to the API of this name, such as telegram; a glob."),
         "method": Key(WORD, "Only requests of this HTTP method."),
         "path": Key(WORD, "Only requests whose path fits this glob."),
         "headers": Key(CONDITIONS, "Only requests whose headers fit these globs.", ()),

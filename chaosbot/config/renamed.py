@@ -18,7 +18,7 @@ RULE_KEYS: Final = {"lane": "direction"}
 EXPERIMENT_KEYS: Final = {"dialect": "platform", "dialect_options": "platform_options"}
 PARAMETERS: Final = {"dialect": "platform"}
 """Parameters of `chaosbot.testing.ChaosProxy` and of the fixture ``chaos_proxy``."""
-OUTBOUND: Final = {"stand-in": "mock", "stand-in:": "mock:"}
+OUTBOUND: Final = {"stand-in": "mock", "stand-in:": "mock:", "mock:telegram_api": "mock:telegram"}
 STREAMS: Final = frozenset({"up", "down", "both"})
 """Values of a byte fault's option `stream`, which was called `direction`."""
 

@@ -108,7 +108,8 @@ class ExchangeSeen(Tagged, frozen=True):
 
     `by` says who wrote the answer: ``target``, ``proxy`` (a fault, or the proxy's own 502) or ``mock``. `status` is what
     went to the client, None when nothing did; `upstream_status` what the upstream had answered, None when it was not asked.
-    `whole` is False where a fault let only a part of the answer through, so that its client has none.
+    `whole` is False where a fault let only a part of the answer through, so that its client has none. `upstream` names the API that
+    an outbound exchange is for.
     """
 
     t: float
@@ -128,6 +129,7 @@ class ExchangeSeen(Tagged, frozen=True):
     marker: str | None = None
     repeat_of: str | None = None
     whole: bool = True
+    upstream: str = ""
 
 
 class RequestDone(Tagged, frozen=True):
@@ -220,10 +222,10 @@ class CaseTried(Tagged, frozen=True):
 
 
 class ApiCalled(Tagged, frozen=True):
-    """The bot called the Bot API mock (or answered with a method in its webhook answer, `via` = ``reply``).
+    """The target called the API by which it speaks to its users (or answered a delivery with a call, `via` = ``reply``).
 
     `text` is bounded; `status` is what the mock or a fault answered, None when nothing came back. `message` is the id of the message
-    that the call created, edited or deleted, `callback` the id of the pressed button that it answers.
+    that the call created, edited or deleted, `callback` the id of the pressed button that it answers; `upstream` is the API's name.
     """
 
     t: float
@@ -238,6 +240,7 @@ class ApiCalled(Tagged, frozen=True):
     retry_after_s: float | None = None
     message: int | None = None
     callback: str = ""
+    upstream: str = ""
 
 
 class OutboundTried(Tagged, frozen=True):

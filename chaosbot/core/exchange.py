@@ -78,6 +78,7 @@ class Exchange:
         body: The request's body, bounded; targeting reads JSON paths from it.
         update: What the platform read from it.
         due_s: When it was due by its driver's plan, on the run's clock; None when nobody said.
+        upstream: The name of the API that an outbound exchange is for.
     """
 
     key: str
@@ -90,6 +91,7 @@ class Exchange:
     body: bytes = b""
     update: UpdateFacts | None = None
     due_s: float | None = None
+    upstream: str = ""
 
 
 def split_exchange(value: str) -> tuple[str, float | None]:

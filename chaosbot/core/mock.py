@@ -2,25 +2,62 @@
 
 Rules:
 
-- A `Mock` is an entry of the registry: a frozen dataclass with its options. `Mock.api` makes the API that answers; each worker
-  process has one of its own.
+- A `Mock` is an entry of the registry: a frozen dataclass with its options. `Mock.api` makes the API that answers.
 - A `MockApi` is colourless and synchronous: a request in, an answer out. It opens no socket and waits for nothing; what is to take
-  time is said by the answer (`MockAnswer.hold_s`).
+  time is said by the answer (`MockAnswer.hold_s`, `Part.delay_s`), and the server or the proxy around it waits.
 - Faults stand in front of a mock, never inside: it answers as the real API would on a good day.
+- An *upstream* is one API that the target calls, by its name: events and rules tell several of them apart by it.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from chaosbot.core.event import Event
+import msgspec
+
+from chaosbot.core.effect import Farewell
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.event import ApiCalled, Event
 from chaosbot.core.registry import Registry, name_of
 
 Headers = tuple[tuple[str, str], ...]
 """Names and values as they came, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class MockRequest:
+    """One request of the target.
+
+    Args:
+        method: The HTTP method.
+        path: Path with query.
+        headers: The request's headers, names in any case.
+        body: The whole body.
+        exchange: The exchange's id, which events about the call carry; empty where the request brought none.
+    """
+
+    method: str
+    path: str
+    headers: Headers = ()
+    body: bytes = b""
+    exchange: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of an answer's body, such as one event of a stream.
+
+    Args:
+        data: Its bytes.
+        delay_s: How long the real server would have waited before it, in seconds.
+    """
+
+    data: bytes
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +66,43 @@ class MockAnswer:
 
     Args:
         status: HTTP status.
-        headers: Headers without Content-Length and Transfer-Encoding: the transport frames the body.
-        body: The body.
-        hold_s: How long the real server would have waited before it answers (long polling), in seconds.
+        headers: Headers without Content-Length and Transfer-Encoding: the server frames the body.
+        parts: The body; one part is sent with its length, several are sent in chunks, each when its time has come.
+        hold_s: How long the real server would have waited before it answers at all (long polling), in seconds.
+        end: None ends the answer as it should; otherwise the connection ends after the last part (`Farewell.FIN` or ``RST``), and the
+            client sees that something is missing.
     """
 
     status: int
     headers: Headers
-    body: bytes
+    parts: tuple[Part, ...] = ()
     hold_s: float = 0.0
+    end: Farewell | None = None
+
+    @classmethod
+    def of(cls, status: int, headers: Headers, body: bytes, *, hold_s: float = 0.0) -> MockAnswer:
+        """An answer that comes in one piece."""
+        return cls(status, headers, (Part(body),), hold_s)
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return b"".join(part.data for part in self.parts)
+
+    @property
+    def total_s(self) -> float:
+        """How long it takes until the last part leaves, in seconds."""
+        return self.hold_s + sum(part.delay_s for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class MockServices:
-    """What a mock gets from its worker.
+    """What a mock gets from whatever runs it.
 
     Args:
         now: Seconds since the run started.
-        emit: Takes the events of the run; a call that checks shall see is an `ApiCalled`.
-        ids: Rising numbers that no other worker of the run uses.
+        emit: Takes the events of the run. `ApiCalled` is for calls by which the target speaks to its users: checks look there for replies.
+        ids: Rising numbers that no other process of the run uses.
     """
 
     now: Callable[[], float]
@@ -59,36 +114,35 @@ class MockApi(ABC):
     """One API that answers."""
 
     @abstractmethod
-    def answer(self, method: str, path: str, headers: Headers, body: bytes, *, exchange: str = "") -> MockAnswer:
-        """Answers one request.
+    def answer(self, request: MockRequest) -> MockAnswer:
+        """Answers one request."""
 
-        Args:
-            method: The HTTP method.
-            path: Path with query.
-            headers: The request's headers, names in any case.
-            body: The whole body.
-            exchange: The exchange's id, which events about the call carry.
-        """
+    def refusal(self, status: int, reason: str) -> MockAnswer:
+        """Answers what is no request of this API at all: broken HTTP (400), a body beyond `Mock.most_body` (413)."""
+        return MockAnswer.of(status, (("content-type", "text/plain; charset=utf-8"),), f"{reason}\n".encode())
 
     def note(  # noqa: B027 - most mocks need not know
-        self,
-        method: str,
-        path: str,
-        headers: Headers,
-        body: bytes,
-        *,
-        status: int | None,
-        exchange: str = "",
-        retry_after_s: float | None = None,
+        self, request: MockRequest, *, status: int | None, retry_after_s: float | None = None
     ) -> None:
-        """Hears of a call that was answered elsewhere: by a fault in front of the mock, or by the real API behind the proxy."""
+        """Hears of a request that was answered elsewhere: by a fault in front of the mock, or refused by its server."""
+
+    def heard(  # noqa: B027 - only a few APIs are called so
+        self, body: bytes, content_type: str, exchange: str
+    ) -> None:
+        """Hears how the target answered a delivery of the platform, which may itself be a call of the API."""
 
 
 class Mock(ABC):
     """A mock of one API; subclasses are frozen dataclasses, one per folder or file of the registry.
 
-    ``--outbound mock:NAME`` puts it behind the target's own calls.
+    ``--outbound mock:NAME`` puts it behind the target's own calls, and ``chaosbot mock NAME`` serves it alone.
     """
+
+    streams: ClassVar[bool] = False
+    """Whether answers come in several parts or end otherwise than clean. Then the mock has a server of its own behind the proxy; others
+    are answered by the proxy's workers themselves, one API in each, which spares a connection."""
+    most_body: ClassVar[int] = 50 * 1024 * 1024
+    """The longest request body that the API takes, in bytes."""
 
     @property
     def name(self) -> str:
@@ -97,12 +151,12 @@ class Mock(ABC):
 
     @abstractmethod
     def api(self, services: MockServices) -> MockApi:
-        """The API that answers in one worker process."""
+        """The API that answers in one process."""
 
 
-MOCKS: Final[Registry[Mock]] = Registry("chaosbot.mocks", Mock, "mock", skip=frozenset({"server", "worker"}))
+MOCKS: Final[Registry[Mock]] = Registry("chaosbot.mocks", Mock, "mock", skip=frozenset({"server"}))
 PREFIX: Final = "mock:"
-"""What an upstream that is a mock begins with; the name follows, and none means the platform's own."""
+"""What an upstream that is a mock begins with; name and options follow (``mock:NAME;option=value``), and no name means the platform's own."""
 
 
 def is_mock(upstream: str) -> bool:
@@ -114,10 +168,67 @@ def mock_of(upstream: str, default: str = "") -> Mock:
     """The mock that an upstream names.
 
     Args:
-        upstream: ``mock:NAME``; ``mock:`` alone takes the default.
+        upstream: ``mock:NAME`` or ``mock:NAME;option=value``; ``mock:`` alone takes the default.
         default: The mock that the platform names (`Platform.api_mock`); without one, the first of all.
 
     Raises:
-        UnknownName: There is none of this name; the message lists all.
+        ConfigError: There is none of this name (the message lists all), or an option is wrong.
     """
-    return MOCKS.build(upstream.removeprefix(PREFIX) or default or MOCKS.names()[0])
+    name, *options = upstream.removeprefix(PREFIX).split(";")
+    values = dict(item.partition("=")[::2] for item in options)
+    return MOCKS.build(name or default or MOCKS.names()[0], values)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One API that the target calls.
+
+    Args:
+        name: What events and rules call it.
+        where: ``mock:NAME``, a base URL, or empty for wherever the target asks (a forward proxy).
+    """
+
+    name: str
+    where: str
+
+
+_NAMED: Final = re.compile(r"([A-Za-z][\w.-]*)=(.*)", re.DOTALL)
+
+
+def upstreams_of(text: str, default: str = "") -> tuple[Upstream, ...]:
+    """Reads where the target's own calls go: ``mock``, ``mock:NAME``, ``forward``, a base URL, or several with commas.
+
+    Each may be named: ``llm=https://api.example.com``. Without a name a mock's is its own, and another's the default.
+
+    Args:
+        text: What was written; empty and ``off`` mean none.
+        default: The platform's own API (`Platform.api_mock`).
+
+    Raises:
+        ConfigError: Two have one name, or a mock is not there.
+    """
+    found: list[Upstream] = []
+    for item in text.split(",") if text not in ("", "off") else ():
+        named = _NAMED.fullmatch(item.strip())
+        name, where = (named[1], named[2]) if named else ("", item.strip())
+        where = {"mock": PREFIX, "forward": ""}.get(where, where)
+        if is_mock(where):
+            mock = mock_of(where, default)
+            name = name or mock.name
+            where = where if where != PREFIX else PREFIX + mock.name
+        name = name or default or "api"
+        if any(name == other.name for other in found):
+            raise ConfigError(text, f"two upstreams are called '{name}'; name them, e.g. other={item.strip()}")
+        found.append(Upstream(name, where))
+    return tuple(found)
+
+
+def of_upstream(name: str, emit: Callable[[Event], None]) -> Callable[[Event], None]:
+    """An `emit` by which calls say which upstream they went to."""
+
+    def marked(event: Event) -> None:
+        if isinstance(event, ApiCalled) and not event.upstream:
+            event = msgspec.structs.replace(event, upstream=name)
+        emit(event)
+
+    return marked

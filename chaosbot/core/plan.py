@@ -89,6 +89,7 @@ class Matcher:
         command: The command's name, without slash.
         tier: The user's tier.
         user: The user's id, as text.
+        upstream: A glob over the name of the API that an outbound exchange is for.
     """
 
     direction: Direction | None = None
@@ -100,10 +101,11 @@ class Matcher:
     command: str | None = None
     tier: str | None = None
     user: str | None = None
+    upstream: str | None = None
 
     @property
     def needs_exchange(self) -> bool:
-        """Whether more than the direction is asked for, so that a bare connection cannot be judged."""
+        """Whether more than direction and upstream is asked for, so that a bare connection cannot be judged."""
         return any((self.method, self.path, self.headers, self.body, self.kind, self.command, self.tier, self.user))
 
     @property
@@ -114,6 +116,8 @@ class Matcher:
     def matches(self, exchange: Exchange) -> bool:
         """Whether all conditions hold."""
         if self.direction is not None and exchange.direction is not self.direction:
+            return False
+        if self.upstream is not None and not fnmatchcase(exchange.upstream, self.upstream):
             return False
         if self.method is not None and exchange.method.upper() != self.method.upper():
             return False
@@ -213,7 +217,9 @@ class Rule:
             raise ValueError(
                 f"{self.fault.name} acts on the {only} direction only; set direction = {only} or leave it out"
             )
-        if Direction.OUTBOUND in (only, self.match.direction) and self.match.needs_update:
+        if self.match.upstream is not None and Direction.INBOUND in (only, self.match.direction):
+            raise ValueError("upstream names an API that the target calls, on the outbound direction; drop one of them")
+        if (Direction.OUTBOUND in (only, self.match.direction) or self.match.upstream) and self.match.needs_update:
             raise ValueError(
                 "kind, command, tier and user are read from updates, which run on the inbound direction; drop them"
             )
@@ -224,7 +230,7 @@ class Rule:
         if self.match.command is not None and self.match.command.startswith("/"):
             raise ValueError(f"command is written without its slash; write {self.match.command.lstrip('/') or 'help'}")
         if self.scope is Scope.CONNECTION and self.match.needs_exchange:
-            raise ValueError("scope connection can be matched by direction only; use scope exchange")
+            raise ValueError("scope connection can be matched by direction only, and by upstream; use scope exchange")
         if self.scope is Scope.CONNECTION and self.fault.depth is not Depth.BYTES:
             raise ValueError(f"scope connection is for byte faults; {self.fault.name} acts on the {self.fault.depth}")
 

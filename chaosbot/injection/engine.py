@@ -247,7 +247,7 @@ class RuleEngine:
 
 
 def needs_connection_only(rule: Rule) -> bool:
-    """Whether a rule can be decided for a bare connection: a byte fault, targeted by direction at most."""
+    """Whether a rule can be decided for a bare connection: a byte fault, targeted by direction and upstream at most."""
     return rule.fault.depth is Depth.BYTES and not rule.match.needs_exchange
 
 

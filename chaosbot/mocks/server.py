@@ -1,53 +1,80 @@
-"""The Bot API mock as a server of its own, in a worker process.
+"""The server of all mocks: HTTP/1 in, `MockApi` inside, events up; one worker process, one address for each mock.
 
 Rules:
 
-- The parent binds the listening socket, so the port is known at once and early calls wait in the backlog; the worker inherits it.
+- The parent binds the listening sockets, so ports are known at once and early calls wait in the backlog; the worker inherits them.
 - A call's event is written before its answer leaves: after `sync` the parent has the events of every call that was answered before.
+- The HTTP server is small and its own: a mock must never be the slow part of a load test, and must take whatever a client sends.
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import socket
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
 from time import monotonic
+from typing import Any, Final
+
+import httptools
 
 from chaosbot.core.errors import WorkerDied
 from chaosbot.core.event import Event, Trouble
-from chaosbot.mocks.telegram_api.mock import Script
-from chaosbot.workers import Startable, Worker, listen
+from chaosbot.core.exchange import EXCHANGE_HEADER, split_exchange
+from chaosbot.core.mock import Mock, MockAnswer, MockApi, MockRequest, MockServices, of_upstream
+from chaosbot.injection.bytestream import Ends, refuse
+from chaosbot.transport import enforce
+from chaosbot.workers import AsyncParent, Startable, Worker, listen
+
+_MOST_HEADERS: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class MockListener:
+    """One mock and where it listens.
+
+    Args:
+        mock: The mock.
+        host: Where to listen.
+        port: On which port; 0 for any free one.
+        name: The upstream's name in events; by default the mock's own.
+    """
+
+    mock: Mock
+    host: str = "127.0.0.1"
+    port: int = 0
+    name: str = ""
+
+    @property
+    def upstream(self) -> str:
+        """The upstream's name."""
+        return self.name or self.mock.name
 
 
 class MockServer(Startable):
     """The parent's end: starts, watches and stops the worker.
 
     Args:
-        host: Where to listen.
-        port: On which port; 0 for any free one.
+        listeners: The mocks and their addresses.
         emit: Takes the events, on a thread of this class.
         started: The run's start on the monotonic clock, which all processes of a machine share.
-        scripts: Failures on purpose (`Script`).
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        emit: Callable[[Event], None],
-        started: float,
-        *,
-        scripts: Sequence[Script] = (),
-    ) -> None:
-        self._where = (host, port)
+    def __init__(self, listeners: Sequence[MockListener], emit: Callable[[Event], None], started: float) -> None:
+        self._listeners = tuple(listeners)
         self._emit = emit
         self._started = started
-        self._scripts = tuple(scripts)
         self._worker: Worker | None = None
+        self.urls: dict[str, str] = {}
+        """The base URL of each upstream, without a slash at the end."""
 
     @property
     def url(self) -> str:
-        """The base URL for the bot, without a slash at the end."""
-        host, port = self._where
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        """The first mock's base URL."""
+        return next(iter(self.urls.values()))
 
     @property
     def pid(self) -> int | None:
@@ -58,20 +85,27 @@ class MockServer(Startable):
         """Listens and starts the worker; returns when it answers.
 
         Raises:
-            PortBusy: The address is taken.
+            PortBusy: An address is taken.
             EngineError: The worker did not come up.
         """
-        with listen(*self._where) as sock:
-            self._where = sock.getsockname()[:2]
+        sockets: list[socket.socket] = []
+        try:
+            for each in self._listeners:
+                sockets.append(listen(each.host, each.port))
+                host, port = sockets[-1].getsockname()[:2]
+                self.urls[each.upstream] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
             self._worker = Worker(
-                "Bot API mock",
-                "chaosbot.mocks.worker:serve",
+                "mock server",
+                "chaosbot.mocks.server:serve",
                 self._started,
-                self._scripts,
-                sockets=[sock],
+                self._listeners,
+                sockets=sockets,
                 on_message=self._emit,
                 on_death=self._died,
             )
+        finally:
+            for sock in sockets:
+                sock.close()
         self._worker.ready()
 
     def _died(self, how: str) -> None:
@@ -84,10 +118,180 @@ class MockServer(Startable):
             WorkerDied: It has ended, or did not answer in time.
         """
         if self._worker is None:
-            raise WorkerDied("the Bot API mock does not run; nothing can be known of the bot's calls")
+            raise WorkerDied("the mock server does not run; nothing can be known of the target's calls")
         self._worker.ask(None, timeout_s, "its events")
 
     def stop(self) -> None:
         """Ends the worker and takes its last events; does nothing when it has ended already."""
         if self._worker is not None:
             self._worker.stop()
+
+
+# ── the worker ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Client(asyncio.Protocol):
+    """One connection of the target."""
+
+    def __init__(self, api: MockApi, most_body: int, flush: Callable[[], None]) -> None:
+        self._api = api
+        self._most_body = most_body
+        self._flush = flush
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._answers: deque[tuple[MockAnswer, str, bool]] = deque()
+        self._sending: asyncio.Task[None] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[str, str]] = []
+        self._body: list[bytes] = []
+        self._size = 0
+        self._head_size = 0
+
+    # transport callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._transport = None
+        if self._sending is not None:
+            self._sending.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._reply(self._api.refusal(400, "Bad Request"), "GET", keep=False)
+
+    # parser callbacks
+
+    def on_url(self, url: bytes) -> None:
+        self._head_size += len(url)
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value)
+        if self._head_size > _MOST_HEADERS:
+            raise httptools.HttpParserError("the head is too long")
+        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        if ("expect", "100-continue") in [(name, value.lower()) for name, value in self._headers]:
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size <= self._most_body:
+            self._body.append(body)
+        else:
+            self._body.clear()  # the rest is read and thrown away; the call is refused by its size
+
+    def on_message_complete(self) -> None:
+        method = self._parser.get_method().decode("latin-1")
+        exchange = next((value for name, value in self._headers if name == EXCHANGE_HEADER), "")
+        request = MockRequest(
+            method,
+            self._url.decode("latin-1"),
+            tuple(self._headers),
+            b"".join(self._body),
+            split_exchange(exchange)[0],
+        )
+        if self._size > self._most_body:
+            self._api.note(request, status=413)
+            answer = self._api.refusal(413, "Request Entity Too Large")
+        else:
+            answer = self._api.answer(request)
+        self._flush()  # the event is on its way before the answer is
+        self._begin()
+        self._reply(answer, method, keep=self._parser.should_keep_alive())
+
+    # answers
+
+    def _reply(self, answer: MockAnswer, method: str, *, keep: bool) -> None:
+        """Answers in the order of the requests; what needs no time is written at once."""
+        if self._sending is None and answer.total_s == 0.0 and answer.end is None and len(answer.parts) <= 1:
+            self._whole(answer, method, keep=keep)
+            return
+        self._answers.append((answer, method, keep))
+        if self._sending is None:
+            self._sending = asyncio.get_running_loop().create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        while self._answers:
+            answer, method, keep = self._answers.popleft()
+            await _wait(answer.hold_s)
+            if answer.end is None and len(answer.parts) <= 1:
+                await _wait(sum(part.delay_s for part in answer.parts))
+                self._whole(answer, method, keep=keep)
+            else:
+                await self._in_parts(answer, method, keep=keep)
+        self._sending = None
+
+    def _whole(self, answer: MockAnswer, method: str, *, keep: bool) -> None:
+        body = answer.body
+        self._write(_head(answer, f"content-length: {len(body)}", keep=keep) + (b"" if method == "HEAD" else body))
+        if not keep:
+            self._close()
+
+    async def _in_parts(self, answer: MockAnswer, method: str, *, keep: bool) -> None:
+        """Sends each part when its time has come; an HTTP/1.0 client cannot read chunks and gets bytes until the end."""
+        chunked = self._parser.get_http_version() != "1.0"
+        keep = keep and chunked and answer.end is None
+        self._write(_head(answer, "transfer-encoding: chunked" if chunked else "", keep=keep))
+        if method != "HEAD":
+            for part in answer.parts:
+                await _wait(part.delay_s)
+                if part.data:
+                    self._write(b"%x\r\n%b\r\n" % (len(part.data), part.data) if chunked else part.data)
+            if chunked and answer.end is None:
+                self._write(b"0\r\n\r\n")
+        if answer.end is not None and self._transport is not None:
+            ends = Ends()
+            ends.add(self._transport)
+            refuse(ends, answer.end)
+        elif not keep:
+            self._close()
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+
+async def _wait(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
+
+
+def _head(answer: MockAnswer, framing: str, *, keep: bool) -> bytes:
+    phrase = HTTPStatus(answer.status).phrase if answer.status in HTTPStatus._value2member_map_ else ""
+    lines = [f"HTTP/1.1 {answer.status} {phrase}", *(f"{name}: {value}" for name, value in answer.headers)]
+    lines += [*filter(None, (framing,)), f"connection: {'keep-alive' if keep else 'close'}", "", ""]
+    return "\r\n".join(lines).encode("latin-1", "replace")
+
+
+async def serve(parent: AsyncParent, started: float, listeners: tuple[MockListener, ...]) -> None:
+    """The worker's function: serves until the parent wants it to end."""
+    enforce(())
+    loop = asyncio.get_running_loop()
+    servers = []
+    for each, sock in zip(listeners, parent.sockets, strict=True):
+        emit = of_upstream(each.upstream, parent.send)
+        api = each.mock.api(MockServices(lambda: monotonic() - started, emit, itertools.count(1)))
+
+        def client(api: MockApi = api, most_body: int = each.mock.most_body) -> _Client:
+            return _Client(api, most_body, parent.flush)
+
+        servers.append(await loop.create_server(client, sock=sock))
+    parent.answer = lambda request: request  # after everything that was sent before
+    parent.ready()
+    await parent.stopping.wait()
+    for server in servers:
+        server.close()

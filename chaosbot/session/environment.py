@@ -13,13 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
+from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config import defaults
 from chaosbot.core.event import ApiCalled, Event
 from chaosbot.core.exchange import Direction
-from chaosbot.core.mock import is_mock
 from chaosbot.core.plan import FaultPlan
-from chaosbot.session.listeners import launched
+from chaosbot.session.listeners import check_upstreams, launched, outbound_listeners
 from chaosbot.session.run import Run
 from chaosbot.session.target import WEBHOOK_PATH, DemoTarget
 from chaosbot.transport import Address, checked_address, permit, require_reachable
@@ -38,8 +37,8 @@ class EnvironmentSpec:
         limits: Whether the embedded bot's rate limits hold.
         platform: The platform's name.
         plan: The faults at the start.
-        outbound: ``mock``, ``off`` or a base URL to pass through to.
-        outbound_port: Where the outbound direction listens; 0 takes a free port (an embedded bot is told which).
+        outbound: ``mock``, ``off``, a base URL to pass through to, or several upstreams with commas.
+        outbound_port: Where the first upstream listens, the others on the next ports; 0 takes free ports (an embedded bot is told which).
         inbound: Whether drivers go through the proxy.
         workers: Proxy worker processes.
         allow_hosts: Hosts that may be broken although they are not loopback.
@@ -85,7 +84,7 @@ class Environment:
         entry: Where drivers send: the proxy's inbound direction, or the webhook itself.
         proxy: The proxy; None when nothing needs one.
         demo: The embedded bot, when it is the target.
-        bot_api: Base URL under which the bot reaches its API; empty when the outbound direction is off.
+        upstreams: The base URL under which the target reaches each upstream, by name.
         calls: The bot's calls so far.
     """
 
@@ -93,8 +92,13 @@ class Environment:
     entry: str
     proxy: Proxy | None
     demo: DemoTarget | None
-    bot_api: str
+    upstreams: dict[str, str]
     calls: MockCalls
+
+    @property
+    def bot_api(self) -> str:
+        """Base URL under which the target reaches its first upstream; empty when the outbound direction is off."""
+        return next(iter(self.upstreams.values()), "")
 
     @property
     def health(self) -> str:
@@ -151,8 +155,7 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
         EngineError: A part did not start.
     """
     permit(spec.allow_hosts)
-    if spec.outbound not in ("mock", "off") and not is_mock(spec.outbound):
-        checked_address(spec.outbound, spec.allow_hosts, where="outbound")
+    check_upstreams(spec.outbound, spec.platform, spec.allow_hosts)
     calls = MockCalls()
     run.listeners.append(calls.notice)
     with ExitStack() as stack:
@@ -164,17 +167,14 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
             if embedded
             else check_target(spec.target, spec.allow_hosts, reachable=spec.reachable)
         )
-        listeners = []
-        if spec.inbound:
-            listeners.append(ListenerSpec(Direction.INBOUND, replace(address, path="").url))
-        if spec.outbound != "off":
-            upstream = MOCK if spec.outbound == "mock" else spec.outbound
-            listeners.append(ListenerSpec(Direction.OUTBOUND, upstream, port=spec.outbound_port))
+        outbound = outbound_listeners(spec.outbound, spec.platform, ("127.0.0.1", spec.outbound_port), spec.allow_hosts)
+        inbound = (ListenerSpec(Direction.INBOUND, replace(address, path="").url),) if spec.inbound else ()
+        listeners = (*inbound, *outbound)
         hosts = {item.address[0] for item in listeners if item.address is not None}
         proxy = None
         if listeners:
             proxy_spec = ProxySpec(
-                listeners=tuple(listeners),
+                listeners=listeners,
                 seed=run.seed,
                 plan=spec.plan,
                 platform=spec.platform,
@@ -183,11 +183,16 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
                 started=run.started,
             )
             proxy = stack.enter_context(launched(proxy_spec, run.emit))
-        bot_api = proxy.url(Direction.OUTBOUND) if proxy and spec.outbound != "off" else ""
+        upstreams = {each.name: proxy.url(Direction.OUTBOUND, each.name) for each in outbound} if proxy else {}
         demo = None
         if embedded:
             demo = DemoTarget(
-                bugs=spec.bugs, secret=spec.secret, bot_api=bot_api, port=port, limits=spec.limits, token=DEMO_TOKEN
+                bugs=spec.bugs,
+                secret=spec.secret,
+                bot_api=next(iter(upstreams.values()), ""),
+                port=port,
+                limits=spec.limits,
+                token=DEMO_TOKEN,
             )
             demo.launch()
             stack.push(demo)
@@ -203,7 +208,7 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
             parts = urlsplit(webhook)
             entry = proxy.url(Direction.INBOUND) + parts.path + (f"?{parts.query}" if parts.query else "")
         try:
-            yield Environment(webhook, entry, proxy, demo, bot_api, calls)
+            yield Environment(webhook, entry, proxy, demo, upstreams, calls)
         finally:
             # The drivers have listened; what is left ends by itself, and whole.
             run.ending = True

@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chaosbot.config.experiment import OUTBOUND, Experiment
+from chaosbot.config.experiment import Experiment
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.mock import is_mock
 from chaosbot.core.plan import FaultPlan, Window
 from chaosbot.core.profile import PROFILES, Profile
 from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
@@ -23,8 +22,9 @@ from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.campaign import fuzz_faults, run_campaign
 from chaosbot.session.driving import LoadPart, drive_load, require_webhook
 from chaosbot.session.environment import Environment, EnvironmentSpec, check_pages, check_target, prepared
+from chaosbot.session.listeners import check_upstreams
 from chaosbot.session.run import Run
-from chaosbot.transport import checked_address, permit
+from chaosbot.transport import permit
 
 SETTLE_S: Final = 10.0
 """Most time that a bot gets, once all faults are gone, to deliver what it still holds."""
@@ -127,8 +127,7 @@ def check_experiment(experiment: Experiment) -> None:
         UsageError: Naming the key and the remedy; nothing was sent.
     """
     check_pages(experiment.allow_hosts, metrics=experiment.probing.metrics, health=experiment.probing.health)
-    if experiment.outbound not in OUTBOUND and not is_mock(experiment.outbound):
-        checked_address(experiment.outbound, experiment.allow_hosts, where="outbound")
+    check_upstreams(experiment.outbound, experiment.platform, experiment.allow_hosts)
     permit(experiment.allow_hosts)
     if experiment.target:
         check_target(experiment.target, experiment.allow_hosts)
@@ -150,8 +149,8 @@ def perform(
     experiment = compiled.experiment
     run.listeners.append(Sentinel(compiled.conditions, run.stop).notice)
     with prepared(run, environment_for(experiment, secret, bugs=bugs, port=port)) as environment:
-        if environment.bot_api and experiment.target:
-            say(f"the bot's Bot API base URL must be [bold]{environment.bot_api}[/]")
+        for name, url in environment.upstreams.items() if experiment.target else ():
+            say(f"the bot's base URL of {name} must be [bold]{url}[/]")
         require_webhook(environment, experiment.platform, secret)
         run_experiment(run, environment, compiled, secret)
         if experiment.fuzz_s and not run.should_stop():

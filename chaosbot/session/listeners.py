@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from time import monotonic
 from urllib.parse import urlsplit
 
-from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
+from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.config import defaults
 from chaosbot.core.event import Event
 from chaosbot.core.exchange import Direction
+from chaosbot.core.mock import Upstream, is_mock, upstreams_of
 from chaosbot.core.plan import FaultPlan
+from chaosbot.core.platform import platform_of
+from chaosbot.mocks.server import MockListener, MockServer
 from chaosbot.tcp.server import runs_on_pipe
-from chaosbot.transport import guard
-
-OUTBOUND_WORDS: Final = {"mock": MOCK, "forward": ""}
-"""What the outbound direction may be besides a base URL to pass through to."""
+from chaosbot.transport import checked_address, guard
 
 
 def listener(direction: Direction, upstream: str, address: tuple[str, int], allow_hosts: Sequence[str]) -> ListenerSpec:
@@ -32,6 +34,41 @@ def listener(direction: Direction, upstream: str, address: tuple[str, int], allo
     return made
 
 
+def upstreams(outbound: str, platform: str) -> tuple[Upstream, ...]:
+    """The APIs that the target's own calls go to; what has no name is the platform's own."""
+    return upstreams_of(outbound, platform_of(platform).api_mock or defaults.MOCK)
+
+
+def check_upstreams(outbound: str, platform: str, allow_hosts: Sequence[str]) -> None:
+    """Refuses upstreams that must not be spoken to; nothing is looked up.
+
+    Raises:
+        ConfigError: One is no URL.
+        TargetRefused: One is neither loopback nor allowed.
+    """
+    for each in upstreams(outbound, platform):
+        if each.where and not is_mock(each.where):
+            checked_address(each.where, allow_hosts, where="outbound")
+
+
+def outbound_listeners(
+    outbound: str, platform: str, address: tuple[str, int], allow_hosts: Sequence[str]
+) -> tuple[ListenerSpec, ...]:
+    """One listener for each upstream of the target: the first at the address, the others at the next ports.
+
+    Raises:
+        ConfigError: An upstream is none.
+        TargetRefused: One is neither this machine nor allowed.
+    """
+    host, port = address
+    return tuple(
+        replace(
+            listener(Direction.OUTBOUND, each.where, (host, port + number if port else 0), allow_hosts), name=each.name
+        )
+        for number, each in enumerate(upstreams(outbound, platform))
+    )
+
+
 def by_pipe(upstream: str, plan: FaultPlan) -> str:
     """The upstream as a byte pipe reaches it where faults of bytes are all there is; otherwise as it is."""
     if not (upstream.startswith("http://") and plan.rules and runs_on_pipe(plan)):
@@ -45,13 +82,27 @@ def by_pipe(upstream: str, plan: FaultPlan) -> str:
 def launched(spec: ProxySpec, emit: Callable[[Event], None]) -> Iterator[Proxy]:
     """A proxy whose addresses are taken and whose workers are starting; `Proxy.ready` waits for them. It ends with the block.
 
+    Mocks whose answers are streams get a server of their own behind it.
+
     Raises:
         PortBusy: An address is taken.
         UsageError: An address is none of this machine's.
     """
-    proxy = Proxy(spec, emit)
-    proxy.launch()
-    try:
+    with ExitStack() as stack:
+        own = platform_of(spec.platform).api_mock
+        served = [
+            (number, MockListener(mock, name=each.name or mock.name))
+            for number, each in enumerate(spec.listeners)
+            if is_mock(each.upstream) and (mock := each.mock(own)) is not None and mock.streams
+        ]
+        if served:
+            spec = replace(spec, started=spec.started or monotonic())
+            server = stack.enter_context(MockServer([each for _, each in served], emit, spec.started))
+            listeners = list(spec.listeners)
+            for number, each in served:
+                listeners[number] = replace(listeners[number], upstream=server.urls[each.upstream], name=each.upstream)
+            spec = replace(spec, listeners=tuple(listeners))
+        proxy = Proxy(spec, emit)
+        proxy.launch()
+        stack.callback(proxy.stop)
         yield proxy
-    finally:
-        proxy.stop()

@@ -61,7 +61,7 @@ class MitmproxyRun:
 
 
 def _plan(options: AddonOptions) -> FaultPlan:
-    ground = Ground("", True, True, platform_of(options.platform).tiers)
+    ground = Ground("", None, True, platform_of(options.platform).tiers)
     rules: list[Rule] = list(read_plan(Path(options.plan)).rules) if options.plan else []
     check_fit(FaultPlan(tuple(rules)), ground, options.plan)
     for text in options.faults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,7 +20,8 @@ from chaosbot.control.server import ControlServer
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import platform_of
-from chaosbot.session.listeners import OUTBOUND_WORDS, by_pipe, launched, listener
+from chaosbot.mocks.server import MockListener, MockServer
+from chaosbot.session.listeners import by_pipe, launched, listener, outbound_listeners, upstreams
 from chaosbot.session.run import Run, ignore_signals
 
 _MAINTAINED: Final = 12
@@ -34,8 +35,8 @@ class ProxyRequest:
     Args:
         upstream: Where inbound traffic goes; empty for a forward proxy.
         listen: Host and port of the inbound direction.
-        outbound: Where the target's own calls go: ``mock``, ``forward`` or a base URL; empty for no such direction.
-        outbound_listen: Host and port of the outbound direction.
+        outbound: Where the target's own calls go: ``mock``, ``forward``, a base URL, or several with commas; empty for no such direction.
+        outbound_listen: Host and port of the outbound direction; further upstreams take the next ports.
         platform: What updates are read as.
         control: Host and port of the control API; None for none.
         record: The HAR file that the traffic is written to; None for none.
@@ -72,7 +73,8 @@ class ProxyRequest:
     @property
     def ground(self) -> Ground:
         """What a plan is to run on."""
-        return Ground(self.upstream, bool(self.outbound), self.http2, platform_of(self.platform).tiers)
+        names = [each.name for each in upstreams(self.outbound, self.platform)]
+        return Ground(self.upstream, names, self.http2, platform_of(self.platform).tiers)
 
     @property
     def needs_http(self) -> bool:
@@ -111,9 +113,7 @@ def composed(request: ProxyRequest, plan: FaultPlan, seed: int) -> Composition:
     """
     way = request.upstream if request.needs_http else by_pipe(request.upstream, plan)
     listeners: list[ListenerSpec] = [listener(Direction.INBOUND, way, request.listen, request.allow_hosts)]
-    if request.outbound:
-        behind = OUTBOUND_WORDS.get(request.outbound, request.outbound)
-        listeners.append(listener(Direction.OUTBOUND, behind, request.outbound_listen, request.allow_hosts))
+    listeners += outbound_listeners(request.outbound, request.platform, request.outbound_listen, request.allow_hosts)
     if not way.startswith("tcp:"):
         transport = "HTTP proxy (mitmproxy's core)"
     elif way == request.upstream:
@@ -174,8 +174,9 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
         run.note("transport", f"inbound: {composition.transport}")
         if note := interception_note(spec):
             say(note)
-        if request.outbound:
-            say(f"outbound on [bold]{proxy.url(Direction.OUTBOUND)}[/] → {_whither(request.outbound)}")
+        for each in upstreams(request.outbound, request.platform):
+            url = proxy.url(Direction.OUTBOUND, each.name)
+            say(f"outbound on [bold]{url}[/] → {_whither(each.where or 'forward')}")
         if request.control is not None:
             server = ControlServer(
                 *request.control,
@@ -191,16 +192,35 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
             say(f"control on [bold]{server.url}[/] (Toxiproxy's API, and /plan)")
         count = len(spec.plan.rules)
         say(f"{count} rule{'' if count == 1 else 's'}; Ctrl-C ends it and writes the report")
-        until = time.monotonic() + request.duration_s if request.duration_s else float("inf")
-        while time.monotonic() < until and not run.stopping.wait(0.2):
-            pass
-        # Ctrl-C is how a proxy ends; that is no interruption.
-        ignore_signals()
-        run.stopping.clear()
-        run.reason = ""
+        _until_stopped(run, request.duration_s)
     if request.record is not None and proxy.recording is not None:
         proxy.recording.save(request.record)
         say(f"{len(proxy.recording)} exchanges recorded in {_escaped(str(request.record))}")
+
+
+def serve_mocks(
+    run: Run, listeners: Sequence[MockListener], duration_s: float | None, say: Callable[[str], None]
+) -> None:
+    """Serves mocks alone, without faults, until their time is over or the run is told to stop.
+
+    Raises:
+        PortBusy: An address is taken.
+        EngineError: The server did not start.
+    """
+    with MockServer(listeners, run.emit, run.started) as server:
+        for name, url in server.urls.items():
+            say(f"{_escaped(name)} on [bold]{url}[/]")
+        _until_stopped(run, duration_s)
+
+
+def _until_stopped(run: Run, duration_s: float | None) -> None:
+    """Waits; Ctrl-C is how these end, and no interruption."""
+    until = time.monotonic() + duration_s if duration_s else float("inf")
+    while time.monotonic() < until and not run.stopping.wait(0.2):
+        pass
+    ignore_signals()
+    run.stopping.clear()
+    run.reason = ""
 
 
 class PlanHolder:

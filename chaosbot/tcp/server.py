@@ -34,7 +34,7 @@ _ACCEPT_AGAIN_S = 1.0
 
 
 def runs_on_pipe(plan: FaultPlan) -> bool:
-    """Whether a plan needs no HTTP: byte faults only, targeted by direction at most."""
+    """Whether a plan needs no HTTP: byte faults only, targeted by direction and upstream at most."""
     return all(map(needs_connection_only, plan.rules))
 
 
@@ -73,13 +73,14 @@ class PipeServer:
         sock: A listening TCP socket (`listen`), which the server owns from now on; None when `start` brings it.
         upstream_host: Where the upstream is.
         upstream_port: Its port.
-        plan: Byte faults, targeted by direction at most.
+        plan: Byte faults, targeted by direction and upstream at most.
         dice: The run's dice.
         direction: Which direction it serves.
         emit: Takes the events.
         clock: Seconds since the run started.
         phase: The phase that runs.
         label: Tells several pipes of a run apart in exchange ids.
+        upstream: The name of the API that lies behind it.
         rules: The engine that decides, when it serves other transports too and holds the plan; the pipe makes its own otherwise.
         numbers: Ordinals of the connections; several processes of one run share one numbering.
 
@@ -100,6 +101,7 @@ class PipeServer:
         clock: Callable[[], float] | None = None,
         phase: str = "",
         label: str = "",
+        upstream: str = "",
         rules: RuleEngine | None = None,
         numbers: Iterator[int] | None = None,
     ) -> None:
@@ -110,6 +112,7 @@ class PipeServer:
         self._emit = emit
         self._clock = clock or (lambda: time.monotonic() - started)
         self._label = label or str(direction)
+        self._name = upstream
         self._rules = rules or RuleEngine(
             _checked(plan or FaultPlan()), dice or Dice(0), emit, self._clock, phase=phase
         )
@@ -258,7 +261,8 @@ class PipeServer:
         if not self._serving:
             link.abort()
             return
-        connection = Exchange(f"{self._label}-connection-{link.number}", self._direction, link.number, "", "")
+        key = f"{self._label}-connection-{link.number}"
+        connection = Exchange(key, self._direction, link.number, "", "", upstream=self._name)
         context = ConnectionContext(self._rules, connection, bare=True)
         self._live[link.number] = link, context
         link.accepted()

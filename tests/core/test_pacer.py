@@ -63,7 +63,9 @@ def test_what_is_more_than_everything_never_comes(pacer: Pacer) -> None:
 def test_arrivals_are_due_in_order_inside_the_plan_and_none_is_missing(pacer: Pacer) -> None:
     assume(pacer.total(pacer.duration_s) < 20_000)
     dues = list(pacer.dues())
-    assert len(dues) == pacer.arrivals == round(float(exact_total(pacer, pacer.duration_s)))
+    assert len(dues) == pacer.arrivals
+    # Half an arrival may round either way.
+    assert abs(pacer.arrivals - exact_total(pacer, pacer.duration_s)) <= 0.5 + 1e-6
     assert dues == sorted(dues)
     assert all(0 <= due <= pacer.duration_s * (1 + 1e-12) for due in dues)
     for number in range(0, len(dues), max(len(dues) // 50, 1)):

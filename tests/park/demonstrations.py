@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from chaosbot.mocks.telegram_api.mock import Script
+from chaosbot.mocks.telegram import Script
 
 from .talk import ADMIN, GROUP, OTHER, SECRET, STICKER, TOKEN, USER, Talk
 

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chaosbot.core.event import ApiCalled, Event
-from chaosbot.mocks.server import MockServer
-from chaosbot.mocks.telegram_api.mock import Script
+from chaosbot.mocks.server import MockListener, MockServer
+from chaosbot.mocks.telegram import Script, TelegramApi
 
 from .roster import Bot
 from .running import ADMIN_ID, SECRET, TOKEN, WEBHOOK_PATH, Running, running
@@ -181,7 +181,7 @@ def talking(bot: Bot, bug: str = "", *scripts: Script) -> Iterator[Talk]:
     """A bot, its Bot API mock and a conversation between."""
     events: list[Event] = []
     with (
-        MockServer("127.0.0.1", 0, events.append, time.monotonic(), scripts=scripts) as mock,
+        MockServer((MockListener(TelegramApi(scripts)),), events.append, time.monotonic()) as mock,
         running(bot, mock.url, bug=bug) as process,
     ):
         yield Talk(process, mock, events)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chaosbot.mocks.telegram_api.mock import Script
+from chaosbot.mocks.telegram import Script
 
 from .demonstrations import DEMONSTRATIONS
 from .roster import BOTS, KINDS, Bot, bot

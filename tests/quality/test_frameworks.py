@@ -22,7 +22,8 @@ from chaosbot.core.event import ApiCalled, Event
 from chaosbot.core.platform import Endpoint
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
-from chaosbot.mocks.server import MockServer
+from chaosbot.mocks.server import MockListener, MockServer
+from chaosbot.mocks.telegram import TelegramApi
 from chaosbot.transport import Address
 
 SECRET = "S3cret_token-xyz"
@@ -54,7 +55,7 @@ def running(bot: Bot, port: int) -> Iterator[tuple[CampaignSpec, MockServer, lis
     """The bot, the mock that it calls, and the campaign for both."""
     events: list[Event] = []
     started = monotonic()
-    server = MockServer("127.0.0.1", 0, events.append, started)
+    server = MockServer((MockListener(TelegramApi()),), events.append, started)
     server.start()
     environment = {
         **os.environ,

@@ -66,7 +66,7 @@ class Telegram(Platform):
     """Telegram's Bot API."""
 
     default_path: ClassVar[str] = "/webhook/telegram"
-    api_mock: ClassVar[str] = "telegram_api"
+    api_mock: ClassVar[str] = "telegram"
     secret_header = SECRET_HEADER
     tiers: ClassVar[tuple[str, ...]] = TIERS
     commands: ClassVar[Mapping[str, str]] = COMMANDS

@@ -11,7 +11,7 @@ import html
 import re
 from typing import Final
 
-from chaosbot.mocks.telegram_api.call import BadCall
+from chaosbot.mocks.telegram.call import BadCall
 
 _TAGS: Final = frozenset(
     [

@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from chaosbot.core.event import ApiCalled, Event, Trouble
-from chaosbot.core.exchange import EXCHANGE_HEADER
 from chaosbot.core.marker import markers_in
-from chaosbot.core.mock import MockAnswer, MockApi
-from chaosbot.mocks.telegram_api.call import ApiCall, BadCall, read_call
-from chaosbot.mocks.telegram_api.files import FILES, content_of
-from chaosbot.mocks.telegram_api.markup import plain
-from chaosbot.mocks.telegram_api.messages import Desk
-from chaosbot.mocks.telegram_api.results import METHODS
+from chaosbot.core.mock import MockAnswer, MockApi, MockRequest
+from chaosbot.mocks.telegram import Script
+from chaosbot.mocks.telegram.call import ApiCall, BadCall, read_call
+from chaosbot.mocks.telegram.files import FILES, content_of
+from chaosbot.mocks.telegram.markup import plain
+from chaosbot.mocks.telegram.messages import Desk
+from chaosbot.mocks.telegram.results import METHODS
 
 MOST_TEXT: Final = 256
 _MOST_SEARCHED: Final = 64 * 1024
@@ -37,27 +36,6 @@ _WORDS: Final = ("text", "caption", "question", "title", "description", "first_n
 _NESTED_WORDS: Final = ("media", "results", "rich_message", "checklist", "options", "result", "commands")
 _NEEDS_CHAT: Final = ("send", "forwardmessage", "copymessage", "editmessage", "deletemessage", "pinchat", "banchat")
 _NOT_IN_REPLY: Final = frozenset({"setwebhook", "deletewebhook", "close", "logout"})
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A failure on purpose, for tests of a bot without a fault plan.
-
-    Args:
-        status: The HTTP status.
-        method: For this method only; empty for all.
-        first: For the first so many calls that match; None for all.
-        description: The JSON answer's description.
-        retry_after_s: `parameters.retry_after`, in whole seconds.
-        html: Answer with an HTML page instead of JSON, as a broken gateway does.
-    """
-
-    status: int
-    method: str = ""
-    first: int | None = None
-    description: str = "Internal Server Error"
-    retry_after_s: int | None = None
-    html: bool = False
 
 
 class BotApiMock(MockApi):
@@ -85,19 +63,9 @@ class BotApiMock(MockApi):
         self._desk = Desk(bot_id, ids or itertools.count(1))
         self._scripts = [[script, script.first] for script in scripts]
 
-    def answer(
-        self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes, *, exchange: str = ""
-    ) -> MockAnswer:
-        """Answers one request.
-
-        Args:
-            method: The HTTP method.
-            path: Path with query.
-            headers: The request's headers, names in any case.
-            body: The whole body.
-            exchange: The exchange's id; without one, the exchange header counts.
-        """
-        call = read_call(method, path, headers, body)
+    def answer(self, request: MockRequest) -> MockAnswer:
+        """Answers one request."""
+        call = read_call(request.method, request.path, request.headers, request.body)
         if call is None:
             return failure(404, "Not Found")
         try:
@@ -105,34 +73,33 @@ class BotApiMock(MockApi):
         except Exception as error:  # noqa: BLE001 - whoever embeds this only logs; a broken mock must not look like a fault
             self._emit(Trouble(self._now(), "mock", f"{call.method[:64]}: {type(error).__name__}: {error}"))
             answer, retry_after_s, made = failure(500, "Internal Server Error"), None, None
-        exchange = exchange or next((value for name, value in headers if name.lower() == EXCHANGE_HEADER), "")
         self._emit(
             called(
                 call,
                 self._now(),
                 status=answer.status,
-                exchange=exchange,
+                exchange=request.exchange,
                 retry_after_s=retry_after_s,
                 message=made,
             )
         )
         return answer
 
-    def note(
-        self,
-        method: str,
-        path: str,
-        headers: tuple[tuple[str, str], ...],
-        body: bytes,
-        *,
-        status: int | None,
-        exchange: str = "",
-        retry_after_s: float | None = None,
-    ) -> None:
-        """Records a call that somebody else answered: a fault in front of the mock, or the real Bot API behind it."""
-        call = read_call(method, path, headers, body)
+    def refusal(self, status: int, reason: str) -> MockAnswer:
+        """An error as the Bot API writes it."""
+        return failure(status, reason)
+
+    def note(self, request: MockRequest, *, status: int | None, retry_after_s: float | None = None) -> None:
+        """Records a call that was answered by a fault in front of the mock, or refused by its server."""
+        call = read_call(request.method, request.path, request.headers, request.body)
         if call is not None:
-            self._emit(called(call, self._now(), status=status, exchange=exchange, retry_after_s=retry_after_s))
+            self._emit(called(call, self._now(), status=status, exchange=request.exchange, retry_after_s=retry_after_s))
+
+    def heard(self, body: bytes, content_type: str, exchange: str) -> None:
+        """Records the call that a webhook's 2xx answer makes by naming a method in its body."""
+        call = reply_in_response(body, content_type=content_type, t=self._now(), exchange=exchange)
+        if call is not None:
+            self._emit(call)
 
     def _answer_call(self, call: ApiCall) -> tuple[MockAnswer, float | None, int | None]:
         """The answer, how long it says to wait, and the id of the message that it made."""
@@ -140,13 +107,13 @@ class BotApiMock(MockApi):
         if script is not None:
             if script.html:
                 page = f"<html><head><title>{script.status}</title></head><body>{script.description}</body></html>"
-                return MockAnswer(script.status, (("content-type", "text/html"),), page.encode()), None, None
+                return MockAnswer.of(script.status, (("content-type", "text/html"),), page.encode()), None, None
             return failure(script.status, script.description, script.retry_after_s), script.retry_after_s, None
         if call.download:
             found = content_of(call.method)
             if found is None:
                 return failure(404, "Not Found"), None, None
-            return MockAnswer(200, (("content-type", found[0]),), found[1]), None, None
+            return MockAnswer.of(200, (("content-type", found[0]),), found[1]), None, None
         known = METHODS.get(call.method.lower())
         if known is None:
             return failure(404, "Not Found"), None, None
@@ -161,7 +128,7 @@ class BotApiMock(MockApi):
         if known[0] == "getUpdates":
             hold_s = min(max(call.number("timeout"), 0.0), _LONGEST_POLL_S)
         made = result.get("message_id") if isinstance(result, dict) else None
-        answer = MockAnswer(200, _JSON, orjson.dumps({"ok": True, "result": result}), hold_s)
+        answer = MockAnswer.of(200, _JSON, orjson.dumps({"ok": True, "result": result}), hold_s=hold_s)
         return answer, None, made if isinstance(made, int) else None
 
     def _scripted(self, call: ApiCall) -> Script | None:
@@ -178,9 +145,9 @@ def failure(status: int, description: str, retry_after_s: int | None = None) -> 
     """An error as the Bot API writes it."""
     document: dict[str, Any] = {"ok": False, "error_code": status, "description": description}
     if retry_after_s is None:
-        return MockAnswer(status, _JSON, orjson.dumps(document))
+        return MockAnswer.of(status, _JSON, orjson.dumps(document))
     document["parameters"] = {"retry_after": retry_after_s}
-    return MockAnswer(status, (*_JSON, ("retry-after", str(retry_after_s))), orjson.dumps(document))
+    return MockAnswer.of(status, (*_JSON, ("retry-after", str(retry_after_s))), orjson.dumps(document))
 
 
 def validate(call: ApiCall) -> None:

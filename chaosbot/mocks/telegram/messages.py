@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from zlib import crc32
 
-from chaosbot.mocks.telegram_api.call import ApiCall, BadCall
-from chaosbot.mocks.telegram_api.files import FILES, file_of, media_of, photo_of
+from chaosbot.mocks.telegram.call import ApiCall, BadCall
+from chaosbot.mocks.telegram.files import FILES, file_of, media_of, photo_of
 
 
 @dataclass

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from chaosbot.core.event import ApiCalled, Event, Trouble, from_json, to_json
-from chaosbot.mocks.telegram_api.mock import BotApiMock, MockAnswer, Script, reply_in_response
-from chaosbot.mocks.telegram_api.results import API_VERSION, METHODS
+from chaosbot.core.mock import MockAnswer, MockRequest
+from chaosbot.mocks.telegram import Script
+from chaosbot.mocks.telegram.mock import BotApiMock, reply_in_response
+from chaosbot.mocks.telegram.results import API_VERSION, METHODS
 
 SECRET = "AAF-thirty-five-characters-of-token-x"
 TOKEN = f"4242:{SECRET}"
@@ -59,7 +61,7 @@ class Seen:
 
     def ask(self, method: str, body: object = None, *, verb: str = "POST", query: str = "") -> MockAnswer:
         data = b"" if body is None else orjson.dumps(body)
-        return self.mock.answer(verb, f"/bot{TOKEN}/{method}{query}", JSON, data)
+        return self.mock.answer(MockRequest(verb, f"/bot{TOKEN}/{method}{query}", JSON, data))
 
     def result(self, method: str, body: object) -> Any:
         answer = self.ask(method, body)
@@ -120,7 +122,7 @@ BODIES = {
 def test_every_kind_of_body_says_the_same(name: str) -> None:
     seen = Seen()
     headers, body = BODIES[name]
-    answer = seen.mock.answer("POST", f"/bot{TOKEN}/SENDMESSAGE", headers, body, exchange="e1")
+    answer = seen.mock.answer(MockRequest("POST", f"/bot{TOKEN}/SENDMESSAGE", headers, body, exchange="e1"))
     assert json.loads(answer.body)["result"]["text"] == "é cbm0123456789ab"
     assert seen.events == [
         ApiCalled(1.5, "sendMessage", -5, "é cbm0123456789ab", ("cbm0123456789ab",), 200, exchange="e1", message=1)
@@ -129,7 +131,7 @@ def test_every_kind_of_body_says_the_same(name: str) -> None:
 
 def test_a_call_may_stand_in_the_query() -> None:
     seen = Seen()
-    answer = seen.mock.answer("GET", f"/bot{quote(TOKEN)}/sendMessage?chat_id=7&text=hi%20there", (), b"")
+    answer = seen.mock.answer(MockRequest("GET", f"/bot{quote(TOKEN)}/sendMessage?chat_id=7&text=hi%20there", (), b""))
     assert json.loads(answer.body)["result"]["text"] == "hi there"
 
 
@@ -166,13 +168,13 @@ def test_what_the_real_server_refuses_is_refused(method: str, body: object, stat
 def test_a_path_that_is_not_the_bot_apis_is_no_call() -> None:
     seen = Seen()
     for path in ("/", "/bot", f"/bot{TOKEN}", f"/bot{TOKEN}/", "/health", f"/bot{TOKEN}/a/b"):
-        assert seen.mock.answer("GET", path, (), b"").status == 404
+        assert seen.mock.answer(MockRequest("GET", path, (), b"")).status == 404
     assert seen.events == []
 
 
 def test_a_broken_body_is_refused_but_the_call_is_known() -> None:
     seen = Seen()
-    assert seen.mock.answer("POST", f"/bot{TOKEN}/sendMessage", JSON, b'{"chat_id": 1').status == 400
+    assert seen.mock.answer(MockRequest("POST", f"/bot{TOKEN}/sendMessage", JSON, b'{"chat_id": 1')).status == 400
     assert [event.method for event in seen.events] == ["sendMessage"]
 
 
@@ -188,7 +190,7 @@ def test_updates_cannot_be_polled_beside_a_webhook() -> None:
 @pytest.mark.parametrize("size", [0, 1, 9, 4096, 1_000_000, 20 * 1024 * 1024])
 def test_a_download_has_the_promised_size_on_any_worker(size: int) -> None:
     described = Seen().result("getFile", {"file_id": f"cbfile-document-{size}-9"})
-    answer = Seen().mock.answer("GET", f"/file/bot{TOKEN}/{described['file_path']}", (), b"")
+    answer = Seen().mock.answer(MockRequest("GET", f"/file/bot{TOKEN}/{described['file_path']}", (), b""))
     assert (answer.status, len(answer.body), described["file_size"]) == (200, size, size)
 
 
@@ -200,7 +202,7 @@ def test_a_file_may_have_no_path() -> None:
 
 @pytest.mark.parametrize("path", ["documents/99999999/file_1.pdf", "../etc/passwd", "documents/x/file_1.pdf", "x"])
 def test_no_other_file_can_be_downloaded(path: str) -> None:
-    assert Seen().mock.answer("GET", f"/file/bot{TOKEN}/{path}", (), b"").status == 404
+    assert Seen().mock.answer(MockRequest("GET", f"/file/bot{TOKEN}/{path}", (), b"")).status == 404
 
 
 def test_long_texts_are_bounded_but_searched_for_markers() -> None:
@@ -239,7 +241,7 @@ def test_a_stand_in_that_breaks_is_trouble_and_not_a_bots_failure(monkeypatch: p
 def test_a_call_answered_by_a_fault_is_noted_all_the_same() -> None:
     seen = Seen()
     body = orjson.dumps({"chat_id": 9, "text": "lost"})
-    seen.mock.note("POST", f"/bot{TOKEN}/sendMessage", JSON, body, status=None, exchange="e9")
+    seen.mock.note(MockRequest("POST", f"/bot{TOKEN}/sendMessage", JSON, body, "e9"), status=None)
     assert seen.events == [ApiCalled(1.5, "sendMessage", 9, "lost", status=None, exchange="e9")]
 
 
@@ -291,7 +293,7 @@ def test_nothing_that_a_bot_may_send_makes_it_stumble(method: str, odd: dict[str
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
         headers = (("content-type", "application/x-www-form-urlencoded"),)
         body = urlencode(texts, errors="replace").encode()
-    answer = seen.mock.answer("POST", f"/bot{TOKEN}/{method}", headers, body)
+    answer = seen.mock.answer(MockRequest("POST", f"/bot{TOKEN}/{method}", headers, body))
     assert answer.status in (200, 400, 409)
     assert not [event for event in seen.events if isinstance(event, Trouble)]
     document = json.loads(answer.body)
@@ -305,9 +307,9 @@ def test_nothing_that_a_bot_may_send_makes_it_stumble(method: str, odd: dict[str
 def test_any_request_at_all_is_answered(path: str, body: bytes, content_type: str) -> None:
     seen = Seen()
     for prefix in ("/", f"/bot{TOKEN}/", f"/file/bot{TOKEN}/"):
-        answer = seen.mock.answer("POST", prefix + path, (("content-type", content_type),), body)
+        answer = seen.mock.answer(MockRequest("POST", prefix + path, (("content-type", content_type),), body))
         assert answer.status in (200, 400, 404)
     multipart = (("content-type", "multipart/form-data; boundary=b"),)
-    assert seen.mock.answer("POST", "/bot1:a/getMe", multipart, b"--b" + body).status in (200, 400)
+    assert seen.mock.answer(MockRequest("POST", "/bot1:a/getMe", multipart, b"--b" + body)).status in (200, 400)
     assert not [event for event in seen.events if isinstance(event, Trouble)]
     assert SECRET not in repr(seen.events)

@@ -18,7 +18,8 @@ import pytest
 
 from chaosbot.core.errors import EngineError, PortBusy, WorkerDied
 from chaosbot.core.event import Trouble
-from chaosbot.mocks.server import MockServer
+from chaosbot.mocks.server import MockListener, MockServer
+from chaosbot.mocks.telegram import TelegramApi
 from chaosbot.transport import Address, Connection
 
 from .conftest import TOKEN, Running, Start
@@ -107,13 +108,13 @@ def test_long_polling_is_held_as_long_as_it_was_asked_to(start: Start) -> None:
 def test_a_taken_port_is_said_before_anything_starts(start: Start) -> None:
     taken = Address.parse(start().url).port
     with pytest.raises(PortBusy, match=f"127.0.0.1:{taken}.*choose another port"):
-        MockServer("127.0.0.1", taken, lambda _: None, 0.0).start()
+        MockServer((MockListener(TelegramApi(), port=taken),), lambda _: None, 0.0).start()
 
 
 def test_a_worker_that_cannot_start_is_an_error_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     server = Running()
-    with pytest.raises(EngineError, match="Bot API mock ended with code 1 before it was ready"):
+    with pytest.raises(EngineError, match="mock server ended with code 1 before it was ready"):
         server.start()
     assert server.events == []
 
@@ -162,8 +163,9 @@ def test_no_worker_outlives_a_parent_that_was_killed() -> None:
     code = textwrap.dedent(
         """
         import time
-        from chaosbot.mocks.server import MockServer
-        server = MockServer("127.0.0.1", 0, print, time.monotonic())
+        from chaosbot.mocks.server import MockListener, MockServer
+        from chaosbot.mocks.telegram import TelegramApi
+        server = MockServer((MockListener(TelegramApi()),), print, time.monotonic())
         server.start()
         print(server.pid, flush=True)
         time.sleep(60)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from chaosbot.mocks.telegram_api import messages
-from chaosbot.mocks.telegram_api.call import ApiCall, BadCall
-from chaosbot.mocks.telegram_api.files import FILES, describe_file, file_of
-from chaosbot.mocks.telegram_api.messages import Builder, Desk, chat_of
+from chaosbot.mocks.telegram import messages
+from chaosbot.mocks.telegram.call import ApiCall, BadCall
+from chaosbot.mocks.telegram.files import FILES, describe_file, file_of
+from chaosbot.mocks.telegram.messages import Builder, Desk, chat_of
 
 
 def _get_file(call: ApiCall, _desk: Desk) -> Any:

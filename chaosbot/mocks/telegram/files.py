@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from zlib import crc32
 
-from chaosbot.mocks.telegram_api.call import ApiCall, BadCall
+from chaosbot.mocks.telegram.call import ApiCall, BadCall
 
 DEFAULT_FILE: Final = 4096
 MOST_DOWNLOAD: Final = 20 * 1024 * 1024

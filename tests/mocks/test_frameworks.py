@@ -16,7 +16,7 @@ from telegram import InputMediaPhoto as PtbPhoto
 from telegram.error import BadRequest, RetryAfter
 
 from chaosbot.core.event import ApiCalled
-from chaosbot.mocks.telegram_api.mock import Script
+from chaosbot.mocks.telegram import Script
 
 from .conftest import TOKEN, Running, Start
 

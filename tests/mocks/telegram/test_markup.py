@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from telegram.helpers import escape_markdown
 
-from chaosbot.mocks.telegram_api.call import BadCall
-from chaosbot.mocks.telegram_api.markup import plain
+from chaosbot.mocks.telegram.call import BadCall
+from chaosbot.mocks.telegram.markup import plain
 
 TAKEN = [
     ("HTML", '<b>bold</b> &lt;x&gt; <a href="https://x.example/?a=1&b=2">l</a>', "bold <x> l"),

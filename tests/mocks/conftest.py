@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from chaosbot.core.event import Event
-from chaosbot.mocks.server import MockServer
-from chaosbot.mocks.telegram_api.mock import Script
+from chaosbot.mocks.server import MockListener, MockServer
+from chaosbot.mocks.telegram import Script, TelegramApi
 
 Start = Callable[..., "Running"]
 TOKEN = "4242424242:AAF-thirty-five-characters-of-token-x"
@@ -21,7 +21,7 @@ class Running(MockServer):
 
     def __init__(self, *scripts: Script) -> None:
         self.events: list[Event] = []
-        super().__init__("127.0.0.1", 0, self.events.append, monotonic(), scripts=scripts)
+        super().__init__((MockListener(TelegramApi(scripts)),), self.events.append, monotonic())
 
     def calls(self) -> list[Any]:
         """All events of calls answered so far."""
