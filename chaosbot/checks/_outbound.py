@@ -44,8 +44,11 @@ def reached(call: ApiCalled) -> bool:
 
 
 def trials(history: History) -> Iterator[Trial]:
-    """The trials of a campaign, each with its own calls."""
+    """The trials of a campaign, each with its own calls; without those whose trouble met no call, where the proxy's events tell."""
+    met = {fault.rule for faults in history.injections.values() for fault in faults if fault.stage == "applied"}
     for tried in history.all(OutboundTried):
+        if met and tried.case not in met:
+            continue
         chats = {str(tried.chat), *([str(tried.moved_to)] if tried.moved_to is not None else [])}
         found = (call for chat in chats for call in history.calls_by_chat.get(chat, ()) if call.t >= tried.sent)
         yield Trial(tried, tuple(sorted((call for call in found if call.t <= tried.until), key=lambda call: call.t)))

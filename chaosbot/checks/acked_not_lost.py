@@ -37,7 +37,7 @@ class AckedNotLost(Check):
             (
                 trial,
                 RootCause("lost", Mechanism.TECHNIQUE, trial.tried.trouble),
-                f"loses the message when {trial.tried.method} meets trouble once ({trial.tried.trouble})",
+                f"loses the message when {trial.tried.method} meets trouble ({trial.tried.trouble})",
                 Severity.HIGH if trial.tried.trouble.startswith("429") else Severity.MEDIUM,
                 f"{trial.tried.case}: {len(trial.calls)} calls, none of which reached the user",
             )

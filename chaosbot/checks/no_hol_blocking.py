@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from chaosbot.checks._outbound import judged_trials, trials
 from chaosbot.core.check import Check, History
-from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Verdict
+from chaosbot.core.verdict import Judgement, RootCause, Severity, Verdict
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ class NoHolBlocking(Check):
             (
                 (
                     trial,
-                    RootCause("held-up", Mechanism.TECHNIQUE, trial.tried.trouble),
-                    f"answers nobody else while {trial.tried.method} to one chat meets trouble ({trial.tried.trouble})",
+                    # Trials overlap, so which of them it waits for cannot be told; that it waits in one place is the cause.
+                    RootCause("held-up"),
+                    "answers nobody else while calls to one chat meet trouble",
                     Severity.HIGH,
                     f"another user's message was not answered while {trial.tried.method} met {trial.tried.trouble}",
                 )

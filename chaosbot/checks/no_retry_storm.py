@@ -1,13 +1,15 @@
-"""A call that fails is not hammered: pauses grow between attempts.
+"""A call that fails is not hammered: pauses grow between attempts, and what was refused for good is left alone.
 
-A bot that tries again at once turns its API's bad minute into a bad hour, for everybody.
+A bot that tries again at once turns its API's bad minute into a bad hour, for everybody. A 400 or 403 stays one however often the
+same message is sent; platforms count such calls too.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chaosbot.checks._directions import NEEDS_CALLS
 from chaosbot.checks._outbound import messages, succeeded
@@ -15,6 +17,12 @@ from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.registry import option
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
+
+_FOR_GOOD: Final = (400, 401, 403, 404)
+_STUBBORN: Final = 3
+"""So many refusals of one and the same message; a second attempt may be a plainer one that looks alike."""
+_LONG: Final = 5.0
+"""A storm may be steady: twice as many attempts within so many spans are one as well."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,10 @@ class NoRetryStorm(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
         judged, storms, worst = 0, 0, 0
         shown: ApiCalled | None = None
+        stubborn: list[tuple[ApiCalled, int]] = []
         for calls in messages(history):
+            refused = Counter((call.method, call.text) for call in calls if call.status in _FOR_GOOD)
+            stubborn += [(_like(calls, *one), times) for one, times in refused.items() if times >= _STUBBORN]
             by_method: dict[str, list[ApiCalled]] = defaultdict(list)
             for call in calls:
                 by_method[call.method].append(call)
@@ -43,25 +54,49 @@ class NoRetryStorm(Check):
                 if not failed:
                     continue
                 judged += 1
-                crowd = max(sum(1 for t in failed if start <= t <= start + self.within) for start in failed)
-                if crowd > self.most:
+                crowd = _most_within(failed, self.within)
+                if crowd > self.most or _most_within(failed, _LONG * self.within) > 2 * self.most:
                     storms += 1
                     if crowd > worst:
                         worst, shown = crowd, attempts[0]
         if not judged:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason="no call of the bot failed")
-        if shown is None:
-            return Judgement(self.name, Verdict.PASS, judged=judged)
-        finding = Finding(
+        findings = []
+        if shown is not None:
+            title = "hammers its API when a call fails"
+            summary = (
+                f"{worst} attempts at one {shown.method} within {self.within:g} s; {storms} of {judged} failed calls"
+            )
+            findings.append(self._finding(title, Severity.MEDIUM, RootCause("storm"), shown, summary, storms))
+        if stubborn:
+            call, times = max(stubborn, key=lambda one: one[1])
+            title = "sends again what was refused for good"
+            summary = f"the same {call.method} was refused {times} times ({call.status})"
+            findings.append(
+                self._finding(title, Severity.LOW, RootCause("refused-again"), call, summary, len(stubborn))
+            )
+        return Judgement(self.name, Verdict.FAIL if findings else Verdict.PASS, tuple(findings), judged=judged)
+
+    def _finding(
+        self, title: str, severity: Severity, cause: RootCause, call: ApiCalled, summary: str, times: int
+    ) -> Finding:
+        return Finding(
             self.name,
-            "hammers its API when a call fails",
-            Severity.MEDIUM,
+            title,
+            severity,
             Threat.NETWORK,
-            RootCause("storm"),
+            cause,
             category="botapi",
-            case=shown.exchange,
-            summary=f"{worst} attempts at one {shown.method} within {self.within:g} s; {storms} of {judged} failed calls",
-            occurrences=storms,
+            case=call.exchange,
+            summary=summary,
+            occurrences=times,
             stateful=True,
         )
-        return Judgement(self.name, Verdict.FAIL, (finding,), judged=judged)
+
+
+def _most_within(moments: Sequence[float], span: float) -> int:
+    return max(sum(1 for t in moments if start <= t <= start + span) for start in moments)
+
+
+def _like(calls: Sequence[ApiCalled], method: str, text: str) -> ApiCalled:
+    return next(call for call in calls if (call.method, call.text) == (method, text) and call.status in _FOR_GOOD)

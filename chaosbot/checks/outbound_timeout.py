@@ -55,7 +55,7 @@ class OutboundTimeout(Check):
             return Judgement(self.name, Verdict.PASS, judged=judged)
         finding = Finding(
             self.name,
-            "waits without end for a call that gets no answer",
+            f"still waits after {self.within:g} s for a call that gets no answer",
             Severity.HIGH,
             Threat.NETWORK,
             RootCause("no-timeout"),

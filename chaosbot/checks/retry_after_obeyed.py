@@ -37,7 +37,9 @@ class RetryAfterObeyed(Check):
                 if call.status != 429 or not call.retry_after_s:
                     continue
                 judged += 1
-                again = next((later for later in ordered[number + 1 :] if later.method == call.method), None)
+                rest = (later for later in ordered[number + 1 :] if later.method == call.method)
+                # Another message to the same chat is no second attempt.
+                again = next((later for later in rest if later.text == call.text), None)
                 if again is not None and again.t - call.t < call.retry_after_s * _TOLERANCE:
                     early.append((call, again.t - call.t))
         if not judged:

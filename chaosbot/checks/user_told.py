@@ -1,7 +1,8 @@
 """A command gets an answer whatever stands behind it, where it gets one for ordinary arguments.
 
 Frameworks acknowledge an update before, or although, its handler has failed; the user then waits for nothing. Such a failure shows only
-in the answer that is missing. Judged for commands that answer nearly always, so that silence by design is no finding.
+in the answer that is missing. Judged for commands that answer nearly always, so that silence by design is no finding. The same holds
+where a call to somebody else fails meanwhile (a notice to the owner): who asked is answered.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import ClassVar, Final
 
 from chaosbot.checks._cases import Violation, Violations, says, unjudgeable
 from chaosbot.checks._join import SHRINKING, Join
+from chaosbot.checks._outbound import judged_trials, trials
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import CaseTried
 from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Threat, Verdict
@@ -56,4 +58,17 @@ class UserTold(Check):
                     title = f"acknowledges a command and never answers it: {tried.summary}"
                     violation = Violation(cause, title, Severity.MEDIUM, tried.threat, says(tried))
                 violations.look(tried, violation)
-        return violations.judgement(nothing="no command of the target answers ordinary arguments reliably")
+        told = violations.judgement(nothing="no command of the target answers ordinary arguments reliably")
+        seen = [trial for trial in trials(history) if trial.tried.answered is not None]
+        silent = (
+            (
+                trial,
+                RootCause("unanswered", Mechanism.TECHNIQUE, f"outbound-{trial.tried.trouble}"),
+                f"leaves a user without an answer when it cannot write to somebody else ({trial.tried.trouble})",
+                Severity.MEDIUM,
+                f"{trial.tried.case}: {trial.tried.method} to {trial.tried.chat} failed, and who asked for it got no reply",
+            )
+            for trial in seen
+            if not trial.tried.answered
+        )
+        return judged_trials(told, len(seen), silent)

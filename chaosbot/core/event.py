@@ -251,7 +251,7 @@ class OutboundTried(Tagged, frozen=True):
         trouble: The kind of trouble (``429``, ``reset`` …).
         method: The API method that met it.
         case: The name of the update that made the target call.
-        chat: The chat, which belongs to this trial alone.
+        chat: The chat that the call went to; no other trial uses it at the time.
         sent: When the update left.
         until: Until when its message was waited for; what is called later is about something else.
         acknowledged: Whether the webhook acknowledged it.
@@ -259,7 +259,7 @@ class OutboundTried(Tagged, frozen=True):
         others: Whether another user was answered meanwhile; None when nobody asked.
         again: Whether the same chat was answered afterwards; None when nobody asked.
         moved_to: The chat's new id, where the trouble is that it moved.
-        alive: Whether the target's process was there at the end.
+        answered: Whether the sender was answered, where the trouble met a call to somebody else; None otherwise.
     """
 
     t: float
@@ -274,7 +274,7 @@ class OutboundTried(Tagged, frozen=True):
     others: bool | None = None
     again: bool | None = None
     moved_to: int | str | None = None
-    alive: bool = True
+    answered: bool | None = None
 
 
 class ProbeSeen(Tagged, frozen=True):

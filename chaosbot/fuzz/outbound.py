@@ -2,39 +2,55 @@
 
 Rules:
 
-- One trial is one update from a user (or group) of its own, whose chat alone meets the trouble: the fault's rule matches the chat
-  in the call. Trials therefore run side by side, a few at a time, and a call belongs to the trial whose chat it names.
+- What makes the target call is learned from the target: texts, the commands that its replies name, the buttons that they show.
+- One trial is one user (or group) of its own, whose calls alone meet the trouble: the fault's rule names the chat, or the button
+  press. Trials therefore run side by side, a few at a time. A call to somebody else's chat (a notice to an owner) is met there, in
+  one trial at a time.
 - Beside each trial another user writes, and after it the same user writes again: both must be answered as usual.
 - How long a reply is waited for follows from the target's own habit, measured before the first trial.
-- Nothing is judged here: `OutboundTried` says what was done and seen, checks judge the history.
+- What looks wrong is tried once more before it is told. Nothing is judged here: `OutboundTried` says what was done and seen.
 """
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.checks._outbound import reached, speaks
+from chaosbot.checks._outbound import reached
 from chaosbot.core.case import Case, Change, Expect
-from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled, Noted, OutboundTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.marker import marker
+from chaosbot.core.observation import Died
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.target import CaseResult
+from chaosbot.fuzz.troubles import Trouble, tells, troubles_of
 
 AT_ONCE: Final = 3
-"""Trials side by side: fewer than the failures in a row that trip a usual circuit breaker (5)."""
+"""Trials side by side, of the service's trouble and of refusals each: fewer than the failures in a row that trip a usual circuit breaker (5)."""
 _FIRST_USER: Final = 4_503_580_000_000_000
 _FIRST_GROUP: Final = -4_000_000_000
+_TEXTS: Final = ("hello", "/start", "/help")
+_COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
+_COMMANDS: Final = 8
+_BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
+"""Calls beside a reply, which must come whatever becomes of them."""
+_PRESSES: Final = 6
+"""Most buttons that one user presses while the target's calls are learned."""
+_LEARNING: Final = 0.35
+"""The part of the stage's time that learning may take."""
 _LEAST_S: Final = 1.0
 _MOST_S: Final = 8.0
 """Bounds on how long a reply is waited for."""
@@ -42,80 +58,84 @@ _RETRIES_S: Final = 7.0
 """How much longer the same chat may take afterwards: a target that keeps a chat's order first repeats the call that failed."""
 _QUIET_S: Final = 0.25
 _POLL_S: Final = 0.02
+_MOVED: Final = -1_000_000_000_000
+_CHOSEN: Final = frozenset({2, 502, 503, 504})
+"""While its API is in trouble a target may ask for another delivery of the update."""
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """One kind of trouble with a call.
+class Step:
+    """What a user does: writes a text, or presses a button."""
 
-    Args:
-        name: Its name in cases and findings.
-        what: What happens, for people.
-        fault: The fault's name.
-        options: Its options.
-        first: How many attempts of the trial meet it; None for all.
-        lossless: Whether the message must arrive in the end all the same.
-        group: Whether it happens to group chats only.
-        wait_s: How much longer than usual the message may take.
-        after: Whether the same chat must be answered afterwards; not where the target rightly still waits, or has been refused for good.
-    """
-
-    name: str
-    what: str
-    fault: str
-    options: dict[str, object] = field(default_factory=dict)
-    first: int | None = 1
-    lossless: bool = False
-    group: bool = False
-    wait_s: float = 0.0
-    after: bool = True
-
-
-TROUBLES: Final = (
-    Trouble("silence", "gets no answer", "delay", {"time": "25s"}, after=False),
-    Trouble("429", "is answered 429 with retry_after", "botapi_429", {"retry_after": "2s"}, lossless=True, wait_s=2.0),
-    Trouble(
-        "502", "is answered 502 with a page of HTML", "botapi_5xx_html", {"status": 502}, lossless=True, wait_s=3.0
-    ),
-    Trouble("reset", "meets a connection reset", "hang_up", {"farewell": "rst"}, lossless=True, wait_s=3.0),
-    Trouble("migrated", "is told that the group moved", "botapi_migrate", first=None, group=True, after=False),
-    Trouble("blocked", "is answered 403, the user blocked the bot", "botapi_blocked", first=None, after=False),
-    Trouble("429-bare", "is answered 429 without retry_after", "abort", {"status": 429}, lossless=True, wait_s=3.0),
-    Trouble(
-        "refused", "is answered 400", "botapi_400", {"description": "message text is empty"}, first=None, after=False
-    ),
-    Trouble("not-json", "is answered 200 with what is no JSON", "abort", {"status": 200, "body": "<html>ok</html>"}),
-    Trouble("cut", "is answered with half of the JSON", "truncate_response", {"keep": "50%"}),
-    Trouble(
-        "500", "is answered 500 with a page of HTML", "botapi_5xx_html", {"status": 500}, lossless=True, wait_s=3.0
-    ),
-)
-"""In the order of what hurts most; the first begins first because it takes the longest."""
+    text: str
+    pressed: bool = False
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """A way to make the target call a method: what a user writes."""
+    """A way to make the target call a method.
+
+    Args:
+        method: The method.
+        steps: What a user does; the last step makes the target call.
+        to: The chat that the call goes to, where it is not the user's own.
+    """
 
     method: str
-    text: str
+    steps: tuple[Step, ...]
+    to: int | str | None = None
+
+
+@dataclass
+class _Person:
+    """A user in a chat of their own, and the buttons that they were shown there."""
+
+    user: int
+    group: int | None = None
+    shown: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Done:
+    """A step that was done: the case, and the calls in its chat and to its press."""
+
+    case: Case
+    person: _Person
+    result: CaseResult
+    began: float
+    calls: list[ApiCalled] = field(default_factory=list)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the user saw a reply."""
+        return self.told(self.case.chat)
+
+    def told(self, chat: int | str | None) -> bool:
+        """Whether something was said in a chat."""
+        return any(reached(call) and str(call.chat) == str(chat) for call in self.calls)
 
 
 def run_outbound(context: CampaignContext, clock: Clock) -> None:
-    """Runs the trials that the time allows, the most frequent method first."""
+    """Runs the trials that the time allows, what tells most first.
+
+    Raises:
+        TargetUnusable: The target's process ended and does not come back.
+    """
     if context.disturb is None:
         return
     trials = _Trials(context, clock)
-    triggers = trials.discover()
-    if not triggers:
-        text = "outbound trouble was not tried: no ordinary message made the target call its API"
-        context.recorder.emit(Noted(context.recorder.now(), "outbound", text))
-        return
-    planned = [(trigger, trouble) for trigger in triggers for trouble in TROUBLES]
     try:
-        with ThreadPoolExecutor(AT_ONCE, "fuzz-outbound") as pool:
-            for _ in pool.map(lambda pair: trials.run(*pair), planned):
-                context.show("outbound", len(planned))
+        triggers = trials.learn()
+        if not triggers:
+            text = "outbound trouble was not tried: no ordinary message made the target call its API"
+            context.recorder.emit(Noted(context.recorder.now(), "outbound", text))
+            return
+        ranked = [
+            (3 * number + rank, trigger, trouble)
+            for number, trigger in enumerate(triggers)
+            for rank, trouble in enumerate(troubles_of(trigger.method))
+        ]
+        trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
     finally:
         context.disturb(())
 
@@ -126,105 +146,291 @@ class _Trials:
     def __init__(self, context: CampaignContext, clock: Clock) -> None:
         self.context = context
         self.clock = clock
-        self.habit_s = _LEAST_S
+        self.habit_s = min(_MOST_S, max(_LEAST_S, 1.5 * context.target.watch.patience_s))
+        self.usual: Step | None = None
+        self.in_groups: Step | None = None
         self._dice = context.dice.at("outbound", context.spec.endpoint.started)
         self._count = 0
         self._rules: dict[str, Rule] = {}
         self._lock = threading.Lock()
+        self._others: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._under_way: dict[str, CaseResult] = {}
+        self._chats: set[str] = set()
+        self._dead = False
 
     # ── what makes the target call ───────────────────────────────────────────────────────────────────────────────────
 
-    def discover(self) -> list[Trigger]:
-        """Finds texts that make the target call, one for each method; measures how long its replies take."""
-        platform = self.context.platform
-        texts = ["hello", *(f"/{command}" for command, tier in platform.commands.items() if tier == platform.tiers[0])]
+    def learn(self) -> list[Trigger]:
+        """Finds what makes the target call, one trigger for each method and kind of chat; measures how long its replies take."""
+        until = monotonic() + self.clock.left() * _LEARNING
+        began = self.context.recorder.now()
+        with ThreadPoolExecutor(2 * AT_ONCE, "fuzz-outbound") as pool:
+            walks = list(pool.map(lambda text: self._walk(text, until), _TEXTS))
+            told = (call.text for walk in walks for _, done in walk for call in done.calls)
+            commands = dict.fromkeys(f"/{word.lower()}" for text in told for word in _COMMAND.findall(text))
+            names = [name for name in commands if name not in _TEXTS][:_COMMANDS]
+            walks += pool.map(lambda text: self._walk(text, until), names)
+            self._learn_group(pool, [walk[0][0][0] for walk in walks if walk and walk[0][1].answered])
         found: dict[str, Trigger] = {}
-        for number, text in enumerate(texts[:8]):
-            if self.clock.over():
+        for walk in walks:
+            for steps, done in walk:
+                for call in done.calls:
+                    # A reply in the webhook's own answer is no call that trouble could meet.
+                    if call.via != "reply" and (tells(call.method) or call.method in _BESIDE):
+                        found.setdefault(call.method, Trigger(call.method, steps))
+        self.usual = next((walk[0][0][0] for walk in walks if walk and walk[0][1].answered), None)
+        triggers = sorted(found.values(), key=lambda one: not tells(one.method))
+        return [*triggers, *self._to_others(walks, began, until + self.clock.left() * _LEARNING / 2)]
+
+    def _walk(self, text: str, until: float) -> list[tuple[tuple[Step, ...], _Done]]:
+        """Writes a text and presses one button of each kind that appears; the steps so far and what came of the last."""
+        person, steps = _Person(self._user()), [Step(text)]
+        walked: list[tuple[tuple[Step, ...], _Done]] = []
+        pressed: set[str] = set()
+        while monotonic() < until and not self.clock.over():
+            done = self._do(f"outbound/learn{text}-{len(steps)}", steps[-1], person)
+            if done is None:
                 break
-            case = self._case(f"outbound/discover-{number}", text, self._user())
-            if case is None:
-                return []
-            began = monotonic()
-            self._send(case)
-            calls = self._await(case.chat, began, _MOST_S if not found else self.habit_s, bool)
-            if calls:
-                self.habit_s = min(_MOST_S, max(self.habit_s, 3 * (monotonic() - began) + 0.5))
-            for call in calls:
-                # A reply in the webhook's own answer is no call that trouble could meet.
-                if speaks(call) and call.via != "reply":
-                    found.setdefault(call.method, Trigger(call.method, text))
-        return list(found.values())
+            self._await(done, self.habit_s, bool)
+            if done.calls:
+                self.habit_s = min(_MOST_S, max(self.habit_s, 2 * (monotonic() - done.began - _QUIET_S) + 0.5))
+            walked.append((tuple(steps), done))
+            new = next((kind for kind in person.shown if kind not in pressed), None)
+            if new is None or len(steps) > _PRESSES:
+                break
+            pressed.add(new)
+            steps.append(Step(person.shown[new], pressed=True))
+        return walked
 
-    # ── one trial ────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _learn_group(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> None:
+        """Finds something that is answered in a group."""
 
-    def run(self, trigger: Trigger, trouble: Trouble) -> None:
-        """One trial, unless the time is up or the target cannot be asked so."""
-        if self.clock.over():
-            return
-        chat = self._group() if trouble.group else None
-        user = self._user()
-        name = f"outbound/{trigger.method}-{trouble.name}"
+        def asked(step: Step) -> bool:
+            done = self._do(f"outbound/learn-group{step.text}", step, _Person(self._user(), self._group()))
+            if done is not None:
+                self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
+            return done is not None and done.answered
+
+        tried = sorted(steps, key=lambda step: not step.text.startswith("/"))[: 2 * AT_ONCE]
+        for step, answered in zip(tried, pool.map(asked, tried), strict=True):
+            if answered:
+                self.in_groups = self.in_groups or step
+
+    def _to_others(
+        self, walks: Iterable[list[tuple[tuple[Step, ...], _Done]]], began: float, until: float
+    ) -> Iterator[Trigger]:
+        """What makes the target write into a chat that is none of those who did something: once more, one at a time, to see who does."""
+        seen = {self._elsewhere(call) for call in self._since(began)} - {None}
+        for walk in walks if seen else ():
+            if monotonic() > until or not seen or not walk:
+                return
+            start, person = self.context.recorder.now(), _Person(self._user())
+            steps, _ = walk[-1]
+            for number, step in enumerate(steps, 1):
+                done = self._do(f"outbound/learn-others{steps[0].text}-{number}", step, person)
+                if done is None:
+                    break
+                self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
+                sleep(_POLL_S)
+                for key in {self._elsewhere(call) for call in self._since(start)} & seen:
+                    if key is not None:
+                        seen.discard(key)
+                        yield Trigger(key[0], steps[:number], key[1])
+
+    def _elsewhere(self, call: ApiCalled) -> tuple[str, int | str] | None:
+        """Method and chat of a call that goes to nobody of this stage."""
+        if call.chat is None or str(call.chat) in self._chats or not tells(call.method):
+            return None
+        return call.method, call.chat
+
+    # ── trials ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, planned: Sequence[tuple[Trigger, Trouble]]) -> None:
+        """All trials; when the target dies and comes back, those that were under way and the rest one at a time.
+
+        Raises:
+            TargetUnusable: It does not come back.
+        """
+        left = list(planned)
+
+        def one(pair: tuple[Trigger, Trouble]) -> None:
+            if not self._dead and not self.clock.over() and self._trial(*pair):
+                with self._lock:
+                    left.remove(pair)
+                self.context.show("outbound", len(planned))
+
+        service = [pair for pair in planned if pair[1].service]
+        refusals = [pair for pair in planned if not pair[1].service]
+        with (
+            ThreadPoolExecutor(AT_ONCE, "fuzz-outbound") as pool,
+            ThreadPoolExecutor(AT_ONCE, "fuzz-outbound") as second,
+        ):
+            for work in [
+                *(pool.submit(one, pair) for pair in service),
+                *(second.submit(one, pair) for pair in refusals),
+            ]:
+                work.result()
+        under_way, self._under_way = self._under_way, {}
+        if self._dead:
+            self._return(under_way)
+            for pair in left[:]:
+                one(pair)
+                if self._dead:
+                    self._return(self._under_way, alone=True)
+                    self._under_way = {}
+        done = len(planned) - len(left)
+        if done < len(planned):
+            text = f"{done} of {len(planned)} kinds of outbound trouble were tried in the time; --duration gives more"
+            self.context.recorder.emit(Noted(self.context.recorder.now(), "outbound", text))
+
+    def _return(self, under_way: dict[str, CaseResult], *, alone: bool = False) -> None:
+        """The process has ended: charges it where that is known, and waits until it is back.
+
+        Raises:
+            TargetUnusable: It does not come back; what had met its trouble last is charged.
+        """
+        target = self.context.target
+        results = sorted(under_way.values(), key=lambda result: self._last_trouble(result.case))
+        beside = tuple(result.case.name for result in results[:-1])
+        target.deaths += 1
+        back = False
+        try:
+            back = target.await_return()
+        finally:
+            if results and (alone or not back):
+                results[-1].observations.append(Died(alone=alone, for_good=not back, beside=beside))
+            for result in results:
+                self.context.recorder.record(result)
+        target.look()
+        self._dead = False
+
+    def _last_trouble(self, case: Case) -> float:
+        failed = (call.t for call in self._calls(case, 0.0) if call.status is None or call.status >= 300)
+        return max(failed, default=0.0)
+
+    def _trial(self, trigger: Trigger, trouble: Trouble) -> bool:
+        """One trial, and once more when it looks wrong; whether it could be had."""
+        name = f"outbound/{trigger.method}-{trouble.name}" + ("-elsewhere" if trigger.to is not None else "")
+        if trouble.group and (trigger.to is not None or self.in_groups is None):
+            return True  # the target says nothing in groups, so nothing of it can be lost there
+        if trouble.group and self.in_groups is not None:
+            trigger = Trigger(trigger.method, (self.in_groups,))
+        key = f"{trigger.method} {trigger.to}" if trigger.to is not None else name
+        with self._others[key]:
+            tried = self._attempt(name, trigger, trouble)
+            if tried is not None and not tried[1] and not self.clock.over() and not self._dead:
+                tried = self._attempt(f"{name}-2", trigger, trouble) or tried
+        if tried is None or self._dead:
+            return False
+        with self._lock:
+            self.context.recorder.emit(tried[0])
+        return True
+
+    def _attempt(self, name: str, trigger: Trigger, trouble: Trouble) -> tuple[OutboundTried, bool] | None:
+        """Does the steps, the last while the trouble is there; what was seen, and whether all looks well.
+
+        None where the target cannot be asked so, or died meanwhile.
+        """
+        person = _Person(self._user(), self._group() if trouble.group else None)
+        for number, step in enumerate(trigger.steps[:-1]):
+            done = self._do(f"{name}-before-{number}", step, person)
+            if done is None:
+                return None
+            self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
         what = f"an update while {trigger.method} {trouble.what}"
-        case = self._case(name, trigger.text, user, chat=chat, summary=what)
+        case = self._case(name, trigger.steps[-1], person, summary=what, trouble=trouble)
+        crowd = [
+            self._case(f"{name}-beside-{number}", trigger.steps[-1], _Person(self._user()))
+            for number in range(1, trouble.crowd if len(trigger.steps) == 1 and trigger.to is None else 1)
+        ]
         if case is None or case.chat is None:
-            return
-        target, moved = self.context.target, 2_000_000_000 + user % 1_000_000_000
+            return None
+        chat = trigger.to if trigger.to is not None else case.chat
+        moved = 2_000_000_000 + person.user % 1_000_000_000
         options = {**trouble.options, **({"chat": moved} if trouble.group else {})}
-        with self._trouble(name, trigger.method, case.chat, trouble, options):
-            sent = monotonic() - self.context.spec.started
-            began = monotonic()
-            outcome = self._send(case)
-            other = self._asked(f"{name}-other", trigger)
+        met = [_matcher(trigger, one) for one in (case, *crowd) if one is not None]
+        fault = FAULTS.build(trouble.fault, options)
+        rules = [
+            Rule(f"{name}-{number}" if number else name, fault, match, scope=Scope.EXCHANGE, first=trouble.first)
+            for number, match in enumerate(met)
+        ]
+        answered = None
+        with self._disturbed(rules):
+            done = self._fire(case, person)
+            acknowledged = done.result.outcome.ok
+            with self._lock:
+                self._under_way[name] = done.result
+            for one in crowd:
+                if one is not None:
+                    self._record(self._fire(one, person).result)
+            other = self._asked(f"{name}-other")
             patience = self.habit_s + trouble.wait_s
-            calls = self._await(case.chat, began, patience, lambda calls: any(map(reached, calls)) and trouble.lossless)
-            if trouble.lossless and not outcome and not any(map(reached, calls)) and not self.clock.over():
+            enough = lambda _: trouble.lossless and done.told(chat)  # noqa: E731 - one line
+            self._await(done, patience, enough, to=trigger.to)
+            if trouble.lossless and not acknowledged and not done.told(chat) and not self.clock.over():
                 # It was not acknowledged: the platform delivers it again.
-                self._send(case)
-                self._await(case.chat, began, patience, lambda calls: any(map(reached, calls)))
+                done = replace(self._fire(case, person), began=done.began)
+                self._await(done, monotonic() - done.began + patience, enough, to=trigger.to)
+            if trigger.to is not None:
+                answered = done.answered
+        if self._died():
+            return None
         until = self.context.recorder.now()
-        again = (
-            self._asked(f"{name}-again", trigger, user=user, chat=chat, more_s=_RETRIES_S) if trouble.after else None
-        )
+        again = self._asked(f"{name}-again", person=person, more_s=_RETRIES_S) if trouble.after else None
+        if self._died():
+            return None
+        with self._lock:
+            self.context.recorder.record(self._under_way.pop(name))
+        well = other is not False and again is not False and answered is not False
         tried = OutboundTried(
             self.context.recorder.now(),
             trouble.name,
             trigger.method,
             name,
-            case.chat,
-            sent,
+            chat,
+            done.began - self.context.spec.started,
             until,
-            acknowledged=outcome,
+            acknowledged=acknowledged,
             lossless=trouble.lossless,
             others=other,
             again=again,
-            moved_to=-(1_000_000_000_000 + moved) if trouble.group else None,
-            alive=target.lives,
+            moved_to=_MOVED - moved if trouble.group else None,
+            answered=answered,
         )
+        return tried, well and (done.told(chat) or not trouble.lossless)
+
+    def _died(self) -> bool:
+        self._dead = self._dead or not self.context.target.lives
+        return self._dead
+
+    def _asked(self, name: str, *, person: _Person | None = None, more_s: float = 0.0) -> bool | None:
+        """Whether an ordinary update is answered as usual; None when there was no time, or nothing, to ask."""
+        step = self.in_groups if person is not None and person.group is not None else None
+        step = step or self.usual
+        if self.clock.over() or self._dead or step is None:
+            return None
+        done = self._do(name, step, person or _Person(self._user()))
+        if done is None:
+            return None
+        self._await(done, max(2 * self.habit_s, 3.0) + more_s, lambda calls: any(map(reached, calls)))
+        return done.answered
+
+    @contextmanager
+    def _disturbed(self, rules: Sequence[Rule]) -> Iterator[None]:
+        """While entered, these rules are in force beside those of the other trials."""
+        self._apply({rule.name: rule for rule in rules}, ())
+        try:
+            yield
+        finally:
+            self._apply({}, [rule.name for rule in rules])
+
+    def _apply(self, more: dict[str, Rule], less: Iterable[str]) -> None:
         with self._lock:
-            self.context.recorder.emit(tried)
-
-    def _trouble(
-        self, name: str, method: str, chat: int | str, trouble: Trouble, options: dict[str, object]
-    ) -> _Disturbed:
-        match = Matcher(direction=Direction.OUTBOUND, path=f"*/{method}", body=(("chat_id", str(chat)),))
-        rule = Rule(name, FAULTS.build(trouble.fault, options), match, scope=Scope.EXCHANGE, first=trouble.first)
-        return _Disturbed(self, rule)
-
-    def _asked(
-        self, name: str, trigger: Trigger, *, user: int | None = None, chat: int | None = None, more_s: float = 0.0
-    ) -> bool | None:
-        """Whether an ordinary update is answered as usual; None when there was no time to ask."""
-        if self.clock.over():
-            return None
-        case = self._case(name, trigger.text, user or self._user(), chat=chat)
-        if case is None:
-            return None
-        began = monotonic()
-        self._send(case)
-        patience = max(2 * self.habit_s, 3.0) + more_s
-        calls = self._await(case.chat, began, patience, lambda calls: any(map(reached, calls)))
-        return any(map(reached, calls))
+            self._rules.update(more)
+            for name in less:
+                del self._rules[name]
+            if self.context.disturb is not None:
+                self.context.disturb(tuple(self._rules.values()))
 
     # ── sending and waiting ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -238,71 +444,99 @@ class _Trials:
             self._count += 1
             return _FIRST_GROUP - self._dice.integer(0, 10**8) - self._count
 
-    def _case(self, name: str, text: str, user: int, *, chat: int | None = None, summary: str = "") -> Case | None:
+    def _do(self, name: str, step: Step, person: _Person) -> _Done | None:
+        """Does one step that meets no trouble; None where the platform has no such update."""
+        case = self._case(name, step, person)
+        if case is None:
+            return None
+        done = self._fire(case, person)
+        self._record(done.result)
+        return done
+
+    def _record(self, result: CaseResult) -> None:
+        with self._lock:
+            self.context.recorder.record(result)
+
+    def _case(
+        self, name: str, step: Step, person: _Person, *, summary: str = "", trouble: Trouble | None = None
+    ) -> Case | None:
         context = self.context
-        stream: Dice = self._dice.at("case", name, user)
+        stream = self._dice.at("case", name, person.user)
         planted = marker(stream)
-        written = text if text.startswith("/") else f"{text} {planted}"
-        update = context.platform.say(written, stream, user=user, chat=chat)
+        text = person.shown.get(_kind(step.text), step.text) if step.pressed else step.text
+        written = text if step.pressed or text.startswith("/") else f"{text} {planted}"
+        kind = "callback_query" if step.pressed else ""
+        update = context.platform.say(written, stream, user=person.user, chat=person.group, kind=kind)
         if update is None:
             return None
-        endpoint = context.spec.endpoint
-        case = as_case(context.platform, endpoint, update, stream, name, summary or text, Expect(), fresh=False)
-        change = Change(Mechanism.TECHNIQUE, "outbound")
+        expect = Expect() if trouble is None or trouble.final else Expect(_CHOSEN)
+        case = as_case(
+            context.platform, context.spec.endpoint, update, stream, name, summary or text, expect, fresh=False
+        )
+        self._chats.add(str(case.chat))
+        change = Change(Mechanism.TECHNIQUE, f"outbound-{trouble.name}" if trouble is not None else "outbound")
         return replace(case, group="outbound", threat=Threat.NETWORK, change=change)
 
-    def _send(self, case: Case) -> bool:
-        """Whether the update was acknowledged."""
+    def _fire(self, case: Case, person: _Person) -> _Done:
+        """Sends a case and takes in the call that the webhook's answer makes."""
+        began = monotonic()
         result = self.context.target.fire(case, "outbound")
-        with self._lock:
-            if self.context.target.suspicious(result):
-                self.context.attribution.after([result])
-            self.context.recorder.record(result)
-        return result.outcome.ok
+        _, replies = self.context.recorder.tried(result)
+        _show(person, replies)
+        return _Done(case, person, result, began, replies)
 
     def _await(
-        self, chat: int | str | None, began: float, patience_s: float, done: Callable[[Sequence[ApiCalled]], bool]
-    ) -> list[ApiCalled]:
-        """The calls to a chat since `began`, when they are `done` and quiet for a moment, or patience ends."""
-        start = began - self.context.spec.started
-        until = began + patience_s
-        seen: list[ApiCalled] = []
+        self,
+        done: _Done,
+        patience_s: float,
+        enough: Callable[[Sequence[ApiCalled]], bool],
+        *,
+        to: int | str | None = None,
+    ) -> None:
+        """Takes in the calls of a step, until they are `enough` and quiet for a moment, or patience ends."""
+        start = done.began - self.context.spec.started
+        until = done.began + patience_s
+        replies = list(done.calls)
         changed = monotonic()
-        while monotonic() < until and not self.clock.should_stop():
-            now = list(self._calls(chat, start))
-            if len(now) != len(seen):
-                seen, changed = now, monotonic()
-            if done(seen) and monotonic() - changed >= _QUIET_S:
+        while not self.clock.should_stop():
+            now = [*replies, *self._calls(done.case, start, to)]
+            if len(now) != len(done.calls):
+                done.calls, changed = now, monotonic()
+                _show(done.person, now)
+            if (enough(done.calls) and monotonic() - changed >= _QUIET_S) or monotonic() >= until:
                 break
             sleep(_POLL_S)
-        return seen
 
-    def _calls(self, chat: int | str | None, since: float) -> Iterator[ApiCalled]:
+    def _calls(self, case: Case, since: float, to: int | str | None = None) -> Iterator[ApiCalled]:
+        chats = {str(case.chat), *([str(to)] if to is not None else [])}
+        for call in self._since(since):
+            if str(call.chat) in chats or (call.callback and call.callback == case.callback):
+                yield call
+
+    def _since(self, since: float) -> Iterator[ApiCalled]:
+        """The calls since a moment of the run, the latest first."""
         for call in reversed(self.context.target.calls()):
             if call.t < since - 1.0:
                 return
-            if call.t >= since and str(call.chat) == str(chat):
+            if call.t >= since:
                 yield call
 
 
-class _Disturbed:
-    """While entered, a rule is in force beside those of the other trials."""
+def _kind(data: str) -> str:
+    """What a button does, without what it does it to: ``cancel:1042`` → ``cancel``."""
+    return re.split(r"[:\d|/,;#-]", data, maxsplit=1)[0] or data
 
-    def __init__(self, trials: _Trials, rule: Rule) -> None:
-        self._trials = trials
-        self._rule = rule
 
-    def __enter__(self) -> None:
-        with self._trials._lock:  # noqa: SLF001 - one unit
-            self._trials._rules[self._rule.name] = self._rule  # noqa: SLF001
-            self._apply()
+def _show(person: _Person, calls: Iterable[ApiCalled]) -> None:
+    for call in calls:
+        for data in getattr(call, "buttons", ()):
+            person.shown[_kind(data)] = data
 
-    def __exit__(self, *_: object) -> None:
-        with self._trials._lock:  # noqa: SLF001
-            del self._trials._rules[self._rule.name]  # noqa: SLF001
-            self._apply()
 
-    def _apply(self) -> None:
-        disturb = self._trials.context.disturb
-        if disturb is not None:
-            disturb(tuple(self._trials._rules.values()))  # noqa: SLF001
+def _matcher(trigger: Trigger, case: Case) -> Matcher:
+    """Which calls a trial's trouble meets."""
+    if trigger.to is None and not tells(trigger.method) and case.callback:
+        body = ("callback_query_id", case.callback)
+    else:
+        body = ("chat_id", str(trigger.to if trigger.to is not None else case.chat))
+    return Matcher(direction=Direction.OUTBOUND, path=f"*/{trigger.method}", body=(body,))

@@ -70,7 +70,7 @@ class CampaignStage:
 TABLE: Final = {
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
     "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.3, alone=True),
-    "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.4),
+    "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.5),
     "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.25, divisible=True),
     "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.25, divisible=True),
     "sequences": CampaignStage("chaosbot.fuzz.sequences", "run_sequences", 1.0, alone=True),

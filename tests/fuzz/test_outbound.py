@@ -18,7 +18,7 @@ from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import Endpoint
 from chaosbot.fuzz.campaign import Campaign
-from chaosbot.fuzz.outbound import TROUBLES
+from chaosbot.fuzz.troubles import TROUBLES
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
 from chaosbot.transport import Address
 
