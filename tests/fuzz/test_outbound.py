@@ -18,8 +18,8 @@ from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import Endpoint
 from chaosbot.fuzz.campaign import Campaign
-from chaosbot.fuzz.troubles import TROUBLES
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
+from chaosbot.fuzz.troubles import TROUBLES
 from chaosbot.transport import Address
 
 
