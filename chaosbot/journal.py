@@ -20,12 +20,14 @@ import base64
 import json
 import os
 import re
+import tempfile
 import threading
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -39,6 +41,8 @@ from chaosbot.core.outcome import Outcome
 
 REDACTED: Final = "[redacted]"
 EVENTS_FILE: Final = "events.ndjson"
+RECENT: Final = 5_000
+"""So many events a spool holds in memory."""
 MOST_HELD: Final = 50_000
 MOST_HELD_BYTES: Final = 16_000_000
 """Up to so many events of one type, and lines of so many bytes in all, are held in memory when a journal is read back."""
@@ -403,17 +407,17 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 class _OnDisk(Collection[Event]):
-    """The events of a journal that is too long to be held; each walk reads the file."""
+    """The first events of something that is too long to be held; each walk reads it."""
 
-    def __init__(self, path: Path, count: int) -> None:
-        self._path = path
+    def __init__(self, walk: Callable[[], Iterable[Event]], count: int) -> None:
+        self._walk = walk
         self._count = count
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Event]:
-        return islice(_Reader(self._path, checked=True), self._count)
+        return islice(self._walk(), self._count)
 
     def __contains__(self, event: object) -> bool:
         return any(event == one for one in self)
@@ -458,14 +462,29 @@ def read(directory: Path) -> History:
     """
     path = directory / EVENTS_FILE
     reader = _Reader(path)
+    history = _held(((event, reader.size) for event in reader), partial(_OnDisk, partial(_Reader, path, checked=True)))
+    return replace(
+        history,
+        torn=reader.torn or RunEnded not in (history.by_type or ()),
+        damage=(reader.damage,) if reader.damage else (),
+    )
+
+
+def _held(sized: Iterable[tuple[Event, int]], on_disk: Callable[[int], Collection[Event]]) -> History:
+    """Events as a history that holds what is little; the rest is read again each time it is walked through.
+
+    Args:
+        sized: Each event with the length of its line.
+        on_disk: Gives so many events again.
+    """
     held: dict[type, list[Event]] = {}
     everything: list[Event] | None = []
     counts: Counter[type] = Counter()
     sizes: Counter[type] = Counter()
-    for event in reader:
+    for event, size in sized:
         kind = type(event)
         counts[kind] += 1
-        sizes[kind] += reader.size
+        sizes[kind] += size
         if counts[kind] <= MOST_HELD and sizes[kind] <= MOST_HELD_BYTES:
             held.setdefault(kind, []).append(event)
         else:
@@ -473,10 +492,87 @@ def read(directory: Path) -> History:
             everything = None
         if everything is not None:
             everything.append(event)
-    events: Collection[Event] = _OnDisk(path, counts.total()) if everything is None else tuple(everything)
+    events = on_disk(counts.total()) if everything is None else tuple(everything)
     return History(
         events,
-        reader.torn or RunEnded not in counts,
-        (reader.damage,) if reader.damage else (),
-        {kind: tuple(held[kind]) if kind in held else _OfType(events, kind, count) for kind, count in counts.items()},
+        by_type={
+            kind: tuple(held[kind]) if kind in held else _OfType(events, kind, count) for kind, count in counts.items()
+        },
     )
+
+
+class EventSpool(Sequence[Event]):
+    """Events in order, for those who look back on a run while it goes on: the latest in memory, older ones in a nameless file.
+
+    Appending is thread-safe; a walk sees what was there when it began.
+
+    Args:
+        recent: How many are held in memory.
+    """
+
+    def __init__(self, recent: int = RECENT) -> None:
+        self._most = recent
+        self._recent: deque[Event] = deque()
+        self._file: IO[bytes] | None = None
+        self._older = 0
+        self._lock = threading.Lock()
+
+    def append(self, event: Event) -> None:
+        """Adds an event."""
+        with self._lock:
+            self._recent.append(event)
+            if len(self._recent) > self._most:
+                if self._file is None:
+                    self._file = tempfile.TemporaryFile(prefix="chaosbot-")  # noqa: SIM115 - open as long as the spool is there
+                self._file.write(encode(self._recent.popleft()) + b"\n")
+                self._older += 1
+
+    def __len__(self) -> int:
+        return self._older + len(self._recent)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._walk()
+
+    def __reversed__(self) -> Iterator[Event]:
+        with self._lock:
+            older, recent = self._older, tuple(self._recent)
+        yield from reversed(recent)
+        if older:
+            yield from reversed(tuple(islice(self._walk(), older)))
+
+    @overload
+    def __getitem__(self, place: int) -> Event: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Event]: ...
+    def __getitem__(self, place: int | slice) -> Event | Sequence[Event]:
+        with self._lock:
+            wanted = range(len(self))[place]
+            places = (wanted,) if isinstance(wanted, int) else wanted
+            if not places or min(places[0], places[-1]) >= self._older:
+                found = [self._recent[number - self._older] for number in places]
+                return found[0] if isinstance(wanted, int) else found
+        if isinstance(wanted, int):
+            return next(islice(self._walk(), wanted, None))
+        found = [event for number, event in enumerate(self._walk()) if number in wanted]
+        return found if wanted.step > 0 else found[::-1]
+
+    def _walk(self) -> Iterator[Event]:
+        with self._lock:
+            file, recent = self._file, tuple(self._recent)
+            if file is not None:
+                file.flush()
+                end = file.tell()
+        if file is not None:
+            at, rest = 0, b""
+            while at < end:
+                block = os.pread(
+                    file.fileno(), min(1 << 20, end - at), at
+                )  # leaves the position where the spool writes
+                at += len(block)
+                *lines, rest = (rest + block).split(b"\n")
+                yield from (decode(line, SCHEMA) for line in lines)
+        yield from recent
+
+    def history(self) -> History:
+        """All of them; little of it is held."""
+        return _held(((event, len(encode(event))) for event in self), partial(_OnDisk, self._walk))

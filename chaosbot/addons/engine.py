@@ -105,7 +105,9 @@ class ExchangeEngine:
     def _api(self, mock: Mock | None, name: str) -> MockApi | None:
         if mock is None:
             return None
-        return mock.api(MockServices(self.now, of_upstream(name or mock.name, self.emit), self._ids))
+        name = name or mock.name
+        dice = Dice(self.spec.seed).at("mock", name)
+        return mock.api(MockServices(self.now, of_upstream(name, self.emit), self._ids, dice))
 
     def now(self) -> float:
         """Seconds of the run."""

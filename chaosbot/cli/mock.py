@@ -9,7 +9,7 @@ import typer
 from chaosbot.cli import verb
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._listeners import address_of
-from chaosbot.cli._options import Json, Out, Quiet, Watched, Web, read_option
+from chaosbot.cli._options import Json, Out, Quiet, Seed, Watched, Web, choose_seed, read_option
 from chaosbot.config import defaults
 from chaosbot.core import units
 from chaosbot.core.mock import MOCKS, mock_of
@@ -33,6 +33,7 @@ def mock(
         str, typer.Option(help="HOST:PORT to listen on; further mocks take the next ports, port 0 takes free ones.")
     ] = "127.0.0.1:8081",
     duration: Annotated[str | None, typer.Option(help="Stop after this time.", show_default=False)] = None,
+    seed: Seed = None,
     out: Out = None,
     web: Web = None,
     as_json: Json = False,
@@ -52,6 +53,9 @@ def mock(
     listeners = [MockListener(each, host, port + number if port else 0) for number, each in enumerate(chosen)]
     total_s = read_option("--duration", duration, units.duration) if duration else None
     target = ", ".join(each.upstream for each in listeners)
-    with running("mock", target, 0, out, quiet=quiet, as_json=as_json, total_s=total_s, web=web) as (run, watch):
+    with running("mock", target, choose_seed(seed), out, quiet=quiet, as_json=as_json, total_s=total_s, web=web) as (
+        run,
+        watch,
+    ):
         serve_mocks(run, listeners, total_s, watch.say)
     raise conclude(run, quiet=quiet, as_json=as_json)

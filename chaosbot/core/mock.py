@@ -14,11 +14,12 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 import msgspec
 
+from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Farewell
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import ApiCalled, Event
@@ -103,11 +104,13 @@ class MockServices:
         now: Seconds since the run started.
         emit: Takes the events of the run. `ApiCalled` is for calls by which the target speaks to its users: checks look there for replies.
         ids: Rising numbers that no other process of the run uses.
+        dice: The mock's own chance, from the run's seed.
     """
 
     now: Callable[[], float]
     emit: Callable[[Event], None]
     ids: Iterator[int]
+    dice: Dice = field(default_factory=lambda: Dice(0))
 
 
 class MockApi(ABC):

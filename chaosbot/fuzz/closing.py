@@ -44,7 +44,10 @@ def close_campaign(
     """
     complete = _settle(context) and complete
     recorder, spec = context.recorder, context.spec
-    history = History.of([*recorder.events, *(call for call in calls() if call.via != "reply")])
+    for call in calls():
+        if call.via != "reply":  # those the recorder has
+            recorder.events.append(call)
+    history = recorder.events.history()
     rejudge = Rejudge(context.target, recorder, context.store.seen, context.attribution, calls)
     judgements: list[Judgement] = []
     remembered: list[tuple[str, disk.Reproducer]] = []

@@ -68,7 +68,7 @@ def assist(
     try:
         TABLE[stage].load()(context, Clock(until, should_stop))
     finally:
-        parent.send(HelperResult(recorder.events, list(recorder.store.found.values()), dict(recorder.by_stage)))
+        parent.send(HelperResult(list(recorder.events), list(recorder.store.found.values()), dict(recorder.by_stage)))
         target.close()
 
 

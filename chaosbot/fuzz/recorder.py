@@ -34,6 +34,7 @@ from chaosbot.fuzz.findings import CaseSteps
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import CaseResult, HealthReply
+from chaosbot.journal import EventSpool
 
 _KEPT_HEADERS: Final = frozenset(
     {"content-type", "retry-after", "server", "connection", "allow", "location", "x-powered-by"}
@@ -144,7 +145,7 @@ class CaseRecorder:
         self.spec = spec
         self.platform = platform
         self._emit = emit
-        self.events: list[Event] = []
+        self.events = EventSpool()
         self.cases: dict[str, Case] = {}
         self.by_stage: Counter[str] = Counter()
         self.store: FindingStore | None = None

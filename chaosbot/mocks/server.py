@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import httptools
 
+from chaosbot.core.dice import Dice
 from chaosbot.core.errors import WorkerDied
 from chaosbot.core.event import Event, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, split_exchange
@@ -61,12 +62,16 @@ class MockServer(Startable):
         listeners: The mocks and their addresses.
         emit: Takes the events, on a thread of this class.
         started: The run's start on the monotonic clock, which all processes of a machine share.
+        seed: The run's seed.
     """
 
-    def __init__(self, listeners: Sequence[MockListener], emit: Callable[[Event], None], started: float) -> None:
+    def __init__(
+        self, listeners: Sequence[MockListener], emit: Callable[[Event], None], started: float, seed: int = 0
+    ) -> None:
         self._listeners = tuple(listeners)
         self._emit = emit
         self._started = started
+        self._seed = seed
         self._worker: Worker | None = None
         self.urls: dict[str, str] = {}
         """The base URL of each upstream, without a slash at the end."""
@@ -98,6 +103,7 @@ class MockServer(Startable):
                 "mock server",
                 "chaosbot.mocks.server:serve",
                 self._started,
+                self._seed,
                 self._listeners,
                 sockets=sockets,
                 on_message=self._emit,
@@ -277,14 +283,15 @@ def _head(answer: MockAnswer, framing: str, *, keep: bool) -> bytes:
     return "\r\n".join(lines).encode("latin-1", "replace")
 
 
-async def serve(parent: AsyncParent, started: float, listeners: tuple[MockListener, ...]) -> None:
+async def serve(parent: AsyncParent, started: float, seed: int, listeners: tuple[MockListener, ...]) -> None:
     """The worker's function: serves until the parent wants it to end."""
     enforce(())
     loop = asyncio.get_running_loop()
     servers = []
     for each, sock in zip(listeners, parent.sockets, strict=True):
         emit = of_upstream(each.upstream, parent.send)
-        api = each.mock.api(MockServices(lambda: monotonic() - started, emit, itertools.count(1)))
+        dice = Dice(seed).at("mock", each.upstream)
+        api = each.mock.api(MockServices(lambda: monotonic() - started, emit, itertools.count(1), dice))
 
         def client(api: MockApi = api, most_body: int = each.mock.most_body) -> _Client:
             return _Client(api, most_body, parent.flush)

@@ -10,14 +10,15 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config import defaults
-from chaosbot.core.event import ApiCalled, Event
+from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
+from chaosbot.journal import EventSpool
 from chaosbot.session.listeners import check_upstreams, launched, outbound_listeners
 from chaosbot.session.run import Run
 from chaosbot.session.target import WEBHOOK_PATH, DemoTarget
@@ -59,22 +60,6 @@ class EnvironmentSpec:
     reachable: bool = True
 
 
-class MockCalls:
-    """The bot's calls so far, as the mock saw them; a live view for whoever must wait for one."""
-
-    def __init__(self) -> None:
-        self._calls: list[ApiCalled] = []
-
-    def __call__(self) -> Sequence[ApiCalled]:
-        """The calls in order; the list only grows."""
-        return self._calls
-
-    def notice(self, event: Event) -> None:
-        """Listens to the run's events."""
-        if isinstance(event, ApiCalled):
-            self._calls.append(event)
-
-
 @dataclass
 class Environment:
     """Everything that runs around the drivers.
@@ -85,7 +70,7 @@ class Environment:
         proxy: The proxy; None when nothing needs one.
         demo: The embedded bot, when it is the target.
         upstreams: The base URL under which the target reaches each upstream, by name.
-        calls: The bot's calls so far.
+        spool: The target's calls so far (`ApiCalled`), as the mock saw them.
     """
 
     webhook: str
@@ -93,7 +78,11 @@ class Environment:
     proxy: Proxy | None
     demo: DemoTarget | None
     upstreams: dict[str, str]
-    calls: MockCalls
+    spool: EventSpool
+
+    def calls(self) -> Sequence[ApiCalled]:
+        """The target's calls so far; a live view for what must wait for one."""
+        return cast("Sequence[ApiCalled]", self.spool)
 
     @property
     def bot_api(self) -> str:
@@ -156,8 +145,8 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
     """
     permit(spec.allow_hosts)
     check_upstreams(spec.outbound, spec.platform, spec.allow_hosts)
-    calls = MockCalls()
-    run.listeners.append(calls.notice)
+    calls = EventSpool()
+    run.listeners.append(lambda event: calls.append(event) if isinstance(event, ApiCalled) else None)
     with ExitStack() as stack:
         embedded = not spec.target
         port = free_port() if embedded else 0

@@ -97,7 +97,7 @@ def launched(spec: ProxySpec, emit: Callable[[Event], None]) -> Iterator[Proxy]:
         ]
         if served:
             spec = replace(spec, started=spec.started or monotonic())
-            server = stack.enter_context(MockServer([each for _, each in served], emit, spec.started))
+            server = stack.enter_context(MockServer([each for _, each in served], emit, spec.started, spec.seed))
             listeners = list(spec.listeners)
             for number, each in served:
                 listeners[number] = replace(listeners[number], upstream=server.urls[each.upstream], name=each.upstream)

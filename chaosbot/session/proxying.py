@@ -207,7 +207,7 @@ def serve_mocks(
         PortBusy: An address is taken.
         EngineError: The server did not start.
     """
-    with MockServer(listeners, run.emit, run.started) as server:
+    with MockServer(listeners, run.emit, run.started, run.seed) as server:
         for name, url in server.urls.items():
             say(f"{_escaped(name)} on [bold]{url}[/]")
         _until_stopped(run, duration_s)

@@ -50,7 +50,7 @@ def test_each_part_leaves_when_its_time_has_come(server: MockServer) -> None:
     with httpx.stream("GET", server.urls["ticker"] + "/") as answer:
         came = [(piece, time.monotonic()) for piece in answer.iter_raw()]
     assert [piece for piece, _ in came] == TICKS
-    assert came[-1][1] - came[0][1] >= 0.1
+    assert came[-1][1] - came[0][1] > 0.04
 
 
 def test_the_connection_is_kept_after_a_stream_and_pipelined_requests_wait(server: MockServer) -> None:
@@ -91,7 +91,7 @@ def test_two_upstreams_stand_beside_each_other_and_rules_tell_them_apart(monkeyp
         with httpx.stream("GET", ticker + "/") as answer:
             came = [(piece, time.monotonic()) for piece in answer.iter_raw()]
         assert b"".join(piece for piece, _ in came) == b"".join(TICKS)
-        assert came[-1][1] - came[0][1] >= 0.1, "the proxy held the stream"
+        assert came[-1][1] - came[0][1] > 0.04, "the proxy held the stream"
         assert httpx.post(telegram + "/bot1:a/getMe").status_code == 200
         assert httpx.get(telegram + "/down").status_code == 404
     seen = [(event.upstream, event.path, event.status) for event in events if isinstance(event, ExchangeSeen)]

@@ -389,7 +389,8 @@ def test_a_secret_with_any_characters_escaped_is_redacted(before: str, secret: s
         lambda character: f"&#{ord(character)};",
         lambda character: f"\\u{ord(character):04x}" if ord(character) < 0x10000 else character,
     ]
-    hidden = "".join(data.draw(st.sampled_from(ways))(character) for character in secret)
+    # What escapes at all escapes its own sign too: a bare one before an escaped character would say something else.
+    hidden = "".join(data.draw(st.sampled_from(ways[character in "\\%&" :]))(character) for character in secret)
     assert REDACTED in Redactor((secret,)).text(f"{before}|{hidden}")
 
 
