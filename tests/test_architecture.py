@@ -71,6 +71,9 @@ DOORS = {
     "ruamel": {"config"},
     "starlette": {"demo"},
     "uvicorn": {"demo"},
+    "prometheus_client": {"control"},
+    "jsonpatch": {"faults"},
+    "jsonpointer": {"faults"},
     "psutil": {"session", "load", "fuzz", "demo"},
     "wsproto": {"load", "addons", "transport", "demo"},
     "pytest": {"pytest_plugin"},
@@ -280,6 +283,7 @@ def test_neutral_rooms_name_no_platform() -> None:
 PACKAGES = {
     "ruamel": "ruamel.yaml",
     "OpenSSL": "pyopenssl",
+    "prometheus_client": "prometheus-client",
 }
 
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from tornado.web import Application, RequestHandler
 
-from chaosbot.control.metrics_page import render
+from chaosbot.control.metrics import ProxyMetrics
 from chaosbot.control.proxies import Proxies, ToxicProxy
 from chaosbot.control.toxics import ApiError, Toxic, bad_body
 from chaosbot.transport import is_loopback
@@ -253,7 +253,7 @@ class _Metrics(_Base):
         except ApiError:
             more = ""
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.finish(render(self.proxies.all()) + more)
+        self.finish(ProxyMetrics(self.proxies.all()).text() + more)
 
 
 class _Plan(_Base):

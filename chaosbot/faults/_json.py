@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
+
+import jsonpatch
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect, SetBody, Side
@@ -14,7 +15,6 @@ Change = Callable[[Any, Any], None]
 """What is done to ``holder[key]``; raises LookupError when it cannot be done."""
 
 TYPES: Final = ("string", "number", "boolean", "null", "list", "object")
-OPERATIONS: Final = ("add", "remove", "replace", "move", "copy")
 
 
 def remove(holder: Any, key: Any) -> None:
@@ -119,11 +119,11 @@ def edited(body: bytes, path: str, dice: Dice, change: Change) -> tuple[Effect, 
 # ── JSON Patch (RFC 6902) ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def operations(patch: object) -> list[dict[str, Any]]:
-    """The operations of a patch, checked.
+def json_patch(patch: object) -> jsonpatch.JsonPatch:
+    """A patch, checked.
 
     Raises:
-        ValueError: It is no JSON Patch; says which operation and why.
+        ValueError: It is none; says what is wrong.
     """
     if isinstance(patch, str):
         try:
@@ -132,61 +132,18 @@ def operations(patch: object) -> list[dict[str, Any]]:
             raise ValueError(f"patch is no JSON: {error}") from None
     if not isinstance(patch, list) or not patch:
         raise ValueError("patch must be a list of operations such as {op = 'remove', path = '/message/text'}")
-    for number, operation in enumerate(patch):
-        where = f"patch[{number}]"
-        if not isinstance(operation, dict) or operation.get("op") not in OPERATIONS:
-            raise ValueError(f"{where}: op must be one of {', '.join(OPERATIONS)}")
-        needed = {"path"} | ({"value"} if operation["op"] in ("add", "replace") else set())
-        needed |= {"from"} if operation["op"] in ("move", "copy") else set()
-        if missing := needed - operation.keys():
-            raise ValueError(f"{where}: {operation['op']} needs {', '.join(sorted(missing))}")
-        for name in needed & {"path", "from"}:
-            if not str(operation[name]).startswith("/"):
-                raise ValueError(f"{where}.{name}: a JSON pointer begins with '/' (RFC 6901)")
-    return [dict(operation) for operation in patch]
+    try:
+        return jsonpatch.JsonPatch(patch)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
+        raise ValueError(f"patch: {error}") from None
 
 
-def _steps(pointer: str) -> list[str]:
-    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
-
-
-def _insert(document: Any, pointer: str, value: Any) -> None:
-    *above, last = _steps(pointer)
-    holder = document
-    if above:
-        outer, key = _find(document, above)
-        holder = outer[key]
-    if isinstance(holder, list):
-        index = len(holder) if last == "-" else int(last)
-        if index > len(holder):
-            raise LookupError(last)
-        holder.insert(index, value)
-    elif isinstance(holder, dict):
-        holder[last] = value
-    else:
-        raise LookupError(last)
-
-
-def patched(body: bytes, patch: list[dict[str, Any]]) -> tuple[Effect, ...]:
+def patched(body: bytes, patch: jsonpatch.JsonPatch) -> tuple[Effect, ...]:
     """The body after a JSON Patch; nothing when an operation does not fit it."""
     document = _document(body)
     if not isinstance(document, (dict, list)):
         return ()
     try:
-        for operation in patch:
-            match operation["op"]:
-                case "add":
-                    _insert(document, operation["path"], copy.deepcopy(operation["value"]))
-                case "remove":
-                    remove(*_find(document, _steps(operation["path"])))
-                case "replace":
-                    put(*_find(document, _steps(operation["path"])), copy.deepcopy(operation["value"]))
-                case "move" | "copy":
-                    holder, key = _find(document, _steps(operation["from"]))
-                    value = copy.deepcopy(holder[key])
-                    if operation["op"] == "move":
-                        remove(holder, key)
-                    _insert(document, operation["path"], value)
-    except (LookupError, TypeError, ValueError):
+        return _body(patch.apply(document))
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
         return ()
-    return _body(document)

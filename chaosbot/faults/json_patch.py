@@ -1,4 +1,4 @@
-"""The update is changed by a JSON Patch (RFC 6902): add, remove, replace, move, copy.
+"""The update is changed by a JSON Patch (RFC 6902): add, remove, replace, move, copy, test.
 
 For everything that dropping, nulling and retyping cannot say. A patch whose path does not exist in an update leaves it alone.
 """
@@ -14,7 +14,7 @@ from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
 from chaosbot.faults._deliveries import DELIVERIES, is_delivery
-from chaosbot.faults._json import operations, patched
+from chaosbot.faults._json import json_patch, patched
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class JsonPatch(Fault):
 
     def __post_init__(self) -> None:
         """Refuses what is no patch."""
-        operations(self.patch)
+        json_patch(self.patch)
 
     def possible(self, exchange: Exchange) -> bool:
         """A delivery."""
@@ -39,4 +39,4 @@ class JsonPatch(Fault):
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The request with another body."""
-        return patched(exchange.body, operations(self.patch))
+        return patched(exchange.body, json_patch(self.patch))

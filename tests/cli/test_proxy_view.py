@@ -156,15 +156,15 @@ def test_the_main_proxys_figures_are_on_the_control_apis_metrics_page(proxied: C
     control = running.expect(r"control on (http://[\d.:]+)")
     post(url, "/aborted", 3)
     post(url, "/fine", 2)
-    wanted = 'chaosbot_exchanges_total{direction="inbound",by="target",status="2xx"} 2'
+    wanted = 'chaosbot_exchanges_total{by="target",direction="inbound",status="2xx"} 2.0'
     until = time.monotonic() + 60
     text = ""
     while wanted not in text and time.monotonic() < until:
         with urlopen(f"{control}/metrics", timeout=60) as answer:
             text = answer.read().decode()
     assert wanted in text
-    assert 'chaosbot_injections_total{rule="abort",fault="abort",direction="inbound",stage="applied"} 3' in text
-    assert 'chaosbot_rule_active{rule="abort",fault="abort"} 1' in text
+    assert 'chaosbot_injections_total{direction="inbound",fault="abort",rule="abort",stage="applied"} 3.0' in text
+    assert 'chaosbot_rule_active{fault="abort",rule="abort"} 1.0' in text
 
 
 def test_a_quiet_proxy_says_its_verdict_only(proxied: Callable[..., Running], tmp_path: Path) -> None:

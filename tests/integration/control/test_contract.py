@@ -345,11 +345,11 @@ def test_metrics_tell_traffic_and_what_toxics_did(api, http, proxy, connect):
     sock.sendall(b"hello")
     assert sock.recv(5) == b"hello"
     text = http.get("/metrics").text
-    labels = f'proxy="one",listener="{proxy["listen"]}",upstream="{proxy["upstream"]}"'
-    assert f'toxiproxy_proxy_received_bytes_total{{stream="upstream",{labels}}} 5\n' in text
-    assert f'toxiproxy_proxy_sent_bytes_total{{stream="downstream",{labels}}} 5\n' in text
-    assert 'chaosbot_pipe_connections{proxy="one"} 1\n' in text
-    assert 'chaosbot_rule_applied_total{rule="one/latency_downstream",fault="latency"} 1\n' in text
+    labels = f'listener="{proxy["listen"]}",proxy="one",stream="%s",upstream="{proxy["upstream"]}"'
+    assert f"toxiproxy_proxy_received_bytes_total{{{labels % 'upstream'}}} 5.0\n" in text
+    assert f"toxiproxy_proxy_sent_bytes_total{{{labels % 'downstream'}}} 5.0\n" in text
+    assert 'chaosbot_pipe_connections{proxy="one"} 1.0\n' in text
+    assert 'chaosbot_rule_applied_total{fault="latency",rule="one/latency_downstream"} 1.0\n' in text
     assert text.endswith("chaosbot_more 1\n")
 
 

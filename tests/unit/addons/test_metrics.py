@@ -33,15 +33,15 @@ def test_events_are_counted_by_small_alphabets():
     metrics.take(Noted(1.0, "area", "text"))
     text = metrics.text()
     lines = text.splitlines()
-    assert 'chaosbot_exchanges_total{direction="inbound",by="target",status="2xx"} 2' in lines
-    assert 'chaosbot_exchanges_total{direction="inbound",by="target",status="none"} 1' in lines
-    assert 'chaosbot_exchange_seconds_bucket{direction="inbound",le="0.025"} 1' in lines
-    assert 'chaosbot_exchange_seconds_bucket{direction="inbound",le="60.0"} 2' in lines
-    assert 'chaosbot_exchange_seconds_bucket{direction="inbound",le="+Inf"} 3' in lines
-    assert 'chaosbot_exchange_seconds_count{direction="inbound"} 3' in lines
-    assert 'chaosbot_injections_total{rule="a\\"b",fault="latency",direction="inbound",stage="applied"} 2' in lines
-    assert 'chaosbot_rule_active{rule="r",fault="latency"} 0' in lines
-    assert "chaosbot_troubles_total 1" in lines
+    assert 'chaosbot_exchanges_total{by="target",direction="inbound",status="2xx"} 2.0' in lines
+    assert 'chaosbot_exchanges_total{by="target",direction="inbound",status="none"} 1.0' in lines
+    assert 'chaosbot_exchange_seconds_bucket{direction="inbound",le="0.025"} 1.0' in lines
+    assert 'chaosbot_exchange_seconds_bucket{direction="inbound",le="60.0"} 2.0' in lines
+    assert 'chaosbot_exchange_seconds_bucket{direction="inbound",le="+Inf"} 3.0' in lines
+    assert 'chaosbot_exchange_seconds_count{direction="inbound"} 3.0' in lines
+    assert 'chaosbot_injections_total{direction="inbound",fault="latency",rule="a\\"b",stage="applied"} 2.0' in lines
+    assert 'chaosbot_rule_active{fault="latency",rule="r"} 0.0' in lines
+    assert "chaosbot_troubles_total 1.0" in lines
     assert "/secret" not in text
 
 
@@ -62,17 +62,17 @@ def test_a_load_is_summed_over_its_seconds_and_processes_and_gauges_are_those_of
     metrics.responses(Histogram((0.004, 0.2), (30, 12)))
     metrics.responses(Histogram((40.0,), (6,)))
     lines = metrics.text().splitlines()
-    assert "chaosbot_load_planned_total 60" in lines
-    assert "chaosbot_load_dropped_total 6" in lines
-    assert 'chaosbot_load_requests_total{result="completed"} 42' in lines
-    assert 'chaosbot_load_errors_total{kind="timeout"} 6' in lines
-    assert "chaosbot_load_active_users 4" in lines
-    assert "chaosbot_load_in_flight 1" in lines
+    assert "chaosbot_load_planned_total 60.0" in lines
+    assert "chaosbot_load_dropped_total 6.0" in lines
+    assert 'chaosbot_load_requests_total{result="completed"} 42.0' in lines
+    assert 'chaosbot_load_errors_total{kind="timeout"} 6.0' in lines
+    assert "chaosbot_load_active_users 4.0" in lines
+    assert "chaosbot_load_in_flight 1.0" in lines
     assert "chaosbot_load_lateness_p99_seconds 3.0" in lines
-    assert 'chaosbot_load_response_seconds_bucket{le="0.005"} 30' in lines
-    assert 'chaosbot_load_response_seconds_bucket{le="0.25"} 42' in lines
-    assert 'chaosbot_load_response_seconds_bucket{le="60.0"} 48' in lines
-    assert "chaosbot_load_response_seconds_count 48" in lines
+    assert 'chaosbot_load_response_seconds_bucket{le="0.005"} 30.0' in lines
+    assert 'chaosbot_load_response_seconds_bucket{le="0.25"} 42.0' in lines
+    assert 'chaosbot_load_response_seconds_bucket{le="60.0"} 48.0' in lines
+    assert "chaosbot_load_response_seconds_count 48.0" in lines
     total = next(float(line.split()[1]) for line in lines if line.startswith("chaosbot_load_response_seconds_sum"))
     assert abs(total - (0.004 * 30 + 0.2 * 12 + 40.0 * 6)) < 1e-9
 
@@ -85,16 +85,16 @@ def test_a_campaign_is_counted_by_stage_and_check_and_each_finding_once():
     for _ in range(3):
         metrics.take(Judged(1.0, Judgement("no_hang", Verdict.FAIL, findings=(found,))))
     metrics.take(ApiCalled(1.0, "sendMessage", 5, "text that is nobody's business"))
-    metrics.take(ApiCalled(1.0, "sendMessage", status=429, via="mock"))
+    metrics.take(ApiCalled(1.0, "sendMessage", status=429, upstream="telegram"))
     metrics.take(PhaseChanged(1.0, "fault", "slow"))
     metrics.take(PhaseChanged(2.0, "recovery", "slow"))
     lines = metrics.text().splitlines()
-    assert 'chaosbot_cases_total{stage="catalogue"} 3' in lines
-    assert 'chaosbot_breaches_total{check="no_hang"} 2' in lines
-    assert 'chaosbot_findings{severity="high"} 1' in lines
-    assert 'chaosbot_api_calls_total{via="mock",status="4xx"} 1' in lines
+    assert 'chaosbot_cases_total{stage="catalogue"} 3.0' in lines
+    assert 'chaosbot_breaches_total{check="no_hang"} 2.0' in lines
+    assert 'chaosbot_findings{severity="high"} 1.0' in lines
+    assert 'chaosbot_api_calls_total{status="4xx",upstream="telegram",via="mock"} 1.0' in lines
     assert [line for line in lines if line.startswith("chaosbot_phase{")] == [
-        'chaosbot_phase{phase="recovery",label="slow"} 1'
+        'chaosbot_phase{label="slow",phase="recovery"} 1.0'
     ]
     assert "business" not in metrics.text()
 
