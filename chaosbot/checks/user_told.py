@@ -34,6 +34,22 @@ class UserTold(Check):
     awaits_replies: ClassVar[bool] = True
 
     def judge(self, history: History) -> Judgement:
+        """Over a campaign's commands, and over its trials."""
+        seen = [trial for trial in trials(history) if trial.tried.answered is not None]
+        silent = (
+            (
+                trial,
+                RootCause("unanswered", Mechanism.TECHNIQUE, f"outbound-{trial.tried.trouble}"),
+                f"leaves a user without an answer when it cannot write to somebody else ({trial.tried.trouble})",
+                Severity.MEDIUM,
+                f"{trial.tried.case}: {trial.tried.method} to {trial.tried.chat} failed, and who asked for it got no reply",
+            )
+            for trial in seen
+            if not trial.tried.answered
+        )
+        return judged_trials(self._commands(history), len(seen), silent)
+
+    def _commands(self, history: History) -> Judgement:
         """Looks for acknowledged commands without any reply among others of their kind with one."""
         if (reason := unjudgeable(history, self)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
@@ -58,17 +74,4 @@ class UserTold(Check):
                     title = f"acknowledges a command and never answers it: {tried.summary}"
                     violation = Violation(cause, title, Severity.MEDIUM, tried.threat, says(tried))
                 violations.look(tried, violation)
-        told = violations.judgement(nothing="no command of the target answers ordinary arguments reliably")
-        seen = [trial for trial in trials(history) if trial.tried.answered is not None]
-        silent = (
-            (
-                trial,
-                RootCause("unanswered", Mechanism.TECHNIQUE, f"outbound-{trial.tried.trouble}"),
-                f"leaves a user without an answer when it cannot write to somebody else ({trial.tried.trouble})",
-                Severity.MEDIUM,
-                f"{trial.tried.case}: {trial.tried.method} to {trial.tried.chat} failed, and who asked for it got no reply",
-            )
-            for trial in seen
-            if not trial.tried.answered
-        )
-        return judged_trials(told, len(seen), silent)
+        return violations.judgement(nothing="no command of the target answers ordinary arguments reliably")

@@ -56,6 +56,8 @@ _MOST_S: Final = 8.0
 """Bounds on how long a reply is waited for."""
 _RETRIES_S: Final = 7.0
 """How much longer the same chat may take afterwards: a target that keeps a chat's order first repeats the call that failed."""
+_HELD_S: Final = 22.0
+"""After so long a call that gets no answer was waited for too long."""
 _QUIET_S: Final = 0.25
 _POLL_S: Final = 0.02
 _MOVED: Final = -1_000_000_000_000
@@ -136,6 +138,8 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
             for rank, trouble in enumerate(troubles_of(trigger.method))
         ]
         trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
+        if context.spec.stages[-1] == "outbound":
+            trials.linger()
     finally:
         context.disturb(())
 
@@ -157,6 +161,7 @@ class _Trials:
         self._under_way: dict[str, CaseResult] = {}
         self._chats: set[str] = set()
         self._dead = False
+        self._silent_since = 0.0
 
     # ── what makes the target call ───────────────────────────────────────────────────────────────────────────────────
 
@@ -283,6 +288,11 @@ class _Trials:
             text = f"{done} of {len(planned)} kinds of outbound trouble were tried in the time; --duration gives more"
             self.context.recorder.emit(Noted(self.context.recorder.now(), "outbound", text))
 
+    def linger(self) -> None:
+        """Waits until a call that gets no answer has been held for long enough to be judged; other stages would take that time."""
+        while self._silent_since and monotonic() < self._silent_since + _HELD_S and not self.clock.over():
+            sleep(_POLL_S)
+
     def _return(self, under_way: dict[str, CaseResult], *, alone: bool = False) -> None:
         """The process has ended: charges it where that is known, and waits until it is back.
 
@@ -357,6 +367,8 @@ class _Trials:
         answered = None
         with self._disturbed(rules):
             done = self._fire(case, person)
+            if trouble.name == "silence":
+                self._silent_since = self._silent_since or monotonic()
             acknowledged = done.result.outcome.ok
             with self._lock:
                 self._under_way[name] = done.result

@@ -447,6 +447,14 @@ def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it(
         ("migrate_followed", (trial("migrated", moved_to=-100), refused(status=400)), Verdict.FAIL),
         ("no_retry_storm", (trial(), *(refused(2.0 + n / 50) for n in range(20))), Verdict.FAIL),
         ("no_retry_storm", (trial(), refused(2.0), refused(4.0)), Verdict.PASS),
+        # Steady, but far too many; and what was refused for good, once more in vain and then again.
+        ("no_retry_storm", (trial(), *(refused(2.0 + n * 0.3) for n in range(14))), Verdict.FAIL),
+        ("no_retry_storm", (trial("blocked"), *(refused(2.0 + n, status=403) for n in range(3))), Verdict.FAIL),
+        ("no_retry_storm", (trial("blocked"), refused(2.0, status=403), refused(3.0, status=403)), Verdict.PASS),
+        ("user_told", (trial("blocked", answered=True), refused(status=403)), Verdict.PASS),
+        ("user_told", (trial("blocked", answered=False), refused(status=403)), Verdict.FAIL),
+        # A trial whose trouble met no call says nothing.
+        ("acked_not_lost", (trial(), refused(), outage("o1", 1.0)), Verdict.INCONCLUSIVE),
         (
             "retry_after_obeyed",
             (trial("429"), refused(status=429, retry_after_s=2.0), call("hi", t=2.3, chat=77)),
