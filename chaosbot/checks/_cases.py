@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
@@ -25,6 +26,7 @@ from chaosbot.core.observation import HeadNotAscii, Lacks, NoProof, NotJson, obs
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Subject, Threat, Verdict
 
+_ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 NO_CAMPAIGN: Final = "no fuzz campaign in this run"
 NEEDS_CALLS: Final = "needs --bot-api: the bot's calls were not seen"
 NOT_ASKED: Final = "not asked for (--check)"
@@ -104,6 +106,8 @@ class CaseCheck(Check):
         return unjudgeable(history, self)
 
 
+GENERATED: Final = "generated"
+"""The stage of generated updates."""
 ANY_MEMBER: Final = "*"
 """Stands for any member of an update among the causes that explain another."""
 
@@ -175,6 +179,51 @@ class Violations:
         return Judgement(self.check, Verdict.PASS, judged=self.judged, subjects=subjects)
 
 
+_LOOSE: Final = frozenset({Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SHAPE})
+_PLACES: Final = 40
+"""So many places are named in a finding's summary."""
+
+
+def together(judgement: Judgement, does: Callable[[str], str], *, one: bool = False) -> Judgement:
+    """One finding for all places in which an update is not as described, and one for all kinds that break the target.
+
+    How many of them a campaign comes to depends on the machine; what the target does not look at is one mistake, and one id.
+
+    Args:
+        judgement: What was found, place by place.
+        does: What the target does, by symptom.
+        one: Whether kinds and places are one as well.
+    """
+    groups: dict[RootCause, list[Finding]] = defaultdict(list)
+    kept: list[Finding] = []
+    for finding in judgement.findings:
+        cause = finding.cause
+        if cause.mechanism is Mechanism.KIND or (one and cause.mechanism in _LOOSE):
+            groups[RootCause(cause.symptom, Mechanism.KIND)].append(finding)
+        elif cause.mechanism in _LOOSE:
+            groups[RootCause(cause.symptom, Mechanism.SHAPE)].append(finding)
+        else:
+            kept.append(finding)
+    for cause, found in groups.items():
+        first = min(found, key=lambda finding: (_ORDER[finding.severity], finding.cause))
+        places = sorted({finding.cause.place or "the payload" for finding in found})
+        named = ", ".join(places[:_PLACES]) + (f" and {len(places) - _PLACES} more" if len(places) > _PLACES else "")
+        what = "valid updates" if cause.mechanism is Mechanism.KIND else "updates that are not as it expects"
+        where = "kinds" if cause.mechanism is Mechanism.KIND else "places"
+        title = first.title if len(places) == 1 else f"{does(cause.symptom)}: {what}, of several {where}"
+        kept.append(
+            replace(
+                first,
+                cause=cause,
+                title=title,
+                category=first.category if len(places) == 1 else "shape",
+                summary=first.summary if len(places) == 1 else f"{first.summary}; {len(places)} {where}: {named}",
+                occurrences=sum(finding.occurrences for finding in found),
+            )
+        )
+    return replace(judgement, findings=tuple(kept))
+
+
 _FRAME: Final = re.compile(
     r'File \\?"[^"]*?([^"/\\]+)\\?", line (\d+), in (\w+)|at (?:\S+ )?\(?(?:[^()\s]*/)?([^()\s/]+\.[cm]?[jt]s):(\d+)'
 )
@@ -195,6 +244,9 @@ def cause_of(tried: CaseTried, symptom: str) -> RootCause:
             return RootCause(symptom, Mechanism.HEAD, "no-proof")
         if observed(tried.observations, NotJson) and tried.threat is not Threat.FORGER:
             return RootCause(symptom, Mechanism.SYNTAX)
+    if tried.stage == GENERATED and change.mechanism is Mechanism.KIND:
+        # The kind as such is fine, or its plain example has shown otherwise already (`lacking`).
+        return RootCause(symptom, Mechanism.SHAPE, change.place)
     return RootCause(symptom, change.mechanism, change.place)
 
 
@@ -203,14 +255,12 @@ def lacking(tried: CaseTried, cause: RootCause) -> frozenset[RootCause]:
 
     A generated update changes many members at once; one that is known to set off the same symptom explains it.
     """
-    if cause.mechanism is not Mechanism.KIND:
-        return frozenset()
     members = [one.member for one in tried.observations if isinstance(one, Lacks)]
-    if tried.stage == "generated":
-        return frozenset({RootCause(cause.symptom, Mechanism.MEMBER, ANY_MEMBER)}) | frozenset(
-            RootCause(cause.symptom, Mechanism.MEMBER, f"*.{member}") for member in members
-        )
-    return frozenset(RootCause(cause.symptom, Mechanism.MEMBER, f"*.{member}") for member in members)
+    named = frozenset(RootCause(cause.symptom, Mechanism.MEMBER, f"*.{member}") for member in members)
+    if tried.stage == GENERATED and tried.change.mechanism is Mechanism.KIND:
+        kind = RootCause(cause.symptom, Mechanism.KIND, cause.place)
+        return named | {kind, RootCause(cause.symptom, Mechanism.MEMBER, ANY_MEMBER)}
+    return named if cause.mechanism is Mechanism.KIND else frozenset()
 
 
 def frame(body: bytes) -> str:

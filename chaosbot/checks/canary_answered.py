@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from chaosbot.checks._cases import CaseCheck, Violation, cause_of, says
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
-from chaosbot.core.observation import Died, HealthLost, Hung, observed
-from chaosbot.core.verdict import RootCause, Severity
+from chaosbot.core.observation import Died, HealthLost, Hung, Silenced, observed
+from chaosbot.core.verdict import Mechanism, RootCause, Severity
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,13 @@ class CanaryAnswered(CaseCheck):
 
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Every case that a health request followed."""
-        return tried.health_s is not None or observed(tried.observations, HealthLost) is not None
+        return tried.health_s is not None or any(isinstance(one, HealthLost | Silenced) for one in tried.observations)
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """The health request after it got no answer, though the process lives and its own answer blames nothing else."""
+        silenced = observed(tried.observations, Silenced)
+        if silenced is not None:
+            return _silenced(tried, silenced)
         lost = observed(tried.observations, HealthLost)
         if lost is None or any(isinstance(one, (Died, Hung)) for one in tried.observations):
             return None
@@ -38,3 +41,16 @@ class CanaryAnswered(CaseCheck):
             summary += f", nor any other from then on{others}"
         cause = RootCause("lost", place="for-good") if lost.beside else cause_of(tried, "lost")
         return Violation(cause, title, Severity.CRITICAL, tried.threat, summary)
+
+
+def _silenced(tried: CaseTried, silenced: Silenced) -> Violation:
+    """A target that acknowledges everything and answers no more: its webhook looks well."""
+    if silenced.everybody:
+        others = f"; sent at the same time: {', '.join(silenced.beside)}" if silenced.beside else ""
+        title = "acknowledges updates and answers nobody any more"
+        summary = f"{says(tried)}; no message of anybody was answered from then on{others}"
+        return Violation(RootCause("silent", place="everybody"), title, Severity.CRITICAL, tried.threat, summary)
+    title = f"answers somebody no more after their {tried.summary.removeprefix('a valid ') or tried.case}"
+    summary = f"{says(tried)}; the same person's next messages were not answered, others' were"
+    # Which contents do it is one mistake: what the target reads of a message without looking.
+    return Violation(RootCause("silent", Mechanism.KIND), title, Severity.HIGH, tried.threat, summary)

@@ -7,12 +7,11 @@ A 5xx means that an exception got to the top. The platform redelivers such an up
 # ruff: noqa: ARG002 -- the checks share one whatever each of them needs of it
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, frame, lacking, overloaded, says
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, frame, lacking, overloaded, says, together
 from chaosbot.core.case import Role
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
@@ -21,10 +20,11 @@ from chaosbot.core.observation import Dropped, observed
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
-_MANY: Final = 5
-"""From so many places on, updates that are not as described break a target for one reason: it does not expect them to differ."""
 _WRONG_PROOF: Final = "wrong-proof"
-_LOOSE: Final = frozenset({Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SHAPE})
+
+
+def _does(symptom: str) -> str:
+    return "closes the connection without an answer" if symptom == "dropped" else f"answers {symptom}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class NoServerError(CaseCheck):
 
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign and, in a load run, the requests that no inbound fault met."""
-        judgement = _together(super().judge(history), history)
+        judgement = together(super().judge(history), _does)
         if not history.requests:
             return judgement
         hit = {
@@ -99,34 +99,3 @@ class NoServerError(CaseCheck):
         findings = judgement.findings + tuple(merged.values())
         verdict = Verdict.FAIL if findings else Verdict.PASS if clean or judgement.judged else judgement.verdict
         return Judgement(self.name, verdict, findings, judged=judgement.judged + len(clean))
-
-
-def _together(judgement: Judgement, history: History) -> Judgement:
-    """Makes one finding of many places in which an update is not as described.
-
-    Counted are the places that the catalogue shows, which is sent whole: how far the later stages get depends on the machine.
-    """
-    listed = {tried.change.place for tried in history.cases if tried.stage == "catalogue"}
-    places: dict[str, list[Finding]] = defaultdict(list)
-    for finding in judgement.findings:
-        if finding.cause.mechanism in _LOOSE:
-            places[finding.cause.symptom].append(finding)
-    kept = list(judgement.findings)
-    for symptom, found in places.items():
-        if sum(finding.cause.place in listed for finding in found) < _MANY:
-            continue
-        first = min(found, key=lambda finding: (list(Severity).index(finding.severity), finding.cause))
-        named = ", ".join(sorted({finding.cause.place or "the payload" for finding in found}))
-        does = "closes the connection" if symptom == "dropped" else f"answers {symptom}"
-        kept = [finding for finding in kept if finding not in found]
-        kept.append(
-            replace(
-                first,
-                cause=RootCause(symptom, Mechanism.SHAPE),
-                title=f"{does} where an update is not as it expects, in many places",
-                category="shape",
-                summary=f"{first.summary}; {len(found)} places: {named}",
-                occurrences=sum(finding.occurrences for finding in found),
-            )
-        )
-    return replace(judgement, findings=tuple(kept))

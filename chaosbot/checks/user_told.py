@@ -1,28 +1,21 @@
 """A command gets an answer whatever stands behind it, where it gets one for ordinary arguments.
 
 Frameworks acknowledge an update before, or although, its handler has failed; the user then waits for nothing. Such a failure shows only
-in the answer that is missing. Judged for commands that answer nearly always, so that silence by design is no finding. The same holds
-where a call to somebody else fails meanwhile (a notice to the owner): who asked is answered.
+in the answer that is missing. Judged where it was missing twice and the same command was answered right after it, so that silence by
+design, a limit or a busy target is no finding. The same holds where a call to somebody else fails meanwhile (a notice to the owner):
+who asked is answered.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from chaosbot.checks._cases import Violation, Violations, says, unjudgeable
 from chaosbot.checks._join import SHRINKING, Join
-from chaosbot.checks._outbound import judged_trials, trials
+from chaosbot.checks._outbound import judged_trials, reached, trials
 from chaosbot.core.check import Check, History
-from chaosbot.core.event import CaseTried
-from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Threat, Verdict
-
-_USUAL: Final = 0.9
-"""A command that answers less often than this may be silent by design, or by a limit."""
-_FEW: Final = 8
-_MOST: Final = 0.1
-"""Where more of a campaign's commands go unanswered, the target was busy or limited the sender."""
+from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Verdict
 
 
 @dataclass(frozen=True)
@@ -54,24 +47,16 @@ class UserTold(Check):
         if (reason := unjudgeable(history, self)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         violations, join = Violations(self.name), Join(history)
-        by_command: dict[str, list[CaseTried]] = defaultdict(list)
-        for tried in history.cases:
-            valid = tried.threat is Threat.USER  # what no person can write may be dropped without a word
-            if tried.group == "argument" and valid and tried.stage != SHRINKING and tried.outcome.ok:
-                by_command[tried.change.operator].append(tried)
-        answered = {tried.case for cases in by_command.values() for tried in cases if join.calls(tried)}
-        every = sum(map(len, by_command.values()))
-        calm = every and len(answered) >= (1 - _MOST) * every
-        for cases in by_command.values():
-            ordinary = [tried for tried in cases if tried.change.place == "argument/ordinary"]
-            usual = sum(tried.case in answered for tried in cases) >= _USUAL * len(cases)
-            if len(cases) < _FEW or not usual or not calm or not all(tried.case in answered for tried in ordinary):
+        asked = {tried.case: tried for tried in history.cases if tried.group == "argument" and tried.stage != SHRINKING}
+        answered = {name for name, tried in asked.items() if any(map(reached, join.calls(tried)))}
+        for name, tried in asked.items():
+            # An answer shows that the rule was kept; a missing one counts where its control was answered after it.
+            if not tried.outcome.ok or (name not in answered and tried.control not in answered):
                 continue
-            for tried in cases:
-                violation = None
-                if tried.case not in answered:
-                    cause = RootCause("unanswered", Mechanism.TECHNIQUE, tried.change.place)
-                    title = f"acknowledges a command and never answers it: {tried.summary}"
-                    violation = Violation(cause, title, Severity.MEDIUM, tried.threat, says(tried))
-                violations.look(tried, violation)
-        return violations.judgement(nothing="no command of the target answers ordinary arguments reliably")
+            violation = None
+            if name not in answered:
+                title = f"acknowledges a command and never answers it: {tried.summary}"
+                cause = RootCause("unanswered", Mechanism.TECHNIQUE, tried.change.place)
+                violation = Violation(cause, title, Severity.MEDIUM, tried.threat, says(tried))
+            violations.look(tried, violation)
+        return violations.judgement(nothing="no command of the target answers ordinary arguments")

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, overloaded, says
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, overloaded, says, together
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.journey import RECORDED
-from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 _ACK_ONLY = frozenset({2})
 
@@ -34,14 +34,12 @@ class ValidAccepted(CaseCheck):
             return None
         title = f"refuses a valid update with {status}, so it is redelivered for ever: {tried.summary or tried.case}"
         cause = cause_of(tried, str(status))
-        if cause.mechanism in (Mechanism.KIND, Mechanism.SHAPE):
-            # Kinds that are refused are refused for one reason: the target does not know them.
-            cause = RootCause(str(status), Mechanism.KIND)
         return Violation(cause, title, Severity.HIGH, tried.threat, says(tried))
 
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign and, in a load run, the requests that no inbound fault met."""
-        judgement = super().judge(history)
+        # What is refused is refused for one reason: the target does not know it.
+        judgement = together(super().judge(history), lambda status: f"refuses valid updates with {status}", one=True)
         if not history.requests:
             return judgement
         refused: dict[int, int] = {}

@@ -225,7 +225,8 @@ class ApiCalled(Tagged, frozen=True):
     """The target called the API by which it speaks to its users (or answered a delivery with a call, `via` = ``reply``).
 
     `text` is bounded; `status` is what the mock or a fault answered, None when nothing came back. `message` is the id of the message
-    that the call created, edited or deleted, `callback` the id of the pressed button that it answers; `upstream` is the API's name.
+    that the call created, edited or deleted, `callback` the id of the pressed button that it answers; `upstream` is the API's name. `tells`
+    names a secret that stands in what the user would read: ``token`` (the bot's) or ``secret`` (the run's).
     """
 
     t: float
@@ -241,6 +242,7 @@ class ApiCalled(Tagged, frozen=True):
     message: int | None = None
     callback: str = ""
     upstream: str = ""
+    tells: str = ""
 
 
 class OutboundTried(Tagged, frozen=True):
@@ -341,6 +343,12 @@ class Judged(Tagged, frozen=True):
 
     t: float
     judgement: Judgement
+
+
+PRODUCT: Final = "mutations"
+"""The area of the note that says what the mutation stage planned: pairs by operator and by place."""
+MUTATION: Final = "mutation"
+"""A case of that stage is called ``mutation/PLACE/OPERATOR``."""
 
 
 class Noted(Tagged, frozen=True):

@@ -56,6 +56,16 @@ class HealthLost(Seen, frozen=True):
     beside: tuple[str, ...] = ()
 
 
+class Silenced(Seen, frozen=True):
+    """Acknowledged, and from then on its sender's ordinary messages get no answer any more, as they had before; `everybody`: nobody's.
+
+    `beside` names the other cases that were under way when everybody's answers stopped.
+    """
+
+    everybody: bool = False
+    beside: tuple[str, ...] = ()
+
+
 class Echoed(Seen, frozen=True):
     """The answer repeats a long piece of the request."""
 
@@ -101,6 +111,7 @@ Observation: TypeAlias = (
     | VictimOfStall
     | Dropped
     | HealthLost
+    | Silenced
     | Echoed
     | Leaked
     | Grew

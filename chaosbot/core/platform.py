@@ -153,6 +153,10 @@ class Examples(Protocol):
         """
         return update
 
+    def sent_by(self, update: Any, user: int, dice: Dice) -> Any:
+        """A valid update as a delivery of its own from exactly this user, in the chat in which they alone write; None where there is none."""
+        return None
+
     def say(
         self,
         text: str,

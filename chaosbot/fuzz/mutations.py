@@ -1,47 +1,95 @@
-"""Single-site mutations over golden updates: one member dropped, nulled, retyped, wrapped, or one that nobody knows added.
+"""Mutations: the operators of `chaosbot.fuzz.operators` at every place of every kind of valid update, as one product.
 
 Rules:
 
+- A place is a member of a kind (``message.chat.id``), read from the platform's golden updates and, where none has it, from its shape.
 - One change a case, so a finding names the member that it is about and needs no further shrinking.
-- Shallow members come first and golden updates take turns, so that whatever time there is covers what matters most.
-- Nothing here is malformed JSON; a correct server ignores or refuses, and never breaks.
+- The seed's order visits every place once, each with another operator, before it visits one twice; shallow places and kinds that are
+  not alike come round more often.
+- What still fits the platform's description is valid and must be acknowledged; anything else may be ignored or refused, and never breaks.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 from typing import Any, Final
 
 from chaosbot.core.case import ORDINARY, Case, Change, Expect, Reach, Segment
 from chaosbot.core.dice import Dice
-from chaosbot.core.kit import member
+from chaosbot.core.event import MUTATION
+from chaosbot.core.kit import Path, drop, look, member, put
 from chaosbot.core.marker import marker
 from chaosbot.core.platform import Endpoint, Platform
+from chaosbot.core.sample import sample
+from chaosbot.core.shape import Object, OneOf, Shape, Text
 from chaosbot.core.verdict import Threat
-
-Path = tuple[str | int, ...]
+from chaosbot.fuzz.operators import ABSENT, OPERATORS, SAME, Literal, Operator, applicable, fits, optional_at, reached
 
 _DEEPEST: Final = 5
+_DIRECT: Final = 2
+"""The length of the path of a payload's direct member."""
 _EITHER: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
 _VALID: Final = Expect(reach=Reach.AT_MOST_ONCE)
+_STAND_IN: Final = "@@chaosbot-literal@@"
+"""Stands for a `Literal` until the update is encoded."""
+_DRAWS: Final = 2
+"""So many updates with all optional members are drawn from each alternative of the description."""
 
-_RETYPED: Final[tuple[tuple[str, Any], ...]] = (
-    ("text", "chaosbot"),
-    ("number", 7),
-    ("flag", True),
-    ("list", []),
-    ("object", {}),
-    ("negative", -1),
-    ("empty-text", ""),
-    ("huge", 2**63),
-    ("fraction", 1.5),
-)
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place of one kind of update.
+
+    Args:
+        kind: The update's kind; empty for what stands beside the payload.
+        path: Where it is in the update.
+        update: A valid update that has it.
+        golden: That update's name.
+        name: The place as people read it: ``message.chat.id``.
+        alike: The same place below the payload in other kinds, where it is no direct member: all of them are one place of the product.
+    """
+
+    kind: str
+    path: Path
+    update: Any
+    golden: str
+    name: str
+    alike: tuple[Place, ...] = ()
+
+    def turn(self, number: int) -> Place:
+        """The place itself, or in another turn the like of it in another kind."""
+        return (self, *self.alike)[number % (1 + len(self.alike))]
+
+    @property
+    def value(self) -> Any:
+        """What stands there."""
+        return look(self.update, self.path)
+
+
+@dataclass(frozen=True)
+class Product:
+    """All pairs of an operator and a place, in the order in which they are sent.
+
+    Args:
+        pairs: The pairs.
+    """
+
+    pairs: tuple[tuple[Place, Operator], ...]
+
+    def planned(self) -> dict[str, dict[str, int]]:
+        """How many pairs each operator and each place has, in the order of the table and of the description."""
+        places = Counter(place.name for place, _ in self.pairs)
+        operators = Counter(operator.name for _, operator in self.pairs)
+        named = dict.fromkeys(operator.name for operator in OPERATORS)
+        return {"operators": {name: operators[name] for name in named if operators[name]}, "places": dict(places)}
 
 
 def sites(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Every member and item below a value, the shallow ones first."""
-    level: list[tuple[Path, Any]] = [((), value)]
+    """Every member and first item below a value, the shallow ones first."""
+    level: list[tuple[Path, Any]] = [(path, value)]
     for _ in range(_DEEPEST):
         deeper: list[tuple[Path, Any]] = []
         for place, node in level:
@@ -49,100 +97,138 @@ def sites(value: Any, path: Path = ()) -> Iterator[Path]:
             if isinstance(node, dict):
                 children = list(node.items())
             elif isinstance(node, list):
-                children = list(enumerate(node[:2]))
-            for key, child in children:
-                yield (*path, *place, key)
-                deeper.append(((*place, key), child))
+                children = list(enumerate(node[:1]))
+            deeper += [((*place, key), child) for key, child in children]
+        yield from (place for place, _ in deeper)
         level = deeper
 
 
-def changed(update: Any, path: Path, how: str) -> Any:
-    """A copy of the update with one site changed; None when the change changes nothing."""
-    whole = copy.deepcopy(update)
-    node = whole
-    for key in path[:-1]:
-        node = node[key]
-    last = path[-1]
-    old = node[last]
-    if how == "drop":
-        del node[last]
-        return whole
-    if how == "null":
-        new: Any = None
-    elif how == "wrap":
-        new = [old]
-    elif how == "double":
-        new = old * 2 if isinstance(old, (str, list)) and old else old
-    elif how == "as-text":
-        new = str(old) if isinstance(old, int) and not isinstance(old, bool) else old
-    else:
-        new = dict(_RETYPED)[how]
-        if type(new) is type(old) and how in ("text", "number", "flag", "list", "object"):
-            return None
-    if new == old and type(new) is type(old):
-        return None
-    node[last] = new
-    return whole
+def changed(update: Any, path: Path, new: Any) -> Any:
+    """A copy of the update with another value at one place, or without it."""
+    return drop(update, path) if new is ABSENT else put(update, path, new)
 
 
-HOWS: Final = ("drop", "null", "wrap", "as-text", *(name for name, _ in _RETYPED), "double")
+def places(platform: Platform, dice: Dice, without: frozenset[str] = frozenset()) -> list[Place]:
+    """Every place of every kind.
 
-
-def mutations(
-    platform: Platform, endpoint: Endpoint, dice: Dice, without: frozenset[str] = frozenset()
-) -> Iterator[Case]:
-    """All mutations, the shallow and drastic ones first; the order within one depth is the seed's."""
-    goldens = {name: update for name, update in platform.golden(dice).items() if name not in without}
-    plan: list[tuple[int, str, Path, str]] = []
-    seen: set[tuple[str, Path, str]] = set()
-    for name, update in goldens.items():
+    Args:
+        platform: Whose updates.
+        dice: The updates' random stream.
+        without: Names of golden updates that the target breaks on anyway.
+    """
+    goldens = platform.golden(dice.at("golden"))
+    kinds = {name.split("/", 1)[0] for name in goldens}
+    found: dict[tuple[str, Path], dict[str, Place]] = {}
+    sound = {name: update for name, update in goldens.items() if name not in without}
+    spared = {_kind(update, kinds) for update in sound.values()}
+    drawn = ((name, update) for name, update in _drawn(platform.shape(), dice) if _kind(update, kinds) in spared)
+    for name, update in chain(sound.items(), drawn):
         if not isinstance(update, dict):
             continue
-        kind = next((key for key in update if key != "update_id"), "")
+        kind = _kind(update, kinds)
         for path in sites(update):
-            for number, how in enumerate(HOWS):
-                # The same member of the same kind is tried with two goldens at most: others would say the same.
-                key = (kind, path, how)
-                if key in seen and len(path) > 1 and number > 1:
-                    continue
-                seen.add(key)
-                plan.append((len(path) * 4 + number // 3, name, path, how))
-    ranked = sorted(dice.at("order").shuffled(plan), key=lambda entry: entry[0])
-    for number, (_, name, path, how) in enumerate(ranked):
-        place = dice.at(endpoint.started, "mutation", number)
-        update = changed(goldens[name], path, how)
-        if update is None:
+            own = kind if path[0] == kind else ""
+            key = ("", path[1:]) if own and len(path) > _DIRECT else (own, path)
+            like = found.setdefault(key, {})
+            named = next(iter(like.values())).name if like else ".".join(map(str, path))
+            like.setdefault(own, Place(own, path, update, name, named))
+    return [replace(first, alike=tuple(others)) for first, *others in (like.values() for like in found.values())]
+
+
+def _kind(update: Any, kinds: set[str]) -> str:
+    """The name of the payload: the member that holds it; empty where updates have none."""
+    named = update if isinstance(update, dict) else {}
+    return next((key for key, value in named.items() if key in kinds or isinstance(value, dict)), "")
+
+
+def _drawn(shape: Shape | None, dice: Dice) -> Iterator[tuple[str, Any]]:
+    """Updates of each alternative of the description: with required members only, then with all."""
+    for number, one in enumerate(_alternatives(shape)):
+        for draw, share in enumerate((0.0, *(1.0,) * _DRAWS)):
+            yield f"drawn-{number}.{draw}", sample(one, dice.at("drawn", number, draw), share)
+
+
+def _alternatives(shape: Shape | None) -> Iterator[Shape]:
+    """The alternatives of an update and of its payload."""
+    if isinstance(shape, OneOf):
+        for option in shape.options:
+            yield from _alternatives(option)
+    elif isinstance(shape, Object):
+        inner = {name: below for name, below in shape.required.items() if isinstance(below, OneOf)}
+        if not inner:
+            yield shape
+        for name, below in inner.items():
+            for option in below.options:
+                yield from _alternatives(replace(shape, required=shape.required | {name: option}))
+
+
+def product(platform: Platform, dice: Dice, without: frozenset[str] = frozenset()) -> Product:
+    """The product in the seed's order."""
+    shape = platform.shape()
+    order = {operator: number for number, operator in enumerate(dice.at("operators").shuffled(OPERATORS))}
+    ranked: list[tuple[int, int, Place, Operator]] = []
+    for number, place in enumerate(dice.at("places").shuffled(places(platform, dice, without))):
+        structural, specific = (
+            sorted(fitting, key=lambda one: (order[one] + number) % len(order))
+            for fitting in applicable(place.value, _at(shape, place.path))
+        )
+        weight = 2 ** max(0, len(place.path) - _DIRECT)
+        both = (structural, specific) if number % 2 else (specific, structural)
+        turns = (one for pair in zip_longest(*both) for one in pair if one is not None)
+        ranked += [(turn * weight, number, place.turn(turn), operator) for turn, operator in enumerate(turns)]
+    ranked.sort(key=lambda entry: entry[:2])
+    return Product(tuple((place, operator) for _, _, place, operator in ranked))
+
+
+def _at(shape: Shape | None, path: Path) -> Shape | None:
+    found = reached(shape, path)
+    return OneOf(tuple(found)) if found else None
+
+
+def mutations(platform: Platform, endpoint: Endpoint, dice: Dice, pairs: Product) -> Iterator[Case]:
+    """The cases of a product, in its order."""
+    shape = platform.shape() if platform.described else None
+    for number, (place, operator) in enumerate(pairs.pairs):
+        stream = dice.at(endpoint.started, "mutation", number)
+        # Freshened first: a marker in a degenerate text would make an ordinary one of it.
+        base = platform.fresh(place.update, stream)
+        try:
+            new = operator.make(look(base, place.path), _at(shape, place.path))
+        except (KeyError, IndexError, TypeError):  # made fresh, the update lacks the place
             continue
+        if new is SAME:
+            continue
+        literal = new.text if isinstance(new, Literal) else None
         yield as_case(
             platform,
             endpoint,
-            update,
-            place,
-            f"mutation/{name}/{written(path)}/{how}",
-            f"{name}: {how} {written(path)}",
-            change=member(path, next((key for key in goldens[name] if key != "update_id"), None), how),
+            changed(base, place.path, _STAND_IN if literal is not None else new),
+            stream,
+            f"{MUTATION}/{place.name}/{operator.name}",
+            f"{place.name}: {operator.name} (of a valid {place.golden})",
+            _expected(platform, shape, place, operator, new),
+            fresh=False,
+            change=member(place.path, place.kind or None, operator.family),
+            literal=literal,
         )
-    for number, name in enumerate(goldens):
-        place = dice.at(endpoint.started, "unknown", number)
-        if isinstance(goldens[name], dict):
-            for kind, payload in goldens[name].items():
-                if isinstance(payload, dict):
-                    update = {**goldens[name], kind: {**payload, "chaosbot_new_field": {"a": [1, None]}}}
-                    yield as_case(
-                        platform,
-                        endpoint,
-                        update,
-                        place,
-                        f"mutation/{name}/{kind}.chaosbot_new_field/add",
-                        f"{name}: an unknown field",
-                        _VALID if platform.extends else _EITHER,
-                        change=member((kind, "chaosbot_new_field"), kind, "add"),
-                    )
 
 
-def written(path: Path) -> str:
-    """A path as people read it."""
-    return ".".join(str(key) for key in path)
+def _expected(platform: Platform, shape: Shape | None, place: Place, operator: Operator, new: Any) -> Expect:
+    """Whether the changed update is still a valid one."""
+    if operator.name == "new-member":
+        return _VALID if platform.extends else _EITHER
+    if shape is None or not operator.valid:
+        return _EITHER
+    if new is ABSENT:
+        holder = look(place.update, place.path[:-1])
+        beside = frozenset(holder) - {place.path[-1]} if isinstance(holder, Mapping) else frozenset[str]()
+        valid = isinstance(holder, Mapping) and optional_at(shape, place.path, beside)
+    else:
+        # An opaque id is no text that people write.
+        free = operator.family not in ("text", "backtracking")
+        leaves = (one for one in reached(shape, place.path) if free or (isinstance(one, Text) and one.hostile))
+        valid = any(fits(one, new) for one in leaves)
+    return _VALID if valid else _EITHER
 
 
 def as_case(
@@ -156,16 +242,19 @@ def as_case(
     *,
     fresh: bool = True,
     change: Change = ORDINARY,
+    literal: bytes | None = None,
 ) -> Case:
-    """An update as a case of its own."""
+    """An update as a case of its own; `literal` takes the place of its stand-in in the encoded update."""
     if fresh:
         update = platform.fresh(update, place)
     request = platform.encode(endpoint, update)
     planted = marker(place)
-    head, _, body = request.partition(b"\r\n\r\n")
+    body = request.partition(b"\r\n\r\n")[2]
+    if literal is not None:
+        body = body.replace(b'"%b"' % _STAND_IN.encode(), literal)
+        request = platform.encode(endpoint, body)
     facts = platform.facts("POST", endpoint.path, (), body)
     shown = planted.encode() in body
-    del head
     return Case(
         name,
         "shape",

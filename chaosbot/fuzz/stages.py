@@ -15,7 +15,7 @@ from typing import Final
 from chaosbot.core.case import Case, Change, Expect, Role
 from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import CaseTried, ProbeSeen
+from chaosbot.core.event import PRODUCT, CaseTried, Noted, ProbeSeen
 from chaosbot.core.marker import marker
 from chaosbot.core.observation import Grew
 from chaosbot.core.platform import Platform
@@ -23,7 +23,7 @@ from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz import findings, process
 from chaosbot.fuzz.catalogue import stranger_flood
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import as_case, mutations
+from chaosbot.fuzz.mutations import as_case, mutations, product
 from chaosbot.fuzz.requests import slow
 from chaosbot.fuzz.shared_chats import divided
 from chaosbot.fuzz.spec import CampaignSpec, Clock
@@ -68,20 +68,26 @@ class CampaignStage:
 
 
 TABLE: Final = {
+    "served": CampaignStage("chaosbot.fuzz.served", "run_served", 0.15),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
+    "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.2, divisible=True),
     "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.3, alone=True),
+    "arguments": CampaignStage("chaosbot.fuzz.arguments", "run_arguments", 0.25),
     "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.5),
-    "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.25, divisible=True),
-    "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.25, divisible=True),
+    "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.2, divisible=True),
     "sequences": CampaignStage("chaosbot.fuzz.sequences", "run_sequences", 1.0, alone=True),
 }
 """The stages by name, in the order of `chaosbot.fuzz.spec.STAGES`."""
 
 
 def run_mutations(context: CampaignContext, clock: Clock) -> None:
-    """Single-site mutations of every valid update that the target does not break on anyway."""
-    limit = context.spec.max_examples
-    cases = mutations(context.platform, context.spec.endpoint, context.dice.at("mutations"), broken_goldens(context))
+    """Operators times places, of every valid update that the target does not break on anyway."""
+    limit, dice = context.spec.max_examples, context.dice.at("mutations")
+    pairs = product(context.platform, dice, broken_goldens(context))
+    if context.spec.part == 0:
+        text = f"{len(pairs.pairs)} pairs of an operator and a place are to be tried"
+        context.recorder.emit(Noted(context.recorder.now(), PRODUCT, text, pairs.planned()))
+    cases = mutations(context.platform, context.spec.endpoint, dice, pairs)
     cases = islice(cases, context.spec.part, None, context.spec.workers)
     run_cases(context, islice(cases, limit) if limit is not None else cases, "mutations", clock)
 

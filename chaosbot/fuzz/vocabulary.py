@@ -1,25 +1,24 @@
-"""The vocabulary stage: the target's own commands, learned from what it says, asked for by people who must not and with odd arguments.
+"""The vocabulary stage: the target's own commands, learned from what it says, asked for by people who must not.
 
 Rules:
 
 - Words come from the target's replies (help texts, menus, hints), never from a list: commands are what stands behind a slash there.
 - What the admin is told and nobody else is privileged by the target's own word. What everybody is told is asked for as well: there the
   difference between the admin's reply and a guest's says whether it is privileged, and tricks are compared with the admin's.
-- Arguments are tried on each command: none, an ordinary one, and every degenerate text.
+- With what arguments they are asked for is the next stage's (`chaosbot.fuzz.arguments`).
 - Nothing is judged here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from time import monotonic
 from typing import Final
 
-from chaosbot.core.case import Case, Change, Expect, Reach
+from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.event import ApiCalled, Noted
-from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import as_case
@@ -31,8 +30,6 @@ _COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/]
 _ASKED: Final = ("/start", "/help", "what can you do?")
 _MOST_COMMANDS: Final = 24
 _FIRST_USER: Final = 4_503_570_000_000_000
-_ORDINARY: Final = ("chaosbot", "2000001", "2000001 user", "7", "tomorrow 10:00 tea")
-"""Arguments that most commands can do something with; a command that answers one of them answers."""
 _SHARED: Final = 0.5
 """The part of the stage's time that the admin's chat, where one case at a time is awaited, may take."""
 
@@ -54,7 +51,6 @@ def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
     shared, rest = divided(asked)
     context.shared.add(shared, "vocabulary")
     run_cases(context, rest, "vocabulary", clock)
-    run_cases(context, _arguments(context, commands), "vocabulary", clock)
     take_shared(context, Clock(clock.until + (clock.left() * _SHARED), clock.should_stop))
 
 
@@ -81,28 +77,6 @@ def _learned(context: CampaignContext) -> tuple[list[str], list[str]]:
 
 def _commands(calls: Iterable[ApiCalled]) -> list[str]:
     return list(dict.fromkeys(word.lower() for call in calls for word in _COMMAND.findall(call.text)))
-
-
-def _arguments(context: CampaignContext, commands: tuple[str, ...]) -> Iterator[Case]:
-    """Each command with ordinary arguments, none, and every degenerate text; the values take turns over the commands."""
-    ordinary = [TextValue(f"ordinary-{number}", text, f"'{text}'") for number, text in enumerate(_ORDINARY)]
-    bare = TextValue("none", "", "no argument")
-    number = 0
-    for value in (bare, *ordinary, *TEXTS, *BACKTRACKING):
-        for command in commands:
-            number += 1
-            text = f"/{command} {value.text}".rstrip(" ") if value.text.strip() else f"/{command}{value.text}"
-            case = _case(context, f"argument/{command}-{value.word}", text, number=1000 + number)
-            if case is not None:
-                place = "argument/ordinary" if value.word.startswith("ordinary") else f"argument/{value.word}"
-                yield replace(
-                    case,
-                    group="argument",
-                    threat=Threat.USER if value.valid else Threat.NETWORK,
-                    summary=f"/{command} with {value.what}",
-                    expect=case.expect if value.valid else Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE),
-                    change=Change(Mechanism.TECHNIQUE, place, command),
-                )
 
 
 def _case(context: CampaignContext, name: str, text: str, *, tier: str = "", number: int = 0) -> Case | None:

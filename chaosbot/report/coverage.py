@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from chaosbot.core.check import History
 from chaosbot.core.errors import ChaosbotError
-from chaosbot.core.event import Noted, ProbeSeen
+from chaosbot.core.event import MUTATION, PRODUCT, Noted, ProbeSeen
 from chaosbot.core.platform import PLATFORMS
-from chaosbot.report.values import Circuits, Coverage, Second
+from chaosbot.report.values import Circuits, Coverage, Second, Share
 
 # Words after a slash that are none of the platform's commands: what a fuzzer tries.
 OTHERS = "(others)"
@@ -37,7 +37,25 @@ def coverage_of(history: History, seconds: Sequence[Second]) -> Coverage | None:
                 _expect(counts, note.data.get(key))
     if not (commands or kinds or groups):
         return None
-    return Coverage(_by_name(_of_platform(commands, history)), _by_name(kinds), _by_name(groups))
+    operators, places = _product(history)
+    return Coverage(_by_name(_of_platform(commands, history)), _by_name(kinds), _by_name(groups), operators, places)
+
+
+def _product(history: History) -> tuple[dict[str, Share], dict[str, Share]]:
+    """The pairs of a mutation operator and a place that were tried: by operator, and by place."""
+    planned = next((note.data for note in history.all(Noted) if note.area == PRODUCT), {})
+    prefix = f"{MUTATION}/"
+    tried = {case.case for case in history.cases if case.case.startswith(prefix)}
+    # An operator's name holds no slash; a place's may.
+    pairs = [name.removeprefix(prefix).rpartition("/") for name in tried]
+    done = {"operators": Counter(pair[2] for pair in pairs), "places": Counter(pair[0] for pair in pairs)}
+
+    def shares(which: str) -> dict[str, Share]:
+        wanted = planned.get(which)
+        counts = wanted.items() if isinstance(wanted, dict) else ()
+        return {name: Share(done[which][name], count) for name, count in counts if isinstance(count, int) and count > 0}
+
+    return shares("operators"), shares("places")
 
 
 def _of_platform(counts: Counter[str], history: History) -> Counter[str]:

@@ -15,7 +15,7 @@ from chaosbot.core.units import format_duration
 from chaosbot.core.verdict import Finding, Severity, Verdict
 from chaosbot.report.figures import shown
 from chaosbot.report.scrub import tame
-from chaosbot.report.values import Load, Report
+from chaosbot.report.values import Coverage, Load, Report
 
 STYLES: Final = {
     Verdict.PASS: "bold green",
@@ -62,6 +62,8 @@ def _parts(report: Report) -> list[RenderableType | _Command]:
             parts.append(Text(f"  … and {len(report.findings) - FINDINGS_SHOWN} more in report.html", style="dim"))
     if report.assertions:
         parts += [_heading("Promises"), _assertions(report)]
+    if report.coverage is not None and report.coverage.operators:
+        parts += [_heading("Mutations"), _mutations(report.coverage)]
     if report.load is not None:
         parts += [_heading("Load"), _load(report.load)]
         if report.load.tasks:
@@ -83,6 +85,17 @@ def _headline(report: Report) -> Text:
     head = Text(report.verdict.value.upper(), style=STYLES[report.verdict])
     head.append(f"  {report.verb} {report.target}", style="default")
     return head.append(f"  seed {report.seed} · {format_duration(report.duration_s)}", style="dim")
+
+
+def _mutations(coverage: Coverage) -> Padding:
+    """How much of the product of operators and places was tried."""
+    operators, places = coverage.operators.values(), coverage.places.values()
+    done, planned = sum(share.done for share in operators), sum(share.planned for share in operators)
+    reached = " · ".join(
+        f"{sum(bool(share.done) for share in shares)} of {len(shares)} {what}"
+        for what, shares in (("operators", operators), ("places", places))
+    )
+    return Padding(Text(f"{done} of {planned} pairs tried · {reached} (each in report.html)"), (0, 0, 0, 2))
 
 
 def _heading(text: str) -> Group:

@@ -128,12 +128,22 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """How many pairs of a mutation operator and a place were tried, of those that there are."""
+
+    done: int
+    planned: int
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """What was exercised, by name, with how often; a 0 stands for something that should have occurred and did not."""
 
     commands: Mapping[str, int]
     update_kinds: Mapping[str, int]
     cases: Mapping[str, int]
+    operators: Mapping[str, Share] = field(default_factory=dict)
+    places: Mapping[str, Share] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

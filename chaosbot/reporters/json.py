@@ -10,7 +10,7 @@ import json
 import math
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
 from chaosbot.core.stats import Interval
@@ -130,6 +130,8 @@ def _sections(report: Report) -> Mapping[str, Any]:
             "commands": dict(coverage.commands),
             "update_kinds": dict(coverage.update_kinds),
             "cases": dict(coverage.cases),
+            "operators": {name: asdict(share) for name, share in coverage.operators.items()},
+            "places": {name: asdict(share) for name, share in coverage.places.items()},
         },
         "faults": [_fault(row) for row in report.faults],
         "windows": [

@@ -25,10 +25,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+import msgspec
+
 from chaosbot import __version__
 from chaosbot.config import defaults
 from chaosbot.core.errors import ChaosbotError, UsageError
-from chaosbot.core.event import SCHEMA, Event, Noted, PhaseChanged, RuleTallied, RunEnded, RunStarted, Trouble
+from chaosbot.core.event import (
+    SCHEMA,
+    ApiCalled,
+    Event,
+    Noted,
+    PhaseChanged,
+    RuleTallied,
+    RunEnded,
+    RunStarted,
+    Trouble,
+)
 from chaosbot.journal import Journal, Redactor
 from chaosbot.report import Report, fold, warm_up, write_all
 
@@ -121,6 +133,9 @@ class Run:
 
     def emit(self, event: Event) -> None:
         """Records an event and shows it to whoever watches."""
+        if isinstance(event, ApiCalled) and any(secret in event.text for secret in self.redactor.secrets):
+            # The journal takes the secret out, and with it what shows that a user would have read it.
+            event = msgspec.structs.replace(event, tells=event.tells or "secret")
         self.journal.write(event)
         if self.journal.failure:
             self.stop(self.journal.failure)

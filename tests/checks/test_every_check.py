@@ -90,12 +90,13 @@ def markers(count: int) -> list[str]:
 
 
 def _arguments(*, silent: tuple[str, ...]) -> list[Event]:
+    """A command with an odd argument, the same once more, and its control."""
     events: list[Event] = []
-    for number in range(12):
-        word = "superscript" if number == 0 else "ordinary" if number < 4 else f"value-{number}"
-        change = Change(Mechanism.TECHNIQUE, f"argument/{word}", "regar")
+    for number, word in enumerate(("superscript", "again", "control")):
+        change = Change(Mechanism.TECHNIQUE, "argument/regar", word)
+        control = "argument/regar-2" if word == "again" else ""
         name = f"argument/regar-{number}"
-        events.append(case(name, answer(200), chat=500 + number, group="argument", change=change))
+        events.append(case(name, answer(200), chat=500 + number, group="argument", change=change, control=control))
         if word not in silent:
             events.append(call("Quanto devo regar?", chat=500 + number))
     return events
@@ -227,7 +228,7 @@ EXAMPLES: dict[str, Example] = {
             call("x", M),
         ],
     ),
-    "user_told": Example(_arguments(silent=()), _arguments(silent=("superscript",))),
+    "user_told": Example(_arguments(silent=("superscript",)), _arguments(silent=("superscript", "again"))),
     "no_hol_blocking": Example([trial(others=True)], [trial(others=False)]),
     "nobody_starves": Example(
         [EARLIER, LATE, AFTER, call("x", M), call("x", N), call("x", "cbm000000000001")],

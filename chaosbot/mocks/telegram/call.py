@@ -44,12 +44,13 @@ class ApiCall:
     """One call of the bot.
 
     Args:
-        token_id: The numeric part of the token (public; the rest is never kept); None when there is none.
+        token_id: The numeric part of the token, which is public; None when there is none.
         method: The method's name as the bot wrote it; for a download the file's path.
         params: Its parameters; texts where the body's form knows nothing else.
         files: Uploads by field name.
         download: Whether a file is fetched instead.
         fault: Why the body could not be read; the method's name is known all the same.
+        token: The whole token, in order to find it where users would read it; no event carries it.
     """
 
     token_id: int | None
@@ -58,6 +59,7 @@ class ApiCall:
     files: dict[str, Upload] = field(default_factory=dict)
     download: bool = False
     fault: BadCall | None = None
+    token: str = field(default="", repr=False)
 
     def text(self, name: str) -> str:
         """A parameter as text; empty when absent or no text."""
@@ -138,7 +140,7 @@ def read_call(method: str, path: str, headers: tuple[tuple[str, str], ...], body
             _read_body(_content_type(headers), body, params, files)
     except BadCall as bad:
         return ApiCall(token_id, name, params, files, fault=bad)
-    return ApiCall(token_id, name, params, files)
+    return ApiCall(token_id, name, params, files, token=found["token"])
 
 
 def _content_type(headers: tuple[tuple[str, str], ...]) -> str:

@@ -203,6 +203,10 @@ def _validate_buttons(call: ApiCall) -> None:
                 raise BadCall(400, "Bad Request: BUTTON_DATA_INVALID")
 
 
+_SHORTEST_TOKEN: Final = 8
+"""A shorter one may stand in a text by chance."""
+
+
 def called(
     call: ApiCall,
     t: float,
@@ -235,6 +239,7 @@ def called(
         retry_after_s=retry_after_s,
         message=message if message is not None else call.integer("message_id"),
         callback=call.text("callback_query_id") if name == "answerCallbackQuery" else "",
+        tells="token" if len(call.token) >= _SHORTEST_TOKEN and call.token in said else "",
     )
 
 

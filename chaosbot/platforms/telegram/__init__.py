@@ -34,7 +34,7 @@ from chaosbot.platforms.telegram import _parts as parts
 from chaosbot.platforms.telegram._case_kit import Pen
 from chaosbot.platforms.telegram._cases_escalation import asked_for
 from chaosbot.platforms.telegram._commands import COMMANDS
-from chaosbot.platforms.telegram._fresh import freshen
+from chaosbot.platforms.telegram._fresh import freshen, sent_by
 from chaosbot.platforms.telegram._journeys import first_delivery, journeys, perform
 from chaosbot.platforms.telegram._sender import RULES, queue_of
 from chaosbot.platforms.telegram._shape import shape
@@ -145,6 +145,10 @@ class Telegram(Platform):
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same update with a delivery id, chat, sender (of the same tier) and marker of its own."""
         return freshen(update, parts.Place(dice, self.date), self.population)
+
+    def sent_by(self, update: Any, user: int, dice: Dice) -> Any:
+        """The same update from this user in their private chat, where it happens in one."""
+        return sent_by(update, user, parts.Place(dice, self.date))
 
     def say(
         self,

@@ -33,6 +33,19 @@ def freshen(update: Any, place: Place, population: Population) -> Any:
     return fresh
 
 
+def sent_by(update: Any, user: int, place: Place) -> Any:
+    """The same update as a delivery of its own, sent by this user in their private chat; None where it does not happen in one."""
+    for payload in update.values() if isinstance(update, dict) else ():
+        someone = payload.get("from") if isinstance(payload, dict) else None
+        old = someone.get("id") if isinstance(someone, dict) else None
+        message = payload.get("message") if isinstance(payload, dict) else None
+        holder = message if isinstance(message, dict) else payload
+        chat = holder.get("chat") if isinstance(holder, dict) else None
+        if type(old) is int and isinstance(chat, dict) and chat.get("id") == old and chat.get("type") == "private":
+            return _rewrite(update, {old: user}, place.marker, 0) | {"update_id": place.update_id}
+    return None
+
+
 def _swap_ids(payload: Json, swaps: dict[int, int], place: Place, population: Population) -> None:
     chat = payload.get("chat")
     for someone in (payload.get("from"), payload.get("user"), chat):

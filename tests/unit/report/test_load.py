@@ -1,11 +1,16 @@
 """Load: merged histograms, intervals, the ledger of deliveries, circuits and coverage."""
 
 import pytest
+from rich.console import Console
 
-from chaosbot.core.event import ApiCalled, ExchangeSeen, Injected, Noted, ProbeSeen
+from chaosbot.core.event import ApiCalled, CaseTried, ExchangeSeen, Injected, Noted, ProbeSeen
 from chaosbot.core.exchange import Depth, Direction
-from chaosbot.core.outcome import Fate
+from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.verdict import Threat
 from chaosbot.report import fold
+from chaosbot.report.terminal import render_terminal
+from chaosbot.report.values import Share
+from chaosbot.reporters.html import render_html
 from chaosbot.reporters.json import to_json
 
 
@@ -169,6 +174,22 @@ def test_coverage_names_what_should_have_occurred(story):
     coverage = fold(told.history(), checks=()).coverage
     assert coverage.commands == {"start": 200, "help": 0}
     assert coverage.update_kinds == {"message": 2000, "poll": 0}
+
+
+def test_coverage_of_the_mutations_is_done_of_planned(story):
+    planned = {"operators": {"null": 2, "absent": 2}, "places": {"a.b": 2, "x/y": 2}}
+    tried = [
+        CaseTried(2.0, f"mutation/{pair}", "shape", Threat.NETWORK, "mutations", Outcome(Fate.ANSWERED, 200))
+        for pair in ("a.b/null", "a.b/null", "x/y/null")
+    ]
+    report = fold(story().load(10).add(Noted(1.0, "mutations", "", planned), *tried).history(), checks=())
+    assert report.coverage.operators == {"null": Share(2, 2), "absent": Share(0, 2)}
+    assert report.coverage.places == {"a.b": Share(1, 2), "x/y": Share(1, 2)}
+    assert to_json(report)["coverage"]["operators"]["absent"] == {"done": 0, "planned": 2}
+    console = Console(record=True, width=100)
+    render_terminal(report, console)
+    assert "2 of 4 pairs tried · 1 of 2 operators · 2 of 2 places" in console.export_text()
+    assert "<span>x/y</span><span>1 of 2</span>" in "".join(render_html(report).split("<wbr>"))
 
 
 def test_the_same_history_has_the_same_intervals(story):

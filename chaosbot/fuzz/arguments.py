@@ -1,0 +1,150 @@
+"""The arguments stage: the target's own commands with arguments that break careless handlers.
+
+Rules:
+
+- Commands are those that the vocabulary stage has learned. Each is asked for with ordinary arguments, with none, and with every
+  degenerate text; commands and texts take turns.
+- What gets no answer is asked for once more, by somebody new, and after it the same command with an argument that it answers: the
+  control. Only such pairs are judged, so that silence by design, a limit or a busy machine is no finding.
+- Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from chaosbot.checks._join import Join
+from chaosbot.checks._outbound import reached
+from chaosbot.core.case import Case, Change, Expect, Reach
+from chaosbot.core.check import History
+from chaosbot.core.event import Noted
+from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
+from chaosbot.core.verdict import Mechanism, Threat
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.stages import observe, run_cases
+
+_ORDINARY: Final = tuple(
+    TextValue(f"ordinary-{number}", text, f"'{text}'")
+    for number, text in enumerate(("chaosbot", "2000001", "2000001 user", "7", "tomorrow 10:00 tea"))
+)
+"""Arguments that most commands can do something with; a command that answers one of them answers."""
+_BARE: Final = TextValue("none", "", "no argument")
+_FIRST_USER: Final = 4_503_571_000_000_000
+_PAIRS: Final = 48
+"""So many unanswered arguments are asked for again."""
+_HURRIED: Final = 12
+"""So many where the stage's time is up already."""
+_ALIKE: Final = 6
+"""So many of them for one command: more would say the same."""
+_CONFIRMING: Final = 0.6
+"""The part of the stage's time after which what is unanswered is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command with an argument.
+
+    Args:
+        command: The command, without slash.
+        value: The argument.
+    """
+
+    command: str
+    value: TextValue
+
+    @property
+    def text(self) -> str:
+        """What is written."""
+        return (
+            f"/{self.command} {self.value.text}".rstrip(" ")
+            if self.value.text.strip()
+            else f"/{self.command}{self.value.text}"
+        )
+
+
+def run_arguments(context: CampaignContext, clock: Clock) -> None:
+    """Asks for each command with each argument, then again for what was not answered."""
+    commands = _learned(context, "commands")
+    if not commands or context.store.seen.replies == "none":
+        return
+    asked = {f"argument/{one.command}-{one.value.word}": one for one in _product(context, commands)}
+    cases = (case for name, one in asked.items() for case in _case(context, name, one))
+    own = Clock(clock.until - clock.left() * (1 - _CONFIRMING), clock.should_stop)
+    run_cases(context, cases, "arguments", own, planned=len(asked))
+    sent = [context.recorder.cases[name] for name in asked if name in context.recorder.cases]
+    _wait(context, sent)
+    pairs = list(islice(_again(context, asked), _HURRIED if clock.over() else _PAIRS))
+    # All first, then all controls: what the first ones may have broken shows in the controls.
+    for number in (0, 1):
+        results = context.target.volley([pair[number] for pair in pairs], "arguments")
+        observe(context, results)
+    _wait(context, [case for pair in pairs for case in pair])
+
+
+def _wait(context: CampaignContext, cases: Sequence[Case]) -> None:
+    if context.store.seen.replies == "mock":
+        context.target.watch.all_replied(cases)
+
+
+def _learned(context: CampaignContext, which: str) -> list[str]:
+    """The commands that the vocabulary stage noted: all ``commands``, or those that only the ``admin`` is told of."""
+    notes = (one for one in context.recorder.events if isinstance(one, Noted) and one.area == "vocabulary")
+    return [str(command) for note in notes for command in note.data.get(which, ())]
+
+
+def _product(context: CampaignContext, commands: Sequence[str]) -> Iterator[Asked]:
+    """Each command with each value: first those that show what it answers, then every command with another one in each turn."""
+    for value in (_BARE, *_ORDINARY):
+        yield from (Asked(command, value) for command in commands)
+    values = context.dice.at("arguments", "order").shuffled((*TEXTS, *BACKTRACKING))
+    for turn in range(len(values)):
+        for number, command in enumerate(commands):
+            yield Asked(command, values[(turn + number * 7) % len(values)])
+
+
+def _again(context: CampaignContext, asked: Mapping[str, Asked]) -> Iterator[tuple[Case, ...]]:
+    """What was acknowledged and not answered once more, each with its command's control."""
+    history = History.of([*context.recorder.events, *(call for call in context.target.calls() if call.via != "reply")])
+    join = Join(history)
+    tried = {one.case: one for one in history.cases if one.case in asked and one.outcome.ok}
+    answered = {name for name, one in tried.items() if any(map(reached, join.calls(one)))}
+    controls = {asked[name].command: asked[name] for name in answered if asked[name].value in _ORDINARY}
+    # Who must not have a command may be ignored; one that everybody is told of and that answers nothing at all is compared with others.
+    told = set(_learned(context, "commands")) - set(_learned(context, "admin"))
+    another = next(iter(controls.values()), None)
+    counts: Counter[str] = Counter()
+    for name, one in tried.items():
+        command, value = asked[name].command, asked[name].value
+        control = controls.get(command) or (another if command in told and value is _BARE else None)
+        if name in answered or one.threat is not Threat.USER or control is None or counts[command] >= _ALIKE:
+            continue
+        counts[command] += 1
+        word = name.removeprefix("argument/")
+        for case in _case(context, f"argument/again-{word}", asked[name]):
+            compared = f"argument/control-{word}"
+            yield replace(case, control=compared), *_case(context, compared, control)
+
+
+def _case(context: CampaignContext, name: str, asked: Asked) -> Iterator[Case]:
+    """Somebody new asks; nothing where the platform's users do not write."""
+    endpoint, value = context.spec.endpoint, asked.value
+    stream = context.dice.at("arguments", name, endpoint.started)
+    user = _FIRST_USER + stream.at("user").integer(0, 10**11)
+    update = context.platform.say(asked.text, stream, user=user)
+    if update is None:
+        return
+    expect = Expect() if value.valid else Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
+    summary = f"/{asked.command} with {value.what}"
+    case = as_case(context.platform, endpoint, update, stream, name, summary, expect, fresh=False)
+    yield replace(
+        case,
+        group="argument",
+        threat=Threat.USER if value.valid else Threat.NETWORK,
+        change=Change(Mechanism.TECHNIQUE, f"argument/{asked.command}", value.word),
+    )
