@@ -244,6 +244,10 @@ class ApiCalled(Tagged, frozen=True):
     upstream: str = ""
     tells: str = ""
 
+    def telling(self, what: str) -> ApiCalled:
+        """The same call, known to tell a secret."""
+        return msgspec.structs.replace(self, tells=self.tells or what)
+
 
 class OutboundTried(Tagged, frozen=True):
     """A campaign let one kind of trouble meet the target's calls to one chat.

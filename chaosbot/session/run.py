@@ -25,8 +25,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-import msgspec
-
 from chaosbot import __version__
 from chaosbot.config import defaults
 from chaosbot.core.errors import ChaosbotError, UsageError
@@ -135,7 +133,7 @@ class Run:
         """Records an event and shows it to whoever watches."""
         if isinstance(event, ApiCalled) and any(secret in event.text for secret in self.redactor.secrets):
             # The journal takes the secret out, and with it what shows that a user would have read it.
-            event = msgspec.structs.replace(event, tells=event.tells or "secret")
+            event = event.telling("secret")
         self.journal.write(event)
         if self.journal.failure:
             self.stop(self.journal.failure)
