@@ -8,7 +8,7 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY chaosbot ./chaosbot
 RUN python -m venv /opt/chaosbot \
-    && /opt/chaosbot/bin/pip install --no-cache-dir -c constraints.txt . \
+    && /opt/chaosbot/bin/pip install --no-cache-dir -c constraints.txt '.[demo]' \
     && /opt/chaosbot/bin/pip uninstall -y pip
 
 FROM python:3.13-slim

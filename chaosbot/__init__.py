@@ -4,4 +4,4 @@ Importing this package does nothing: no configuration is read, no thread or proc
 loaded. The verbs live in `chaosbot.cli`, the engines in `chaosbot.addons`, `chaosbot.fuzz` and `chaosbot.load`.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

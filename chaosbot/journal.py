@@ -40,6 +40,8 @@ from chaosbot.core.event import SCHEMA, TYPES, Event, Judged, RunEnded, RunStart
 from chaosbot.core.outcome import Outcome
 
 REDACTED: Final = "[redacted]"
+IGNORE_FILE: Final = ".gitignore"
+"""Keeps a run out of the repository that it is written into: it may hold what a target said."""
 EVENTS_FILE: Final = "events.ndjson"
 RECENT: Final = 5_000
 """So many events a spool holds in memory."""
@@ -252,6 +254,8 @@ class Journal:
                 directory / EVENTS_FILE, "xb", buffering=1 << 16, opener=private
             )
         except FileExistsError:
+            if not directory.is_dir():
+                raise UsageError(f"--out {directory}: is a file; name a directory, which is made for the run") from None
             raise UsageError(
                 f"--out {directory}: holds a run already; a run directory is written once; choose another directory"
             ) from None
@@ -259,6 +263,8 @@ class Journal:
             raise UsageError(
                 f"--out {directory}: cannot be written ({error.strerror}); choose a directory of yours"
             ) from None
+        with suppress(OSError), open(directory / IGNORE_FILE, "x", opener=private) as ignored:
+            ignored.write("*\n")
 
     def write(self, event: Event) -> None:
         """Records one event; a journal that is closed already ignores it (a late worker)."""
@@ -313,6 +319,7 @@ class Journal:
         self.discarded = True
         with suppress(OSError):
             (self.directory / EVENTS_FILE).unlink()
+            (self.directory / IGNORE_FILE).unlink(missing_ok=True)
             for folder in self._made:
                 folder.rmdir()
 

@@ -157,12 +157,12 @@ async def disturb(services: Services, context: ExchangeContext, message: Any) ->
             case MessageAction.DUPLICATE:
                 carrier.repeat_message(context.flow, message)
             case MessageAction.CORRUPT:
-                content = bytearray(message.content)
+                # A text must stay UTF-8 on its way through: there a character changes, in binary messages a byte.
+                content = message.content.decode() if message.is_text else message.content.decode("latin-1")
                 if content:
                     at = dice.at("byte").integer(0, len(content) - 1)
-                    # A text must stay UTF-8 on its way through: only bits of ASCII characters are flipped there.
-                    content[at] = content[at] ^ 1 if content[at] < 128 or not message.is_text else content[at]
-                    message.content = bytes(content)
+                    content = content[:at] + chr(ord(content[at]) ^ 1) + content[at + 1 :]
+                    message.content = content.encode() if message.is_text else content.encode("latin-1")
             case MessageAction.CLOSE:
                 message.drop()
                 carrier.close_websocket(context.flow, effect.code)

@@ -51,10 +51,62 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "config": "Show where options come from when they are not typed.",
         "ca": "Print where the certificate authority is, for clients that must trust it.",
         "addon": "Print the script that brings faults into mitmdump, mitmproxy or mitmweb.",
+        "completion": "Print the script that completes commands in bash, zsh or fish.",
     },
 }
 """Each verb is a file of this folder; the line is what ``chaosbot --help`` says of it."""
 VERBS: Final[Mapping[str, str]] = {name: line for group in GROUPS.values() for name, line in group.items()}
+
+PANELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "The target": (
+        *(
+            "--platform",
+            "--platform-option",
+            "--secret-env",
+            "--allow-host",
+            "--bot-api",
+            "--bot-api-port",
+            "--outbound",
+        ),
+        *(
+            "--outbound-listen",
+            "--malformed",
+            "--bugs",
+            "--start-cmd",
+            "--ca",
+            "--insecure",
+            "--cert",
+            "--key",
+            "--upstream-ca",
+        ),
+        *(
+            "--upstream-cert",
+            "--upstream-key",
+            "--insecure-upstream",
+            "--pid",
+            "--metrics",
+            "--metric",
+            "--health",
+            "--circuits",
+        ),
+    ),
+    "What comes out": (
+        *(
+            "--out",
+            "--json",
+            "--quiet",
+            "--web",
+            "--prometheus",
+            "--format",
+            "--export-pytest",
+            "--record",
+            "--schema",
+            "--list",
+        ),
+    ),
+}
+"""Headings of a verb's page, and the options below each; all others stand below "Options"."""
+PANEL_OF: Final = {option: panel for panel, options in PANELS.items() for option in options}
 
 BadUsage: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 """What typer raises for options and arguments that do not do; the library that it stands on has moved from release to release."""
@@ -79,6 +131,13 @@ class Verbs(TyperGroup):
         module = importlib.import_module(f"chaosbot.cli.{cmd_name}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                told = cast("Any", parameter)
+                told.rich_help_panel = PANEL_OF.get(parameter.opts[0])
+                told.show_envvar = False  # they all follow one rule, which `chaosbot config` tells
+                told.envvar = f"{PREFIX}_{cmd_name}_{_key(parameter)}".upper()
+        command.epilog = f"Options can be set by a file or by {PREFIX}_{cmd_name.upper()}_OPTION, too: chaosbot config"
         return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is the base's
@@ -102,6 +161,16 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Abort from None
+
+
+def _key(parameter: Any) -> str:
+    """What an option is called in files and in the environment: its long form, with underscores."""
+    return str(max(parameter.opts, key=len)).lstrip("-").replace("-", "_")
+
+
+def long_options(command: Any) -> dict[str, str]:
+    """A verb's options as files name them, and the parameter of each."""
+    return {_key(one): str(one.name) for one in command.params if one.param_type_name == "option"}
 
 
 app = typer.Typer(
@@ -146,7 +215,7 @@ def chaosbot(
     settings = find_settings(Path.cwd(), VERBS)
     command = cast("Verbs", context.command).get_command(context, name)
     if command is not None and settings.verbs:
-        context.default_map = {name: settings.options(name, {str(parameter.name) for parameter in command.params})}
+        context.default_map = {name: settings.options(name, long_options(command))}
 
 
 def main(begin: Callable[[], None] | None = None) -> None:

@@ -8,29 +8,47 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from chaosbot.cli._aliases import copy_reports
+from chaosbot.cli._console import make_console
 from chaosbot.cli._watch import Watch
 from chaosbot.report import render_terminal
 from chaosbot.reporters.json import to_json
 from chaosbot.session.live import Live
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets, signals_held
 
+PRESENTED: Final[Mapping[str, bool]] = {
+    "--out": True,
+    "--web": True,
+    "--prometheus": True,
+    "--html": True,
+    "--report": True,
+    "--export-pytest": True,
+    "--json": False,
+    "--quiet": False,
+    "-q": False,
+}
+"""Options that say how a run is shown and kept, not what it does, and whether each has a value."""
+
 
 def command_line(seed: int) -> str:
-    """The command that repeats this run: what was typed but for where to write, and the seed where it was drawn."""
+    """The command that repeats this run: what was typed but for how it is shown, and the seed where it was drawn."""
     words: list[str] = []
-    given = iter(sys.argv[1:])
-    for word in given:
-        if word == "--out":
-            next(given, None)
-        elif not word.startswith("--out="):
+    given = sys.argv[1:]
+    place = 0
+    while place < len(given):
+        word = given[place]
+        place += 1
+        name, equals, _ = word.partition("=")
+        if name not in PRESENTED or (equals and not PRESENTED[name]):
             words.append(word)
+        elif PRESENTED[name] and not equals:
+            # The port of --web may be left out.
+            place += name != "--web" or (given[place : place + 1] != [] and given[place].isdecimal())
     drawn = [] if any(word.partition("=")[0] == "--seed" for word in words) else ["--seed", str(seed)]
     return shlex.join(["chaosbot", *words, *drawn])
 
@@ -72,7 +90,7 @@ def running(
     Raises:
         UsageError: The run directory holds a run already, or a port is taken.
     """
-    console = Console(stderr=as_json, emoji=False)
+    console = make_console(stderr=as_json)
     live = Live(web, prometheus)
     with ExitStack() as stack:
         stack.enter_context(closing(live))
@@ -97,7 +115,7 @@ def running(
         run.listeners += [watch, live.notice]
         yield run, watch
         if run.should_stop():
-            watch.say("[yellow]interrupted[/]; writing the report")
+            watch.say(f"[yellow]{escape(run.reason)}[/]; writing the report")
 
 
 def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.Exit:
@@ -107,7 +125,7 @@ def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.E
     if as_json:
         typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
     else:
-        console = Console(emoji=False)
+        console = make_console()
         if quiet:
             console.print(f"{report.verdict.upper()}  {run.directory}", highlight=False, soft_wrap=True)
         else:

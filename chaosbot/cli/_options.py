@@ -55,6 +55,7 @@ AllowHost = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output instead of the text.")]
+ListAsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PlatformName = Annotated[
     str,
     typer.Option(
@@ -191,8 +192,13 @@ def choose_platform(name: str, options: list[str] | None) -> str:
         if value.startswith("@"):
             try:
                 value = Path(value[1:]).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"--platform-option {text}", f"cannot be read: {error}") from None
+            except OSError as error:
+                why = error.strerror or "no such file"
+                raise ConfigError(
+                    f"--platform-option {text}", f"'{value[1:]}' cannot be read ({why.lower()}); name a file"
+                ) from None
+            except UnicodeDecodeError:
+                raise ConfigError(f"--platform-option {text}", f"'{value[1:]}' is no UTF-8 text") from None
         values[key.strip().replace("-", "_")] = value
     for option, variable in defaults.OPTION_VARIABLES.get(name, {}).items():
         if os.environ.get(variable):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any, Final
 
-from rich.console import Console
+import typer
 from rich.markup import escape
 from rich.table import Table
 
+from chaosbot.cli._console import make_console
 from chaosbot.core import units
 from chaosbot.core.registry import Registry, describe, options_of
 
@@ -49,7 +51,26 @@ def _default(field: Any) -> str:
     return str(value)
 
 
-def show_registry(registry: Registry[Any], name: str | None, example: str, column: str | None = None) -> None:
+def _described(name: str, entry: type[Any], column: str | None) -> dict[str, Any]:
+    """An entry as JSON: what it does and its options; defaults are written as a person would write them."""
+    options = [
+        {
+            "name": field.name,
+            "kind": field.metadata["kind"],
+            "required": field.default is dataclasses.MISSING,
+            "default": None if field.default in (dataclasses.MISSING, None, "") else _default(field),
+            "choices": list(field.metadata["choices"] or ()),
+            "help": field.metadata["help"],
+        }
+        for field in options_of(entry)
+    ]
+    extra = {column: str(getattr(entry, column, ""))} if column else {}
+    return {"name": name, **extra, "about": _first_line(describe(entry)), "page": describe(entry), "options": options}
+
+
+def show_registry(
+    registry: Registry[Any], name: str | None, example: str, column: str | None = None, *, as_json: bool = False
+) -> None:
     """Prints all entries of a registry, or the page of one.
 
     Args:
@@ -57,8 +78,14 @@ def show_registry(registry: Registry[Any], name: str | None, example: str, colum
         name: An entry; None for all.
         example: How an entry is used on the command line; ``{name}`` stands for its name.
         column: A class attribute to show beside each name.
+        as_json: Print JSON: a list, or one object where `name` says which.
     """
-    console = Console(emoji=False)
+    if as_json:
+        one = None if name is None else _described(name, registry.get(name), column)
+        every = [_described(each, registry.get(each), column) for each in registry.names()] if one is None else one
+        typer.echo(json.dumps(every, indent=2, ensure_ascii=False))
+        return
+    console = make_console()
     if name is None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column(registry.kind, no_wrap=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from chaosbot.cli import verb
+from chaosbot.cli._options import ListAsJson
 from chaosbot.cli._registry import show_registry
 from chaosbot.core.check import CHECKS
 
@@ -16,6 +17,7 @@ app = verb()
 @app.command()
 def checks(
     name: Annotated[str | None, typer.Argument(help="Show the page of this check.", show_default=False)] = None,
+    as_json: ListAsJson = False,
 ) -> None:
     """List the checks, or show one with its options.
 
@@ -24,4 +26,4 @@ def checks(
     - `chaosbot checks`
     - `chaosbot checks no_hang`
     """
-    show_registry(CHECKS, name, "chaosbot fuzz URL --check {name}")
+    show_registry(CHECKS, name, "chaosbot fuzz URL --check {name}", as_json=as_json)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from chaosbot.cli import verb
 from chaosbot.cli._answers import answer_key, print_answers, summary
+from chaosbot.cli._console import make_console
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import DEFAULT_SECRET, AllowHost, Json, Out, Quiet, choose_bugs
 from chaosbot.config.experiment import read_experiment
@@ -20,7 +21,7 @@ from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.session.experiment import compiled
-from chaosbot.session.target import embedded_secret
+from chaosbot.session.target import embedded_secret, require_demo
 from chaosbot.session.tour import AROUND_S, FUZZ_S, tour
 from chaosbot.transport import checked_address
 
@@ -68,11 +69,12 @@ def demo(
     - `chaosbot demo --list`
     """
     if list_bugs:
-        _print_bugs()
+        _print_bugs(as_json=as_json)
         return
     if bot_api:
         checked_address(bot_api, allow_host or (), where="--bot-api")
     chosen = parse_bugs(choose_bugs(bugs or ""))
+    require_demo()
     if serve_only:
         _serve(chosen or (FRAGILE if fragile else frozenset()), port, bot_api, limits=not no_limits)
         return
@@ -102,15 +104,22 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
         raise ended
     report = run.finish("completed")
     answers = answer_key(bugs, report.findings, run.journal.history())
-    console = Console(stderr=as_json, emoji=False)
+    console = make_console(stderr=as_json)
     if not quiet:
         print_answers(console, answers)
     console.print(f"\n{summary(answers, run.now(), cut=cut)}", highlight=False)
     raise typer.Exit(0 if all(answer.found for answer in answers if answer.promised) else 1)
 
 
-def _print_bugs() -> None:
-    console, width = Console(emoji=False), max(map(len, CARDS))
+def _print_bugs(*, as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {"name": str(card.bug), "area": str(card.area), "what": card.what, "checks": list(card.checks)}
+            for card in CARDS.values()
+        ]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    console, width = make_console(), max(map(len, CARDS))
     for card in CARDS.values():
         console.print(f"[bold]{card.bug:<{width}}[/]  {card.area}: {', '.join(card.checks)}", soft_wrap=True)
         console.print(f"    [dim]{card.what}[/]", soft_wrap=True)

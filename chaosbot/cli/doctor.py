@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from itertools import chain
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from chaosbot.cli import verb
+from chaosbot.cli._console import make_console
 from chaosbot.cli._options import (
     AllowHost,
+    ListAsJson,
     PlatformName,
     PlatformOptions,
     SecretEnv,
@@ -39,6 +42,7 @@ def doctor(
     platform_option: PlatformOptions = None,
     secret_env: SecretEnv = None,
     allow_host: AllowHost = None,
+    as_json: ListAsJson = False,
 ) -> None:
     """Check the environment and, with a TARGET, whether chaosbot can test it: exit 0 when all is well, 2 otherwise.
 
@@ -48,20 +52,28 @@ def doctor(
     - `chaosbot doctor http://127.0.0.1:8000/webhook/telegram --bot-api 127.0.0.1:8081`
     """
     platform = choose_platform(platform, platform_option)
-    console = Console(emoji=False)
-    well = True
+    console = make_console()
     looks = [machine()]
     if target:
         looks.append(
             target_diagnosis(
-                target, bot_api_port(bot_api), platform, lambda: read_secret(secret_env), tuple(allow_host or ())
+                target,
+                bot_api_port(bot_api),
+                platform,
+                lambda: read_secret(secret_env),
+                tuple(allow_host or ()),
+                secret_env or defaults.SECRET_ENV,
             )
         )
-    for diagnoses in looks:
-        for diagnosis in diagnoses:
-            well = well and diagnosis.ok
+    seen = []
+    for diagnosis in chain.from_iterable(looks):
+        seen.append(diagnosis)
+        if not as_json:
             mark = "[green]✓[/]" if diagnosis.ok else "[red]✗[/]"
             console.print(f"{mark} {escape(diagnosis.what)}", highlight=False)
             if not diagnosis.ok:
                 console.print(f"    {escape(diagnosis.remedy)}", highlight=False)
-    raise typer.Exit(0 if well else 2)
+    if as_json:
+        rows = [{"ok": one.ok, "what": one.what, "remedy": "" if one.ok else one.remedy} for one in seen]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    raise typer.Exit(0 if all(one.ok for one in seen) else 2)

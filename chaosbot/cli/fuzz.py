@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from chaosbot.cli import verb
+from chaosbot.cli._console import make_console
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     DEFAULT_SECRET,
@@ -55,7 +56,9 @@ app = verb()
 def fuzz(
     target: Target = None,
     duration: Annotated[str, typer.Option(help="How long the campaign may take.")] = "60s",
-    stages: Annotated[str, typer.Option(help="Which stages run, with commas between.")] = ",".join(STAGES),
+    stages: Annotated[
+        str, typer.Option(help=f"Which stages run, with commas between: {', '.join(STAGES)}.", show_default="all")
+    ] = ",".join(STAGES),
     max_examples: Annotated[
         int | None, typer.Option(help="Most cases in each stage after the catalogue.", show_default=False)
     ] = None,
@@ -124,7 +127,7 @@ def fuzz(
     """
     platform = choose_platform(platform, platform_option)
     if list_cases:
-        _print_cases(platform)
+        _print_cases(platform, as_json=as_json)
         return
     bugs = choose_bugs(bugs)
     _require_cases(platform, case or [])
@@ -219,9 +222,16 @@ def _require_cases(platform: str, patterns: list[str]) -> None:
             )
 
 
-def _print_cases(platform: str) -> None:
+def _print_cases(platform: str, *, as_json: bool) -> None:
     rows = (*listing(_catalogue(platform)), *listed_scenarios(platform_of(platform)))
-    console = Console()
+    if as_json:
+        listed = [
+            {"name": row.name, "threat": str(row.threat), "expectation": row.expectation, "summary": row.summary}
+            for row in rows
+        ]
+        typer.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        return
+    console = make_console()
     if not console.is_terminal:
         # One line a case, for grep and its kin.
         width = max(len(row.name) for row in rows)

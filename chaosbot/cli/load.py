@@ -12,6 +12,7 @@ import typer
 from chaosbot.cli import verb
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
+    DEFAULT_SECRET,
     AllowHost,
     Json,
     Out,
@@ -204,7 +205,10 @@ def load(
             target=target or "", secret=secret, platform=platform, outbound="off", inbound=False, allow_hosts=allow
         )
         with prepared(run, spec) as environment:
-            require_webhook(environment, platform, secret, verify=part.verify, ca=part.ca, cert=cert, key=key)
+            variable = secret_env or DEFAULT_SECRET
+            require_webhook(
+                environment, platform, secret, verify=part.verify, ca=part.ca, cert=cert, key=key, variable=variable
+            )
             samples = Sampling(
                 pid=pid,
                 metrics=metrics or environment.metrics,

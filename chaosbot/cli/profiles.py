@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from chaosbot.cli import verb
+from chaosbot.cli._options import ListAsJson
 from chaosbot.cli._registry import show_registry
 from chaosbot.core.profile import PROFILES
 
@@ -16,6 +17,7 @@ app = verb()
 @app.command()
 def profiles(
     name: Annotated[str | None, typer.Argument(help="Show the page of this profile.", show_default=False)] = None,
+    as_json: ListAsJson = False,
 ) -> None:
     """List the profiles, or show one with its options.
 
@@ -24,4 +26,4 @@ def profiles(
     - `chaosbot profiles`
     - `chaosbot profiles soak`
     """
-    show_registry(PROFILES, name, "chaosbot load --profile {name} URL")
+    show_registry(PROFILES, name, "chaosbot load --profile {name} URL", as_json=as_json)

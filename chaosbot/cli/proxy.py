@@ -55,7 +55,7 @@ def proxy(
     plan: Annotated[Path | None, typer.Option(help="A fault plan (TOML or YAML).", show_default=False)] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="A fault, e.g. 'latency:250ms±50ms;p=0.3;path=/webhook/*'; repeatable.", show_default=False),
+        typer.Option(help="A fault, e.g. 'latency:250ms±50ms;p=0.3'; repeatable.", show_default=False),
     ] = None,
     outbound: Annotated[
         str | None,

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markdown import Markdown
 
 from chaosbot.cli import verb
+from chaosbot.cli._console import make_console
 from chaosbot.cli._options import Quiet
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.journal import Redactor, read
@@ -56,7 +56,7 @@ def report(
     """
     if form != "text" and form not in REPORTERS:
         raise UnknownName.of("format", form, ("text", *REPORTERS), where="--format")
-    console = Console(emoji=False)
+    console = make_console()
     history = read(directory)
     folded = fold(history)
     if other is not None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from chaosbot.cli import verb
+from chaosbot.cli._console import make_console
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     BOT_API_PORT,
@@ -64,9 +64,7 @@ def run(
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A fault, e.g. 'latency:250ms±50ms;p=0.3;direction=inbound'; repeatable.", show_default=False
-        ),
+        typer.Option(help="A fault, e.g. 'latency:250ms±50ms;p=0.3'; repeatable.", show_default=False),
     ] = None,
     mode: Annotated[
         str,
@@ -128,21 +126,23 @@ def run(
     experiment = _adjusted(experiment, mode, users, rate, outbound, allow_host)
     if duration is not None:
         experiment = lasting(experiment, read_option("--duration", duration, units.duration))
-    experiment = replace(experiment, platform=choose_platform(experiment.platform, None))
+    experiment = replace(
+        experiment,
+        platform=choose_platform(experiment.platform, None),
+        secret_env=secret_env or experiment.secret_env,
+    )
     file = next((item for item in what or () if not is_url(item)), "")
     try:
         ready = compiled(experiment)
     except ConfigError as error:
         raise (error.inside(file) if file else error) from None
     if dry_run:
-        draw_timeline(Console(emoji=False), ready)
+        draw_timeline(make_console(), ready)
         return
     if experiment.target and bugs:
         raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
     chosen = choose_seed(seed if seed is not None else experiment.seed)
-    secret = read_secret(
-        secret_env or experiment.secret_env or None, embedded_seed=None if experiment.target else chosen
-    )
+    secret = read_secret(experiment.secret_env or None, embedded_seed=None if experiment.target else chosen)
     check_experiment(experiment)
     with running(
         "run",

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from chaosbot.cli import verb
+from chaosbot.cli._console import make_console
 from chaosbot.cli._options import BOT_API_PORT, AllowHost, SecretEnv, read_secret
 from chaosbot.config.experiment import Experiment, experiment_from
 from chaosbot.config.written import write_experiment
@@ -63,7 +63,7 @@ def shrink(
     experiment = replace(experiment, allow_hosts=allow)
     check_experiment(experiment)
     secret = read_secret(secret_env or experiment.secret_env or None, embedded_seed=None if experiment.target else seed)
-    console = Console(emoji=False)
+    console = make_console()
     console.print(f"[bold]shrinking[/] {escape(wanted)} · {len(experiment.plan.rules)} rules · at most {max_runs} runs")
     base = out or default_directory("shrink")
     numbers = iter(range(1, max_runs + 2))

@@ -223,7 +223,7 @@ def parse_fault(text: str) -> Rule:
     try:
         return _rule_from_line(text, f"--fault '{text}'")
     except ConfigError as error:
-        raise error.inside(f"--fault '{text}'") from None
+        raise type(error)(": ".join(filter(None, [f"--fault '{text}'", error.where.strip(": ")])), error.what) from None
 
 
 def _rule_from_line(text: str, where: str) -> Rule:

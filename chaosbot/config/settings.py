@@ -39,8 +39,12 @@ class Settings:
     where: str = ""
     verbs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def options(self, verb: str, known: Collection[str]) -> dict[str, Any]:
-        """The options of a verb.
+    def options(self, verb: str, known: Mapping[str, str]) -> dict[str, Any]:
+        """The options of a verb, by the names of its parameters.
+
+        Args:
+            verb: The verb.
+            known: Its long options with underscores, and the parameter of each.
 
         Raises:
             UnknownName: A key that is none of the verb's options.
@@ -49,7 +53,7 @@ class Settings:
         for name in found:
             if name not in known:
                 raise UnknownName.of("option", name, known, where=f"{self.where}: {verb}.{name}")
-        return dict(found)
+        return {known[name]: value for name, value in found.items()}
 
 
 def find_settings(folder: Path, verbs: Collection[str]) -> Settings:

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -191,6 +192,12 @@ BytesEffect: TypeAlias = (
     | CorruptBytes
     | RefuseConnection
 )
+
+
+def in_words(effect: BytesEffect) -> str:
+    """What a byte effect does, as people read it: ``hold bytes``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(effect).__name__).lower()
+
 
 # ── exchange: on one request and its answer ──────────────────────────────────────────────────────────────────────────
 

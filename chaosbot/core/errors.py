@@ -103,6 +103,18 @@ class SecretMissing(UsageError):
     """The environment variable that should hold a secret is not set."""
 
 
+def secret_hint(secret: str, variable: str) -> str:
+    """Why a target may have answered 401 or 403, and what to do.
+
+    Args:
+        secret: What was sent; empty when there was none.
+        variable: The environment variable that was asked for it.
+    """
+    if secret:
+        return f"the secret in {variable} is not the target's"
+    return f"it asks for a secret, and {variable} is not set; export it, or name another variable by --secret-env"
+
+
 class JournalError(ChaosbotError):
     """A run directory that cannot be read back."""
 

@@ -145,11 +145,22 @@ def read_options(entry: type[E], values: Mapping[str, object]) -> E:
             raise UnknownName.of(f"choice for {name}", str(value), metadata["choices"], where=name)
     for name, field in fields.items():
         if name not in built and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ConfigError(name, f"missing; {name_of(entry)} needs it ({field.metadata['help']})")
+            raise ConfigError(
+                "", f"{name_of(entry)} lacks its option '{name}' ({field.metadata['help']}); {_remedy(entry, field)}"
+            )
     try:
         return entry(**built)
     except ValueError as error:
         raise ConfigError(name_of(entry), str(error)) from None
+
+
+def _remedy(entry: type[Any], field: dataclasses.Field[Any]) -> str:
+    """How an option that lacks is written."""
+    value = {"duration": "250ms", "size": "64KiB", "frequency": "100/s", "share": "0.1", "count": "3"}.get(
+        field.metadata["kind"], (field.metadata["choices"] or ("VALUE",))[0]
+    )
+    inline = f"{name_of(entry)}:{value}" if field.metadata["primary"] else f"{name_of(entry)};{field.name}={value}"
+    return f"write {inline}, or {field.name} = {value!r} among a file's options"
 
 
 class Registry(Generic[E]):

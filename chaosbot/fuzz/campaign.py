@@ -17,7 +17,7 @@ from typing import Final
 
 from chaosbot.core.case import Change
 from chaosbot.core.check import CHECKS
-from chaosbot.core.errors import TargetUnusable
+from chaosbot.core.errors import TargetUnusable, secret_hint
 from chaosbot.core.event import ApiCalled, CampaignStarted, Event, Noted, PhaseChanged, Trouble
 from chaosbot.core.outcome import Fate
 from chaosbot.core.plan import Rule
@@ -185,17 +185,18 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
     """
     spec = target.spec
     healths = [target.health() for _ in range(5)]
-    for health in healths:
-        recorder.health(health)
     last = healths[-1]
     if not any(health.ok for health in healths):
         outcome = last.outcome
         came = f"status {outcome.status}" if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}"
-        hint = f"is the secret right ({spec.secret_env})?" if outcome.status in (401, 403) else "is it the webhook?"
+        refused = outcome.status in (401, 403)
+        hint = secret_hint(spec.endpoint.secret, spec.secret_env) if refused else "is it the webhook?"
         raise TargetUnusable(
             f"{spec.address.url}: a valid {spec.platform} update gets {came}; a campaign needs a target that "
             f"acknowledges valid updates; {hint}"
         )
+    for health in healths:
+        recorder.health(health)
     replies = "none"
     if spec.bot_api and _replies(target, healths):
         replies = "mock"

@@ -6,6 +6,7 @@ write; what reaches the report from here are requests and command lines, by find
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
@@ -164,7 +165,7 @@ def _finish(
         perishable,
     )
     home = (spec.findings / finding.id) if spec.findings is not None else None
-    line = f"chaosbot replay {home}" if home is not None else ""
+    line = f"chaosbot replay {shlex.quote(str(home))}" if home is not None else ""
     curl = disk.curl(last, spec.address, spec.endpoint.secret, spec.secret_env) if single and not perishable else ""
     finished = replace(
         finding,

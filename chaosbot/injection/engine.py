@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from chaosbot.core.dice import Dice
-from chaosbot.core.effect import BytesEffect, Effect
+from chaosbot.core.effect import BytesEffect, Effect, in_words
 from chaosbot.core.event import Event, Injected, RuleSwitched, RuleTallied, Trouble
 from chaosbot.core.exchange import Depth, Exchange
 from chaosbot.core.plan import Decision, FaultPlan, Moment, Rule, Scope, Tally, Window, decide
@@ -312,11 +312,11 @@ class ConnectionContext:
         """The connection's bytes really met this effect (the same object that `lasting` or `armed` gave)."""
         for armed, one in self._armed:
             if one is effect:
-                self._engine.applied(armed, type(effect).__name__)
+                self._engine.applied(armed, in_words(effect))
                 return
         for decided in self._decided.values():
             if decided is not None and any(one is effect for one in decided.effects):
-                self._engine.applied(decided, type(effect).__name__)
+                self._engine.applied(decided, in_words(effect))
                 return
 
     def end(self) -> None:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from chaosbot.core.check import CHECKS, Check, History
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError
-from chaosbot.core.event import Injected, Noted, RunStarted
+from chaosbot.core.event import Noted, RunStarted
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Subject, Verdict
 from chaosbot.report import intervals, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
@@ -151,8 +151,15 @@ def _traffic(history: History, start: RunStarted) -> tuple[Assertion, ...]:
     """What a proxy beside somebody else's client promises: that traffic met it. Its rules speak for themselves."""
     if start.verb != "proxy":
         return ()
-    refused = sum(seen is not None and seen.by == "proxy" and not met for seen, met in history.exchanges_with_faults())
-    passed = len(history.exchanges) - refused + len(history.all(Injected))
+    refused = passed = connections = 0
+    for seen, met in history.exchanges_with_faults():
+        if seen is None:
+            connections += 1
+        elif seen.by == "proxy" and not met:
+            refused += 1
+        else:
+            passed += 1
+    passed = passed or connections  # a byte pipe knows no exchanges, only connections that met a fault
     reason = f"the upstream answered none of {refused} exchanges" if refused else "nothing came through the proxy"
     verdict = Verdict.PASS if passed else Verdict.INCONCLUSIVE
     return (Assertion("traffic", "> 0", float(passed), verdict, reason="" if passed else reason),)

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from chaosbot.core.units import format_duration
 from chaosbot.core.verdict import Finding, Severity, Verdict
-from chaosbot.report.figures import shown
+from chaosbot.report.figures import measured, shown
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Coverage, Load, Report
 
@@ -31,6 +32,7 @@ SEVERITIES: Final = {
 }
 # More findings than this are a list for the HTML page, not for a terminal.
 FINDINGS_SHOWN: Final = 20
+_LEFT: Final = (0, 0, 0, 2)
 TASKS_SHOWN: Final = 20
 
 
@@ -53,7 +55,7 @@ class _Command:
 
 def _parts(report: Report) -> list[RenderableType | _Command]:
     parts: list[RenderableType | _Command] = [Text(), _headline(report)]
-    parts += [Padding(Text(f"• {reason}"), (0, 0, 0, 2)) for reason in report.reasons]
+    parts += [Padding(Text(f"• {reason}"), _LEFT, expand=False) for reason in report.reasons]
     if report.findings:
         parts.append(_heading("Findings"))
         for finding in report.findings[:FINDINGS_SHOWN]:
@@ -108,26 +110,69 @@ def _finding(finding: Finding) -> Iterator[RenderableType | _Command]:
     table.add_column(overflow="fold")
     title = Text(finding.title).append(f"  {finding.check} × {finding.occurrences}", style="dim")
     table.add_row(Text(finding.severity.value, style=SEVERITIES[finding.severity]), title)
-    yield Padding(table, (0, 0, 0, 2))
+    yield Padding(table, _LEFT, expand=False)
     if finding.reproduce:
         yield _Command(Text(f"           {finding.reproduce}", style="dim"))
 
 
-def _table(*columns: str, text: int = 1) -> Table:
-    """A quiet table; the first `text` columns are texts, which fold where there is no room, the others figures."""
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
-    for place, column in enumerate(columns):
-        left = place < text
-        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=not left)
-    return table
+@dataclass(frozen=True)
+class _Figures:
+    """A quiet table; the first `text` columns are texts, which fold where there is no room, the others figures, which never do.
+
+    Where the terminal is too narrow for the figures side by side, each row becomes a line of named figures, which wraps between them.
+    """
+
+    columns: tuple[str, ...]
+    text: int
+    rows: list[tuple[Text, ...]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, or its rows as lines."""
+        yield from self._parts(console, options)
+
+    def _parts(self, console: Console, options: ConsoleOptions) -> Iterator[Table | Text]:
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+        for place, column in enumerate(self.columns):
+            left = place < self.text
+            # A text column narrower than this is no text to read.
+            least = min(12, max((len(row[place]) for row in self.rows), default=0)) if left else None
+            table.add_column(
+                column, justify="left" if left else "right", overflow="fold", no_wrap=not left, min_width=least
+            )
+        for row in self.rows:
+            table.add_row(*row)
+        if Measurement.get(console, options.update(max_width=10_000), table).minimum <= options.max_width:
+            yield table
+            return
+        for row in self.rows:
+            line = Text()
+            for column, cell in zip(self.columns, row, strict=False):
+                if not cell:
+                    continue
+                name = f"{column} " if self.columns.index(column) >= self.text else ""
+                part = Text(name.replace("\n", " "), style="dim").append_text(cell)
+                if line and len(line) + 2 + len(part) > options.max_width:
+                    yield line
+                    line = Text("  ")
+                line = Text("  ").join([line, part]) if line.plain.strip() else line.append_text(part)
+            yield line
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """As wide as its widest line."""
+        widest = max((console.measure(part).maximum for part in self._parts(console, options)), default=1)
+        return Measurement(1, min(widest, options.max_width))
 
 
-def _indented(table: Table) -> Padding:
-    return Padding(table, (0, 0, 0, 2))
+def _table(*columns: str, text: int = 1) -> _Figures:
+    return _Figures(columns, text, [])
 
 
-def _row(table: Table, *cells: str | Text) -> None:
-    table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
+def _indented(table: _Figures) -> Padding:
+    return Padding(table, _LEFT, expand=False)
+
+
+def _row(table: _Figures, *cells: str | Text) -> None:
+    table.rows.append(tuple(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
 
 
 def _time(seconds: float | None) -> str:
@@ -143,7 +188,7 @@ def _assertions(report: Report) -> Padding:
     for one in report.assertions:
         interval = "" if one.interval is None else f"{shown(one.interval[0])} … {shown(one.interval[1])}"
         verdict = Text(one.verdict.value, style=STYLES[one.verdict])
-        _row(table, verdict, one.name, one.target, shown(one.observed), interval, one.alert)
+        _row(table, verdict, one.name, one.target, measured(one), interval, one.alert)
     return _indented(table)
 
 
@@ -157,7 +202,7 @@ def _load(load: Load) -> Padding:
     )
     errors = ", ".join(f"{kind} {count}" for kind, count in list(load.errors.items())[:8])
     lines: Sequence[RenderableType] = [Text(counts), table, *([Text(f"errors: {errors}")] if errors else [])]
-    return Padding(Group(*lines), (0, 0, 0, 2))
+    return Padding(Group(*lines), _LEFT, expand=False)
 
 
 def _tasks(load: Load) -> Padding:
@@ -168,7 +213,7 @@ def _tasks(load: Load) -> Padding:
         _row(table, task.name, str(task.done), f"{task.rps:.1f}/s", str(task.failed), *times)
     left = len(load.tasks) - TASKS_SHOWN
     more = [Text(f"… and {left} more in tasks.csv", style="dim")] if left > 0 else []
-    return Padding(Group(table, *more), (0, 0, 0, 2))
+    return Padding(Group(table, *more), _LEFT, expand=False)
 
 
 def _windows(report: Report) -> Padding:
@@ -200,7 +245,7 @@ def _recovery(report: Report) -> Padding:
     brief = ", ".join(one.fault for one in report.recovery if one.brief)
     parts: list[RenderableType] = [table] if watched else []
     parts += [Text(f"watched too briefly to tell: {brief}", style="dim")] if brief else []
-    return Padding(Group(*parts), (0, 0, 0, 2))
+    return Padding(Group(*parts), _LEFT, expand=False)
 
 
 def _deliveries(report: Report) -> Padding:
@@ -211,7 +256,7 @@ def _deliveries(report: Report) -> Padding:
     parts = [f"{getattr(found, name)} {name}" for name in names if getattr(found, name) is not None]
     if found.reply is not None:
         parts.append(f"reply p50 {_time(found.reply.p50)}, p99 {_time(found.reply.p99)}")
-    return Padding(Text(" · ".join(parts)), (0, 0, 0, 2))
+    return Padding(Text(" · ".join(parts)), _LEFT, expand=False)
 
 
 def _soak(report: Report) -> Padding:

@@ -44,6 +44,14 @@ class StopCondition:
     limit: float
     grace_s: float
 
+    def shown(self, value: float) -> str:
+        """A value of the metric in its unit."""
+        if self.metric == "health":
+            return "no answer"
+        if self.metric == "error_rate":
+            return f"{value:.1%}"
+        return units.format_size(round(value)) if self.metric == "memory" else units.format_duration(value)
+
     @classmethod
     def parse(cls, text: str) -> StopCondition:
         """Reads ``METRIC > LIMIT [for TIME]``.
@@ -104,7 +112,7 @@ class Sentinel:
                 continue
             since = self._since.setdefault(condition.text, event.t)
             if event.t - since >= condition.grace_s:
-                self.stop(f"stop condition '{condition.text}' held (last value {value:g})")
+                self.stop(f"stop condition '{condition.text}' held (at last {condition.shown(value)})")
 
     @staticmethod
     def _value(condition: StopCondition, event: Event) -> float | None:

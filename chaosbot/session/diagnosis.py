@@ -18,7 +18,7 @@ from chaosbot.addons.ca import ensure_ca
 from chaosbot.config import defaults
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ChaosbotError
+from chaosbot.core.errors import ChaosbotError, secret_hint
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import platform_of
 from chaosbot.core.verdict import Threat
@@ -70,7 +70,12 @@ def machine() -> Iterator[Diagnosis]:
 
 
 def target_diagnosis(
-    url: str, port: int, platform: str, secret_of: Callable[[], str], allow: tuple[str, ...]
+    url: str,
+    port: int,
+    platform: str,
+    secret_of: Callable[[], str],
+    allow: tuple[str, ...],
+    variable: str = defaults.SECRET_ENV,
 ) -> Iterator[Diagnosis]:
     """What can be said of a target, by a few requests that can have no effect.
 
@@ -80,6 +85,7 @@ def target_diagnosis(
         platform: Whose webhook it is.
         secret_of: Gives the webhook's secret.
         allow: Hosts that may be spoken to besides loopback.
+        variable: The environment variable that the secret comes from.
     """
     try:
         secret = secret_of()
@@ -101,14 +107,14 @@ def target_diagnosis(
         )
         try:
             with prepared(run, spec) as environment:
-                yield from _exchange(environment, platform, secret, port)
+                yield from _exchange(environment, platform, secret, port, variable)
         except ChaosbotError as error:
             yield Diagnosis(False, str(error), "see above")
         finally:
             run.journal.close()
 
 
-def _exchange(environment: Environment, platform: str, secret: str, port: int) -> Iterator[Diagnosis]:
+def _exchange(environment: Environment, platform: str, secret: str, port: int, variable: str) -> Iterator[Diagnosis]:
     """A valid update, the same with a wrong secret, and the call that the valid one should cause."""
     if not platform_of(platform).golden(Dice(0)):
         yield Diagnosis(True, f"webhook: {platform} delivers no updates, so none was sent")
@@ -118,7 +124,7 @@ def _exchange(environment: Environment, platform: str, secret: str, port: int) -
         yield Diagnosis(
             False,
             f"webhook: answers {outcome.status} to a valid update",
-            f"the secret is another one; export it as {defaults.SECRET_ENV} or name its variable by --secret-env",
+            secret_hint(secret, variable),
         )
         return
     if not outcome.ok:

@@ -11,7 +11,7 @@ from typing import Final
 from chaosbot.config import defaults
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import TargetUnusable
+from chaosbot.core.errors import TargetUnusable, secret_hint
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import EPOCH, Endpoint, platform_of
 from chaosbot.core.profile import Profile
@@ -75,6 +75,7 @@ def require_webhook(
     ca: Path | None = None,
     cert: Path | None = None,
     key: Path | None = None,
+    variable: str = defaults.SECRET_ENV,
 ) -> None:
     """Makes sure that what listens is a webhook that takes the secret, by one empty document that can have no effect.
 
@@ -103,11 +104,7 @@ def require_webhook(
             f"{environment.webhook}: answers {seen.status} to a POST, so there is no webhook; check host, port and path"
         )
     if seen.status in (401, 403):
-        told = "the secret is wrong" if secret else "it asks for a secret"
-        raise TargetUnusable(
-            f"{environment.webhook}: answers {seen.status}, {told}; export it as {defaults.SECRET_ENV}, or name its variable by "
-            "--secret-env"
-        )
+        raise TargetUnusable(f"{environment.webhook}: answers {seen.status}; {secret_hint(secret, variable)}")
 
 
 def drive_load(

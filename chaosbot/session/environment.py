@@ -21,7 +21,7 @@ from chaosbot.core.plan import FaultPlan
 from chaosbot.journal import EventSpool
 from chaosbot.session.listeners import check_upstreams, launched, outbound_listeners
 from chaosbot.session.run import Run
-from chaosbot.session.target import WEBHOOK_PATH, DemoTarget
+from chaosbot.session.target import WEBHOOK_PATH, DemoTarget, require_demo
 from chaosbot.transport import Address, checked_address, permit, require_reachable
 
 DEMO_TOKEN: Final = "123456789:chaosbot-demo-token-that-is-no-secret"  # noqa: S105 - of the embedded bot, which has no life outside
@@ -149,6 +149,8 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
     run.listeners.append(lambda event: calls.append(event) if isinstance(event, ApiCalled) else None)
     with ExitStack() as stack:
         embedded = not spec.target
+        if embedded:
+            require_demo()
         port = free_port() if embedded else 0
         webhook = f"http://127.0.0.1:{port}{WEBHOOK_PATH}" if embedded else spec.target
         address = (

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from chaosbot.config import defaults
 from chaosbot.config.experiment import Experiment
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan, Window
@@ -151,7 +152,7 @@ def perform(
     with prepared(run, environment_for(experiment, secret, bugs=bugs, port=port)) as environment:
         for name, url in environment.upstreams.items() if experiment.target else ():
             say(f"the bot's base URL of {name} must be [bold]{url}[/]")
-        require_webhook(environment, experiment.platform, secret)
+        require_webhook(environment, experiment.platform, secret, variable=experiment.secret_env or defaults.SECRET_ENV)
         run_experiment(run, environment, compiled, secret)
         if experiment.fuzz_s and not run.should_stop():
             settings = {

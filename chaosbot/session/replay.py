@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from chaosbot.core.errors import JournalError
+from chaosbot.core.errors import JournalError, UsageError
 from chaosbot.fuzz.replay import Replayed
 from chaosbot.fuzz.replay import replay as replay_finding
-from chaosbot.journal import read
+from chaosbot.journal import EVENTS_FILE, read
 from chaosbot.session.environment import EnvironmentSpec, check_target, prepared
 from chaosbot.session.run import Run
 
@@ -37,6 +38,7 @@ def replayed(
         UsageError: No finding, no target, or one that must not be spoken to.
         JournalError: The finding cannot be read.
     """
+    _require_finding(directory)
     origin = _origin(directory)
     embedded = None if target else origin.get("embedded")
     known = secret(origin["seed"] if embedded is not None else None)
@@ -56,10 +58,32 @@ def replayed(
     return _surrounded(directory, spec, origin["seed"])
 
 
+def _require_finding(directory: Path) -> None:
+    """Refuses what is no finding's directory, and says where findings are.
+
+    Raises:
+        UsageError: With the path as it was given, and the findings there.
+    """
+    if directory.suffix == ".json" or (directory / "case.json").is_file():
+        return
+    if not directory.exists():
+        raise UsageError(f"{directory}: is not there; a finding's directory is RUN_DIR/findings/ID")
+    found = sorted(path.parent for pattern in ("*", "findings/*") for path in directory.glob(f"{pattern}/case.json"))
+    if not found:
+        raise UsageError(
+            f"{directory}: holds no finding that requests show; a finding's directory is RUN_DIR/findings/ID"
+        )
+    first = shlex.quote(str(found[0]))
+    raise UsageError(
+        f"{directory}: choose one of its findings ({', '.join(path.name for path in found)}): chaosbot replay {first}"
+    )
+
+
 def _origin(directory: Path) -> dict[str, Any]:
     """What the run that found it says of its target; nothing when the finding was copied away from its run."""
+    run = directory.resolve().parent.parent
     try:
-        start = read(directory.resolve().parent.parent).start
+        start = read(run).start if (run / EVENTS_FILE).is_file() else None
     except JournalError:
         start = None
     if start is None:

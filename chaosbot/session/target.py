@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import queue
 import subprocess
@@ -12,7 +13,7 @@ from typing import IO, Final, Self
 
 from chaosbot.config import defaults
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import EngineError
+from chaosbot.core.errors import EngineError, UsageError
 
 START_S: Final = 60.0
 """How long the demo may take to listen; imports take about a second on a slow machine."""
@@ -23,6 +24,19 @@ WEBHOOK_PATH: Final = defaults.DEMO_PATH
 def embedded_secret(seed: int) -> str:
     """The webhook secret of the embedded bot, where the environment names none: it protects nothing outside of its run."""
     return Dice(seed).at("demo", "secret").token(24)
+
+
+def require_demo() -> None:
+    """Looks for what the embedded bot is made of.
+
+    Raises:
+        UsageError: A plain install does not have it.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+        raise UsageError(
+            "the embedded demo bot needs packages that a plain install leaves out; add them with: "
+            "pip install 'chaosbot[demo]', or name the TARGET that you want to test"
+        )
 
 
 class DemoTarget:

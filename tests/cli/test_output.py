@@ -79,7 +79,7 @@ def test_an_encoding_without_our_signs_is_no_error(tmp_path: Path) -> None:
 
 
 def test_an_error_that_nobody_foresaw_is_no_finding(chaosbot: Callable[..., Any]) -> None:
-    done = chaosbot("faults", prelude="import chaosbot.cli._registry as r\nr.Console = None")
+    done = chaosbot("faults", prelude="import chaosbot.cli._registry as r\nr.make_console = None")
     assert done.code == 3
     assert "an error of chaosbot itself (TypeError); the target was not judged" in done.err
 

@@ -108,7 +108,7 @@ def test_toml_and_yaml_say_the_same(tmp_path: Path) -> None:
         ("latncy:3s", "--fault 'latncy:3s': fault", "did you mean 'latency'?"),
         ("delay:3s;probability=1", "--fault 'delay:3s;probability=1'", "unknown key 'probability'"),
         ("delay:3", "time", "needs one of"),
-        ("delay", "time", "missing; delay needs it"),
+        ("delay", "--fault 'delay'", "delay lacks its option 'time' (how long the exchange waits)"),
         ("delay:1s;p=2", ": p", "outside 0..1"),
         ("delay:1s;every=10s;period=20s;for=1s", ": every", "keep one of the two"),
         ("delay:1s;first=2;nth=3", "--fault", "exclude each other"),

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from chaosbot.cli import VERBS, Verbs
+from chaosbot.cli import VERBS, Verbs, long_options
 from chaosbot.config.experiment import built_in, experiment_from, read_experiment
 from chaosbot.config.plan import parse_fault, plan_from, read_plan
 from chaosbot.core.check import CHECKS
@@ -253,7 +253,7 @@ def test_toml_in_the_pages_is_a_plan_or_an_experiment(page: str, text: str) -> N
         return
     if set(document) <= set(VERBS) and all(isinstance(values, dict) for values in document.values()):
         for verb, values in document.items():  # settings of verbs
-            assert values.keys() <= {param.name for param in verb_command(verb).params}
+            assert {key.replace("-", "_") for key in values} <= long_options(verb_command(verb)).keys()
         return
     (plan_from if set(document) == {"rules"} else experiment_from)(document, page)
 

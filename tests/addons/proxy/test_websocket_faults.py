@@ -209,9 +209,9 @@ def test_duplicate(rig: Rig) -> None:
     assert rig.server.heard == ["x", "x"]
 
 
-def test_corrupt_changes_one_byte(rig: Rig) -> None:
+@pytest.mark.parametrize("text", ["the quick brown fox", "съешь ещё этих булок", "😀"])
+def test_corrupt_changes_one_character(rig: Rig, text: str) -> None:
     peer = rig.open("ws_corrupt:1;stream=up")
-    text = "the quick brown fox"
     peer.send(TextMessage(data=text))
     got = peer.text()
     assert len(got) == len(text)

@@ -58,7 +58,9 @@ def test_a_rule_that_never_matched_is_named(story):
 
 def test_a_proxy_without_load_of_its_own_has_no_windows_but_promises_traffic(story):
     seen = ExchangeSeen(2.0, "k1", Direction.INBOUND, "POST", "/", 200, "target", 0.01, 200)
-    report = fold(story(verb="proxy").fault("slow", "delay", 1.0).add(seen).history(end=5.0), checks=())
+    met = Injected(1.9, "slow", "delay", Depth.EXCHANGE, Direction.INBOUND, "k1", "applied")
+    report = fold(story(verb="proxy").fault("slow", "delay", 1.0).add(met, met, seen).history(end=5.0), checks=())
+    assert report.assertions[0].observed == 1  # one exchange, however many faults met it
     assert (report.verdict, report.windows) == (Verdict.PASS, ())
     assert [promise.name for promise in report.assertions] == ["traffic"]
 
