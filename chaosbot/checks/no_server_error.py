@@ -69,6 +69,10 @@ class NoServerError(CaseCheck):
             for exchange, faults in history.injections.items()
             if any(fault.direction is Direction.INBOUND for fault in faults)
         }
+        # A status that the proxy wrote itself (a connection that the target had just closed) is none that the target chose.
+        hit |= {
+            seen.exchange for seen in history.exchanges if seen.direction is Direction.INBOUND and seen.by == "proxy"
+        }
         clean = [request for request in history.requests if request.exchange not in hit]
         by_status: dict[tuple[int, str], int] = {}
         for request in clean:

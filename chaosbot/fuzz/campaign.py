@@ -149,7 +149,8 @@ class Campaign:
                 left = clock.until - closing_s - monotonic()
                 take_shared(context, Clock(monotonic() + left * _SHARED, clock.should_stop))
             left = clock.until - closing_s - monotonic()
-            until = monotonic() + max(_LEAST_S, left * stage.share)
+            share = 1.0 if name == self.spec.stages[-1] else stage.share
+            until = monotonic() + max(_LEAST_S, left * share)
             most = max(until, longest - closing_s) if stage.whole else until
             own = Clock(most, clock.should_stop)
             helpers = CampaignHelpers(context, name, most)

@@ -426,6 +426,8 @@ def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it(
     assert judged("no_server_error", events).verdict is Verdict.FAIL
     fault = Injected(1.0, "r", "abort", Depth.EXCHANGE, Direction.INBOUND, M, "applied")
     assert judged("no_server_error", [*events, request(N, 2.0), fault]).verdict is Verdict.PASS
+    by_the_proxy = ExchangeSeen(1.0, M, Direction.INBOUND, "POST", "/", 502, "proxy", 0.1)
+    assert judged("no_server_error", [*events, request(N, 2.0), by_the_proxy]).verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(
