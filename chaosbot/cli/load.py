@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,22 @@ import typer
 
 from chaosbot.cli import verb
 from chaosbot.cli._finish import conclude, running
+from chaosbot.cli._load import (
+    PROFILE_HELP,
+    AbortOn,
+    Bodies,
+    Classes,
+    MaxInFlight,
+    Mix,
+    Rate,
+    Slo,
+    SpawnRate,
+    Traceparent,
+    Users,
+    profile_of,
+    promises,
+    statuses,
+)
 from chaosbot.cli._options import (
     DEFAULT_SECRET,
     AllowHost,
@@ -33,9 +48,9 @@ from chaosbot.cli._options import (
 from chaosbot.config import defaults
 from chaosbot.config.experiment import threshold_settings
 from chaosbot.core import units
-from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.profile import PROFILES, Profile, Workload
+from chaosbot.core.profile import Profile, Workload
 from chaosbot.core.registry import options_of
+from chaosbot.load.cast import weights
 from chaosbot.load.spec import Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.driving import LoadPart, drive_load, require_webhook
@@ -50,18 +65,14 @@ PER_REQUEST_RPS = 1500.0
 @app.command(cls=Watched)
 def load(
     target: Target = None,
-    profile: Annotated[
-        str, typer.Option(help="Shape of the load: see `chaosbot profiles`; 'stages:30s:100,5m:1000' for your own.")
-    ] = "smoke",
-    users: Annotated[int | None, typer.Option(help="Virtual users (closed profiles).", show_default=False)] = None,
-    spawn_rate: Annotated[str | None, typer.Option(help="Users started, e.g. 50/s.", show_default=False)] = None,
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "smoke",
+    users: Users = None,
+    spawn_rate: SpawnRate = None,
     duration: Annotated[str | None, typer.Option(help="How long, e.g. 2m.", show_default=False)] = None,
-    rate: Annotated[
-        str | None,
-        typer.Option(
-            help="Arrivals, e.g. 500/s: an open workload whether or not the target keeps up.", show_default=False
-        ),
-    ] = None,
+    rate: Rate = None,
+    classes: Classes = None,
+    mix: Mix = None,
+    max_in_flight: MaxInFlight = None,
     sender: Annotated[
         str, typer.Option(help="raw: plain concurrency; telegram: per-chat queues, 40 connections, redelivery.")
     ] = "raw",
@@ -75,14 +86,8 @@ def load(
     corpus: Annotated[
         Path | None, typer.Option(help="Replay the requests of a fuzz corpus as load.", show_default=False)
     ] = None,
-    slo: Annotated[
-        list[str] | None,
-        typer.Option(help="What must hold, e.g. 'p99<2s,5s' (target, alert); repeatable.", show_default=False),
-    ] = None,
-    abort_on: Annotated[
-        list[str] | None,
-        typer.Option(help="End early, e.g. 'error_rate > 50% for 10s'; repeatable.", show_default=False),
-    ] = None,
+    slo: Slo = None,
+    abort_on: AbortOn = None,
     pid: Annotated[
         int | None, typer.Option(help="The target's process, for memory and descriptors.", show_default=False)
     ] = None,
@@ -130,6 +135,8 @@ def load(
     ] = None,
     connect_timeout: Annotated[str, typer.Option(help="Most time to connect.")] = "5s",
     timeout: Annotated[str, typer.Option(help="Most time for a request.")] = "30s",
+    bodies: Bodies = "sample",
+    traceparent: Traceparent = False,
     seed: Seed = None,
     out: Out = None,
     secret_env: SecretEnv = None,
@@ -149,10 +156,11 @@ def load(
     - `chaosbot load` – a smoke run against the embedded bot
     - `chaosbot load --profile soak --users 200 --duration 1h http://127.0.0.1:8000/webhook/telegram`
     - `chaosbot load --rate 500/s --duration 2m --slo 'p99<500ms,1s' URL`
+    - `chaosbot load --users 100 --class guest=80,admin=1 --slo 'p95{/grant}<1s' URL`
     """
     platform = choose_platform(platform, platform_option)
     chosen = choose_seed(seed)
-    shape = _profile(profile, users, spawn_rate, duration, rate)
+    shape = profile_of(profile, users, spawn_rate, duration, rate)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
     allow = tuple(allow_host or ())
     check_pages(allow, metrics=metrics, health=health)
@@ -165,7 +173,7 @@ def load(
         "sender": sender,
         "platform": platform,
         "processes": processes,
-        **({"thresholds": threshold_settings(slo)} if slo else {}),
+        **({"thresholds": threshold_settings(promises(slo))} if slo else {}),
     }
     conditions = [StopCondition.parse(text) for text in abort_on or ()]
     part = LoadPart(
@@ -185,7 +193,12 @@ def load(
         ca=ca,
         cert=cert,
         key=key,
-        accepted=_statuses(accept_status or ()),
+        accepted=statuses(accept_status or ()),
+        classes=weights("--class", classes) if classes is not None else (),
+        mix=weights("--mix", mix) if mix is not None else (),
+        max_in_flight=max_in_flight,
+        bodies=bodies,
+        traceparent=traceparent,
     )
     with running(
         "load",
@@ -220,42 +233,7 @@ def load(
     raise conclude(run, quiet=quiet, as_json=as_json)
 
 
-def _statuses(texts: Sequence[str]) -> frozenset[int]:
-    """Reads ``304`` and ``3xx``.
-
-    Raises:
-        ConfigError: No such status.
-    """
-    found: set[int] = set()
-    for text in texts:
-        if len(text) == 3 and text[0] in "12345" and text[1:].lower() == "xx":
-            found.update(range(int(text[0]) * 100, int(text[0]) * 100 + 100))
-        elif len(text) == 3 and text.isascii() and text.isdecimal() and "100" <= text <= "599":
-            found.add(int(text))
-        else:
-            raise ConfigError("--accept-status", f"'{text}' is no HTTP status; write for example 304 or 3xx")
-    return frozenset(found)
-
-
 def _records(shape: Profile) -> bool:
     """Whether requests come slowly enough for a line each: a closed user rests for about three seconds between two."""
     peak = shape.pacer().peak
     return (peak if shape.workload is Workload.OPEN else peak / 3) <= PER_REQUEST_RPS
-
-
-def _profile(text: str, users: int | None, spawn_rate: str | None, duration: str | None, rate: str | None) -> Profile:
-    """The profile with its overrides; a rate alone means the open profile `steady`."""
-    name, _, value = text.partition(":")
-    if rate is not None and name == "smoke":
-        name = "steady"
-    entry = PROFILES.get(name)
-    primaries = [field.name for field in options_of(entry) if field.metadata["primary"]]
-    if value and not primaries:
-        raise UnknownName.of("value", value, (), where=f"--profile {text}")
-    built = PROFILES.build(name, {primaries[0]: value} if value else {})
-    return built.overridden(
-        users=users,
-        spawn_rate=None if spawn_rate is None else read_option("--spawn-rate", spawn_rate, units.frequency),
-        duration=None if duration is None else read_option("--duration", duration, units.duration),
-        rate=None if rate is None else read_option("--rate", rate, units.frequency),
-    )

@@ -12,6 +12,20 @@ import typer
 from chaosbot.cli import verb
 from chaosbot.cli._console import make_console
 from chaosbot.cli._finish import conclude, running
+from chaosbot.cli._load import (
+    PROFILE_HELP,
+    AbortOn,
+    Classes,
+    MaxInFlight,
+    Mix,
+    Rate,
+    Slo,
+    SpawnRate,
+    Traceparent,
+    Users,
+    named_profile,
+    promises,
+)
 from chaosbot.cli._options import (
     BOT_API_PORT,
     AllowHost,
@@ -36,6 +50,8 @@ from chaosbot.config.written import experiment_schema
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan
+from chaosbot.core.profile import PROFILES
+from chaosbot.core.profile import Workload as Shape
 from chaosbot.session.experiment import check_experiment, compiled, lasting, perform
 
 app = verb()
@@ -67,13 +83,23 @@ def run(
         typer.Option(help="A fault, e.g. 'latency:250ms±50ms;p=0.3'; repeatable.", show_default=False),
     ] = None,
     mode: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="load: no faults; chaos: load and faults; full: and a fuzz campaign while some of the bot's calls fail."
+            help="load: no faults; chaos: all the chaos there is in one timeline (the experiment 'chaos', unless you name one); "
+            "full: and a fuzz campaign while some of the bot's calls fail.",
+            show_default=False,
         ),
-    ] = "chaos",
-    users: Annotated[int | None, typer.Option(help="Virtual users.", show_default=False)] = None,
-    rate: Annotated[str | None, typer.Option(help="Arrivals, e.g. 100/s.", show_default=False)] = None,
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help=PROFILE_HELP, show_default=False)] = None,
+    users: Users = None,
+    spawn_rate: SpawnRate = None,
+    rate: Rate = None,
+    classes: Classes = None,
+    mix: Mix = None,
+    max_in_flight: MaxInFlight = None,
+    slo: Slo = None,
+    abort_on: AbortOn = None,
+    traceparent: Traceparent = False,
     duration: Annotated[
         str | None,
         typer.Option(help="How long the whole takes, e.g. 5m: all phases longer or shorter alike.", show_default=False),
@@ -119,11 +145,24 @@ def run(
         typer.echo(json.dumps(experiment_schema(), indent=2))
         return
     bugs = choose_bugs(bugs)
-    experiment = _experiment(what or [])
+    experiment = _experiment(what or [], mode)
     if fault or plan:
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
         experiment = replace(experiment, plan=plan_of(list(rules)), alone=False, name="custom")
-    experiment = _adjusted(experiment, mode, users, rate, outbound, allow_host)
+    experiment = _adjusted(experiment, mode, outbound, allow_host)
+    experiment = _loaded(experiment, profile, users, spawn_rate, rate)
+    experiment = replace(
+        experiment,
+        thresholds=(*experiment.thresholds, *promises(slo)),
+        abort_on=(*experiment.abort_on, *(abort_on or ())),
+        workload=replace(
+            experiment.workload,
+            classes=classes or experiment.workload.classes,
+            mix=mix or experiment.workload.mix,
+            max_in_flight=max_in_flight or experiment.workload.max_in_flight,
+            traceparent=traceparent or experiment.workload.traceparent,
+        ),
+    )
     if duration is not None:
         experiment = lasting(experiment, read_option("--duration", duration, units.duration))
     experiment = replace(
@@ -150,7 +189,11 @@ def run(
         chosen,
         out,
         secret=secret,
-        settings={**experiment.settings(), **({} if experiment.target else {"bugs": bugs}), "mode": mode},
+        settings={
+            **experiment.settings(),
+            **({} if experiment.target else {"bugs": bugs}),
+            "mode": mode or "as written",
+        },
         quiet=quiet,
         as_json=as_json,
         total_s=ready.load_s + experiment.fuzz_s + 5,
@@ -161,41 +204,50 @@ def run(
     raise conclude(current, quiet=quiet, as_json=as_json)
 
 
-def _experiment(what: list[str]) -> Experiment:
+def _experiment(what: list[str], mode: str | None) -> Experiment:
+    if mode is not None and mode not in MODES:
+        raise UnknownName.of("mode", mode, MODES, where="--mode")
     targets = [item for item in what if is_url(item)]
     names = [item for item in what if not is_url(item)]
     if len(targets) > 1 or len(names) > 1:
         raise ConfigError(" ".join(what), "takes one experiment and one target URL at most")
     if names and (":" in names[0] or "/" in names[0]) and not Path(names[0]).exists() and not Path(names[0]).suffix:
         raise ConfigError(names[0], f"is neither a file nor a URL; a target begins with its scheme: http://{names[0]}")
-    experiment = read_experiment(names[0] if names else "resilience")
+    usual = "chaos" if mode in ("chaos", "full") else "resilience"
+    experiment = read_experiment(names[0] if names else usual)
     return replace(experiment, target=targets[0]) if targets else experiment
 
 
 def _adjusted(
-    experiment: Experiment,
-    mode: str,
-    users: int | None,
-    rate: str | None,
-    outbound: str | None,
-    allow_host: list[str] | None,
+    experiment: Experiment, mode: str | None, outbound: str | None, allow_host: list[str] | None
 ) -> Experiment:
-    if mode not in MODES:
-        raise UnknownName.of("mode", mode, MODES, where="--mode")
     if mode == "load":
         experiment = replace(experiment, plan=FaultPlan(), fuzz_s=0.0)
     if mode == "full" and not experiment.fuzz_s:
         experiment = replace(experiment, fuzz_s=FULL_FUZZ_S)
-    workload = experiment.workload
-    if users is not None:
-        if workload.profile == "steady":
-            workload = replace(workload, profile="sustained", options={}, rate=None)
-        workload = replace(workload, users=users)
-    if rate is not None:
-        workload = replace(
-            workload, profile="steady", options={}, users=None, rate=read_option("--rate", rate, units.frequency)
-        )
     if outbound is not None:
         experiment = replace(experiment, outbound=outbound_of(outbound, "--outbound"))
-    hosts = (*experiment.allow_hosts, *(allow_host or ()))
-    return replace(experiment, workload=workload, allow_hosts=hosts)
+    return replace(experiment, allow_hosts=(*experiment.allow_hosts, *(allow_host or ())))
+
+
+def _loaded(
+    experiment: Experiment, profile: str | None, users: int | None, spawn_rate: str | None, rate: str | None
+) -> Experiment:
+    """The experiment with another load; users make a closed profile of it, a rate an open one, unless a profile is named."""
+    workload = experiment.workload
+    open_shape = PROFILES.build(workload.profile, workload.options).workload is Shape.OPEN
+    if profile is None and users is not None and open_shape:
+        profile = "sustained"
+    if profile is None and rate is not None:
+        profile = "steady"
+    if profile is not None:
+        name, options = named_profile(profile)
+        workload = replace(workload, profile=name, options=options, users=None, rate=None)
+    if users is not None:
+        workload = replace(workload, users=users)
+    if rate is not None:
+        workload = replace(workload, rate=read_option("--rate", rate, units.frequency))
+    if spawn_rate is not None:
+        read_option("--spawn-rate", spawn_rate, units.frequency)
+        workload = replace(workload, options={**workload.options, "spawn_rate": spawn_rate})
+    return replace(experiment, workload=workload)

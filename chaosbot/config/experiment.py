@@ -6,7 +6,7 @@ The built-in experiments are such files too (``chaosbot/config/experiments/*.tom
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +58,10 @@ class Workload:
         slow_share: Share of users that send and read slowly.
         processes: Driver processes.
         timeout_s: Most time for a request.
+        classes: Who takes part, as ``--class`` says it; empty for the platform's own shares.
+        mix: What they do, as ``--mix`` says it.
+        max_in_flight: Most requests on their way at once; None for no bound.
+        traceparent: Whether requests carry a W3C trace context.
     """
 
     profile: str = "sustained"
@@ -68,6 +72,10 @@ class Workload:
     slow_share: float = 0.0
     processes: int = 1
     timeout_s: float = 30.0
+    classes: str = ""
+    mix: str = ""
+    max_in_flight: int | None = None
+    traceparent: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,16 +145,7 @@ class Experiment:
             "outbound": self.outbound,
             "plan": plan_to_mapping(self.plan),
             "alone": self.alone,
-            "workload": {
-                "profile": self.workload.profile,
-                "options": dict(self.workload.options),
-                "users": self.workload.users,
-                "rate": self.workload.rate,
-                "sender": self.workload.sender,
-                "slow_share": self.workload.slow_share,
-                "processes": self.workload.processes,
-                "timeout_s": self.workload.timeout_s,
-            },
+            "workload": {**asdict(self.workload), "options": dict(self.workload.options)},
             "lengths": {
                 "warmup": self.lengths.warmup_s,
                 "baseline": self.lengths.baseline_s,
@@ -235,6 +234,10 @@ WORKLOAD: Final = Table(
         "slow_share": Key(SHARE, "The share of users that send and read slowly.", 0.0),
         "processes": Key(whole(1, 1024), "Driver processes.", 1),
         "timeout": Key(DURATION, "Most time for a request.", 30.0),
+        "classes": Key(TEXT, "Who takes part, e.g. guest=80,admin=1.", ""),
+        "mix": Key(TEXT, "What they do, e.g. chat=3,complex=1.", ""),
+        "max_in_flight": Key(whole(1), "Most requests on their way at once."),
+        "traceparent": Key(FLAG, "Whether requests carry a W3C trace context.", False),
     },
 )
 USUAL: Final = Lengths()

@@ -135,7 +135,8 @@ class ExchangeSeen(Tagged, frozen=True):
 class RequestDone(Tagged, frozen=True):
     """A driver's request with its fate (written per request while runs are slow enough, metrics intervals otherwise).
 
-    `due` is when it should have started, `started` when it did; `outcome.total_s` counts from `started`.
+    `due` is when it should have started, `started` when it did; `outcome.total_s` counts from `started`. `trace` is its W3C trace id,
+    where it carried one.
     """
 
     t: float
@@ -152,6 +153,7 @@ class RequestDone(Tagged, frozen=True):
     command: str | None = None
     marker: str | None = None
     attempt: int = 1
+    trace: str = ""
 
 
 class CampaignStarted(Tagged, frozen=True):
@@ -305,6 +307,26 @@ class TaskInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     response: str = ""
 
 
+class StreamInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What the clients of one stream saw in a metrics interval.
+
+    `connects` were accepted, `failed` were not, by kind. `ends` counts connections that the server ended, by close code (``none``: without
+    a goodbye); `broken` are those of them, or of those that a hook ended, that are errors. `open` are connected at its end. Histograms are
+    like those of `IntervalMeasured`: handshakes, gaps between messages of one connection, and their age where they carry their time.
+    """
+
+    connects: int = 0
+    failed: dict[str, int] = msgspec.field(default_factory=dict)
+    ends: dict[str, int] = msgspec.field(default_factory=dict)
+    broken: int = 0
+    messages: int = 0
+    received: int = 0
+    open: int = 0
+    connect: str = ""
+    gap: str = ""
+    latency: str = ""
+
+
 class IntervalMeasured(Tagged, frozen=True):
     """One second of load.
 
@@ -340,6 +362,7 @@ class IntervalMeasured(Tagged, frozen=True):
     cancelled: int = 0
     phase: str = ""
     by_task: dict[str, TaskInterval] = msgspec.field(default_factory=dict)
+    streams: dict[str, StreamInterval] = msgspec.field(default_factory=dict)
 
 
 class Judged(Tagged, frozen=True):

@@ -10,10 +10,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from chaosbot.core.dice import Dice
 
@@ -81,6 +82,41 @@ class StreamAction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class StreamMessage:
+    """A message that a stream's client received.
+
+    Args:
+        data: Its bytes; a text message's are UTF-8.
+        number: Which message of its connection it is, from 1.
+        client: The client's number.
+        connected_s: Seconds since the handshake.
+    """
+
+    data: bytes
+    number: int
+    client: int
+    connected_s: float
+
+    @property
+    def text(self) -> str:
+        """The message as text; what is no UTF-8 is replaced."""
+        return self.data.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The message as JSON.
+
+        Raises:
+            ValueError: It is none.
+        """
+        return json.loads(self.data)
+
+
+OnMessage: TypeAlias = Callable[[StreamMessage], Iterable[str | bytes] | None]
+"""What a client does with a message: returns what it answers (texts), or None. An ``AssertionError`` says that the message is wrong: the
+connection ends and counts as an error of the target. Any other exception is the hook's own mistake and makes the run inconclusive."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamSpec:
     """A scenario of clients on a stream.
 
@@ -94,17 +130,31 @@ class StreamSpec:
         pause_s: Shortest and longest pause before the next connection.
         spread_s: Over how long the first connections are spread.
         tasks: REST tasks that run beside it.
+        subprotocols: What the handshake offers; a server that chooses none of them has refused.
+        headers: More headers of the handshake.
+        on_message: Called with each message.
     """
 
     name: str
     action: StreamAction
     path: str = ""
     token_param: str = ""
-    messages: tuple[bytes, ...] = ()
+    messages: tuple[str | bytes, ...] = ()
     stay_s: tuple[float, float] = (0.0, 0.0)
     pause_s: tuple[float, float] = (0.0, 0.0)
     spread_s: float = 0.0
     tasks: tuple[Task, ...] = ()
+    subprotocols: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    on_message: OnMessage | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what no client could perform."""
+        if self.action is not StreamAction.POLL and not self.path.startswith("/"):
+            raise ValueError(f"stream {self.name}: the path '{self.path}' must begin with /")
+        for what, (low, high) in (("stay_s", self.stay_s), ("pause_s", self.pause_s)):
+            if not 0 <= low <= high:
+                raise ValueError(f"stream {self.name}: {what} {low}..{high} s; the first must be in 0..the second")
 
 
 DAY_S: Final = 86_400.0

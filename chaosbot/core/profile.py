@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final, Self
@@ -30,21 +31,56 @@ class Workload(StrEnum):
     OPEN = "open"  # the clock
 
 
-_THRESHOLD: Final = re.compile(r"([\w.]+)\s*(<=|>=|<|>)([^,]*[^,\s][^,]*)(?:,(.+))?", re.DOTALL)
+_THRESHOLD: Final = re.compile(r"([\w.]+(?:\{[^{}]+\})?)\s*(<=|>=|<|>)([^,]*[^,\s][^,]*)(?:,(.+))?", re.DOTALL)
+_METRIC: Final = re.compile(r"([^{}]+?)(?:\{([^{}]+)\})?")
+_TIME: Final = re.compile(r"(?:stream_(gap|latency|connect)_)?(max|mean|p[0-9]{1,2}(?:\.[0-9]{1,4})?|p999)")
 
 
-_PERCENTILE: Final = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,4})?)")
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a promise is about, read from its text.
 
+    | text | what it is |
+    |---|---|
+    | ``p98``, ``p99.5``, ``p999`` (99.9 %), ``max``, ``mean`` | response time |
+    | ``stream_gap_p99``, ``stream_latency_p95``, ``stream_connect_max`` | between two messages of a connection; their age; the handshake |
+    | ``error_rate``, ``throughput``, ``stream_errors``, ``stream_messages``, ``circuit_trips`` | shares, rates and counts |
 
-def quantile_share(metric: str) -> float | None:
-    """The share of requests (0..1) that a latency metric is about: ``p98``, ``p99.5``, ``p999`` (99.9 %), ``max``; None for others."""
-    if metric == "max":
-        return 1.0
-    if metric == "p999":
-        return 0.999
-    match = _PERCENTILE.fullmatch(metric)
-    share = float(match[1]) / 100 if match else 0.0
-    return round(share, 8) or None
+    Args:
+        name: The text without its scope.
+        of: The task or stream that it is about, from ``p95{/grant}``; empty for all.
+        source: For times: ``response``, ``gap``, ``latency`` or ``connect``; empty for others.
+        share: For times: the share of values (0..1) that it does not exceed; None for ``mean`` and for others.
+    """
+
+    name: str
+    of: str = ""
+    source: str = ""
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Metric:
+        """Reads it; what is unknown is no time and has that name."""
+        match = _METRIC.fullmatch(text.strip())
+        name, of = (match[1].strip(), (match[2] or "").strip()) if match else (text, "")
+        time = _TIME.fullmatch(name)
+        if time is None:
+            return cls(name, of)
+        word = time[2]
+        if word in ("max", "mean"):
+            return cls(name, of, time[1] or "response", 1.0 if word == "max" else None)
+        share = 0.999 if word == "p999" else round(float(word[1:]) / 100, 8)
+        return cls(name, of, time[1] or "response", share) if share else cls(name, of)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it is about streams."""
+        return self.name.startswith("stream_")
+
+    @property
+    def read(self) -> Callable[[object], float] | None:
+        """Reads a bound with its unit; None where there is no such metric."""
+        return units.duration if self.source else _READERS.get(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +88,7 @@ class Threshold:
     """One promise about a run.
 
     Args:
-        metric: any percentile (``p50``, ``p98``, ``p99.5``; ``p999`` is ``p99.9``) or ``max`` (seconds), ``error_rate`` (share), ``throughput`` (1/s) or
-            ``circuit_trips`` (count).
+        metric: What it is about (`Metric`): seconds, shares, 1/s or a count.
         target: What should hold.
         alert: What must not be passed; None means that missing the target fails already.
         below: Whether smaller is better.
@@ -66,7 +101,7 @@ class Threshold:
 
     @classmethod
     def parse(cls, text: str) -> Threshold:
-        """Reads ``p99<2s``, ``error_rate<1%``, ``throughput>100/s`` or, with the alert behind a comma, ``p99<2s,5s``.
+        """Reads ``p99<2s``, ``error_rate<1%``, ``throughput>100/s``, ``p95{/grant}<1s`` or, with the alert behind a comma, ``p99<2s,5s``.
 
         Raises:
             ConfigError: Unknown metric, no comparison, wrong unit.
@@ -75,10 +110,11 @@ class Threshold:
         if match is None:
             raise ConfigError("", f'\'{text}\' is no threshold; write for example "p99<2s" or "error_rate<1%"')
         metric, sign, target, alert = match[1], match[2], match[3].strip(), match[4]
-        read = units.duration if quantile_share(metric) is not None else _READERS.get(metric)
+        read = Metric.parse(metric).read
         if read is None:
-            known = ", ".join(("percentiles (p50, p99.5 …)", "max", *_READERS))
-            raise ConfigError("", f"'{text}': unknown metric '{metric}'; there are {known}")
+            raise ConfigError("", f"'{text}': unknown metric '{metric}'; there are {KNOWN_METRICS}")
+        if metric.startswith("circuit_trips{"):
+            raise ConfigError("", f"'{text}': circuits belong to no task; leave out the braces")
         return cls(metric, read(target), None if alert is None else read(alert.strip()), sign.startswith("<"))
 
     def holds(self, observed: float) -> bool:
@@ -98,9 +134,10 @@ class Threshold:
         """A bound as a person reads it (``< 2s``); an empty text for none."""
         if value is None:
             return ""
-        if self.metric == "error_rate":
+        read = Metric.parse(self.metric).read
+        if read is units.share:
             shown = f"{value * 100:g}%"
-        elif self.metric == "throughput":
+        elif read is units.frequency:
             shown = f"{value:g}/s"
         elif self.metric == "circuit_trips":
             return "0" if value == 0 else f"{'<=' if self.below else '>='} {value:g}"
@@ -116,11 +153,16 @@ def _plain(text: object) -> float:
         raise ConfigError("", f"'{text}' is not a number") from None
 
 
-_READERS: Final = {
+_READERS: Final[dict[str, Callable[[object], float]]] = {
     "error_rate": units.share,
     "throughput": units.frequency,
     "circuit_trips": _plain,
+    "stream_errors": units.share,
+    "stream_messages": units.frequency,
 }
+KNOWN_METRICS: Final = ", ".join(
+    ("percentiles (p50, p99.5 …), max and mean", *_READERS, "stream_gap_p99, stream_latency_p99, stream_connect_p99")
+)
 
 LATENCY_AND_ERRORS: Final = (
     Threshold("p50", 0.5, 1.0),

@@ -18,7 +18,7 @@ from typing import Final
 
 from chaosbot.core import hdr
 from chaosbot.core.arrival import CPU_BOUND, GeneratorHealth
-from chaosbot.core.event import Event, IntervalMeasured, Noted, TaskInterval
+from chaosbot.core.event import Event, IntervalMeasured, Noted, StreamInterval, TaskInterval
 from chaosbot.core.outcome import Fate
 from chaosbot.load.histogram import lateness_s, microseconds, quantile
 from chaosbot.load.pending import PendingRequest, RequestLabel
@@ -26,6 +26,8 @@ from chaosbot.load.pending import PendingRequest, RequestLabel
 MOST_REQUESTS: Final = 100_000
 """Single requests written per run, so that a journal stays bounded; failures beyond it stay counted in the intervals."""
 MOST_FAILURES_PER_SECOND: Final = 50
+SAMPLED_EVERY: Final = 100
+"""Of so many requests one keeps its answer's body although it went well."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class MetricsAggregator:
         origin: The run's start on the loop's clock; events count from it.
         shard: This process's number.
         accepted: Statuses beside 2xx that are no failures.
+        bodies: Which answers' bodies single requests keep (`LoadSpec`).
         cpu: Seconds of CPU that the generator has used so far.
     """
 
@@ -93,12 +96,14 @@ class MetricsAggregator:
         *,
         every_request: bool = False,
         accepted: frozenset[int] = frozenset(),
+        bodies: str = "all",
         cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._emit = emit
         self._origin = origin
         self._shard = shard
         self._every = every_request
+        self._bodies = bodies
         self._accepted = accepted | {101}  # a stream's handshake
         self._cpu = cpu
         self._cpu_before = cpu()
@@ -106,6 +111,8 @@ class MetricsAggregator:
         self._failures_now = 0
         self.total = RequestCounts()
         self.now = RequestCounts()
+        self.streams: Callable[[], dict[str, StreamInterval]] = dict
+        """Tells what the stream clients saw since the last call."""
         self.lateness_all: Counter[int] = Counter()
         self.busy_seconds = 0
         self.seconds = 0
@@ -203,10 +210,17 @@ class MetricsAggregator:
     def _write(self, pending: PendingRequest) -> None:
         self._written += 1
         if self._written <= MOST_REQUESTS:
-            self._emit(pending.done(self._origin))
+            self._emit(pending.done(self._origin, body=self._keeps_body(pending)))
         elif self._written == MOST_REQUESTS + 1:
             text = f"single requests are written up to {MOST_REQUESTS}; later ones are counted in the intervals alone"
             self._emit(Noted(pending.ended - self._origin, "load", text))
+
+    def _keeps_body(self, pending: PendingRequest) -> bool:
+        if self._bodies in ("all", "none"):
+            return self._bodies == "all"
+        if not pending.ok and pending.status not in self._accepted:
+            return True
+        return self._bodies == "sample" and pending.ordinal % SAMPLED_EVERY == 0
 
     def interval(
         self,
@@ -265,6 +279,7 @@ class MetricsAggregator:
             cancelled=now.cancelled,
             phase=phase,
             by_task=by_task,
+            streams=self.streams(),
         )
 
     def _sort_ended(self) -> tuple[dict[str, TaskInterval], str]:

@@ -6,6 +6,7 @@ ordinal, so it is the same on one process and on eight.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,45 @@ from chaosbot.load.pending import PendingRequest
 from chaosbot.load.sender import PlatformSender
 
 
+class InFlightLimit:
+    """Lets so many requests be on their way at once; the others wait for their turn, first come, first served.
+
+    Args:
+        most: How many.
+        aggregator: Where starts are counted.
+    """
+
+    def __init__(self, most: int, aggregator: MetricsAggregator) -> None:
+        self._free = most
+        self._aggregator = aggregator
+        self._queue: deque[tuple[LoadConnection, PendingRequest]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return len(self._queue)
+
+    def fire(self, connection: LoadConnection, pending: PendingRequest) -> None:
+        """Sends a request, or lets it wait."""
+        if self._free:
+            self._free -= 1
+            self._aggregator.started()
+            connection.fire(pending)
+        else:
+            self._queue.append((connection, pending))
+
+    def ended(self) -> None:
+        """A request is over: the next one has its turn."""
+        self._free += 1
+        if self._queue:
+            self.fire(*self._queue.popleft())
+
+    def give_up(self) -> None:
+        """The run ends now: what waits is dropped."""
+        self._aggregator.dropped(len(self._queue))
+        self._queue.clear()
+
+
 @dataclass
 class ClosedContext:
     """What all users of a run share.
@@ -35,6 +75,7 @@ class ClosedContext:
         dice: The plan's place in the tree of chance.
         peak: Users at the peak; ordinals are counted in steps of it.
         sender: The platform's sender, when it delivers what users write; None gives each user a connection.
+        limit: Bounds how many requests are on their way; None does not.
     """
 
     loop: EventLoop
@@ -44,6 +85,7 @@ class ClosedContext:
     peak: int
     dice: Dice
     sender: PlatformSender | None = None
+    limit: InFlightLimit | None = None
 
 
 _BLOCK: Final = 16  # requests whose chance is drawn at once
@@ -106,9 +148,12 @@ class VirtualUser:
         self.count += 1
         self._busy = True
         connection = self._connection
-        if connection is not None:
+        if connection is not None and context.limit is None:
             context.aggregator.begun(late_s)
             connection.fire(pending)
+        elif connection is not None and context.limit is not None:
+            context.aggregator.planned(late_s)
+            context.limit.fire(connection, pending)
         elif context.sender is not None:
             self._pause_s = pending.pause_s
             context.aggregator.planned(late_s)
@@ -126,6 +171,8 @@ class VirtualUser:
         """The answer is there, or will never be: a pause, then the next request."""
         context = self._context
         context.aggregator.ended(pending)
+        if context.limit is not None:
+            context.limit.ended()
         if self.present and not pending.pause_s and pending.fate is _ANSWERED:
             self._due = pending.ended
             self._write(0.0)
@@ -181,8 +228,9 @@ class ClosedExecutor:
 
     @property
     def waiting(self) -> int:
-        """What users wrote and the platform has not delivered yet; without a sender they send it themselves."""
-        return 0 if self._context.sender is None else self._context.sender.waiting
+        """What users wrote and the platform has not delivered yet, or what waits for its turn."""
+        behind = self._context.sender or self._context.limit
+        return 0 if behind is None else behind.waiting
 
     def begin(self) -> None:
         """Schedules when each user comes and goes."""
@@ -197,6 +245,8 @@ class ClosedExecutor:
             user.leave()
 
     def give_up(self) -> None:
-        """The run ends now: what the platform has not delivered stays undelivered."""
+        """The run ends now: what the platform has not delivered stays undelivered, and what waits is dropped."""
         if self._context.sender is not None:
             self._context.sender.give_up()
+        if self._context.limit is not None:
+            self._context.limit.give_up()

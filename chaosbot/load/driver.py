@@ -14,13 +14,12 @@ import trio
 
 from chaosbot.core.arrival import GeneratorHealth
 from chaosbot.core.event import Event, IntervalMeasured, Noted
-from chaosbot.core.platform import EPOCH, platform_of
+from chaosbot.core.platform import EPOCH
 from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble, check
 from chaosbot.load.engine import RunHooks
 from chaosbot.load.shards import LoadProcesses, target_of
-from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import reserve_descriptors
 
@@ -61,8 +60,6 @@ def drive(
     spec = dataclasses.replace(spec, connections=min(spec.connections, room), endpoint=endpoint, started=started)
     hooks = RunHooks(emit, should_stop, on_interval, phase, faults)
     if spec.processes > 1:
-        # What a shard would refuse is refused here, before any process starts.
-        source_of(platform_of(spec.platform), spec.endpoint, spec.journey, spec.corpus)
         crew = LoadProcesses(spec, hooks)
         worst = crew.run()
         return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, undelivered=crew.undelivered)

@@ -8,7 +8,7 @@ its way gets its answer or its timeout; then, or when somebody stops the run, th
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
@@ -19,13 +19,13 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import EngineError
 from chaosbot.core.event import Event, IntervalMeasured, Noted, Trouble
 from chaosbot.core.exchange import UpdateFacts
-from chaosbot.core.journey import DeliveryRules
+from chaosbot.core.journey import DeliveryRules, JourneySpec
 from chaosbot.core.knee import KneeSearch
 from chaosbot.core.pacer import Pacer
 from chaosbot.core.platform import Platform
 from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import MetricsAggregator
-from chaosbot.load.closed import ClosedContext, ClosedExecutor
+from chaosbot.load.closed import ClosedContext, ClosedExecutor, InFlightLimit
 from chaosbot.load.connection import LoadConnection
 from chaosbot.load.event_loop import EventLoop
 from chaosbot.load.factory import RequestFactory, Source
@@ -99,6 +99,7 @@ class LoadEngine:
         target: Its resolved address.
         source: Who encodes.
         hooks: The run's events and switches.
+        journeys: Who takes part; empty for the source's own.
         shard: Which part of the plan.
         loop: The loop (with trio's clock and without sockets in tests of virtual hours).
         start: The common start on the loop's clock; None is now.
@@ -111,6 +112,7 @@ class LoadEngine:
         target: LoadTarget,
         source: Source | Platform,
         hooks: RunHooks,
+        journeys: Sequence[JourneySpec] = (),
         *,
         shard: Shard | None = None,
         loop: EventLoop | None = None,
@@ -134,18 +136,24 @@ class LoadEngine:
             self.shard.index,
             every_request=spec.record_requests,
             accepted=spec.accepted,
+            bodies=spec.bodies,
         )
-        if spec.exchange_header or spec.record_requests:
+        if spec.exchange_header or spec.record_requests or spec.traceparent:
             # Single requests are joined with what proxy and target saw of them, so each is encoded for itself.
             self.factory: RequestFactory = RequestFactory(
-                source, spec.endpoint, self.dice, exchange_header=spec.exchange_header, slow_share=spec.slow_share
+                source,
+                spec.endpoint,
+                self.dice,
+                exchange_header=spec.exchange_header,
+                slow_share=spec.slow_share,
+                traces=spec.traceparent,
             )
         else:
             self.factory = TemplateFactory(source, spec.endpoint, self.dice, slow_share=spec.slow_share)
         self.profile, self.workload, self.pacer = spec.shaped()
         if spec.zero_s is not None and self.workload is Workload.OPEN:
             self.factory.zero = self.start - spec.zero_s
-        self.population = Population(tuple(source.journeys()), self.dice)
+        self.population = Population(tuple(journeys) or tuple(source.journeys()), self.dice)
         self.background: list[Callable[[], Awaitable[None]]] = []
         """Tasks that run beside the load: samplers, streams. They are cancelled when it ends."""
         self.extra_users: Callable[[], int] = lambda: 0
@@ -155,7 +163,8 @@ class LoadEngine:
         self._second = 0
         self._interval_at = self.start
         self._give_up_at = math.inf
-        self.pool = ConnectionPool(self._connection, spec.connections)
+        self.most_in_flight = None if spec.max_in_flight is None else spec.max_in_flight // self.shard.count
+        self.pool = ConnectionPool(self._connection, min(spec.connections, self.most_in_flight or spec.connections))
         self.sender = self._hire() if spec.sender == "telegram" else None
         self.load: Load = self.build(self.pacer, self.start)
         self.begin: Callable[[], None] = self._begin
@@ -170,7 +179,7 @@ class LoadEngine:
         known = self.source if isinstance(self.source, Platform) else None
         rules = known.delivery() if known else DeliveryRules()
         # Shards share the platform's connections; each gets at least one.
-        most = max(rules.connections // self.shard.count, 1)
+        most = min(max(rules.connections // self.shard.count, 1), self.most_in_flight or rules.connections)
         self.pool = ConnectionPool(self._connection, most)
         return PlatformSender(self.loop, self.aggregator, self.pool, rules, known.queue if known else _queue, self.dice)
 
@@ -192,8 +201,10 @@ class LoadEngine:
                 first,
             )
         peak = max(int(pacer.peak + 1e-9), 1)
+        most = None if self.sender is not None else self.most_in_flight
+        limit = None if most is None else InFlightLimit(most, self.aggregator)
         context = ClosedContext(
-            self.loop, self.aggregator, self.factory, self._connection, peak, self.dice, self.sender
+            self.loop, self.aggregator, self.factory, self._connection, peak, self.dice, self.sender, limit
         )
         return ClosedExecutor(context, pacer, self.population, self.shard, start)
 

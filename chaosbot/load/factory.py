@@ -57,6 +57,7 @@ class RequestFactory:
         dice: The plan's random stream.
         exchange_header: Whether requests carry their exchange id (a proxy listens).
         slow_share: Share of users who send slowly, or leave their answer unread (0..1).
+        traces: Whether requests carry a W3C trace context.
         wall: The Unix time in seconds.
     """
 
@@ -68,9 +69,11 @@ class RequestFactory:
         *,
         exchange_header: bool = False,
         slow_share: float = 0.0,
+        traces: bool = False,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.exchange_header = exchange_header
+        self.traces = traces
         self.zero: float | None = None
         """The run's zero on this clock, for drivers that tell the proxy when a request was due."""
         self._build = source.build
@@ -102,6 +105,11 @@ class RequestFactory:
     def encode(self, task: str, user: int | str, ordinal: int) -> Request:
         """Encodes a request from scratch."""
         return self._build(task, user, ordinal, self._dice.at(ordinal), self._endpoint)
+
+    def trace(self, ordinal: int) -> tuple[str, str]:
+        """The trace id and the span id of a request: of this moment and its number, so that two runs share none."""
+        data = self._dice.at("trace", ordinal, self._endpoint.started).data(24).hex()
+        return data[:32], data[32:]
 
     def label(self, task: str, tier: str, facts: UpdateFacts | None) -> RequestLabel:
         """What such requests count as; equal ones share one label."""
@@ -163,6 +171,8 @@ class UserRequests:
         label = factory.label(name, self._journey.name, request.facts)
         pending = PendingRequest(owner, ordinal, request.data, label, request.facts, due)
         pending.slow = self._slow
+        if factory.traces:
+            pending.add_trace(*factory.trace(ordinal))
         if factory.exchange_header:
             pending.add_exchange(None if factory.zero is None else due - factory.zero)
         return pending

@@ -74,6 +74,7 @@ class PendingRequest:
     slow = ""  # how the client is slow on purpose: "body", "unread"
     update_id: int | None = None  # the template's own, in place of the facts'
     mark: int | None = None  # the marker that the template's gap was filled with, 48 bits
+    trace = ""  # its W3C trace id
     connection: Any = None  # the pooled connection that carries it
     tag: Any = None  # the sender's delivery
 
@@ -105,11 +106,22 @@ class PendingRequest:
         value = self.exchange if due_s is None else f"{self.exchange}@{due_s:.6f}"
         self.data = b"%b%b%b%b" % (self.data[:cut], _HEADER, value.encode(), self.data[cut:])
 
+    def add_trace(self, trace: str, span: str) -> None:
+        """Writes a W3C trace context into the request, as its first header."""
+        self.trace = trace
+        cut = self.data.find(b"\r\n")
+        self.data = b"%b\r\ntraceparent: 00-%b-%b-01%b" % (
+            self.data[:cut],
+            trace.encode(),
+            span.encode(),
+            self.data[cut:],
+        )
+
     def again(self) -> PendingRequest:
         """The same update as its next attempt."""
         other = PendingRequest(self.owner, self.ordinal, self.data, self.label, self.facts, self.due)
         other.attempt = self.attempt + 1
-        other.tag, other.slow = self.tag, self.slow
+        other.tag, other.slow, other.trace = self.tag, self.slow, self.trace
         other.update_id, other.mark = self.update_id, self.mark
         start = self.data.find(_HEADER)
         if start >= 0:
@@ -143,8 +155,8 @@ class PendingRequest:
                 return float(value)
         return None
 
-    def outcome(self) -> Outcome:
-        """Its fate with its phases."""
+    def outcome(self, *, body: bool = True) -> Outcome:
+        """Its fate with its phases, and with the answer's first bytes where they are wanted."""
         first = self.first or (self.ended if self.head else None)
         return Outcome(
             self.fate or Fate.CANCELLED,
@@ -154,19 +166,19 @@ class PendingRequest:
             self.ended - self.started,
             self.received or len(self.head),
             self.headers() if self.head else (),
-            self.head.partition(b"\r\n\r\n")[2][:KEPT_BODY],
+            self.head.partition(b"\r\n\r\n")[2][:KEPT_BODY] if body else b"",
             self.detail,
         )
 
-    def done(self, origin: float) -> RequestDone:
-        """The event, with times counted from `origin`."""
+    def done(self, origin: float, *, body: bool = True) -> RequestDone:
+        """The event, with times counted from `origin`; see `outcome`."""
         facts = self.facts or _NO_FACTS
         return RequestDone(
             t=self.ended - origin,
             exchange=self.exchange,
             due=self.due - origin,
             started=self.started - origin,
-            outcome=self.outcome(),
+            outcome=self.outcome(body=body),
             task=self.label.task,
             tier=self.label.tier or facts.tier or "",
             user=facts.user,
@@ -176,4 +188,5 @@ class PendingRequest:
             command=facts.command,
             marker=facts.marker if self.mark is None else f"cbm{self.mark:012x}",
             attempt=self.attempt,
+            trace=self.trace,
         )

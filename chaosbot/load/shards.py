@@ -21,10 +21,13 @@ import trio
 from chaosbot.core.arrival import GeneratorHealth, Population, Shard
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event, IntervalMeasured, Trouble
+from chaosbot.core.platform import platform_of
 from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble
+from chaosbot.load.cast import cast_of
 from chaosbot.load.engine import RunHooks
+from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.target import LoadTarget
 from chaosbot.transport import enforce
@@ -248,10 +251,9 @@ def owed(
     """
     _, workload, pacer = spec.shaped()
     if journeys is None:
-        from chaosbot.core.platform import platform_of  # noqa: PLC0415
-        from chaosbot.load.sources import source_of  # noqa: PLC0415
-
-        journeys = source_of(platform_of(spec.platform), spec.endpoint, spec.journey, spec.corpus).journeys
+        platform = platform_of(spec.platform)
+        source = source_of(platform, spec.endpoint, spec.journey, spec.corpus)
+        journeys = lambda: cast_of(spec, source, platform).journeys  # noqa: E731
     population = Population(tuple(journeys()), Dice(spec.seed).at("load"))
     if workload is Workload.OPEN:
         mine = sum(shard.owns(population.visitor(number)[1]) for number in range(pacer.arrivals))

@@ -1,10 +1,11 @@
 r"""Where requests come from beside a platform: a person's own journey file, and a folder of recorded requests.
 
-A journey file is Python with one or both of these functions; what it leaves out is the platform's::
+A journey file is Python with one or more of the functions ``journeys``, ``build`` and ``streams``; of the first two, what it leaves out is
+the platform's::
 
     from chaosbot.core.platform import Endpoint, Request
     from chaosbot.core.dice import Dice
-    from chaosbot.core.journey import RECORDED, JourneySpec, Task
+    from chaosbot.core.journey import JourneySpec, StreamAction, StreamMessage, StreamSpec, Task
 
     def journeys() -> tuple[JourneySpec, ...]:
         return (JourneySpec("shopper", 1.0, (1.0, 3.0), (Task("search", 3), Task("buy", 1)), range(1000)),)
@@ -13,6 +14,13 @@ A journey file is Python with one or both of these functions; what it leaves out
         body = b'{"task": "%b", "user": %d}' % (task.encode(), user)
         head = f"POST {endpoint.path} HTTP/1.1\r\nHost: {endpoint.host}\r\nContent-Length: {len(body)}\r\n\r\n"
         return Request(head.encode() + body, task)
+
+    def check(message: StreamMessage) -> None:
+        assert message.json()["price"] > 0, "a price of nothing"
+
+    def streams() -> tuple[StreamSpec, ...]:
+        subscribe = ('{"subscribe": "all"}',)
+        return (StreamSpec("prices", StreamAction.SUBSCRIBE, "/ws", messages=subscribe, on_message=check),)
 
 Every task is built once before the start, so a mistake is named with its line before anything is sent.
 """
@@ -28,17 +36,18 @@ from base64 import b64decode
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.journey import RECORDED, JourneySpec, Task
+from chaosbot.core.journey import RECORDED, JourneySpec, StreamSpec, Task
 from chaosbot.core.placeholder import reveal
 from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.load.factory import Source
 
+S = TypeVar("S")
 TRIAL_S: Final = 10.0
 """How long a journey file may take to be read and tried before the start."""
 _METHODS: Final = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
@@ -62,33 +71,41 @@ class JourneyFile:
 
     def _prepare(self, path: Path, platform: Platform, endpoint: Endpoint) -> None:
         module = _load(path)
-        journeys, build = getattr(module, "journeys", None), getattr(module, "build", None)
-        if journeys is None and build is None:
-            raise ConfigError(str(path), "defines neither journeys() nor build(); a journey file defines at least one")
-        for name, function in (("journeys", journeys), ("build", build)):
+        journeys, build, streams = (getattr(module, name, None) for name in ("journeys", "build", "streams"))
+        if journeys is build is streams is None:
+            raise ConfigError(
+                str(path), "defines none of journeys(), build() and streams(); a journey file defines at least one"
+            )
+        for name, function in (("journeys", journeys), ("build", build), ("streams", streams)):
             if function is not None and not callable(function):
                 raise ConfigError(str(path), f"{name} is a {type(function).__name__}; it must be a function")
         self._build: Callable[..., Request] = build or platform.build
-        self._specs = self._read(journeys) if journeys is not None else tuple(platform.journeys())
+        self._specs = self._read(journeys, JourneySpec) if journeys is not None else tuple(platform.journeys())
+        self._streams = self._read(streams, StreamSpec) if streams is not None else ()
         self._try(endpoint, _line_of(build))
 
     def journeys(self) -> Sequence[JourneySpec]:
         """The kinds of users."""
         return self._specs
 
+    def streams(self) -> Sequence[StreamSpec]:
+        """The file's own scenarios of WebSocket clients."""
+        return self._streams
+
     def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
         """Encodes one task."""
         return self._build(task, user, ordinal, dice, endpoint)
 
-    def _read(self, journeys: Callable[[], Any]) -> tuple[JourneySpec, ...]:
-        line = _line_of(journeys)
+    def _read(self, function: Callable[[], Any], kind: type[S]) -> tuple[S, ...]:
+        line, name = _line_of(function), getattr(function, "__name__", "the function")
         try:
-            specs = tuple(journeys())
+            specs = tuple(function())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
-            raise self._blame(error, "journeys()", line) from None
-        if not specs or not all(isinstance(spec, JourneySpec) for spec in specs):
+            raise self._blame(error, f"{name}()", line) from None
+        if not specs or not all(isinstance(spec, kind) for spec in specs):
             raise ConfigError(
-                f"{self.path}:{line}", "journeys() must return JourneySpecs, at least one; see chaosbot.core.journey"
+                f"{self.path}:{line}",
+                f"{name}() must return {kind.__name__}s, at least one; see chaosbot.core.journey",
             )
         return specs
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.pacer import Pacer
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import Profile, Workload
 
 SENDERS: Final = ("raw", "telegram")
+BODIES: Final = ("failed", "sample", "all", "none")
 MOST_CONNECTIONS: Final = 10_000
 
 
@@ -75,6 +76,11 @@ class LoadSpec:
         accepted: Statuses beside 2xx that count as completed.
         cert: PEM file of the client's certificate, for a target that asks for one.
         key: Its private key; None where `cert` holds it too.
+        classes: Who takes part, kinds of users and streams with their weights; empty for the source's own shares.
+        mix: What they do, tasks with their weights; empty for the journeys' own.
+        max_in_flight: Most requests on their way at once, all processes together; None for no bound.
+        bodies: Which answers' bodies single requests keep: ``failed``, ``sample`` (those, and one request in a hundred), ``all``, ``none``.
+        traceparent: Whether each request carries a W3C trace context of its own.
     """
 
     url: str
@@ -106,6 +112,11 @@ class LoadSpec:
     accepted: frozenset[int] = frozenset()
     cert: Path | None = None
     key: Path | None = None
+    classes: tuple[tuple[str, float], ...] = ()
+    mix: tuple[tuple[str, float], ...] = ()
+    max_in_flight: int | None = None
+    bodies: str = "sample"
+    traceparent: bool = False
 
     def __post_init__(self) -> None:
         """Refuses what no run can be."""
@@ -117,6 +128,12 @@ class LoadSpec:
             raise ConfigError("--slow", f"{self.slow_share} is no share between 0 and 1")
         if not (self.connect_timeout_s > 0 and self.timeout_s > 0):
             raise ConfigError("--timeout", "timeouts must be above 0")
+        if self.bodies not in BODIES:
+            raise UnknownName.of("choice", self.bodies, BODIES, where="--bodies")
+        if self.max_in_flight is not None and self.max_in_flight < self.processes:
+            raise ConfigError(
+                "--max-in-flight", f"{self.max_in_flight} is less than one for each of {self.processes} processes"
+            )
         if self.rate is not None and not self.rate > 0:
             raise ConfigError("--rate", f"{self.rate:g}/s; a rate is above 0")
         _, _, pacer = self.shaped()

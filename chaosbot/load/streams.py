@@ -1,9 +1,9 @@
 """WebSocket clients: a trio task each, since a stream is long-lived and its messages are few.
 
-Each connection is a request of the run (planned, started, completed when the handshake was accepted, else failed) with the
-handshake as its latency, and a second one, ``SCENARIO:session``, that fails when the server ends it without a normal close (1000,
-1001) or before its first message: a token refused after the upgrade is an error. Messages are counted as ``SCENARIO:message``; the note at the end holds rates, gaps between two
-messages of one connection and, where messages carry their time (``ts``), their latency.
+Each connection is a request of the run (planned, started, completed when the handshake was accepted, else failed) with the handshake as its
+latency, and a second one, ``SCENARIO:session``, that fails when the server ends it without a normal close (1000, 1001) or before its first
+message, or when an `on_message` hook says that a message is wrong: a token refused after the upgrade is an error. What its clients saw goes
+into each metrics interval as a `StreamInterval`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import math
 import os
 import ssl
 import time
+import traceback
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import orjson
@@ -34,69 +36,51 @@ from wsproto.events import (
 )
 from wsproto.utilities import ProtocolError
 
-from chaosbot.core.event import Noted
-from chaosbot.core.journey import StreamAction, StreamSpec
+from chaosbot.core import hdr
+from chaosbot.core.event import StreamInterval, Trouble
+from chaosbot.core.journey import StreamAction, StreamMessage, StreamSpec
 from chaosbot.core.outcome import Fate
 from chaosbot.load.engine import LoadEngine
-from chaosbot.load.histogram import microseconds, quantile
+from chaosbot.load.histogram import microseconds
 from chaosbot.load.pending import PendingRequest, RequestLabel
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
-STREAM_SHARE: Final = 4
-"""One user in so many is a client of a stream, where a platform has streams."""
-_MOST_SAMPLES: Final = 200_000
 _FINE_CLOSES: Final = {1000, 1001}
 _CHUNK: Final = 1 << 16
 
 
-@dataclass
+@dataclass(slots=True)
 class StreamTally:
-    """What a scenario's clients saw; samples are bounded, counts are not."""
+    """What a scenario's clients saw since the last metrics interval."""
 
-    connections: int = 0
-    refused: int = 0
-    dropped: int = 0
-    failed_connects: Counter[str] = field(default_factory=Counter)
-    closes: Counter[str] = field(default_factory=Counter)
+    connects: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)
+    broken: int = 0
     messages: int = 0
     received: int = 0
-    connect_us: list[int] = field(default_factory=list)
-    gap_us: list[int] = field(default_factory=list)
-    latency_us: list[int] = field(default_factory=list)
+    connect: list[float] = field(default_factory=list)
+    gap: list[float] = field(default_factory=list)
+    latency: list[float] = field(default_factory=list)
 
-    def took(self, samples: list[int], seconds: float) -> None:
-        """Keeps a sample; beyond the bound the oldest half is thinned out, so that the run's whole length stays covered."""
-        samples.append(int(max(seconds, 0.0) * 1e6))
-        if len(samples) > _MOST_SAMPLES:
-            del samples[::2]
+    def interval(self, connected: int) -> StreamInterval:
+        """The figures, with so many clients connected now."""
 
-    def data(self, seconds: float) -> dict[str, Any]:
-        """The note's figures."""
+        def text(seconds: list[float]) -> str:
+            return hdr.encode(hdr.cells(microseconds(seconds)))
 
-        def spread(samples: list[int]) -> dict[str, float]:
-            shown = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-            return (
-                {
-                    name: round(quantile(microseconds([one * 1e-6 for one in samples]), share) * 1e3, 3)
-                    for name, share in shown.items()
-                }
-                if samples
-                else {}
-            )
-
-        return {
-            "connections": self.connections,
-            "refused": self.refused,
-            "dropped": self.dropped,
-            "failed_connects": dict(self.failed_connects),
-            "closes": dict(self.closes),
-            "messages": self.messages,
-            "messages_per_s": round(self.messages / max(seconds, 1e-9), 2),
-            "bytes": self.received,
-            "connect_ms": spread(self.connect_us),
-            "gap_ms": spread(self.gap_us),
-            "latency_ms": spread(self.latency_us),
-        }
+        return StreamInterval(
+            self.connects,
+            dict(self.failed),
+            dict(self.ends),
+            self.broken,
+            self.messages,
+            self.received,
+            connected,
+            text(self.connect),
+            text(self.gap),
+            text(self.latency),
+        )
 
 
 class StreamClients:
@@ -104,41 +88,37 @@ class StreamClients:
 
     Args:
         engine: The run that they are part of.
-        specs: The scenarios, which clients take in turn.
-        clients: When each client is there: (number, from, to) in seconds after the start.
+        specs: The scenarios.
+        clients: Who is there when: scenario, number, from, to (seconds after the start).
     """
 
     def __init__(
-        self, engine: LoadEngine, specs: tuple[StreamSpec, ...], clients: list[tuple[int, float, float]]
+        self, engine: LoadEngine, specs: Iterable[StreamSpec], clients: list[tuple[StreamSpec, int, float, float]]
     ) -> None:
         self._engine = engine
-        self._specs = specs
         self._clients = clients
         self._token = os.environ.get(TOKEN_VARIABLE, "")
-        self.tallies = {spec.name: StreamTally() for spec in specs}
-        self.connected = 0
-        self.over = False
+        self._tallies = {spec.name: StreamTally() for spec in specs}
+        self._open = Counter[str]()
+        self._hooks_told: set[str] = set()
+
+    @property
+    def connected(self) -> int:
+        """Clients that are connected now."""
+        return self._open.total()
+
+    def intervals(self) -> dict[str, StreamInterval]:
+        """What was seen since the last call."""
+        told, self._tallies = self._tallies, {name: StreamTally() for name in self._tallies}
+        return {name: tally.interval(self._open[name]) for name, tally in told.items()}
 
     async def run(self) -> None:
         """Runs all clients."""
-        began = trio.current_time()
-        try:
-            async with trio.open_nursery() as nursery:
-                for number, come, go in self._clients:
-                    nursery.start_soon(self._client, number, come, go)
-        finally:
-            self._note(trio.current_time() - began)
+        async with trio.open_nursery() as nursery:
+            for spec, number, come, go in self._clients:
+                nursery.start_soon(self._client, spec, number, come, go)
 
-    def _note(self, seconds: float) -> None:
-        engine = self._engine
-        for name, tally in self.tallies.items():
-            text = f"{name}: {tally.connections} connections, {tally.messages} messages"
-            engine.hooks.emit(
-                Noted(engine.loop.clock() - engine.origin, "stream", text, {"name": name} | tally.data(seconds))
-            )
-
-    async def _client(self, number: int, come: float, go: float) -> None:
-        spec = self._specs[number % len(self._specs)]
+    async def _client(self, spec: StreamSpec, number: int, come: float, go: float) -> None:
         dice = self._engine.dice.at("stream", spec.name, number)
         start = self._engine.start - self._engine.loop.clock() + trio.current_time()
         # A burst is everybody within a moment; the others come when the plan says.
@@ -154,7 +134,7 @@ class StreamClients:
 
     async def _visit(self, spec: StreamSpec, number: int, visit: int) -> None:
         """One connection, from the handshake to its end."""
-        engine, tally = self._engine, self.tallies[spec.name]
+        engine, name = self._engine, spec.name
         clock = engine.loop.clock
         pending = PendingRequest(self, number, b"", RequestLabel(f"{spec.name}:connect", "stream"), None, clock())
         pending.exchange_label = f"stream-{number}-{visit}"
@@ -169,56 +149,95 @@ class StreamClients:
             self._ended(pending, Fate.CANCELLED, "left before the handshake was complete")
             raise
         if client is None:
-            tally.refused += 1
-            tally.failed_connects[pending.error_kind or str(pending.fate)] += 1
+            self._tallies[name].failed[pending.error_kind or str(pending.fate)] += 1
             return
-        tally.connections += 1
-        tally.took(tally.connect_us, pending.ended - pending.started)
-        self.connected += 1
+        self._tallies[name].connects += 1
+        self._tallies[name].connect.append(pending.ended - pending.started)
+        self._open[name] += 1
         session = PendingRequest(self, number, b"", RequestLabel(f"{spec.name}:session", "stream"), None, clock())
         session.exchange_label = f"stream-{number}-{visit}-session"
         session.started = session.due
         engine.aggregator.planned()
         engine.aggregator.started()
-        before = tally.messages
         fate, detail = Fate.ANSWERED, ""
         status: int | None = 101
         try:
-            await self._listen(client, spec, tally)
-            # The server ended it. That is its right after it has spoken, if it says that all is well.
-            fine = client.close_code in _FINE_CLOSES and tally.messages > before
-            how = f"closed with {client.close_code}" if client.close_code else "closed without a goodbye"
-            if not fine:
-                fate, detail, status = Fate.CLOSED, how, None
-            tally.closes[str(client.close_code or "none")] += 1
+            spoke, detail = await self._listen(client, spec, number)
+            if not detail:
+                # The server ended it. That is its right after it has spoken, if it says that all is well.
+                fine = client.close_code in _FINE_CLOSES and spoke
+                how = f"closed with {client.close_code}" if client.close_code else "closed without a goodbye"
+                detail = "" if fine else how
+                self._tallies[name].ends[str(client.close_code or "none")] += 1
+            if detail:
+                fate, status = Fate.CLOSED, None
+                self._tallies[name].broken += 1
         finally:
-            self.connected -= 1
+            self._open[name] -= 1
             session.slow = "session"  # how long a session lasts is its client's wish, and no latency of the target's
             session.fate, session.detail, session.status, session.ended = fate, detail, status, clock()
             engine.aggregator.ended(session)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 0.5):
                 await client.leave()
 
-    async def _listen(self, client: StreamClient, spec: StreamSpec, tally: StreamTally) -> None:
+    async def _listen(self, client: StreamClient, spec: StreamSpec, number: int) -> tuple[bool, str]:
+        """Reads until the server ends it; whether it said anything, and what was wrong with a message."""
         clock = self._engine.loop.clock
         for message in spec.messages:
             await client.say(message)
-        last = clock()
-        while True:
-            messages = await client.receive()
-            if messages is None:
-                tally.dropped += 1
-                return
-            now = clock()
-            for message in messages:
-                tally.messages += 1
-                tally.received += len(message)
-                tally.took(tally.gap_us, now - last)
-                last = now
-                self._engine.aggregator.now.tasks[f"{spec.name}:message"] += 1
-                stamp = _stamp(message)
-                if stamp is not None:
-                    tally.took(tally.latency_us, time.time() - stamp)
+        began = last = clock()
+        count, longest = 0, 0.0
+        try:
+            while True:
+                messages = await client.receive()
+                if messages is None:
+                    return count > 0, ""
+                now = clock()
+                for message in messages:
+                    count, gap, last = count + 1, now - last, now
+                    longest = max(longest, gap)
+                    self._heard(spec, message, gap)
+                    wrong = await self._answer(client, spec, StreamMessage(message, count, number, now - began))
+                    if wrong:
+                        return True, wrong
+        finally:
+            # A silence that nothing ended is a gap too, or a stream that dried up would have the best ones.
+            if clock() - last > longest:
+                self._tallies[spec.name].gap.append(clock() - last)
+
+    def _heard(self, spec: StreamSpec, message: bytes, gap_s: float) -> None:
+        tally = self._tallies[spec.name]
+        tally.messages += 1
+        tally.received += len(message)
+        tally.gap.append(gap_s)
+        stamp = _stamp(message)
+        if stamp is not None:
+            tally.latency.append(max(time.time() - stamp, 0.0))
+
+    async def _answer(self, client: StreamClient, spec: StreamSpec, message: StreamMessage) -> str:
+        """Lets the scenario's hook look at a message and sends what it answers; returns what is wrong, or nothing."""
+        if spec.on_message is None:
+            return ""
+        try:
+            answers = spec.on_message(message)
+            for answer in (answers,) if isinstance(answers, (str, bytes)) else answers or ():
+                await client.say(answer)
+        except AssertionError as error:
+            self._tallies[spec.name].ends["on_message"] += 1
+            return f"on_message: {str(error) or 'the message is wrong'}"
+        except Exception as error:  # noqa: BLE001 - a person's code; the run goes on, and cannot be a pass
+            self._hook_broke(spec, error)
+            return f"on_message raised {type(error).__name__}"
+        return ""
+
+    def _hook_broke(self, spec: StreamSpec, error: Exception) -> None:
+        """Says once that a hook is broken, with its line."""
+        if spec.name in self._hooks_told:
+            return
+        self._hooks_told.add(spec.name)
+        line = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"on_message raised {type(error).__name__}: {error} ({line.filename}:{line.lineno})"
+        self._engine.hooks.emit(Trouble(self._engine.loop.clock() - self._engine.origin, f"stream {spec.name}", what))
 
     async def _connect(self, spec: StreamSpec, pending: PendingRequest) -> StreamClient | None:
         engine = self._engine
@@ -229,7 +248,7 @@ class StreamClients:
         with trio.move_on_after(engine.target.connect_timeout_s):
             try:
                 client = StreamClient(await _dial(engine))
-                detail = await client.shake(engine.spec.endpoint.host, path)
+                detail = await client.shake(engine.spec.endpoint.host, path, spec)
                 if not detail:
                     self._ended(pending, Fate.ANSWERED, "", 101)
                     return client
@@ -272,15 +291,18 @@ class StreamClient:
         self.close_code: int | None = None
         """What the server's close frame said; None when there was none."""
 
-    async def shake(self, host: str, path: str) -> str:
+    async def shake(self, host: str, path: str, spec: StreamSpec) -> str:
         """Does the handshake; returns why it was refused, or nothing."""
-        await self._stream.send_all(self._protocol.send(Request(host=host, target=path)))
+        headers = [(name.encode(), value.encode()) for name, value in spec.headers]
+        request = Request(host=host, target=path, subprotocols=list(spec.subprotocols), extra_headers=headers)
+        await self._stream.send_all(self._protocol.send(request))
         while True:
             events = await self._events()
             for place, event in enumerate(events):
                 if isinstance(event, AcceptConnection):
                     self._early = events[place + 1 :]  # a server may speak with its handshake
-                    return ""
+                    wanted = ", ".join(spec.subprotocols)
+                    return f"accepted none of the subprotocols {wanted}" if wanted and not event.subprotocol else ""
                 if isinstance(event, RejectConnection):
                     self.status = event.status_code
                     return f"refused with {event.status_code}"
@@ -297,10 +319,11 @@ class StreamClient:
         except ProtocolError as error:
             return [CloseConnection(1002, str(error))]
 
-    async def say(self, message: bytes) -> None:
+    async def say(self, message: str | bytes) -> None:
         """Sends a text message."""
+        text = message if isinstance(message, str) else message.decode()
         with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError):
-            await self._stream.send_all(self._protocol.send(TextMessage(message.decode())))
+            await self._stream.send_all(self._protocol.send(TextMessage(text)))
 
     async def receive(self) -> list[bytes] | None:
         """The next messages (pings are answered); None when the server ended the connection."""

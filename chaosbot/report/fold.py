@@ -59,6 +59,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         recovery,
         dice,
         faulted=any(row.applied for row in faults),
+        intervals=history.intervals,
     )
     soak = soak_of(history, seconds.seconds, _away(spans, recovery), start.settings)
     promises = slo.promises_of(start.settings, loaded=load is not None)

@@ -13,18 +13,20 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from itertools import groupby
 
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import IntervalMeasured, Noted, RequestDone
+from chaosbot.core.event import IntervalMeasured, Noted, RequestDone, StreamInterval
 from chaosbot.core.hdr import CodedHistogram, decode
 from chaosbot.core.outcome import Fate
 from chaosbot.core.stats import Histogram, quantile, quantile_interval
-from chaosbot.report.values import Generator, Load, Quantiles, Second, TaskRow
+from chaosbot.report.values import Generator, Load, Quantiles, Second, SlowRequest, StreamRow, TaskRow
 
 # Requests that were cut off at the end are counted in intervals and written by nobody.
 WHOLE = 0.9
+SLOWEST = 10
 LONGEST_RUN_S = 7 * 24 * 3600
 TIMEOUTS = frozenset({Fate.TIMEOUT, Fate.CONNECT_TIMEOUT})
 
@@ -171,6 +173,8 @@ def load_of(history: History, seconds: tuple[Second, ...], dice: Dice) -> Load |
         peak_users=max(second.active_users for second in seconds),
         seconds=seconds,
         tasks=_tasks_of(history, length),
+        streams=_streams_of(history, length),
+        slowest=_slowest_of(history),
     )
 
 
@@ -214,6 +218,46 @@ def _tasks_of(history: History, length_s: float) -> tuple[TaskRow, ...]:
                 task.counts[float(f"{response_of(request):.3g}")] += 1
     ordered = sorted(found.items(), key=lambda item: (-item[1].done, item[0]))
     return tuple(task.row(name, length_s) for name, task in ordered)
+
+
+def _streams_of(history: History, length_s: float) -> tuple[StreamRow, ...]:
+    """One row a stream, by name."""
+    parts: dict[str, list[StreamInterval]] = defaultdict(list)
+    open_at: dict[str, Counter[int]] = defaultdict(Counter)
+    for interval in history.intervals:
+        for name, part in interval.streams.items():
+            parts[name].append(part)
+            open_at[name][_tick(interval)] += part.open
+
+    def times(name: str, source: str) -> Quantiles:
+        return Quantiles.of(Histogram.merged(decode(getattr(part, source)) or Histogram() for part in parts[name]))
+
+    return tuple(
+        StreamRow(
+            name,
+            sum(part.connects for part in told),
+            _ordered(_summed(part.failed for part in told)),
+            _ordered(_summed(part.ends for part in told)),
+            sum(part.broken for part in told),
+            messages := sum(part.messages for part in told),
+            messages / length_s,
+            sum(part.received for part in told),
+            max(open_at[name].values()),
+            times(name, "connect"),
+            times(name, "gap"),
+            times(name, "latency"),
+        )
+        for name, told in sorted(parts.items())
+    )
+
+
+def _slowest_of(history: History) -> tuple[SlowRequest, ...]:
+    """The slowest requests where traces were asked for, so that they are found in the target's tracing."""
+    traced = (request for request in history.requests if request.trace and request.outcome.fate is not Fate.CANCELLED)
+    return tuple(
+        SlowRequest(one.due, one.task, response_of(one), one.outcome.status, one.exchange, one.trace)
+        for one in nlargest(SLOWEST, traced, key=response_of)
+    )
 
 
 def _ordered(counts: Mapping[str, int]) -> dict[str, int]:

@@ -15,16 +15,19 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from chaosbot.core import units
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError, ConfigError
-from chaosbot.core.profile import PROFILES, STANDARD, quantile_share
-from chaosbot.core.stats import Histogram, Interval, enough_for, quantile_interval, share_interval
+from chaosbot.core.event import IntervalMeasured, StreamInterval, TaskInterval
+from chaosbot.core.hdr import CodedHistogram
+from chaosbot.core.profile import KNOWN_METRICS, PROFILES, STANDARD, Metric
+from chaosbot.core.stats import Histogram, Interval, enough_for, mean_interval, quantile_interval, share_interval
 from chaosbot.core.verdict import Assertion, Verdict
 from chaosbot.report.values import Circuits, Deliveries, Generator, Recovery, Second
 
@@ -41,7 +44,7 @@ _ALIASES: Final = {
 _BOUND: Final = re.compile(r"(<=|>=|<|>|≤|≥)?\s*(?:[<>]=?\s*)?([^<>\s].*)", re.DOTALL)
 _PLAIN: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 GENERATOR_LIMIT: Final = "the load generator was the limit"
-MORE_IS_BETTER: Final = frozenset({"throughput"})
+MORE_IS_BETTER: Final = frozenset({"throughput", "stream_messages"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def bounds(metric: str, target: object, alert: object) -> tuple[Bound, Bound | N
         ConfigError: No number, or a unit that the metric has not.
     """
     sign, value, shown = _bound(metric, target)
-    above = sign.startswith(">") if sign else metric in MORE_IS_BETTER
+    above = sign.startswith(">") if sign else Metric.parse(metric).name in MORE_IS_BETTER
     sign = sign or (">=" if above else "<=")
     wanted = Bound(above, "=" not in sign, value, f"{sign} {shown}")
     if alert in (None, ""):
@@ -85,14 +88,15 @@ def _bound(metric: str, raw: object) -> tuple[str, float, str]:
         raise ConfigError(metric, f"'{raw}' is no bound; write for example \"< 2s\"")
     sign, text = (match[1] or "").replace("≤", "<=").replace("≥", ">="), match[2]
     plain = float(text) if _PLAIN.fullmatch(text) else None
-    if quantile_share(metric) is not None:
+    known = Metric.parse(metric)
+    if known.source:
         value, unit = (plain if plain is not None else units.duration(text)) * 1e3, " ms"
     elif metric == "recovery":
         value, unit = plain if plain is not None else units.duration(text), " s"
-    elif metric == "error_rate":
+    elif known.read is units.share:
         value, unit = (plain if plain is not None else units.share(text)) * 100, " %"
-    elif metric == "throughput":
-        value, unit = plain if plain is not None else units.frequency(text), " rps"
+    elif known.read is units.frequency:
+        value, unit = plain if plain is not None else units.frequency(text), "/s" if known.streams else " rps"
     elif plain is not None:
         value, unit = plain, ""
     else:
@@ -149,9 +153,10 @@ def _entries(raw: Any) -> Iterable[Promise]:
         return
     for entry in raw:
         if isinstance(entry, Mapping) and entry.get("metric"):
-            metric = str(entry["metric"]).lower().replace("-", "_")
+            name, brace, scope = str(entry["metric"]).partition("{")
+            name = name.lower().replace("-", "_")
             yield Promise(
-                _ALIASES.get(metric, metric),
+                _ALIASES.get(name, name) + brace + scope,
                 entry.get("target"),
                 entry.get("alert"),
                 str(entry.get("window") or ""),
@@ -179,6 +184,7 @@ class Evidence:
         recovery: The recoveries.
         dice: For intervals.
         faulted: Whether any fault happened; circuits are then meant to trip.
+        intervals: The run's intervals, for promises about tasks and streams; they may be read from disk.
     """
 
     windows: Mapping[str, Sequence[Second]]
@@ -188,18 +194,27 @@ class Evidence:
     recovery: Sequence[Recovery]
     dice: Dice
     faulted: bool = False
+    intervals: Sequence[IntervalMeasured] = ()
 
     def observe(self, promise: Promise, *, latency: str = "response") -> Observed:
         """What the promise's metric came to."""
-        metric, seconds = promise.metric, self.windows.get(promise.window, ())
-        if quantile_share(metric) is not None:
-            return self._quantile(metric, seconds, latency)
-        if metric == "error_rate":
-            finished, bad = sum(second.finished for second in seconds), sum(second.bad for second in seconds)
+        metric, seconds = Metric.parse(promise.metric), self.windows.get(promise.window, ())
+        if metric.source:
+            return self._time(metric, seconds, latency)
+        if metric.name in ("error_rate", "stream_errors"):
+            finished, bad = self._share(metric, seconds)
             low, high = share_interval(bad, finished)
             return Observed(bad / finished * 100 if finished else None, (low * 100, high * 100))
-        if metric == "throughput":
+        if metric.name == "throughput" and not metric.of:
             return Observed(sum(second.completed for second in seconds) / len(seconds) if seconds else None)
+        if metric.name == "throughput":
+            done = sum(part.done - sum(part.errors.values()) for part in self._of_task(metric.of, seconds))
+            return Observed(done / len(seconds) if done else None, short=f"no task '{metric.of}' in this run")
+        if metric.name == "stream_messages":
+            streams = list(self._of_streams(metric.of, seconds))
+            return Observed(
+                sum(one.messages for one in streams) / len(seconds) if streams else None, short=_no_stream(metric)
+            )
         single: dict[str, Callable[[], float | None]] = {
             "circuit_trips": lambda: self.circuits.trips if self.circuits else None,
             "lost": lambda: self.deliveries.lost if self.deliveries else None,
@@ -207,11 +222,52 @@ class Evidence:
             "dropped": lambda: sum(second.dropped for second in seconds) if seconds else None,
             "recovery": self._slowest_recovery,
         }
-        if metric not in single:
-            return Observed(
-                None, short=f"no such metric; there are percentiles (p50, p99.5 …), max, {', '.join(sorted(single))}"
-            )
-        return Observed(single[metric]())
+        if promise.metric not in single:
+            return Observed(None, short=f"no such metric; there are {KNOWN_METRICS}, {', '.join(sorted(single))}")
+        return Observed(single[promise.metric]())
+
+    def _share(self, metric: Metric, seconds: Sequence[Second]) -> tuple[int, int]:
+        """How many ended, and how many of them badly."""
+        if metric.streams:
+            streams = list(self._of_streams(metric.of, seconds))
+            failed = sum(sum(one.failed.values()) for one in streams)
+            return sum(one.connects for one in streams) + failed, failed + sum(one.broken for one in streams)
+        if metric.of:
+            parts = list(self._of_task(metric.of, seconds))
+            return sum(part.done for part in parts), sum(sum(part.errors.values()) for part in parts)
+        return sum(second.finished for second in seconds), sum(second.bad for second in seconds)
+
+    def _intervals(self, seconds: Sequence[Second]) -> Iterator[IntervalMeasured]:
+        """The intervals of these seconds."""
+        ticks = {math.floor(second.at_s + 1.5) for second in seconds}
+        return (interval for interval in self.intervals if math.floor(interval.t + 0.5) in ticks)
+
+    def _of_task(self, task: str, seconds: Sequence[Second]) -> Iterator[TaskInterval]:
+        for interval in self._intervals(seconds):
+            for name, part in interval.by_task.items():
+                if same_task(name, task):
+                    yield part
+
+    def _of_streams(self, stream: str, seconds: Sequence[Second]) -> Iterator[StreamInterval]:
+        for interval in self._intervals(seconds):
+            for name, part in interval.streams.items():
+                if stream in ("", name):
+                    yield part
+
+    def _histograms(self, metric: Metric, seconds: Sequence[Second], latency: str) -> list[Histogram]:
+        """The metric's times, one histogram a second, in order."""
+        if metric.source == "response" and not metric.of:
+            return [getattr(second, latency) for second in seconds]
+        found: dict[int, list[str]] = {math.floor(second.at_s + 1.5): [] for second in seconds}
+        for interval in self._intervals(seconds):
+            parts = interval.streams if metric.streams else interval.by_task
+            texts = found[math.floor(interval.t + 0.5)]
+            texts += [
+                getattr(part, metric.source)
+                for name, part in parts.items()
+                if not metric.of or (name == metric.of if metric.streams else same_task(name, metric.of))
+            ]
+        return [CodedHistogram(texts) for texts in found.values()]
 
     def faultless(self, promise: Promise) -> bool:
         """Whether a promise of the usual table is about errors of which a small run saw none."""
@@ -223,19 +279,36 @@ class Evidence:
             return None
         return max(one.watched_s if one.seconds is None else one.seconds for one in self.recovery)
 
-    def _quantile(self, metric: str, seconds: Sequence[Second], latency: str) -> Observed:
-        parts: list[Histogram] = [getattr(second, latency) for second in seconds]
-        merged, share = Histogram.merged(parts), quantile_share(metric) or 1.0
+    def _time(self, metric: Metric, seconds: Sequence[Second], latency: str) -> Observed:
+        parts = self._histograms(metric, seconds, latency)
+        merged, share = Histogram.merged(parts), metric.share
         if not merged.total:
-            return Observed(None)
-        value = merged.quantile(share) or 0.0
-        interval = None if metric == "max" else quantile_interval(parts, share, self.dice.at("slo", metric))
+            missing = _no_stream(metric) if metric.streams else f"no task '{metric.of}' in this run"
+            return Observed(None, short=missing if metric.of or metric.streams else "")
+        place = self.dice.at("slo", metric.name, *filter(None, [metric.of]))
+        if share is None:
+            means = [part.mean for part in parts if part.total]
+            interval = mean_interval([mean for mean in means if mean is not None], place)
+            value = merged.mean or 0.0
+        else:
+            value = merged.quantile(share) or 0.0
+            interval = None if share == 1 else quantile_interval(parts, share, place)
         shown = None if interval is None else (interval[0] * 1e3, interval[1] * 1e3)
-        if metric != "max" and merged.total < enough_for(share):
-            return Observed(
-                value * 1e3, shown, f"too few samples: {merged.total} of the {enough_for(share)} that {metric} needs"
-            )
+        enough = enough_for(share) if share is not None and share < 1 else 1
+        if merged.total < enough:
+            short = f"too few samples: {merged.total} of the {enough} that {metric.name} needs"
+            return Observed(value * 1e3, shown, short)
         return Observed(value * 1e3, shown)
+
+
+def same_task(name: str, wanted: str) -> bool:
+    """Whether a promise about `wanted` is about this task: ``grant`` and ``/grant`` mean ``admin/grant`` too."""
+    return wanted == name or name.endswith("/" + wanted.removeprefix("/"))
+
+
+def _no_stream(metric: Metric) -> str:
+    which = f" '{metric.of}'" if metric.of else ""
+    return f"no stream{which} was seen, or it sent nothing of that kind"
 
 
 def judge(promises: Iterable[Promise], evidence: Evidence) -> tuple[Assertion, ...]:
@@ -259,7 +332,7 @@ def _fitted(promise: Promise, evidence: Evidence) -> Promise | None:
     samples = sum(second.response.total for second in seconds)
     if promise.metric == "p99" and samples < enough_for(0.99):
         promise = Promise("p95", promise.target, promise.alert, promise.window, asked=False)
-    share = quantile_share(promise.metric)
+    share = Metric.parse(promise.metric).share
     return promise if share is None or samples >= enough_for(share) else None
 
 
@@ -308,10 +381,11 @@ def _without_generator(
 ) -> tuple[Verdict, str]:
     """The verdict of a run whose generator was the limit: only what would fail with a faultless one too stays a failure."""
     if verdict is Verdict.FAIL:
-        if quantile_share(promise.metric) is not None and (
+        metric = Metric.parse(promise.metric)
+        if metric.source == "response" and (
             _compare(evidence.observe(promise, latency="service"), target, alert)[0] is Verdict.FAIL
         ):
             return verdict, f"{reason}, in service time too"
-        if quantile_share(promise.metric) is None and promise.metric != "throughput":
+        if not metric.source and metric.name != "throughput":
             return verdict, reason
     return Verdict.INVALID, GENERATOR_LIMIT

@@ -70,6 +70,10 @@ def _parts(report: Report) -> list[RenderableType | _Command]:
         parts += [_heading("Load"), _load(report.load)]
         if report.load.tasks:
             parts += [_heading("Tasks"), _tasks(report.load)]
+        if report.load.streams:
+            parts += [_heading("Streams"), _streams(report.load)]
+        if report.load.slowest:
+            parts += [_heading("Slowest requests"), _slowest(report.load)]
     if report.windows:
         parts += [_heading("Windows"), _windows(report)]
     if report.faults:
@@ -214,6 +218,25 @@ def _tasks(load: Load) -> Padding:
     left = len(load.tasks) - TASKS_SHOWN
     more = [Text(f"… and {left} more in tasks.csv", style="dim")] if left > 0 else []
     return Padding(Group(table, *more), _LEFT, expand=False)
+
+
+def _streams(load: Load) -> Padding:
+    table = _table(
+        "stream", "connects", "failed", "broken", "messages", "rate", "gap p50", "p95", "p99", "age p99", "shake p99"
+    )
+    for one in load.streams:
+        counts = (one.connects, sum(one.failed.values()), one.broken, one.messages)
+        times = map(_time, (one.gap.p50, one.gap.p95, one.gap.p99, one.latency.p99, one.connect.p99))
+        _row(table, one.name, *map(str, counts), f"{one.messages_per_s:.1f}/s", *times)
+    told = [Text(f"{one.name}: {text}", style="dim") for one in load.streams if (text := one.trouble)]
+    return Padding(Group(table, *told), (0, 0, 0, 2))
+
+
+def _slowest(load: Load) -> Padding:
+    table = _table("task", "at", "response", "status", "trace id", text=1)
+    for one in load.slowest:
+        _row(table, one.task, f"{one.at_s:.1f}s", _time(one.response), str(one.status or "–"), one.trace)
+    return _indented(table)
 
 
 def _windows(report: Report) -> Padding:

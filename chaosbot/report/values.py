@@ -30,12 +30,13 @@ class Quantiles:
     p999: float | None = None
     max: float | None = None
     count: int = 0
+    mean: float | None = None
 
     @classmethod
     def of(cls, histogram: Histogram) -> Quantiles:
         """Reads them from a merged histogram."""
         p50, p90, p95, p99, p999 = (histogram.quantile(share) for share in (0.5, 0.9, 0.95, 0.99, 0.999))
-        return cls(p50, p90, p95, p99, p999, histogram.maximum, histogram.total)
+        return cls(p50, p90, p95, p99, p999, histogram.maximum, histogram.total, histogram.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,57 @@ class TaskRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamRow:
+    """One stream over the whole run, as its clients saw it.
+
+    Args:
+        name: The scenario.
+        connects: Connections that were accepted.
+        failed: Those that were not, by kind.
+        ends: Connections that the server ended, by close code.
+        broken: Those of them that are errors: not a normal close, nothing said before it, or a message that a hook refused.
+        messages: Messages received.
+        messages_per_s: The same a second, over the seconds of load.
+        received: Their bytes.
+        peak: Most clients connected at once.
+        connect: Handshakes.
+        gap: From one message of a connection to its next.
+        latency: How old messages were that carry their time.
+    """
+
+    name: str
+    connects: int
+    failed: Mapping[str, int]
+    ends: Mapping[str, int]
+    broken: int
+    messages: int
+    messages_per_s: float
+    received: int
+    peak: int
+    connect: Quantiles
+    gap: Quantiles
+    latency: Quantiles
+
+    @property
+    def trouble(self) -> str:
+        """Failed connects and the server's closes by kind, in words; empty when there were none."""
+        kinds = [f"{kind} {count}" for kind, count in self.failed.items()]
+        return ", ".join([*kinds, *(f"closed with {code} {count}" for code, count in self.ends.items())])
+
+
+@dataclass(frozen=True, slots=True)
+class SlowRequest:
+    """One of the slowest requests of a run; `trace` is the trace id under which the target's tracing knows it."""
+
+    at_s: float
+    task: str
+    response: float
+    status: int | None
+    exchange: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """The load of a run as a whole; `achieved_rps` counts answers that were right (goodput)."""
 
@@ -115,6 +167,8 @@ class Load:
     peak_users: int
     seconds: tuple[Second, ...]
     tasks: tuple[TaskRow, ...] = ()
+    streams: tuple[StreamRow, ...] = ()
+    slowest: tuple[SlowRequest, ...] = ()
 
     @property
     def finished(self) -> int:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 from chaosbot.core.stats import Interval
 from chaosbot.core.verdict import Assertion, Finding
 from chaosbot.report.reporter import Reporter
-from chaosbot.report.values import Fates, FaultRow, Generator, Load, Quantiles, Report
+from chaosbot.report.values import Fates, FaultRow, Generator, Load, Quantiles, Report, SlowRequest, StreamRow
 
 SCHEMA: Final = "chaosbot.report/1"
 ENVIRONMENT: Final = ("python", "mitmproxy", "platform")
@@ -40,7 +40,8 @@ def _interval(interval: Interval | None) -> list[float | int | None] | None:
 
 def _quantiles(found: Quantiles) -> dict[str, Any]:
     places = {"p50": found.p50, "p90": found.p90, "p95": found.p95, "p99": found.p99}
-    return {name: _ms(value) for name, value in {**places, "p999": found.p999, "max": found.max}.items()}
+    places |= {"p999": found.p999, "max": found.max, "mean": found.mean}
+    return {name: _ms(value) for name, value in places.items()}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -93,6 +94,36 @@ def _load(load: Load) -> dict[str, Any]:
             }
             for task in load.tasks
         ],
+        **({"streams": [_stream(one) for one in load.streams]} if load.streams else {}),
+        **({"slowest": [_slow(one) for one in load.slowest]} if load.slowest else {}),
+    }
+
+
+def _stream(one: StreamRow) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "connects": one.connects,
+        "failed_connects": dict(one.failed),
+        "closes": dict(one.ends),
+        "broken": one.broken,
+        "messages": one.messages,
+        "messages_per_s": _number(one.messages_per_s),
+        "bytes": one.received,
+        "peak": one.peak,
+        "connect_ms": _quantiles(one.connect),
+        "gap_ms": _quantiles(one.gap),
+        "latency_ms": _quantiles(one.latency),
+    }
+
+
+def _slow(one: SlowRequest) -> dict[str, Any]:
+    return {
+        "at_s": _number(one.at_s),
+        "task": one.task,
+        "response_ms": _ms(one.response),
+        "status": one.status,
+        "exchange": one.exchange,
+        "trace": one.trace,
     }
 
 

@@ -46,6 +46,11 @@ class LoadPart:
     cert: Path | None = None
     key: Path | None = None
     accepted: frozenset[int] = frozenset()
+    classes: tuple[tuple[str, float], ...] = ()
+    mix: tuple[tuple[str, float], ...] = ()
+    max_in_flight: int | None = None
+    bodies: str = "sample"
+    traceparent: bool = False
     samples: Sampling = field(default_factory=Sampling)
 
 
@@ -141,6 +146,11 @@ def drive_load(
             cert=part.cert,
             key=part.key,
             accepted=part.accepted,
+            classes=part.classes,
+            mix=part.mix,
+            max_in_flight=part.max_in_flight,
+            bodies=part.bodies,
+            traceparent=part.traceparent,
             started=run.started,
             samples=replace(part.samples, verify=part.verify, ca=part.ca),
             allow_hosts=part.allow_hosts,

@@ -18,6 +18,7 @@ from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan, Window
 from chaosbot.core.profile import PROFILES, Profile
 from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
+from chaosbot.load.cast import weights
 from chaosbot.load.spec import Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.campaign import fuzz_faults, run_campaign
@@ -76,6 +77,9 @@ def compiled(experiment: Experiment) -> Compiled:
     profile = profile.overridden(users=workload.users, rate=workload.rate, duration=length)
     stages = _stages_of(profile)
     _check_windows(windows, timeline, stages)
+    for option in ("classes", "mix"):
+        if text := getattr(workload, option):
+            weights(option, text)
     return Compiled(
         experiment,
         profile,
@@ -206,6 +210,10 @@ def run_experiment(run: Run, environment: Environment, compiled: Compiled, secre
         processes=experiment.workload.processes,
         slow_share=experiment.workload.slow_share,
         timeout_s=experiment.workload.timeout_s,
+        classes=weights("classes", experiment.workload.classes) if experiment.workload.classes else (),
+        mix=weights("mix", experiment.workload.mix) if experiment.workload.mix else (),
+        max_in_flight=experiment.workload.max_in_flight,
+        traceparent=experiment.workload.traceparent,
         allow_hosts=experiment.allow_hosts,
         samples=Sampling(
             pid=experiment.probing.pid,

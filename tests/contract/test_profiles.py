@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.profile import PROFILES, STANDARD, Profile, Threshold, Workload, quantile_share
+from chaosbot.core.profile import PROFILES, STANDARD, Metric, Profile, Threshold, Workload
 from chaosbot.core.registry import describe, options_of
 
 REQUIRED = {"stages": {"stages": "10s:100,20s:100,5s:0"}}
@@ -167,4 +167,34 @@ def test_an_unknown_profile_is_named_with_its_nearest() -> None:
     + [(name, None) for name in ("p0", "p100", "p1e1", "p", "mean", "error_rate", "p٣")],
 )
 def test_any_percentile_is_a_latency_metric(metric: str, share: float | None) -> None:
-    assert quantile_share(metric) == share
+    assert Metric.parse(metric).share == share
+
+
+@pytest.mark.parametrize(
+    ("text", "metric"),
+    [
+        ("mean", Metric("mean", "", "response")),
+        ("p95{/grant}", Metric("p95", "/grant", "response", 0.95)),
+        ("stream_gap_p99", Metric("stream_gap_p99", "", "gap", 0.99)),
+        ("stream_latency_max{prices}", Metric("stream_latency_max", "prices", "latency", 1.0)),
+        ("stream_errors", Metric("stream_errors")),
+        ("stream_gap_p0", Metric("stream_gap_p0")),
+        ("happiness", Metric("happiness")),
+    ],
+)
+def test_a_metric_says_what_it_is_about(text: str, metric: Metric) -> None:
+    assert Metric.parse(text) == metric
+
+
+@pytest.mark.parametrize(
+    "text", ["p95{/grant}<1s", "mean<20ms,50ms", "stream_gap_p99<1s", "stream_errors<1%,5%", "stream_messages{x}>5/s"]
+)
+def test_a_threshold_is_written_as_it_was_read(text: str) -> None:
+    threshold = Threshold.parse(text)
+    assert f"{threshold.metric}{threshold.write(threshold.target)}".replace(" ", "") == text.split(",", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("text", ["p95{}<1s", "stream_gap<1s", "stream_gap_p101<1s", "circuit_trips{x}<1", "p95<1%"])
+def test_a_threshold_about_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        Threshold.parse(text)

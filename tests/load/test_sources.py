@@ -60,7 +60,7 @@ def test_what_a_journey_file_leaves_out_is_the_platforms(tmp_path: Path) -> None
     ("text", "message"),
     [
         ("def journeys(:\n", r"my\.py:1: is no Python: "),
-        ("x = 1\n", r"my\.py: defines neither journeys\(\) nor build\(\)"),
+        ("x = 1\n", r"my\.py: defines none of journeys\(\), build\(\) and streams\(\)"),
         ("journeys = 5\n", r"my\.py: journeys is a int; it must be a function"),
         ("import nosuchmodule\n", r"my\.py:1: raised ModuleNotFoundError: No module named 'nosuchmodule'"),
         ("\n\ndef journeys():\n    return ['x']\n", r"my\.py:3: journeys\(\) must return JourneySpecs"),

@@ -7,13 +7,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chaosbot.core.check import History
+from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.event import Noted
+from chaosbot.core.event import Noted, RunStarted, Trouble
 from chaosbot.core.platform import Endpoint
+from chaosbot.report.intervals import load_of, seconds_of
+from chaosbot.report.values import StreamRow
 
 Serve = Load = Callable[..., Any]
 TOKEN = "token-of-the-market-tests"
@@ -32,8 +37,11 @@ def market() -> Iterator[str]:
         process.stdin.close()
 
 
-def notes(done: Any) -> dict[str, dict[str, Any]]:
-    return {note.data["name"]: note.data for note in done.all(Noted) if note.area == "stream"}
+def rows(done: Any) -> dict[str, StreamRow]:
+    """What a report says of each stream."""
+    history = History.of([RunStarted(0.0, "load", "1", 1, "t", ""), *done.events])
+    load = load_of(history, seconds_of(history).seconds, Dice(1))
+    return {row.name: row for row in load.streams} if load is not None else {}
 
 
 def drive(load: Load, url: str, **more: Any) -> Any:
@@ -51,21 +59,21 @@ def drive(load: Load, url: str, **more: Any) -> Any:
 def test_every_scenario_runs_beside_the_rest_clients(market: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WS_AUTH_TOKEN", TOKEN)
     done = drive(load, market)
-    seen = notes(done)
+    seen = rows(done)
     assert set(seen) == {"market_stream", "burst_test", "reconnect_storm"}
-    for name, data in seen.items():
-        assert data["refused"] == data["dropped"] == 0, name
+    for name, row in seen.items():
+        assert (row.failed, row.broken) == ({}, 0), name
         # Ticks come every 0.2 s, so the gaps are at most that in the mean of a client that sees them all.
-        assert data["messages"] >= 10, name
-        assert data["gap_ms"]["p50"] > 0, name
-        assert 0 <= data["latency_ms"]["p50"] < 5000, name
-        assert data["connect_ms"]["p50"] > 0, name
-    assert seen["reconnect_storm"]["connections"] > 3 * seen["market_stream"]["connections"]
+        assert row.messages >= 10, name
+        assert (row.gap.p50 or 0) > 0, name
+        assert 0 <= (row.latency.p50 or 0) < 5, name
+        assert (row.connect.p50 or 0) > 0, name
+    assert seen["reconnect_storm"].connects > 3 * seen["market_stream"].connects
     tasks: dict[str, int] = {}
     for frame in done.frames:
         for task, count in frame.tasks.items():
             tasks[task] = tasks.get(task, 0) + count
-    assert {"snapshot", "foreign-detail", "components", "alerts", "market_stream:message"} <= set(tasks)
+    assert {"snapshot", "foreign-detail", "components", "alerts", "market_stream:session"} <= set(tasks)
     assert tasks["snapshot"] > tasks["alerts"]
     assert done.result.failed == 0
     assert max(frame.active_users for frame in done.frames) >= 30
@@ -75,9 +83,9 @@ def test_without_the_token_every_connection_is_refused_or_closed(
     market: str, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WS_AUTH_TOKEN", raising=False)
-    seen = notes(drive(load, market, streams=("market_stream",)))
-    assert seen["market_stream"]["messages"] == 0
-    assert seen["market_stream"]["dropped"] + seen["market_stream"]["refused"] >= 8
+    row = rows(drive(load, market, streams=("market_stream",)))["market_stream"]
+    assert row.messages == 0
+    assert row.broken + sum(row.failed.values()) >= 8
 
 
 def test_a_server_that_speaks_no_websocket_is_counted_as_refusing(serve: Serve, load: Load) -> None:
@@ -87,7 +95,7 @@ def test_a_server_that_speaks_no_websocket_is_counted_as_refusing(serve: Serve, 
 
     url = serve(plain).url.removesuffix("/webhook/telegram")
     done = drive(load, url, streams=("market_stream",))
-    assert notes(done)["market_stream"]["refused"] >= 8
+    assert rows(done)["market_stream"].failed == {"status_404": done.errors()["status_404"]}
     assert set(done.errors()) == {"status_404"}
 
 
@@ -108,7 +116,7 @@ def test_a_server_that_resets_or_stays_silent_is_counted(serve: Serve, load: Loa
 
 
 def test_streams_can_be_switched_off_and_unknown_ones_are_named(market: str, load: Load) -> None:
-    assert notes(drive(load, market, streams=("none",))) == {}
+    assert rows(drive(load, market, streams=("none",))) == {}
     with pytest.raises(UnknownName, match="unknown stream 'market_steam'; did you mean 'market_stream'"):
         drive(load, market, streams=("market_steam",))
 
@@ -118,20 +126,20 @@ def test_a_token_refused_after_the_upgrade_is_an_error_of_each_connection(
 ) -> None:
     monkeypatch.setenv("WS_AUTH_TOKEN", "wrong")
     done = drive(load, market, streams=("market_stream",))
-    data = notes(done)["market_stream"]
-    assert data["messages"] == 0
-    assert data["failed_connects"] or data["closes"]
+    row = rows(done)["market_stream"]
+    assert row.messages == 0
+    assert row.trouble
     assert sum(done.errors().values()) >= 8
 
 
-def test_streams_with_arrivals_or_a_journey_are_refused_and_those_without_clients_are_named(
-    market: str, load: Load, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+def test_streams_with_arrivals_are_refused_and_those_without_clients_are_named(
+    market: str, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WS_AUTH_TOKEN", TOKEN)
     with pytest.raises(ConfigError, match="--stream: needs users who stay connected"):
         drive(load, market, streams=("market_stream",), rate=10.0)
-    with pytest.raises(ConfigError, match="--stream: cannot be combined with --journey"):
-        drive(load, market, streams=("market_stream",), journey=tmp_path / "x.py")
+    with pytest.raises(ConfigError, match="--class: needs users who stay connected"):
+        drive(load, market, classes=(("market_stream", 1.0),), rate=10.0)
     few = load(
         market + "/",
         "smoke",
@@ -139,5 +147,82 @@ def test_streams_with_arrivals_or_a_journey_are_refused_and_those_without_client
         platform="market",
         endpoint=Endpoint(market.split("/")[2]),
     )
-    missing = [note.data["name"] for note in few.all(Noted) if note.area == "stream-missing"]
-    assert missing == ["burst_test", "reconnect_storm"]
+    missing = {note.data["name"] for note in few.all(Noted) if note.area == "stream-missing"}
+    assert len(missing) == 3
+    assert missing < {"market_stream", "foreign_flow", "burst_test", "reconnect_storm"}
+
+
+JOURNEY = """
+import json
+from chaosbot.core.journey import JourneySpec, StreamAction, StreamMessage, StreamSpec, Task
+from chaosbot.core.platform import Request
+
+def journeys():
+    return (JourneySpec("reader", 1.0, (0.05, 0.1), (Task("read"),), range(10)),)
+
+def build(task, user, ordinal, dice, endpoint):
+    return Request(f"GET /api/market/snapshot HTTP/1.1\\r\\nHost: {endpoint.host}\\r\\n\\r\\n".encode(), task)
+
+def look(message: StreamMessage):
+    data = message.json()
+    WHAT
+    return ['{"action": "subscribe", "symbols": ["VIC"]}'] if message.number == 1 else None
+
+def streams():
+    return (
+        StreamSpec(
+            "ticks", StreamAction.SUBSCRIBE, "/ws/market", "token", ('{"action": "subscribe", "symbols": ["VCB"]}',),
+            stay_s=(5.0, 9.0), on_message=look,
+        ),
+    )
+"""
+
+
+def own(load: Load, market: str, folder: Path, what: str, **more: Any) -> Any:
+    file = folder / "own.py"
+    file.write_text(JOURNEY.replace("WHAT", what))
+    return drive(load, market, journey=file, **more)
+
+
+def test_a_journey_file_brings_its_own_streams_beside_its_own_requests(
+    market: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WS_AUTH_TOKEN", TOKEN)
+    done = own(load, market, tmp_path, "assert isinstance(data, dict)")
+    row = rows(done)["ticks"]
+    assert row.messages > row.connects >= 4
+    assert row.broken == 0
+    assert done.result.failed == 0
+    assert sum(frame.tasks.get("read", 0) for frame in done.frames) > 20
+
+
+def test_a_hook_that_refuses_a_message_fails_its_connection_and_one_that_is_broken_spoils_the_run(
+    market: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WS_AUTH_TOKEN", TOKEN)
+    refused = own(load, market, tmp_path, "assert 'price of nothing' in data, 'no price'")
+    row = rows(refused)["ticks"]
+    assert row.broken == row.ends["on_message"] >= 4
+    assert not refused.all(Trouble)
+    broken = own(load, market, tmp_path, "data['no such key']")
+    (trouble,) = broken.all(Trouble)
+    assert trouble.where == "stream ticks"
+    assert "on_message raised KeyError" in trouble.what
+    assert "own.py:14" in trouble.what
+
+
+def test_who_takes_part_can_be_chosen_by_kind_and_by_stream(
+    market: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WS_AUTH_TOKEN", TOKEN)
+    done = drive(load, market, classes=(("client", 3.0), ("burst_test", 1.0)), mix=(("alerts", 1.0),))
+    assert set(rows(done)) == {"burst_test"}
+    assert {task for frame in done.frames for task in frame.tasks} == {
+        "alerts",
+        "burst_test:connect",
+        "burst_test:session",
+    }
+    with pytest.raises(UnknownName, match="--class: unknown class 'clint'; did you mean 'client'"):
+        drive(load, market, classes=(("clint", 1.0),))
+    with pytest.raises(UnknownName, match="--mix: unknown task 'alert'; did you mean 'alerts'"):
+        drive(load, market, mix=(("alert", 1.0),))

@@ -3,9 +3,11 @@
 import pytest
 
 from chaosbot.core.errors import ConfigError
+from chaosbot.core.event import StreamInterval, TaskInterval
 from chaosbot.core.verdict import Verdict
 from chaosbot.report import fold
 from chaosbot.report.slo import bounds, promises_of
+from tests.unit.report.conftest import encoded
 
 
 def judged(told, name):
@@ -152,3 +154,65 @@ def test_any_percentile_can_be_promised(story):
     told = story(slo=[{"metric": "p98", "target": "< 60s"}, {"metric": "p97.5", "target": "< 1us"}]).load(60)
     assert judged(told, "p98").verdict is Verdict.PASS
     assert judged(told, "p97.5").verdict is Verdict.FAIL
+
+
+def slow_task(times):
+    return {"admin/grant": TaskInterval(len(times), {"status_500": 1}, encoded(times)), "guest/chat": TaskInterval(200)}
+
+
+def test_a_promise_may_be_about_one_task(story):
+    told = story(
+        slo=[
+            {"metric": "p95{/grant}", "target": "< 1s"},
+            {"metric": "error_rate{admin/grant}", "target": "< 1%"},
+            {"metric": "throughput{grant}", "target": "> 5/s"},
+            {"metric": "p95{/revoke}", "target": "< 1s"},
+        ]
+    ).load(60, by_task=slow_task([1.5] * 10))
+    slow = judged(told, "p95{/grant}")
+    assert (slow.verdict, round(slow.observed)) == (Verdict.FAIL, 1500)
+    assert (judged(told, "error_rate{admin/grant}").verdict, judged(told, "throughput{grant}").observed) == (
+        Verdict.FAIL,
+        9,
+    )
+    missing = judged(told, "p95{/revoke}")
+    assert missing.verdict is Verdict.INCONCLUSIVE
+    assert "no task '/revoke'" in missing.reason
+
+
+def test_a_mean_is_judged_with_its_interval(story):
+    told = story(slo=[{"metric": "mean", "target": "< 1s"}]).load(60, latency=0.02)
+    mean = judged(told, "mean")
+    assert mean.verdict is Verdict.PASS
+    assert mean.interval[0] <= mean.observed <= mean.interval[1]
+    assert 20 < mean.observed < 24  # of a log-normal with median 20 ms and sigma 0.4
+
+
+def listening(gap=0.2, **more):
+    return {"streams": {"prices": StreamInterval(connects=2, messages=100, gap=encoded([gap] * 200), **more)}}
+
+
+def test_streams_keep_promises_of_their_own(story):
+    wanted = [
+        {"metric": "stream_gap_p99", "target": "< 1s"},
+        {"metric": "stream_gap_p99{prices}", "target": "< 100ms"},
+        {"metric": "stream_errors", "target": "< 1%"},
+        {"metric": "stream_messages", "target": "> 50/s"},
+        {"metric": "stream_latency_p95", "target": "< 1s"},
+    ]
+    told = story(slo=wanted).load(60, **listening())
+    assert judged(told, "stream_gap_p99").verdict is Verdict.PASS
+    assert judged(told, "stream_gap_p99{prices}").verdict is Verdict.FAIL
+    assert judged(told, "stream_messages").observed == 100
+    assert judged(told, "stream_errors").observed == 0
+    assert "sent nothing of that kind" in judged(told, "stream_latency_p95").reason
+    dropped = story(slo=wanted).load(60, **listening(broken=2, failed={"status_403": 1}))
+    errors = judged(dropped, "stream_errors")
+    assert (errors.verdict, errors.observed) == (Verdict.FAIL, 100)
+
+
+def test_a_promise_about_streams_that_never_ran_is_no_pass(story):
+    told = story(slo=[{"metric": "stream_errors", "target": "< 1%"}, {"metric": "stream_gap_p99{x}", "target": "< 1s"}])
+    told = told.load(60)
+    assert judged(told, "stream_errors").verdict is Verdict.INCONCLUSIVE
+    assert judged(told, "stream_gap_p99{x}").verdict is Verdict.INCONCLUSIVE

@@ -1,0 +1,116 @@
+"""What `load` and `run` share: options that describe a load, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from chaosbot.cli._options import read_option
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.profile import PROFILES, Profile, Threshold
+from chaosbot.core.registry import options_of
+
+PROFILE_HELP = "Shape of the load: see `chaosbot profiles`; 'stages:30s:100,5m:1000' for your own."
+
+Users = Annotated[int | None, typer.Option(help="Virtual users (closed profiles).", show_default=False)]
+SpawnRate = Annotated[str | None, typer.Option(help="Users started, e.g. 50/s.", show_default=False)]
+Rate = Annotated[
+    str | None,
+    typer.Option(help="Arrivals, e.g. 500/s: an open workload whether or not the target keeps up.", show_default=False),
+]
+Slo = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What must hold (target, alert), e.g. 'p99<2s,5s', 'p95{/grant}<1s', 'stream_gap_p99<1s'; repeatable.",
+        show_default=False,
+    ),
+]
+AbortOn = Annotated[
+    list[str] | None,
+    typer.Option(help="End early, e.g. 'error_rate > 50% for 10s'; repeatable.", show_default=False),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        metavar="NAME=WEIGHT,…",
+        help="Who takes part: kinds of users and streams, e.g. guest=80,admin=1; the others do not.",
+        show_default=False,
+    ),
+]
+Mix = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TASK=WEIGHT,…", help="What they do, e.g. chat=3,complex=1; other tasks do not run.", show_default=False
+    ),
+]
+MaxInFlight = Annotated[
+    int | None,
+    typer.Option(min=1, help="Most requests on their way at once; others wait for their turn.", show_default=False),
+]
+Bodies = Annotated[
+    str,
+    typer.Option(help="Answers whose bodies the journal keeps: failed, sample (and one in a hundred), all, none."),
+]
+Traceparent = Annotated[
+    bool, typer.Option("--traceparent", help="Send a W3C trace context, and list the slowest requests by trace id.")
+]
+
+
+def statuses(texts: Sequence[str]) -> frozenset[int]:
+    """Reads ``304`` and ``3xx``.
+
+    Raises:
+        ConfigError: No such status.
+    """
+    found: set[int] = set()
+    for text in texts:
+        if len(text) == 3 and text[0] in "12345" and text[1:].lower() == "xx":
+            found.update(range(int(text[0]) * 100, int(text[0]) * 100 + 100))
+        elif len(text) == 3 and text.isascii() and text.isdecimal() and "100" <= text <= "599":
+            found.add(int(text))
+        else:
+            raise ConfigError("--accept-status", f"'{text}' is no HTTP status; write for example 304 or 3xx")
+    return frozenset(found)
+
+
+def named_profile(text: str) -> tuple[str, dict[str, object]]:
+    """A profile's name and options from ``NAME`` or ``NAME:VALUE`` of its primary option.
+
+    Raises:
+        ConfigError: No such profile, or one that takes no such value.
+    """
+    name, _, value = text.partition(":")
+    primaries = [field.name for field in options_of(PROFILES.get(name)) if field.metadata["primary"]]
+    if value and not primaries:
+        raise UnknownName.of("value", value, (), where=f"--profile {text}")
+    return name, {primaries[0]: value} if value else {}
+
+
+def profile_of(text: str, users: int | None, spawn_rate: str | None, duration: str | None, rate: str | None) -> Profile:
+    """The profile with its overrides; a rate alone means the open profile `steady`."""
+    if rate is not None and text.partition(":")[0] == "smoke":
+        text = "steady"
+    return PROFILES.build(*named_profile(text)).overridden(
+        users=users,
+        spawn_rate=None if spawn_rate is None else read_option("--spawn-rate", spawn_rate, units.frequency),
+        duration=None if duration is None else read_option("--duration", duration, units.duration),
+        rate=None if rate is None else read_option("--rate", rate, units.frequency),
+    )
+
+
+def promises(texts: Sequence[str] | None) -> tuple[str, ...]:
+    """The promises of ``--slo``, which can be read.
+
+    Raises:
+        ConfigError: One cannot; the message names the option.
+    """
+    for text in texts or ():
+        try:
+            Threshold.parse(text)
+        except ConfigError as error:
+            raise error.inside("--slo") from None
+    return tuple(texts or ())

@@ -1,0 +1,176 @@
+"""Who takes part in a load: the kinds of users and the clients of streams, with their shares and what they do.
+
+Rules:
+
+- Without a word from the person the source's journeys keep their shares, and a quarter of the users are clients of the platform's
+  streams, in equal parts.
+- ``--class guest=80,market_stream=20`` names kinds of users and streams with relative weights; what is not named does not take part.
+- ``--mix ask=3,start=1`` does the same with tasks, in every kind of user that has one of them; a kind that has none keeps its own.
+- A stream's clients stand in the population as a journey of its name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from chaosbot.core.arrival import Population
+from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.journey import JourneySpec, StreamAction, StreamSpec, Task
+from chaosbot.core.pacer import Pacer
+from chaosbot.core.platform import Platform
+from chaosbot.core.profile import Workload
+from chaosbot.load.factory import Source
+from chaosbot.load.spec import LoadSpec
+
+STREAM_SHARE: Final = 0.25
+"""The share of users who are clients of streams, where there are streams and nobody chose."""
+NO_STREAMS: Final = "none"
+_STREAM_USERS: Final = range(1, 1_000_001)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The people of a run.
+
+    Args:
+        journeys: The kinds of users with their shares; the clients of each stream are one of them.
+        streams: The scenarios by name.
+        missing: Scenarios without any client, since there are too few users.
+        asked: Whether the scenarios were chosen by name.
+    """
+
+    journeys: tuple[JourneySpec, ...]
+    streams: Mapping[str, StreamSpec]
+    missing: tuple[str, ...] = ()
+    asked: bool = False
+
+
+def weights(option: str, text: str) -> tuple[tuple[str, float], ...]:
+    """Reads ``guest=80,admin=1``.
+
+    Raises:
+        ConfigError: It is none, names one twice, or gives all a weight of 0.
+    """
+    found: dict[str, float] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = part.rpartition("=")
+        try:
+            weight = float(value.removesuffix("%"))
+        except ValueError:
+            weight = -1.0
+        if not equals or not 0 <= weight < float("inf"):
+            raise ConfigError(f"{option} {text}", f"'{part}' is no NAME=WEIGHT; write for example guest=80,admin=1")
+        if name.strip() in found:
+            raise ConfigError(f"{option} {text}", f"names '{name.strip()}' twice; once is enough")
+        found[name.strip()] = weight
+    if not any(found.values()):
+        raise ConfigError(f"{option} {text}", "gives nothing a weight above 0")
+    return tuple(found.items())
+
+
+def cast_of(spec: LoadSpec, source: Source | Platform, platform: Platform) -> Cast:
+    """Who takes part.
+
+    Raises:
+        UnknownName: A class, task or stream that there is not.
+        ConfigError: Options that exclude each other.
+    """
+    journeys = _mixed(tuple(source.journeys()), spec.mix)
+    known = {stream.name: stream for stream in _streams_of(spec, source, platform)}
+    for name in spec.streams:
+        if name not in known and name != NO_STREAMS:
+            raise UnknownName.of("stream", name, (*known, NO_STREAMS), where="--stream")
+    _, workload, pacer = spec.shaped()
+    if spec.classes:
+        return _chosen(spec, journeys, known, workload)
+    chosen = [known[name] for name in spec.streams if name in known] if spec.streams else list(known.values())
+    if workload is Workload.OPEN:
+        if spec.streams and chosen:
+            raise _needs_users("--stream")
+        chosen = []
+    total = sum(journey.share for journey in journeys)
+    share = total * STREAM_SHARE / (1 - STREAM_SHARE) / max(len(chosen), 1)
+    whole = (*journeys, *(_clients(stream, share, journeys) for stream in chosen))
+    found = _counted(whole, pacer) if chosen else Counter[str]()
+    missing = tuple(stream.name for stream in chosen if not found[stream.name])
+    return Cast(whole, {stream.name: stream for stream in chosen}, missing, bool(spec.streams))
+
+
+def _needs_users(option: str) -> ConfigError:
+    return ConfigError(
+        option, "needs users who stay connected; leave --rate out, or choose a closed profile (smoke, sustained …)"
+    )
+
+
+def _streams_of(spec: LoadSpec, source: Source | Platform, platform: Platform) -> Iterable[StreamSpec]:
+    """The file's own scenarios where a journey file runs, else the platform's."""
+    if spec.journey is None and spec.corpus is None:
+        return platform.streams()
+    own = getattr(source, "streams", None)
+    found: Iterable[StreamSpec] = own() if callable(own) else ()
+    return found
+
+
+def _chosen(
+    spec: LoadSpec, journeys: tuple[JourneySpec, ...], known: Mapping[str, StreamSpec], workload: Workload
+) -> Cast:
+    if spec.streams:
+        raise ConfigError("--stream", "cannot be combined with --class, which names the streams that take part")
+    tiers = {journey.name: journey for journey in journeys}
+    named = dict(spec.classes)
+    for name in named:
+        if name not in tiers and name not in known:
+            raise UnknownName.of("class", name, (*tiers, *known), where="--class")
+    streams = {name: known[name] for name, weight in named.items() if name in known and name not in tiers and weight}
+    if streams and workload is Workload.OPEN:
+        raise _needs_users("--class")
+    whole = [replace(tiers[name], share=weight) for name, weight in named.items() if name in tiers]
+    whole += [_clients(stream, named[name], journeys) for name, stream in streams.items()]
+    found = _counted(tuple(whole), spec.shaped()[2])
+    return Cast(tuple(whole), streams, tuple(name for name in streams if not found[name]), asked=True)
+
+
+def _clients(stream: StreamSpec, share: float, journeys: tuple[JourneySpec, ...]) -> JourneySpec:
+    """A stream's clients as a kind of user; those of a polling scenario do its REST tasks."""
+    polls = stream.action is StreamAction.POLL
+    tasks = stream.tasks or journeys[0].tasks
+    return JourneySpec(stream.name, share, stream.pause_s, tasks, journeys[0].users if polls else _STREAM_USERS)
+
+
+def _mixed(journeys: tuple[JourneySpec, ...], mix: tuple[tuple[str, float], ...]) -> tuple[JourneySpec, ...]:
+    """The journeys with the tasks that ``--mix`` names; ``ask`` stands for ``guest/ask`` too."""
+    if not mix:
+        return journeys
+    wanted = dict(mix)
+    known = {task.name for journey in journeys for task in journey.tasks}
+    short = {name.rpartition("/")[2] for name in known}
+    for name in wanted:
+        if name not in known | short:
+            raise UnknownName.of("task", name, sorted(known | short), where="--mix")
+    mixed = []
+    for journey in journeys:
+        picked = tuple(
+            Task(task.name, wanted.get(task.name, wanted.get(task.name.rpartition("/")[2], 0.0)))
+            for task in journey.tasks
+        )
+        picked = tuple(task for task in picked if task.weight > 0)
+        mixed.append(replace(journey, tasks=picked) if picked else journey)
+    return tuple(mixed)
+
+
+def _counted(journeys: tuple[JourneySpec, ...], pacer: Pacer) -> Counter[str]:
+    """How many virtual users of each kind there are at the peak; who they are does not depend on chance."""
+    from chaosbot.core.dice import Dice  # noqa: PLC0415
+
+    people = Population(journeys, Dice(0))
+    return Counter(people.resident(number)[0].name for number in range(max(int(pacer.peak + 1e-9), 1)))
+
+
+def shared_ids(journeys: tuple[JourneySpec, ...], pacer: Pacer) -> str:
+    """Which kinds of users have fewer ids than virtual users, in words; empty when every user has one of their own."""
+    counted, pools = _counted(journeys, pacer), {journey.name: len(journey.users) for journey in journeys}
+    few = [f"{count} of {name} share {pools[name]} ids" for name, count in counted.items() if count > pools[name]]
+    return ", ".join(few)
