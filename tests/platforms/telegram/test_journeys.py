@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -42,7 +43,32 @@ def test_shares_waits_and_ids_are_those_of_the_population() -> None:
         "user": (0.15, (2.0, 8.0), 2_000_000, 2_000_099),
         "developer": (0.04, (5.0, 15.0), 3_000_000, 3_000_009),
         "admin": (0.01, (10.0, 30.0), 999_999_999, 999_999_999),
+        "mixed": (0.0, (1.0, 5.0), 1_000_000, 1_000_999),  # takes part only when asked for
     }
+
+
+def test_whoever_may_more_also_does_what_those_below_may(requests) -> None:
+    tasks = {journey.name: [task.name.partition("/")[2] for task in journey.tasks] for journey in TELEGRAM.journeys()}
+    for lower, higher in pairwise(TELEGRAM.tiers):
+        assert set(tasks[lower]) < set(tasks[higher])
+    done = {(journey.name, request.facts.command) for journey, _, request in requests}
+    assert {("user", "help"), ("developer", "task")} <= done
+
+
+def test_complex_texts_ask_for_several_things_that_depend_on_each_other(requests) -> None:
+    texts = [body(r)["message"]["text"] for _, _, r in requests if r.task.endswith("/complex")]
+    assert len(texts) > 300
+    assert all(re.match(r"First .+\. Then, .+; if that fails, .+ cbm[0-9a-f]{12}$", text) for text in texts)
+
+
+def test_the_mixed_journey_is_ten_five_three_one() -> None:
+    mixed = {journey.name: journey for journey in TELEGRAM.journeys()}["mixed"]
+    assert [(task.name, task.weight) for task in mixed.tasks] == [
+        ("mixed/chat", 10),
+        ("mixed/look", 5),
+        ("mixed/complex", 3),
+        ("mixed/category", 1),
+    ]
 
 
 def test_every_command_medium_and_button_occurs(requests) -> None:
