@@ -126,18 +126,8 @@ def _print_bugs(*, as_json: bool) -> None:
 
 
 def _serve(bugs: frozenset[Bug], port: int, bot_api: str | None, *, limits: bool) -> None:
-    environment = os.environ
     try:
-        settings = DemoSettings(
-            port=port,
-            bugs=bugs,
-            secret=environment.get(DEFAULT_SECRET) or None,
-            bot_token=environment.get("BOT_TOKEN") or DemoSettings.bot_token,
-            bot_api=bot_api,
-            admin_id=int(environment.get("ADMIN_TELEGRAM_ID") or DemoSettings.admin_id),
-            limits=limits,
-            ws_token=environment.get("WS_AUTH_TOKEN") or None,
-        )
+        settings = DemoSettings.from_environment(os.environ, port=port, bugs=bugs, bot_api=bot_api, limits=limits)
     except ValueError as error:
         raise ConfigError("--serve", str(error)) from None
 

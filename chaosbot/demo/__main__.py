@@ -8,38 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from chaosbot.demo.bugs import parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
-
-
-def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str]) -> DemoSettings:
-    """Builds the settings from options and environment.
-
-    Args:
-        arguments: Parsed options.
-        environment: Where the secrets are.
-
-    Returns:
-        The settings.
-
-    Raises:
-        ValueError: For a value that does not do.
-    """
-    return DemoSettings(
-        host=arguments.host,
-        port=arguments.port,
-        bugs=parse_bugs(arguments.bugs),
-        secret=environment.get("TELEGRAM_SECRET_TOKEN") or None,
-        bot_token=environment.get("BOT_TOKEN") or DemoSettings.bot_token,
-        bot_api=arguments.bot_api or None,
-        admin_id=int(environment.get("ADMIN_TELEGRAM_ID") or DemoSettings.admin_id),
-        limits=arguments.limits,
-        ws_token=environment.get("WS_AUTH_TOKEN") or None,
-        supervised=arguments.supervised,
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     arguments = parser.parse_args(argv)
     try:
-        settings = settings_from(arguments, os.environ)
+        settings = DemoSettings.from_environment(
+            os.environ,
+            host=arguments.host,
+            port=arguments.port,
+            bugs=parse_bugs(arguments.bugs),
+            bot_api=arguments.bot_api or None,
+            limits=arguments.limits,
+            supervised=arguments.supervised,
+        )
     except ValueError as error:
         parser.error(str(error))
     try:

@@ -7,6 +7,7 @@ meanwhile wait in the backlog of the socket, which the supervisor holds open, as
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 
@@ -59,9 +60,9 @@ def serve(
     announce = (lambda: ready(url)) if ready is not None else (lambda: None)
     try:
         if settings.supervised:
-            from chaosbot.demo.supervisor import supervise
+            from chaosbot.demo.supervisor import serve_alone
 
-            supervise(settings, sock, announce, lifeline)
+            asyncio.run(serve_alone(settings, sock, announce, lifeline))
         else:
             from chaosbot.demo.worker import work
 

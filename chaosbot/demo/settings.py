@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from chaosbot.demo.bugs import Bug
 
@@ -40,6 +42,25 @@ class DemoSettings:
     limits: bool = True
     ws_token: str | None = field(default=None, repr=False)
     supervised: bool = True
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], **options: Any) -> Self:
+        """Settings whose secrets come from the environment: TELEGRAM_SECRET_TOKEN, BOT_TOKEN, WS_AUTH_TOKEN; ADMIN_TELEGRAM_ID as well.
+
+        Args:
+            environment: Where the secrets are.
+            options: The other settings.
+
+        Raises:
+            ValueError: For a value that does not do.
+        """
+        return cls(
+            secret=environment.get("TELEGRAM_SECRET_TOKEN") or None,
+            bot_token=environment.get("BOT_TOKEN") or cls.bot_token,
+            admin_id=int(environment.get("ADMIN_TELEGRAM_ID") or cls.admin_id),
+            ws_token=environment.get("WS_AUTH_TOKEN") or None,
+            **options,
+        )
 
     def __post_init__(self) -> None:
         """Refuses values that would only fail later, out of sight."""

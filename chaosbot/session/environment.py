@@ -6,7 +6,6 @@ therefore gets its listening socket's port first; an external one is told where 
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from chaosbot.core.plan import FaultPlan
 from chaosbot.journal import EventSpool
 from chaosbot.session.listeners import check_upstreams, launched, outbound_listeners
 from chaosbot.session.run import Run
-from chaosbot.session.target import WEBHOOK_PATH, DemoTarget, require_demo
+from chaosbot.session.target import DemoTarget, require_demo
 from chaosbot.transport import Address, checked_address, permit, require_reachable
 
 DEMO_TOKEN: Final = "123456789:chaosbot-demo-token-that-is-no-secret"  # noqa: S105 - of the embedded bot, which has no life outside
@@ -126,15 +125,6 @@ def check_pages(allow_hosts: Sequence[str], **pages: str | None) -> None:
             checked_address(url, allow_hosts, where=f"--{name}" if "." not in name else name)
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
     """Starts what the spec asks for and ends it again, whatever happens in between.
@@ -148,16 +138,16 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
     calls = EventSpool()
     run.listeners.append(lambda event: calls.append(event) if isinstance(event, ApiCalled) else None)
     with ExitStack() as stack:
-        embedded = not spec.target
-        if embedded:
+        demo = None
+        if spec.target:
+            webhook = spec.target
+            address = check_target(webhook, spec.allow_hosts, reachable=spec.reachable)
+        else:
             require_demo()
-        port = free_port() if embedded else 0
-        webhook = f"http://127.0.0.1:{port}{WEBHOOK_PATH}" if embedded else spec.target
-        address = (
-            Address.parse(webhook)
-            if embedded
-            else check_target(spec.target, spec.allow_hosts, reachable=spec.reachable)
-        )
+            demo = DemoTarget(bugs=spec.bugs, secret=spec.secret, limits=spec.limits, token=DEMO_TOKEN)
+            stack.callback(demo.stop)  # its port is taken already
+            webhook = demo.webhook
+            address = Address.parse(webhook)
         outbound = outbound_listeners(spec.outbound, spec.platform, ("127.0.0.1", spec.outbound_port), spec.allow_hosts)
         inbound = (ListenerSpec(Direction.INBOUND, replace(address, path="").url),) if spec.inbound else ()
         listeners = (*inbound, *outbound)
@@ -175,18 +165,9 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
             )
             proxy = stack.enter_context(launched(proxy_spec, run.emit))
         upstreams = {each.name: proxy.url(Direction.OUTBOUND, each.name) for each in outbound} if proxy else {}
-        demo = None
-        if embedded:
-            demo = DemoTarget(
-                bugs=spec.bugs,
-                secret=spec.secret,
-                bot_api=next(iter(upstreams.values()), ""),
-                port=port,
-                limits=spec.limits,
-                token=DEMO_TOKEN,
-            )
-            demo.launch()
-            stack.push(demo)
+        if demo is not None:
+            demo.launch(next(iter(upstreams.values()), ""))
+            stack.callback(demo.stop)
         with run.interruptible():
             if proxy is not None:
                 proxy.ready()

@@ -1,22 +1,22 @@
-"""The embedded target as a child process, and what is known of the target under test."""
+"""The embedded target as a child process."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import queue
-import subprocess
-import sys
-import threading
-from types import TracebackType
-from typing import IO, Final, Self
+from dataclasses import replace
+from typing import Final
 
 from chaosbot.config import defaults
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import EngineError, UsageError
+from chaosbot.core.errors import ConfigError, EngineError, UsageError
+from chaosbot.demo.bugs import parse_bugs
+from chaosbot.demo.settings import DemoSettings
+from chaosbot.workers import Startable, Worker, listen
 
 START_S: Final = 60.0
 """How long the demo may take to listen; imports take about a second on a slow machine."""
+END_S: Final = 1.0
 
 WEBHOOK_PATH: Final = defaults.DEMO_PATH
 
@@ -39,123 +39,86 @@ def require_demo() -> None:
         )
 
 
-class DemoTarget:
-    """The demo bot in a process of its own; it ends with the pipe that it reads from here.
+class DemoTarget(Startable):
+    """The demo bot in a process of its own, on a port that is there from the beginning; it never outlives this process.
 
     Args:
         bugs: Planted bugs that are on: names with commas, ``fragile`` for all, empty for none.
         secret: The webhook secret that it asks for.
-        bot_api: Base URL of the Bot API (the mock, or the proxy in front of it).
-        port: Where it listens; 0 takes a free port.
+        bot_api: Base URL of the Bot API (the mock, or the proxy in front of it); `launch` may name another.
         limits: Whether its per-user rate limits hold.
         token: The bot's token.
+
+    Raises:
+        ConfigError: There is no such bug, or a variable of the environment does not do.
     """
 
     def __init__(
-        self,
-        *,
-        bugs: str = "",
-        secret: str = "",
-        bot_api: str = "",
-        port: int = 0,
-        limits: bool = True,
-        token: str = "",
+        self, *, bugs: str = "", secret: str = "", bot_api: str = "", limits: bool = True, token: str = ""
     ) -> None:
-        self._command = [
-            sys.executable,
-            "-m",
-            "chaosbot.demo",
-            "--exit-with-stdin",
-            "--port",
-            str(port),
-            "--bugs",
-            bugs,
-        ]
-        if bot_api:
-            self._command += ["--bot-api", bot_api]
-        if not limits:
-            self._command += ["--no-limits"]
-        self._environment = {**os.environ, defaults.SECRET_ENV: secret}
-        if token:
-            self._environment["BOT_TOKEN"] = token
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = ""
+        try:
+            self._settings = DemoSettings.from_environment(
+                {**os.environ, defaults.SECRET_ENV: secret, **({"BOT_TOKEN": token} if token else {})},
+                bugs=parse_bugs(bugs),
+                bot_api=bot_api or None,
+                limits=limits,
+            )
+        except ValueError as error:
+            raise ConfigError("embedded bot", str(error)) from None
+        self._sock = listen("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}"
+        self._worker: Worker | None = None
 
     @property
     def pid(self) -> int:
         """The supervisor's process id; the bot itself is its child."""
-        return self._process.pid if self._process else 0
+        return self._worker.pid if self._worker else 0
 
     @property
     def webhook(self) -> str:
         """The webhook's URL."""
         return f"{self.url}{WEBHOOK_PATH}"
 
-    def __enter__(self) -> Self:
-        self.launch()
-        self.ready()
-        return self
-
-    def launch(self) -> None:
-        """Starts the process without waiting for it."""
-        self.url = ""
-        # A session of its own keeps the terminal's Ctrl-C away: the run decides when its target ends.
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=self._environment,
-            start_new_session=True,
-        )
-
-    def ready(self) -> None:
-        """Waits until the bot listens.
+    def start(self) -> None:
+        """Starts the process; returns when the bot serves.
 
         Raises:
             EngineError: It does not.
         """
-        assert self._process is not None  # noqa: S101 - for the type checker: it was launched
-        assert self._process.stdout is not None  # noqa: S101 - for the type checker: PIPE was asked for
+        self.launch()
+        self.ready()
+
+    def launch(self, bot_api: str = "") -> None:
+        """Starts the process without waiting for it; early requests wait in the socket's backlog."""
+        if bot_api:
+            self._settings = replace(self._settings, bot_api=bot_api)
+        self._worker = Worker(
+            "embedded demo bot", "chaosbot.demo.supervisor:serve", self._settings, sockets=[self._sock]
+        )
+
+    def ready(self) -> None:
+        """Waits until the bot serves.
+
+        Raises:
+            EngineError: It does not.
+        """
+        assert self._worker is not None  # noqa: S101 - for the type checker: it was launched
         try:
-            line = _first_line(self._process.stdout)
-            if not line.startswith(b"READY "):
-                raise EngineError("the embedded demo bot did not start; run `python -m chaosbot.demo` to see why")
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        self.url = line.split()[1].decode()
+            self._worker.ready(START_S)
+        except EngineError as error:
+            raise EngineError(f"{error}; run `python -m chaosbot.demo` to see why") from None
 
     def restart(self) -> None:
         """Ends the bot and starts it again at the same place, with nothing remembered."""
-        self.__exit__(None, None, None)
-        self.__enter__()
+        self._end()
+        self.start()
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if not self.url:
-            process.kill()  # while it starts it listens to nobody
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        # Closed last: a thread may still wait for the first line, and ends with the process.
-        if process.stdout is not None:
-            process.stdout.close()
+    def _end(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop(END_S)
 
-
-def _first_line(pipe: IO[bytes]) -> bytes:
-    """The child's first line, or nothing when it does not come in time."""
-    answer: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=lambda: answer.put(pipe.readline()), daemon=True).start()
-    try:
-        return answer.get(timeout=START_S)
-    except queue.Empty:
-        return b""
+    def stop(self) -> None:
+        """Ends it and gives its port back."""
+        self._end()
+        self._sock.close()
