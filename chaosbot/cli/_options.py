@@ -16,7 +16,7 @@ from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
 from chaosbot.core.platform import platform_of, spoken
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.target import embedded_secret
-from chaosbot.transport.access import permit
+from chaosbot.transport import Tls, client_context, permit
 
 
 def _allow(hosts: list[str] | None) -> list[str] | None:
@@ -52,6 +52,31 @@ AllowHost = Annotated[
         show_default=False,
         callback=_allow,
     ),
+]
+Authority = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca",
+        exists=True,
+        dir_okay=False,
+        help="The authority that signed an https target's certificate.",
+        show_default=False,
+    ),
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Take any certificate of an https target.")]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--cert",
+        exists=True,
+        dir_okay=False,
+        help="A client certificate (PEM), where the target asks.",
+        show_default=False,
+    ),
+]
+CertificateKey = Annotated[
+    Path | None,
+    typer.Option("--key", exists=True, dir_okay=False, help="Its key, if not in --cert.", show_default=False),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output instead of the text.")]
@@ -140,6 +165,20 @@ def choose_bugs(text: str) -> str:
 def choose_seed(seed: int | None) -> int:
     """The seed given, or a fresh one; the one place where chance enters from outside."""
     return seed if seed is not None else secrets.randbelow(1 << 32)
+
+
+def tls_of(ca: Path | None, cert: Path | None, key: Path | None, *, insecure: bool) -> Tls:
+    """How TLS is spoken with the target, by the options of that.
+
+    Raises:
+        ConfigError: A file holds no certificate or key, or the key has no certificate.
+    """
+    if key is not None and cert is None:
+        raise ConfigError(f"--key {key}", "belongs to a certificate; name it by --cert")
+    tls = Tls(not insecure, str(ca or ""), str(cert or ""), str(key or ""))
+    if tls != Tls():
+        client_context(tls.verify, tls.ca_file, tls.cert_file, tls.key_file)
+    return tls
 
 
 def read_secret(name: str | None, *, embedded_seed: int | None = None) -> str:

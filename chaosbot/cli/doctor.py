@@ -13,6 +13,10 @@ from chaosbot.cli import verb
 from chaosbot.cli._console import make_console
 from chaosbot.cli._options import (
     AllowHost,
+    Authority,
+    Certificate,
+    CertificateKey,
+    Insecure,
     ListAsJson,
     PlatformName,
     PlatformOptions,
@@ -20,6 +24,7 @@ from chaosbot.cli._options import (
     bot_api_port,
     choose_platform,
     read_secret,
+    tls_of,
 )
 from chaosbot.config import defaults
 from chaosbot.session.diagnosis import machine, target_diagnosis
@@ -40,6 +45,10 @@ def doctor(
     ] = None,
     platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,
+    ca: Authority = None,
+    insecure: Insecure = False,
+    cert: Certificate = None,
+    key: CertificateKey = None,
     secret_env: SecretEnv = None,
     allow_host: AllowHost = None,
     as_json: ListAsJson = False,
@@ -62,6 +71,7 @@ def doctor(
                 platform,
                 lambda: read_secret(secret_env),
                 tuple(allow_host or ()),
+                tls_of(ca, cert, key, insecure=insecure),
                 secret_env or defaults.SECRET_ENV,
             )
         )

@@ -17,6 +17,10 @@ from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     DEFAULT_SECRET,
     AllowHost,
+    Authority,
+    Certificate,
+    CertificateKey,
+    Insecure,
     Json,
     Out,
     PlatformName,
@@ -33,6 +37,7 @@ from chaosbot.cli._options import (
     choose_platform,
     choose_seed,
     read_secret,
+    tls_of,
 )
 from chaosbot.config import defaults
 from chaosbot.config.plan import parse_fault, plan_of
@@ -105,6 +110,10 @@ def fuzz(
     list_cases: Annotated[
         bool, typer.Option("--list", help="List the catalogue's cases and the sequences, and stop.")
     ] = False,
+    ca: Authority = None,
+    insecure: Insecure = False,
+    cert: Certificate = None,
+    key: CertificateKey = None,
     seed: Seed = None,
     out: Out = None,
     secret_env: SecretEnv = None,
@@ -139,6 +148,7 @@ def fuzz(
     port = bot_api_port(bot_api)
     plan = plan_of([parse_fault(text) for text in fault or ()])
     check_pages(allow, metrics=metrics)
+    tls = tls_of(ca, cert, key, insecure=insecure)
     if target:
         if bugs:
             raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
@@ -176,6 +186,7 @@ def fuzz(
             inbound=False,
             allow_hosts=allow,
             reachable=start_cmd is None,
+            tls=tls,
         )
         with prepared(run, spec) as environment:
             if bot_api and target:

@@ -29,6 +29,10 @@ from chaosbot.cli._load import (
 from chaosbot.cli._options import (
     DEFAULT_SECRET,
     AllowHost,
+    Authority,
+    Certificate,
+    CertificateKey,
+    Insecure,
     Json,
     Out,
     PlatformName,
@@ -44,6 +48,7 @@ from chaosbot.cli._options import (
     choose_seed,
     read_option,
     read_secret,
+    tls_of,
 )
 from chaosbot.config import defaults
 from chaosbot.config.experiment import threshold_settings
@@ -109,26 +114,10 @@ def load(
             show_default=False,
         ),
     ] = None,
-    ca: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="The authority that signed an https target's certificate.",
-            show_default=False,
-        ),
-    ] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Take any certificate of an https target.")] = False,
-    cert: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="A client certificate (PEM), where the target asks.", show_default=False
-        ),
-    ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Its key, if not in --cert.", show_default=False),
-    ] = None,
+    ca: Authority = None,
+    insecure: Insecure = False,
+    cert: Certificate = None,
+    key: CertificateKey = None,
     accept_status: Annotated[
         list[str] | None,
         typer.Option(help="A status beside 2xx that is no failure, e.g. 304 or 3xx; repeatable.", show_default=False),
@@ -164,6 +153,7 @@ def load(
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
     allow = tuple(allow_host or ())
     check_pages(allow, metrics=metrics, health=health)
+    tls = tls_of(ca, cert, key, insecure=insecure)
     if target:
         check_target(target, allow)
     pacer = shape.pacer()
@@ -189,10 +179,6 @@ def load(
         connect_timeout_s=read_option("--connect-timeout", connect_timeout, units.duration),
         timeout_s=read_option("--timeout", timeout, units.duration),
         streams=tuple(stream or ()),
-        verify=not insecure,
-        ca=ca,
-        cert=cert,
-        key=key,
         accepted=statuses(accept_status or ()),
         classes=weights("--class", classes) if classes is not None else (),
         mix=weights("--mix", mix) if mix is not None else (),
@@ -215,13 +201,16 @@ def load(
     ) as (run, _watch):
         run.listeners.append(Sentinel(conditions, run.stop).notice)
         spec = EnvironmentSpec(
-            target=target or "", secret=secret, platform=platform, outbound="off", inbound=False, allow_hosts=allow
+            target=target or "",
+            secret=secret,
+            platform=platform,
+            outbound="off",
+            inbound=False,
+            allow_hosts=allow,
+            tls=tls,
         )
         with prepared(run, spec) as environment:
-            variable = secret_env or DEFAULT_SECRET
-            require_webhook(
-                environment, platform, secret, verify=part.verify, ca=part.ca, cert=cert, key=key, variable=variable
-            )
+            require_webhook(environment, platform, secret, variable=secret_env or DEFAULT_SECRET)
             samples = Sampling(
                 pid=pid,
                 metrics=metrics or environment.metrics,

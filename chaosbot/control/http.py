@@ -10,9 +10,14 @@ Rules:
 
 from __future__ import annotations
 
+import base64
 import ipaddress
+import itertools
 import json
+import os
 import re
+import secrets
+import time
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
@@ -27,6 +32,9 @@ from chaosbot.transport import is_loopback
 
 # The version of the contract that is spoken; clients compare it to learn what they may use.
 CONTRACT_VERSION: Final = "2.12.0"
+_REQUEST_ID: Final = "X-Toxiproxy-Request-Id"
+_REQUESTS: Final = itertools.count(secrets.randbits(16))
+_HERE: Final = secrets.token_bytes(3) + (os.getpid() & 0xFFFF).to_bytes(2, "big")
 _HOST: Final = re.compile(r"[a-z0-9._-]{1,253}(?::\d{1,5})?|\[[0-9a-f:.]{2,45}\](?::\d{1,5})?")
 
 
@@ -53,8 +61,9 @@ class _Base(RequestHandler):
         self.names = names
 
     def set_default_headers(self) -> None:
-        """Nothing about who serves."""
+        """Nothing about who serves, and a number that no other request has."""
         self.clear_header("Server")
+        self.set_header(_REQUEST_ID, _request_id())
 
     def compute_etag(self) -> str | None:
         """No 304: clients want to see the state."""
@@ -102,9 +111,11 @@ class _Base(RequestHandler):
         if isinstance(error, ApiError):
             self._plain(error.status, _error_json(error.message, error.status))
         elif status_code == 405:
+            self.clear_header(_REQUEST_ID)
             self.set_status(405)
             self.finish()
         elif status_code == 404:
+            self.clear_header(_REQUEST_ID)
             self._plain(404, "404 page not found")
         else:
             self._plain(status_code, _error_json(str(error or self._reason), status_code))
@@ -113,6 +124,12 @@ class _Base(RequestHandler):
         """Errors of the contract are answers, not accidents."""
         if not isinstance(value, ApiError):
             super().log_exception(typ, value, tb)
+
+
+def _request_id() -> str:
+    """A globally unique id as the original makes them (xid): time, machine, process and a counter, 20 letters and digits."""
+    raw = int(time.time()).to_bytes(4, "big") + _HERE + (next(_REQUESTS) & 0xFFFFFF).to_bytes(3, "big")
+    return base64.b32hexencode(raw).decode().rstrip("=").lower()
 
 
 def _error_json(message: str, status: int) -> str:

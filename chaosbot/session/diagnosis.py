@@ -25,7 +25,7 @@ from chaosbot.core.verdict import Threat
 from chaosbot.session.driving import endpoint_for
 from chaosbot.session.environment import Environment, EnvironmentSpec, check_target, prepared
 from chaosbot.session.run import Run, versions
-from chaosbot.transport import send
+from chaosbot.transport import Tls, send
 
 WANTED_DESCRIPTORS: Final = 4096
 CALL_WAIT_S: Final = 5.0
@@ -75,6 +75,7 @@ def target_diagnosis(
     platform: str,
     secret_of: Callable[[], str],
     allow: tuple[str, ...],
+    tls: Tls,
     variable: str = defaults.SECRET_ENV,
 ) -> Iterator[Diagnosis]:
     """What can be said of a target, by a few requests that can have no effect.
@@ -85,6 +86,7 @@ def target_diagnosis(
         platform: Whose webhook it is.
         secret_of: Gives the webhook's secret.
         allow: Hosts that may be spoken to besides loopback.
+        tls: How TLS is spoken with it.
         variable: The environment variable that the secret comes from.
     """
     try:
@@ -104,6 +106,7 @@ def target_diagnosis(
             outbound_port=port,
             inbound=False,
             allow_hosts=allow,
+            tls=tls,
         )
         try:
             with prepared(run, spec) as environment:

@@ -41,10 +41,6 @@ class LoadPart:
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
     streams: tuple[str, ...] = ()
-    verify: bool = True
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
     accepted: frozenset[int] = frozenset()
     classes: tuple[tuple[str, float], ...] = ()
     mix: tuple[tuple[str, float], ...] = ()
@@ -66,21 +62,13 @@ def endpoint_for(environment: Environment, url: str, secret: str, *, later_s: in
         secret: Its secret.
         later_s: Moves the ids (not the time that requests claim), so that a campaign's are none of the load's before it.
     """
-    address = Address.parse(url)
+    address = Address.parse(url).over(environment.tls)
     moment = FIXED_MOMENT if environment.demo is not None else int(time.time())
     return address, Endpoint(address.authority, address.path, secret, started=moment + later_s, now=moment)
 
 
 def require_webhook(
-    environment: Environment,
-    platform: str,
-    secret: str,
-    *,
-    verify: bool = True,
-    ca: Path | None = None,
-    cert: Path | None = None,
-    key: Path | None = None,
-    variable: str = defaults.SECRET_ENV,
+    environment: Environment, platform: str, secret: str, *, variable: str = defaults.SECRET_ENV
 ) -> None:
     """Makes sure that what listens is a webhook that takes the secret, by one empty document that can have no effect.
 
@@ -88,7 +76,6 @@ def require_webhook(
         TargetUnusable: It speaks no HTTP, knows no such path or method, or refuses the secret.
     """
     address, endpoint = endpoint_for(environment, environment.webhook, secret)
-    address = replace(address, verify=verify, ca_file=str(ca or ""), cert_file=str(cert or ""), key_file=str(key or ""))
     tongue = platform_of(platform)
     if not tongue.greets or not tongue.golden(Dice(0)):
         return  # no webhook: an ordinary service answers 404 to what is none of its paths
@@ -97,8 +84,8 @@ def require_webhook(
     seen = send(case, address, connect_timeout_s=5.0, timeout_s=10.0, keep=0)
     if seen.fate is Fate.TLS:
         raise TargetUnusable(
-            f"{environment.webhook}: no TLS connection ({seen.detail}); a certificate of your own is trusted by `chaosbot load` with "
-            "--ca FILE (or --insecure), by every verb with SSL_CERT_FILE=FILE"
+            f"{environment.webhook}: no TLS connection ({seen.detail}); a certificate of your own is trusted with --ca FILE (or "
+            "--insecure), by verbs without that option with SSL_CERT_FILE=FILE"
         )
     if seen.fate is not Fate.ANSWERED:
         raise TargetUnusable(
@@ -123,6 +110,8 @@ def drive_load(
 ) -> None:
     """Drives the load until its profile ends or the run stops."""
     _, endpoint = endpoint_for(environment, environment.entry, part.secret)
+    tls = environment.tls
+    ca, cert, key = (Path(name) if name else None for name in (tls.ca_file, tls.cert_file, tls.key_file))
     drive(
         LoadSpec(
             url=environment.entry,
@@ -141,10 +130,10 @@ def drive_load(
             journey=part.journey,
             corpus=part.corpus,
             streams=part.streams,
-            verify=part.verify,
-            ca=part.ca,
-            cert=part.cert,
-            key=part.key,
+            verify=tls.verify,
+            ca=ca,
+            cert=cert,
+            key=key,
             accepted=part.accepted,
             classes=part.classes,
             mix=part.mix,
@@ -152,7 +141,7 @@ def drive_load(
             bodies=part.bodies,
             traceparent=part.traceparent,
             started=run.started,
-            samples=replace(part.samples, verify=part.verify, ca=part.ca),
+            samples=replace(part.samples, verify=tls.verify, ca=ca),
             allow_hosts=part.allow_hosts,
         ),
         run.emit,

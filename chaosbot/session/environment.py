@@ -21,7 +21,7 @@ from chaosbot.journal import EventSpool
 from chaosbot.session.listeners import check_upstreams, launched, outbound_listeners
 from chaosbot.session.run import Run
 from chaosbot.session.target import DemoTarget, require_demo
-from chaosbot.transport import Address, checked_address, permit, require_reachable
+from chaosbot.transport import Address, Tls, checked_address, permit, require_reachable
 
 DEMO_TOKEN: Final = "123456789:chaosbot-demo-token-that-is-no-secret"  # noqa: S105 - of the embedded bot, which has no life outside
 
@@ -43,6 +43,7 @@ class EnvironmentSpec:
         workers: Proxy worker processes.
         allow_hosts: Hosts that may be broken although they are not loopback.
         reachable: Whether the target must listen already; not when the campaign starts it.
+        tls: How TLS is spoken with the target.
     """
 
     target: str = ""
@@ -57,6 +58,7 @@ class EnvironmentSpec:
     workers: int = 1
     allow_hosts: tuple[str, ...] = ()
     reachable: bool = True
+    tls: Tls = field(default_factory=Tls)
 
 
 @dataclass
@@ -70,6 +72,7 @@ class Environment:
         demo: The embedded bot, when it is the target.
         upstreams: The base URL under which the target reaches each upstream, by name.
         spool: The target's calls so far (`ApiCalled`), as the mock saw them.
+        tls: How TLS is spoken with the webhook.
     """
 
     webhook: str
@@ -78,6 +81,7 @@ class Environment:
     demo: DemoTarget | None
     upstreams: dict[str, str]
     spool: EventSpool
+    tls: Tls = field(default_factory=Tls)
 
     def calls(self) -> Sequence[ApiCalled]:
         """The target's calls so far; a live view for what must wait for one."""
@@ -180,7 +184,7 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
             parts = urlsplit(webhook)
             entry = proxy.url(Direction.INBOUND) + parts.path + (f"?{parts.query}" if parts.query else "")
         try:
-            yield Environment(webhook, entry, proxy, demo, upstreams, calls)
+            yield Environment(webhook, entry, proxy, demo, upstreams, calls, spec.tls)
         finally:
             # The drivers have listened; what is left ends by itself, and whole.
             run.ending = True

@@ -8,7 +8,7 @@ Rules:
 """
 
 from chaosbot.transport.access import enforce, guard, is_loopback, permit, permit_listening, resolved
-from chaosbot.transport.address import Address, checked_address, require_reachable
+from chaosbot.transport.address import Address, Tls, checked_address, require_reachable
 from chaosbot.transport.answer import AnswerReader
 from chaosbot.transport.connection import Connection
 from chaosbot.transport.lines import curl_line, raw_line
@@ -21,6 +21,7 @@ __all__ = [
     "AnswerReader",
     "Connection",
     "Probe",
+    "Tls",
     "checked_address",
     "client_context",
     "curl_line",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +13,23 @@ from chaosbot.core.units import format_duration
 from chaosbot.transport.access import guard, resolved
 
 _SCHEMES: Final = {"http": False, "https": True, "ws": False, "wss": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How TLS is spoken with a target.
+
+    Args:
+        verify: Whether its certificate is checked.
+        ca_file: PEM file of the authorities that are trusted instead of the system's; empty for those.
+        cert_file: PEM file of the client's own certificate; empty for none.
+        key_file: PEM file of its key; empty where `cert_file` holds it too.
+    """
+
+    verify: bool = True
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,10 @@ class Address:
         if not path.isascii():
             raise ConfigError(where, f"{url!r} has a path outside ASCII; percent-encode it")
         return cls(host, port or (443 if tls else 80), tls, path, verify, ca_file)
+
+    def over(self, tls: Tls) -> Address:
+        """The same place, spoken to with this TLS."""
+        return replace(self, verify=tls.verify, ca_file=tls.ca_file, cert_file=tls.cert_file, key_file=tls.key_file)
 
     @property
     def authority(self) -> str:

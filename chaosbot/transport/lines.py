@@ -67,6 +67,7 @@ def curl_line(case: Case, address: Address) -> str | None:
         words.append("-k")
     if address.tls and address.ca_file:
         words += ["--cacert", quoted(address.ca_file.encode())]
+    words += _own_certificate(address, "--cert", "--key")
     words += ["--head"] if first[1] == b"HEAD" else ["-X", quoted(first[1])]
     for name, value in headers:
         if name.lower() == b"content-length" and body:
@@ -117,7 +118,14 @@ def raw_line(case: Case, address: Address, *, file: str = "") -> str | None:
     host = quoted(address.host.encode())
     if address.tls:
         peer = f"[{address.host}]" if ":" in address.host else address.host
-        sink = f"openssl s_client -quiet -connect {quoted(f'{peer}:{address.port}'.encode())} 2>/dev/null"
+        own = "".join(f" {word}" for word in _own_certificate(address, "-cert", "-key"))
+        sink = f"openssl s_client -quiet -connect {quoted(f'{peer}:{address.port}'.encode())}{own} 2>/dev/null"
     else:
         sink = f"nc {'-N ' if case.ending is Ending.HALF_CLOSE else ''}{host} {address.port}"
     return f"( {source}{wait} ) | {sink}"
+
+
+def _own_certificate(address: Address, certificate: str, key: str) -> list[str]:
+    """The words that show the client's certificate, with the options' names."""
+    files = ((certificate, address.cert_file), (key, address.key_file))
+    return [word for option, file in files if address.tls and file for word in (option, quoted(file.encode()))]

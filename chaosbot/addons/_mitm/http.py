@@ -48,14 +48,23 @@ _ROOM: Final = 512 * 1024
 _POLL_S: Final = 0.002
 _LONGEST_NAP_S: Final = 0.25
 _SETTLE_POLLS: Final = 100
+_ANSWERED_IN_HTTP1: Final = (
+    "the client speaks HTTP/2 with prior knowledge, the upstream answered in HTTP/1; use an HTTP/1 client"
+)
 # As mitmproxy writes an error page: its status, and the message in its one paragraph.
 _OWN_ERROR: Final = re.compile(rb"HTTP/1\.1 (\d{3}) .*<p>(.*)</p>", re.DOTALL)
 
 
 class Sockets(Protocol):
-    """The connection that carries the layer."""
+    """The connection that carries the layer.
+
+    Attributes:
+        gone: Whether the client has left.
+        reasons: Why connections to upstreams end, where more is known than that they do.
+    """
 
     gone: bool
+    reasons: dict[Any, str]
 
     def left(self) -> None:
         """The client has gone."""
@@ -141,9 +150,18 @@ class ScriptedHttp(layers.HttpLayer):
                 self.connections.setdefault(self.context.client, TaggingServer(self.context.fork()))
             elif isinstance(event, events.ConnectionClosed) and event.connection is self.context.client:
                 self.sockets.left()
+            elif isinstance(event, events.DataReceived) and self._answers_in_http1(event):
+                self.sockets.reasons[event.connection] = _ANSWERED_IN_HTTP1
+                yield commands.CloseConnection(event.connection)
+                event = events.ConnectionClosed(event.connection)
             yield from super()._handle_event(event)
             if isinstance(event, events.DataReceived):
                 yield from self._bound_head(self.connections.get(event.connection))
+
+    def _answers_in_http1(self, event: events.DataReceived) -> bool:
+        """Whether an upstream that was spoken to in HTTP/2 answers in HTTP/1: h2 would take it for a frame of 4.7 MB and wait."""
+        peer = event.connection
+        return peer is not self.context.client and peer.alpn == b"h2" and event.data.startswith(b"HTTP/1.")
 
     def _bound_head(self, parser: Any) -> Commands:
         """Ends a connection whose peer sends a head without an end: mitmproxy would keep all of it."""

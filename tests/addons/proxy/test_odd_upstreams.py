@@ -319,6 +319,14 @@ def test_cleartext_http2_with_prior_knowledge_passes_and_meets_faults(tmp_path: 
     assert [event.rule for event in events if isinstance(event, Injected)] == ["delay"]
 
 
+def test_cleartext_http2_to_an_upstream_of_http1_is_a_502_at_once(upstream: Upstream, tmp_path: Path) -> None:
+    with proxy_of(upstream.url, tmp_path, http2=True) as (address, events):
+        head, _body, _trailers = over_h2(address, 24)
+    assert head[":status"] == "502"
+    (note,) = [event for event in events if isinstance(event, Noted) and event.area == "upstream"]
+    assert "answered in HTTP/1" in note.text
+
+
 def test_http1_still_passes_where_http2_is_offered(upstream: Upstream, tmp_path: Path) -> None:
     with proxy_of(upstream.url, tmp_path, http2=True) as (address, _events), socket.create_connection(address) as sock:
         sock.sendall(request())

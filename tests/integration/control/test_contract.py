@@ -373,3 +373,13 @@ def test_a_wrong_plan_is_refused_with_its_reason_and_the_old_one_stays(api, http
     assert error["error"] == "rules[0].fault: missing; every rule needs a fault; name one"
     assert http.get("/plan").json() == {"rules": []}
     assert http.put("/plan", json=[1]).status_code == 400
+
+
+def test_every_answer_but_those_without_a_page_carries_a_number_of_its_own(http, proxy):
+    told = [http.get(path) for path in ("/version", "/proxies", "/proxies/none")]
+    told += [http.get("/version", headers={"User-Agent": "Mozilla/5.0"})]
+    ids = [answer.headers["x-toxiproxy-request-id"] for answer in told]
+    assert len(set(ids)) == len(ids)
+    assert all(len(one) == 20 and one.isalnum() and one == one.lower() for one in ids)
+    for answer in (http.get("/nowhere"), http.put("/proxies")):
+        assert "x-toxiproxy-request-id" not in answer.headers
