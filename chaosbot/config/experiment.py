@@ -338,8 +338,8 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
         PROFILES.build(workload["profile"], workload["options"])
     except ConfigError as error:
         raise error.inside(at(where, "workload.options")) from None
-    platform = spoken(values["platform"], values["platform_options"])
     try:
+        platform = spoken(values["platform"], values["platform_options"])
         platform_of(platform)
     except ConfigError as error:
         raise error.inside(at(where, "platform")) from None

@@ -224,12 +224,18 @@ class Proxies:
         return proxy
 
     async def update(self, proxy: ToxicProxy, value: Any) -> None:
-        """Changes a proxy; its name stays."""
+        """Changes a proxy; its name stays.
+
+        Another upstream is taken as it is, as the original does; the guard refuses connections to one that is not allowed.
+
+        Raises:
+            ApiError: 400, it is to be enabled and its upstream is not allowed; 500, the address cannot be bound.
+        """
         body = expect_object(value, "the proxy")
         listen_on = field(body, "listen", str, proxy.listen)
         upstream = field(body, "upstream", str, proxy.upstream)
         enabled = field(body, "enabled", bool, proxy.enabled)
-        if enabled:
+        if enabled and upstream == proxy.upstream:
             self._around.check(upstream)
         await proxy.update(listen_on, upstream, enabled=enabled)
 

@@ -277,8 +277,15 @@ PLATFORMS: Final[Registry[Platform]] = Registry("chaosbot.platforms", Platform, 
 
 
 def spoken(name: str, options: Mapping[str, object]) -> str:
-    """A platform with its options as one text, as specs, journals and worker processes carry it."""
-    return f"{name}:{json.dumps(dict(options), ensure_ascii=False, sort_keys=True)}" if options else name
+    """A platform with its options as one text, as specs, journals and worker processes carry it.
+
+    Raises:
+        ConfigError: They cannot be told in JSON: keys that are no text, values that only YAML has.
+    """
+    try:
+        return f"{name}:{json.dumps(dict(options), ensure_ascii=False, sort_keys=True)}" if options else name
+    except (TypeError, ValueError) as error:
+        raise ConfigError("platform_options", f"cannot be told in JSON ({error}); keys are text") from None
 
 
 def platform_of(text: str) -> Platform:

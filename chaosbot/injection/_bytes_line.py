@@ -92,6 +92,16 @@ class Line:
         """Whether the source may go on to send."""
         return all(stage.held <= stage.most_held for stage in self._stages)
 
+    @property
+    def resets(self) -> bool:
+        """Whether its connection is to end by a reset: by the first byte, so that no FIN may pass in the other direction either."""
+        return any(isinstance(stage, ResetStage) and stage.effect.after_bytes == 0 for stage in self._stages)
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything that was fed may still come out."""
+        return bool(self._out) or any(stage.due() is not None for stage in self._stages)
+
     def feed(self, data: bytes, now: float) -> None:
         """The source sent bytes."""
         if data:

@@ -5,6 +5,7 @@ Rules:
 - A direction without effects is one call: what the socket receives is written to the other one.
 - Back pressure: a socket is read on only while the other one, and the line between, have room.
 - An end is passed on alone (half close); both sockets close when both directions have ended. A reset is passed on as a reset.
+- Where one direction is to be reset, the end of the other is passed on as a reset too, as Toxiproxy does.
 """
 
 from __future__ import annotations
@@ -103,7 +104,12 @@ class Way(ClockedLine):
     @property
     def swallowed(self) -> bool:
         """Whether its source has ended and nothing of that will ever come out."""
-        return self.received_end and not self.finished and self._line.due() is None
+        return self.received_end and not self.finished and not self._line.holds
+
+    @property
+    def resets(self) -> bool:
+        """Whether it is to end by a reset."""
+        return self._line.resets
 
     def receive(self, data: bytes) -> None:
         """The source sent bytes."""
@@ -114,6 +120,8 @@ class Way(ClockedLine):
     def source_ended(self) -> None:
         """The source has finished."""
         self.received_end = True
+        if self._link.reset_instead(self):
+            return
         self._line.feed_end(self._loop.time())
         self._pump()
         self._link.maybe_done()
@@ -191,6 +199,7 @@ class Link:
         self.server = Side(self)
         self._done = done
         self.abandoned = False
+        self._awaits_reset = False
         self._closed = False
 
         def report(effect: BytesEffect) -> None:
@@ -248,6 +257,21 @@ class Link:
         self.up.stop()
         self.down.stop()
 
+    def reset_instead(self, ended: Way) -> bool:
+        """Resets the peer of a direction that has ended, where the other one is to be reset: that one's time runs from now.
+
+        Returns:
+            Whether it did.
+        """
+        other = self.down if ended is self.up else self.up
+        peer = self.server if ended is self.up else self.client
+        if not other.resets or peer.transport is None:
+            return False
+        self._awaits_reset = ended.finished = True
+        reset(peer.transport)
+        other.source_ended()
+        return True
+
     def maybe_done(self) -> None:
         """Closes both sockets when both directions have ended, or can never end by themselves.
 
@@ -273,7 +297,7 @@ class Link:
     def side_lost(self, side: Side, exc: Exception | None) -> None:
         """One socket is gone; the other one follows in the same manner."""
         other = self.server if side is self.client else self.client
-        if other.transport is not None and not other.lost and not self.ends.over:
+        if other.transport is not None and not other.lost and not self.ends.over and not self._awaits_reset:
             if isinstance(exc, ConnectionResetError):
                 reset(other.transport)
             else:

@@ -96,9 +96,7 @@ def test_a_target_that_wants_a_certificate_is_shown_one(
         assert done.code in (0, 1, 3), said
 
 
-def test_a_certificate_that_cannot_be_used_is_refused_before_anything_is_sent(
-    chaosbot: Callable, secured: str
-) -> None:
+def test_a_certificate_that_cannot_be_used_is_refused_before_anything_is_sent(chaosbot: Callable, secured: str) -> None:
     for options, text in (
         (("--key", "cert.key"), "belongs to a certificate"),
         (("--cert", "cert.pem"), "holds no certificate with its unencrypted key"),

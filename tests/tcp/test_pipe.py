@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -280,6 +281,41 @@ def test_a_reset_of_the_upstream_is_a_reset_for_the_client(steer, upstream, conn
     with pytest.raises(ConnectionResetError) as caught:
         sock.recv(1)
     assert caught.value.errno == errno.ECONNRESET
+
+
+def ending_of(conn):
+    """What the upstream sees its connection end by."""
+    try:
+        while conn.recv(65536):
+            pass
+    except ConnectionResetError:
+        return "reset"
+    return "end"
+
+
+@pytest.mark.parametrize("said", [b"", b"hello"])
+@pytest.mark.parametrize("stream", ["up", "down"])
+def test_a_client_that_closes_first_resets_the_upstream_where_a_reset_was_due(steer, upstream, connect, stream, said):
+    seen = queue.SimpleQueue()
+    pipe = steer(upstream(lambda conn: seen.put(ending_of(conn))), rule(ResetPeer(0.05, stream=stream)))
+    sock = connect(pipe.port)
+    sock.sendall(said)
+    sock.shutdown(socket.SHUT_WR)
+    assert seen.get(timeout=PATIENCE_S) == "reset"
+    with pytest.raises(ConnectionResetError):
+        sock.recv(1)
+    pipe.settled(1)
+    assert pipe.tally("rule")[2] == 1
+
+
+def test_the_end_of_a_client_that_gives_up_passes_a_silence_at_once(steer, upstream, connect):
+    seen = queue.SimpleQueue()
+    pipe = steer(upstream(lambda conn: seen.put(ending_of(conn))), rule(Timeout(3600.0, stream="up")))
+    sock = connect(pipe.port)
+    sock.sendall(b"hello")
+    sock.close()
+    assert seen.get(timeout=PATIENCE_S) == "end"
+    pipe.settled(1)
 
 
 def test_a_plan_that_needs_http_is_refused_with_the_remedy():

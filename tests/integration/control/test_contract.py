@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from chaosbot.core.event import Noted
+
 
 def error_of(answer):
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
@@ -312,6 +314,14 @@ def test_a_foreign_upstream_may_be_configured_and_is_refused_when_its_proxy_is_e
     assert (status, "--allow-host" in error["error"]) == (400, True)
     assert http.get("/proxies/far").json()["enabled"] is False
     assert http.post("/proxies/far", json={"upstream": "127.0.0.1:9", "enabled": True}).json()["enabled"] is True
+
+
+def test_a_proxy_that_is_moved_to_a_foreign_upstream_listens_and_connects_to_nobody(api, http, proxy, connect):
+    moved = http.post("/proxies/one", json={"upstream": "example.org:443", "enabled": True})
+    assert (moved.status_code, moved.json()["enabled"]) == (200, True)
+    sock = connect(moved.json()["listen"])
+    assert sock.recv(1) == b""
+    assert [event for event in api.events if isinstance(event, Noted) and "--allow-host example.org" in event.text]
 
 
 @pytest.mark.parametrize(
