@@ -76,7 +76,7 @@ class Join:
             add(self._by_callback.get(tried.callback, []))
         if tried.chat is not None:
             add(self._placed(tried, str(tried.chat)))
-            add(self._edits(tried, str(tried.chat), {call.message for call in found.values()}))
+            add(self._edits(tried, {call.message for call in found.values()}))
         if tried.marker:
             add(self._by_marker.get(tried.marker, []))
         return sorted(found.values(), key=lambda call: call.t)
@@ -90,8 +90,7 @@ class Join:
         quotes = tried.message is not None and len({_delivery(one) for one in alike}) == 1
         found = [call for call in calls if quotes and call.reply_to == tried.message]
         if observed(tried.observations, Quiet) is not None:
-            following = bisect_right(self._starts[chat], tried.sent)
-            until = self._starts[chat][following] if following < len(self._starts[chat]) else float("inf")
+            until = self._until(tried)
             # A call that quotes another message, or repeats another case's marker, belongs there.
             found += [
                 call
@@ -102,14 +101,23 @@ class Join:
             ]
         return found
 
-    def _edits(self, tried: CaseTried, chat: str, made: set[int | None]) -> list[ApiCalled]:
+    def _until(self, tried: CaseTried) -> float:
+        """When the next case in the chat left."""
+        starts = self._starts[str(tried.chat)]
+        following = bisect_right(starts, tried.sent)
+        return starts[following] if following < len(starts) else float("inf")
+
+    def _edits(self, tried: CaseTried, made: set[int | None]) -> list[ApiCalled]:
+        """The edits of messages that the case made, or below which it pressed a button."""
+        # Where each case was awaited, one message may be edited for all of them in turn.
+        until = self._until(tried) if observed(tried.observations, Quiet) is not None else float("inf")
         known = {number for number in made if number is not None}
         if tried.callback and isinstance(tried.message, int):
             known.add(tried.message)
         return [
             call
-            for call in self._by_chat.get(chat, ())
-            if call.message in known and call.method.startswith(("edit", "delete"))
+            for call in self._by_chat.get(str(tried.chat), ())
+            if call.message in known and call.method.startswith(("edit", "delete")) and tried.sent <= call.t < until
         ]
 
 

@@ -17,6 +17,8 @@ from chaosbot.core.marker import MARKER
 from chaosbot.core.verdict import Mechanism, Severity
 
 ALIKE: Final = 0.8
+PLAINLY: Final = "guest"
+"""The operator of a case in which somebody simply asks, without any trick."""
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 Words = frozenset[str]
@@ -40,11 +42,17 @@ class _Background:
         nothing: Words of the replies to meaningless requests.
         usual: Replies (as sets of words) that ordinary senders got, each with the commands that they had sent: limits, apologies, outages.
         replied: The kinds of meaningless requests that were replied to at all.
+        echoes: Whether a command is repeated that the target does not know.
     """
 
     nothing: Words
     usual: dict[Words, frozenset[str | None]]
     replied: frozenset[str | None]
+    echoes: bool
+
+    def echo(self, command: str | None) -> set[str]:
+        """The command's own name, where a reply may hold it only because it was asked for."""
+        return {(command or "").lower()} if self.echoes else set()
 
     def common(self, call: ApiCalled, command: str | None) -> bool:
         """Whether a reply is one that ordinary senders get for something else."""
@@ -65,15 +73,18 @@ def compared(history: History, violations: Violations, severity: Severity, what:
                 for call in join.calls(tried):
                     found[frozenset(words([call]))].add(tried.command)
         usual = {text: usual.get(text, frozenset()) | found.get(text, set()) for text in usual.keys() | found.keys()}
-        background = [tried for tried in cases if tried.role is Role.BACKGROUND]
+        background = [tried for tried in cases if tried.role is Role.BACKGROUND and not tried.control]
         told = [call for tried in background for call in join.calls(tried)]
         replied = frozenset(tried.kind for tried in background if join.calls(tried))
-        _judged(cases, join, _Background(frozenset(words(told)), usual, replied), violations, severity, what)
+        echoes = not background or any((one.command or "").lower() in words(join.calls(one)) for one in background)
+        _judged(cases, join, _Background(frozenset(words(told)), usual, replied, echoes), violations, severity, what)
 
 
 def _ordinary(tried: CaseTried, named: set[str], senders: set[int | str | None]) -> bool:
     """Whether a case is sent by somebody who is privileged in nothing, without any trick."""
-    if tried.case in named or tried.user in senders or tried.role is Role.BACKGROUND or tried.group == "argument":
+    if tried.case in named or tried.user in senders or tried.role in (Role.BACKGROUND, Role.SETUP):
+        return False
+    if tried.group == "argument":
         return False
     if tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SCENARIO):
         return False
@@ -85,9 +96,12 @@ def _judged(
 ) -> None:
     compared_with: dict[str, list[CaseTried]] = defaultdict(list)
     plain: dict[str, list[CaseTried]] = defaultdict(list)
+    own: dict[str, set[str]] = defaultdict(set)
     by_name = {tried.case: tried for tried in cases}
     for tried in cases:
-        if tried.control and tried.check == violations.check:
+        if tried.role is Role.BACKGROUND and tried.control:
+            own[tried.control] |= words(join.calls(tried))
+        elif tried.control and tried.check == violations.check:
             compared_with[tried.control].append(tried)
         if tried.role is Role.PLAIN:
             plain[tried.control].append(tried)
@@ -101,19 +115,21 @@ def _judged(
         subject = f"/{control.command}" if control.command else control.summary or name
         calls = join.calls(control)
         model = words(call for call in calls if not background.common(call, control.command))
-        model -= background.nothing | {(control.command or "").lower()}
+        model -= background.nothing | own[name] | background.echo(control.command)
         if not model:
             if reason := _no_control(control, calls, background):
                 violations.plan(subject, reason)
             continue
         if plain[name] and all(resembles(join.calls(other), model) for other in plain[name]):
             continue  # where nobody is told apart from the admin, the target has another admin, or gives this to everybody
-        for tried in attempts:
+        for tried in sorted(attempts, key=lambda one: one.change.operator != PLAINLY):
             violation = None
             if resembles((call for call in join.calls(tried) if not background.common(call, tried.command)), model):
                 title = f"{what}: {tried.summary or tried.case}"
                 violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
             violations.look(tried, violation)
+            if violation is not None and tried.change.operator == PLAINLY:
+                break  # where anybody gets it, no trick is needed
         violations.plan(subject)
 
 
@@ -126,6 +142,6 @@ def _no_control(control: CaseTried, calls: list[ApiCalled], background: _Backgro
     if not calls:
         return "its control got no reply, although other requests did" if control.kind in background.replied else ""
     limited = any(background.common(call, control.command) for call in calls)
-    if limited and not words(calls) <= background.nothing | {(control.command or "").lower()}:
+    if limited and not words(calls) <= background.nothing | background.echo(control.command):
         return "its control met a limit or an apology: repeat the campaign with the bot's limits off"
     return ""

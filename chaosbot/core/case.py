@@ -44,6 +44,7 @@ class Role(StrEnum):
     ATTEMPT = "attempt"  # tries something
     PLAIN = "plain"  # tries the same without any trick
     BACKGROUND = "background"  # shows what a meaningless request gets
+    SETUP = "setup"  # does what others then try something with: makes an object, opens a menu
     AFTERWARDS = "afterwards"  # ends a scenario: an ordinary delivery that shows whether the target still answers
 
 
@@ -114,7 +115,7 @@ class Case:
         chat: The chat that its reply belongs to.
         update_id: The delivery id that it carries.
         check: The check that judges it first, where its group does not say so.
-        control: For escalation: the name of the case that shows the privileged answer.
+        control: The name of the case that shows what the rightful one gets; of a background, the case whose background it is alone.
         change: What makes it differ from an ordinary delivery.
         role: What it is for where cases are compared.
         scenario: The scenario that it is a step of; empty where it stands alone.

@@ -228,7 +228,8 @@ class ApiCalled(Tagged, frozen=True):
 
     `text` is bounded; `status` is what the mock or a fault answered, None when nothing came back. `message` is the id of the message
     that the call created, edited or deleted, `callback` the id of the pressed button that it answers; `upstream` is the API's name. `tells`
-    names a secret that stands in what the user would read: ``token`` (the bot's) or ``secret`` (the run's).
+    names a secret that stands in what the user would read: ``token`` (the bot's) or ``secret`` (the run's). `buttons` are the data of
+    the buttons below the message, `keys` the texts that it offers to write: a reply keyboard's, a command menu's, a deep link's ``/start``.
     """
 
     t: float
@@ -245,6 +246,8 @@ class ApiCalled(Tagged, frozen=True):
     callback: str = ""
     upstream: str = ""
     tells: str = ""
+    buttons: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
     def telling(self, what: str) -> ApiCalled:
         """The same call, known to tell a secret."""

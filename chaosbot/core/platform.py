@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol
@@ -34,6 +34,25 @@ from chaosbot.core.shape import Shape
 
 EPOCH: Final = 1_767_225_600
 """2026-01-01T00:00:00Z: the time that requests claim when nobody says what time it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """Something that the target gives to its admin, as the admin asks for it.
+
+    Args:
+        name: Its name in cases.
+        text: What the admin writes, or the data of the button that the admin presses.
+        control: The name of the case in which the admin did so.
+        pressed: Whether it is a button.
+        own: Whether the target told or showed it to its admin only.
+    """
+
+    name: str
+    text: str
+    control: str
+    pressed: bool = False
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +185,7 @@ class Examples(Protocol):
         user: int | None = None,
         kind: str = "",
         chat: int | None = None,
+        message: int | None = None,
     ) -> Any:
         """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
 
@@ -179,21 +199,30 @@ class Examples(Protocol):
             user: Exactly this user.
             kind: Another kind than a plain message: ``edited_message``, ``callback_query``.
             chat: In this group instead of a private chat.
+            message: Below this message of the target, where a button is pressed.
         """
         return None
 
-    def escalations(
-        self, endpoint: Endpoint, dice: Dice, commands: Sequence[str], privileged: frozenset[str]
-    ) -> tuple[Case, ...]:
-        """Cases in which people ask for these commands of the target who must not, each compared with the admin's own.
+    def escalations(self, endpoint: Endpoint, dice: Dice, privilege: Privilege) -> Iterator[tuple[Case, ...]]:
+        """Every way in which somebody who must not have a privilege may ask for it, compared with the admin's own case.
+
+        Each item holds the cases that are sent one after the other, each when the target is done with the one before; those that come
+        first matter most.
 
         Args:
             endpoint: Where they go.
             dice: Their random stream.
-            commands: The target's commands, without slash.
-            privileged: Those that only the admin is told of, so that nobody else may have them.
+            privilege: What they ask for.
         """
-        return ()
+        return iter(())
+
+    def offers(self, call: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The data of the buttons, and the texts that can be written with one touch, that a call of the target shows its reader.
+
+        Args:
+            call: The call's parameters.
+        """
+        return (), ()
 
     def peer(self, user: int, dice: Dice) -> int | None:
         """Another user of the same tier as this synthetic user (perhaps the same again); None for an id that is not synthetic."""

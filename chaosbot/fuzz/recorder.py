@@ -47,7 +47,7 @@ _SHORTEST_SECRET: Final = 6
 """A shorter one may stand in an answer by chance."""
 
 
-def reply_in(outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiCalled | None:
+def reply_in(platform: Platform, outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiCalled | None:
     """The call that a webhook's answer asks the platform to make, when it does."""
     if not outcome.ok or b'"method"' not in outcome.body:
         return None
@@ -63,6 +63,7 @@ def reply_in(outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiC
     known = isinstance(chat, str) or (type(chat) is int and abs(chat) < 1 << 62)
     # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
     markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(text))))
+    buttons, keys = platform.offers(body)
     return ApiCalled(
         t,
         body["method"],
@@ -71,6 +72,9 @@ def reply_in(outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiC
         markers,
         via="reply",
         exchange=exchange,
+        callback=body["callback_query_id"] if isinstance(body.get("callback_query_id"), str) else "",
+        buttons=buttons,
+        keys=keys,
     )
 
 
@@ -233,7 +237,7 @@ class CaseRecorder:
             message=case.message,
             callback=case.callback,
         )
-        reply = reply_in(outcome, case, event.t, result.exchange)
+        reply = reply_in(self.platform, outcome, case, event.t, result.exchange)
         return event, [reply] if reply is not None else []
 
     def facts_of(self, case: Case) -> tuple[str | None, str | None]:
@@ -264,7 +268,7 @@ class CaseRecorder:
 
     def health(self, health: HealthReply) -> None:
         """Emits a health request's fate, and the reply in its answer."""
-        reply = reply_in(health.outcome, health.case, self.now())
+        reply = reply_in(self.platform, health.outcome, health.case, self.now())
         if reply is not None:
             self.emit(reply)
         detail = "" if health.ok else (health.outcome.detail or f"status {health.outcome.status}")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from time import monotonic, sleep
-from typing import Final
+from typing import Final, Protocol
 
 from chaosbot.core.case import Case, Role
 from chaosbot.core.check import CHECKS
@@ -53,6 +53,16 @@ def _ordered(cases: Sequence[Case], named: set[str]) -> list[Case]:
     return [*first, *(case for case in cases if case not in first)]
 
 
+class ResultSource(Protocol):
+    """Sends cases by itself."""
+
+    def take(self) -> list[CaseResult]:
+        """What has come back since the last time."""
+
+    def stop(self) -> None:
+        """Sends no more; what waits ends."""
+
+
 class SharedChats:
     """Sends the cases of each shared chat one after the other, in a thread for each chat.
 
@@ -66,8 +76,14 @@ class SharedChats:
         self._lock = threading.Lock()
         self._done: list[CaseResult] = []
         self._chats: dict[int | str | None, Future[None]] = {}
+        self._beside: list[ResultSource] = []
         self._stopped = False
         self.planned = 0
+
+    def beside(self, source: ResultSource, chat: int | str | None, work: Callable[[], None]) -> None:
+        """Begins work that sends cases by itself and keeps a chat for itself; `take` gives its results as well."""
+        self._beside.append(source)
+        self._chats[chat] = self._pool.submit(work)
 
     def add(self, cases: Iterable[Case], stage: str) -> None:
         """Begins to send them, each chat's in their order."""
@@ -102,24 +118,34 @@ class SharedChats:
         return under_way is not None and not under_way.done()
 
     def take(self) -> list[CaseResult]:
-        """What has come back since the last time."""
+        """What has come back since the last time; raises what a thread ended with."""
+        for chat in self._chats.values():
+            if chat.done():
+                chat.result()
         with self._lock:
             done, self._done = self._done, []
-        return done
+        return [*done, *(result for source in self._beside for result in source.take())]
 
     def finish(self, clock: Clock) -> list[CaseResult]:
         """Waits for the rest until the clock is over; what has not left by then is not sent."""
         while self.busy and not clock.over():
             sleep(0.02)
-        self._stopped = True
+        self._stop()
         until = monotonic() + 10.0
         while self.busy and monotonic() < until:
             sleep(0.02)
         self._stopped = False
+        done = self.take()
         self._chats.clear()
-        return self.take()
+        self._beside.clear()
+        return done
+
+    def _stop(self) -> None:
+        self._stopped = True
+        for source in self._beside:
+            source.stop()
 
     def close(self) -> None:
         """Sends no more."""
-        self._stopped = True
+        self._stop()
         self._pool.close()

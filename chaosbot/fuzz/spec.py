@@ -14,7 +14,7 @@ from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.core.verdict import Finding, Judgement
 from chaosbot.transport import Address
 
-STAGES: Final = ("served", "catalogue", "mutations", "vocabulary", "arguments", "outbound", "generated", "sequences")
+STAGES: Final = ("served", "vocabulary", "catalogue", "mutations", "arguments", "outbound", "generated", "sequences")
 POLICIES: Final = ("reject", "ack", "any")
 
 

@@ -1,88 +1,152 @@
-"""The vocabulary stage: the target's own commands, learned from what it says, asked for by people who must not.
+"""The vocabulary stage: what the target itself names and shows, from its admin, from its users, and from people who must not.
 
 Rules:
 
-- Words come from the target's replies (help texts, menus, hints), never from a list: commands are what stands behind a slash there.
-- What the admin is told and nobody else is privileged by the target's own word. What everybody is told is asked for as well: there the
-  difference between the admin's reply and a guest's says whether it is privileged, and tricks are compared with the admin's.
-- With what arguments they are asked for is the next stage's (`chaosbot.fuzz.arguments`).
+- Commands, keys and buttons come from the target's replies (help texts, keyboards, command menus, deep links), never from a list.
+- Then come, each in a file of its own: where they lead (`exploring`), what belongs to one user in another one's hands (`belongings`), and
+  what the admin alone gets, asked for by everybody else (`privileges`).
+- Arguments are tried on each command: none, ordinary ones, and every degenerate text.
 - Nothing is judged here.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from time import monotonic
+from functools import partial
+from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.core.case import Case, Change, Expect
+from chaosbot.core.case import Case, Change, Expect, Reach
 from chaosbot.core.event import ApiCalled, Noted
+from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism, Threat
+from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.exploring import Way, explored, offers
 from chaosbot.fuzz.mutations import as_case
-from chaosbot.fuzz.shared_chats import divided
+from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.spec import Clock
-from chaosbot.fuzz.stages import observe, run_cases, take_shared
+from chaosbot.fuzz.stages import observe
+from chaosbot.fuzz.talks import Person, Step, Talks
 
-_COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
 _ASKED: Final = ("/start", "/help", "what can you do?")
-_MOST_COMMANDS: Final = 24
-_FIRST_USER: Final = 4_503_570_000_000_000
-_SHARED: Final = 0.5
-"""The part of the stage's time that the admin's chat, where one case at a time is awaited, may take."""
+_MOST: Final = 24
+"""So many things that the target names to everybody, and to its admin only."""
+_FIRST_USER: Final = 4_503_550_000_000_000
+_ORDINARY: Final = ("chaosbot", "2000001", "2000001 user", "7", "tomorrow 10:00 tea")
+"""Arguments that most commands can do something with; a command that answers one of them answers."""
+_LOOK_S: Final = 0.4
+"""How often the target's health is looked at."""
+_LONGER: Final = 2.2
+"""So much longer than its own time, in parts of it, the stage may go on beside the next ones."""
+_SLOW_S: Final = 1.5
+"""A target whose replies are waited for longer than this is slow."""
+_SHARES: Final = {"learn": 0.2, "explore": 0.35, "belongings": 0.6, "privileges": 0.6}
+"""The part of the stage's time left that each part may take; arguments get the rest."""
 
 
 def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
-    """Learns the target's commands, then asks for them."""
+    """Learns what the target offers, follows it, and asks for what must not be had.
+
+    A target that replies late is not done in time; the rest goes on beside the next stage.
+    """
     if context.store.seen.replies == "none" or not context.platform.tiers:
         return
-    told_admin, told_all = _learned(context)
-    commands = tuple(dict.fromkeys((*told_admin, *told_all)))[:_MOST_COMMANDS]
-    own = frozenset(told_admin) - frozenset(told_all)
-    text = f"the target speaks of {len(commands)} commands, {len(own)} of them to its admin only"
-    context.recorder.emit(
-        Noted(context.recorder.now(), "vocabulary", text, {"commands": list(commands), "admin": sorted(own)})
-    )
-    if not commands:
+    talks = Talks(context, Clock(clock.until + clock.left() * _LONGER, clock.should_stop), "vocabulary")
+    context.shared.beside(talks, talks.admin_chat, partial(_work, talks))
+    while context.shared.busy and not clock.over():
+        sleep(_LOOK_S)
+        observe(context, context.shared.take())
+        context.show("vocabulary", 0)
+
+
+def _work(talks: Talks) -> None:
+    """All parts, one after the other, each within its share of the time."""
+    context, whole = talks.context, talks.clock
+
+    def part(name: str) -> Talks:
+        talks.clock = Clock(monotonic() + whole.left() * _SHARES[name], whole.should_stop)
+        return talks
+
+    own, common = _learned(part("learn"))
+    if not own and not common:
         return
-    asked = context.platform.escalations(context.spec.endpoint, context.dice.at("vocabulary"), commands, own)
-    shared, rest = divided(asked)
-    context.shared.add(shared, "vocabulary")
-    run_cases(context, rest, "vocabulary", clock)
-    take_shared(context, Clock(clock.until + (clock.left() * _SHARED), clock.should_stop))
+    ways: list[Way] = []
+    privileges: list[str] = []
+    objects: list[str] = []
+    # What the admin does may end things that others have made; but what a slow target is asked late is not asked at all.
+    late = context.store.seen.replies == "mock" and context.target.watch.patience_s > _SLOW_S
+    if late:
+        privileges += try_privileges(part("privileges"), own, ways, own=True)
+    ways += explored(part("explore"), common)
+    objects += try_belongings(part("belongings"), ways, _commands(common))
+    if not late:
+        privileges += try_privileges(part("privileges"), own, ways, own=True)
+    written = [step for step in common if not step.pressed]
+    privileges += try_privileges(part("privileges"), written, ways, own=False)
+    commands, admins = _commands([*own, *common]), _commands(own)
+    text = f"the target names {len(commands)} commands, {len(admins)} of them to its admin only"
+    data = {
+        "commands": [name.removeprefix("/") for name in commands],
+        "admin": sorted(name.removeprefix("/") for name in admins),
+        "buttons": sorted({data for way in ways for data in way.buttons})[:64],
+        "objects": objects,
+        "privileges": privileges,
+    }
+    context.recorder.emit(Noted(context.recorder.now(), "vocabulary", text, data))
+    talks.clock = whole
+    talks.volley(_arguments(context, tuple(name.removeprefix("/") for name in commands)))
 
 
-def _learned(context: CampaignContext) -> tuple[list[str], list[str]]:
-    """The commands that the admin is told of, and those that everybody is told of, in the order in which they are told."""
-    top, bottom = context.platform.tiers[-1], context.platform.tiers[0]
-    told: dict[str, list[str]] = {top: [], bottom: []}
-    admins = set()
-    for tier in (top, bottom):
-        for number, text in enumerate(_ASKED):
-            case = _case(context, f"vocabulary/{tier}-{number}", text, tier=tier if tier == top else "", number=number)
-            if case is None:
-                return [], []
-            if tier == top:
-                admins.add(str(case.chat))
-            began = monotonic()
-            result = context.target.fire_quietly(case, "vocabulary")
-            observe(context, [result])
-            _, replies = context.recorder.tried(result)
-            told[tier] += _commands([*replies, *context.target.watch.replies(case, began)])
-    to_all = (call for call in context.target.calls() if call.chat is not None and str(call.chat) not in admins)
-    return told[top], [*told[bottom], *_commands(to_all)]
+def _commands(steps: list[Step]) -> list[str]:
+    """The commands among what the target names, with their slash."""
+    return [step.text for step in steps if not step.pressed and step.text.startswith("/") and " " not in step.text]
 
 
-def _commands(calls: Iterable[ApiCalled]) -> list[str]:
-    return list(dict.fromkeys(word.lower() for call in calls for word in _COMMAND.findall(call.text)))
+def _learned(talks: Talks) -> tuple[list[Step], list[Step]]:
+    """What the admin alone is told of and shown, and what everybody is, in the order in which it comes."""
+    context = talks.context
+    top = context.platform.tiers[-1]
+    admins = {str(talks.admin_chat)}
+
+    people: list[Callable[[], list[ApiCalled]]] = []
+    for text in _ASKED:
+        people += [partial(talks.say, Person(tier=top), Step(text)), partial(talks.say, talks.stranger(), Step(text))]
+    told = [call for replies in talks.run(people) for call in replies or ()]
+    calls = [*told, *context.target.calls()]
+    # A command menu that is set for all has no chat.
+    common = offers(call for call in calls if (str(call.chat) not in admins if call.chat is not None else call.keys))
+    own = offers(call for call in calls if call.chat is not None and str(call.chat) in admins)
+    return [step for step in own if step not in common][:_MOST], common[:_MOST]
 
 
-def _case(context: CampaignContext, name: str, text: str, *, tier: str = "", number: int = 0) -> Case | None:
+def _arguments(context: CampaignContext, commands: tuple[str, ...]) -> Iterator[Case]:
+    """Each command with ordinary arguments, none, and every degenerate text; the values take turns over the commands."""
+    ordinary = [TextValue(f"ordinary-{number}", text, f"'{text}'") for number, text in enumerate(_ORDINARY)]
+    bare = TextValue("none", "", "no argument")
+    number = 0
+    for value in (bare, *ordinary, *TEXTS, *BACKTRACKING):
+        for command in commands:
+            number += 1
+            text = f"/{command} {value.text}".rstrip(" ") if value.text.strip() else f"/{command}{value.text}"
+            case = _case(context, f"argument/{command}-{value.word}", text, number=1000 + number)
+            if case is not None:
+                place = "argument/ordinary" if value.word.startswith("ordinary") else f"argument/{value.word}"
+                yield replace(
+                    case,
+                    group="argument",
+                    threat=Threat.USER if value.valid else Threat.NETWORK,
+                    summary=f"/{command} with {value.what}",
+                    expect=case.expect if value.valid else Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE),
+                    change=Change(Mechanism.TECHNIQUE, place, command),
+                )
+
+
+def _case(context: CampaignContext, name: str, text: str, *, number: int) -> Case | None:
     dice = context.dice.at("vocabulary", name, context.spec.endpoint.started)
-    user = None if tier else _FIRST_USER + context.dice.at("vocabulary").integer(0, 10**9) + number
-    update = context.platform.say(text, dice, tier=tier, user=user)
+    user = _FIRST_USER + context.dice.at("vocabulary").integer(0, 10**9) + number
+    update = context.platform.say(text, dice, user=user)
     if update is None:
         return None
     case = as_case(context.platform, context.spec.endpoint, update, dice, name, text[:80], Expect(), fresh=False)

@@ -118,6 +118,7 @@ class JsonWebhook(Platform):
         user: int | None = None,
         kind: str = "",
         chat: int | None = None,
+        message: int | None = None,  # noqa: ARG002
     ) -> Any:
         """The sample with this text in its first text member; None when it has none, or tiers or other kinds are asked for."""
         if tier or user is not None or kind or chat is not None:

@@ -167,6 +167,7 @@ class StandardWebhooks(Platform):
         user: int | None = None,
         kind: str = "",
         chat: int | None = None,
+        message: int | None = None,  # noqa: ARG002
     ) -> Any:
         """The first event with this text in it; None where tiers or other kinds are asked for."""
         if tier or user is not None or kind or chat is not None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from chaosbot.checks._join import Join, parts
-from chaosbot.core.case import Expect, Role
+from chaosbot.core.case import Change, Expect, Role
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event
 from chaosbot.core.observation import Quiet
 from chaosbot.core.outcome import Fate, Outcome
-from chaosbot.core.verdict import Threat, Verdict
+from chaosbot.core.verdict import Mechanism, Threat, Verdict
 
 OK = Outcome(Fate.ANSWERED, 200, total_s=0.01)
 ADMIN, GUEST, OTHER = 999, 5, 6
@@ -159,3 +159,48 @@ def test_a_redelivery_that_acts_again_shows_without_any_echo_and_another_body_un
         call(f"You said: {word} {mark}", 1.1, markers=(mark,)) for word, mark in (("one", "cbm0"), ("two", "cbm1"))
     ]
     assert judged(*bodies).verdict is Verdict.FAIL
+
+
+def test_edits_of_one_panel_belong_to_the_case_that_was_awaited() -> None:
+    quiet = (Quiet(),)
+    found = joined(
+        case("a", 1.0, ADMIN, observations=quiet, callback="1", message=7),
+        call("for a", 1.1, ADMIN, method="editMessageText", message=7),
+        case("b", 2.0, ADMIN, observations=quiet, callback="2", message=7),
+        call("for b", 2.1, ADMIN, method="editMessageText", message=7),
+    )
+    assert found == {"a": ["for a"], "b": ["for b"]}
+
+
+def test_a_background_of_one_control_is_not_anothers() -> None:
+    events = [
+        SEES,
+        case("own", 1.0, 20, user=20),
+        call("Note deleted.", 1.1, 20),
+        case("absent", 2.0, 21, role=Role.BACKGROUND, control="other"),
+        call("Note deleted.", 2.1, 21),
+        case("stranger", 3.0, 22, control="own", check="own_objects_only"),
+        call("Note deleted.", 3.1, 22),
+    ]
+    judge = CHECKS.build("own_objects_only").judge
+    assert judge(History.of(events)).verdict is Verdict.FAIL
+    events[3] = case("absent", 2.0, 21, role=Role.BACKGROUND, control="own")
+    assert not judge(History.of(events)).findings
+
+
+def test_where_anybody_gets_it_no_trick_is_reported_beside() -> None:
+    change = Change(Mechanism.TECHNIQUE, "escalation/command", "guest")
+    trick = Change(Mechanism.TECHNIQUE, "escalation/forward")
+    events = [
+        SEES,
+        case("nothing", 1.0, 30, role=Role.BACKGROUND),
+        call("Hm?", 1.1, 30),
+        case("own", 1.0, ADMIN, user=ADMIN),
+        call("Twelve users.", 1.1, ADMIN),
+        case("tricked", 2.0, 31, control="own", check="no_escalation", change=trick),
+        call("Twelve users.", 2.1, 31),
+        case("plain", 3.0, 32, control="own", check="no_escalation", change=change),
+        call("Twelve users.", 3.1, 32),
+    ]
+    (finding,) = CHECKS.build("no_escalation").judge(History.of(events)).findings
+    assert finding.cause.place == "escalation/command"

@@ -6,6 +6,7 @@ import pytest
 from chaosbot.core.case import Case, Expect
 from chaosbot.core.event import decode, encode
 from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.platform import platform_of
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.recorder import reply_in
 
@@ -17,7 +18,7 @@ from chaosbot.fuzz.recorder import reply_in
 def test_a_reply_to_an_odd_chat_is_a_call_that_the_journal_holds(chat: object, kept: object) -> None:
     body = orjson.dumps({"method": "sendMessage", "chat_id": chat, "text": "x"})
     case = Case("a/b", "a", Threat.USER, (), Expect())
-    call = reply_in(Outcome(Fate.ANSWERED, 200, body=body), case, 1.0)
+    call = reply_in(platform_of("telegram"), Outcome(Fate.ANSWERED, 200, body=body), case, 1.0)
     assert call is not None
     assert call.chat == kept
     assert decode(encode(call)) == call

@@ -14,7 +14,7 @@ from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
 from chaosbot.transport import Address
 
-ADMIN = 777_000_123
+ADMIN = 719_000_123
 
 
 class Gardener:
@@ -56,6 +56,7 @@ class Gardener:
 def served(bot: Gardener) -> Iterator[str]:
     class Webhook(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1
 
         def do_POST(self) -> None:
             try:

@@ -10,6 +10,7 @@ from zlib import crc32
 
 from chaosbot.mocks.telegram.call import ApiCall, BadCall
 from chaosbot.mocks.telegram.files import FILES, file_of, media_of, photo_of
+from chaosbot.platforms.telegram._users import MOCK_BOT
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Desk:
             "id": call.token_id or self.bot_id,
             "is_bot": True,
             "first_name": "Chaosbot mock",
-            "username": "chaosbot_mock_bot",
+            "username": MOCK_BOT,
         }
 
 

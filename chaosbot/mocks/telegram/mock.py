@@ -25,6 +25,7 @@ from chaosbot.mocks.telegram.files import FILES, content_of
 from chaosbot.mocks.telegram.markup import plain
 from chaosbot.mocks.telegram.messages import Desk
 from chaosbot.mocks.telegram.results import METHODS
+from chaosbot.platforms.telegram._keyboards import menu_chat, offered
 
 MOST_TEXT: Final = 256
 _MOST_SEARCHED: Final = 64 * 1024
@@ -226,10 +227,11 @@ def called(
     words += [upload.name for upload in call.files.values() if upload.name]
     said = "\n".join(words)[:_MOST_SEARCHED] if words else ""
     name = "download" if call.download else METHODS.get(call.method.lower(), (call.method[:64],))[0]
+    buttons, keys = offered(call.params)
     return ApiCalled(
         t=t,
         method=name,
-        chat=call.chat,
+        chat=call.chat if "commands" not in call.params else menu_chat(call.params),
         text=said[:MOST_TEXT],
         markers=markers_in(said) if said else (),
         status=status,
@@ -240,6 +242,8 @@ def called(
         message=message if message is not None else call.integer("message_id"),
         callback=call.text("callback_query_id") if name == "answerCallbackQuery" else "",
         tells="token" if len(call.token) >= _SHORTEST_TOKEN and call.token in said else "",
+        buttons=buttons,
+        keys=keys,
     )
 
 

@@ -7,7 +7,7 @@ commands are simply unknown ones; everything else holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Final
@@ -17,7 +17,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules, JourneySpec
 from chaosbot.core.kit import Kit
-from chaosbot.core.platform import EPOCH, Endpoint, Platform, Request
+from chaosbot.core.platform import EPOCH, Endpoint, Platform, Privilege, Request
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Shape
 from chaosbot.platforms.telegram import (
@@ -32,13 +32,14 @@ from chaosbot.platforms.telegram import (
 )
 from chaosbot.platforms.telegram import _parts as parts
 from chaosbot.platforms.telegram._case_kit import Pen
-from chaosbot.platforms.telegram._cases_escalation import asked_for
 from chaosbot.platforms.telegram._commands import COMMANDS
 from chaosbot.platforms.telegram._fresh import freshen, sent_by
 from chaosbot.platforms.telegram._journeys import first_delivery, journeys, perform
+from chaosbot.platforms.telegram._keyboards import offered
 from chaosbot.platforms.telegram._sender import RULES, queue_of
 from chaosbot.platforms.telegram._shape import shape
 from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, read_facts
+from chaosbot.platforms.telegram._tricks import attempts
 from chaosbot.platforms.telegram._updates import golden
 from chaosbot.platforms.telegram._users import ADMIN_ID, TIERS, Population
 from chaosbot.platforms.telegram.builders import (
@@ -98,12 +99,14 @@ class Telegram(Platform):
         date = endpoint.time if self.date == EPOCH else self.date
         return cases(Kit(self, endpoint, dice), self.population, date)
 
-    def escalations(
-        self, endpoint: Endpoint, dice: Dice, commands: Sequence[str], privileged: frozenset[str]
-    ) -> tuple[Case, ...]:
-        """The admin's own commands first, then everybody else's with all that might be mistaken for a right."""
+    def escalations(self, endpoint: Endpoint, dice: Dice, privilege: Privilege) -> Iterator[tuple[Case, ...]]:
+        """A stranger's plain request first, then those with all that might be mistaken for a right."""
         date = endpoint.time if self.date == EPOCH else self.date
-        return asked_for(Kit(self, endpoint, dice), self.population, date, commands, privileged)
+        return attempts(Pen(Kit(self, endpoint, dice), self.population, date), privilege, self.bot_username)
+
+    def offers(self, call: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Inline and reply keyboards, command menus, deep links."""
+        return offered(call)
 
     def journeys(self) -> tuple[JourneySpec, ...]:
         """Guest, user, developer and admin."""
@@ -159,15 +162,17 @@ class Telegram(Platform):
         user: int | None = None,
         kind: str = "",
         chat: int | None = None,
+        message: int | None = None,
     ) -> Any:
         """A person of a tier (a guest unless said otherwise) writes this text to the bot."""
         place = parts.Place(dice, self.date)
         writer = user if user is not None else self.population.pick(tier or "guest", dice.at("user"))
+        where = {"id": chat, "type": "group", "title": "Chaos group"} if chat is not None else None
         if kind == "callback_query":
-            return parts.update(place, kind, parts.callback(place, writer, text))
+            return parts.update(place, kind, parts.callback(place, writer, text, chat=where, below=message))
         more: dict[str, Any] = {"edit_date": self.date + 5} if kind.startswith("edited_") else {}
-        if chat is not None:
-            more["chat"] = {"id": chat, "type": "group", "title": "Chaos group"}
+        if where is not None:
+            more["chat"] = where
         return parts.update(place, kind or "message", parts.text_message(place, writer, text, **more))
 
 

@@ -159,15 +159,26 @@ def bot() -> Json:
     return {"id": 123_456, "is_bot": True, "first_name": "Target", "username": "target_bot"}
 
 
-def callback(place: Place, user: int, data: str | None, **more: Any) -> Json:
-    """A pressed button below a message of the bot in the user's private chat; None takes a member away."""
+def callback(
+    place: Place, user: int, data: str | None, *, chat: Json | None = None, below: int | None = None, **more: Any
+) -> Json:
+    """A pressed button below a message of the bot; None takes a member away.
+
+    Args:
+        place: The delivery's place.
+        user: Who presses.
+        data: The button's data.
+        chat: Where the message stands; none is the user's private chat.
+        below: The message's number.
+        more: Other members of the query.
+    """
     members: Json = {
         "id": place.id("callback"),
         "from": person(user),
         "message": {
-            "message_id": place.message_id,
+            "message_id": place.message_id if below is None else below,
             "from": bot(),
-            "chat": private(user),
+            "chat": private(user) if chat is None else chat,
             "date": place.date,
             "text": f"Choose one: {place.marker}",
         },

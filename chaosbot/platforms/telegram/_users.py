@@ -15,6 +15,9 @@ DEVELOPERS: Final = range(3_000_000, 3_000_010)
 TEST_SUBJECTS: Final = USERS
 """The only ids that `/grant`, `/revoke` and `/tier` are ever sent about."""
 
+MOCK_BOT: Final = "chaosbot_mock_bot"
+"""The username by which the Bot API's mock calls the bot."""
+
 TIERS: Final = ("guest", "user", "developer", "admin")
 SHARES: Final = {"guest": 0.80, "user": 0.15, "developer": 0.04, "admin": 0.01}
 RANK: Final = {tier: rank for rank, tier in enumerate(TIERS)}

@@ -1,0 +1,251 @@
+"""What belongs to one user, in another one's hands: notes, orders, tickets, by their numbers and by their buttons.
+
+Rules:
+
+- A thing is what two people who went the same way were told different names of (a number, a short word), or shown different buttons for.
+- Its owner uses it first (the control), and asks for one that does not exist (the background). Only what the owner gets for the one and not
+  for the other can be had wrongly.
+- A thing is private where a list shows it to its owner and not to a stranger, or where using it uses it up. Others may be meant for all,
+  and nothing is tried with them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from chaosbot.checks._likeness import words
+from chaosbot.core.case import Change, Role
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.verdict import Mechanism
+from chaosbot.fuzz.exploring import Way, kind_of, walk
+from chaosbot.fuzz.talks import Person, Step, Talks
+
+CHECK: Final = "own_objects_only"
+_MOST_RECIPES: Final = 6
+_MOST_WRITTEN: Final = 3
+"""So many ways to make things are tried with every command; several ways often make things of one kind."""
+_MOST_LISTS: Final = 14
+_SLASHED: Final = re.compile(r"(?<![\w/.:])/(\w{1,64})")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Somebody made a thing.
+
+    Args:
+        owner: Who.
+        way: How, with what the target said then.
+        name: The thing's name.
+    """
+
+    owner: Person
+    way: Way
+    name: str
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How to make a thing; `nth` is where its name stands among those in the reply."""
+
+    steps: tuple[Step, ...]
+    nth: int
+
+
+@dataclass(frozen=True)
+class _Access:
+    """A way to a thing.
+
+    Args:
+        recipe: How the thing is made.
+        pattern: A text, or a button's data, in which the thing's name is written `{}`.
+        pressed: Whether it is a button.
+        before: What its owner does before, to be shown it.
+    """
+
+    recipe: _Recipe
+    pattern: str
+    pressed: bool = False
+    before: tuple[Step, ...] = ()
+
+    def step(self, name: str) -> Step:
+        """The step for the thing of this name."""
+        return Step(self.pattern.replace("{}", name), self.pressed)
+
+    @property
+    def subject(self) -> str:
+        """What people call it."""
+        return kind_of(str(self.step("7")))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What somebody was shown of their thing, and whether that list keeps it from strangers."""
+
+    accesses: tuple[_Access, ...] = ()
+    private: _Recipe | None = None
+
+
+@dataclass(frozen=True)
+class _Use:
+    """The owner used a thing.
+
+    Args:
+        access: How.
+        control: The case in which the owner did.
+        spent: Whether it was used up by that.
+    """
+
+    access: _Access
+    control: str
+    spent: bool
+
+
+def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -> list[str]:
+    """Finds things and tries each way to them as their owner and as a stranger.
+
+    Args:
+        talks: The stage's conversations.
+        ways: What strangers have explored.
+        commands: The commands that everybody is told of, with their slash.
+
+    Returns:
+        What was found, for the coverage of judgement: each way to a thing, and whether a stranger tried it or why not.
+    """
+    twice = talks.run(partial(walk, talks, way.steps) for way in _candidates(ways) for _ in range(2))
+    recipes = [
+        recipe
+        for first, second in zip(twice[::2], twice[1::2], strict=True)
+        if first and second and (recipe := _recipe(first, second))
+    ]
+    recipes = recipes[:_MOST_RECIPES]
+    looks: list[Callable[[], _Look | _Use | None]] = [
+        partial(_listed, talks, recipe, steps) for recipe in recipes for steps in ((), *_lists(ways))
+    ]
+    written = [_Access(recipe, f"{command} {{}}") for recipe in recipes[:_MOST_WRITTEN] for command in commands]
+    looks += [partial(_used, talks, access) for access in written]
+    found = talks.run(looks)
+    seen = [one for one in found if isinstance(one, _Look)]
+    private = {look.private for look in seen if look.private}
+    shown = {(one.pattern, one.pressed): one for look in reversed(seen) for one in look.accesses}
+    pressed = talks.run(partial(_used, talks, access) for access in shown.values())
+    uses = [one for one in (*found, *pressed) if isinstance(one, _Use)]
+    ours = [use for use in uses if use.spent or use.access.recipe in private]
+    tried = talks.run(partial(_tried, talks, use) for use in ours)
+    notes = [
+        f"{use.access.subject}: {'tried' if done else 'not tried for lack of time'}"
+        for use, done in zip(ours, tried, strict=True)
+    ]
+    rest = (use for use in uses if use not in ours)
+    return [*notes, *(f"{use.access.subject}: not tried, nothing shows that it is its owner's alone" for use in rest)]
+
+
+def _candidates(ways: Sequence[Way]) -> list[Way]:
+    """Ways at whose end a thing may have been made, one for each thing that the target says then."""
+    found: dict[frozenset[str], Way] = {}
+    for way in sorted(ways, key=lambda one: len(one.steps)):
+        if way.ids or any(re.search(r"\d", data) for data in way.buttons):
+            found.setdefault(frozenset(words(way.replies)), way)
+    return list(found.values())[: 2 * _MOST_RECIPES]
+
+
+def _recipe(one: tuple[Person, Way], other: tuple[Person, Way]) -> _Recipe | None:
+    """The way of two people as a recipe, when they were told different names at its end."""
+    pairs = zip(_names(one[1]), _names(other[1]), strict=False)
+    nth = next((nth for nth, (first, second) in enumerate(pairs) if first != second), None)
+    return _Recipe(one[1].steps, nth) if nth is not None else None
+
+
+def _names(way: Way) -> tuple[str, ...]:
+    """The names in a reply's words, or, where those hold none, the numbers in its buttons."""
+    return way.ids or tuple(number for data in way.buttons for number in re.findall(r"\d+", data))
+
+
+def _make(talks: Talks, recipe: _Recipe) -> _Made | None:
+    owner, way = walk(talks, recipe.steps)
+    names = _names(way)
+    return _Made(owner, way, names[recipe.nth]) if recipe.nth < len(names) else None
+
+
+def _lists(ways: Sequence[Way]) -> list[tuple[Step, ...]]:
+    """Ways that may show what somebody has: everything that takes no words of one's own."""
+    return list(dict.fromkeys(way.steps for way in ways if way.plain and len(way.steps) <= 2))[:_MOST_LISTS]
+
+
+def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
+    """The ways to a thing that its owner is shown after these steps; with no step, when it is made."""
+    made = _make(talks, recipe)
+    if made is None:
+        return _Look()
+    replies = walk(talks, steps, made.owner)[1].replies if steps else made.way.replies
+    if not _shows(replies, made.name):
+        return _Look()
+    private = bool(steps) and not _shows(walk(talks, steps)[1].replies, made.name)
+    texts = {
+        f"/{word}"
+        for call in replies
+        for word in _SLASHED.findall(call.text)
+        if _holds(word.replace("_", " "), made.name)
+    }
+    data = {data for call in replies for data in call.buttons if _holds(data, made.name)}
+    found = [_Access(recipe, _pattern(text, made.name), text in data, steps) for text in sorted(texts | data)]
+    return _Look(tuple(found), recipe if private else None)
+
+
+def _shows(calls: Iterable[ApiCalled], name: str) -> bool:
+    return any(_holds(text, name) for call in calls for text in (call.text, *call.buttons))
+
+
+def _holds(text: str, name: str) -> bool:
+    return re.search(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])", text) is not None
+
+
+def _pattern(text: str, name: str) -> str:
+    return re.sub(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])", "{}", text)
+
+
+def _absent(name: str) -> str:
+    """A name like this one that nothing has."""
+    return (
+        str(int(name) + 700_001) if name.isdigit() else re.sub(r"\d", lambda digit: str(9 - int(digit[0])), name[::-1])
+    )
+
+
+def _used(talks: Talks, access: _Access) -> _Use | None:
+    """The owner uses a thing; None where that gets nothing that a thing which does not exist would not get."""
+    made = _make(talks, access.recipe)
+    if made is None:
+        return None
+    if access.before:
+        walk(talks, access.before, made.owner)
+    step = access.step(made.name)
+    control = talks.case(made.owner, step, summary=f"the owner's own: {access.subject}")
+    nothing = talks.say(
+        made.owner, access.step(_absent(made.name)), "the owner", role=Role.BACKGROUND, control=control.name
+    )
+    if not words(talks.send(control)) - words(nothing):
+        return None
+    spent = words(talks.say(made.owner, step, "the owner")) <= words(nothing)
+    return _Use(access, control.name, spent)
+
+
+def _tried(talks: Talks, use: _Use) -> bool:
+    """A stranger uses somebody else's thing."""
+    made = _make(talks, use.access.recipe)
+    if made is None:
+        return False
+    if use.access.before:
+        walk(talks, use.access.before, made.owner)
+    talks.say(
+        talks.stranger(),
+        use.access.step(made.name),
+        check=CHECK,
+        role=Role.ATTEMPT,
+        control=use.control,
+        change=Change(Mechanism.TECHNIQUE, "objects/button" if use.access.pressed else "objects/number"),
+        summary=f"a stranger uses another user's: {use.access.subject}",
+    )
+    return True

@@ -1,0 +1,145 @@
+"""Finds out what the target can do, by talking to it: commands, keys and buttons that it names itself, and where they lead.
+
+Rules:
+
+- Nothing is known beforehand: what is tried next is what the target has offered, an example that it gave, or an ordinary word.
+- Each kind of button is pressed once, whoever is shown it; two data are of one kind when they differ in numbers only.
+- Strangers explore; each way is short enough to be gone again by somebody else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+from typing import Final
+
+from chaosbot.checks._likeness import words
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.marker import MARKER
+from chaosbot.fuzz.talks import Person, Step, Talks
+
+_DEEPEST: Final = 5
+_MOST_WAYS: Final = 120
+_MOST_KINDS: Final = 48
+_TEXT: Final = "green tea"
+_NUMBER: Final = "7"
+_LINK: Final = "https://example.org/tea"
+COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
+_EXAMPLE: Final = r"/{}[ \u00a0]+([^\s/.,;:()、。]+(?: [^\s/.,;:()、。]+)?)"
+_NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
+_ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?![\d:])(?!,\d)", re.ASCII)
+"""What may be the name of a thing: a number, or a short word with a digit in it."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What somebody did, step by step, and what the target said to the last step."""
+
+    steps: tuple[Step, ...]
+    replies: tuple[ApiCalled, ...]
+
+    @property
+    def buttons(self) -> tuple[str, ...]:
+        """The data of the buttons that it showed."""
+        return tuple(dict.fromkeys(data for call in self.replies for data in call.buttons))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What may name a thing in its words, but for what it was told itself."""
+        said = {word for step in self.steps for word in re.findall(r"\w+", step.text)}
+        found = (name for call in self.replies for name in _ID.findall(MARKER.sub(" ", call.text)))
+        return tuple(dict.fromkeys(name for name in found if name not in said))
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes no words but those that the target offered."""
+        return all(step.pressed or " " not in step.text for step in self.steps)
+
+
+def kind_of(data: str) -> str:
+    """What buttons that differ in numbers only have in common."""
+    return _NUMBERED.sub("#", data)
+
+
+def offers(calls: Iterable[ApiCalled]) -> list[Step]:
+    """What calls name or show: commands in their words, keys, buttons."""
+    found: list[Step] = []
+    for call in calls:
+        found += [Step(f"/{word.lower()}") for word in COMMAND.findall(call.text)]
+        found += [Step(key) for key in call.keys]
+        found += [Step(data, pressed=True) for data in call.buttons]
+    return list(dict.fromkeys(found))
+
+
+def walk(talks: Talks, steps: Sequence[Step], person: Person | None = None, what: str = "") -> tuple[Person, Way]:
+    """Somebody goes a way.
+
+    Returns:
+        Who went it, and the way with what the target said to its last step.
+    """
+    someone = person or talks.stranger()
+    replies: list[ApiCalled] = []
+    for step in steps:
+        replies = talks.say(someone, step, what)
+    return someone, Way(tuple(steps), tuple(replies))
+
+
+def explored(talks: Talks, first: Iterable[Step]) -> list[Way]:
+    """The ways that begin with these steps, the shorter ones first."""
+    return list(_explored(talks, first))
+
+
+def _explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
+    kinds: set[str] = set()
+    seen: set[tuple[Step, ...]] = set()
+    unknown: set[frozenset[str]] = set()
+    wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
+    wave += [(Step(_TEXT),), (Step(_NUMBER),)]
+    for _ in range(_DEEPEST):
+        wave = [steps for steps in wave if steps not in seen][: _MOST_WAYS - len(seen)]
+        seen.update(wave)
+        found = talks.run([partial(_gone, talks, steps) for steps in wave])
+        gone = [way for way in found if way is not None]
+        # What a text gets that nobody has asked for is what the target says when it understands nothing.
+        unknown |= {frozenset(words(way.replies)) for way in gone if way.steps in ((Step(_TEXT),), (Step(_NUMBER),))}
+        ways = [way for way in gone if frozenset(words(way.replies)) not in unknown]
+        yield from ways
+        further = [[(*way.steps, step) for step in _further(way, kinds)] for way in ways]
+        wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
+        # A command with an argument is a way of its own.
+        wave = [steps[-1:] if not steps[-1].pressed and steps[-1].text.startswith("/") else steps for steps in wave]
+        if not wave or talks.clock.over():
+            return
+
+
+def _gone(talks: Talks, steps: tuple[Step, ...]) -> Way:
+    return walk(talks, steps)[1]
+
+
+def _new(step: Step, kinds: set[str]) -> bool:
+    if kind_of(step.text) in kinds or len(kinds) >= _MOST_KINDS:
+        return False
+    kinds.add(kind_of(step.text))
+    return True
+
+
+def _further(way: Way, kinds: set[str]) -> Iterator[Step]:
+    """What may be done next."""
+    last = way.steps[-1]
+    for data in way.buttons:
+        if _new(step := Step(data, pressed=True), kinds):
+            yield step
+    if last.pressed or " " not in last.text:
+        yield Step(_TEXT)
+        yield Step(_NUMBER)
+    elif len(way.steps) > 1 and not way.buttons:
+        yield Step(_TEXT)  # one question after the other
+    if not last.pressed and last.text.startswith("/") and " " not in last.text:
+        command = re.escape(last.text.removeprefix("/"))
+        texts = "\n".join(call.text for call in way.replies)
+        examples = re.findall(_EXAMPLE.format(command), texts, re.IGNORECASE)
+        for argument in (*examples[:2], _TEXT, _LINK, _NUMBER, f"{_NUMBER} {_TEXT}"):
+            yield Step(f"{last.text} {argument}")

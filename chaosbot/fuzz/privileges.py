@@ -1,0 +1,232 @@
+"""What the admin gets and nobody else: found by asking as both, then asked for by everybody else in every way that there is.
+
+Rules:
+
+- The admin's private chat is one conversation, one step at a time, so each reply there belongs to one request.
+- What the target tells or shows to its admin only is privileged by its own word; anything else is where the admin's reply says
+  something that a stranger's does not.
+- Rights are only ever given to test ids.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, zip_longest
+from typing import Final
+
+from chaosbot.checks._likeness import words
+from chaosbot.core.case import Case, Change, Role
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.plan import Matcher, Rule, Scope
+from chaosbot.core.platform import Privilege
+from chaosbot.core.verdict import Mechanism
+from chaosbot.fuzz.exploring import Way, kind_of, offers
+from chaosbot.fuzz.talks import Person, Step, Talks
+
+_MOST: Final = 12
+"""So many privileges are asked for in every way."""
+_WORD: Final = re.compile(r"\w+")
+_UNKNOWN: Final = (Step("/chaosbotx0"), Step("/chaosbotx1 7"), Step("chaosbot:unknown", pressed=True))
+
+
+def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], *, own: bool) -> list[str]:
+    """Finds what the admin alone gets, and asks for it as everybody else.
+
+    Args:
+        talks: The stage's conversations.
+        asked: What the admin asks for.
+        ways: What strangers have explored.
+        own: Whether the target told or showed that to its admin only.
+
+    Returns:
+        What was found, for the coverage of judgement: each request of the admin's, and whether it is privileged.
+    """
+    context = talks.context
+    known = {way.steps[0]: way.replies for way in ways if len(way.steps) == 1}
+    desk = _Desk(talks, Person(tier=context.platform.tiers[-1]), asked if own else (), known)
+    shown = {kind_of(data) for way in ways for data in way.buttons}
+
+    def ask(steps: Sequence[Step]) -> None:
+        guests = [partial(desk.ask_guest, step) for step in steps if step not in known]
+        talks.run([partial(desk.ask_all, steps, shown), *guests])
+
+    ask(asked)
+    commands = [step for step in asked if own and _command(step) and not desk.apart(step)]
+    if commands:
+        subject = _subject(talks)
+        ask([Step(step.text + more) for more in (f" {subject}", f" {subject} user", " green tea") for step in commands])
+    talks.run([desk.ask_nothing])
+    found = desk.privileges()
+    dice = context.dice.at("privileges", own, context.spec.endpoint.started)
+    ways_in = [list(context.platform.escalations(context.spec.endpoint, dice, one)) for one in found[:_MOST]]
+    turns = [steps for turn in zip_longest(*ways_in) for steps in turn if steps is not None]
+    _sent(talks, turns)
+    _unanswered(talks, found)
+    return desk.notes()
+
+
+def _command(step: Step) -> bool:
+    return not step.pressed and step.text.startswith("/") and " " not in step.text
+
+
+def _subject(talks: Talks) -> str:
+    """The id of somebody whom rights may be given to and taken from."""
+    tiers = talks.context.platform.tiers
+    return str(talks.case(Person(tier=tiers[1] if len(tiers) > 2 else tiers[0]), Step("x")).user)
+
+
+@dataclass
+class _Desk:
+    """Compares what the admin gets with what a stranger gets.
+
+    Args:
+        talks: The stage's conversations.
+        admin: The admin.
+        own: What only the admin was told of or shown.
+        guests: What a stranger gets, by request.
+        gets: What the admin gets, by request, with the name of the case.
+    """
+
+    talks: Talks
+    admin: Person
+    own: Sequence[Step]
+    guests: dict[Step, tuple[ApiCalled, ...]]
+    gets: dict[Step, tuple[str, tuple[ApiCalled, ...]]] = field(default_factory=dict)
+    nothing: set[str] = field(default_factory=set)
+
+    def ask_guest(self, step: Step) -> None:
+        """A stranger asks."""
+        self.guests[step] = tuple(self.talks.say(self.talks.stranger(), step))
+
+    def ask_all(self, steps: Sequence[Step], shown: set[str]) -> None:
+        """The admin asks for everything, and presses each kind of button that is shown then and that no stranger was shown."""
+        queue = list(steps)
+        kinds = shown | {kind_of(step.text) for step in (*queue, *self.gets) if step.pressed}
+        while queue:
+            step = queue.pop(0)
+            control = self.talks.case(self.admin, step, "the admin")
+            gets = self.talks.send(control)
+            self.gets[step] = control.name, tuple(gets)
+            for call in gets:
+                self.admin.buttons.update(dict.fromkeys(call.buttons, call.message))
+            for new in offers(gets):
+                if new.pressed and kind_of(new.text) not in kinds:
+                    kinds.add(kind_of(new.text))
+                    queue.insert(0, new)
+
+    def ask_nothing(self) -> None:
+        """The admin asks for what no bot knows."""
+        pressed = any(step.pressed for step in self.gets)
+        for step in _UNKNOWN if pressed else _UNKNOWN[:2]:
+            self.nothing |= words(self.talks.say(self.admin, step, "the admin", role=Role.BACKGROUND))
+
+    def telling(self, step: Step) -> set[str]:
+        """The words of the admin's reply that no meaningless request gets."""
+        if step not in self.gets:
+            return set()
+        return words(self.gets[step][1]) - self.nothing
+
+    def apart(self, step: Step) -> bool:
+        """Whether the admin is told something for it that a stranger is not."""
+        return bool(self.telling(step) - words(self.guests.get(step, ())))
+
+    def private(self, step: Step) -> bool:
+        """Whether the target told or showed it to its admin only."""
+        return step.pressed or Step(step.text.split(" ")[0]) in self.own or step in self.own
+
+    def _served(self, step: Step) -> bool:
+        """Whether the admin got what the target keeps private, and no question or hint how to ask for it."""
+        replies = "\n".join(call.text for call in self.gets[step][1])
+        asks_back = "?" in replies or "？" in replies or step.text.split(" ")[0] in replies
+        return self.private(step) and (step.pressed or not asks_back)
+
+    def privileges(self) -> list[Privilege]:
+        """What the admin alone gets; of several requests with one command the first that tells, or else any that the target keeps private."""
+        best: dict[str, Step] = {}
+        for step in sorted(self.gets, key=lambda step: not self.apart(step)):
+            if self.telling(step) and (self._served(step) or (step in self.guests and self.apart(step))):
+                best.setdefault(step.text if step.pressed else step.text.split(" ")[0], step)
+        chosen = sorted(best.values(), key=lambda step: not self.private(step))
+        return [
+            Privilege(
+                f"{'-'.join(_WORD.findall(kind_of(step.text)))[:40]}-{nth}",
+                step.text,
+                self.gets[step][0],
+                pressed=step.pressed,
+                own=self.private(step),
+            )
+            for nth, step in enumerate(chosen)
+        ]
+
+    def notes(self) -> list[str]:
+        """For each request of the admin's whether it is privileged, or why that is not known."""
+        return [
+            f"{kind_of(str(step))}: {'only the admin gets it' if self.apart(step) else 'a stranger gets the same' if self.telling(step) else 'it gets no reply of its own'}"
+            for step in self.gets
+        ]
+
+
+def _sent(talks: Talks, turns: Sequence[tuple[Case, ...]]) -> None:
+    """Sends the attempts: those in chats of their own in volleys, the others step by step."""
+    uses: dict[object, int] = defaultdict(int)
+    for case in chain.from_iterable(turns):
+        uses[case.chat] += 1
+    alone = [steps[0] for steps in turns if len(steps) == 1 and uses[steps[0].chat] == 1]
+    chats: dict[object, list[Case]] = defaultdict(list)
+    for steps in turns:
+        if len(steps) > 1 or uses[steps[0].chat] > 1:
+            chats[steps[-1].chat].extend(steps)
+    conversations = [partial(_one_by_one, talks, cases) for cases in chats.values()]
+    talks.volley(alone[: len(alone) // 2])
+    talks.run(conversations)
+    talks.volley(alone[len(alone) // 2 :])
+
+
+def _one_by_one(talks: Talks, cases: Sequence[Case]) -> None:
+    """Sends cases in their order; of those that only prepare something, the last one alone is waited for."""
+    for case, following in zip_longest(cases, cases[1:]):
+        if case.role is Role.SETUP and following is not None and following.role is Role.SETUP:
+            talks.fire(case)
+        else:
+            talks.send(case)
+
+
+def _unanswered(talks: Talks, found: Sequence[Privilege]) -> None:
+    """Asks in groups while the calls by which the target asks who somebody is there fail: who cannot be asked about has no rights."""
+    context = talks.context
+    methods = {call.method for call in context.target.calls() if call.method.startswith("getChat")}
+    asked = [one for one in found if not one.pressed]
+    if context.disturb is None or not methods or not asked:
+        return
+    rules = tuple(
+        Rule(
+            f"vocabulary-{method}",
+            FAULTS.build("abort", {"status": 500}),
+            Matcher(path=f"*/{method}"),
+            scope=Scope.EXCHANGE,
+        )
+        for method in sorted(methods)
+    )
+    context.disturb(rules)
+    try:
+        talks.run(partial(_one_by_one, talks, [case]) for case in _in_groups(talks, asked))
+    finally:
+        context.disturb(())
+
+
+def _in_groups(talks: Talks, asked: Sequence[Privilege]) -> Iterator[Case]:
+    for nth, one in enumerate(asked):
+        case = talks.case(talks.stranger(), Step(one.text), chat=-4_500_000_000 - nth)
+        yield replace(
+            case,
+            role=Role.ATTEMPT,
+            check="no_escalation",
+            control=one.control,
+            change=Change(Mechanism.TECHNIQUE, "escalation/unanswered"),
+            summary=f"a guest in a group, while the target cannot ask who that is, writes {one.text}",
+        )

@@ -1,0 +1,198 @@
+"""Conversations with the target, many side by side: each step is sent when the target is done with the one before.
+
+Rules:
+
+- A person talks in a chat of their own, so whatever comes there belongs to what they said last.
+- Conversations run in threads; what they sent is charged and recorded by the campaign's own thread, which takes it now and then.
+- When the time is up, conversations end at their next step and have no result.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from time import monotonic, sleep
+from typing import Final, TypeVar
+
+from chaosbot.core.case import Case, Change, Expect, Role
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.outcome import Fate
+from chaosbot.core.verdict import Mechanism, Threat
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.target import CaseResult
+from chaosbot.fuzz.threads import ThreadPool
+
+T = TypeVar("T")
+
+_WIDTH: Final = 24
+_GONE_S: Final = 0.5
+"""The pause of a conversation that finds the target gone, before it ends."""
+_FIRST_USER: Final = 4_503_570_000_000_000
+
+
+class TimeIsUp(Exception):
+    """A conversation ends because the stage does."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is written, or the data of the button that is pressed."""
+
+    text: str
+    pressed: bool = False
+
+    def __str__(self) -> str:
+        """As people would say it."""
+        return f"the button {self.text}" if self.pressed else self.text
+
+
+@dataclass
+class Person:
+    """Somebody who talks to the target.
+
+    Args:
+        tier: Their tier, where they are no stranger.
+        user: Their id, where they are one.
+        buttons: The data of the buttons that they were shown, with the number of the message below which each stands.
+        said: How much they have said.
+    """
+
+    tier: str = ""
+    user: int | None = None
+    buttons: dict[str, int | None] = field(default_factory=dict)
+    said: int = 0
+
+
+class Talks:
+    """The conversations of one stage.
+
+    Args:
+        context: The campaign.
+        clock: Until when they may go on.
+        stage: The stage's name.
+    """
+
+    def __init__(self, context: CampaignContext, clock: Clock, stage: str) -> None:
+        self.context = context
+        self.clock = clock
+        self.stage = stage
+        self._dice = context.dice.at(stage, context.spec.endpoint.started)
+        self._users = count(_FIRST_USER + self._dice.integer(0, 10**9))
+        self._names = count(1)
+        self._pool = ThreadPool(_WIDTH, f"fuzz-{stage}")
+        self._lock = threading.Lock()
+        self._done: list[CaseResult] = []
+        self._stopped = False
+
+    def stranger(self) -> Person:
+        """Somebody new."""
+        with self._lock:
+            return Person(user=next(self._users))
+
+    @property
+    def admin_chat(self) -> int | str | None:
+        """The admin's private chat, in which one conversation goes on at a time."""
+        return self.case(Person(tier=self.context.platform.tiers[-1]), Step("x")).chat
+
+    def run(self, conversations: Iterable[Callable[[], T]]) -> list[T | None]:
+        """Holds conversations side by side; their results in their order, None where the time was up before the end."""
+        futures = [self._pool.submit(conversation) for conversation in conversations]
+        return [_result(future) for future in futures]
+
+    def volley(self, cases: Iterable[Case]) -> None:
+        """Sends cases side by side without waiting for replies."""
+        self.run(partial(self.fire, case) for case in cases)
+
+    def fire(self, case: Case) -> None:
+        """Sends a case and waits for its answer alone."""
+        if self._over():
+            raise TimeIsUp
+        self._note(self.context.target.fire(case, self.stage))
+
+    def _note(self, result: CaseResult) -> None:
+        with self._lock:
+            self._done.append(result)
+        if result.outcome.fate is Fate.REFUSED:
+            sleep(_GONE_S)  # the campaign waits for it as well
+            raise TimeIsUp
+
+    def take(self) -> list[CaseResult]:
+        """What has come back since the last time."""
+        with self._lock:
+            done, self._done = self._done, []
+        return done
+
+    def stop(self) -> None:
+        """Holds no more; those that are going on end at their next step."""
+        self._stopped = True
+        self._pool.close()
+
+    def _over(self) -> bool:
+        return self._stopped or self.clock.over()
+
+    def case(self, person: Person, step: Step, what: str = "", **how: object) -> Case:
+        """A step as a case.
+
+        Args:
+            person: Who takes it.
+            step: What they say or press.
+            what: Who they are, for people; the case's summary begins with it.
+            how: Members of the case.
+
+        Raises:
+            TimeIsUp: The stage is over, or the platform's people do not talk.
+        """
+        with self._lock:
+            name = f"{self.stage}/{next(self._names)}"
+        place = self._dice.at(name)
+        update = self.context.platform.say(
+            step.text,
+            place,
+            tier=person.tier,
+            user=person.user,
+            kind="callback_query" if step.pressed else "",
+            message=person.buttons.get(step.text) if step.pressed else None,
+        )
+        if update is None:
+            raise TimeIsUp
+        summary = f"{what or 'a guest'} {'presses' if step.pressed else 'writes'} {step.text[:80]!r}"
+        case = as_case(
+            self.context.platform, self.context.spec.endpoint, update, place, name, summary, Expect(), fresh=False
+        )
+        change = Change(Mechanism.TECHNIQUE, self.stage)
+        made = replace(case, group=self.stage, threat=Threat.USER, role=Role.SETUP, change=change)
+        return replace(made, **how)  # type: ignore[arg-type]
+
+    def say(self, person: Person, step: Step, what: str = "", **how: object) -> list[ApiCalled]:
+        """Takes a step and waits until the target is done with it.
+
+        Returns:
+            What the target said because of it.
+        """
+        replies = self.send(self.case(person, step, what, **how))
+        for call in replies:
+            person.buttons.update(dict.fromkeys(call.buttons, call.message))
+        return replies
+
+    def send(self, case: Case) -> list[ApiCalled]:
+        """Sends a case and waits until the target is done with it."""
+        if self._over():
+            raise TimeIsUp
+        began = monotonic()
+        result = self.context.target.fire_quietly(case, self.stage)
+        _, replies = self.context.recorder.tried(result)
+        self._note(result)
+        return [*replies, *self.context.target.watch.replies(case, began)]
+
+
+def _result(future: Future[T]) -> T | None:
+    try:
+        return future.result()
+    except (TimeIsUp, CancelledError):
+        return None

@@ -1,0 +1,81 @@
+"""What a call of the bot offers its reader: buttons to press, and texts to write with one touch.
+
+| where | what it offers |
+|---|---|
+| `reply_markup.inline_keyboard` | data of buttons; deep links as ``/start PAYLOAD`` |
+| `reply_markup.keyboard` | the keys' texts |
+| `commands` (``setMyCommands``) | the commands, with their slash |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+MOST: Final = 32
+"""So many buttons, and so many keys, of one call."""
+_LONGEST: Final = 256
+_DEEP_LINK: Final = re.compile(r"(?:t\.me/\w+|tg://resolve)\?(?:[^#\s]*&)?start=([\w-]{1,64})")
+
+
+def offered(params: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The data of the buttons, and the texts of the keys, that a call's parameters show.
+
+    Args:
+        params: The call's parameters; nested ones as objects, or as JSON texts as forms carry them.
+    """
+    markup = _nested(params.get("reply_markup"))
+    buttons: list[str] = []
+    keys: list[str] = []
+    if isinstance(markup, dict):
+        for button in _cells(markup.get("inline_keyboard")):
+            data, url = button.get("callback_data"), button.get("url")
+            if isinstance(data, str):
+                buttons.append(data)
+            if isinstance(url, str):
+                keys += _payloads(url)
+        keys += [text for button in _cells(markup.get("keyboard")) if isinstance(text := button.get("text"), str)]
+    commands = _nested(params.get("commands"))
+    for one in commands if isinstance(commands, list) else ():
+        if isinstance(one, dict) and isinstance(name := one.get("command"), str) and name:
+            keys.append("/" + name.lstrip("/"))
+    if isinstance(text := params.get("text"), str):
+        keys += _payloads(text)
+    return _bounded(buttons), _bounded(keys)
+
+
+def menu_chat(params: Mapping[str, Any]) -> int | None:
+    """The chat for which a command menu is set; None where it is for all."""
+    scope = _nested(params.get("scope"))
+    chat = scope.get("chat_id") if isinstance(scope, dict) else None
+    return chat if type(chat) is int and abs(chat) < 1 << 62 else None
+
+
+def _payloads(text: str) -> list[str]:
+    return [f"/start {payload}" for payload in _DEEP_LINK.findall(text)]
+
+
+def _nested(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _cells(rows: object) -> Iterator[Mapping[str, Any]]:
+    """The buttons of a keyboard; a plain text is a key."""
+    for row in rows if isinstance(rows, list) else ():
+        for button in row if isinstance(row, list) else ():
+            if isinstance(button, dict):
+                yield button
+            elif isinstance(button, str):
+                yield {"text": button}
+
+
+def _bounded(texts: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text[:_LONGEST] for text in texts if text))[:MOST]
