@@ -52,8 +52,46 @@ class Gardener:
         return "Não percebi."
 
 
+class Lockers:
+    """Rents lockers by buttons, in the webhook's response; `bug` names what is wrong with it."""
+
+    def __init__(self, bug: str = "") -> None:
+        self.bug = bug
+        self.rented: dict[int, int] = {}
+        self.last = 40
+
+    def answer(self, message: dict) -> str | dict | None:
+        """Menus for messages; `message` is a pressed button where it has data."""
+        sender, chat = (message.get("from") or {}).get("id"), message.get("chat") or {}
+        what, _, number = str(message.get("data") or "menu").partition(":")
+        admin = sender == ADMIN or (self.bug == "group" and chat.get("type") != "private")
+        mine = [one for one, owner in self.rented.items() if owner == sender]
+        match what:
+            case "menu":
+                return menu("Welcome!", "rent", "mine", *(["figures"] if sender == ADMIN else []))
+            case "rent":
+                self.last += 3
+                self.rented[self.last] = sender
+                return menu(f"Locker {self.last} is rented.", "menu")
+            case "mine":
+                return (
+                    menu("What you rented:", *(f"open:{one}" for one in mine[-5:])) if mine else "You rented nothing."
+                )
+            case "open":
+                theirs = number.isdigit() and int(number) in (self.rented if self.bug == "open-any" else mine)
+                return "The door springs open, take everything out." if theirs else "Not yours."
+            case "figures" if admin:
+                return "Since Monday business has doubled."
+        return "This button does nothing."
+
+
+def menu(text: str, *buttons: str) -> dict:
+    rows = [[{"text": data, "callback_data": data}] for data in buttons]
+    return {"text": text, "reply_markup": {"inline_keyboard": rows}}
+
+
 @contextmanager
-def served(bot: Gardener) -> Iterator[str]:
+def served(bot: Gardener | Lockers) -> Iterator[str]:
     class Webhook(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
@@ -61,25 +99,31 @@ def served(bot: Gardener) -> Iterator[str]:
         def do_POST(self) -> None:
             try:
                 update = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
-                message = update.get("message") or {}
-                text = bot.answer(message)
+                message = self._message(update)
+                said = bot.answer(message)
             except (ValueError, AttributeError):
-                message, text = {}, None
-            said = {"method": "sendMessage", "chat_id": (message.get("chat") or {}).get("id"), "text": text}
-            body = json.dumps(said).encode() if text else b""
+                message, said = {}, None
+            call = {"text": said} if isinstance(said, str) else said
+            call = {"method": "sendMessage", "chat_id": (message.get("chat") or {}).get("id")} | call if call else None
+            body = json.dumps(call).encode() if call else b""
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
+        def _message(self, update: dict) -> dict:
+            press = update.get("callback_query")
+            if press is None:
+                return update.get("message") or {}
+            return {"from": press.get("from"), "data": press.get("data")} | {
+                "chat": (press.get("message") or {}).get("chat")
+            }
+
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 64  # sixteen cases arrive at once
-
-    server = Server(("127.0.0.1", 0), Webhook)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -89,11 +133,9 @@ def served(bot: Gardener) -> Iterator[str]:
         server.server_close()
 
 
-def campaign(
-    tmp_path: Path, bug: str = "", stages: tuple[str, ...] = ("vocabulary",)
-) -> tuple[CampaignResult, list[Event]]:
+def campaign(tmp_path: Path, bot: Gardener | Lockers) -> tuple[CampaignResult, list[Event]]:
     events: list[Event] = []
-    with served(Gardener(bug)) as url:
+    with served(bot) as url:
         address = Address.parse(url)
         spec = CampaignSpec(
             address,
@@ -101,7 +143,7 @@ def campaign(
             f'telegram:{{"admin_id": {ADMIN}}}',
             seed=3,
             duration_s=60.0,
-            stages=stages,
+            stages=("vocabulary",),
             findings=tmp_path / "findings",
             started=monotonic(),
         )
@@ -113,7 +155,7 @@ def places(result: CampaignResult, check: str) -> set[str]:
 
 
 def test_a_healthy_bot_has_no_finding_and_its_commands_are_learned(tmp_path: Path) -> None:
-    result, events = campaign(tmp_path)
+    result, events = campaign(tmp_path, Gardener())
     assert [(finding.check, finding.title) for finding in result.findings] == []
     (noted,) = (event for event in events if isinstance(event, Noted) and event.area == "vocabulary")
     assert set(noted.data["commands"]) >= {"regar", "plantas", "podar", "colheita"}
@@ -121,20 +163,32 @@ def test_a_healthy_bot_has_no_finding_and_its_commands_are_learned(tmp_path: Pat
 
 
 def test_a_command_that_only_the_admin_is_told_of_and_everybody_may_use(tmp_path: Path) -> None:
-    assert "escalation/command" in places(campaign(tmp_path, "unchecked")[0], "no_escalation")
+    assert "escalation/command" in places(campaign(tmp_path, Gardener("unchecked"))[0], "no_escalation")
 
 
 def test_somebody_whose_id_begins_like_the_admins(tmp_path: Path) -> None:
-    assert places(campaign(tmp_path, "prefix")[0], "no_escalation") == {"escalation/id"}
+    assert places(campaign(tmp_path, Gardener("prefix"))[0], "no_escalation") == {"escalation/id"}
 
 
 def test_somebody_who_replies_to_the_admin(tmp_path: Path) -> None:
-    assert "escalation/reply" in places(campaign(tmp_path, "reply")[0], "no_escalation")
+    assert "escalation/reply" in places(campaign(tmp_path, Gardener("reply"))[0], "no_escalation")
 
 
 def test_an_argument_on_which_the_handler_fails_without_a_word(tmp_path: Path) -> None:
-    result, _ = campaign(tmp_path, "silent", ("vocabulary", "arguments"))
-    assert places(result, "user_told") == {"argument/regar"}
-    healthy, _ = campaign(tmp_path, "", ("vocabulary", "arguments"))
-    assert healthy.findings == ()
-    assert next(one for one in healthy.judgements if one.check == "user_told").judged > 100
+    assert "argument/superscript" in places(campaign(tmp_path, Gardener("silent"))[0], "user_told")
+
+
+def test_a_healthy_bot_of_buttons_has_no_finding_and_what_it_shows_is_tried(tmp_path: Path) -> None:
+    result, events = campaign(tmp_path, Lockers())
+    assert [(finding.check, finding.title) for finding in result.findings] == []
+    (noted,) = (event for event in events if isinstance(event, Noted) and event.area == "vocabulary")
+    assert "the button open:#: tried" in noted.data["objects"]
+    assert "the button figures: only the admin gets it" in noted.data["privileges"]
+
+
+def test_a_stranger_who_presses_another_users_button(tmp_path: Path) -> None:
+    assert places(campaign(tmp_path, Lockers("open-any"))[0], "own_objects_only") == {"objects/button"}
+
+
+def test_the_admins_button_in_a_group(tmp_path: Path) -> None:
+    assert "escalation/group" in places(campaign(tmp_path, Lockers("group"))[0], "no_escalation")
