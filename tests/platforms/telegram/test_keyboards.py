@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from chaosbot.core.event import decode, encode
-from chaosbot.mocks.telegram_api.call import read_call
-from chaosbot.mocks.telegram_api.mock import called, reply_in_response
+from chaosbot.mocks.telegram.call import read_call
+from chaosbot.mocks.telegram.mock import called, reply_in_response
 from chaosbot.platforms.telegram._keyboards import MOST, offered
 
 INLINE = {
