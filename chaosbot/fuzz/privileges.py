@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import Final
 
 from chaosbot.checks._likeness import words
@@ -29,7 +29,10 @@ from chaosbot.fuzz.exploring import Way, kind_of, offers
 from chaosbot.fuzz.talks import Person, Step, Talks
 
 _MOST: Final = 12
-"""So many privileges are asked for in every way."""
+"""So many privileges are asked for."""
+_WHOLE: Final = 4
+_PART: Final = 16
+"""The first few are asked for in every way; of the ways to the others, these are tried that matter most."""
 _WORD: Final = re.compile(r"\w+")
 _UNKNOWN: Final = (Step("/chaosbotx0"), Step("/chaosbotx1 7"), Step("chaosbot:unknown", pressed=True))
 
@@ -63,7 +66,10 @@ def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], *, 
     talks.run([desk.ask_nothing])
     found = desk.privileges()
     dice = context.dice.at("privileges", own, context.spec.endpoint.started)
-    ways_in = [list(context.platform.escalations(context.spec.endpoint, dice, one)) for one in found[:_MOST]]
+    ways_in = [
+        list(islice(context.platform.escalations(context.spec.endpoint, dice, one), None if nth < _WHOLE else _PART))
+        for nth, one in enumerate(found[:_MOST])
+    ]
     turns = [steps for turn in zip_longest(*ways_in) for steps in turn if steps is not None]
     _sent(talks, turns)
     _unanswered(talks, found)

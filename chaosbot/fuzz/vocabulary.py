@@ -38,8 +38,8 @@ _ORDINARY: Final = ("chaosbot", "2000001", "2000001 user", "7", "tomorrow 10:00 
 """Arguments that most commands can do something with; a command that answers one of them answers."""
 _LOOK_S: Final = 0.4
 """How often the target's health is looked at."""
-_LONGER: Final = 2.2
-"""So much longer than its own time, in parts of it, the stage may go on beside the next ones."""
+_LONGER: Final = {False: 0.3, True: 2.2}
+"""So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
 _SHARES: Final = {"learn": 0.2, "explore": 0.35, "belongings": 0.6, "privileges": 0.6}
@@ -53,12 +53,18 @@ def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
     """
     if context.store.seen.replies == "none" or not context.platform.tiers:
         return
-    talks = Talks(context, Clock(clock.until + clock.left() * _LONGER, clock.should_stop), "vocabulary")
+    longer = _LONGER[_late(context)]
+    talks = Talks(context, Clock(clock.until + clock.left() * longer, clock.should_stop), "vocabulary")
     context.shared.beside(talks, talks.admin_chat, partial(_work, talks))
     while context.shared.busy and not clock.over():
         sleep(_LOOK_S)
         observe(context, context.shared.take())
         context.show("vocabulary", 0)
+
+
+def _late(context: CampaignContext) -> bool:
+    """Whether the target's replies are long in coming."""
+    return context.store.seen.replies == "mock" and context.target.watch.patience_s > _SLOW_S
 
 
 def _work(talks: Talks) -> None:
@@ -76,7 +82,7 @@ def _work(talks: Talks) -> None:
     privileges: list[str] = []
     objects: list[str] = []
     # What the admin does may end things that others have made; but what a slow target is asked late is not asked at all.
-    late = context.store.seen.replies == "mock" and context.target.watch.patience_s > _SLOW_S
+    late = _late(context)
     if late:
         privileges += try_privileges(part("privileges"), own, ways, own=True)
     ways += explored(part("explore"), common)
