@@ -21,10 +21,10 @@ from chaosbot.checks._likeness import words
 from chaosbot.core.case import Change, Role
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Mechanism
+from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, kind_of, walk
 from chaosbot.fuzz.talks import Person, Step, Talks
 
-CHECK: Final = "own_objects_only"
 _MOST_RECIPES: Final = 6
 _MOST_WRITTEN: Final = 3
 """So many ways to make things are tried with every command; several ways often make things of one kind."""
@@ -242,7 +242,7 @@ def _tried(talks: Talks, use: _Use) -> bool:
     talks.say(
         talks.stranger(),
         use.access.step(made.name),
-        check=CHECK,
+        check=check_of("foreign"),
         role=Role.ATTEMPT,
         control=use.control,
         change=Change(Mechanism.TECHNIQUE, "objects/button" if use.access.pressed else "objects/number"),

@@ -56,7 +56,7 @@ class Way:
     @property
     def plain(self) -> bool:
         """Whether it takes no words but those that the target offered."""
-        return all(step.pressed or " " not in step.text for step in self.steps)
+        return not any(step.ours for step in self.steps)
 
 
 def kind_of(data: str) -> str:
@@ -97,14 +97,18 @@ def _explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     seen: set[tuple[Step, ...]] = set()
     unknown: set[frozenset[str]] = set()
     wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
-    wave += [(Step(_TEXT),), (Step(_NUMBER),)]
+    wave += [(Step(_TEXT, ours=True),), (Step(_NUMBER, ours=True),)]
     for _ in range(_DEEPEST):
         wave = [steps for steps in wave if steps not in seen][: _MOST_WAYS - len(seen)]
         seen.update(wave)
         found = talks.run([partial(_gone, talks, steps) for steps in wave])
         gone = [way for way in found if way is not None]
         # What a text gets that nobody has asked for is what the target says when it understands nothing.
-        unknown |= {frozenset(words(way.replies)) for way in gone if way.steps in ((Step(_TEXT),), (Step(_NUMBER),))}
+        unknown |= {
+            frozenset(words(way.replies))
+            for way in gone
+            if way.steps in ((Step(_TEXT, ours=True),), (Step(_NUMBER, ours=True),))
+        }
         ways = [way for way in gone if frozenset(words(way.replies)) not in unknown]
         yield from ways
         further = [[(*way.steps, step) for step in _further(way, kinds)] for way in ways]
@@ -132,14 +136,14 @@ def _further(way: Way, kinds: set[str]) -> Iterator[Step]:
     for data in way.buttons:
         if _new(step := Step(data, pressed=True), kinds):
             yield step
-    if last.pressed or " " not in last.text:
-        yield Step(_TEXT)
-        yield Step(_NUMBER)
+    if not last.ours:
+        yield Step(_TEXT, ours=True)
+        yield Step(_NUMBER, ours=True)
     elif len(way.steps) > 1 and not way.buttons:
-        yield Step(_TEXT)  # one question after the other
+        yield Step(_TEXT, ours=True)  # one question after the other
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
         command = re.escape(last.text.removeprefix("/"))
         texts = "\n".join(call.text for call in way.replies)
         examples = re.findall(_EXAMPLE.format(command), texts, re.IGNORECASE)
         for argument in (*examples[:2], _TEXT, _LINK, _NUMBER, f"{_NUMBER} {_TEXT}"):
-            yield Step(f"{last.text} {argument}")
+            yield Step(f"{last.text} {argument}", ours=True)

@@ -25,7 +25,9 @@ from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.platform import Privilege
 from chaosbot.core.verdict import Mechanism
+from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, kind_of, offers
+from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.talks import Person, Step, Talks
 
 _MOST: Final = 12
@@ -139,7 +141,7 @@ class _Desk:
 
     def apart(self, step: Step) -> bool:
         """Whether the admin is told something for it that a stranger is not."""
-        return bool(self.telling(step) - words(self.guests.get(step, ())))
+        return step in self.guests and bool(self.telling(step) - words(self.guests[step]))
 
     def private(self, step: Step) -> bool:
         """Whether the target told or showed it to its admin only."""
@@ -155,7 +157,7 @@ class _Desk:
         """What the admin alone gets; of several requests with one command the first that tells, or else any that the target keeps private."""
         best: dict[str, Step] = {}
         for step in sorted(self.gets, key=lambda step: not self.apart(step)):
-            if self.telling(step) and (self._served(step) or (step in self.guests and self.apart(step))):
+            if self.telling(step) and (self._served(step) or self.apart(step)):
                 best.setdefault(step.text if step.pressed else step.text.split(" ")[0], step)
         chosen = sorted(best.values(), key=lambda step: not self.private(step))
         return [
@@ -198,8 +200,8 @@ def _one_by_one(talks: Talks, cases: Sequence[Case]) -> None:
     for case, following in zip_longest(cases, cases[1:]):
         if case.role is Role.SETUP and following is not None and following.role is Role.SETUP:
             talks.fire(case)
-        else:
-            talks.send(case)
+        elif not any(map(speaks, talks.send(case))) and case.role is Role.SETUP and case.user == talks.admin_chat:
+            return  # what the admin gets here later would be taken for the next one's
 
 
 def _unanswered(talks: Talks, found: Sequence[Privilege]) -> None:
@@ -231,7 +233,7 @@ def _in_groups(talks: Talks, asked: Sequence[Privilege]) -> Iterator[Case]:
         yield replace(
             case,
             role=Role.ATTEMPT,
-            check="no_escalation",
+            check=check_of("demoted"),
             control=one.control,
             change=Change(Mechanism.TECHNIQUE, "escalation/unanswered"),
             summary=f"a guest in a group, while the target cannot ask who that is, writes {one.text}",

@@ -42,10 +42,17 @@ class TimeIsUp(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """What is written, or the data of the button that is pressed."""
+    """What is written, or the data of the button that is pressed.
+
+    Args:
+        text: The text or the data.
+        pressed: Whether it is a button.
+        ours: Whether the words are ours, and not what the target offered.
+    """
 
     text: str
     pressed: bool = False
+    ours: bool = False
 
     def __str__(self) -> str:
         """As people would say it."""
@@ -102,8 +109,9 @@ class Talks:
 
     def run(self, conversations: Iterable[Callable[[], T]]) -> list[T | None]:
         """Holds conversations side by side; their results in their order, None where the time was up before the end."""
-        futures = [self._pool.submit(conversation) for conversation in conversations]
-        return [_result(future) for future in futures]
+        # A pool that is closed runs nothing any more.
+        futures = [self._pool.submit(conversation) if not self._over() else None for conversation in conversations]
+        return [_result(future) if future is not None else None for future in futures]
 
     def volley(self, cases: Iterable[Case]) -> None:
         """Sends cases side by side without waiting for replies."""
