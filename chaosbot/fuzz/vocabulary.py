@@ -5,26 +5,21 @@ Rules:
 - Commands, keys and buttons come from the target's replies (help texts, keyboards, command menus, deep links), never from a list.
 - Then come, each in a file of its own: where they lead (`exploring`), what belongs to one user in another one's hands (`belongings`), and
   what the admin alone gets, asked for by everybody else (`privileges`).
-- Arguments are tried on each command: none, ordinary ones, and every degenerate text.
+- With what arguments commands are asked for besides is another stage's (`chaosbot.fuzz.arguments`), which reads their note.
 - Nothing is judged here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.core.case import Case, Change, Expect, Reach
 from chaosbot.core.event import ApiCalled, Noted
-from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
-from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import Way, explored, offers
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
@@ -33,9 +28,7 @@ from chaosbot.fuzz.talks import Person, Step, Talks
 _ASKED: Final = ("/start", "/help", "what can you do?")
 _MOST: Final = 24
 """So many things that the target names to everybody, and to its admin only."""
-_FIRST_USER: Final = 4_503_550_000_000_000
-_ORDINARY: Final = ("chaosbot", "2000001", "2000001 user", "7", "tomorrow 10:00 tea")
-"""Arguments that most commands can do something with; a command that answers one of them answers."""
+_MOST_SHOWN: Final = 64
 _LOOK_S: Final = 0.4
 """How often the target's health is looked at."""
 _LONGER: Final = {False: 0.3, True: 2.2}
@@ -43,7 +36,7 @@ _LONGER: Final = {False: 0.3, True: 2.2}
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
 _SHARES: Final = {"learn": 0.2, "explore": 0.35, "belongings": 0.6, "privileges": 0.6}
-"""The part of the stage's time left that each part may take; arguments get the rest."""
+"""The part of the stage's time left that each part may take."""
 
 
 def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
@@ -78,6 +71,10 @@ def _work(talks: Talks) -> None:
     own, common = _learned(part("learn"))
     if not own and not common:
         return
+    commands = [name.removeprefix("/") for name in _commands([*own, *common])]
+    admins = sorted(name.removeprefix("/") for name in _commands(own))
+    text = f"the target names {len(commands)} commands, {len(admins)} of them to its admin only"
+    _note(context, text, {"commands": commands, "admin": admins})
     ways: list[Way] = []
     privileges: list[str] = []
     objects: list[str] = []
@@ -91,18 +88,13 @@ def _work(talks: Talks) -> None:
         privileges += try_privileges(part("privileges"), own, ways, own=True)
     written = [step for step in common if not step.pressed]
     privileges += try_privileges(part("privileges"), written, ways, own=False)
-    commands, admins = _commands([*own, *common]), _commands(own)
-    text = f"the target names {len(commands)} commands, {len(admins)} of them to its admin only"
-    data = {
-        "commands": [name.removeprefix("/") for name in commands],
-        "admin": sorted(name.removeprefix("/") for name in admins),
-        "buttons": sorted({data for way in ways for data in way.buttons})[:64],
-        "objects": objects,
-        "privileges": privileges,
-    }
-    context.recorder.emit(Noted(context.recorder.now(), "vocabulary", text, data))
-    talks.clock = whole
-    talks.volley(_arguments(context, tuple(name.removeprefix("/") for name in commands)))
+    shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
+    text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
+    _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges})
+
+
+def _note(context: CampaignContext, text: str, data: dict[str, list[str]]) -> None:
+    context.recorder.emit(Noted(context.recorder.now(), "vocabulary", text, dict(data)))
 
 
 def _commands(steps: list[Step]) -> list[str]:
@@ -125,35 +117,3 @@ def _learned(talks: Talks) -> tuple[list[Step], list[Step]]:
     common = offers(call for call in calls if (str(call.chat) not in admins if call.chat is not None else call.keys))
     own = offers(call for call in calls if call.chat is not None and str(call.chat) in admins)
     return [step for step in own if step not in common][:_MOST], common[:_MOST]
-
-
-def _arguments(context: CampaignContext, commands: tuple[str, ...]) -> Iterator[Case]:
-    """Each command with ordinary arguments, none, and every degenerate text; the values take turns over the commands."""
-    ordinary = [TextValue(f"ordinary-{number}", text, f"'{text}'") for number, text in enumerate(_ORDINARY)]
-    bare = TextValue("none", "", "no argument")
-    number = 0
-    for value in (bare, *ordinary, *TEXTS, *BACKTRACKING):
-        for command in commands:
-            number += 1
-            text = f"/{command} {value.text}".rstrip(" ") if value.text.strip() else f"/{command}{value.text}"
-            case = _case(context, f"argument/{command}-{value.word}", text, number=1000 + number)
-            if case is not None:
-                place = "argument/ordinary" if value.word.startswith("ordinary") else f"argument/{value.word}"
-                yield replace(
-                    case,
-                    group="argument",
-                    threat=Threat.USER if value.valid else Threat.NETWORK,
-                    summary=f"/{command} with {value.what}",
-                    expect=case.expect if value.valid else Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE),
-                    change=Change(Mechanism.TECHNIQUE, place, command),
-                )
-
-
-def _case(context: CampaignContext, name: str, text: str, *, number: int) -> Case | None:
-    dice = context.dice.at("vocabulary", name, context.spec.endpoint.started)
-    user = _FIRST_USER + context.dice.at("vocabulary").integer(0, 10**9) + number
-    update = context.platform.say(text, dice, user=user)
-    if update is None:
-        return None
-    case = as_case(context.platform, context.spec.endpoint, update, dice, name, text[:80], Expect(), fresh=False)
-    return replace(case, threat=Threat.USER, change=Change(Mechanism.TECHNIQUE, name.partition("/")[0]))

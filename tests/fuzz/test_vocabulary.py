@@ -133,7 +133,9 @@ def served(bot: Gardener | Lockers) -> Iterator[str]:
         server.server_close()
 
 
-def campaign(tmp_path: Path, bot: Gardener | Lockers) -> tuple[CampaignResult, list[Event]]:
+def campaign(
+    tmp_path: Path, bot: Gardener | Lockers, stages: tuple[str, ...] = ("vocabulary",)
+) -> tuple[CampaignResult, list[Event]]:
     events: list[Event] = []
     with served(bot) as url:
         address = Address.parse(url)
@@ -143,11 +145,16 @@ def campaign(tmp_path: Path, bot: Gardener | Lockers) -> tuple[CampaignResult, l
             f'telegram:{{"admin_id": {ADMIN}}}',
             seed=3,
             duration_s=60.0,
-            stages=("vocabulary",),
+            stages=stages,
             findings=tmp_path / "findings",
             started=monotonic(),
         )
         return Campaign(spec, events.append).run(), events
+
+
+def learned(events: list[Event]) -> dict[str, list[str]]:
+    notes = (event.data for event in events if isinstance(event, Noted) and event.area == "vocabulary")
+    return {key: value for data in notes for key, value in data.items()}
 
 
 def places(result: CampaignResult, check: str) -> set[str]:
@@ -157,9 +164,9 @@ def places(result: CampaignResult, check: str) -> set[str]:
 def test_a_healthy_bot_has_no_finding_and_its_commands_are_learned(tmp_path: Path) -> None:
     result, events = campaign(tmp_path, Gardener())
     assert [(finding.check, finding.title) for finding in result.findings] == []
-    (noted,) = (event for event in events if isinstance(event, Noted) and event.area == "vocabulary")
-    assert set(noted.data["commands"]) >= {"regar", "plantas", "podar", "colheita"}
-    assert set(noted.data["admin"]) == {"podar", "colheita"}
+    noted = learned(events)
+    assert set(noted["commands"]) >= {"regar", "plantas", "podar", "colheita"}
+    assert set(noted["admin"]) == {"podar", "colheita"}
 
 
 def test_a_command_that_only_the_admin_is_told_of_and_everybody_may_use(tmp_path: Path) -> None:
@@ -175,15 +182,18 @@ def test_somebody_who_replies_to_the_admin(tmp_path: Path) -> None:
 
 
 def test_an_argument_on_which_the_handler_fails_without_a_word(tmp_path: Path) -> None:
-    assert "argument/superscript" in places(campaign(tmp_path, Gardener("silent"))[0], "user_told")
+    result, _ = campaign(tmp_path, Gardener("silent"), ("vocabulary", "arguments"))
+    assert places(result, "user_told") == {"argument/regar"}
+    healthy, _ = campaign(tmp_path, Gardener(), ("vocabulary", "arguments"))
+    assert healthy.findings == ()
+    assert next(one for one in healthy.judgements if one.check == "user_told").judged > 100
 
 
 def test_a_healthy_bot_of_buttons_has_no_finding_and_what_it_shows_is_tried(tmp_path: Path) -> None:
     result, events = campaign(tmp_path, Lockers())
     assert [(finding.check, finding.title) for finding in result.findings] == []
-    (noted,) = (event for event in events if isinstance(event, Noted) and event.area == "vocabulary")
-    assert "the button open:#: tried" in noted.data["objects"]
-    assert "the button figures: only the admin gets it" in noted.data["privileges"]
+    assert "the button open:#: tried" in learned(events)["objects"]
+    assert "the button figures: only the admin gets it" in learned(events)["privileges"]
 
 
 def test_a_stranger_who_presses_another_users_button(tmp_path: Path) -> None:
