@@ -32,7 +32,7 @@ class RightChat(CaseCheck):
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Cases that know where their reply belongs."""
         # A chat id of the wrong type belongs nowhere, so no reply to it is a wrong one.
-        odd = tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD)
+        odd = tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SHAPE)
         return tried.chat is not None and bool(tried.marker) and not odd
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
