@@ -21,6 +21,7 @@ from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz.minimize import enough, minimize
 from chaosbot.fuzz.rejudge import Rejudge
 from chaosbot.fuzz.spec import CampaignResult, Clock
+from chaosbot.fuzz.troubles import GROUP
 
 if TYPE_CHECKING:
     from chaosbot.fuzz.context import CampaignContext
@@ -140,7 +141,7 @@ def _finish(
     """The finding with its smallest case and the lines that show it again."""
     spec = context.spec
     steps = _steps(context, check, finding, history)
-    if not steps:
+    if not steps or any(case.group == GROUP for step in steps for case in step):
         return finding, None
     single = len(steps) == 1 and len(steps[0]) == 1
     if single and check.shrinkable and not finding.stateful:

@@ -36,7 +36,7 @@ from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import CaseResult
-from chaosbot.fuzz.troubles import Trouble, tells, troubles_of
+from chaosbot.fuzz.troubles import GROUP, Trouble, tells, troubles_of
 
 AT_ONCE: Final = 3
 """Trials side by side, of the service's trouble and of refusals each: fewer than the failures in a row that trip a usual circuit breaker (5)."""
@@ -47,6 +47,8 @@ _COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/]
 _COMMANDS: Final = 8
 _BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 """Calls beside a reply, which must come whatever becomes of them."""
+_ANSWER: Final = "Anna"
+_ORDERS: Final = 4
 _PRESSES: Final = 6
 """Most buttons that one user presses while the target's calls are learned."""
 _LEARNING: Final = 0.35
@@ -88,12 +90,30 @@ class Trigger:
     to: int | str | None = None
 
 
+@dataclass(frozen=True)
+class Order:
+    """What the admin writes to make the target write to others.
+
+    Args:
+        method: The method.
+        step: What the admin writes.
+        many: Whether it wrote to several.
+        before: What somebody else does before, so that there is somebody to write to.
+    """
+
+    method: str
+    step: Step
+    many: bool
+    before: tuple[Step, ...]
+
+
 @dataclass
 class _Person:
-    """A user in a chat of their own, and the buttons that they were shown there."""
+    """A user in a chat of their own, or somebody of a tier, and the buttons that they were shown there."""
 
     user: int
     group: int | None = None
+    tier: str = ""
     shown: dict[str, str] = field(default_factory=dict)
 
 
@@ -153,6 +173,7 @@ class _Trials:
         self.habit_s = min(_MOST_S, max(_LEAST_S, 1.5 * context.target.watch.patience_s))
         self.usual: Step | None = None
         self.in_groups: Step | None = None
+        self.orders: list[Order] = []
         self._dice = context.dice.at("outbound", context.spec.endpoint.started)
         self._count = 0
         self._rules: dict[str, Rule] = {}
@@ -161,6 +182,7 @@ class _Trials:
         self._under_way: dict[str, CaseResult] = {}
         self._chats: set[str] = set()
         self._dead = False
+        self._in_turn = False
         self._silent_since = 0.0
 
     # ── what makes the target call ───────────────────────────────────────────────────────────────────────────────────
@@ -185,6 +207,7 @@ class _Trials:
                         found.setdefault(call.method, Trigger(call.method, steps))
         self.usual = next((walk[0][0][0] for walk in walks if walk and walk[0][1].answered), None)
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))
+        self.orders = list(self._to_users(names, max((walk[-1][0] for walk in walks if walk), key=len, default=())))
         return [*triggers, *self._to_others(walks, began, until + self.clock.left() * _LEARNING / 2)]
 
     def _walk(self, text: str, until: float) -> list[tuple[tuple[Step, ...], _Done]]:
@@ -201,10 +224,13 @@ class _Trials:
                 self.habit_s = min(_MOST_S, max(self.habit_s, 2 * (monotonic() - done.began - _QUIET_S) + 0.5))
             walked.append((tuple(steps), done))
             new = next((kind for kind in person.shown if kind not in pressed), None)
-            if new is None or len(steps) > _PRESSES:
+            if new is not None and len(steps) <= _PRESSES:
+                pressed.add(new)
+                steps.append(Step(person.shown[new], pressed=True))
+            elif steps[-1].pressed:
+                steps.append(Step(_ANSWER))  # the button may have asked for something
+            else:
                 break
-            pressed.add(new)
-            steps.append(Step(person.shown[new], pressed=True))
         return walked
 
     def _learn_group(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> None:
@@ -242,6 +268,36 @@ class _Trials:
                         seen.discard(key)
                         yield Trigger(key[0], steps[:number], key[1])
 
+    def _to_users(self, known: Sequence[str], before: tuple[Step, ...]) -> Iterator[Order]:
+        """The admin's own commands that make the target write to people who did something here."""
+        platform = self.context.platform
+        admin = _Person(0, tier=platform.tiers[-1] if len(platform.tiers) > 1 else "")
+        until = monotonic() + self.clock.left() * _LEARNING / 2
+        told: list[str] = []
+        for text in _TEXTS[1:] if admin.tier else ():
+            done = self._do(f"outbound/learn-admin{text}", Step(text), admin)
+            if done is None or self.context.shared.reserves(done.case.chat):
+                return
+            self._await(done, self.habit_s, bool)
+            told += [f"/{word.lower()}" for call in done.calls for word in _COMMAND.findall(call.text)]
+        own = [name for name in dict.fromkeys(told) if name not in known and name not in _TEXTS][:_ORDERS]
+        for text in (written for name in own for written in (name, f"{name} {_ANSWER}")):
+            if monotonic() > until:
+                return
+            began = self.context.recorder.now()
+            done = self._do(f"outbound/learn-admin{text}", Step(text), admin)
+            if done is None:
+                return
+            self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
+            others = self._to_crowd(done.case, began)
+            if others and done.answered:
+                yield Order(others[0].method, Step(text), len({str(call.chat) for call in others}) > 1, before)
+
+    def _to_crowd(self, case: Case, since: float) -> list[ApiCalled]:
+        """The calls to people of this stage other than the sender."""
+        ours = self._chats - {str(case.chat)}
+        return [call for call in self._since(since) if tells(call.method) and str(call.chat) in ours]
+
     def _elsewhere(self, call: ApiCalled) -> tuple[str, int | str] | None:
         """Method and chat of a call that goes to nobody of this stage."""
         if call.chat is None or str(call.chat) in self._chats or not tells(call.method):
@@ -264,12 +320,16 @@ class _Trials:
                     left.remove(pair)
                 self.context.show("outbound", len(planned))
 
-        service = [pair for pair in planned if pair[1].service]
-        refusals = [pair for pair in planned if not pair[1].service]
-        with (
-            ThreadPoolExecutor(AT_ONCE, "fuzz-outbound") as pool,
-            ThreadPoolExecutor(AT_ONCE, "fuzz-outbound") as second,
-        ):
+        # A target that does one thing after the other is asked so, or every trial would wait for the one before.
+        one(planned[0])
+        if self._in_turn:
+            self._asked("outbound/ready", more_s=_RETRIES_S)
+        width = 1 if self._in_turn else AT_ONCE
+        later = [] if self._in_turn else planned
+        service = [pair for pair in planned if self._in_turn or pair[1].service]
+        refusals = [pair for pair in later if not pair[1].service]
+        service, refusals = ([pair for pair in pairs if pair in left] for pairs in (service, refusals))
+        with ThreadPoolExecutor(width, "fuzz-outbound") as pool, ThreadPoolExecutor(width, "fuzz-outbound") as second:
             for work in [
                 *(pool.submit(one, pair) for pair in service),
                 *(second.submit(one, pair) for pair in refusals),
@@ -283,6 +343,9 @@ class _Trials:
                 if self._dead:
                     self._return(self._under_way, alone=True)
                     self._under_way = {}
+        for order in self.orders:
+            if not self.clock.over() and not self._ordered(order, "") and not self.clock.over():
+                self._ordered(order, "-2", last=True)
         done = len(planned) - len(left)
         if done < len(planned):
             text = f"{done} of {len(planned)} kinds of outbound trouble were tried in the time; --duration gives more"
@@ -376,6 +439,7 @@ class _Trials:
                 if one is not None:
                     self._record(self._fire(one, person).result)
             other = self._asked(f"{name}-other")
+            self._in_turn = self._in_turn or other is False
             patience = self.habit_s + trouble.wait_s
             enough = lambda _: trouble.lossless and done.told(chat)  # noqa: E731 - one line
             self._await(done, patience, enough, to=trigger.to)
@@ -410,6 +474,37 @@ class _Trials:
             answered=answered,
         )
         return tried, well and (done.told(chat) or not trouble.lossless)
+
+    def _ordered(self, order: Order, suffix: str, *, last: bool = False) -> bool:
+        """One trial in which the first of those whom the target writes to has blocked it; whether the admin and the others got theirs."""
+        name = f"outbound/{order.method}-blocked-ordered{suffix}"
+        person, admin = _Person(self._user()), _Person(0, tier=self.context.platform.tiers[-1])
+        for number, step in enumerate(order.before):
+            done = self._do(f"{name}-before-{number}", step, person)
+            if done is not None:
+                self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
+        case = self._case(
+            name, order.step, admin, summary="the admin's command while somebody whom it concerns blocked the bot"
+        )
+        if case is None:
+            return True
+        match = Matcher(
+            direction=Direction.OUTBOUND, path=f"*/{order.method}", body=(("chat_id", f"{_FIRST_USER // 10**10}*"),)
+        )
+        rule = Rule(name, FAULTS.build("botapi_blocked", {}), match, scope=Scope.EXCHANGE, first=1)
+        with self._disturbed([rule]):
+            began = self.context.recorder.now()
+            done = self._fire(case, admin)
+            self._await(done, 2 * self.habit_s, lambda calls: any(map(reached, calls)))
+            others = self._to_crowd(case, began)
+        self._record(done.result)
+        well = done.answered and (not order.many or len(others) > 1)
+        if well or last or self.clock.over():
+            now = self.context.recorder.now()
+            chat = others[-1].chat if others and others[-1].chat is not None else ""
+            tried = OutboundTried(now, "blocked", order.method, name, chat, began, now, answered=well)
+            self.context.recorder.emit(tried)
+        return well
 
     def _died(self) -> bool:
         self._dead = self._dead or not self.context.target.lives
@@ -478,7 +573,8 @@ class _Trials:
         text = person.shown.get(_kind(step.text), step.text) if step.pressed else step.text
         written = text if step.pressed or text.startswith("/") else f"{text} {planted}"
         kind = "callback_query" if step.pressed else ""
-        update = context.platform.say(written, stream, user=person.user, chat=person.group, kind=kind)
+        user = None if person.tier else person.user
+        update = context.platform.say(written, stream, tier=person.tier, user=user, chat=person.group, kind=kind)
         if update is None:
             return None
         expect = Expect() if trouble is None or trouble.final else Expect(_CHOSEN)
@@ -487,7 +583,7 @@ class _Trials:
         )
         self._chats.add(str(case.chat))
         change = Change(Mechanism.TECHNIQUE, f"outbound-{trouble.name}" if trouble is not None else "outbound")
-        return replace(case, group="outbound", threat=Threat.NETWORK, change=change)
+        return replace(case, group=GROUP, threat=Threat.NETWORK, change=change)
 
     def _fire(self, case: Case, person: _Person) -> _Done:
         """Sends a case and takes in the call that the webhook's answer makes."""

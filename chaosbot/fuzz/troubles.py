@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+GROUP: Final = "outbound"
+"""The group of cases that show nothing without the trouble that the target's calls met meanwhile."""
 _SERVICE: Final = frozenset({"silence", "502", "reset", "not-json", "cut", "500", "down"})
 """Trouble of the service itself, which a circuit breaker may count; the others are refusals of one chat."""
 _TELLS: Final = ("send", "edit", "copy", "forward")
