@@ -68,6 +68,7 @@ DOORS = {
     "rich": {"cli", "report"},
     "jinja2": {"reporters"},
     "markupsafe": {"reporters"},
+    "markdown_it": {"reporters"},
     "ruamel": {"config"},
     "starlette": {"demo"},
     "uvicorn": {"demo"},
@@ -282,6 +283,7 @@ def test_neutral_rooms_name_no_platform() -> None:
 # Import names and the packages that bring them, where the two differ.
 PACKAGES = {
     "ruamel": "ruamel.yaml",
+    "markdown_it": "markdown-it-py",
     "OpenSSL": "pyopenssl",
     "prometheus_client": "prometheus-client",
 }

@@ -27,5 +27,5 @@ class AuthBeforeParsing(CaseCheck):
         status = tried.outcome.status or 0
         if tried.expect is None or tried.expect.allows_status(status) or status // 100 != 4:
             return None
-        title = f"parses the body of a stranger: answers {status} to {tried.summary or tried.case}"
+        title = f"reads the body before it checks the secret: answers {status} to {tried.summary or tried.case}"
         return Violation(RootCause("body-first"), title, Severity.MEDIUM, tried.threat, says(tried))

@@ -47,10 +47,10 @@ def _silenced(tried: CaseTried, silenced: Silenced) -> Violation:
     """A target that acknowledges everything and answers no more: its webhook looks well."""
     if silenced.everybody:
         others = f"; sent at the same time: {', '.join(silenced.beside)}" if silenced.beside else ""
-        title = "acknowledges updates and answers nobody any more"
+        title = "acknowledges updates, but no user is answered any more"
         summary = f"{says(tried)}; no message of anybody was answered from then on{others}"
         return Violation(RootCause("silent", place="everybody"), title, Severity.CRITICAL, tried.threat, summary)
-    title = f"answers somebody no more after their {tried.summary.removeprefix('a valid ') or tried.case}"
+    title = f"stops answering a user after their {tried.summary.removeprefix('a valid ') or tried.case}"
     summary = f"{says(tried)}; the same person's next messages were not answered, others' were"
     # Which contents do it is one mistake: what the target reads of a message without looking.
     return Violation(RootCause("silent", Mechanism.KIND), title, Severity.HIGH, tried.threat, summary)

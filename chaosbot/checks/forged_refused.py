@@ -26,10 +26,10 @@ class ForgedRefused(CaseCheck):
         """It had an effect, or it was acknowledged."""
         # Only the marker counts here: the chat of a forged request may be somebody's real one.
         if any(tried.marker in call.markers for call in calls):
-            title = f"acts on a forged request: {tried.summary or tried.case}"
+            title = f"a forged request takes effect: {tried.summary or tried.case}"
             return Violation(cause_of(tried, "effect"), title, Severity.CRITICAL, tried.threat, says(tried))
         status = tried.outcome.status or 0
         if status // 100 != 2 or (tried.expect is not None and tried.expect.allows_status(status)):
             return None
-        title = f"accepts a forged request: {tried.summary or tried.case}"
+        title = f"a forged request is accepted: {tried.summary or tried.case}"
         return Violation(cause_of(tried, "accepted"), title, Severity.HIGH, tried.threat, says(tried))

@@ -30,7 +30,7 @@ class NoEscalation(Check):
         if (reason := unjudgeable(history, self)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         violations = Violations(self.name)
-        compared(history, violations, Severity.CRITICAL, "gets what is above the sender's tier")
+        compared(history, violations, Severity.CRITICAL, "a user gets what only a higher tier may have")
         return violations.judgement(
             nothing="nobody is told apart from the admin: the target has no such commands, or another admin (ADMIN_TELEGRAM_ID)"
         )

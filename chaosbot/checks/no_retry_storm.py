@@ -63,7 +63,7 @@ class NoRetryStorm(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason="no call of the bot failed")
         findings = []
         if shown is not None:
-            title = "hammers its API when a call fails"
+            title = "repeats a failed call at once, again and again"
             summary = (
                 f"{worst} attempts at one {shown.method} within {self.within:g} s; {storms} of {judged} failed calls"
             )

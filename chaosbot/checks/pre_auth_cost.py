@@ -38,7 +38,7 @@ class PreAuthCost(CaseCheck):
         grew = observed(tried.observations, Grew)
         if grew is None or grew.size <= self.most:
             return None
-        title = f"holds a stranger's body in memory before it looks at the secret: {tried.summary or tried.case}"
+        title = f"keeps a whole body in memory before it checks the secret: {tried.summary or tried.case}"
         summary = f"{says(tried)}; memory grew by {grew.size // 2**20} MB"
         return Violation(RootCause("held"), title, Severity.HIGH, tried.threat, summary)
 

@@ -28,5 +28,5 @@ class SecretExact(CaseCheck):
         allowed = tried.expect is not None and tried.expect.allows_status(status)
         if allowed or (status // 100 != 2 and not any(tried.marker in call.markers for call in calls)):
             return None
-        title = f"takes for the secret what only resembles it: {tried.summary or tried.case}"
+        title = f"a wrong secret is accepted: {tried.summary or tried.case}"
         return Violation(cause_of(tried, "inexact"), title, Severity.CRITICAL, tried.threat, says(tried))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -12,11 +13,13 @@ import typer
 from typer.core import TyperCommand
 
 from chaosbot.config import defaults
+from chaosbot.config.document import read_document
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
 from chaosbot.core.platform import platform_of, spoken
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.target import embedded_secret
 from chaosbot.transport import Tls, client_context, permit
+from chaosbot.transport.recordings import sample_in
 
 
 def _allow(hosts: list[str] | None) -> list[str] | None:
@@ -215,6 +218,14 @@ def bot_api_port(text: str | None) -> int:
     return int(port)
 
 
+def _content(path: Path, *, recording: bool) -> str:
+    """A file's text; a YAML document as JSON, and of a HAR file or a Postman collection the first JSON body, where a body is wanted."""
+    if path.suffix in (".yaml", ".yml"):
+        return json.dumps(read_document(path), default=str)
+    text = path.read_text(encoding="utf-8")
+    return (sample_in(path) or text) if recording else text
+
+
 def choose_platform(name: str, options: list[str] | None) -> str:
     """The platform with its options as specs carry it; ``@FILE`` stands for a file's content.
 
@@ -230,7 +241,7 @@ def choose_platform(name: str, options: list[str] | None) -> str:
             raise ConfigError(f"--platform-option {text}", "has no value; write KEY=VALUE, or KEY=@FILE")
         if value.startswith("@"):
             try:
-                value = Path(value[1:]).read_text(encoding="utf-8")
+                value = _content(Path(value[1:]), recording=key.strip() == "sample")
             except OSError as error:
                 why = error.strerror or "no such file"
                 raise ConfigError(

@@ -89,7 +89,11 @@ def load(
         Path | None, typer.Option(help="A Python file with your own journey.", show_default=False)
     ] = None,
     corpus: Annotated[
-        Path | None, typer.Option(help="Replay the requests of a fuzz corpus as load.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Requests as load: a fuzz corpus, a HAR file, a Postman collection, an OpenAPI document (JSON).",
+            show_default=False,
+        ),
     ] = None,
     slo: Slo = None,
     abort_on: AbortOn = None,

@@ -22,6 +22,7 @@ from chaosbot.report import (
     write_all,
 )
 from chaosbot.report.scrub import scrub
+from chaosbot.reporters.html import render_comparison_page
 from chaosbot.session.run import known_secrets
 
 app = verb()
@@ -37,7 +38,7 @@ def report(
         str,
         typer.Option(
             "--format",
-            help="What to print: text, html, json, junit, markdown, sarif, tasks, timeseries, or a format that a plug-in adds.",
+            help="What to print: text, html, json, junit, markdown, sarif, findings (CSV), tasks, timeseries, or a format that a plug-in adds.",
         ),
     ] = "text",
     quiet: Quiet = False,
@@ -53,6 +54,7 @@ def report(
     - `chaosbot report chaosbot-runs/20260101-120000-run`
     - `chaosbot report --format markdown DIR > comment.md`
     - `chaosbot report BEFORE AFTER`
+    - `chaosbot report --format html BEFORE AFTER > comparison.html`
     """
     if form != "text" and form not in REPORTERS:
         raise UnknownName.of("format", form, ("text", *REPORTERS), where="--format")
@@ -60,11 +62,13 @@ def report(
     history = read(directory)
     folded = fold(history)
     if other is not None:
-        if form not in ("text", "markdown"):
-            raise ConfigError("--format", f"a comparison is printed as text or markdown, not as {form}")
+        if form not in ("text", "markdown", "html"):
+            raise ConfigError("--format", f"a comparison is printed as text, markdown or html, not as {form}")
         comparison = compare(folded, fold(read(other)))
         text = render_comparison(comparison)
-        if form == "markdown":
+        if form == "html":
+            typer.echo(render_comparison_page(text))
+        elif form == "markdown" or not console.is_terminal:
             typer.echo(text)
         else:
             console.print(Markdown(text))

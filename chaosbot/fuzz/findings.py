@@ -277,6 +277,7 @@ def _readme(finding: Finding, reproducer: Reproducer, last: Case, address: Addre
     if secret:
         lines.append(f"export {reproducer.secret_env}=…")
     lines += [finding.reproduce, "```"]
+    lines += ["", f"Why it matters, and how to fix it in several frameworks: `chaosbot checks {finding.check}`"]
     line = curl(last, address, secret, reproducer.secret_env)
     if line and len(reproducer.steps) == 1 and len(reproducer.steps[0]) == 1 and not reproducer.perishable:
         lines += ["", "The same with curl:", "", "```sh", line, "```"]

@@ -46,6 +46,7 @@ from chaosbot.core.journey import RECORDED, JourneySpec, StreamSpec, Task
 from chaosbot.core.placeholder import reveal
 from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.load.factory import Source
+from chaosbot.transport.recordings import requests_in
 
 S = TypeVar("S")
 TRIAL_S: Final = 10.0
@@ -210,12 +211,13 @@ def _problem(request: object) -> str:
 
 
 class Corpus:
-    """Recorded requests as load: each file of a folder is a task, all equally likely.
+    """Recorded requests as load: each request is a task, all equally likely.
 
     Requests that leave their framing open (a length that lies) are replayed too; the connection they spoil is not used again.
 
     Args:
-        folder: Holds request bytes, at any depth: ``request.bin``, ``*.http``, ``*.raw``, or a fuzz run's reproducers (``*.json``).
+        folder: Holds request bytes, at any depth: ``request.bin``, ``*.http``, ``*.raw``, or a fuzz run's reproducers (``*.json``). Or a
+            file: HAR, a Postman collection, an OpenAPI document.
         platform: Reads what the requests are about, for coverage.
         endpoint: Has the secret that recorded requests are kept without.
 
@@ -224,9 +226,17 @@ class Corpus:
     """
 
     def __init__(self, folder: Path, platform: Platform, endpoint: Endpoint) -> None:
-        if not folder.is_dir():
-            raise ConfigError(f"--corpus {folder}", "is no folder; name one that holds recorded requests")
         self._requests: dict[str, Request] = {}
+        if folder.is_file():
+            for task, recorded in requests_in(folder, endpoint.host).items():
+                data = reveal(recorded, endpoint.secret)
+                self._requests[task] = Request(data, task, _facts(platform, data))
+            return
+        if not folder.is_dir():
+            raise ConfigError(
+                f"--corpus {folder}",
+                "is not there; name a folder of requests, a HAR file, a Postman collection or an OpenAPI document",
+            )
         for path in sorted(folder.rglob("*")):
             name = str(path.relative_to(folder).with_suffix("")).removesuffix("/request")
             for number, recorded in enumerate(_recorded(path)):

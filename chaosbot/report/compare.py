@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.stats import Histogram, Interval, mean_interval, quantile_interval, share_interval
@@ -64,6 +64,15 @@ class Comparison:
     new: tuple[Finding, ...]
     gone: tuple[Finding, ...]
     kept: tuple[Finding, ...]
+
+    @property
+    def unlike(self) -> str:
+        """In what the runs are of different kinds, so that their figures say little beside each other; empty where they are alike."""
+        pairs: dict[str, tuple[Any, Any]] = {"verb": (self.before.verb, self.after.verb)}
+        for key in ("profile", "platform", "experiment", "mode"):
+            pairs[key] = (self.before.settings.get(key), self.after.settings.get(key))
+        told = (f"{key} {one or 'none'} and {other or 'none'}" for key, (one, other) in pairs.items() if one != other)
+        return ", ".join(told)
 
     @property
     def worse(self) -> bool:
@@ -251,6 +260,10 @@ def render_comparison(comparison: Comparison) -> str:
         f"## {MARKS[a.verdict]} {a.verdict.value} → {MARKS[b.verdict]} {b.verdict.value}: {headline}",
         f"From {escape(a.started) or 'unknown'} (seed {a.seed}) to {escape(b.started) or 'unknown'} (seed {b.seed}); {basis}.",
     ]
+    if comparison.unlike:
+        blocks.append(
+            f"**These runs are of different kinds: {escape(comparison.unlike)}.** What differs may be the kind, not the target."
+        )
     for title, findings in (("New", comparison.new), ("Gone", comparison.gone)):
         if findings:
             lines = [f"- {one.severity.value}: {escape(one.title)} ({code(one.id)})" for one in findings]

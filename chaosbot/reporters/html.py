@@ -27,6 +27,7 @@ from chaosbot.core.units import format_duration, format_size
 from chaosbot.core.verdict import Finding, Severity, Verdict
 from chaosbot.report import charts
 from chaosbot.report.figures import measured, shown
+from chaosbot.report.guidance import guidance
 from chaosbot.report.reporter import Reporter
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Drift, Report
@@ -158,6 +159,15 @@ def _groups(findings: Sequence[Finding]) -> list[tuple[str, list[tuple[str, list
     return found
 
 
+def _guidance(check: str) -> Markup:
+    """What a check's findings mean and how to fix them; written by us, or by the plug-in that the check is from."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - most commands make no page
+    from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
+
+    text = re.sub(r"^## ", "### ", guidance(check), flags=re.MULTILINE)
+    return Markup(MarkdownIt("commonmark", {"html": False}).render(text))  # noqa: S704 - without HTML of its own
+
+
 def render_html(report: Report) -> str:
     """The report as a page."""
     from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
@@ -178,6 +188,7 @@ def render_html(report: Report) -> str:
             marks=charts.marks_of(report),
             soak=[(one, charts.drift(one)) for one in report.soak],
             events=report.events,
+            guidance=[(check, _guidance(check)) for check in dict.fromkeys(one.check for one in report.findings)],
             severities=[
                 (severity.value, sum(one.severity is severity for one in report.findings)) for severity in Severity
             ],
@@ -185,6 +196,17 @@ def render_html(report: Report) -> str:
             script=Markup(script),  # noqa: S704 - the package's own file
             policy=_hash(script),
         )
+    )
+
+
+def render_comparison_page(markdown: str) -> str:
+    """A comparison (of `chaosbot.report.compare`) as a page of its own, which opens offline as well."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - most commands make no page
+    from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    return (
+        _environment().get_template("comparison.html.j2").render(style=Markup(_source("report.css")), body=Markup(body))  # noqa: S704 - ours, and without HTML of its own
     )
 
 

@@ -15,6 +15,7 @@ from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import UnknownName
 from chaosbot.core.registry import describe
 from chaosbot.core.verdict import Finding, Severity
+from chaosbot.report.guidance import guidance, page_address
 from chaosbot.report.reporter import Reporter
 from chaosbot.report.scrub import tame
 from chaosbot.report.values import Report
@@ -35,12 +36,15 @@ def _rule(check: str, findings: list[Finding]) -> dict[str, Any]:
         page = describe(CHECKS.get(check))
     except UnknownName:
         page = check.replace("_", " ")
+    told = guidance(check)
     worst = min(findings, key=lambda one: list(Severity).index(one.severity)).severity
     return {
         "id": check,
         "name": "".join(part.capitalize() for part in check.split("_")) or "Check",
         "shortDescription": {"text": page.splitlines()[0] if page else check},
         "fullDescription": {"text": page or check},
+        **({"help": {"text": told, "markdown": told}} if told else {}),
+        **({"helpUri": page_address(check)} if page_address(check) else {}),
         "defaultConfiguration": {"level": LEVELS[worst]},
         "properties": {
             "security-severity": SCORES[worst],

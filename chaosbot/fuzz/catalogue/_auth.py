@@ -153,7 +153,7 @@ def _places(kit: Kit) -> Iterator[Case]:
             kit,
             f"auth/query-{name.lower()}",
             lambda bare, _, name=name: bare.with_query(f"{name}={quote(secret)}"),
-            f"the secret in the query as {name}",
+            f"the secret in the query string as {name}=",
         )
     others = {
         "authorization": ("Authorization", f"Bearer {secret}"),

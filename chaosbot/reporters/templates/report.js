@@ -16,9 +16,19 @@
         document.querySelector('li[data-finding="' + one.id + '"]').hidden = !fits;
         shown += fits ? 1 : 0;
       });
+      document.querySelectorAll(".cause, section.severity").forEach(function (group) {
+        group.hidden = !group.querySelector("article.finding:not([hidden])");
+      });
       document.getElementById("filtered").textContent = shown < all.length ? shown + " of " + all.length : "";
     });
   }
+
+  function unfold() {
+    var aim = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (aim && aim.tagName === "DETAILS") aim.open = true;
+  }
+  addEventListener("hashchange", unfold);
+  unfold();
 
   function copied(button) {
     button.textContent = "Copied";

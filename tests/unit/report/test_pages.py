@@ -161,10 +161,52 @@ def test_junit_has_a_case_for_each_check_and_promise(story, make_finding):
     outcomes = {case.get("name"): [child.tag for child in case] for case in suite}
     assert outcomes["no_hang"] == ["failure"]
     assert outcomes["no_leak"] == []
-    assert outcomes["no_death"] == ["skipped"]
+    assert "no_death" not in outcomes  # it had nothing to look at, which a property says
+    properties = {one.get("name"): one.get("value") for one in suite.find("properties")}
+    assert properties["not judged: no_death"] == "found nothing to look at"
     assert outcomes["error_rate < 1 %"] == ["failure"]
     assert outcomes["p50 < 500 ms"] == []
-    assert (suite.get("failures"), suite.get("skipped")) == ("2", "1")
+    assert (suite.get("failures"), suite.get("skipped")) == ("2", "0")
+
+
+JENKINS = {
+    "testsuites": ({"name", "time", "tests", "failures", "disabled", "errors"}, ["testsuite"]),
+    "testsuite": (
+        {
+            "name",
+            "tests",
+            "failures",
+            "errors",
+            "time",
+            "disabled",
+            "skipped",
+            "timestamp",
+            "hostname",
+            "id",
+            "package",
+        },
+        ["properties", "testcase", "system-out", "system-err"],
+    ),
+    "properties": (set(), ["property"]),
+    "property": ({"name", "value"}, []),
+    "testcase": ({"name", "assertions", "time", "classname", "status"}, ["skipped", "error", "failure", "system-out"]),
+    "failure": ({"message", "type"}, []),
+    "error": ({"message", "type"}, []),
+}
+"""What the schema of Jenkins' JUnit plug-in allows: attributes, and children in their order."""
+
+
+def test_junit_fits_the_schema_of_jenkins(story, make_finding, hostile):
+    told = story().load(60, errors=0.2).judged("no_hang", make_finding()).judged("no_death", judged=0)
+    broken = story().load(60).add(Trouble(3, "proxy", "worker died"))
+    for report in (fold(told.history(), checks=()), fold(broken.history(), checks=()), hostile[0]):
+        root = ET.fromstring(render_junit(report))
+        for element in root.iter():
+            attributes, children = JENKINS[element.tag]
+            assert element.attrib.keys() <= attributes
+            places = [children.index(child.tag) for child in element]
+            assert places == sorted(places)
+        assert {float(suite.get("time")) >= 0 for suite in root} == {True}
 
 
 def test_junit_is_red_when_the_run_cannot_be_judged(story):
@@ -235,7 +277,9 @@ def test_a_secret_reaches_no_file(story, make_finding, tmp_path):
     history = told.history("aborted", planted)
     write_all(fold(history, checks=()), tmp_path, Redactor((secret,)))
     written = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
-    assert set(written) == {"report.json", "report.html", "junit.xml", "report.md", "report.sarif", "timeseries.csv"}
+    assert set(written) == {
+        *("report.json", "report.html", "junit.xml", "report.md", "report.sarif", "timeseries.csv", "findings.csv")
+    }
     for name, text in written.items():
         for spelling in (secret, token, "s3cr3t", "V4lue", "QUFBQUFBQUFBQUF"):
             assert spelling not in text, name

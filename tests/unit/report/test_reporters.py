@@ -17,7 +17,16 @@ from chaosbot.reporters.json import to_json
 from tests.unit.report.conftest import encoded
 
 FILES = {
-    *("report.json", "report.html", "report.md", "report.sarif", "junit.xml", "timeseries.csv", "tasks.csv"),
+    *(
+        "report.json",
+        "report.html",
+        "report.md",
+        "report.sarif",
+        "junit.xml",
+        "timeseries.csv",
+        "tasks.csv",
+        "findings.csv",
+    ),
 }
 
 
@@ -40,15 +49,18 @@ def rows(report: Report, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(REPORTERS.build(name).render(report) or "")))
 
 
-def test_every_reporter_names_a_file_of_its_own_and_is_written(story, tmp_path):
+def test_every_reporter_names_a_file_of_its_own_and_is_written(story, make_finding, tmp_path):
     assert sorted(REPORTERS.get(name).file for name in REPORTERS) == sorted(FILES)
-    write_all(fold(two_tasks(story).history(), checks=()), tmp_path, Redactor())
+    report = fold(two_tasks(story).judged("no_hang", make_finding(title="=1+1")).history(), checks=())
+    write_all(report, tmp_path, Redactor())
     assert {one.name for one in tmp_path.iterdir()} == FILES
+    (row,) = rows(report, "findings")
+    assert (row["check"], row["title"], row["id"]) == ("no_hang", "'=1+1", report.findings[0].id)
 
 
 def test_a_run_without_load_has_no_tables_of_it(story, tmp_path):
     write_all(fold(story(verb="fuzz").history(), checks=()), tmp_path, Redactor())
-    assert {one.name for one in tmp_path.iterdir()} == FILES - {"timeseries.csv", "tasks.csv"}
+    assert {one.name for one in tmp_path.iterdir()} == FILES - {"timeseries.csv", "tasks.csv", "findings.csv"}
 
 
 def test_each_task_has_its_own_percentiles_failures_and_rate(story):
@@ -112,4 +124,4 @@ def test_a_broken_reporter_costs_its_own_file_only(story, tmp_path, monkeypatch)
     monkeypatch.setitem(REPORTERS._entries, "broken", Broken)
     with pytest.raises(UsageError, match=r"broken\.txt cannot be written .*reporter broken: KeyError"):
         write_all(report, tmp_path, Redactor())
-    assert {one.name for one in tmp_path.iterdir()} == FILES
+    assert {one.name for one in tmp_path.iterdir()} == FILES - {"findings.csv"}

@@ -1,0 +1,210 @@
+"""Requests that other tools wrote down: HAR files (browsers, mitmproxy, `chaosbot proxy --record`), Postman collections (v2), OpenAPI documents.
+
+`requests_in` gives each request a name and the bytes that leave; whose host it was recorded at does not matter, all go to one target.
+Headers that belong to a connection (`Host`, `Content-Length`, `Connection` …) are made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.sample import sample
+from chaosbot.platforms._json_schema import shape_of
+
+MOST_BYTES: Final = 1 << 28
+METHODS: Final = ("get", "post", "put", "patch", "delete", "head", "options")
+_MADE_ANEW: Final = frozenset(
+    {
+        "host",
+        "content-length",
+        "connection",
+        "transfer-encoding",
+        "keep-alive",
+        "upgrade",
+        "te",
+        "proxy-connection",
+        "expect",
+    }
+)
+_VARIABLE: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+
+Headers = list[tuple[str, str]]
+
+
+def requests_in(path: Path, host: str) -> dict[str, bytes]:
+    """The requests of a file by their names; several of one name are numbered.
+
+    Args:
+        path: A HAR file, a Postman collection, or an OpenAPI document as JSON.
+        host: What the `Host` header says.
+
+    Raises:
+        ConfigError: It cannot be read, or is none of the three.
+    """
+    document = _document(path)
+    found: dict[str, bytes] = {}
+    for name, method, target, headers, body in _requests(document, str(path)):
+        number, unique = 2, name
+        while unique in found:
+            unique, number = f"{name} #{number}", number + 1
+        found[unique] = _encoded(method, target, headers, body, host)
+    if not found:
+        raise ConfigError(str(path), "holds no request")
+    return found
+
+
+def sample_in(path: Path) -> str | None:
+    """The first JSON body that a recording sends; None when the file is no recording.
+
+    Raises:
+        ConfigError: It is one, without a JSON body.
+    """
+    try:
+        document = _document(path)
+    except ConfigError:
+        return None
+    if not isinstance(document, dict) or not ("log" in document or ("item" in document and "info" in document)):
+        return None
+    for _, _, _, _, body in _requests(document, str(path)):
+        try:
+            if isinstance(json.loads(body), (dict, list)):
+                return body.decode()
+        except ValueError:
+            continue
+    raise ConfigError(str(path), "holds no request with a JSON body")
+
+
+def _document(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise ConfigError(str(path), f"is larger than {MOST_BYTES >> 20} MB")
+        return json.loads(data.decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(
+            str(path), f"cannot be read ({(error.strerror or str(error)).lower()}); name a file"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(str(path), f"is no JSON ({error})") from None
+
+
+def _requests(document: Any, where: str) -> Iterator[tuple[str, str, str, Headers, bytes]]:
+    try:
+        if isinstance(document, dict) and "log" in document:
+            yield from _har(document)
+        elif isinstance(document, dict) and "item" in document:
+            values = {one["key"]: str(one.get("value", "")) for one in document.get("variable", ())}
+            yield from _postman(document, values, "")
+        elif isinstance(document, dict) and "paths" in document:
+            yield from _openapi(document)
+        else:
+            raise ConfigError(where, "is neither a HAR file, nor a Postman collection (v2), nor an OpenAPI document")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ConfigError(where, f"is not as such a file should be ({type(error).__name__}: {error})") from None
+
+
+def _har(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Headers, bytes]]:
+    for entry in document["log"]["entries"]:
+        request = entry["request"]
+        headers = [(one["name"], one["value"]) for one in request.get("headers", ())]
+        post = request.get("postData") or {}
+        text = post.get("text")
+        if text is None:
+            text = urlencode([(one["name"], one.get("value", "")) for one in post.get("params", ())])
+        target = _target(request["url"])
+        yield f"{request['method']} {target.partition('?')[0]}", request["method"], target, headers, text.encode()
+
+
+def _postman(
+    folder: Mapping[str, Any], values: Mapping[str, str], above: str
+) -> Iterator[tuple[str, str, str, Headers, bytes]]:
+    def filled(text: str) -> str:
+        return _VARIABLE.sub(lambda match: values.get(match[1], match[0]), text)
+
+    for item in folder["item"]:
+        name = f"{above}{item.get('name', 'request')}"
+        if "item" in item:
+            yield from _postman(item, values, f"{name}/")
+            continue
+        request = item["request"]
+        if isinstance(request, str):
+            request = {"url": request}
+        url = request["url"]
+        raw = url if isinstance(url, str) else url.get("raw", "/")
+        said = request.get("header") or []
+        headers = [(one["key"], filled(str(one.get("value", "")))) for one in said if not one.get("disabled")]
+        body = request.get("body") or {}
+        content = filled(body.get("raw") or "")
+        if body.get("mode") == "urlencoded":
+            pairs = [
+                (one["key"], filled(str(one.get("value", "")))) for one in body["urlencoded"] if not one.get("disabled")
+            ]
+            content = urlencode(pairs)
+            headers.append(("Content-Type", "application/x-www-form-urlencoded"))
+        elif body.get("options", {}).get("raw", {}).get("language") == "json":
+            headers.append(("Content-Type", "application/json"))
+        yield name, request.get("method", "GET"), _target(filled(raw)), headers, content.encode()
+
+
+def _openapi(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Headers, bytes]]:
+    servers = document.get("servers") or [{}]
+    base = urlsplit(str(servers[0].get("url", ""))).path.rstrip("/")
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method not in item:
+                continue
+            operation = item[method]
+            target, query, headers = base + path, [], []
+            for parameter in [*item.get("parameters", ()), *operation.get("parameters", ())]:
+                if parameter.get("in") == "path":
+                    target = target.replace(f"{{{parameter['name']}}}", quote(_value(document, parameter), safe=""))
+                elif parameter.get("required") and parameter.get("in") == "query":
+                    query.append((parameter["name"], _value(document, parameter)))
+                elif parameter.get("required") and parameter.get("in") == "header":
+                    headers.append((parameter["name"], _value(document, parameter)))
+            body = b""
+            if any("json" in kind for kind in operation.get("requestBody", {}).get("content", {})):
+                shape = shape_of(document, f"{method.upper()} {path}")
+                body = json.dumps(sample(shape, Dice(0).at("openapi", method, path), 1.0)).encode()
+                headers.append(("Content-Type", "application/json"))
+            name = operation.get("operationId") or f"{method.upper()} {path}"
+            yield name, method.upper(), target + (f"?{urlencode(query)}" if query else ""), headers, body
+
+
+def _value(document: Mapping[str, Any], parameter: Mapping[str, Any]) -> str:
+    """A value that a parameter takes."""
+    if "example" in parameter:
+        return str(parameter["example"])
+    schema = {**parameter.get("schema", {"type": "integer"}), "components": document.get("components", {})}
+    made = sample(shape_of(schema), Dice(0).at("openapi", parameter["name"]), 1.0)
+    return str(made).lower() if isinstance(made, bool) else str(made)
+
+
+def _target(url: str) -> str:
+    """What stands in the request line for a URL; a variable or a host without a scheme in front of the path is left out."""
+    rest = url.partition("}}")[2] if url.startswith("{{") else url
+    parts = urlsplit(rest if "://" in rest or rest.startswith("/") else f"//{rest}")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    return path + (f"?{quote(parts.query, safe='/%:@!$&()*+,;=?~-._')}" if parts.query else "")
+
+
+def _encoded(method: str, target: str, headers: Headers, body: bytes, host: str) -> bytes:
+    kept: dict[str, tuple[str, str]] = {}
+    lines = [f"{method.upper()} {target} HTTP/1.1", f"Host: {host}"]
+    for name, value in headers:
+        if name.lower() not in _MADE_ANEW and not name.startswith(":") and name.lower() not in kept:
+            kept[name.lower()] = (name, value)
+    lines += [f"{name}: {value}" for name, value in kept.values()]
+    if body or method.upper() in ("POST", "PUT", "PATCH"):
+        lines.append(f"Content-Length: {len(body)}")
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ConfigError(method, "a recorded header holds a line break")
+    return "\r\n".join([*lines, "", ""]).encode("utf-8") + body
