@@ -49,8 +49,9 @@ def _silenced(tried: CaseTried, silenced: Silenced) -> Violation:
         others = f"; sent at the same time: {', '.join(silenced.beside)}" if silenced.beside else ""
         title = "acknowledges updates, but no user is answered any more"
         summary = f"{says(tried)}; no message of anybody was answered from then on{others}"
-        return Violation(RootCause("silent", place="everybody"), title, Severity.CRITICAL, tried.threat, summary)
+        cause = RootCause("silent", place="everybody")
+        return Violation(cause, title, Severity.CRITICAL, tried.threat, summary, stateful=True)
     title = f"stops answering a user after their {tried.summary.removeprefix('a valid ') or tried.case}"
     summary = f"{says(tried)}; the same person's next messages were not answered, others' were"
     # Which contents do it is one mistake: what the target reads of a message without looking.
-    return Violation(RootCause("silent", Mechanism.KIND), title, Severity.HIGH, tried.threat, summary)
+    return Violation(RootCause("silent", Mechanism.KIND), title, Severity.HIGH, tried.threat, summary, stateful=True)

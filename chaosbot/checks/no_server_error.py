@@ -16,6 +16,7 @@ from chaosbot.core.case import Role
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.exchange import Direction
+from chaosbot.core.journey import RECORDED
 from chaosbot.core.observation import Dropped, observed
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
@@ -73,7 +74,8 @@ class NoServerError(CaseCheck):
         hit |= {
             seen.exchange for seen in history.exchanges if seen.direction is Direction.INBOUND and seen.by == "proxy"
         }
-        clean = [request for request in history.requests if request.exchange not in hit]
+        # What was recorded may be anything: it is replayed as load, and nothing says that it is valid.
+        clean = [one for one in history.requests if one.exchange not in hit and one.tier != RECORDED]
         by_status: dict[tuple[int, str], int] = {}
         for request in clean:
             outcome = request.outcome

@@ -35,7 +35,7 @@ _ORDINARY: Final = tuple(
 )
 """Arguments that most commands can do something with; a command that answers one of them answers."""
 _BARE: Final = TextValue("none", "", "no argument")
-_FIRST_USER: Final = 4_503_571_000_000_000
+_FIRST_USER: Final = 4_503_100_000_000_000
 _PAIRS: Final = 48
 """So many unanswered arguments are asked for again."""
 _HURRIED: Final = 12

@@ -41,6 +41,8 @@ _SHARED: Final = 0.4
 """The part of the time left that cases in shared chats may take before the sequences begin, which use the same chats."""
 _LEAST_S: Final = 0.5
 """What a stage gets even when nothing is left."""
+_OVER_S: Final = 6.0
+"""How long after the campaign's time a target that hangs is waited for."""
 _CLOSING_S: Final = 0.18
 """The part of all time that is kept for shrinking and judging."""
 
@@ -91,6 +93,7 @@ class Campaign:
         attribution.beside = slow_cases.unanswered
         closing_s = self.spec.duration_s * _CLOSING_S
         longest = began + (self.spec.longest_s or 0.0)
+        target.until = max(clock.until, longest) + _OVER_S
         complete, cut = True, False
         try:
             target.start()

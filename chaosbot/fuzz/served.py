@@ -25,7 +25,7 @@ from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.target import CaseResult
 
-_FIRST_USER: Final = 4_503_572_000_000_000
+_FIRST_USER: Final = 4_503_300_000_000_000
 _ORDINARY: Final = "/start"
 """What is asked where the campaign's first requests did not need anything particular."""
 _SURE_S: Final = 2.0

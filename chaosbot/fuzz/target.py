@@ -18,6 +18,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from time import monotonic, sleep, time
 from typing import Final
 
@@ -90,7 +91,8 @@ class CampaignTarget:
         calls: The mock's calls so far.
         should_stop: Whether to give up waiting.
 
-    `answered` is what must be written so that a reply comes; empty where any text gets one.
+    `answered` is what must be written so that a reply comes; empty where any text gets one. From `until` on (monotonic seconds) nothing
+    is waited for any more, so that a target that hangs does not hold the campaign; what could not be told apart from a hang is not sent.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class CampaignTarget:
         self.platform = platform
         self.calls = calls
         self.should_stop = should_stop
+        self.until = inf
         self.watch = ReplyWatch(calls, should_stop)
         self.answered = ""
         self.replies_in_answers = False
@@ -193,7 +196,7 @@ class CampaignTarget:
         Raises:
             TargetUnusable: It does not come back.
         """
-        until = monotonic() + within_s
+        until = min(monotonic() + within_s, self.until)
         while monotonic() < until:
             if self._owned is not None and self._owned.poll() is not None:
                 self._launch()
@@ -212,12 +215,17 @@ class CampaignTarget:
     def fire(self, case: Case, stage: str, *, timeout_s: float | None = None) -> CaseResult:
         """Sends one case and waits for its fate."""
         bound = timeout_s if timeout_s is not None else self._bound(case)
-        timely = self._timely(case)
         exchange = f"case-{self.spec.part}.{next(self._numbers)}"
         self.watch.sending(case)
         sent = monotonic() - self.spec.started
-        outcome = send(timely, self.spec.address, timeout_s=bound, keep=KEPT)
+        outcome = self._send(case, bound)
         return CaseResult(case, stage, outcome, sent, exchange=exchange)
+
+    def _send(self, case: Case, bound_s: float) -> Outcome:
+        left = self.until - monotonic()
+        if left < min(bound_s, self.latency_s):
+            return Outcome(Fate.CANCELLED, detail="the campaign's time is over")
+        return send(self._timely(case), self.spec.address, timeout_s=min(bound_s, left), keep=KEPT)
 
     def fire_quietly(self, case: Case, stage: str) -> CaseResult:
         """Sends one case and waits until the target is quiet in its chat, so that what comes there meanwhile is the case's."""
@@ -294,7 +302,7 @@ class CampaignTarget:
         """Sends a valid update on a fresh connection."""
         case = self.health_case()
         self.watch.sending(case)
-        outcome = send(self._timely(case), self.spec.address, timeout_s=timeout_s or self.spec.timeout_s, keep=KEPT)
+        outcome = self._send(case, timeout_s or self.spec.timeout_s)
         # A target that takes rising ids only may have answered the first one alone.
         self.replies_in_answers = self.replies_in_answers or (outcome.ok and b'"method"' in outcome.body)
         return HealthReply(outcome.ok, outcome.total_s, outcome, case)
