@@ -35,6 +35,10 @@ _MOST: Final = 12
 _WHOLE: Final = 4
 _PART: Final = 16
 """The first few are asked for in every way; of the ways to the others, these are tried that matter most."""
+_PATIENCE_S: Final = 6.0
+"""How long a reply to the admin is waited for where a stranger asks in the same chat next."""
+_LAST: Final = 24
+"""A target that has replied to so many of the last requests is not busy with the others any more."""
 _WORD: Final = re.compile(r"\w+")
 _UNKNOWN: Final = (Step("/chaosbotx0"), Step("/chaosbotx1 7"), Step("chaosbot:unknown", pressed=True))
 
@@ -191,6 +195,7 @@ def _sent(talks: Talks, turns: Sequence[tuple[Case, ...]]) -> None:
             chats[steps[-1].chat].extend(steps)
     conversations = [partial(_one_by_one, talks, cases) for cases in chats.values()]
     talks.volley(alone[: len(alone) // 2])
+    talks.context.target.watch.all_replied(alone[: len(alone) // 2][-_LAST:])
     talks.run(conversations)
     talks.volley(alone[len(alone) // 2 :])
 
@@ -200,7 +205,10 @@ def _one_by_one(talks: Talks, cases: Sequence[Case]) -> None:
     for case, following in zip_longest(cases, cases[1:]):
         if case.role is Role.SETUP and following is not None and following.role is Role.SETUP:
             talks.fire(case)
-        elif not any(map(speaks, talks.send(case))) and case.role is Role.SETUP and case.user == talks.admin_chat:
+            continue
+        replied = any(map(speaks, talks.send(case)))
+        admin = case.role is Role.SETUP and case.user == talks.admin_chat
+        if admin and not replied and not talks.context.target.watch.replied(case, _PATIENCE_S):
             return  # what the admin gets here later would be taken for the next one's
 
 
