@@ -135,7 +135,7 @@ def _case(context: CampaignContext, name: str, asked: Asked) -> Iterator[Case]:
     """Somebody new asks; nothing where the platform's users do not write."""
     endpoint, value = context.spec.endpoint, asked.value
     stream = context.dice.at("arguments", name, endpoint.started)
-    user = _FIRST_USER + stream.at("user").integer(0, 10**11)
+    user = _FIRST_USER + stream.at("user").integer(0, 10**9)
     update = context.platform.say(asked.text, stream, user=user)
     if update is None:
         return

@@ -237,7 +237,7 @@ class CaseRecorder:
             message=case.message,
             callback=case.callback,
         )
-        reply = reply_in(self.platform, outcome, case, event.t, result.exchange)
+        reply = reply_in(self.platform, outcome, case, result.sent + outcome.total_s, result.exchange)
         return event, [reply] if reply is not None else []
 
     def facts_of(self, case: Case) -> tuple[str | None, str | None]:

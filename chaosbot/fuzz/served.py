@@ -80,7 +80,7 @@ def _trials(context: CampaignContext) -> Iterator[Trial]:
     platform, endpoint = context.platform, context.spec.endpoint
     for name, update in platform.golden(context.dice).items():
         stream = context.dice.at("served", name, endpoint.started)
-        user = _FIRST_USER + stream.at("user").integer(0, 10**11)
+        user = _FIRST_USER + stream.at("user").integer(0, 10**9)
         made = platform.sent_by(update, user, stream)
         if made is None or name == "my_chat_member":  # who blocks the bot is rightly not answered
             continue

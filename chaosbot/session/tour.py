@@ -10,8 +10,8 @@ from chaosbot.session.environment import EnvironmentSpec, prepared
 from chaosbot.session.experiment import Compiled, run_experiment
 from chaosbot.session.run import Run
 
-FUZZ_S: Final = 26.0
-LAST_S: Final = 92.0
+FUZZ_S: Final = 38.0
+LAST_S: Final = 112.0
 """When the campaign must be over, in seconds of the run: a slow machine may take longer for the catalogue, but not for ever."""
 AROUND_S: Final = 18.0
 """What starting, settling, the rest of the catalogue and judging take on an ordinary machine."""
