@@ -15,7 +15,7 @@ NEEDS_CALLS: Final = "needs --bot-api: the bot's calls were not seen"
 
 
 def clean_requests(history: History) -> list[RequestDone]:
-    """The requests with a marker that no inbound fault met: they reached the bot as they were."""
+    """The requests with a marker that no inbound fault met, so that they reached the bot as they were, and whose calls can be known."""
     if not history.requests:
         return []
     met = {
@@ -29,7 +29,7 @@ def clean_requests(history: History) -> list[RequestDone]:
     return [
         request
         for request in history.requests
-        if request.marker and request.exchange not in met and request.exchange not in proxied
+        if request.marker and request.exchange not in met and request.exchange not in proxied and history.joins(request)
     ]
 
 

@@ -54,7 +54,7 @@ class RightChat(CaseCheck):
         strays: list[ApiCalled] = []
         looked = 0
         for request in history.requests:
-            if request.marker and request.chat is not None:
+            if request.marker and request.chat is not None and history.repeats_markers:
                 calls = history.calls_by_marker.get(request.marker, [])
                 looked += bool(calls)
                 strays += _strays(request.chat, calls)[:1]

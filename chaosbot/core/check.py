@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +39,9 @@ from chaosbot.core.registry import Registry, name_of
 from chaosbot.core.verdict import Finding, Judgement, Verdict
 
 V = TypeVar("V")
+
+ALONE_S: Final = 15.0
+"""So long before and after it nothing else may have been sent in a request's chat, or whose reply a reply is cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,43 @@ class History:
 
     @cached_property
     def calls_by_marker(self) -> dict[str, list[ApiCalled]]:
-        """The bot's calls by each marker that their text carries."""
+        """The bot's calls by each marker that their text carries; where it repeats none, by the chat that a request has to itself."""
         index: dict[str, list[ApiCalled]] = defaultdict(list)
         for event in self.all(ApiCalled):
             for marker in event.markers:
                 index[marker].append(event)
+        return index or self._calls_of_lone_requests
+
+    @cached_property
+    def repeats_markers(self) -> bool:
+        """Whether the bot repeats what it is told, so that any of its calls can be joined to a request."""
+        return any(call.markers for call in self.all(ApiCalled))
+
+    def joins(self, request: RequestDone) -> bool:
+        """Whether the calls that a request of a load run caused can be told from those of others."""
+        if not self.all(ApiCalled) or self.repeats_markers:
+            return True
+        return request.marker in self._calls_of_lone_requests
+
+    @cached_property
+    def _calls_of_lone_requests(self) -> dict[str, list[ApiCalled]]:
+        """The calls in its chat by the marker of each request (with its redeliveries) near which nothing else was sent there."""
+        by_chat: dict[str, list[RequestDone]] = defaultdict(list)
+        for request in self.requests:
+            if request.chat is not None and request.marker:
+                by_chat[str(request.chat)].append(request)
+        index: dict[str, list[ApiCalled]] = defaultdict(list)
+        for chat, requests in by_chat.items():
+            first: dict[str, float] = {}
+            last: dict[str, float] = {}
+            for request in sorted(requests, key=lambda one: one.started):
+                first.setdefault(request.marker or "", request.started)
+                last[request.marker or ""] = request.started
+            before = -math.inf
+            for (marker, start), after in zip(first.items(), [*first.values(), math.inf][1:], strict=True):
+                if start - before >= ALONE_S and after - last[marker] >= ALONE_S:
+                    index[marker] = [call for call in self.calls_by_chat.get(chat, ()) if start <= call.t < after]
+                before = max(before, last[marker])
         return index
 
     @property

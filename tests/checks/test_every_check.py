@@ -485,3 +485,49 @@ def test_trouble_with_one_chat_is_judged_by_the_calls_to_that_chat(
 def test_calls_of_another_chat_deliver_nothing_to_this_one() -> None:
     judgement = CHECKS.build("acked_not_lost").judge(History.of((SEES, trial(), refused(), call("hi", t=3.0, chat=78))))
     assert judgement.verdict is Verdict.FAIL
+
+
+def in_chat(chat: int, marker: str, t: float, **more: Any) -> RequestDone:
+    return msgspec.structs.replace(request(marker, t, **more), chat=chat)
+
+
+def test_calls_of_a_bot_that_repeats_no_marker_are_joined_by_a_chat_that_a_request_has_to_itself() -> None:
+    asked = [
+        in_chat(1, "a", 1.0),
+        in_chat(1, "b", 40.0),
+        in_chat(2, "c", 1.0),
+        in_chat(2, "d", 9.0),
+        in_chat(3, "e", 2.0),
+    ]
+    calls = [call("hi", t=t, chat=chat) for t, chat in ((2.0, 1), (41.0, 1), (2.0, 2), (10.0, 2), (0.5, 3))]
+    history = History.of((START, *asked, *calls))
+    assert {marker: [one.t for one in made] for marker, made in history.calls_by_marker.items()} == {
+        "a": [2.0],
+        "b": [41.0],
+        "e": [],
+    }
+    assert [history.joins(one) for one in asked] == [True, True, False, False, True]
+    repeating = History.of((START, *asked, call("hi a", "a", t=2.0, chat=1)))
+    assert [*repeating.calls_by_marker] == ["a"]
+    assert all(map(repeating.joins, asked))
+
+
+def test_redeliveries_and_impatience_show_on_a_bot_that_repeats_no_marker() -> None:
+    again = [in_chat(1, "a", 1.0), in_chat(1, "a", 5.0), in_chat(2, "b", 1.0)]
+    once = [call("done", t=2.0, chat=1), call("done", t=2.0, chat=2)]
+    assert judged("effect_at_most_once", [*again, *once]).verdict is Verdict.PASS
+    assert judged("effect_at_most_once", [*again, *once, call("done", t=6.0, chat=1)]).verdict is Verdict.FAIL
+    early = [call("hi", t=1.1, chat=1, status=429, retry_after_s=3.0), call("hi", t=1.5, chat=1)]
+    assert judged("retry_after_obeyed", [in_chat(1, "a", 1.0), *early]).verdict is Verdict.FAIL
+
+
+def test_a_group_that_moved_is_followed_by_the_same_words_elsewhere() -> None:
+    told = [
+        in_chat(-5, "a", 1.0),
+        Injected(1.1, "rule", "botapi_migrate", Depth.EXCHANGE, Direction.OUTBOUND, "o1", "applied"),
+        call("hi", t=1.1, chat=-5, status=400, exchange="o1"),
+        RunEnded(30.0, "completed"),
+    ]
+    assert judged("migrate_followed", told).verdict is Verdict.FAIL
+    followed = [*told[:3], call("hi", t=1.3, chat=-100_500), told[3]]
+    assert judged("migrate_followed", followed).verdict is Verdict.PASS
