@@ -398,6 +398,14 @@ class Trouble(Tagged, frozen=True):
     what: str
 
 
+class Steered(Tagged, frozen=True):
+    """A person changed the run while it went on: ``pause``, ``resume``, ``users``, ``rate``, ``rule`` (with its name and new state), ``stop``."""
+
+    t: float
+    what: str
+    value: Scalar = None
+
+
 class RunEnded(Tagged, frozen=True):
     """The last event; `how` is ``completed``, ``interrupted`` or ``aborted``. A journal without it is torn."""
 
@@ -423,6 +431,7 @@ Event: TypeAlias = (
     | Judged
     | Noted
     | Trouble
+    | Steered
     | RunEnded
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from chaosbot.core.arrival import Population, Shard
@@ -88,6 +89,9 @@ class ClosedContext:
     limit: InFlightLimit | None = None
 
 
+MOST_ADDED: Final = 10_000
+"""Most users that a person can add to a run beyond its peak."""
+ADDED_FROM: Final = 100_000_000
 _BLOCK: Final = 16  # requests whose chance is drawn at once
 _ANSWERED: Final = Fate.ANSWERED
 
@@ -139,12 +143,20 @@ class VirtualUser:
         if self._connection is not None and not self._busy:
             self._connection.hang_up()
 
+    @property
+    def ordinal(self) -> int:
+        """The number of the next request in the plan; users whom a person added have numbers far beyond those of the plan."""
+        peak = self._context.peak
+        if self.number < peak:
+            return self.number + self.count * peak
+        return ADDED_FROM + self.number - peak + self.count * MOST_ADDED
+
     def _write(self, late_s: float) -> None:
         """The next request, which was due so long ago."""
         context = self._context
         chance = next(self._chance, None) or self._draw()
         user_requests = self._user_requests or self._learn()
-        pending = user_requests.next(self, self.number + self.count * context.peak, self._due, chance)
+        pending = user_requests.next(self, self.ordinal, self._due, chance)
         self.count += 1
         self._busy = True
         connection = self._connection
@@ -214,7 +226,10 @@ class ClosedExecutor:
     ) -> None:
         self._context = context
         self._pacer = pacer
+        self._population = population
         self._start = start
+        self._over = False
+        self._steered: int | None = None  # users at work, when a person said how many
         self.users = []
         for number in range(context.peak):
             journey, user = population.resident(number)
@@ -236,11 +251,38 @@ class ClosedExecutor:
         """Schedules when each user comes and goes."""
         for user in self.users:
             for come, go in self._pacer.spans(user.number):
-                self._context.loop.at(self._start + come, lambda user=user, due=self._start + come: user.enter(due))  # type: ignore[misc]
-                self._context.loop.at(self._start + go, user.leave)
+                self._context.loop.at(self._start + come, partial(self._comes, user, self._start + come))
+                self._context.loop.at(self._start + go, partial(self._goes, user))
+
+    def _comes(self, user: VirtualUser, due: float) -> None:
+        if self._steered is None:
+            user.enter(due)
+
+    def _goes(self, user: VirtualUser) -> None:
+        if self._steered is None:
+            user.leave()
+
+    def steer(self, level: float | None, *, paused: bool) -> None:
+        """A person wants so many users, or none for now; without either the plan holds again."""
+        if self._over:
+            return
+        now = self._context.loop.clock()
+        self._steered = 0 if paused else None if level is None else int(level)
+        wanted = self._steered
+        for number in range(len(self.users), min(wanted or 0, self._context.peak + MOST_ADDED)):
+            journey, who = self._population.resident(number)
+            self.users.append(VirtualUser(self._context, number, journey, who))
+        for place, user in enumerate(self.users):
+            spans = self._pacer.spans(user.number) if wanted is None else ()
+            at_work = place < wanted if wanted is not None else any(a <= now - self._start < b for a, b in spans)
+            if at_work and not user.present:
+                user.enter(now)
+            elif user.present and not at_work:
+                user.leave()
 
     def over(self) -> None:
         """The plan's time is up: nobody writes any more."""
+        self._over = True
         for user in self.users:
             user.leave()
 

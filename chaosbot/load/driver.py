@@ -18,7 +18,7 @@ from chaosbot.core.platform import EPOCH
 from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble, check
-from chaosbot.load.engine import RunHooks
+from chaosbot.load.engine import RunHooks, Wish
 from chaosbot.load.shards import LoadProcesses, target_of
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import reserve_descriptors
@@ -31,6 +31,7 @@ def drive(
     on_interval: Callable[[IntervalMeasured], None] | None = None,
     phase: Callable[[], str] | None = None,
     faults: Callable[[], tuple[str, ...]] | None = None,
+    wish: Callable[[], Wish] = Wish,
 ) -> LoadResult:
     """Runs a load.
 
@@ -41,6 +42,7 @@ def drive(
         on_interval: Sees each interval too (live views).
         phase: The phase that the run is in; intervals carry it.
         faults: The faults that are active; intervals carry them.
+        wish: What a person wants of the load meanwhile; a run of several processes does not ask.
 
     Raises:
         TargetRefused: The target is neither loopback nor allowed.
@@ -58,7 +60,7 @@ def drive(
         endpoint = dataclasses.replace(endpoint, started=int(time.time()))
     started = time.monotonic() if spec.started is None else spec.started
     spec = dataclasses.replace(spec, connections=min(spec.connections, room), endpoint=endpoint, started=started)
-    hooks = RunHooks(emit, should_stop, on_interval, phase, faults)
+    hooks = RunHooks(emit, should_stop, on_interval, phase, faults, wish)
     if spec.processes > 1:
         crew = LoadProcesses(spec, hooks)
         worst = crew.run()

@@ -63,6 +63,9 @@ class Load(Protocol):
     def give_up(self) -> None:
         """The run ends now."""
 
+    def steer(self, level: float | None, *, paused: bool) -> None:
+        """A person wants another level of users or arrivals, or a pause; without either the plan holds."""
+
 
 class KneeSteps(Protocol):
     """What a search tells when it is over."""
@@ -70,6 +73,19 @@ class KneeSteps(Protocol):
     search: KneeSearch
     lateness_p99_s: float
     limited: bool
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person wants of a load that goes on.
+
+    Args:
+        paused: Nothing new starts.
+        level: Users at work, or arrivals a second; None leaves it to the plan.
+    """
+
+    paused: bool = False
+    level: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,7 @@ class RunHooks:
         on_interval: Sees each interval too (live views).
         phase: The phase that the run is in.
         faults: The faults that are active.
+        wish: What a person wants; asked as often as `should_stop`, in a run of one process.
     """
 
     emit: Callable[[Event], None]
@@ -89,6 +106,7 @@ class RunHooks:
     on_interval: Callable[[IntervalMeasured], None] | None = None
     phase: Callable[[], str] | None = None
     faults: Callable[[], tuple[str, ...]] | None = None
+    wish: Callable[[], Wish] = Wish
 
 
 class LoadEngine:
@@ -160,6 +178,7 @@ class LoadEngine:
         self.search: KneeSteps | None = None
         self._make_connection: Callable[[EventLoop, LoadTarget], LoadConnection] = make_connection or fast_connections()
         self._connections: list[LoadConnection] = []
+        self._wished = Wish()
         self._second = 0
         self._interval_at = self.start
         self._give_up_at = math.inf
@@ -277,6 +296,10 @@ class LoadEngine:
         if self.hooks.should_stop():
             self.how = "stopped"
             self.loop.stop()
+        wish = self.hooks.wish()
+        if wish != self._wished:
+            self._wished = wish
+            self.load.steer(wish.level, paused=wish.paused)
         self.loop.at(self.loop.clock() + LOOK_S, self._look)
 
     def _sweep(self) -> None:

@@ -6,7 +6,9 @@ in a bounded queue; what does not fit, or is still waiting when the run is given
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from functools import partial
 from typing import Final
 
 from chaosbot.core.arrival import Population, Shard
@@ -65,6 +67,9 @@ class OpenExecutor:
         self._data: tuple[Chance, ...] = ()
         self._shard = shard
         self._start = start
+        self._begun = start
+        self._pacer = pacer
+        self._turn = 0  # which series of ticks holds; steering begins another one
         self._dues = enumerate(pacer.dues(), first)
         self._next: tuple[int, float] | None = None
         self._queue: deque[PendingRequest] = deque()
@@ -86,10 +91,29 @@ class OpenExecutor:
         """Starts with the first arrival."""
         self._next = next(self._dues, None)
         if self._next is not None:
-            self._loop.at(self._start + self._next[1], self._tick)
+            self._loop.at(self._start + self._next[1], partial(self._tick, self._turn))
 
-    def _tick(self) -> None:
+    def steer(self, level: float | None, *, paused: bool) -> None:
+        """A person wants so many arrivals a second, or none for now; without either the plan holds again, where it would be now."""
+        now = self._loop.clock()
+        left = self._begun + self._pacer.duration_s - now
+        self._turn += 1
+        self._next = None
+        if paused or left <= 0 or self._ended:
+            return
+        if level is None:
+            missed = math.ceil(self._pacer.total(now - self._begun))
+            self._start, dues = self._begun, self._pacer.dues(missed)
+        else:
+            self._start, dues = now, Pacer.constant(level, left).dues()
+        # Numbers go on, so that nothing that was sent is sent again.
+        self._dues = enumerate(dues, self.next_number)
+        self.begin()
+
+    def _tick(self, turn: int) -> None:
         """Starts everything that is due, then sleeps until the next arrival."""
+        if turn != self._turn:
+            return
         now, arrival = self._loop.clock(), self._next
         end = now + SLICE_S / 2
         while arrival is not None and not self._ended:
@@ -103,7 +127,7 @@ class OpenExecutor:
         self._next = arrival
         if arrival is not None and not self._ended:
             # Never earlier than now: answers get their turn before arrivals that are late already.
-            self._loop.at(max(self._start + arrival[1], self._loop.clock()), self._tick)
+            self._loop.at(max(self._start + arrival[1], self._loop.clock()), partial(self._tick, turn))
 
     def _arrive(self, number: int, due: float, now: float) -> None:
         self.next_number = number + 1

@@ -221,13 +221,11 @@ def _tasks(load: Load) -> Padding:
 
 
 def _streams(load: Load) -> Padding:
-    table = _table(
-        "stream", "connects", "failed", "broken", "messages", "rate", "gap p50", "p95", "p99", "age p99", "shake p99"
-    )
+    table = _table("stream", "connects", "errors", "messages", "gap p50", "p95", "p99", "age p99")
     for one in load.streams:
-        counts = (one.connects, sum(one.failed.values()), one.broken, one.messages)
-        times = map(_time, (one.gap.p50, one.gap.p95, one.gap.p99, one.latency.p99, one.connect.p99))
-        _row(table, one.name, *map(str, counts), f"{one.messages_per_s:.1f}/s", *times)
+        counts = (one.connects, sum(one.failed.values()) + one.broken, one.messages)
+        times = map(_time, (one.gap.p50, one.gap.p95, one.gap.p99, one.latency.p99))
+        _row(table, one.name, *map(str, counts), *times)
     told = [Text(f"{one.name}: {text}", style="dim") for one in load.streams if (text := one.trouble)]
     return Padding(Group(table, *told), (0, 0, 0, 2))
 

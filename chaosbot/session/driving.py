@@ -14,12 +14,14 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import TargetUnusable, secret_hint
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import EPOCH, Endpoint, platform_of
-from chaosbot.core.profile import Profile
+from chaosbot.core.profile import Profile, Workload
 from chaosbot.core.verdict import Threat
+from chaosbot.load.closed import MOST_ADDED
 from chaosbot.load.driver import drive
 from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.session.environment import Environment
 from chaosbot.session.run import Run
+from chaosbot.session.steering import MOST_RATE
 from chaosbot.transport import Address, send
 
 FIXED_MOMENT: Final = EPOCH + 1
@@ -112,6 +114,11 @@ def drive_load(
     _, endpoint = endpoint_for(environment, environment.entry, part.secret)
     tls = environment.tls
     ca, cert, key = (Path(name) if name else None for name in (tls.ca_file, tls.cert_file, tls.key_file))
+    steering = run.steering
+    pacer = part.profile.pacer()
+    if part.processes == 1 and getattr(part.profile, "search", None) is None:
+        is_open = part.profile.workload is Workload.OPEN
+        steering.offer_load("rate" if is_open else "users", MOST_RATE if is_open else int(pacer.peak) + MOST_ADDED)
     drive(
         LoadSpec(
             url=environment.entry,
@@ -147,4 +154,6 @@ def drive_load(
         run.emit,
         run.should_stop,
         phase=phase,
+        wish=steering.wish,
     )
+    steering.offer_load("", 0.0)

@@ -224,7 +224,9 @@ def run_experiment(run: Run, environment: Environment, compiled: Compiled, secre
     proxy = environment.proxy
     zero = run.now() + HEAD_START_S
     if proxy is not None:
-        proxy.replace_plan(shifted(compiled.plan, zero))
+        plan = shifted(compiled.plan, zero)
+        proxy.replace_plan(plan)
+        run.steering.offer_rules(plan, proxy.replace_plan)
 
     def switch(step: Step) -> None:
         if proxy is not None:
@@ -236,6 +238,7 @@ def run_experiment(run: Run, environment: Environment, compiled: Compiled, secre
         drive_load(run, environment, part, phase=lambda: scheduler.current, zero_s=zero)
     finally:
         scheduler.end()
+        run.steering.offer_rules(FaultPlan(), None)
         if proxy is not None:
             # Not only no new faults: what the old ones still hold goes on too.
             proxy.clear()

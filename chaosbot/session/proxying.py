@@ -177,6 +177,8 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
         for each in upstreams(request.outbound, request.platform):
             url = proxy.url(Direction.OUTBOUND, each.name)
             say(f"outbound on [bold]{url}[/] → {_whither(each.where or 'forward')}")
+        if not (spec.plan.counts and spec.workers > 1):
+            run.steering.offer_rules(spec.plan, proxy.replace_plan)
         if request.control is not None:
             server = ControlServer(
                 *request.control,

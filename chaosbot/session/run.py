@@ -41,6 +41,7 @@ from chaosbot.core.event import (
 )
 from chaosbot.journal import Journal, Redactor
 from chaosbot.report import Report, fold, warm_up, write_all
+from chaosbot.session.steering import Steering
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that end a run with its report: Ctrl-C, a supervisor, a terminal that closed, and the terminal's quit key."""
@@ -111,6 +112,7 @@ class Run:
         self.starting = self.ending = False
         self.warming = threading.Thread(target=warm_up, name="report", daemon=True)
         self.listeners: list[Callable[[Event], None]] = []
+        self.steering = Steering(self)
         self.emit(
             RunStarted(
                 0.0,
