@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +17,9 @@ from rich.markup import escape
 
 from chaosbot.cli._aliases import copy_reports
 from chaosbot.cli._console import make_console
+from chaosbot.cli._options import read_option
 from chaosbot.cli._watch import Watch
+from chaosbot.core import units
 from chaosbot.report import render_terminal
 from chaosbot.reporters.json import to_json
 from chaosbot.session.live import Live
@@ -25,6 +29,9 @@ PRESENTED: Final[Mapping[str, bool]] = {
     "--out": True,
     "--web": True,
     "--prometheus": True,
+    "--remote-write": True,
+    "--otlp": True,
+    "--linger": True,
     "--html": True,
     "--report": True,
     "--export-pytest": True,
@@ -33,6 +40,10 @@ PRESENTED: Final[Mapping[str, bool]] = {
     "-q": False,
 }
 """Options that say how a run is shown and kept, not what it does, and whether each has a value."""
+
+
+HELD_S = 60.0
+"""Most time that the last figures are held for a scraper that came before."""
 
 
 def command_line(seed: int) -> str:
@@ -67,6 +78,7 @@ def running(
     total_s: float | None = None,
     web: int | None = None,
     prometheus: int | None = None,
+    linger: str | None = None,
     view: type[Watch] = Watch,
 ) -> Iterator[tuple[Run, Watch]]:
     """Starts a run, shows it, and finishes it whatever happens; the caller then asks `conclude` for the exit code.
@@ -85,15 +97,19 @@ def running(
         total_s: How long the run is expected to take.
         web: Port of the live page; None for none.
         prometheus: Port of the figures for Prometheus; None for none.
+        linger: How long the live page and the figures stay at most; by default the page stays until a person ends it, where one
+            sits at a terminal, and figures are held for a minute unless they are scraped before.
         view: How the run is shown in the terminal.
 
     Raises:
         UsageError: The run directory holds a run already, or a port is taken.
     """
     console = make_console(stderr=as_json)
+    linger_s = None if linger is None else read_option("--linger", linger, units.duration)
     live = Live(web, prometheus)
     with ExitStack() as stack:
-        stack.enter_context(closing(live))
+        closes = stack.enter_context(ExitStack())
+        closes.enter_context(closing(live))
         with signals_held():
             run = Run(
                 verb,
@@ -116,10 +132,12 @@ def running(
         yield run, watch
         if run.should_stop():
             watch.say(f"[yellow]{escape(run.reason)}[/]; writing the report")
+        # Once the verdict is printed (`conclude`), the page and the figures stay for a while.
+        run.aftermath.append(partial(_stay, live, closes.pop_all(), web is not None, linger_s))
 
 
 def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.Exit:
-    """Prints what the run came to and returns the exit for its verdict."""
+    """Prints what the run came to and returns the exit for its verdict, when who watches it has seen enough."""
     report = run.finish("completed")
     copy_reports(run.directory)
     if as_json:
@@ -134,5 +152,19 @@ def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.E
                 console.print(f"\nReport: [bold]{run.directory / 'report.html'}[/]", highlight=False, soft_wrap=True)
     if run.unwritten:
         typer.echo(f"chaosbot: {run.unwritten}", err=True)
+    for stay in run.aftermath:
+        stay(quiet=quiet)
     # What could not be kept is no pass.
     return typer.Exit(report.verdict.exit_code or (3 if run.unwritten else 0))
+
+
+def _stay(live: Live, closes: ExitStack, has_page: bool, linger_s: float | None, *, quiet: bool) -> None:
+    """Keeps the live page and the figures until they were seen; Ctrl-C ends it."""
+    with closes:
+        person = sys.stderr.isatty()
+        if linger_s is None:
+            linger_s = math.inf if has_page and person else 0.0 if has_page else HELD_S
+        if has_page and linger_s and not quiet:
+            typer.echo(f"the page stays on {live.page}; Ctrl-C (or its button) ends it", err=True)
+        with suppress(KeyboardInterrupt):
+            live.stay(linger_s)

@@ -123,6 +123,15 @@ Prometheus = Annotated[
     ),
 ]
 
+Linger = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="How long the live page and the figures stay after the verdict, at most; at a terminal the page stays until Ctrl-C.",
+        show_default=False,
+    ),
+]
+
 BOT_API_PORT: Final = 8081
 """Where the outbound direction of a run listens, unless told otherwise."""
 DEFAULT_SECRET: Final = defaults.SECRET_ENV

@@ -22,6 +22,7 @@ from chaosbot.cli._options import (
     CertificateKey,
     Insecure,
     Json,
+    Linger,
     Out,
     PlatformName,
     PlatformOptions,
@@ -120,6 +121,7 @@ def fuzz(
     allow_host: AllowHost = None,
     web: Web = None,
     prometheus: Prometheus = None,
+    linger: Linger = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -173,6 +175,7 @@ def fuzz(
         total_s=units.duration(duration),
         web=web,
         prometheus=prometheus,
+        linger=linger,
     ) as (run, watch):
         outbound = "mock" if bot_api or not target else "off"
         spec = EnvironmentSpec(

@@ -34,6 +34,7 @@ from chaosbot.cli._options import (
     CertificateKey,
     Insecure,
     Json,
+    Linger,
     Out,
     PlatformName,
     PlatformOptions,
@@ -136,6 +137,7 @@ def load(
     allow_host: AllowHost = None,
     web: Web = None,
     prometheus: Prometheus = None,
+    linger: Linger = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -202,6 +204,7 @@ def load(
         total_s=pacer.duration_s,
         web=web,
         prometheus=prometheus,
+        linger=linger,
     ) as (run, _watch):
         run.listeners.append(Sentinel(conditions, run.stop).notice)
         spec = EnvironmentSpec(

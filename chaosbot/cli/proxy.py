@@ -17,6 +17,7 @@ from chaosbot.cli._listeners import address_of, authority, client_certificate, e
 from chaosbot.cli._options import (
     AllowHost,
     Json,
+    Linger,
     Out,
     PlatformName,
     PlatformOptions,
@@ -130,6 +131,7 @@ def proxy(
     allow_host: AllowHost = None,
     web: Web = None,
     prometheus: Prometheus = None,
+    linger: Linger = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -188,6 +190,7 @@ def proxy(
             total_s=request.duration_s,
             web=web,
             prometheus=prometheus,
+            linger=linger,
             view=Exchanges,
         ) as (run, watch):
             serve(run, request, composition, watch.say)

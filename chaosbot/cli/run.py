@@ -30,6 +30,7 @@ from chaosbot.cli._options import (
     BOT_API_PORT,
     AllowHost,
     Json,
+    Linger,
     Out,
     Prometheus,
     Quiet,
@@ -127,6 +128,7 @@ def run(
     ] = False,
     web: Web = None,
     prometheus: Prometheus = None,
+    linger: Linger = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -199,6 +201,7 @@ def run(
         total_s=ready.load_s + experiment.fuzz_s + 5,
         web=web,
         prometheus=prometheus,
+        linger=linger,
     ) as (current, watch):
         perform(current, ready, secret, watch.say, bugs=bugs, port=bot_api_port)
     raise conclude(current, quiet=quiet, as_json=as_json)

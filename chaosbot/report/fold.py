@@ -17,7 +17,7 @@ from dataclasses import replace
 from chaosbot.core.check import CHECKS, Check, History
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError
-from chaosbot.core.event import Noted, RunStarted
+from chaosbot.core.event import Noted, RunStarted, Steered
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Subject, Verdict
 from chaosbot.report import intervals, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
@@ -97,6 +97,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         *reasons.of_pass(verdict, judged, assertions),
         *reasons.of_idle_rules(faults),
         *reasons.of_notes(history),
+        *reasons.of_steering(history),
     ]
     order = list(Verdict)
     ranked = sorted(found, key=lambda item: -order.index(item[0]))
@@ -129,6 +130,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         settings=start.settings,
         notes=tuple((note.area, note.text) for note in history.all(Noted)),
         events=len(history.events),
+        steered=tuple((one.t, one.what, one.value) for one in history.all(Steered)),
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from chaosbot.core.check import History
-from chaosbot.core.event import Noted
+from chaosbot.core.event import Noted, Steered
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report.figures import measured
 from chaosbot.report.slo import GENERATOR_LIMIT
@@ -95,6 +95,15 @@ def of_idle_rules(faults: Sequence[FaultRow]) -> list[str]:
 def of_notes(history: History) -> list[str]:
     """What the proxy met and a reader must not miss: an upstream that was not there, a rule that a client asked for in vain."""
     return [note.text for note in history.all(Noted) if note.area in ("upstream", "header_control")]
+
+
+def of_steering(history: History) -> list[str]:
+    """That a person changed the run while it went on: it is no run of its plan."""
+    told = [
+        f"{one.what}{'' if one.value is None else f' {one.value}'} at {one.t:.0f} s" for one in history.all(Steered)
+    ]
+    shown = ", ".join(told[:5]) + (f" and {len(told) - 5} more" if len(told) > 5 else "")
+    return [f"steered by hand, so not the run that was planned: {shown}"] if told else []
 
 
 def of_pass(verdict: Verdict, judged: Sequence[Judgement], assertions: Sequence[Assertion]) -> list[str]:

@@ -387,6 +387,7 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=_empty)
     notes: tuple[tuple[str, str], ...] = ()
     events: int = 0
+    steered: tuple[tuple[float, str, str | float | bool | None], ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -196,6 +196,7 @@ def _sections(report: Report) -> Mapping[str, Any]:
             for one in report.soak
         ],
         "generator": report.generator and _generator(report.generator),
+        "steered": [{"t": _number(t), "what": what, "value": value} for t, what, value in report.steered],
     }
 
 

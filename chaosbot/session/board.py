@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter, deque
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.control.metrics import EventMetrics
@@ -30,8 +32,10 @@ from chaosbot.core.event import (
     RequestDone,
     RuleSwitched,
     RunEnded,
+    Steered,
     Trouble,
 )
+from chaosbot.core.hdr import decode
 from chaosbot.core.stats import Histogram
 from chaosbot.report import live_seconds
 from chaosbot.session.run import Run
@@ -96,6 +100,35 @@ def _quantiles(histogram: Histogram) -> dict[str, Any]:
     return {"p50": _ms(histogram.quantile(0.5)), "p99": _ms(histogram.quantile(0.99))}
 
 
+class _Totals:
+    """What a task or a stream came to so far; its times are those of all seconds together."""
+
+    __slots__ = ("counts", "errors", "times")
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.times: Counter[float] = Counter()
+
+    def add_times(self, text: str) -> None:
+        """Adds a histogram."""
+        histogram = decode(text) or Histogram()
+        for value, count in zip(histogram.values, histogram.counts, strict=True):
+            self.times[value] += count
+
+    def row(self, name: str) -> dict[str, Any]:
+        """What a table shows."""
+        whole = Histogram.of(self.times)
+        times = {f"p{round(share * 100)}": _ms(whole.quantile(share)) for share in (0.5, 0.95, 0.99)}
+        return {
+            "name": name,
+            **self.counts,
+            "errors": dict(self.errors.most_common(5)),
+            **times,
+            "max": _ms(whole.maximum),
+        }
+
+
 class Board:
     """Folds a run's events for those who watch it live.
 
@@ -129,6 +162,11 @@ class Board:
         self._troubles: deque[dict[str, Any]] = deque(maxlen=MOST_LISTED)
         self._probes: dict[str, dict[str, Any]] = {}
         self._calls = self._left_out = 0
+        self._tasks: dict[str, _Totals] = {}
+        self._streams: dict[str, _Totals] = {}
+        self._open: dict[tuple[str, int], int] = {}
+        self._steered: deque[dict[str, Any]] = deque(maxlen=MOST_LISTED)
+        self._began: float | None = None
         self._ended: dict[str, Any] | None = None
         self._broken = False
 
@@ -136,6 +174,20 @@ class Board:
         """Listens to the run's events; costs its caller an append."""
         if not isinstance(event, (RequestDone, Noted)) and not self._broken:
             self._queue.append(event)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run's end is shown."""
+        return self._ended is not None and "verdict" in self._ended
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report for people stands when the run has ended."""
+        return self._run.directory / "report.html"
+
+    def steer(self, words: Mapping[str, Any]) -> None:
+        """Does what a person on the page wants; see `Steering.command`."""
+        self._run.steering.command(words)
 
     def fold(self) -> None:
         """Takes in what has happened since the last call."""
@@ -208,7 +260,10 @@ class Board:
             case ProbeSeen(probe=probe, ok=ok, value=value):
                 if probe in self._probes or len(self._probes) < 20:
                     self._probes[probe] = {"probe": probe, "ok": ok, "value": value}
+            case Steered(t=t, what=what, value=value):
+                self._steered.append({"t": round(t, 3), "what": what, "value": value})
             case PhaseChanged(t=t, phase=phase, label=label):
+                self._begin(t)
                 self._phases.append({"t": round(t, 3), "phase": phase, "label": label})
             case Judged():
                 self._judged(event)
@@ -219,6 +274,11 @@ class Board:
                 self._ended = {"how": how, "reason": reason}
             case _:
                 pass
+
+    def _begin(self, t: float) -> None:
+        """The plan begins at its first phase, or with its first second of load; what comes before is start-up."""
+        if self._began is None:
+            self._began = t
 
     def _tick(self, t: float) -> _Tick:
         return self._ticks.setdefault(math.floor(t), _Tick())
@@ -234,6 +294,28 @@ class Board:
             self._sums[name] += getattr(frame, name)
         self._errors.update(frame.errors)
         self._framed = frame.faults
+        self._begin(max(0.0, frame.t - frame.second - 1))
+        for name, part in frame.by_task.items():
+            task = self._kept(self._tasks, name)
+            task.counts.update(done=part.done, failed=sum(part.errors.values()))
+            task.errors.update(part.errors)
+            task.add_times(part.response)
+        for name, seen in frame.streams.items():
+            stream = self._kept(self._streams, name)
+            failed = sum(seen.failed.values())
+            stream.counts.update(
+                connects=seen.connects, failed=failed, broken=seen.broken, messages=seen.messages, open=0
+            )
+            self._open[name, frame.shard] = seen.open
+            stream.counts["open"] = sum(count for (of, _), count in self._open.items() if of == name)
+            stream.errors.update(seen.failed)
+            stream.errors.update({f"closed with {code}": count for code, count in seen.ends.items()})
+            stream.add_times(seen.gap)
+
+    @staticmethod
+    def _kept(totals: dict[str, _Totals], name: str) -> _Totals:
+        """The totals of this name; beyond a bound those of all others."""
+        return totals.setdefault(name if name in totals or len(totals) < MOST_LISTED else "others", _Totals())
 
     def _judged(self, event: Judged) -> None:
         for finding in event.judgement.findings:
@@ -270,6 +352,13 @@ class Board:
                 },
                 "now": round(self._run.now(), 3),
                 "total_s": self._total_s,
+                "elapsed": 0.0 if self._began is None else round(max(0.0, self._run.now() - self._began), 3),
+                "steering": self._run.steering.state(),
+                "steered": list(self._steered),
+                "tasks": sorted(
+                    (task.row(name) for name, task in self._tasks.items()), key=lambda row: (-row["done"], row["name"])
+                ),
+                "streams": [stream.row(name) for name, stream in sorted(self._streams.items())],
                 "ended": self._ended,
                 "phase": self._phases[-1] if self._phases else None,
                 "phases": list(self._phases),

@@ -4,7 +4,9 @@ Rules:
 
 - The page is self-contained: it asks this server and nobody else (its policy says so), and draws by its own script.
 - A request whose Host header is not this server's address is refused, so that no web site can read a run by rebinding its name.
-- Nothing can be changed from here, connections are few and bounded in time, and the server ends with the run.
+- What can be changed from here is what `chaosbot.session.steering` offers. A command needs the page's own token and origin, so that no other
+  site and no other page can send one. Connections are few and bounded in time.
+- The page stays, with a link to the report, until a person ends it; figures are held until they were scraped once more, or for a time.
 - Serving costs the run's engines nothing: events are queued by `Board` and folded on the server's thread.
 """
 
@@ -27,7 +29,7 @@ from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from chaosbot.core.errors import PortBusy, UsageError
+from chaosbot.core.errors import ChaosbotError, ConfigError, PortBusy, UsageError
 from chaosbot.core.event import Event
 from chaosbot.session.board import Board
 from chaosbot.session.run import Run
@@ -40,6 +42,9 @@ LONGEST_WAIT_S: Final = 10.0
 """Most time that a request for news waits for them."""
 LINGER_S: Final = 1.2
 """Most time that a page gets, once the run is over, to fetch the end; it asks about once a second."""
+LONGEST_COMMAND: Final = 4096
+SCRAPER_S: Final = 120.0
+"""Who scraped the figures so lately will come again for the last ones."""
 WATCHING_S: Final = LONGEST_WAIT_S + 2
 """Who asked so lately is still there."""
 FOLD_EVERY_S: Final = 0.25
@@ -72,12 +77,20 @@ class _Handler(BaseHTTPRequestHandler):
             case _ if board is None:
                 self._text(HTTPStatus.SERVICE_UNAVAILABLE, "the run has not begun\n")
             case "/metrics":
+                over = board.over  # asked first: what is told below is the end then
                 self._send(HTTPStatus.OK, PROMETHEUS, board.text().encode())
+                self.server.scraped = time.monotonic()
+                self.server.scraped_end = self.server.scraped_end or over
             case "/" if self.server.pages:
                 nonce = secrets.token_urlsafe(16)
                 self._send(
-                    HTTPStatus.OK, "text/html; charset=utf-8", _page().replace("{{nonce}}", nonce).encode(), nonce
+                    HTTPStatus.OK,
+                    "text/html; charset=utf-8",
+                    _page().replace("{{nonce}}", nonce).replace("{{token}}", self.server.token).encode(),
+                    nonce,
                 )
+            case "/report.html" if self.server.pages:
+                self._report(board)
             case "/state.json" if self.server.pages:
                 self._state(board, parse_qs(parts.query))
             case "/":
@@ -86,6 +99,54 @@ class _Handler(BaseHTTPRequestHandler):
                 self._text(HTTPStatus.NOT_FOUND, "nothing here\n")
 
     do_HEAD = do_GET  # noqa: N815 - the base calls it so
+
+    def do_POST(self) -> None:
+        """Takes a command of the page."""
+        server = self.server
+        host, origin = self.headers.get("Host", "").lower(), self.headers.get("Origin", "").lower()
+        length = self.headers.get("Content-Length", "")
+        if (
+            host not in server.names
+            or origin != f"http://{host}"
+            or not secrets.compare_digest(self.headers.get("X-Chaosbot-Token", ""), server.token)
+        ):
+            self._text(HTTPStatus.FORBIDDEN, "only the page itself may send commands\n")
+            self.close_connection = True
+        elif self.path != "/control" or not server.pages or server.board is None:
+            self._text(HTTPStatus.NOT_FOUND, "nothing here\n")
+            self.close_connection = True
+        elif not length.isdecimal() or int(length) > LONGEST_COMMAND:
+            self._text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a command has at most {LONGEST_COMMAND} bytes\n")
+            self.close_connection = True
+        else:
+            self._command(server.board, self.rfile.read(int(length)))
+
+    def _command(self, board: Board, body: bytes) -> None:
+        try:
+            words = json.loads(body)
+            if not isinstance(words, dict):
+                raise ConfigError("", "a command is a JSON object")
+            if words.get("do") == "quit":
+                self.server.told_to_end.set()
+            elif board.over:
+                raise ConfigError("", "the run is over")
+            else:
+                board.steer(words)
+        except (ValueError, ChaosbotError) as error:
+            self._text(HTTPStatus.BAD_REQUEST, f"{error}\n")
+        else:
+            self._text(HTTPStatus.OK, "done\n")
+
+    def _report(self, board: Board) -> None:
+        """The run's report, once it is written; it is self-contained, so its own script and styles are all that it needs."""
+        try:
+            body = board.report_path.read_bytes()
+        except OSError:
+            self._text(HTTPStatus.NOT_FOUND, "the report is written when the run has ended\n")
+            return
+        policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+        inline = "script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+        self._send(HTTPStatus.OK, "text/html; charset=utf-8", body, policy=policy + inline)
 
     def _state(self, board: Board, query: dict[str, list[str]]) -> None:
         """The state; with ``seen=VERSION&wait=SECONDS`` as soon as it is another one."""
@@ -106,8 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _text(self, status: HTTPStatus, text: str) -> None:
         self._send(status, "text/plain; charset=utf-8", text.encode())
 
-    def _send(self, status: HTTPStatus, kind: str, body: bytes, nonce: str = "") -> None:
-        policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    def _send(self, status: HTTPStatus, kind: str, body: bytes, nonce: str = "", policy: str = "") -> None:
+        policy = policy or "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
         if nonce:
             policy += f"; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; connect-src 'self'"
         self.send_response(status)
@@ -148,6 +209,10 @@ class _Server(socketserver.ThreadingTCPServer):
         self.board: Board | None = None
         self.asked = -math.inf
         self.knows_end = False
+        self.scraped = -math.inf
+        self.scraped_end = False
+        self.told_to_end = threading.Event()
+        self.token = secrets.token_urlsafe(24)
         self.pages = pages
         self._open: set[Any] = set()
         self._lock = threading.Lock()
@@ -265,18 +330,40 @@ class Live:
         if self._board is not None:
             self._board.notice(event)
 
+    def end(self) -> None:
+        """Shows the run's end; a second call does nothing."""
+        if self._board is not None and self._servers and not self._board.over:
+            try:
+                self._board.end()
+            except Exception as error:  # noqa: BLE001 - a broken view must not take the run's end with it
+                self._board.give_up(error)
+
+    def stay(self, seconds: float) -> None:
+        """Keeps serving after the run: the page until a person ends it, figures until they were scraped once more, where anybody scraped.
+
+        Args:
+            seconds: Most time; infinite for as long as it takes.
+        """
+        self.end()
+        until = time.monotonic() + seconds
+        waits = [server for server in self._servers if server.pages or time.monotonic() - server.scraped < SCRAPER_S]
+        while waits and time.monotonic() < until:
+            waits = [
+                server
+                for server in waits
+                if not (server.told_to_end.is_set() or (server.scraped_end and not server.pages))
+            ]
+            time.sleep(0.05)
+
     def close(self, linger_s: float = LINGER_S) -> None:
         """Shows the run's end to who still watches, and ends; a second call does nothing.
 
         Args:
             linger_s: Most time that they get to fetch it.
         """
+        self.end()
         servers, self._servers = self._servers, []
         if self._board is not None and servers:
-            try:
-                self._board.end()
-            except Exception as error:  # noqa: BLE001 - a broken view must not take the run's end with it
-                self._board.give_up(error)
             until = time.monotonic() + linger_s
             while any(server.awaited for server in servers) and time.monotonic() < until:
                 time.sleep(0.02)

@@ -113,6 +113,8 @@ class Run:
         self.warming = threading.Thread(target=warm_up, name="report", daemon=True)
         self.listeners: list[Callable[[Event], None]] = []
         self.steering = Steering(self)
+        self.aftermath: list[Callable[..., None]] = []
+        """What is done once the verdict is told, such as a page that stays."""
         self.emit(
             RunStarted(
                 0.0,

@@ -91,8 +91,9 @@ def test_the_page_needs_nothing_from_anywhere_else_and_runs_no_foreign_script(li
     assert len(body) < 40_000
 
 
-def test_nothing_can_be_changed_and_wrong_questions_are_refused(live: Live) -> None:
-    assert ask(live.page, "/state.json", method="POST")[0] == 501
+def test_nothing_can_be_changed_by_just_anybody_and_wrong_questions_are_refused(live: Live) -> None:
+    assert ask(live.page, "/control", method="POST")[0] == 403
+    assert ask(live.figures, "/control", method="POST")[0] == 403
     assert ask(live.page, "/state.json?since=now")[0] == 400
     assert ask(live.page, "/../../etc/passwd")[0] == 404
     assert ask(live.figures, "/state.json")[0] == 404
