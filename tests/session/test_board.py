@@ -111,7 +111,7 @@ def test_every_answered_request_reaches_the_prometheus_histogram_exactly_once(ru
     assert 'chaosbot_load_response_seconds_bucket{le="0.1"} 40.0' in lines
     assert 'chaosbot_load_requests_total{result="completed"} 40.0' in lines
     board.end()
-    assert "chaosbot_load_response_seconds_count 40" in board.text().splitlines()
+    assert "chaosbot_load_response_seconds_count 40.0" in board.text().splitlines()
 
 
 def test_no_secret_is_shown(run: Run) -> None:
