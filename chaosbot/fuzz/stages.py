@@ -17,7 +17,7 @@ from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import PRODUCT, CaseTried, Noted, ProbeSeen
 from chaosbot.core.marker import marker
-from chaosbot.core.observation import Grew
+from chaosbot.core.observation import Grew, Quiet
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz import findings, process
@@ -141,8 +141,12 @@ def broken_goldens(context: CampaignContext) -> frozenset[str]:
     return frozenset(
         event.case.removeprefix(GOLDEN)
         for event in context.recorder.events
-        if isinstance(event, CaseTried) and event.case.startswith(GOLDEN) and (event.violations or event.observations)
+        if isinstance(event, CaseTried) and event.case.startswith(GOLDEN) and _broke(event)
     )
+
+
+def _broke(event: CaseTried) -> bool:
+    return bool(event.violations) or any(not isinstance(one, Quiet) for one in event.observations)
 
 
 def goldens(context: CampaignContext) -> list[Case]:
