@@ -9,7 +9,6 @@ Markdown: requests a second, the median and the 99th percentile of the response 
 Needs nginx, wrk, haproxy and taskset on the PATH.
 """
 
-import asyncio
 import json
 import os
 import re
@@ -24,10 +23,10 @@ import urllib.request
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
+from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
+from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan, Rule, Scope
 from chaosbot.faults.latency import Latency
-from chaosbot.tcp.server import PipeServer
-from chaosbot.workers import bind
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 PROXY_CORE, OTHER_CORE = CORES[-1], CORES[0]
@@ -120,15 +119,16 @@ def ask(control, path, document):
     urllib.request.urlopen(request, timeout=10).close()
 
 
-def serve_pipe(port, upstream, delay_ms):
-    async def serve():
-        fault = Latency(max(0, delay_ms) / 1000, shape="constant")
-        plan = FaultPlan((Rule("slow", fault, scope=Scope.CONNECTION),) if delay_ms >= 0 else ())
-        server = PipeServer(bind("127.0.0.1", port), "127.0.0.1", upstream, plan=plan)
-        await server.start()
-        await asyncio.Event().wait()
-
-    asyncio.run(serve())
+@contextmanager
+def pipe(port, upstream, delay_ms=None):
+    """The pipe's worker process, as `chaosbot proxy tcp://…` starts it."""
+    fault = Latency((delay_ms or 0) / 1000, shape="constant")
+    plan = FaultPlan((Rule("slow", fault, scope=Scope.CONNECTION),) if delay_ms is not None else ())
+    listener = ListenerSpec(Direction.INBOUND, f"tcp://127.0.0.1:{upstream}", port=port)
+    with Proxy(ProxySpec((listener,), 1, plan), lambda _event: None) as proxy:
+        (pid,) = proxy.pids
+        os.sched_setaffinity(pid, {PROXY_CORE})
+        yield pid
 
 
 def cpu_seconds(pid):
@@ -160,10 +160,6 @@ def measure(port, connections, seconds, pid):
 
 
 def main():
-    if sys.argv[1:2] == ["--serve"]:
-        port, upstream, fault = map(int, sys.argv[2:5])
-        serve_pipe(port, upstream, fault)
-        return
     peer = None
     if sys.argv[1:2] == ["--toxiproxy"]:
         peer = sys.argv[2]
@@ -183,13 +179,12 @@ def main():
         folder.chmod(0o755)
         upstream, through = free_port(), free_port()
         stack.enter_context(running(["nginx", "-c", str(nginx_config(folder, upstream))], OTHER_CORE, upstream))
-        me = [sys.executable, str(Path(__file__).resolve()), "--serve"]
         proxies = {
             "none": None,
             "haproxy": running(["haproxy", "-f", str(haproxy_config(folder, through, upstream))], PROXY_CORE, through),
-            "pipe, idle": running([*me, str(through), str(upstream), "-1"], PROXY_CORE, through),
-            "pipe, every byte through an effect": running([*me, str(through), str(upstream), "0"], PROXY_CORE, through),
-            "pipe, latency 10 ms": running([*me, str(through), str(upstream), "10"], PROXY_CORE, through),
+            "pipe, idle": pipe(through, upstream),
+            "pipe, every byte through an effect": pipe(through, upstream, 0),
+            "pipe, latency 10 ms": pipe(through, upstream, 10),
         }
         if peer:
             proxies["Toxiproxy"] = toxiproxy(peer, through, upstream, 0)

@@ -24,6 +24,7 @@ from chaosbot.core.errors import ConfigError, EngineError
 from chaosbot.core.event import Event, RuleTallied, Trouble
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
+from chaosbot.tcp.worker import PipesSpec
 from chaosbot.workers import Startable, Worker, listen
 
 __all__ = ["MOCK", "ListenerSpec", "Proxy", "ProxySpec"]
@@ -76,12 +77,13 @@ class Proxy(Startable):
                 self._sockets.append(listen(listener.host, listener.port))
             count = 1 if self.spec.plan.counts else max(1, self.spec.workers)
             spec = dataclasses.replace(self.spec, workers=count)
+            serve, served = _function(spec)
             for index in range(count):
                 self._workers.append(
                     Worker(
                         f"proxy worker {index}",
-                        "chaosbot.addons.worker:serve",
-                        spec,
+                        serve,
+                        served,
                         index,
                         sockets=self._sockets,
                         on_message=self._take,
@@ -207,6 +209,15 @@ class Proxy(Startable):
 
     def _trouble(self, what: str) -> None:
         self._emit(Trouble(time.monotonic() - self.spec.started, "proxy", what))
+
+
+def _function(spec: ProxySpec) -> tuple[str, ProxySpec | PipesSpec]:
+    """What a worker runs, and on what: where no listener needs HTTP, one that loads no mitmproxy."""
+    pipes = [item.pipe for item in spec.listeners if item.pipe is not None]
+    if len(pipes) < len(spec.listeners):
+        return "chaosbot.addons.worker:serve", spec
+    only = PipesSpec(tuple(pipes), spec.seed, spec.plan, spec.workers, spec.started, spec.allow_hosts)
+    return "chaosbot.tcp.worker:serve", only
 
 
 def _add(tallies: dict[tuple[str, str], RuleTallied], more: RuleTallied) -> None:

@@ -75,6 +75,13 @@ class ListenerSpec:
         parts = urlsplit(self.upstream)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
+    @property
+    def pipe(self) -> tuple[Direction, str, int, str] | None:
+        """Its direction, host, port and name, for a byte pipe; None when it carries HTTP."""
+        if self.address is None or not self.upstream.startswith("tcp:"):
+            return None
+        return (self.direction, *self.address, self.name)
+
 
 @dataclass(frozen=True)
 class ProxySpec:

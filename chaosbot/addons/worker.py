@@ -19,6 +19,7 @@ from chaosbot.addons.chaos import ChaosAddon
 from chaosbot.addons.engine import ExchangeEngine
 from chaosbot.addons.spec import ListenerSpec, ProxySpec
 from chaosbot.core.event import RuleTallied
+from chaosbot.core.exchange import Direction
 from chaosbot.tcp.server import PipeServer
 from chaosbot.transport import enforce
 from chaosbot.workers import AsyncParent
@@ -46,20 +47,20 @@ class ProxyService:
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Begins to accept on the inherited sockets, one for each listener."""
         for listener, sock in zip(self._spec.listeners, sockets, strict=True):
-            if listener.address is not None and listener.upstream.startswith("tcp:"):
-                await self._serve_bytes(listener, sock)
+            if listener.pipe is not None:
+                await self._serve_bytes(*listener.pipe, sock)
                 continue
             self._servers.append(await asyncio.start_server(self._acceptor(listener, sock.getsockname()[1]), sock=sock))
         self.engine.follow_windows()
 
-    async def _serve_bytes(self, listener: ListenerSpec, sock: socket.socket) -> None:
+    async def _serve_bytes(self, direction: Direction, host: str, port: int, name: str, sock: socket.socket) -> None:
         """What is no HTTP runs on a direct pipe."""
-        assert listener.address is not None  # noqa: S101 - the caller looked
         pipe = PipeServer(
             sock,
-            *listener.address,
-            direction=listener.direction,
-            upstream=listener.name,
+            host,
+            port,
+            direction=direction,
+            upstream=name,
             emit=self.engine.emit,
             clock=self.engine.now,
             rules=self.engine.rules,

@@ -18,7 +18,6 @@ import math
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from importlib.metadata import entry_points
 from typing import Any, Final, Generic, TypeVar
 
 from chaosbot.core import units
@@ -186,6 +185,8 @@ class Registry(Generic[E]):
         for module_info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
             if not module_info.name.startswith("_") and module_info.name not in self.skip:
                 found[module_info.name] = self._class_in(f"{self.package}.{module_info.name}")
+        from importlib.metadata import entry_points  # noqa: PLC0415 - 2 MB that a byte pipe never needs
+
         for point in sorted(entry_points(group=self.package), key=lambda point: point.name):
             if point.name in found:
                 raise ConfigError(

@@ -42,17 +42,18 @@ class ClockedLine(ABC):
 
     def _pump(self) -> None:
         """Performs what is due and comes back when more is."""
-        for item in self._line.take(self._loop.time()):
+        line = self._line
+        for item in line.take(self._loop.time()):
             if isinstance(item, bytes):
                 self._pass(item)
             else:
                 self._mark(item)
-        due = self._line.due()
+        due = line.due()
         if due != self._due:
-            self._stop()
-            if due is not None:
-                self._due = due
-                self._timer = self._loop.call_at(due, self._ring)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due = due
+            self._timer = None if due is None else self._loop.call_at(due, self._ring)
 
     def _ring(self) -> None:
         self._timer = self._due = None

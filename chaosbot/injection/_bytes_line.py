@@ -74,6 +74,7 @@ class Line:
         self._acted = acted
         self._reported: list[BytesEffect] = []
         self._stages: list[AnyStage] = []
+        self._silent: list[AnyStage] = []  # those whose effect has done nothing yet, so far as was reported
         self._out: list[tuple[float, Item]] = []
         self._latest = now
 
@@ -90,7 +91,10 @@ class Line:
     @property
     def room(self) -> bool:
         """Whether the source may go on to send."""
-        return all(stage.held <= stage.most_held for stage in self._stages)
+        for stage in self._stages:  # noqa: SIM110 - asked for every chunk: `all` takes twice the time
+            if stage.held > stage.most_held:
+                return False
+        return True
 
     @property
     def resets(self) -> bool:
@@ -124,13 +128,23 @@ class Line:
         """When to come back; None when nothing is under way."""
         if self._out:
             return self._out[0][0]
-        times = [time for stage in self._stages if (time := stage.due()) is not None]
-        times += [alarm[0] for stage in self._stages if (alarm := stage.alarm()) is not None]
-        return min(times, default=None)
+        first = None
+        for stage in self._stages:
+            due = stage.due()
+            if due is not None and (first is None or due < first):
+                first = due
+            alarm = stage.alarm()
+            if alarm is not None and (first is None or alarm[0] < first):
+                first = alarm[0]
+        return first
 
     def take(self, now: float) -> list[Item]:
         """What leaves up to now, in order."""
         self._latest = max(self._latest, now)
+        due = self.due()
+        if due is None or due > now:
+            self._report()
+            return []
         self._run(now)
         alarms = [alarm for stage in self._stages if (alarm := stage.alarm()) is not None and alarm[0] <= now]
         if alarms:
@@ -149,6 +163,7 @@ class Line:
         self._report()
         if self.closed:
             self._stages.clear()
+            self._silent.clear()
         return taken
 
     def _run(self, now: float) -> None:
@@ -163,12 +178,14 @@ class Line:
                     after.feed(t, item)
 
     def _report(self) -> None:
-        if self._acted is None:
+        if self._acted is None or not self._silent:
             return
-        for stage in self._stages:
-            if stage.acted and not any(effect is stage.effect for effect in self._reported):
-                self._reported.append(stage.effect)
-                self._acted(stage.effect)
+        for stage in tuple(self._silent):
+            if stage.acted:
+                self._silent.remove(stage)
+                if not any(effect is stage.effect for effect in self._reported):
+                    self._reported.append(stage.effect)
+                    self._acted(stage.effect)
 
     def admit(self, now: float) -> float:
         """Reports what effects have done so far: what one holds it has held, whether or not it is let out any more.
@@ -204,6 +221,7 @@ class Line:
         self._stages = [
             _stage(effect, now) if found is None else found for found, effect in zip(kept, wanted, strict=True)
         ]
+        self._silent = list(self._stages)
 
     def _pour(self, items: list[Item], index: int, staying: list[AnyStage], now: float) -> None:
         """Hands flushed items to the next stage that stays, or out."""

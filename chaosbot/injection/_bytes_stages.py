@@ -148,7 +148,8 @@ class HoldStage(Stage[HoldBytes]):
                 # Keyed by where the chunk starts: how a sender's bytes fall into chunks differs from run to run.
                 dice = dice.at("offset", self._offset)
             self._delay = law.draw(dice, self._previous)
-        return max(self._clock, self._queue[0][0] + self._delay)
+        leaves = self._queue[0][0] + self._delay
+        return max(self._clock, leaves)
 
     def pop(self) -> tuple[float, Item]:
         """Gives out the first chunk."""

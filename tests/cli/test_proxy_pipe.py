@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 
 from chaosbot.core.event import ExchangeSeen, Injected, Noted
@@ -70,6 +71,10 @@ def test_byte_faults_alone_pass_through_a_pipe_unless_http_is_asked_for(
         with urllib.request.urlopen(f"http://{found[1]}/", timeout=60) as answer:
             assert answer.read() == b"hello"
         assert time.monotonic() - began >= 0.15
+        workers = psutil.Process(process.pid).children()
+        assert len(workers) == 1
+        mapped = any("mitmproxy_rs" in region.path for region in workers[0].memory_maps())
+        assert mapped is bool(more)
     finally:
         process.terminate()
         # Not `communicate`: it would lose what `readline` has buffered.

@@ -484,6 +484,6 @@ def test_two_hundred_connections_live_through_plans_that_change_all_the_time(ste
 
 
 def test_a_pipe_loads_no_mitmproxy():
-    code = "import sys, chaosbot.tcp.server; print({name.partition('.')[0] for name in sys.modules} & {'mitmproxy', 'h2', 'tornado'})"
+    code = "import sys, chaosbot.tcp.worker; print({name.partition('.')[0] for name in sys.modules} & {'mitmproxy', 'h2', 'tornado'})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
