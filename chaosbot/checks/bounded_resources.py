@@ -21,6 +21,47 @@ from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threa
 
 _FEW: Final = 30
 _SHORTEST_S: Final = 20.0
+_ENOUGH: Final = 18
+"""Rounds of the growth stage after which growth is no warming up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is looked at between the rounds of the growth stage.
+
+    Args:
+        probe: The probe's name.
+        each: The growth for each update from which on it is no noise.
+        what: What a target does that grows.
+        unit: What the summary counts in.
+        size: How much one unit is.
+    """
+
+    probe: str
+    each: float
+    what: str
+    unit: str
+    size: float = 1.0
+
+
+KEPT: Final = (
+    Kept("kept-memory", 4096.0, "keeps something of", "MB", 2.0**20),
+    Kept("kept-descriptors", 0.2, "leaves something open after", "descriptors"),
+)
+
+
+def grows(looks: Sequence[tuple[int, float]], each: float) -> bool:
+    """Whether what is held grows with every update: from third to third by as much, and by at least `each` for an update.
+
+    Args:
+        looks: How many updates were sent, and what was held then.
+        each: The least growth for an update.
+    """
+    third = len(looks) // 3
+    parts = (looks[:third], looks[third : 2 * third], looks[2 * third :])
+    first, middle, last = (median([value for _, value in part]) for part in parts)
+    updates = (looks[-1][0] - looks[0][0]) / 3
+    return last - middle >= each * updates and last - middle >= (middle - first) / 2 and middle > first
 
 
 @dataclass(frozen=True)
@@ -54,14 +95,40 @@ class BoundedResources(CaseCheck):
     def judge(self, history: History) -> Judgement:
         """The cases of a campaign, and the level of memory under load."""
         judgement = super().judge(history)
-        load = self._level(history)
-        if load is None:
-            return judgement
-        findings = judgement.findings + load.findings
-        if not judgement.judged:
-            return load
-        verdict = Verdict.FAIL if findings else Verdict.worst([judgement.verdict, load.verdict])
-        return Judgement(self.name, verdict, findings, judged=judgement.judged + load.judged)
+        for more in (self._level(history), self._kept(history)):
+            if more is not None and judgement.judged:
+                findings = judgement.findings + more.findings
+                verdict = Verdict.FAIL if findings else Verdict.worst([judgement.verdict, more.verdict])
+                judgement = Judgement(self.name, verdict, findings, judged=judgement.judged + more.judged)
+            elif more is not None:
+                judgement = more
+        return judgement
+
+    def _kept(self, history: History) -> Judgement | None:
+        """What is kept of each of many alike updates of one chat (stage growth)."""
+        found: list[Finding] = []
+        judged = 0
+        for row in KEPT:
+            looks = [
+                (int(one.detail), float(one.value))
+                for one in history.probes
+                if one.probe == row.probe and isinstance(one.value, (int, float))
+            ]
+            judged += len(looks) >= _ENOUGH
+            if len(looks) < _ENOUGH or not grows(looks, row.each):
+                continue
+            more = (looks[-1][1] - looks[0][1]) / row.size
+            said = f"{looks[-1][0] - looks[0][0]} ordinary updates of one chat: {more:.1f} {row.unit} more, and no end of it"
+            cause = RootCause("kept", place=row.probe)
+            title = f"{row.what} every update"
+            found.append(
+                Finding(
+                    self.name, title, Severity.HIGH, Threat.LOAD, cause, category="soak", summary=said, stateful=True
+                )
+            )
+        if not judged:
+            return None
+        return Judgement(self.name, Verdict.FAIL if found else Verdict.PASS, tuple(found), judged=judged)
 
     def _level(self, history: History) -> Judgement | None:
         looks = [

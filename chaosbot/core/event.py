@@ -288,6 +288,31 @@ class OutboundTried(Tagged, frozen=True):
     answered: bool | None = None
 
 
+class StateTried(Tagged, frozen=True):
+    """A campaign let users talk to the target in a way that only its memory can get wrong.
+
+    A play is what was said in answer to each of its steps, in order; texts of one answer are joined by newlines.
+
+    Args:
+        t: When the trial was over.
+        trial: Which one: ``at-once``, ``users-at-once``, ``read-back``, ``edited``, ``conversation``, ``group-conversation``,
+            ``crossed``, ``order``.
+        case: The name of its last delivery.
+        what: What is said, for people.
+        alone: The controls: plays one after another, with nobody and nothing beside them.
+        seen: The plays that were tried.
+        others: What somebody else rightly gets for the same, where answers may be mixed up.
+    """
+
+    t: float
+    trial: str
+    case: str
+    what: str
+    alone: tuple[tuple[str, ...], ...]
+    seen: tuple[tuple[str, ...], ...]
+    others: tuple[str, ...] = ()
+
+
 class ProbeSeen(Tagged, frozen=True):
     """A look at the target from outside: health, memory, descriptors, circuits, the health request."""
 
@@ -426,6 +451,7 @@ Event: TypeAlias = (
     | CaseTried
     | ApiCalled
     | OutboundTried
+    | StateTried
     | ProbeSeen
     | IntervalMeasured
     | Judged

@@ -186,6 +186,7 @@ class Examples(Protocol):
         kind: str = "",
         chat: int | None = None,
         message: int | None = None,
+        answers: int | None = None,
     ) -> Any:
         """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
 
@@ -200,6 +201,7 @@ class Examples(Protocol):
             kind: Another kind than a plain message: ``edited_message``, ``callback_query``.
             chat: In this group instead of a private chat.
             message: Below this message of the target, where a button is pressed.
+            answers: In answer to a message of this user.
         """
         return None
 

@@ -14,7 +14,18 @@ from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.core.verdict import Finding, Judgement
 from chaosbot.transport import Address
 
-STAGES: Final = ("served", "vocabulary", "catalogue", "mutations", "arguments", "outbound", "generated", "sequences")
+STAGES: Final = (
+    "served",
+    "vocabulary",
+    "catalogue",
+    "state",
+    "mutations",
+    "arguments",
+    "outbound",
+    "growth",
+    "generated",
+    "sequences",
+)
 POLICIES: Final = ("reject", "ack", "any")
 
 

@@ -71,9 +71,11 @@ TABLE: Final = {
     "served": CampaignStage("chaosbot.fuzz.served", "run_served", 0.15),
     "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.3),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
+    "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.35),
     "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.2, divisible=True),
     "arguments": CampaignStage("chaosbot.fuzz.arguments", "run_arguments", 0.25),
     "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.5),
+    "growth": CampaignStage("chaosbot.fuzz.growth", "run_growth", 0.3),
     "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.2, divisible=True),
     "sequences": CampaignStage("chaosbot.fuzz.sequences", "run_sequences", 1.0, alone=True),
 }

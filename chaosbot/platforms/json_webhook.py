@@ -118,10 +118,11 @@ class JsonWebhook(Platform):
         user: int | None = None,
         kind: str = "",
         chat: int | None = None,
-        message: int | None = None,  # noqa: ARG002
+        message: int | None = None,
+        answers: int | None = None,
     ) -> Any:
         """The sample with this text in its first text member; None when it has none, or tiers or other kinds are asked for."""
-        if tier or user is not None or kind or chat is not None:
+        if tier or kind or any(one is not None for one in (user, chat, message, answers)):
             return None
         path = marker_place(self._body)
         return renew(self._body, dice, {path: text}) if path else None

@@ -167,10 +167,11 @@ class StandardWebhooks(Platform):
         user: int | None = None,
         kind: str = "",
         chat: int | None = None,
-        message: int | None = None,  # noqa: ARG002
+        message: int | None = None,
+        answers: int | None = None,
     ) -> Any:
         """The first event with this text in it; None where tiers or other kinds are asked for."""
-        if tier or user is not None or kind or chat is not None:
+        if tier or kind or any(one is not None for one in (user, chat, message, answers)):
             return None
         event = next(iter(self._events().values()))
         path = marker_place(event)

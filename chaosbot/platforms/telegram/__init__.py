@@ -163,6 +163,7 @@ class Telegram(Platform):
         kind: str = "",
         chat: int | None = None,
         message: int | None = None,
+        answers: int | None = None,
     ) -> Any:
         """A person of a tier (a guest unless said otherwise) writes this text to the bot."""
         place = parts.Place(dice, self.date)
@@ -173,6 +174,9 @@ class Telegram(Platform):
         more: dict[str, Any] = {"edit_date": self.date + 5} if kind.startswith("edited_") else {}
         if where is not None:
             more["chat"] = where
+        if answers is not None:
+            earlier = parts.Place(dice.at("answered"), self.date)
+            more["reply_to_message"] = parts.text_message(earlier, answers, "hi", **({"chat": where} if where else {}))
         return parts.update(place, kind or "message", parts.text_message(place, writer, text, **more))
 
 

@@ -1,0 +1,135 @@
+"""What the checks over a target's memory share: answers without their variable parts, and what repeated answers count.
+
+A play is the answers to one line that is said several times. What is the same in every control is the target's habit; a trial is
+compared with the habit alone, never with what a reader of the words would expect.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import ClassVar, Final
+
+from chaosbot.checks._cases import NEEDS_CALLS, NOT_ASKED, sight
+from chaosbot.core.check import Check, History, Steps
+from chaosbot.core.event import StateTried
+from chaosbot.core.marker import MARKER
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
+
+_NUMBER: Final = re.compile(r"\d+")
+_LEAST: Final = 3
+"""So many answers in a row must count evenly before they count as counting."""
+
+NO_TRIAL: Final = "no answer of the target depended on what came before (stage state)"
+
+Plays = Sequence[Sequence[str]]
+
+
+def shape(text: str) -> str:
+    """An answer without markers and numbers."""
+    return _NUMBER.sub("#", MARKER.sub("~", text))
+
+
+def numbers(text: str) -> list[int]:
+    """The numbers in an answer, in order, without those in markers; very long ones are ids."""
+    return [int(found) for found in _NUMBER.findall(MARKER.sub("~", text)) if len(found) < 13]
+
+
+def counts(plays: Plays) -> dict[int, int]:
+    """By the place of a number in the answers, by how much it changes each time, the same in every play."""
+    if any(len(play) < _LEAST or len({shape(text) for text in play}) > 1 for play in plays):
+        return {}
+    found: list[dict[int, int]] = []
+    for play in plays:
+        rows = [numbers(text) for text in play]
+        steps: dict[int, int] = {}
+        for place in range(min(map(len, rows))):
+            changes = {later[place] - earlier[place] for earlier, later in pairwise(rows)}
+            if len(changes) == 1 and changes != {0}:
+                steps[place] = changes.pop()
+        found.append(steps)
+    return {place: step for place, step in found[0].items() if all(one.get(place) == step for one in found)}
+
+
+def limit(plays: Plays) -> int | None:
+    """How often something is let through before it is refused for good, the same in every play; None where that is not its habit."""
+    patterns = set()
+    for play in plays:
+        told = [shape(text) for text in play]
+        through = next((number for number, text in enumerate(told) if text != told[0]), len(told))
+        if not told[0] or through == len(told) or len(set(told[through:])) > 1:
+            return None
+        patterns.add((through, told[0], told[-1]))
+    return patterns.pop()[0] if len(patterns) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """One trial that broke a rule.
+
+    Args:
+        cause: The root cause.
+        title: The finding's title.
+        severity: How bad it is.
+        summary: What was said and answered, and in how many tries.
+        threat: Who can cause it.
+    """
+
+    cause: RootCause
+    title: str
+    severity: Severity
+    summary: str
+    threat: Threat = Threat.USER
+
+
+class StateCheck(Check):
+    """A check over the trials of the state stage; those that broke the rule for one reason are one finding."""
+
+    live: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
+    shrinkable: ClassVar[bool] = False
+    trials: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def broken(self, tried: StateTried) -> Broken | None:
+        """How a trial broke the rule; None when it kept it."""
+
+    def judge(self, history: History) -> Judgement:
+        """Asks `broken` for every trial of its kinds."""
+        seen = sight(history)
+        if seen.checks and self.name not in seen.checks:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NOT_ASKED)
+        if not seen.sees_calls:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
+        tried = [event for event in history.all(StateTried) if event.trial in self.trials]
+        if not tried:
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NO_TRIAL)
+        found: dict[RootCause, Finding] = {}
+        for event in tried:
+            one = self.broken(event)
+            if one is None:
+                continue
+            known = found.get(one.cause)
+            found[one.cause] = (
+                replace(known, occurrences=known.occurrences + 1)
+                if known is not None
+                else Finding(
+                    self.name,
+                    one.title,
+                    one.severity,
+                    one.threat,
+                    one.cause,
+                    "state",
+                    event.case,
+                    one.summary,
+                    stateful=True,
+                )
+            )
+        return Judgement(self.name, Verdict.FAIL if found else Verdict.PASS, tuple(found.values()), judged=len(tried))
+
+    def reproducer(self, history: History, case: str) -> Steps:  # noqa: ARG002 - the checks share one signature
+        """None: who else talks meanwhile is not part of a case; the stage shows it again."""
+        return ()

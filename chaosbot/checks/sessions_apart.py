@@ -1,0 +1,107 @@
+"""What one user says changes nothing in another user's conversation, and everybody gets their own answers.
+
+A state that is kept for all, or for a whole chat, lets one user's text end what another one began; a chat that is kept in a global variable
+sends an answer to whoever wrote last. Compared is the same talk with nobody beside it. In a group a game that everybody plays together is
+built so on purpose: accept the finding there (`--baseline`). State that follows one user from chat to chat is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaosbot.checks._state import Broken, StateCheck, shape
+from chaosbot.core.check import History
+from chaosbot.core.event import ApiCalled, StateTried
+from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
+
+
+@dataclass(frozen=True)
+class SessionsApart(StateCheck):
+    """Nobody talks into another one's conversation."""
+
+    trials: ClassVar[frozenset[str]] = frozenset({"crossed", "conversation", "group-conversation"})
+
+    def judge(self, history: History) -> Judgement:
+        """Conversations in turns, many users at once, and whose messages are edited."""
+        judgement = super().judge(history)
+        edits, foreign = _foreign_edits(history)
+        if judgement.reason and not edits:
+            return judgement
+        findings = judgement.findings
+        if foreign:
+            title = "edits in one chat the message that it wrote in another"
+            summary = f"{len(foreign)} of {edits} edits; first: message {foreign[0].message} in chat {foreign[0].chat}, made elsewhere"
+            findings += (
+                Finding(
+                    self.name,
+                    title,
+                    Severity.HIGH,
+                    Threat.USER,
+                    RootCause("foreign-message"),
+                    "state",
+                    "",
+                    summary,
+                    occurrences=len(foreign),
+                    stateful=True,
+                ),
+            )
+        return Judgement(
+            self.name, Verdict.FAIL if findings else Verdict.PASS, findings, judged=judgement.judged + edits
+        )
+
+    def broken(self, tried: StateTried) -> Broken | None:
+        """Answers came to somebody else, or another's text was taken for the first one's."""
+        if tried.trial == "crossed":
+            return _crossed(tried)
+        usual = {shape(text) for play in tried.alone for text in play}
+        ending = {shape(text) for text in tried.others if text} - usual
+        taken = [play for play in tried.seen if shape(play[0]) in ending]
+        if not ending or len(taken) < len(tried.seen):
+            return None
+        group = tried.trial.startswith("group")
+        title = "one user's text ends the conversation that another user began" + (
+            " in the same group" if group else ""
+        )
+        summary = f"in {len(taken)} of {len(tried.seen)} tries: {tried.what}; answered as if the first had written it"
+        cause = RootCause("ended-by-another", place="group" if group else "")
+        return Broken(cause, title, Severity.MEDIUM if group else Severity.HIGH, summary)
+
+
+def _crossed(tried: StateTried) -> Broken | None:
+    usual = [Counter(shape(text) for text in play) for play in tried.alone]
+    heard = [Counter(shape(text) for text in "\n".join(play).split("\n")) for play in tried.seen]
+    usual = [Counter(text for line in play for text in line.split("\n")) for play in usual]
+    lacking: Counter[str] = Counter()
+    spare: Counter[str] = Counter()
+    for own, came in zip(usual, heard, strict=False):
+        lacking += own - came
+        spare += came - own
+    crossed = {text for text in lacking if text and spare[text]}
+    if not crossed:
+        return None
+    summary = f"{tried.what}: {sum(lacking[text] for text in crossed)} answers came to somebody else"
+    return Broken(
+        RootCause("crossed"), "answers one user in another user's chat when many write at once", Severity.HIGH, summary
+    )
+
+
+def _foreign_edits(history: History) -> tuple[int, list[ApiCalled]]:
+    """How many edits name a message that the target made, and those that name one of another chat."""
+    made: dict[int, set[str]] = defaultdict(set)
+    named: dict[str, set[object]] = defaultdict(set)
+    for tried in history.cases:
+        named[str(tried.chat)].add(tried.message)
+    edits = 0
+    foreign = []
+    for call in sorted(history.all(ApiCalled), key=lambda call: call.t):
+        if call.message is None or call.chat is None:
+            continue
+        if not call.method.startswith("edit"):
+            made[call.message].add(str(call.chat))
+        elif call.message in made and call.message not in named[str(call.chat)]:
+            edits += 1
+            if str(call.chat) not in made[call.message]:
+                foreign.append(call)
+    return edits, foreign

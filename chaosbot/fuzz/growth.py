@@ -1,0 +1,67 @@
+"""The growth stage: the same chat writes hundreds of long texts, and memory and descriptors are read between.
+
+One user in one chat, so that what a target remembers of each user and chat stays what it is; ordinary texts, which most targets answer
+with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some rounds.
+Rounds end early where nothing grows. Judged by `bounded_resources`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import sleep
+from typing import Final
+
+from chaosbot.checks.bounded_resources import KEPT, grows
+from chaosbot.core.case import Case, Change, Expect
+from chaosbot.core.event import ProbeSeen
+from chaosbot.core.verdict import Mechanism, Threat
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.spec import Clock
+
+ROUNDS: Final = 24
+_FEWEST: Final = 9
+"""Rounds after which it may end early."""
+_IN_GROUP: Final = 72
+_IN_PRIVATE: Final = 24
+_TEXT: Final = "слово " * 600
+"""Long enough that keeping it shows: 3600 characters, about 20 KB of JSON."""
+_USER: Final = 4_503_565_000_000_000
+_GROUP: Final = -3_800_000_000
+_QUIET_S: Final = 0.05
+
+
+def run_growth(context: CampaignContext, clock: Clock) -> None:
+    """Sends rounds of updates and notes, after each, what the target holds: with the number of updates so far as the detail."""
+    slow = context.target.latency_s > context.spec.latency_s
+    if slow or not context.store.seen.memory or not context.platform.tiers:
+        return
+    sent = 0
+    looks: dict[str, list[tuple[int, float]]] = {row.probe: [] for row in KEPT}
+    for number in range(ROUNDS):
+        cases = [case for nth in range(_IN_GROUP + _IN_PRIVATE) if (case := _case(context, number, nth)) is not None]
+        for result in context.target.volley(cases, "growth"):
+            context.recorder.record(result)
+        sent += len(cases)
+        sleep(_QUIET_S)
+        vitals = context.target.vitals() if context.target.lives else None
+        if vitals is None or not cases:
+            return
+        for row, value in zip(KEPT, (vitals.resident, vitals.descriptors), strict=True):
+            looks[row.probe].append((sent, float(value)))
+            context.recorder.emit(ProbeSeen(context.recorder.now(), row.probe, ok=True, value=value, detail=str(sent)))
+        done = number + 1 >= _FEWEST and not any(grows(looks[row.probe], row.each) for row in KEPT)
+        context.show("growth", ROUNDS)
+        if done or clock.over():
+            return
+
+
+def _case(context: CampaignContext, number: int, nth: int) -> Case | None:
+    place = context.dice.at("growth", context.spec.endpoint.started, number, nth)
+    user = _USER + context.dice.at("growth").integer(0, 10**6)
+    update = context.platform.say(_TEXT, place, user=user, chat=_GROUP if nth < _IN_GROUP else None)
+    if update is None:
+        return None
+    name = f"growth/{number}-{nth}"
+    case = as_case(context.platform, context.spec.endpoint, update, place, name, "a long text", Expect(), fresh=False)
+    return replace(case, group="state", threat=Threat.LOAD, change=Change(Mechanism.SCENARIO, "growth"))

@@ -1,0 +1,684 @@
+"""The state stage: what the target remembers, asked for by many at once, by two in turns, and out of turn.
+
+Rules:
+
+- What is said comes from the target: its commands, the arguments that its hints show, the signs that its help texts name, the buttons
+  that it offers, the numbers that it tells. A dialogue is a few such lines; the last one is its action.
+- Each trial has controls: the same dialogue, by somebody new, one step after another. Where two controls disagree nothing follows.
+- A trial with a number that all users share is done alone; the others are done side by side, each in chats of its own.
+- Races are matters of chance: each is tried a few times, and all tries stand in the event.
+- Nothing is judged here: `StateTried` says what was asked and answered, checks judge the history.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from time import monotonic, sleep
+from typing import Final, TypeVar
+
+from chaosbot.checks._state import counts, limit, numbers, shape
+from chaosbot.core.case import Case, Change, Expect, Segment
+from chaosbot.core.event import ApiCalled, Noted, StateTried
+from chaosbot.core.exchange import Direction
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.marker import marker
+from chaosbot.core.plan import Matcher, Rule, Scope
+from chaosbot.core.verdict import Mechanism, Threat
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.replies import POLL_S, speaks
+from chaosbot.fuzz.requests import split, with_body
+from chaosbot.fuzz.spec import Clock
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AT_ONCE: Final = 6
+"""So many times something is asked for at once."""
+TRIES: Final = 3
+_LOOK: Final = 4
+"""So many answers in a row show whether something is counted or bounded."""
+_IN_A_ROW: Final = 4
+_HANDS: Final = 16
+_FIRST_USER: Final = 4_503_560_000_000_000
+_FIRST_GROUP: Final = -3_900_000_000
+_MOST_COMMANDS: Final = 16
+_MOST_BUTTONS: Final = 4
+_MOST_ACTIONS: Final = 40
+_QUICK_S: Final = 0.005
+_LEAST_S: Final = 0.5
+_KEPT: Final = 200
+"""So many characters of an answer are kept."""
+_COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
+_PHRASE: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})[ \t]+(\S*\w)")
+_SIGN: Final = re.compile(r"(?<!\S)([^\w\s/.,;:!?()\[\]{}<>«»\"'“”„—–-]{1,2})(?=[\s.,;!]|$)")
+_HELP: Final = ("start", "help")
+_ARGUMENTS: Final = ("chaosbot {m}", "7", "https://example.org/{m}")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that a user says or presses.
+
+    Args:
+        text: What is written, or a button's data; ``{m}`` stands for a marker, ``{n}`` for the number that the target told last.
+        pressed: Whether it is a button.
+    """
+
+    text: str
+    pressed: bool = False
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"[{self.text}]" if self.pressed else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Lines that one user says one after the other; the last is the action.
+
+    Args:
+        lines: The lines.
+        group: Whether it is said in a group.
+        answers: Whether it is said in answer to another member's message.
+        admin: Whether the admin says it.
+    """
+
+    lines: tuple[Line, ...]
+    group: bool = False
+    answers: bool = False
+    admin: bool = False
+
+    def then(self, *lines: Line) -> Dialogue:
+        """This dialogue with more lines."""
+        return replace(self, lines=(*self.lines, *lines))
+
+    def __str__(self) -> str:
+        """For people."""
+        where = (" in a group" if self.group else "") + (" by the admin" if self.admin else "")
+        return " → ".join(map(str, self.lines)) + where
+
+
+@dataclass
+class Speaker:
+    """A user in a chat, and what the target told there last.
+
+    Args:
+        user: Who; None for the admin.
+        group: In which group; None for the private chat.
+        answers: Whether the user answers another member's message.
+        number: The number that the target told last.
+        settled: Whether the action has begun, so that the number stays what it is.
+        below: The message below which the last buttons stand.
+    """
+
+    user: int | None
+    group: int | None = None
+    answers: bool = False
+    number: str = ""
+    settled: bool = False
+    below: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a line: the texts, joined, the buttons, and in how many calls."""
+
+    text: str = ""
+    buttons: tuple[str, ...] = ()
+    calls: int = 0
+
+
+def run_state(context: CampaignContext, clock: Clock) -> None:
+    """Learns what the target remembers, then tries its memory."""
+    if context.store.seen.replies == "none" or not context.platform.tiers:
+        return
+    with ThreadPoolExecutor(_HANDS, "fuzz-state") as pool:
+        trials = _Trials(context, clock, pool)
+        trials.learn()
+        for trial in (
+            trials.crossed,
+            trials.conversations,
+            trials.shared_numbers,
+            trials.at_once,
+            trials.order,
+            trials.admins,
+        ):
+            if clock.over():
+                break
+            trial()
+            context.show("state", 0)
+    text = f"{len(trials.alone)} dialogues were learned, {trials.done} trials done"
+    context.recorder.emit(
+        Noted(context.recorder.now(), "state", text, {"dialogues": [str(one) for one in trials.alone]})
+    )
+
+
+class _Trials:
+    """Learns and tries for one campaign; speaking is done from several threads."""
+
+    def __init__(self, context: CampaignContext, clock: Clock, pool: ThreadPoolExecutor) -> None:
+        self.context = context
+        self.clock = clock
+        self.alone: dict[Dialogue, Answer] = {}
+        self.plain: dict[bool, frozenset[str]] = {}
+        self.done = 0
+        self._pool = pool
+        self._dice = context.dice.at("state", context.spec.endpoint.started)
+        self._count = 0
+        self._delay_s = 0.0
+        self._lock = threading.Lock()
+
+    # ── speaking ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _new(self, dialogue: Dialogue | None = None) -> Speaker:
+        with self._lock:
+            self._count += 1
+            number = self._count
+        group = (
+            _FIRST_GROUP - self._dice.integer(0, 10**7) - number if dialogue is not None and dialogue.group else None
+        )
+        user = _FIRST_USER + self._dice.integer(0, 10**9) + number
+        admin, answers = (dialogue.admin, dialogue.answers) if dialogue is not None else (False, False)
+        return Speaker(None if admin else user, group, answers)
+
+    def _case(self, who: Speaker, line: Line, *, kind: str = "", like: Case | None = None) -> Case | None:
+        """The delivery of a line; with `like`, an edit of that one."""
+        with self._lock:
+            self._count += 1
+            name = f"state/{self._count}"
+        place = self._dice.at("say", like.name if like is not None else name)
+        text = line.text.replace("{m}", marker(place)).replace("{n}", who.number or "7")
+        platform = self.context.platform
+        update = platform.say(
+            text,
+            place,
+            tier=platform.tiers[-1] if who.user is None else "",
+            user=who.user,
+            kind="callback_query" if line.pressed else kind,
+            chat=who.group,
+            message=who.below if line.pressed else None,
+            answers=_FIRST_USER if who.answers and not line.pressed else None,
+        )
+        if update is None:
+            return None
+        case = as_case(platform, self.context.spec.endpoint, update, place, name, str(line), Expect(), fresh=False)
+        return replace(case, group="state", threat=Threat.USER, change=Change(Mechanism.SCENARIO, "state"))
+
+    def _send(self, case: Case) -> list[ApiCalled]:
+        """Sends and records it; the calls in the webhook's own answer."""
+        result = self.context.target.fire(case, "state")
+        with self._lock:
+            if self.context.target.suspicious(result):
+                self.context.attribution.after([result])
+            self.context.recorder.record(result)
+        return self.context.recorder.tried(result)[1]
+
+    def _ask(self, who: Speaker, line: Line, calls: int = 0) -> Answer:
+        """Says a line and waits until the target has answered and is quiet, or has made as many calls as it usually does."""
+        case = self._case(who, line)
+        return Answer() if case is None else self._heard(who, case, calls)
+
+    def _heard(self, who: Speaker, case: Case, calls: int = 0) -> Answer:
+        began = monotonic()
+        inside = self._send(case)
+        watch = self.context.target.watch
+        seen, changed = (len(inside), monotonic()) if inside else (0, 0.0)
+        while not self.clock.should_stop():
+            now = len(inside) + len(_own(watch.replies(case, began), case))
+            if now > seen:
+                if not seen:
+                    self._delay_s = max(self._delay_s, monotonic() - began)
+                seen, changed = now, monotonic()
+            if (calls and seen >= calls) or (seen and monotonic() - changed >= watch.gap_s):
+                break
+            if not seen and monotonic() - began >= self._patience_s:
+                break
+            sleep(_QUICK_S if calls else POLL_S)
+        return self._understood(who, [*inside, *watch.replies(case, began)], case)
+
+    @property
+    def _patience_s(self) -> float:
+        """How long a first answer is waited for: by what the answers of this stage took, once there were some."""
+        usual = self.context.target.watch.patience_s
+        return min(usual, max(_LEAST_S, 2.5 * self._delay_s)) if self._delay_s else usual
+
+    def _understood(self, who: Speaker, calls: Sequence[ApiCalled], case: Case) -> Answer:
+        own = _own(calls, case)
+        text = "\n".join(call.text[:_KEPT] for call in own if call.text)
+        if case.user is not None and case.user != _FIRST_USER:
+            text = text.replace(str(case.user), "{user}")
+        found = numbers(text)
+        if found and not who.settled:
+            who.number = str(found[-1])
+        for call in own:
+            if call.buttons:
+                who.below = call.message
+        return Answer(text, tuple(button for call in own for button in call.buttons), len(own))
+
+    def _play(self, dialogue: Dialogue, *, times: int = 1) -> list[Answer]:
+        """Plays a dialogue by somebody new, its action several times; the answers to the action."""
+        who = self._ready(dialogue)
+        answers: list[Answer] = []
+        for _ in range(times):
+            if self.clock.over():
+                break
+            answers.append(self._act(who, dialogue))
+        return answers
+
+    def _act(self, who: Speaker, dialogue: Dialogue) -> Answer:
+        """Says the action."""
+        usual = self.alone.get(dialogue) or self.alone.get(replace(dialogue, group=False))
+        return self._ask(who, dialogue.lines[-1], usual.calls if usual is not None else 0)
+
+    def _burst(self, lines: Sequence[tuple[Speaker, Line]], *, each: int = 1) -> list[list[str]]:
+        """Sends these at once; the texts that came to each one's chat meanwhile, for each chat once."""
+        cases = [case for who, line in lines if (case := self._case(who, line)) is not None]
+        began = monotonic()
+        inside = self._side_by_side(self._send, cases)
+        chats = {str(case.chat): case for case in cases}
+        answers: dict[str, list[ApiCalled]] = {}
+        watch = self.context.target.watch
+        wanted = each * len(cases)
+        changed, count = monotonic(), -1
+        while not self.clock.should_stop():
+            answers = {
+                chat: [
+                    *(
+                        call
+                        for one, calls in zip(cases, inside, strict=True)
+                        if str(one.chat) == chat
+                        for call in calls
+                    ),
+                    *watch.replies(case, began),
+                ]
+                for chat, case in chats.items()
+            }
+            now = sum(bool(call.text) for calls in answers.values() for call in calls)
+            if now != count:
+                changed, count = monotonic(), now
+            if monotonic() - changed >= (watch.gap_s if count >= wanted else self._patience_s):
+                break
+            sleep(POLL_S)
+        return [[call.text[:_KEPT] for call in _own(answers[chat], case) if call.text] for chat, case in chats.items()]
+
+    def _side_by_side(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        return list(self._pool.map(function, items))
+
+    def _tell(
+        self,
+        trial: str,
+        what: object,
+        alone: Iterable[Iterable[str]],
+        seen: Iterable[Iterable[str]],
+        others: Iterable[str] = (),
+    ) -> None:
+        with self._lock:
+            self.done += 1
+            event = StateTried(
+                self.context.recorder.now(),
+                trial,
+                f"state/{self._count}",
+                str(what),
+                tuple(tuple(play) for play in alone),
+                tuple(tuple(play) for play in seen),
+                tuple(others),
+            )
+            self.context.recorder.emit(event)
+
+    # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def learn(self) -> None:
+        """Finds the dialogues that the target answers: commands with arguments, signs, buttons, what follows them."""
+        self._side_by_side(
+            self._one, [Dialogue((Line(f"/{word}"),), group=who, admin=who) for word in _HELP for who in (False, True)]
+        )
+        own, told = self._told()
+        commands = [name for name in told if name not in own][:_MOST_COMMANDS]
+        self._try([Dialogue((Line(f"/{name}"),)) for name in commands])
+        phrases = self._phrases()
+        forms = {name: dict.fromkeys([*phrases[name][:2], *_ARGUMENTS]) for name in commands}
+        self._try([Dialogue((Line(f"/{name} {form}"),)) for name in commands for form in forms[name]])
+        self._keep_telling()
+        self._try([Dialogue((Line(sign),), group=True, answers=True) for sign in self._signs()])
+        pressed = [
+            dialogue.then(Line(button, pressed=True))
+            for dialogue, answer in self.alone.items()
+            for button in _various(answer.buttons)
+        ]
+        self._try(pressed[:_MOST_ACTIONS])
+        for group in (False, True):
+            texts = self._side_by_side(self._one, [Dialogue((Line("chaosbot {m}"),), group=group)] * 2)
+            self.plain[group] = frozenset(shape(answer.text) for answer in texts)
+        self._references(commands)
+
+    def _one(self, dialogue: Dialogue) -> Answer:
+        return next(iter(self._play(dialogue)), Answer())
+
+    def _try(self, dialogues: Sequence[Dialogue]) -> None:
+        if not self.clock.over():
+            answers = self._side_by_side(self._one, dialogues)
+            self.alone.update((one, answer) for one, answer in zip(dialogues, answers, strict=True) if answer.text)
+
+    def _told(self) -> tuple[frozenset[str], list[str]]:
+        """The commands that only the admin is told of, and all in the order in which they were told."""
+        by_admin: list[str] = []
+        everybody: list[str] = []
+        cases = self.context.recorder.cases.values()
+        admin = self._case(Speaker(None), Line("hello"))
+        admins = {str(admin.chat)} if admin is not None else set()
+        # In a group the admin is answered before everybody's eyes.
+        admins |= {str(case.chat) for case in list(cases) if admin is not None and case.user == admin.user}
+        for call in self._calls():
+            (by_admin if str(call.chat) in admins else everybody).extend(_commands(call))
+        own = frozenset(by_admin) - frozenset(everybody)
+        return own, list(dict.fromkeys((*everybody, *by_admin)))
+
+    def _calls(self) -> list[ApiCalled]:
+        """All that the target has said so far, in its answers as well."""
+        inside = (event for event in self.context.recorder.events if isinstance(event, ApiCalled))
+        return [*self.context.target.calls(), *inside]
+
+    def _phrases(self) -> dict[str, list[str]]:
+        """The arguments that the target itself shows behind its commands, the newest first."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for call in reversed(self._calls()):
+            for command, argument in _PHRASE.findall(call.text):
+                if argument not in found[command.lower()] and not argument.startswith("cbm"):
+                    found[command.lower()].append(argument)
+        return found
+
+    def _signs(self) -> list[str]:
+        """Signs that texts about commands name as something to write."""
+        texts = {call.text for call in self._calls() if _COMMAND.search(call.text)}
+        return list(dict.fromkeys(sign for text in sorted(texts) for sign in _SIGN.findall(text)))[:3]
+
+    def _keep_telling(self) -> None:
+        """Of the forms of each command, keeps one for each answer."""
+        seen: set[tuple[str, str]] = set()
+        for dialogue, answer in list(self.alone.items()):
+            key = dialogue.lines[0].text.partition(" ")[0], shape(answer.text)
+            if key in seen:
+                del self.alone[dialogue]
+            seen.add(key)
+
+    def _references(self, commands: Sequence[str]) -> None:
+        """Commands that take the number which another one told: they answer it unlike any number."""
+        tells = [one for one, answer in self.alone.items() if numbers(answer.text)][:8]
+        again = dict(zip(tells, self._side_by_side(self._one, tells), strict=True))
+        makers = [one for one in tells if numbers(again[one].text) != numbers(self.alone[one].text)][:4]
+        tried = [(maker, maker.then(Line(f"/{name} {{n}}"))) for maker in makers for name in commands]
+        answers = self._side_by_side(self._one, [one for _, one in tried])
+        for (_, one), answer in zip(tried, answers, strict=True):
+            name = one.lines[-1].text.partition(" ")[0]
+            known = {
+                shape(other.text)
+                for dialogue, other in self.alone.items()
+                if len(dialogue.lines) == 1 and dialogue.lines[0].text.partition(" ")[0] == name
+            }
+            if answer.text and shape(answer.text) not in known:
+                self.alone[one] = answer
+
+    # ── answers that cross ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def crossed(self) -> None:
+        """Many users at once, each with something else: everybody gets the answer to their own."""
+        asked = [one for one in self.alone if len(one.lines) == 1 and not one.group][:_HANDS]
+        if len(asked) < 2:
+            return
+        for _ in range(2):
+            if self.clock.over():
+                return
+            users = [(self._new(), asked[number % len(asked)]) for number in range(_HANDS)]
+            heard = self._burst([(who, one.lines[0]) for who, one in users])
+            usual = [[self.alone[one].text] for _, one in users]
+            self._tell("crossed", f"{_HANDS} users at once", usual, heard)
+
+    # ── conversations ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def conversations(self) -> None:
+        """What one begins nobody else ends: a text after a command is somebody's own, in private and in a group."""
+        openers = [one for one in self.alone if not one.group and not one.admin]
+        text = Line("chaosbot {m}")
+        ended = self._side_by_side(self._one, [one.then(text) for one in openers])
+        begun = [
+            (one, answer)
+            for one, answer in zip(openers, ended, strict=True)
+            if answer.text and shape(answer.text) not in self.plain[False]
+        ]
+        for one, answer in begun:
+            self.alone[one.then(text)] = answer
+        self._side_by_side(lambda pair: self._apart(pair[0], text), begun[:12])
+
+    def _apart(self, opener: Dialogue, text: Line) -> None:
+        for group in (False, True):
+            if self.clock.over():
+                return
+            dialogue = replace(opener, group=group)
+            ending = self._one(dialogue.then(text)).text
+            usual = [self._one(Dialogue((text,), group=group)).text for _ in range(2)]
+            seen = []
+            for _ in range(2):
+                first = self._new(dialogue)
+                other = replace(self._new(), group=first.group)
+                self._walk(first, dialogue)
+                seen.append((self._ask(other, text).text, self._ask(first, text).text))
+            if self.clock.over():
+                return
+            trial = "group-conversation" if group else "conversation"
+            self._tell(
+                trial, f"{dialogue} by one user, then {text} by another", [(one,) for one in usual], seen, (ending,)
+            )
+
+    # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def order(self) -> None:
+        """Updates of one chat, each acknowledged before the next one leaves: answers come in their order."""
+        asked: dict[str, Dialogue] = {}
+        for one, answer in self.alone.items():
+            if len(one.lines) == 1 and not one.group:
+                asked.setdefault(shape(answer.text), one)
+        told = list(asked.values())[:3]
+        if len(told) < 2:
+            return
+        rows = [told[number % len(told)] for number in range(_IN_A_ROW)]
+
+        def row(_: int) -> tuple[list[str], list[str]]:
+            quiet, quick = self._new(), self._new()
+            usual = [self._act(quiet, one).text for one in rows]
+            with self._slowed(quick):
+                return usual, self._in_a_row(quick, [one.lines[0] for one in rows])
+
+        pairs = self._side_by_side(row, range(TRIES))
+        if self.clock.over():
+            return
+        self._tell("order", " · ".join(map(str, rows)), [usual for usual, _ in pairs], [heard for _, heard in pairs])
+
+    def _in_a_row(self, who: Speaker, lines: Sequence[Line]) -> list[str]:
+        """Says lines as fast as they are acknowledged; the answers in the order in which they come."""
+        began = monotonic()
+        inside: list[ApiCalled] = []
+        case: Case | None = None
+        for line in lines:
+            case = self._case(who, line)
+            inside += self._send(case) if case is not None else []
+        if case is None:
+            return []
+        watch = self.context.target.watch
+        changed, calls = monotonic(), list[ApiCalled]()
+        while monotonic() - changed < self._patience_s + _SLOWED_S and len(calls) < len(lines):
+            heard = [call for call in _own(watch.replies(case, began), case) if call.text]
+            calls, changed = (heard, monotonic()) if len(heard) != len(calls) else (calls, changed)
+            sleep(POLL_S)
+        return [call.text[:_KEPT] for call in [*inside, *sorted(calls, key=lambda call: call.t)] if call.text]
+
+    def _slowed(self, who: Speaker) -> _Slowed:
+        return _Slowed(self.context, who.group if who.group is not None else who.user)
+
+    # ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def at_once(self) -> None:
+        """One user does the same several times at once: all of it counts, and no limit is passed."""
+        actions = [one for one in self.alone if not one.admin][:_MOST_ACTIONS]
+        plays = self._side_by_side(lambda one: [a.text for a in self._play(one, times=_LOOK)], actions)
+        self._side_by_side(self._raced, [one for one, play in zip(actions, plays, strict=True) if _changes(play)])
+
+    def _raced(self, action: Dialogue) -> None:
+        alone = []
+        for _ in range(2):
+            alone.append([answer.text for answer in self._play(action, times=AT_ONCE + 2)])
+            limited = limit(alone) is not None
+            if len(alone[-1]) < AT_ONCE + 2 or not (limited or counts(alone)):
+                return
+        seen: list[list[str]] = []
+        for _ in range(TRIES):
+            if self.clock.over():
+                break
+            who, last = self._ready(action), action.lines[-1]
+            if limited:
+                seen.append(self._burst([(who, last)] * (AT_ONCE + 2))[0])
+                continue
+            first = self._act(who, action).text
+            burst = self._burst([(who, last)] * AT_ONCE)[0]
+            seen.append([first, *burst, self._act(who, action).text])
+        if seen:
+            self._tell("at-once", action, alone, seen)
+
+    def shared_numbers(self) -> None:
+        """Several users do the same at once, where the target numbers what all of them do: no two get one number."""
+        for action in list(self.alone):
+            if self.clock.over():
+                return
+            if action.admin or not numbers(self.alone[action].text):
+                continue
+            other = self._one(action)
+            if numbers(other.text) == numbers(self.alone[action].text):
+                continue
+            alone = self._in_turn(action, AT_ONCE + 2)
+            if counts([alone, alone]):
+                self._tell("users-at-once", action, [alone], [self._together(action) for _ in range(2)])
+                self._edited(action)
+
+    def _in_turn(self, action: Dialogue, users: int) -> list[str]:
+        ready = self._side_by_side(self._ready, [action] * users)
+        return [self._act(who, action).text for who in ready if not self.clock.over()]
+
+    def _ready(self, action: Dialogue) -> Speaker:
+        who = self._new(action)
+        self._walk(who, replace(action, lines=action.lines[:-1]))
+        who.settled = True
+        return who
+
+    def _walk(self, who: Speaker, dialogue: Dialogue) -> None:
+        """Says all lines of a dialogue."""
+        for number in range(len(dialogue.lines)):
+            self._act(who, replace(dialogue, lines=dialogue.lines[: number + 1]))
+
+    def _together(self, action: Dialogue) -> list[str]:
+        first, *rest, last = self._side_by_side(self._ready, [action] * (AT_ONCE + 2))
+        before = self._act(first, action).text
+        heard = self._burst([(who, action.lines[-1]) for who in rest])
+        return [before, *("\n".join(texts) for texts in heard), self._act(last, action).text]
+
+    def _edited(self, action: Dialogue) -> None:
+        """An edit of what was said does it no second time."""
+        if len(action.lines) > 1 or self.clock.over():
+            return
+        alone = self._in_turn(action, 3)
+        seen = []
+        for _ in range(2):
+            who = self._new(action)
+            case = self._case(who, action.lines[0])
+            edit = self._case(who, action.lines[0], kind="edited_message", like=case)
+            numbered = self._numbered(edit) if edit is not None else None
+            if case is None or numbered is None:
+                return
+            first = self._heard(who, case).text
+            again = self._heard(who, numbered).text
+            seen.append((first, again, self._ask(self._new(action), action.lines[0]).text))
+        self._tell("edited", action, [alone], seen)
+
+    def _numbered(self, case: Case) -> Case | None:
+        """The case with another delivery id."""
+        parts = split(case.request)
+        if not isinstance(case.update_id, int) or parts is None:
+            return None
+        body = parts[1].replace(str(case.update_id).encode(), str(case.update_id + 1).encode())
+        request = with_body(case.request, body)
+        if request is None:
+            return None
+        return self.context.target.resigned(
+            case, replace(case, segments=(Segment(request),), update_id=case.update_id + 1)
+        )
+
+    # ── the admin ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def admins(self) -> None:
+        """The admin's own commands, one at a time: what they count is counted for each group."""
+        own, told = self._told()
+        for name in [name for name in told if name in own][:8]:
+            for form in (f"/{name} {_FIRST_USER - 5}", f"/{name}"):
+                if self.clock.over():
+                    return
+                action = Dialogue((Line(form),), group=True, answers=True, admin=True)
+                if _changes([answer.text for answer in self._play(action, times=_LOOK)]):
+                    self._raced(action)
+
+
+_SLOWED_S: Final = 0.4
+
+
+class _Slowed:
+    """While entered, the first call to a chat takes a moment, as calls do when the network is busy."""
+
+    _rules: Final[dict[str, Rule]] = {}
+    _lock: Final = threading.Lock()
+
+    def __init__(self, context: CampaignContext, chat: int | None) -> None:
+        self._context = context
+        match = Matcher(direction=Direction.OUTBOUND, body=(("chat_id", str(chat)),))
+        fault = FAULTS.build("delay", {"time": f"{_SLOWED_S}s"})
+        self._rule = Rule(f"state-{chat}", fault, match, scope=Scope.EXCHANGE, first=1)
+
+    def __enter__(self) -> None:
+        self._put({self._rule.name: self._rule})
+
+    def __exit__(self, *_: object) -> None:
+        self._put({})
+
+    def _put(self, more: dict[str, Rule]) -> None:
+        with self._lock:
+            self._rules.pop(self._rule.name, None)
+            self._rules.update(more)
+            if self._context.disturb is not None:
+                self._context.disturb(tuple(self._rules.values()))
+
+
+def _own(calls: Iterable[ApiCalled], case: Case) -> list[ApiCalled]:
+    """The calls that succeeded and that the one who sent the case sees."""
+    return [
+        call
+        for call in calls
+        if speaks(call)
+        and (call.status is None or call.status < 300)
+        and (str(call.chat) == str(case.chat) or (call.callback and call.callback == case.callback))
+    ]
+
+
+def _commands(call: ApiCalled) -> list[str]:
+    keys = [key for key in call.keys if key.startswith("/")]
+    return [word.lower() for text in (call.text, *keys) for word in _COMMAND.findall(text)]
+
+
+def _various(buttons: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(buttons))[:_MOST_BUTTONS]
+
+
+def _changes(play: Sequence[str]) -> bool:
+    """Whether an action's answers change when it is repeated."""
+    return len(play) == _LOOK and bool(play[0]) and len(set(play)) > 1
