@@ -16,8 +16,9 @@ from typing import ClassVar, Final
 
 from chaosbot.checks._cases import NEEDS_CALLS, NOT_ASKED, Violation, Violations, sight
 from chaosbot.checks._join import SHRINKING, Join, parts
+from chaosbot.checks._state import counts, numbers, shape
 from chaosbot.core.check import Check, History, Steps
-from chaosbot.core.event import ApiCalled, CaseTried, ExchangeSeen
+from chaosbot.core.event import ApiCalled, CaseTried, ExchangeSeen, StateTried
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
 _IDS: Final = frozenset({"update_id", "update_kinds/id"})
@@ -41,6 +42,16 @@ def _at_once(deliveries: Sequence[CaseTried]) -> bool:
     return any(later[0] < earlier[1] for earlier, later in pairwise(spans))
 
 
+def _twice(play: Sequence[str], steps: dict[int, int]) -> bool:
+    """Whether the edit's answer, the second of three, took a number of its own."""
+    if len({shape(text) for text in play}) > 1:
+        return False
+    rows = [numbers(text) for text in play]
+    return any(
+        rows[1][place] - rows[0][place] == step == rows[2][place] - rows[1][place] for place, step in steps.items()
+    )
+
+
 @dataclass(frozen=True)
 class EffectAtMostOnce(Check):
     """A repeated update does nothing more."""
@@ -59,6 +70,7 @@ class EffectAtMostOnce(Check):
         violations = Violations(self.name)
         for part in parts(history):
             self._cases(part, violations)
+        self._edits(history, violations)
         self._requests(history, violations)
         return violations.judgement(nothing="no update was delivered twice and answered")
 
@@ -112,6 +124,26 @@ class EffectAtMostOnce(Check):
                     instead=frozenset({RootCause("again")}),
                 )
             violations.look(first, violation)
+
+    def _edits(self, history: History, violations: Violations) -> None:
+        """What was said and then edited counts once: the next one's number is the next (stage state)."""
+        for tried in history.all(StateTried):
+            if tried.trial != "edited":
+                continue
+            violations.judged += 1
+            steps = counts(tried.alone)
+            again = [play for play in tried.seen if all(play) and steps and _twice(play, steps)]
+            if len(again) == len(tried.seen):
+                violation = Violation(
+                    RootCause("edited"),
+                    "an edit of what was said does it once more",
+                    Severity.MEDIUM,
+                    Threat.USER,
+                    f"{tried.what}, then the same message as an edited one: {again[0]}",
+                    category="state",
+                    stateful=True,
+                )
+                violations.add(violation, tried.case)
 
     def _requests(self, history: History, violations: Violations) -> None:
         sent: Counter[str] = Counter()

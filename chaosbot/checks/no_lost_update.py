@@ -46,10 +46,9 @@ class NoLostUpdate(StateCheck):
         place = next(iter(steps))
         told = [numbers(text)[place] for text in lost[0]]
         said = f"one after another the number changes by {steps[place] * rises}, at once by {told[-1] - told[0]} ({told}); "
-        who = "several users ask for" if tried.trial.startswith("users") else "one user asks for several times"
-        title = f"what {who} at once counts less often than one after another"
+        title = "what is asked for several times at once counts less often than one after another"
         return Broken(
-            RootCause("lost", place=tried.trial),
+            RootCause("lost"),
             title,
             Severity.HIGH,
             f"{said}in {len(lost)} of {len(tried.seen)} tries; {tried.what}",

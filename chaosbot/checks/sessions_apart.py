@@ -81,7 +81,7 @@ def _crossed(tried: StateTried) -> Broken | None:
     crossed = {text for text in lacking if text and spare[text]}
     if not crossed:
         return None
-    summary = f"{tried.what}: {sum(lacking[text] for text in crossed)} answers came to somebody else"
+    summary = f"{tried.what}: answers that some lack came to others; first: {min(crossed)!r}"
     return Broken(
         RootCause("crossed"), "answers one user in another user's chat when many write at once", Severity.HIGH, summary
     )

@@ -1,4 +1,4 @@
-"""A campaign: vocabulary → catalogue → outbound → mutations → generated → sequences, then every check's judgement and a directory for each finding.
+"""A campaign: the stages of `chaosbot.fuzz.spec.STAGES`, then every check's judgement and a directory for each finding.
 
 Rules:
 

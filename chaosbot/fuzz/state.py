@@ -166,7 +166,7 @@ class _Trials:
         self.context = context
         self.clock = clock
         self.alone: dict[Dialogue, Answer] = {}
-        self.plain: dict[bool, frozenset[str]] = {}
+        self.plain: dict[bool, list[str]] = {}
         self.done = 0
         self._pool = pool
         self._dice = context.dice.at("state", context.spec.endpoint.started)
@@ -354,7 +354,7 @@ class _Trials:
         self._try(pressed[:_MOST_ACTIONS])
         for group in (False, True):
             texts = self._side_by_side(self._one, [Dialogue((Line("chaosbot {m}"),), group=group)] * 2)
-            self.plain[group] = frozenset(shape(answer.text) for answer in texts)
+            self.plain[group] = [answer.text for answer in texts]
         self._references(commands)
 
     def _one(self, dialogue: Dialogue) -> Answer:
@@ -445,35 +445,36 @@ class _Trials:
         """What one begins nobody else ends: a text after a command is somebody's own, in private and in a group."""
         openers = [one for one in self.alone if not one.group and not one.admin]
         text = Line("chaosbot {m}")
+        usual = set(map(shape, self.plain[False]))
         ended = self._side_by_side(self._one, [one.then(text) for one in openers])
-        begun = [
-            (one, answer)
-            for one, answer in zip(openers, ended, strict=True)
-            if answer.text and shape(answer.text) not in self.plain[False]
-        ]
-        for one, answer in begun:
-            self.alone[one.then(text)] = answer
-        self._side_by_side(lambda pair: self._apart(pair[0], text), begun[:12])
+        if all(not answer.text or shape(answer.text) in usual for answer in ended):
+            return
+        # Somebody's conversation was ended. Where all share one, another may have done it: they are looked at one at a time.
+        begun: dict[str, Dialogue] = {}
+        for one in openers:
+            answer = self._one(one.then(text))
+            if answer.text and shape(answer.text) not in usual:
+                self.alone[one.then(text)] = answer
+                begun.setdefault(shape(answer.text), one)
+        for one in begun.values():
+            self._apart(one, text)
+        self._side_by_side(lambda one: self._apart(replace(one, group=True), text), begun.values())
 
     def _apart(self, opener: Dialogue, text: Line) -> None:
-        for group in (False, True):
-            if self.clock.over():
-                return
-            dialogue = replace(opener, group=group)
-            ending = self._one(dialogue.then(text)).text
-            usual = [self._one(Dialogue((text,), group=group)).text for _ in range(2)]
-            seen = []
-            for _ in range(2):
-                first = self._new(dialogue)
-                other = replace(self._new(), group=first.group)
-                self._walk(first, dialogue)
-                seen.append((self._ask(other, text).text, self._ask(first, text).text))
-            if self.clock.over():
-                return
-            trial = "group-conversation" if group else "conversation"
-            self._tell(
-                trial, f"{dialogue} by one user, then {text} by another", [(one,) for one in usual], seen, (ending,)
-            )
+        if self.clock.over():
+            return
+        ending = self._one(opener.then(text)).text
+        seen = []
+        for _ in range(2):
+            first = self._new(opener)
+            other = replace(self._new(), group=first.group)
+            self._walk(first, opener)
+            seen.append((self._ask(other, text).text, self._ask(first, text).text))
+        if self.clock.over():
+            return
+        trial = "group-conversation" if opener.group else "conversation"
+        usual = [(one,) for one in self.plain[opener.group]]
+        self._tell(trial, f"{opener} by one user, then {text} by another", usual, seen, (ending,))
 
     # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -25,6 +25,7 @@ from chaosbot.core.event import (
     RequestDone,
     RunEnded,
     RunStarted,
+    StateTried,
     from_json,
     to_json,
 )
@@ -71,6 +72,15 @@ def trial(trouble: str = "502", **more: Any) -> OutboundTried:
     return OutboundTried(
         9.0, trouble, "sendMessage", f"outbound/sendMessage-{trouble}", 77, 1.0, 8.0, lossless=lossless, **more
     )
+
+
+def memory(trial: str, alone: list[list[str]], seen: list[list[str]], *others: str) -> StateTried:
+    plays = (tuple(tuple(play) for play in plays) for plays in (alone, seen))
+    return StateTried(9.0, trial, "state/1", "/add", *plays, others)
+
+
+def at_once(*told: str) -> StateTried:
+    return memory("at-once", [[f"You have {number}." for number in "1234"]] * 2, [[f"You have {one}." for one in told]])
 
 
 def refused(t: float = 2.0, status: int = 502, **more: Any) -> ApiCalled:
@@ -229,6 +239,14 @@ EXAMPLES: dict[str, Example] = {
         ],
     ),
     "user_told": Example(_arguments(silent=("superscript",)), _arguments(silent=("superscript", "again"))),
+    "no_lost_update": Example([at_once("4", "5", "6")], [at_once("4", "4", "5")]),
+    "replies_in_order": Example(
+        [memory("order", [["a", "b"]], [["a", "b"]])], [memory("order", [["a", "b"]], [["b", "a"]])]
+    ),
+    "sessions_apart": Example(
+        [memory("conversation", [["What?"]], [["What?", "Saved."]], "Saved.")],
+        [memory("conversation", [["What?"]], [["Saved.", "What?"]], "Saved.")],
+    ),
     "no_hol_blocking": Example([trial(others=True)], [trial(others=False)]),
     "nobody_starves": Example(
         [EARLIER, LATE, AFTER, call("x", M), call("x", N), call("x", "cbm000000000001")],
@@ -419,6 +437,20 @@ def test_a_steady_rise_of_memory_is_a_leak_and_a_step_is_not() -> None:
         if isinstance(probe, ProbeSeen)
     ]
     assert judged("bounded_resources", step).verdict is Verdict.PASS
+
+
+def kept(*levels: float) -> list[Event]:
+    return [
+        ProbeSeen(float(number), "kept-memory", ok=True, value=level * 2**20, detail=str(96 * (number + 1)))
+        for number, level in enumerate(levels)
+    ]
+
+
+def test_what_is_kept_of_every_update_never_levels_off_and_late_garbage_does() -> None:
+    grown = judged("bounded_resources", kept(*(60 + 2 * number for number in range(24))))
+    levelled = judged("bounded_resources", kept(*(60 + 3 * min(number, 9) for number in range(24))))
+    assert [finding.cause.place for finding in grown.findings] == ["kept-memory"]
+    assert (levelled.verdict, levelled.findings) == (Verdict.PASS, ())
 
 
 def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it() -> None:

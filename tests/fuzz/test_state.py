@@ -1,0 +1,189 @@
+"""The state stage on a real bot behind the real proxy: each way to remember wrongly is found, and a bot that remembers rightly has no finding."""
+
+import itertools
+import json
+import re
+import threading
+import urllib.request
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+
+from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
+from chaosbot.core.event import ApiCalled, Event, StateTried
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
+from chaosbot.core.platform import Endpoint
+from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
+from chaosbot.transport import Address
+
+USAGE = "Użyj: /dopisz tekst, /punkt, /los"
+
+
+class Bot:
+    """Numbers notes for everybody, counts points for each user, gives two lots to each; echoes nothing.
+
+    Args:
+        api: Base URL of its API.
+        bug: What it does wrong; nothing when empty.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.locks: dict[int, threading.Lock] = {}
+        self.guard = threading.RLock()
+        self.numbers = itertools.count(41)
+        self.last = 40
+        self.points: Counter[int] = Counter()
+        self.lots: Counter[int] = Counter()
+        self.asked: set[object] = set()
+        self.chat = 0
+
+    def update(self, update: dict) -> None:
+        message = update.get("message") or (update.get("edited_message") if self.bug == "edits" else None) or {}
+        chat, user = (message.get("chat") or {}).get("id"), (message.get("from") or {}).get("id")
+        if not isinstance(chat, int) or not isinstance(user, int) or not isinstance(message.get("text"), str):
+            return
+        self.chat = chat
+        if self.bug == "disorder":
+            threading.Thread(target=self.answer, args=(chat, user, message["text"]), daemon=True).start()
+            sleep(0.01)
+        elif self.bug in {"notes", "points", "lots", "elsewhere"}:
+            self.answer(chat, user, message["text"])
+        else:
+            with self.guard:
+                lock = self.locks.setdefault(chat, threading.Lock())
+            with lock:
+                self.answer(chat, user, message["text"])
+
+    def answer(self, chat: int, user: int, text: str) -> None:
+        command, _, rest = text.partition(" ")
+        key = (0, 0) if self.bug == "asked" else (chat, chat) if self.bug == "asked-in-group" else (chat, user)
+        if command == "/dopisz" and rest:
+            self.say(chat, f"Zapisano pod numerem {self.note()}.")
+        elif command == "/dopisz":
+            self.asked.add(key)
+            self.say(chat, "Co dopisać?")
+        elif command == "/punkt":
+            before = self.points[user]
+            self.pause("points")
+            self.points[user] = before + 1
+            self.say(chat, f"Masz {self.points[user]} p.")
+        elif command == "/los":
+            given = self.lots[user]
+            self.pause("lots")
+            self.lots[user] = given + 1
+            self.say(chat, "Wylosowano." if given < 2 else "Na dziś dość.")
+        elif key in self.asked and not text.startswith("/"):
+            self.asked.discard(key)
+            self.say(chat, f"Zapisano pod numerem {self.note()}.")
+        elif chat > 0:
+            self.say(chat, USAGE)
+
+    def note(self) -> int:
+        if self.bug != "notes":
+            return next(self.numbers)
+        number = self.last + 1
+        self.pause("notes")
+        self.last = number
+        return number
+
+    def pause(self, bug: str) -> None:
+        if self.bug == bug:
+            sleep(0.1)
+
+    def say(self, chat: int, text: str) -> None:
+        if self.bug == "elsewhere":
+            sleep(0.05)
+            chat = self.chat
+        body = json.dumps({"chat_id": chat, "text": text}).encode()
+        request = urllib.request.Request(
+            f"{self.api}/bot1:token/sendMessage", body, {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=5.0).close()
+
+
+def campaign(tmp_path: Path, bug: str) -> tuple[CampaignResult, list[Event]]:
+    started, events = monotonic(), list[Event]()
+    calls: list[ApiCalled] = []
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, ApiCalled) and event.via != "reply":
+            calls.append(event)
+
+    proxy = Proxy(ProxySpec((ListenerSpec(Direction.OUTBOUND, MOCK),), 3, FaultPlan(), started=started), emit)
+    proxy.start()
+    bot = Bot(proxy.url(Direction.OUTBOUND), bug)
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            if bug == "disorder":
+                self.end_headers()
+                bot.update(json.loads(body))
+            else:
+                bot.update(json.loads(body))
+                self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = Address.parse(f"http://127.0.0.1:{server.server_port}/hook")
+        spec = CampaignSpec(
+            address,
+            Endpoint(address.authority, address.path),
+            seed=3,
+            duration_s=60.0,
+            stages=("state",),
+            bot_api=True,
+            findings=tmp_path / "findings",
+            started=started,
+        )
+        disturb = lambda rules: proxy.replace_plan(FaultPlan(rules))  # noqa: E731 - one line
+        return Campaign(spec, emit, lambda: calls, disturb=disturb).run(), events
+    finally:
+        server.shutdown()
+        server.server_close()
+        proxy.stop()
+
+
+def found(result: CampaignResult) -> set[tuple[str, str]]:
+    return {(finding.check, str(finding.cause)) for finding in result.findings}
+
+
+def test_a_bot_that_remembers_rightly_has_no_finding_and_every_trial_was_made(tmp_path: Path) -> None:
+    result, events = campaign(tmp_path, "")
+    assert found(result) == set()
+    made = {event.trial for event in events if isinstance(event, StateTried)}
+    assert made >= {"crossed", "conversation", "group-conversation", "users-at-once", "at-once", "order", "edited"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bug", "shown"),
+    [
+        ("notes", ("no_lost_update", "lost")),
+        ("points", ("no_lost_update", "lost")),
+        ("lots", ("no_lost_update", "let-through")),
+        ("asked", ("sessions_apart", "ended-by-another")),
+        ("asked-in-group", ("sessions_apart", "ended-by-another:group")),
+        ("elsewhere", ("sessions_apart", "crossed")),
+        ("disorder", ("replies_in_order", "disorder")),
+        ("edits", ("effect_at_most_once", "edited")),
+    ],
+)
+def test_what_is_remembered_wrongly_is_found(tmp_path: Path, bug: str, shown: tuple[str, str]) -> None:
+    result, _ = campaign(tmp_path, bug)
+    assert shown in found(result)
+    assert not re.search(r"\d", "".join(finding.title for finding in result.findings))
