@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from chaosbot.fuzz.spec import STAGES
 from chaosbot.session.campaign import run_campaign
 from chaosbot.session.environment import EnvironmentSpec, prepared
 from chaosbot.session.experiment import Compiled, run_experiment
@@ -15,6 +16,9 @@ LAST_S: Final = 112.0
 """When the campaign must be over, in seconds of the run: a slow machine may take longer for the catalogue, but not for ever."""
 AROUND_S: Final = 18.0
 """What starting, settling, the rest of the catalogue and judging take on an ordinary machine."""
+
+_LEFT_OUT: Final = frozenset({"state", "growth"})
+"""Stages that show nothing of the planted bugs which the tour does not show already."""
 
 
 def tour(run: Run, compiled: Compiled, secret: str, bugs: str, say: Callable[[str], None]) -> bool:
@@ -44,6 +48,7 @@ def tour(run: Run, compiled: Compiled, secret: str, bugs: str, say: Callable[[st
         settings = {
             "platform": compiled.experiment.platform,
             "duration_s": FUZZ_S,
+            "stages": tuple(name for name in STAGES if name not in _LEFT_OUT),
             "longest_s": max(FUZZ_S, LAST_S - run.now()),
         }
         return run_campaign(run, environment, secret, settings).cut
