@@ -21,7 +21,7 @@ from chaosbot.core.verdict import Finding
 from chaosbot.demo.bugs import CARDS, Bug, BugCard
 
 SHOWN_BY: Final[dict[Bug, tuple[str, ...]]] = {
-    Bug.CRASH_ON_MISSING_CHAT: ("*/message.chat/drop", "chats/*", "mutation/message/*/message*"),
+    Bug.CRASH_ON_MISSING_CHAT: ("shape/message-*", "chats/*", "mutation/message*"),
     Bug.CRASH_ON_NON_OBJECT_ROOT: ("json/root-*",),
     Bug.CRASH_ON_TRUNCATED_JSON: ("json/truncated-*",),
     Bug.CRASH_ON_DEEP_NESTING: ("structure/nested-*", "structure/deep-*"),

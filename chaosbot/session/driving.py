@@ -26,6 +26,9 @@ from chaosbot.transport import Address, send
 
 FIXED_MOMENT: Final = EPOCH + 1
 
+_REFUSALS: Final = frozenset(range(400, 500)) - {408, 429}
+"""Statuses by which a target says no, and not that it has too much to do."""
+
 
 @dataclass(frozen=True)
 class LoadPart:
@@ -141,7 +144,8 @@ def drive_load(
             ca=ca,
             cert=cert,
             key=key,
-            accepted=part.accepted,
+            # Whether a recorded request is valid nobody knows: a refusal is an answer, and no failure of the target.
+            accepted=part.accepted | (_REFUSALS if part.corpus is not None else frozenset()),
             classes=part.classes,
             mix=part.mix,
             max_in_flight=part.max_in_flight,

@@ -79,6 +79,20 @@ def test_doctor_finds_the_machine_well_and_says_what_is_wrong_with_a_target(chao
     assert "127.0.0.1:9" in sick.out
 
 
+def test_a_corpus_of_forged_requests_is_no_fault_of_the_bot_that_refuses_them(
+    chaosbot: Callable, tmp_path: Path
+) -> None:
+    finding = tmp_path / "findings" / "forged"
+    finding.mkdir(parents=True)
+    head = "POST /webhook/telegram HTTP/1.1\r\nHost: localhost\r\nX-Telegram-Bot-Api-Secret-Token: wrong\r\n"
+    (finding / "request.bin").write_bytes(f"{head}Content-Length: 2\r\n\r\n{{}}".encode())
+    done = chaosbot("load", "--corpus", "findings", "--rate", "20/s", "--duration", "2s", "--json", "--out", "run")
+    report = json.loads(done.out)
+    assert report["findings"] == []
+    assert report["load"]["completed"] == report["load"]["planned"] == 40
+    assert report["verdict"] != "fail"
+
+
 def test_a_smoke_load_passes_as_json_on_the_healthy_bot(chaosbot: Callable, tmp_path: Path) -> None:
     done = chaosbot("load", "--rate", "30/s", "--duration", "5s", "--slo", "p50<1s,5s", "--json", "--out", "run")
     report = json.loads(done.out)
