@@ -19,7 +19,7 @@ from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.observation import Died, Dropped, HealthLost, Hung, Quiet, VictimOfDeath, VictimOfStall, observed
 from chaosbot.core.outcome import Fate
 from chaosbot.fuzz.requests import pauses, whole
-from chaosbot.fuzz.target import CampaignTarget, CaseResult, HealthReply
+from chaosbot.fuzz.target import HANDS, CampaignTarget, CaseResult, HealthReply
 from chaosbot.fuzz.threads import ThreadPool
 
 _BESIDE_S: Final = 0.3
@@ -94,6 +94,11 @@ class Attribution:
         suspects = [result for result in results if self.target.suspicious(result)]
         health = self._health()
         died = not self.target.lives or (not health.ok and self._gone(lambda: True))
+        if health.outcome.fate is Fate.CANCELLED and not died:
+            # The campaign's time is over. That says nothing about a target, unless all that was under way at once went unanswered.
+            if sum(result.outcome.fate is Fate.TIMEOUT for result in results) >= min(HANDS, len(results)):
+                raise TargetUnusable(f"{self.target.spec.address.url}: answers nothing any more; start it again")
+            return
         results[-1].health_s = health.seconds
         if health.ok and health.seconds <= self.target.latency_s and not suspects and not died:
             return
@@ -224,6 +229,8 @@ class Attribution:
             TargetUnusable: And that stays so.
         """
         health = self._health()
+        if health.outcome.fate is Fate.CANCELLED:
+            return False
         result.health_s = health.seconds
         if health.ok:
             return False

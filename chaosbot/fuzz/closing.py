@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _EACH_S: Final = 1.5
 """Most time for shrinking one finding."""
+_SETTLE_S: Final = 8.0
+"""The longest that the last health request is waited for."""
 _KEPT: Final = 64 * 1024
 """So much of its request stands in the finding itself."""
 _ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
@@ -44,6 +46,9 @@ def close_campaign(
         calls: The mock's calls.
         complete: Whether every stage had its turn and the target is there.
     """
+    if complete:
+        # However late it is, a target that is well is waited for.
+        context.target.until = max(context.target.until, monotonic() + _SETTLE_S)
     complete = _settle(context) and complete
     recorder, spec = context.recorder, context.spec
     for call in calls():

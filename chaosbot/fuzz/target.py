@@ -196,7 +196,8 @@ class CampaignTarget:
         Raises:
             TargetUnusable: It does not come back.
         """
-        until = min(monotonic() + within_s, self.until)
+        began = monotonic()
+        until = min(began + within_s, self.until)
         while monotonic() < until:
             if self._owned is not None and self._owned.poll() is not None:
                 self._launch()
@@ -207,7 +208,7 @@ class CampaignTarget:
                 return False
             sleep(_POLL_S)
         raise TargetUnusable(
-            f"{self.spec.address.url}: no answer for {within_s:.0f} s; start it again, or let chaosbot do it with --start-cmd"
+            f"{self.spec.address.url}: no answer for {max(0.0, until - began):.0f} s; start it again, or let chaosbot do it with --start-cmd"
         )
 
     # -- sending -----------------------------------------------------------------------------------------------------

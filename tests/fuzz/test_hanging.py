@@ -52,17 +52,17 @@ def hanging(after: int) -> Iterator[str]:
             connection.close()
 
 
-@pytest.mark.parametrize("after", [60])
+@pytest.mark.parametrize("after", [20])
 def test_a_campaign_on_a_target_that_hangs_ends_in_its_time(tmp_path: Path, after: int) -> None:
     with hanging(after) as url:
         address = Address.parse(url)
         endpoint = Endpoint(address.authority, address.path, "a-secret-of-some-length")
         spec = CampaignSpec(
-            address, endpoint, seed=1, duration_s=6.0, findings=tmp_path / "findings", started=monotonic()
+            address, endpoint, seed=1, duration_s=10.0, findings=tmp_path / "findings", started=monotonic()
         )
         began = monotonic()
         result = Campaign(spec, lambda _event: None).run()
         took = monotonic() - began
-    assert took <= 6.0 + OVER_S
+    assert took <= 10.0 + OVER_S
     assert not result.complete
     assert {finding.check for finding in result.findings} & {"no_hang", "canary_answered"}
