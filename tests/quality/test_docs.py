@@ -23,6 +23,7 @@ from chaosbot.config.experiment import built_in, experiment_from, read_experimen
 from chaosbot.config.plan import parse_fault, plan_from, read_plan
 from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
+from chaosbot.core.event import TYPES
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.profile import PROFILES, Threshold
@@ -217,7 +218,21 @@ def test_generated_pages_are_up_to_date() -> None:
 def test_every_fault_and_check_is_on_its_page() -> None:
     module = generate()
     for page, names in ((module.faults_page(), FAULTS.names()), (module.checks_page(), CHECKS.names())):
-        assert [name for name in names if f"\n| `{name}` |" not in page] == []
+        assert [name for name in names if f"\n| `{name}` |" not in page and f"\n| [`{name}`](" not in page] == []
+
+
+def test_the_sites_reference_names_every_verb_option_platform_and_event() -> None:
+    made = {name: page() for name, page in generate().SITE.items()}
+    for verb in VERBS:
+        assert f"\n## chaosbot {verb}" in made["commands.md"]
+        assert all(
+            f"`{option}`" in made["commands.md"]
+            for param in verb_command(verb).params
+            for option in param.opts
+            if option[0] == "-"
+        )
+    assert all(f"\n## {name}\n" in made["platforms.md"] for name in PLATFORMS.names())
+    assert all(f"\n## {name}\n" in made["events.md"] for name in TYPES)
 
 
 @pytest.mark.parametrize(
