@@ -71,7 +71,7 @@ TABLE: Final = {
     "served": CampaignStage("chaosbot.fuzz.served", "run_served", 0.15),
     "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.3),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
-    "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.35),
+    "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.45),
     "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.2, divisible=True),
     "arguments": CampaignStage("chaosbot.fuzz.arguments", "run_arguments", 0.25),
     "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.5),

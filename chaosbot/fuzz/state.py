@@ -143,9 +143,9 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
         trials.learn()
         for trial in (
             trials.crossed,
+            trials.at_once,
             trials.conversations,
             trials.shared_numbers,
-            trials.at_once,
             trials.order,
             trials.admins,
         ):
@@ -352,9 +352,10 @@ class _Trials:
             for button in _various(answer.buttons)
         ]
         self._try(pressed[:_MOST_ACTIONS])
-        for group in (False, True):
-            texts = self._side_by_side(self._one, [Dialogue((Line("chaosbot {m}"),), group=group)] * 2)
-            self.plain[group] = [answer.text for answer in texts]
+        text = Dialogue((Line("chaosbot {m}"),))
+        # What was begun before, where all share one conversation, ends with the first.
+        self.plain[False] = [self._one(text).text for _ in range(3)][1:]
+        self.plain[True] = [one.text for one in self._side_by_side(self._one, [replace(text, group=True)] * 2)]
         self._references(commands)
 
     def _one(self, dialogue: Dialogue) -> Answer:
