@@ -73,6 +73,7 @@ DOORS = {
     "starlette": {"demo"},
     "uvicorn": {"demo"},
     "prometheus_client": {"control"},
+    "opentelemetry": {"control"},
     "jsonpatch": {"faults"},
     "jsonpointer": {"faults"},
     "psutil": {"session", "load", "fuzz", "demo"},
@@ -286,12 +287,14 @@ PACKAGES = {
     "markdown_it": "markdown-it-py",
     "OpenSSL": "pyopenssl",
     "prometheus_client": "prometheus-client",
+    "opentelemetry": "opentelemetry-exporter-otlp-proto-http",
 }
 
 
 def test_every_imported_package_is_a_declared_dependency_and_the_other_way_round() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["demo"]]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["demo"], *extras["otlp"]]
     declared = {re.split(r"[<>=!~ \[]", line)[0].lower() for line in lines}
     imported = {
         name.split(".")[0]

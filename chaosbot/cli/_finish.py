@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,13 @@ from chaosbot.cli._aliases import copy_reports
 from chaosbot.cli._console import make_console
 from chaosbot.cli._options import read_option
 from chaosbot.cli._watch import Watch
+from chaosbot.control.push import Otlp, Pusher, RemoteWrite
 from chaosbot.core import units
 from chaosbot.report import render_terminal
 from chaosbot.reporters.json import to_json
 from chaosbot.session.live import Live
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets, signals_held
+from chaosbot.transport import checked_address
 
 PRESENTED: Final[Mapping[str, bool]] = {
     "--out": True,
@@ -79,6 +81,9 @@ def running(
     web: int | None = None,
     prometheus: int | None = None,
     linger: str | None = None,
+    remote_write: str | None = None,
+    otlp: str | None = None,
+    allow_hosts: Sequence[str] = (),
     view: type[Watch] = Watch,
 ) -> Iterator[tuple[Run, Watch]]:
     """Starts a run, shows it, and finishes it whatever happens; the caller then asks `conclude` for the exit code.
@@ -99,6 +104,9 @@ def running(
         prometheus: Port of the figures for Prometheus; None for none.
         linger: How long the live page and the figures stay at most; by default the page stays until a person ends it, where one
             sits at a terminal, and figures are held for a minute unless they are scraped before.
+        remote_write: Where figures are pushed by Prometheus remote write.
+        otlp: Where they are pushed by OTLP.
+        allow_hosts: Hosts besides loopback that may be spoken to.
         view: How the run is shown in the terminal.
 
     Raises:
@@ -106,7 +114,14 @@ def running(
     """
     console = make_console(stderr=as_json)
     linger_s = None if linger is None else read_option("--linger", linger, units.duration)
-    live = Live(web, prometheus)
+    directory = out or default_directory(verb)
+    labels = {"job": "chaosbot", "verb": verb, "run": directory.name}
+    pushers: list[Pusher] = []
+    for option, url, kind in (("--remote-write", remote_write, RemoteWrite), ("--otlp", otlp, Otlp)):
+        if url is not None:
+            checked_address(url, allow_hosts, where=option)
+            pushers.append(kind(url, labels))
+    live = Live(web, prometheus, pushers)
     with ExitStack() as stack:
         closes = stack.enter_context(ExitStack())
         closes.enter_context(closing(live))
@@ -115,7 +130,7 @@ def running(
                 verb,
                 target,
                 seed,
-                out or default_directory(verb),
+                directory,
                 secrets=known_secrets(secret),
                 settings={"command": command_line(seed), **(settings or {})},
             )

@@ -123,6 +123,24 @@ Prometheus = Annotated[
     ),
 ]
 
+RemoteWriteUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--remote-write",
+        metavar="URL",
+        help="Push the run's figures by Prometheus remote write, e.g. http://127.0.0.1:9090/api/v1/write.",
+        show_default=False,
+    ),
+]
+OtlpUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--otlp",
+        metavar="URL",
+        help="Push the run's figures by OTLP over HTTP, e.g. http://127.0.0.1:4318 (extra: chaosbot[otlp]).",
+        show_default=False,
+    ),
+]
 Linger = Annotated[
     str | None,
     typer.Option(

@@ -35,11 +35,13 @@ from chaosbot.cli._options import (
     Insecure,
     Json,
     Linger,
+    OtlpUrl,
     Out,
     PlatformName,
     PlatformOptions,
     Prometheus,
     Quiet,
+    RemoteWriteUrl,
     SecretEnv,
     Seed,
     Target,
@@ -137,6 +139,8 @@ def load(
     allow_host: AllowHost = None,
     web: Web = None,
     prometheus: Prometheus = None,
+    remote_write: RemoteWriteUrl = None,
+    otlp: OtlpUrl = None,
     linger: Linger = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -205,6 +209,9 @@ def load(
         web=web,
         prometheus=prometheus,
         linger=linger,
+        remote_write=remote_write,
+        otlp=otlp,
+        allow_hosts=allow,
     ) as (run, _watch):
         run.listeners.append(Sentinel(conditions, run.stop).notice)
         spec = EnvironmentSpec(

@@ -31,9 +31,11 @@ from chaosbot.cli._options import (
     AllowHost,
     Json,
     Linger,
+    OtlpUrl,
     Out,
     Prometheus,
     Quiet,
+    RemoteWriteUrl,
     SecretEnv,
     Seed,
     Watched,
@@ -128,6 +130,8 @@ def run(
     ] = False,
     web: Web = None,
     prometheus: Prometheus = None,
+    remote_write: RemoteWriteUrl = None,
+    otlp: OtlpUrl = None,
     linger: Linger = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -202,6 +206,9 @@ def run(
         web=web,
         prometheus=prometheus,
         linger=linger,
+        remote_write=remote_write,
+        otlp=otlp,
+        allow_hosts=experiment.allow_hosts,
     ) as (current, watch):
         perform(current, ready, secret, watch.say, bugs=bugs, port=bot_api_port)
     raise conclude(current, quiet=quiet, as_json=as_json)

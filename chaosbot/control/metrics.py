@@ -4,7 +4,7 @@ Rules:
 
 - Only what events say is counted; nothing is measured a second time.
 - Labels come from small alphabets (directions, rules, faults, status classes), never from paths or ids.
-- Histograms of load arrive decoded (`responses`), since only the report's room reads HdrHistogram.
+- Histograms of a whole second of load arrive merged over its shards (`responses`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from chaosbot.core.event import (
     RuleSwitched,
     Trouble,
 )
+from chaosbot.core.hdr import decode
 
 if TYPE_CHECKING:
     from chaosbot.control.proxies import ToxicProxy
@@ -41,9 +42,14 @@ _RESULTS: Final = ("completed", "failed", "timed_out", "cancelled")
 
 
 class _Responses:
-    """The response times of a load, which come as histograms."""
+    """Durations that come as histograms.
 
-    def __init__(self) -> None:
+    Args:
+        labels: The value of the label that tells series apart; none for a single series.
+    """
+
+    def __init__(self, labels: tuple[str, ...] = ()) -> None:
+        self.labels = labels
         self._below = [0] * len(_BUCKETS)
         self._count = 0
         self._sum = 0.0
@@ -56,15 +62,39 @@ class _Responses:
             for number, bound in enumerate(_BUCKETS):
                 self._below[number] += count if seconds <= bound else 0
 
-    def collect(self) -> Iterator[Metric]:
-        """The metric; none when nothing was counted."""
+    def into(self, family: HistogramMetricFamily) -> None:
+        """Adds what was counted, if anything was."""
         if self._count:
             bounds = [*zip(map(str, _BUCKETS), self._below, strict=True), ("+Inf", self._count)]
-            found = HistogramMetricFamily(
-                "chaosbot_load_response_seconds", "How long answers took, from when their requests were due."
-            )
-            found.add_metric([], bounds, self._sum)
-            yield found
+            family.add_metric(self.labels, bounds, self._sum)
+
+
+class _Durations:
+    """The response times of a load and its tasks, and the gaps of its streams."""
+
+    def __init__(self) -> None:
+        self.whole = _Responses()
+        self.tasks: dict[str, _Responses] = {}
+        self.gaps: dict[str, _Responses] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics; none of what was not counted."""
+        told = (
+            ("load_response_seconds", "How long answers took, from when their requests were due.", "", [self.whole]),
+            ("load_task_response_seconds", "The same by task.", "task", self.tasks.values()),
+            (
+                "stream_gap_seconds",
+                "From one message of a stream's connection to its next.",
+                "stream",
+                self.gaps.values(),
+            ),
+        )
+        for name, help_line, label, series in told:
+            family = HistogramMetricFamily(f"chaosbot_{name}", help_line, labels=[label] if label else [])
+            for one in series:
+                one.into(family)
+            if family.samples:
+                yield family
 
 
 class EventMetrics:
@@ -76,13 +106,17 @@ class EventMetrics:
         self._lock = threading.Lock()
         self._last: dict[int, IntervalMeasured] = {}
         self._findings: dict[str, str] = {}
-        self._responses = _Responses()
-        self._registry.register(self._responses)
+        self._durations = _Durations()
+        self._registry.register(self._durations)
         self._planned = self._counter("load_planned", "Starts that were due.")
         self._started = self._counter("load_started", "Requests started.")
         self._dropped = self._counter("load_dropped", "Starts that nothing could make; the generator was the limit.")
         self._requests = self._counter("load_requests", "Requests that ended, by how.", "result")
         self._errors = self._counter("load_errors", "Requests without a good answer, by kind of error.", "kind")
+        self._tasks = self._counter("load_task_requests", "Requests that ended, by task and how.", "task", "result")
+        self._messages = self._counter("stream_messages", "Messages that stream clients received.", "stream")
+        self._connects = self._counter("stream_connects", "Connections of stream clients, by how.", "stream", "result")
+        self._open = self._gauge("stream_connected", "Stream clients that are connected.", "stream")
         self._users = self._gauge("load_active_users", "Virtual users.")
         self._in_flight = self._gauge("load_in_flight", "Requests on their way.")
         self._lateness = self._gauge(
@@ -163,8 +197,29 @@ class EventMetrics:
             self._requests.labels(name).inc(getattr(interval, name))
         for kind, count in interval.errors.items():
             self._errors.labels(kind).inc(count)
+        for task, part in interval.by_task.items():
+            failed = sum(part.errors.values())
+            self._tasks.labels(task, "failed").inc(failed)
+            self._tasks.labels(task, "right").inc(part.done - failed)
+        for stream, seen in interval.streams.items():
+            self._messages.labels(stream).inc(seen.messages)
+            self._connects.labels(stream, "accepted").inc(seen.connects)
+            self._connects.labels(stream, "failed").inc(sum(seen.failed.values()))
+            self._connects.labels(stream, "broken").inc(seen.broken)
         with self._lock:
+            for task, part in interval.by_task.items():
+                self._durations.tasks.setdefault(task, _Responses((task,))).add(
+                    decode(part.response) or stats.Histogram()
+                )
+            for stream, seen in interval.streams.items():
+                self._durations.gaps.setdefault(stream, _Responses((stream,))).add(
+                    decode(seen.gap) or stats.Histogram()
+                )
             self._last[interval.shard] = interval
+            for stream in interval.streams:
+                self._open.labels(stream).set(
+                    sum(each.streams[stream].open for each in self._last.values() if stream in each.streams)
+                )
             last = self._last.values()
             self._users.set(sum(each.active_users for each in last))
             self._in_flight.set(sum(each.in_flight for each in last))
@@ -174,7 +229,11 @@ class EventMetrics:
     def responses(self, histogram: stats.Histogram) -> None:
         """Counts the response times (in seconds) of a load that ended since the last call."""
         with self._lock:
-            self._responses.add(histogram)
+            self._durations.whole.add(histogram)
+
+    def families(self) -> list[Metric]:
+        """The figures as prometheus-client holds them."""
+        return list(self._registry.collect())
 
     def text(self) -> str:
         """The figures in Prometheus' text format."""

@@ -94,7 +94,7 @@ def of_idle_rules(faults: Sequence[FaultRow]) -> list[str]:
 
 def of_notes(history: History) -> list[str]:
     """What the proxy met and a reader must not miss: an upstream that was not there, a rule that a client asked for in vain."""
-    return [note.text for note in history.all(Noted) if note.area in ("upstream", "header_control")]
+    return [note.text for note in history.all(Noted) if note.area in ("upstream", "header_control", "metrics-push")]
 
 
 def of_steering(history: History) -> list[str]:

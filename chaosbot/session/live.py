@@ -21,6 +21,7 @@ import socketserver
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from http import HTTPStatus
@@ -29,7 +30,8 @@ from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from chaosbot.core.errors import ChaosbotError, ConfigError, PortBusy, UsageError
+from chaosbot.control.push import TIMEOUT_S, Pusher
+from chaosbot.core.errors import ChaosbotError, ConfigError, EngineError, PortBusy, UsageError
 from chaosbot.core.event import Event
 from chaosbot.session.board import Board
 from chaosbot.session.run import Run
@@ -42,6 +44,7 @@ LONGEST_WAIT_S: Final = 10.0
 """Most time that a request for news waits for them."""
 LINGER_S: Final = 1.2
 """Most time that a page gets, once the run is over, to fetch the end; it asks about once a second."""
+PUSH_EVERY_S: Final = 5.0
 LONGEST_COMMAND: Final = 4096
 SCRAPER_S: Final = 120.0
 """Who scraped the figures so lately will come again for the last ones."""
@@ -285,13 +288,17 @@ class Live:
     Args:
         web: The page's port (0: a free one); None for no page.
         prometheus: The port of the figures alone; the page's server has them too.
+        pushers: Where figures are sent besides.
 
     Raises:
         PortBusy: A port is taken.
         UsageError: It cannot be listened on.
     """
 
-    def __init__(self, web: int | None = None, prometheus: int | None = None) -> None:
+    def __init__(self, web: int | None = None, prometheus: int | None = None, pushers: Sequence[Pusher] = ()) -> None:
+        self._pushers = pushers
+        self._pushing = threading.Event()
+        self._refused: set[str] = set()
         self._servers: list[_Server] = []
         self._threads: list[threading.Thread] = []
         self._board: Board | None = None
@@ -316,14 +323,32 @@ class Live:
             target: What it runs against, for people.
             total_s: How long it is expected to take.
         """
-        if not self._servers:
+        if not self._servers and not self._pushers:
             return
         self._board = Board(run, target, total_s)
+        if self._pushers:
+            pusher = threading.Thread(target=self._push_often, args=(self._board, run), name="push", daemon=True)
+            pusher.start()
+            self._threads.append(pusher)
         for server in self._servers:
             server.board = self._board
             thread = threading.Thread(target=server.serve_forever, args=(FOLD_EVERY_S,), name="live", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def _push_often(self, board: Board, run: Run) -> None:
+        """Sends the figures every few seconds, and once more at the end."""
+        last = False
+        while not last:
+            last = self._pushing.wait(PUSH_EVERY_S)
+            board.fold()
+            for pusher in self._pushers:
+                try:
+                    pusher.push(board.metrics.families(), time.time())
+                except EngineError as error:
+                    if pusher.url not in self._refused:
+                        self._refused.add(pusher.url)
+                        run.note("metrics-push", str(error))
 
     def notice(self, event: Event) -> None:
         """Listens to the run's events."""
@@ -332,6 +357,7 @@ class Live:
 
     def end(self) -> None:
         """Shows the run's end; a second call does nothing."""
+        self._pushing.set()
         if self._board is not None and self._servers and not self._board.over:
             try:
                 self._board.end()
@@ -368,10 +394,10 @@ class Live:
             while any(server.awaited for server in servers) and time.monotonic() < until:
                 time.sleep(0.02)
         for server in servers:
-            if self._threads:
+            if any(thread.name == "live" for thread in self._threads):
                 server.shutdown()
             server.server_close()
             server.hang_up()
         for thread in self._threads:
-            thread.join(1.0)
+            thread.join(TIMEOUT_S if thread.name == "push" else 1.0)
         self._threads.clear()
