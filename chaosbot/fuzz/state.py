@@ -230,7 +230,7 @@ class _Trials:
         watch = self.context.target.watch
         seen, changed = (len(inside), monotonic()) if inside else (0, 0.0)
         while not self.clock.should_stop():
-            now = len(inside) + len(_own(watch.replies(case, began), case))
+            now = len(inside) + len(_own(self._said(case, began), case))
             if now > seen:
                 if not seen:
                     self._delay_s = max(self._delay_s, monotonic() - began)
@@ -240,7 +240,11 @@ class _Trials:
             if not seen and monotonic() - began >= self._patience_s:
                 break
             sleep(_QUICK_S if calls else POLL_S)
-        return self._understood(who, [*inside, *watch.replies(case, began)], case)
+        return self._understood(who, [*inside, *self._said(case, began)], case)
+
+    def _said(self, case: Case, began: float) -> list[ApiCalled]:
+        """What the target called because of a case; what stands in its answer is known from there."""
+        return [call for call in self.context.target.watch.replies(case, began) if call.via != "reply"]
 
     @property
     def _patience_s(self) -> float:
@@ -295,7 +299,7 @@ class _Trials:
                         if str(one.chat) == chat
                         for call in calls
                     ),
-                    *watch.replies(case, began),
+                    *self._said(case, began),
                 ]
                 for chat, case in chats.items()
             }
@@ -514,7 +518,7 @@ class _Trials:
         watch = self.context.target.watch
         changed, calls = monotonic(), list[ApiCalled]()
         while monotonic() - changed < self._patience_s + _SLOWED_S and len(calls) < len(lines):
-            heard = [call for call in _own(watch.replies(case, began), case) if call.text]
+            heard = [call for call in _own(self._said(case, began), case) if call.text]
             calls, changed = (heard, monotonic()) if len(heard) != len(calls) else (calls, changed)
             sleep(POLL_S)
         return [call.text[:_KEPT] for call in [*inside, *sorted(calls, key=lambda call: call.t)] if call.text]
