@@ -515,7 +515,6 @@ class _Trials:
             inside += self._send(case) if case is not None else []
         if case is None:
             return []
-        watch = self.context.target.watch
         changed, calls = monotonic(), list[ApiCalled]()
         while monotonic() - changed < self._patience_s + _SLOWED_S and len(calls) < len(lines):
             heard = [call for call in _own(self._said(case, began), case) if call.text]
