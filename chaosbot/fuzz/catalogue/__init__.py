@@ -64,7 +64,12 @@ def cases(platform: Platform, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...
     fitting = GROUPS.keys() if platform.neutral_groups is None else platform.neutral_groups
     groups = [group for group in GROUPS if group in fitting and group not in brought]
     neutral = [case for group in groups for case in GROUPS[group](kit)]
-    return (*own, *neutral)
+    # Whether strangers are kept out matters most, and is told at once however slow the target or the machine is.
+    return (
+        *(case for case in neutral if case.group == "auth"),
+        *own,
+        *(case for case in neutral if case.group != "auth"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
