@@ -5,12 +5,19 @@ It stands outside of `cli` so that a signal is answered before everything else i
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 
 
 def main() -> None:
     """Runs the command line; until its verb begins there is nothing to tidy up, so a signal ends the process at once."""
+    if sys.platform == "win32":
+        sys.stderr.write(
+            "chaosbot: needs Linux or macOS (signals, forked workers and resets of connections are other on Windows); "
+            "on Windows run it in WSL 2 or in the Docker image\n"
+        )
+        sys.exit(2)
     _on_signals(_leave)
     _fill_streams()
     from chaosbot.cli import main as command_line  # noqa: PLC0415 - signals first

@@ -12,6 +12,11 @@ _PROC: Final = Path("/proc")
 _LISTEN: Final = "0A"
 
 
+def listeners_are_seen() -> bool:
+    """Whether this system shows what its processes hold."""
+    return (_PROC / "net" / "tcp").exists()
+
+
 def _inodes(port: int) -> set[str]:
     """The sockets that listen on this port."""
     found: set[str] = set()

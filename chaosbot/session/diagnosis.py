@@ -22,6 +22,7 @@ from chaosbot.core.errors import ChaosbotError, secret_hint
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import platform_of
 from chaosbot.core.verdict import Threat
+from chaosbot.fuzz.process import listeners_are_seen
 from chaosbot.session.driving import endpoint_for
 from chaosbot.session.environment import Environment, EnvironmentSpec, check_target, prepared
 from chaosbot.session.run import Run, versions
@@ -59,6 +60,11 @@ def machine() -> Iterator[Diagnosis]:
         f"file descriptors: {soft} now, {'no limit' if hard == resource.RLIM_INFINITY else hard} at most",
         f"thousands of users need as many; raise the limit: ulimit -n {WANTED_DESCRIPTORS * 4}",
     )
+    if not listeners_are_seen():
+        yield Diagnosis(
+            True,
+            f"processes: not seen on {platform.system()}, so a target's death shows by its connections only, and its memory by --metrics only",
+        )
     free = shutil.disk_usage(Path.cwd()).free
     yield Diagnosis(
         free > 1e9, f"disk: {free / 1e9:.1f} GB free here", "journals need room; run somewhere else or clean up"
