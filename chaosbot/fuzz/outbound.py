@@ -637,7 +637,7 @@ def _kind(data: str) -> str:
 
 def _show(person: _Person, calls: Iterable[ApiCalled]) -> None:
     for call in calls:
-        for data in getattr(call, "buttons", ()):
+        for data in call.buttons:
             person.shown[_kind(data)] = data
 
 
