@@ -128,7 +128,7 @@ RemoteWriteUrl = Annotated[
     typer.Option(
         "--remote-write",
         metavar="URL",
-        help="Push the run's figures by Prometheus remote write, e.g. http://127.0.0.1:9090/api/v1/write.",
+        help="Push the run's figures by Prometheus remote write, to a URL that ends in /api/v1/write.",
         show_default=False,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,11 +10,14 @@ import typer
 
 from chaosbot.cli import verb
 from chaosbot.config.experiment import built_in, built_in_text
+from chaosbot.config.written import experiment_schema
 from chaosbot.core.errors import UsageError
 
 app = verb()
 
+SCHEMA_FILE: Final = "chaosbot.schema.json"
 HEAD: Final = """\
+#:schema ./{schema}
 # An experiment for `chaosbot run {file}`. Durations carry a unit ("250ms", "1.5s"), shares are 0.3 or "30%".
 #
 # What is commented out shows its default. Secrets never stand here: name the environment variable that holds one.
@@ -47,18 +51,22 @@ def init(
     base: Annotated[str, typer.Option("--from", help=f"Built-in experiment: {', '.join(built_in())}.")] = "resilience",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write a commented experiment file, based on a built-in experiment.
+    """Write a commented experiment file, based on a built-in experiment, and its JSON Schema beside it.
 
     Examples:
 
     - `chaosbot init` then `chaosbot run chaosbot.toml`
     - `chaosbot init outage.toml --from outbound-outage`
     """
-    content = HEAD.format(file=file) + built_in_text(base) + TAIL
+    content = HEAD.format(file=file, schema=SCHEMA_FILE) + built_in_text(base) + TAIL
     if file.exists() and not force:
         raise UsageError(f"{file}: exists already; choose another name or add --force")
     try:
         file.write_text(content, encoding="utf-8")
+        schema = file.with_name(SCHEMA_FILE)
+        schema.write_text(json.dumps(experiment_schema(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file}: cannot be written ({error.strerror}); choose a place of yours") from None
-    typer.echo(f"wrote {file} (from '{base}'); next: chaosbot run {file} --dry-run")
+    typer.echo(
+        f"wrote {file} (from '{base}') and {schema}, by which editors complete and check it; next: chaosbot run {file} --dry-run"
+    )

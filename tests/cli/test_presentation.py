@@ -191,3 +191,10 @@ def test_a_run_is_no_part_of_the_repository_that_it_is_written_into(
 ) -> None:
     chaosbot("load", "--duration", "1s", "--rate", "5/s", "--out", "run")
     assert (tmp_path / "run" / ".gitignore").read_text() == "*\n"
+
+
+def test_init_writes_the_schema_that_its_first_line_names(chaosbot: Callable[..., Any], tmp_path: Path) -> None:
+    assert chaosbot("init", "mine.toml").code == 0
+    name = (tmp_path / "mine.toml").read_text().splitlines()[0].removeprefix("#:schema ./")
+    assert json.loads((tmp_path / name).read_text()) == json.loads(chaosbot("run", "--schema").out)
+    assert chaosbot("run", "mine.toml", "--dry-run").code == 0
