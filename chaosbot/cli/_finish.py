@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from chaosbot.cli._watch import Watch
 from chaosbot.control.push import Otlp, Pusher, RemoteWrite
 from chaosbot.core import units
 from chaosbot.report import render_terminal
+from chaosbot.report.figures import github_lines
 from chaosbot.reporters.json import to_json
 from chaosbot.session.live import Live
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets, signals_held
@@ -165,6 +167,9 @@ def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.E
             render_terminal(report, console)
             if not run.unwritten:
                 console.print(f"\nReport: [bold]{run.directory / 'report.html'}[/]", highlight=False, soft_wrap=True)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in github_lines(report):
+            typer.echo(line, err=as_json)
     if run.unwritten:
         typer.echo(f"chaosbot: {run.unwritten}", err=True)
     for stay in run.aftermath:

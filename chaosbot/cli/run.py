@@ -51,6 +51,7 @@ from chaosbot.config.experiment import Experiment, built_in, outbound_of, read_e
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.config.written import experiment_schema
 from chaosbot.core import units
+from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.profile import PROFILES
@@ -103,6 +104,10 @@ def run(
     slo: Slo = None,
     abort_on: AbortOn = None,
     traceparent: Traceparent = False,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(help="Also judge by this check, e.g. rate_limit_holds; repeatable.", show_default=False),
+    ] = None,
     duration: Annotated[
         str | None,
         typer.Option(help="How long the whole takes, e.g. 5m: all phases longer or shorter alike.", show_default=False),
@@ -151,6 +156,7 @@ def run(
         typer.echo(json.dumps(experiment_schema(), indent=2))
         return
     bugs = choose_bugs(bugs)
+    more = [CHECKS.build(name).name for name in check or ()]
     experiment = _experiment(what or [], mode)
     if fault or plan:
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
@@ -199,6 +205,7 @@ def run(
             **experiment.settings(),
             **({} if experiment.target else {"bugs": bugs}),
             "mode": mode or "as written",
+            "more_checks": more,
         },
         quiet=quiet,
         as_json=as_json,

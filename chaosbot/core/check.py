@@ -251,6 +251,8 @@ class Check(ABC):
     """Whether its cases are sent alone, with the target's memory measured before and after."""
     shrinkable: ClassVar[bool] = True
     """Whether a case may be sent many more times to make it smaller; not where each attempt costs a restart or a stall."""
+    on_demand: ClassVar[bool] = False
+    """Whether it judges only runs that name it: it is about a promise that not every target makes."""
     awaits_replies: ClassVar[bool] = False
     """Whether the replies to its cases are waited for at the end of a campaign, however long they take."""
 

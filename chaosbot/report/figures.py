@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from chaosbot.core.verdict import Assertion, Verdict
+from chaosbot.core.verdict import Assertion, Severity, Verdict
+from chaosbot.report.values import Report
 
 _UNIT: Final = re.compile(r"[<>]?=?\s*[-+]?[\d.,]+(?:e[-+]?\d+)?\s*(?P<unit>\S.*)?", re.IGNORECASE | re.DOTALL)
 MARKS: Final = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.INVALID: "⚠️", Verdict.FAIL: "❌"}
+SERIOUS: Final = frozenset({Severity.CRITICAL, Severity.HIGH})
 # GitHub cuts comments at 65 536 characters; a comment that long would not be read anyway.
 LONGEST_TEXT: Final = 300
 _ACTIVE: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>@$])")
@@ -44,3 +46,34 @@ def code(text: str) -> str:
     fence = "`" * (max((len(run) for run in re.findall(r"`+", flat)), default=0) + 1)
     pad = " " if flat.startswith("`") or flat.endswith("`") else ""
     return f"{fence}{pad}{flat}{pad}{fence}".replace("|", "\\|") if flat else ""
+
+
+MOST_ANNOTATED: Final = 10
+"""GitHub shows so many annotations of a step; the report has all."""
+
+
+def github_lines(report: Report) -> list[str]:
+    """Findings and broken promises as GitHub's workflow commands, the worst first; they show as annotations of the run."""
+    lines = [
+        (
+            "error" if finding.severity in SERIOUS else "warning",
+            f"{finding.check}: {finding.severity.value}",
+            finding.title,
+        )
+        for finding in report.findings
+    ]
+    for one in report.assertions:
+        if one.verdict is not Verdict.PASS:
+            kind = "error" if one.verdict is Verdict.FAIL else "warning"
+            lines.append((kind, f"promise {one.name}", f"{measured(one)}, wanted {one.target}. {one.reason}"))
+    lines.sort(key=lambda line: line[0])  # errors before warnings
+    return [
+        f"::{kind} title={_command(title, more=True)}::{_command(text)}" for kind, title, text in lines[:MOST_ANNOTATED]
+    ]
+
+
+def _command(text: str, *, more: bool = False) -> str:
+    """A text inside a workflow command, which ends at a line's end and, in a property, at a comma or colon."""
+    for raw, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), *((":", "%3A"), (",", "%2C")) * more):
+        text = text.replace(raw, escaped)
+    return text

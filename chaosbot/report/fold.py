@@ -194,7 +194,8 @@ def _judge(
     """Lets the checks judge; what they said, those that had nothing to look at, what went wrong, and what they planned to judge."""
     judgements: list[Judgement] = []
     troubled: list[str] = []
-    for name in names if names is not None else _named_checks(history) or _all_checks(troubled):
+    usual = _named_checks(history, "checks") or _all_checks(troubled)
+    for name in names if names is not None else dict.fromkeys((*usual, *_named_checks(history, "more_checks"))):
         try:
             check: Check = CHECKS.build(name)
         except (ChaosbotError, TypeError) as error:
@@ -213,9 +214,9 @@ def _judge(
     return tuple(one for one in judgements if one not in idle), unjudged, troubled, subjects
 
 
-def _named_checks(history: History) -> list[str]:
-    """The checks that the run's settings name."""
-    named = history.start.settings.get("checks") if history.start is not None else None
+def _named_checks(history: History, key: str) -> list[str]:
+    """The checks that the run's settings name: ``checks`` in place of the usual ones, ``more_checks`` besides."""
+    named = history.start.settings.get(key) if history.start is not None else None
     return [name for name in named if isinstance(name, str)] if isinstance(named, (list, tuple)) else []
 
 
@@ -248,7 +249,7 @@ def _worst_first(judgements: Sequence[Judgement]) -> tuple[Finding, ...]:
 
 def _all_checks(troubled: list[str]) -> Iterable[str]:
     try:
-        return CHECKS.names()
+        return [name for name in CHECKS.names() if not CHECKS.get(name).on_demand]
     except (ChaosbotError, TypeError, ImportError) as error:
         troubled.append(f"the registry of checks cannot be read: {error}")
         return ()

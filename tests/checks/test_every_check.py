@@ -169,6 +169,18 @@ EARLIER, LATE, AFTER = (
 OWNER = case("objects/planted", answer(200), marker=M, chat=1)
 STRANGER = case("objects/read-1", answer(200), marker=N, chat=2, check="own_objects_only")
 
+
+def _minute(answered: int) -> list[Event]:
+    """A guest asks forty times within a minute and is answered so often."""
+    sent = [
+        RequestDone(
+            float(t), f"load-{t}", float(t), float(t), answer(200), "guest/chat", "guest", 7, 100 + t, "message", 7
+        )
+        for t in range(40)
+    ]
+    return [*sent, *(call("x", t=float(t), chat=7) for t in range(answered))]
+
+
 EXAMPLES: dict[str, Example] = {
     "no_server_error": Example(
         [case("json/empty", answer(400)), case("json/x", Outcome(Fate.ANSWERED, 503, headers=(("retry-after", "1"),)))],
@@ -277,6 +289,7 @@ EXAMPLES: dict[str, Example] = {
         [call("x", M, t=float(number), status=500) for number in range(8)],
         [call("x", M, t=number * 0.02, status=500) for number in range(20)],
     ),
+    "rate_limit_holds": Example(_minute(answered=6), _minute(answered=40)),
     "migrate_followed": Example(
         [
             outage("o1", 1.0, "botapi_migrate"),

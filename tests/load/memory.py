@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -11,7 +12,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.profile import PROFILES
-from chaosbot.load.engine import LoadEngine, RunHooks
+from chaosbot.load.engine import LoadEngine, RunHooks, Wish
 from chaosbot.load.event_loop import EventLoop
 from chaosbot.load.pending import PendingRequest
 from chaosbot.load.spec import LoadSpec
@@ -71,15 +72,20 @@ def virtual(
     companion: Any = None,
     stop_at: float = 0.0,
     grain_s: float = 0.0,
+    wishes: Callable[[float], Wish] = lambda _: Wish(),
     **more: Any,
 ) -> tuple[LoadEngine, list[Any]]:
-    """Runs a plan in virtual time."""
+    """Runs a plan in virtual time; `wishes` says what a person wants at each second."""
     events: list[Any] = []
     engines: list[LoadEngine] = []
 
     async def main() -> None:
         begun = trio.current_time()
-        hooks = RunHooks(events.append, lambda: bool(stop_at) and trio.current_time() - begun >= stop_at)
+        hooks = RunHooks(
+            events.append,
+            lambda: bool(stop_at) and trio.current_time() - begun >= stop_at,
+            wish=lambda: wishes(trio.current_time() - begun),
+        )
         spec = LoadSpec("http://memory/", Endpoint("memory"), "telegram", 11, PROFILES.build(profile, options), **more)
         engine = LoadEngine(
             spec,

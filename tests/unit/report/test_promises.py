@@ -6,6 +6,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import StreamInterval, TaskInterval
 from chaosbot.core.verdict import Verdict
 from chaosbot.report import fold
+from chaosbot.report.figures import github_lines
 from chaosbot.report.slo import bounds, promises_of
 from tests.unit.report.conftest import encoded
 
@@ -216,3 +217,18 @@ def test_a_promise_about_streams_that_never_ran_is_no_pass(story):
     told = told.load(60)
     assert judged(told, "stream_errors").verdict is Verdict.INCONCLUSIVE
     assert judged(told, "stream_gap_p99{x}").verdict is Verdict.INCONCLUSIVE
+
+
+def test_broken_promises_are_annotations_of_a_workflow_with_the_errors_first(story):
+    told = story(slo=[{"metric": "p95{/revoke}", "target": "< 1s"}, {"metric": "p50", "target": "< 1ms"}]).load(60)
+    lines = github_lines(fold(told.history(), checks=()))
+    assert lines[0].startswith("::error title=promise p50::")
+    assert any(line.startswith("::warning title=promise p95{/revoke}::unknown, wanted < 1000 ms.") for line in lines)
+
+
+def test_an_annotation_is_one_line_whatever_its_text_holds(story):
+    hostile = "p50{a\n::error::b,c: 100%}"
+    told = story(slo=[{"metric": hostile, "target": "< 1s"}]).load(60)
+    (line,) = (one for one in github_lines(fold(told.history(), checks=())) if "p50{a" in one)
+    assert line.startswith("::warning title=promise p50{a%0A%3A%3Aerror%3A%3Ab%2Cc%3A 100%25}::")
+    assert "\n" not in line
