@@ -35,8 +35,7 @@ from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, 
 from chaosbot.core.mock import Mock, MockApi, MockRequest, MockServices, is_mock, mock_of, of_upstream
 from chaosbot.core.plan import FaultPlan, Scope
 from chaosbot.core.platform import platform_of
-from chaosbot.injection.engine import ArmedFault, RuleEngine
-from chaosbot.injection.windows import WindowTimer
+from chaosbot.injection.engine import ArmedFault, RuleEngine, WindowTimer
 
 CONTROL_HEADER: Final = "x-chaosbot-fault"
 """Names the rules that are to meet this request (``none`` for none); read and stripped when header control is on."""

@@ -16,14 +16,7 @@ from chaosbot.demo.settings import DemoSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the options and serves.
-
-    Args:
-        argv: Options; by default those of the process.
-
-    Returns:
-        The exit code.
-    """
+    """Parses the options and serves."""
     parser = argparse.ArgumentParser(prog="python -m chaosbot.demo", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")

@@ -88,9 +88,6 @@ class Pages:
 def build(settings: DemoSettings) -> tuple[Starlette, Bot]:
     """Builds the application and the bot inside it; must be called within the event loop that serves it.
 
-    Args:
-        settings: What the demo is told from outside.
-
     Returns:
         The application, and the bot, which is to be closed at the end.
     """

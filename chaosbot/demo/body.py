@@ -48,9 +48,6 @@ class Gone(Exception):
 def check_headers(headers: dict[bytes, bytes]) -> None:
     """Refuses by the headers alone what would be refused by the body.
 
-    Args:
-        headers: Names in lower case.
-
     Raises:
         BadBody: 413 or 415.
     """
@@ -69,15 +66,6 @@ def check_headers(headers: dict[bytes, bytes]) -> None:
 
 async def read_body(receive: Receive, bugs: frozenset[Bug], cap: int = MAX_BODY, binary: bool = False) -> bytes:
     """Reads a body as it comes.
-
-    Args:
-        receive: The ASGI receive callable.
-        bugs: Planted bugs.
-        cap: Most bytes that are held.
-        binary: Whether the body is compressed, hence no text yet.
-
-    Returns:
-        The body, still encoded.
 
     Raises:
         BadBody: 413 when it is too long, 408 when it takes too long.

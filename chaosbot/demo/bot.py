@@ -6,18 +6,14 @@ import time
 from collections import Counter
 from typing import Any, Final
 
-from chaosbot.demo.access import Roster, Tier
-from chaosbot.demo.botapi import MAX_FILE, BotApi, Delivered, Failed
+from chaosbot.demo.access import Allowance, RateLimits, Roster, Tier
+from chaosbot.demo.botapi import MAX_FILE, BotApi, Circuit, Delivered, Failed, State
 from chaosbot.demo.bugs import Bug
 from chaosbot.demo.buttons import press
-from chaosbot.demo.calls import Call, Fetch, Outgoing, answer_callback, send_message
-from chaosbot.demo.circuits import Circuit, State
 from chaosbot.demo.commands import Command, Commands, Trace, find_command, keyboard
-from chaosbot.demo.dedup import Deduplicator
-from chaosbot.demo.desk import Desk
+from chaosbot.demo.desk import Deduplicator, Desk
 from chaosbot.demo.flaws import acting_tier, die_like_a_bot, runs_forwards, slow_down, written_in_group
-from chaosbot.demo.limits import Allowance, RateLimits
-from chaosbot.demo.outbox import Outbox
+from chaosbot.demo.outbox import Call, Fetch, Outbox, Outgoing, answer_callback, send_message
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.demo.updates import Callback, Media, Message, Update, as_object, read_message
 
@@ -67,12 +63,6 @@ class Bot:
 
     async def handle(self, update: Update) -> dict[str, Any] | None:
         """Does what an update asks for, once.
-
-        Args:
-            update: What was delivered.
-
-        Returns:
-            The call to put into the webhook's answer, if any.
 
         Raises:
             Overloaded: When there is no room; the update is to be delivered again.
@@ -154,8 +144,8 @@ class Bot:
         if self._limits.take(callback.sender.id, tier) is not Allowance.GO:
             return (answer_callback(callback.id, "Please wait a minute.", callback.sender.id),)
         pressed = press(callback.data, callback.sender.id, tier, self.desk, self.bugs)
-        lane = callback.chat_id if callback.chat_id is not None else callback.sender.id
-        outgoing: list[Outgoing] = [answer_callback(callback.id, pressed.notice, lane)]
+        queue = callback.chat_id if callback.chat_id is not None else callback.sender.id
+        outgoing: list[Outgoing] = [answer_callback(callback.id, pressed.notice, queue)]
         if pressed.counts and callback.chat_id is not None:
             extra = keyboard(pressed.buttons)
             outgoing.append(send_message(callback.chat_id, pressed.notice, callback.thread_id, **extra))

@@ -233,12 +233,6 @@ FRAGILE: frozenset[Bug] = frozenset(Bug) - {Bug.RACY_DEDUP}
 def parse_bugs(text: str) -> frozenset[Bug]:
     """Reads a list such as `no-dedup,errors-leak`; `fragile` and `healthy` name whole sets.
 
-    Args:
-        text: Names with commas between them; may be empty.
-
-    Returns:
-        The bugs.
-
     Raises:
         ValueError: For a name that no bug has; the message lists those that exist.
     """

@@ -27,18 +27,7 @@ class Press:
 
 
 def press(data: str | None, user_id: int, tier: Tier, desk: Desk, bugs: frozenset[Bug]) -> Press:
-    """Does what a button asks for, when the presser may.
-
-    Args:
-        data: The button's data as it came.
-        user_id: Who pressed.
-        tier: What the presser may do.
-        desk: What is kept for users.
-        bugs: Planted bugs.
-
-    Returns:
-        What to tell.
-    """
+    """Does what a button asks for, when the presser may."""
     verb, _, rest = (data or "").partition(":")
     if data is None or len(data.encode("utf-8", "replace")) > 64 or not rest:
         return Press("This button is out of date.")

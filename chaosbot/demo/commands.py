@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chaosbot.demo.access import COMMANDS, GRANTABLE, MAX_GRANTS, Roster, Tier
+from chaosbot.demo.botapi import Circuit
 from chaosbot.demo.bugs import Bug
-from chaosbot.demo.circuits import Circuit
 from chaosbot.demo.desk import SKILLS, Desk
 from chaosbot.demo.settings import BOT_USERNAME
 from chaosbot.demo.updates import MAX_ID, Message
@@ -58,10 +58,6 @@ class Trace:
 def find_command(message: Message, bugs: frozenset[Bug] = frozenset()) -> Command | None:
     """Finds the command of a message.
 
-    Args:
-        message: What came.
-        bugs: Planted bugs.
-
     Returns:
         The command, or None when the message is to be read as plain text.
     """
@@ -90,14 +86,7 @@ class Commands:
     """Runs commands against the desk and the roster."""
 
     def __init__(self, roster: Roster, desk: Desk, circuits: dict[str, Circuit], counters: Callable[[], str]) -> None:
-        """Binds the commands to what they work on.
-
-        Args:
-            roster: Tiers and grants.
-            desk: What is kept for users.
-            circuits: The circuits that `/circuits` shows.
-            counters: Writes the line that `/admin` shows.
-        """
+        """Binds the commands to what they work on."""
         self._roster = roster
         self._desk = desk
         self._breakers = circuits
@@ -105,16 +94,7 @@ class Commands:
         self.traces: deque[Trace] = deque(maxlen=200)
 
     def run(self, command: Command, user_id: int, tier: Tier) -> Reply:
-        """Runs a command for a user.
-
-        Args:
-            command: What was asked.
-            user_id: Who asked; owner of whatever is kept.
-            tier: What the user may do.
-
-        Returns:
-            The reply; a refusal is a reply, too.
-        """
+        """Runs a command for a user."""
         needed = COMMANDS.get(command.name)
         if needed is None:
             return _with_argument(Reply(f"I do not know /{command.name}. Try /help."), command.argument)

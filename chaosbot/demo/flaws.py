@@ -26,9 +26,6 @@ def acting_tier(message: Message, roster: Roster, admin_names: set[str], bugs: f
         roster: Tiers by id.
         admin_names: Usernames that genuine admins were seen with; only a bug looks at them.
         bugs: Planted bugs.
-
-    Returns:
-        The tier, or None when no user wrote it.
     """
     sender = message.sender
     if not sender.genuine:

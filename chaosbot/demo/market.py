@@ -92,11 +92,7 @@ class Market:
     """The endpoints."""
 
     def __init__(self, settings: DemoSettings) -> None:
-        """Binds the service to its token.
-
-        Args:
-            settings: Holds the token of the stream.
-        """
+        """Binds the service to its token."""
         self._token = settings.ws_token
         self.feed = Feed()
 

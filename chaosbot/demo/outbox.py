@@ -1,7 +1,7 @@
 """The outbox: what was acknowledged gets done, however long the Bot API is away.
 
 Rules:
-1. One lane per chat, in order; lanes are independent, so a chat that must wait delays nobody else.
+1. One queue per chat, in order; queues are independent, so a chat that must wait delays nobody else.
 2. The place is taken before the update is acknowledged. Without a place it is not acknowledged: the platform keeps it.
 3. 429 waits as long as it is told. Failures wait twice as long each time, with jitter, at most 5 s. A refusal ends the
    matter. After 15 minutes an item is given up, and counted.
@@ -16,9 +16,9 @@ import asyncio
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from chaosbot.demo.botapi import (
     CONCURRENCY,
@@ -33,7 +33,6 @@ from chaosbot.demo.botapi import (
     safe_path,
 )
 from chaosbot.demo.bugs import Bug
-from chaosbot.demo.calls import Call, Fetch, Outgoing, send_message
 from chaosbot.demo.updates import as_object
 
 CAPACITY: Final = 10_000
@@ -50,18 +49,12 @@ class Outbox:
     """Delivers calls in the background."""
 
     def __init__(self, api: BotApi, counts: Counter[str], bugs: frozenset[Bug]) -> None:
-        """Starts empty.
-
-        Args:
-            api: Where calls go.
-            counts: Outcomes are counted here.
-            bugs: Planted bugs.
-        """
+        """Starts empty."""
         self._api = api
         self._counts = counts
         self._bugs = bugs
         self._slots = asyncio.Semaphore(CONCURRENCY)
-        self._lanes: dict[int, deque[Outgoing]] = {}
+        self._queues: dict[int, deque[Outgoing]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.depth = 0
 
@@ -73,12 +66,12 @@ class Outbox:
     def put(self, item: Outgoing) -> None:
         """Takes responsibility for an item."""
         self.depth += 1
-        lane = self._lanes.get(item.lane)
-        if lane is not None:
-            lane.append(item)
+        queue = self._queues.get(item.queue)
+        if queue is not None:
+            queue.append(item)
             return
-        self._lanes[item.lane] = deque([item])
-        task = asyncio.get_running_loop().create_task(self._drain(item.lane))
+        self._queues[item.queue] = deque([item])
+        task = asyncio.get_running_loop().create_task(self._drain(item.queue))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -90,16 +83,16 @@ class Outbox:
             task.cancel()
 
     async def _drain(self, key: int) -> None:
-        lane = self._lanes[key]
-        while lane:
+        queue = self._queues[key]
+        while queue:
             try:
-                await self._deliver(lane[0])
-            except Exception:  # noqa: BLE001 -- a lane must not die with what comes after
+                await self._deliver(queue[0])
+            except Exception:  # noqa: BLE001 -- a queue must not die with what comes after
                 self._counts["error"] += 1
             finally:
-                lane.popleft()
+                queue.popleft()
                 self.depth -= 1
-        del self._lanes[key]
+        del self._queues[key]
 
     async def _deliver(self, item: Outgoing) -> None:
         if isinstance(item, Fetch):
@@ -121,7 +114,7 @@ class Outbox:
     async def _fetch(self, fetch: Fetch) -> Call:
         """Gets a file and turns the job into the reply about it; a failure is a friendly reply, too."""
         size: int | None = None
-        found = await self._send(Call("getFile", {"file_id": fetch.file_id}, fetch.lane), FILE_ATTEMPTS)
+        found = await self._send(Call("getFile", {"file_id": fetch.file_id}, fetch.queue), FILE_ATTEMPTS)
         if isinstance(found, Delivered):
             file = as_object(found.result)
             path, announced = safe_path(file.get("file_path")), file.get("file_size")
@@ -154,3 +147,59 @@ class Outbox:
             if time.monotonic() + pause > deadline:
                 return outcome
             await asyncio.sleep(pause)
+
+
+MAX_TEXT: Final = 4096
+"""Telegram's limit for a message, in UTF-16 units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a Bot API method. Calls of one queue are made in order; `queue` is the chat they are about."""
+
+    method: str
+    payload: Mapping[str, Any]
+    queue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Download the file, then answer with `done` (which has a `{size}`) or with `failed`."""
+
+    file_id: str
+    chat_id: int
+    thread_id: int | None
+    done: str
+    failed: str
+    queue: int = field(default=0)
+
+
+Outgoing = Call | Fetch
+
+
+def bounded(text: str, limit: int = MAX_TEXT) -> str:
+    """Shortens a text in its middle, so that its beginning and its end survive."""
+    if len(text) * 2 <= limit:
+        return text
+    units = text.encode("utf-16-le", "surrogatepass")
+    if len(units) <= limit * 2:
+        return text
+    head, tail = (limit - 1) // 2, limit - 1 - (limit - 1) // 2
+    beginning = units[: head * 2].decode("utf-16-le", "ignore")
+    end = units[len(units) - tail * 2 :]
+    if end and 0xDC <= end[1] <= 0xDF:  # the cut fell inside a surrogate pair
+        end = end[2:]
+    return f"{beginning}…{end.decode('utf-16-le', 'ignore')}"
+
+
+def send_message(chat_id: int, text: str, thread_id: int | None = None, **more: Any) -> Call:
+    """Builds a sendMessage call."""
+    payload: dict[str, Any] = {"chat_id": chat_id, "text": bounded(text), **more}
+    if thread_id is not None:
+        payload["message_thread_id"] = thread_id
+    return Call("sendMessage", payload, chat_id)
+
+
+def answer_callback(query_id: str, text: str, queue: int) -> Call:
+    """Builds an answerCallbackQuery call; its text has at most 200 characters."""
+    return Call("answerCallbackQuery", {"callback_query_id": query_id, "text": bounded(text, 200)}, queue)

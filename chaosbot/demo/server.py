@@ -8,8 +8,12 @@ meanwhile wait in the backlog of the socket, which the supervisor holds open, as
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 from chaosbot.demo.settings import BACKLOG, DemoSettings
 
@@ -17,14 +21,7 @@ __all__ = ["DemoSettings", "listen", "serve"]
 
 
 def listen(settings: DemoSettings) -> socket.socket:
-    """Opens the listening socket.
-
-    Args:
-        settings: Host and port.
-
-    Returns:
-        The socket, listening.
-    """
+    """Opens the listening socket."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -64,8 +61,63 @@ def serve(
 
             asyncio.run(serve_alone(settings, sock, announce, lifeline))
         else:
-            from chaosbot.demo.worker import work
-
             work(settings, sock, announce, lifeline)
     finally:
         sock.close()
+
+
+KEEP_ALIVE_S = 75
+
+
+def work(settings: DemoSettings, sock: socket.socket, ready: Callable[[], None], lifeline: int | None = None) -> None:
+    """Serves in this process until it is told to stop."""
+    asyncio.run(_work(settings, sock, ready, lifeline))
+
+
+async def _work(settings: DemoSettings, sock: socket.socket, ready: Callable[[], None], lifeline: int | None) -> None:
+    import uvicorn
+
+    from chaosbot.demo.app import build
+    from chaosbot.demo.protocol import BoundedProtocol
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
+
+    for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # broken requests are what this server is for
+    app, bot = build(settings)
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="wsproto",
+        ws_max_size=65_536,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        backlog=BACKLOG,
+    )
+    server = Server(config)
+
+    def stop() -> None:
+        server.should_exit = server.force_exit = True
+
+    loop = asyncio.get_running_loop()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+    if lifeline is not None:
+        loop.add_reader(lifeline, stop)
+    try:
+        await server.serve(sockets=[sock.dup()])
+    finally:
+        await bot.close()

@@ -47,10 +47,6 @@ class DemoSettings:
     def from_environment(cls, environment: Mapping[str, str], **options: Any) -> Self:
         """Settings whose secrets come from the environment: TELEGRAM_SECRET_TOKEN, BOT_TOKEN, WS_AUTH_TOKEN; ADMIN_TELEGRAM_ID as well.
 
-        Args:
-            environment: Where the secrets are.
-            options: The other settings.
-
         Raises:
             ValueError: For a value that does not do.
         """

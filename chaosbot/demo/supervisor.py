@@ -22,8 +22,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from chaosbot.demo.server import work
 from chaosbot.demo.settings import DemoSettings
-from chaosbot.demo.worker import work
 
 BETWEEN_STARTS_S: Final = 0.2
 GRACE_S: Final = 0.5
@@ -31,12 +31,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 async def serve(parent: Any, settings: DemoSettings) -> None:
-    """Supervises as a worker of `chaosbot.workers`, until the parent wants it to end.
-
-    Args:
-        parent: The parent; its one socket is the listening one.
-        settings: What the demo is told from outside.
-    """
+    """Supervises as a worker of `chaosbot.workers`, until the parent wants it to end."""
     stopping: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     supervised = asyncio.ensure_future(supervise(settings, parent.sockets[0], parent.ready, stopping))
     await asyncio.wait({asyncio.ensure_future(parent.stopping.wait()), supervised}, return_when=asyncio.FIRST_COMPLETED)
@@ -48,14 +43,7 @@ async def serve(parent: Any, settings: DemoSettings) -> None:
 async def serve_alone(
     settings: DemoSettings, sock: socket.socket, ready: Callable[[], None], lifeline: int | None
 ) -> None:
-    """Supervises until SIGTERM, SIGINT or the end of the lifeline; at its end nobody is left to be polite to.
-
-    Args:
-        settings: What the demo is told from outside.
-        sock: The listening socket.
-        ready: Called when the first child answers requests.
-        lifeline: A file descriptor to watch, such as standard input.
-    """
+    """Supervises until SIGTERM, SIGINT or the end of the lifeline; at its end nobody is left to be polite to."""
     loop = asyncio.get_running_loop()
     stopping: asyncio.Future[Any] = loop.create_future()
 
@@ -126,11 +114,7 @@ class Child:
         self.served = _read(self._ready)
 
     async def end(self, grace_s: float) -> None:
-        """Ends the child and waits for it.
-
-        Args:
-            grace_s: How long it has for ending by itself.
-        """
+        """Ends the child and waits for it."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
             if not (await asyncio.wait({self.died}, timeout=grace_s))[0]:

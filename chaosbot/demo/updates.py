@@ -131,12 +131,6 @@ def as_text(value: object) -> str | None:
 def read_update(root: object) -> Update:
     """Reads one update.
 
-    Args:
-        root: What the body decoded to.
-
-    Returns:
-        The update; ignorable ones have no payload.
-
     Raises:
         MalformedUpdate: When the root is no object or `update_id` is no id.
     """

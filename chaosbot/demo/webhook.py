@@ -14,17 +14,18 @@ Written against plain ASGI: this is the hot path.
 
 from __future__ import annotations
 
+import hmac
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import orjson
 
 from chaosbot.demo.body import MAX_BODY, UNCAPPED, BadBody, Gone, check_headers, inflate, parse, read_body
 from chaosbot.demo.bot import Bot, Overloaded, UnknownKind
 from chaosbot.demo.bugs import Bug
-from chaosbot.demo.gate import knows_secret
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.demo.updates import MalformedUpdate, read_update
 
@@ -40,12 +41,7 @@ class Webhook:
     """The endpoint as an ASGI application."""
 
     def __init__(self, bot: Bot, settings: DemoSettings) -> None:
-        """Binds the endpoint to its bot.
-
-        Args:
-            bot: Who handles updates.
-            settings: The secret, and what is broken.
-        """
+        """Binds the endpoint to its bot."""
         self._bot = bot
         self._bugs = settings.bugs
         self._secret = settings.secret
@@ -125,3 +121,31 @@ class Webhook:
 
 def _error(why: str, **more: str) -> bytes:
     return orjson.dumps({"error": why, **more})
+
+
+# ── the gate ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+HEADER: Final = b"x-telegram-bot-api-secret-token"
+
+
+def knows_secret(headers: list[tuple[bytes, bytes]], query: bytes, secret: str | None, bugs: frozenset[Bug]) -> bool:
+    """Tells whether a request carries the secret.
+
+    Rules:
+    1. The header must be there exactly once. The comparison takes the same time however wrong the secret is.
+    2. Nothing else of the request is looked at before, and no byte of the body is read.
+    3. What cannot be a secret (empty, non-ASCII, too long) is a wrong secret, not an error.
+    """
+    if secret is None:
+        return True
+    given = [value for name, value in headers if name == HEADER]
+    if Bug.SECRET_IN_QUERY in bugs and not given:
+        given = [v.encode() for _, v in parse_qsl(query.decode("latin-1")) if v == secret]  # BUG: queries get logged
+    if len(given) != 1:
+        return False
+    if Bug.CRASH_ON_NON_ASCII_SECRET in bugs:
+        hmac.compare_digest(given[0].decode("latin-1"), secret)  # BUG: text with a non-ASCII character raises
+    if Bug.SECRET_PREFIX_ACCEPTED in bugs and given[0] and secret.encode().startswith(given[0]):
+        return True  # BUG: the wrong way round, and too generous in either
+    return hmac.compare_digest(given[0], secret.encode())

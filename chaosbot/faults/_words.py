@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from chaosbot.core.effect import Farewell, Point, Shape, Side, StreamDirection
+from chaosbot.core.exchange import Direction, Exchange
 from chaosbot.core.registry import option
 
 POINTS: Final = tuple(str(point) for point in Point)
@@ -28,3 +29,13 @@ def stream_option(default: str = "down") -> Any:
 def streams_of(word: str) -> tuple[StreamDirection, ...]:
     """The directions that a word stands for."""
     return (StreamDirection.UP, StreamDirection.DOWN) if word == "both" else (StreamDirection(word),)
+
+
+DELIVERIES: Final = (
+    "for deliveries to the webhook (POST requests); health checks and other requests are never sent again or changed"
+)
+
+
+def is_delivery(exchange: Exchange) -> bool:
+    """Whether a platform's sender could have sent it: platforms deliver by POST."""
+    return exchange.direction is Direction.INBOUND and exchange.method.upper() == "POST"

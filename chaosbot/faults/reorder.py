@@ -14,7 +14,7 @@ from chaosbot.core.effect import Effect, HoldForNext
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
-from chaosbot.faults._deliveries import DELIVERIES, is_delivery
+from chaosbot.faults._words import DELIVERIES, is_delivery
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from chaosbot.core.effect import Effect
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
 from chaosbot.core.registry import option
-from chaosbot.faults._deliveries import DELIVERIES, is_delivery
 from chaosbot.faults._json import TYPES, edited, retype
+from chaosbot.faults._words import DELIVERIES, is_delivery
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,9 @@ from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any, Final
 
-from chaosbot.core.case import Case, Change, Ending, Expect, Reach, Reading, Role, Segment
+from chaosbot.core.case import Case, Change, Ending, Expect, Reach, Reading, Role, Segment, hide, reveal
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.placeholder import hide, reveal
 from chaosbot.core.platform import Endpoint, Platform, platform_of
 from chaosbot.core.verdict import Finding, Mechanism, Threat
 from chaosbot.fuzz.requests import renewed, resigned

@@ -23,8 +23,7 @@ from chaosbot.core.event import MUTATION
 from chaosbot.core.kit import Path, drop, look, member, put
 from chaosbot.core.marker import marker
 from chaosbot.core.platform import Endpoint, Platform
-from chaosbot.core.sample import sample
-from chaosbot.core.shape import Object, OneOf, Shape, Text
+from chaosbot.core.shape import Object, OneOf, Shape, Text, sample
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.operators import ABSENT, OPERATORS, SAME, Literal, Operator, applicable, fits, optional_at, reached
 

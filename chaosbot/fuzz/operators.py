@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chaosbot.core.sample import problems
-from chaosbot.core.shape import Array, Integer, Number, Object, OneOf, Shape, Text
+from chaosbot.core.shape import Array, Integer, Number, Object, OneOf, Shape, Text, problems
 from chaosbot.core.values import BACKTRACKING, TEXTS
 
 

@@ -2,8 +2,8 @@
 
 Rules:
 
-- What happens to bytes is decided by a `Line` (pure); here it meets the clock of the loop and the sockets.
-- A line without effects costs nothing: bytes go straight to the stream below.
+- What happens to bytes is decided by a `ByteStream` (pure); here it meets the clock of the loop and the sockets.
+- A stream without effects costs nothing: bytes go straight to the stream below.
 - Back pressure runs through `read`: a reader waits until the writers that its bytes go to have room. `drain` waits for
   nothing, because mitmproxy drains all directions under one lock, and two full directions would wait for each other.
 - Effects may be changed at any time, on connections in use too. What was held leaves at once.
@@ -18,10 +18,9 @@ from collections.abc import Iterable
 from typing import Any, assert_never
 
 from chaosbot.core.effect import BytesEffect, Farewell, RefuseConnection, StreamDirection
-from chaosbot.injection._bytes_clock import ClockedLine
 from chaosbot.injection._bytes_ends import Ends, finish
-from chaosbot.injection._bytes_line import Acted
 from chaosbot.injection._bytes_stages import Item, Mark
+from chaosbot.injection._bytes_stream import Acted, ClockedStream
 
 __all__ = ["Ends", "FaultyReader", "FaultyWriter", "refusal", "refuse"]
 
@@ -46,7 +45,7 @@ def refuse(ends: Ends, farewell: Farewell) -> None:
             assert_never(farewell)
 
 
-class FaultyWriter(ClockedLine):
+class FaultyWriter(ClockedStream):
     """Stands in for a `StreamWriter`: what is written meets the effects of one direction on its way out.
 
     Args:
@@ -83,10 +82,10 @@ class FaultyWriter(ClockedLine):
         """Sends bytes, now or when the effects let them go."""
         if self._ends.over:
             return
-        if not self._line.active:
+        if not self._bytes.active:
             self._writer.write(data)
             return
-        self._line.feed(bytes(data), self._loop.time())
+        self._bytes.feed(bytes(data), self._loop.time())
         self._pump()
 
     def writelines(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -98,11 +97,11 @@ class FaultyWriter(ClockedLine):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits, in the line and in the socket, so that there is room without waiting."""
+        """Whether nothing waits, in the stream and in the socket, so that there is room without waiting."""
         return self._room.is_set() and not self._writer.transport.get_write_buffer_size()
 
     async def room(self) -> None:
-        """Waits until there is room for more, in the line and in the socket; a connection that is gone has room."""
+        """Waits until there is room for more, in the stream and in the socket; a connection that is gone has room."""
         await self._room.wait()
         if not self.is_closing():
             with contextlib.suppress(OSError):
@@ -116,11 +115,11 @@ class FaultyWriter(ClockedLine):
         """Finishes this direction, behind the bytes that are still held."""
         if self._ends.over:
             return
-        if not self._line.active:
+        if not self._bytes.active:
             self._end_passed = True
             self._writer.write_eof()
             return
-        self._line.feed_end(self._loop.time())
+        self._bytes.feed_end(self._loop.time())
         self._pump()
 
     def is_closing(self) -> bool:
@@ -136,14 +135,14 @@ class FaultyWriter(ClockedLine):
             self._stop()
             self._room.set()
             return
-        if not self._line.active or self._end_passed or self._writer.is_closing():
+        if not self._bytes.active or self._end_passed or self._writer.is_closing():
             self._stop()
             self._room.set()
             self._writer.close()
             return
-        self._line.feed_end(self._loop.time())
+        self._bytes.feed_end(self._loop.time())
         self._pump()
-        if self._line.due() is None and not self._writer.is_closing():
+        if self._bytes.due() is None and not self._writer.is_closing():
             self._leave_open()
 
     def _leave_open(self) -> None:
@@ -171,7 +170,7 @@ class FaultyWriter(ClockedLine):
 
     def _pump(self) -> None:
         super()._pump()
-        if self._line.room or self._line.closed or self.is_closing():
+        if self._bytes.room or self._bytes.closed or self.is_closing():
             self._room.set()
         else:
             self._room.clear()
@@ -209,7 +208,7 @@ class _Abandoned(asyncio.Protocol):
         self._former.connection_lost(exc)
 
 
-class FaultyReader(ClockedLine):
+class FaultyReader(ClockedStream):
     """Stands in for a `StreamReader`: what is read has met the effects of one direction on its way in.
 
     Args:
@@ -245,7 +244,7 @@ class FaultyReader(ClockedLine):
 
     def at_eof(self) -> bool:
         """Whether everything was read."""
-        return not self._ready and (self._ended or (not self._line.active and self._reader.at_eof()))
+        return not self._ready and (self._ended or (not self._bytes.active and self._reader.at_eof()))
 
     async def read(self, n: int = -1) -> bytes:
         """Reads up to `n` bytes; empty at the end. `-1` reads until the end.
@@ -272,9 +271,9 @@ class FaultyReader(ClockedLine):
                     await writer.room()
             if self._ready or self._ended:
                 continue
-            if self._pending is None and not self._line.active:
+            if self._pending is None and not self._bytes.active:
                 data = await self._reader.read(n)
-                if not self._line.active:
+                if not self._bytes.active:
                     return data
                 self._take_in(data)
             else:
@@ -288,24 +287,24 @@ class FaultyReader(ClockedLine):
 
     def _take_in(self, data: bytes) -> None:
         if data:
-            self._line.feed(data, self._loop.time())
+            self._bytes.feed(data, self._loop.time())
         else:
             self._source_ended = True
-            self._line.feed_end(self._loop.time())
+            self._bytes.feed_end(self._loop.time())
         self._pump()
         if (
             self._source_ended
-            and self._line.stream is StreamDirection.UP
-            and self._line.due() is None
+            and self._bytes.stream is StreamDirection.UP
+            and self._bytes.due() is None
             and not self._ready
         ):
             # A silence swallows what the client sent, its end included. The client has given up; so does the owner.
             self._ended = True
 
     async def _step(self) -> None:
-        """Waits until the source sends, or the line gives something out."""
+        """Waits until the source sends, or the stream gives something out."""
         self._wake.clear()
-        if self._pending is None and self._line.room and not self._source_ended:
+        if self._pending is None and self._bytes.room and not self._source_ended:
             self._pending = self._loop.create_task(self._reader.read(1 << 16))
         waker = self._loop.create_task(self._wake.wait())
         waits: set[asyncio.Task[Any]] = {waker}
@@ -327,7 +326,7 @@ class FaultyReader(ClockedLine):
 
     def _pump(self) -> None:
         super()._pump()
-        # The line has room again, holds bytes for the reader, or has ended: each is a reason to look.
+        # The stream has room again, holds bytes for the reader, or has ended: each is a reason to look.
         self._wake.set()
 
     def _pass(self, data: bytes) -> None:

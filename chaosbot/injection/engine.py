@@ -14,6 +14,7 @@ The engine knows no sockets and no HTTP. A transport asks it (`decide`, `Connect
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, get_args
@@ -355,3 +356,37 @@ def next_edge(window: Window, t: float) -> float | None:
     period_start = t - (t - window.start_s) % window.every_s
     closes = period_start + window.length_s
     return closes if t < closes else period_start + window.every_s
+
+
+class WindowTimer:
+    """Calls `refresh` at every edge of the rules' windows, while it is started.
+
+    Args:
+        engine: Tells when the next edge is.
+        refresh: Brings connections in line with the rules that are active now; it calls `restart`.
+    """
+
+    def __init__(self, engine: RuleEngine, refresh: Callable[[], None]) -> None:
+        self._engine = engine
+        self._refresh = refresh
+        self._running = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begins; needs a running loop. An edge that has passed meanwhile is made up for at once."""
+        self._running = True
+        self._refresh()
+
+    def restart(self) -> None:
+        """The plan, or the time, has changed: waits for the edge that is next now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        delay = self._engine.next_change() if self._running else None
+        if delay is not None:
+            self._timer = asyncio.get_running_loop().call_later(delay, self._refresh)
+
+    def stop(self) -> None:
+        """Ends."""
+        self._running = False
+        self.restart()

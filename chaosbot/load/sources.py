@@ -40,10 +40,10 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from chaosbot.core.case import reveal
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.journey import RECORDED, JourneySpec, StreamSpec, Task
-from chaosbot.core.placeholder import reveal
 from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.load.factory import Source
 from chaosbot.transport.recordings import requests_in

@@ -18,8 +18,7 @@ from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.marker import markers_in
 from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.registry import option
-from chaosbot.core.sample import problems, sample
-from chaosbot.core.shape import Shape
+from chaosbot.core.shape import Shape, problems, sample
 from chaosbot.platforms._generic import delivery_id, inferred, marker_place, parsed, post, renew
 from chaosbot.platforms._json_schema import shape_of, understood
 

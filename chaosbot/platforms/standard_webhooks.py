@@ -29,8 +29,7 @@ from chaosbot.core.platform import EPOCH, Endpoint, Platform
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.platforms._generic import delivery_id, dumps, inferred, marker_place, parsed, post, renew
-from chaosbot.platforms._resigning import resigned
-from chaosbot.platforms._signatures import STYLES, Style
+from chaosbot.platforms._signatures import STYLES, Style, resigned
 from chaosbot.platforms._signed_cases import cases
 
 

@@ -16,9 +16,8 @@ import socket
 from collections.abc import Callable
 
 from chaosbot.core.effect import BytesEffect, StreamDirection
-from chaosbot.injection._bytes_clock import ClockedLine
 from chaosbot.injection._bytes_ends import Ends, reset
-from chaosbot.injection._bytes_line import Acted
+from chaosbot.injection._bytes_stream import Acted, ClockedStream
 
 
 class Side(asyncio.Protocol):
@@ -81,7 +80,7 @@ class Side(asyncio.Protocol):
         self.link.side_lost(self, exc)
 
 
-class Way(ClockedLine):
+class Way(ClockedStream):
     """One stream: from a socket through the line to the other socket."""
 
     def __init__(self, link: Link, stream: StreamDirection, source: Side, target: Side, acted: Acted | None) -> None:
@@ -104,17 +103,17 @@ class Way(ClockedLine):
     @property
     def swallowed(self) -> bool:
         """Whether its source has ended and nothing of that will ever come out."""
-        return self.received_end and not self.finished and not self._line.holds
+        return self.received_end and not self.finished and not self._bytes.holds
 
     @property
     def resets(self) -> bool:
         """Whether it is to end by a reset."""
-        return self._line.resets
+        return self._bytes.resets
 
     def receive(self, data: bytes) -> None:
         """The source sent bytes."""
         self._taken += len(data)
-        self._line.feed(data, self._loop.time())
+        self._bytes.feed(data, self._loop.time())
         self._pump()
 
     def source_ended(self) -> None:
@@ -122,7 +121,7 @@ class Way(ClockedLine):
         self.received_end = True
         if self._link.reset_instead(self):
             return
-        self._line.feed_end(self._loop.time())
+        self._bytes.feed_end(self._loop.time())
         self._pump()
         self._link.maybe_done()
 
@@ -148,8 +147,8 @@ class Way(ClockedLine):
         source, target = self._source.transport, self._target.transport
         if source is None or target is None or self._link.ends.over:
             return
-        self._source.sink = self.receive if self._line.active else target.write
-        pause = self._blocked or not self._line.room
+        self._source.sink = self.receive if self._bytes.active else target.write
+        pause = self._blocked or not self._bytes.room
         if pause != self._paused:
             self._paused = pause
             with contextlib.suppress(RuntimeError):  # closing already

@@ -24,8 +24,7 @@ from chaosbot.core.event import Event, Noted, RuleTallied, Trouble
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.plan import FaultPlan
 from chaosbot.injection.bytestream import refusal, refuse
-from chaosbot.injection.engine import ConnectionContext, RuleEngine, needs_connection_only
-from chaosbot.injection.windows import WindowTimer
+from chaosbot.injection.engine import ConnectionContext, RuleEngine, WindowTimer, needs_connection_only
 from chaosbot.tcp.link import Link
 
 CONNECT_TIMEOUT_S = 10.0

@@ -12,8 +12,8 @@ from chaosbot.core.effect import HoldBytes, ResetConnection, StreamDirection
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.exchange import Exchange
 from chaosbot.core.fault import FAULTS
-from chaosbot.injection._bytes_line import Line
 from chaosbot.injection._bytes_stages import Mark
+from chaosbot.injection._bytes_stream import ByteStream
 
 ONE = Exchange("one")
 
@@ -25,7 +25,7 @@ def effects(name, dice=None, **options):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("latency", {}, "delay: missing"),
+        ("latency", {}, "lacks its option 'delay'"),
         ("latency", {"delay": "5"}, "no unit"),
         ("latency", {"delay": "1s", "shape": "lognormal", "jitter": "1s"}, "jitter has no meaning for shape lognormal"),
         ("latency", {"delay": "0s", "shape": "pareto"}, "needs a delay above 0"),
@@ -65,7 +65,7 @@ def test_both_directions_draw_from_dice_of_their_own():
 
 def test_a_timeout_counts_from_the_last_bytes_that_it_swallowed():
     (effect,) = effects("timeout", after="1s", stream="up")
-    line = Line(StreamDirection.UP)
+    line = ByteStream(StreamDirection.UP)
     line.set_effects((effect,), 0.0)
     assert line.due() == pytest.approx(1.0)
     line.feed(b"late", 0.9)
@@ -77,7 +77,7 @@ def test_a_timeout_counts_from_the_last_bytes_that_it_swallowed():
 def delays(count=2000, **options):
     """The delays of single bytes on an idle line, on a virtual clock."""
     (effect,) = effects("latency", **options)
-    line = Line(StreamDirection.DOWN)
+    line = ByteStream(StreamDirection.DOWN)
     line.set_effects((effect,), 0.0)
     seen, now = [], 0.0
     for _ in range(count):

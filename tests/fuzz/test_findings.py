@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chaosbot.core.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.core.case import Case, Ending, Expect, Reach, Reading, Segment, hide, reveal
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.placeholder import hide, reveal
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.verdict import Finding, RootCause, Severity, Threat
 from chaosbot.fuzz import findings

@@ -8,7 +8,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.kit import RawRequest
 from chaosbot.core.platform import PLATFORMS, Endpoint, Platform
 from chaosbot.core.registry import describe
-from chaosbot.core.sample import problems, sample
+from chaosbot.core.shape import problems, sample
 from chaosbot.fuzz.catalogue import cases
 from chaosbot.load.sources import _problem
 

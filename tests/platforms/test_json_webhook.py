@@ -8,10 +8,9 @@ import pytest
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.marker import MARKER
-from chaosbot.core.pattern import matching
 from chaosbot.core.platform import PLATFORMS, Endpoint
-from chaosbot.core.sample import problems, sample
-from chaosbot.platforms._json_schema import shape_of
+from chaosbot.core.shape import problems, sample
+from chaosbot.platforms._json_schema import matching, shape_of
 from chaosbot.platforms.json_webhook import JsonWebhook
 
 ORDER = {

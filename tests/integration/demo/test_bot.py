@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from chaosbot.demo.access import COMMANDS, Tier
-from chaosbot.demo.limits import PER_MINUTE
+from chaosbot.demo.access import COMMANDS, PER_MINUTE, Tier
 
 World = Any
 SENDERS = {Tier.GUEST: 1000001, Tier.USER: 2000001, Tier.DEVELOPER: 3000001, Tier.ADMIN: 999999999}

@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from chaosbot.demo.circuits import COOL_DOWN_S
+from chaosbot.demo.botapi import COOL_DOWN_S
 
 World = Any
 

@@ -12,8 +12,7 @@ from aiogram.types import Update
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.platform import Endpoint
-from chaosbot.core.sample import problems, sample
-from chaosbot.core.shape import Object, OneOf
+from chaosbot.core.shape import Object, OneOf, problems, sample
 from chaosbot.fuzz.catalogue import cases
 from chaosbot.platforms.telegram import Telegram
 from chaosbot.platforms.telegram._updates import KINDS

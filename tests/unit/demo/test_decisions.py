@@ -7,14 +7,22 @@ from typing import Any
 
 import pytest
 
-from chaosbot.demo.access import MAX_GRANTS, Roster, Tier
-from chaosbot.demo.botapi import Delivered, Failed, Migrated, Refused, Throttled, classify, safe_path
+from chaosbot.demo.access import MAX_GRANTS, PER_MINUTE, WINDOW_S, Allowance, RateLimits, Roster, Tier
+from chaosbot.demo.botapi import (
+    FAILURES_TO_OPEN,
+    Circuit,
+    Delivered,
+    Failed,
+    Migrated,
+    Refused,
+    State,
+    Throttled,
+    classify,
+    safe_path,
+)
 from chaosbot.demo.bugs import CARDS, FRAGILE, HEALTHY, Bug, parse_bugs
-from chaosbot.demo.calls import bounded
-from chaosbot.demo.circuits import FAILURES_TO_OPEN, Circuit, State
-from chaosbot.demo.dedup import Deduplicator
-from chaosbot.demo.desk import MAX_THINGS, Drawer
-from chaosbot.demo.limits import PER_MINUTE, WINDOW_S, Allowance, RateLimits
+from chaosbot.demo.desk import MAX_THINGS, Deduplicator, Drawer
+from chaosbot.demo.outbox import bounded
 from chaosbot.demo.updates import MAX_ID, as_id
 
 CHECKS = {

@@ -23,8 +23,8 @@ from chaosbot.core.effect import (
     SliceBytes,
     StreamDirection,
 )
-from chaosbot.injection._bytes_line import Line
 from chaosbot.injection._bytes_stages import Item, Mark
+from chaosbot.injection._bytes_stream import ByteStream
 
 UP = StreamDirection.UP
 seeds = st.integers(0, 999).map(Dice)
@@ -54,7 +54,7 @@ chains = st.lists(gentle, max_size=4).map(tuple)
 writes = st.lists(st.tuples(st.floats(0, 2), st.binary(min_size=1, max_size=500)), max_size=12)
 
 
-def run(line: Line, start: float, until: float = 1e9) -> list[tuple[float, Item]]:
+def run(line: ByteStream, start: float, until: float = 1e9) -> list[tuple[float, Item]]:
     """Comes back at each due time, as a loop does."""
     seen: list[tuple[float, Item]] = []
     now = start
@@ -73,7 +73,7 @@ def data_of(seen: list[tuple[float, Item]]) -> bytes:
 @given(chains, writes)
 @settings(max_examples=200, deadline=None)
 def test_all_bytes_arrive_in_order_and_the_end_comes_last(chain, steps):
-    line, now, seen = Line(UP), 0.0, []
+    line, now, seen = ByteStream(UP), 0.0, []
     line.set_effects(chain, now)
     for pause, data in steps:
         seen += run(line, now, now + pause)
@@ -90,7 +90,7 @@ def test_all_bytes_arrive_in_order_and_the_end_comes_last(chain, steps):
 @given(st.lists(chains, min_size=2, max_size=5), writes)
 @settings(max_examples=200, deadline=None)
 def test_changing_effects_at_any_moment_loses_and_reorders_nothing(changes, steps):
-    line, now, seen = Line(UP), 0.0, []
+    line, now, seen = ByteStream(UP), 0.0, []
     for number, (pause, data) in enumerate(steps):
         line.set_effects(changes[number % len(changes)], now)
         line.feed(data, now)
@@ -107,7 +107,7 @@ def test_changing_effects_at_any_moment_loses_and_reorders_nothing(changes, step
 @given(chains, writes, st.lists(st.floats(0.001, 3), min_size=1, max_size=20))
 @settings(max_examples=100, deadline=None)
 def test_a_late_look_changes_no_byte_and_ends_no_earlier_than_a_punctual_one(chain, steps, looks):
-    punctual, late = Line(UP), Line(UP)
+    punctual, late = ByteStream(UP), ByteStream(UP)
     for line in (punctual, late):
         line.set_effects(chain, 0.0)
         for _, data in steps:
@@ -126,7 +126,7 @@ def test_a_late_look_changes_no_byte_and_ends_no_earlier_than_a_punctual_one(cha
 @settings(max_examples=100, deadline=None)
 def test_delay_counts_from_arrival_for_each_chunk(hold, steps):
     constant = replace(hold, law=DelayLaw(Shape.CONSTANT, 0.25))
-    line, now = Line(UP), 0.0
+    line, now = ByteStream(UP), 0.0
     line.set_effects((constant,), now)
     arrivals, seen = [], []
     for pause, data in steps:
@@ -141,7 +141,7 @@ def test_delay_counts_from_arrival_for_each_chunk(hold, steps):
 @given(st.floats(100, 1e6), writes)
 @settings(max_examples=100, deadline=None)
 def test_no_stretch_of_a_paced_line_is_faster_than_its_rate(rate, steps):
-    line, now, seen = Line(UP), 0.0, []
+    line, now, seen = ByteStream(UP), 0.0, []
     line.set_effects((PaceBytes(UP, rate),), now)
     for pause, data in steps:
         seen += run(line, now, now + pause)
@@ -158,7 +158,7 @@ def test_no_stretch_of_a_paced_line_is_faster_than_its_rate(rate, steps):
 @given(writes, st.integers(0, 3000), st.sampled_from(Farewell), chains)
 @settings(max_examples=150, deadline=None)
 def test_a_cut_passes_exactly_its_count_whatever_the_chunks(steps, count, farewell, chain):
-    line = Line(UP)
+    line = ByteStream(UP)
     line.set_effects((CutAfter(UP, count, farewell), *chain), 0.0)
     sent = b"".join(data for _, data in steps)
     for _, data in steps:
@@ -176,7 +176,7 @@ def test_a_cut_passes_exactly_its_count_whatever_the_chunks(steps, count, farewe
 @given(seeds, st.floats(0, 1), st.integers(0, 100), st.binary(max_size=2000), st.lists(st.integers(1, 99)))
 @settings(max_examples=100, deadline=None)
 def test_damage_depends_on_the_place_in_the_stream_not_on_chunks(dice, share, skip, data, cuts):
-    whole, cut = Line(UP), Line(UP)
+    whole, cut = ByteStream(UP), ByteStream(UP)
     effect = CorruptBytes(UP, share, dice, skip)
     for line in (whole, cut):
         line.set_effects((effect,), 0.0)
@@ -197,7 +197,7 @@ def test_damage_depends_on_the_place_in_the_stream_not_on_chunks(dice, share, sk
 @given(writes, chains)
 @settings(max_examples=50, deadline=None)
 def test_a_silence_swallows_all_and_lifting_it_closes_the_connection(steps, chain):
-    line = Line(UP)
+    line = ByteStream(UP)
     silence = Silence(UP)
     line.set_effects((silence, *chain), 0.0)
     for _, data in steps:
@@ -210,7 +210,7 @@ def test_a_silence_swallows_all_and_lifting_it_closes_the_connection(steps, chai
 
 
 def test_what_a_clock_triggers_overtakes_what_is_held():
-    line = Line(UP)
+    line = ByteStream(UP)
     dice = Dice(1)
     line.set_effects((ResetConnection(UP, 1.0), HoldBytes(UP, DelayLaw(Shape.CONSTANT, 60.0), dice)), 0.0)
     line.feed(b"x", 0.0)
@@ -218,7 +218,7 @@ def test_what_a_clock_triggers_overtakes_what_is_held():
 
 
 def test_a_reset_after_bytes_waits_its_time_and_lets_nothing_more_pass():
-    line = Line(UP)
+    line = ByteStream(UP)
     line.set_effects((ResetConnection(UP, 0.5, 3),), 0.0)
     line.feed(b"ab", 1.0)
     line.feed(b"cdef", 2.0)
@@ -228,7 +228,7 @@ def test_a_reset_after_bytes_waits_its_time_and_lets_nothing_more_pass():
 
 def test_each_effect_is_reported_once_and_only_when_it_acted():
     acted: list[BytesEffect] = []
-    line = Line(UP, acted=acted.append)
+    line = ByteStream(UP, acted=acted.append)
     limit, silence = CutAfter(UP, 10), Silence(StreamDirection.DOWN)
     pace = PaceBytes(UP, 1000)
     line.set_effects((limit, silence, pace), 0.0)
@@ -241,7 +241,7 @@ def test_each_effect_is_reported_once_and_only_when_it_acted():
 
 
 def test_a_patched_limit_keeps_what_it_has_counted():
-    line = Line(UP)
+    line = ByteStream(UP)
     line.set_effects((CutAfter(UP, 100),), 0.0)
     line.feed(b"x" * 60, 0.0)
     line.set_effects((CutAfter(UP, 70),), 1.0)
@@ -250,7 +250,7 @@ def test_a_patched_limit_keeps_what_it_has_counted():
 
 
 def test_a_patched_delay_measures_what_is_inside_anew():
-    line = Line(UP)
+    line = ByteStream(UP)
     dice = Dice(1)
     line.set_effects((HoldBytes(UP, DelayLaw(Shape.CONSTANT, 100.0), dice),), 0.0)
     line.feed(b"x", 0.0)

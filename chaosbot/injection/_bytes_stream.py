@@ -2,16 +2,18 @@
 
 Rules:
 
-- The owner feeds what its source sends, takes what is due, performs it, and comes back at `due()`. The line does no I/O.
+- The owner feeds what its source sends, takes what is due, performs it, and comes back at `due()`. The stream does no I/O.
 - Effects act in the order of the plan. Effects of the other direction are none of its business, nor is `RefuseConnection`,
-  which is over before a line exists.
+  which is over before a stream exists.
 - A change of effects keeps the stages that stay (with what they counted and hold) and flushes the ones that go: bytes
   that were held leave at once, in order.
-- After FIN or RST the line is closed: it takes nothing in and gives nothing out.
+- After FIN or RST the stream is closed: it takes nothing in and gives nothing out.
 """
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeAlias, assert_never
 
@@ -28,8 +30,20 @@ from chaosbot.core.effect import (
     SliceBytes,
     StreamDirection,
 )
-from chaosbot.injection._bytes_losses import CorruptStage, CutStage, ResetStage, SilenceStage
-from chaosbot.injection._bytes_stages import HoldCloseStage, HoldStage, Item, Mark, PaceStage, SliceStage, Stage
+from chaosbot.injection._bytes_ends import Ends
+from chaosbot.injection._bytes_stages import (
+    CorruptStage,
+    CutStage,
+    HoldCloseStage,
+    HoldStage,
+    Item,
+    Mark,
+    PaceStage,
+    ResetStage,
+    SilenceStage,
+    SliceStage,
+    Stage,
+)
 
 AnyStage: TypeAlias = Stage[Any]
 Acted: TypeAlias = Callable[[BytesEffect], None]
@@ -59,7 +73,7 @@ def _stage(effect: BytesEffect, now: float) -> AnyStage:
             assert_never(effect)
 
 
-class Line:
+class ByteStream:
     """The effects on one direction of one connection.
 
     Args:
@@ -191,7 +205,7 @@ class Line:
         """Reports what effects have done so far: what one holds it has held, whether or not it is let out any more.
 
         Returns:
-            The line's time.
+            The stream's time.
         """
         self._latest = max(self._latest, now)
         self._run(self._latest)
@@ -256,3 +270,86 @@ def _match(stages: list[AnyStage], wanted: list[Any]) -> list[AnyStage | None]:
         kept.append(None if same is None else stages[same])
         start = start if same is None else same + 1
     return kept
+
+
+class ClockedStream(ABC):
+    """A stream that is looked after: its due times become timers of the loop."""
+
+    def __init__(
+        self, stream: StreamDirection, ends: Ends, effects: tuple[BytesEffect, ...] = (), acted: Acted | None = None
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._bytes = ByteStream(stream, self._loop.time(), acted)
+        self._ends = ends
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+        if effects:
+            self.set_effects(effects)
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait inside."""
+        return self._bytes.held
+
+    def set_effects(self, effects: tuple[BytesEffect, ...]) -> None:
+        """From now on these effects act, in this order; those of the other direction are ignored."""
+        self._bytes.set_effects(effects, self._loop.time())
+        self._pump()
+
+    def admit(self) -> None:
+        """Reports what effects have done so far, bytes that they still hold included."""
+        self._bytes.admit(self._loop.time())
+
+    def _pump(self) -> None:
+        """Performs what is due and comes back when more is."""
+        stream = self._bytes
+        for item in stream.take(self._loop.time()):
+            if isinstance(item, bytes):
+                self._pass(item)
+            else:
+                self._mark(item)
+        due = stream.due()
+        if due != self._due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due = due
+            self._timer = None if due is None else self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = self._due = None
+        self._pump()
+
+    def _mark(self, mark: Mark) -> None:
+        """An end comes out."""
+        self._perform(mark)
+
+    def _perform(self, mark: Mark) -> None:
+        """Performs an end."""
+        match mark:
+            case Mark.END:
+                self._finished()
+            case Mark.FIN:
+                self._ends.close()
+                self._over()
+            case Mark.RST:
+                self._ends.reset()
+                self._over()
+            case _:
+                assert_never(mark)
+
+    @abstractmethod
+    def _pass(self, data: bytes) -> None:
+        """Bytes come out."""
+
+    @abstractmethod
+    def _finished(self) -> None:
+        """The source's end comes out."""
+
+    @abstractmethod
+    def _over(self) -> None:
+        """FIN or RST was performed."""
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._due = None
