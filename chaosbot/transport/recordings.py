@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.sample import sample
+from chaosbot.core.shape import sample
 from chaosbot.platforms._json_schema import shape_of
 
 MOST_BYTES: Final = 1 << 28
