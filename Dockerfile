@@ -5,10 +5,12 @@
 #     chaosbot fuzz http://127.0.0.1:8000/webhook/telegram --out /runs/fuzz
 FROM python:3.13-slim AS build
 WORKDIR /src
+# Optional parts: --build-arg EXTRAS=demo,cluster
+ARG EXTRAS=demo
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY chaosbot ./chaosbot
 RUN python -m venv /opt/chaosbot \
-    && /opt/chaosbot/bin/pip install --no-cache-dir -c constraints.txt '.[demo]' \
+    && /opt/chaosbot/bin/pip install --no-cache-dir -c constraints.txt ".[$EXTRAS]" \
     && /opt/chaosbot/bin/pip uninstall -y pip
 
 FROM python:3.13-slim

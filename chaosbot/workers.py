@@ -42,7 +42,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final, NoReturn, Self, TypeAlias
+from typing import Any, Final, NoReturn, Protocol, Self, TypeAlias
 
 from chaosbot.core.errors import ChaosbotError, EngineError, PortBusy, UsageError, WorkerDied
 
@@ -174,6 +174,33 @@ class Startable(ABC):
         self.stop()
 
 
+class AnyWorker(Protocol):
+    """What a run needs of a process, whichever machine it runs on; see `Worker`."""
+
+    name: str
+    clock_s: float
+    failure: ChaosbotError | None
+
+    def ready(self, within_s: float = ...) -> Any:
+        """Waits until the process is ready."""
+
+    def send(self, message: Any) -> None:
+        """Sends a message."""
+
+    def tell_to_stop(self) -> None:
+        """Tells it to end."""
+
+    def stop(self, within_s: float = ...) -> bool:
+        """Ends it."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+
+StartWorker: TypeAlias = Callable[..., AnyWorker]
+"""`Worker`, or what starts one elsewhere with the same arguments."""
+
+
 class Worker:
     """A child process, as its parent sees it. Thread-safe.
 
@@ -190,7 +217,10 @@ class Worker:
     Attributes:
         exit_code: How it ended; negative for a signal.
         failure: The error with which its function ended, if that was one of ours.
+        clock_s: By how many seconds its monotonic clock is ahead of ours: one machine has one.
     """
+
+    clock_s = 0.0
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "ca": "Print where the certificate authority is, for clients that must trust it.",
         "addon": "Print the script that brings faults into mitmdump, mitmproxy or mitmweb.",
         "completion": "Print the script that completes commands in bash, zsh or fish.",
+        "locustfile": "Print the file that brings chaosbot's virtual users into Locust.",
     },
 }
 """Each verb is a file of this folder; the line is what ``chaosbot --help`` says of it."""

@@ -30,6 +30,13 @@ def _allow(hosts: list[str] | None) -> list[str] | None:
 TARGET_HELP: Final = "The webhook's URL. Without one the embedded demo bot is started and tested."
 
 Target = Annotated[str | None, typer.Argument(help=TARGET_HELP, show_default=False)]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Run the processes on a Dask cluster: tcp://HOST:8786, or 'local' for one on this machine.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[
     int | None, typer.Option(help="Everything random derives from it; printed when chosen for you.", show_default=False)
 ]
@@ -229,6 +236,12 @@ def read_secret(name: str | None, *, embedded_seed: int | None = None) -> str:
             f"set it with: export {name}=…"
         )
     return os.environ[name]
+
+
+def secret_variable(name: str | None) -> str:
+    """The variable that `read_secret` reads, when it is set: machines of a cluster read it themselves."""
+    variable = name or DEFAULT_SECRET
+    return variable if os.environ.get(variable) else ""
 
 
 def bot_api_port(text: str | None) -> int:

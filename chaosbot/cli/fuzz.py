@@ -20,6 +20,7 @@ from chaosbot.cli._options import (
     Authority,
     Certificate,
     CertificateKey,
+    Cluster,
     Insecure,
     Json,
     Linger,
@@ -38,6 +39,7 @@ from chaosbot.cli._options import (
     choose_platform,
     choose_seed,
     read_secret,
+    secret_variable,
     tls_of,
 )
 from chaosbot.config import defaults
@@ -53,6 +55,7 @@ from chaosbot.fuzz.export import export_pytest
 from chaosbot.fuzz.findings import accepted
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.session.campaign import check_corpus, run_campaign
+from chaosbot.session.driving import check_cluster, worker_processes
 from chaosbot.session.environment import EnvironmentSpec, check_pages, check_target, prepared
 
 app = verb()
@@ -104,7 +107,10 @@ def fuzz(
     baseline: Annotated[
         Path | None, typer.Option(help="File with the ids of accepted findings.", show_default=False)
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes [1; with --cluster its slots].", show_default=False)
+    ] = None,
+    cluster: Cluster = None,
     export: Annotated[
         Path | None, typer.Option("--export-pytest", help="Write regression tests there.", show_default=False)
     ] = None,
@@ -151,6 +157,7 @@ def fuzz(
     plan = plan_of([parse_fault(text) for text in fault or ()])
     check_pages(allow, metrics=metrics)
     tls = tls_of(ca, cert, key, insecure=insecure)
+    check_cluster(cluster, allow)
     if target:
         if bugs:
             raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
@@ -206,12 +213,19 @@ def fuzz(
                 "start_cmd": start_cmd,
                 "corpus": corpus,
                 "baseline": baseline,
-                "workers": workers,
                 "allow": allow,
                 "secret_env": secret_env or DEFAULT_SECRET,
                 "only": tuple(case or ()),
             }
-            result = run_campaign(run, environment, secret, campaign, undisturbed=not plan.rules)
+            others = max((workers or 1) - 1, 0)  # beside the campaign's own process
+            with worker_processes(run, environment, cluster, others, secret_variable(secret_env), (), allow) as (
+                count,
+                start_worker,
+            ):
+                campaign["workers"] = 1 + count if cluster else 1 + others
+                result = run_campaign(
+                    run, environment, secret, campaign, undisturbed=not plan.rules, start_worker=start_worker
+                )
             for name, reason in result.unjudged:
                 watch.say(f"[dim]not judged: {name}: {escape(reason)}[/]")
     ended = conclude(run, quiet=quiet, as_json=as_json)

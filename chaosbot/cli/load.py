@@ -32,6 +32,7 @@ from chaosbot.cli._options import (
     Authority,
     Certificate,
     CertificateKey,
+    Cluster,
     Insecure,
     Json,
     Linger,
@@ -51,6 +52,7 @@ from chaosbot.cli._options import (
     choose_seed,
     read_option,
     read_secret,
+    secret_variable,
     tls_of,
 )
 from chaosbot.config import defaults
@@ -61,7 +63,7 @@ from chaosbot.core.registry import options_of
 from chaosbot.load.cast import weights
 from chaosbot.load.spec import Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
-from chaosbot.session.driving import LoadPart, drive_load, require_webhook
+from chaosbot.session.driving import LoadPart, check_cluster, drive_load, require_webhook, worker_processes
 from chaosbot.session.environment import EnvironmentSpec, check_pages, check_target, prepared
 
 app = verb()
@@ -87,7 +89,11 @@ def load(
     platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,
     slow: Annotated[str, typer.Option(help="Share of users that send and read slowly, e.g. 10%.")] = "0%",
-    processes: Annotated[int, typer.Option(min=1, help="Driver processes that share one plan.")] = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share one plan [1; with --cluster every slot].", show_default=False),
+    ] = None,
+    cluster: Cluster = None,
     journey: Annotated[
         Path | None, typer.Option(help="A Python file with your own journey.", show_default=False)
     ] = None,
@@ -164,6 +170,7 @@ def load(
     allow = tuple(allow_host or ())
     check_pages(allow, metrics=metrics, health=health)
     tls = tls_of(ca, cert, key, insecure=insecure)
+    check_cluster(cluster, allow)
     if target:
         check_target(target, allow)
     pacer = shape.pacer()
@@ -172,7 +179,7 @@ def load(
         "options": {field.name: getattr(shape, field.name) for field in options_of(type(shape))},
         "sender": sender,
         "platform": platform,
-        "processes": processes,
+        "processes": processes or 1,
         **({"thresholds": threshold_settings(promises(slo))} if slo else {}),
     }
     conditions = [StopCondition.parse(text) for text in abort_on or ()]
@@ -181,7 +188,7 @@ def load(
         platform=platform,
         secret=secret,
         sender=sender,
-        processes=processes,
+        secret_env=secret_variable(secret_env),
         slow_share=read_option("--slow", slow, units.share),
         journey=journey,
         corpus=corpus,
@@ -232,7 +239,11 @@ def load(
                 health=health or environment.health,
                 circuits=circuits,
             )
-            drive_load(run, environment, replace(part, samples=samples), per_request=_records(shape))
+            with worker_processes(
+                run, environment, cluster, processes or 0, part.secret_env, (journey, corpus), allow
+            ) as (count, start_worker):
+                part = replace(part, samples=samples, processes=count)
+                drive_load(run, environment, part, per_request=_records(shape), start_worker=start_worker)
     raise conclude(run, quiet=quiet, as_json=as_json)
 
 

@@ -29,6 +29,7 @@ from chaosbot.cli._load import (
 from chaosbot.cli._options import (
     BOT_API_PORT,
     AllowHost,
+    Cluster,
     Json,
     Linger,
     OtlpUrl,
@@ -45,6 +46,7 @@ from chaosbot.cli._options import (
     choose_seed,
     read_option,
     read_secret,
+    secret_variable,
 )
 from chaosbot.cli._timeline import draw_timeline
 from chaosbot.config.experiment import Experiment, built_in, outbound_of, read_experiment
@@ -56,6 +58,7 @@ from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.profile import PROFILES
 from chaosbot.core.profile import Workload as Shape
+from chaosbot.session.driving import check_cluster
 from chaosbot.session.experiment import check_experiment, compiled, lasting, perform
 
 app = verb()
@@ -125,6 +128,7 @@ def run(
     bugs: Annotated[
         str, typer.Option(help="Planted bugs of the embedded bot (names with commas, 'fragile' for all).")
     ] = "",
+    cluster: Cluster = None,
     seed: Seed = None,
     out: Out = None,
     secret_env: SecretEnv = None,
@@ -195,6 +199,7 @@ def run(
     chosen = choose_seed(seed if seed is not None else experiment.seed)
     secret = read_secret(experiment.secret_env or None, embedded_seed=None if experiment.target else chosen)
     check_experiment(experiment)
+    check_cluster(cluster, experiment.allow_hosts)
     with running(
         "run",
         experiment.target or "embedded demo bot",
@@ -217,7 +222,8 @@ def run(
         otlp=otlp,
         allow_hosts=experiment.allow_hosts,
     ) as (current, watch):
-        perform(current, ready, secret, watch.say, bugs=bugs, port=bot_api_port)
+        variable = secret_variable(secret_env or experiment.secret_env or None)
+        perform(current, ready, secret, watch.say, bugs=bugs, port=bot_api_port, cluster=cluster, secret_env=variable)
     raise conclude(current, quiet=quiet, as_json=as_json)
 
 

@@ -34,6 +34,7 @@ from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Progress
 from chaosbot.fuzz.stages import TABLE, take_shared
 from chaosbot.fuzz.target import CampaignTarget, CaseResult, HealthReply
+from chaosbot.workers import StartWorker, Worker
 
 _FIRST_REPLY_S: Final = 6.0
 """The longest that the first replies are waited for."""
@@ -56,6 +57,7 @@ class Campaign:
         calls: The mock's calls so far; grows while the campaign runs.
         progress: Told now and then how far the campaign is.
         disturb: Puts rules on the target's outbound calls in force, in place of those before; None leaves the calls alone.
+        start_worker: Starts the processes that share stages, here or on another machine.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Campaign:
         calls: Callable[[], Sequence[ApiCalled]] | None = None,
         progress: Callable[[Progress], None] | None = None,
         disturb: Callable[[tuple[Rule, ...]], None] | None = None,
+        start_worker: StartWorker = Worker,
     ) -> None:
         endpoint = spec.endpoint
         if endpoint.started == EPOCH:
@@ -74,6 +77,7 @@ class Campaign:
         self._calls: Callable[[], Sequence[ApiCalled]] = calls or tuple
         self._progress = progress
         self._disturb = disturb
+        self._start_worker = start_worker
         self.platform = platform_of(self.spec.platform)
         self.recorder = CaseRecorder(self.spec, self.platform, emit)
 
@@ -156,7 +160,7 @@ class Campaign:
             until = monotonic() + max(_LEAST_S, left * share)
             most = max(until, longest - closing_s) if stage.whole else until
             own = Clock(most, clock.should_stop)
-            helpers = CampaignHelpers(context, name, most)
+            helpers = CampaignHelpers(context, name, most, self._start_worker)
             run(context, own)
             helpers.gather()
             cut = cut or (stage.whole and own.over())

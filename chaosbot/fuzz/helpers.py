@@ -6,6 +6,7 @@ happened when the stage is over. The bot's calls are joined by the campaign's ow
 
 from __future__ import annotations
 
+import os
 import queue
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -24,7 +25,7 @@ from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.stages import TABLE
 from chaosbot.fuzz.target import CampaignTarget
 from chaosbot.transport import enforce
-from chaosbot.workers import Parent, Worker
+from chaosbot.workers import AnyWorker, Parent, StartWorker, Worker
 
 _GRACE_S: Final = 5.0
 
@@ -39,11 +40,18 @@ class HelperResult:
 
 
 def assist(
-    parent: Parent, spec: CampaignSpec, stage: str, seen: CampaignStarted, names: tuple[str, ...], until: float
+    parent: Parent, spec: CampaignSpec, stage: str, seen: CampaignStarted, names: tuple[str, ...], secret_env: str
 ) -> None:
-    """A helper process; `until` is on the machine's monotonic clock, which all processes share."""
+    """A helper process: hears on its own clock when the run began and until when it works, and does its part of a stage."""
     enforce(spec.allow)
+    if secret_env:
+        spec = replace(spec, endpoint=replace(spec.endpoint, secret=os.environ[secret_env]))
     parent.ready()
+    told = parent.receive()
+    if told is None:
+        return
+    started, until = told
+    spec = replace(spec, started=started)
 
     def should_stop() -> bool:
         return parent.stopping
@@ -79,17 +87,22 @@ class CampaignHelpers:
         context: The campaign's parts.
         stage: What they work at.
         until: Monotonic time at which they stop.
+        start_worker: Starts each of them, here or on another machine.
     """
 
-    def __init__(self, context: CampaignContext, stage: str, until: float) -> None:
+    def __init__(self, context: CampaignContext, stage: str, until: float, start_worker: StartWorker = Worker) -> None:
         self._context = context
         self._until = until
-        self._helpers: list[tuple[Worker, queue.SimpleQueue[HelperResult | str]]] = []
+        self._helpers: list[tuple[AnyWorker, queue.SimpleQueue[HelperResult | str]]] = []
         names = tuple(check.name for check in context.store.checks)
+        endpoint, secret_env = context.spec.endpoint, ""
+        if start_worker is not Worker and endpoint.secret and os.environ.get(context.spec.secret_env):
+            endpoint, secret_env = replace(endpoint, secret=""), context.spec.secret_env
         for part in range(1, context.spec.workers if TABLE[stage].divisible else 1):
             spec = replace(
                 context.spec,
                 seed=context.spec.seed if stage == "mutations" else Dice(context.spec.seed).at("helper", part).number(),
+                endpoint=endpoint,
                 part=part,
                 bot_api=False,
                 start_cmd=None,
@@ -97,17 +110,18 @@ class CampaignHelpers:
                 findings=None,
             )
             said: queue.SimpleQueue[HelperResult | str] = queue.SimpleQueue()
-            worker = Worker(
+            worker = start_worker(
                 f"fuzz helper {part}",
                 "chaosbot.fuzz.helpers:assist",
                 spec,
                 stage,
                 context.store.seen,
                 names,
-                until,
+                secret_env,
                 on_message=said.put,
                 on_death=said.put,
             )
+            worker.send((context.spec.started + worker.clock_s, until + worker.clock_s))
             self._helpers.append((worker, said))
 
     def gather(self) -> None:
@@ -126,7 +140,7 @@ class CampaignHelpers:
             for worker, _ in self._helpers:
                 worker.kill()
 
-    def _take_in(self, worker: Worker, said: queue.SimpleQueue[HelperResult | str]) -> None:
+    def _take_in(self, worker: AnyWorker, said: queue.SimpleQueue[HelperResult | str]) -> None:
         try:
             worker.ready(max(0.0, self._until - monotonic()) + _GRACE_S)
             result = said.get(timeout=max(0.0, self._until - monotonic()) + _GRACE_S)

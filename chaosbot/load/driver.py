@@ -15,13 +15,13 @@ import trio
 from chaosbot.core.arrival import GeneratorHealth
 from chaosbot.core.event import Event, IntervalMeasured, Noted
 from chaosbot.core.platform import EPOCH
-from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble, check
 from chaosbot.load.engine import RunHooks, Wish
-from chaosbot.load.shards import LoadProcesses, target_of
+from chaosbot.load.shards import LoadProcesses, connections_of, target_of
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import reserve_descriptors
+from chaosbot.workers import StartWorker, Worker
 
 
 def drive(
@@ -32,6 +32,7 @@ def drive(
     phase: Callable[[], str] | None = None,
     faults: Callable[[], tuple[str, ...]] | None = None,
     wish: Callable[[], Wish] = Wish,
+    start_worker: StartWorker = Worker,
 ) -> LoadResult:
     """Runs a load.
 
@@ -43,6 +44,7 @@ def drive(
         phase: The phase that the run is in; intervals carry it.
         faults: The faults that are active; intervals carry them.
         wish: What a person wants of the load meanwhile; a run of several processes does not ask.
+        start_worker: Starts the processes that share the plan; those of a cluster run on other machines.
 
     Raises:
         TargetRefused: The target is neither loopback nor allowed.
@@ -52,7 +54,8 @@ def drive(
     check(spec)
     target = target_of(spec)
     # Shards have descriptors of their own; the largest share is reckoned with room for an uneven split.
-    room = reserve_descriptors(connections_of(spec))
+    elsewhere = start_worker is not Worker
+    room = spec.connections if elsewhere else reserve_descriptors(connections_of(spec))
     target.knock()
     endpoint = spec.endpoint
     if endpoint.started == EPOCH:
@@ -61,8 +64,8 @@ def drive(
     started = time.monotonic() if spec.started is None else spec.started
     spec = dataclasses.replace(spec, connections=min(spec.connections, room), endpoint=endpoint, started=started)
     hooks = RunHooks(emit, should_stop, on_interval, phase, faults, wish)
-    if spec.processes > 1:
-        crew = LoadProcesses(spec, hooks)
+    if spec.processes > 1 or elsewhere:
+        crew = LoadProcesses(spec, hooks, start_worker)
         worst = crew.run()
         return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, undelivered=crew.undelivered)
     engine = assemble(spec, target, hooks)
@@ -79,17 +82,6 @@ def drive(
                 f"the knee may lie above {knee:g}/s: beyond it the generator was late; give it a machine of its own",
             )
     return _conclude(spec, engine.aggregator.total, engine.how, engine.start, generator, emit, more, knee=knee)
-
-
-def connections_of(spec: LoadSpec) -> int:
-    """How many connections a run may need at once."""
-    _, workload, pacer = spec.shaped()
-    if spec.sender == "telegram":
-        return 100  # the most that the platform opens
-    if workload is Workload.CLOSED:
-        return int(pacer.peak)
-    # An open workload needs what arrives within one timeout, when nothing is answered; a queue takes what is beyond.
-    return min(spec.connections, int(pacer.peak * spec.timeout_s) + 1, 1000)
 
 
 def _conclude(

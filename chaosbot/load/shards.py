@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import queue
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -20,20 +22,22 @@ import trio
 
 from chaosbot.core.arrival import GeneratorHealth, Population, Shard
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import Event, IntervalMeasured, Trouble
+from chaosbot.core.event import Event, IntervalMeasured, ProbeSeen, Trouble
 from chaosbot.core.platform import platform_of
 from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble
 from chaosbot.load.cast import cast_of
 from chaosbot.load.engine import RunHooks
+from chaosbot.load.sampling import Look, watches
 from chaosbot.load.sources import source_of
-from chaosbot.load.spec import LoadSpec
-from chaosbot.load.target import LoadTarget
+from chaosbot.load.spec import LoadSpec, Sampling
+from chaosbot.load.target import LoadTarget, reserve_descriptors
 from chaosbot.transport import enforce
-from chaosbot.workers import READY_S, Parent, Worker
+from chaosbot.workers import READY_S, AnyWorker, Parent, StartWorker, Worker
 
 _HEAD_START_S: Final = 0.25  # between the last shard's "ready" and the common start
+_TELL_S: Final = 0.01  # more of it for each process: telling one of another machine takes a few milliseconds
 _LOOK_S: Final = 0.05
 _MOST_WAITING: Final = 1024  # messages of shards that are not passed on yet
 _END_S: Final = 5.0  # a shard that was told to stop has this long
@@ -43,14 +47,31 @@ def work(parent: Parent, spec: LoadSpec, index: int) -> None:
     """A shard: builds its part, says "ready", waits for the start, runs, tells what happened."""
     enforce(spec.allow_hosts)
     target = target_of(spec)
+    reserve_descriptors(min(spec.connections, 2 * connections_of(spec) // spec.processes))
     hooks = RunHooks(parent.send, lambda: parent.stopping)
     parent.ready()
-    start = parent.receive()
-    if start is None:
+    told = parent.receive()
+    if told is None:
         return
+    start, started = told
+    endpoint = spec.endpoint
+    if spec.secret_env:
+        endpoint = dataclasses.replace(endpoint, secret=os.environ[spec.secret_env])
+    spec = dataclasses.replace(spec, started=started, endpoint=endpoint)
     engine = assemble(spec, target, hooks, Shard(index, spec.processes), start)
     trio.run(engine.run)
     parent.send((engine.how, engine.aggregator.generator()))
+
+
+def connections_of(spec: LoadSpec) -> int:
+    """How many connections a run may need at once."""
+    _, workload, pacer = spec.shaped()
+    if spec.sender == "telegram":
+        return 100  # the most that the platform opens
+    if workload is Workload.CLOSED:
+        return int(pacer.peak)
+    # An open workload needs what arrives within one timeout, when nothing is answered; a queue takes what is beyond.
+    return min(spec.connections, int(pacer.peak * spec.timeout_s) + 1, 1000)
 
 
 def target_of(spec: LoadSpec) -> LoadTarget:
@@ -76,7 +97,7 @@ class _Member:
     """One shard, seen from the parent."""
 
     index: int
-    worker: Worker
+    worker: AnyWorker
     ready: bool = False
     how: str = ""
     lost: bool = False
@@ -95,11 +116,13 @@ class LoadProcesses:
     Args:
         spec: The run.
         hooks: Its events and switches.
+        start_worker: Starts each process, here or on another machine.
     """
 
-    def __init__(self, spec: LoadSpec, hooks: RunHooks) -> None:
+    def __init__(self, spec: LoadSpec, hooks: RunHooks, start_worker: StartWorker = Worker) -> None:
         self._spec = spec
         self._hooks = hooks
+        self._start_worker = start_worker
         self._members: list[_Member] = []
         self.total = RequestCounts()
         self.start = time.monotonic()
@@ -107,6 +130,8 @@ class LoadProcesses:
         self.how = "completed"
         self._heard: queue.Queue[tuple[int, Any]] = queue.Queue(_MOST_WAITING)
         self._closed = False
+        # The target's pid and pages are looked at from here: other machines may not see them.
+        self._looks = [] if start_worker is Worker else watches(spec.samples)
 
     def run(self) -> GeneratorHealth:
         """Runs all shards to their end; returns how well the worst of them kept up.
@@ -116,17 +141,22 @@ class LoadProcesses:
             UsageError: What a shard refused.
         """
         try:
-            for index in range(self._spec.processes):
-                worker = Worker(
+            spec = self._spec
+            if self._looks:
+                spec = dataclasses.replace(spec, samples=Sampling())
+            for index in range(spec.processes):
+                worker = self._start_worker(
                     f"load process {index}",
                     "chaosbot.load.shards:work",
-                    self._spec,
+                    spec,
                     index,
                     on_message=partial(self._hear, index),
                     on_death=partial(self._hear, index, None),
                 )
                 self._members.append(_Member(index, worker))
             self._gather()
+            for look in self._looks:
+                threading.Thread(target=self._sample, args=(look,), daemon=True).start()
             self._conduct()
         finally:
             self._closed = True
@@ -140,9 +170,10 @@ class LoadProcesses:
         for member in self._members:
             member.worker.ready(max(end - time.monotonic(), 0.0))
             member.ready = True
-        self.start = self._spec.starts_at(time.monotonic() + _HEAD_START_S)
+        self.start = self._spec.starts_at(time.monotonic() + _HEAD_START_S + _TELL_S * len(self._members))
         for member in self._members:
-            member.worker.send(self.start)
+            clock = member.worker.clock_s
+            member.worker.send((self.start + clock, (self._spec.started or self.start) + clock))
 
     def _conduct(self) -> None:
         """Passes events on until every shard is over."""
@@ -161,6 +192,13 @@ class LoadProcesses:
                 for member in self._members:
                     if not member.over:
                         self._lose(member)
+
+    def _sample(self, look: Callable[[], Iterator[Look]]) -> None:
+        while not self._closed:
+            now = time.monotonic() - (self._spec.started or self.start)
+            for probe, ok, value, detail in look():
+                self._hooks.emit(ProbeSeen(now, probe, ok, value, detail))
+            time.sleep(self._spec.samples.every_s)
 
     def _tell_all(self) -> None:
         for member in self._members:
@@ -223,7 +261,7 @@ class LoadProcesses:
             Trouble(
                 time.monotonic() - (self._spec.started or self.start),
                 f"load:shard {member.index}",
-                f"the process was lost after {member.seconds} s; {share:.1%} of the plan was not delivered; the run is degraded",
+                f"{member.worker.name} was lost after {member.seconds} s; {share:.1%} of the plan was not delivered; the run is degraded",
             )
         )
 

@@ -81,6 +81,7 @@ class LoadSpec:
         max_in_flight: Most requests on their way at once, all processes together; None for no bound.
         bodies: Which answers' bodies single requests keep: ``failed``, ``sample`` (those, and one request in a hundred), ``all``, ``none``.
         traceparent: Whether each request carries a W3C trace context of its own.
+        secret_env: The variable that holds the platform's secret on the machines of the processes; empty where `endpoint` has it.
     """
 
     url: str
@@ -117,6 +118,7 @@ class LoadSpec:
     max_in_flight: int | None = None
     bodies: str = "sample"
     traceparent: bool = False
+    secret_env: str = ""
 
     def __post_init__(self) -> None:
         """Refuses what no run can be."""

@@ -16,6 +16,7 @@ from chaosbot.fuzz.spec import CampaignResult, CampaignSpec, Progress
 from chaosbot.session.driving import endpoint_for
 from chaosbot.session.environment import Environment
 from chaosbot.session.run import Run
+from chaosbot.workers import StartWorker, Worker
 
 RARE: Final = 0.05
 """The share of the bot's calls that errors may meet while it is fuzzed."""
@@ -64,6 +65,7 @@ def run_campaign(
     *,
     faults: FaultPlan | None = None,
     undisturbed: bool = True,
+    start_worker: StartWorker = Worker,
 ) -> CampaignResult:
     """Runs a fuzz campaign against the webhook itself: through a proxy the bytes would be the proxy's.
 
@@ -75,6 +77,7 @@ def run_campaign(
         progress: Hears how far it is.
         faults: What the bot's calls meet meanwhile; None leaves the proxy's plan as it is.
         undisturbed: Whether the proxy's plan leaves the bot's calls alone, so that the campaign may disturb them itself.
+        start_worker: Starts the processes that share stages, here or on another machine.
     """
     if faults is not None and environment.proxy is not None:
         environment.proxy.replace_plan(faults)
@@ -97,4 +100,6 @@ def run_campaign(
             proxy.replace_plan(FaultPlan(rules))
 
     free = proxy is not None and bool(environment.bot_api) and undisturbed and not (faults and faults.rules)
-    return Campaign(spec, run.emit, environment.calls, progress, disturb if free else None).run(run.should_stop)
+    return Campaign(spec, run.emit, environment.calls, progress, disturb if free else None, start_worker).run(
+        run.should_stop
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,7 @@ from chaosbot.session.environment import Environment
 from chaosbot.session.run import Run
 from chaosbot.session.steering import MOST_RATE
 from chaosbot.transport import Address, send
+from chaosbot.workers import StartWorker, Worker
 
 FIXED_MOMENT: Final = EPOCH + 1
 
@@ -53,6 +55,8 @@ class LoadPart:
     bodies: str = "sample"
     traceparent: bool = False
     samples: Sampling = field(default_factory=Sampling)
+    secret_env: str = ""
+    """The variable that holds the secret; machines of a cluster read it themselves."""
 
 
 def endpoint_for(environment: Environment, url: str, secret: str, *, later_s: int = 0) -> tuple[Address, Endpoint]:
@@ -104,6 +108,63 @@ def require_webhook(
         raise TargetUnusable(f"{environment.webhook}: answers {seen.status}; {secret_hint(secret, variable)}")
 
 
+def check_cluster(address: str | None, allow: tuple[str, ...]) -> None:
+    """Refuses a cluster that cannot be used, before anything starts.
+
+    Raises:
+        UsageError: Dask is not installed, no such address, or a host that is neither loopback nor allowed.
+    """
+    if address is not None:
+        from chaosbot.cluster import check_address  # noqa: PLC0415 - an optional part, slow to import
+
+        check_address(address, allow)
+
+
+@contextmanager
+def worker_processes(
+    run: Run,
+    environment: Environment,
+    cluster: str | None,
+    count: int,
+    secret_env: str = "",
+    files: Sequence[Path | None] = (),
+    allow: tuple[str, ...] = (),
+) -> Iterator[tuple[int, StartWorker]]:
+    """Where processes that share a load or a campaign run: on this machine, or on a cluster.
+
+    Args:
+        run: The run, which is told what takes part.
+        environment: What the run works with; its entry must be reached from each machine.
+        cluster: The cluster's address; None for this machine.
+        count: How many processes; 0 is one, on a cluster one for each of its slots.
+        secret_env: The variable with the secret, which each machine must have; empty where there is none.
+        files: What each machine must have under the same path, beside the files of TLS.
+        allow: Hosts beside loopback that may be spoken to.
+
+    Raises:
+        ConfigError: No such cluster, or a machine of it that cannot take part.
+    """
+    if cluster is None:
+        yield count or 1, Worker
+        return
+    from chaosbot.cluster import Requirements, connected, in_order  # noqa: PLC0415 - an optional part, slow to import
+
+    tls = environment.tls
+    more = [Path(name) for name in (tls.ca_file, tls.cert_file, tls.key_file) if name]
+    found = (*(path for path in files if path is not None), *more)
+    needs = Requirements(environment.entry, (secret_env,) if secret_env else (), found, allow)
+    with connected(cluster, needs, count or None) as machines:
+        run.note(
+            "cluster",
+            f"up to {count or machines.slots} processes on {in_order(list(machines.machines.values()))}; "
+            f"clocks known to ±{machines.uncertain_s * 1000:.1f} ms",
+            processes=count or machines.slots,
+            uncertain_s=machines.uncertain_s,
+            clocks_s=sorted(machines.clocks.values()),
+        )
+        yield count or machines.slots, machines.worker
+
+
 def drive_load(
     run: Run,
     environment: Environment,
@@ -112,9 +173,11 @@ def drive_load(
     phase: Callable[[], str] | None = None,
     per_request: bool = True,
     zero_s: float | None = None,
+    start_worker: StartWorker = Worker,
 ) -> None:
     """Drives the load until its profile ends or the run stops."""
-    _, endpoint = endpoint_for(environment, environment.entry, part.secret)
+    elsewhere = part.secret_env if start_worker is not Worker else ""
+    _, endpoint = endpoint_for(environment, environment.entry, "" if elsewhere else part.secret)
     tls = environment.tls
     ca, cert, key = (Path(name) if name else None for name in (tls.ca_file, tls.cert_file, tls.key_file))
     steering = run.steering
@@ -154,10 +217,12 @@ def drive_load(
             started=run.started,
             samples=replace(part.samples, verify=tls.verify, ca=ca),
             allow_hosts=part.allow_hosts,
+            secret_env=elsewhere,
         ),
         run.emit,
         run.should_stop,
         phase=phase,
         wish=steering.wish,
+        start_worker=start_worker,
     )
     steering.offer_load("", 0.0)

@@ -22,11 +22,12 @@ from chaosbot.load.cast import weights
 from chaosbot.load.spec import Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.campaign import fuzz_faults, run_campaign
-from chaosbot.session.driving import LoadPart, drive_load, require_webhook
+from chaosbot.session.driving import LoadPart, drive_load, require_webhook, worker_processes
 from chaosbot.session.environment import Environment, EnvironmentSpec, check_pages, check_target, prepared
 from chaosbot.session.listeners import check_upstreams
 from chaosbot.session.run import Run
 from chaosbot.transport import permit
+from chaosbot.workers import StartWorker, Worker
 
 SETTLE_S: Final = 10.0
 """Most time that a bot gets, once all faults are gone, to deliver what it still holds."""
@@ -139,7 +140,15 @@ def check_experiment(experiment: Experiment) -> None:
 
 
 def perform(
-    run: Run, compiled: Compiled, secret: str, say: Callable[[str], None], *, bugs: str = "", port: int = 0
+    run: Run,
+    compiled: Compiled,
+    secret: str,
+    say: Callable[[str], None],
+    *,
+    bugs: str = "",
+    port: int = 0,
+    cluster: str | None = None,
+    secret_env: str = "",
 ) -> None:
     """Performs an experiment from its environment's start to its end: load under faults, then the fuzz campaign that it asks for.
 
@@ -150,6 +159,8 @@ def perform(
         say: Takes lines for the person (rich markup).
         bugs: Planted bugs of the embedded bot.
         port: Where the outbound direction listens, for a target of one's own.
+        cluster: The cluster whose machines drive the load; None for this one.
+        secret_env: The variable with the secret, which its machines read themselves.
     """
     experiment = compiled.experiment
     run.listeners.append(Sentinel(compiled.conditions, run.stop).notice)
@@ -157,7 +168,17 @@ def perform(
         for name, url in environment.upstreams.items() if experiment.target else ():
             say(f"the bot's base URL of {name} must be [bold]{url}[/]")
         require_webhook(environment, experiment.platform, secret, variable=experiment.secret_env or defaults.SECRET_ENV)
-        run_experiment(run, environment, compiled, secret)
+        processes = experiment.workload.processes
+        with worker_processes(
+            run,
+            environment,
+            cluster,
+            0 if cluster and processes == 1 else processes,
+            secret_env,
+            (),
+            experiment.allow_hosts,
+        ) as (count, start_worker):
+            run_experiment(run, environment, compiled, secret, count, start_worker, secret_env)
         if experiment.fuzz_s and not run.should_stop():
             settings = {
                 "platform": experiment.platform,
@@ -199,7 +220,15 @@ def _check_windows(plan: FaultPlan, timeline: tuple[Step, ...], stages: tuple[St
             )
 
 
-def run_experiment(run: Run, environment: Environment, compiled: Compiled, secret: str) -> None:
+def run_experiment(
+    run: Run,
+    environment: Environment,
+    compiled: Compiled,
+    secret: str,
+    processes: int = 1,
+    start_worker: StartWorker = Worker,
+    secret_env: str = "",
+) -> None:
     """Walks through the experiment's phases under load, then lets the bot settle."""
     experiment = compiled.experiment
     part = LoadPart(
@@ -207,7 +236,7 @@ def run_experiment(run: Run, environment: Environment, compiled: Compiled, secre
         platform=experiment.platform,
         secret=secret,
         sender=experiment.workload.sender,
-        processes=experiment.workload.processes,
+        processes=processes,
         slow_share=experiment.workload.slow_share,
         timeout_s=experiment.workload.timeout_s,
         classes=weights("classes", experiment.workload.classes) if experiment.workload.classes else (),
@@ -215,6 +244,7 @@ def run_experiment(run: Run, environment: Environment, compiled: Compiled, secre
         max_in_flight=experiment.workload.max_in_flight,
         traceparent=experiment.workload.traceparent,
         allow_hosts=experiment.allow_hosts,
+        secret_env=secret_env,
         samples=Sampling(
             pid=experiment.probing.pid,
             metrics=experiment.probing.metrics or environment.metrics,
@@ -235,7 +265,7 @@ def run_experiment(run: Run, environment: Environment, compiled: Compiled, secre
     scheduler = PhaseScheduler(run, compiled.timeline, zero, switch)
     scheduler.start()
     try:
-        drive_load(run, environment, part, phase=lambda: scheduler.current, zero_s=zero)
+        drive_load(run, environment, part, phase=lambda: scheduler.current, zero_s=zero, start_worker=start_worker)
     finally:
         scheduler.end()
         run.steering.offer_rules(FaultPlan(), None)

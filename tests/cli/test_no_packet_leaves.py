@@ -43,6 +43,7 @@ WALK: dict[tuple[str, str], list[list[str]]] = {
         ["probed.toml"],
         ["watched.toml"],
     ],
+    ("mock", "listen"): [["telegram", "--listen", "192.0.2.1:0"]],
     ("proxy", "upstream"): [["http://evil.invalid"], ["http://127.0.0.1@evil.invalid:80"], ["tcp://evil.invalid:80"]],
     ("proxy", "outbound"): [["http://127.0.0.1:9", "--outbound", "http://evil.invalid"]],
     ("proxy", "listen"): [["http://127.0.0.1:9", "--listen", "192.0.2.1:0"]],
@@ -55,6 +56,9 @@ WALK: dict[tuple[str, str], list[list[str]]] = {
         [TARGET, "--metrics", "http://evil.invalid/"],
         ["--metrics", "http://127.0.0.1@evil.invalid/"],
     ],
+    ("fuzz", "cluster"): [["--cluster", "tcp://evil.invalid:8786"]],
+    ("load", "cluster"): [["--cluster", "tcp://evil.invalid:8786"]],
+    ("run", "cluster"): [["--cluster", "tcp://evil.invalid:8786"]],
     ("fuzz", "bot_api"): [["--bot-api", "evil.invalid:80"]],
     ("load", "target"): [
         ["http://evil.invalid/"],
