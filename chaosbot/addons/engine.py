@@ -244,6 +244,8 @@ class ExchangeEngine:
         headers = tuple((name.lower(), value) for name, value in request.headers.items(multi=True))
         if request.headers.get("host", "") in connection.carrier.own:
             request.headers["host"] = connection.upstream_host
+        if request.path.startswith("/"):
+            request.path = connection.listener.base + request.path
         facts = self._platform.facts(request.method, path, headers, body) if direction is Direction.INBOUND else None
         exchange = Exchange(
             key,

@@ -24,7 +24,7 @@ class ListenerSpec:
 
     Args:
         direction: Which way its exchanges run.
-        upstream: ``http://host:port``, ``https://host``, ``tcp://host:port``; ``mock:NAME`` for a mock inside the
+        upstream: ``http://host:port`` (with a path: in front of every request's own), ``https://host``, ``tcp://host:port``; ``mock:NAME`` for a mock inside the
             worker; empty for a regular forward proxy.
         host: The address to listen on.
         port: The port; 0 takes a free one.
@@ -47,13 +47,14 @@ class ListenerSpec:
         try:
             parts = urlsplit(self.upstream)
             usable = parts.scheme in SCHEMES and parts.hostname and (parts.port or parts.scheme in ("http", "https"))
-            usable = usable and parts.path in ("", "/") and not parts.query and "@" not in parts.netloc
+            usable = usable and (parts.path in ("", "/") or parts.scheme in ("http", "https"))
+            usable = usable and not parts.query and not parts.fragment and "@" not in parts.netloc
         except ValueError:
             usable = False
         if not usable:
             raise ConfigError(
                 self.upstream,
-                "is no upstream; write http://HOST:PORT, https://HOST, tcp://HOST:PORT (no path) or mock:",
+                "is no upstream; write http://HOST:PORT, https://HOST (either with a path in front of all others), tcp://HOST:PORT or mock:",
             )
 
     def mock(self, default: str) -> Mock | None:
@@ -74,6 +75,11 @@ class ListenerSpec:
             return None
         parts = urlsplit(self.upstream)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
+    def base(self) -> str:
+        """The path in front of every request's own; empty for most upstreams."""
+        return "" if self.address is None else urlsplit(self.upstream).path.rstrip("/")
 
     @property
     def pipe(self) -> tuple[Direction, str, int, str] | None:

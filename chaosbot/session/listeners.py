@@ -74,6 +74,8 @@ def by_pipe(upstream: str, plan: FaultPlan) -> str:
     if not (upstream.startswith("http://") and plan.rules and runs_on_pipe(plan)):
         return upstream
     parts = urlsplit(upstream)
+    if parts.path not in ("", "/"):
+        return upstream
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"tcp://{host}:{parts.port or 80}"
 

@@ -157,7 +157,15 @@ def test_a_taken_port_is_said_before_anything_starts(upstream: Upstream, confdir
 
 
 def test_an_upstream_that_is_none_is_refused() -> None:
-    for wrong in ("127.0.0.1:80", "ftp://x", "http://", "tcp://host", "http://x:port", "http://host/path"):
+    for wrong in (
+        "127.0.0.1:80",
+        "ftp://x",
+        "http://",
+        "tcp://host",
+        "http://x:port",
+        "tcp://host:1/path",
+        "http://host/path?q",
+    ):
         with pytest.raises(ConfigError, match="is no upstream"):
             ListenerSpec(Direction.INBOUND, wrong)
 

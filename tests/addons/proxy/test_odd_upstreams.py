@@ -128,6 +128,26 @@ def test_a_fault_that_does_not_need_the_answer_lets_it_stream(ticker: Ticker, tm
     assert not [event for event in events if isinstance(event, Trouble)]
 
 
+def test_an_upstreams_path_stands_in_front_of_every_requests_own(tmp_path: Path) -> None:
+    server = Upstream()
+    events: list[Event] = []
+    listener = ListenerSpec(Direction.INBOUND, f"{server.url}/base/v1/")
+    spec = ProxySpec((listener,), 1, plan_of([parse_fault("delay:1ms;path=/orders")]), confdir=str(tmp_path / "ca"))
+    proxy = Proxy(spec, events.append)
+    proxy.start()
+    host, _, port = proxy.url(Direction.INBOUND).partition("://")[2].partition(":")
+    with socket.create_connection((host, int(port))) as sock:
+        for path in ("/orders?id=7", "/"):
+            sock.sendall(request(path=path))
+            assert read(sock).status == 200
+    proxy.stop()
+    assert [one.line for one in server.requests] == ["POST /base/v1/orders?id=7 HTTP/1.1", "POST /base/v1/ HTTP/1.1"]
+    seen = [event for event in events if isinstance(event, ExchangeSeen)]
+    assert [one.path for one in seen] == ["/orders", "/"]  # as the client knows it, and as rules match it
+    assert [event.rule for event in events if isinstance(event, Injected)] == ["delay"]
+    server.close()
+
+
 def test_a_fault_that_needs_the_answer_holds_it_and_says_so(ticker: Ticker, tmp_path: Path) -> None:
     with proxy_of(ticker.url, tmp_path, "truncate_response:0.5") as (address, events):
         with socket.create_connection(address) as sock:
