@@ -1,4 +1,4 @@
-"""What a request costs the one who sends it: `chaosbot load` beside wrk, hey, autocannon and Locust.
+"""What a request costs the one who sends it: `chaosbot load` beside wrk, hey, vegeta, k6, autocannon and Locust.
 
 All send the same small webhook update by keep-alive POST to one nginx that answers at once. The client is pinned to the first
 core, nginx to the second, so the figures are the client's own: CPU microseconds a request (user and system time of the
@@ -91,6 +91,12 @@ def journeys():
 
 def build(task, user, ordinal, dice, endpoint):
     return ONE
+"""
+
+K6 = """
+import http from 'k6/http';
+const body = {body};
+export default function () {{ http.post('{url}', body, {{ headers: {{ 'Content-Type': 'application/json' }} }}); }}
 """
 
 LOCUST = """
@@ -203,6 +209,27 @@ def peers(
             str(body),
         ]
         yield measure("hey", [*command, url + PATH], connections, r"\[200\]\s+(\d+) responses", seconds, core)
+    if options.vegeta:
+        targets = home / "targets.txt"
+        targets.write_text(f"POST {url}{PATH}\nContent-Type: application/json\n@{body}\n")
+        attack = f"{options.vegeta} attack -rate=0 -max-workers={connections} -connections={connections}"
+        # The report, which counts, is a second process; its CPU is part of what an answer costs.
+        shell = f"{attack} -duration={whole}s -targets={targets} | {options.vegeta} report -type=json"
+        yield measure("vegeta", ["sh", "-c", shell], connections, r'"requests":\s*(\d+)', seconds, core)
+    if options.k6:
+        script = home / "k6.js"
+        script.write_text(K6.format(body=json.dumps(BODY), url=url + PATH))
+        command = [
+            options.k6,
+            "run",
+            "--vus",
+            str(connections),
+            "--duration",
+            f"{whole}s",
+            "--no-usage-report",
+            str(script),
+        ]
+        yield measure("k6", command, connections, r"http_reqs\.+:\s*(\d+)", seconds, core)
     if options.autocannon:
         command = [options.autocannon, "-c", str(connections), "-d", whole, "-m", "POST", "-i", str(body), "-j"]
         command += ["-H", "Content-Type=application/json", url + PATH]
@@ -246,6 +273,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=18_480)
     parser.add_argument("--cores", default="0,1", help="the client's core and nginx's")
     parser.add_argument("--autocannon", default=shutil.which("autocannon") or "")
+    parser.add_argument("--vegeta", default=shutil.which("vegeta") or "")
+    parser.add_argument("--k6", default=shutil.which("k6") or "")
     parser.add_argument("--locust", default="", help="a Python that has Locust")
     options = parser.parse_args()
     client_core, target_core = (int(core) for core in options.cores.split(","))

@@ -211,13 +211,15 @@ def load(folder, count):
         "load",
         f"http://127.0.0.1:{port}/hook",
         "--rate",
-        "4000",
+        "4000/s",
         "--duration",
         f"{count / 4000:.0f}s",
     ]
     process = subprocess.Popen([*command, "--out", str(folder / f"load-{count}"), "--quiet"])
     try:
-        return watched(process.pid, lambda: process.poll() is not None)
+        highest = watched(process.pid, lambda: process.poll() is not None)
+        assert process.returncode != 2, "the load never ran"
+        return highest
     finally:
         process.kill()
         target.terminate()

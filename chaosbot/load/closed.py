@@ -92,7 +92,7 @@ class ClosedContext:
 MOST_ADDED: Final = 10_000
 """Most users that a person can add to a run beyond its peak."""
 ADDED_FROM: Final = 100_000_000
-_BLOCK: Final = 16  # requests whose chance is drawn at once
+_BLOCK, _LONG_BLOCK = 16, 64  # requests whose chance is drawn at once; more for a user who hardly pauses
 _ANSWERED: Final = Fate.ANSWERED
 
 
@@ -172,7 +172,8 @@ class VirtualUser:
             context.sender.post(pending, self._delivered)
 
     def _draw(self) -> Chance:
-        self._chance = draw_block(self._context.dice.at("user", self.number, self.count // _BLOCK), _BLOCK)
+        block = _BLOCK if self.journey.wait_s[1] else _LONG_BLOCK
+        self._chance = draw_block(self._context.dice.at("user", self.number, self.count // block), block)
         return next(self._chance)
 
     def _learn(self) -> UserRequests:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any, Final
@@ -24,12 +25,12 @@ from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import JourneySpec
 from chaosbot.core.marker import MARKER
 from chaosbot.core.platform import Endpoint, Platform, Request
-from chaosbot.load.factory import RequestFactory, Source, UserRequests
+from chaosbot.load.factory import Chance, RequestFactory, Source, UserRequests
 from chaosbot.load.pending import Owner, PendingRequest, RequestLabel
 
 MOST_VARIANTS: Final = 8
 """So many encodings of one task of one user take turns at most."""
-PEOPLE: Final = 400
+PEOPLE: Final = 100
 """Where a journey has this many users or more, one encoding each is variety enough."""
 MOST: Final = 16_000
 
@@ -190,33 +191,39 @@ class TemplatedRequests(UserRequests):
         self._variants = TemplateStore.variants(len(journey.users))
         self._templates: list[list[RequestTemplate]] = [[] for _ in journey.tasks]
 
-    def _made(self, task: int, word: int, owner: Owner, ordinal: int, due: float) -> PendingRequest:
+    def next(self, owner: Owner, ordinal: int, due: float, chance: Chance) -> PendingRequest:
+        """The request with this number in the plan; what `UserRequests.next` gives, in one step where a template fits."""
+        which, word, pause = chance
+        task = bisect_right(self._bounds, which)
         templates = self._templates[task]
         if len(templates) == self._variants:
-            filled = _filled(templates[(word >> 48) % self._variants], self._store.stamp, owner, ordinal, due, word)
-            if filled is not None:
-                return filled
+            template = templates[(word >> 48) % self._variants]
+            number = template.lead + ordinal
+            if template.low <= number < template.high:
+                if template.pick is None:
+                    pending = PendingRequest(owner, ordinal, template.form, template.label, template.facts, due)
+                else:
+                    mark = word & MARKER_BITS
+                    data = template.form % template.pick((number, self._store.stamp, mark))
+                    pending = PendingRequest(owner, ordinal, data, template.label, template.facts, due)
+                    pending.mark = mark
+                    if template.numbered:
+                        pending.update_id = number
+                if self._span_s:
+                    pending.pause_s = self._pause_s + self._span_s * pause
+                else:
+                    pending.pause_s = self._pause_s
+                return pending
+        pending = self._made(task, word, owner, ordinal, due)
+        pending.pause_s = self._pause_s + self._span_s * pause
+        return pending
+
+    def _made(self, task: int, word: int, owner: Owner, ordinal: int, due: float) -> PendingRequest:  # noqa: ARG002 - as the plain path's
+        """Encodes a request from scratch, and keeps it as a template while there are too few."""
+        templates = self._templates[task]
         name = self._journey.tasks[task].name
         request = self._filling.encode(name, self._user, ordinal)
         pending = self._encoded(request, task, owner, ordinal, due)
         if len(templates) < self._variants and self._store.accepts(name, self._user, ordinal):
             templates.append(self._filling.template(request, pending.label, ordinal))
         return pending
-
-
-def _filled(
-    template: RequestTemplate, stamp: bytes, owner: Owner, ordinal: int, due: float, word: int
-) -> PendingRequest | None:
-    """Another delivery from a template; None where its number has another length."""
-    if template.pick is None:
-        return PendingRequest(owner, ordinal, template.form, template.label, template.facts, due)
-    number = template.lead + ordinal
-    if not template.low <= number < template.high:
-        return None
-    mark = word & MARKER_BITS
-    data = template.form % template.pick((number, stamp, mark))
-    pending = PendingRequest(owner, ordinal, data, template.label, template.facts, due)
-    pending.mark = mark
-    if template.numbered:
-        pending.update_id = number
-    return pending
