@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from chaosbot.core.errors import ConfigError
@@ -68,7 +69,7 @@ class ListenerSpec:
         name = self.name or (default if self.direction is Direction.OUTBOUND else "")
         return MOCKS.build(name) if name in MOCKS else None
 
-    @property
+    @cached_property  # asked for by every exchange
     def address(self) -> tuple[str, int] | None:
         """The upstream's host and port; None when there is no single one."""
         if self.upstream == "" or is_mock(self.upstream):

@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import time
+from asyncio import Future
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
@@ -47,6 +48,9 @@ class Parent(Protocol):
         Raises:
             ApiError: The parent refused, or there is nothing of that kind.
         """
+
+    def flush(self) -> None:
+        """Sends the events so far."""
 
 
 class _Base(RequestHandler):
@@ -98,6 +102,11 @@ class _Base(RequestHandler):
         """Answers that it was done."""
         self.set_status(204)
         self.finish()
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
+        """Answers; the events that the change caused leave before."""
+        self.parent.flush()
+        return super().finish(chunk)
 
     def _plain(self, status: int, text: str) -> None:
         self.set_status(status)

@@ -15,7 +15,6 @@ from chaosbot.control.http import application
 from chaosbot.control.proxies import Proxies, Surroundings
 from chaosbot.control.toxics import ApiError
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import Event
 from chaosbot.transport import enforce
 from chaosbot.workers import AsyncParent
 
@@ -42,17 +41,16 @@ class PlanOwner:
             raise ApiError(str(answer["error"]), int(answer.get("status", 400)))
         return answer.get("value")
 
+    def flush(self) -> None:
+        """Sends the events so far."""
+        self._parent.flush()
+
 
 async def serve(parent: AsyncParent, seed: int, origin: float, allow: Collection[str]) -> None:
     """Serves until the parent wants it to end; the toxics' tallies are its last messages."""
     enforce(allow)
-
-    def emit(event: Event) -> None:
-        """Sends an event before the answer to the change that caused it."""
-        parent.send(event)
-        parent.flush()
-
-    around = Surroundings(Dice(seed).at("control"), emit, lambda: time.monotonic() - origin, allow)
+    parent.together_s = 0  # at the end of the loop's turn: a toxic may meet thousands of connections in one
+    around = Surroundings(Dice(seed).at("control"), parent.send, lambda: time.monotonic() - origin, allow)
     proxies = Proxies(around)
     (api,) = parent.sockets
     api.setblocking(False)
