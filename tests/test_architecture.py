@@ -226,15 +226,35 @@ def test_every_module_opens_with_what_it_is_for() -> None:
     assert not silent, "\n".join(silent)
 
 
-# Rooms that perform or judge what plug-ins say, and know of them only what their base classes tell. The catalogue is data: its cases
-# and scenarios name the check that judges them first.
-ENGINES = ("fuzz", "load", "addons", "tcp", "session", "injection")
-NOT_ENGINES = ("fuzz/catalogue",)
-PLUGIN_NAME_DEBT: frozenset[tuple[str, str]] = frozenset()
+# Rooms that perform or judge what plug-ins say, and know of them only what their base classes tell. The catalogue and the table of
+# troubles are data: they name the check that judges a case first, and the fault that a call meets.
+ENGINES = ("fuzz", "load", "addons", "tcp", "session", "injection", "transport", "report")
+NOT_ENGINES = ("fuzz/catalogue", "fuzz/troubles.py")
+# Where a word that is an entry's name too means something else: an option, a method of a state machine, a word of a table.
+OTHER_MEANINGS = {
+    ("fuzz/scenario.py", "burst"),
+    ("fuzz/sequences.py", "redeliver"),
+    ("injection/bytestream.py", "refuse"),
+    ("load/driver.py", "knee"),
+    ("load/knee_steps.py", "knee"),
+    ("load/knee_steps.py", "sustained"),
+    ("report/guidance.py", "pages"),
+    ("report/intervals.py", "latency"),
+    ("report/soak.py", "soak"),
+    ("session/tour.py", "stages"),
+    *((f"load/{name}.py", "telegram") for name in ("assembly", "driver", "engine", "spec")),  # a way of delivering
+}
+# Faults that belong into the table of troubles; the list only gets shorter.
+PLUGIN_NAME_DEBT = {
+    ("fuzz/outbound.py", "botapi_blocked"),
+    ("fuzz/privileges.py", "abort"),
+    ("fuzz/state.py", "delay"),
+}
 
 
-def test_no_engine_names_a_check() -> None:
-    names = {path.stem for path in (PACKAGE / "checks").glob("[a-z]*.py")}
+@pytest.mark.parametrize("registry", ["faults", "checks", "platforms", "profiles", "mocks"])
+def test_no_engine_names_a_plug_in(registry: str) -> None:
+    names = {path.stem for path in (PACKAGE / registry).glob("[a-z]*") if path.stem != "server"}
     named = set()
     for path in sources():
         inside = path.relative_to(PACKAGE).as_posix()
@@ -243,7 +263,17 @@ def test_no_engine_names_a_check() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and node.value in names:
                 named.add((inside, str(node.value)))
-    assert named - PLUGIN_NAME_DEBT == set()
+    assert named - OTHER_MEANINGS - PLUGIN_NAME_DEBT == set()
+
+
+def test_the_paths_of_the_architecture_are_there_and_short() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    for title, most in (("**A proxied request to its fault**", 15), ("**A case to its finding:**", 18)):
+        part = page.partition(title)[2].partition("**")[0]
+        files = re.findall(r"^ ?(\d+)\. `([^`]+)`", part, re.MULTILINE)
+        assert [int(number) for number, _ in files] == list(range(1, len(files) + 1))
+        assert 10 <= len(files) <= most
+        assert [name for _, name in files if not (PACKAGE / name).is_file()] == []
 
 
 def test_a_proxy_is_started_in_one_place() -> None:

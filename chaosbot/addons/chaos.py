@@ -102,7 +102,7 @@ class AddonOptions:
     plan: str = ""
     faults: tuple[str, ...] = ()
     seed: int = 0
-    platform: str = "telegram"
+    platform: str = ""
     journal: str = ""
 
 
@@ -144,7 +144,12 @@ class ChaosScript:
         loader.add_option("chaos_plan", str, "", "A chaosbot fault plan (TOML or YAML).")
         loader.add_option("chaos_fault", Sequence[str], [], "A fault, e.g. 'delay:250ms;p=0.3;path=/webhook/*'.")
         loader.add_option("chaos_seed", int, 0, "The seed of all chance; 0 chooses one.")
-        loader.add_option("chaos_platform", str, "telegram", "The webhook platform that inbound requests are read by.")
+        loader.add_option(
+            "chaos_platform",
+            str,
+            "",
+            "The webhook platform that inbound requests are read by; the default one if empty.",
+        )
         loader.add_option("chaos_journal", str, "", "The run directory to write, for `chaosbot report`.")
 
     def configure(self, updated: set[str]) -> None:

@@ -115,7 +115,7 @@ class ProxySpec:
     listeners: tuple[ListenerSpec, ...]
     seed: int
     plan: FaultPlan
-    platform: str = "telegram"
+    platform: str = ""
     workers: int = 1
     allow_hosts: tuple[str, ...] = ()
     http2: bool = False

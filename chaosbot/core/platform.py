@@ -295,6 +295,8 @@ class Platform(Journeys, Signer, DeliveryPolicy, ABC):
 
     greets: ClassVar[bool] = True
     """Whether a target is a webhook, so that an empty document sent there shows that it is one; false for an ordinary service."""
+    is_default: ClassVar[bool] = False
+    """Whether it is meant where no platform is named."""
     api_mock: ClassVar[str] = ""
     """The mock of the API that targets of this platform call, by its name; empty where there is none."""
 
@@ -320,7 +322,7 @@ def spoken(name: str, options: Mapping[str, object]) -> str:
 
 
 def platform_of(text: str) -> Platform:
-    """Builds the platform that a text names: ``acme``, or with options ``acme:{"key": 5}`` (`spoken`).
+    """Builds the platform that a text names: ``acme``, or with options ``acme:{"key": 5}`` (`spoken`); without a name the default one.
 
     Raises:
         ConfigError: No such platform, an unknown option, or a value that it refuses.
@@ -332,4 +334,4 @@ def platform_of(text: str) -> Platform:
         raise ConfigError("platform", f"'{written}' is no JSON object of options") from None
     if not isinstance(options, dict):
         raise ConfigError("platform", f"'{written}' is no JSON object of options")
-    return PLATFORMS.build(name, options)
+    return PLATFORMS.build(name or next(each for each in PLATFORMS if PLATFORMS.get(each).is_default), options)

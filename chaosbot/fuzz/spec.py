@@ -65,7 +65,7 @@ class CampaignSpec:
 
     address: Address
     endpoint: Endpoint
-    platform: str = "telegram"
+    platform: str = ""
     seed: int = 0
     duration_s: float = 60.0
     max_examples: int | None = None

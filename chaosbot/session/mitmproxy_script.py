@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from chaosbot.addons.chaos import AddonOptions, ChaosScript
 from chaosbot.addons.spec import ProxySpec
+from chaosbot.config import defaults
 from chaosbot.config.fit import Ground, check_fit
 from chaosbot.config.plan import parse_fault, plan_of, plan_to_mapping, read_plan
 from chaosbot.core.event import Event, Trouble
@@ -34,6 +36,7 @@ class MitmproxyRun:
     """
 
     def __init__(self, options: AddonOptions) -> None:
+        options = replace(options, platform=options.platform or defaults.PLATFORM)
         plan = _plan(options)
         seed = options.seed or 1 + secrets.randbelow((1 << 32) - 1)
         self._run: Run | None = None

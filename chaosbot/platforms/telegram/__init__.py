@@ -67,6 +67,7 @@ class Telegram(Platform):
     """Telegram's Bot API."""
 
     default_path: ClassVar[str] = "/webhook/telegram"
+    is_default: ClassVar[bool] = True
     api_mock: ClassVar[str] = "telegram"
     secret_header = SECRET_HEADER
     tiers: ClassVar[tuple[str, ...]] = TIERS
