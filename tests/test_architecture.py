@@ -242,7 +242,9 @@ OTHER_MEANINGS = {
     ("report/intervals.py", "latency"),
     ("report/soak.py", "soak"),
     ("session/tour.py", "stages"),
-    *((f"load/{name}.py", "telegram") for name in ("assembly", "driver", "engine", "spec")),  # a way of delivering
+    *(
+        (f"load/{name}.py", "telegram") for name in ("assembly", "driver", "engine", "shards", "spec")
+    ),  # a way of delivering
 }
 # Faults that belong into the table of troubles; the list only gets shorter.
 PLUGIN_NAME_DEBT = {
