@@ -194,8 +194,11 @@ def _judge(
     """Lets the checks judge; what they said, those that had nothing to look at, what went wrong, and what they planned to judge."""
     judgements: list[Judgement] = []
     troubled: list[str] = []
-    usual = _named_checks(history, "checks") or _all_checks(troubled)
-    for name in names if names is not None else dict.fromkeys((*usual, *_named_checks(history, "more_checks"))):
+    chosen = names
+    if chosen is None:
+        usual = _named_checks(history, "checks") or _all_checks(troubled)
+        chosen = list(dict.fromkeys((*usual, *_named_checks(history, "more_checks"))))
+    for name in chosen:
         try:
             check: Check = CHECKS.build(name)
         except (ChaosbotError, TypeError) as error:
