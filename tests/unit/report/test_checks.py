@@ -25,7 +25,9 @@ def test_every_check_of_the_registry_judges_an_empty_run_without_crashing(story)
     report = fold(story().history())
     assert report.verdict is Verdict.INCONCLUSIVE
     assert not [one for one in report.judgements if one.crashed]
-    assert {check for check, _ in report.unjudged} == {name for name in CHECKS.names() if not CHECKS.get(name).on_demand}
+    assert {check for check, _ in report.unjudged} == {
+        name for name in CHECKS.names() if not CHECKS.get(name).on_demand
+    }
 
 
 def test_a_crashed_check_makes_the_run_inconclusive_with_the_reason(story, registry):
