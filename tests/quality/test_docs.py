@@ -184,7 +184,7 @@ def test_the_documentation_shows_every_verb() -> None:
 
 def test_every_option_that_is_named_exists() -> None:
     known = {option for verb in VERBS for param in verb_command(verb).params for option in param.opts}
-    others = {"--chaos-seed", "--help"}  # of the pytest plugin, and of everything
+    others = {"--chaos-seed", "--help", "--test-threads"}  # of the pytest plugin, of everything, of cargo
     named = {
         (page.name, option)
         for page in PAGES
