@@ -241,7 +241,7 @@ OTHER_MEANINGS = {
     ("report/guidance.py", "pages"),
     ("report/intervals.py", "latency"),
     ("report/soak.py", "soak"),
-    ("session/tour.py", "stages"),
+    ("session/experiment.py", "stages"),
     *(
         (f"load/{name}.py", "telegram") for name in ("assembly", "driver", "engine", "shards", "spec")
     ),  # a way of delivering

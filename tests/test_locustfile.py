@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chaosbot.session.target import DemoTarget
+from chaosbot.session.environment import DemoTarget
 from tests.support.browser import Browser, needs_browser
 
 SECRET, TOKEN = "of-the-locusts", "of-the-stream"

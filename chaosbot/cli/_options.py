@@ -17,7 +17,7 @@ from chaosbot.config.document import read_document
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
 from chaosbot.core.platform import platform_of, spoken
 from chaosbot.demo.bugs import Bug
-from chaosbot.session.target import embedded_secret
+from chaosbot.session.environment import embedded_secret
 from chaosbot.transport import Tls, client_context, permit
 from chaosbot.transport.recordings import sample_in
 

@@ -20,9 +20,8 @@ from chaosbot.core.errors import ConfigError, PortBusy
 from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
-from chaosbot.session.experiment import compiled
-from chaosbot.session.target import embedded_secret, require_demo
-from chaosbot.session.tour import AROUND_S, FUZZ_S, tour
+from chaosbot.session.environment import embedded_secret, require_demo
+from chaosbot.session.experiment import AROUND_S, FUZZ_S, compiled, tour
 from chaosbot.transport import checked_address
 
 app = verb()

@@ -9,8 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from chaosbot.cli import verb
-from chaosbot.config.experiment import built_in, built_in_text
-from chaosbot.config.written import experiment_schema
+from chaosbot.config.experiment import built_in, built_in_text, experiment_schema
 from chaosbot.core.errors import UsageError
 
 app = verb()

@@ -31,11 +31,11 @@ from chaosbot.cli._options import (
     read_option,
 )
 from chaosbot.config import defaults
+from chaosbot.config.experiment import plan_schema
 from chaosbot.config.fit import plan_for
 from chaosbot.config.plan import plan_to_mapping
 from chaosbot.config.renamed import OUTBOUND, with_new_word
 from chaosbot.config.replay import Recording, read_recording
-from chaosbot.config.written import plan_schema
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError
 from chaosbot.session.proxying import ProxyRequest, composed, serve

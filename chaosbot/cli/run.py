@@ -49,9 +49,8 @@ from chaosbot.cli._options import (
     secret_variable,
 )
 from chaosbot.cli._timeline import draw_timeline
-from chaosbot.config.experiment import Experiment, built_in, outbound_of, read_experiment
+from chaosbot.config.experiment import Experiment, built_in, experiment_schema, outbound_of, read_experiment
 from chaosbot.config.plan import parse_fault, plan_of, read_plan
-from chaosbot.config.written import experiment_schema
 from chaosbot.core import units
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName

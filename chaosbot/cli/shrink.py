@@ -14,8 +14,7 @@ from rich.markup import escape
 from chaosbot.cli import verb
 from chaosbot.cli._console import make_console
 from chaosbot.cli._options import BOT_API_PORT, AllowHost, SecretEnv, read_secret
-from chaosbot.config.experiment import Experiment, experiment_from
-from chaosbot.config.written import write_experiment
+from chaosbot.config.experiment import Experiment, experiment_from, write_experiment
 from chaosbot.core.check import History
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.journal import read

@@ -102,7 +102,7 @@ class ControlServer(Startable):
             self._address = (str(name[0]), int(name[1]))
             self._worker = Worker(
                 "control API",
-                "chaosbot.control.worker:serve",
+                "chaosbot.control.http:serve",
                 self._seed,
                 self._origin,
                 self._allow_hosts,

@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
-from chaosbot.config.experiment import Experiment, built_in, experiment_from, read_experiment
-from chaosbot.config.written import experiment_schema, write_experiment
+from chaosbot.config.experiment import (
+    Experiment,
+    built_in,
+    experiment_from,
+    experiment_schema,
+    read_experiment,
+    write_experiment,
+)
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.timeline import Lengths, schedule, steps
 from chaosbot.session.experiment import compiled

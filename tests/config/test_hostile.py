@@ -15,10 +15,17 @@ from jsonschema import Draft202012Validator
 
 from chaosbot.cli._options import choose_bugs, choose_platform
 from chaosbot.config.document import MOST_DEPTH, PARSERS, parsed, read_document
-from chaosbot.config.experiment import built_in, built_in_text, experiment_from, outbound_of, read_experiment
+from chaosbot.config.experiment import (
+    built_in,
+    built_in_text,
+    experiment_from,
+    experiment_schema,
+    outbound_of,
+    plan_schema,
+    read_experiment,
+)
 from chaosbot.config.plan import parse_fault, plan_from, plan_to_mapping, read_plan
 from chaosbot.config.replay import read_recording
-from chaosbot.config.written import experiment_schema, plan_schema
 from chaosbot.core import units
 from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice

@@ -15,7 +15,7 @@ from chaosbot.core.marker import marker
 from chaosbot.core.platform import PLATFORMS, Endpoint, Platform
 from chaosbot.core.verdict import Threat
 from chaosbot.mocks.telegram.mock import reply_in_response
-from chaosbot.session.target import DemoTarget
+from chaosbot.session.environment import DemoTarget
 from chaosbot.transport import Address, Connection, require_reachable, send
 
 from .conftest import TOKEN, Running, Start

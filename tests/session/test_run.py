@@ -9,8 +9,8 @@ import pytest
 
 from chaosbot.core.errors import PortBusy
 from chaosbot.core.event import ProbeSeen
+from chaosbot.session.environment import DemoTarget
 from chaosbot.session.run import Run, conducting, signals_held
-from chaosbot.session.target import DemoTarget
 
 
 @pytest.fixture
