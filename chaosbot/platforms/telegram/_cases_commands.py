@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chaosbot.core.case import Case
+from chaosbot.core.case import Case, Change
 from chaosbot.core.kit import accepted, broken
+from chaosbot.core.verdict import Mechanism
 from chaosbot.platforms.telegram._case_kit import MARK, POLITE, Pen, dice_of
 from chaosbot.platforms.telegram._commands import COMMANDS
 from chaosbot.platforms.telegram._parts import document, utf16, voice
@@ -82,7 +83,10 @@ def cases(pen: Pen) -> Iterator[Case]:
 
 def _attempt(pen: Pen, name: str, text: str, summary: str, command: str, **content: Any) -> Case:
     base = pen.message(name, text, **content)
-    return pen.case(name, base, summary, accepted(), check="no_escalation", control=f"escalation/control-{command}")
+    # One mistake with the spellings that are tried of commands which only the target knows.
+    change = Change(Mechanism.TECHNIQUE, "escalation/spelling", name.partition("/")[2])
+    control = f"escalation/control-{command}"
+    return pen.case(name, base, summary, accepted(), check="no_escalation", control=control, change=change)
 
 
 def _entities(pen: Pen, tails: dict[str, str]) -> Iterator[Case]:

@@ -10,15 +10,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from chaosbot.core.case import Case
+from chaosbot.core.case import Case, Change
 from chaosbot.core.kit import accepted, broken
-from chaosbot.core.verdict import Threat
+from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.platforms.telegram._case_kit import MARK, POLITE, Pen, dice_of
 from chaosbot.platforms.telegram._users import channel, person, robot, supergroup
 
 ANONYMOUS = {"id": 1_087_968_824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
 CHANNEL_BOT = {"id": 136_817_688, "is_bot": True, "first_name": "Channel", "username": "Channel_Bot"}
 SERVICE = {"id": 777_000, "is_bot": False, "first_name": "Telegram"}
+_MISTAKES = {"anonymous": "anonymous", "anonymous-bare": "anonymous", "channelbot": "channel", "service": "channel"}
 
 
 def cases(pen: Pen) -> Iterator[Case]:
@@ -41,7 +42,10 @@ def _stand_ins(pen: Pen) -> Iterator[Case]:
             check, control = (
                 ("no_escalation", "escalation/control-admin") if command == "admin" else ("valid_accepted", "")
             )
-            yield pen.case(full, base, f"/{command} from {what}", accepted(), check=check, control=control)
+            # The same mistakes as with the commands that only the target knows.
+            change = Change(Mechanism.TECHNIQUE, f"escalation/{_MISTAKES.get(name, name)}", name) if control else None
+            summary = f"/{command} from {what}"
+            yield pen.case(full, base, summary, accepted(), check=check, control=control, change=change)
 
     yield from speaks("anonymous", "an anonymous admin of a group", ANONYMOUS, sender_chat="same")
     yield from speaks("anonymous-bare", "an anonymous admin of a group, without sender_chat", ANONYMOUS)

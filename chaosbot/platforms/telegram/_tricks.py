@@ -222,7 +222,7 @@ def _senders(asker: _Asker) -> Iterator[tuple[str, str, Json]]:
     for role in _ROLES:
         who = person(next(asker.strangers))
         names = {"username": role, "first_name": role.capitalize(), "last_name": role.capitalize()}
-        yield f"name-{role}", f"somebody called {role}", who | names
+        yield f"username-{role}", f"somebody called {role}", who | names
     # People have whole numbers above 0 as ids; 52 bits is the documented range.
     for value in related_ids(asker.pen.admin) if asker.privilege.own else ():
         # One id asks for many things, and what it did before may be what a public command shows.
