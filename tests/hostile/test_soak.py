@@ -65,6 +65,8 @@ class Figures:
     rss: list[float] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
     added_s: list[float] = field(default_factory=list)
+    bare_s: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
 
     def thirds(self, values: list[float]) -> tuple[list[float], list[float]]:
         """The second third and the last one: the first is warming up."""
@@ -164,9 +166,14 @@ async def soak(make: Callable[[int], contextlib.AbstractContextManager[Rig]]) ->
 
     async def probing() -> None:
         process = psutil.Process(rig.pid)
+        before = sum(process.cpu_times()[:2]), time.monotonic()
         while not over.is_set():
             bare, through = await ask(upstream), await ask(rig.probe_port)
             figures.added_s.append(through - bare)
+            figures.bare_s.append(bare)
+            used = sum(process.cpu_times()[:2])
+            figures.busy.append((used - before[0]) / (time.monotonic() - before[1]))
+            before = used, time.monotonic()
             figures.rss.append(process.memory_info().rss / 1e6)
             figures.descriptors.append(process.num_fds())
             await asyncio.sleep(0.5)
@@ -234,10 +241,13 @@ def test_memory_descriptors_and_latency_stay_flat(make: Callable[..., object], t
     events: list[Event] = []
     figures, left = asyncio.run(soak(lambda upstream: make(upstream, events, tmp_path)))
     (rss, last_rss), (open_, last_open) = figures.thirds(figures.rss), figures.thirds(figures.descriptors)
-    added, last_added = figures.thirds(figures.added_s)
+    added, last_added = (statistics.median(values) for values in figures.thirds(figures.added_s))
+    bare, last_bare = (statistics.median(values) for values in figures.thirds(figures.bare_s))
+    busy, last_busy = (statistics.mean(values) for values in figures.thirds(figures.busy))
     told = (
         f"RSS {statistics.median(rss):.0f} → {statistics.median(last_rss):.0f} MB, descriptors {statistics.median(open_):.0f} → {statistics.median(last_open):.0f}, {left} "
-        f"after the last client, added p50 {statistics.median(added) * 1e3:.1f} → {statistics.median(last_added) * 1e3:.1f} ms"
+        f"after the last client, added p50 {added * 1e3:.1f} → {last_added * 1e3:.1f} ms (without a proxy {bare * 1e3:.1f} → {last_bare * 1e3:.1f} ms), "
+        f"processor time {busy:.0%} → {last_busy:.0%}"
     )
     print(told)  # noqa: T201 - what a long run is for
     assert not [event for event in events if isinstance(event, Trouble)]
@@ -245,4 +255,6 @@ def test_memory_descriptors_and_latency_stay_flat(make: Callable[..., object], t
     assert statistics.median(last_rss) < statistics.median(rss) * 1.15 + 5, told
     assert statistics.median(last_open) < statistics.median(open_) * 1.3, told
     assert left < 100, told
-    assert statistics.median(last_added) < 3 * statistics.median(added) + 0.05, told
+    # A machine that gets busier slows both ways down; a proxy that does ever more for the same needs more processor time.
+    assert last_added < max(3 * added, 3 * added * last_bare / bare) + 0.1, told
+    assert last_busy < 1.4 * busy + 0.05, told
