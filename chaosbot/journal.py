@@ -46,7 +46,7 @@ EVENTS_FILE: Final = "events.ndjson"
 RECENT: Final = 5_000
 """So many events a spool holds in memory."""
 MOST_HELD: Final = 50_000
-MOST_HELD_BYTES: Final = 16_000_000
+MOST_HELD_BYTES: Final = 4_000_000
 """Up to so many events of one type, and lines of so many bytes in all, are held in memory when a journal is read back."""
 
 # A bot token is the bot's numeric id, a colon and 35 characters (Bot API, "Authorizing your bot"); shorter look-alikes of at

@@ -79,8 +79,8 @@ def compiled(experiment: Experiment) -> Compiled:
     profile = profile.overridden(users=workload.users, rate=workload.rate, duration=length)
     stages = _stages_of(profile)
     _check_windows(windows, timeline, stages)
-    for option in ("classes", "mix"):
-        if text := getattr(workload, option):
+    for option, text in (("--class", workload.classes), ("--mix", workload.mix)):
+        if text:
             weights(option, text)
     return Compiled(
         experiment,
@@ -240,8 +240,8 @@ def run_experiment(
         processes=processes,
         slow_share=experiment.workload.slow_share,
         timeout_s=experiment.workload.timeout_s,
-        classes=weights("classes", experiment.workload.classes) if experiment.workload.classes else (),
-        mix=weights("mix", experiment.workload.mix) if experiment.workload.mix else (),
+        classes=weights("--class", experiment.workload.classes) if experiment.workload.classes else (),
+        mix=weights("--mix", experiment.workload.mix) if experiment.workload.mix else (),
         max_in_flight=experiment.workload.max_in_flight,
         traceparent=experiment.workload.traceparent,
         allow_hosts=experiment.allow_hosts,

@@ -68,3 +68,21 @@ def test_an_experiment_takes_as_long_as_it_is_told(chaosbot: Callable[..., Any])
     assert run.code == 0, run.err
     assert "50s in all" in run.out
     assert "--outbound: 'stand-in' is now 'mock'" in run.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("--profile", "ramp_up", "--duration", "3m"), "load ramp_up"),
+        (("--profile", "smoke", "--spawn-rate", "3/s"), "spawn_rate 3/s"),
+        (("--users", "20"), "sustained 20 users"),
+        (("--rate", "100/s"), "steady 100/s"),
+        (("--mode", "chaos"), "huge-answers"),
+        (("--mode", "full", "--slo", "p95{/grant}<1s", "--abort-on", "p99 > 3s for 5s"), "1000/s"),
+        (("--class", "guest=80,admin=1", "--mix", "chat=3,complex=1", "--max-in-flight", "9"), "resilience"),
+    ],
+)
+def test_run_takes_the_options_of_load(chaosbot: Callable[..., Any], arguments: tuple[str, ...], shown: str) -> None:
+    run = chaosbot("run", "--dry-run", *arguments)
+    assert run.code == 0, run.err
+    assert shown in " ".join(run.out.split())
