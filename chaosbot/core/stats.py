@@ -224,25 +224,28 @@ def quantile_interval(
     Returns:
         None when fewer than eight seconds saw anything: then there is nothing to resample.
     """
-    if len(parts) > MOST_BLOCKS:
-        # Neighbours together: blocks would keep them together anyway, and a day has no more rows than ten minutes.
-        width = math.ceil(len(parts) / MOST_BLOCKS)
-        parts = [Histogram.merged(parts[start : start + width]) for start in range(0, len(parts), width)]
-    if sum(1 for part in parts if part.counts) < 8:
+    whole = Histogram.merged(parts)
+    grid, rows, medians = _grid(whole), [], []
+    # Beyond `MOST_BLOCKS` seconds neighbours go together: blocks would keep them together anyway.
+    width = math.ceil(len(parts) / MOST_BLOCKS) or 1
+    for start in range(0, len(parts), width):
+        part = parts[start] if width == 1 else Histogram.merged(parts[start : start + width])
+        rows.append(_cumulated(part, grid))
+        if part.counts:
+            medians.append(part.quantile(0.5) or 0.0)
+    if len(medians) < 8:
         return None
-    grid = _grid(Histogram.merged(parts))
-    rows = [_cumulated(part, grid) for part in parts]
-    centre = Histogram.merged(parts).quantile(share) or 0.0
-    length = block_length([part.quantile(0.5) or 0.0 for part in parts if part.counts])
+    centre = whole.quantile(share) or 0.0
+    length = block_length(medians)
     # Prefix sums make every block, also one that runs over the end, two subtractions.
     prefix = [array("q", [0] * len(grid))]
     for row in rows + rows[:length]:
         prefix.append(array("q", map(add, prefix[-1], row)))
-    blocks = math.ceil(len(parts) / length)
+    blocks = math.ceil(len(rows) / length)
     found = []
     for number in range(resamples):
         raw = dice.at("resample", number).data(8 * blocks)
-        starts = [int.from_bytes(raw[8 * i : 8 * i + 8], "big") % len(parts) for i in range(blocks)]
+        starts = [int.from_bytes(raw[8 * i : 8 * i + 8], "big") % len(rows) for i in range(blocks)]
         found.append(grid[_resampled(prefix, starts, length, share)])
     low, high = _between(found, confidence)
     wider = _few_blocks(blocks, confidence)

@@ -18,7 +18,7 @@ from itertools import groupby
 
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import IntervalMeasured, Noted, RequestDone, StreamInterval
+from chaosbot.core.event import IntervalMeasured, Noted, RequestDone, StreamInterval, without_parts
 from chaosbot.core.hdr import CodedHistogram, decode
 from chaosbot.core.outcome import Fate
 from chaosbot.core.stats import Histogram, quantile, quantile_interval
@@ -84,7 +84,8 @@ def of_intervals(intervals: Iterable[IntervalMeasured]) -> Seconds:
     """Merges the shards' intervals into seconds."""
     # `t` is the end of a interval's second; a run that drives load in several stretches begins counting anew in each, so
     # seconds are told apart by the run's clock and not by their number.
-    ordered = sorted(intervals, key=lambda interval: (_tick(interval), interval.shard))
+    light = (without_parts(interval) for interval in intervals)
+    ordered = sorted(light, key=lambda interval: (_tick(interval), interval.shard))
     found, unreadable = [], 0
     for _, group in groupby(ordered, key=_tick):
         shards = list(group)
