@@ -45,7 +45,7 @@ class Kept:
 
 
 KEPT: Final = (
-    Kept("kept-memory", 4096.0, "keeps something of", "MB", 2.0**20),
+    Kept("kept-memory", 12_288.0, "keeps something of", "MB", 2.0**20),
     Kept("kept-descriptors", 0.2, "leaves something open after", "descriptors"),
 )
 

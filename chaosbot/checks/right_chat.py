@@ -40,6 +40,8 @@ class RightChat(CaseCheck):
         strays = _strays(tried.chat, calls)
         if not strays:
             return None
+        if tried.chat == tried.user and all(call.chat == strays[0].chat for call in strays):
+            return None  # what a person writes in private may be passed on, to an operator for example
         title = f"replies to another chat than the update's: {tried.summary or tried.case}"
         summary = f"{says(tried)}; {strays[0].method} went to {strays[0].chat} instead of {tried.chat}"
         return Violation(RootCause("elsewhere"), title, Severity.HIGH, tried.threat, summary)

@@ -23,7 +23,7 @@ from chaosbot.core.event import MUTATION
 from chaosbot.core.kit import Path, drop, look, member, put
 from chaosbot.core.marker import marker
 from chaosbot.core.platform import Endpoint, Platform
-from chaosbot.core.shape import Object, OneOf, Shape, Text, sample
+from chaosbot.core.shape import Const, Object, OneOf, Shape, Text, sample
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.operators import ABSENT, OPERATORS, SAME, Literal, Operator, applicable, fits, optional_at, reached
 
@@ -221,13 +221,26 @@ def _expected(platform: Platform, shape: Shape | None, place: Place, operator: O
     if new is ABSENT:
         holder = look(place.update, place.path[:-1])
         beside = frozenset(holder) - {place.path[-1]} if isinstance(holder, Mapping) else frozenset[str]()
-        valid = isinstance(holder, Mapping) and optional_at(shape, place.path, beside)
+        valid = (
+            isinstance(holder, Mapping) and optional_at(shape, place.path, beside) and not _named(shape, place, holder)
+        )
     else:
         # An opaque id is no text that people write.
         free = operator.family not in ("text", "backtracking")
         leaves = (one for one in reached(shape, place.path) if free or (isinstance(one, Text) and one.hostile))
         valid = any(fits(one, new) for one in leaves)
     return _VALID if valid else _EITHER
+
+
+def _named(shape: Shape, place: Place, holder: Mapping[str, Any]) -> bool:
+    """Whether the one description that the holder's constants (``"type": "emoji"``) choose requires the member."""
+    chosen = [
+        one
+        for one in reached(shape, place.path[:-1])
+        if isinstance(one, Object)
+        and all(holder.get(name) == inner.value for name, inner in one.required.items() if isinstance(inner, Const))
+    ]
+    return bool(chosen) and all(place.path[-1] in one.required for one in chosen)
 
 
 def as_case(
