@@ -654,7 +654,12 @@ class AsyncParent:
             data = b""
         if not data:
             os._exit(_ORPHANED)
-        self.take(self._decoder.feed(data))
+        try:
+            messages = self._decoder.feed(data)
+        except Exception:  # noqa: BLE001 - a third party's module that is not found here; the parent reads why
+            traceback.print_exc()
+            _leave(1)
+        self.take(messages)
 
     def take(self, messages: list[_Message]) -> None:
         """Takes messages of the parent."""

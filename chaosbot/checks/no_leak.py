@@ -18,9 +18,7 @@ from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.observation import Echoed, Leaked, observed
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
-_EXCEPTION: Final = re.compile(
-    rb"\b(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)\b(?: \[|[:(])|\bgoroutine \d+ \[|\bpanic: "
-)
+_EXCEPTION: Final = re.compile(rb"\b[A-Z]\w*(?:Error|Exception)\b(?: \[|[:(])|\bgoroutine \d+ \[|\bpanic: ")
 _SECRETS: Final = {"token": "a bot's token", "secret": "the webhook's secret"}
 _LEAKS: Final = (
     (

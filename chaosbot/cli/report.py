@@ -68,7 +68,7 @@ def report(
         text = render_comparison(comparison)
         if form == "html":
             typer.echo(render_comparison_page(text))
-        elif form == "markdown" or not console.is_terminal:
+        elif form == "markdown":
             typer.echo(text)
         else:
             console.print(Markdown(text))

@@ -59,6 +59,10 @@ WALK: dict[tuple[str, str], list[list[str]]] = {
     ("fuzz", "cluster"): [["--cluster", "tcp://evil.invalid:8786"]],
     ("load", "cluster"): [["--cluster", "tcp://evil.invalid:8786"]],
     ("run", "cluster"): [["--cluster", "tcp://evil.invalid:8786"]],
+    ("load", "remote_write"): [["--remote-write", "http://evil.invalid/"]],
+    ("load", "otlp"): [["--otlp", "http://evil.invalid/"]],
+    ("run", "remote_write"): [["--remote-write", "http://evil.invalid/"]],
+    ("run", "otlp"): [["--otlp", "http://evil.invalid/"]],
     ("fuzz", "bot_api"): [["--bot-api", "evil.invalid:80"]],
     ("load", "target"): [
         ["http://evil.invalid/"],

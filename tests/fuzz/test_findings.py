@@ -102,7 +102,7 @@ def test_a_damaged_case_is_named_and_not_guessed(tmp_path: Path, text: str) -> N
 
 
 def spec(tmp_path: Path) -> CampaignSpec:
-    return CampaignSpec(ADDRESS, Endpoint(secret=SECRET), corpus=tmp_path / ".chaosbot")
+    return CampaignSpec(ADDRESS, Endpoint(secret=SECRET), "telegram", corpus=tmp_path / ".chaosbot")
 
 
 def test_what_was_found_is_sent_first_next_time_as_another_delivery(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_what_a_journey_file_leaves_out_is_the_platforms(tmp_path: Path) -> None
         "import dataclasses\nfrom chaosbot.core.platform import PLATFORMS\n"
         "def journeys():\n    return [dataclasses.replace(j, wait_s=(0, 0)) for j in PLATFORMS.build('telegram').journeys()]\n",
     )
-    assert {spec.name for spec in only_waits.journeys()} == {"guest", "user", "developer", "admin"}
+    assert {spec.name for spec in only_waits.journeys()} == {"guest", "user", "developer", "admin", "mixed"}
     assert b"update_id" in only_waits.build("guest/chat", 1_000_000, 1, Dice(1), HERE).data
 
 
@@ -123,7 +123,7 @@ def test_findings_and_plain_files_are_replayed_with_the_secret_put_back(tmp_path
 def test_a_folder_without_requests_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no requests"):
         Corpus(tmp_path, TELEGRAM, HERE)
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not there; name a folder of requests"):
         Corpus(tmp_path / "missing", TELEGRAM, HERE)
 
 

@@ -19,6 +19,7 @@ from chaosbot.core.event import (
     RequestDone,
     RunEnded,
     RunStarted,
+    StreamInterval,
     TaskInterval,
     Trouble,
 )
@@ -88,6 +89,8 @@ def _events(kind: type[Any]) -> st.SearchStrategy[Any]:
         fields |= {"response": text, "service": text}
         parts = st.builds(TaskInterval, counts, st.dictionaries(few, counts, max_size=2), text)
         fields["by_task"] = st.dictionaries(few, parts, max_size=2)
+        streams = st.builds(StreamInterval, **dict.fromkeys(StreamInterval.__struct_fields__, ...))
+        fields["streams"] = st.dictionaries(few, streams, max_size=2)
     if kind not in (RunStarted, RequestDone):
         fields["t"] = st.floats(0, 60) | st.floats(-1e7, 1e7)
     return st.builds(kind, **fields)
