@@ -154,7 +154,9 @@ def test_a_strict_webhook_that_does_what_it_says_has_no_finding(fuzzed, option, 
 
 
 @pytest.mark.parametrize(("option", "content"), [("sample", SAMPLE), ("schema", SCHEMA)])
-def test_a_bug_behind_the_validation_is_found_once(orders, fuzzed, option, content) -> None:
+def test_a_bug_behind_the_validation_is_found(orders, fuzzed, option, content) -> None:
     orders.careless = True
     code, findings = fuzzed(option, content)
-    assert (code, [finding["check"] for finding in findings]) == (1, ["no_server_error"]), findings
+    # At most twice: by the member that does it, and by the smallest valid update, which holds that member too.
+    assert code == 1
+    assert [finding["check"] for finding in findings] in (["no_server_error"], ["no_server_error"] * 2), findings
