@@ -255,6 +255,48 @@ class ApiCalled(Tagged, frozen=True):
         return msgspec.structs.replace(self, tells=self.tells or what)
 
 
+class ModelCalled(Tagged, frozen=True):
+    """The target called a language model.
+
+    Args:
+        t: Seconds since the run started.
+        provider: ``anthropic``, ``openai`` or ``gemini``.
+        api: Which of its APIs (``messages``, ``chat`` …); ``unknown`` for a path that it does not have.
+        model: The model's name, bounded.
+        call: A digest of path and body, the same for calls that ask for the same.
+        stream: Whether the answer was asked for as a stream.
+        attempt: Which attempt of the SDK it was, from 1.
+        markers: The markers in what the user said last.
+        answer: The mark in the answer's text (`chaosbot.core.llm.ANSWER_MARK`); empty where it has none.
+        status: What was answered, None when nothing came back.
+        problem: What the mock refused the call for.
+        retry_after_s: What a refusal said to wait.
+        input_tokens: About how many tokens were sent.
+        output_tokens: About how many were answered.
+        read_timeout_s: How long the SDK said that it waits for bytes.
+        exchange: The exchange's id.
+        upstream: The name of the API.
+    """
+
+    t: float
+    provider: str
+    api: str
+    model: str = ""
+    call: str = ""
+    stream: bool = False
+    attempt: int = 1
+    markers: tuple[str, ...] = ()
+    answer: str = ""
+    status: int | None = 200
+    problem: str = ""
+    retry_after_s: float | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    read_timeout_s: float | None = None
+    exchange: str = ""
+    upstream: str = ""
+
+
 class OutboundTried(Tagged, frozen=True):
     """A campaign let one kind of trouble meet the target's calls to one chat.
 
@@ -460,6 +502,7 @@ Event: TypeAlias = (
     | CampaignStarted
     | CaseTried
     | ApiCalled
+    | ModelCalled
     | OutboundTried
     | StateTried
     | ProbeSeen

@@ -22,7 +22,7 @@ import msgspec
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Farewell
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.event import ApiCalled, Event
+from chaosbot.core.event import ApiCalled, Event, ModelCalled
 from chaosbot.core.registry import Registry, name_of
 
 Headers = tuple[tuple[str, str], ...]
@@ -156,6 +156,14 @@ class Mock(ABC):
     def api(self, services: MockServices) -> MockApi:
         """The API that answers in one process."""
 
+    def hints(self, url: str) -> tuple[str, ...]:  # noqa: ARG002 - only some mocks have any
+        """What a person may want to type so that programs call it, one line each.
+
+        Args:
+            url: Its base URL, without a slash at the end.
+        """
+        return ()
+
 
 MOCKS: Final[Registry[Mock]] = Registry("chaosbot.mocks", Mock, "mock", skip=frozenset({"server"}))
 PREFIX: Final = "mock:"
@@ -230,7 +238,7 @@ def of_upstream(name: str, emit: Callable[[Event], None]) -> Callable[[Event], N
     """An `emit` by which calls say which upstream they went to."""
 
     def marked(event: Event) -> None:
-        if isinstance(event, ApiCalled) and not event.upstream:
+        if isinstance(event, ApiCalled | ModelCalled) and not event.upstream:
             event = msgspec.structs.replace(event, upstream=name)
         emit(event)
 

@@ -18,6 +18,7 @@ from chaosbot.config.plan import plan_from, plan_to_mapping
 from chaosbot.control.metrics import EventMetrics
 from chaosbot.control.server import ControlServer
 from chaosbot.core.exchange import Direction
+from chaosbot.core.mock import is_mock, mock_of
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import platform_of
 from chaosbot.mocks.server import MockListener, MockServer
@@ -177,6 +178,8 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
         for each in upstreams(request.outbound, request.platform):
             url = proxy.url(Direction.OUTBOUND, each.name)
             say(f"outbound on [bold]{url}[/] → {_whither(each.where or 'forward')}")
+            for line in mock_of(each.where).hints(url) if is_mock(each.where) else ():
+                say(f"  {_escaped(line)}")
         if not (spec.plan.counts and spec.workers > 1):
             run.steering.offer_rules(spec.plan, proxy.replace_plan)
         if request.control is not None:
@@ -212,6 +215,8 @@ def serve_mocks(
     with MockServer(listeners, run.emit, run.started, run.seed) as server:
         for name, url in server.urls.items():
             say(f"{_escaped(name)} on [bold]{url}[/]")
+            for line in next(each.mock for each in listeners if each.upstream == name).hints(url):
+                say(f"  {_escaped(line)}")
         _until_stopped(run, duration_s)
 
 
