@@ -12,6 +12,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic, sleep
 
+import pytest
+
 from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
 from chaosbot.core.event import ApiCalled, Event, OutboundTried
 from chaosbot.core.exchange import Direction
@@ -148,23 +150,27 @@ def found(result: CampaignResult) -> set[tuple[str, str]]:
     return {(finding.check, finding.cause.place) for finding in result.findings}
 
 
+@pytest.mark.slow
 def test_a_bot_that_copes_has_no_finding_and_every_trouble_was_tried(tmp_path: Path) -> None:
     result, events = campaign(tmp_path)
     assert found(result) == set()
     assert {event.trouble for event in events if isinstance(event, OutboundTried)} == {one.name for one in TROUBLES}
 
 
+@pytest.mark.slow
 def test_what_is_never_tried_again_is_lost(tmp_path: Path) -> None:
     result, _ = campaign(tmp_path, patient=False)
     lost = {place for check, place in found(result) if check == "acked_not_lost"}
     assert lost >= {"429", "502", "reset"}
 
 
+@pytest.mark.slow
 def test_a_group_that_moved_is_followed_or_not(tmp_path: Path) -> None:
     result, _ = campaign(tmp_path, follows=False)
     assert "migrate_followed" in {check for check, _ in found(result)}
 
 
+@pytest.mark.slow
 def test_one_worker_for_all_chats_holds_everybody_up(tmp_path: Path) -> None:
     result, _ = campaign(tmp_path, one_by_one=True)
     assert "no_hol_blocking" in {check for check, _ in found(result)}

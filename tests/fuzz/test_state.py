@@ -162,6 +162,7 @@ def found(result: CampaignResult) -> set[tuple[str, str]]:
     return {(finding.check, str(finding.cause)) for finding in result.findings}
 
 
+@pytest.mark.slow
 def test_a_bot_that_remembers_rightly_has_no_finding_and_every_trial_was_made(tmp_path: Path) -> None:
     result, events = campaign(tmp_path, "")
     assert found(result) == set()

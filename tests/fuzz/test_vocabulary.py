@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
 
+import pytest
+
 from chaosbot.core.event import Event, Noted
 from chaosbot.core.platform import Endpoint
 from chaosbot.fuzz.campaign import Campaign
@@ -181,6 +183,7 @@ def test_somebody_who_replies_to_the_admin(tmp_path: Path) -> None:
     assert "escalation/reply" in places(campaign(tmp_path, Gardener("reply"))[0], "no_escalation")
 
 
+@pytest.mark.slow
 def test_an_argument_on_which_the_handler_fails_without_a_word(tmp_path: Path) -> None:
     result, _ = campaign(tmp_path, Gardener("silent"), ("vocabulary", "arguments"))
     assert places(result, "user_told") == {"argument/regar"}
