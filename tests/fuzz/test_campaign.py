@@ -137,6 +137,7 @@ def test_a_target_that_dies_for_good_makes_the_campaign_inconclusive_and_never_a
     assert not any(judgement.verdict is Verdict.PASS for judgement in result.judgements)
 
 
+@pytest.mark.slow
 def test_a_death_for_good_is_a_finding_that_names_the_case_and_says_what_was_not_reached(tmp_path: Path) -> None:
     events: list[Event] = []
     with demo("exit-on-callback-without-message", "--no-supervised") as url:
@@ -337,6 +338,7 @@ def test_a_finding_that_needs_calls_shows_again_on_another_target_and_is_mended_
             assert (again.still_fails, again.conclusive) == (False, True), again.text
 
 
+@pytest.mark.slow
 def test_every_move_is_played_once_however_little_time_the_sequences_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ def test_what_the_platform_calls_optional_may_be_absent_and_what_it_needs_may_no
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_a_degenerate_text_arrives_as_it_is(pairs: Product) -> None:
     case = next(case for case in sent(pairs, 10**6) if case.name == "mutation/message.text/text-slash")
     assert json.loads(case.request.partition(b"\r\n\r\n")[2])["message"]["text"] == "/"

@@ -86,6 +86,7 @@ def check(name: str, seed: int, folder: Path) -> None:
         raise AssertionError(f"a child was killed at {ended} and the run passed:\n{said}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "seed"), [("proxy", 1), ("pipe", 2), ("load", 3), ("fuzz", 4)])
 def test_children_that_are_struck_leave_no_pass_and_no_orphan(name: str, seed: int, tmp_path: Path) -> None:
     check(name, seed, tmp_path)
