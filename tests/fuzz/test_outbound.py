@@ -4,25 +4,18 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from queue import SimpleQueue
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 
-from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
-from chaosbot.core.event import ApiCalled, Event, OutboundTried
-from chaosbot.core.exchange import Direction
-from chaosbot.core.plan import FaultPlan
-from chaosbot.core.platform import Endpoint
-from chaosbot.fuzz.campaign import Campaign
-from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
+from chaosbot.core.event import Event, OutboundTried
+from chaosbot.fuzz.spec import CampaignResult
 from chaosbot.fuzz.troubles import TROUBLES
-from chaosbot.transport import Address
+from tests.support.campaigns import campaign_behind_mock
 
 
 class Bot:
@@ -86,8 +79,7 @@ class Bot:
             return 0, {}
 
 
-@contextmanager
-def served(bot: Bot) -> Iterator[str]:
+def webhook(bot: Bot) -> type[BaseHTTPRequestHandler]:
     class Webhook(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -103,47 +95,11 @@ def served(bot: Bot) -> Iterator[str]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook"
-    finally:
-        server.shutdown()
-        server.server_close()
+    return Webhook
 
 
 def campaign(tmp_path: Path, **how: bool) -> tuple[CampaignResult, list[Event]]:
-    started, events = monotonic(), []
-    calls: list[ApiCalled] = []
-
-    def emit(event: Event) -> None:
-        events.append(event)
-        if isinstance(event, ApiCalled) and event.via != "reply":
-            calls.append(event)
-
-    proxy = Proxy(ProxySpec((ListenerSpec(Direction.OUTBOUND, MOCK),), 3, FaultPlan(), started=started), emit)
-    proxy.start()
-    try:
-        with served(Bot(proxy.url(Direction.OUTBOUND), **how)) as url:
-            address = Address.parse(url)
-            spec = CampaignSpec(
-                address,
-                Endpoint(address.authority, address.path),
-                seed=3,
-                duration_s=60.0,
-                stages=("outbound",),
-                bot_api=True,
-                findings=tmp_path / "findings",
-                started=started,
-            )
-            disturb = lambda rules: proxy.replace_plan(FaultPlan(rules))  # noqa: E731 - one line
-            return Campaign(spec, emit, lambda: calls, disturb=disturb).run(), events
-    finally:
-        proxy.stop()
+    return campaign_behind_mock(tmp_path, lambda api: webhook(Bot(api, **how)), "outbound")
 
 
 def found(result: CampaignResult) -> set[tuple[str, str]]:

@@ -6,20 +6,15 @@ import re
 import threading
 import urllib.request
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 
-from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
-from chaosbot.core.event import ApiCalled, Event, StateTried
-from chaosbot.core.exchange import Direction
-from chaosbot.core.plan import FaultPlan
-from chaosbot.core.platform import Endpoint
-from chaosbot.fuzz.campaign import Campaign
-from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
-from chaosbot.transport import Address
+from chaosbot.core.event import Event, StateTried
+from chaosbot.fuzz.spec import CampaignResult
+from tests.support.campaigns import campaign_behind_mock
 
 USAGE = "Użyj: /dopisz tekst, /punkt, /los"
 
@@ -107,55 +102,24 @@ class Bot:
         urllib.request.urlopen(request, timeout=5.0).close()
 
 
-def campaign(tmp_path: Path, bug: str) -> tuple[CampaignResult, list[Event]]:
-    started, events = monotonic(), list[Event]()
-    calls: list[ApiCalled] = []
-
-    def emit(event: Event) -> None:
-        events.append(event)
-        if isinstance(event, ApiCalled) and event.via != "reply":
-            calls.append(event)
-
-    proxy = Proxy(ProxySpec((ListenerSpec(Direction.OUTBOUND, MOCK),), 3, FaultPlan(), started=started), emit)
-    proxy.start()
-    bot = Bot(proxy.url(Direction.OUTBOUND), bug)
-
+def webhook(bot: Bot) -> type[BaseHTTPRequestHandler]:
     class Webhook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             self.send_response(200)
             self.send_header("content-length", "0")
-            if bug == "disorder":
+            if bot.bug == "disorder":
                 self.end_headers()
                 bot.update(json.loads(body))
             else:
                 bot.update(json.loads(body))
                 self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
+    return Webhook
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        address = Address.parse(f"http://127.0.0.1:{server.server_port}/hook")
-        spec = CampaignSpec(
-            address,
-            Endpoint(address.authority, address.path),
-            seed=3,
-            duration_s=60.0,
-            stages=("state",),
-            bot_api=True,
-            findings=tmp_path / "findings",
-            started=started,
-        )
-        disturb = lambda rules: proxy.replace_plan(FaultPlan(rules))  # noqa: E731 - one line
-        return Campaign(spec, emit, lambda: calls, disturb=disturb).run(), events
-    finally:
-        server.shutdown()
-        server.server_close()
-        proxy.stop()
+
+def campaign(tmp_path: Path, bug: str) -> tuple[CampaignResult, list[Event]]:
+    return campaign_behind_mock(tmp_path, lambda api: webhook(Bot(api, bug)), "state")
 
 
 def found(result: CampaignResult) -> set[tuple[str, str]]:

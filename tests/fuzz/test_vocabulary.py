@@ -1,20 +1,16 @@
 """The vocabulary stage on a bot whose commands no list of ours holds: it learns them from the bot's own words."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from chaosbot.core.event import Event, Noted
-from chaosbot.core.platform import Endpoint
 from chaosbot.fuzz.campaign import Campaign
-from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
-from chaosbot.transport import Address
+from chaosbot.fuzz.spec import CampaignResult
+from tests.support.campaigns import served, spec_of
 
 ADMIN = 719_000_123
 
@@ -92,8 +88,7 @@ def menu(text: str, *buttons: str) -> dict:
     return {"text": text, "reply_markup": {"inline_keyboard": rows}}
 
 
-@contextmanager
-def served(bot: Gardener | Lockers) -> Iterator[str]:
+def webhook(bot: Gardener | Lockers) -> type[BaseHTTPRequestHandler]:
     class Webhook(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
@@ -122,35 +117,16 @@ def served(bot: Gardener | Lockers) -> Iterator[str]:
                 "chat": (press.get("message") or {}).get("chat")
             }
 
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook"
-    finally:
-        server.shutdown()
-        server.server_close()
+    return Webhook
 
 
 def campaign(
     tmp_path: Path, bot: Gardener | Lockers, stages: tuple[str, ...] = ("vocabulary",)
 ) -> tuple[CampaignResult, list[Event]]:
     events: list[Event] = []
-    with served(bot) as url:
-        address = Address.parse(url)
-        spec = CampaignSpec(
-            address,
-            Endpoint(address.authority, address.path),
-            f'telegram:{{"admin_id": {ADMIN}}}',
-            seed=3,
-            duration_s=60.0,
-            stages=stages,
-            findings=tmp_path / "findings",
-            started=monotonic(),
-        )
+    with served(webhook(bot)) as url:
+        platform = f'telegram:{{"admin_id": {ADMIN}}}'
+        spec = spec_of(url, tmp_path, monotonic(), platform=platform, stages=stages)
         return Campaign(spec, events.append).run(), events
 
 

@@ -1,0 +1,73 @@
+"""Small bots of tests, served as webhooks, and campaigns on them: behind the real proxy with its mock, or with replies in the answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from time import monotonic
+
+from chaosbot.addons.proxy import MOCK, ListenerSpec, Proxy, ProxySpec
+from chaosbot.core.event import ApiCalled, Event
+from chaosbot.core.exchange import Direction
+from chaosbot.core.plan import FaultPlan
+from chaosbot.core.platform import Endpoint
+from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
+from chaosbot.transport import Address
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A webhook on a port of its own; its URL."""
+
+    class Quiet(handler):  # type: ignore[misc, valid-type]
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def spec_of(url: str, tmp_path: Path, started: float, **more: object) -> CampaignSpec:
+    """A campaign of a minute with a seed of its own."""
+    address = Address.parse(url)
+    common = {"seed": 3, "duration_s": 60.0, "findings": tmp_path / "findings", "started": started}
+    return CampaignSpec(address, Endpoint(address.authority, address.path), **(common | more))  # type: ignore[arg-type]
+
+
+def campaign_behind_mock(
+    tmp_path: Path, webhook: Callable[[str], type[BaseHTTPRequestHandler]], stage: str
+) -> tuple[CampaignResult, list[Event]]:
+    """One stage on a bot that calls the mock through the proxy, which may disturb its calls.
+
+    Args:
+        tmp_path: Where findings go.
+        webhook: The bot's handler, given the base URL of its API.
+        stage: The stage.
+    """
+    started, events = monotonic(), list[Event]()
+    calls: list[ApiCalled] = []
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, ApiCalled) and event.via != "reply":
+            calls.append(event)
+
+    proxy = Proxy(ProxySpec((ListenerSpec(Direction.OUTBOUND, MOCK),), 3, FaultPlan(), started=started), emit)
+    proxy.start()
+    try:
+        with served(webhook(proxy.url(Direction.OUTBOUND))) as url:
+            spec = spec_of(url, tmp_path, started, stages=(stage,), bot_api=True)
+            disturb = lambda rules: proxy.replace_plan(FaultPlan(rules))  # noqa: E731 - one line
+            return Campaign(spec, emit, lambda: calls, disturb=disturb).run(), events
+    finally:
+        proxy.stop()
