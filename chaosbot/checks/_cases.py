@@ -97,7 +97,7 @@ class CaseCheck(Check):
         violations = Violations(self.name)
         join = Join(history)
         for tried in history.cases:
-            if tried.stage != SHRINKING and self.looks_at(tried, seen):
+            if tried.stage != SHRINKING and left(tried) and self.looks_at(tried, seen):
                 violations.look(tried, self.violation(tried, join.calls(tried), seen))
         return violations.judgement()
 
@@ -271,6 +271,11 @@ def frame(body: bytes) -> str:
     python = [one for one in frames if one[0]]
     chosen = python[-1] if python else frames[0]
     return ":".join(part for part in chosen if part)
+
+
+def left(tried: CaseTried) -> bool:
+    """Whether the case was sent, or something was seen of it; one for which no time was left says nothing about the target."""
+    return tried.outcome.fate is not Fate.CANCELLED or bool(tried.observations)
 
 
 def answered(tried: CaseTried) -> bool:

@@ -18,7 +18,7 @@ from typing import Final
 from chaosbot.core.case import Change
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import TargetUnusable, secret_hint
-from chaosbot.core.event import ApiCalled, CampaignStarted, Event, Noted, PhaseChanged, Trouble
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, Noted, PhaseChanged, Trouble
 from chaosbot.core.outcome import Fate
 from chaosbot.core.plan import Rule
 from chaosbot.core.platform import EPOCH, platform_of
@@ -32,7 +32,7 @@ from chaosbot.fuzz.scenario import out_of_order
 from chaosbot.fuzz.shared_chats import SharedChats
 from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Progress
-from chaosbot.fuzz.stages import TABLE, take_shared
+from chaosbot.fuzz.stages import TABLE, catalogue, take_shared
 from chaosbot.fuzz.target import CampaignTarget, CaseResult, HealthReply
 from chaosbot.workers import StartWorker, Worker
 
@@ -123,6 +123,9 @@ class Campaign:
                 for late in shared.take():
                     self.recorder.record(late)
                 self.recorder.emit(Trouble(self.recorder.now(), "fuzz", f"{error}{self._unreached()}"))
+            if unsent := self._unsent():
+                complete = False
+                self.recorder.emit(Trouble(self.recorder.now(), "fuzz", unsent))
             result = close_campaign(context, clock, self._calls, complete=complete and not should_stop())
             return replace(result, cut=cut)
         finally:
@@ -130,6 +133,21 @@ class Campaign:
             shared.close()
             attribution.close()
             target.close()
+
+    def _unsent(self) -> str:
+        """Which of the cases that were asked for (`CampaignSpec.only`) were never sent; empty where all were."""
+        if not self.spec.only or "catalogue" not in self.spec.stages:
+            return ""
+        events = (event for event in self.recorder.events if isinstance(event, CaseTried))
+        sent = {event.case for event in events if event.outcome.fate is not Fate.CANCELLED}
+        asked = [case.name for case in catalogue(self.spec, self.platform)]
+        missing = [name for name in asked if name not in sent]
+        if not missing:
+            return ""
+        named = ", ".join(missing[:4]) + (" …" if len(missing) > 4 else "")
+        return (
+            f"{len(missing)} of {len(asked)} cases of --case were never sent: {named}; give it more time (--duration)"
+        )
 
     def _unreached(self) -> str:
         """What was not sent when the target went away."""

@@ -576,3 +576,12 @@ def test_a_group_that_moved_is_followed_by_the_same_words_elsewhere() -> None:
     assert judged("migrate_followed", told).verdict is Verdict.FAIL
     followed = [*told[:3], call("hi", t=1.3, chat=-100_500), told[3]]
     assert judged("migrate_followed", followed).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("name", [name for name in CHECKS.names() if CHECKS.get(name).live])
+def test_a_case_for_which_no_time_was_left_is_not_judged(name: str) -> None:
+    cancelled = Outcome(Fate.CANCELLED, detail="the campaign's time is over")
+    unsent = CaseTried(1.0, "json/root-null", "json", Threat.USER, "catalogue", cancelled, expect=Expect())
+    judgement = CHECKS.build(name).judge(History((CampaignStarted(0.0, "mock", "reject", memory=True), unsent)))
+    assert judgement.judged == 0
+    assert judgement.verdict is Verdict.INCONCLUSIVE

@@ -207,6 +207,17 @@ def test_a_catalogue_that_needs_longer_than_its_share_runs_whole_where_it_may(tm
     assert whole.cases_sent > 200
 
 
+def test_a_case_that_was_asked_for_and_never_sent_lets_nothing_pass(tmp_path: Path) -> None:
+    seen: list[Event] = []
+    with demo() as url:
+        result = Campaign(
+            spec_of(url, tmp_path, duration_s=0.5, longest_s=None, stages=("catalogue",), only=("*",)), seen.append
+        ).run()
+    assert not result.complete
+    assert not any(judgement.verdict is Verdict.PASS for judgement in result.judgements)
+    assert any("were never sent" in event.what for event in seen if isinstance(event, Trouble))
+
+
 def test_a_finding_replays_while_the_bug_is_there_and_not_when_it_is_mended(tmp_path: Path) -> None:
     with demo("crash-on-missing-chat,secret-prefix-accepted") as url:
         result = run(spec_of(url, tmp_path, only=("shape/*chat*", "auth/secret*")))
