@@ -9,7 +9,7 @@ Rules:
   they are on one machine, and then only relays messages between that process and two Dask queues.
 - The process's arguments travel by queue and are taken once. A task that Dask runs again (schedulers allow three lost workers per
   task unless told otherwise) finds nothing to do and ends: a lost process is never started a second time.
-- Secrets do not travel: `Environment` names a variable, whose value the process reads on its own machine.
+- Secrets do not travel: the process is told the name of a variable and reads its value on its own machine.
 - The parent says every second that it lives; a task that hears nothing for ten seconds ends its process.
 - `clock_s` is by how much a machine's monotonic clock is ahead of ours, from the quickest of several questions (Cristian, 1989). The
   error is at most half of that question's round trip. Wall clocks do not matter.
