@@ -77,7 +77,7 @@ class ListenerSpec:
         parts = urlsplit(self.upstream)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
-    @property
+    @cached_property
     def base(self) -> str:
         """The path in front of every request's own; empty for most upstreams."""
         return "" if self.address is None else urlsplit(self.upstream).path.rstrip("/")

@@ -49,7 +49,7 @@ def mock(
     - `chaosbot mock --duration 1m --out calls`
     """
     host, port = address_of("--listen", listen)
-    chosen = [mock_of(name) for name in names or (defaults.MOCK,)]
+    chosen = [mock_of(name, defaults.MOCK) for name in names or (defaults.MOCK,)]
     listeners = [MockListener(each, host, port + number if port else 0) for number, each in enumerate(chosen)]
     total_s = read_option("--duration", duration, units.duration) if duration else None
     target = ", ".join(each.upstream for each in listeners)

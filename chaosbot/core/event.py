@@ -267,7 +267,7 @@ class ModelCalled(Tagged, frozen=True):
         stream: Whether the answer was asked for as a stream.
         attempt: Which attempt of the SDK it was, from 1.
         markers: The markers in what the user said last.
-        answer: The mark in the answer's text (`chaosbot.core.llm.ANSWER_MARK`); empty where it has none.
+        answer: The mark in the answer's text (`chaosbot.core.llm.marked`); empty where it has none.
         status: What was answered, None when nothing came back.
         problem: What the mock refused the call for.
         retry_after_s: What a refusal said to wait.

@@ -180,7 +180,7 @@ def mock_of(upstream: str, default: str = "") -> Mock:
 
     Args:
         upstream: ``mock:NAME`` or ``mock:NAME;option=value``; ``mock:`` alone takes the default.
-        default: The mock that the platform names (`Platform.api_mock`); without one, the first of all.
+        default: The mock that the platform names (`Platform.api_mock`); without one, the first of all, which is right only where nothing answers.
 
     Raises:
         ConfigError: There is none of this name (the message lists all), or an option is wrong.

@@ -139,8 +139,11 @@ class MockServer(Startable):
 class _Client(asyncio.Protocol):
     """One connection of the target."""
 
-    def __init__(self, api: MockApi, most_body: int, flush: Callable[[], None]) -> None:
+    def __init__(
+        self, api: MockApi, most_body: int, flush: Callable[[], None], broke: Callable[[Exception], None]
+    ) -> None:
         self._api = api
+        self._broke = broke
         self._most_body = most_body
         self._flush = flush
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -206,14 +209,20 @@ class _Client(asyncio.Protocol):
             b"".join(self._body),
             split_exchange(exchange)[0],
         )
-        if self._size > self._most_body:
-            self._api.note(request, status=413)
-            answer = self._api.refusal(413, "Request Entity Too Large")
-        else:
-            answer = self._api.answer(request)
+        try:
+            answer = self._answer(request)
+        except Exception as error:  # noqa: BLE001 - a mock's own, which the parser would take for a broken request
+            self._broke(error)
+            answer = self._api.refusal(500, "Internal Server Error")
         self._flush()  # the event is on its way before the answer is
         self._begin()
         self._reply(answer, method, keep=self._parser.should_keep_alive())
+
+    def _answer(self, request: MockRequest) -> MockAnswer:
+        if self._size > self._most_body:
+            self._api.note(request, status=413)
+            return self._api.refusal(413, "Request Entity Too Large")
+        return self._api.answer(request)
 
     # answers
 
@@ -293,8 +302,13 @@ async def serve(parent: AsyncParent, started: float, seed: int, listeners: tuple
         dice = Dice(seed).at("mock", each.upstream)
         api = each.mock.api(MockServices(lambda: monotonic() - started, emit, itertools.count(1), dice))
 
-        def client(api: MockApi = api, most_body: int = each.mock.most_body) -> _Client:
-            return _Client(api, most_body, parent.flush)
+        def broke(error: Exception, emit: Callable[[Event], None] = emit, name: str = each.upstream) -> None:
+            emit(Trouble(monotonic() - started, "mock", f"{name}: {type(error).__name__}: {error}"))
+
+        def client(
+            api: MockApi = api, most_body: int = each.mock.most_body, broke: Callable[[Exception], None] = broke
+        ) -> _Client:
+            return _Client(api, most_body, parent.flush, broke)
 
         servers.append(await loop.create_server(client, sock=sock))
     parent.answer = lambda request: request  # after everything that was sent before

@@ -12,7 +12,7 @@ from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config import defaults
 from chaosbot.core.event import Event
 from chaosbot.core.exchange import Direction
-from chaosbot.core.mock import Upstream, is_mock, upstreams_of
+from chaosbot.core.mock import PREFIX, Upstream, is_mock, upstreams_of
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import platform_of
 from chaosbot.mocks.server import MockListener, MockServer
@@ -91,7 +91,9 @@ def launched(spec: ProxySpec, emit: Callable[[Event], None]) -> Iterator[Proxy]:
         UsageError: An address is none of this machine's.
     """
     with ExitStack() as stack:
-        own = platform_of(spec.platform).api_mock
+        own = platform_of(spec.platform).api_mock or defaults.MOCK
+        named = (replace(each, upstream=PREFIX + own) if each.upstream == PREFIX else each for each in spec.listeners)
+        spec = replace(spec, listeners=tuple(named))
         served = [
             (number, MockListener(mock, name=each.name or mock.name))
             for number, each in enumerate(spec.listeners)

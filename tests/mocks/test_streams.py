@@ -14,7 +14,7 @@ from chaosbot.addons.proxy import ListenerSpec, ProxySpec
 from chaosbot.config.fit import Ground, check_fit
 from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.event import ApiCalled, Event, ExchangeSeen
+from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Trouble
 from chaosbot.core.exchange import Direction
 from chaosbot.core.mock import MOCKS, Upstream, upstreams_of
 from chaosbot.core.plan import FaultPlan
@@ -172,3 +172,22 @@ def test_a_rule_for_an_upstream_that_is_not_there_can_never_happen() -> None:
         check_fit(plan, Ground("http://127.0.0.1:1", ("telegram", "llm"), False, ()), "plan.toml")
     with pytest.raises(ConfigError, match="upstream names an API"):
         parse_fault("abort:503;upstream=llm;direction=inbound")
+
+
+def test_a_mock_that_breaks_is_said_so_and_is_no_broken_request() -> None:
+    events: list[Event] = []
+    with MockServer((MockListener(Ticker(), name="ticker"),), events.append, time.monotonic()) as running:
+        assert httpx.get(running.urls["ticker"] + "/broken").status_code == 500
+        assert httpx.get(running.urls["ticker"] + "/").status_code == 200
+        running.sync()
+    (trouble,) = [event for event in events if isinstance(event, Trouble)]
+    assert trouble.what == "ticker: ZeroDivisionError: division by zero"
+
+
+@pytest.mark.parametrize("platform", ["telegram", "json_webhook"])
+def test_a_mock_without_a_name_is_the_bot_api_where_the_platform_has_none_of_its_own(platform: str) -> None:
+    listeners = (ListenerSpec(Direction.OUTBOUND, "mock:"),)
+    with launched(ProxySpec(listeners, 1, FaultPlan(), platform), [].append) as proxy:
+        proxy.ready()
+        answer = httpx.post(f"{proxy.url(Direction.OUTBOUND)}/bot1:token/getMe", trust_env=False)
+    assert answer.json()["result"]["is_bot"] is True

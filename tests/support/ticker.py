@@ -13,7 +13,7 @@ SSE = (("content-type", "text/event-stream"),)
 
 @dataclass(frozen=True)
 class Ticker(Mock):
-    """Ticks thrice, a pause before each tick; ``/fin`` and ``/rst`` break off instead of ending."""
+    """Ticks thrice, a pause before each tick; ``/fin`` and ``/rst`` break off instead of ending, ``/broken`` raises."""
 
     streams: ClassVar[bool] = True
     most_body: ClassVar[int] = 100
@@ -30,6 +30,8 @@ class _Ticker(MockApi):
         self._delay_s = delay_s
 
     def answer(self, request: MockRequest) -> MockAnswer:
+        if request.path == "/broken":
+            raise ZeroDivisionError("division by zero")
         parts = tuple(Part(b"data: %d\n\n" % number, self._delay_s) for number in range(3))
         end = {"/fin": Farewell.FIN, "/rst": Farewell.RST}.get(request.path)
         return MockAnswer(200, SSE, parts, end=end)

@@ -139,7 +139,7 @@ class LlmCall:
         told = self.headers.get("x-stainless-retry-count", "")
         return int(told) + 1 if told.isdecimal() and len(told) < 9 else 1
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The same for calls that ask for the same."""
         return blake2b(self.path.encode("utf-8", "replace") + b"\0" + self.body, digest_size=8).hexdigest()
@@ -264,7 +264,7 @@ class LlmCall:
         )
         return told if isinstance(told, int) and not isinstance(told, bool) else None
 
-    @property
+    @cached_property
     def input_tokens(self) -> int:
         """An estimate of what the provider counts: four characters a token."""
         said = "".join(text for _, text in self.turns) + self.system + "".join(map(str, self.tools))
@@ -323,7 +323,6 @@ class Stop(StrEnum):
     END = "end"
     LENGTH = "length"
     TOOL = "tool"
-    REFUSAL = "refusal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +335,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool; `arguments` is JSON, or what a broken model takes for it."""
+    """A call of a tool; `arguments` is JSON."""
 
     name: str
     arguments: str
@@ -353,32 +352,26 @@ class Completion:
         id: A hexadecimal word that no other answer has.
         blocks: Texts and calls of tools, in order.
         stop: Why it ends.
-        with_usage: Whether it says how many tokens it took.
     """
 
     id: str
     blocks: tuple[Block, ...]
     stop: Stop = Stop.END
-    with_usage: bool = True
 
     @property
     def text(self) -> str:
         """What is said, reasoning left out."""
         return "".join(block.text for block in self.blocks if isinstance(block, Words) and not block.thought)
 
-    @property
+    @cached_property
     def output_tokens(self) -> int:
         """An estimate of what the provider counts."""
         said = (block.text if isinstance(block, Words) else block.name + block.arguments for block in self.blocks)
         return sum(map(tokens_of, said))
 
 
-ANSWER_MARK: Final = re.compile(r"cba([se])([0-9a-f]{8})(?![0-9a-f])")
-"""The first (``s``) and the last word (``e``) of an answer made here: letters and digits, which survive every platform's markup."""
-
-
 def marked(text: str, id: str) -> str:
-    """A text between the marks of an answer's start and end."""
+    """A text between the marks of an answer's start and end: letters and digits, which survive every platform's markup."""
     return f"cbas{id[:8]} {text} cbae{id[:8]}"
 
 
@@ -397,6 +390,12 @@ def pieces(text: str, size: int = 16) -> Iterator[str]:
 def call_of_tool(tool: Tool, dice: Dice) -> ToolCall:
     """A call of a tool with arguments that fit its schema."""
     return ToolCall(tool.name, json.dumps(sample_of(tool.schema or {"type": "object"}, dice), ensure_ascii=False))
+
+
+def _number(value: Any) -> int | float | None:
+    """A bound of a schema, if it is a number that can be reckoned with."""
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if plain and abs(value) < 1e15 else None
 
 
 def sample_of(schema: Any, dice: Dice, root: Any = None, depth: int = 0) -> Any:
@@ -429,12 +428,15 @@ def sample_of(schema: Any, dice: Dice, root: Any = None, depth: int = 0) -> Any:
             return {name: sample_of(each, dice.at(name), root, depth + 1) for name, each in members.items()}
         case "array":
             least = schema.get("minItems")
-            count = least if isinstance(least, int) and 0 < least < 100 else 1
+            most = 100 if depth < 2 else 10 if depth < 5 else 2  # lists in lists multiply
+            count = least if isinstance(least, int) and 0 < least < most else 1
             return [sample_of(schema.get("items"), dice.at(number), root, depth + 1) for number in range(count)]
         case "integer" | "number":
-            low = schema.get("minimum", schema.get("exclusiveMinimum", 0))
-            low = low + 1 if "exclusiveMinimum" in schema and "minimum" not in schema else low
-            high = schema.get("maximum", low + 9)
+            low = _number(schema.get("minimum"))
+            above = _number(schema.get("exclusiveMinimum"))
+            low = low if low is not None else above + 1 if above is not None else 0
+            told = _number(schema.get("maximum"))
+            high = told if told is not None else low + 9
             return dice.integer(int(low), max(int(low), int(high))) if kind == "integer" else float(low)
         case "boolean":
             return dice.chance(0.5)

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from chaosbot.core.llm import Completion, LlmCall, Stop, ToolCall, pieces
 
-STOPS: Final = {Stop.END: "end_turn", Stop.LENGTH: "max_tokens", Stop.TOOL: "tool_use", Stop.REFUSAL: "refusal"}
-_REFUSED: Final = {"type": "refusal", "category": None, "explanation": None}
+STOPS: Final = {Stop.END: "end_turn", Stop.LENGTH: "max_tokens", Stop.TOOL: "tool_use"}
 
 
 def _message(call: LlmCall, answer: Completion) -> dict[str, Any]:
@@ -36,19 +35,11 @@ def _usage(call: LlmCall, output: int) -> dict[str, Any]:
     }
 
 
-def _arguments(text: str) -> Any:
-    """Arguments are an object in a document; what is no JSON can only be told in a stream, and is an empty object here."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return {}
-
-
 def _block(answer: Completion, number: int) -> dict[str, Any]:
     block = answer.blocks[number]
     if isinstance(block, ToolCall):
         key = f"toolu_{answer.id}{number:02x}"
-        return {"type": "tool_use", "id": key, "name": block.name, "input": _arguments(block.arguments)}
+        return {"type": "tool_use", "id": key, "name": block.name, "input": json.loads(block.arguments)}
     if block.thought:
         return {"type": "thinking", "thinking": block.text, "signature": f"sig{answer.id}"}
     return {"type": "text", "text": block.text}
@@ -59,21 +50,13 @@ def document(call: LlmCall, answer: Completion) -> dict[str, Any]:
     made = _message(call, answer)
     made["content"] = [_block(answer, number) for number in range(len(answer.blocks))]
     made["stop_reason"] = STOPS[answer.stop]
-    if answer.stop is Stop.REFUSAL:
-        made["stop_details"] = _REFUSED
-    if answer.with_usage:
-        made["usage"] = _usage(call, answer.output_tokens)
-    else:
-        del made["usage"]
+    made["usage"] = _usage(call, answer.output_tokens)
     return made
 
 
 def events(call: LlmCall, answer: Completion) -> Iterator[tuple[str, dict[str, Any]]]:
     """The answer's events: names and data."""
-    message = _message(call, answer)
-    if not answer.with_usage:
-        message["usage"] = {}
-    yield "message_start", {"message": message}
+    yield "message_start", {"message": _message(call, answer)}
     for index, block in enumerate(answer.blocks):
         whole = _block(answer, index)
         if isinstance(block, ToolCall):
@@ -91,10 +74,6 @@ def events(call: LlmCall, answer: Completion) -> Iterator[tuple[str, dict[str, A
         for delta in deltas:
             yield "content_block_delta", {"index": index, "delta": delta}
         yield "content_block_stop", {"index": index}
-    end: dict[str, Any] = {"delta": {"stop_reason": STOPS[answer.stop], "stop_sequence": None}}
-    if answer.stop is Stop.REFUSAL:
-        end["delta"]["stop_details"] = _REFUSED
-    if answer.with_usage:
-        end["usage"] = {"output_tokens": answer.output_tokens}
-    yield "message_delta", end
+    end = {"stop_reason": STOPS[answer.stop], "stop_sequence": None}
+    yield "message_delta", {"delta": end, "usage": {"output_tokens": answer.output_tokens}}
     yield "message_stop", {}

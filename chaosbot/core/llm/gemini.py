@@ -8,15 +8,12 @@ from typing import Any, Final
 
 from chaosbot.core.llm import Block, Completion, LlmCall, Stop, ToolCall, Words, pieces
 
-FINISHES: Final = {Stop.END: "STOP", Stop.LENGTH: "MAX_TOKENS", Stop.TOOL: "STOP", Stop.REFUSAL: "SAFETY"}
+FINISHES: Final = {Stop.END: "STOP", Stop.LENGTH: "MAX_TOKENS", Stop.TOOL: "STOP"}
 
 
 def _part(block: Block) -> dict[str, Any]:
     if isinstance(block, ToolCall):
-        try:
-            return {"functionCall": {"name": block.name, "args": json.loads(block.arguments)}}
-        except ValueError:
-            return {"functionCall": {"name": block.name, "args": {}}}
+        return {"functionCall": {"name": block.name, "args": json.loads(block.arguments)}}
     return {"text": block.text, "thought": True} if block.thought else {"text": block.text}
 
 
@@ -31,13 +28,12 @@ def document(
     if last:
         candidate["finishReason"] = FINISHES[answer.stop]
     made: dict[str, Any] = {"candidates": [candidate], "modelVersion": call.model, "responseId": answer.id}
-    if answer.with_usage:
-        spent, written = call.input_tokens, answer.output_tokens
-        made["usageMetadata"] = {
-            "promptTokenCount": spent,
-            "candidatesTokenCount": written,
-            "totalTokenCount": spent + written,
-        }
+    spent, written = call.input_tokens, answer.output_tokens
+    made["usageMetadata"] = {
+        "promptTokenCount": spent,
+        "candidatesTokenCount": written,
+        "totalTokenCount": spent + written,
+    }
     return made
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from chaosbot.core.llm import Completion, LlmCall, Stop, ToolCall, Words, pieces
 
-FINISHES: Final = {Stop.END: "stop", Stop.LENGTH: "length", Stop.TOOL: "tool_calls", Stop.REFUSAL: "content_filter"}
-_INCOMPLETE: Final = {Stop.LENGTH: "max_output_tokens", Stop.REFUSAL: "content_filter"}
+FINISHES: Final = {Stop.END: "stop", Stop.LENGTH: "length", Stop.TOOL: "tool_calls"}
+_INCOMPLETE: Final = {Stop.LENGTH: "max_output_tokens"}
 CREATED: Final = 1_790_000_000
 """When every answer says it was made: answers of one seed are alike."""
 
@@ -49,8 +49,7 @@ def chat_document(call: LlmCall, answer: Completion) -> dict[str, Any]:
         message["tool_calls"] = tools
     made = _chat(call, answer, "chat.completion")
     made["choices"] = [{"index": 0, "message": message, "logprobs": None, "finish_reason": FINISHES[answer.stop]}]
-    if answer.with_usage:
-        made["usage"] = _chat_usage(call, answer)
+    made["usage"] = _chat_usage(call, answer)
     return made
 
 
@@ -69,7 +68,7 @@ def chat_events(call: LlmCall, answer: Completion) -> Iterator[tuple[str, dict[s
         for text in pieces(block.arguments):
             yield chunk({"tool_calls": [{"index": number, "function": {"arguments": text}}]})
     yield chunk({}, FINISHES[answer.stop])
-    if call.wants_usage and answer.with_usage:
+    if call.wants_usage:
         yield "", head | {"choices": [], "usage": _chat_usage(call, answer)}
     yield "", None
 
@@ -133,15 +132,14 @@ def response_document(call: LlmCall, answer: Completion) -> dict[str, Any]:
     output = [_item(answer, number, done=True) for number in range(len(answer.blocks))]
     made = _response(call, answer, "incomplete" if reason else "completed", output)
     made["incomplete_details"] = {"reason": reason} if reason else None
-    if answer.with_usage:
-        spent, written = call.input_tokens, answer.output_tokens
-        made["usage"] = {
-            "input_tokens": spent,
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": written,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": spent + written,
-        }
+    spent, written = call.input_tokens, answer.output_tokens
+    made["usage"] = {
+        "input_tokens": spent,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": written,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": spent + written,
+    }
     return made
 
 

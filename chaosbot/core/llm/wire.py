@@ -8,8 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from chaosbot.core.llm import Api, Completion, LlmCall, Provider, anthropic, gemini, openai, tokens_of
-
-Headers = tuple[tuple[str, str], ...]
+from chaosbot.core.mock import Headers
 
 JSON: Final[Headers] = (("content-type", "application/json"),)
 EVENTS: Final[Headers] = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
@@ -83,13 +82,6 @@ def _said(delta: Any) -> int:
     )
 
 
-def served(call: LlmCall, answer: Completion) -> tuple[Headers, bytes]:
-    """Head and body of an answer without any pause, as a stream or in one piece, whichever the call asks for."""
-    if call.streams:
-        return (EVENTS if call.events else JSON), b"".join(event.data for event in stream(call, answer))
-    return JSON, document(call, answer)
-
-
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _ANTHROPIC: Final = {
@@ -138,10 +130,8 @@ def error_document(
     message: str,
     *,
     id: str = "0",
-    kind: str = "",
     code: str | None = None,
     param: str | None = None,
-    details: Any = None,
 ) -> dict[str, Any]:
     """An error as a provider says it.
 
@@ -150,25 +140,18 @@ def error_document(
         status: The HTTP status.
         message: What it says.
         id: The call's id.
-        kind: The error's type; by default what the provider says for the status.
         code: OpenAI's code.
         param: OpenAI's name of the wrong parameter.
-        details: More that Anthropic and Gemini say.
     """
     match provider:
         case Provider.ANTHROPIC:
-            error: dict[str, Any] = {"type": kind or _ANTHROPIC.get(status, "api_error"), "message": message}
-            if details is not None:
-                error["details"] = details
+            error: dict[str, Any] = {"type": _ANTHROPIC.get(status, "api_error"), "message": message}
             return {"type": "error", "error": error, "request_id": f"req_{id}"}
         case Provider.OPENAI:
             usual = _OPENAI.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
-            return {"error": {"message": message, "type": kind or usual[0], "param": param, "code": code or usual[1]}}
+            return {"error": {"message": message, "type": usual[0], "param": param, "code": code or usual[1]}}
         case Provider.GEMINI:
-            error = {"code": status, "message": message, "status": kind or _GEMINI.get(status, "UNKNOWN")}
-            if details is not None:
-                error["details"] = details
-            return {"error": error}
+            return {"error": {"code": status, "message": message, "status": _GEMINI.get(status, "UNKNOWN")}}
 
 
 def gateway_page(status: int) -> tuple[Headers, bytes]:

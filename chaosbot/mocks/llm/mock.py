@@ -33,8 +33,9 @@ from chaosbot.core.llm import (
     sample_of,
     wire,
 )
+from chaosbot.core.llm.openai import CREATED
 from chaosbot.core.marker import markers_in
-from chaosbot.core.mock import MockAnswer, MockApi, MockRequest, MockServices, Part
+from chaosbot.core.mock import Headers, MockAnswer, MockApi, MockRequest, MockServices, Part
 from chaosbot.mocks.llm import LlmApi
 from chaosbot.mocks.llm.validation import Problem, problem_of
 
@@ -42,7 +43,6 @@ _MOST_NAME: Final = 80
 _KNOWN: Final = 1 << 16
 _SHOWN_LIMIT: Final = 1_000_000
 """What the headers say where there is no limit."""
-_CREATED: Final = 1_790_000_000
 _MODELS: Final = {
     Provider.ANTHROPIC: ("claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5"),
     Provider.OPENAI: ("gpt-5.2", "gpt-5-mini", "text-embedding-3-small", "whisper-1"),
@@ -153,7 +153,7 @@ class LlmMock(MockApi):
     def _refused(self, call: LlmCall, id: str) -> tuple[MockAnswer, float | None, str] | None:
         """What the provider refuses: the answer, how long it says to wait, and why."""
 
-        def error(status: int, problem: Problem, *, code: str | None = None, extra: wire.Headers = ()) -> MockAnswer:
+        def error(status: int, problem: Problem, *, code: str | None = None, extra: Headers = ()) -> MockAnswer:
             told = wire.error_document(call.provider, status, problem.message, id=id, code=code, param=problem.param)
             return MockAnswer.of(status, (*wire.JSON, *extra), wire.packed(told))
 
@@ -198,7 +198,7 @@ class LlmMock(MockApi):
             self._buckets[key, name] = _Bucket(most, most, self._services.now())
         return self._buckets[key, name]
 
-    def _limits(self, call: LlmCall) -> wire.Headers:
+    def _limits(self, call: LlmCall) -> Headers:
         """The headers that say what is left."""
         if call.provider is Provider.GEMINI:
             return ()
@@ -252,7 +252,7 @@ class LlmMock(MockApi):
             case _:
                 return marked(about + sentences[0], id)
 
-    def _paced(self, call: LlmCall, completion: Completion, head: wire.Headers) -> MockAnswer:
+    def _paced(self, call: LlmCall, completion: Completion, head: Headers) -> MockAnswer:
         """The answer, at the model's pace."""
         first_s, pace = self._options.first_token, self._options.pace
         if not call.streams:
@@ -318,7 +318,7 @@ def _models(call: LlmCall) -> dict[str, Any]:
                 return found[0] | {"id": asked, "display_name": asked}
             return {"data": found, "has_more": False, "first_id": names[0], "last_id": names[-1]}
         case Provider.OPENAI:
-            listed = [{"id": name, "object": "model", "created": _CREATED, "owned_by": "openai"} for name in names]
+            listed = [{"id": name, "object": "model", "created": CREATED, "owned_by": "openai"} for name in names]
             return listed[0] | {"id": asked} if asked else {"object": "list", "data": listed}
         case Provider.GEMINI:
             actions = ["generateContent", "streamGenerateContent"]

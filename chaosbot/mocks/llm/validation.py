@@ -125,14 +125,11 @@ def _responses(call: LlmCall, asked: dict[str, Any]) -> Problem | None:
     if not asked.get("input") and "prompt" not in asked:
         return Problem("Missing required parameter: 'input'.", "input")
     items = asked["input"] if isinstance(asked.get("input"), list) else []
-    called = [
-        str(item.get("call_id")) for item in items if isinstance(item, dict) and item.get("type") == "function_call"
-    ]
-    told = [
-        str(item.get("call_id"))
-        for item in items
-        if isinstance(item, dict) and item.get("type") == "function_call_output"
-    ]
+
+    def ids(kind: str) -> list[str]:
+        return [str(item.get("call_id")) for item in items if isinstance(item, dict) and item.get("type") == kind]
+
+    called, told = ids("function_call"), ids("function_call_output")
     for name in called:
         if name not in told:
             return Problem(f"No tool output found for function call {name}.", "input")
