@@ -44,8 +44,6 @@ from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.timeline import Lengths
 from chaosbot.transport import Address
 
-"""What the bot's outgoing calls meet; besides these words a base URL to pass through to."""
-
 
 @dataclass(frozen=True)
 class Workload:

@@ -14,10 +14,11 @@ import math
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.error import URLError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 from chaosbot.core.errors import EngineError, UsageError
 
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
     from prometheus_client.samples import Sample
 
 TIMEOUT_S: Final = 5.0
-_DIRECT: Final = build_opener(ProxyHandler({}))
+
+
+@cache
+def _direct() -> OpenerDirector:
+    """An opener without proxies; making one loads the system's authorities, which runs that push nothing need not wait for."""
+    return build_opener(ProxyHandler({}))
 
 
 class Pusher(Protocol):
@@ -44,7 +50,7 @@ class Pusher(Protocol):
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
     try:
-        with _DIRECT.open(Request(url, body, dict(headers)), timeout=TIMEOUT_S) as answer:  # noqa: S310 - checked before
+        with _direct().open(Request(url, body, dict(headers)), timeout=TIMEOUT_S) as answer:  # noqa: S310 - checked before
             answer.read()
     except (URLError, OSError) as error:
         raise EngineError(f"{url}: the figures were not taken ({getattr(error, 'reason', None) or error})") from None

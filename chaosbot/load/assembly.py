@@ -4,32 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TypeAlias
 
 from chaosbot.core.arrival import Shard
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Noted, Trouble
 from chaosbot.core.journey import StreamAction
 from chaosbot.core.knee import KneeSearch
-from chaosbot.core.platform import platform_of
+from chaosbot.core.platform import Platform, platform_of
 from chaosbot.core.profile import Workload
 from chaosbot.load.cast import Cast, cast_of, shared_ids
 from chaosbot.load.closed import ClosedExecutor
 from chaosbot.load.engine import LoadEngine, RunHooks
+from chaosbot.load.factory import Source
 from chaosbot.load.knee_steps import KneeRun
 from chaosbot.load.sampling import Look, sample, watches
 from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.target import LoadTarget
 
+Made: TypeAlias = tuple[Source | Platform, Cast]
+"""Who encodes the requests, and who takes part."""
 
-def check(spec: LoadSpec) -> None:
-    """Refuses what no run can be, before anything starts.
+
+def made_of(spec: LoadSpec) -> Made:
+    """The source and the cast of a run; a journey file is run and recordings are read here.
 
     Raises:
         ConfigError: With the option, or the line of a journey file.
     """
     platform = platform_of(spec.platform)
-    cast_of(spec, source_of(platform, spec.endpoint, spec.journey, spec.corpus), platform)
+    source = source_of(platform, spec.endpoint, spec.journey, spec.corpus)
+    return source, cast_of(spec, source, platform)
+
+
+def check(spec: LoadSpec) -> Made:
+    """Refuses what no run can be, before anything starts; returns what was made for that.
+
+    Raises:
+        ConfigError: With the option, or the line of a journey file.
+    """
+    made = made_of(spec)
     searching = getattr(spec.profile, "search", None) is not None
     if searching and spec.processes > 1:
         raise ConfigError("--processes", "a knee search runs in one process: each step depends on the one before it")
@@ -37,6 +52,7 @@ def check(spec: LoadSpec) -> None:
         raise ConfigError(
             "--sender", "a knee search needs the raw sender; redelivery would offer more than the step's rate"
         )
+    return made
 
 
 def assemble(
@@ -45,15 +61,14 @@ def assemble(
     hooks: RunHooks,
     shard: Shard | None = None,
     start: float | None = None,
+    made: Made | None = None,
 ) -> LoadEngine:
-    """An engine that only waits to be run.
+    """An engine that only waits to be run; a shard makes its source and cast itself.
 
     Raises:
         UsageError: A bad journey file, an unknown stream, a process that is not there.
     """
-    platform = platform_of(spec.platform)
-    source = source_of(platform, spec.endpoint, spec.journey, spec.corpus)
-    cast = cast_of(spec, source, platform)
+    source, cast = made or made_of(spec)
     looks = watches(spec.samples) if shard is None or shard.index == 0 else []
     for look in looks:
         list(look())  # the first look loads what it needs, which must not delay the first arrivals

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from chaosbot.core.arrival import Population
+from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.journey import JourneySpec, StreamAction, StreamSpec, Task
 from chaosbot.core.pacer import Pacer
@@ -85,7 +86,7 @@ def cast_of(spec: LoadSpec, source: Source | Platform, platform: Platform) -> Ca
             raise UnknownName.of("stream", name, (*known, NO_STREAMS), where="--stream")
     _, workload, pacer = spec.shaped()
     if spec.classes:
-        return _chosen(spec, journeys, known, workload)
+        return _chosen(spec, journeys, known, workload, pacer)
     chosen = [known[name] for name in spec.streams if name in known] if spec.streams else list(known.values())
     if workload is Workload.OPEN:
         if spec.streams and chosen:
@@ -115,7 +116,11 @@ def _streams_of(spec: LoadSpec, source: Source | Platform, platform: Platform) -
 
 
 def _chosen(
-    spec: LoadSpec, journeys: tuple[JourneySpec, ...], known: Mapping[str, StreamSpec], workload: Workload
+    spec: LoadSpec,
+    journeys: tuple[JourneySpec, ...],
+    known: Mapping[str, StreamSpec],
+    workload: Workload,
+    pacer: Pacer,
 ) -> Cast:
     if spec.streams:
         raise ConfigError("--stream", "cannot be combined with --class, which names the streams that take part")
@@ -129,7 +134,7 @@ def _chosen(
         raise _needs_users("--class")
     whole = [replace(tiers[name], share=weight) for name, weight in named.items() if name in tiers]
     whole += [_clients(stream, named[name], journeys) for name, stream in streams.items()]
-    found = _counted(tuple(whole), spec.shaped()[2])
+    found = _counted(tuple(whole), pacer)
     return Cast(tuple(whole), streams, tuple(name for name in streams if not found[name]), asked=True)
 
 
@@ -163,8 +168,6 @@ def _mixed(journeys: tuple[JourneySpec, ...], mix: tuple[tuple[str, float], ...]
 
 def _counted(journeys: tuple[JourneySpec, ...], pacer: Pacer) -> Counter[str]:
     """How many virtual users of each kind there are at the peak; who they are does not depend on chance."""
-    from chaosbot.core.dice import Dice  # noqa: PLC0415
-
     people = Population(journeys, Dice(0))
     return Counter(people.resident(number)[0].name for number in range(max(int(pacer.peak + 1e-9), 1)))
 

@@ -51,7 +51,7 @@ def drive(
         TargetUnusable: Nothing listens there; nothing was sent.
         UsageError: Too few file descriptors, a bad journey file, a figure that the profile does not have.
     """
-    check(spec)
+    made = check(spec)
     target = target_of(spec)
     # Shards have descriptors of their own; the largest share is reckoned with room for an uneven split.
     elsewhere = start_worker is not Worker
@@ -68,7 +68,7 @@ def drive(
         crew = LoadProcesses(spec, hooks, start_worker)
         worst = crew.run()
         return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, undelivered=crew.undelivered)
-    engine = assemble(spec, target, hooks)
+    engine = assemble(spec, target, hooks, made=made)
     # Interrupts wait for a checkpoint, so no counter is ever torn; the loop has one every few milliseconds.
     trio.run(engine.run, restrict_keyboard_interrupt_to_checkpoints=True)
     generator, knee = engine.aggregator.generator(), None

@@ -23,14 +23,11 @@ import trio
 from chaosbot.core.arrival import GeneratorHealth, Population, Shard
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event, IntervalMeasured, ProbeSeen, Trouble
-from chaosbot.core.platform import platform_of
 from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
-from chaosbot.load.assembly import assemble
-from chaosbot.load.cast import cast_of
+from chaosbot.load.assembly import assemble, made_of
 from chaosbot.load.engine import RunHooks
 from chaosbot.load.sampling import Look, watches
-from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.load.target import LoadTarget, reserve_descriptors
 from chaosbot.transport import enforce
@@ -275,9 +272,7 @@ class LoadProcesses:
         )
 
 
-def owed(
-    spec: LoadSpec, shard: Shard, planned: int, seconds: float, journeys: Callable[[], Any] | None = None
-) -> float:
+def owed(spec: LoadSpec, shard: Shard, planned: int, seconds: float) -> float:
     """The share of the whole plan that a shard had not delivered when it was lost.
 
     Args:
@@ -285,14 +280,9 @@ def owed(
         shard: The lost one.
         planned: The arrivals that it had told of.
         seconds: How many seconds it had told of.
-        journeys: The population's journeys; by default the source's.
     """
     _, workload, pacer = spec.shaped()
-    if journeys is None:
-        platform = platform_of(spec.platform)
-        source = source_of(platform, spec.endpoint, spec.journey, spec.corpus)
-        journeys = lambda: cast_of(spec, source, platform).journeys  # noqa: E731
-    population = Population(tuple(journeys()), Dice(spec.seed).at("load"))
+    population = Population(made_of(spec)[1].journeys, Dice(spec.seed).at("load"))
     if workload is Workload.OPEN:
         mine = sum(shard.owns(population.visitor(number)[1]) for number in range(pacer.arrivals))
         return max(mine - planned, 0) / max(pacer.arrivals, 1)

@@ -75,7 +75,7 @@ def _second(at_s: float, shards: list[IntervalMeasured], response: Histogram, se
     )
 
 
-def _tick(interval: IntervalMeasured) -> int:
+def tick_of(interval: IntervalMeasured) -> int:
     """The whole second of the run's clock that is nearest to a interval's end."""
     return math.floor(interval.t + 0.5)
 
@@ -85,9 +85,9 @@ def of_intervals(intervals: Iterable[IntervalMeasured]) -> Seconds:
     # `t` is the end of a interval's second; a run that drives load in several stretches begins counting anew in each, so
     # seconds are told apart by the run's clock and not by their number.
     light = (without_parts(interval) for interval in intervals)
-    ordered = sorted(light, key=lambda interval: (_tick(interval), interval.shard))
+    ordered = sorted(light, key=lambda interval: (tick_of(interval), interval.shard))
     found, unreadable = [], 0
-    for _, group in groupby(ordered, key=_tick):
+    for _, group in groupby(ordered, key=tick_of):
         shards = list(group)
         responses = [interval.response for interval in shards]
         services = [interval.service for interval in shards]
@@ -228,7 +228,7 @@ def _streams_of(history: History, length_s: float) -> tuple[StreamRow, ...]:
     for interval in history.intervals:
         for name, part in interval.streams.items():
             parts[name].append(part)
-            open_at[name][_tick(interval)] += part.open
+            open_at[name][tick_of(interval)] += part.open
 
     def times(name: str, source: str) -> Quantiles:
         return Quantiles.of(Histogram.merged(decode(getattr(part, source)) or Histogram() for part in parts[name]))

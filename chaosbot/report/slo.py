@@ -24,11 +24,12 @@ from typing import Any, Final
 from chaosbot.core import units
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError, ConfigError
-from chaosbot.core.event import IntervalMeasured, StreamInterval, TaskInterval
+from chaosbot.core.event import IntervalMeasured
 from chaosbot.core.hdr import CodedHistogram
 from chaosbot.core.profile import KNOWN_METRICS, PROFILES, STANDARD, Metric
 from chaosbot.core.stats import Histogram, Interval, enough_for, mean_interval, quantile_interval, share_interval
 from chaosbot.core.verdict import Assertion, Verdict
+from chaosbot.report.intervals import tick_of
 from chaosbot.report.values import Circuits, Deliveries, Generator, Recovery, Second
 
 _ALIASES: Final = {
@@ -208,10 +209,10 @@ class Evidence:
         if metric.name == "throughput" and not metric.of:
             return Observed(sum(second.completed for second in seconds) / len(seconds) if seconds else None)
         if metric.name == "throughput":
-            done = sum(part.done - sum(part.errors.values()) for part in self._of_task(metric.of, seconds))
+            done = sum(part.done - sum(part.errors.values()) for _, part in self._parts(metric, seconds))
             return Observed(done / len(seconds) if done else None, short=f"no task '{metric.of}' in this run")
         if metric.name == "stream_messages":
-            streams = list(self._of_streams(metric.of, seconds))
+            streams = [part for _, part in self._parts(metric, seconds)]
             return Observed(
                 sum(one.messages for one in streams) / len(seconds) if streams else None, short=_no_stream(metric)
             )
@@ -229,44 +230,30 @@ class Evidence:
     def _share(self, metric: Metric, seconds: Sequence[Second]) -> tuple[int, int]:
         """How many ended, and how many of them badly."""
         if metric.streams:
-            streams = list(self._of_streams(metric.of, seconds))
+            streams = [part for _, part in self._parts(metric, seconds)]
             failed = sum(sum(one.failed.values()) for one in streams)
             return sum(one.connects for one in streams) + failed, failed + sum(one.broken for one in streams)
         if metric.of:
-            parts = list(self._of_task(metric.of, seconds))
+            parts = [part for _, part in self._parts(metric, seconds)]
             return sum(part.done for part in parts), sum(sum(part.errors.values()) for part in parts)
         return sum(second.finished for second in seconds), sum(second.bad for second in seconds)
 
-    def _intervals(self, seconds: Sequence[Second]) -> Iterator[IntervalMeasured]:
-        """The intervals of these seconds."""
+    def _parts(self, metric: Metric, seconds: Sequence[Second]) -> Iterator[tuple[int, Any]]:
+        """What the metric's tasks or streams did in these seconds, each with its second's number."""
         ticks = {math.floor(second.at_s + 1.5) for second in seconds}
-        return (interval for interval in self.intervals if math.floor(interval.t + 0.5) in ticks)
-
-    def _of_task(self, task: str, seconds: Sequence[Second]) -> Iterator[TaskInterval]:
-        for interval in self._intervals(seconds):
-            for name, part in interval.by_task.items():
-                if same_task(name, task):
-                    yield part
-
-    def _of_streams(self, stream: str, seconds: Sequence[Second]) -> Iterator[StreamInterval]:
-        for interval in self._intervals(seconds):
-            for name, part in interval.streams.items():
-                if stream in ("", name):
-                    yield part
+        for interval in self.intervals:
+            if (tick := tick_of(interval)) in ticks:
+                for name, part in (interval.streams if metric.streams else interval.by_task).items():
+                    if not metric.of or (name == metric.of if metric.streams else same_task(name, metric.of)):
+                        yield tick, part
 
     def _histograms(self, metric: Metric, seconds: Sequence[Second], latency: str) -> list[Histogram]:
         """The metric's times, one histogram a second, in order."""
         if metric.source == "response" and not metric.of:
             return [getattr(second, latency) for second in seconds]
         found: dict[int, list[str]] = {math.floor(second.at_s + 1.5): [] for second in seconds}
-        for interval in self._intervals(seconds):
-            parts = interval.streams if metric.streams else interval.by_task
-            texts = found[math.floor(interval.t + 0.5)]
-            texts += [
-                getattr(part, metric.source)
-                for name, part in parts.items()
-                if not metric.of or (name == metric.of if metric.streams else same_task(name, metric.of))
-            ]
+        for tick, part in self._parts(metric, seconds):
+            found[tick].append(getattr(part, metric.source))
         return [CodedHistogram(texts) for texts in found.values()]
 
     def faultless(self, promise: Promise) -> bool:

@@ -210,6 +210,13 @@ class Board:
             self._ended = {"how": "aborted", "reason": "", **(self._ended or {}), "verdict": verdict}
         self._tell()
 
+    def fold_safely(self) -> None:
+        """`fold`, on a thread that must go on: what breaks is told once, and the run's report says so."""
+        try:
+            self.fold()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self.give_up(error)
+
     def give_up(self, error: Exception) -> None:
         """The view itself broke; the run goes on and its report says so, and nothing is queued that nobody takes."""
         with self._folding:

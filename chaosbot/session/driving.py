@@ -182,47 +182,49 @@ def drive_load(
     ca, cert, key = (Path(name) if name else None for name in (tls.ca_file, tls.cert_file, tls.key_file))
     steering = run.steering
     pacer = part.profile.pacer()
-    if part.processes == 1 and getattr(part.profile, "search", None) is None:
+    if part.processes == 1 and start_worker is Worker and getattr(part.profile, "search", None) is None:
         is_open = part.profile.workload is Workload.OPEN
         steering.offer_load("rate" if is_open else "users", MOST_RATE if is_open else int(pacer.peak) + MOST_ADDED)
-    drive(
-        LoadSpec(
-            url=environment.entry,
-            endpoint=endpoint,
-            platform=part.platform,
-            seed=run.seed,
-            profile=part.profile,
-            sender=part.sender,
-            processes=part.processes,
-            record_requests=per_request,
-            exchange_header=environment.proxy is not None,
-            zero_s=zero_s,
-            slow_share=part.slow_share,
-            connect_timeout_s=part.connect_timeout_s,
-            timeout_s=part.timeout_s,
-            journey=part.journey,
-            corpus=part.corpus,
-            streams=part.streams,
-            verify=tls.verify,
-            ca=ca,
-            cert=cert,
-            key=key,
-            # Whether a recorded request is valid nobody knows: a refusal is an answer, and no failure of the target.
-            accepted=part.accepted | (_REFUSALS if part.corpus is not None else frozenset()),
-            classes=part.classes,
-            mix=part.mix,
-            max_in_flight=part.max_in_flight,
-            bodies=part.bodies,
-            traceparent=part.traceparent,
-            started=run.started,
-            samples=replace(part.samples, verify=tls.verify, ca=ca),
-            allow_hosts=part.allow_hosts,
-            secret_env=elsewhere,
-        ),
-        run.emit,
-        run.should_stop,
-        phase=phase,
-        wish=steering.wish,
-        start_worker=start_worker,
-    )
-    steering.offer_load("", 0.0)
+    try:
+        drive(
+            LoadSpec(
+                url=environment.entry,
+                endpoint=endpoint,
+                platform=part.platform,
+                seed=run.seed,
+                profile=part.profile,
+                sender=part.sender,
+                processes=part.processes,
+                record_requests=per_request,
+                exchange_header=environment.proxy is not None,
+                zero_s=zero_s,
+                slow_share=part.slow_share,
+                connect_timeout_s=part.connect_timeout_s,
+                timeout_s=part.timeout_s,
+                journey=part.journey,
+                corpus=part.corpus,
+                streams=part.streams,
+                verify=tls.verify,
+                ca=ca,
+                cert=cert,
+                key=key,
+                # Whether a recorded request is valid nobody knows: a refusal is an answer, and no failure of the target.
+                accepted=part.accepted | (_REFUSALS if part.corpus is not None else frozenset()),
+                classes=part.classes,
+                mix=part.mix,
+                max_in_flight=part.max_in_flight,
+                bodies=part.bodies,
+                traceparent=part.traceparent,
+                started=run.started,
+                samples=replace(part.samples, verify=tls.verify, ca=ca),
+                allow_hosts=part.allow_hosts,
+                secret_env=elsewhere,
+            ),
+            run.emit,
+            run.should_stop,
+            phase=phase,
+            wish=steering.wish,
+            start_worker=start_worker,
+        )
+    finally:
+        steering.offer_load("", 0.0)

@@ -31,7 +31,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from chaosbot.control.push import TIMEOUT_S, Pusher
-from chaosbot.core.errors import ChaosbotError, ConfigError, EngineError, PortBusy, UsageError
+from chaosbot.core.errors import ChaosbotError, ConfigError, PortBusy, UsageError
 from chaosbot.core.event import Event
 from chaosbot.session.board import Board
 from chaosbot.session.run import Run
@@ -238,10 +238,7 @@ class _Server(socketserver.ThreadingTCPServer):
     def service_actions(self) -> None:
         """Folds what the run has said since the last time."""
         if self.board is not None:
-            try:
-                self.board.fold()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on and the run's report says so
-                self.board.give_up(error)
+            self.board.fold_safely()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Takes a connection, unless there are too many."""
@@ -341,11 +338,11 @@ class Live:
         last = False
         while not last:
             last = self._pushing.wait(PUSH_EVERY_S)
-            board.fold()
+            board.fold_safely()
             for pusher in self._pushers:
                 try:
                     pusher.push(board.metrics.families(), time.time())
-                except EngineError as error:
+                except Exception as error:  # noqa: BLE001 - an exporter's own errors, too: the next push is tried
                     if pusher.url not in self._refused:
                         self._refused.add(pusher.url)
                         run.note("metrics-push", str(error))
