@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import ClassVar, Final
 
-from chaosbot.checks._cases import NEEDS_CALLS, NOT_ASKED, sight
+from chaosbot.checks._cases import NEEDS_CALLS, NOT_ASKED, Violation, Violations, sight
 from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import StateTried
 from chaosbot.core.marker import MARKER
-from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
+from chaosbot.core.verdict import Judgement, Verdict
 
 _NUMBER: Final = re.compile(r"\d+")
 _LEAST: Final = 3
@@ -66,25 +66,6 @@ def limit(plays: Plays) -> int | None:
     return patterns.pop()[0] if len(patterns) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """One trial that broke a rule.
-
-    Args:
-        cause: The root cause.
-        title: The finding's title.
-        severity: How bad it is.
-        summary: What was said and answered, and in how many tries.
-        threat: Who can cause it.
-    """
-
-    cause: RootCause
-    title: str
-    severity: Severity
-    summary: str
-    threat: Threat = Threat.USER
-
-
 class StateCheck(Check):
     """A check over the trials of the state stage; those that broke the rule for one reason are one finding."""
 
@@ -94,7 +75,7 @@ class StateCheck(Check):
     trials: ClassVar[frozenset[str]]
 
     @abstractmethod
-    def broken(self, tried: StateTried) -> Broken | None:
+    def broken(self, tried: StateTried) -> Violation | None:
         """How a trial broke the rule; None when it kept it."""
 
     def judge(self, history: History) -> Judgement:
@@ -107,28 +88,12 @@ class StateCheck(Check):
         tried = [event for event in history.all(StateTried) if event.trial in self.trials]
         if not tried:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NO_TRIAL)
-        found: dict[RootCause, Finding] = {}
+        violations = Violations(self.name, judged=len(tried))
         for event in tried:
             one = self.broken(event)
-            if one is None:
-                continue
-            known = found.get(one.cause)
-            found[one.cause] = (
-                replace(known, occurrences=known.occurrences + 1)
-                if known is not None
-                else Finding(
-                    self.name,
-                    one.title,
-                    one.severity,
-                    one.threat,
-                    one.cause,
-                    "state",
-                    event.case,
-                    one.summary,
-                    stateful=True,
-                )
-            )
-        return Judgement(self.name, Verdict.FAIL if found else Verdict.PASS, tuple(found.values()), judged=len(tried))
+            if one is not None:
+                violations.add(replace(one, stateful=True), event.case, "state")
+        return violations.judgement()
 
     def reproducer(self, history: History, case: str) -> Steps:  # noqa: ARG002 - the checks share one signature
         """None: who else talks meanwhile is not part of a case; the stage shows it again."""

@@ -72,7 +72,9 @@ class NoLeak(CaseCheck):
             if call.text and call.chat is not None:
                 violations.judged += 1
                 if (told := _told(call)) is not None:
-                    violations.add(told, _case_of(history, call), "outbound")
+                    # Only the first of a cause names its case, for which all cases are read.
+                    case = "" if told.cause in violations.findings else _case_of(history, call)
+                    violations.add(told, case, "outbound")
         found = violations.explained()
         kept = tuple(one for one in judgement.findings if one.cause not in found)
         findings = (*kept, *found.values())

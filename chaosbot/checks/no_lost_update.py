@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.checks._state import Broken, StateCheck, counts, limit, numbers, shape
+from chaosbot.checks._cases import Violation
+from chaosbot.checks._state import StateCheck, counts, limit, numbers, shape
 from chaosbot.core.event import StateTried
-from chaosbot.core.verdict import RootCause, Severity
+from chaosbot.core.verdict import RootCause, Severity, Threat
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class NoLostUpdate(StateCheck):
 
     trials: ClassVar[frozenset[str]] = frozenset({"at-once", "users-at-once"})
 
-    def broken(self, tried: StateTried) -> Broken | None:
+    def broken(self, tried: StateTried) -> Violation | None:
         """More is let through at once, or the last number is less far than it must be."""
         through = limit(tried.alone)
         if through is not None:
@@ -31,10 +32,11 @@ class NoLostUpdate(StateCheck):
             if more:
                 said = f"one after another {through} of {len(tried.alone[0])} are let through, at once {max(more)}; "
                 title = "lets more through when it is asked several times at once than one after another"
-                return Broken(
+                return Violation(
                     RootCause("let-through"),
                     title,
                     Severity.HIGH,
+                    Threat.USER,
                     f"{said}in {len(more)} of {len(tried.seen)} tries; {tried.what}",
                 )
             return None
@@ -47,10 +49,11 @@ class NoLostUpdate(StateCheck):
         told = [numbers(text)[place] for text in lost[0]]
         said = f"one after another the number changes by {steps[place] * rises}, at once by {told[-1] - told[0]} ({told}); "
         title = "what is asked for several times at once counts less often than one after another"
-        return Broken(
+        return Violation(
             RootCause("lost"),
             title,
             Severity.HIGH,
+            Threat.USER,
             f"{said}in {len(lost)} of {len(tried.seen)} tries; {tried.what}",
         )
 

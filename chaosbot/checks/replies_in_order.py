@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.checks._state import Broken, StateCheck, shape
+from chaosbot.checks._cases import Violation
+from chaosbot.checks._state import StateCheck, shape
 from chaosbot.core.event import StateTried
 from chaosbot.core.verdict import RootCause, Severity, Threat
 
@@ -22,7 +23,7 @@ class RepliesInOrder(StateCheck):
 
     trials: ClassVar[frozenset[str]] = frozenset({"order"})
 
-    def broken(self, tried: StateTried) -> Broken | None:
+    def broken(self, tried: StateTried) -> Violation | None:
         """The same answers came in another order."""
         usual = [[shape(text) for text in play] for play in tried.alone]
         if not usual or any(play != usual[0] for play in usual):
@@ -33,4 +34,4 @@ class RepliesInOrder(StateCheck):
             return None
         summary = f"in {len(swapped)} of {len(heard)} tries, while the first answer took longer: {tried.what}"
         title = "answers the messages of one chat in another order than they came"
-        return Broken(RootCause("disorder"), title, Severity.MEDIUM, summary, Threat.NETWORK)
+        return Violation(RootCause("disorder"), title, Severity.MEDIUM, Threat.NETWORK, summary)

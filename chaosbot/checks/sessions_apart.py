@@ -11,7 +11,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.checks._state import Broken, StateCheck, shape
+from chaosbot.checks._cases import Violation
+from chaosbot.checks._state import StateCheck, shape
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, StateTried
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
@@ -51,7 +52,7 @@ class SessionsApart(StateCheck):
             self.name, Verdict.FAIL if findings else Verdict.PASS, findings, judged=judgement.judged + edits
         )
 
-    def broken(self, tried: StateTried) -> Broken | None:
+    def broken(self, tried: StateTried) -> Violation | None:
         """Answers came to somebody else, or another's text was taken for the first one's."""
         if tried.trial == "crossed":
             return _crossed(tried)
@@ -66,10 +67,10 @@ class SessionsApart(StateCheck):
         )
         summary = f"in {len(taken)} of {len(tried.seen)} tries: {tried.what}; answered as if the first had written it"
         cause = RootCause("ended-by-another", place="group" if group else "")
-        return Broken(cause, title, Severity.MEDIUM if group else Severity.HIGH, summary)
+        return Violation(cause, title, Severity.MEDIUM if group else Severity.HIGH, Threat.USER, summary)
 
 
-def _crossed(tried: StateTried) -> Broken | None:
+def _crossed(tried: StateTried) -> Violation | None:
     usual = [Counter(shape(text) for text in play) for play in tried.alone]
     heard = [Counter(shape(text) for text in "\n".join(play).split("\n")) for play in tried.seen]
     usual = [Counter(text for line in play for text in line.split("\n")) for play in usual]
@@ -82,8 +83,12 @@ def _crossed(tried: StateTried) -> Broken | None:
     if not crossed:
         return None
     summary = f"{tried.what}: answers that some lack came to others; first: {min(crossed)!r}"
-    return Broken(
-        RootCause("crossed"), "answers one user in another user's chat when many write at once", Severity.HIGH, summary
+    return Violation(
+        RootCause("crossed"),
+        "answers one user in another user's chat when many write at once",
+        Severity.HIGH,
+        Threat.USER,
+        summary,
     )
 
 

@@ -338,9 +338,9 @@ class StateTried(Tagged, frozen=True):
 
     Args:
         t: When the trial was over.
-        trial: Which one: ``at-once``, ``users-at-once``, ``read-back``, ``edited``, ``conversation``, ``group-conversation``,
+        trial: Which one: ``at-once``, ``users-at-once``, ``edited``, ``conversation``, ``group-conversation``,
             ``crossed``, ``order``.
-        case: The name of its last delivery.
+        case: A delivery of the stage about when the trial was over; trials run side by side.
         what: What is said, for people.
         alone: The controls: plays one after another, with nobody and nothing beside them.
         seen: The plays that were tried.

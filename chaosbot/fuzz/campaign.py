@@ -24,7 +24,7 @@ from chaosbot.core.plan import Rule
 from chaosbot.core.platform import EPOCH, platform_of
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.closing import close_campaign
-from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.context import CampaignContext, Disturbances
 from chaosbot.fuzz.findings import accepted
 from chaosbot.fuzz.helpers import CampaignHelpers
 from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
@@ -114,7 +114,7 @@ class Campaign:
                 slow_cases,
                 shared,
                 self._show(),
-                self._disturb,
+                Disturbances(self._disturb) if self._disturb is not None else None,
             )
             try:
                 clock, complete, cut = self._stages(context, clock, closing_s, longest)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from chaosbot.core.case import Case
@@ -15,6 +17,35 @@ from chaosbot.fuzz.shared_chats import SharedChats
 from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import CampaignTarget
+
+
+class Disturbances:
+    """The rules that are in force on the target's outbound calls, whichever stages and trials put them there. Thread-safe.
+
+    Args:
+        put: Puts rules in force, in place of those before.
+    """
+
+    def __init__(self, put: Callable[[tuple[Rule, ...]], None]) -> None:
+        self._put = put
+        self._rules: dict[str, Rule] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def during(self, rules: Sequence[Rule]) -> Iterator[None]:
+        """While entered, these rules are in force beside all others; their names must be nobody else's."""
+        self._change({rule.name: rule for rule in rules}, ())
+        try:
+            yield
+        finally:
+            self._change({}, [rule.name for rule in rules])
+
+    def _change(self, more: dict[str, Rule], less: Sequence[str]) -> None:
+        with self._lock:
+            self._rules.update(more)
+            for name in less:
+                self._rules.pop(name, None)
+            self._put(tuple(self._rules.values()))
 
 
 @dataclass
@@ -31,7 +62,7 @@ class CampaignContext:
         slow: Cases that take their time, beside everything else.
         shared: Cases in chats that they share, one at a time, beside everything else.
         show: Told the stage and the number of planned cases after each volley.
-        disturb: Puts rules on the target's outbound calls in force, in place of those before; None where they cannot be disturbed.
+        disturbances: What the target's outbound calls meet; None where they cannot be disturbed.
     """
 
     spec: CampaignSpec
@@ -43,7 +74,7 @@ class CampaignContext:
     slow: SlowCases
     shared: SharedChats
     show: Callable[[str, int], None]
-    disturb: Callable[[tuple[Rule, ...]], None] | None = None
+    disturbances: Disturbances | None = None
 
     @property
     def dice(self) -> Dice:

@@ -19,6 +19,7 @@ from typing import Final
 from chaosbot.checks._likeness import words
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import MARKER
+from chaosbot.fuzz.replies import commands_in
 from chaosbot.fuzz.talks import Person, Step, Talks
 
 _DEEPEST: Final = 5
@@ -27,7 +28,6 @@ _MOST_KINDS: Final = 48
 _TEXT: Final = "green tea"
 _NUMBER: Final = "7"
 _LINK: Final = "https://example.org/tea"
-COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
 _EXAMPLE: Final = r"/{}[ \u00a0]+([^\s/.,;:()、。]+(?: [^\s/.,;:()、。]+)?)"
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
 _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?![\d:])(?!,\d)", re.ASCII)
@@ -68,7 +68,7 @@ def offers(calls: Iterable[ApiCalled]) -> list[Step]:
     """What calls name or show: commands in their words, keys, buttons."""
     found: list[Step] = []
     for call in calls:
-        found += [Step(f"/{word.lower()}") for word in COMMAND.findall(call.text)]
+        found += [Step(f"/{word}") for word in commands_in(call.text)]
         found += [Step(key) for key in call.keys]
         found += [Step(data, pressed=True) for data in call.buttons]
     return list(dict.fromkeys(found))

@@ -18,7 +18,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final
@@ -32,9 +31,11 @@ from chaosbot.core.marker import marker
 from chaosbot.core.observation import Died
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
-from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.context import CampaignContext, Disturbances
 from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.replies import commands_in
 from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.target import CaseResult
 from chaosbot.fuzz.troubles import GROUP, Trouble, tells, troubles_of
 
@@ -43,7 +44,6 @@ AT_ONCE: Final = 3
 _FIRST_USER: Final = 4_503_580_000_000_000
 _FIRST_GROUP: Final = -4_000_000_000
 _TEXTS: Final = ("hello", "/start", "/help")
-_COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
 _COMMANDS: Final = 8
 _BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 """Calls beside a reply, which must come whatever becomes of them."""
@@ -65,14 +65,6 @@ _POLL_S: Final = 0.02
 _MOVED: Final = -1_000_000_000_000
 _CHOSEN: Final = frozenset({2, 502, 503, 504})
 """While its API is in trouble a target may ask for another delivery of the update."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a user does: writes a text, or presses a button."""
-
-    text: str
-    pressed: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,32 +135,30 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
     Raises:
         TargetUnusable: The target's process ended and does not come back.
     """
-    if context.disturb is None:
+    if context.disturbances is None:
         return
-    trials = _Trials(context, clock)
-    try:
-        triggers = trials.learn()
-        if not triggers:
-            text = "outbound trouble was not tried: no ordinary message made the target call its API"
-            context.recorder.emit(Noted(context.recorder.now(), "outbound", text))
-            return
-        ranked = [
-            (3 * number + rank, trigger, trouble)
-            for number, trigger in enumerate(triggers)
-            for rank, trouble in enumerate(troubles_of(trigger.method))
-        ]
-        trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
-        if context.spec.stages[-1] == "outbound":
-            trials.linger()
-    finally:
-        context.disturb(())
+    trials = _Trials(context, context.disturbances, clock)
+    triggers = trials.learn()
+    if not triggers:
+        text = "outbound trouble was not tried: no ordinary message made the target call its API"
+        context.recorder.emit(Noted(context.recorder.now(), "outbound", text))
+        return
+    ranked = [
+        (3 * number + rank, trigger, trouble)
+        for number, trigger in enumerate(triggers)
+        for rank, trouble in enumerate(troubles_of(trigger.method))
+    ]
+    trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
+    if context.spec.stages[-1] == "outbound":
+        trials.linger()
 
 
 class _Trials:
     """Runs trials for one campaign; its methods are called from several threads."""
 
-    def __init__(self, context: CampaignContext, clock: Clock) -> None:
+    def __init__(self, context: CampaignContext, disturbances: Disturbances, clock: Clock) -> None:
         self.context = context
+        self.disturbances = disturbances
         self.clock = clock
         self.habit_s = min(_MOST_S, max(_LEAST_S, 1.5 * context.target.watch.patience_s))
         self.usual: Step | None = None
@@ -176,7 +166,6 @@ class _Trials:
         self.orders: list[Order] = []
         self._dice = context.dice.at("outbound", context.spec.endpoint.started)
         self._count = 0
-        self._rules: dict[str, Rule] = {}
         self._lock = threading.Lock()
         self._others: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way: dict[str, CaseResult] = {}
@@ -194,7 +183,7 @@ class _Trials:
         with ThreadPoolExecutor(2 * AT_ONCE, "fuzz-outbound") as pool:
             walks = list(pool.map(lambda text: self._walk(text, until), _TEXTS))
             told = (call.text for walk in walks for _, done in walk for call in done.calls)
-            commands = dict.fromkeys(f"/{word.lower()}" for text in told for word in _COMMAND.findall(text))
+            commands = dict.fromkeys(f"/{word}" for text in told for word in commands_in(text))
             names = [name for name in commands if name not in _TEXTS][:_COMMANDS]
             walks += pool.map(lambda text: self._walk(text, until), names)
             self._learn_group(pool, [walk[0][0][0] for walk in walks if walk and walk[0][1].answered])
@@ -279,7 +268,7 @@ class _Trials:
             if done is None or self.context.shared.reserves(done.case.chat):
                 return
             self._await(done, self.habit_s, bool)
-            told += [f"/{word.lower()}" for call in done.calls for word in _COMMAND.findall(call.text)]
+            told += [f"/{word}" for call in done.calls for word in commands_in(call.text)]
         own = [name for name in dict.fromkeys(told) if name not in known and name not in _TEXTS][:_ORDERS]
         for text in (written for name in own for written in (name, f"{name} {_ANSWER}")):
             if monotonic() > until:
@@ -428,7 +417,7 @@ class _Trials:
             for number, match in enumerate(met)
         ]
         answered = None
-        with self._disturbed(rules):
+        with self.disturbances.during(rules):
             done = self._fire(case, person)
             if trouble.name == "silence":
                 self._silent_since = self._silent_since or monotonic()
@@ -492,7 +481,7 @@ class _Trials:
             direction=Direction.OUTBOUND, path=f"*/{order.method}", body=(("chat_id", f"{_FIRST_USER // 10**10}*"),)
         )
         rule = Rule(name, FAULTS.build("botapi_blocked", {}), match, scope=Scope.EXCHANGE, first=1)
-        with self._disturbed([rule]):
+        with self.disturbances.during([rule]):
             began = self.context.recorder.now()
             done = self._fire(case, admin)
             self._await(done, 2 * self.habit_s, lambda calls: any(map(reached, calls)))
@@ -521,23 +510,6 @@ class _Trials:
             return None
         self._await(done, max(2 * self.habit_s, 3.0) + more_s, lambda calls: any(map(reached, calls)))
         return done.answered
-
-    @contextmanager
-    def _disturbed(self, rules: Sequence[Rule]) -> Iterator[None]:
-        """While entered, these rules are in force beside those of the other trials."""
-        self._apply({rule.name: rule for rule in rules}, ())
-        try:
-            yield
-        finally:
-            self._apply({}, [rule.name for rule in rules])
-
-    def _apply(self, more: dict[str, Rule], less: Iterable[str]) -> None:
-        with self._lock:
-            self._rules.update(more)
-            for name in less:
-                del self._rules[name]
-            if self.context.disturb is not None:
-                self.context.disturb(tuple(self._rules.values()))
 
     # ── sending and waiting ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -217,7 +217,7 @@ def _unanswered(talks: Talks, found: Sequence[Privilege]) -> None:
     context = talks.context
     methods = {call.method for call in context.target.calls() if call.method.startswith("getChat")}
     asked = [one for one in found if not one.pressed]
-    if context.disturb is None or not methods or not asked:
+    if context.disturbances is None or not methods or not asked:
         return
     rules = tuple(
         Rule(
@@ -228,11 +228,8 @@ def _unanswered(talks: Talks, found: Sequence[Privilege]) -> None:
         )
         for method in sorted(methods)
     )
-    context.disturb(rules)
-    try:
+    with context.disturbances.during(rules):
         talks.run(partial(_one_by_one, talks, [case]) for case in _in_groups(talks, asked))
-    finally:
-        context.disturb(())
 
 
 def _in_groups(talks: Talks, asked: Sequence[Privilege]) -> Iterator[Case]:

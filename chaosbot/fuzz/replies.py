@@ -6,6 +6,7 @@ the replies seen so far, from sending a case to the first call in its chat. Boun
 
 from __future__ import annotations
 
+import re
 import threading
 from bisect import insort
 from collections import defaultdict
@@ -17,6 +18,7 @@ from chaosbot.core.case import Case
 from chaosbot.core.event import ApiCalled
 
 POLL_S: Final = 0.02
+_COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
 _FIRST_S: Final = 3.0
 """Patience before any reply was seen."""
 _LEAST_S: Final = 0.4
@@ -162,6 +164,11 @@ class ReplyWatch:
                 waiting, until = left, monotonic() + self.patience_s
             else:
                 sleep(POLL_S)
+
+
+def commands_in(text: str) -> list[str]:
+    """The commands that a text names, in lower case and without their slash."""
+    return [word.lower() for word in _COMMAND.findall(text)]
 
 
 def speaks(call: ApiCalled) -> bool:

@@ -17,6 +17,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import Final, TypeVar
@@ -31,7 +32,7 @@ from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import as_case
-from chaosbot.fuzz.replies import POLL_S, speaks
+from chaosbot.fuzz.replies import POLL_S, commands_in, speaks
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import Clock
 
@@ -51,10 +52,10 @@ _MOST_COMMANDS: Final = 16
 _MOST_BUTTONS: Final = 4
 _MOST_ACTIONS: Final = 40
 _QUICK_S: Final = 0.005
+_SLOWED_S: Final = 0.4
 _LEAST_S: Final = 0.5
 _KEPT: Final = 200
 """So many characters of an answer are kept."""
-_COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
 _PHRASE: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})[ \t]+(\S*\w)")
 _SIGN: Final = re.compile(r"(?<!\S)([^\w\s/.,;:!?()\[\]{}<>«»\"'“”„—–-]{1,2})(?=[\s.,;!]|$)")
 _HELP: Final = ("start", "help")
@@ -284,7 +285,9 @@ class _Trials:
         """Sends these at once; the texts that came to each one's chat meanwhile, for each chat once."""
         cases = [case for who, line in lines if (case := self._case(who, line)) is not None]
         began = monotonic()
-        inside = self._side_by_side(self._send, cases)
+        # Hands of its own: the trial itself holds one of the pool's, and a full pool would wait for itself.
+        with ThreadPoolExecutor(max(1, len(cases)), "fuzz-state-burst") as hands:
+            inside = list(hands.map(self._send, cases))
         chats = {str(case.chat): case for case in cases}
         answers: dict[str, list[ApiCalled]] = {}
         watch = self.context.target.watch
@@ -400,7 +403,7 @@ class _Trials:
 
     def _signs(self) -> list[str]:
         """Signs that texts about commands name as something to write."""
-        texts = {call.text for call in self._calls() if _COMMAND.search(call.text)}
+        texts = {call.text for call in self._calls() if commands_in(call.text)}
         return list(dict.fromkeys(sign for text in sorted(texts) for sign in _SIGN.findall(text)))[:3]
 
     def _keep_telling(self) -> None:
@@ -522,8 +525,14 @@ class _Trials:
             sleep(POLL_S)
         return [call.text[:_KEPT] for call in [*inside, *sorted(calls, key=lambda call: call.t)] if call.text]
 
-    def _slowed(self, who: Speaker) -> _Slowed:
-        return _Slowed(self.context, who.group if who.group is not None else who.user)
+    def _slowed(self, who: Speaker) -> AbstractContextManager[None]:
+        """While entered, the first call to somebody's chat takes a moment, as calls do when the network is busy."""
+        if self.context.disturbances is None:
+            return nullcontext()
+        chat = who.group if who.group is not None else who.user
+        match = Matcher(direction=Direction.OUTBOUND, body=(("chat_id", str(chat)),))
+        fault = FAULTS.build("delay", {"time": f"{_SLOWED_S}s"})
+        return self.context.disturbances.during([Rule(f"state-{chat}", fault, match, scope=Scope.EXCHANGE, first=1)])
 
     # ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -635,35 +644,6 @@ class _Trials:
                     self._raced(action)
 
 
-_SLOWED_S: Final = 0.4
-
-
-class _Slowed:
-    """While entered, the first call to a chat takes a moment, as calls do when the network is busy."""
-
-    _rules: Final[dict[str, Rule]] = {}
-    _lock: Final = threading.Lock()
-
-    def __init__(self, context: CampaignContext, chat: int | None) -> None:
-        self._context = context
-        match = Matcher(direction=Direction.OUTBOUND, body=(("chat_id", str(chat)),))
-        fault = FAULTS.build("delay", {"time": f"{_SLOWED_S}s"})
-        self._rule = Rule(f"state-{chat}", fault, match, scope=Scope.EXCHANGE, first=1)
-
-    def __enter__(self) -> None:
-        self._put({self._rule.name: self._rule})
-
-    def __exit__(self, *_: object) -> None:
-        self._put({})
-
-    def _put(self, more: dict[str, Rule]) -> None:
-        with self._lock:
-            self._rules.pop(self._rule.name, None)
-            self._rules.update(more)
-            if self._context.disturb is not None:
-                self._context.disturb(tuple(self._rules.values()))
-
-
 def _own(calls: Iterable[ApiCalled], case: Case) -> list[ApiCalled]:
     """The calls that succeeded and that the one who sent the case sees."""
     return [
@@ -677,7 +657,7 @@ def _own(calls: Iterable[ApiCalled], case: Case) -> list[ApiCalled]:
 
 def _commands(call: ApiCalled) -> list[str]:
     keys = [key for key in call.keys if key.startswith("/")]
-    return [word.lower() for text in (call.text, *keys) for word in _COMMAND.findall(text)]
+    return [word for text in (call.text, *keys) for word in commands_in(text)]
 
 
 def _various(buttons: Sequence[str]) -> list[str]:

@@ -67,13 +67,11 @@ class Person:
         tier: Their tier, where they are no stranger.
         user: Their id, where they are one.
         buttons: The data of the buttons that they were shown, with the number of the message below which each stands.
-        said: How much they have said.
     """
 
     tier: str = ""
     user: int | None = None
     buttons: dict[str, int | None] = field(default_factory=dict)
-    said: int = 0
 
 
 class Talks:

@@ -31,6 +31,9 @@ class ThreadPool:
         """Runs a function; its result or its exception is in the future."""
         future: Future[T] = Future()
         self._work.put((future, lambda: function(*arguments, **options)))
+        if self._closed:
+            future.cancel()  # a closed pool begins nothing, and who waits must hear that
+            return future
         if len(self._threads) < self._width:
             thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._threads.append(thread)
