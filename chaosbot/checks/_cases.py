@@ -95,11 +95,16 @@ class CaseCheck(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         seen = sight(history)
         violations = Violations(self.name)
-        join = Join(history)
+        join, relevant = Join(history), self.relevant(history)
         for tried in history.cases:
             if tried.stage != SHRINKING and left(tried) and self.looks_at(tried, seen):
-                violations.look(tried, self.violation(tried, join.calls(tried), seen))
+                calls = [call for call in join.calls(tried) if relevant(call)]
+                violations.look(tried, self.violation(tried, calls, seen))
         return violations.judgement()
+
+    def relevant(self, history: History) -> Callable[[ApiCalled], bool]:  # noqa: ARG002 - for those that need it
+        """Which of the calls that belong to a case say anything about the rule; by default all."""
+        return lambda _call: True
 
     def silence(self, history: History) -> str | None:
         """Why nothing is judged; None when there is something to look at."""

@@ -6,13 +6,17 @@ In a private chat the sender's id is the chat's id, so a bot that mixes them up 
 # ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from chaosbot.checks._cases import NEEDS_CALLS, CaseCheck, Violation, says
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
+
+_SEVERAL: Final = 3
 
 
 def _strays(chat: object, calls: Sequence[ApiCalled]) -> list[ApiCalled]:
@@ -35,13 +39,21 @@ class RightChat(CaseCheck):
         odd = tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SHAPE)
         return tried.chat is not None and bool(tried.marker) and not odd
 
+    def relevant(self, history: History) -> Callable[[ApiCalled], bool]:
+        """Calls to a chat that is told what several people write elsewhere are no replies: an operator's, or a log."""
+        told: dict[str, set[int | str]] = defaultdict(set)
+        for tried in history.cases:
+            for call in history.calls_by_marker.get(tried.marker, ()) if tried.marker else ():
+                if tried.user is not None and str(call.chat) not in (str(tried.chat), str(tried.user)):
+                    told[str(call.chat)].add(tried.user)
+        passed_on = {chat for chat, people in told.items() if len(people) >= _SEVERAL}
+        return lambda call: str(call.chat) not in passed_on
+
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """All calls that carry its marker went elsewhere."""
         strays = _strays(tried.chat, calls)
         if not strays:
             return None
-        if tried.chat == tried.user and all(call.chat == strays[0].chat for call in strays):
-            return None  # what a person writes in private may be passed on, to an operator for example
         title = f"replies to another chat than the update's: {tried.summary or tried.case}"
         summary = f"{says(tried)}; {strays[0].method} went to {strays[0].chat} instead of {tried.chat}"
         return Violation(RootCause("elsewhere"), title, Severity.HIGH, tried.threat, summary)

@@ -186,7 +186,10 @@ class History:
 
     @cached_property
     def _cases_by_name(self) -> dict[str, CaseTried]:
-        return {tried.case: tried for tried in reversed(self.cases)}
+        found: dict[str, CaseTried] = {}
+        for tried in self.cases:  # forwards: a history that is read from a file can only be walked
+            found.setdefault(tried.case, tried)
+        return found
 
     @property
     def requests(self) -> Sequence[RequestDone]:

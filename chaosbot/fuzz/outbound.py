@@ -427,7 +427,7 @@ class _Trials:
             for one in crowd:
                 if one is not None:
                     self._record(self._fire(one, person).result)
-            other = self._asked(f"{name}-other")
+            other = self._others_asked(f"{name}-other")
             self._in_turn = self._in_turn or other is False
             patience = self.habit_s + trouble.wait_s
             enough = lambda _: trouble.lossless and done.told(chat)  # noqa: E731 - one line
@@ -494,6 +494,18 @@ class _Trials:
             tried = OutboundTried(now, "blocked", order.method, name, chat, began, now, answered=well)
             self.context.recorder.emit(tried)
         return well
+
+    def _others_asked(self, name: str) -> bool | None:
+        """Whether one of two others is answered as usual: a bot of several workers may have one of them wait behind the chat in trouble."""
+        step = self.usual
+        if step is None or self.clock.over() or self._dead:
+            return None
+        asked = [self._do(f"{name}-{number}", step, _Person(self._user())) for number in range(2)]
+        done = [one for one in asked if one is not None]
+        for number, one in enumerate(done):
+            patience = 0.0 if number else max(2 * self.habit_s, 3.0)  # the second was asked at the same time
+            self._await(one, patience, lambda calls: any(map(reached, calls)))
+        return any(one.answered for one in done) if done else None
 
     def _died(self) -> bool:
         self._dead = self._dead or not self.context.target.lives

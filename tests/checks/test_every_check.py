@@ -585,3 +585,22 @@ def test_a_case_for_which_no_time_was_left_is_not_judged(name: str) -> None:
     judgement = CHECKS.build(name).judge(History((CampaignStarted(0.0, "mock", "reject", memory=True), unsent)))
     assert judgement.judged == 0
     assert judgement.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("told", "lost"), [("5764", False), ("5765", True)])
+def test_several_users_may_be_told_their_numbers_in_any_order(told: str, lost: bool) -> None:
+    alone = [[f"Note {number} kept." for number in "1234"]]
+    tried = memory("users-at-once", alone, [[f"Note {number} kept." for number in told]])
+    judgement = CHECKS.build("no_lost_update").judge(History.of([START, SEES, tried]))
+    assert bool(judgement.findings) is lost
+
+
+@pytest.mark.parametrize(("people", "stray"), [(3, False), (2, True)])
+def test_a_chat_that_is_told_what_several_people_write_gets_no_replies(people: int, stray: bool) -> None:
+    events: list[Event] = []
+    for number in range(people):
+        marker = f"cbm{number:012x}"
+        events += [case(f"s/{number}", answer(200), marker=marker, chat=number + 1, user=number + 1)]
+        events += [call(f"somebody wrote {marker}", marker, chat=777)]
+    judgement = CHECKS.build("right_chat").judge(History.of([START, SEES, *events]))
+    assert bool(judgement.findings) is stray
