@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import islice
+from time import monotonic
 from typing import Final
 
 from chaosbot.core.case import Case, Change, Expect, Role
@@ -82,6 +83,10 @@ TABLE: Final = {
 """The stages by name, in the order of `chaosbot.fuzz.spec.STAGES`."""
 
 
+_LEAST_S: Final = 0.5
+"""So long cases of the product are sent, however long it took to make it."""
+
+
 def run_mutations(context: CampaignContext, clock: Clock) -> None:
     """Operators times places, of every valid update that the target does not break on anyway."""
     limit, dice = context.spec.max_examples, context.dice.at("mutations")
@@ -90,6 +95,8 @@ def run_mutations(context: CampaignContext, clock: Clock) -> None:
         text = f"{len(pairs.pairs)} pairs of an operator and a place are to be tried"
         context.recorder.emit(Noted(context.recorder.now(), PRODUCT, text, pairs.planned()))
     cases = mutations(context.platform, context.spec.endpoint, dice, pairs)
+    # Making the product takes longer than a short campaign's share of time, and none of it is the target's.
+    clock = Clock(max(clock.until, monotonic() + _LEAST_S), clock.should_stop)
     cases = islice(cases, context.spec.part, None, context.spec.workers)
     run_cases(context, islice(cases, limit) if limit is not None else cases, "mutations", clock)
 
