@@ -27,10 +27,10 @@ from chaosbot.addons.deliveries import Deliveries
 from chaosbot.addons.effects import Performer, needs_answer
 from chaosbot.addons.exchange_context import ExchangeContext, about
 from chaosbot.addons.record import HarRecorder, taped
-from chaosbot.addons.spec import ProxySpec
+from chaosbot.addons.spec import ListenerSpec, ProxySpec
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Point, spoils_answer
-from chaosbot.core.event import Event, ExchangeSeen, Noted, Trouble
+from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Noted, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, split_exchange
 from chaosbot.core.mock import Mock, MockApi, MockRequest, MockServices, is_mock, mock_of, of_upstream
 from chaosbot.core.plan import FaultPlan, Scope
@@ -52,6 +52,9 @@ _KNOWN_REQUESTS: Final = 1 << 16
 _MOST_NOTED: Final = 1000
 _MOST_STATUS: Final = 999
 _SWITCHING: Final = 101
+SHORTEST: Final = {"key": 12, "instructions": 40}
+"""So many characters of it show that a confidential text was told."""
+_MOST_CONFIDENTIAL: Final = 64
 _EXCHANGES: Final = frozenset({Scope.EXCHANGE, Scope.UPDATE})
 
 
@@ -84,6 +87,8 @@ class ExchangeEngine:
         own = self._platform.api_mock
         # What knows the API behind a listener; and the platform's own API, which hears how deliveries are answered.
         self._apis = {item: self._api(item.mock(own), item.name) for item in spec.listeners}
+        self._reads = {item for item in spec.listeners if not item.own and _reads_answers(item, own)}
+        self._confidential: dict[str, str] = {}
         self._own_api = self._api(mock_of(own), own) if own else None
         self._index = index
         self._tape = tape
@@ -106,7 +111,14 @@ class ExchangeEngine:
             return None
         name = name or mock.name
         dice = Dice(self.spec.seed).at("mock", name)
-        return mock.api(MockServices(self.now, of_upstream(name, self.emit), self._ids, dice))
+        return mock.api(MockServices(self.now, of_upstream(name, self._emit_call), self._ids, dice))
+
+    def _emit_call(self, event: Event) -> None:
+        """Takes an event of an API; a call by which the target speaks may tell what it must keep to itself."""
+        if self._confidential and isinstance(event, ApiCalled) and not event.tells:
+            what = told_of(event.text, self._confidential)
+            event = event.telling(what) if what else event
+        self.emit(event)
 
     def now(self) -> float:
         """Seconds of the run."""
@@ -246,6 +258,8 @@ class ExchangeEngine:
             request.headers["host"] = connection.upstream_host
         if request.path.startswith("/"):
             request.path = connection.listener.base + request.path
+        if connection.listener.own:
+            request.headers[EXCHANGE_HEADER] = key
         facts = self._platform.facts(request.method, path, headers, body) if direction is Direction.INBOUND else None
         exchange = Exchange(
             key,
@@ -261,6 +275,11 @@ class ExchangeEngine:
             connection.listener.name,
         )
         self._ordinals[direction] += 1
+        api = self._apis.get(connection.listener)
+        if api is not None and direction is Direction.OUTBOUND:
+            for text, what in api.confidential(MockRequest(request.method, request.path, headers, body)):
+                if len(text) >= SHORTEST[what] and len(self._confidential) < _MOST_CONFIDENTIAL:
+                    self._confidential[text] = what
         context = ExchangeContext(
             exchange, self.now(), self._ordinals[direction], flow, connection.carrier, connection.listener.address
         )
@@ -300,7 +319,18 @@ class ExchangeEngine:
         response = context.flow.response
         status = None if context.script.stops else response.status_code
         wait = response.headers.get("retry-after", "")
-        api.note(_call(context), status=status, retry_after_s=float(wait) if wait.isdecimal() else None)
+        body = response.raw_content or b"" if status is not None else b""
+        api.note(_call(context), status=status, retry_after_s=float(wait) if wait.isdecimal() else None, body=body)
+
+    def _note_passed(self, context: ExchangeContext) -> None:
+        """The real API answered the bot's call; what it said and cost is read from its answer."""
+        listener = context.carrier.listener
+        api = self._apis.get(listener)
+        if listener not in self._reads or api is None or not context.asked_upstream:
+            return
+        response = context.flow.response
+        body = bytes(context.tap) or (response.raw_content if response is not None else b"") or b""
+        api.note(_call(context), status=context.upstream_status, body=body)
 
     def _answer_as_mock(self, context: ExchangeContext, connection: ClientConnection) -> Later | None:
         api = self._apis[connection.listener]
@@ -319,6 +349,8 @@ class ExchangeEngine:
         if self._streams:
             length = response.headers.get("content-length", "")
             response.stream = not length.isdecimal() or int(length) > STREAM_RESPONSE
+            if response.stream and context.carrier.listener in self._reads:
+                response.stream = context.taste
         if not response.stream or not context.faults:
             return None
         holding = next((each for each in context.faults if any(map(needs_answer, each.decision.effects))), None)
@@ -447,6 +479,7 @@ class ExchangeEngine:
             for line in self._recorder.drain():
                 self._tape(line)
         self._note_reply(context)
+        self._note_passed(context)
         self.emit(
             ExchangeSeen(
                 now,
@@ -507,6 +540,22 @@ class ExchangeEngine:
             timer.cancel()
             self._wakers.discard(wake)
             carrier.on_gone.discard(wake)
+
+
+def _reads_answers(listener: ListenerSpec, default: str) -> bool:
+    """Whether the API behind a listener is the real one, whose answers are read."""
+    mock = None if is_mock(listener.upstream) else listener.mock(default)
+    return mock is not None and mock.reads_answers
+
+
+def told_of(text: str, confidential: dict[str, str]) -> str:
+    """What of the confidential texts a message tells: the name of the first of which a long enough piece stands in it."""
+    for secret, what in confidential.items():
+        size = SHORTEST[what]
+        step = 1 if what == "key" else 10  # a key may be shown in pieces, instructions are told in sentences
+        if any(text[place : place + size] in secret for place in range(0, len(text) - size + 1, step)):
+            return what
+    return ""
 
 
 def _call(context: ExchangeContext) -> MockRequest:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from chaosbot.addons.resend import Copy
 from chaosbot.addons.script import Script
 from chaosbot.core.effect import BytesEffect, DisturbMessages, Farewell, SendAgain
 from chaosbot.core.exchange import Exchange, UpdateFacts
 from chaosbot.injection.engine import ArmedFault
+
+TAP: Final = 64 * 1024
+"""So much of the beginning and of the end of a streamed answer is kept, where it is read."""
 
 
 @dataclass(eq=False)
@@ -43,6 +46,14 @@ class ExchangeContext:
     messages: int = 0
     answered: bool = False
     over: bool = False
+    tap: bytearray = field(default_factory=bytearray)
+
+    def taste(self, data: bytes) -> bytes:
+        """Lets a piece of a streamed answer pass and keeps the beginning and the end of the whole."""
+        self.tap += data
+        if len(self.tap) > 2 * TAP:
+            del self.tap[TAP:-TAP]
+        return data
 
     @property
     def silenced(self) -> bool:

@@ -30,6 +30,8 @@ class ListenerSpec:
         host: The address to listen on.
         port: The port; 0 takes a free one.
         name: What events and rules call the upstream of an outbound direction.
+        api: ``mock:NAME`` of what knows the API behind it, where the upstream does not say; by default what is called as the upstream.
+        own: Whether the upstream is a mock's server of this run, which is told each exchange's id.
     """
 
     direction: Direction
@@ -37,6 +39,8 @@ class ListenerSpec:
     host: str = "127.0.0.1"
     port: int = 0
     name: str = ""
+    api: str = ""
+    own: bool = False
 
     def __post_init__(self) -> None:
         """Refuses upstreams that nobody can connect to."""
@@ -64,8 +68,8 @@ class ListenerSpec:
         Args:
             default: The mock of the platform's own API, for an outbound direction without a name; empty for none.
         """
-        if is_mock(self.upstream):
-            return mock_of(self.upstream, default)
+        if is_mock(self.upstream) or self.api:
+            return mock_of(self.api or self.upstream, default)
         name = self.name or (default if self.direction is Direction.OUTBOUND else "")
         return MOCKS.build(name) if name in MOCKS else None
 

@@ -19,7 +19,12 @@ from chaosbot.core.observation import Echoed, Leaked, observed
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
 _EXCEPTION: Final = re.compile(rb"\b[A-Z]\w*(?:Error|Exception)\b(?: \[|[:(])|\bgoroutine \d+ \[|\bpanic: ")
-_SECRETS: Final = {"token": "a bot's token", "secret": "the webhook's secret"}
+_SECRETS: Final = {
+    "token": "a bot's token",
+    "secret": "the webhook's secret",
+    "key": "a model provider's key",
+    "instructions": "what a language model was told",
+}
 _LEAKS: Final = (
     (
         "traceback",

@@ -14,7 +14,9 @@ from typer.core import TyperCommand
 
 from chaosbot.config import defaults
 from chaosbot.config.document import read_document
+from chaosbot.config.experiment import outbound_of
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
+from chaosbot.core.mock import with_llm
 from chaosbot.core.platform import platform_of, spoken
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.environment import embedded_secret
@@ -157,6 +159,28 @@ Linger = Annotated[
     ),
 ]
 
+Llm = Annotated[
+    str | None,
+    typer.Option(
+        "--llm",
+        metavar="mock|off|URL",
+        help="What the bot's calls of language models meet: a mock (mock, or 'mock:llm;shape=long'), or a real base URL, which "
+        "--allow-host must name.",
+        show_default=False,
+    ),
+]
+LlmSpend = Annotated[
+    float | None,
+    typer.Option(
+        "--llm-spend",
+        metavar="USD",
+        min=0,
+        help="What calls of real models may cost; more ends the run [1].",
+        show_default=False,
+    ),
+]
+LLM_PORT: Final = 8082
+"""Where language models are reached, where the Bot API is not mocked."""
 BOT_API_PORT: Final = 8081
 """Where the outbound direction of a run listens, unless told otherwise."""
 DEFAULT_SECRET: Final = defaults.SECRET_ENV
@@ -197,6 +221,18 @@ def choose_bugs(text: str) -> str:
         if name not in known:
             raise UnknownName.of("planted bug", name, known, where="--bugs")
     return text
+
+
+def choose_upstreams(outbound: str, llm: str | None) -> str:
+    """The upstreams with the models that ``--llm`` names.
+
+    Raises:
+        ConfigError: It is neither mock, off nor a base URL.
+    """
+    if llm is None:
+        return outbound
+    chosen = with_llm(outbound, llm)
+    return outbound_of(chosen, "--llm") if llm not in ("off", "") else chosen
 
 
 def choose_seed(seed: int | None) -> int:

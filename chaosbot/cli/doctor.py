@@ -12,6 +12,7 @@ from rich.markup import escape
 from chaosbot.cli import verb
 from chaosbot.cli._console import make_console
 from chaosbot.cli._options import (
+    LLM_PORT,
     AllowHost,
     Authority,
     Certificate,
@@ -27,6 +28,7 @@ from chaosbot.cli._options import (
     tls_of,
 )
 from chaosbot.config import defaults
+from chaosbot.core.mock import with_llm
 from chaosbot.session.diagnosis import machine, target_diagnosis
 
 app = verb()
@@ -43,6 +45,13 @@ def doctor(
             show_default=False,
         ),
     ] = None,
+    llm: Annotated[
+        bool,
+        typer.Option(
+            "--llm",
+            help="Also start the mock of language models, on the next port (8082), and see whether calls arrive.",
+        ),
+    ] = False,
     platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,
     ca: Authority = None,
@@ -59,6 +68,7 @@ def doctor(
 
     - `chaosbot doctor`
     - `chaosbot doctor http://127.0.0.1:8000/webhook/telegram --bot-api 127.0.0.1:8081`
+    - `chaosbot doctor http://127.0.0.1:8000/webhook/telegram --bot-api 127.0.0.1:8081 --llm`
     """
     platform = choose_platform(platform, platform_option)
     console = make_console()
@@ -67,12 +77,13 @@ def doctor(
         looks.append(
             target_diagnosis(
                 target,
-                bot_api_port(bot_api),
+                bot_api_port(bot_api) or (LLM_PORT if llm else 0),
                 platform,
                 lambda: read_secret(secret_env),
                 tuple(allow_host or ()),
                 tls_of(ca, cert, key, insecure=insecure),
                 secret_env or defaults.SECRET_ENV,
+                with_llm("mock" if bot_api else "off", "mock" if llm else "off"),
             )
         )
     seen = []

@@ -16,6 +16,7 @@ from chaosbot.cli._console import make_console
 from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     DEFAULT_SECRET,
+    LLM_PORT,
     AllowHost,
     Authority,
     Certificate,
@@ -24,6 +25,8 @@ from chaosbot.cli._options import (
     Insecure,
     Json,
     Linger,
+    Llm,
+    LlmSpend,
     Out,
     PlatformName,
     PlatformOptions,
@@ -38,6 +41,7 @@ from chaosbot.cli._options import (
     choose_bugs,
     choose_platform,
     choose_seed,
+    choose_upstreams,
     read_secret,
     secret_variable,
     tls_of,
@@ -57,6 +61,7 @@ from chaosbot.fuzz.spec import STAGES
 from chaosbot.session.campaign import check_corpus, run_campaign
 from chaosbot.session.driving import check_cluster, worker_processes
 from chaosbot.session.environment import EnvironmentSpec, check_pages, check_target, prepared
+from chaosbot.session.listeners import check_upstreams, tell_addresses
 
 app = verb()
 
@@ -92,6 +97,8 @@ def fuzz(
             show_default=False,
         ),
     ] = None,
+    llm: Llm = None,
+    llm_spend: LlmSpend = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(help="A fault on the bot's own calls, e.g. 'botapi_429;p=0.1'; repeatable.", show_default=False),
@@ -162,6 +169,8 @@ def fuzz(
         if bugs:
             raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
         check_target(target, allow, reachable=start_cmd is None)
+    outbound = choose_upstreams("mock" if bot_api or not target else "off", llm)
+    check_upstreams(outbound, platform, allow)
     settings = {
         **({} if target else {"bugs": bugs}),
         "platform": platform,
@@ -169,6 +178,7 @@ def fuzz(
         "duration": duration,
         "malformed": malformed,
         "bot_api": bot_api,
+        **({"llm": llm} if llm else {}),
     }
     with running(
         "fuzz",
@@ -184,7 +194,6 @@ def fuzz(
         prometheus=prometheus,
         linger=linger,
     ) as (run, watch):
-        outbound = "mock" if bot_api or not target else "off"
         spec = EnvironmentSpec(
             target=target or "",
             bugs=bugs,
@@ -192,15 +201,16 @@ def fuzz(
             platform=platform,
             plan=plan,
             outbound=outbound,
-            outbound_port=port,
+            outbound_port=port or (LLM_PORT if target and llm else 0),
+            llm_spend=1.0 if llm_spend is None else llm_spend,
             inbound=False,
             allow_hosts=allow,
             reachable=start_cmd is None,
             tls=tls,
         )
         with prepared(run, spec) as environment:
-            if bot_api and target:
-                watch.say(f"the bot's Bot API base URL must be [bold]{environment.bot_api}[/]")
+            if target:
+                tell_addresses(environment.upstreams, outbound, platform, watch.say)
             campaign = {
                 "platform": platform,
                 "duration_s": units.duration(duration),

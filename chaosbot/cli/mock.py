@@ -50,7 +50,11 @@ def mock(
     """
     host, port = address_of("--listen", listen)
     chosen = [mock_of(name, defaults.MOCK) for name in names or (defaults.MOCK,)]
-    listeners = [MockListener(each, host, port + number if port else 0) for number, each in enumerate(chosen)]
+    listeners = []
+    for number, each in enumerate(chosen):
+        alike = sum(other.name == each.name for other in chosen[:number])  # each has a name of its own: llm, llm-2
+        name = f"{each.name}-{alike + 1}" if alike else each.name
+        listeners.append(MockListener(each, host, port + number if port else 0, name))
     total_s = read_option("--duration", duration, units.duration) if duration else None
     target = ", ".join(each.upstream for each in listeners)
     with running("mock", target, choose_seed(seed), out, quiet=quiet, as_json=as_json, total_s=total_s, web=web) as (

@@ -32,6 +32,8 @@ from chaosbot.cli._options import (
     Cluster,
     Json,
     Linger,
+    Llm,
+    LlmSpend,
     OtlpUrl,
     Out,
     Prometheus,
@@ -44,6 +46,7 @@ from chaosbot.cli._options import (
     choose_bugs,
     choose_platform,
     choose_seed,
+    choose_upstreams,
     read_option,
     read_secret,
     secret_variable,
@@ -121,8 +124,13 @@ def run(
             show_default=False,
         ),
     ] = None,
+    llm: Llm = None,
+    llm_spend: LlmSpend = None,
     bot_api_port: Annotated[
-        int, typer.Option(help="Where the outbound direction listens; point your bot's Bot API base URL there.")
+        int,
+        typer.Option(
+            help="Where the outbound direction listens; point your bot's Bot API base URL there. Models are on the next port."
+        ),
     ] = BOT_API_PORT,
     bugs: Annotated[
         str, typer.Option(help="Planted bugs of the embedded bot (names with commas, 'fragile' for all).")
@@ -165,6 +173,11 @@ def run(
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
         experiment = replace(experiment, plan=plan_of(list(rules)), alone=False, name="custom")
     experiment = _adjusted(experiment, mode, outbound, allow_host)
+    experiment = replace(
+        experiment,
+        outbound=choose_upstreams(experiment.outbound, llm),
+        llm_spend=experiment.llm_spend if llm_spend is None else llm_spend,
+    )
     experiment = _loaded(experiment, profile, users, spawn_rate, rate)
     experiment = replace(
         experiment,

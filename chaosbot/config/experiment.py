@@ -6,6 +6,7 @@ The built-in experiments are such files too (``chaosbot/config/experiments/*.tom
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -37,7 +38,8 @@ from chaosbot.config.table import (
 )
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.mock import is_mock, upstreams_of
+from chaosbot.core.llm.prices import prices_of
+from chaosbot.core.mock import is_mock, upstreams_of, with_llm
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken
 from chaosbot.core.profile import PROFILES, Threshold
@@ -109,7 +111,9 @@ class Experiment:
         lengths: How long each phase lasts.
         plan: The faults.
         alone: Whether each fault acts in a window of its own.
-        outbound: ``mock``, ``off``, a base URL to pass through to, or several with commas.
+        outbound: ``mock``, ``off``, a base URL to pass through to, or several with commas; language models are the upstream ``llm``.
+        llm_spend: What calls of real language models may cost, in US dollars.
+        prices: What models cost, before the usual prices (`chaosbot.core.llm.prices`).
         thresholds: What must hold, as people write it (``p99<2s,5s``); empty for the standard table.
         abort_on: Conditions that end the run early, as texts (``error_rate > 50% for 10s``).
         checks: The checks that judge it; empty for all.
@@ -130,6 +134,8 @@ class Experiment:
     plan: FaultPlan = field(default_factory=FaultPlan)
     alone: bool = False
     outbound: str = "mock"
+    llm_spend: float = 1.0
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     thresholds: tuple[str, ...] = ()
     abort_on: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
@@ -159,6 +165,7 @@ class Experiment:
             "abort_on": list(self.abort_on),
             **({"thresholds": threshold_settings(self.thresholds)} if self.thresholds else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
+            **({"prices": {name: list(pair) for name, pair in self.prices.items()}} if self.prices else {}),
         }
 
 
@@ -209,7 +216,7 @@ def outbound_of(word: str, where: str = "") -> str:
     """
     word = renamed.with_new_word(word, renamed.OUTBOUND, where or "outbound")
     try:
-        upstreams = upstreams_of(word)
+        upstreams = upstreams_of(word, defaults.MOCK)
     except ConfigError as error:
         raise error.inside(where) if where else error from None
     for each in upstreams:
@@ -220,6 +227,29 @@ def outbound_of(word: str, where: str = "") -> str:
         Address.parse(each.where, where=where)
     return word
 
+
+def _llm_of(word: str) -> str:
+    if word not in ("off", ""):
+        outbound_of(with_llm("off", word))
+    return word
+
+
+def _prices(value: Any, where: str) -> dict[str, tuple[float, float]]:
+    try:
+        return prices_of(OPTIONS.read(value, where), where)
+    except ValueError as error:
+        raise ConfigError(where, str(error).removeprefix(f"{where}: ")) from None
+
+
+def _dollars(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ConfigError(where, f"{value!r:.40} is no amount of US dollars; write a number such as 0.5")
+    return float(value)
+
+
+PRICE: Final = {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2, "maxItems": 2}
+PRICES: Final = Kind(_prices, lambda: {"type": "object", "additionalProperties": PRICE})
+DOLLARS: Final = Kind(_dollars, lambda: {"type": "number", "minimum": 0})
 
 WORKLOAD: Final = Table(
     "The load.",
@@ -306,6 +336,13 @@ EXPERIMENT: Final = Table(
             "Where the target's own calls go: mock, off, or a base URL.",
             "mock",
         ),
+        "llm": Key(
+            text_that(_llm_of, examples=["mock", "off", "https://api.anthropic.com"]),
+            "Where its calls of language models go, as the upstream 'llm': mock, off, or a base URL.",
+            "off",
+        ),
+        "llm_spend": Key(DOLLARS, "What calls of real models may cost, in US dollars; more ends the run.", 1.0),
+        "prices": Key(PRICES, "What models cost: name or glob = [sent, written], US dollars a million tokens.", {}),
         "thresholds": Key(
             listed(text_that(_threshold, examples=["p99<2s,5s", "error_rate<1%,5%"])),
             "What must hold: target, alert.",
@@ -355,6 +392,7 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
         plan=plan,
         fuzz_s=values["fuzz"],
         probing=Probing(**probes),
+        outbound=with_llm(values["outbound"], values["llm"]) if values["llm"] != "off" else values["outbound"],
         **{
             name: values[name]
             for name in (
@@ -364,7 +402,8 @@ def experiment_from(document: Mapping[str, Any], where: str) -> Experiment:
                 "seed",
                 "allow_hosts",
                 "alone",
-                "outbound",
+                "llm_spend",
+                "prices",
                 "thresholds",
                 "abort_on",
                 "checks",

@@ -229,8 +229,9 @@ class ApiCalled(Tagged, frozen=True):
 
     `text` is bounded; `status` is what the mock or a fault answered, None when nothing came back. `message` is the id of the message
     that the call created, edited or deleted, `callback` the id of the pressed button that it answers; `upstream` is the API's name. `tells`
-    names a secret that stands in what the user would read: ``token`` (the bot's) or ``secret`` (the run's). `buttons` are the data of
-    the buttons below the message, `keys` the texts that it offers to write: a reply keyboard's, a command menu's, a deep link's ``/start``.
+    names a secret that stands in what the user would read: ``token`` (the bot's), ``secret`` (the run's), ``key`` (a model provider's) or
+    ``instructions`` (what a model was told). `buttons` are the data of the buttons below the message, `keys` the texts that it offers to
+    write: a reply keyboard's, a command menu's, a deep link's ``/start``. `answers` are the marks of models' answers in the text.
     """
 
     t: float
@@ -249,6 +250,7 @@ class ApiCalled(Tagged, frozen=True):
     tells: str = ""
     buttons: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
 
     def telling(self, what: str) -> ApiCalled:
         """The same call, known to tell a secret."""
@@ -267,7 +269,13 @@ class ModelCalled(Tagged, frozen=True):
         stream: Whether the answer was asked for as a stream.
         attempt: Which attempt of the SDK it was, from 1.
         markers: The markers in what the user said last.
+        earlier: The markers in earlier turns.
+        turns: How many turns it has.
+        results: What tools answered to the calls of the turn before, bounded; ``error: `` precedes what is said to be one.
         answer: The mark in the answer's text (`chaosbot.core.llm.marked`); empty where it has none.
+        text: The answer's text, bounded.
+        stop: Why the answer ends (`chaosbot.core.llm.Stop`); empty where there is none.
+        tools: The tools that the answer calls.
         status: What was answered, None when nothing came back.
         problem: What the mock refused the call for.
         retry_after_s: What a refusal said to wait.
@@ -286,7 +294,13 @@ class ModelCalled(Tagged, frozen=True):
     stream: bool = False
     attempt: int = 1
     markers: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
+    turns: int = 0
+    results: tuple[str, ...] = ()
     answer: str = ""
+    text: str = ""
+    stop: str = ""
+    tools: tuple[str, ...] = ()
     status: int | None = 200
     problem: str = ""
     retry_after_s: float | None = None

@@ -13,6 +13,8 @@ from chaosbot.core.dice import Dice
 # Letters and digits only: a marker must survive every platform's parsing, a URL, a file name and a log line. No word of any
 # language begins so, and the length keeps two of them apart in any run.
 MARKER: Final = re.compile(r"cbm[0-9a-f]{12}(?![0-9a-f])")
+ANSWER: Final = re.compile(r"cba[se][0-9a-f]{8}(?![0-9a-f])")
+"""What the answer of a mocked model begins with (``cbas…``) and ends with (``cbae…``)."""
 
 
 def marker(dice: Dice) -> str:
@@ -23,3 +25,8 @@ def marker(dice: Dice) -> str:
 def markers_in(text: str) -> tuple[str, ...]:
     """All markers in a text, in order, each once."""
     return tuple(dict.fromkeys(MARKER.findall(text)))
+
+
+def answer_marks_in(text: str) -> tuple[str, ...]:
+    """The marks of models' answers in a text, in order, repetitions included."""
+    return tuple(ANSWER.findall(text))

@@ -125,9 +125,20 @@ class MockApi(ABC):
         return MockAnswer.of(status, (("content-type", "text/plain; charset=utf-8"),), f"{reason}\n".encode())
 
     def note(  # noqa: B027 - most mocks need not know
-        self, request: MockRequest, *, status: int | None, retry_after_s: float | None = None
+        self, request: MockRequest, *, status: int | None, retry_after_s: float | None = None, body: bytes = b""
     ) -> None:
-        """Hears of a request that was answered elsewhere: by a fault in front of the mock, or refused by its server."""
+        """Hears of a request that was answered elsewhere: by a fault in front of the mock, by the real API, or refused by its server.
+
+        Args:
+            request: The request.
+            status: What it was answered; None when nothing went back.
+            retry_after_s: How long the answer says to wait.
+            body: The answer's body; of a long one the beginning and the end.
+        """
+
+    def confidential(self, request: MockRequest) -> tuple[tuple[str, str], ...]:  # noqa: ARG002 - most APIs have none
+        """What of a request no user may read: each text with its name in `ApiCalled.tells`."""
+        return ()
 
     def heard(  # noqa: B027 - only a few APIs are called so
         self, body: bytes, content_type: str, exchange: str
@@ -146,6 +157,10 @@ class Mock(ABC):
     are answered by the proxy's workers themselves, one API in each, which spares a connection."""
     most_body: ClassVar[int] = 50 * 1024 * 1024
     """The longest request body that the API takes, in bytes."""
+    speaks: ClassVar[bool] = True
+    """Whether the target speaks to its users by this API; otherwise it only works with it, and replies are never looked for there."""
+    reads_answers: ClassVar[bool] = False
+    """Whether `MockApi.note` hears of calls that the real API answered, with the answers' bodies."""
 
     @property
     def name(self) -> str:
@@ -166,6 +181,8 @@ class Mock(ABC):
 
 
 MOCKS: Final[Registry[Mock]] = Registry("chaosbot.mocks", Mock, "mock", skip=frozenset({"server"}))
+MODELS: Final = "llm"
+"""What the upstream of a target's language models is called, and the mock behind it."""
 PREFIX: Final = "mock:"
 """What an upstream that is a mock begins with; name and options follow (``mock:NAME;option=value``), and no name means the platform's own."""
 
@@ -232,6 +249,20 @@ def upstreams_of(text: str, default: str = "") -> tuple[Upstream, ...]:
             raise ConfigError(text, f"two upstreams are called '{name}'; name them, e.g. other={item.strip()}")
         found.append(Upstream(name, where))
     return tuple(found)
+
+
+def with_llm(outbound: str, llm: str) -> str:
+    """The upstreams of the target with the one called ``llm``, for its calls of language models; one that is there already goes.
+
+    Args:
+        outbound: As `upstreams_of` reads it.
+        llm: ``mock`` (or ``mock:llm;option=value``), a base URL, or ``off``.
+    """
+    kept = [item for item in outbound.split(",") if item.strip() not in ("", "off")]
+    kept = [item for item in kept if not item.strip().startswith((f"{MODELS}=", PREFIX + MODELS))]
+    if llm not in ("", "off"):
+        kept.append(f"{MODELS}={PREFIX}{MODELS}" if llm == "mock" else f"{MODELS}={llm}")
+    return ",".join(kept) or "off"
 
 
 def of_upstream(name: str, emit: Callable[[Event], None]) -> Callable[[Event], None]:

@@ -26,6 +26,7 @@ class DemoSettings:
         secret: What `X-Telegram-Bot-Api-Secret-Token` must say; None lets everybody in.
         bot_token: Token of the bot, part of every Bot API address.
         bot_api: Base URL of the Bot API, such as `http://127.0.0.1:8081`; None replies in the webhook's answer.
+        models: Base URL of the language models, such as `http://127.0.0.1:8082`; None has no agent.
         admin_id: The one user who is admin.
         limits: Whether the rate limits per user hold.
         ws_token: What `/ws/market?token=` must say; None lets everybody in.
@@ -38,6 +39,7 @@ class DemoSettings:
     secret: str | None = field(default=None, repr=False)
     bot_token: str = field(default="123456:demo-token", repr=False)
     bot_api: str | None = None
+    models: str | None = None
     admin_id: int = 999999999
     limits: bool = True
     ws_token: str | None = field(default=None, repr=False)
@@ -62,7 +64,8 @@ class DemoSettings:
         """Refuses values that would only fail later, out of sight."""
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port: {self.port} is outside 0..65535")
-        if self.bot_api is not None and not self.bot_api.startswith(("http://", "https://")):
-            raise ValueError(f"bot_api: {self.bot_api!r} is no base URL; write it like http://127.0.0.1:8081")
+        for name, url in (("bot_api", self.bot_api), ("models", self.models)):
+            if url is not None and not url.startswith(("http://", "https://")):
+                raise ValueError(f"{name}: {url!r} is no base URL; write it like http://127.0.0.1:8081")
         if self.secret is not None and not (self.secret and self.secret.isascii()):
             raise ValueError("secret: must be None or 1 to 256 characters of A-Za-z0-9_-")

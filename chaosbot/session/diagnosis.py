@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,12 +19,15 @@ from chaosbot.config import defaults
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError, secret_hint
+from chaosbot.core.event import ExchangeSeen, ModelCalled
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import platform_of
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.process import listeners_are_seen
+from chaosbot.mocks.llm import LlmApi
 from chaosbot.session.driving import endpoint_for
 from chaosbot.session.environment import Environment, EnvironmentSpec, check_target, prepared
+from chaosbot.session.models import misdirected
 from chaosbot.session.run import Run, versions
 from chaosbot.transport import Tls, send
 
@@ -83,6 +86,7 @@ def target_diagnosis(
     allow: tuple[str, ...],
     tls: Tls,
     variable: str = defaults.SECRET_ENV,
+    outbound: str = "",
 ) -> Iterator[Diagnosis]:
     """What can be said of a target, by a few requests that can have no effect.
 
@@ -94,6 +98,7 @@ def target_diagnosis(
         allow: Hosts that may be spoken to besides loopback.
         tls: How TLS is spoken with it.
         variable: The environment variable that the secret comes from.
+        outbound: The upstreams that are started there; by default the mock of the API that the bot calls.
     """
     try:
         secret = secret_of()
@@ -108,22 +113,63 @@ def target_diagnosis(
             target=url,
             secret=secret,
             platform=platform,
-            outbound="mock" if port else "off",
+            outbound=(outbound or "mock") if port else "off",
             outbound_port=port,
             inbound=False,
             allow_hosts=allow,
             tls=tls,
         )
+        seen: list[ExchangeSeen | ModelCalled] = []
+        run.listeners.append(lambda one: seen.append(one) if isinstance(one, ExchangeSeen | ModelCalled) else None)
         try:
             with prepared(run, spec) as environment:
-                yield from _exchange(environment, platform, secret, port, variable)
+                yield from _exchange(environment, platform, secret, variable)
+                if environment.models:
+                    yield from models_diagnosis(environment, seen)
         except ChaosbotError as error:
             yield Diagnosis(False, str(error), "see above")
         finally:
             run.journal.close()
 
 
-def _exchange(environment: Environment, platform: str, secret: str, port: int, variable: str) -> Iterator[Diagnosis]:
+def models_diagnosis(
+    environment: Environment, seen: Sequence[ExchangeSeen | ModelCalled], wait_s: float | None = None
+) -> Iterator[Diagnosis]:
+    """Whether calls of language models arrive, and how they come.
+
+    Args:
+        environment: The environment; the bot has got an update in it.
+        seen: The run's events so far; it grows.
+        wait_s: How long a call is waited for.
+    """
+    until = time.monotonic() + (CALL_WAIT_S if wait_s is None else wait_s)
+    while not any(isinstance(one, ModelCalled) for one in seen) and time.monotonic() < until:
+        time.sleep(0.05)
+    calls = [one for one in seen if isinstance(one, ModelCalled)]
+    url = environment.models
+    yield Diagnosis(
+        bool(calls),
+        f"language models: {len(calls)} call{'s' if len(calls) != 1 else ''} arrived at {url}",
+        "the bot may talk to the paid API: set the base URL before it starts (most bots build their client once), e.g. "
+        + "; ".join(LlmApi().hints(url)),
+    )
+    if environment.proxy is not None:
+        environment.proxy.flush()
+    paths = {one.exchange: one for one in seen if isinstance(one, ExchangeSeen)}
+    known: set[str] = set()
+    for call in calls:
+        exchange = paths.get(call.exchange)
+        remedy = misdirected(exchange, call) if exchange is not None else ""
+        if remedy and remedy not in known:
+            known.add(remedy)
+            yield Diagnosis(False, f"language models: the real API has no such path ({remedy})", LlmApi().hints(url)[1])
+        if call.problem and call.problem not in known:
+            known.add(call.problem)
+            what = f"language models: {call.model or call.api} was refused: {call.problem}"
+            yield Diagnosis(False, what, "the real API refuses it too; mend the request")
+
+
+def _exchange(environment: Environment, platform: str, secret: str, variable: str) -> Iterator[Diagnosis]:
     """A valid update, the same with a wrong secret, and the call that the valid one should cause."""
     if not platform_of(platform).golden(Dice(0)):
         yield Diagnosis(True, f"webhook: {platform} delivers no updates, so none was sent")
@@ -151,7 +197,7 @@ def _exchange(environment: Environment, platform: str, secret: str, port: int, v
         f"secret: a wrong one is answered {forged.status or forged.fate}",
         "the webhook accepts forged updates; set a secret token and check it before anything else",
     )
-    if not port:
+    if not environment.bot_api:
         return
     until = time.monotonic() + CALL_WAIT_S
     while not environment.calls() and time.monotonic() < until:

@@ -7,8 +7,9 @@ therefore gets its listening socket's port first; an external one is told where 
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
@@ -20,11 +21,15 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, EngineError, UsageError
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import Direction
+from chaosbot.core.llm.prices import USUAL
+from chaosbot.core.mock import is_mock
 from chaosbot.core.plan import FaultPlan
+from chaosbot.core.platform import platform_of
 from chaosbot.demo.bugs import parse_bugs
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.journal import EventSpool
 from chaosbot.session.listeners import check_upstreams, launched, outbound_listeners
+from chaosbot.session.models import ModelWatch
 from chaosbot.session.run import Run
 from chaosbot.transport import Address, Tls, checked_address, permit, require_reachable
 from chaosbot.workers import Startable, Worker, listen
@@ -48,6 +53,8 @@ class EnvironmentSpec:
         inbound: Whether drivers go through the proxy.
         workers: Proxy worker processes.
         allow_hosts: Hosts that may be broken although they are not loopback.
+        llm_spend: What calls of real language models may cost, in US dollars; more ends the run.
+        prices: What models cost, before the usual prices.
         reachable: Whether the target must listen already; not when the campaign starts it.
         tls: How TLS is spoken with the target.
     """
@@ -63,6 +70,8 @@ class EnvironmentSpec:
     inbound: bool = True
     workers: int = 1
     allow_hosts: tuple[str, ...] = ()
+    llm_spend: float = 1.0
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     reachable: bool = True
     tls: Tls = field(default_factory=Tls)
 
@@ -79,6 +88,7 @@ class Environment:
         upstreams: The base URL under which the target reaches each upstream, by name.
         spool: The target's calls so far (`ApiCalled`), as the mock saw them.
         tls: How TLS is spoken with the webhook.
+        silent: The upstreams by which the target does not speak to its users (`Mock.speaks`).
     """
 
     webhook: str
@@ -88,6 +98,7 @@ class Environment:
     upstreams: dict[str, str]
     spool: EventSpool
     tls: Tls = field(default_factory=Tls)
+    silent: frozenset[str] = frozenset()
 
     def calls(self) -> Sequence[ApiCalled]:
         """The target's calls so far; a live view for what must wait for one."""
@@ -95,8 +106,13 @@ class Environment:
 
     @property
     def bot_api(self) -> str:
-        """Base URL under which the target reaches its first upstream; empty when the outbound direction is off."""
-        return next(iter(self.upstreams.values()), "")
+        """Base URL of the API by which the target speaks to its users; empty when the outbound direction is off."""
+        return next((url for name, url in self.upstreams.items() if name not in self.silent), "")
+
+    @property
+    def models(self) -> str:
+        """Base URL of the language models; empty when no upstream is one."""
+        return next((url for name, url in self.upstreams.items() if name in self.silent), "")
 
     @property
     def health(self) -> str:
@@ -174,9 +190,11 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
                 started=run.started,
             )
             proxy = stack.enter_context(launched(proxy_spec, run.emit))
+        silent = _watch_models(run, spec, outbound)
         upstreams = {each.name: proxy.url(Direction.OUTBOUND, each.name) for each in outbound} if proxy else {}
         if demo is not None:
-            demo.launch(next(iter(upstreams.values()), ""))
+            speaking = (url for name, url in upstreams.items() if name not in silent)
+            demo.launch(next(speaking, ""), next((upstreams[name] for name in sorted(silent)), ""))
             stack.callback(demo.stop)
         with run.interruptible():
             if proxy is not None:
@@ -190,10 +208,21 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
             parts = urlsplit(webhook)
             entry = proxy.url(Direction.INBOUND) + parts.path + (f"?{parts.query}" if parts.query else "")
         try:
-            yield Environment(webhook, entry, proxy, demo, upstreams, calls, spec.tls)
+            yield Environment(webhook, entry, proxy, demo, upstreams, calls, spec.tls, silent)
         finally:
             # The drivers have listened; what is left ends by itself, and whole.
             run.ending = True
+
+
+def _watch_models(run: Run, spec: EnvironmentSpec, outbound: Sequence[ListenerSpec]) -> frozenset[str]:
+    """The names of the upstreams by which the target does not speak to its users; their calls are watched from now on."""
+    own = platform_of(spec.platform).api_mock or defaults.MOCK
+    known = {each.name: mock for each in outbound if (mock := each.mock(own)) is not None and not mock.speaks}
+    if known:
+        real = any(not is_mock(each.upstream) for each in outbound if each.name in known)
+        limit = spec.llm_spend if real else math.inf
+        run.listeners.append(ModelWatch(limit, run.stop, run.note, {**spec.prices, **USUAL}).notice)
+    return frozenset(known)
 
 
 # ── the embedded target ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,10 +302,11 @@ class DemoTarget(Startable):
         self.launch()
         self.ready()
 
-    def launch(self, bot_api: str = "") -> None:
+    def launch(self, bot_api: str = "", models: str = "") -> None:
         """Starts the process without waiting for it; early requests wait in the socket's backlog."""
-        if bot_api:
-            self._settings = replace(self._settings, bot_api=bot_api)
+        self._settings = replace(
+            self._settings, bot_api=bot_api or self._settings.bot_api, models=models or self._settings.models
+        )
         self._worker = Worker(
             "embedded demo bot", "chaosbot.demo.supervisor:serve", self._settings, sockets=[self._sock]
         )

@@ -25,7 +25,7 @@ from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.campaign import fuzz_faults, run_campaign
 from chaosbot.session.driving import LoadPart, drive_load, require_webhook, worker_processes
 from chaosbot.session.environment import Environment, EnvironmentSpec, check_pages, check_target, prepared
-from chaosbot.session.listeners import check_upstreams
+from chaosbot.session.listeners import check_upstreams, tell_addresses
 from chaosbot.session.run import Run
 from chaosbot.transport import permit
 from chaosbot.workers import StartWorker, Worker
@@ -123,6 +123,8 @@ def environment_for(experiment: Experiment, secret: str, *, bugs: str = "", port
         platform=experiment.platform,
         outbound=experiment.outbound,
         outbound_port=port if experiment.target else 0,
+        llm_spend=experiment.llm_spend,
+        prices=experiment.prices,
         allow_hosts=experiment.allow_hosts,
     )
 
@@ -166,8 +168,8 @@ def perform(
     experiment = compiled.experiment
     run.listeners.append(Sentinel(compiled.conditions, run.stop).notice)
     with prepared(run, environment_for(experiment, secret, bugs=bugs, port=port)) as environment:
-        for name, url in environment.upstreams.items() if experiment.target else ():
-            say(f"the bot's base URL of {name} must be [bold]{url}[/]")
+        if experiment.target:
+            tell_addresses(environment.upstreams, experiment.outbound, experiment.platform, say)
         require_webhook(environment, experiment.platform, secret, variable=experiment.secret_env or defaults.SECRET_ENV)
         processes = experiment.workload.processes
         with worker_processes(

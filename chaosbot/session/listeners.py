@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from time import monotonic
+from typing import Final
 from urllib.parse import urlsplit
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config import defaults
 from chaosbot.core.event import Event
 from chaosbot.core.exchange import Direction
-from chaosbot.core.mock import PREFIX, Upstream, is_mock, upstreams_of
+from chaosbot.core.mock import MOCKS, PREFIX, Mock, Upstream, is_mock, mock_of, upstreams_of
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import platform_of
 from chaosbot.mocks.server import MockListener, MockServer
 from chaosbot.tcp.server import runs_on_pipe
 from chaosbot.transport import checked_address, guard
+
+_MOCK_KEY: Final = re.compile(r" \w+_API_KEY=mock")
 
 
 def listener(direction: Direction, upstream: str, address: tuple[str, int], allow_hosts: Sequence[str]) -> ListenerSpec:
@@ -69,6 +73,30 @@ def outbound_listeners(
     )
 
 
+def tell_addresses(urls: Mapping[str, str], outbound: str, platform: str, say: Callable[[str], None]) -> None:
+    """Says under which base URL the target must reach each upstream, with the settings that lead there.
+
+    Args:
+        urls: The base URLs by the upstreams' names.
+        outbound: The upstreams.
+        platform: What has no name is this platform's.
+        say: Takes lines for the person (rich markup).
+    """
+    for each in upstreams(outbound, platform):
+        say(f"the bot's base URL of {each.name} must be [bold]{urls[each.name]}[/]")
+        mock = knowing(each)
+        for line in mock.hints(urls[each.name]) if mock is not None else ():
+            # A real API wants the bot's own key.
+            say("  " + (line if is_mock(each.where) else _MOCK_KEY.sub("", line)).replace("[", r"\["))
+
+
+def knowing(upstream: Upstream) -> Mock | None:
+    """The mock that knows the API of an upstream."""
+    if is_mock(upstream.where):
+        return mock_of(upstream.where)
+    return MOCKS.build(upstream.name) if upstream.name in MOCKS else None
+
+
 def by_pipe(upstream: str, plan: FaultPlan) -> str:
     """The upstream as a byte pipe reaches it where faults of bytes are all there is; otherwise as it is."""
     if not (upstream.startswith("http://") and plan.rules and runs_on_pipe(plan)):
@@ -104,7 +132,9 @@ def launched(spec: ProxySpec, emit: Callable[[Event], None]) -> Iterator[Proxy]:
             server = stack.enter_context(MockServer([each for _, each in served], emit, spec.started, spec.seed))
             listeners = list(spec.listeners)
             for number, each in served:
-                listeners[number] = replace(listeners[number], upstream=server.urls[each.upstream], name=each.upstream)
+                behind = listeners[number]
+                url = server.urls[each.upstream]
+                listeners[number] = replace(behind, upstream=url, name=each.upstream, api=behind.upstream, own=True)
             spec = replace(spec, listeners=tuple(listeners))
         proxy = Proxy(spec, emit)
         proxy.launch()

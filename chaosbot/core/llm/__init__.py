@@ -19,6 +19,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from chaosbot.core.dice import Dice
+from chaosbot.core.marker import markers_in
 
 
 class Provider(StrEnum):
@@ -227,6 +228,27 @@ class LlmCall:
         )
 
     @property
+    def results(self) -> tuple[str, ...]:
+        """What tools answered to the calls of the turn before; ``error: `` precedes what is said to be an error."""
+        found: list[str] = []
+        for turn in reversed(self._given):
+            content = turn.get("content") or turn.get("parts")
+            parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+            told: list[tuple[Any, Any]] = []
+            if turn.get("role") in ("tool", "function") or turn.get("type") == "function_call_output":
+                told = [(turn.get("content", turn.get("output")), False)]
+            for part in parts:
+                if part.get("type") == "tool_result":
+                    told.append((part.get("content"), part.get("is_error") is True))
+                elif "functionResponse" in part:
+                    answered = _object(part["functionResponse"]).get("response")
+                    told.append((json.dumps(answered), "error" in _object(answered)))
+            if not told:
+                break
+            found += [("error: " if wrong else "") + "\n".join(texts_in(text)) for text, wrong in reversed(told)]
+        return tuple(reversed(found))
+
+    @property
     def answer_schema(self) -> Mapping[str, Any] | None:
         """The JSON Schema that the answer's text is to follow; empty for any JSON, None for prose."""
         asked = self.document
@@ -323,6 +345,7 @@ class Stop(StrEnum):
     END = "end"
     LENGTH = "length"
     TOOL = "tool"
+    REFUSAL = "refusal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,10 +358,18 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool; `arguments` is JSON."""
+    """A call of a tool; `arguments` is JSON, unless a fault wrote it."""
 
     name: str
     arguments: str
+
+    @property
+    def values(self) -> Any:
+        """The arguments as a value; an empty object where they are no JSON, as an SDK makes of them."""
+        try:
+            return json.loads(self.arguments)
+        except ValueError:
+            return {}
 
 
 Block: TypeAlias = Words | ToolCall
@@ -385,6 +416,23 @@ def pieces(text: str, size: int = 16) -> Iterator[str]:
         piece += word
     if piece:
         yield piece
+
+
+SENTENCES: Final = (
+    "The train leaves at noon and the tickets are at the counter",
+    "Boil the water first and add the salt later",
+    "Three of the five boxes have arrived and two are on their way",
+    "A short walk in the morning helps more than a long one at night",
+    "The report is ready and nothing in it is urgent",
+    "Ask for the blue folder when you come to the desk",
+)
+"""What a model says when it does not matter what."""
+
+
+def about(call: LlmCall, text: str) -> str:
+    """A text about the first marker of what the user said, so that a reply with it can be joined to what it answers."""
+    told = markers_in(call.user_text)[:1]
+    return f"About {told[0]} {text}" if told else text
 
 
 def call_of_tool(tool: Tool, dice: Dice) -> ToolCall:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 from chaosbot.core.llm import Completion, LlmCall, Stop, ToolCall, pieces
 
-STOPS: Final = {Stop.END: "end_turn", Stop.LENGTH: "max_tokens", Stop.TOOL: "tool_use"}
+STOPS: Final = {Stop.END: "end_turn", Stop.LENGTH: "max_tokens", Stop.TOOL: "tool_use", Stop.REFUSAL: "refusal"}
 
 
 def _message(call: LlmCall, answer: Completion) -> dict[str, Any]:
@@ -39,17 +38,24 @@ def _block(answer: Completion, number: int) -> dict[str, Any]:
     block = answer.blocks[number]
     if isinstance(block, ToolCall):
         key = f"toolu_{answer.id}{number:02x}"
-        return {"type": "tool_use", "id": key, "name": block.name, "input": json.loads(block.arguments)}
+        return {"type": "tool_use", "id": key, "name": block.name, "input": block.values}
     if block.thought:
         return {"type": "thinking", "thinking": block.text, "signature": f"sig{answer.id}"}
     return {"type": "text", "text": block.text}
+
+
+def _stopped(answer: Completion) -> dict[str, Any]:
+    end: dict[str, Any] = {"stop_reason": STOPS[answer.stop], "stop_sequence": None}
+    if answer.stop is Stop.REFUSAL:
+        end["stop_details"] = {"type": "refusal", "category": None, "explanation": None}
+    return end
 
 
 def document(call: LlmCall, answer: Completion) -> dict[str, Any]:
     """The whole answer."""
     made = _message(call, answer)
     made["content"] = [_block(answer, number) for number in range(len(answer.blocks))]
-    made["stop_reason"] = STOPS[answer.stop]
+    made |= _stopped(answer)
     made["usage"] = _usage(call, answer.output_tokens)
     return made
 
@@ -74,6 +80,5 @@ def events(call: LlmCall, answer: Completion) -> Iterator[tuple[str, dict[str, A
         for delta in deltas:
             yield "content_block_delta", {"index": index, "delta": delta}
         yield "content_block_stop", {"index": index}
-    end = {"stop_reason": STOPS[answer.stop], "stop_sequence": None}
-    yield "message_delta", {"delta": end, "usage": {"output_tokens": answer.output_tokens}}
+    yield "message_delta", {"delta": _stopped(answer), "usage": {"output_tokens": answer.output_tokens}}
     yield "message_stop", {}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 from chaosbot.core.llm import Block, Completion, LlmCall, Stop, ToolCall, Words, pieces
 
-FINISHES: Final = {Stop.END: "STOP", Stop.LENGTH: "MAX_TOKENS", Stop.TOOL: "STOP"}
+FINISHES: Final = {Stop.END: "STOP", Stop.LENGTH: "MAX_TOKENS", Stop.TOOL: "STOP", Stop.REFUSAL: "SAFETY"}
 
 
 def _part(block: Block) -> dict[str, Any]:
     if isinstance(block, ToolCall):
-        return {"functionCall": {"name": block.name, "args": json.loads(block.arguments)}}
+        return {"functionCall": {"name": block.name, "args": block.values}}
     return {"text": block.text, "thought": True} if block.thought else {"text": block.text}
 
 

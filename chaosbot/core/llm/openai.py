@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from chaosbot.core.llm import Completion, LlmCall, Stop, ToolCall, Words, pieces
 
-FINISHES: Final = {Stop.END: "stop", Stop.LENGTH: "length", Stop.TOOL: "tool_calls"}
-_INCOMPLETE: Final = {Stop.LENGTH: "max_output_tokens"}
+FINISHES: Final = {Stop.END: "stop", Stop.LENGTH: "length", Stop.TOOL: "tool_calls", Stop.REFUSAL: "content_filter"}
+_INCOMPLETE: Final = {Stop.LENGTH: "max_output_tokens", Stop.REFUSAL: "content_filter"}
 CREATED: Final = 1_790_000_000
 """When every answer says it was made: answers of one seed are alike."""
 

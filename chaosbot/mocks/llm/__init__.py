@@ -16,6 +16,8 @@ class LlmApi(Mock):
     """A mock of the APIs of language models; the provider is told by the path."""
 
     streams: ClassVar[bool] = True
+    speaks: ClassVar[bool] = False
+    reads_answers: ClassVar[bool] = True
     most_body: ClassVar[int] = 32 * 1024 * 1024
 
     shape: str = option(

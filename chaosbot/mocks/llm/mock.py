@@ -20,26 +20,34 @@ from typing import Any, Final
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ModelCalled
 from chaosbot.core.llm import (
+    SENTENCES,
     Api,
     Block,
     Completion,
     LlmCall,
     Provider,
     Stop,
+    ToolCall,
     Words,
+    about,
     call_of_tool,
     marked,
     read_call,
     sample_of,
+    tokens_of,
     wire,
 )
 from chaosbot.core.llm.openai import CREATED
+from chaosbot.core.llm.reading import read_answer
 from chaosbot.core.marker import markers_in
 from chaosbot.core.mock import Headers, MockAnswer, MockApi, MockRequest, MockServices, Part
 from chaosbot.mocks.llm import LlmApi
 from chaosbot.mocks.llm.validation import Problem, problem_of
 
 _MOST_NAME: Final = 80
+_MOST_TEXT: Final = 512
+_MOST_RESULT: Final = 200
+_MOST_MARKERS: Final = 50
 _KNOWN: Final = 1 << 16
 _SHOWN_LIMIT: Final = 1_000_000
 """What the headers say where there is no limit."""
@@ -48,14 +56,6 @@ _MODELS: Final = {
     Provider.OPENAI: ("gpt-5.2", "gpt-5-mini", "text-embedding-3-small", "whisper-1"),
     Provider.GEMINI: ("gemini-3-pro", "gemini-2.5-flash"),
 }
-_SENTENCES: Final = (
-    "The train leaves at noon and the tickets are at the counter",
-    "Boil the water first and add the salt later",
-    "Three of the five boxes have arrived and two are on their way",
-    "A short walk in the morning helps more than a long one at night",
-    "The report is ready and nothing in it is urgent",
-    "Ask for the blue folder when you come to the desk",
-)
 _MARKDOWN: Final = "# Answer\n\n**Bold**, _soft_ and `code_with_underscores`:\n\n- one\n- two (2 > 1)\n\n```python\nprint('a < b')\n```\n[link](https://example.com/a_b)"
 _HTML: Final = "<h1>Answer</h1><p>1 < 2 & <b>bold</b><br/><ul><li>one</li></ul></p>"
 
@@ -114,8 +114,16 @@ class LlmMock(MockApi):
             kind = wire.JSON if isinstance(made, dict) else (("content-type", "text/plain; charset=utf-8"),)
             return MockAnswer.of(200, (*kind, *head), wire.packed(made) if isinstance(made, dict) else made.encode())
         completion = self._completion(call, dice, key)
-        mark = key[:8] if f"cbas{key[:8]}" in completion.text else ""
-        self._emit(call, request, answer=mark, output_tokens=completion.output_tokens)
+        text = completion.text
+        self._emit(
+            call,
+            request,
+            answer=key[:8] if f"cbas{key[:8]}" in text else "",
+            text=text[:_MOST_TEXT],
+            stop=completion.stop,
+            tools=tuple(block.name for block in completion.blocks if isinstance(block, ToolCall)),
+            output_tokens=completion.output_tokens,
+        )
         return self._paced(call, completion, head)
 
     def refusal(self, status: int, reason: str) -> MockAnswer:
@@ -124,12 +132,40 @@ class LlmMock(MockApi):
         headers, page = wire.gateway_page(status)
         return MockAnswer.of(status, headers, page)
 
-    def note(self, request: MockRequest, *, status: int | None, retry_after_s: float | None = None) -> None:
-        """Records a call that was answered by a fault, or refused by the server."""
-        self._emit(_read(request), request, status=status, retry_after_s=retry_after_s)
+    def note(
+        self,
+        request: MockRequest,
+        *,
+        status: int | None,
+        retry_after_s: float | None = None,
+        body: bytes = b"",
+    ) -> None:
+        """Records a call that was answered by a fault or by the real API, or refused by the server."""
+        call = _read(request)
+        told: dict[str, Any] = {}
+        if body and status is not None and status < 300:
+            served = read_answer(call, body)
+            told = {
+                "answer": served.mark,
+                "text": served.text[:_MOST_TEXT],
+                "stop": served.stop or "",
+                "tools": tuple(served.tools),
+                "output_tokens": tokens_of(served.text) if served.output_tokens is None else served.output_tokens,
+            }
+            if served.input_tokens is not None:
+                told["input_tokens"] = served.input_tokens
+        self._emit(call, request, status=status, retry_after_s=retry_after_s, **told)
+
+    def confidential(self, request: MockRequest) -> tuple[tuple[str, str], ...]:
+        """The key and the instructions."""
+        call = _read(request)
+        return (call.key, "key"), (call.system, "instructions")
 
     def _emit(self, call: LlmCall, request: MockRequest, **told: Any) -> None:
         wait = call.headers.get("x-stainless-read-timeout", "")
+        told.setdefault("input_tokens", call.input_tokens)
+        markers = markers_in(call.user_text)
+        spoken = markers_in("\n".join(text for _, text in call.turns))
         self._services.emit(
             ModelCalled(
                 self._services.now(),
@@ -140,8 +176,10 @@ class LlmMock(MockApi):
                 call.digest,
                 stream=call.streams,
                 attempt=call.attempt,
-                markers=markers_in(call.user_text),
-                input_tokens=call.input_tokens,
+                markers=markers[:_MOST_MARKERS],
+                earlier=tuple(one for one in spoken if one not in markers)[-_MOST_MARKERS:],
+                turns=len(call.turns),
+                results=tuple(each[:_MOST_RESULT] for each in call.results),
                 read_timeout_s=float(wait) if wait.replace(".", "", 1).isdecimal() else None,
                 exchange=request.exchange,
                 **told,
@@ -233,24 +271,22 @@ class LlmMock(MockApi):
         if call.answer_schema is not None:
             schema = call.answer_schema or {"type": "object", "properties": {"answer": {"const": f"cbas{id[:8]}"}}}
             return json.dumps(sample_of(schema, dice.at("json")), ensure_ascii=False)
-        told = " ".join(markers_in(call.user_text)[:1])
-        about = f"About {told} " if told else ""
-        sentences = dice.at("sentences").shuffled(_SENTENCES)
+        sentences = dice.at("sentences").shuffled(SENTENCES)
         match self._options.shape:
             case "empty":
                 return ""
             case "markdown":
-                return marked(about + _MARKDOWN, id)
+                return marked(about(call, _MARKDOWN), id)
             case "html":
-                return marked(about + _HTML, id)
+                return marked(about(call, _HTML), id)
             case "long" | "over4096":
                 least = 1500 if self._options.shape == "long" else 4200
                 parts: list[str] = []
                 while sum(map(len, parts)) < least:
                     parts.append(f"Part {len(parts) + 1}. {sentences[len(parts) % len(sentences)]}.\n")
-                return marked(about + "".join(parts).rstrip(), id)
+                return marked(about(call, "".join(parts).rstrip()), id)
             case _:
-                return marked(about + sentences[0], id)
+                return marked(about(call, sentences[0]), id)
 
     def _paced(self, call: LlmCall, completion: Completion, head: Headers) -> MockAnswer:
         """The answer, at the model's pace."""
@@ -275,7 +311,7 @@ def _other(call: LlmCall, dice: Dice) -> dict[str, Any] | str:
         case Api.EMBEDDINGS:
             return _embeddings(call, dice)
         case Api.TRANSCRIPTIONS:
-            said = _SENTENCES[0]
+            said = SENTENCES[0]
             if b'name="response_format"\r\n\r\ntext' in call.body:
                 return said + "\n"
             return {"text": said, "usage": {"type": "duration", "seconds": 2}}

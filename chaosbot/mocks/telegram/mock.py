@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from chaosbot.core.event import ApiCalled, Event, Trouble
-from chaosbot.core.marker import markers_in
+from chaosbot.core.marker import answer_marks_in, markers_in
 from chaosbot.core.mock import MockAnswer, MockApi, MockRequest
 from chaosbot.mocks.telegram import Script
 from chaosbot.mocks.telegram.call import ApiCall, BadCall, read_call
@@ -90,8 +90,11 @@ class BotApiMock(MockApi):
         """An error as the Bot API writes it."""
         return failure(status, reason)
 
-    def note(self, request: MockRequest, *, status: int | None, retry_after_s: float | None = None) -> None:
+    def note(
+        self, request: MockRequest, *, status: int | None, retry_after_s: float | None = None, body: bytes = b""
+    ) -> None:
         """Records a call that was answered by a fault in front of the mock, or refused by its server."""
+        del body
         call = read_call(request.method, request.path, request.headers, request.body)
         if call is not None:
             self._emit(called(call, self._now(), status=status, exchange=request.exchange, retry_after_s=retry_after_s))
@@ -234,6 +237,7 @@ def called(
         chat=call.chat if "commands" not in call.params else menu_chat(call.params),
         text=said[:MOST_TEXT],
         markers=markers_in(said) if said else (),
+        answers=answer_marks_in(said) if "cba" in said else (),
         status=status,
         via=via,
         exchange=exchange,
