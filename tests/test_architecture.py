@@ -80,7 +80,7 @@ DOORS = {
     "psutil": {"session", "load", "fuzz", "demo"},
     "wsproto": {"load", "addons", "transport", "demo"},
     "pytest": {"pytest_plugin"},
-    "cryptography": {"addons"},
+    "cryptography": {"addons", "platforms"},
     "OpenSSL": {"addons"},
 }
 # Below the doors to the world: no clock, no socket, no chance but the dice, no colour.

@@ -33,6 +33,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "doctor": "Check the environment, the target and the bot's way to its API.",
     },
     "Break a webhook or a bot": {
+        "send": "Send one genuine, signed delivery of a platform.",
         "run": "Drive load through the proxy while faults act, and judge what the bot did.",
         "proxy": "Run a fault-injection proxy beside any client.",
         "fuzz": "Send what no well-behaved platform sends.",
@@ -47,6 +48,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Look things up": {
         "faults": "List the faults, or explain one.",
         "checks": "List the checks, or explain one.",
+        "platforms": "List the platforms whose webhooks are spoken, or explain one.",
         "profiles": "List the load profiles, or explain one.",
         "config": "Show where options come from when they are not typed.",
         "ca": "Print where the certificate authority is, for clients that must trust it.",

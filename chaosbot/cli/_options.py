@@ -96,7 +96,8 @@ ListAsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PlatformName = Annotated[
     str,
     typer.Option(
-        "--platform", help="Whose webhook it is: telegram, standard_webhooks, json_webhook, market or a plug-in's."
+        "--platform",
+        help="Whose webhook it is: telegram, slack, github, stripe, standard_webhooks, json_webhook … (chaosbot platforms).",
     ),
 ]
 PlatformOptions = Annotated[

@@ -20,8 +20,11 @@ def _first_line(page: str) -> str:
 
 
 def _flowing(page: str) -> str:
-    """The page with its paragraphs unwrapped, for the terminal to wrap anew; lists keep their lines."""
-    paragraphs = (part if "\n- " in f"\n{part}" else part.replace("\n", " ") for part in page.split("\n\n"))
+    """The page with its paragraphs unwrapped, for the terminal to wrap anew; lists and tables keep their lines."""
+    paragraphs = (
+        part if "\n- " in f"\n{part}" or part.startswith("|") else part.replace("\n", " ")
+        for part in page.split("\n\n")
+    )
     return "\n\n".join(paragraphs)
 
 

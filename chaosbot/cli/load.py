@@ -84,7 +84,7 @@ def load(
     mix: Mix = None,
     max_in_flight: MaxInFlight = None,
     sender: Annotated[
-        str, typer.Option(help="raw: plain concurrency; telegram: per-chat queues, 40 connections, redelivery.")
+        str, typer.Option(help="raw: plain concurrency; platform: its queues, connections and redelivery.")
     ] = "raw",
     platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,

@@ -56,7 +56,7 @@ class Workload:
         options: Options of the profile.
         users: Virtual users; None leaves it to the profile.
         rate: Arrivals a second (open workload); None for a closed one.
-        sender: ``raw`` or ``telegram``.
+        sender: ``raw`` or ``platform`` (``telegram`` is its old name).
         slow_share: Share of users that send and read slowly.
         processes: Driver processes.
         timeout_s: Most time for a request.
@@ -259,7 +259,9 @@ WORKLOAD: Final = Table(
         "users": Key(whole(most=10_000_000), "Virtual users (closed profiles)."),
         "rate": Key(FREQUENCY, "Arrivals (open profiles)."),
         "sender": Key(
-            choice("sender", ("raw", "telegram")), "Plain concurrency, or the platform's way of delivering.", "raw"
+            choice("sender", ("raw", "platform", "telegram")),
+            "Plain concurrency, or the platform's way of delivering.",
+            "raw",
         ),
         "slow_share": Key(SHARE, "The share of users that send and read slowly.", 0.0),
         "processes": Key(whole(1, 1024), "Driver processes.", 1),

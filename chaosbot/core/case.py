@@ -6,6 +6,7 @@ way of reading. What is expected stands with each case, never "status below 500"
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,6 +79,50 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What an answer must be beside its status, where the sender reads it.
+
+    Args:
+        body: The body is exactly this; JSON where it begins like JSON, otherwise text.
+        holds: The body holds this.
+        lacks: The body must not hold this.
+        types: Content types of which it must have one.
+        empty: Whether an empty body is as good.
+    """
+
+    body: str = ""
+    holds: str = ""
+    lacks: str = ""
+    types: tuple[str, ...] = ()
+    empty: bool = False
+
+    def wrong(self, content_type: str, body: bytes) -> str:
+        """What is wrong with an answer, in words; empty when nothing is."""
+        text = body.decode("utf-8", "replace").strip()
+        if self.empty and not text:
+            return ""
+        if self.body and not _same(text, self.body):
+            return f"its body is not exactly {self.body[:80]}"
+        if self.holds and self.holds not in text:
+            return f"its body does not hold {self.holds[:80]}"
+        if self.lacks and self.lacks in text:
+            return f"its body holds {self.lacks[:80]}"
+        kind = content_type.partition(";")[0].strip().lower()
+        if self.types and kind not in self.types:
+            return f"its content type is {kind or 'missing'}, not {' or '.join(self.types)}"
+        return ""
+
+
+def _same(text: str, wanted: str) -> bool:
+    if text == wanted:
+        return True
+    try:
+        return wanted[:1] in "{[" and bool(json.loads(text) == json.loads(wanted))
+    except (ValueError, RecursionError):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class Expect:
     """The outcome of a correct server.
 
@@ -87,6 +132,7 @@ class Expect:
         within_s: Bound on the answer in seconds; None leaves it to the campaign's own.
         reach: Which effect it may have.
         text: The exact text that a reply must carry unharmed, when it matters.
+        answer: What the answer must be beside its status, where the sender reads it.
     """
 
     statuses: frozenset[int] = frozenset({2})
@@ -94,6 +140,7 @@ class Expect:
     within_s: float | None = None
     reach: Reach = Reach.ANY
     text: str = ""
+    answer: Answer | None = None
 
     def allows_status(self, status: int) -> bool:
         """Whether this status is right."""

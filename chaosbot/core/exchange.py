@@ -50,6 +50,7 @@ class UpdateFacts:
         marker: chaosbot's own marker when the text carries one.
         message: The id of the message that a reply would quote; of a pressed button, the one below which it stands.
         callback: The id by which a pressed button is answered.
+        tenant: Whose account it happens in: a team, an installation, a merchant.
     """
 
     update_id: int | str | None = None
@@ -61,6 +62,7 @@ class UpdateFacts:
     marker: str | None = None
     message: int | str | None = None
     callback: str | None = None
+    tenant: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)

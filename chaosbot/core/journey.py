@@ -175,6 +175,11 @@ class DeliveryRules:
         short_expiry_s: The same for `short_kinds`.
         short_kinds: Update kinds that are worth nothing later.
         final_statuses: Statuses after which nothing is redelivered.
+        schedule_s: Instead of pauses that double, these ones; after the last attempt an update is given up.
+        retries: Whether a failed update is delivered again at all.
+        once_kinds: Update kinds that are never delivered again.
+        success: Statuses that acknowledge: whole classes (``2``) or single codes.
+        stop_header: An answer's header, in lower case, that says ``1`` where this update must not be delivered again.
     """
 
     connections: int = 40
@@ -187,10 +192,19 @@ class DeliveryRules:
     short_expiry_s: float = DAY_S
     short_kinds: frozenset[str] = field(default_factory=frozenset)
     final_statuses: frozenset[int] = field(default_factory=frozenset)
+    schedule_s: tuple[float, ...] = ()
+    retries: bool = True
+    once_kinds: frozenset[str] = field(default_factory=frozenset)
+    success: frozenset[int] = frozenset({2})
+    stop_header: str = ""
 
     def acknowledged(self, status: int | None) -> bool:
-        """Whether this answer ends the delivery: any 2xx."""
-        return status is not None and 200 <= status < 300
+        """Whether this answer ends the delivery."""
+        return status is not None and (status in self.success or status // 100 in self.success)
+
+    def gives_up(self, kind: str | None, failures: int) -> bool:
+        """Whether an update of this kind is not delivered again after so many failures."""
+        return not self.retries or kind in self.once_kinds or 0 < len(self.schedule_s) < failures
 
     def closes(self, status: int | None) -> bool:
         """Whether this answer makes the platform stop delivering altogether."""
@@ -206,7 +220,9 @@ class DeliveryRules:
         """
         if failures < 1:
             raise ValueError(f"pause_s({failures}): nothing failed yet")
-        if failures == 1:
+        if self.schedule_s:
+            pause = self.schedule_s[min(failures, len(self.schedule_s)) - 1]
+        elif failures == 1:
             pause = self.first_pause_s
         else:
             cap = dice.at("redelivery", failures).uniform(*self.cap_s)

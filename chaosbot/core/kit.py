@@ -7,7 +7,7 @@ its own, read from the update by the platform itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -167,18 +167,13 @@ class Kit:
     def wrap(self, update: Any) -> Base:
         """An update with its request and facts."""
         request = RawRequest.of(self.platform.encode(self.endpoint, update))
-        return Base(update, request, self._facts(request) or UpdateFacts())
+        return Base(update, request, self.platform.read(request.data) or UpdateFacts())
 
     def take(self, base: Base) -> Base:
         """Notes that the base's chat is used."""
         if base.facts.chat is not None:
             self.taken.add(base.facts.chat)
         return base
-
-    def _facts(self, request: RawRequest) -> UpdateFacts | None:
-        method, target = request.line.split(b" ")[:2]
-        headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.headers)
-        return self.platform.facts(method.decode("latin-1"), target.decode("latin-1"), headers, request.body)
 
     def signed(self, body: bytes) -> RawRequest:
         """The request that the platform would make for this body, whatever is in it."""
@@ -371,3 +366,41 @@ def misshapen(value: Any, path: Path) -> Iterator[tuple[str, str, Any]]:
     wrong = str(here) if kind in ("number", "bool") else dict(RETYPED)[other]
     yield "retyped", f"{spelled} is a {other} instead of a {kind or 'null'}", put(value, path, wrong)
     yield "wrapped", f"{spelled} is wrapped in a list", put(value, path, [here])
+
+
+class Gone:
+    """Stands for "without this member" among changes."""
+
+
+GONE: Final = Gone()
+
+
+def path_of(dotted: str) -> Path:
+    """The path that dots spell: ``entry.0.id``."""
+    return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
+
+
+def there(value: Any, dotted: str) -> Any:
+    """What stands at a path; None where nothing does."""
+    try:
+        return look(value, path_of(dotted))
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def changed(value: Any, changes: Mapping[str, Any]) -> Any:
+    """A copy with other values at some paths, or without what stands there (`GONE`). Missing members on the way are made.
+
+    Raises:
+        KeyError: A path leads through what is no object or list.
+    """
+    for dotted, new in changes.items():
+        path = path_of(dotted)
+        for size in range(1, len(path)):
+            if isinstance(look(value, path[: size - 1]), dict) and path[size - 1] not in look(value, path[: size - 1]):
+                value = put(value, path[:size], {})
+        try:
+            value = drop(value, path) if new is GONE else put(value, path, new)
+        except (TypeError, IndexError) as error:
+            raise KeyError(dotted) from error
+    return value

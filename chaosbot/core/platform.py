@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol
 
-from chaosbot.core.case import Case
+from chaosbot.core.case import Case, Expect
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules, JourneySpec, StreamSpec, Task
 from chaosbot.core.registry import Registry, name_of
@@ -116,6 +117,18 @@ class Codec(Protocol):
         An update that is bytes already is sent (and signed) as it is.
         """
 
+    def read(self, request: bytes) -> UpdateFacts | None:
+        """The facts of a whole request as bytes; headers count, since some platforms name the kind of update there."""
+        head, _, body = request.partition(b"\r\n\r\n")
+        line, *lines = head.decode("latin-1").split("\r\n")
+        method, target, *_ = *line.split(" ", 2), "", ""
+        pairs = (entry.partition(":") for entry in lines)
+        return self.facts(method, target, tuple((name.strip().lower(), text.strip()) for name, _, text in pairs), body)
+
+    def effects(self, body: bytes) -> tuple[ApiCalled, ...]:
+        """What the body of a 2xx answer makes the platform do, as calls of its API; empty where it only acknowledges."""
+        return ()
+
 
 class Signer(Protocol):
     """How a delivery proves where it comes from."""
@@ -159,6 +172,14 @@ class Examples(Protocol):
     def canary(self) -> str:
         """The name of the golden update that any healthy target answers with 2xx."""
         return next(iter(self.golden(Dice(0))))
+
+    def expected(self, name: str) -> Expect:
+        """What a correct target answers to the golden update of this name."""
+        return Expect()
+
+    def inside(self, update: Any) -> tuple[str | int, ...]:
+        """The path in an update of what people know as its body; empty where that is the update itself."""
+        return ()
 
     def crowd(self) -> str:
         """Like `canary`, where every fresh one happens in a chat of its own, however many there are."""
@@ -265,13 +286,7 @@ class Journeys(Codec, Examples, Protocol):
         if task not in golden:
             raise UnknownName.of("task", task, golden)
         data = self.encode(endpoint, golden[task])
-        head, _, body = data.partition(b"\r\n\r\n")
-        method, path = head.split(b" ", 2)[:2]
-        headers = tuple(
-            (name.strip().lower(), value.strip())
-            for name, _, value in (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
-        )
-        return Request(data, task, self.facts(method.decode("latin-1"), path.decode("latin-1"), headers, body))
+        return Request(data, task, self.read(data))
 
     def streams(self) -> tuple[StreamSpec, ...]:
         """The platform's WebSocket scenarios."""
@@ -284,6 +299,18 @@ class DeliveryPolicy(Protocol):
     def delivery(self) -> DeliveryRules:
         """Its timeout, retries, expiry and number of connections."""
         return DeliveryRules()
+
+    def again(self, request: bytes, secret: str, attempt: int, reason: str, later_s: int) -> bytes:
+        """The request of another attempt: the same bytes, unless the platform says that it is one, or signs anew.
+
+        Args:
+            request: The first attempt.
+            secret: The platform's secret.
+            attempt: The number of the repetition, from 1.
+            reason: Why the one before failed: ``late``, ``status`` or ``connection``.
+            later_s: Seconds since the first attempt.
+        """
+        return request
 
     def queue(self, facts: UpdateFacts) -> str:
         """The FIFO queue that an update belongs to; inside a queue the platform delivers one after the other."""

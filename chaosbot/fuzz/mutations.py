@@ -263,9 +263,9 @@ def as_case(
     planted = marker(place)
     body = request.partition(b"\r\n\r\n")[2]
     if literal is not None:
-        body = body.replace(b'"%b"' % _STAND_IN.encode(), literal)
-        request = platform.encode(endpoint, body)
-    facts = platform.facts("POST", endpoint.path, (), body)
+        said = body.replace(b'"%b"' % _STAND_IN.encode(), literal)
+        request, body = (request, body) if said == body else (platform.encode(endpoint, said), said)
+    facts = platform.read(request)
     shown = planted.encode() in body
     return Case(
         name,

@@ -49,33 +49,15 @@ _SHORTEST_SECRET: Final = 6
 
 def reply_in(platform: Platform, outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiCalled | None:
     """The call that a webhook's answer asks the platform to make, when it does."""
-    if not outcome.ok or b'"method"' not in outcome.body:
+    if not outcome.ok or not outcome.body:
         return None
-    try:
-        body = orjson.loads(outcome.body)
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(body, dict) or not isinstance(body.get("method"), str):
-        return None
-    text = next((body[key] for key in ("text", "caption") if isinstance(body.get(key), str)), "")
-    chat = body.get("chat_id")
-    # A bot that was sent an odd chat may answer it: JSON's true is an int in Python, and the journal holds 64 bits.
-    known = isinstance(chat, str) or (type(chat) is int and abs(chat) < 1 << 62)
-    # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
-    markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(text))))
-    buttons, keys = platform.offers(body)
-    return ApiCalled(
-        t,
-        body["method"],
-        chat if known else None,
-        text[:_KEPT_TEXT],
-        markers,
-        via="reply",
-        exchange=exchange,
-        callback=body["callback_query_id"] if isinstance(body.get("callback_query_id"), str) else "",
-        buttons=buttons,
-        keys=keys,
-    )
+    for call in platform.effects(outcome.body):
+        # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
+        markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(call.text))))
+        chat = call.chat if call.chat is not None else case.chat
+        text = call.text[:_KEPT_TEXT]
+        return msgspec.structs.replace(call, t=t, chat=chat, text=text, markers=markers, via="reply", exchange=exchange)
+    return None
 
 
 def _echoes(outcome: Outcome, case: Case) -> bool:
@@ -204,10 +186,11 @@ class CaseRecorder:
             observations += self._lacking(case)
         if result.stage == "catalogue" and not outcome.ok:
             observations += _damage(case, self.platform.proof)
+        reply = reply_in(self.platform, outcome, case, result.sent + outcome.total_s, result.exchange)
         bounded = msgspec.structs.replace(
             outcome,
             headers=tuple(header for header in outcome.headers if header[0] in _KEPT_HEADERS),
-            body=outcome.body[:_KEPT_OK] if outcome.ok and b'"method"' in outcome.body else outcome.body,
+            body=outcome.body[:_KEPT_OK] if reply is not None else outcome.body,
         )
         event = CaseTried(
             self.now(),
@@ -237,7 +220,6 @@ class CaseRecorder:
             message=case.message,
             callback=case.callback,
         )
-        reply = reply_in(self.platform, outcome, case, result.sent + outcome.total_s, result.exchange)
         return event, [reply] if reply is not None else []
 
     def facts_of(self, case: Case) -> tuple[str | None, str | None]:
@@ -245,7 +227,7 @@ class CaseRecorder:
         parts = split(case.request)
         if parts is None or len(parts[1]) > 65_536:
             return None, None
-        found = self.platform.facts("POST", self.spec.endpoint.path, (), parts[1])
+        found = self.platform.read(case.request)
         if found is None:
             return None, None
         return found.kind if found.kind in self._kinds else None, found.command

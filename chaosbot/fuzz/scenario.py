@@ -76,8 +76,7 @@ class Scenario:
             _ONCE,
             fresh=False,
         )
-        body = case.request
-        facts = self.context.platform.facts("POST", self.context.spec.endpoint.path, (), body.partition(b"\r\n\r\n")[2])
+        facts = self.context.platform.read(case.request)
         return replace(
             case,
             group="sequence",

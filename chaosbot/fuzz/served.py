@@ -116,6 +116,5 @@ def _answered(context: CampaignContext, trials: Sequence[Trial], when: str, pati
         trial
         for trial, case, result in zip(trials, asked, results, strict=True)
         # The reply may stand in the answer itself.
-        if (result.outcome.ok and b'"method"' in result.outcome.body)
-        or target.watch.replied(case, max(0.0, until - monotonic()), began)
+        if target.replies_in(result.outcome) or target.watch.replied(case, max(0.0, until - monotonic()), began)
     ]

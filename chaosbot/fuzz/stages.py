@@ -170,7 +170,7 @@ def goldens(context: CampaignContext) -> list[Case]:
             place,
             f"{GOLDEN}{name}",
             f"a valid update: {name}",
-            Expect(),
+            context.platform.expected(name),
         )
         kind = context.kind_of(case) or ""
         found.append(replace(case, group="kinds", threat=Threat.USER, change=Change(Mechanism.KIND, kind)))

@@ -233,7 +233,7 @@ class CampaignTarget:
         began = monotonic()
         result = self.fire(case, stage)
         if self.spec.bot_api and result.outcome.fate is Fate.ANSWERED:
-            replied = result.outcome.ok and b'"method"' in result.outcome.body
+            replied = self.replies_in(result.outcome)
             if self.watch.quiet(case, began, replied=replied):
                 result.observations.append(Quiet())
         return result
@@ -265,6 +265,10 @@ class CampaignTarget:
 
     # -- health requests --------------------------------------------------------------------------------------------------
 
+    def replies_in(self, outcome: Outcome) -> bool:
+        """Whether the answer itself makes the platform do something."""
+        return outcome.ok and bool(outcome.body) and bool(self.platform.effects(outcome.body))
+
     def health_case(self) -> Case:
         """A valid update from somebody new."""
         self._health_requests += 1
@@ -277,7 +281,7 @@ class CampaignTarget:
         request = self.platform.encode(self.spec.endpoint, update)
         if planted.encode() not in request:
             planted = ""
-        facts = self.platform.facts("POST", self.spec.endpoint.path, (), request.partition(b"\r\n\r\n")[2])
+        facts = self.platform.read(request)
         return Case(
             "health",
             "health",
@@ -305,7 +309,7 @@ class CampaignTarget:
         self.watch.sending(case)
         outcome = self._send(case, timeout_s or self.spec.timeout_s)
         # A target that takes rising ids only may have answered the first one alone.
-        self.replies_in_answers = self.replies_in_answers or (outcome.ok and b'"method"' in outcome.body)
+        self.replies_in_answers = self.replies_in_answers or self.replies_in(outcome)
         return HealthReply(outcome.ok, outcome.total_s, outcome, case)
 
     def settle(self, within_s: float | None = None) -> bool:
@@ -314,8 +318,7 @@ class CampaignTarget:
             return True
         if not self.answered:
             health = self.health()
-            in_answer = b'"method"' in health.outcome.body
-            return health.ok and (in_answer or self.watch.replied(health.case, within_s))
+            return health.ok and (self.replies_in(health.outcome) or self.watch.replied(health.case, within_s))
         case = self.said(self.answered)
         return case is not None and self.fire(case, "health").outcome.ok and self.watch.replied(case, within_s)
 

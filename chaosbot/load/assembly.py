@@ -48,7 +48,7 @@ def check(spec: LoadSpec) -> Made:
     searching = getattr(spec.profile, "search", None) is not None
     if searching and spec.processes > 1:
         raise ConfigError("--processes", "a knee search runs in one process: each step depends on the one before it")
-    if searching and spec.sender == "telegram":
+    if searching and spec.sender != "raw":
         raise ConfigError(
             "--sender", "a knee search needs the raw sender; redelivery would offer more than the step's rate"
         )

@@ -184,7 +184,7 @@ class LoadEngine:
         self._give_up_at = math.inf
         self.most_in_flight = None if spec.max_in_flight is None else spec.max_in_flight // self.shard.count
         self.pool = ConnectionPool(self._connection, min(spec.connections, self.most_in_flight or spec.connections))
-        self.sender = self._hire() if spec.sender == "telegram" else None
+        self.sender = self._hire() if spec.sender != "raw" else None
         self.load: Load = self.build(self.pacer, self.start)
         self.begin: Callable[[], None] = self._begin
 
@@ -200,7 +200,12 @@ class LoadEngine:
         # Shards share the platform's connections; each gets at least one.
         most = min(max(rules.connections // self.shard.count, 1), self.most_in_flight or rules.connections)
         self.pool = ConnectionPool(self._connection, most)
-        return PlatformSender(self.loop, self.aggregator, self.pool, rules, known.queue if known else _queue, self.dice)
+        queue = known.queue if known else _queue
+        sender = PlatformSender(self.loop, self.aggregator, self.pool, rules, queue, self.dice)
+        if known is not None:
+            secret = self.spec.endpoint.secret
+            sender.remade = lambda first, attempt, why, later: known.again(first, secret, attempt, why, later)
+        return sender
 
     def build(self, pacer: Pacer, start: float, first: int = 0) -> Load:
         """A workload of this shape; its first arrival has the number `first`."""

@@ -4,8 +4,8 @@ Rules (the figures are the platform's, `DeliveryRules`):
 
 - Inside a queue updates are delivered one after the other; one that fails blocks those behind it. Queues run in parallel,
   on at most as many connections as the platform opens.
-- Any 2xx acknowledges. Everything else is delivered again: at once, then after pauses that double up to a drawn cap; the
-  target's own ``Retry-After`` is honoured.
+- Any 2xx acknowledges. Everything else is delivered again: at once, then after pauses that double up to a drawn cap, or by the
+  platform's schedule; the target's own ``Retry-After`` is honoured. The platform may sign anew and say which attempt it is.
 - Latency counts from the update's arrival to its acknowledgement, however many attempts lie between. Each attempt is a
   request of its own in the counters (planned, started, failed); only the last one has a latency.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
@@ -24,6 +25,8 @@ from chaosbot.load.aggregator import MetricsAggregator
 from chaosbot.load.event_loop import EventLoop
 from chaosbot.load.pending import PendingRequest
 from chaosbot.load.pool import ConnectionPool
+
+_REASONS: Final = {Fate.TIMEOUT: "late", Fate.ANSWERED: "status"}
 
 
 @dataclass
@@ -40,13 +43,15 @@ class DeliveryCounts:
 class _Delivery:
     """An update on its way: its current attempt, how many failed before, and who waits for it."""
 
-    __slots__ = ("arrived", "failures", "key", "pending", "then")
+    __slots__ = ("arrived", "failures", "first", "key", "pending", "then", "why")
 
     def __init__(self, key: str, pending: PendingRequest, then: Callable[[], None] | None) -> None:
         self.key = key
         self.pending = pending
         self.arrived = pending.due
         self.failures = 0
+        self.first = pending.data
+        self.why = ""
         self.then = then
 
 
@@ -77,6 +82,9 @@ class PlatformSender:
         self._rules = rules
         self._queue_of = queue
         self._dice = dice
+        self.remade: Callable[[bytes, int, str, int], bytes] = lambda first, *_: first
+        """Makes the request of another attempt of the first one: its bytes, the number of the repetition, why the one before failed,
+        and how many seconds ago the first one was."""
         self._queues: dict[str, deque[_Delivery]] = {}
         self._ready: deque[str] = deque()
         self._closed = False
@@ -127,6 +135,7 @@ class PlatformSender:
         over = pending.ok or pending.fate is Fate.CANCELLED
         if not over:
             delivery.failures += 1
+            delivery.why = _REASONS.get(pending.fate or Fate.CANCELLED, "connection")
             over = self._final(delivery, pending)
         self._aggregator.ended(pending, latency=over)
         if over:
@@ -140,13 +149,17 @@ class PlatformSender:
         self._pump()
 
     def _final(self, delivery: _Delivery, pending: PendingRequest) -> bool:
-        """Whether nobody delivers this again: the webhook was closed, or the update is too old."""
+        """Whether nobody delivers this again: the webhook was closed, the update is too old, or it was tried often enough."""
         if pending.fate is Fate.ANSWERED and self._rules.closes(pending.status):
             self._loop.at(0.0, self._shut)
             return True
         kind = pending.facts.kind if pending.facts is not None else None
         if self._rules.expired(kind, self._loop.clock() - delivery.arrived):
             self.tally.expired += 1
+            return True
+        stop = self._rules.stop_header
+        if self._rules.gives_up(kind, delivery.failures) or (stop and (stop, "1") in pending.headers()):
+            self.tally.undelivered += 1
             return True
         return False
 
@@ -164,7 +177,11 @@ class PlatformSender:
         """The next attempt is due."""
         if self._closed or delivery.key not in self._queues:
             return
-        delivery.pending = delivery.pending.again()
+        delivery.pending = pending = delivery.pending.again()
+        later = int(self._loop.clock() - delivery.arrived)
+        remade = self.remade(delivery.first, delivery.failures, delivery.why, later)
+        if remade is not delivery.first:
+            pending.data = remade
         self.tally.redelivered += 1
         self._aggregator.planned()
         self._ready.append(delivery.key)

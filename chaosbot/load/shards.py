@@ -63,7 +63,7 @@ def work(parent: Parent, spec: LoadSpec, index: int) -> None:
 def connections_of(spec: LoadSpec) -> int:
     """How many connections a run may need at once."""
     _, workload, pacer = spec.shaped()
-    if spec.sender == "telegram":
+    if spec.sender != "raw":
         return 100  # the most that the platform opens
     if workload is Workload.CLOSED:
         return int(pacer.peak)

@@ -11,7 +11,7 @@ from chaosbot.core.pacer import Pacer
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import Profile, Workload
 
-SENDERS: Final = ("raw", "telegram")
+SENDERS: Final = ("raw", "platform", "telegram")
 BODIES: Final = ("failed", "sample", "all", "none")
 MOST_CONNECTIONS: Final = 10_000
 
@@ -51,7 +51,8 @@ class LoadSpec:
         platform: The platform's name on the registry.
         seed: The root of all chance.
         profile: The shape of load.
-        sender: ``raw`` (plain concurrency) or ``telegram`` (the platform's own delivery: queues, 40 connections, redelivery).
+        sender: ``raw`` (plain concurrency) or ``platform`` (the platform's own delivery: queues, few connections,
+            redelivery; ``telegram`` is its old name).
         rate: Makes any shape an open workload with this many arrivals a second at its peak.
         users: Another number of users at the peak.
         spawn_rate: Another number of users that start in a second.

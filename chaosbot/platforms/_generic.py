@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import orjson
@@ -13,20 +12,11 @@ from chaosbot.core.kit import Path, leaves, look, put
 from chaosbot.core.marker import MARKER, marker
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
+from chaosbot.platforms._transport import dumps
 
 _IDS: Final = ("delivery_id", "event_id", "update_id", "message_id", "webhook_id", "request_id", "uuid", "id")
 _TEXTS: Final = ("text", "message", "body", "content", "comment", "description", "title", "summary", "name", "subject")
 _DEEPEST: Final = 40
-
-
-def dumps(value: Any) -> bytes:
-    """JSON, also of what orjson refuses (lone surrogates, integers beyond 64 bits)."""
-    if isinstance(value, bytes):
-        return value
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def parsed(name: str, value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Ways of signing, as values: which headers a body gets, and how the parts are put together.
 
 What the vendors' own libraries accept was measured with them (standardwebhooks 1.1, stripe 16.1 and 23.1, slack_sdk 3.48 and bolt 5.1,
-gidgethub 6.0, octokit methods 6.0); a receiver that does as its vendor's library does is not called broken.
+gidgethub 6.0, octokit methods 6.0, discord-interactions 0.4, twilio 9.13, pywa 4.5); a receiver that does as its vendor's library does
+is not called broken.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 Header = tuple[str, str]
 
@@ -27,6 +30,30 @@ def base64_key(secret: str) -> bytes:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
         return text_key(secret)
+
+
+def seed_key(secret: str) -> bytes:
+    """The seed of an Ed25519 key: 64 hexadecimal digits, base64 behind ``whsk_`` (a seed, or seed and public key), or derived from any text."""
+    if re.fullmatch(r"[0-9a-fA-F]{64}", secret):
+        return bytes.fromhex(secret)
+    if secret.startswith("whsk_"):
+        return base64_key(secret.removeprefix("whsk_"))[:32].ljust(32, b"\0")
+    return hashlib.sha256(text_key(secret)).digest()
+
+
+@lru_cache(maxsize=16)
+def _private(seed: bytes) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - only two platforms need it
+        Ed25519PrivateKey,
+    )
+
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def public_key(secret: str) -> bytes:
+    """The 32 bytes of the public key that belongs to an Ed25519 secret; a target is configured with it."""
+    raw: bytes = _private(seed_key(secret)).public_key().public_bytes_raw()
+    return raw
 
 
 def text_key(secret: str) -> bytes:
@@ -43,12 +70,22 @@ class Signed:
         message_id: The delivery's id.
         timestamp: Unix time, as it stands in the header.
         body: The body.
+        url: The whole URL, as the target knows it.
     """
 
     key: bytes
     message_id: str
     timestamp: str
     body: bytes
+    url: str = ""
+
+    @property
+    def form(self) -> str:
+        """Names and values of a form body, sorted by name, with nothing between; empty for JSON."""
+        if self.body[:1] in (b"{", b"["):
+            return ""
+        pairs = parse_qsl(self.body.decode("utf-8", "surrogateescape"), keep_blank_values=True)
+        return "".join(name + value for name, value in sorted(set(pairs)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +96,11 @@ class Style:
         name: Its name.
         header: The header of the signature.
         version: What stands before a signature (``v1,`` ``sha256=`` …); empty where the signature stands alone.
-        template: What is signed, with ``{id}``, ``{timestamp}`` and ``{body}`` in it.
+        template: What is signed, with ``{id}``, ``{timestamp}``, ``{body}``, ``{url}`` (the whole URL) and ``{form}`` (a form's names and
+            values, sorted) in it.
         separator: What stands between several signatures; empty where there is only one.
         encoding: How a digest is written: ``hex`` or ``base64``.
-        algorithm: The hash of the HMAC: ``sha1``, ``sha256``, ``sha384``, ``sha512``.
+        algorithm: The hash of the HMAC (``sha1``, ``sha256``, ``sha384``, ``sha512``), or ``ed25519``.
         key_of: How a secret becomes a key.
         id_header: The header of the delivery's id, in lower case; empty where there is none.
         id_prefix: What a delivery's id begins with; ids without a prefix are UUIDs.
@@ -71,6 +109,7 @@ class Style:
         kind_header: The header that names the kind of event; empty where the body does.
         constant: Headers that every delivery carries.
         legacy: A second signature that is sent for old receivers: its header, version and algorithm.
+        window: Whether a signature grows old.
         both_ways: Whether the tolerance holds for the future as well; a receiver of the vendor's library accepts any
             future time where it does not.
         lenient: Names of cases (``signed/…``) that the vendor's own library accepts although they are odd; they are no forgery.
@@ -92,6 +131,7 @@ class Style:
     kind_header: str = ""
     constant: tuple[Header, ...] = ()
     legacy: tuple[str, str, str] | None = None
+    window: bool = True
     both_ways: bool = True
     lenient: frozenset[str] = frozenset()
     events: Callable[[int], dict[str, Any]] = lambda _time: {}
@@ -109,12 +149,21 @@ class Style:
     def content(self, signed: Signed) -> bytes:
         """The bytes that are signed."""
         parts = {"{id}": signed.message_id.encode(), "{timestamp}": signed.timestamp.encode(), "{body}": signed.body}
+        parts["{url}"] = signed.url.encode("utf-8", "surrogateescape")
+        if "{form}" in self.template:
+            parts["{form}"] = signed.form.encode("utf-8", "surrogateescape")
         return b"".join(parts.get(part, part.encode()) for part in _PLACEHOLDER.split(self.template))
 
     def signature(self, signed: Signed, algorithm: str = "") -> str:
         """One signature, without its version."""
-        digest = hmac.new(signed.key, self.content(signed), algorithm or self.algorithm)
-        return digest.hexdigest() if self.encoding == "hex" else base64.b64encode(digest.digest()).decode()
+        algorithm = algorithm or self.algorithm
+        content = self.content(signed)
+        made: bytes = (
+            _private(signed.key).sign(content)
+            if algorithm == "ed25519"
+            else hmac.digest(signed.key, content, algorithm)
+        )
+        return made.hex() if self.encoding == "hex" else base64.b64encode(made).decode()
 
     def value(self, signed: Signed, *signatures: str) -> str:
         """The header's value for these signatures (with their versions)."""
@@ -137,15 +186,15 @@ class Style:
             found.append((self.kind_header, kind or next(iter(self.events(0)))))
         return (*found, *self.constant)
 
-    def signed(self, secret: str, time: int, body: bytes) -> Signed:
+    def signed(self, secret: str, time: int, body: bytes, url: str = "") -> Signed:
         """The parts for a body; its delivery id follows from the body, so that the same body is the same delivery."""
         digest = hashlib.sha256(body).hexdigest()
         message_id = f"{self.id_prefix}{digest[:24]}" if self.id_prefix else _uuid(digest)
-        return Signed(self.key_of(secret), message_id, str(time), body)
+        return Signed(self.key_of(secret), message_id, str(time), body, url)
 
-    def headers(self, secret: str, time: int, body: bytes, kind: str = "") -> tuple[Header, ...]:
+    def headers(self, secret: str, time: int, body: bytes, kind: str = "", url: str = "") -> tuple[Header, ...]:
         """All headers of a genuine delivery; without a secret there is no signature."""
-        signed = self.signed(secret, time, body)
+        signed = self.signed(secret, time, body, url)
         others = self.others(signed, kind)
         if not secret:
             return others
@@ -155,7 +204,7 @@ class Style:
         return (*others, (self.header, self.value(signed, self.version + self.signature(signed))))
 
 
-_PLACEHOLDER: Final = re.compile(r"(\{(?:id|timestamp|body)\})")
+_PLACEHOLDER: Final = re.compile(r"(\{(?:id|timestamp|body|url|form)\})")
 
 
 def _uuid(digest: str) -> str:
@@ -306,7 +355,7 @@ _SHORTEST: Final = 12
 _SPELLINGS: Final[tuple[Callable[[str], str], ...]] = (str, str.upper)
 
 
-def resigned(style: Style, secret: str, before: bytes, after: bytes, later_s: int) -> bytes | None:
+def resigned(style: Style, secret: str, before: bytes, after: bytes, later_s: int, base: str = "") -> bytes | None:
     """`after`, signed as `before` was; None where the signed body cannot be told from the framing around it.
 
     Args:
@@ -315,6 +364,7 @@ def resigned(style: Style, secret: str, before: bytes, after: bytes, later_s: in
         before: A request as it was built.
         after: The same request with another body (or the same one, for another time).
         later_s: How far the timestamp moves.
+        base: Scheme and host of the URL, where the target knows itself by another name than the Host header's.
     """
     old, new = _plain(before), _plain(after)
     if old is None or new is None:
@@ -322,7 +372,7 @@ def resigned(style: Style, secret: str, before: bytes, after: bytes, later_s: in
     head, body = old
     value = _value(head, style.header)
     stamp = _stamp(head, style)
-    made = style.signed(secret, 0, body)
+    made = style.signed(secret, 0, body, url_of(head, base))
     identity = _value(head, style.id_header).decode("latin-1")
     signed = replace(made, message_id=identity, timestamp=stamp)
     right = style.signature(signed)
@@ -333,14 +383,20 @@ def resigned(style: Style, secret: str, before: bytes, after: bytes, later_s: in
         # Signed by somebody else: another body would not be what they signed.
         return _changed(head, time_header, stamp, moved) + b"\r\n\r\n" + body if new[1] == body else None
     derived = style.signed(secret, 0, new[1]).message_id if identity == made.message_id else identity
-    fresh = spelling(style.signature(replace(signed, message_id=derived, timestamp=moved, body=new[1])))
+    renewed = replace(signed, message_id=derived, timestamp=moved, body=new[1], url=url_of(new[0], base))
+    fresh = spelling(style.signature(renewed))
     changed = _changed(new[0], style.id_header, identity, derived)
     changed = _changed(changed, time_header, stamp, moved)
     if style.legacy is not None:
         header, _, algorithm = style.legacy
-        renewed = replace(signed, message_id=derived, timestamp=moved, body=new[1])
         changed = _changed(changed, header, style.signature(signed, algorithm), style.signature(renewed, algorithm))
     return _changed(changed, style.header, spelling(right)[:size], fresh[:size]) + b"\r\n\r\n" + new[1]
+
+
+def url_of(head: bytes, base: str = "") -> str:
+    """The URL of a request by its head: of this scheme and host, or plain HTTP and the Host header's."""
+    target = ([*head.split(b"\r\n", 1)[0].split(b" "), b""])[1].decode("utf-8", "surrogateescape")
+    return (base or f"http://{_value(head, 'Host').decode('latin-1')}") + target
 
 
 def _likeness(right: str, value: bytes) -> tuple[Callable[[str], str], int]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from chaosbot.core.case import Case, Expect, Reach, Role
 from chaosbot.core.kit import ACK, INVALID, REFUSED, Base, Kit, RawRequest, accepted, refused
 from chaosbot.core.verdict import Threat
-from chaosbot.platforms._signatures import Signed, Style
+from chaosbot.platforms._signatures import Signed, Style, public_key, url_of
 
 Value = str | bytes | Callable[[Base], str]
 """A header's value, or how to make it from a base."""
@@ -29,6 +29,8 @@ def cases(kit: Kit, style: Style) -> Iterator[Case]:
     maker = _Maker(kit, style)
     yield from _signatures(maker)
     yield from _bodies(maker)
+    if style.algorithm == "ed25519":
+        yield from _asymmetric(maker)
     if style.timed:
         yield from _times(maker)
     yield from _rotation(maker)
@@ -44,7 +46,11 @@ class _Maker:
 
     def parts(self, base: Base) -> Signed:
         """The genuine parts of a base's signature."""
-        return self.style.signed(self.kit.endpoint.secret, self.kit.endpoint.time, base.body)
+        return self.style.signed(self.kit.endpoint.secret, self.kit.endpoint.time, base.body, self.url(base))
+
+    def url(self, base: Base) -> str:
+        """The URL that is signed where the way of signing includes it."""
+        return url_of(base.request.head, getattr(self.kit.platform, "url", ""))
 
     def right(self, base: Base) -> str:
         """The genuine signature with its version."""
@@ -157,21 +163,25 @@ def _flip(signature: str) -> str:
 def _bodies(maker: _Maker) -> Iterator[Case]:
     """The body is changed and the signature is not."""
 
-    def changed(name: str, change: Callable[[bytes], bytes], summary: str, expect: Expect = _REFUSED) -> Case:
+    def changed(name: str, change: Callable[[bytes], bytes], summary: str) -> Iterator[Case]:
         base = maker.kit.base(f"signed/{name}")
-        return maker.forged(name, base.request.with_body(change(base.body)), base, summary, expect)
+        body, parts = change(base.body), maker.parts(base)
+        if maker.style.content(replace(parts, body=body)) != maker.style.content(parts):
+            yield maker.forged(name, base.request.with_body(body), base, summary)
 
-    yield changed("body-spaced", lambda body: body.replace(b":", b": ", 1), "one blank more in the body (written anew)")
-    yield changed("body-newline", lambda body: body + b"\n", "a line end behind the body")
-    yield changed("body-member", lambda body: body[:-1] + b',"admin":true}', "one more member")
-    yield changed(
+    yield from changed(
+        "body-spaced", lambda body: body.replace(b":", b": ", 1), "one blank more in the body (written anew)"
+    )
+    yield from changed("body-newline", lambda body: body + b"\n", "a line end behind the body")
+    yield from changed("body-member", lambda body: body[:-1] + b',"admin":true}', "one more member")
+    yield from changed(
         "body-flipped", lambda body: body[:-3] + bytes([body[-3] ^ 1]) + body[-2:], "one bit of the body flipped"
     )
-    yield changed("body-empty", lambda _: b"", "no body")
-    yield changed("body-cut", lambda body: body[: len(body) // 2], "half of the body")
-    yield changed("body-twice", lambda body: body + body, "the body twice")
-    yield changed("body-null", lambda _: b"null", "the body null")
-    yield changed("body-latin", lambda body: body + b"\xff", "a byte that is no UTF-8 behind the body")
+    yield from changed("body-empty", lambda _: b"", "no body")
+    yield from changed("body-cut", lambda body: body[: len(body) // 2], "half of the body")
+    yield from changed("body-twice", lambda body: body + body, "the body twice")
+    yield from changed("body-null", lambda _: b"null", "the body null")
+    yield from changed("body-latin", lambda body: body + b"\xff", "a byte that is no UTF-8 behind the body")
     broken = maker.kit.base("signed/missing-broken")
     request = maker.request(broken, None).with_body(b'{"broken')
     yield maker.kit.case(
@@ -199,6 +209,14 @@ def _bodies(maker: _Maker) -> Iterator[Case]:
     yield maker.genuine("resigned", spaced, genuine, "the body written anew and signed anew")
 
 
+def _asymmetric(maker: _Maker) -> Iterator[Case]:
+    """What everybody can make who knows the public key."""
+    base = maker.kit.base("signed/public-key")
+    signed = replace(maker.parts(base), key=public_key(maker.kit.endpoint.secret))
+    value = maker.style.value(signed, maker.style.version + maker.style.signature(signed, "sha256"))
+    yield maker.forged("public-key", maker.request(base, value), base, "an HMAC with the public key as its secret")
+
+
 def _times(maker: _Maker) -> Iterator[Case]:
     """Right signatures for wrong times; five minutes either way are what all these platforms allow."""
     now = maker.kit.endpoint.time
@@ -214,6 +232,20 @@ def _times(maker: _Maker) -> Iterator[Case]:
         return maker.forged(name, request, base, summary)
 
     yield timed("time-recent", str(now - 60), "signed a minute ago", passes=True)
+    if style.window:
+        yield from _old(timed, now, style)
+    base = maker.kit.base("signed/time-shifted")
+    signed = maker.parts(base)
+    later = replace(signed, timestamp=str(now + 1))
+    value = style.value(later, maker.right(base))
+    yield maker.forged("time-shifted", maker.request(base, value, later), base, "the timestamp is not the signed one")
+    base = maker.kit.base("signed/time-missing")
+    bare = base.request.without(style.time_header) if style.time_header else maker.request(base, maker.right(base))
+    yield maker.forged("time-missing", bare, base, "the timestamp is missing")
+
+
+def _old(timed: Callable[..., Case], now: int, style: Style) -> Iterator[Case]:
+    """Times that are no time of now."""
     yield timed("time-stale", str(now - _HOUR), "signed an hour ago")
     yield timed("time-old", str(now - 365 * 24 * _HOUR), "signed a year ago")
     tolerated = None if style.both_ways else _EITHER
@@ -225,17 +257,6 @@ def _times(maker: _Maker) -> Iterator[Case]:
     yield timed("time-huge", "9" * 40, "the timestamp has 40 digits")
     yield timed("time-milliseconds", f"{now}000", "the timestamp is in milliseconds")
     yield timed("time-nan", "NaN", "the timestamp is NaN")
-    base = maker.kit.base("signed/time-shifted")
-    signed = maker.parts(base)
-    later = replace(signed, timestamp=str(now + 1))
-    value = style.value(later, maker.right(base))
-    yield maker.forged("time-shifted", maker.request(base, value, later), base, "the timestamp is not the signed one")
-    if style.time_header:
-        base = maker.kit.base("signed/time-missing")
-        yield maker.forged("time-missing", base.request.without(style.time_header), base, "the timestamp is missing")
-    else:
-        base = maker.kit.base("signed/time-missing")
-        yield maker.forged("time-missing", maker.request(base, maker.right(base)), base, "the timestamp is missing")
 
 
 def _rotation(maker: _Maker) -> Iterator[Case]:

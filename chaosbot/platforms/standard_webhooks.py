@@ -28,9 +28,10 @@ from chaosbot.core.marker import markers_in
 from chaosbot.core.platform import EPOCH, Endpoint, Platform
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
-from chaosbot.platforms._generic import delivery_id, dumps, inferred, marker_place, parsed, post, renew
+from chaosbot.platforms._generic import delivery_id, inferred, marker_place, parsed, post, renew
 from chaosbot.platforms._signatures import STYLES, Style, resigned
 from chaosbot.platforms._signed_cases import cases
+from chaosbot.platforms._transport import dumps
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ VARIANTS = [
     ("json_webhook", {"sample": [1, {"a": "b"}]}),
     ("json_webhook", {"schema": {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}}),
     ("market", {}),
+    ("slack", {}),
+    ("github", {}),
+    ("github", {"form": True}),
+    ("stripe", {}),
     *(("standard_webhooks", {"style": style}) for style in ("standard", "github", "stripe", "slack")),
 ]
 SECRET = "whsec_Y2hhb3Nib3QtdGVzdC1zZWNyZXQ="

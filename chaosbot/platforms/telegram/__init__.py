@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
+from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules, JourneySpec
 from chaosbot.core.kit import Kit
@@ -35,7 +36,7 @@ from chaosbot.platforms.telegram._case_kit import Pen
 from chaosbot.platforms.telegram._commands import COMMANDS
 from chaosbot.platforms.telegram._fresh import freshen, sent_by
 from chaosbot.platforms.telegram._journeys import first_delivery, journeys, perform
-from chaosbot.platforms.telegram._keyboards import offered
+from chaosbot.platforms.telegram._keyboards import call_in, offered
 from chaosbot.platforms.telegram._sender import RULES, queue_of
 from chaosbot.platforms.telegram._shape import shape
 from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, read_facts
@@ -90,6 +91,10 @@ class Telegram(Platform):
     def encode(self, endpoint: Endpoint, update: Any) -> bytes:
         """A POST as Telegram sends it; an update that is bytes already is sent as it is."""
         return encode_body(endpoint, update if isinstance(update, bytes) else dumps(update))
+
+    def effects(self, body: bytes) -> tuple[ApiCalled, ...]:
+        """The method that an answer calls, when it does."""
+        return call_in(body)
 
     def golden(self, dice: Dice) -> dict[str, Any]:
         """Valid updates by name: ``message/voice``, ``command/help``, ``callback_query/skill``, ``poll_answer`` …"""

@@ -15,10 +15,29 @@ from typing import Any, Final
 
 import orjson
 
+from chaosbot.core.event import ApiCalled
+
 MOST: Final = 32
 """So many buttons, and so many keys, of one call."""
 _LONGEST: Final = 256
 _DEEP_LINK: Final = re.compile(r"(?:t\.me/\w+|tg://resolve)\?(?:[^#\s]*&)?start=([\w-]{1,64})")
+
+
+def call_in(body: bytes) -> tuple[ApiCalled, ...]:
+    """The call that an answer to a delivery makes: an object with ``method`` and its parameters."""
+    try:
+        call = orjson.loads(body) if b'"method"' in body else None
+    except orjson.JSONDecodeError:
+        return ()
+    if not isinstance(call, dict) or not isinstance(call.get("method"), str):
+        return ()
+    chat, press = call.get("chat_id"), call.get("callback_query_id")
+    # A bot that was sent an odd chat may answer it: JSON's true is an int in Python, and the journal holds 64 bits.
+    known = isinstance(chat, str) or (type(chat) is int and abs(chat) < 1 << 62)
+    text = next((call[key] for key in ("text", "caption") if isinstance(call.get(key), str)), "")
+    buttons, keys = offered(call)
+    press = press if isinstance(press, str) else ""
+    return (ApiCalled(0.0, call["method"], chat if known else None, text, callback=press, buttons=buttons, keys=keys),)
 
 
 def offered(params: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,0 +1,384 @@
+"""What platforms of signed webhooks share: a `Webhook` is a way of signing, transports by kind, golden payloads and places, as values.
+
+Rules:
+
+- An update is ``{kind: payload}``, as Telegram's are; the kind chooses the transport, and mutations act on the payload, which is then
+  encoded and signed again. Anything else is sent as a JSON body of the canary's kind.
+- Golden payloads are named ``kind`` or ``kind/variant``.
+- A delivery of its own has other ids of the same form (`Places`), wherever they stand, and a marker in its text.
+"""
+
+from __future__ import annotations
+
+import string
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar, Final
+
+from chaosbot.core.case import Answer, Case, Expect, Reach, Role
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import UnknownName
+from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import DeliveryRules
+from chaosbot.core.kit import Base, Kit, Path, RawRequest, changed, path_of, put, there
+from chaosbot.core.marker import MARKER, marker, markers_in
+from chaosbot.core.platform import Endpoint, Platform, Request
+from chaosbot.core.shape import Object, OneOf, Shape
+from chaosbot.core.verdict import Threat
+from chaosbot.platforms._generic import inferred
+from chaosbot.platforms._signatures import Style, resigned
+from chaosbot.platforms._signed_cases import cases as signed_cases
+from chaosbot.platforms._transport import FORM, JSON, NONE, BodyCodec, Places, Transport
+
+_LARGEST: Final = 1 << 20
+_SHORTEST: Final = 4
+"""Shorter ids may stand elsewhere in a payload for something else; they are kept."""
+_DEEPEST: Final = 40
+_ROLES: Final = ("delivery", "chat", "user", "message", "callback", "own")
+SERVED: Final = Expect(reach=Reach.AT_MOST_ONCE)
+"""A valid update: acknowledged."""
+ODD: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
+"""An update that is odd but possible, or nearly one: taken or refused, and never a 5xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """One case of a platform's own: a golden update with changes.
+
+    Args:
+        name: ``group/what``.
+        golden: The golden update that it starts from.
+        summary: What is special about it.
+        changes: Values by dotted path in the payload; `GONE` removes.
+        headers: Values by header; None removes.
+        expect: What a correct target does.
+        threat: Who can send it.
+        check: The check that judges it first.
+        sign: ``right``, ``wrong`` (with another secret) or ``none``.
+        body: Instead of the payload, this body.
+        method: Instead of the kind's, this method.
+        role: What it is for where cases are compared.
+    """
+
+    name: str
+    golden: str
+    summary: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    expect: Expect = ODD
+    threat: Threat = Threat.USER
+    check: str = "no_server_error"
+    sign: str = "right"
+    body: bytes | None = None
+    method: str = ""
+    role: Role = Role.ATTEMPT
+
+
+def answers(*statuses: int, within_s: float | None = None, **wanted: Any) -> Expect:
+    """An expectation of exact statuses (2xx by default) and of an answer (the arguments of `Answer`)."""
+    return Expect(
+        frozenset(statuses or (2,)),
+        within_s=within_s,
+        reach=Reach.AT_MOST_ONCE,
+        answer=Answer(**wanted) if wanted else None,
+    )
+
+
+class Webhook(Platform):
+    """A platform whose deliveries are signed, described by values."""
+
+    signs: ClassVar[bool] = True
+    style: ClassVar[Style]
+    transports: ClassVar[Mapping[str, Transport]] = {}
+    """By kind; kinds that are not here travel as JSON."""
+    places: ClassVar[Places]
+    rules: ClassVar[DeliveryRules] = DeliveryRules()
+    expects: ClassVar[Mapping[str, Expect]] = {}
+    """By name or kind of golden update, what a correct target answers; the others are just acknowledged."""
+    url: str = ""
+
+    # ── what a platform says ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @abstractmethod
+    def payloads(self) -> Mapping[str, Any]:
+        """Golden payloads by name."""
+
+    @abstractmethod
+    def kind_in(self, headers: Mapping[str, str], payload: Any) -> str:
+        """A payload's kind; empty where it cannot be told."""
+
+    def odd(self) -> tuple[Odd, ...]:
+        """Handshakes and hostile updates of the platform's own."""
+        return ()
+
+    @property
+    def scheme(self) -> Style:
+        """The way of signing."""
+        return self.style
+
+    # ── what follows from that ────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def known(self) -> Mapping[str, Any]:
+        """The golden payloads."""
+        return self.payloads()
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of update."""
+        return frozenset(name.split("/", 1)[0] for name in self.known)
+
+    @property
+    def proof(self) -> str:
+        """The signature's header."""
+        return self.scheme.header
+
+    @property
+    def described(self) -> bool:
+        """A few updates say what payloads may look like, not what each member may be."""
+        return False
+
+    def transport(self, kind: str) -> Transport:
+        """How a kind travels."""
+        return self.transports.get(kind, _PLAIN)
+
+    def split(self, update: Any) -> tuple[str, Any]:
+        """Kind and payload of an update; what is none has no kind and is its own payload."""
+        if isinstance(update, dict) and len(update) == 1:
+            (kind,) = update
+            if kind in self.kinds:
+                return kind, update[kind]
+        return "", update
+
+    def encode(self, endpoint: Endpoint, update: Any) -> bytes:
+        """A delivery as the platform sends it, signed; bytes are signed and sent as they are."""
+        kind, payload = self.split(update)
+        own = self.canary().split("/", 1)[0]
+        if not kind:
+            kind = self._kind_of_body(payload) if isinstance(payload, bytes) else own
+        transport = self.transport(kind)
+        body = payload if isinstance(payload, bytes) else transport.codec.write(payload)
+        target = transport.target(endpoint.path, payload)
+        body = b"" if transport.query else body
+        host = self.url or f"http://{endpoint.host}"
+        headers: list[tuple[str, str]] = [*transport.headers]
+        if transport.signed:
+            headers += self.scheme.headers(endpoint.secret, endpoint.time, body, kind, host + target)
+        lines = [
+            f"{transport.method} {target} HTTP/1.1",
+            f"Host: {endpoint.host}",
+            *(f"{name}: {value}" for name, value in (*headers, *endpoint.headers)),
+            "Connection: keep-alive",
+            "Accept-Encoding: gzip, deflate",
+        ]
+        if transport.method != "GET":
+            lines += [f"Content-Type: {transport.codec.content_type}"] if transport.codec.content_type else []
+            lines.append(f"Content-Length: {len(body)}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + body
+
+    def _kind_of_body(self, body: bytes) -> str:
+        """The kind of a body that is given as bytes; the canary's where it cannot be told."""
+        own = self.canary().split("/", 1)[0]
+        kind = "" if len(body) > _LARGEST else self.kind_in({}, self.decoded("", body))
+        return kind if kind in self.kinds else own
+
+    @cached_property
+    def _codecs(self) -> tuple[BodyCodec, ...]:
+        """The codecs of all kinds; a plain form comes last, since it reads any form."""
+        found = dict.fromkeys((*(self.transport(kind).codec for kind in sorted(self.kinds)), JSON))
+        return tuple(sorted(found, key=lambda one: one is FORM))
+
+    def decoded(self, content_type: str, body: bytes) -> Any:
+        """A body's payload; None where no codec of the platform reads it."""
+        for codec in self._codecs:
+            if codec is NONE or (content_type and not _alike(codec.content_type, content_type)):
+                continue
+            try:
+                payload = codec.read(body)
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+            if payload:
+                return payload
+        return None
+
+    def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
+        """Kind, ids and marker of a delivery; None for what is none."""
+        if method != "POST" or len(body) > _LARGEST:
+            asked = next((kind for kind, one in self.transports.items() if one.query and one.method == method), None)
+            return UpdateFacts(kind=asked) if asked and "?" in path else None
+        named = dict(headers)
+        payload = self.decoded(named.get("content-type", ""), body)
+        if not isinstance(payload, dict):
+            return None
+        kind = self.kind_in(named, payload)
+        found = markers_in(str(self.places.first(payload, "text") or "")) or markers_in(body.decode("utf-8", "replace"))
+        at = self.places.first
+        command = at(payload, "command")
+        return UpdateFacts(
+            update_id=named.get(self.scheme.id_header) or at(payload, "delivery"),
+            kind=kind or None,
+            chat=at(payload, "chat"),
+            user=at(payload, "user"),
+            command=command.removeprefix("/") if isinstance(command, str) else None,
+            marker=found[0] if found else None,
+            message=at(payload, "message"),
+            callback=_text(at(payload, "callback")),
+            tenant=at(payload, "tenant"),
+        )
+
+    def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
+        """Renews id, timestamp and signature where they were right."""
+        return resigned(self.scheme, secret, before, after, later_s, self.url) if secret else after
+
+    def golden(self, dice: Dice) -> dict[str, Any]:
+        """A payload of each kind and variant."""
+        return {name: self._made(name, dice.at("golden", name)) for name in self.known}
+
+    def _made(self, name: str, dice: Dice) -> Any:
+        return self.fresh({name.split("/", 1)[0]: self.known[name]}, dice)
+
+    def expected(self, name: str) -> Expect:
+        """What a correct target answers to this golden update."""
+        return self.expects.get(name) or self.expects.get(name.split("/", 1)[0]) or Expect()
+
+    def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
+        """Encodes one golden update as a delivery of its own."""
+        del user
+        if task not in self.known:
+            raise UnknownName.of("task", task, self.known)
+        data = self.encode(endpoint, self._made(task, dice.at("build", ordinal)))
+        return Request(data, task, self.read(data))
+
+    def inside(self, update: Any) -> Path:
+        """The payload's path."""
+        kind, _ = self.split(update)
+        return (kind,) if kind else ()
+
+    def fresh(self, update: Any, dice: Dice) -> Any:
+        """The same update with ids and a marker of its own; what is missing or of the wrong type stays so."""
+        kind, payload = self.split(update)
+        if not kind:
+            return update
+        swaps: dict[Any, Any] = {}
+        for role in _ROLES:
+            for dotted in getattr(self.places, role):
+                old = there(payload, dotted)
+                if isinstance(old, bool) or not isinstance(old, int | str) or len(str(old)) < _SHORTEST:
+                    continue
+                swaps.setdefault(old, alike(old, dice.at(role, dotted)))
+        made = _swapped(payload, swaps, marker(dice), 0)
+        place = self.places.place(made, "text")
+        if place and marker(dice) not in there(made, place) and there(made, place):
+            made = put(made, path_of(place), f"{there(made, place)} {marker(dice)}")
+        return {kind: made}
+
+    def say(
+        self,
+        text: str,
+        dice: Dice,
+        *,
+        tier: str = "",
+        user: int | None = None,
+        kind: str = "",
+        chat: int | None = None,
+        message: int | None = None,
+        answers: int | None = None,
+    ) -> Any:
+        """The canary with this text; None where tiers, kinds or certain people are asked for."""
+        if tier or kind or any(one is not None for one in (user, chat, message, answers)):
+            return None
+        ((name, payload),) = self._made(self.canary(), dice).items()
+        place = self.places.place(payload, "text")
+        return {name: put(payload, path_of(place), text)} if place else None
+
+    def shape(self) -> Shape:
+        """Payloads like the golden ones."""
+        return OneOf(tuple(Object({name.split("/", 1)[0]: inferred(payload)}) for name, payload in self.known.items()))
+
+    def delivery(self) -> DeliveryRules:
+        """The platform's timeout, retries and expiry."""
+        return self.rules
+
+    # ── cases ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
+        """Signatures, handshakes, and the platform's own odd updates."""
+        kit = Kit(self, endpoint, dice)
+        signed = signed_cases(kit, self.scheme) if endpoint.secret else iter(())
+        return (*signed, *self._odd(kit))
+
+    def _odd(self, kit: Kit) -> Iterator[Case]:
+        for odd in self.odd():
+            if odd.sign != "right" and not kit.endpoint.secret:
+                continue
+            base = kit.base(odd.name, odd.golden)
+            ((kind, payload),) = base.update.items()
+            update = {kind: changed(payload, odd.changes)} if odd.body is None else odd.body
+            endpoint = kit.endpoint
+            if odd.sign == "wrong":
+                endpoint = replace(endpoint, secret=_OTHER)
+            request = RawRequest.of(self.encode(endpoint, update))
+            if odd.sign == "none":
+                request = request.without(self.scheme.header)
+            if odd.method:
+                request = request.with_method(odd.method)
+            for name, value in odd.headers.items():
+                request = request.without(name) if value is None else request.with_header(name, value)
+            base = kit.take(Base(update, request, self.read(request.data) or base.facts))
+            yield kit.case(
+                odd.name, base, request, odd.summary, odd.expect, threat=odd.threat, check=odd.check, role=odd.role
+            )
+
+
+_PLAIN: Final = Transport()
+_OTHER: Final = "chaosbot-another-secret"
+
+
+def _alike(codec: str, given: str) -> bool:
+    return codec.partition(";")[0] == given.partition(";")[0].strip().lower()
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _swapped(value: Any, swaps: Mapping[Any, Any], mine: str, depth: int) -> Any:
+    """The value with other ids and another marker, everywhere."""
+    if depth > _DEEPEST:
+        return value
+    if isinstance(value, str):
+        return swaps[value] if value in swaps else MARKER.sub(mine, value)
+    if type(value) is int:
+        return swaps.get(value, value)
+    if isinstance(value, list):
+        return [_swapped(item, swaps, mine, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {name: _swapped(item, swaps, mine, depth + 1) for name, item in value.items()}
+    return value
+
+
+def alike(value: int | str, dice: Dice) -> int | str:
+    """Another id of the same form: as long, the same prefix, digits for digits and letters for letters."""
+    if isinstance(value, int):
+        low = 10 ** (len(str(abs(value))) - 1)
+        return dice.integer(low, 10 * low - 1)
+    head = max(value.rfind(sign) for sign in "_.:") + 1
+    head = head if len(value) - head >= _SHORTEST else 0
+    head += len(value) - head > _SHORTEST and not set(value[head:].lower()) <= set("0123456789abcdef-")
+    rest = value[head:]
+    letters = "abcdef" if set(rest.lower()) <= set("0123456789abcdef-") else string.ascii_lowercase
+    fill = iter(dice.data(len(rest)))
+
+    def other(letter: str) -> str:
+        number = next(fill)
+        if letter.isdigit():
+            return str(number % 10)
+        chosen = letters[number % len(letters)]
+        return chosen.upper() if letter.isupper() else chosen if letter.isascii() and letter.isalpha() else letter
+
+    made = "".join(map(other, rest))
+    if rest.isdigit() and made[0] == "0":
+        made = "1" + made[1:]
+    return value[:head] + made

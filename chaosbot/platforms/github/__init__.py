@@ -1,0 +1,150 @@
+"""GitHub: all 66 events of repositories, organisations and apps, signed with the hook's secret (HMAC-SHA256 of the body, no time).
+
+Kinds are the events as ``X-GitHub-Event`` names them (``issue_comment``, ``push``, ``ping`` …), variants their actions
+(``issues/closed``). GitHub waits 10 s for a 2xx, never delivers again by itself, and promises no order. Events come as JSON, or with
+``form=true`` as a form with one field ``payload``. How much a sender may do stands nowhere in a payload but in ``author_association``,
+which is GitHub's word on comments, issues and pull requests only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import orjson
+
+from chaosbot.core.case import Expect, Reach
+from chaosbot.core.journey import DeliveryRules
+from chaosbot.core.kit import GONE
+from chaosbot.core.registry import option
+from chaosbot.core.verdict import Threat
+from chaosbot.platforms._signatures import STYLES, Style
+from chaosbot.platforms._transport import PAYLOAD, Places, Transport
+from chaosbot.platforms._webhook import SERVED, Odd, Webhook
+
+_TIERS: Final = ("NONE", "FIRST_TIME_CONTRIBUTOR", "CONTRIBUTOR", "COLLABORATOR", "MEMBER", "OWNER")
+
+
+@cache
+def _payloads() -> dict[str, Any]:
+    """The golden payloads; ``{"$": NAME, …}`` in the file stands for a shared object with some members changed."""
+    data = orjson.loads((Path(__file__).parent / "events.json").read_bytes())
+    shared = data["shared"]
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolved(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        own = {name: resolved(item) for name, item in value.items() if name != "$"}
+        return resolved(shared[value["$"]]) | own if "$" in value else own
+
+    events: dict[str, Any] = resolved(data["events"])
+    ping = events["ping"] | {"repository": resolved(shared["repository"]), "sender": resolved(shared["user"])}
+    return events | {"ping": ping}
+
+
+def payload(name: str, /, **members: Any) -> dict[str, Any]:
+    """A golden payload (``issue_comment``, ``issues/closed``) with other members."""
+    return dict(_payloads()[name]) | members
+
+
+@dataclass(frozen=True)
+class GitHub(Webhook):
+    """GitHub's webhooks."""
+
+    default_path: ClassVar[str] = "/github/webhook"
+    style: ClassVar[Style] = STYLES["github"]
+    places: ClassVar[Places] = Places(
+        chat=("issue.number", "pull_request.number", "discussion.number"),
+        user=("sender.login",),
+        tenant=("installation.id", "organization.login", "repository.owner.login"),
+        text=(
+            "comment.body",
+            "review.body",
+            "issue.title",
+            "pull_request.title",
+            "head_commit.message",
+            "release.name",
+            "zen",
+        ),
+        message=("comment.id", "review.id"),
+        command=(),
+        own=("comment.id", "review.id", "issue.id", "pull_request.id", "after", "head_commit.id"),
+    )
+    rules: ClassVar[DeliveryRules] = DeliveryRules(answer_wait_s=10.0, retries=False)
+
+    form: bool = option("flag", "send events as forms with one field payload", False)
+
+    def payloads(self) -> Mapping[str, Any]:
+        """All events."""
+        return _payloads()
+
+    def transport(self, kind: str) -> Transport:
+        """JSON, or a form where that was asked for."""
+        del kind
+        return Transport(PAYLOAD) if self.form else Transport()
+
+    def kind_in(self, headers: Mapping[str, str], payload: Any) -> str:
+        """The event's header; without one, the event with the most members in common."""
+        if headers.get("x-github-event"):
+            return headers["x-github-event"]
+        members = payload.keys() if isinstance(payload, dict) else ()
+        near = min(self.known, key=lambda name: len(self.known[name].keys() ^ members)) if members else ""
+        return near.partition("/")[0]
+
+    def canary(self) -> str:
+        """A comment on an issue."""
+        return "issue_comment"
+
+    def odd(self) -> tuple[Odd, ...]:
+        """Headers against bodies, accounts, ghosts, deleted things, loops, names as text for shells."""
+        comment, push, pull = "issue_comment", "push", "pull_request"
+        genuine: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
+        mismatch: dict[str, Any] = {"threat": Threat.NETWORK, "check": "event_matches"}
+        nobody = Expect(frozenset({400, 401, 403, 404, 415, 422}), reach=Reach.NONE)
+        bot = {"login": "octo-app[bot]", "id": 7_001_347, "type": "Bot"}
+        name = "$(id);`id`|id"
+        zero = "0" * 40
+        return (
+            Odd("handshake/ping-unsigned", "ping", "a ping without signature", sign="none", threat=Threat.FORGER, check="forged_refused", expect=nobody),
+            Odd("event/header-other", comment, "the header says push, the body is a comment", headers={"X-GitHub-Event": "push"}, **mismatch),
+            Odd("event/header-unknown", comment, "an event that nobody knows", headers={"X-GitHub-Event": "chaos_event"}, **genuine),
+            Odd("event/header-missing", comment, "no X-GitHub-Event", headers={"X-GitHub-Event": None}, **mismatch),
+            Odd("event/header-path", comment, "the event is a path upwards", headers={"X-GitHub-Event": "../../ping"}, **mismatch),
+            Odd("event/header-proto", comment, "the event is __proto__", headers={"X-GitHub-Event": "__proto__"}, **mismatch),
+            Odd("event/delivery-missing", comment, "no X-GitHub-Delivery", headers={"X-GitHub-Delivery": None}, **mismatch),
+            Odd("event/action-unknown", comment, "an action that nobody knows", {"action": "chaos"}, **genuine),
+            Odd("event/action-missing", comment, "an event without action", {"action": GONE}),
+            Odd("tenant/installation-other", comment, "the installation of another account", {"installation": {"id": 999_999_001, "node_id": "x"}}),
+            Odd("tenant/repository-other", comment, "a repository of somebody else", {"repository.full_name": "evil/octo-repo", "repository.owner.login": "evil"}),
+            Odd("tenant/repository-null", comment, "no repository", {"repository": None}),
+            Odd("ghost/sender", comment, "a comment of a deleted account", {"comment.user": None}, **genuine),
+            Odd("ghost/author", pull, "a pull request of a deleted account", {"pull_request.user": None}, **genuine),
+            Odd("ghost/fork", pull, "a pull request from a deleted fork", {"pull_request.head.repo": None}, **genuine),
+            Odd("ghost/body-null", "issues", "an issue without text", {"issue.body": None}, **genuine),
+            Odd("ghost/comment-empty", comment, "a comment without text", {"comment.body": ""}, **genuine),
+            Odd("loop/own", comment, "a comment of the app itself", {"sender": bot, "comment.user": bot}, **genuine),
+            Odd("push/deleted", push, "a branch is deleted", {"deleted": True, "head_commit": None, "commits": [], "after": zero}, **genuine),
+            Odd("push/created", push, "a branch is made", {"created": True, "before": zero, "commits": []}, **genuine),
+            Odd("push/tag", push, "a tag is pushed", {"ref": "refs/tags/v1.0.0", "base_ref": "refs/heads/main"}, **genuine),
+            Odd("push/many", push, "2048 commits", {"commits": [{"id": zero, "message": "x", "added": [], "removed": [], "modified": []}] * 2048}),
+            Odd("text/ref-upwards", push, "a tag that is a path upwards", {"ref": "refs/tags/../../x"}),
+            Odd("text/branch-shell", pull, "a branch that is a shell command", {"pull_request.head.ref": name}, **genuine),
+            Odd("text/title-template", "issues", "a title that is a template", {"issue.title": "${{ github.token }} {{7*7}}"}, **genuine),
+            *(
+                Odd(f"association/{one.lower()}", comment, f"a command of somebody whose association is {one}", {"comment.author_association": one, "comment.body": "/deploy"}, **genuine)
+                for one in _TIERS
+            ),
+            Odd("association/absent", comment, "a command of somebody without association", {"comment.author_association": GONE, "comment.body": "/deploy"}),
+            Odd("type/list", comment, "a signed list", body=b"[]", threat=Threat.NETWORK),
+            Odd("type/null", comment, "a signed null", body=b"null", threat=Threat.NETWORK),
+            Odd("type/text", comment, "a JSON body said to be text", headers={"Content-Type": "text/plain"}, threat=Threat.NETWORK),
+            Odd("type/form-twice", comment, "two payloads in a form", body=b"payload=%7B%7D&payload=%7B%7D", headers={"Content-Type": "application/x-www-form-urlencoded"}, threat=Threat.NETWORK),
+        )  # fmt: skip
+
+
+__all__ = ["GitHub", "payload"]

@@ -1,0 +1,145 @@
+"""The vendors' own libraries judge each platform: what is genuine passes, and what must be refused is refused."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from chaosbot.core.case import Case, Reach
+from chaosbot.core.dice import Dice
+from chaosbot.core.kit import RawRequest
+from chaosbot.core.platform import PLATFORMS, Endpoint, Platform
+from chaosbot.core.shape import sample
+from chaosbot.core.verdict import Threat
+
+HOST = "127.0.0.1:8080"
+Judge = Callable[[str, "Received"], bool]
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as a server sees it."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def of(cls, data: bytes) -> Received:
+        request = RawRequest.of(data)
+        headers: dict[str, str] = {}
+        for name, value in request.headers:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        method, target, _ = request.line.decode().split(" ")
+        return cls(method, target, headers, request.body)
+
+
+def library(name: str) -> Any:
+    """A vendor's library; the test is skipped where it is not installed."""
+    return pytest.importorskip(name)
+
+
+def slack(secret: str, got: Received) -> bool:
+    signature = library("slack_sdk.signature")
+    return bool(signature.SignatureVerifier(secret).is_valid_request(got.body, dict(got.headers)))
+
+
+def github(secret: str, got: Received) -> bool:
+    library("gidgethub")
+    sansio = importlib.import_module("gidgethub.sansio")
+    if got.headers.get("x-hub-signature-256") is None:
+        return False
+    try:
+        sansio.Event.from_http(got.headers, got.body, secret=secret)
+    except (
+        KeyError,
+        importlib.import_module("gidgethub").ValidationFailure,
+        importlib.import_module("gidgethub").BadRequest,
+    ):
+        return False
+    return True
+
+
+def stripe(secret: str, got: Received) -> bool:
+    verifier = library("stripe")
+    try:
+        verifier.WebhookSignature.verify_header(got.body.decode(), got.headers.get("stripe-signature", ""), secret, 300)
+    except verifier.SignatureVerificationError:
+        return False
+    return True
+
+
+JUDGES: dict[str, tuple[str, Judge]] = {
+    "slack": ("8f742231b10e8888abcd99yyyzzz85a5", slack),
+    "github": ("chaosbot-secret", github),
+    "stripe": ("whsec_" + "a1B2" * 8, stripe),
+}
+# What the libraries raise beside their own error where a header or body is garbled; a receiver answers 500, which is no acceptance.
+RAISED = (ValueError, TypeError, UnicodeError, AttributeError)
+
+
+def endpoint(name: str) -> Endpoint:
+    return Endpoint(HOST, "/hook", JUDGES[name][0], started=int(time.time()))
+
+
+def accepted(name: str, data: bytes) -> bool:
+    secret, judge = JUDGES[name]
+    try:
+        return judge(secret, Received.of(data))
+    except RAISED:
+        return False
+
+
+def signed(platform: Platform, update: Any) -> bool:
+    """Whether updates of this kind carry a signature at all."""
+    return platform.proof.lower().encode() in platform.encode(Endpoint(HOST, "/", "x" * 32), update).lower()
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_the_vendors_library_accepts_every_genuine_delivery(name: str) -> None:
+    platform, where = PLATFORMS.build(name, {}), endpoint(name)
+    shape = platform.shape()
+    assert shape is not None
+    checked = 0
+    for number in range(20):
+        drawn = [platform.fresh(sample(shape, Dice(number).at(draw)), Dice(number)) for draw in range(30)]
+        for update in (*platform.golden(Dice(number)).values(), *drawn):
+            if signed(platform, update):
+                assert accepted(name, platform.encode(where, update)), update
+                checked += 1
+    assert checked > 800
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_no_case_contradicts_the_vendors_library(name: str) -> None:
+    wrong = []
+    for case in PLATFORMS.build(name, {}).catalogue(endpoint(name), Dice(1)):
+        if "replayed" in case.name or not _about_signatures(case):
+            continue
+        passes = accepted(name, case.request)
+        if case.threat is Threat.FORGER and case.expect.reach is Reach.NONE and passes:
+            wrong.append(f"{case.name} must be refused, and is accepted")
+        if case.expect.statuses == frozenset({2}) and not passes:
+            wrong.append(f"{case.name} must be accepted, and is refused")
+    assert wrong == []
+
+
+def _about_signatures(case: Case) -> bool:
+    """Whether the case is decided by its signature: handshakes by GET have none."""
+    return case.request.startswith(b"POST")
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_a_delivery_that_is_tried_again_is_genuine_too(name: str) -> None:
+    platform, now = PLATFORMS.build(name, {}), int(time.time())
+    first = Endpoint(HOST, "/hook", JUDGES[name][0], started=now - 3600)
+    request = platform.encode(first, platform.golden(Dice(3))[platform.canary()])
+    if platform.delivery().retries:
+        assert accepted(name, platform.again(request, first.secret, 2, "status", 3600))
