@@ -251,7 +251,7 @@ def tls_of(ca: Path | None, cert: Path | None, key: Path | None, *, insecure: bo
         raise ConfigError(f"--key {key}", "belongs to a certificate; name it by --cert")
     tls = Tls(not insecure, str(ca or ""), str(cert or ""), str(key or ""))
     if tls != Tls():
-        client_context(tls.verify, tls.ca_file, tls.cert_file, tls.key_file)
+        client_context(tls)
     return tls
 
 

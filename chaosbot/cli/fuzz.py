@@ -227,12 +227,12 @@ def fuzz(
                 "secret_env": secret_env or DEFAULT_SECRET,
                 "only": tuple(case or ()),
             }
-            others = max((workers or 1) - 1, 0)  # beside the campaign's own process
+            others = 0 if workers is None and cluster is None else workers and workers - 1  # beside this process
             with worker_processes(run, environment, cluster, others, secret_variable(secret_env), (), allow) as (
                 count,
                 start_worker,
             ):
-                campaign["workers"] = 1 + count if cluster else 1 + others
+                campaign["workers"] = 1 + count
                 result = run_campaign(
                     run, environment, secret, campaign, undisturbed=not plan.rules, start_worker=start_worker
                 )

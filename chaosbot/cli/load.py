@@ -58,12 +58,13 @@ from chaosbot.cli._options import (
 from chaosbot.config import defaults
 from chaosbot.config.experiment import threshold_settings
 from chaosbot.core import units
+from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import Profile, Workload
 from chaosbot.core.registry import options_of
 from chaosbot.load.cast import weights
-from chaosbot.load.spec import Sampling
+from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
-from chaosbot.session.driving import LoadPart, check_cluster, drive_load, require_webhook, worker_processes
+from chaosbot.session.driving import check_cluster, drive_load, require_webhook, worker_processes
 from chaosbot.session.environment import EnvironmentSpec, check_pages, check_target, prepared
 
 app = verb()
@@ -183,11 +184,14 @@ def load(
         **({"thresholds": threshold_settings(promises(slo))} if slo else {}),
     }
     conditions = [StopCondition.parse(text) for text in abort_on or ()]
-    part = LoadPart(
-        profile=shape,
+    load_spec = LoadSpec(
+        url=target or "",
+        endpoint=Endpoint("", secret=secret),
         platform=platform,
-        secret=secret,
+        seed=chosen,
+        profile=shape,
         sender=sender,
+        record_requests=_records(shape),
         secret_env=secret_variable(secret_env),
         slow_share=read_option("--slow", slow, units.share),
         journey=journey,
@@ -240,10 +244,10 @@ def load(
                 circuits=circuits,
             )
             with worker_processes(
-                run, environment, cluster, processes or 0, part.secret_env, (journey, corpus), allow
+                run, environment, cluster, processes, load_spec.secret_env, (journey, corpus), allow
             ) as (count, start_worker):
-                part = replace(part, samples=samples, processes=count)
-                drive_load(run, environment, part, per_request=_records(shape), start_worker=start_worker)
+                load_spec = replace(load_spec, samples=samples, processes=count)
+                drive_load(run, environment, load_spec, start_worker=start_worker)
     raise conclude(run, quiet=quiet, as_json=as_json)
 
 

@@ -58,7 +58,7 @@ class Workload:
         rate: Arrivals a second (open workload); None for a closed one.
         sender: ``raw`` or ``platform`` (``telegram`` is its old name).
         slow_share: Share of users that send and read slowly.
-        processes: Driver processes.
+        processes: Driver processes; None for one, on a cluster one for each of its slots.
         timeout_s: Most time for a request.
         classes: Who takes part, as ``--class`` says it; empty for the platform's own shares.
         mix: What they do, as ``--mix`` says it.
@@ -72,7 +72,7 @@ class Workload:
     rate: float | None = None
     sender: str = "raw"
     slow_share: float = 0.0
-    processes: int = 1
+    processes: int | None = None
     timeout_s: float = 30.0
     classes: str = ""
     mix: str = ""
@@ -264,7 +264,7 @@ WORKLOAD: Final = Table(
             "raw",
         ),
         "slow_share": Key(SHARE, "The share of users that send and read slowly.", 0.0),
-        "processes": Key(whole(1, 1024), "Driver processes.", 1),
+        "processes": Key(whole(1, 1024), "Driver processes [1; with --cluster every slot]."),
         "timeout": Key(DURATION, "Most time for a request.", 30.0),
         "classes": Key(TEXT, "Who takes part, e.g. guest=80,admin=1.", ""),
         "mix": Key(TEXT, "What they do, e.g. chat=3,complex=1.", ""),

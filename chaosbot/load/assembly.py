@@ -11,7 +11,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Noted, Trouble
 from chaosbot.core.journey import StreamAction
 from chaosbot.core.knee import KneeSearch
-from chaosbot.core.platform import Platform, platform_of
+from chaosbot.core.platform import platform_of
 from chaosbot.core.profile import Workload
 from chaosbot.load.cast import Cast, cast_of, shared_ids
 from chaosbot.load.closed import ClosedExecutor
@@ -23,7 +23,7 @@ from chaosbot.load.sources import source_of
 from chaosbot.load.spec import LoadSpec
 from chaosbot.load.target import LoadTarget
 
-Made: TypeAlias = tuple[Source | Platform, Cast]
+Made: TypeAlias = tuple[Source, Cast]
 """Who encodes the requests, and who takes part."""
 
 
@@ -33,9 +33,8 @@ def made_of(spec: LoadSpec) -> Made:
     Raises:
         ConfigError: With the option, or the line of a journey file.
     """
-    platform = platform_of(spec.platform)
-    source = source_of(platform, spec.endpoint, spec.journey, spec.corpus)
-    return source, cast_of(spec, source, platform)
+    source = source_of(platform_of(spec.platform), spec.endpoint, spec.journey, spec.corpus)
+    return source, cast_of(spec, source)
 
 
 def check(spec: LoadSpec) -> Made:
@@ -69,7 +68,7 @@ def assemble(
         UsageError: A bad journey file, an unknown stream, a process that is not there.
     """
     source, cast = made or made_of(spec)
-    looks = watches(spec.samples) if shard is None or shard.index == 0 else []
+    looks = watches(spec.samples, spec.tls) if shard is None or shard.index == 0 else []
     for look in looks:
         list(look())  # the first look loads what it needs, which must not delay the first arrivals
     engine = LoadEngine(spec, target, source, hooks, cast.journeys, shard=shard, start=start)

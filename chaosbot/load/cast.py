@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,7 +21,6 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.journey import JourneySpec, StreamAction, StreamSpec, Task
 from chaosbot.core.pacer import Pacer
-from chaosbot.core.platform import Platform
 from chaosbot.core.profile import Workload
 from chaosbot.load.factory import Source
 from chaosbot.load.spec import LoadSpec
@@ -72,7 +71,7 @@ def weights(option: str, text: str) -> tuple[tuple[str, float], ...]:
     return tuple(found.items())
 
 
-def cast_of(spec: LoadSpec, source: Source | Platform, platform: Platform) -> Cast:
+def cast_of(spec: LoadSpec, source: Source) -> Cast:
     """Who takes part.
 
     Raises:
@@ -80,7 +79,7 @@ def cast_of(spec: LoadSpec, source: Source | Platform, platform: Platform) -> Ca
         ConfigError: Options that exclude each other.
     """
     journeys = _mixed(tuple(source.journeys()), spec.mix)
-    known = {stream.name: stream for stream in _streams_of(spec, source, platform)}
+    known = {stream.name: stream for stream in source.streams()}
     for name in spec.streams:
         if name not in known and name != NO_STREAMS:
             raise UnknownName.of("stream", name, (*known, NO_STREAMS), where="--stream")
@@ -104,15 +103,6 @@ def _needs_users(option: str) -> ConfigError:
     return ConfigError(
         option, "needs users who stay connected; leave --rate out, or choose a closed profile (smoke, sustained …)"
     )
-
-
-def _streams_of(spec: LoadSpec, source: Source | Platform, platform: Platform) -> Iterable[StreamSpec]:
-    """The file's own scenarios where a journey file runs, else the platform's."""
-    if spec.journey is None and spec.corpus is None:
-        return platform.streams()
-    own = getattr(source, "streams", None)
-    found: Iterable[StreamSpec] = own() if callable(own) else ()
-    return found
 
 
 def _chosen(

@@ -128,7 +128,7 @@ class LoadEngine:
         self,
         spec: LoadSpec,
         target: LoadTarget,
-        source: Source | Platform,
+        source: Source,
         hooks: RunHooks,
         journeys: Sequence[JourneySpec] = (),
         *,

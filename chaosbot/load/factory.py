@@ -19,8 +19,8 @@ from typing import Final, Protocol, TypeAlias
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
-from chaosbot.core.journey import JourneySpec
-from chaosbot.core.platform import Endpoint, Platform, Request
+from chaosbot.core.journey import JourneySpec, StreamSpec
+from chaosbot.core.platform import Endpoint, Request
 from chaosbot.load.connection import SLOW_BODY, SLOW_READER
 from chaosbot.load.pending import Owner, PendingRequest, RequestLabel
 
@@ -47,6 +47,9 @@ class Source(Protocol):
     def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
         """Encodes one task."""
 
+    def streams(self) -> Sequence[StreamSpec]:
+        """The scenarios of WebSocket clients."""
+
 
 class RequestFactory:
     """Encodes the requests of all users of a run, each from scratch.
@@ -63,7 +66,7 @@ class RequestFactory:
 
     def __init__(
         self,
-        source: Source | Platform,
+        source: Source,
         endpoint: Endpoint,
         dice: Dice,
         *,

@@ -22,7 +22,7 @@ import trio
 from chaosbot.core.errors import ChaosbotError, ConfigError, UsageError
 from chaosbot.core.event import Event, ProbeSeen
 from chaosbot.load.spec import Sampling
-from chaosbot.transport import look, metrics
+from chaosbot.transport import USUAL_TLS, Tls, look, metrics
 
 _TIMEOUT_S: Final = 5.0
 _USUAL: Final = {
@@ -89,23 +89,19 @@ class MetricsWatch:
         url: The page.
         names: Metrics to follow beside the usual ones.
         usual: Whether memory and descriptors are taken from here.
-        verify: Whether an https page's certificate is checked.
-        ca_file: PEM file of the authorities that are trusted.
+        tls: How an https page is spoken to.
     """
 
-    def __init__(
-        self, url: str, names: tuple[str, ...], *, usual: bool, verify: bool = True, ca_file: str = ""
-    ) -> None:
+    def __init__(self, url: str, names: tuple[str, ...], *, usual: bool, tls: Tls = USUAL_TLS) -> None:
         self._url = url
-        self._verify = verify
-        self._ca_file = ca_file
+        self._tls = tls
         self._names = names
         self._usual = usual
 
     def __call__(self) -> Iterator[Look]:
         """One look."""
         try:
-            page = metrics(self._url, timeout_s=_TIMEOUT_S, verify=self._verify, ca_file=self._ca_file)
+            page = metrics(self._url, timeout_s=_TIMEOUT_S, tls=self._tls)
         except ChaosbotError as error:
             yield "metrics", False, None, str(error)
             return
@@ -128,17 +124,16 @@ class MetricsWatch:
 class HealthWatch:
     """A health page and the circuits in it."""
 
-    def __init__(self, url: str, circuits: str, *, verify: bool = True, ca_file: str = "") -> None:
+    def __init__(self, url: str, circuits: str, *, tls: Tls = USUAL_TLS) -> None:
         self._url = url
-        self._verify = verify
-        self._ca_file = ca_file
+        self._tls = tls
         self._path = [part for part in circuits.removeprefix("$").split(".") if part]
 
     def __call__(self) -> Iterator[Look]:
         """One look."""
         try:
             # Many services answer 503 while a circuit is open, with the circuits in the body.
-            status, body = look(self._url, timeout_s=_TIMEOUT_S, verify=self._verify, ca_file=self._ca_file)
+            status, body = look(self._url, timeout_s=_TIMEOUT_S, tls=self._tls)
         except ChaosbotError as error:
             yield "health", False, None, str(error)
             return
@@ -158,7 +153,7 @@ class HealthWatch:
             yield "circuits", True, found, ""
 
 
-def watches(sampling: Sampling) -> list[Callable[[], Iterator[Look]]]:
+def watches(sampling: Sampling, tls: Tls = USUAL_TLS) -> list[Callable[[], Iterator[Look]]]:
     """The looks that are asked for.
 
     Raises:
@@ -171,19 +166,9 @@ def watches(sampling: Sampling) -> list[Callable[[], Iterator[Look]]]:
         if url and not url.startswith(("http://", "https://")):
             raise ConfigError(option, f"'{url}' is no http or https URL")
     if sampling.metrics:
-        found.append(
-            MetricsWatch(
-                sampling.metrics,
-                sampling.metric_names,
-                usual=sampling.pid is None,
-                verify=sampling.verify,
-                ca_file=str(sampling.ca or ""),
-            )
-        )
+        found.append(MetricsWatch(sampling.metrics, sampling.metric_names, usual=sampling.pid is None, tls=tls))
     if sampling.health:
-        found.append(
-            HealthWatch(sampling.health, sampling.circuits, verify=sampling.verify, ca_file=str(sampling.ca or ""))
-        )
+        found.append(HealthWatch(sampling.health, sampling.circuits, tls=tls))
     return found
 
 

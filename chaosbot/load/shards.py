@@ -79,10 +79,7 @@ def target_of(spec: LoadSpec) -> LoadTarget:
     """
     return LoadTarget.resolve(
         spec.url,
-        verify=spec.verify,
-        ca=spec.ca,
-        cert=spec.cert,
-        key=spec.key,
+        tls=spec.tls,
         connect_timeout_s=spec.connect_timeout_s,
         timeout_s=spec.timeout_s,
         allow=spec.allow_hosts,
@@ -128,7 +125,7 @@ class LoadProcesses:
         self._heard: queue.Queue[tuple[int, Any]] = queue.Queue(_MOST_WAITING)
         self._closed = False
         # The target's pid and pages are looked at from here: other machines may not see them.
-        self._looks = [] if start_worker is Worker else watches(spec.samples)
+        self._looks = [] if start_worker is Worker else watches(spec.samples, spec.tls)
 
     def run(self) -> GeneratorHealth:
         """Runs all shards to their end; returns how well the worst of them kept up.

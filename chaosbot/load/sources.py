@@ -254,6 +254,10 @@ class Corpus:
         """One kind of user, who sends them all."""
         return (JourneySpec(RECORDED, 1.0, (1.0, 5.0), tuple(Task(name) for name in self._requests), range(1, 1001)),)
 
+    def streams(self) -> Sequence[StreamSpec]:
+        """None are recorded."""
+        return ()
+
     def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:  # noqa: ARG002 - as recorded
         """The bytes as they were recorded."""
         return self._requests[task]
@@ -282,7 +286,7 @@ def _facts(platform: Platform, data: bytes) -> Any:
     return platform.facts(method, path.partition(" ")[0], headers, body)
 
 
-def source_of(platform: Platform, endpoint: Endpoint, journey: Path | None, corpus: Path | None) -> Source | Platform:
+def source_of(platform: Platform, endpoint: Endpoint, journey: Path | None, corpus: Path | None) -> Source:
     """Who encodes a run's requests.
 
     Raises:

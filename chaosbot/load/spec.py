@@ -10,6 +10,7 @@ from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.pacer import Pacer
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import Profile, Workload
+from chaosbot.transport import Tls
 
 SENDERS: Final = ("raw", "platform", "telegram")
 BODIES: Final = ("failed", "sample", "all", "none")
@@ -27,8 +28,6 @@ class Sampling:
         health: A health URL.
         circuits: The JSON path in the health answer under which circuits stand (``$.circuits``).
         every_s: Seconds between looks.
-        verify: Whether the certificates of https pages are checked.
-        ca: PEM file of the authorities that are trusted instead of the system's.
     """
 
     pid: int | None = None
@@ -37,13 +36,13 @@ class Sampling:
     health: str = ""
     circuits: str = "$.circuits"
     every_s: float = 1.0
-    verify: bool = True
-    ca: Path | None = None
 
 
 @dataclass(frozen=True)
 class LoadSpec:
     """One load run; it can be sent to another process.
+
+    Where the load goes may be left open (an empty `url`, an endpoint without a host) until the target is there.
 
     Args:
         url: The target, ``http://host:port/path``.
@@ -69,20 +68,17 @@ class LoadSpec:
         journey: A person's own journey file.
         corpus: A folder of requests (fuzz findings) to be replayed as load.
         streams: The WebSocket scenarios to run, by name.
-        verify: Whether certificates are verified.
-        ca: The authority that signed the target's.
+        tls: How TLS is spoken with the target and its pages.
         started: The run's start on the machine's monotonic clock; events count from it.
         allow_hosts: Hosts beside loopback that may be loaded.
         samples: What is watched beside the load.
         accepted: Statuses beside 2xx that count as completed.
-        cert: PEM file of the client's certificate, for a target that asks for one.
-        key: Its private key; None where `cert` holds it too.
         classes: Who takes part, kinds of users and streams with their weights; empty for the source's own shares.
         mix: What they do, tasks with their weights; empty for the journeys' own.
         max_in_flight: Most requests on their way at once, all processes together; None for no bound.
         bodies: Which answers' bodies single requests keep: ``failed``, ``sample`` (those, and one request in a hundred), ``all``, ``none``.
         traceparent: Whether each request carries a W3C trace context of its own.
-        secret_env: The variable that holds the platform's secret on the machines of the processes; empty where `endpoint` has it.
+        secret_env: The variable that holds the platform's secret on the machines of a cluster; empty where there is none.
     """
 
     url: str
@@ -106,14 +102,11 @@ class LoadSpec:
     journey: Path | None = None
     corpus: Path | None = None
     streams: tuple[str, ...] = ()
-    verify: bool = True
-    ca: Path | None = None
+    tls: Tls = field(default_factory=Tls)
     started: float | None = None
     allow_hosts: tuple[str, ...] = ()
     samples: Sampling = field(default_factory=Sampling)
     accepted: frozenset[int] = frozenset()
-    cert: Path | None = None
-    key: Path | None = None
     classes: tuple[tuple[str, float], ...] = ()
     mix: tuple[tuple[str, float], ...] = ()
     max_in_flight: int | None = None

@@ -10,12 +10,11 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable, UsageError
-from chaosbot.transport import client_context, resolved
+from chaosbot.transport import USUAL_TLS, Tls, client_context, resolved
 
 SPARE_DESCRIPTORS: Final = 64
 """Descriptors that the process needs beside its connections: journal, epoll, pipes, the terminal."""
@@ -53,10 +52,7 @@ class LoadTarget:
         cls,
         url: str,
         *,
-        verify: bool = True,
-        ca: Path | None = None,
-        cert: Path | None = None,
-        key: Path | None = None,
+        tls: Tls = USUAL_TLS,
         connect_timeout_s: float = 5.0,
         timeout_s: float = 30.0,
         allow: Sequence[str] = (),
@@ -88,7 +84,7 @@ class LoadTarget:
             address,
             f"{parts.hostname}:{port}",
             parts.hostname,
-            client_context(verify, str(ca or ""), str(cert or ""), str(key or "")) if parts.scheme == "https" else None,
+            client_context(tls) if parts.scheme == "https" else None,
             connect_timeout_s,
             timeout_s,
         )

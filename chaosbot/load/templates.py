@@ -24,7 +24,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import JourneySpec
 from chaosbot.core.marker import MARKER
-from chaosbot.core.platform import Endpoint, Platform, Request
+from chaosbot.core.platform import Endpoint, Request
 from chaosbot.load.factory import Chance, RequestFactory, Source, UserRequests
 from chaosbot.load.pending import Owner, PendingRequest, RequestLabel
 
@@ -154,7 +154,7 @@ class TemplateFactory(RequestFactory):
 
     def __init__(
         self,
-        source: Source | Platform,
+        source: Source,
         endpoint: Endpoint,
         dice: Dice,
         *,

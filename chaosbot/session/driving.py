@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +15,11 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import TargetUnusable, secret_hint
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import EPOCH, Endpoint, platform_of
-from chaosbot.core.profile import Profile, Workload
+from chaosbot.core.profile import Workload
 from chaosbot.core.verdict import Threat
 from chaosbot.load.closed import MOST_ADDED
 from chaosbot.load.driver import drive
-from chaosbot.load.spec import LoadSpec, Sampling
+from chaosbot.load.spec import LoadSpec
 from chaosbot.session.environment import Environment
 from chaosbot.session.run import Run
 from chaosbot.session.steering import MOST_RATE
@@ -30,33 +30,6 @@ FIXED_MOMENT: Final = EPOCH + 1
 
 _REFUSALS: Final = frozenset(range(400, 500)) - {408, 429}
 """Statuses by which a target says no, and not that it has too much to do."""
-
-
-@dataclass(frozen=True)
-class LoadPart:
-    """The load of a run, as the command line or an experiment asks for it."""
-
-    profile: Profile
-    platform: str = defaults.PLATFORM
-    secret: str = ""
-    sender: str = "raw"
-    processes: int = 1
-    slow_share: float = 0.0
-    journey: Path | None = None
-    corpus: Path | None = None
-    allow_hosts: tuple[str, ...] = ()
-    connect_timeout_s: float = 5.0
-    timeout_s: float = 30.0
-    streams: tuple[str, ...] = ()
-    accepted: frozenset[int] = frozenset()
-    classes: tuple[tuple[str, float], ...] = ()
-    mix: tuple[tuple[str, float], ...] = ()
-    max_in_flight: int | None = None
-    bodies: str = "sample"
-    traceparent: bool = False
-    samples: Sampling = field(default_factory=Sampling)
-    secret_env: str = ""
-    """The variable that holds the secret; machines of a cluster read it themselves."""
 
 
 def endpoint_for(environment: Environment, url: str, secret: str, *, later_s: int = 0) -> tuple[Address, Endpoint]:
@@ -125,7 +98,7 @@ def worker_processes(
     run: Run,
     environment: Environment,
     cluster: str | None,
-    count: int,
+    count: int | None,
     secret_env: str = "",
     files: Sequence[Path | None] = (),
     allow: tuple[str, ...] = (),
@@ -136,7 +109,7 @@ def worker_processes(
         run: The run, which is told what takes part.
         environment: What the run works with; its entry must be reached from each machine.
         cluster: The cluster's address; None for this machine.
-        count: How many processes; 0 is one, on a cluster one for each of its slots.
+        count: How many processes; None is one, on a cluster one for each of its slots.
         secret_env: The variable with the secret, which each machine must have; empty where there is none.
         files: What each machine must have under the same path, beside the files of TLS.
         allow: Hosts beside loopback that may be spoken to.
@@ -144,8 +117,8 @@ def worker_processes(
     Raises:
         ConfigError: No such cluster, or a machine of it that cannot take part.
     """
-    if cluster is None:
-        yield count or 1, Worker
+    if cluster is None or count == 0:
+        yield 1 if count is None else count, Worker
         return
     from chaosbot.cluster import Requirements, connected, in_order  # noqa: PLC0415 - an optional part, slow to import
 
@@ -153,7 +126,7 @@ def worker_processes(
     more = [Path(name) for name in (tls.ca_file, tls.cert_file, tls.key_file) if name]
     found = (*(path for path in files if path is not None), *more)
     needs = Requirements(environment.entry, (secret_env,) if secret_env else (), found, allow)
-    with connected(cluster, needs, count or None) as machines:
+    with connected(cluster, needs, count) as machines:
         run.note(
             "cluster",
             f"up to {count or machines.slots} processes on {in_order(list(machines.machines.values()))}; "
@@ -168,63 +141,41 @@ def worker_processes(
 def drive_load(
     run: Run,
     environment: Environment,
-    part: LoadPart,
+    spec: LoadSpec,
     *,
     phase: Callable[[], str] | None = None,
-    per_request: bool = True,
-    zero_s: float | None = None,
     start_worker: StartWorker = Worker,
 ) -> None:
-    """Drives the load until its profile ends or the run stops."""
-    elsewhere = part.secret_env if start_worker is not Worker else ""
-    _, endpoint = endpoint_for(environment, environment.entry, "" if elsewhere else part.secret)
-    tls = environment.tls
-    ca, cert, key = (Path(name) if name else None for name in (tls.ca_file, tls.cert_file, tls.key_file))
+    """Drives a load until its profile ends or the run stops.
+
+    Args:
+        run: The run, which is told what happens.
+        environment: Says where the load goes, and how TLS is spoken there.
+        spec: The load; where it goes is filled in, with the secret that its endpoint has.
+        phase: The phase that the run is in; figures carry it.
+        start_worker: Starts the processes that share the load.
+    """
+    here = start_worker is Worker
+    variable = "" if here else spec.secret_env
+    _, endpoint = endpoint_for(environment, environment.entry, "" if variable else spec.endpoint.secret)
+    # Whether a recorded request is valid nobody knows: a refusal is an answer, and no failure of the target.
+    accepted = spec.accepted | (_REFUSALS if spec.corpus is not None else frozenset())
+    spec = replace(
+        spec,
+        url=environment.entry,
+        endpoint=endpoint,
+        tls=environment.tls,
+        exchange_header=environment.proxy is not None,
+        started=run.started,
+        accepted=accepted,
+        secret_env=variable,
+    )
     steering = run.steering
-    pacer = part.profile.pacer()
-    if part.processes == 1 and start_worker is Worker and getattr(part.profile, "search", None) is None:
-        is_open = part.profile.workload is Workload.OPEN
+    pacer = spec.profile.pacer()
+    if spec.processes == 1 and here and getattr(spec.profile, "search", None) is None:
+        is_open = spec.profile.workload is Workload.OPEN
         steering.offer_load("rate" if is_open else "users", MOST_RATE if is_open else int(pacer.peak) + MOST_ADDED)
     try:
-        drive(
-            LoadSpec(
-                url=environment.entry,
-                endpoint=endpoint,
-                platform=part.platform,
-                seed=run.seed,
-                profile=part.profile,
-                sender=part.sender,
-                processes=part.processes,
-                record_requests=per_request,
-                exchange_header=environment.proxy is not None,
-                zero_s=zero_s,
-                slow_share=part.slow_share,
-                connect_timeout_s=part.connect_timeout_s,
-                timeout_s=part.timeout_s,
-                journey=part.journey,
-                corpus=part.corpus,
-                streams=part.streams,
-                verify=tls.verify,
-                ca=ca,
-                cert=cert,
-                key=key,
-                # Whether a recorded request is valid nobody knows: a refusal is an answer, and no failure of the target.
-                accepted=part.accepted | (_REFUSALS if part.corpus is not None else frozenset()),
-                classes=part.classes,
-                mix=part.mix,
-                max_in_flight=part.max_in_flight,
-                bodies=part.bodies,
-                traceparent=part.traceparent,
-                started=run.started,
-                samples=replace(part.samples, verify=tls.verify, ca=ca),
-                allow_hosts=part.allow_hosts,
-                secret_env=elsewhere,
-            ),
-            run.emit,
-            run.should_stop,
-            phase=phase,
-            wish=steering.wish,
-            start_worker=start_worker,
-        )
+        drive(spec, run.emit, run.should_stop, phase=phase, wish=steering.wish, start_worker=start_worker)
     finally:
         steering.offer_load("", 0.0)

@@ -16,14 +16,15 @@ from chaosbot.config import defaults
 from chaosbot.config.experiment import Experiment
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan, Window
+from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import PROFILES, Profile
 from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.load.cast import weights
-from chaosbot.load.spec import Sampling
+from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.campaign import fuzz_faults, run_campaign
-from chaosbot.session.driving import LoadPart, drive_load, require_webhook, worker_processes
+from chaosbot.session.driving import drive_load, require_webhook, worker_processes
 from chaosbot.session.environment import Environment, EnvironmentSpec, check_pages, check_target, prepared
 from chaosbot.session.listeners import check_upstreams, tell_addresses
 from chaosbot.session.run import Run
@@ -49,6 +50,8 @@ class Compiled:
         windows: Its plan with each rule bound to a phase or to times of its own, as people read it.
         plan: Its plan with times in place of phases, as the proxy takes it.
         conditions: What ends it early.
+        classes: Who takes part, with weights; empty for the platform's own shares.
+        mix: What they do, with weights; empty for their own.
     """
 
     experiment: Experiment
@@ -57,6 +60,8 @@ class Compiled:
     windows: FaultPlan
     plan: FaultPlan
     conditions: tuple[StopCondition, ...]
+    classes: tuple[tuple[str, float], ...] = ()
+    mix: tuple[tuple[str, float], ...] = ()
 
     @property
     def load_s(self) -> float:
@@ -79,9 +84,6 @@ def compiled(experiment: Experiment) -> Compiled:
     profile = profile.overridden(users=workload.users, rate=workload.rate, duration=length)
     stages = _stages_of(profile)
     _check_windows(windows, timeline, stages)
-    for option, text in (("--class", workload.classes), ("--mix", workload.mix)):
-        if text:
-            weights(option, text)
     return Compiled(
         experiment,
         profile,
@@ -89,6 +91,8 @@ def compiled(experiment: Experiment) -> Compiled:
         windows,
         timed(windows, (*timeline, *stages)),
         tuple(map(StopCondition.parse, experiment.abort_on)),
+        weights("--class", workload.classes) if workload.classes else (),
+        weights("--mix", workload.mix) if workload.mix else (),
     )
 
 
@@ -171,15 +175,8 @@ def perform(
         if experiment.target:
             tell_addresses(environment.upstreams, experiment.outbound, experiment.platform, say)
         require_webhook(environment, experiment.platform, secret, variable=experiment.secret_env or defaults.SECRET_ENV)
-        processes = experiment.workload.processes
         with worker_processes(
-            run,
-            environment,
-            cluster,
-            0 if cluster and processes == 1 else processes,
-            secret_env,
-            (),
-            experiment.allow_hosts,
+            run, environment, cluster, experiment.workload.processes, secret_env, (), experiment.allow_hosts
         ) as (count, start_worker):
             run_experiment(run, environment, compiled, secret, count, start_worker, secret_env)
         if experiment.fuzz_s and not run.should_stop():
@@ -233,29 +230,31 @@ def run_experiment(
     secret_env: str = "",
 ) -> None:
     """Walks through the experiment's phases under load, then lets the bot settle."""
-    experiment = compiled.experiment
-    part = LoadPart(
-        profile=compiled.profile,
-        platform=experiment.platform,
-        secret=secret,
-        sender=experiment.workload.sender,
-        processes=processes,
-        slow_share=experiment.workload.slow_share,
-        timeout_s=experiment.workload.timeout_s,
-        classes=weights("--class", experiment.workload.classes) if experiment.workload.classes else (),
-        mix=weights("--mix", experiment.workload.mix) if experiment.workload.mix else (),
-        max_in_flight=experiment.workload.max_in_flight,
-        traceparent=experiment.workload.traceparent,
-        allow_hosts=experiment.allow_hosts,
-        secret_env=secret_env,
-        samples=Sampling(
-            pid=experiment.probing.pid,
-            metrics=experiment.probing.metrics or environment.metrics,
-            health=experiment.probing.health or environment.health,
-        ),
-    )
     proxy = environment.proxy
     zero = run.now() + HEAD_START_S
+    workload, probing = compiled.experiment.workload, compiled.experiment.probing
+    load = LoadSpec(
+        url=environment.entry,
+        endpoint=Endpoint(secret=secret),
+        platform=compiled.experiment.platform,
+        seed=run.seed,
+        profile=compiled.profile,
+        sender=workload.sender,
+        processes=processes,
+        record_requests=True,
+        zero_s=zero,
+        slow_share=workload.slow_share,
+        timeout_s=workload.timeout_s,
+        allow_hosts=compiled.experiment.allow_hosts,
+        samples=Sampling(
+            probing.pid, probing.metrics or environment.metrics, health=probing.health or environment.health
+        ),
+        classes=compiled.classes,
+        mix=compiled.mix,
+        max_in_flight=workload.max_in_flight,
+        traceparent=workload.traceparent,
+        secret_env=secret_env,
+    )
     if proxy is not None:
         plan = shifted(compiled.plan, zero)
         proxy.replace_plan(plan)
@@ -268,7 +267,7 @@ def run_experiment(
     scheduler = PhaseScheduler(run, compiled.timeline, zero, switch)
     scheduler.start()
     try:
-        drive_load(run, environment, part, phase=lambda: scheduler.current, zero_s=zero, start_worker=start_worker)
+        drive_load(run, environment, load, phase=lambda: scheduler.current, start_worker=start_worker)
     finally:
         scheduler.end()
         run.steering.offer_rules(FaultPlan(), None)

@@ -8,7 +8,7 @@ Rules:
 """
 
 from chaosbot.transport.access import enforce, guard, is_loopback, permit, permit_listening, resolved
-from chaosbot.transport.address import Address, Tls, checked_address, require_reachable
+from chaosbot.transport.address import USUAL_TLS, Address, Tls, checked_address, require_reachable
 from chaosbot.transport.answer import AnswerReader
 from chaosbot.transport.connection import Connection
 from chaosbot.transport.lines import curl_line, raw_line
@@ -17,6 +17,7 @@ from chaosbot.transport.probes import Probe, look, metrics, parse_metrics, probe
 from chaosbot.transport.sending import send
 
 __all__ = [
+    "USUAL_TLS",
     "Address",
     "AnswerReader",
     "Connection",

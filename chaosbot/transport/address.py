@@ -32,6 +32,9 @@ class Tls:
     key_file: str = ""
 
 
+USUAL_TLS: Final = Tls()
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A target's place.
@@ -41,23 +44,17 @@ class Address:
         port: TCP port.
         tls: Whether it is spoken to over TLS.
         path: Path with query, as it stands in the request line.
-        verify: Whether its certificate is checked.
-        ca_file: PEM file of the authorities that are trusted instead of the system's.
-        cert_file: PEM file of the client's own certificate; empty for none.
-        key_file: PEM file of its key; empty where `cert_file` holds it too.
+        trust: How TLS is spoken there.
     """
 
     host: str
     port: int
     tls: bool = False
     path: str = "/"
-    verify: bool = True
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
+    trust: Tls = USUAL_TLS
 
     @classmethod
-    def parse(cls, url: str, *, where: str = "TARGET", verify: bool = True, ca_file: str = "") -> Address:
+    def parse(cls, url: str, *, where: str = "TARGET") -> Address:
         """Reads ``http://127.0.0.1:8000/webhook`` (or https, ws, wss).
 
         Raises:
@@ -91,11 +88,11 @@ class Address:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         if not path.isascii():
             raise ConfigError(where, f"{url!r} has a path outside ASCII; percent-encode it")
-        return cls(host, port or (443 if tls else 80), tls, path, verify, ca_file)
+        return cls(host, port or (443 if tls else 80), tls, path)
 
     def over(self, tls: Tls) -> Address:
         """The same place, spoken to with this TLS."""
-        return replace(self, verify=tls.verify, ca_file=tls.ca_file, cert_file=tls.cert_file, key_file=tls.key_file)
+        return replace(self, trust=tls)
 
     @property
     def authority(self) -> str:
@@ -109,16 +106,14 @@ class Address:
         return f"http{'s' if self.tls else ''}://{self.authority}{self.path}"
 
 
-def checked_address(
-    url: str, allow: Sequence[str] = (), *, where: str = "TARGET", verify: bool = True, ca_file: str = ""
-) -> Address:
+def checked_address(url: str, allow: Sequence[str] = (), *, where: str = "TARGET") -> Address:
     """Reads a URL of an option or a file and refuses hosts that may not be spoken to; looks nothing up.
 
     Raises:
         ConfigError: No such URL.
         TargetRefused: Neither loopback nor allowed.
     """
-    address = Address.parse(url, where=where, verify=verify, ca_file=ca_file)
+    address = Address.parse(url, where=where)
     guard(address.host, allow, port=address.port, where="" if where == "TARGET" else where)
     return address
 

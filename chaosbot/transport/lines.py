@@ -63,10 +63,10 @@ def curl_line(case: Case, address: Address) -> str | None:
     if names.count(b"host") != 1:
         return None
     words = ["curl", "-sS", "-i", "--http1.1", "--path-as-is"]
-    if address.tls and not address.verify:
+    if address.tls and not address.trust.verify:
         words.append("-k")
-    if address.tls and address.ca_file:
-        words += ["--cacert", quoted(address.ca_file.encode())]
+    if address.tls and address.trust.ca_file:
+        words += ["--cacert", quoted(address.trust.ca_file.encode())]
     words += _own_certificate(address, "--cert", "--key")
     words += ["--head"] if first[1] == b"HEAD" else ["-X", quoted(first[1])]
     for name, value in headers:
@@ -127,5 +127,5 @@ def raw_line(case: Case, address: Address, *, file: str = "") -> str | None:
 
 def _own_certificate(address: Address, certificate: str, key: str) -> list[str]:
     """The words that show the client's certificate, with the options' names."""
-    files = ((certificate, address.cert_file), (key, address.key_file))
+    files = ((certificate, address.trust.cert_file), (key, address.trust.key_file))
     return [word for option, file in files if address.tls and file for word in (option, quoted(file.encode()))]

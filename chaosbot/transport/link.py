@@ -18,7 +18,7 @@ from typing import Final
 
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.outcome import Fate
-from chaosbot.transport.address import Address
+from chaosbot.transport.address import Address, Tls
 
 _PIECE: Final = 1 << 16
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
@@ -52,26 +52,28 @@ def failed(error: OSError, otherwise: Fate) -> LinkFailed:
 
 
 @lru_cache(maxsize=8)
-def client_context(verify: bool, ca_file: str = "", cert_file: str = "", key_file: str = "") -> ssl.SSLContext:
-    """How a client speaks TLS; the files are PEM.
+def client_context(tls: Tls) -> ssl.SSLContext:
+    """How a client speaks TLS.
 
     Raises:
         ConfigError: A file that holds nothing of the kind.
     """
     try:
-        context = ssl.create_default_context(cafile=ca_file or None)
+        context = ssl.create_default_context(cafile=tls.ca_file or None)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(ca_file, f"holds no certificates in PEM form ({error}); give a CA file that does") from None
-    if not verify:
+        raise ConfigError(
+            tls.ca_file, f"holds no certificates in PEM form ({error}); give a CA file that does"
+        ) from None
+    if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if cert_file:
+    if tls.cert_file:
         try:
             # Without a password: an encrypted key would ask for one on the terminal.
-            context.load_cert_chain(cert_file, key_file or None, password=lambda: "")
+            context.load_cert_chain(tls.cert_file, tls.key_file or None, password=lambda: "")
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(
-                f"--cert {cert_file}",
+                f"--cert {tls.cert_file}",
                 f"holds no certificate with its unencrypted key in PEM form ({error}); --key names the key's file",
             ) from None
     return context
@@ -106,11 +108,7 @@ class Link:
         """
         began = monotonic()
         deadline = began + timeout_s
-        context = (
-            client_context(address.verify, address.ca_file, address.cert_file, address.key_file)
-            if address.tls
-            else None
-        )
+        context = client_context(address.trust) if address.tls else None
         link = cls(_connect(address, deadline))
         if context is not None:
             try:

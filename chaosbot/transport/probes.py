@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import ssl
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
@@ -17,6 +16,8 @@ from typing import Final
 from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.event import Scalar
 from chaosbot.core.plan import at_path
+from chaosbot.transport.address import USUAL_TLS, Tls
+from chaosbot.transport.link import client_context
 
 MOST_BODY: Final = 4 * 1024 * 1024
 _KEPT_TEXT: Final = 512
@@ -53,8 +54,7 @@ def look(
     *,
     timeout_s: float = 5.0,
     headers: tuple[tuple[str, str], ...] = (),
-    verify: bool = True,
-    ca_file: str = "",
+    tls: Tls = USUAL_TLS,
 ) -> tuple[int, bytes]:
     """A page's status and body, of which at most 4 MB are read. Redirects are not followed.
 
@@ -62,8 +62,7 @@ def look(
         url: The page.
         timeout_s: Bound on the look.
         headers: Headers to send, for example an authorisation.
-        verify: Whether an https page's certificate is checked.
-        ca_file: PEM file of the authorities that are trusted instead of the system's.
+        tls: How an https page is spoken to.
 
     Raises:
         TargetUnusable: No answer; the reason in one line.
@@ -73,10 +72,7 @@ def look(
     until = monotonic() + timeout_s
     body = bytearray()
     try:
-        context = ssl.create_default_context(cafile=ca_file or None)
-        if not verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+        context = client_context(tls)
         # No environment: HTTP_PROXY may well point at chaosbot itself, whose faults are not for the probe.
         with (
             httpx.Client(trust_env=False, timeout=timeout_s, verify=context) as client,
@@ -97,8 +93,7 @@ def probe(
     json_path: str = "",
     timeout_s: float = 5.0,
     headers: tuple[tuple[str, str], ...] = (),
-    verify: bool = True,
-    ca_file: str = "",
+    tls: Tls = USUAL_TLS,
 ) -> Probe:
     """Looks at a page; never raises.
 
@@ -107,12 +102,11 @@ def probe(
         json_path: A value to take from its JSON (``circuits.0.state``); without one, only the status counts.
         timeout_s: Bound on the look.
         headers: Headers to send, for example an authorisation.
-        verify: Whether an https page's certificate is checked.
-        ca_file: PEM file of the authorities that are trusted instead of the system's.
+        tls: How an https page is spoken to.
     """
     began = monotonic()
     try:
-        status, body = look(url, timeout_s=timeout_s, headers=headers, verify=verify, ca_file=ca_file)
+        status, body = look(url, timeout_s=timeout_s, headers=headers, tls=tls)
     except TargetUnusable as error:
         return Probe(ok=False, seconds=monotonic() - began, detail=str(error))
     seconds = monotonic() - began
@@ -136,15 +130,14 @@ def metrics(
     *,
     timeout_s: float = 5.0,
     headers: tuple[tuple[str, str], ...] = (),
-    verify: bool = True,
-    ca_file: str = "",
+    tls: Tls = USUAL_TLS,
 ) -> dict[str, float]:
     """The samples of a Prometheus page, by name with labels as the page writes them.
 
     Raises:
         TargetUnusable: No answer, a status other than 2xx, or no samples in it.
     """
-    status, body = look(url, timeout_s=timeout_s, headers=headers, verify=verify, ca_file=ca_file)
+    status, body = look(url, timeout_s=timeout_s, headers=headers, tls=tls)
     if not 200 <= status < 300:
         raise TargetUnusable(f"{url}: status {status}; a metrics page answers 200")
     samples = parse_metrics(body.decode("utf-8", "replace"))

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable
 from chaosbot.core.event import RequestDone
 from chaosbot.core.outcome import Fate
+from chaosbot.transport import Tls
 from tests.support.tls import bundle
 
 Asked = Hand = Any  # what the scripted target hands to its scripts (conftest.py)
@@ -179,8 +180,8 @@ def test_tls_is_spoken_and_its_authority_checked(serve: Serve, certificate: Path
     target = serve(fine, context)
     with pytest.raises(TargetUnusable, match="certificate is not trusted"):
         load(target.url)
-    for trust in ({"ca": certificate}, {"verify": False}):
-        done = load(target.url, options={"rate": "100/s", "duration": "500ms"}, connections=5, **trust)
+    for tls in (Tls(ca_file=str(certificate)), Tls(verify=False)):
+        done = load(target.url, options={"rate": "100/s", "duration": "500ms"}, connections=5, tls=tls)
         assert done.result.completed == 50
     assert target.connections <= 1 + 2 * (1 + 5), "connections are kept and used again"
 
@@ -274,12 +275,16 @@ def test_a_target_that_demands_a_client_certificate_gets_it(serve: Serve, certif
     context.load_verify_locations(certificate)
     context.verify_mode = ssl.CERT_REQUIRED
     url = serve(tls=context).url
-    shown = load(url, options={"rate": "20/s", "duration": "500ms"}, ca=certificate, cert=certificate)
+    shown = load(
+        url,
+        options={"rate": "20/s", "duration": "500ms"},
+        tls=Tls(ca_file=str(certificate), cert_file=str(certificate)),
+    )
     assert shown.result.completed == shown.result.started > 0
-    without = load(url, options={"rate": "20/s", "duration": "500ms"}, ca=certificate)
+    without = load(url, options={"rate": "20/s", "duration": "500ms"}, tls=Tls(ca_file=str(certificate)))
     assert without.result.completed == 0
     with pytest.raises(ConfigError, match=r"--cert .*holds no certificate"):
-        load(url, ca=certificate, cert=Path(__file__))
+        load(url, tls=Tls(ca_file=str(certificate), cert_file=__file__))
 
 
 def test_an_ordinary_service_is_loaded_as_a_market_though_it_knows_no_other_path(serve: Serve, tmp_path: Path) -> None:

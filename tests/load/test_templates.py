@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
-from chaosbot.core.journey import JourneySpec, Task
+from chaosbot.core.journey import JourneySpec, StreamSpec, Task
 from chaosbot.core.platform import PLATFORMS, Endpoint, Request
 from chaosbot.load.factory import Chance, RequestFactory, draw_block
 from chaosbot.load.pending import PendingRequest
@@ -42,6 +42,9 @@ class Source:
 
     def journeys(self) -> tuple[JourneySpec, ...]:
         return (self.journey,)
+
+    def streams(self) -> tuple[StreamSpec, ...]:
+        return ()
 
     def build(self, *arguments: Any) -> Request:
         self.calls += 1

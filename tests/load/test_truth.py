@@ -272,7 +272,7 @@ def test_a_broken_sampler_becomes_trouble_and_the_run_goes_on(
         raise RuntimeError("the probe broke")
 
     looks = iter([[("memory", True, 1.0, "")]])
-    monkeypatch.setattr("chaosbot.load.assembly.watches", lambda _: [lambda: next(looks, None) or broken()])
+    monkeypatch.setattr("chaosbot.load.assembly.watches", lambda *_: [lambda: next(looks, None) or broken()])
     done = load(serve().url, options={"rate": "50/s", "duration": "500ms"})
     assert done.result.completed == 25
     (trouble,) = done.all(Trouble)

@@ -15,7 +15,7 @@ import pytest
 from chaosbot.core.case import Case, Ending, Expect, Segment
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Threat
-from chaosbot.transport import Address, Connection, curl_line, raw_line
+from chaosbot.transport import Address, Connection, Tls, curl_line, raw_line
 
 from .conftest import Serve, until
 
@@ -107,7 +107,7 @@ def test_a_kept_connection_speaks_tls_too(serve: Serve, server_tls: ssl.SSLConte
         while until(sock, b"\r\n\r\n"):
             sock.sendall(OK)
 
-    address = serve(handler, context=server_tls, ca_file=str(certificate))
+    address = serve(handler, context=server_tls, trust=Tls(ca_file=str(certificate)))
     with Connection(address) as connection:
         assert all(connection.exchange(GET).ok for _ in range(10))
     assert len(accepted) == 1

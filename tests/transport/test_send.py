@@ -16,7 +16,7 @@ from chaosbot.core.case import Case, Ending, Expect, Reading, Segment
 from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Threat
-from chaosbot.transport import Address, require_reachable, send
+from chaosbot.transport import Address, Tls, require_reachable, send
 
 from .conftest import Serve, reset, until
 
@@ -122,7 +122,7 @@ def test_a_reset_is_seen_through_tls_too(serve: Serve, server_tls: ssl.SSLContex
         raw = socket.socket(fileno=sock.detach())
         reset(raw)
 
-    address = serve(handler, context=server_tls, ca_file=str(certificate))
+    address = serve(handler, context=server_tls, trust=Tls(ca_file=str(certificate)))
     assert send(case(GET), address, timeout_s=60).fate is Fate.RESET
 
 
@@ -288,18 +288,18 @@ def test_bytes_after_the_answer_are_noticed(serve: Serve) -> None:
 
 def test_tls_is_spoken_and_verified(serve: Serve, server_tls: ssl.SSLContext, certificate: Path) -> None:
     handler = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-    address = serve(handler, context=server_tls, ca_file=str(certificate))
+    address = serve(handler, context=server_tls, trust=Tls(ca_file=str(certificate)))
     assert send(case(GET), address, timeout_s=60).ok
     unknown = Address(address.host, address.port, tls=True)
     refused = send(case(GET), unknown, timeout_s=60)
     assert refused.fate is Fate.TLS
     assert "certificate" in refused.detail.lower()
-    assert send(case(GET), Address(address.host, address.port, tls=True, verify=False), timeout_s=60).ok
+    assert send(case(GET), Address(address.host, address.port, tls=True, trust=Tls(verify=False)), timeout_s=60).ok
 
 
 def test_an_unusable_ca_file_is_not_blamed_on_the_target(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
-    address = Address("127.0.0.1", 1, tls=True, ca_file=str(tmp_path / "ca.pem"))
+    address = Address("127.0.0.1", 1, tls=True, trust=Tls(ca_file=str(tmp_path / "ca.pem")))
     outcome = send(case(GET), address, timeout_s=1)
     assert outcome.fate is Fate.CANCELLED
     assert "ca.pem: holds no certificates" in outcome.detail
@@ -310,7 +310,7 @@ def test_a_half_close_over_tls_still_reads(serve: Serve, server_tls: ssl.SSLCont
         data = until(sock, b"never")  # until close_notify
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
 
-    address = serve(handler, context=server_tls, ca_file=str(certificate))
+    address = serve(handler, context=server_tls, trust=Tls(ca_file=str(certificate)))
     outcome = send(case(GET, ending=Ending.HALF_CLOSE), address, timeout_s=60)
     assert (outcome.fate, outcome.body) == (Fate.ANSWERED, GET)
 
@@ -324,7 +324,7 @@ def test_a_large_body_crosses_tls_whole(serve: Serve, server_tls: ssl.SSLContext
             data += sock.recv(65536)
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + data)
 
-    address = serve(handler, context=server_tls, ca_file=str(certificate))
+    address = serve(handler, context=server_tls, trust=Tls(ca_file=str(certificate)))
     body = bytes(range(256)) * (size // 256) + bytes(size % 256)
     outcome = send(case(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size + body), address, keep=size)
     assert outcome.ok
@@ -337,13 +337,13 @@ def test_tls_to_a_plain_port_is_a_tls_failure(serve: Serve) -> None:
         sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     address = serve(handler)
-    plain = Address(address.host, address.port, tls=True, verify=False)
+    plain = Address(address.host, address.port, tls=True, trust=Tls(verify=False))
     assert send(case(GET), plain, connect_timeout_s=60, timeout_s=60).fate is Fate.TLS
 
 
 def test_a_handshake_that_nobody_answers_is_a_connect_timeout(serve: Serve) -> None:
     address = serve(lambda sock: until(sock, b"never"))
-    silent = Address(address.host, address.port, tls=True, verify=False)
+    silent = Address(address.host, address.port, tls=True, trust=Tls(verify=False))
     assert send(case(GET), silent, connect_timeout_s=0.2, timeout_s=60).fate is Fate.CONNECT_TIMEOUT
 
 
