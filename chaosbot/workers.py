@@ -108,12 +108,16 @@ class _Decoder:
 
 
 def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """A listening TCP socket, as a worker, a pipe and mitmproxy want it: early clients wait in its backlog.
+    """A listening socket, as a worker, a pipe and mitmproxy want it: early clients wait in its backlog.
+
+    A host that begins with a slash is the path of a Unix socket; one that nothing listens on any more is replaced.
 
     Raises:
         OSError: The address is taken or none of this machine's.
         OverflowError: The port is none.
     """
+    if host.startswith("/"):
+        return _bind_path(host)
     infos = socket.getaddrinfo(host or None, 0, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE)
     # IPv4 first: control clients split addresses at the colon.
     family, kind, proto, _, address = min(infos, key=lambda info: info[0] != socket.AF_INET)
@@ -128,6 +132,29 @@ def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
         raise
     sock.setblocking(False)
     return sock
+
+
+def _bind_path(path: str) -> socket.socket:
+    """A listening Unix socket, which its user alone may connect to."""
+    with socket.socket(socket.AF_UNIX) as knocking, contextlib.suppress(FileNotFoundError):
+        if knocking.connect_ex(path) == errno.ECONNREFUSED and Path(path).is_socket():
+            Path(path).unlink()
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(path)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def release(sock: socket.socket) -> None:
+    """Closes a listening socket for good: the file of a Unix socket goes with it."""
+    if sock.fileno() >= 0 and sock.family == socket.AF_UNIX:
+        Path(sock.getsockname()).unlink(missing_ok=True)
+    sock.close()
 
 
 def listen(host: str, port: int, where: str = "") -> socket.socket:

@@ -25,7 +25,8 @@ from chaosbot.core.event import Event, RuleTallied, Trouble
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
 from chaosbot.tcp.worker import PipesSpec
-from chaosbot.workers import Startable, Worker, listen
+from chaosbot.transport import UNIX, bracketed, is_socket
+from chaosbot.workers import Startable, Worker, listen, release
 
 __all__ = ["MOCK", "ListenerSpec", "Proxy", "ProxySpec"]
 
@@ -126,9 +127,11 @@ class Proxy(Startable):
         """
         for listener, sock in zip(self.spec.listeners, self._sockets, strict=True):
             if listener.direction is direction and name in ("", listener.name):
-                host, port = sock.getsockname()[:2]
                 scheme = "tcp" if listener.upstream.startswith("tcp:") else "http"
-                return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+                if is_socket(listener.host):
+                    return f"{scheme}://{UNIX}{listener.host}"
+                host, port = sock.getsockname()[:2]
+                return f"{scheme}://{bracketed(host)}:{port}"
         raise ConfigError("", f"the proxy has no listener for the {direction} direction")
 
     @property
@@ -190,7 +193,7 @@ class Proxy(Startable):
         for worker in self._workers:
             worker.stop()
         for sock in self._sockets:
-            sock.close()
+            release(sock)
 
     def _ask_all(self, word: str, value: Any = None) -> None:
         posted = [(worker, worker.post((word, value))) for worker in self._workers]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.exchange import Direction
 from chaosbot.core.mock import MOCKS, PREFIX, Mock, is_mock, mock_of
 from chaosbot.core.plan import FaultPlan
 from chaosbot.journal import Redactor
-from chaosbot.transport import is_loopback
+from chaosbot.transport import UNIX, is_loopback
 
 __all__ = ["MOCK", "SCHEMES", "ListenerSpec", "ProxySpec", "is_loopback"]
 
@@ -25,9 +25,9 @@ class ListenerSpec:
 
     Args:
         direction: Which way its exchanges run.
-        upstream: ``http://host:port`` (with a path: in front of every request's own), ``https://host``, ``tcp://host:port``; ``mock:NAME`` for a mock inside the
+        upstream: ``http://host:port`` or ``http://unix:/run/bot.sock`` (with a path: in front of every request's own), ``https://host``, ``tcp://host:port``; ``mock:NAME`` for a mock inside the
             worker; empty for a regular forward proxy.
-        host: The address to listen on.
+        host: The address to listen on; the path of a Unix socket.
         port: The port; 0 takes a free one.
         name: What events and rules call the upstream of an outbound direction.
         api: ``mock:NAME`` of what knows the API behind it, where the upstream does not say; by default what is called as the upstream.
@@ -51,16 +51,34 @@ class ListenerSpec:
             return
         try:
             parts = urlsplit(self.upstream)
-            usable = parts.scheme in SCHEMES and parts.hostname and (parts.port or parts.scheme in ("http", "https"))
-            usable = usable and (parts.path in ("", "/") or parts.scheme in ("http", "https"))
+            piped = parts.scheme == "tcp"
+            usable = parts.scheme in SCHEMES and parts.hostname and (self._socket or parts.port or not piped)
+            usable = usable and (self._path in ("", "/") or not piped)
             usable = usable and not parts.query and not parts.fragment and "@" not in parts.netloc
         except ValueError:
             usable = False
         if not usable:
             raise ConfigError(
                 self.upstream,
-                "is no upstream; write http://HOST:PORT, https://HOST (either with a path in front of all others), tcp://HOST:PORT or mock:",
+                "is no upstream; write http://HOST:PORT, https://HOST (either with a path in front of all others), tcp://HOST:PORT, one of these with unix:/run/NAME.sock in place of the host, or mock:",
             )
+
+    @property
+    def _socket(self) -> str:
+        """The path of the upstream's Unix socket; empty where it is none."""
+        parts = urlsplit(self.upstream)
+        return unquote(parts.path.partition(":")[0]) if parts.netloc == UNIX else ""
+
+    @property
+    def _path(self) -> str:
+        parts = urlsplit(self.upstream)
+        return parts.path.partition(":")[2] if parts.netloc == UNIX else parts.path
+
+    @property
+    def origin(self) -> str:
+        """Scheme and authority as requests to the upstream name them."""
+        parts = urlsplit(self.upstream)
+        return f"{parts.scheme}://{'localhost' if self._socket else parts.netloc}"
 
     def mock(self, default: str) -> Mock | None:
         """The mock that knows the API behind it, whether it answers here or only reads what the target called.
@@ -79,12 +97,12 @@ class ListenerSpec:
         if self.upstream == "" or is_mock(self.upstream):
             return None
         parts = urlsplit(self.upstream)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return self._socket or parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
     @cached_property
     def base(self) -> str:
         """The path in front of every request's own; empty for most upstreams."""
-        return "" if self.address is None else urlsplit(self.upstream).path.rstrip("/")
+        return "" if self.address is None else self._path.rstrip("/")
 
     @property
     def pipe(self) -> tuple[Direction, str, int, str] | None:

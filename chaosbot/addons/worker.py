@@ -21,7 +21,7 @@ from chaosbot.addons.spec import ListenerSpec, ProxySpec
 from chaosbot.core.event import RuleTallied
 from chaosbot.core.exchange import Direction
 from chaosbot.tcp.server import PipeServer
-from chaosbot.transport import enforce
+from chaosbot.transport import enforce, is_socket
 from chaosbot.workers import AsyncParent
 
 
@@ -50,7 +50,8 @@ class ProxyService:
             if listener.pipe is not None:
                 await self._serve_bytes(*listener.pipe, sock)
                 continue
-            self._servers.append(await asyncio.start_server(self._acceptor(listener, sock.getsockname()[1]), sock=sock))
+            port = 0 if is_socket(listener.host) else sock.getsockname()[1]
+            self._servers.append(await asyncio.start_server(self._acceptor(listener, port), sock=sock))
         self.engine.follow_windows()
 
     async def _serve_bytes(self, direction: Direction, host: str, port: int, name: str, sock: socket.socket) -> None:
@@ -83,7 +84,10 @@ class ProxyService:
     def server_connect(self, data: Any) -> None:
         """An upstream is to be connected to: the allow-list decides."""
         host, port = data.server.address[:2]
-        if not self.engine.may_connect(data.client.id, host, port):
+        behind = self.engine.connections[data.client.id].listener.address
+        if behind is not None and is_socket(behind[0]):
+            data.server.address = behind  # known to mitmproxy as localhost
+        elif not self.engine.may_connect(data.client.id, host, port):
             data.server.error = f"{host}:{port} is not allowed; name it by --allow-host"
 
     def tcp_message(self, flow: Any) -> None:

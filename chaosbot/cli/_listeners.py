@@ -9,15 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chaosbot.core.errors import ConfigError
-from chaosbot.transport import permit_listening
+from chaosbot.transport import UNIX, permit_listening
 
 
-def address_of(option: str, text: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT``.
+def address_of(option: str, text: str, *, sockets: bool = False) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``; where `sockets` may be, the path of ``unix:/run/proxy.sock`` and 0.
 
     Raises:
         ConfigError: It is none.
     """
+    if sockets and text.startswith(UNIX) and len(text) > len(UNIX):
+        return str(Path(text.removeprefix(UNIX)).absolute()), 0
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{option} {text}", "is no HOST:PORT; write for example 127.0.0.1:8080")

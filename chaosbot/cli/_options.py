@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,7 +21,7 @@ from chaosbot.core.mock import with_llm
 from chaosbot.core.platform import platform_of, spoken
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.environment import embedded_secret
-from chaosbot.transport import Tls, client_context, permit
+from chaosbot.transport import Address, Tls, client_context, is_loopback, permit
 from chaosbot.transport.recordings import sample_in
 
 
@@ -63,6 +64,15 @@ AllowHost = Annotated[
         help="A target that is not loopback must be named here; only name hosts that you may break.",
         show_default=False,
         callback=_allow,
+    ),
+]
+UnixSocket = Annotated[
+    Path | None,
+    typer.Option(
+        "--unix",
+        metavar="SOCKET",
+        help="The Unix socket on which the target listens; of TARGET, path and query count.",
+        show_default=False,
     ),
 ]
 Authority = Annotated[
@@ -239,6 +249,20 @@ def choose_upstreams(outbound: str, llm: str | None) -> str:
 def choose_seed(seed: int | None) -> int:
     """The seed given, or a fresh one; the one place where chance enters from outside."""
     return seed if seed is not None else secrets.randbelow(1 << 32)
+
+
+def target_of(target: str | None, socket: Path | None) -> str | None:
+    """The target's URL, on the Unix socket of ``--unix`` where one is given.
+
+    Raises:
+        ConfigError: The target is elsewhere.
+    """
+    if socket is None:
+        return target
+    address = Address.parse(target if target and "://" in target else f"http://localhost{target or '/'}")
+    if address.on_socket or not is_loopback(address.host):
+        raise ConfigError(f"--unix {socket}", f"and {target} are two places; write the target as http://localhost/PATH")
+    return replace(address, host=str(socket.absolute())).url
 
 
 def tls_of(ca: Path | None, cert: Path | None, key: Path | None, *, insecure: bool) -> Tls:

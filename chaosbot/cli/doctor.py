@@ -22,9 +22,11 @@ from chaosbot.cli._options import (
     PlatformName,
     PlatformOptions,
     SecretEnv,
+    UnixSocket,
     bot_api_port,
     choose_platform,
     read_secret,
+    target_of,
     tls_of,
 )
 from chaosbot.config import defaults
@@ -37,6 +39,7 @@ app = verb()
 @app.command()
 def doctor(
     target: Annotated[str | None, typer.Argument(help="The webhook's URL.", show_default=False)] = None,
+    unix: UnixSocket = None,
     bot_api: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +74,7 @@ def doctor(
     - `chaosbot doctor http://127.0.0.1:8000/webhook/telegram --bot-api 127.0.0.1:8081 --llm`
     """
     platform = choose_platform(platform, platform_option)
+    target = target_of(target, unix)
     console = make_console()
     looks = [machine()]
     if target:

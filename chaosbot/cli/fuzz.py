@@ -35,6 +35,7 @@ from chaosbot.cli._options import (
     SecretEnv,
     Seed,
     Target,
+    UnixSocket,
     Watched,
     Web,
     bot_api_port,
@@ -44,6 +45,7 @@ from chaosbot.cli._options import (
     choose_upstreams,
     read_secret,
     secret_variable,
+    target_of,
     tls_of,
 )
 from chaosbot.config import defaults
@@ -69,6 +71,7 @@ app = verb()
 @app.command(cls=Watched)
 def fuzz(
     target: Target = None,
+    unix: UnixSocket = None,
     duration: Annotated[str, typer.Option(help="How long the campaign may take.")] = "60s",
     stages: Annotated[
         str, typer.Option(help=f"Which stages run, with commas between: {', '.join(STAGES)}.", show_default="all")
@@ -150,6 +153,7 @@ def fuzz(
     - `chaosbot fuzz --list`
     """
     platform = choose_platform(platform, platform_option)
+    target = target_of(target, unix)
     if list_cases:
         _print_cases(platform, as_json=as_json)
         return

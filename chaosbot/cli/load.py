@@ -46,6 +46,7 @@ from chaosbot.cli._options import (
     SecretEnv,
     Seed,
     Target,
+    UnixSocket,
     Watched,
     Web,
     choose_platform,
@@ -53,6 +54,7 @@ from chaosbot.cli._options import (
     read_option,
     read_secret,
     secret_variable,
+    target_of,
     tls_of,
 )
 from chaosbot.config import defaults
@@ -76,6 +78,7 @@ PER_REQUEST_RPS = 1500.0
 @app.command(cls=Watched)
 def load(
     target: Target = None,
+    unix: UnixSocket = None,
     profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "smoke",
     users: Users = None,
     spawn_rate: SpawnRate = None,
@@ -165,6 +168,7 @@ def load(
     - `chaosbot load --users 100 --class guest=80,admin=1 --slo 'p95{/grant}<1s' URL`
     """
     platform = choose_platform(platform, platform_option)
+    target = target_of(target, unix)
     chosen = choose_seed(seed)
     shape = profile_of(profile, users, spawn_rate, duration, rate)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)

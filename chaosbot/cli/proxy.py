@@ -24,11 +24,13 @@ from chaosbot.cli._options import (
     Prometheus,
     Quiet,
     Seed,
+    UnixSocket,
     Watched,
     Web,
     choose_platform,
     choose_seed,
     read_option,
+    target_of,
 )
 from chaosbot.config import defaults
 from chaosbot.config.experiment import plan_schema
@@ -52,7 +54,10 @@ def proxy(
             show_default=False,
         ),
     ] = None,
-    listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")] = "127.0.0.1:8080",
+    unix: UnixSocket = None,
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT to listen on (port 0 takes a free one), or unix:PATH.")
+    ] = "127.0.0.1:8080",
     plan: Annotated[Path | None, typer.Option(help="A fault plan (TOML or YAML).", show_default=False)] = None,
     fault: Annotated[
         list[str] | None,
@@ -146,7 +151,8 @@ def proxy(
     - `chaosbot proxy http://127.0.0.1:8000 --replay chaosbot-runs/20260101-120000-proxy`
     - `eval "$(chaosbot proxy --print-env)"` – then run the client
     """
-    address = address_of("--listen", listen)
+    upstream = target_of(upstream, unix)
+    address = address_of("--listen", listen, sockets=True)
     if schema:
         typer.echo(json.dumps(plan_schema(), indent=2))
         return
@@ -161,7 +167,7 @@ def proxy(
             upstream=upstream or "",
             listen=address,
             outbound=with_new_word(outbound, OUTBOUND, "--outbound") if outbound else "",
-            outbound_listen=address_of("--outbound-listen", outbound_listen) if outbound else address,
+            outbound_listen=address_of("--outbound-listen", outbound_listen, sockets=True) if outbound else address,
             platform=choose_platform(platform, platform_option),
             control=address_of("--control", control) if control else None,
             record=record,

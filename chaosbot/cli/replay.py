@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chaosbot.cli import verb
-from chaosbot.cli._options import AllowHost, SecretEnv, bot_api_port, read_secret
+from chaosbot.cli._options import AllowHost, SecretEnv, UnixSocket, bot_api_port, read_secret, target_of
 from chaosbot.session.replay import replayed
 
 app = verb()
@@ -20,6 +20,7 @@ def replay(
     target: Annotated[
         str | None, typer.Argument(help="Another target than the one it was found at.", show_default=False)
     ] = None,
+    unix: UnixSocket = None,
     bot_api: Annotated[
         str | None,
         typer.Option(
@@ -42,7 +43,7 @@ def replay(
     """
     result = replayed(
         directory,
-        target=target,
+        target=target_of(target, unix),
         port=None if bot_api is None else bot_api_port(bot_api),
         secret=lambda seed: read_secret(secret_env, embedded_seed=seed),
         allow=tuple(allow_host or ()),

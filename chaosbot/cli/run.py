@@ -41,6 +41,7 @@ from chaosbot.cli._options import (
     RemoteWriteUrl,
     SecretEnv,
     Seed,
+    UnixSocket,
     Watched,
     Web,
     choose_bugs,
@@ -50,6 +51,7 @@ from chaosbot.cli._options import (
     read_option,
     read_secret,
     secret_variable,
+    target_of,
 )
 from chaosbot.cli._timeline import draw_timeline
 from chaosbot.config.experiment import Experiment, built_in, experiment_schema, outbound_of, read_experiment
@@ -84,6 +86,7 @@ def run(
             show_default=False,
         ),
     ] = None,
+    unix: UnixSocket = None,
     plan: Annotated[
         Path | None, typer.Option(help="A fault plan instead of the experiment's.", show_default=False)
     ] = None,
@@ -166,6 +169,10 @@ def run(
     if schema:
         typer.echo(json.dumps(experiment_schema(), indent=2))
         return
+    if unix is not None:
+        what = [item for item in what or () if not is_url(item)] + [
+            target_of(item, unix) or "" for item in [*filter(is_url, what or ()), None][:1]
+        ]
     bugs = choose_bugs(bugs)
     more = [CHECKS.build(name).name for name in check or ()]
     experiment = _experiment(what or [], mode)

@@ -82,7 +82,7 @@ import os
 import re
 import socket
 import time
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -98,6 +98,10 @@ def reveal(data, secret):
 
 def connect(url):
     parts = urlsplit(url)
+    if parts.netloc == "unix:":
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(unquote(parts.path.partition(":")[0]))
+        return connection
     return socket.create_connection((parts.hostname, parts.port or 80), timeout=5.0)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 _PROC: Final = Path("/proc")
 _LISTEN: Final = "0A"
+_ACCEPTS: Final = "00010000"
 
 
 def listeners_are_seen() -> bool:
@@ -17,21 +18,28 @@ def listeners_are_seen() -> bool:
     return (_PROC / "net" / "tcp").exists()
 
 
-def _inodes(port: int) -> set[str]:
-    """The sockets that listen on this port."""
+def _inodes(place: int | str) -> set[str]:
+    """The sockets that listen on this port, or at this path."""
     found: set[str] = set()
+    if isinstance(place, str):
+        with contextlib.suppress(OSError):
+            for line in (_PROC / "net" / "unix").read_text(errors="replace").splitlines()[1:]:
+                fields = line.split(maxsplit=7)
+                if fields[3] == _ACCEPTS and fields[7:] == [place]:
+                    found.add(f"socket:[{fields[6]}]")
+        return found
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
             for line in (_PROC / "net" / table).read_text(encoding="ascii").splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == place:
                     found.add(f"socket:[{fields[9]}]")
     return found
 
 
-def listeners(port: int) -> frozenset[int]:
-    """The processes that hold a socket listening on this local port; empty where that cannot be told."""
-    wanted = _inodes(port)
+def listeners(place: int | str) -> frozenset[int]:
+    """The processes that hold a socket listening on this local port, or at this path; empty where that cannot be told."""
+    wanted = _inodes(place)
     found: set[int] = set()
     if not wanted:
         return frozenset()

@@ -16,7 +16,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from math import inf
 from time import monotonic, sleep, time
@@ -37,6 +37,7 @@ from chaosbot.fuzz.requests import pauses, renewed, resigned, whole
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.threads import ThreadPool
 from chaosbot.transport import guard, metrics, send
+from chaosbot.transport.link import Link, LinkFailed
 
 HANDS: Final = 16
 """How many cases are under way at once."""
@@ -170,7 +171,8 @@ class CampaignTarget:
         elif self._owned is not None:
             self.pids = process.family(self._owned.pid)
         elif self.spec.address.host in ("localhost", "::1") or self.spec.address.host.startswith("127."):
-            self.pids = process.listeners(self.spec.address.port)
+            address = self.spec.address
+            self.pids = process.listeners(address.host if address.on_socket else address.port)
 
     @property
     def lives(self) -> bool:
@@ -342,10 +344,9 @@ class CampaignTarget:
         import socket  # noqa: PLC0415 - a look, not a request
 
         try:
-            idle = socket.create_connection((self.spec.address.host, self.spec.address.port), timeout=2.0)
-        except OSError as error:
-            raise EngineError(f"no connection for the sentinel: {error}") from None
-        idle.setblocking(False)
+            idle = Link.open(replace(self.spec.address, tls=False), 2.0).sock
+        except LinkFailed as error:
+            raise EngineError(f"no connection for the sentinel: {error.detail}") from None
         sleep(_POLL_S)  # long enough for the target to accept it
 
         def stands() -> bool:

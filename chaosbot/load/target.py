@@ -11,10 +11,9 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable, UsageError
-from chaosbot.transport import USUAL_TLS, Tls, client_context, resolved
+from chaosbot.core.errors import TargetRefused, TargetUnusable, UsageError
+from chaosbot.transport import USUAL_TLS, Address, Tls, client_context, resolved
 
 SPARE_DESCRIPTORS: Final = 64
 """Descriptors that the process needs beside its connections: journal, epoll, pipes, the terminal."""
@@ -35,7 +34,7 @@ class LoadTarget:
     """
 
     family: int
-    address: tuple[Any, ...]
+    address: Any
     name: str
     server_name: str
     tls: ssl.SSLContext | None
@@ -64,27 +63,19 @@ class LoadTarget:
             TargetRefused: The host is not allowed, or leads somewhere that is not.
             TargetUnusable: No such host.
         """
-        parts = urlsplit(url)
+        place = Address.parse(url)
         try:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError as error:
-            raise ConfigError(url, f"{error}; write for example http://127.0.0.1:8080/webhook") from None
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError(url, "is no http or https URL; write for example http://127.0.0.1:8080/webhook")
-        try:
-            family, _, _, _, address = resolved(parts.hostname, port, allow)[0]
+            family, _, _, _, address = resolved(place.host, place.port, allow)[0]
         except TargetRefused:
             raise
         except OSError as error:
-            raise TargetUnusable(
-                f"{url}: no address for '{parts.hostname}' ({error.strerror}); check the name"
-            ) from None
+            raise TargetUnusable(f"{url}: no address for '{place.host}' ({error.strerror}); check the name") from None
         return cls(
             family,
             address,
-            f"{parts.hostname}:{port}",
-            parts.hostname,
-            client_context(tls) if parts.scheme == "https" else None,
+            place.host if place.on_socket else f"{place.host}:{place.port}",
+            place.server_name,
+            client_context(tls) if place.tls else None,
             connect_timeout_s,
             timeout_s,
         )

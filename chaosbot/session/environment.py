@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
-from urllib.parse import urlsplit
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config import defaults
@@ -205,8 +204,7 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
                 run.warming.join()  # the drivers shall have the machine for themselves
         entry = webhook
         if proxy and spec.inbound:
-            parts = urlsplit(webhook)
-            entry = proxy.url(Direction.INBOUND) + parts.path + (f"?{parts.query}" if parts.query else "")
+            entry = proxy.url(Direction.INBOUND) + address.path
         try:
             yield Environment(webhook, entry, proxy, demo, upstreams, calls, spec.tls, silent)
         finally:

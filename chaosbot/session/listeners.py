@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from time import monotonic
 from typing import Final
-from urllib.parse import urlsplit
 
 from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config import defaults
+from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Event
 from chaosbot.core.exchange import Direction
 from chaosbot.core.mock import MOCKS, PREFIX, Mock, Upstream, is_mock, mock_of, upstreams_of
@@ -19,7 +19,7 @@ from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import platform_of
 from chaosbot.mocks.server import MockListener, MockServer
 from chaosbot.tcp.server import runs_on_pipe
-from chaosbot.transport import checked_address, guard
+from chaosbot.transport import UNIX, Address, bracketed, checked_address, guard, is_socket
 
 _MOCK_KEY: Final = re.compile(r" \w+_API_KEY=mock")
 
@@ -65,11 +65,14 @@ def outbound_listeners(
         TargetRefused: One is neither this machine nor allowed.
     """
     host, port = address
+    found = upstreams(outbound, platform)
+    if is_socket(host) and len(found) > 1:
+        raise ConfigError(f"--outbound-listen unix:{host}", "is one socket for several upstreams; take HOST:PORT")
     return tuple(
         replace(
             listener(Direction.OUTBOUND, each.where, (host, port + number if port else 0), allow_hosts), name=each.name
         )
-        for number, each in enumerate(upstreams(outbound, platform))
+        for number, each in enumerate(found)
     )
 
 
@@ -101,11 +104,10 @@ def by_pipe(upstream: str, plan: FaultPlan) -> str:
     """The upstream as a byte pipe reaches it where faults of bytes are all there is; otherwise as it is."""
     if not (upstream.startswith("http://") and plan.rules and runs_on_pipe(plan)):
         return upstream
-    parts = urlsplit(upstream)
-    if parts.path not in ("", "/"):
+    place = Address.parse(upstream, where="upstream")
+    if place.path != "/":
         return upstream
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"tcp://{host}:{parts.port or 80}"
+    return f"tcp://{UNIX}{place.host}" if place.on_socket else f"tcp://{bracketed(place.host)}:{place.port}"
 
 
 @contextmanager

@@ -7,8 +7,8 @@ Rules:
 - An outcome blames the target only for what the target did: limits of this machine are CANCELLED.
 """
 
-from chaosbot.transport.access import enforce, guard, is_loopback, permit, permit_listening, resolved
-from chaosbot.transport.address import USUAL_TLS, Address, Tls, checked_address, require_reachable
+from chaosbot.transport.access import enforce, guard, is_loopback, is_socket, permit, permit_listening, resolved
+from chaosbot.transport.address import UNIX, USUAL_TLS, Address, Tls, bracketed, checked_address, require_reachable
 from chaosbot.transport.answer import AnswerReader
 from chaosbot.transport.connection import Connection
 from chaosbot.transport.lines import curl_line, raw_line
@@ -17,18 +17,21 @@ from chaosbot.transport.probes import Probe, look, metrics, parse_metrics, probe
 from chaosbot.transport.sending import send
 
 __all__ = [
+    "UNIX",
     "USUAL_TLS",
     "Address",
     "AnswerReader",
     "Connection",
     "Probe",
     "Tls",
+    "bracketed",
     "checked_address",
     "client_context",
     "curl_line",
     "enforce",
     "guard",
     "is_loopback",
+    "is_socket",
     "look",
     "metrics",
     "parse_metrics",

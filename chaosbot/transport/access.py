@@ -5,6 +5,7 @@ Rules:
 - Loopback is what is written as such: a literal address of 127.0.0.0/8, ::1, or the name localhost. Other spellings that a resolver
   may map there (127.1, 0x7f.1, 0.0.0.0, a name of one's own) have to be allowed by name (``--allow-host``).
 - `guard` decides by the text of the host alone, before any name is looked up or any socket is opened.
+- A host that begins with a slash is the path of a Unix socket, which is on this machine; it stands wherever a host's name does.
 - `resolved` looks a name up and decides by what it leads to as well: localhost must be loopback, and an allowed name may not lead
   to link-local, multicast or unspecified addresses (a cloud's metadata service is one), unless that address is allowed itself.
 - `enforce` makes both hold for a whole process, whatever library opens the socket: Python's audit hooks see every lookup and every
@@ -43,11 +44,32 @@ def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+def is_socket(host: str) -> bool:
+    """Whether a host is the path of a Unix socket."""
+    return host.startswith("/")
+
+
+def look_up(host: str, port: int) -> list[AddressInfo]:
+    """The addresses of a host, a Unix socket's included.
+
+    Raises:
+        OSError: No such host.
+    """
+    if is_socket(host):
+        return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", host)]
+    found: list[AddressInfo] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[assignment]
+    return found
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine by its text alone."""
     name = _bare(host)
     address = _literal(name)
-    return name == "localhost" or (address is not None and any(address in network for network in _LOOPBACK))
+    return (
+        is_socket(host)
+        or name == "localhost"
+        or (address is not None and any(address in network for network in _LOOPBACK))
+    )
 
 
 def is_allowed(host: str, allow: Iterable[str], port: int | None = None) -> bool:
@@ -91,7 +113,7 @@ def resolved(host: str, port: int, allow: Sequence[str] = ()) -> list[AddressInf
         OSError: No such host.
     """
     guard(host, allow, port=port)
-    found: list[AddressInfo] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[assignment]
+    found = look_up(host, port)
     for *_, place in found:
         _check_lead(host, str(place[0]), allow, port)
     return found
@@ -162,6 +184,8 @@ class _Process:
 
     def getaddrinfo(self, host: Any, *arguments: Any, **options: Any) -> Any:
         """`socket.getaddrinfo`, remembering where allowed names lead, so that connections there pass."""
+        if isinstance(host, str) and is_socket(host):
+            return look_up(host, 0)
         found = self.look_up(host, *arguments, **options)
         if isinstance(host, str) and host and _literal(_bare(host)) is None and _bare(host) not in self.own:
             for *_, place in found:

@@ -6,13 +6,20 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable
 from chaosbot.core.units import format_duration
-from chaosbot.transport.access import guard, resolved
+from chaosbot.transport.access import guard, is_socket, resolved
 
+UNIX: Final = "unix:"
+"""What stands in a URL instead of a host before the path of a Unix socket."""
 _SCHEMES: Final = {"http": False, "https": True, "ws": False, "wss": True}
+
+
+def bracketed(host: str) -> str:
+    """A host as URLs carry it: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Address:
     """A target's place.
 
     Args:
-        host: Name or literal address, without brackets.
+        host: Name or literal address, without brackets; the path of a Unix socket.
         port: TCP port.
         tls: Whether it is spoken to over TLS.
         path: Path with query, as it stands in the request line.
@@ -55,7 +62,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str, *, where: str = "TARGET") -> Address:
-        """Reads ``http://127.0.0.1:8000/webhook`` (or https, ws, wss).
+        """Reads ``http://127.0.0.1:8000/webhook`` (or https, ws, wss), or ``http://unix:/run/bot.sock:/webhook`` as nginx writes it.
 
         Raises:
             ConfigError: No such URL; the message names the rule and shows what to write.
@@ -84,8 +91,15 @@ class Address:
             host = host.encode("idna").decode() if not host.isascii() else host
         except UnicodeError:
             raise ConfigError(where, f"{url!r} names no possible host; {example}") from None
-        tls = _SCHEMES[parts.scheme]
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        tls, path = _SCHEMES[parts.scheme], parts.path
+        if parts.netloc == UNIX:
+            host, _, path = path.partition(":")
+            host = unquote(host)
+            if not is_socket(host):
+                raise ConfigError(
+                    where, f"{url!r} names no socket; write for example http://unix:/run/bot.sock:/webhook"
+                )
+        path = (path or "/") + (f"?{parts.query}" if parts.query else "")
         if not path.isascii():
             raise ConfigError(where, f"{url!r} has a path outside ASCII; percent-encode it")
         return cls(host, port or (443 if tls else 80), tls, path)
@@ -95,15 +109,32 @@ class Address:
         return replace(self, trust=tls)
 
     @property
+    def on_socket(self) -> bool:
+        """Whether it is a Unix socket."""
+        return is_socket(self.host)
+
+    @property
+    def server_name(self) -> str:
+        """The name that requests and certificates go by."""
+        return "localhost" if self.on_socket else self.host
+
+    @property
     def authority(self) -> str:
         """The Host header's value: the port is left out where the scheme implies it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = bracketed(self.server_name)
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """The address as requests name it: scheme and authority."""
+        return f"http{'s' if self.tls else ''}://{self.authority}"
 
     @property
     def url(self) -> str:
         """The address as a person writes it."""
-        return f"http{'s' if self.tls else ''}://{self.authority}{self.path}"
+        if self.on_socket:
+            return f"http{'s' if self.tls else ''}://{UNIX}{quote(self.host)}:{self.path}"
+        return f"{self.origin}{self.path}"
 
 
 def checked_address(url: str, allow: Sequence[str] = (), *, where: str = "TARGET") -> Address:

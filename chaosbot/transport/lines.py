@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from chaosbot.core.case import Case, Ending, Reading
-from chaosbot.transport.address import Address
+from chaosbot.transport.address import Address, bracketed
 
 # One argument of a command line is at most 128 KiB on Linux.
 MOST_LINE: Final = 64 * 1024
@@ -68,6 +68,7 @@ def curl_line(case: Case, address: Address) -> str | None:
     if address.tls and address.trust.ca_file:
         words += ["--cacert", quoted(address.trust.ca_file.encode())]
     words += _own_certificate(address, "--cert", "--key")
+    words += ["--unix-socket", quoted(address.host.encode())] if address.on_socket else []
     words += ["--head"] if first[1] == b"HEAD" else ["-X", quoted(first[1])]
     for name, value in headers:
         if name.lower() == b"content-length" and body:
@@ -82,8 +83,7 @@ def curl_line(case: Case, address: Address) -> str | None:
     if body:
         # A leading @ would name a file.
         words += ["--data-raw", quoted(body)]
-    origin = f"http{'s' if address.tls else ''}://{address.authority}".encode()
-    words.append(quoted(origin + first[2]))
+    words.append(quoted(address.origin.encode() + first[2]))
     return " ".join(words)
 
 
@@ -117,11 +117,13 @@ def raw_line(case: Case, address: Address, *, file: str = "") -> str | None:
     wait = "" if case.ending in (Ending.HALF_CLOSE, Ending.CLOSE) else "; sleep 5"
     host = quoted(address.host.encode())
     if address.tls:
-        peer = f"[{address.host}]" if ":" in address.host else address.host
+        peer = address.host if address.on_socket else f"{bracketed(address.host)}:{address.port}"
+        way = "-unix" if address.on_socket else "-connect"
         own = "".join(f" {word}" for word in _own_certificate(address, "-cert", "-key"))
-        sink = f"openssl s_client -quiet -connect {quoted(f'{peer}:{address.port}'.encode())}{own} 2>/dev/null"
+        sink = f"openssl s_client -quiet {way} {quoted(peer.encode())}{own} 2>/dev/null"
     else:
-        sink = f"nc {'-N ' if case.ending is Ending.HALF_CLOSE else ''}{host} {address.port}"
+        peer = f"-U {host}" if address.on_socket else f"{host} {address.port}"
+        sink = f"nc {'-N ' if case.ending is Ending.HALF_CLOSE else ''}{peer}"
     return f"( {source}{wait} ) | {sink}"
 
 

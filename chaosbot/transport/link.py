@@ -18,6 +18,7 @@ from typing import Final
 
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.outcome import Fate
+from chaosbot.transport.access import look_up
 from chaosbot.transport.address import Address, Tls
 
 _PIECE: Final = 1 << 16
@@ -112,7 +113,7 @@ class Link:
         link = cls(_connect(address, deadline))
         if context is not None:
             try:
-                link._handshake(context, address.host, deadline)
+                link._handshake(context, address.server_name, deadline)
             except BaseException:
                 link.close()
                 raise
@@ -254,7 +255,7 @@ class Link:
 def _connect(address: Address, deadline: float) -> socket.socket:
     """Tries the host's addresses in turn."""
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        found = look_up(address.host, address.port)
     except (OSError, UnicodeError) as error:
         raise LinkFailed(Fate.REFUSED, f"{address.host} does not resolve: {error}") from None
     last = LinkFailed(Fate.REFUSED, f"{address.host} has no address")
@@ -268,7 +269,8 @@ def _connect(address: Address, deadline: float) -> socket.socket:
             sock.settimeout(max(deadline - monotonic(), 0.001))
             sock.connect(where)
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return sock
         except OSError as error:
             sock.close()

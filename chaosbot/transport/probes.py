@@ -12,11 +12,12 @@ import re
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
+from urllib.parse import urlsplit
 
 from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.event import Scalar
 from chaosbot.core.plan import at_path
-from chaosbot.transport.address import USUAL_TLS, Tls
+from chaosbot.transport.address import UNIX, USUAL_TLS, Address, Tls
 from chaosbot.transport.link import client_context
 
 MOST_BODY: Final = 4 * 1024 * 1024
@@ -73,10 +74,13 @@ def look(
     body = bytearray()
     try:
         context = client_context(tls)
+        place = Address.parse(url) if urlsplit(url).netloc == UNIX else None
+        way = httpx.HTTPTransport(verify=context, uds=place.host) if place else None
+        page = f"{place.origin}{place.path}" if place else url
         # No environment: HTTP_PROXY may well point at chaosbot itself, whose faults are not for the probe.
         with (
-            httpx.Client(trust_env=False, timeout=timeout_s, verify=context) as client,
-            client.stream("GET", url, headers=list(headers)) as answer,
+            httpx.Client(trust_env=False, timeout=timeout_s, verify=context, transport=way) as client,
+            client.stream("GET", page, headers=list(headers)) as answer,
         ):
             for piece in answer.iter_bytes():
                 body += piece

@@ -13,6 +13,7 @@ import logging
 import sys
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any, cast
 
 from mitmproxy.connection import Client, Server
 from mitmproxy.proxy import commands, events, layer, mode_servers, server_hooks
@@ -23,6 +24,7 @@ from chaosbot.addons._mitm.runtime import Mode, Runtime
 from chaosbot.addons.answers import own_error
 from chaosbot.core.effect import BytesEffect, Farewell, StreamDirection
 from chaosbot.injection.bytestream import Ends, FaultyReader, FaultyWriter, refuse
+from chaosbot.transport import is_socket
 
 _ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -116,6 +118,19 @@ class OwnCarrier(HandlerCarrier):
         return self._bytes
 
 
+class _OnSocket:
+    """The writer of a Unix socket's client, which has no host and port; mitmproxy asks for them."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("unix", 0) if name in ("peername", "sockname") else self._writer.get_extra_info(name, default)
+
+
 class Connection(mode_servers.ProxyConnectionHandler):
     """One client connection with its upstream connections.
 
@@ -131,6 +146,8 @@ class Connection(mode_servers.ProxyConnectionHandler):
     def __init__(
         self, runtime: Runtime, mode: Mode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if is_socket(mode.listener.host):
+            writer = cast("asyncio.StreamWriter", _OnSocket(writer))
         super().__init__(None, reader, writer, runtime.options, mode.spec)  # type: ignore[no-untyped-call]
         self.layer = _Guarded(mode.instance.make_top_layer(self.layer.context), self.client, runtime)  # type: ignore[assignment]  # it conducts the conversation like one
         self.carrier = self.carrier_class(self, mode, OwnBytes(self, reader, writer))

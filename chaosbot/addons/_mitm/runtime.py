@@ -210,9 +210,7 @@ class Mode:
     def __init__(self, listener: ListenerSpec, port: int) -> None:
         self.listener = listener
         self.own = frozenset(f"{name}:{port}" for name in (listener.host, "localhost", "127.0.0.1", "[::1]"))
-        upstream = (
-            _NOWHERE if is_mock(listener.upstream) else listener.upstream.removesuffix("/").removesuffix(listener.base)
-        )
+        upstream = _NOWHERE if is_mock(listener.upstream) else listener.origin if listener.upstream else ""
         self.spec = mode_specs.ProxyMode.parse(f"reverse:{upstream}" if upstream else "regular")
         manager: Any = _Manager()
         self.instance: Any = mode_servers.ServerInstance.make(self.spec, manager)
