@@ -9,7 +9,8 @@ Rules:
 
 from __future__ import annotations
 
-from typing import assert_never
+from functools import partial
+from typing import Any, assert_never
 
 from chaosbot.addons.answers import answer, set_header
 from chaosbot.addons.deliveries import Deliveries
@@ -21,15 +22,20 @@ from chaosbot.core.effect import (
     CorruptBytes,
     CutAfter,
     CutBody,
+    CutEvents,
     DisturbMessages,
     Dribble,
+    EditEvents,
     Effect,
+    EventsEffect,
     Farewell,
     HangUp,
     HoldBytes,
     HoldClose,
     HoldForNext,
+    InsertEvents,
     PaceBytes,
+    PaceEvents,
     Point,
     RefuseConnection,
     ResetConnection,
@@ -42,12 +48,15 @@ from chaosbot.core.effect import (
     Side,
     Silence,
     SliceBytes,
+    SplitEvents,
+    StallEvents,
     StreamBody,
     Throttle,
     Wait,
 )
 from chaosbot.core.units import format_duration
 from chaosbot.injection.engine import ArmedFault
+from chaosbot.injection.eventstream import EventStream
 from chaosbot.injection.throttle import Quotas
 
 
@@ -62,6 +71,14 @@ def needs_answer(effect: Effect) -> bool:
             return True
         case _:
             return False
+
+
+def _is_event_stream(response: Any) -> bool:
+    """Whether an answer is a stream of server-sent events that can be read."""
+    if response is None or response.headers.get("content-encoding", "identity") != "identity":
+        return False
+    kind: str = response.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 class Performer:
@@ -182,6 +199,11 @@ class Performer:
             ):
                 if before:
                     context.byte_faults.append((armed, effect))
+            case CutEvents() | StallEvents() | PaceEvents() | EditEvents() | SplitEvents() | InsertEvents():
+                if before and flow.response is None:
+                    flow.request.headers["accept-encoding"] = "identity"  # events are seen in plain bytes only
+                elif not before and not script.stops and _is_event_stream(flow.response):
+                    self._edit_events(context, armed, effect)
             case RefuseConnection():
                 if before and flow.response is None:
                     self._stop(context, effect.farewell, before=True)
@@ -190,6 +212,17 @@ class Performer:
             case _:
                 assert_never(effect)
         return done
+
+    def _edit_events(self, context: ExchangeContext, armed: ArmedFault, effect: EventsEffect) -> None:
+        """Lets an effect act on the answer's events; what it did is recorded when it does it."""
+        script, response = context.script, context.flow.response
+        script.events = script.events or EventStream()
+        script.events.add(effect, partial(self._services.applied, armed, context))
+        if not context.flow.request.is_http2:
+            response.headers.pop("content-length", None)
+            response.headers["transfer-encoding"] = "chunked"
+            if script.events.unframed:
+                del response.headers["transfer-encoding"]
 
     @staticmethod
     def _may_end(context: ExchangeContext, point: Point, now: Point) -> bool:

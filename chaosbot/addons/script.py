@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chaosbot.core.effect import CloseIdle, Dribble, Farewell, SendH2Frame, StreamBody
+from chaosbot.injection.eventstream import EventStream, Step
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Script:
         dribble_up: How the request trickles.
         cut_request: How the upstream's connection ends after the (shortened) request.
         close_idle: How the client's connection ends after the answer.
+        events: What becomes of an answer that is a stream of events.
         frame: The HTTP/2 frame that takes the answer's place.
         ended: Called once, when everything that the client will ever see of the answer has left.
     """
@@ -37,9 +40,12 @@ class Script:
     dribble_up: Dribble | None = None
     cut_request: Farewell | None = None
     close_idle: CloseIdle | None = None
+    events: EventStream | None = None
     frame: SendH2Frame | None = None
     ended: Callable[[], None] | None = None
     released: bool = False
+    steps: deque[Step] = field(default_factory=deque)
+    pumping: bool = False
 
     @property
     def for_answer(self) -> bool:
@@ -49,6 +55,7 @@ class Script:
             or self.stream is not None
             or self.dribble is not None
             or self.close_idle is not None
+            or self.events is not None
             or self.frame is not None
         )
 

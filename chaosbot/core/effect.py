@@ -318,8 +318,97 @@ class Throttle:
     body: bytes = b""
 
 
+# ── event stream: on an answer that is a stream of server-sent events, event by event ──────────────────────────────────
+
+
+class Ending(StrEnum):
+    """How a stream of events ends too early."""
+
+    CLEAN = "clean"  # as if it were complete: the last chunk is announced
+    FIN = "fin"  # in the middle of its framing
+    RST = "rst"
+    EOF = "eof"  # it has no framing: the connection's end is the answer's
+
+
+@dataclass(frozen=True, slots=True)
+class CutEvents:
+    """The stream ends after so many events, or before the first that matches (`until`, a regular expression).
+
+    Of the event that does not pass any more the first `keep_bytes` bytes do, then `last` is sent.
+    """
+
+    after: int | None = None
+    until: bytes = b""
+    keep_bytes: int = 0
+    last: bytes = b""
+    ending: Ending = Ending.CLEAN
+
+
+@dataclass(frozen=True, slots=True)
+class StallEvents:
+    """After so many events nothing comes for a time, or only a `ping` so often; then the rest comes."""
+
+    after: int
+    seconds: float
+    ping: bytes = b""
+    every_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PaceEvents:
+    """Each event comes so long after the one before."""
+
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EditEvents:
+    """Events that match come so many times instead of once: never, or twice.
+
+    Args:
+        matching: A regular expression.
+        times: How often each comes.
+        skip: The first so many that match are left alone.
+        count: So many are meant; None for all.
+    """
+
+    matching: bytes
+    times: int
+    skip: int = 0
+    count: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SplitEvents:
+    """Events leave in pieces of so many bytes, with a pause between them."""
+
+    size: int
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class InsertEvents:
+    """These bytes come after every so many events."""
+
+    data: bytes
+    every: int = 1
+
+
+EventsEffect: TypeAlias = CutEvents | StallEvents | PaceEvents | EditEvents | SplitEvents | InsertEvents
+
 ExchangeEffect: TypeAlias = (
-    Wait | Answer | HangUp | CutBody | StreamBody | SendRaw | SetHeader | SetBody | Dribble | CloseIdle | Throttle
+    Wait
+    | Answer
+    | HangUp
+    | CutBody
+    | StreamBody
+    | SendRaw
+    | SetHeader
+    | SetBody
+    | Dribble
+    | CloseIdle
+    | Throttle
+    | EventsEffect
 )
 
 # ── update: on the deliveries of a webhook ───────────────────────────────────────────────────────────────────────────
@@ -399,7 +488,9 @@ def spoils_answer(effect: Effect) -> bool:
             return side is Side.RESPONSE
         case CutAfter(stream=stream) | Silence(stream=stream) | ResetConnection(stream=stream):
             return stream is StreamDirection.DOWN
-        case HangUp() | RefuseConnection():
+        case HangUp() | RefuseConnection() | CutEvents():
             return True
+        case EditEvents(times=times):
+            return times == 0
         case _:
             return False

@@ -49,9 +49,26 @@ def exchange(direction: Direction = Direction.INBOUND, key: str = "k") -> Exchan
     return Exchange(key, direction, 1, "POST", "/webhook/telegram", "", HEADERS, BODY, facts)
 
 
+def model_call() -> Exchange:
+    """A streaming call of a language model with instructions and a tool of an admin's."""
+    schema = {"type": "object", "properties": {"user_id": {"type": "integer"}, "role": {"type": "string"}}}
+    asked = {
+        "model": "gpt-5-mini",
+        "stream": True,
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello"}],
+        "tools": [{"type": "function", "function": {"name": "grant", "parameters": schema}}],
+    }
+    body = json.dumps(asked).encode()
+    return Exchange("k", Direction.OUTBOUND, 1, "POST", "/v1/chat/completions", "", HEADERS, body)
+
+
 def some_effects(fault: Fault, seed: int = 1) -> tuple[Effect, ...]:
     place = Dice(seed).at("here")
-    return fault.effects(place, exchange()) or fault.effects(place, exchange(Direction.OUTBOUND))
+    return (
+        fault.effects(place, exchange())
+        or fault.effects(place, exchange(Direction.OUTBOUND))
+        or fault.effects(place, model_call())
+    )
 
 
 def test_the_registry_holds_every_fault_that_is_promised() -> None:
@@ -60,7 +77,8 @@ def test_the_registry_holds_every_fault_that_is_promised() -> None:
         duplicate_content_length missing_content_length gzip_lie header_edit header_corrupt dribble lost_ack ack_and_drop hang_up
         rate_limited slow_request stale_keepalive duplicate reorder redeliver replay_stale drop_field retype_field null_field
         json_patch encoding_damage bad_signature botapi_429 botapi_400 botapi_blocked botapi_migrate botapi_conflict
-        botapi_5xx_html ws_delay ws_drop ws_duplicate ws_corrupt ws_close ws_half_frame h2_goaway h2_rst_stream"""
+        botapi_5xx_html llm_error llm_429 llm_gateway llm_cut_stream llm_stall llm_slow llm_error_event llm_drop_event llm_double_event
+        llm_split llm_keepalive llm_max_tokens llm_refusal llm_bad_tool llm_escalate llm_hostile_text llm_echo llm_no_usage ws_delay ws_drop ws_duplicate ws_corrupt ws_close ws_half_frame h2_goaway h2_rst_stream"""
     assert set(promised.split()) <= set(NAMES)
 
 

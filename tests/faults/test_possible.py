@@ -16,7 +16,7 @@ from chaosbot.core.plan import FaultPlan, Moment, Rule, Tally, decide
 from chaosbot.core.registry import describe
 from chaosbot.injection.engine import ALL_SCOPES, RuleEngine
 
-from .test_every_fault import BODY, HEADERS, NEEDED, build
+from .test_every_fault import BODY, HEADERS, NEEDED, build, model_call
 
 API = "/bot42:AAtoken"
 PERSON, BASIC_GROUP, SUPERGROUP = 1_000_007, -4_000_000_123, -1_001_234_567_890
@@ -64,18 +64,31 @@ GALLERY = {
     "setWebhook": call("setWebhook"),
     "download": Exchange("file", Direction.OUTBOUND, 1, "GET", "/file/bot42:AAtoken/photos/a.jpg"),
     "another API": Exchange("llm", Direction.OUTBOUND, 1, "POST", "/v1/chat/completions", body=b'{"chat_id": -5}'),
+    "a model's stream": model_call(),
+    "any stream of events": Exchange(
+        "sse", Direction.INBOUND, 1, "GET", "/events", headers=(("accept", "text/event-stream"),)
+    ),
 }
 CALLS = {name for name, exchange in GALLERY.items() if exchange.path.startswith(API)}
 DELIVERED = {"delivery"}
+MODELS = {"another API", "a model's stream"}
+STREAMS = {"a model's stream", "any stream of events"}
 # Faults that are bound to a platform or an API, and where each can happen; all others can happen everywhere.
 WHERE: dict[str, set[str]] = {
     "botapi_429": CALLS,
-    "botapi_5xx_html": CALLS | {"download", "another API"},
+    "botapi_5xx_html": CALLS | {"download"} | MODELS,
     "botapi_400": {"edit for a person", "edit in a supergroup"},
     "botapi_blocked": {"message to a person", "edit for a person"},
     "botapi_migrate": {"message to a basic group", "look at a basic group"},
     "botapi_conflict": {"getUpdates", "setWebhook"},
-    "bad_signature": {"delivery", "health check"},
+    "bad_signature": {"delivery", "health check", "any stream of events"},
+    **dict.fromkeys(("llm_error", "llm_429", "llm_gateway", "llm_slow", "llm_max_tokens", "llm_refusal"), MODELS),
+    **dict.fromkeys(("llm_hostile_text", "llm_echo", "llm_no_usage"), MODELS),
+    **dict.fromkeys(("llm_cut_stream", "llm_error_event", "llm_drop_event", "llm_double_event"), STREAMS),
+    **dict.fromkeys(("llm_split", "llm_keepalive"), STREAMS),
+    "llm_stall": MODELS | STREAMS,
+    "llm_bad_tool": {"a model's stream"},
+    "llm_escalate": {"a model's stream"},
     **dict.fromkeys(("duplicate", "reorder", "redeliver", "replay_stale"), DELIVERED),
     **dict.fromkeys(("drop_field", "retype_field", "null_field", "json_patch", "encoding_damage"), DELIVERED),
 }

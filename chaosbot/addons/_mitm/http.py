@@ -38,7 +38,8 @@ from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from chaosbot.addons._mitm import SCRIPT
 from chaosbot.addons.answers import own_error
 from chaosbot.addons.script import Script
-from chaosbot.core.effect import Farewell
+from chaosbot.core.effect import Ending, Farewell
+from chaosbot.injection.eventstream import EventStream
 
 Commands = Generator[Any, Any, None]
 
@@ -234,6 +235,9 @@ class ScriptedHttp(layers.HttpLayer):
             elif script.raw:
                 yield from self._make_raw(script, script.raw, script.raw_count)
             return
+        if script.events is not None:
+            yield from self._answer_events(child, event, script, script.events)
+            return
         if isinstance(event, ResponseEndOfMessage):
             if script.stops:
                 yield from self._farewell_after_trickle(event.stream_id, script)
@@ -257,6 +261,44 @@ class ScriptedHttp(layers.HttpLayer):
             self.trickles.setdefault(event.stream_id, deque()).append(data)
         elif data:
             yield commands.SendData(self.context.client, data)
+
+    def _answer_events(self, child: Any, event: Any, script: Script, events_: EventStream) -> Commands:
+        """A part of an answer that is a stream of events: what becomes of it is queued, and sent when its time has come."""
+        if isinstance(event, ResponseHeaders):
+            yield from super().event_to_child(child, event)
+            return
+        if script.ended is None:
+            return  # its client has seen the end of it
+        script.steps += events_.feed(event.data) if isinstance(event, ResponseData) else events_.end()
+        if not script.pumping:
+            script.pumping = True
+            yield from self._pump(child, event.stream_id, script)
+
+    def _pump(self, child: Any, stream_id: int, script: Script, *, waited: bool = False) -> Commands:
+        """Sends what is queued of a stream of events; comes back when the next step's time has come."""
+        while script.steps and not self.sockets.gone:
+            step = script.steps[0]
+            if step.wait_s and not waited and not script.released:
+                yield from self._nap(step.wait_s, script, partial(self._pump, child, stream_id, script, waited=True))
+                return
+            waited = False
+            script.steps.popleft()
+            if step.data:
+                yield from super().event_to_child(child, ResponseData(stream_id, step.data))
+            if step.ending is None:
+                continue
+            script.steps.clear()
+            if step.ending in (Ending.CLEAN, Ending.EOF):
+                yield from self._end(child, ResponseEndOfMessage(stream_id), script)
+            else:
+                script.farewell = Farewell(step.ending)
+                yield from (
+                    self._farewell(script)
+                    if isinstance(child, Http1Server)
+                    else self._h2_farewell(child, stream_id, script)
+                )
+            return
+        script.pumping = False
 
     def _trickle(self, stream_id: int, script: Script, then: Callable[[], Commands]) -> Commands:
         """Sends the next piece of what trickles, and comes back for more."""

@@ -1,0 +1,58 @@
+"""A model writes what the chat platform refuses: open markup, nothing at all, or more than a message holds.
+
+The Bot API answers 400 ("can't parse entities", "message is too long", "message text is empty") and the reply is lost. A bot must escape
+or strip markup and send the text plainly where it was refused, split what is too long, and have a word for an empty answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from chaosbot.core.dice import Dice
+from chaosbot.core.effect import Effect
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
+from chaosbot.core.registry import option
+from chaosbot.faults._llm import ANSWERS, generating, prose, said
+
+_LINE: Final = "All of it counts and none of it may be lost. "
+_TEXTS: Final = {
+    "html": "<h1>Answer</h1> 1 < 2 & 3 > 2 <b>bold <div>box</b>",
+    "markdown": "*bold _and soft* `code [link](https://example.com/a_b (open) 1. 2! #3 snake_case_name",
+    "entity": "half an entity &amp &#x; **bold",
+    "empty": "",
+    "blank": " \n\u200b\n ",
+    "over4096": _LINE * 92,
+    "over20000": _LINE * 450,
+}
+
+
+@dataclass(frozen=True)
+class LlmHostileText(Fault):
+    """Text that the platform refuses."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+    direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    possible_when: ClassVar[str] = ANSWERS
+
+    what: str = option(
+        "text",
+        "any draws one of the others",
+        "any",
+        primary=True,
+        choices=("any", "html", "markdown", "entity", "empty", "blank", "over4096", "over20000"),
+    )
+
+    def possible(self, exchange: Exchange) -> bool:
+        """A call to which a model answers."""
+        return generating(exchange) is not None
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """One answer."""
+        call = generating(exchange)
+        if call is None:
+            return ()
+        kind = dice.at("kind").choice(list(_TEXTS)) if self.what == "any" else self.what
+        key, text = prose(call, dice, _TEXTS[kind])
+        return said(call, key, _TEXTS[kind] if kind in ("empty", "blank") else text)
