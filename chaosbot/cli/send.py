@@ -69,6 +69,9 @@ def send(
     listed: Annotated[bool, typer.Option("--list", help="List the platform's events.")] = False,
     platform_option: PlatformOptions = None,
     secret_env: SecretEnv = None,
+    public: Annotated[
+        bool, typer.Option("--public-key", help="Print the public key that belongs to the secret, for the target.")
+    ] = False,
     forged: Annotated[bool, typer.Option("--forged", help="Sign with a secret that is not the target's.")] = False,
     timeout: Annotated[str, typer.Option(help="How long to wait for the answer.")] = "30s",
     seed: Annotated[
@@ -92,6 +95,14 @@ def send(
     spoken = platform_of(choose_platform(platform, platform_option))
     if listed:
         _list(spoken, as_json=as_json)
+        return
+    if public:
+        told = spoken.public_key(read_secret(secret_env))
+        if not told:
+            raise ConfigError(
+                "--public-key", f"{spoken.name} signs with the secret itself; give the target the same one"
+            )
+        typer.echo(told)
         return
     if url is None and "://" in event:
         event, url = "", event

@@ -13,7 +13,11 @@ SECRET_ENV: Final = "TELEGRAM_SECRET_TOKEN"  # noqa: S105 - a variable's name
 SECRETS: Final = (SECRET_ENV, "BOT_TOKEN", "WS_AUTH_TOKEN")
 """Environment variables whose values are redacted wherever they appear, whether or not a run uses them."""
 OPTION_VARIABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
-    {"telegram": {"admin_id": "ADMIN_TELEGRAM_ID"}}
+    {
+        "telegram": {"admin_id": "ADMIN_TELEGRAM_ID"},
+        "whatsapp": {"verify_token": "WHATSAPP_VERIFY_TOKEN"},
+        "messenger": {"verify_token": "MESSENGER_VERIFY_TOKEN"},
+    }
 )
 """Environment variables that say an option of a platform, where no option does."""
 MOCK: Final = "telegram"

@@ -143,6 +143,10 @@ class Signer(Protocol):
         """The header that proves where a request comes from: the secret's, or the signature's."""
         return self.secret_header
 
+    def public_key(self, secret: str) -> str:
+        """The public key that belongs to a secret, as targets are configured with it; empty where a secret has none."""
+        return ""
+
     def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
         """The request `after`, signed as `before` was: a right signature stays right and a wrong one wrong.
 

@@ -105,7 +105,7 @@ def inferred(value: Any, depth: int = 0) -> Shape:
     if isinstance(value, bool):
         return Flag()
     if isinstance(value, int):
-        return Integer(-(2**31), 2**31 - 1, (value,)) if value < 0 else Integer(0, 2**31 - 1, (value,))
+        return Integer(min(-(2**31), value) if value < 0 else 0, max(2**31 - 1, value), (value,))
     if isinstance(value, float):
         return Number(min(0.0, value * 10), max(1e6, value * 10))
     if isinstance(value, str):

@@ -25,10 +25,11 @@ from chaosbot.core.journey import DeliveryRules
 from chaosbot.core.kit import Base, Kit, Path, RawRequest, changed, path_of, put, there
 from chaosbot.core.marker import MARKER, marker, markers_in
 from chaosbot.core.platform import Endpoint, Platform, Request
+from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._generic import inferred
-from chaosbot.platforms._signatures import Style, resigned
+from chaosbot.platforms._signatures import Style, public_key, resigned
 from chaosbot.platforms._signed_cases import cases as signed_cases
 from chaosbot.platforms._transport import FORM, JSON, NONE, BodyCodec, Places, Transport
 
@@ -36,6 +37,8 @@ _LARGEST: Final = 1 << 20
 _SHORTEST: Final = 4
 """Shorter ids may stand elsewhere in a payload for something else; they are kept."""
 _DEEPEST: Final = 40
+_IMPATIENT_S: Final = 5.0
+"""A platform that waits no longer has a deadline that users notice."""
 _ROLES: Final = ("delivery", "chat", "user", "message", "callback", "own")
 SERVED: Final = Expect(reach=Reach.AT_MOST_ONCE)
 """A valid update: acknowledged."""
@@ -58,6 +61,7 @@ class Odd:
         check: The check that judges it first.
         sign: ``right``, ``wrong`` (with another secret) or ``none``.
         body: Instead of the payload, this body.
+        update: Instead of the golden update, this one.
         method: Instead of the kind's, this method.
         role: What it is for where cases are compared.
     """
@@ -72,6 +76,7 @@ class Odd:
     check: str = "no_server_error"
     sign: str = "right"
     body: bytes | None = None
+    update: Any = None
     method: str = ""
     role: Role = Role.ATTEMPT
 
@@ -86,6 +91,7 @@ def answers(*statuses: int, within_s: float | None = None, **wanted: Any) -> Exp
     )
 
 
+@dataclass(frozen=True)
 class Webhook(Platform):
     """A platform whose deliveries are signed, described by values."""
 
@@ -97,7 +103,21 @@ class Webhook(Platform):
     rules: ClassVar[DeliveryRules] = DeliveryRules()
     expects: ClassVar[Mapping[str, Expect]] = {}
     """By name or kind of golden update, what a correct target answers; the others are just acknowledged."""
-    url: str = ""
+    usual: ClassVar[str]
+    """The golden update that any healthy target acknowledges."""
+
+    only: str = option("text", "which kinds of update the target takes, with commas between; empty for all", "")
+
+    def __post_init__(self) -> None:
+        """Refuses kinds that there are none of."""
+        names = self.payloads()
+        known = {*names, *(name.split("/", 1)[0] for name in names)}
+        for name in self._chosen - known:
+            raise UnknownName.of("kind", name, {one.split("/", 1)[0] for one in names}, where="only")
+
+    @property
+    def _chosen(self) -> frozenset[str]:
+        return frozenset(filter(None, map(str.strip, self.only.split(","))))
 
     # ── what a platform says ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -122,13 +142,22 @@ class Webhook(Platform):
 
     @cached_property
     def known(self) -> Mapping[str, Any]:
-        """The golden payloads."""
-        return self.payloads()
+        """The golden payloads of the kinds that the target takes."""
+        chosen = self._chosen
+        every = self.payloads()
+        if not chosen:
+            return every
+        return {name: one for name, one in every.items() if name in chosen or name.split("/", 1)[0] in chosen}
 
     @cached_property
     def kinds(self) -> frozenset[str]:
-        """The kinds of update."""
-        return frozenset(name.split("/", 1)[0] for name in self.known)
+        """The kinds of update, with those that only cases send."""
+        return frozenset(name.split("/", 1)[0] for name in self.known) | self.transports.keys()
+
+    @property
+    def base_url(self) -> str:
+        """Scheme and host by which the target knows itself; empty for the Host header's by plain HTTP."""
+        return ""
 
     @property
     def proof(self) -> str:
@@ -139,6 +168,14 @@ class Webhook(Platform):
     def described(self) -> bool:
         """A few updates say what payloads may look like, not what each member may be."""
         return False
+
+    def canary(self) -> str:
+        """The plainest update of those that the target takes."""
+        return self.usual if self.usual in self.known else next(iter(self.known))
+
+    def public_key(self, secret: str) -> str:
+        """In hexadecimal."""
+        return public_key(secret).hex() if self.scheme.algorithm == "ed25519" else ""
 
     def transport(self, kind: str) -> Transport:
         """How a kind travels."""
@@ -162,7 +199,7 @@ class Webhook(Platform):
         body = payload if isinstance(payload, bytes) else transport.codec.write(payload)
         target = transport.target(endpoint.path, payload)
         body = b"" if transport.query else body
-        host = self.url or f"http://{endpoint.host}"
+        host = self.base_url or f"http://{endpoint.host}"
         headers: list[tuple[str, str]] = [*transport.headers]
         if transport.signed:
             headers += self.scheme.headers(endpoint.secret, endpoint.time, body, kind, host + target)
@@ -230,7 +267,7 @@ class Webhook(Platform):
 
     def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
         """Renews id, timestamp and signature where they were right."""
-        return resigned(self.scheme, secret, before, after, later_s, self.url) if secret else after
+        return resigned(self.scheme, secret, before, after, later_s, self.base_url) if secret else after
 
     def golden(self, dice: Dice) -> dict[str, Any]:
         """A payload of each kind and variant."""
@@ -241,7 +278,9 @@ class Webhook(Platform):
 
     def expected(self, name: str) -> Expect:
         """What a correct target answers to this golden update."""
-        return self.expects.get(name) or self.expects.get(name.split("/", 1)[0]) or Expect()
+        said = self.expects.get(name) or self.expects.get(name.split("/", 1)[0])
+        wait_s = self.delivery().answer_wait_s
+        return said or Expect(within_s=wait_s if wait_s <= _IMPATIENT_S else None)
 
     def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
         """Encodes one golden update as a delivery of its own."""
@@ -311,11 +350,12 @@ class Webhook(Platform):
 
     def _odd(self, kit: Kit) -> Iterator[Case]:
         for odd in self.odd():
-            if odd.sign != "right" and not kit.endpoint.secret:
+            if odd.golden not in self.known or (odd.sign != "right" and not kit.endpoint.secret):
                 continue
             base = kit.base(odd.name, odd.golden)
             ((kind, payload),) = base.update.items()
             update = {kind: changed(payload, odd.changes)} if odd.body is None else odd.body
+            update = update if odd.update is None else odd.update
             endpoint = kit.endpoint
             if odd.sign == "wrong":
                 endpoint = replace(endpoint, secret=_OTHER)

@@ -200,6 +200,7 @@ class Slack(Webhook):
     """Slack's Events API, slash commands and interactivity."""
 
     default_path: ClassVar[str] = "/slack/events"
+    usual: ClassVar[str] = "message"
     style: ClassVar[Style] = STYLES["slack"]
     transports: ClassVar[Mapping[str, Transport]] = {"command": Transport(FORM)} | {
         kind: Transport(PAYLOAD) for kind in _INTERACTIVE
@@ -239,10 +240,6 @@ class Slack(Webhook):
         if isinstance(kind, str):
             return kind
         return "command" if "command" in payload else ""
-
-    def canary(self) -> str:
-        """A message in a channel."""
-        return "message"
 
     def effects(self, body: bytes) -> tuple[ApiCalled, ...]:
         """What the answer to a command or an interaction says to its user."""
@@ -299,7 +296,7 @@ class Slack(Webhook):
                 "a challenge that is markup",
                 {"challenge": "<script>alert(1)</script>"},
                 expect=escaped,
-                check="handshake_answered",
+                check="answer_understood",
             ),
             Odd(
                 "handshake/challenge-missing",

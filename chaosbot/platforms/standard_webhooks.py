@@ -3,17 +3,20 @@
 | style | header | signed | timestamp | secret |
 |---|---|---|---|---|
 | standard | ``webhook-signature: v1,<base64>`` … separated by blanks | ``id.timestamp.body`` | ``webhook-timestamp``, 5 min | base64, with or without ``whsec_`` |
+| svix | the same as ``svix-id``, ``svix-timestamp``, ``svix-signature`` | ``id.timestamp.body`` | 5 min | base64 |
+| v1a | ``webhook-signature: v1a,<base64>``, Ed25519 | ``id.timestamp.body`` | ``webhook-timestamp``, 5 min | ``whsk_…``, a seed, or any text |
 | github | ``X-Hub-Signature-256: sha256=<hex>`` | ``body`` | none | as written |
 | stripe | ``Stripe-Signature: t=<time>,v1=<hex>`` … | ``timestamp.body`` | ``t``, 5 min, past only | as written, ``whsec_`` included |
 | slack | ``X-Slack-Signature: v0=<hex>`` | ``v0:timestamp:body`` | ``X-Slack-Request-Timestamp``, 5 min | as written |
 | hmac | ``header=…`` with ``prefix=…`` | ``signed={timestamp}.{body}`` | ``time_header=…`` | as written |
 
-Everything is an HMAC, with SHA-256 unless ``algorithm`` says otherwise. Paddle, Viber, Zoom and Jira need the style ``hmac`` and
+All others are HMACs, with SHA-256 unless ``algorithm`` says otherwise. Paddle, Viber, Zoom and Jira need the style ``hmac`` and
 no code. The time comes from the endpoint, never from a clock.
 """
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -23,13 +26,14 @@ import orjson
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.journey import DeliveryRules
 from chaosbot.core.kit import Kit
 from chaosbot.core.marker import markers_in
 from chaosbot.core.platform import EPOCH, Endpoint, Platform
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.platforms._generic import delivery_id, inferred, marker_place, parsed, post, renew
-from chaosbot.platforms._signatures import STYLES, Style, resigned
+from chaosbot.platforms._signatures import STYLES, Style, public_key, resigned
 from chaosbot.platforms._signed_cases import cases
 from chaosbot.platforms._transport import dumps
 
@@ -141,6 +145,24 @@ class StandardWebhooks(Platform):
             return ""
         known = ((name, len(event.keys() ^ update.keys())) for name, event in self._events().items())
         return min(known, key=lambda pair: pair[1])[0]
+
+    def public_key(self, secret: str) -> str:
+        """As the specification writes it, for the style v1a."""
+        raw = public_key(secret) if self.scheme.algorithm == "ed25519" else b""
+        return "whpk_" + base64.b64encode(raw).decode() if raw else ""
+
+    def delivery(self) -> DeliveryRules:
+        """The specification's schedule: ten attempts over three days; 410 ends it."""
+        if self.style not in ("standard", "svix", "v1a"):
+            return DeliveryRules()
+        hours = (2, 5, 10, 14, 20, 24)
+        pauses = (5.0, 300.0, 1800.0, *(hour * 3600.0 for hour in hours))
+        return DeliveryRules(answer_wait_s=20.0, schedule_s=pauses, final_statuses=frozenset({410}))
+
+    def again(self, request: bytes, secret: str, attempt: int, reason: str, later_s: int) -> bytes:
+        """The same id with a new time and signature."""
+        del attempt, reason
+        return self.resigned(secret, request, request, later_s) or request
 
     def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
         """Renews id, timestamp and signature where they were right."""

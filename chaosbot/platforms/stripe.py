@@ -200,6 +200,7 @@ class Stripe(Webhook):
     """Stripe's event objects."""
 
     default_path: ClassVar[str] = "/stripe/webhook"
+    usual: ClassVar[str] = "charge.succeeded"
     style: ClassVar[Style] = STYLES["stripe"]
     places: ClassVar[Places] = Places(
         delivery=("id",),
@@ -229,10 +230,6 @@ class Stripe(Webhook):
             return ""
         kind = payload.get("object" if payload.get("object") == "v2.core.event" else "type")
         return kind if isinstance(kind, str) else ""
-
-    def canary(self) -> str:
-        """A charge that succeeded."""
-        return "charge.succeeded"
 
     def again(self, request: bytes, secret: str, attempt: int, reason: str, later_s: int) -> bytes:
         """The same event with a new time and signature."""

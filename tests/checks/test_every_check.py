@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chaosbot.core.case import Change, Expect, Reach, Role
+from chaosbot.core.case import Answer, Change, Expect, Reach, Role
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.event import (
     ApiCalled,
@@ -223,6 +223,22 @@ EXAMPLES: dict[str, Example] = {
         [
             CampaignStarted(0.0, malformed="reject"),
             case("json/x", answer(200), expect=Expect(frozenset({400}))),
+        ],
+    ),
+    "answer_understood": Example(
+        [case("handshake/ping", answer(200, b"c-1"), expect=Expect(frozenset({200}), answer=Answer("c-1")))],
+        [case("handshake/ping", answer(200, b"ok"), expect=Expect(frozenset({200}), answer=Answer("c-1")))],
+    ),
+    "deadline_kept": Example(
+        [case("golden/command", answer(200, seconds=1.0), group="kinds", expect=Expect(within_s=3.0))],
+        [
+            case(
+                "golden/command",
+                answer(200, seconds=3.5),
+                group="kinds",
+                expect=Expect(within_s=3.0),
+                observations=(Hung(),),
+            )
         ],
     ),
     "valid_accepted": Example([case("kinds/poll", answer(200))], [case("kinds/poll", answer(400))]),

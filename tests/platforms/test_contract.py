@@ -22,7 +22,13 @@ VARIANTS = [
     ("github", {}),
     ("github", {"form": True}),
     ("stripe", {}),
-    *(("standard_webhooks", {"style": style}) for style in ("standard", "github", "stripe", "slack")),
+    ("slack", {"only": "command,block_actions"}),
+    ("discord", {}),
+    ("discord", {"events": True}),
+    ("whatsapp", {"verify_token": "token"}),
+    ("messenger", {}),
+    ("twilio", {}),
+    *(("standard_webhooks", {"style": style}) for style in ("standard", "svix", "v1a", "github", "stripe", "slack")),
 ]
 SECRET = "whsec_Y2hhb3Nib3QtdGVzdC1zZWNyZXQ="
 ENDPOINT = Endpoint("127.0.0.1:8000", "/hook", SECRET)

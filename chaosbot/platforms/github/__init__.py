@@ -57,6 +57,7 @@ class GitHub(Webhook):
     """GitHub's webhooks."""
 
     default_path: ClassVar[str] = "/github/webhook"
+    usual: ClassVar[str] = "issue_comment"
     style: ClassVar[Style] = STYLES["github"]
     places: ClassVar[Places] = Places(
         chat=("issue.number", "pull_request.number", "discussion.number"),
@@ -96,15 +97,11 @@ class GitHub(Webhook):
         near = min(self.known, key=lambda name: len(self.known[name].keys() ^ members)) if members else ""
         return near.partition("/")[0]
 
-    def canary(self) -> str:
-        """A comment on an issue."""
-        return "issue_comment"
-
     def odd(self) -> tuple[Odd, ...]:
         """Headers against bodies, accounts, ghosts, deleted things, loops, names as text for shells."""
         comment, push, pull = "issue_comment", "push", "pull_request"
         genuine: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
-        mismatch: dict[str, Any] = {"threat": Threat.NETWORK, "check": "event_matches"}
+        mismatch: dict[str, Any] = {"threat": Threat.NETWORK, "check": "no_server_error"}
         nobody = Expect(frozenset({400, 401, 403, 404, 415, 422}), reach=Reach.NONE)
         bot = {"login": "octo-app[bot]", "id": 7_001_347, "type": "Bot"}
         name = "$(id);`id`|id"
