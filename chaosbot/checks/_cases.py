@@ -22,11 +22,14 @@ from chaosbot.checks._join import SHRINKING, Join
 from chaosbot.core.case import Reach
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.kit import FRESH
 from chaosbot.core.observation import HeadNotAscii, Lacks, NoProof, NotJson, observed
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Subject, Threat, Verdict
 
 _ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
+ASKED: Final = "auth/right-asked"
+"""The case in which somebody new asks with the right secret what the forged requests ask."""
 NO_CAMPAIGN: Final = "no fuzz campaign in this run"
 NEEDS_CALLS: Final = "needs --bot-api: the bot's calls were not seen"
 NOT_ASKED: Final = "not asked for (--check)"
@@ -296,6 +299,35 @@ def overloaded(tried: CaseTried) -> bool:
 def forged(tried: CaseTried) -> bool:
     """Whether the case comes from a sender without the secret and must have no effect."""
     return tried.threat is Threat.FORGER and tried.expect is not None and tried.expect.reach is Reach.NONE
+
+
+def acts(tried: CaseTried, calls: Iterable[ApiCalled]) -> bool:
+    """Whether a forged request took effect: what it says is repeated, or its chat, which belongs to it alone, is told something."""
+    # The chat of a forged request that nobody new writes may be somebody's real one.
+    own = isinstance(tried.user, int) and tried.user >= FRESH and str(tried.user) == str(tried.chat)
+    return any(tried.marker in call.markers or (own and str(call.chat) == str(tried.chat)) for call in calls)
+
+
+def silently(judgement: Judgement, history: History, symptom: str) -> tuple[Judgement, Finding | None]:
+    """Leaves out what was acknowledged and did nothing, where the same with the right secret is answered: it was refused silently.
+
+    Returns:
+        The judgement without, and one of the findings that were left out.
+    """
+    control = history.case(ASKED)
+    if control is None or not any(map(_told, Join(history).calls(control))):
+        return judgement, None
+    silent = [finding for finding in judgement.findings if finding.cause.symptom == symptom]
+    rest = tuple(finding for finding in judgement.findings if finding not in silent)
+    if not silent:
+        return judgement, None
+    verdict = Verdict.FAIL if rest else Verdict.PASS
+    count = sum(finding.occurrences for finding in silent)
+    return replace(judgement, verdict=verdict, findings=rest), replace(silent[0], occurrences=count)
+
+
+def _told(call: ApiCalled) -> bool:
+    return call.chat is not None and bool(call.text or call.message)
 
 
 def says(tried: CaseTried) -> str:

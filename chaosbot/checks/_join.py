@@ -3,8 +3,8 @@
 A call belongs to a case by the strongest evidence that there is, in this order:
 
 1. the exchange: the call stands in the webhook's own answer to the case;
-2. the chat, where it belongs to this case (and its redeliveries) alone;
-3. the message that the call quotes;
+2. the chat, where it belongs to this case (and its redeliveries) alone, also that from which a message is passed on;
+3. the message that the call quotes or passes on;
 4. the button press that it answers (callback id);
 5. the message that it edits: the one below which the button stood, or one that an earlier call of the case had made;
 6. the chat, where cases were sent one at a time and each was awaited until the target was quiet (`Quiet`);
@@ -50,8 +50,9 @@ class Join:
                 continue  # an attempt at a smaller case uses the chat from here on
             if call.via == "reply":
                 self._by_exchange[call.exchange].append(call)
-            elif call.chat is not None:
-                self._by_chat[str(call.chat)].append(call)
+            else:
+                for chat in chats_of(call):
+                    self._by_chat[chat].append(call)
             if call.callback:
                 self._by_callback[call.callback].append(call)
         self._in_chat: dict[str, list[CaseTried]] = defaultdict(list)
@@ -88,7 +89,7 @@ class Join:
             return calls
         alike = [one for one in self._in_chat[chat] if one.message == tried.message]
         quotes = tried.message is not None and len({_delivery(one) for one in alike}) == 1
-        found = [call for call in calls if quotes and call.reply_to == tried.message]
+        found = [call for call in calls if quotes and tried.message in (call.reply_to, call.original)]
         if observed(tried.observations, Quiet) is not None:
             until = self._until(tried)
             # A call that quotes another message, or repeats another case's marker, belongs there.
@@ -97,6 +98,7 @@ class Join:
                 for call in calls
                 if tried.sent <= call.t < until
                 and call.reply_to in (None, tried.message)
+                and call.original in (None, tried.message)
                 and (not call.markers or tried.marker in call.markers)
             ]
         return found
@@ -119,6 +121,11 @@ class Join:
             for call in self._by_chat.get(str(tried.chat), ())
             if call.message in known and call.method.startswith(("edit", "delete")) and tried.sent <= call.t < until
         ]
+
+
+def chats_of(call: ApiCalled) -> set[str]:
+    """The chats that a call has to do with: the one that it goes to, and the one from which it passes a message on."""
+    return {str(chat) for chat in (call.chat, call.origin) if chat is not None}
 
 
 def _delivery(tried: CaseTried) -> object:
@@ -153,7 +160,8 @@ def parts(history: History) -> Iterator[History]:
     starts = [spans[name][0] for name in order]
     for call in history.all(ApiCalled):
         name = exchanges.get(call.exchange, "") or order[max(0, bisect_right(starts, call.t) - 1)]
-        inside = spans[name][0] <= call.t < spans[name][1] and (call.chat is None or str(call.chat) in chats[name])
+        here = not chats_of(call) or bool(chats_of(call) & chats[name])
+        inside = here and spans[name][0] <= call.t < spans[name][1]
         if inside:
             during[name].append(call)
         if not inside or call.markers:

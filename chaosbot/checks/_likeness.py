@@ -17,9 +17,12 @@ from chaosbot.core.marker import MARKER
 from chaosbot.core.verdict import Mechanism, Severity
 
 ALIKE: Final = 0.8
+_LISTED: Final = ("catalogue", "sequences")
+"""The stages that ask for what a list of the platform's says, whatever the target is."""
 PLAINLY: Final = "guest"
 """The operator of a case in which somebody simply asks, without any trick."""
 _WORD: Final = re.compile(r"[^\W\d_]+")
+_COMMAND: Final = re.compile(r"(?<![\w/.:<])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
 
 Words = frozenset[str]
 
@@ -27,6 +30,24 @@ Words = frozenset[str]
 def words(calls: Iterable[ApiCalled]) -> set[str]:
     """The words of replies, in lower case, without markers and numbers."""
     return {word for call in calls for word in _WORD.findall(MARKER.sub(" ", call.text).lower())}
+
+
+def commands_in(text: str) -> list[str]:
+    """The commands that a text names, in lower case and without their slash."""
+    return [word.lower() for word in _COMMAND.findall(text)]
+
+
+def _named(history: History) -> frozenset[str]:
+    """The commands that the target names itself, and does not merely repeat."""
+    wrote = {tried.marker: tried for tried in history.cases if tried.marker}
+    named: set[str] = set()
+    for call in history.all(ApiCalled):
+        cases = [wrote[mark] for mark in call.markers if mark in wrote]
+        if any(str(tried.chat) != str(call.chat) for tried in cases):
+            continue  # it passes on what somebody wrote elsewhere
+        words = {word for text in (call.text, *call.keys) for word in commands_in(text)}
+        named |= words - {(tried.command or "").lower() for tried in cases}
+    return frozenset(named)
 
 
 def resembles(calls: Iterable[ApiCalled], model: set[str]) -> bool:
@@ -43,12 +64,20 @@ class _Background:
         usual: Replies (as sets of words) that ordinary senders got, each with the commands that they had sent: limits, apologies, outages.
         replied: The kinds of meaningless requests that were replied to at all.
         echoes: Whether a command is repeated that the target does not know.
+        named: The commands that the target names.
     """
 
     nothing: Words
     usual: dict[Words, frozenset[str | None]]
     replied: frozenset[str | None]
     echoes: bool
+    named: frozenset[str]
+
+    def knows(self, tried: CaseTried) -> bool:
+        """Whether a case may ask for something that the target has: what a list of ours asks for, and it never names, it need not have."""
+        if tried.stage not in _LISTED:
+            return True
+        return tried.kind != "callback_query" and (not tried.command or tried.command.lower() in self.named)
 
     def echo(self, command: str | None) -> set[str]:
         """The command's own name, where a reply may hold it only because it was asked for."""
@@ -62,6 +91,7 @@ class _Background:
 def compared(history: History, violations: Violations, severity: Severity, what: str) -> None:
     """Judges every case of a check that is compared with a control, each scenario by itself."""
     usual: dict[Words, frozenset[str | None]] = {}
+    known = _named(history)
     for part in parts(history):
         cases = [tried for tried in part.cases if tried.stage != SHRINKING]
         join = Join(part)
@@ -77,7 +107,9 @@ def compared(history: History, violations: Violations, severity: Severity, what:
         told = [call for tried in background for call in join.calls(tried)]
         replied = frozenset(tried.kind for tried in background if join.calls(tried))
         echoes = not background or any((one.command or "").lower() in words(join.calls(one)) for one in background)
-        _judged(cases, join, _Background(frozenset(words(told)), usual, replied, echoes), violations, severity, what)
+        _judged(
+            cases, join, _Background(frozenset(words(told)), usual, replied, echoes, known), violations, severity, what
+        )
 
 
 def _ordinary(tried: CaseTried, named: set[str], senders: set[int | str | None]) -> bool:
@@ -110,7 +142,10 @@ def _judged(
         if control is None and plain[name] and all(words(join.calls(one)) <= background.nothing for one in plain[name]):
             continue  # others get for it what a meaningless request gets: the target knows no such command
         if control is None:
-            violations.plan(attempts[0].summary, "its control was not sent: give the campaign more time (--duration)")
+            if background.knows(attempts[0]):
+                violations.plan(
+                    attempts[0].summary, "its control was not sent: give the campaign more time (--duration)"
+                )
             continue
         subject = f"/{control.command}" if control.command else control.summary or name
         calls = join.calls(control)
@@ -135,6 +170,8 @@ def _judged(
 
 def _no_control(control: CaseTried, calls: list[ApiCalled], background: _Background) -> str:
     """Why a control shows nothing; empty where the target simply has no such command."""
+    if not background.knows(control):
+        return ""
     if not control.outcome.ok or overloaded(control):
         return f"its control was answered {control.outcome.status or control.outcome.fate}"
     if calls and all(call.status is None or not 200 <= call.status < 300 for call in calls):

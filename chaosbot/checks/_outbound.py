@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, OutboundTried
+from chaosbot.core.event import ApiCalled, OutboundTried, RuleTallied
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 
@@ -46,8 +46,9 @@ def reached(call: ApiCalled) -> bool:
 def trials(history: History) -> Iterator[Trial]:
     """The trials of a campaign, each with its own calls; without those whose trouble met no call, where the proxy's events tell."""
     met = {fault.rule for faults in history.injections.values() for fault in faults if fault.stage == "applied"}
+    idle = {row.rule for row in history.all(RuleTallied) if not row.applied} - met
     for tried in history.all(OutboundTried):
-        if met and tried.case not in met:
+        if tried.case in idle or (met and tried.case not in met):
             continue
         chats = {str(tried.chat), *([str(tried.moved_to)] if tried.moved_to is not None else [])}
         found = (call for chat in chats for call in history.calls_by_chat.get(chat, ()) if call.t >= tried.sent)

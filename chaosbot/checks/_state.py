@@ -60,7 +60,7 @@ def limit(plays: Plays) -> int | None:
     for play in plays:
         told = [shape(text) for text in play]
         through = next((number for number, text in enumerate(told) if text != told[0]), len(told))
-        if not told[0] or through == len(told) or len(set(told[through:])) > 1:
+        if not told or not told[0] or through == len(told) or len(set(told[through:])) > 1:
             return None
         patterns.add((through, told[0], told[-1]))
     return patterns.pop()[0] if len(patterns) == 1 else None

@@ -7,11 +7,12 @@ Whoever reaches the URL could otherwise speak as any user, the admin included.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, forged, says
+from chaosbot.checks._cases import CaseCheck, Violation, acts, answered, cause_of, forged, says, silently
+from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
-from chaosbot.core.verdict import Severity
+from chaosbot.core.verdict import Judgement, RootCause, Severity, Verdict
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,7 @@ class ForgedRefused(CaseCheck):
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """It had an effect, or it was acknowledged."""
-        # Only the marker counts here: the chat of a forged request may be somebody's real one.
-        if any(tried.marker in call.markers for call in calls):
+        if acts(tried, calls):
             title = f"a forged request takes effect: {tried.summary or tried.case}"
             return Violation(cause_of(tried, "effect"), title, Severity.CRITICAL, tried.threat, says(tried))
         status = tried.outcome.status or 0
@@ -33,3 +33,16 @@ class ForgedRefused(CaseCheck):
             return None
         title = f"a forged request is accepted: {tried.summary or tried.case}"
         return Violation(cause_of(tried, "accepted"), title, Severity.HIGH, tried.threat, says(tried))
+
+    def judge(self, history: History) -> Judgement:
+        """Who answers 2xx to a forged request and does nothing with it has refused it; nobody who misconfigures the secret is told."""
+        judgement, silent = silently(super().judge(history), history, "accepted")
+        if silent is None:
+            return judgement
+        told = replace(
+            silent,
+            cause=RootCause("silent"),
+            severity=Severity.LOW,
+            title="answers 2xx to requests without the right secret, and ignores them; a refusal is a 4xx",
+        )
+        return replace(judgement, verdict=Verdict.FAIL, findings=(*judgement.findings, told))

@@ -47,6 +47,10 @@ class NoServerError(CaseCheck):
             if status < 500 or overloaded(tried) or (tried.expect is not None and tried.expect.allows_status(status)):
                 return None
             title = f"answers {status} to {tried.summary or tried.case}; an expected refusal is a 4xx"
+            if tried.change.place.startswith("outbound-"):
+                title = (
+                    f"answers {status} to an update while its own calls fail; what it asks to be sent again gets a 503"
+                )
             where = frame(tried.outcome.body)
             cause = RootCause(str(status), Mechanism.FRAME, where) if where else self._cause(tried, str(status))
         instead = lacking(tried, cause)
@@ -58,6 +62,8 @@ class NoServerError(CaseCheck):
     def _cause(self, tried: CaseTried, symptom: str) -> RootCause:
         if tried.threat is Threat.FORGER and tried.role is Role.PLAIN:
             return RootCause(symptom, Mechanism.HEAD, _WRONG_PROOF)
+        if tried.change.place.startswith("outbound-"):
+            return RootCause(symptom, Mechanism.TECHNIQUE, "outbound")  # that it fails is not caught, however it fails
         return cause_of(tried, symptom)
 
     def judge(self, history: History) -> Judgement:

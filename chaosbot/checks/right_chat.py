@@ -40,14 +40,14 @@ class RightChat(CaseCheck):
         return tried.chat is not None and bool(tried.marker) and not odd
 
     def relevant(self, history: History) -> Callable[[ApiCalled], bool]:
-        """Calls to a chat that is told what several people write elsewhere are no replies: an operator's, or a log."""
+        """What is passed on is no reply, and nothing is in a chat that is told what several people write elsewhere: an operator's, or a log."""
         told: dict[str, set[int | str]] = defaultdict(set)
         for tried in history.cases:
             for call in history.calls_by_marker.get(tried.marker, ()) if tried.marker else ():
                 if tried.user is not None and str(call.chat) not in (str(tried.chat), str(tried.user)):
                     told[str(call.chat)].add(tried.user)
         passed_on = {chat for chat, people in told.items() if len(people) >= _SEVERAL}
-        return lambda call: str(call.chat) not in passed_on
+        return lambda call: call.origin is None and str(call.chat) not in passed_on
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """All calls that carry its marker went elsewhere."""

@@ -7,11 +7,12 @@ A comparison that stops early or trims hands the secret out piece by piece.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, says
+from chaosbot.checks._cases import CaseCheck, Violation, acts, answered, cause_of, says, silently
+from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
-from chaosbot.core.verdict import Severity
+from chaosbot.core.verdict import Judgement, Severity
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,15 @@ class SecretExact(CaseCheck):
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """It was acknowledged or acted upon."""
         status = tried.outcome.status or 0
+        effect = acts(tried, calls)
         allowed = tried.expect is not None and tried.expect.allows_status(status)
-        if allowed or (status // 100 != 2 and not any(tried.marker in call.markers for call in calls)):
+        if not effect and (allowed or status // 100 != 2):
             return None
         title = f"a wrong secret is accepted: {tried.summary or tried.case}"
-        return Violation(cause_of(tried, "inexact"), title, Severity.CRITICAL, tried.threat, says(tried))
+        cause = cause_of(tried, "inexact" if effect else "accepted")
+        instead = frozenset({replace(cause, symptom="inexact")})
+        return Violation(cause, title, Severity.CRITICAL, tried.threat, says(tried), instead=instead)
+
+    def judge(self, history: History) -> Judgement:
+        """Who answers 2xx and does nothing has not taken it for the secret."""
+        return silently(super().judge(history), history, "accepted")[0]

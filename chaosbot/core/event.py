@@ -91,6 +91,10 @@ class Injected(Tagged, frozen=True):
     detail: str = ""
 
 
+TRIALS: Final = "outbound/"
+"""So begin the names of the rules that a campaign itself puts on the target's calls, for its trials; they are no part of a plan."""
+
+
 class RuleTallied(Tagged, frozen=True):
     """What a rule came to at the end: looked at, decided to fire, applied, failed. A rule that never matched shows zeros."""
 
@@ -232,6 +236,7 @@ class ApiCalled(Tagged, frozen=True):
     names a secret that stands in what the user would read: ``token`` (the bot's), ``secret`` (the run's), ``key`` (a model provider's) or
     ``instructions`` (what a model was told). `buttons` are the data of the buttons below the message, `keys` the texts that it offers to
     write: a reply keyboard's, a command menu's, a deep link's ``/start``. `answers` are the marks of models' answers in the text.
+    A message that is passed on (forwarded or copied) was `original` in the chat `origin`.
     """
 
     t: float
@@ -251,6 +256,8 @@ class ApiCalled(Tagged, frozen=True):
     buttons: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    origin: int | str | None = None
+    original: int | None = None
 
     def telling(self, what: str) -> ApiCalled:
         """The same call, known to tell a secret."""

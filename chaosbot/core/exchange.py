@@ -110,14 +110,16 @@ _PART: Final = re.compile(rb'\bname="?([^";\r\n]{1,200})"?[^\r\n]*\r\n(?:[^\r\n]
 
 
 def values_of(exchange: Exchange) -> Any:
-    """The request body's values by name: of JSON, of a form, or of a multipart form; None where it is none of these."""
+    """The request's values by name: of a JSON body, a form or a multipart form, and of the query; None where there are none."""
+    query = dict(parse_qsl(exchange.query, keep_blank_values=True)) if exchange.query else {}
     kind = next((value for name, value in exchange.headers if name == "content-type"), "").lower()
     if kind.startswith("application/x-www-form-urlencoded"):
-        return dict(parse_qsl(exchange.body.decode("utf-8", "replace"), keep_blank_values=True))
+        return query | dict(parse_qsl(exchange.body.decode("utf-8", "replace"), keep_blank_values=True))
     if kind.startswith("multipart/form-data"):
         fields = _PART.findall(exchange.body)
-        return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields}
+        return query | {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields}
     try:
-        return json.loads(exchange.body)
+        document = json.loads(exchange.body)
     except (ValueError, RecursionError):
-        return None
+        return query or None
+    return query | document if isinstance(document, dict) else document

@@ -16,6 +16,7 @@ from typing import Any, Final
 from chaosbot.core.case import Case, Change, Ending, Expect, Reach, Reading, Role, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.marker import marker
 from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.verdict import Mechanism, Threat
 
@@ -29,6 +30,10 @@ BROKEN: Final = INVALID | {2}
 BIG: Final = BROKEN | {411, 414, 431}
 FRAMED: Final = frozenset({400, 405, 408, 411, 413, 414, 417, 426, 431, 501, 505})
 """A request that is no proper HTTP."""
+
+
+FRESH: Final = 4_503_200_000_000_000
+"""From here on, ids are of people who are made up for one case or one conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +132,14 @@ class Kit:
         endpoint: Where they go.
         dice: The catalogue's place.
         taken: Chats that other cases use already.
+        ordinary: What is written so that the target answers; empty where any text is.
     """
 
     platform: Platform
     endpoint: Endpoint
     dice: Dice
     taken: set[int | str] = field(default_factory=set)
+    ordinary: str = ""
 
     @cached_property
     def golden(self) -> dict[str, Any]:
@@ -163,6 +170,13 @@ class Kit:
     def crowd(self, name: str) -> Base:
         """A valid update for a case whose effects matter less than its bytes, in one of the chats that never run out."""
         return self.base(name, self.platform.crowd())
+
+    def asked(self, name: str) -> Base:
+        """Somebody new writes what the target answers, so that whatever comes to their chat is the case's effect; where nobody writes, `base`."""
+        place = self.place(name)
+        text = self.ordinary or f"hello {marker(place)}"
+        update = self.platform.say(text, place, user=FRESH + place.at("user").integer(0, 10**9))
+        return self.take(self.wrap(update)) if update is not None else self.base(name)
 
     def wrap(self, update: Any) -> Base:
         """An update with its request and facts."""

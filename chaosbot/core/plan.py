@@ -84,7 +84,7 @@ class Matcher:
         path: A glob over the path.
         headers: Globs over header values by name; a header that is absent does not match.
         body: Values that the body must hold, as text or glob: by JSON path (``message.chat.id``, list items by index), or by the
-            name of a form's field.
+            name of a form's field or of a parameter in the query.
         kind: The update's kind.
         command: The command's name, without slash.
         tier: The user's tier.

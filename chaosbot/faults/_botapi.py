@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
-from urllib.parse import parse_qsl
+from typing import Final
 
 from chaosbot.core.effect import Answer, Effect, Point
 from chaosbot.core.exchange import Direction, Exchange, values_of
@@ -53,9 +52,7 @@ def call_of(exchange: Exchange) -> Call | None:
     found = _PATH.search(exchange.path)
     if found is None or found.end() != len(exchange.path):
         return None
-    said: Any = dict(parse_qsl(exchange.query))
-    if "chat_id" not in said:
-        said = values_of(exchange)
+    said = values_of(exchange)
     chat = said.get("chat_id") if isinstance(said, dict) else None
     return Call(found[1].lower(), _number(chat))
 

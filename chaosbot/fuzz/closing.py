@@ -75,7 +75,9 @@ def close_campaign(
         judgements.append(judgement)
         recorder.emit(Judged(recorder.now(), judgement))
     if not complete:
-        recorder.emit(Trouble(recorder.now(), "fuzz", "the campaign did not reach its end"))
+        unsent = [name for name in spec.stages if not recorder.by_stage[name]]
+        left = f": nothing was sent in {', '.join(unsent)}; --duration gives it more time" if unsent else ""
+        recorder.emit(Trouble(recorder.now(), "fuzz", f"the campaign did not reach its end{left}"))
     disk.remember(spec, remembered, complete=complete)
     muted = _muted(context, history)
     if muted:
@@ -103,7 +105,10 @@ def _settle(context: CampaignContext) -> bool:
     alive = True
     try:
         if not target.settle(max(5.0, 2 * target.watch.patience_s)):
-            what = "the last health request was not answered: effects may be missing"
+            what = (
+                "the last health request was not answered: effects may be missing; a target that limits its own calls, or is still busy "
+                "with what was sent, needs those limits off in the test setup, or a longer --duration"
+            )
             recorder.emit(Trouble(recorder.now(), "fuzz", what))
     except TargetUnusable as error:
         recorder.emit(Trouble(recorder.now(), "fuzz", str(error)))

@@ -4,7 +4,8 @@ Rules:
 
 - The admin's private chat is one conversation, one step at a time, so each reply there belongs to one request.
 - What the target tells or shows to its admin only is privileged by its own word; anything else is where the admin's reply says
-  something that a stranger's does not.
+  something that no stranger's does: neither of one who asks for just that, nor of one who says all that the admin says, in the same order
+  (the twin). Without the twin, what follows from a conversation would look like a right.
 - Rights are only ever given to test ids.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice, zip_longest
@@ -20,7 +21,7 @@ from typing import Final
 
 from chaosbot.checks._likeness import words
 from chaosbot.core.case import Case, Change, Role
-from chaosbot.core.event import ApiCalled
+from chaosbot.core.event import TRIALS, ApiCalled
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.platform import Privilege
@@ -28,7 +29,7 @@ from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, kind_of, offers
 from chaosbot.fuzz.replies import speaks
-from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.talks import Person, Step, Talks, relays
 
 _MOST: Final = 12
 """So many privileges are asked for."""
@@ -43,13 +44,14 @@ _WORD: Final = re.compile(r"\w+")
 _UNKNOWN: Final = (Step("/chaosbotx0"), Step("/chaosbotx1 7"), Step("chaosbot:unknown", pressed=True))
 
 
-def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], *, own: bool) -> list[str]:
+def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], twin: Person, *, own: bool) -> list[str]:
     """Finds what the admin alone gets, and asks for it as everybody else.
 
     Args:
         talks: The stage's conversations.
         asked: What the admin asks for.
         ways: What strangers have explored.
+        twin: A stranger who has said all that the admin has said so far, and nothing else.
         own: Whether the target told or showed that to its admin only.
 
     Returns:
@@ -57,19 +59,23 @@ def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], *, 
     """
     context = talks.context
     known = {way.steps[0]: way.replies for way in ways if len(way.steps) == 1}
-    desk = _Desk(talks, Person(tier=context.platform.tiers[-1]), asked if own else (), known)
+    desk = _Desk(talks, Person(tier=context.platform.tiers[-1]), twin, asked if own else (), known)
     shown = {kind_of(data) for way in ways for data in way.buttons}
+    alone = relays(talks)
 
     def ask(steps: Sequence[Step]) -> None:
         guests = [partial(desk.ask_guest, step) for step in steps if step not in known]
-        talks.run([partial(desk.ask_all, steps, shown), *guests])
+        admin, others = [partial(desk.ask_all, steps, shown)], [partial(desk.ask_twin, steps, shown), *guests]
+        # What others write may come to the admin's chat, and is no reply to the admin.
+        for conversations in (admin, others) if alone else ([*admin, *others],):
+            talks.run(conversations)
 
     ask(asked)
     commands = [step for step in asked if own and _command(step) and not desk.apart(step)]
     if commands:
         subject = _subject(talks)
         ask([Step(step.text + more) for more in (f" {subject}", f" {subject} user", " green tea") for step in commands])
-    talks.run([desk.ask_nothing])
+    talks.run([desk.ask_nothing, desk.twin_asks_nothing])
     found = desk.privileges()
     dice = context.dice.at("privileges", own, context.spec.endpoint.started)
     ways_in = [
@@ -99,16 +105,20 @@ class _Desk:
     Args:
         talks: The stage's conversations.
         admin: The admin.
+        twin: A stranger who says what the admin says.
         own: What only the admin was told of or shown.
         guests: What a stranger gets, by request.
         gets: What the admin gets, by request, with the name of the case.
+        twins: What the twin gets, by request.
     """
 
     talks: Talks
     admin: Person
+    twin: Person
     own: Sequence[Step]
     guests: dict[Step, tuple[ApiCalled, ...]]
     gets: dict[Step, tuple[str, tuple[ApiCalled, ...]]] = field(default_factory=dict)
+    twins: dict[Step, tuple[ApiCalled, ...]] = field(default_factory=dict)
     nothing: set[str] = field(default_factory=set)
 
     def ask_guest(self, step: Step) -> None:
@@ -117,25 +127,49 @@ class _Desk:
 
     def ask_all(self, steps: Sequence[Step], shown: set[str]) -> None:
         """The admin asks for everything, and presses each kind of button that is shown then and that no stranger was shown."""
-        queue = list(steps)
-        kinds = shown | {kind_of(step.text) for step in (*queue, *self.gets) if step.pressed}
-        while queue:
-            step = queue.pop(0)
+
+        def ask(step: Step) -> list[ApiCalled]:
             control = self.talks.case(self.admin, step, "the admin")
             gets = self.talks.send(control)
             self.gets[step] = control.name, tuple(gets)
             for call in gets:
                 self.admin.buttons.update(dict.fromkeys(call.buttons, call.message))
-            for new in offers(gets):
+            return gets
+
+        self._followed(ask, steps, shown | {kind_of(step.text) for step in self.gets if step.pressed})
+
+    def ask_twin(self, steps: Sequence[Step], shown: set[str]) -> None:
+        """A stranger does the same."""
+
+        def ask(step: Step) -> list[ApiCalled]:
+            self.twins[step] = tuple(gets := self.talks.say(self.twin, step))
+            return gets
+
+        self._followed(ask, steps, shown | {kind_of(step.text) for step in self.twins if step.pressed})
+
+    @staticmethod
+    def _followed(ask: Callable[[Step], list[ApiCalled]], steps: Sequence[Step], known: set[str]) -> None:
+        """Asks for everything, and presses each kind of button that is not known when it is shown."""
+        queue = list(steps)
+        kinds = known | {kind_of(step.text) for step in queue if step.pressed}
+        while queue:
+            for new in offers(ask(queue.pop(0))):
                 if new.pressed and kind_of(new.text) not in kinds:
                     kinds.add(kind_of(new.text))
                     queue.insert(0, new)
 
     def ask_nothing(self) -> None:
         """The admin asks for what no bot knows."""
-        pressed = any(step.pressed for step in self.gets)
-        for step in _UNKNOWN if pressed else _UNKNOWN[:2]:
+        for step in self._unknown():
             self.nothing |= words(self.talks.say(self.admin, step, "the admin", role=Role.BACKGROUND))
+
+    def twin_asks_nothing(self) -> None:
+        """So does the twin, so that both have said the same."""
+        for step in self._unknown():
+            self.talks.say(self.twin, step)
+
+    def _unknown(self) -> Sequence[Step]:
+        return _UNKNOWN if any(step.pressed for step in self.gets) else _UNKNOWN[:2]
 
     def telling(self, step: Step) -> set[str]:
         """The words of the admin's reply that no meaningless request gets."""
@@ -145,11 +179,15 @@ class _Desk:
 
     def apart(self, step: Step) -> bool:
         """Whether the admin is told something for it that a stranger is not."""
-        return step in self.guests and bool(self.telling(step) - words(self.guests[step]))
+        if step not in self.guests or step not in self.twins:
+            return False
+        return bool(self.telling(step) - words(self.guests[step]) - words(self.twins[step]))
 
     def private(self, step: Step) -> bool:
         """Whether the target told or showed it to its admin only."""
-        return step.pressed or Step(step.text.split(" ")[0]) in self.own or step in self.own
+        if step.pressed:
+            return all(kind_of(step.text) != kind_of(shown.text) for shown in self.twins if shown.pressed)
+        return Step(step.text.split(" ")[0]) in self.own or step in self.own
 
     def _served(self, step: Step) -> bool:
         """Whether the admin got what the target keeps private, and no question or hint how to ask for it."""
@@ -221,7 +259,7 @@ def _unanswered(talks: Talks, found: Sequence[Privilege]) -> None:
         return
     rules = tuple(
         Rule(
-            f"vocabulary-{method}",
+            f"{TRIALS}vocabulary-{method}",
             FAULTS.build("abort", {"status": 500}),
             Matcher(path=f"*/{method}"),
             scope=Scope.EXCHANGE,

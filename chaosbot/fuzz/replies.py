@@ -6,7 +6,6 @@ the replies seen so far, from sending a case to the first call in its chat. Boun
 
 from __future__ import annotations
 
-import re
 import threading
 from bisect import insort
 from collections import defaultdict
@@ -14,11 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic, sleep
 from typing import Final
 
+from chaosbot.checks._join import chats_of
+from chaosbot.checks._likeness import commands_in
 from chaosbot.core.case import Case
 from chaosbot.core.event import ApiCalled
 
 POLL_S: Final = 0.02
-_COMMAND: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
 _FIRST_S: Final = 3.0
 """Patience before any reply was seen."""
 _LEAST_S: Final = 0.4
@@ -89,12 +89,10 @@ class ReplyWatch:
                     self._by_marker[mark].append(seen)
                 if call.callback:
                     self._by_callback[call.callback].append(seen)
-                if call.chat is None:
-                    continue
-                chat = str(call.chat)
-                if speaks(call):
-                    self._learn(chat, now)
-                self._by_chat[chat].append(seen)
+                for chat in chats_of(call):
+                    if speaks(call):
+                        self._learn(chat, now)
+                    self._by_chat[chat].append(seen)
             self._looked = max(self._looked, len(calls))
 
     def _learn(self, chat: str, now: float) -> None:
@@ -166,11 +164,9 @@ class ReplyWatch:
                 sleep(POLL_S)
 
 
-def commands_in(text: str) -> list[str]:
-    """The commands that a text names, in lower case and without their slash."""
-    return [word.lower() for word in _COMMAND.findall(text)]
-
-
 def speaks(call: ApiCalled) -> bool:
     """Whether a call says or shows something, unlike a note that the bot is typing."""
     return bool(call.text) or call.message is not None or bool(call.markers)
+
+
+__all__ = ("POLL_S", "ReplyWatch", "commands_in", "speaks")

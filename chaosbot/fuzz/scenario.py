@@ -87,6 +87,10 @@ class Scenario:
             scenario=self.name,
         )
 
+    def plain(self, word: str) -> str:
+        """An ordinary message: this word, or what must be written where the target answers no text."""
+        return self.context.target.answered or f"{word} {{m}}"
+
     def deliver(self, *cases: Case, quiet: bool = False) -> list[CaseResult]:
         """Sends cases at the same time and records them; with `quiet`, a single one is awaited until the target is quiet."""
         self.steps.append(cases)
@@ -172,7 +176,7 @@ def burst(context: CampaignContext) -> None:
 
 
 def _said(scenario: Scenario, nth: int, name: str, summary: str, threat: Threat) -> Case | None:
-    case = scenario.say("hello {m}", user=NOBODY + 3_000_000_000 + scenario.dice.integer(0, 10**9) + nth)
+    case = scenario.say(scenario.plain("hello"), user=NOBODY + 3_000_000_000 + scenario.dice.integer(0, 10**9) + nth)
     if case is None:
         return None
     return replace(

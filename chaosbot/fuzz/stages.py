@@ -101,11 +101,11 @@ def run_mutations(context: CampaignContext, clock: Clock) -> None:
     run_cases(context, islice(cases, limit) if limit is not None else cases, "mutations", clock)
 
 
-def catalogue(spec: CampaignSpec, platform: Platform) -> tuple[Case, ...]:
+def catalogue(spec: CampaignSpec, platform: Platform, ordinary: str = "") -> tuple[Case, ...]:
     """All catalogue cases of this campaign: the platform-neutral ones and the platform's, in their order."""
     from chaosbot.fuzz.catalogue import cases as build  # noqa: PLC0415 - large tables, loaded when they are needed
 
-    cases = build(platform, spec.endpoint, Dice(spec.seed))
+    cases = build(platform, spec.endpoint, Dice(spec.seed), ordinary)
     names: set[str] = set()
     unique = [case for case in cases if not (case.name in names or names.add(case.name))]  # type: ignore[func-returns-value]
     if spec.only:
@@ -116,7 +116,7 @@ def catalogue(spec: CampaignSpec, platform: Platform) -> tuple[Case, ...]:
 def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     """Known findings first, then the whole catalogue: slow cases beside, heavy ones alone, the others in volleys."""
     known = findings.known_cases(context.spec)
-    cases = catalogue(context.spec, context.platform)
+    cases = catalogue(context.spec, context.platform, context.target.answered)
     slow_ones = [case for case in cases if slow(case)]
     heavy = [case for case in cases if not slow(case) and _is_heavy(case)]
     light = [case for case in cases if not slow(case) and not _is_heavy(case)]

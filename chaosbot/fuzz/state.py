@@ -24,7 +24,7 @@ from typing import Final, TypeVar
 
 from chaosbot.checks._state import counts, limit, numbers, shape
 from chaosbot.core.case import Case, Change, Expect, Segment
-from chaosbot.core.event import ApiCalled, Noted, StateTried
+from chaosbot.core.event import TRIALS, ApiCalled, Noted, StateTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.marker import marker
@@ -437,6 +437,13 @@ class _Trials:
     def crossed(self) -> None:
         """Many users at once, each with something else: everybody gets the answer to their own."""
         asked = [one for one in self.alone if len(one.lines) == 1 and not one.group][:_HANDS]
+        # Where one's answer depends on who else is there (people are brought together), nobody's own can be told.
+        again = self._side_by_side(lambda one: [self._one(one).text for _ in range(2)], asked)
+        asked = [
+            one
+            for one, plays in zip(asked, again, strict=True)
+            if {*map(shape, plays)} == {shape(self.alone[one].text)}
+        ]
         if len(asked) < 2:
             return
         for _ in range(2):
@@ -532,7 +539,9 @@ class _Trials:
         chat = who.group if who.group is not None else who.user
         match = Matcher(direction=Direction.OUTBOUND, body=(("chat_id", str(chat)),))
         fault = FAULTS.build("delay", {"time": f"{_SLOWED_S}s"})
-        return self.context.disturbances.during([Rule(f"state-{chat}", fault, match, scope=Scope.EXCHANGE, first=1)])
+        return self.context.disturbances.during(
+            [Rule(f"{TRIALS}state-{chat}", fault, match, scope=Scope.EXCHANGE, first=1)]
+        )
 
     # ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
 

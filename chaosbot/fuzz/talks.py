@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -202,3 +202,16 @@ def _result(future: Future[T]) -> T | None:
         return future.result()
     except (TimeIsUp, CancelledError):
         return None
+
+
+def relays(talks: Talks) -> bool:
+    """Whether the target passes on to its admin what others write."""
+    cases = {case.marker: str(case.chat) for case in list(talks.context.recorder.cases.values()) if case.marker}
+    admin = str(talks.admin_chat)
+    return any(map(partial(_passed_on, cases, admin), talks.context.target.calls()))
+
+
+def _passed_on(homes: Mapping[str, str], admin: str, call: ApiCalled) -> bool:
+    if str(call.chat) != admin:
+        return False
+    return call.origin is not None or any(homes.get(mark, admin) != admin for mark in call.markers)

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from time import monotonic, sleep
 from typing import Final
@@ -23,7 +23,7 @@ from chaosbot.fuzz.exploring import Way, explored, offers
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
-from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.talks import Person, Step, Talks, relays
 
 _ASKED: Final = ("/start", "/help", "what can you do?")
 _MOST: Final = 24
@@ -68,7 +68,8 @@ def _work(talks: Talks) -> None:
         talks.clock = Clock(monotonic() + whole.left() * _SHARES[name], whole.should_stop)
         return talks
 
-    own, common = _learned(part("learn"))
+    twin = talks.stranger()
+    own, common = _learned(part("learn"), twin)
     if not own and not common:
         return
     commands = [name.removeprefix("/") for name in _commands([*own, *common])]
@@ -81,13 +82,13 @@ def _work(talks: Talks) -> None:
     # What the admin does may end things that others have made; but what a slow target is asked late is not asked at all.
     late = _late(context)
     if late:
-        privileges += try_privileges(part("privileges"), own, ways, own=True)
+        privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
     ways += explored(part("explore"), common)
     objects += try_belongings(part("belongings"), ways, _commands(common))
     if not late:
-        privileges += try_privileges(part("privileges"), own, ways, own=True)
+        privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
     written = [step for step in common if not step.pressed]
-    privileges += try_privileges(part("privileges"), written, ways, own=False)
+    privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
     _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges})
@@ -102,18 +103,28 @@ def _commands(steps: list[Step]) -> list[str]:
     return [step.text for step in steps if not step.pressed and step.text.startswith("/") and " " not in step.text]
 
 
-def _learned(talks: Talks) -> tuple[list[Step], list[Step]]:
+def _learned(talks: Talks, twin: Person) -> tuple[list[Step], list[Step]]:
     """What the admin alone is told of and shown, and what everybody is, in the order in which it comes."""
     context = talks.context
     top = context.platform.tiers[-1]
     admins = {str(talks.admin_chat)}
 
-    people: list[Callable[[], list[ApiCalled]]] = []
-    for text in _ASKED:
-        people += [partial(talks.say, Person(tier=top), Step(text)), partial(talks.say, talks.stranger(), Step(text))]
-    told = [call for replies in talks.run(people) for call in replies or ()]
+    # What follows from what was said before is no secret of the admin's: a stranger holds the same conversation.
+    people = [Person(tier=top), twin]
+    rows = [(text,) for text in _ASKED] if _late(context) else [_ASKED]
+    conversations = [partial(_asked, talks, person, texts) for person in people for texts in rows]
+    conversations += [partial(_asked, talks, talks.stranger(), (text,)) for text in _ASKED]
+    told = [call for replies in talks.run(conversations) for call in replies or ()]
     calls = [*told, *context.target.calls()]
+    if relays(talks):
+        # What the admin is shown of others' messages is their words, not the target's.
+        calls = [call for call in calls if str(call.chat) not in admins or not (call.markers or call.origin)]
     # A command menu that is set for all has no chat.
     common = offers(call for call in calls if (str(call.chat) not in admins if call.chat is not None else call.keys))
     own = offers(call for call in calls if call.chat is not None and str(call.chat) in admins)
-    return [step for step in own if step not in common][:_MOST], common[:_MOST]
+    known = {*common, *map(Step, _ASKED)}
+    return [step for step in own if step not in known][:_MOST], common[:_MOST]
+
+
+def _asked(talks: Talks, person: Person, texts: Sequence[str]) -> list[ApiCalled]:
+    return [call for text in texts for call in talks.say(person, Step(text))]

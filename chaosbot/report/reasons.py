@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from chaosbot.core.check import History
-from chaosbot.core.event import Noted, Steered
+from chaosbot.core.event import TRIALS, Noted, Steered
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report.figures import measured
 from chaosbot.report.slo import GENERATOR_LIMIT
@@ -78,7 +78,8 @@ def of_troubles(history: History, unreadable: int, faults: Sequence[FaultRow], w
     for window in windows:
         if window.name == "baseline" and window.error_rate is not None and window.error_rate > UNSTEADY:
             found.append(f"no steady state: {window.error_rate:.1%} of the baseline's requests failed before any fault")
-    if faults and not any(row.applied for row in faults):
+    planned = _planned(faults)
+    if planned and not any(row.applied for row in planned):
         found.append("no fault of the plan happened: the run says nothing about resilience")
     return [(Verdict.INCONCLUSIVE, text) for text in found]
 
@@ -87,9 +88,14 @@ def of_idle_rules(faults: Sequence[FaultRow]) -> list[str]:
     """Rules that never matched, or matched and never acted: the run says nothing about their faults."""
     return [
         f"rule {row.rule} ({row.fault}) " + ("never matched" if not row.considered else "matched but never acted")
-        for row in faults
+        for row in _planned(faults)
         if not row.applied
     ]
+
+
+def _planned(faults: Sequence[FaultRow]) -> list[FaultRow]:
+    """The rules that a person asked for; what a campaign tries besides, and its bot does not call, is no gap of the plan."""
+    return [row for row in faults if not row.rule.startswith(TRIALS)]
 
 
 def of_notes(history: History) -> list[str]:

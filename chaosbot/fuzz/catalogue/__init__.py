@@ -48,18 +48,20 @@ GROUPS: Final[dict[str, Callable[[Kit], Iterator[Case]]]] = {
 """The neutral groups; a platform that brings a group of the same name replaces it."""
 
 
-def cases(platform: Platform, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
+def cases(platform: Platform, endpoint: Endpoint, dice: Dice, ordinary: str = "") -> tuple[Case, ...]:
     """All cases for a target: the platform's own and the neutral ones, in the order in which they are best sent.
 
     Args:
         platform: How the target is spoken to.
         endpoint: Where it is.
         dice: The campaign's place.
+        ordinary: What is written so that the target answers; empty where any text is.
     """
     # The start belongs to the delivery ids: a second campaign with the same seed is no redelivery of the first.
     place = dice.at("catalogue", endpoint.started)
     own = platform.catalogue(endpoint, place.at("platform"))
-    kit = Kit(platform, endpoint, place.at("neutral"), {case.chat for case in own if case.chat is not None})
+    taken = {case.chat for case in own if case.chat is not None}
+    kit = Kit(platform, endpoint, place.at("neutral"), taken, ordinary)
     brought = {case.group for case in own}
     fitting = GROUPS.keys() if platform.neutral_groups is None else platform.neutral_groups
     groups = [group for group in GROUPS if group in fitting and group not in brought]

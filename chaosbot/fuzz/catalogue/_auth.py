@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
+from chaosbot.checks._cases import ASKED
 from chaosbot.core.case import Case, Ending, Expect, Reach, Role, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.kit import ACK, REFUSED, Base, Kit, RawRequest, refused, technique
@@ -55,7 +56,7 @@ def _forge(
     check: str = "",
     role: Role = Role.ATTEMPT,
 ) -> Case:
-    base = kit.base(name)
+    base = kit.asked(name)
     bare = base.request.without(kit.platform.secret_header)
     request = change(bare, base) if callable(change) else bare
     return kit.case(
@@ -303,6 +304,15 @@ def _right(kit: Kit) -> Iterator[Case]:
         "upper": (header.upper(), secret, "the header's name in upper case"),
         "padded": (header, f"  {secret}\t ", "white space around the secret, which HTTP says is not part of it"),
     }
+    base = kit.asked(ASKED)
+    yield kit.case(
+        ASKED,
+        base,
+        base.request,
+        "the right secret: what a forged request would get",
+        Expect(ACK),
+        threat=Threat.NETWORK,
+    )
     for name, (key, value, summary) in same.items():
         base = kit.base(f"auth/right-{name}")
         request = base.request.without(header).plus((key, value))

@@ -27,7 +27,7 @@ from chaosbot.mocks.telegram.messages import Desk
 from chaosbot.mocks.telegram.results import METHODS
 from chaosbot.platforms.telegram._keyboards import menu_chat, offered
 
-MOST_TEXT: Final = 256
+MOST_TEXT: Final = 1024
 _MOST_SEARCHED: Final = 64 * 1024
 _LONGEST_POLL_S: Final = 50.0
 _JSON: Final = (("content-type", "application/json"),)
@@ -231,6 +231,7 @@ def called(
     said = "\n".join(words)[:_MOST_SEARCHED] if words else ""
     name = "download" if call.download else METHODS.get(call.method.lower(), (call.method[:64],))[0]
     buttons, keys = offered(call.params)
+    passed_on = name in ("forwardMessage", "copyMessage")
     return ApiCalled(
         t=t,
         method=name,
@@ -243,11 +244,13 @@ def called(
         exchange=exchange,
         reply_to=call.reply_to,
         retry_after_s=retry_after_s,
-        message=message if message is not None else call.integer("message_id"),
+        message=message if message is not None or passed_on else call.integer("message_id"),
         callback=call.text("callback_query_id") if name == "answerCallbackQuery" else "",
         tells="token" if len(call.token) >= _SHORTEST_TOKEN and call.token in said else "",
         buttons=buttons,
         keys=keys,
+        origin=call.integer("from_chat_id") if passed_on else None,
+        original=call.integer("message_id") if passed_on else None,
     )
 
 

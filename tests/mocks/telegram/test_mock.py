@@ -210,7 +210,7 @@ def test_long_texts_are_bounded_but_searched_for_markers() -> None:
     seen.ask("sendMessage", {"chat_id": 1, "text": "x" * 4000 + " cbm0123456789ab"})
     (event,) = seen.events
     assert isinstance(event, ApiCalled)
-    assert len(event.text) == 256
+    assert len(event.text) == 1024
     assert event.markers == ("cbm0123456789ab",)
 
 
