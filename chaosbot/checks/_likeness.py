@@ -170,7 +170,7 @@ def _judged(
 
 def _no_control(control: CaseTried, calls: list[ApiCalled], background: _Background) -> str:
     """Why a control shows nothing; empty where the target simply has no such command."""
-    if not background.knows(control):
+    if not background.knows(control) and not calls:
         return ""
     if not control.outcome.ok or overloaded(control):
         return f"its control was answered {control.outcome.status or control.outcome.fate}"
