@@ -21,21 +21,25 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from chaosbot.core.event import (
+    WORKERS,
     ApiCalled,
     CaseTried,
     Event,
     ExchangeSeen,
     Injected,
     IntervalMeasured,
+    Noted,
     PhaseChanged,
     RuleSwitched,
     Trouble,
 )
 from chaosbot.core.units import format_duration
-from chaosbot.report import interval_quantiles
+from chaosbot.report import as_one_second
 
 PLAIN_EVERY_S: Final = 5.0
 BAR_WIDTH: Final = 40
+MOST_WORKERS: Final = 8
+LATE_S: Final = 0.1
 
 
 class Watch:
@@ -64,6 +68,8 @@ class Watch:
         self._began = time.monotonic()
         self._phase = ""
         self._frame: IntervalMeasured | None = None
+        self._frames: dict[int, IntervalMeasured] = {}
+        self._workers: dict[str, str] = {}
         self._failed = self._completed = 0
         self._cases: Counter[str] = Counter()
         self._stage = ""
@@ -102,6 +108,7 @@ class Watch:
             case IntervalMeasured():
                 with self._lock:
                     self._frame = event
+                    self._frames[event.shard] = event
                     self._failed += event.failed + event.timed_out
                     self._completed += event.completed
                 self._plain(event.t)
@@ -124,6 +131,8 @@ class Watch:
                 self._exchanges += 1
             case ApiCalled():
                 self._calls += 1
+            case Noted(area=area, data=names) if area == WORKERS:
+                self._workers = names
             case Trouble(where=where, what=what):
                 self.say(f"[dim]{self._clock(event.t)}[/] [bold magenta]trouble[/]  {escape(f'{where}: {what}')}")
             case _:
@@ -147,8 +156,8 @@ class Watch:
         with self._lock:
             lines = []
             if self._frame is not None and not self._stage:
-                frame = self._frame
-                p50, p99 = interval_quantiles(frame, (0.5, 0.99))
+                frame = as_one_second(list(self._frames.values()))
+                p50, p99 = (frame.response.quantile(share) or 0.0 for share in (0.5, 0.99))
                 finished = frame.completed + frame.failed + frame.timed_out
                 latency = f"p50 {p50 * 1e3:.0f} ms  p99 {p99 * 1e3:.0f} ms" if finished else "nothing finished"
                 said = [f"{finished:>5}/s", latency]
@@ -156,6 +165,7 @@ class Watch:
                 said += [f"in flight {frame.in_flight}"] if frame.in_flight else []
                 said.append(f"failed {self._failed} of {self._completed + self._failed}")
                 lines.append(Text("  ".join(said)))
+                lines += self._by_worker()
             if self._stage:
                 cases = "  ".join(f"{stage} {count}" for stage, count in self._cases.items())
                 lines.append(Text(f"cases: {cases}  that broke a rule {self._breaches}"))
@@ -165,6 +175,21 @@ class Watch:
                 shown = "  ".join(f"{name} {count}" for name, count in fresh.most_common(6))
                 lines.append(Text(f"faults injected: {shown}"))
             return lines
+
+    def _by_worker(self) -> list[Text]:
+        """A line for each process of the load on a panel; on plain lines one for the latest of them."""
+        whole = max(sum(frame.planned for frame in self._frames.values()), 1)
+        frames = sorted(self._frames.items(), key=lambda item: -item[1].lateness_p99_s)
+        shown = frames[: MOST_WORKERS if self._live is not None else 1] if self._workers else []
+        left_out = len(frames) - len(shown) if shown and self._live is not None else 0
+        return [
+            Text(
+                f"{self._workers.get(str(shard), shard)}: {frame.planned / whole:.0%} of the load, "
+                f"{frame.lateness_p99_s * 1e3:.0f} ms late, CPU {frame.cpu:.0%}",
+                style="" if frame.lateness_p99_s < LATE_S else "yellow",
+            )
+            for shard, frame in shown
+        ] + ([Text(f"and {left_out} more, none later")] if left_out else [])
 
     def _panel(self) -> RenderableType:
         elapsed = time.monotonic() - self._began

@@ -479,6 +479,10 @@ MUTATION: Final = "mutation"
 """A case of that stage is called ``mutation/PLACE/OPERATOR``."""
 
 
+WORKERS: Final = "workers"
+"""The area of the note that names the processes of a load, by their shards' numbers."""
+
+
 class Noted(Tagged, frozen=True):
     """Something that a reader of the report should know; `area` groups it (``coverage``, ``generator``, ``demo`` …)."""
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 import trio
 
@@ -22,6 +24,9 @@ from chaosbot.load.shards import LoadProcesses, connections_of, target_of
 from chaosbot.load.spec import LoadResult, LoadSpec
 from chaosbot.load.target import reserve_descriptors
 from chaosbot.workers import StartWorker, Worker
+
+MOST_NAMED: Final = 8
+"""So many limits of processes are told; one overloaded machine may have a hundred."""
 
 
 def drive(
@@ -66,8 +71,14 @@ def drive(
     hooks = RunHooks(emit, should_stop, on_interval, phase, faults, wish)
     if spec.processes > 1 or elsewhere:
         crew = LoadProcesses(spec, hooks, start_worker)
-        worst = crew.run()
-        return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, undelivered=crew.undelivered)
+        each = crew.run()
+        worst = GeneratorHealth(
+            crew.total.planned,
+            crew.total.dropped,
+            max((one.lateness_p99_s for one in each.values()), default=0.0),
+            max((one.busy_share for one in each.values()), default=0.0),
+        )
+        return _conclude(spec, crew.total, crew.how, crew.start, worst, emit, each=each, undelivered=crew.undelivered)
     engine = assemble(spec, target, hooks, made=made)
     # Interrupts wait for a checkpoint, so no counter is ever torn; the loop has one every few milliseconds.
     trio.run(engine.run, restrict_keyboard_interrupt_to_checkpoints=True)
@@ -94,14 +105,18 @@ def _conclude(
     more: tuple[str, ...] = (),
     *,
     knee: float | None = None,
+    each: Mapping[str, GeneratorHealth] = MappingProxyType({}),
     undelivered: float = 0.0,
 ) -> LoadResult:
-    """Sums a run up and says whether the generator was its limit."""
+    """Sums a run up and says whether the generator was its limit, and which of its processes."""
     now = time.monotonic()
     if how != "completed":
         # Who stops a run drops what waits; that is not the generator's fault.
         generator = dataclasses.replace(generator, dropped=0)
-    reasons = (*generator.limits(), *more)
+        each = {name: dataclasses.replace(one, dropped=0) for name, one in each.items()}
+    limits = [f"{name}: {limit}" for name, one in each.items() for limit in one.limits()] or generator.limits()
+    left_out = (f"and {len(limits) - MOST_NAMED} more",) if len(limits) > MOST_NAMED else ()
+    reasons = (*limits[:MOST_NAMED], *left_out, *more)
     emit(
         Noted(
             now - (spec.started or start),

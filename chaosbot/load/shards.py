@@ -22,7 +22,7 @@ import trio
 
 from chaosbot.core.arrival import GeneratorHealth, Population, Shard
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import Event, IntervalMeasured, ProbeSeen, Trouble
+from chaosbot.core.event import WORKERS, Event, IntervalMeasured, Noted, ProbeSeen, Trouble
 from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble, made_of
@@ -46,16 +46,18 @@ def work(parent: Parent, spec: LoadSpec, index: int) -> None:
     target = target_of(spec)
     reserve_descriptors(min(spec.connections, 2 * connections_of(spec) // spec.processes))
     hooks = RunHooks(parent.send, lambda: parent.stopping)
+    if spec.secret_env:
+        endpoint = dataclasses.replace(spec.endpoint, secret=os.environ[spec.secret_env])
+        spec = dataclasses.replace(spec, endpoint=endpoint)
+    made = made_of(spec)  # takes a moment, which between the word and the start would be lateness
     parent.ready()
     told = parent.receive()
     if told is None:
         return
     start, started = told
-    endpoint = spec.endpoint
-    if spec.secret_env:
-        endpoint = dataclasses.replace(endpoint, secret=os.environ[spec.secret_env])
-    spec = dataclasses.replace(spec, started=started, endpoint=endpoint)
-    engine = assemble(spec, target, hooks, Shard(index, spec.processes), start)
+    engine = assemble(
+        dataclasses.replace(spec, started=started), target, hooks, Shard(index, spec.processes), start, made
+    )
     trio.run(engine.run)
     parent.send((engine.how, engine.aggregator.generator()))
 
@@ -127,8 +129,8 @@ class LoadProcesses:
         # The target's pid and pages are looked at from here: other machines may not see them.
         self._looks = [] if start_worker is Worker else watches(spec.samples, spec.tls)
 
-    def run(self) -> GeneratorHealth:
-        """Runs all shards to their end; returns how well the worst of them kept up.
+    def run(self) -> dict[str, GeneratorHealth]:
+        """Runs all shards to their end; returns how well each of them kept up, by its name.
 
         Raises:
             WorkerDied: A shard was lost before the start.
@@ -149,6 +151,8 @@ class LoadProcesses:
                 )
                 self._members.append(_Member(index, worker))
             self._gather()
+            names = {str(member.index): member.worker.name for member in self._members}
+            self._hooks.emit(Noted(self._now(), WORKERS, f"{len(names)} processes share the load", names))
             for look in self._looks:
                 threading.Thread(target=self._sample, args=(look,), daemon=True).start()
             self._conduct()
@@ -156,7 +160,7 @@ class LoadProcesses:
             self._closed = True
             for member in self._members:
                 member.worker.stop(0.5 if member.over else 0.0)
-        return self._worst()
+        return {one.worker.name: one.generator for one in self._members if one.generator is not None}
 
     def _gather(self) -> None:
         """Waits until every shard is ready, then gives all of them one start."""
@@ -187,9 +191,12 @@ class LoadProcesses:
                     if not member.over:
                         self._lose(member)
 
+    def _now(self) -> float:
+        return time.monotonic() - (self._spec.started or self.start)
+
     def _sample(self, look: Callable[[], Iterator[Look]]) -> None:
         while not self._closed:
-            now = time.monotonic() - (self._spec.started or self.start)
+            now = self._now()
             for probe, ok, value, detail in look():
                 self._hooks.emit(ProbeSeen(now, probe, ok, value, detail))
             time.sleep(self._spec.samples.every_s)
@@ -253,19 +260,10 @@ class LoadProcesses:
         self.undelivered += share
         self._hooks.emit(
             Trouble(
-                time.monotonic() - (self._spec.started or self.start),
+                self._now(),
                 f"load:shard {member.index}",
                 f"{member.worker.name} was lost after {member.seconds} s; {share:.1%} of the plan was not delivered; the run is degraded",
             )
-        )
-
-    def _worst(self) -> GeneratorHealth:
-        known = [member.generator for member in self._members if member.generator is not None]
-        return GeneratorHealth(
-            self.total.planned,
-            self.total.dropped,
-            max((generator.lateness_p99_s for generator in known), default=0.0),
-            max((generator.busy_share for generator in known), default=0.0),
         )
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from chaosbot.control.metrics import EventMetrics
 from chaosbot.core.event import (
+    WORKERS,
     ApiCalled,
     CaseTried,
     Event,
@@ -129,6 +130,33 @@ class _Totals:
         }
 
 
+class _LoadWorker:
+    """One of the processes that share a load, as it told of itself last."""
+
+    __slots__ = ("latest", "lost", "name", "planned")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.planned = 0
+        self.latest: IntervalMeasured | None = None
+        self.lost = False
+
+    def row(self, planned: int) -> dict[str, Any]:
+        """What a table shows; its share is that of the plan so far."""
+        name, _, host = self.name.partition(" on ")
+        row = {"name": name, "host": host or "this machine", "lost": self.lost, "errors": {}}
+        if (frame := self.latest) is None:
+            return {**row, "share": 0.0, "rps": 0, "users": 0, "lateness_ms": None, "cpu": 0.0}
+        return {
+            **row,
+            "share": round(self.planned / max(planned, 1), 4),
+            "rps": frame.completed + frame.failed + frame.timed_out,
+            "users": frame.active_users,
+            "lateness_ms": _ms(frame.lateness_p99_s),
+            "cpu": round(frame.cpu, 3),
+        }
+
+
 class Board:
     """Folds a run's events for those who watch it live.
 
@@ -166,13 +194,15 @@ class Board:
         self._streams: dict[str, _Totals] = {}
         self._open: dict[tuple[str, int], int] = {}
         self._steered: deque[dict[str, Any]] = deque(maxlen=MOST_LISTED)
+        self._workers: dict[int, _LoadWorker] = {}
         self._began: float | None = None
         self._ended: dict[str, Any] | None = None
         self._broken = False
 
     def notice(self, event: Event) -> None:
         """Listens to the run's events; costs its caller an append."""
-        if not isinstance(event, (RequestDone, Noted)) and not self._broken:
+        told = isinstance(event, Noted) and event.area == WORKERS
+        if (told or not isinstance(event, (RequestDone, Noted))) and not self._broken:
             self._queue.append(event)
 
     @property
@@ -275,7 +305,12 @@ class Board:
             case Judged():
                 self._judged(event)
             case Trouble(t=t, where=where, what=what):
+                shard = where.removeprefix("load:shard ")
+                if shard.isdecimal() and int(shard) in self._workers:
+                    self._workers[int(shard)].lost = True
                 self._troubles.append({"t": round(t, 3), "where": where, "what": what[:500]})
+            case Noted(area=area, data=names) if area == WORKERS:
+                self._workers = {int(shard): _LoadWorker(str(name)) for shard, name in names.items()}
             case RunEnded(how=how, reason=reason):
                 self._active.clear()
                 self._ended = {"how": how, "reason": reason}
@@ -301,6 +336,9 @@ class Board:
             self._sums[name] += getattr(frame, name)
         self._errors.update(frame.errors)
         self._framed = frame.faults
+        if (worker := self._workers.get(frame.shard)) is not None:
+            worker.planned += frame.planned
+            worker.latest = frame
         self._begin(max(0.0, frame.t - frame.second - 1))
         for name, part in frame.by_task.items():
             task = self._kept(self._tasks, name)
@@ -365,6 +403,7 @@ class Board:
                 "tasks": sorted(
                     (task.row(name) for name, task in self._tasks.items()), key=lambda row: (-row["done"], row["name"])
                 ),
+                "workers": [one.row(self._sums["planned"]) for _, one in sorted(self._workers.items())],
                 "streams": [stream.row(name) for name, stream in sorted(self._streams.items())],
                 "ended": self._ended,
                 "phase": self._phases[-1] if self._phases else None,

@@ -12,11 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
-from chaosbot.core.arrival import Shard
+from chaosbot.core.arrival import GeneratorHealth, Shard
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.event import IntervalMeasured, Noted, RequestDone, Trouble
+from chaosbot.core.event import Event, IntervalMeasured, Noted, RequestDone, Trouble
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import PROFILES
+from chaosbot.load.aggregator import RequestCounts
+from chaosbot.load.driver import _conclude
 from chaosbot.load.shards import owed
 from chaosbot.load.spec import LoadSpec
 
@@ -117,3 +119,26 @@ def test_one_note_says_how_the_worst_generator_did(serve: Serve, load: Load) -> 
     notes = [note for note in done.all(Noted) if note.area == "generator"]
     assert len(notes) == 1
     assert notes[0].data["planned"] == 25
+
+
+def test_a_process_that_is_late_or_full_makes_the_run_invalid_by_its_name() -> None:
+    spec = LoadSpec("http://127.0.0.1/", Endpoint(), "telegram", 1, PROFILES.build("smoke"))
+    each = {
+        "load process 0 on alpha": GeneratorHealth(50, 0, 0.001, 0.0),
+        "load process 1 on beta": GeneratorHealth(50, 0, 0.3, 0.0),
+        "load process 2 on gamma": GeneratorHealth(50, 20, 0.001, 0.0),
+    }
+    told: list[Event] = []
+    done = _conclude(
+        spec, RequestCounts(), "completed", 0.0, GeneratorHealth(150, 20, 0.3, 0.0), told.append, each=each
+    )
+    assert [reason.partition(":")[0] for reason in done.reasons] == [
+        "load process 1 on beta",
+        "load process 2 on gamma",
+    ]
+    assert "300 ms late" in done.reasons[0]
+    assert "20 of 50 arrivals were never started" in done.reasons[1]
+    stopped = _conclude(
+        spec, RequestCounts(), "stopped", 0.0, GeneratorHealth(150, 20, 0.0, 0.0), told.append, each=each
+    )
+    assert len(stopped.reasons) == 1, "what waits when a person stops a run is nobody's fault"

@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hdrh.histogram import HdrHistogram
 
 from chaosbot.core.event import (
+    WORKERS,
     CaseTried,
     ExchangeSeen,
     Injected,
     IntervalMeasured,
     Judged,
+    Noted,
     PhaseChanged,
     RuleSwitched,
     RunEnded,
@@ -172,3 +175,15 @@ def test_noticing_an_event_folds_nothing_so_that_an_engine_never_waits_for_a_vie
     assert "chaosbot_load_planned_total 0.0" in board.metrics.text()
     board.fold()
     assert "chaosbot_load_planned_total 0.0" not in board.metrics.text()
+
+
+def test_the_processes_of_a_load_stand_there_with_host_share_lateness_and_cpu(run: Run) -> None:
+    board = Board(run, "target")
+    board.notice(Noted(0.0, WORKERS, "2 processes", {"0": "load process 0 on alpha", "1": "load process 1 on beta"}))
+    board.notice(frame(3, *[10.0] * 30, shard=0))
+    late = msgspec.structs.replace(frame(3, *[10.0] * 10, shard=1), lateness_p99_s=0.25, cpu=0.97)
+    board.notice(late)
+    board.notice(Trouble(5.0, "load:shard 1", "load process 1 on beta was lost"))
+    first, second = board.state()["workers"]
+    assert (first["name"], first["host"], first["share"], first["lost"]) == ("load process 0", "alpha", 0.75, False)
+    assert (second["host"], second["lateness_ms"], second["cpu"], second["lost"]) == ("beta", 250.0, 0.97, True)
