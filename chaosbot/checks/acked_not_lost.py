@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 from chaosbot.checks import _directions
 from chaosbot.checks._outbound import judged_trials, trials
 from chaosbot.core.check import Check, History
-from chaosbot.core.event import ApiCalled, RequestDone
+from chaosbot.core.event import ApiCalled, ModelCalled, RequestDone
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _FEW: Final = 5
@@ -48,7 +48,18 @@ class AckedNotLost(Check):
 
     def _under_load(self, history: History) -> Judgement:
         """Joins acknowledged requests with the calls that carry their marker."""
-        requests = [request for request in _directions.clean_requests(history) if request.outcome.ok]
+        # Where a model gave no answer the user gets some word, which `llm_user_answered` judges; it need not repeat what was asked.
+        left = {
+            marker
+            for called in history.all(ModelCalled)
+            if called.status != 200 or called.exchange in history.injections
+            for marker in called.markers
+        }
+        requests = [
+            request
+            for request in _directions.clean_requests(history)
+            if request.outcome.ok and request.marker not in left
+        ]
         if not requests:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=_directions.NO_RUN)
         if not history.all(ApiCalled):

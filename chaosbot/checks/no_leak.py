@@ -41,6 +41,14 @@ _LEAKS: Final = (
         ),
     ),
 )
+_PROVIDER: Final = (
+    "provider",
+    Severity.LOW,
+    "a model provider's error",
+    re.compile(
+        rb"(?i)<center>cloudflare|\breq_[0-9a-f]{16}|api\.(?:anthropic|openai)\.com|Incorrect API key provided|'type': '\w+_error'"
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,11 @@ def _told(call: ApiCalled) -> Violation | None:
         cause = RootCause(call.tells, place="message")
         return Violation(cause, title, Severity.CRITICAL, Threat.NETWORK, how, stateful=True)
     text = call.text.encode("utf-8", "replace")
-    for kind, severity, what, pattern in (*_LEAKS, ("exception", Severity.LOW, "an exception's text", _EXCEPTION)):
+    for kind, severity, what, pattern in (
+        *_LEAKS,
+        _PROVIDER,
+        ("exception", Severity.LOW, "an exception's text", _EXCEPTION),
+    ):
         if pattern.search(text):
             title = f"a message to a user contains {what}"
             return Violation(RootCause(kind, place="message"), title, severity, Threat.USER, how, stateful=True)

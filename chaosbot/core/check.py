@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from chaosbot.core.case import Role
 from chaosbot.core.event import (
@@ -79,6 +79,11 @@ class History:
         for event in self.events:
             index[type(event)].append(event)
         return {kind: tuple(found) for kind, found in index.items()}
+
+    @cached_property
+    def shared(self) -> dict[str, Any]:
+        """What several checks derive from the history, made once, by a name of its own."""
+        return {}
 
     @cached_property
     def last_s(self) -> float:

@@ -285,6 +285,7 @@ class ModelCalled(Tagged, frozen=True):
         tools: The tools that the answer calls.
         status: What was answered, None when nothing came back.
         problem: What the mock refused the call for.
+        error: The code or type of the error that was answered, in the provider's words.
         retry_after_s: What a refusal said to wait.
         input_tokens: About how many tokens were sent.
         output_tokens: About how many were answered.
@@ -310,6 +311,7 @@ class ModelCalled(Tagged, frozen=True):
     tools: tuple[str, ...] = ()
     status: int | None = 200
     problem: str = ""
+    error: str = ""
     retry_after_s: float | None = None
     input_tokens: int = 0
     output_tokens: int = 0

@@ -35,6 +35,7 @@ from chaosbot.core.observation import Died, Echoed, Grew, HealthLost, Hung, Vict
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.registry import describe, options_of
 from chaosbot.core.verdict import Mechanism, Threat, Verdict
+from tests.checks.models import Talk, fine, talks
 
 START = RunStarted(0.0, "fuzz", "0", 1, "t", "now")
 SEES = CampaignStarted(0.0, "mock", "any", memory=True)
@@ -144,6 +145,120 @@ def _recovery(*, well: bool) -> list[Event]:
 def _memory(step: float) -> list[Event]:
     level = [100e6 + step * number for number in range(60)]
     return [ProbeSeen(float(number), "memory", ok=True, value=value) for number, value in enumerate(level)]
+
+
+SORRY = "Sorry, no answer today."
+
+
+def part(talk: Talk) -> str:
+    return talk.text.partition(" all")[0]
+
+
+def _beside_a_stall(*, held: bool) -> Sequence[Event]:
+    stalled = Talk(1, 10.0).asked().model("llm_stall", seconds=20.0, whole=False).told(SORRY, at=21.0)
+    before = [fine(10 + number, 1.0 + number) for number in range(6)]
+    beside = [
+        Talk(20 + number, 12.0 + number).asked().model(at=8.0 if held else 0.1).told(at=9.0 if held else 1.0)
+        for number in range(6)
+    ]
+    return talks(stalled, *before, *beside)
+
+
+def _around_an_outage(*, back: bool) -> Sequence[Event]:
+    before = [fine(number, 0.5 * number) for number in range(1, 21)]
+    down = [Talk(30 + number, 11.0 + number).asked().model("llm_error", status=529).told(SORRY) for number in range(3)]
+    after = [
+        fine(50 + number, 20.0 + number) if back else Talk(50 + number, 20.0 + number).asked().told(SORRY)
+        for number in range(20)
+    ]
+    return talks(*before, *down, *after)
+
+
+def model_examples() -> dict[str, Example]:
+    """Examples of the checks over calls of language models."""
+    again = Talk().asked(times=2).model().told()
+    paid_twice = Talk().asked(times=2).model().told().model(at=5.1, call="other").told(at=6.0)
+    cut = Talk().asked().model("llm_cut_stream", whole=False)
+    cut_alone = Talk().asked().model("llm_cut_stream", whole=False)
+    tool = {"stop": "tool", "tools": ("grant",), "text": "", "answer": ""}
+    carried = {"at": 1.0, "call": "after"}
+    foreign = Talk(2, 3.0).asked().model(earlier=("cbm000000000001",)).told()
+    failing = {"status": 529, "seconds": 0.1}
+    limited = Talk().asked().model("llm_429", status=429, retry_after_s=2.0, seconds=0.1)
+    down = [Talk(number, 1.0 + number).asked().model("llm_error", **failing) for number in range(1, 41)]
+    rare = [Talk(number, 1.0 + 2 * number).asked().model("llm_error", **failing) for number in range(1, 21)]
+    hostile = Talk().asked().model("llm_hostile_text")
+    return {
+        "llm_user_answered": Example(
+            talks(Talk().asked().model("llm_error", **failing).told(SORRY)),
+            talks(Talk().asked().model("llm_error", **failing)),
+        ),
+        "llm_truncation_shown": Example(
+            talks(cut.told(f"{part(cut)} … (incomplete)")), talks(cut_alone.told(part(cut_alone)))
+        ),
+        "llm_retry_after_obeyed": Example(
+            talks(Talk().asked().model("llm_429", status=429, retry_after_s=2.0).model(at=2.7)),
+            talks(limited.model(at=0.8)),
+        ),
+        "llm_not_retried": Example(
+            talks(Talk().asked().model("llm_error", status=401, error="authentication_error").told(SORRY)),
+            talks(Talk().asked().model("llm_error", status=401).model("llm_error", status=401, at=1.0)),
+        ),
+        "llm_retry_bounded": Example(
+            talks(_failing(3), fine(2)),
+            talks(_failing(9), fine(2)),
+        ),
+        "llm_paid_once": Example(talks(again, fine(2)), talks(paid_twice, fine(2))),
+        "llm_spend_bounded": Example(talks(fine()), talks(fine(), Talk(2).asked().model(turns=400))),
+        "llm_concurrency": Example(talks(fine()), talks(*(Talk(number).asked().model() for number in range(1, 18)))),
+        "llm_timeout": Example(
+            talks(Talk().asked().model("llm_stall", seconds=10.0, read_timeout_s=30.0)),
+            talks(Talk().asked().model("llm_stall", open_end=True)),
+        ),
+        "llm_circuit": Example(
+            talks(*rare),
+            talks(*down, *(Talk(100 + n, 1.5 + n / 4).asked().model("llm_error", **failing) for n in range(160))),
+        ),
+        "llm_ack_first": Example(
+            talks(Talk().asked().model(seconds=8.0)), talks(Talk().asked(seconds=8.5).model(seconds=8.0))
+        ),
+        "llm_isolation": Example(_beside_a_stall(held=False), _beside_a_stall(held=True)),
+        "llm_bad_tool_survived": Example(
+            talks(Talk().asked().model("llm_bad_tool", **tool).told(SORRY)),
+            talks(Talk().asked().model("llm_bad_tool", **tool)),
+        ),
+        "llm_history_valid": Example(
+            talks(fine()),
+            talks(
+                fine(), Talk(2).asked().model(status=400, problem="messages.2: text content blocks must be non-empty")
+            ),
+        ),
+        "llm_no_escalation": Example(
+            talks(
+                Talk().asked().model("llm_escalate", **tool).model(**carried, results=("error: not allowed",)).told()
+            ),
+            talks(
+                Talk()
+                .asked()
+                .model("llm_escalate", **tool)
+                .model(**carried, results=("Granted admin to 2000001.",))
+                .told()
+            ),
+        ),
+        "llm_foreign_text": Example(talks(fine(), fine(2, 3.0, earlier=("cbm000000000002",))), talks(fine(), foreign)),
+        "llm_formatting_survived": Example(
+            talks(Talk().asked().model().told(status=400).told(at=1.5)), talks(hostile.told(status=400))
+        ),
+        "llm_text_intact": Example(talks(fine()), talks(Talk().asked().model().told("cbas00010001 About all is"))),
+        "llm_recovers": Example(_around_an_outage(back=True), _around_an_outage(back=False)),
+    }
+
+
+def _failing(times: int) -> Talk:
+    talk = Talk().asked()
+    for number in range(times):
+        talk.model("llm_error", status=529, at=0.1 + number, seconds=0.1)
+    return talk.told(SORRY, at=times + 1.0)
 
 
 CONTROL = case("escalation/control-grant", answer(200), marker=M, chat=1)
@@ -332,6 +447,7 @@ EXAMPLES: dict[str, Example] = {
         [ProbeSeen(float(t), "circuit:api", ok=True, value="open" if t >= 5 else "closed") for t in range(30)],
     ),
     "recovers": Example(_recovery(well=True), _recovery(well=False)),
+    **model_examples(),
 }
 
 

@@ -70,6 +70,14 @@ def read_answer(call: LlmCall, body: bytes) -> Served:
     return served
 
 
+def error_code(body: bytes) -> str:
+    """The most telling code or type of an error; empty where the body is no provider's error."""
+    error = _object(next((_object(found.get("error")) for found in _documents(body)), {}))
+    details = _object(error.get("details"))
+    found = (details.get("error_code"), error.get("code"), error.get("type"), error.get("status"))
+    return next((word[:80] for word in found if isinstance(word, str) and word), "")
+
+
 def _documents(body: bytes) -> Iterator[dict[str, Any]]:
     """The JSON objects of a body: itself, the items of an array, or the data of events."""
     whole = _json(body)

@@ -38,7 +38,7 @@ from chaosbot.core.llm import (
     wire,
 )
 from chaosbot.core.llm.openai import CREATED
-from chaosbot.core.llm.reading import read_answer
+from chaosbot.core.llm.reading import error_code, read_answer
 from chaosbot.core.marker import markers_in
 from chaosbot.core.mock import Headers, MockAnswer, MockApi, MockRequest, MockServices, Part
 from chaosbot.mocks.llm import LlmApi
@@ -143,6 +143,8 @@ class LlmMock(MockApi):
         """Records a call that was answered by a fault or by the real API, or refused by the server."""
         call = _read(request)
         told: dict[str, Any] = {}
+        if body and status is not None and status >= 400:
+            told = {"error": error_code(body)}
         if body and status is not None and status < 300:
             served = read_answer(call, body)
             told = {
