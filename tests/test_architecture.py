@@ -41,6 +41,7 @@ LEVELS = {
     "checks": 3,
     "profiles": 3,
     "core": 2,
+    "agent": 1,
     "": 0,
 }
 DEMO_VISITORS = {"demo", "cli", "session"}

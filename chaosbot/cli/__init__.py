@@ -76,6 +76,8 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
             "--malformed",
             "--bugs",
             "--start-cmd",
+            "--guide",
+            "--guide-include",
             "--ca",
             "--insecure",
             "--cert",

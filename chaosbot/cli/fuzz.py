@@ -111,6 +111,17 @@ def fuzz(
     start_cmd: Annotated[
         str | None, typer.Option(help="Command that starts the target; run again when it has died.", show_default=False)
     ] = None,
+    guide: Annotated[
+        bool,
+        typer.Option(
+            "--guide",
+            help="Let the code of the target guide the campaign: an agent runs inside the process that --start-cmd starts (Python).",
+        ),
+    ] = False,
+    guide_include: Annotated[
+        list[str] | None,
+        typer.Option(help="An installed package that counts as the target's own code; repeatable.", show_default=False),
+    ] = None,
     corpus: Annotated[Path | None, typer.Option(help="Where findings are remembered between runs.")] = Path(
         ".chaosbot"
     ),
@@ -160,6 +171,8 @@ def fuzz(
     bugs = choose_bugs(bugs)
     _require_cases(platform, case or [])
     check_corpus(corpus)
+    if guide and not start_cmd:
+        raise ConfigError("--guide", "needs --start-cmd: only a target that chaosbot starts can be watched from inside")
     accepted(baseline)  # what cannot be read shall not show when the campaign is over
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
@@ -225,6 +238,8 @@ def fuzz(
                 "pid": pid,
                 "metrics": metrics,
                 "start_cmd": start_cmd,
+                "guide": guide,
+                "guide_include": tuple(guide_include or ()),
                 "corpus": corpus,
                 "baseline": baseline,
                 "allow": allow,

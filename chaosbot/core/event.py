@@ -389,6 +389,68 @@ class ProbeSeen(Tagged, frozen=True):
     detail: str = ""
 
 
+class TargetRaised(Tagged, frozen=True):
+    """An error arose in the target's own code, as the agent inside it saw (`--guide`).
+
+    Args:
+        t: When it was told.
+        error: Its class.
+        text: Its text, bounded.
+        frames: The frames of own code, the innermost first: ``bot.py:10 in handle``.
+        meant: Whether the code raises it itself, or catches just this kind of error.
+        handled: The handler in own code that catches it (``bot.py:20``); empty where it leaves own code.
+        case: The case that the frames were working on; empty where that could not be told.
+        exchange: That case's exchange.
+        inner: The innermost frame of all: a library's file and function.
+    """
+
+    t: float
+    error: str
+    text: str
+    frames: tuple[str, ...]
+    meant: bool = False
+    handled: str = ""
+    case: str = ""
+    exchange: str = ""
+    inner: str = ""
+
+
+class LoopBlocked(Tagged, frozen=True):
+    """One callback held the target's event loop, as the agent inside it saw (`--guide`).
+
+    Args:
+        t: When it was over.
+        seconds: For how long.
+        frames: What it was in, then the frames of own code around that, the innermost first.
+        case: The case that the frames were working on; empty where that could not be told.
+    """
+
+    t: float
+    seconds: float
+    frames: tuple[str, ...]
+    case: str = ""
+
+
+class CodeReached(Tagged, frozen=True):
+    """How much of the target's own code has run by the end of a campaign's stage (``start`` before the first).
+
+    Args:
+        t: When.
+        stage: The stage.
+        lines: Lines that have run.
+        of_lines: Lines that there are.
+        sides: Sides of conditional jumps that were taken.
+        of_sides: Sides that there are.
+    """
+
+    t: float
+    stage: str
+    lines: int
+    of_lines: int
+    sides: int
+    of_sides: int
+
+
 class TaskInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What one task (or endpoint, or stream) did in a metrics interval.
 
@@ -480,6 +542,9 @@ PRODUCT: Final = "mutations"
 MUTATION: Final = "mutation"
 """A case of that stage is called ``mutation/PLACE/OPERATOR``."""
 
+UNREACHED: Final = "unreached"
+"""The area of the note whose ``rows`` name the target's code that nothing reached: ``file``, ``function``, ``lines``."""
+
 
 WORKERS: Final = "workers"
 """The area of the note that names the processes of a load, by their shards' numbers."""
@@ -533,6 +598,9 @@ Event: TypeAlias = (
     | OutboundTried
     | StateTried
     | ProbeSeen
+    | TargetRaised
+    | LoopBlocked
+    | CodeReached
     | IntervalMeasured
     | Judged
     | Noted

@@ -2,7 +2,7 @@
 
 Rules:
 
-- Commands are those that the vocabulary stage has learned. Each is asked for with ordinary arguments, with none, and with every
+- Commands are those that the vocabulary stage has learned, and with a guide those that stand in the target's code. Each is asked for with ordinary arguments, with none, and with every
   degenerate text; commands and texts take turns.
 - What gets no answer is asked for once more, by somebody new, and after it the same command with an argument that it answers: the
   control. Only such pairs are judged, so that silence by design, a limit or a busy machine is no finding.
@@ -70,7 +70,9 @@ class Asked:
 
 def run_arguments(context: CampaignContext, clock: Clock) -> None:
     """Asks for each command with each argument, then again for what was not answered."""
-    commands = _learned(context, "commands")
+    guide = context.target.guide
+    coded = [one.removeprefix("/") for one in guide.commands() if one.startswith("/")] if guide is not None else []
+    commands = list(dict.fromkeys([*_learned(context, "commands"), *coded]))
     if not commands or context.store.seen.replies == "none":
         return
     asked = {f"argument/{one.command}-{one.value.word}": one for one in _product(context, commands)}

@@ -26,6 +26,8 @@ from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.closing import close_campaign
 from chaosbot.fuzz.context import CampaignContext, Disturbances
 from chaosbot.fuzz.findings import accepted
+from chaosbot.fuzz.guide import Guide
+from chaosbot.fuzz.guided import tell_end, tell_stage, tell_start
 from chaosbot.fuzz.helpers import CampaignHelpers
 from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
 from chaosbot.fuzz.scenario import out_of_order
@@ -90,7 +92,8 @@ class Campaign:
         """
         began = monotonic()
         clock = Clock(began + self.spec.duration_s, should_stop)
-        target = CampaignTarget(self.spec, self.platform, self._calls, should_stop)
+        guide = Guide(self.spec.guide_include, self.spec.endpoint.secret) if self.spec.guide else None
+        target = CampaignTarget(self.spec, self.platform, self._calls, should_stop, guide)
         attribution = Attribution(target, self._mechanism, self.recorder.health)
         slow_cases = SlowCases(target)
         shared = SharedChats(target)
@@ -126,6 +129,7 @@ class Campaign:
             if unsent := self._unsent():
                 complete = False
                 self.recorder.emit(Trouble(self.recorder.now(), "fuzz", unsent))
+            tell_end(context)
             result = close_campaign(context, clock, self._calls, complete=complete and not should_stop())
             return replace(result, cut=cut)
         finally:
@@ -161,6 +165,8 @@ class Campaign:
     ) -> tuple[Clock, bool, bool]:
         """Runs the stages; the clock as it stands then, whether all had their turn, and whether the catalogue was cut."""
         complete, cut = True, False
+        if context.target.guide is not None:
+            tell_start(context, context.target.guide)
         if "sequences" in self.spec.stages:
             out_of_order(context)
         for name in STAGES:
@@ -181,6 +187,7 @@ class Campaign:
             helpers = CampaignHelpers(context, name, most, self._start_worker)
             run(context, own)
             helpers.gather()
+            tell_stage(context, name)
             cut = cut or (stage.whole and own.over())
             late = max(0.0, monotonic() - until) if stage.whole else 0.0
             clock = Clock(max(clock.until, min(clock.until + late, longest)), clock.should_stop)

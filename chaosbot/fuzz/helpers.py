@@ -106,6 +106,7 @@ class CampaignHelpers:
                 part=part,
                 bot_api=False,
                 start_cmd=None,
+                guide=False,
                 corpus=None,
                 findings=None,
             )

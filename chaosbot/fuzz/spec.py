@@ -17,6 +17,7 @@ from chaosbot.transport import Address
 STAGES: Final = (
     "served",
     "vocabulary",
+    "guided",
     "catalogue",
     "state",
     "mutations",
@@ -60,6 +61,9 @@ class CampaignSpec:
         longest_s: How long the campaign may take altogether so that the catalogue runs to its end, the later stages keeping their
             time while there is some; None keeps the catalogue to its share of `duration_s`.
         only: Patterns (as in file names) of the catalogue cases to restrict the campaign to; empty runs all.
+        guide: Whether the target is started with the agent inside (`chaosbot.agent`), which needs `start_cmd`.
+        guide_include: Packages in site-packages that count as the target's own code.
+        lcov: Where the coverage of the target's code is written; None writes none.
         part: Which of the workers this is; each sends every ``workers``-th mutation.
     """
 
@@ -89,6 +93,9 @@ class CampaignSpec:
     longest_s: float | None = None
     only: tuple[str, ...] = ()
     part: int = 0
+    guide: bool = False
+    guide_include: tuple[str, ...] = ()
+    lcov: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuses what would only fail later."""
@@ -101,6 +108,10 @@ class CampaignSpec:
             raise UnknownName.of("policy", self.malformed, POLICIES, where="--malformed")
         if not self.duration_s > 0:
             raise ConfigError("--duration", f"{self.duration_s} s is no time; give the campaign at least a second")
+        if self.guide and not self.start_cmd:
+            raise ConfigError(
+                "--guide", "needs --start-cmd: only a target that chaosbot starts can be watched from inside"
+            )
         if self.workers < 1:
             raise ConfigError("--workers", f"{self.workers} is none; a campaign needs at least 1")
         platform_of(self.platform)

@@ -71,6 +71,7 @@ class CampaignStage:
 TABLE: Final = {
     "served": CampaignStage("chaosbot.fuzz.served", "run_served", 0.15),
     "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.3),
+    "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
     "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.45),
     "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.2, divisible=True),

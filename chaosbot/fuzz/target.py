@@ -32,6 +32,7 @@ from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz import process
+from chaosbot.fuzz.guide import Guide
 from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.requests import pauses, renewed, resigned, whole
 from chaosbot.fuzz.spec import CampaignSpec
@@ -91,6 +92,7 @@ class CampaignTarget:
         platform: The platform.
         calls: The mock's calls so far.
         should_stop: Whether to give up waiting.
+        guide: The other end of the agent that the target is started with.
 
     `answered` is what must be written so that a reply comes; empty where any text gets one. From `until` on (monotonic seconds) nothing
     is waited for any more, so that a target that hangs does not hold the campaign; what could not be told apart from a hang is not sent.
@@ -102,12 +104,14 @@ class CampaignTarget:
         platform: Platform,
         calls: Callable[[], Sequence[ApiCalled]],
         should_stop: Callable[[], bool],
+        guide: Guide | None = None,
     ) -> None:
         guard(spec.address.host, spec.allow)
         self.spec = spec
         self.platform = platform
         self.calls = calls
         self.should_stop = should_stop
+        self.guide = guide
         self.until = inf
         self.watch = ReplyWatch(calls, should_stop)
         self.answered = ""
@@ -144,6 +148,7 @@ class CampaignTarget:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                env=self.guide.environment() if self.guide is not None else None,
             )
         except (OSError, ValueError) as error:
             raise TargetUnusable(f"--start-cmd {self.spec.start_cmd}: cannot be started ({error})") from None
@@ -163,6 +168,8 @@ class CampaignTarget:
         """Ends what was started here."""
         self._pool.close()
         self._end_owned()
+        if self.guide is not None:
+            self.guide.close()
 
     def look(self) -> None:
         """Finds the target's processes."""
@@ -220,6 +227,8 @@ class CampaignTarget:
         bound = timeout_s if timeout_s is not None else self._bound(case)
         exchange = f"case-{self.spec.part}.{next(self._numbers)}"
         self.watch.sending(case)
+        if self.guide is not None:
+            self.guide.sending(case, exchange)
         sent = monotonic() - self.spec.started
         outcome = self._send(case, bound)
         return CaseResult(case, stage, outcome, sent, exchange=exchange)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from chaosbot.core.check import History
 from chaosbot.core.errors import ChaosbotError
-from chaosbot.core.event import MUTATION, PRODUCT, Noted, ProbeSeen
+from chaosbot.core.event import MUTATION, PRODUCT, UNREACHED, CodeReached, LoopBlocked, Noted, ProbeSeen
 from chaosbot.core.platform import PLATFORMS
-from chaosbot.report.values import Circuits, Coverage, Second, Share
+from chaosbot.report.values import Blocked, Circuits, Coverage, Second, Share, StageCode, Unreached
 
 # Words after a slash that are none of the platform's commands: what a fuzzer tries.
 OTHERS = "(others)"
@@ -38,7 +38,46 @@ def coverage_of(history: History, seconds: Sequence[Second]) -> Coverage | None:
     if not (commands or kinds or groups):
         return None
     operators, places = _product(history)
-    return Coverage(_by_name(_of_platform(commands, history)), _by_name(kinds), _by_name(groups), operators, places)
+    return Coverage(
+        _by_name(_of_platform(commands, history)),
+        _by_name(kinds),
+        _by_name(groups),
+        operators,
+        places,
+        tuple(
+            StageCode(one.stage, Share(one.lines, one.of_lines), Share(one.sides, one.of_sides))
+            for one in history.all(CodeReached)
+        ),
+        _unreached(history),
+        _blocked(history),
+    )
+
+
+def _unreached(history: History) -> tuple[Unreached, ...]:
+    """The target's functions with lines that nothing reached."""
+    notes = [note.data.get("rows") for note in history.all(Noted) if note.area == UNREACHED]
+    try:
+        rows = notes[-1] if notes else ()
+        return tuple(Unreached(str(row["file"]), str(row["function"]), tuple(row["lines"])) for row in rows or ())
+    except (KeyError, TypeError):
+        return ()
+
+
+def _blocked(history: History) -> tuple[Blocked, ...]:
+    """What held the target's event loop, by the innermost function of its own, the longest first."""
+    found: dict[str, Blocked] = {}
+    for one in history.all(LoopBlocked):
+        own = one.frames[1] if len(one.frames) > 1 else next(iter(one.frames), "?")
+        within = f" (in {one.frames[0].rpartition(' in ')[2]})" if len(one.frames) > 1 else ""
+        known = found.get(own + within)
+        if known is None:
+            found[own + within] = Blocked(own + within, 1, one.seconds, one.case)
+        else:
+            better = one.seconds > known.longest_s
+            found[own + within] = Blocked(
+                known.function, known.times + 1, max(one.seconds, known.longest_s), one.case if better else known.case
+            )
+    return tuple(sorted(found.values(), key=lambda one: -one.longest_s))
 
 
 def _product(history: History) -> tuple[dict[str, Share], dict[str, Share]]:

@@ -34,6 +34,7 @@ SEVERITIES: Final = {
 FINDINGS_SHOWN: Final = 20
 _LEFT: Final = (0, 0, 0, 2)
 TASKS_SHOWN: Final = 20
+UNREACHED_SHOWN: Final = 6
 
 
 def render_terminal(report: Report, console: Console) -> None:
@@ -66,6 +67,8 @@ def _parts(report: Report) -> list[RenderableType | _Command]:
         parts += [_heading("Promises"), _assertions(report)]
     if report.coverage is not None and report.coverage.operators:
         parts += [_heading("Mutations"), _mutations(report.coverage)]
+    if report.coverage is not None and (report.coverage.code or report.coverage.blocked):
+        parts += [_heading("The target's code"), _code(report.coverage)]
     if report.load is not None:
         parts += [_heading("Load"), _load(report.load)]
         if report.load.tasks:
@@ -102,6 +105,26 @@ def _mutations(coverage: Coverage) -> Padding:
         for what, shares in (("operators", operators), ("places", places))
     )
     return Padding(Text(f"{done} of {planned} pairs tried · {reached} (each in report.html)"), (0, 0, 0, 2))
+
+
+def _code(coverage: Coverage) -> Padding:
+    """How much of the target's own code had run after each stage, what was never reached, and what held its event loop."""
+    table = _table("after", "lines", "sides of jumps", text=1)
+    before = None
+    for one in coverage.code:
+        if before is None or (one.lines, one.sides) != before or one is coverage.code[-1]:
+            _row(table, one.stage, *(f"{share.done} of {share.planned}" for share in (one.lines, one.sides)))
+        before = (one.lines, one.sides)
+    lines: list[RenderableType] = [table] if coverage.code else []
+    lines += [
+        Text(f"not reached: {gap.file} {gap.function}: {', '.join(map(str, gap.lines))}", style="dim")
+        for gap in coverage.unreached[:UNREACHED_SHOWN]
+    ]
+    lines += [
+        Text(f"held the event loop {held.times}×, up to {held.longest_s:.1f} s: {held.function}", style="yellow")
+        for held in coverage.blocked
+    ]
+    return Padding(Group(*lines), _LEFT, expand=False)
 
 
 def _heading(text: str) -> Group:

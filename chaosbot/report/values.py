@@ -183,10 +183,38 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many pairs of a mutation operator and a place were tried, of those that there are."""
+    """How much was done of what there is: pairs of a mutation operator and a place, lines of code."""
 
     done: int
     planned: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageCode:
+    """How much of the target's own code has run by the end of a campaign's stage (`--guide`)."""
+
+    stage: str
+    lines: Share
+    sides: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """A function of the target with lines that nothing reached."""
+
+    file: str
+    function: str
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A function that held the target's event loop: how often, and for how many seconds at most."""
+
+    function: str
+    times: int
+    longest_s: float
+    case: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +226,9 @@ class Coverage:
     cases: Mapping[str, int]
     operators: Mapping[str, Share] = field(default_factory=dict)
     places: Mapping[str, Share] = field(default_factory=dict)
+    code: tuple[StageCode, ...] = ()
+    unreached: tuple[Unreached, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,11 @@ def _sections(report: Report) -> Mapping[str, Any]:
             "cases": dict(coverage.cases),
             "operators": {name: asdict(share) for name, share in coverage.operators.items()},
             "places": {name: asdict(share) for name, share in coverage.places.items()},
+            **{
+                name: [asdict(one) for one in found]
+                for name in ("code", "unreached", "blocked")
+                if (found := getattr(coverage, name))
+            },
         },
         "faults": [_fault(row) for row in report.faults],
         "windows": [

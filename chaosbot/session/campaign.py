@@ -89,6 +89,7 @@ def run_campaign(
         bot_api=bool(environment.bot_api),
         health=environment.health or None,
         findings=run.directory / "findings",
+        lcov=run.directory / "target.lcov",
         started=run.started,
         **settings,
     )

@@ -16,6 +16,7 @@ from chaosbot.core.event import (
     ApiCalled,
     CampaignStarted,
     CaseTried,
+    CodeReached,
     Event,
     ExchangeSeen,
     Injected,
@@ -26,6 +27,7 @@ from chaosbot.core.event import (
     RunEnded,
     RunStarted,
     StateTried,
+    TargetRaised,
     from_json,
     to_json,
 )
@@ -94,6 +96,9 @@ class Example:
 
     keeps: Sequence[Event]
     breaks: Sequence[Event]
+
+
+WATCHED = (CodeReached(0.5, "start", 1, 2, 3, 4), case("guided/1", answer(200), exchange="case-1"))
 
 
 def markers(count: int) -> list[str]:
@@ -380,6 +385,10 @@ EXAMPLES: dict[str, Example] = {
             call("x", M),
             call("x", M),
         ],
+    ),
+    "no_silent_exception": Example(
+        [*WATCHED, TargetRaised(1.5, "KeyError", "'x'", ("bot.py:3 in handle",), meant=True, exchange="case-1")],
+        [*WATCHED, TargetRaised(1.5, "KeyError", "'x'", ("bot.py:3 in handle",), exchange="case-1")],
     ),
     "user_told": Example(_arguments(silent=("superscript",)), _arguments(silent=("superscript", "again"))),
     "no_lost_update": Example([at_once("4", "5", "6")], [at_once("4", "4", "5")]),

@@ -1,0 +1,350 @@
+"""What the agent inside the target (`chaosbot.agent`) tells: the code that was reached, the words that it waits for, its errors.
+
+Rules:
+
+- Only a target that chaosbot starts itself hears of the agent, by variables of its environment and a socket in a directory of this run.
+- What the agent tells belongs to the case whose ids or marker the target's frames hold: a delivery id, a marker, a press, a user, a chat.
+- Nothing is judged here. The secret is never a word.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import socket
+import tempfile
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import orjson
+
+import chaosbot.agent
+from chaosbot.core.case import Case
+from chaosbot.core.event import LoopBlocked, TargetRaised
+
+_REMEMBERED: Final = 50_000
+"""So many ids of cases are known at once."""
+_REQUESTS: Final = 500
+"""So many cases' requests are known, each up to `_REQUEST` bytes."""
+_REQUEST: Final = 8192
+_SYNC_S: Final = 2.0
+_SEEN_WORDS: Final = 400
+"""So many words that were only seen at run time are kept."""
+_LONGEST: Final = 120
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Word:
+    """A constant of the target's code.
+
+    Args:
+        kind: What the code does with it (`chaosbot.agent.code`), or ``seen`` where it was a value at run time.
+        value: The text or number.
+        line: Where.
+        function: In which function.
+        path: In which file.
+    """
+
+    kind: str
+    value: str | int | float
+    line: int
+    function: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """Something in the target's code that was reached for the first time.
+
+    Args:
+        path: The file.
+        function: The function.
+        line: The line.
+        offset: The jump's place in its code; -1 for a line.
+        case: The case's name; empty where it is not known whose it is.
+    """
+
+    path: str
+    function: str
+    line: int
+    offset: int
+    case: str = ""
+
+
+@dataclass
+class _File:
+    """A source file of the target: its lines by function, its conditional jumps, and which of them were reached."""
+
+    path: str
+    lines: Mapping[str, Sequence[int]]
+    jumps: Sequence[tuple[int, int, str]]
+    hit_lines: set[int] = field(default_factory=set)
+    hit_sides: dict[tuple[str, int, int], set[int]] = field(default_factory=lambda: defaultdict(set))
+
+
+class Guide:
+    """The other end of the agent, for one campaign.
+
+    Args:
+        include: Packages in site-packages that count as the target's own.
+        secret: What must not become a word.
+    """
+
+    def __init__(self, include: Sequence[str] = (), secret: str = "") -> None:
+        self._include = ",".join(include)
+        self._secret = secret
+        # A short path: the name of a Unix socket has at most about a hundred characters.
+        self._folder = Path(tempfile.mkdtemp(prefix="chaosbot-"))
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self._folder / "guide"))
+        self._listener.listen(16)
+        self._lock = threading.Lock()
+        self._lines: list[socket.socket] = []
+        self._synced: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._syncs = 0
+        self._cases: OrderedDict[str, tuple[int, str, str]] = OrderedDict()
+        self._requests: OrderedDict[str, bytes] = OrderedDict()
+        self._files: dict[str, _File] = {}
+        self._words: dict[tuple[str, str | int | float, str], Word] = {}
+        self._seen_words = 0
+        self._new: list[Novelty] = []
+        self._events: list[TargetRaised | LoopBlocked] = []
+        self.python = ""
+        """The target's Python; empty until the agent has told."""
+        self.watches = False
+        """Whether the target's code can be watched."""
+        self._here = Path.cwd()
+        threading.Thread(target=self._accept, name="guide", daemon=True).start()
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which the target is started."""
+        found = [str(Path(chaosbot.agent.__file__).parent / "path"), os.environ.get("PYTHONPATH", "")]
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(one for one in found if one),
+            "CHAOSBOT_GUIDE": str(self._folder / "guide"),
+            "CHAOSBOT_GUIDE_INCLUDE": self._include,
+        }
+
+    def close(self) -> None:
+        """Ends it; the agent, where the target still runs, switches itself off."""
+        for one in (self._listener, *self._lines):
+            one.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # -- cases ----------------------------------------------------------------------------------------------------------
+
+    def sending(self, case: Case, exchange: str) -> None:
+        """Told of each case that leaves, so that what the agent sees can be joined to it."""
+        ids = ((3, case.update_id), (3, case.marker), (2, case.callback), (1, case.user), (1, case.chat))
+        with self._lock:
+            for rank, one in ids:
+                if one is not None and len(str(one)) >= 4:
+                    self._cases[str(one)] = (rank, case.name, exchange)
+                    self._cases.move_to_end(str(one))
+            self._requests[case.name] = case.request[:_REQUEST]
+            while len(self._requests) > _REQUESTS:
+                self._requests.popitem(last=False)
+            while len(self._cases) > _REMEMBERED:
+                self._cases.popitem(last=False)
+
+    def _whose(self, values: Iterable[object]) -> tuple[str, str]:
+        """The case, and its exchange, whose ids are among these values."""
+        found = [case for value in values if (case := self._cases.get(str(value))) is not None]
+        best = max(found, key=lambda case: case[0], default=(0, "", ""))
+        return best[1], best[2]
+
+    def sync(self, *, rearm: bool = False) -> bool:
+        """Waits until the agent has told everything that has happened so far.
+
+        Args:
+            rearm: Watch also places that were seen often.
+
+        Returns:
+            Whether it has; false where no agent is there.
+        """
+        self._syncs += 1
+        lines = list(self._lines)
+        for line in lines:
+            try:
+                line.sendall(b"%s %d\n" % (b"rearm" if rearm else b"sync", self._syncs))
+            except OSError:
+                lines.remove(line)
+        until = monotonic() + _SYNC_S
+        answers = 0
+        while answers < len(lines):
+            try:
+                answers += self._synced.get(timeout=max(0.0, until - monotonic())) == self._syncs
+            except queue.Empty:
+                return False
+        return bool(lines)
+
+    def novelties(self) -> list[Novelty]:
+        """What was reached for the first time since the last time that it was asked for."""
+        with self._lock:
+            new, self._new = self._new, []
+        return new
+
+    def events(self) -> list[TargetRaised | LoopBlocked]:
+        """Errors and blocked loops since the last time; their time is monotonic."""
+        with self._lock:
+            events, self._events = self._events, []
+        return events
+
+    # -- what is known --------------------------------------------------------------------------------------------------
+
+    def words(self) -> list[Word]:
+        """The dictionary, sorted."""
+        with self._lock:
+            return sorted(self._words.values(), key=lambda one: (one.path, one.line, one.kind, str(one.value)))
+
+    def commands(self) -> list[str]:
+        """The commands that stand in the code, with slash."""
+        return list(dict.fromkeys(str(one.value) for one in self.words() if one.kind == "command"))
+
+    def reached(self) -> tuple[int, int, int, int]:
+        """Lines reached and lines; sides of branches reached and sides."""
+        with self._lock:
+            files = list(self._files.values())
+            lines = {(one.path, line) for one in files for found in one.lines.values() for line in found}
+            hit = {(one.path, line) for one in files for line in one.hit_lines} & lines
+            sides = sum(2 * len(one.jumps) for one in files)
+            return len(hit), len(lines), sum(min(2, len(s)) for one in files for s in one.hit_sides.values()), sides
+
+    def unreached(self) -> list[tuple[str, str, list[int]]]:
+        """Lines that nothing reached, by file and function; functions of which nothing ran come first."""
+        with self._lock:
+            found = [
+                (self._short(one.path), function, [line for line in lines if line not in one.hit_lines])
+                for one in self._files.values()
+                for function, lines in one.lines.items()
+            ]
+        return sorted((one for one in found if one[2]), key=lambda one: (-len(one[2]), one))
+
+    def _short(self, path: str) -> str:
+        """A path as every machine has it: from the current directory, or with its folder's name."""
+        return (
+            os.path.relpath(path, self._here)
+            if Path(path).is_relative_to(self._here)
+            else "/".join(path.split("/")[-2:])
+        )
+
+    def lcov(self) -> str:
+        """Coverage as an lcov file."""
+        rows: list[str] = []
+        with self._lock:
+            for one in self._files.values():
+                rows += ["TN:chaosbot", f"SF:{one.path}"]
+                for number, (line, offset, function) in enumerate(sorted(one.jumps)):
+                    sides = len(one.hit_sides.get((function, line, offset), ()))
+                    rows += [f"BRDA:{line},{number},{side},{int(side < sides) if sides else '-'}" for side in (0, 1)]
+                lines = sorted({line for found in one.lines.values() for line in found})
+                rows += [f"DA:{line},{int(line in one.hit_lines)}" for line in lines]
+                rows += [f"LF:{len(lines)}", f"LH:{len(one.hit_lines & set(lines))}", "end_of_record"]
+        return "\n".join(rows) + "\n"
+
+    # -- the agent's messages ---------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                line, _ = self._listener.accept()
+            except OSError:
+                return
+            self._lines.append(line)
+            threading.Thread(target=self._listen, args=(line,), name="guide-agent", daemon=True).start()
+
+    def _listen(self, line: socket.socket) -> None:
+        paths: dict[int, str] = {}
+        try:
+            with line.makefile("rb") as stream:
+                for text in stream:
+                    message = orjson.loads(text)
+                    with self._lock:
+                        self._take(message, paths)
+        except (OSError, ValueError):
+            pass  # the process has ended, perhaps in the middle of a line
+        if line in self._lines:
+            self._lines.remove(line)
+
+    def _take(self, message: Mapping[str, Any], paths: dict[int, str]) -> None:
+        match message:
+            case {"hello": _}:
+                self.python, self.watches = message["python"], bool(message["monitoring"])
+            case {"file": number, "path": path}:
+                paths[number] = path
+                self._files.setdefault(path, _File(path, message["lines"], [tuple(one) for one in message["branches"]]))
+                for kind, value, at, function in message["words"]:
+                    self._word(Word(kind, value, at, function, path))
+            case {"globals": texts, "path": path}:
+                for text in texts:
+                    self._word(Word("seen", text, 0, "<module>", path))
+            case {"hits": hits}:
+                for number, function, at, offset, to, values in hits:
+                    self._hit(self._files[paths[number]], function, at, offset, to, values)
+            case {"seen": texts, "values": values, "function": function, "path": path}:
+                self._see(texts, self._whose(values)[0], function, path)
+            case {"raised": error}:
+                self._raised(error)
+            case {"blocked": seconds, "frames": frames}:
+                shown = tuple(f"{self._short(path)}:{line} in {name}" for path, line, name in frames)
+                case = self._whose(message.get("values", ()))[0]
+                self._events.append(LoopBlocked(monotonic(), round(seconds, 2), shown, case))
+            case {"synced": number}:
+                self._synced.put(number)
+
+    def _word(self, word: Word) -> None:
+        if isinstance(word.value, str) and (word.value == self._secret or len(word.value) > _LONGEST):
+            return
+        self._words.setdefault((word.kind, word.value, f"{word.path}:{word.function}"), word)
+
+    def _hit(self, file: _File, function: str, line: int, offset: int, to: int, values: Sequence[Any]) -> None:
+        if offset < 0:
+            known = line in file.hit_lines
+            file.hit_lines.add(line)
+        else:
+            sides = file.hit_sides[function, line, offset]
+            known = to in sides
+            sides.add(to)
+        if not known:
+            self._new.append(Novelty(file.path, function, line, offset, self._whose(values)[0]))
+
+    def _see(self, texts: Sequence[str], case: str, function: str, path: str) -> None:
+        """Takes what is compared with something, but for what the case itself had sent."""
+        sent = self._requests.get(case)
+        for text in texts if sent is not None else ():
+            if text.isascii() and text.encode() not in (sent or b"") and self._seen_words < _SEEN_WORDS:
+                before = len(self._words)
+                self._word(Word("seen", text, 0, function, path))
+                self._seen_words += len(self._words) - before
+
+    def _raised(self, error: Mapping[str, Any]) -> None:
+        case, exchange = self._whose(error["values"])
+        frames = tuple(f"{self._short(path)}:{line} in {name}" for path, line, name in error["frames"])
+        self._events.append(
+            TargetRaised(
+                monotonic(),
+                error["error"],
+                error["text"],
+                frames,
+                bool(error["meant"]),
+                self._short(error["handled"]) if error["handled"] else "",
+                case,
+                exchange,
+                error["inner"],
+            )
+        )
+
+
+def by_function(words: Iterable[Word]) -> Iterator[tuple[tuple[str, str], list[Word]]]:
+    """Words by file and function."""
+    found: dict[tuple[str, str], list[Word]] = defaultdict(list)
+    for word in words:
+        found[word.path, word.function].append(word)
+    return iter(found.items())

@@ -1,0 +1,157 @@
+"""The guided stage: its schedule alone, and with the agent inside a real process."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+import chaosbot.agent
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.event import CodeReached, Event, LoopBlocked, Noted, TargetRaised
+from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.guide import Novelty, Word
+from chaosbot.fuzz.guided import Act, Attempt, Schedule, matching
+from chaosbot.fuzz.spec import CampaignResult
+from tests.park.running import free_port
+from tests.support.campaigns import spec_of
+from tests.support.pythons import python_of
+
+BOT = Path(__file__).parents[1] / "support" / "bots" / "magic.py"
+WORDS = [
+    Word("command", "/redeem", 3, "handle", "bot.py"),
+    Word("prefix", "promo-", 4, "redeem", "bot.py"),
+    Word("suffix", "-2024", 5, "redeem", "bot.py"),
+    Word("equal", "elsewhere", 90, "other", "bot.py"),
+]
+
+
+def reach(text: str) -> list[tuple[str, int]]:
+    """The lines that a small bot runs for a text."""
+    word, _, rest = text.partition(" ")
+    lines = [("handle", 1)]
+    if word == "/redeem":
+        lines.append(("redeem", 4))
+        if rest.startswith("promo-"):
+            lines.append(("redeem", 5))
+            if rest.endswith("-2024"):
+                lines.append(("redeem", 6))
+    return lines
+
+
+def played(seed: int, turns: int) -> tuple[list[Attempt], set[tuple[str, int]]]:
+    """What a schedule sends to that bot, and what it reaches."""
+    schedule, sent, seen = Schedule(Dice(seed), WORDS, {"": []}), list[Attempt](), set[tuple[str, int]]()
+    for _ in range(turns):
+        for attempt in schedule.take(24):
+            sent.append(attempt)
+            new = set(reach(attempt.acts[-1].text)) - seen
+            seen |= new
+            schedule.reached(attempt.number, [Novelty("bot.py", name, line, -1) for name, line in sorted(new)])
+    return sent, seen
+
+
+def test_words_of_the_function_that_was_reached_lead_further_step_by_step() -> None:
+    sent, seen = played(1, 12)
+    assert ("redeem", 6) in seen
+    assert len(sent) == len({attempt.acts for attempt in sent}), "nothing is sent twice"
+
+
+def test_the_same_seed_and_the_same_coverage_give_the_same_order() -> None:
+    assert played(5, 20)[0] == played(5, 20)[0]
+    assert played(5, 20)[0] != played(6, 20)[0]
+
+
+def test_what_ends_the_target_is_not_followed() -> None:
+    schedule = Schedule(Dice(1), WORDS, {"": []})
+    first = schedule.take(1)[0]
+    schedule.reached(first.number, [Novelty("bot.py", "redeem", 4, -1)])
+    schedule.avoid(first.number, 0)
+    later = [attempt.acts[-1].text for _ in range(5) for attempt in schedule.take(24)]
+    assert not [text for text in later if text.startswith(first.acts[-1].text)]
+
+
+def test_texts_match_the_expression_and_are_the_same_for_the_same_seed() -> None:
+    texts = matching(r"[QX]{2}\d{3}", 7)
+    assert texts
+    assert texts == matching(r"[QX]{2}\d{3}", 7)
+    assert all(re.fullmatch(r"[QX]{2}\d{3}", text) for text in texts)
+    assert matching("(", 7) == ()
+
+
+def test_a_guide_without_a_process_of_its_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--start-cmd"):
+        spec_of("http://127.0.0.1:9/hook", tmp_path, 1.0, guide=True)
+
+
+def campaign(tmp_path: Path, python: str, seconds: float, **more: object) -> tuple[CampaignResult, list[Event]]:
+    events: list[Event] = []
+    port = free_port()
+    spec = spec_of(
+        f"http://127.0.0.1:{port}/hook",
+        tmp_path,
+        monotonic(),
+        duration_s=seconds,
+        stages=("guided",),
+        start_cmd=f"{python} {BOT} {port}",
+        guide=True,
+        corpus=tmp_path / "corpus",
+        lcov=tmp_path / "target.lcov",
+        **more,
+    )
+    return Campaign(spec, events.append).run(), events
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(not python_of((3, 12)), reason="needs a Python that can watch code (3.12)")
+def test_magic_words_are_found_errors_joined_and_what_was_reached_is_written(tmp_path: Path) -> None:
+    result, events = campaign(tmp_path, python_of((3, 12)), 40.0)
+    errors = {one.cause.symptom for one in result.findings if one.check == "no_silent_exception"}
+    assert len(errors & {"KeyError", "ZeroDivisionError", "IndexError", "TypeError"}) >= 3, errors
+    assert "no_death" in {one.check for one in result.findings}
+    raised = [one for one in events if isinstance(one, TargetRaised)]
+    assert all(one.meant for one in raised if one.error == "ValueError"), "what is caught by its name is meant"
+    assert all(one.case.startswith("guided/") for one in raised if one.frames[0].endswith(" in handle"))
+    start, *_, last = [one for one in events if isinstance(one, CodeReached)]
+    assert start.stage == "start"
+    assert last.lines > start.lines
+    assert f"SF:{BOT}" in (tmp_path / "target.lcov").read_text()
+    blocked = [one for one in events if isinstance(one, LoopBlocked)]
+    assert any(" in nap" in frame for one in blocked for frame in one.frames)
+    assert (tmp_path / "corpus" / "guided").is_dir()
+
+
+@pytest.mark.timeout(120)
+def test_a_python_whose_code_cannot_be_watched_still_gives_its_words(tmp_path: Path) -> None:
+    if sys.version_info >= (3, 12):
+        pytest.skip("this Python can be watched")
+    result, events = campaign(tmp_path, sys.executable, 20.0)
+    notes = [one.text for one in events if isinstance(one, Noted) and one.area == "guide"]
+    assert "cannot be watched" in notes[0]
+    assert "no_death" in {one.check for one in result.findings}
+    assert "no_silent_exception" in {name for name, _ in result.unjudged}
+
+
+def test_without_chaosbot_the_program_runs_on_and_an_own_sitecustomize_runs_as_before(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('mine')\n")
+    path = os.pathsep.join((str(Path(chaosbot.agent.__file__).parent / "path"), str(tmp_path)))
+    for python in {sys.executable, python_of((3, 12)) or sys.executable}:
+        told = subprocess.run(
+            [python, "-c", "import sitecustomize, sys; print('ran', [one for one in sys.path if 'agent' in one])"],
+            env={**os.environ, "PYTHONPATH": path, "CHAOSBOT_GUIDE": str(tmp_path / "nobody")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert told.stdout == "mine\nran []\n"
+        assert not told.stderr
+
+
+def test_acts_that_only_differ_in_what_they_set_are_different() -> None:
+    assert Act("x", sets=((("message", "from", "is_bot"), True),)) != Act("x")
