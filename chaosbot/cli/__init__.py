@@ -78,6 +78,7 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
             "--start-cmd",
             "--guide",
             "--guide-include",
+            "--unix",
             "--ca",
             "--insecure",
             "--cert",

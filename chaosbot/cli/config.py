@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from chaosbot.cli import VERBS, long_options, verb
+from chaosbot.cli import VERBS, Verbs, long_options, verb
 from chaosbot.cli._console import make_console
 from chaosbot.cli._options import ListAsJson
 from chaosbot.config.settings import FILE, PREFIX, PROJECT, find_settings
@@ -27,8 +26,7 @@ def config(as_json: ListAsJson = False) -> None:
     settings = find_settings(Path.cwd(), VERBS)
     found = []
     for name in VERBS:
-        command = typer.main.get_command(importlib.import_module(f"chaosbot.cli.{name}").app)
-        options = long_options(command)
+        options = long_options(Verbs(name="chaosbot").get_command(None, name))
         said = settings.options(name, options)
         for option, parameter in sorted(options.items()):
             variable = f"{PREFIX}_{name}_{option}".upper()

@@ -2,8 +2,10 @@
 
 Rules:
 
-- Each root cause raises an exception class of its own, so Hypothesis keeps them apart and shrinks each; what is known already
-  is not raised again.
+- A round sends its examples whatever they find, so they follow from the seed and the round's number alone: several processes share the
+  rounds, and find together what one process finds.
+- What a round found that is new is generated once more to be shrunk: each root cause then raises an exception class of its own, so
+  Hypothesis keeps them apart.
 - Every execution is a delivery of its own (delivery id, chat and marker are drawn outside Hypothesis), or a target that
   recognises duplicates would hide what it did before.
 - Seeded by the campaign's seed; no example database.
@@ -73,27 +75,28 @@ class CauseClasses:
 
 
 def run_generated(context: CampaignContext, clock: Clock) -> None:
-    """Rounds of generated updates until the time is up."""
+    """This process's rounds of generated updates, until all examples are sent or the time is up."""
     shape = context.platform.shape()
     if shape is None:
         return
     updates = strategy(shape)
     limit = context.spec.max_examples
-    sent = 0
-    for number in count():
-        late = clock.over() and (number or clock.should_stop())
-        if late or (limit is not None and sent >= limit):
+    for number in count(context.spec.part, context.spec.workers):
+        late = clock.over() and (number >= context.spec.workers or clock.should_stop())
+        examples = ROUND if limit is None else min(ROUND, limit - number * ROUND)
+        if late or examples <= 0:
             return
-        examples = ROUND if limit is None else min(ROUND, limit - sent)
-        sent += _round(context, clock, updates, number, examples)
+        _round(context, clock, updates, number, examples)
         context.show("generated", limit or 0)
 
 
-def _round(context: CampaignContext, clock: Clock, updates: st.SearchStrategy[Any], number: int, examples: int) -> int:
+def _round(context: CampaignContext, clock: Clock, updates: st.SearchStrategy[Any], number: int, examples: int) -> None:
     place = context.dice.at("generated", number)
     executions = count()
     classes = CauseClasses()
-    muted = set(context.store.found)
+    known = set(context.store.found)
+    fresh: set[Key] = set()
+    shrinking = False
     unlooked: list[CaseResult] = []
     kinds = {name.split("/", 1)[0] for name in context.platform.golden(place)}
 
@@ -130,20 +133,29 @@ def _round(context: CampaignContext, clock: Clock, updates: st.SearchStrategy[An
         finally:
             violations = context.recorder.record(result)
         for check, violation in violations:
-            if (check, violation.cause) not in muted:
-                raise classes.of((check, violation.cause))(violation.title)
+            key = (check, violation.cause)
+            if shrinking and key in fresh:
+                raise classes.of(key)(violation.title)
+            if not shrinking and key not in known:
+                fresh.add(key)
 
-    test = seed(place.number())(quiet_settings(examples)(given(updates)(execute)))
-    with contextlib.suppress(Enough, Violated, hypothesis_errors.HypothesisException):
-        try:
-            test()
-        except BaseExceptionGroup as group:
-            _, rest = group.split((Violated, hypothesis_errors.HypothesisException))
-            if rest is not None:
-                raise rest from None
-    if unlooked and not clock.over():
-        context.attribution.after(unlooked)
-    return next(executions)
+    def generate() -> None:
+        test = seed(place.number())(quiet_settings(examples)(given(updates)(execute)))
+        with contextlib.suppress(Enough, Violated, hypothesis_errors.HypothesisException):
+            try:
+                test()
+            except BaseExceptionGroup as group:
+                _, rest = group.split((Violated, hypothesis_errors.HypothesisException))
+                if rest is not None:
+                    raise rest from None
+        if unlooked and not clock.over():
+            context.attribution.after(unlooked)
+            unlooked.clear()
+
+    generate()
+    if fresh and not clock.over():
+        shrinking = True
+        generate()
 
 
 # What real people and real attackers write: directions, joiners, combining marks, astral characters, formats, spaces.

@@ -1,6 +1,6 @@
 """More processes for the stages whose cases are independent: threads would share one interpreter and gain nothing.
 
-Each helper sends its own part of the mutations, or generates by its own seed, judges by the answers alone, and hands back what
+Each helper sends its own part of the mutations, or of the rounds of generated updates, judges by the answers alone, and hands back what
 happened when the stage is over. The bot's calls are joined by the campaign's own process, which sees the mock.
 """
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
-from chaosbot.core.dice import Dice
 from chaosbot.core.errors import WorkerDied
 from chaosbot.core.event import CampaignStarted, Event
 from chaosbot.core.platform import platform_of
@@ -101,7 +100,6 @@ class CampaignHelpers:
         for part in range(1, context.spec.workers if TABLE[stage].divisible else 1):
             spec = replace(
                 context.spec,
-                seed=context.spec.seed if stage == "mutations" else Dice(context.spec.seed).at("helper", part).number(),
                 endpoint=endpoint,
                 part=part,
                 bot_api=False,

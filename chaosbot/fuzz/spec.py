@@ -64,7 +64,7 @@ class CampaignSpec:
         guide: Whether the target is started with the agent inside (`chaosbot.agent`), which needs `start_cmd`.
         guide_include: Packages in site-packages that count as the target's own code.
         lcov: Where the coverage of the target's code is written; None writes none.
-        part: Which of the workers this is; each sends every ``workers``-th mutation.
+        part: Which of the workers this is; each sends every ``workers``-th mutation and round of generated updates.
     """
 
     address: Address

@@ -121,7 +121,7 @@ class CampaignTarget:
         self._numbers = count(1)
         self.pids: frozenset[int] = frozenset()
         self._health_requests = 0
-        self._dice = Dice(spec.seed).at("health", spec.endpoint.started)
+        self._dice = Dice(spec.seed).at("health", spec.endpoint.started, *((spec.part,) if spec.part else ()))
         self._first_user = _HEALTH_USER + self._dice.at("user").integer(0, _HEALTH_USERS)
         self._owned: subprocess.Popen[bytes] | None = None
         self._pool = ThreadPool(HANDS, "fuzz")

@@ -19,9 +19,9 @@ from chaosbot.core.event import Event, IntervalMeasured, Noted
 from chaosbot.core.platform import EPOCH
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble, check
-from chaosbot.load.engine import RunHooks, Wish
+from chaosbot.load.engine import RunHooks
 from chaosbot.load.shards import LoadProcesses, connections_of, target_of
-from chaosbot.load.spec import LoadResult, LoadSpec
+from chaosbot.load.spec import LoadResult, LoadSpec, Wish
 from chaosbot.load.target import reserve_descriptors
 from chaosbot.workers import StartWorker, Worker
 

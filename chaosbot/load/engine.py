@@ -33,7 +33,7 @@ from chaosbot.load.fast_connection import fast_connections
 from chaosbot.load.open import OpenExecutor
 from chaosbot.load.pool import ConnectionPool
 from chaosbot.load.sender import PlatformSender
-from chaosbot.load.spec import LoadSpec
+from chaosbot.load.spec import LoadSpec, Wish
 from chaosbot.load.target import LoadTarget
 from chaosbot.load.templates import TemplateFactory
 
@@ -73,19 +73,6 @@ class KneeSteps(Protocol):
     search: KneeSearch
     lateness_p99_s: float
     limited: bool
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a person wants of a load that goes on.
-
-    Args:
-        paused: Nothing new starts.
-        level: Users at work, or arrivals a second; None leaves it to the plan.
-    """
-
-    paused: bool = False
-    level: float | None = None
 
 
 @dataclass(frozen=True)

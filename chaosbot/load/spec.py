@@ -161,6 +161,19 @@ class LoadSpec:
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What a person wants of a load that goes on.
+
+    Args:
+        paused: Nothing new starts.
+        level: Users at work, or arrivals a second; None leaves it to the plan.
+    """
+
+    paused: bool = False
+    level: float | None = None
+
+
+@dataclass(frozen=True)
 class LoadResult:
     """What a run came to; percentiles are folded from its intervals.
 

@@ -27,14 +27,16 @@ from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from chaosbot.control.push import TIMEOUT_S, Pusher
 from chaosbot.core.errors import ChaosbotError, ConfigError, PortBusy, UsageError
 from chaosbot.core.event import Event
-from chaosbot.session.board import Board
 from chaosbot.session.run import Run
+
+if TYPE_CHECKING:
+    from chaosbot.session.board import Board
 
 HOST: Final = "127.0.0.1"
 MOST_CONNECTIONS: Final = 32
@@ -322,6 +324,8 @@ class Live:
         """
         if not self._servers and not self._pushers:
             return
+        from chaosbot.session.board import Board  # noqa: PLC0415 - slow to import, and most runs are not watched
+
         self._board = Board(run, target, total_s)
         if self._pushers:
             pusher = threading.Thread(target=self._push_often, args=(self._board, run), name="push", daemon=True)

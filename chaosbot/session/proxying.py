@@ -15,7 +15,6 @@ from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config import defaults
 from chaosbot.config.fit import Ground, check_fit
 from chaosbot.config.plan import plan_from, plan_to_mapping
-from chaosbot.control.metrics import EventMetrics
 from chaosbot.control.server import ControlServer
 from chaosbot.core.exchange import Direction
 from chaosbot.core.mock import is_mock, mock_of
@@ -163,8 +162,11 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
         EngineError: A worker did not start.
     """
     spec = replace(composition.spec, started=run.started, record=run.redactor if request.record else None)
-    figures = EventMetrics()
+    figures = None
     if request.control is not None:
+        from chaosbot.control.metrics import EventMetrics  # noqa: PLC0415 - slow to import, and needed by the control API alone
+
+        figures = EventMetrics()
         run.listeners.append(figures.take)
     with ExitStack() as stack:
         proxy = stack.enter_context(launched(spec, run.emit))
@@ -182,7 +184,7 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
                 say(f"  {_escaped(line)}")
         if not (spec.plan.counts and spec.workers > 1):
             run.steering.offer_rules(spec.plan, proxy.replace_plan)
-        if request.control is not None:
+        if request.control is not None and figures is not None:
             server = ControlServer(
                 *request.control,
                 spec.seed,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.event import Steered
 from chaosbot.core.plan import FaultPlan
-from chaosbot.load.engine import Wish
+from chaosbot.load.spec import Wish
 
 if TYPE_CHECKING:
     from chaosbot.session.run import Run

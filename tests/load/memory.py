@@ -12,10 +12,10 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.profile import PROFILES
-from chaosbot.load.engine import LoadEngine, RunHooks, Wish
+from chaosbot.load.engine import LoadEngine, RunHooks
 from chaosbot.load.event_loop import EventLoop
 from chaosbot.load.pending import PendingRequest
-from chaosbot.load.spec import LoadSpec
+from chaosbot.load.spec import LoadSpec, Wish
 from chaosbot.load.target import LoadTarget
 
 NOWHERE = LoadTarget(2, ("127.0.0.1", 1), "memory", "memory", None, 5.0, 30.0)

@@ -10,8 +10,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import IntervalMeasured, RequestDone
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import PROFILES
-from chaosbot.load.engine import Wish
-from chaosbot.load.spec import LoadSpec
+from chaosbot.load.spec import LoadSpec, Wish
 from tests.load.memory import MemoryConnection, virtual
 
 USERS = {"users": 20, "spawn_rate": "1000/s", "duration": "40s"}

@@ -18,7 +18,7 @@ from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.event import Steered
 from chaosbot.core.plan import FaultPlan
-from chaosbot.load.engine import Wish
+from chaosbot.load.spec import Wish
 from chaosbot.session.live import Live
 from chaosbot.session.run import Run
 from tests.support.browser import Browser, needs_browser
