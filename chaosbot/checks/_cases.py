@@ -98,7 +98,7 @@ class CaseCheck(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         seen = sight(history)
         violations = Violations(self.name)
-        join, relevant = Join(history), self.relevant(history)
+        join, relevant = Join.of(history), self.relevant(history)
         for tried in history.cases:
             if tried.stage != SHRINKING and left(tried) and self.looks_at(tried, seen):
                 calls = [call for call in join.calls(tried) if relevant(call)]

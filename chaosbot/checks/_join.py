@@ -64,9 +64,21 @@ class Join:
         for cases in self._in_chat.values():
             cases.sort(key=lambda one: one.sent)
         self._starts = {chat: [one.sent for one in cases] for chat, cases in self._in_chat.items()}
+        self._found: dict[tuple[str, float, str], list[ApiCalled]] = {}
+
+    @classmethod
+    def of(cls, history: History) -> Join:
+        """The join of a history; all checks share one."""
+        return history.worked_out(cls)
 
     def calls(self, tried: CaseTried) -> list[ApiCalled]:
         """The calls that belong to a case, in the order in which they were made."""
+        key = (tried.case, tried.sent, tried.exchange)
+        if key not in self._found:
+            self._found[key] = self._find(tried)
+        return self._found[key]
+
+    def _find(self, tried: CaseTried) -> list[ApiCalled]:
         found: dict[int, ApiCalled] = {}
 
         def add(calls: list[ApiCalled]) -> None:
@@ -133,12 +145,20 @@ def _delivery(tried: CaseTried) -> object:
     return tried.update_id if tried.update_id is not None else tried.marker or tried.exchange or tried.case
 
 
-def parts(history: History) -> Iterator[History]:
+def parts(history: History) -> tuple[History, ...]:
     """The history in the parts that are judged by themselves: the cases that stand alone, and each scenario.
 
     Scenarios are sent one after the other, each awaited until the target is quiet, so a call belongs to the scenario during which it
     was made. Chats that several scenarios and cases share therefore do not mix.
     """
+    return history.worked_out(_divided)
+
+
+def _divided(history: History) -> tuple[History, ...]:
+    return tuple(_parts(history))
+
+
+def _parts(history: History) -> Iterator[History]:
     cases: dict[str, list[CaseTried]] = defaultdict(list)
     for tried in history.cases:
         cases[tried.scenario].append(tried)

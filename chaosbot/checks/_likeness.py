@@ -94,7 +94,7 @@ def compared(history: History, violations: Violations, severity: Severity, what:
     known = _named(history)
     for part in parts(history):
         cases = [tried for tried in part.cases if tried.stage != SHRINKING]
-        join = Join(part)
+        join = Join.of(part)
         named = {tried.control for tried in cases if tried.control}
         senders = {tried.user for tried in cases if tried.case in named}
         found: dict[Words, set[str | None]] = defaultdict(set)

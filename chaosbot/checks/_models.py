@@ -219,7 +219,7 @@ class ModelCheck(Check):
         """Counts what was looked at; violations with one cause are one finding."""
         if not history.all(ModelCalled):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NO_CALLS)
-        models = history.shared["models"] = history.shared.get("models") or Models(history)
+        models = history.worked_out(Models)
         judged, found = 0, dict[RootCause, Finding]()
         for broken in self.looks(models):
             judged += 1

@@ -82,7 +82,7 @@ class EffectAtMostOnce(Check):
         return tuple((one.case,) for one in history.cases if one.update_id == first.update_id) or ((case,),)
 
     def _cases(self, history: History, violations: Violations) -> None:
-        join = Join(history)
+        join = Join.of(history)
         by_id: dict[str, list[CaseTried]] = defaultdict(list)
         for tried in history.cases:
             # An id that a case was given on purpose says nothing about redelivery.

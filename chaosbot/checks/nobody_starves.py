@@ -30,7 +30,7 @@ class NobodyStarves(Check):
         """Joins acknowledged updates with the calls that the bot made because of them."""
         if (reason := unjudgeable(history, self)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
-        violations, join = Violations(self.name), Join(history)
+        violations, join = Violations(self.name), Join.of(history)
         asked = [tried for tried in history.cases if tried.check == self.name and tried.stage != SHRINKING]
         served = {tried.case for tried in asked if join.calls(tried)}
         over = {tried.scenario for tried in asked if tried.role is Role.AFTERWARDS and tried.case in served}

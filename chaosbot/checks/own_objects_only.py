@@ -42,7 +42,7 @@ class OwnObjectsOnly(Check):
         for tried in history.cases:
             if tried.marker and tried.chat is not None:
                 homes[tried.marker].add(str(tried.chat))
-        join = Join(history)
+        join = Join.of(history)
         for tried in history.cases:
             if tried.check != self.name or tried.stage == SHRINKING or not tried.marker:
                 continue

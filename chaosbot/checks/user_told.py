@@ -46,7 +46,7 @@ class UserTold(Check):
         """Looks for acknowledged commands without any reply among others of their kind with one."""
         if (reason := unjudgeable(history, self)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
-        violations, join = Violations(self.name), Join(history)
+        violations, join = Violations(self.name), Join.of(history)
         asked = {tried.case: tried for tried in history.cases if tried.group == "argument" and tried.stage != SHRINKING}
         answered = {name for name, tried in asked.items() if any(map(reached, join.calls(tried)))}
         for name, tried in asked.items():

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Final, TypeVar
@@ -38,6 +38,7 @@ from chaosbot.core.event import (
 from chaosbot.core.registry import Registry, name_of
 from chaosbot.core.verdict import Finding, Judgement, Verdict
 
+R = TypeVar("R")
 V = TypeVar("V")
 
 ALONE_S: Final = 15.0
@@ -81,9 +82,15 @@ class History:
         return {kind: tuple(found) for kind, found in index.items()}
 
     @cached_property
-    def shared(self) -> dict[str, Any]:
-        """What several checks derive from the history, made once, by a name of its own."""
+    def _worked_out(self) -> dict[object, Any]:
         return {}
+
+    def worked_out(self, make: Callable[[History], R]) -> R:
+        """What a function makes of this history, made once whichever checks ask for it."""
+        if make not in self._worked_out:
+            self._worked_out[make] = make(self)
+        made: R = self._worked_out[make]
+        return made
 
     @cached_property
     def last_s(self) -> float:

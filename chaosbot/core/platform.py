@@ -201,6 +201,13 @@ class Examples(Protocol):
         """A valid update as a delivery of its own from exactly this user, in the chat in which they alone write; None where there is none."""
         return None
 
+    def forms(self, *, pressed: bool) -> tuple[str, ...]:
+        """The words for all valid forms, besides the usual one, in which a text can be written or a button be pressed.
+
+        What stands before a dot names the mistake that lets them fail: ``without-message``, ``without-message.inline``.
+        """
+        return ()
+
     def say(
         self,
         text: str,
@@ -212,6 +219,7 @@ class Examples(Protocol):
         chat: int | None = None,
         message: int | None = None,
         answers: int | None = None,
+        form: str = "",
     ) -> Any:
         """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
 
@@ -227,6 +235,7 @@ class Examples(Protocol):
             chat: In this group instead of a private chat.
             message: Below this message of the target, where a button is pressed.
             answers: In answer to a message of this user.
+            form: In this form (one of `forms`) instead of the usual one.
         """
         return None
 

@@ -21,7 +21,6 @@ from chaosbot.checks._join import Join
 from chaosbot.checks._outbound import reached
 from chaosbot.core.case import Case, Change, Expect, Reach
 from chaosbot.core.check import History
-from chaosbot.core.event import Noted
 from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
@@ -72,7 +71,7 @@ def run_arguments(context: CampaignContext, clock: Clock) -> None:
     """Asks for each command with each argument, then again for what was not answered."""
     guide = context.target.guide
     coded = [one.removeprefix("/") for one in guide.commands() if one.startswith("/")] if guide is not None else []
-    commands = list(dict.fromkeys([*_learned(context, "commands"), *coded]))
+    commands = list(dict.fromkeys([*context.learned("commands"), *coded]))
     if not commands or context.store.seen.replies == "none":
         return
     asked = {f"argument/{one.command}-{one.value.word}": one for one in _product(context, commands)}
@@ -94,12 +93,6 @@ def _wait(context: CampaignContext, cases: Sequence[Case]) -> None:
         context.target.watch.all_replied(cases)
 
 
-def _learned(context: CampaignContext, which: str) -> list[str]:
-    """The commands that the vocabulary stage noted: all ``commands``, or those that only the ``admin`` is told of."""
-    notes = (one for one in context.recorder.events if isinstance(one, Noted) and one.area == "vocabulary")
-    return [str(command) for note in notes for command in note.data.get(which, ())]
-
-
 def _product(context: CampaignContext, commands: Sequence[str]) -> Iterator[Asked]:
     """Each command with each value: first those that show what it answers, then every command with another one in each turn."""
     for value in (_BARE, *_ORDINARY):
@@ -113,12 +106,12 @@ def _product(context: CampaignContext, commands: Sequence[str]) -> Iterator[Aske
 def _again(context: CampaignContext, asked: Mapping[str, Asked]) -> Iterator[tuple[Case, ...]]:
     """What was acknowledged and not answered once more, each with its command's control."""
     history = History.of([*context.recorder.events, *(call for call in context.target.calls() if call.via != "reply")])
-    join = Join(history)
+    join = Join.of(history)
     tried = {one.case: one for one in history.cases if one.case in asked and one.outcome.ok}
     answered = {name for name, one in tried.items() if any(map(reached, join.calls(one)))}
     controls = {asked[name].command: asked[name] for name in answered if asked[name].value in _ORDINARY}
     # Who must not have a command may be ignored; one that everybody is told of and that answers nothing at all is compared with others.
-    told = set(_learned(context, "commands")) - set(_learned(context, "admin"))
+    told = set(context.learned("commands")) - set(context.learned("admin"))
     another = next(iter(controls.values()), None)
     counts: Counter[str] = Counter()
     for name, one in tried.items():

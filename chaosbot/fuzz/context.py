@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
+from chaosbot.core.event import Noted
 from chaosbot.core.plan import Rule
 from chaosbot.core.platform import Platform
 from chaosbot.fuzz.attribution import Attribution
@@ -17,6 +19,9 @@ from chaosbot.fuzz.shared_chats import SharedChats
 from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.target import CampaignTarget
+
+if TYPE_CHECKING:
+    from chaosbot.fuzz.exploring import Way
 
 
 class Disturbances:
@@ -63,6 +68,7 @@ class CampaignContext:
         shared: Cases in chats that they share, one at a time, beside everything else.
         show: Told the stage and the number of planned cases after each volley.
         disturbances: What the target's outbound calls meet; None where they cannot be disturbed.
+        ways: Where the target's own words lead, as far as that is known.
     """
 
     spec: CampaignSpec
@@ -75,11 +81,17 @@ class CampaignContext:
     shared: SharedChats
     show: Callable[[str, int], None]
     disturbances: Disturbances | None = None
+    ways: list[Way] = field(default_factory=list)
 
     @property
     def dice(self) -> Dice:
         """The campaign's chance."""
         return Dice(self.spec.seed).at("fuzz")
+
+    def learned(self, which: str) -> list[str]:
+        """The commands that the vocabulary stage noted, without slash: all ``commands``, or those that only the ``admin`` is told of."""
+        notes = (one for one in self.recorder.events if isinstance(one, Noted) and one.area == "vocabulary")
+        return [str(command) for note in notes for command in note.data.get(which, ())]
 
     def kind_of(self, case: Case) -> str | None:
         """The kind of update that a case carries; None where it is none that the platform knows."""

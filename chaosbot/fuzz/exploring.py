@@ -25,8 +25,8 @@ from chaosbot.fuzz.talks import Person, Step, Talks
 _DEEPEST: Final = 5
 _MOST_WAYS: Final = 120
 _MOST_KINDS: Final = 48
-_TEXT: Final = "green tea"
-_NUMBER: Final = "7"
+TEXT: Final = "green tea"
+NUMBER: Final = "7"
 _LINK: Final = "https://example.org/tea"
 _EXAMPLE: Final = r"/{}[ \u00a0]+([^\s/.,;:()、。]+(?: [^\s/.,;:()、。]+)?)"
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
@@ -64,6 +64,11 @@ def kind_of(data: str) -> str:
     return _NUMBERED.sub("#", data)
 
 
+def deed_of(data: str) -> str:
+    """What a button does, without what it does it to: ``cancel:1042`` → ``cancel``."""
+    return re.split(r"[:\d|/,;#-]", data, maxsplit=1)[0] or data
+
+
 def offers(calls: Iterable[ApiCalled]) -> list[Step]:
     """What calls name or show: commands in their words, keys, buttons."""
     found: list[Step] = []
@@ -87,17 +92,13 @@ def walk(talks: Talks, steps: Sequence[Step], person: Person | None = None, what
     return someone, Way(tuple(steps), tuple(replies))
 
 
-def explored(talks: Talks, first: Iterable[Step]) -> list[Way]:
+def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     """The ways that begin with these steps, the shorter ones first."""
-    return list(_explored(talks, first))
-
-
-def _explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     kinds: set[str] = set()
     seen: set[tuple[Step, ...]] = set()
     unknown: set[frozenset[str]] = set()
     wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
-    wave += [(Step(_TEXT, ours=True),), (Step(_NUMBER, ours=True),)]
+    wave += [(Step(TEXT, ours=True),), (Step(NUMBER, ours=True),)]
     for _ in range(_DEEPEST):
         wave = [steps for steps in wave if steps not in seen][: _MOST_WAYS - len(seen)]
         seen.update(wave)
@@ -107,7 +108,7 @@ def _explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         unknown |= {
             frozenset(words(way.replies))
             for way in gone
-            if way.steps in ((Step(_TEXT, ours=True),), (Step(_NUMBER, ours=True),))
+            if way.steps in ((Step(TEXT, ours=True),), (Step(NUMBER, ours=True),))
         }
         ways = [way for way in gone if frozenset(words(way.replies)) not in unknown]
         yield from ways
@@ -137,13 +138,13 @@ def _further(way: Way, kinds: set[str]) -> Iterator[Step]:
         if _new(step := Step(data, pressed=True), kinds):
             yield step
     if not last.ours:
-        yield Step(_TEXT, ours=True)
-        yield Step(_NUMBER, ours=True)
+        yield Step(TEXT, ours=True)
+        yield Step(NUMBER, ours=True)
     elif len(way.steps) > 1 and not way.buttons:
-        yield Step(_TEXT, ours=True)  # one question after the other
+        yield Step(TEXT, ours=True)  # one question after the other
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
         command = re.escape(last.text.removeprefix("/"))
         texts = "\n".join(call.text for call in way.replies)
         examples = re.findall(_EXAMPLE.format(command), texts, re.IGNORECASE)
-        for argument in (*examples[:2], _TEXT, _LINK, _NUMBER, f"{_NUMBER} {_TEXT}"):
+        for argument in (*examples[:2], TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}"):
             yield Step(f"{last.text} {argument}", ours=True)

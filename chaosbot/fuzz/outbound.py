@@ -13,10 +13,9 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
@@ -24,7 +23,7 @@ from typing import Final
 
 from chaosbot.checks._outbound import reached
 from chaosbot.core.case import Case, Change, Expect
-from chaosbot.core.event import ApiCalled, Noted, OutboundTried
+from chaosbot.core.event import ApiCalled, CaseTried, Noted, OutboundTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.marker import marker
@@ -32,6 +31,7 @@ from chaosbot.core.observation import Died
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext, Disturbances
+from chaosbot.fuzz.exploring import deed_of
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import commands_in
 from chaosbot.fuzz.spec import Clock
@@ -60,7 +60,6 @@ _RETRIES_S: Final = 7.0
 """How much longer the same chat may take afterwards: a target that keeps a chat's order first repeats the call that failed."""
 _HELD_S: Final = 22.0
 """After so long a call that gets no answer was waited for too long."""
-_QUIET_S: Final = 0.25
 _POLL_S: Final = 0.02
 _MOVED: Final = -1_000_000_000_000
 _CHOSEN: Final = frozenset({2, 502, 503, 504})
@@ -161,6 +160,7 @@ class _Trials:
         self.disturbances = disturbances
         self.clock = clock
         self.habit_s = min(_MOST_S, max(_LEAST_S, 1.5 * context.target.watch.patience_s))
+        self.quiet_s = context.target.watch.gap_s
         self.usual: Step | None = None
         self.in_groups: Step | None = None
         self.orders: list[Order] = []
@@ -170,6 +170,7 @@ class _Trials:
         self._others: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way: dict[str, CaseResult] = {}
         self._chats: set[str] = set()
+        self._asked_at: dict[str, list[float]] = defaultdict(list)
         self._dead = False
         self._in_turn = False
         self._silent_since = 0.0
@@ -180,29 +181,34 @@ class _Trials:
         """Finds what makes the target call, one trigger for each method and kind of chat; measures how long its replies take."""
         until = monotonic() + self.clock.left() * _LEARNING
         began = self.context.recorder.now()
+        walked = [(way.steps, list(way.replies)) for way in self.context.ways]
         with ThreadPoolExecutor(2 * AT_ONCE, "fuzz-outbound") as pool:
-            walks = list(pool.map(lambda text: self._walk(text, until), _TEXTS))
-            told = (call.text for walk in walks for _, done in walk for call in done.calls)
-            commands = dict.fromkeys(f"/{word}" for text in told for word in commands_in(text))
-            names = [name for name in commands if name not in _TEXTS][:_COMMANDS]
-            walks += pool.map(lambda text: self._walk(text, until), names)
-            self._learn_group(pool, [walk[0][0][0] for walk in walks if walk and walk[0][1].answered])
+            if walked:
+                began = 0.0  # what the vocabulary stage did counts
+            else:
+                walks = list(pool.map(lambda text: self._walk(text, until), _TEXTS))
+                told = (call.text for walk in walks for _, calls in walk for call in calls)
+                names = [f"/{word}" for word in dict.fromkeys(word for text in told for word in commands_in(text))]
+                walks += pool.map(lambda text: self._walk(text, until), names[:_COMMANDS])
+                walked = [one for walk in walks for one in walk]
+            answering = [steps[0] for steps, calls in walked if len(steps) == 1 and any(map(reached, calls))]
+            self._learn_group(pool, answering)
         found: dict[str, Trigger] = {}
-        for walk in walks:
-            for steps, done in walk:
-                for call in done.calls:
-                    # A reply in the webhook's own answer is no call that trouble could meet.
-                    if call.via != "reply" and (tells(call.method) or call.method in _BESIDE):
-                        found.setdefault(call.method, Trigger(call.method, steps))
-        self.usual = next((walk[0][0][0] for walk in walks if walk and walk[0][1].answered), None)
+        for steps, calls in walked:
+            for call in calls:
+                # A reply in the webhook's own answer is no call that trouble could meet.
+                if call.via != "reply" and (tells(call.method) or call.method in _BESIDE):
+                    found.setdefault(call.method, Trigger(call.method, steps))
+        self.usual = next(iter(answering), None)
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))
-        self.orders = list(self._to_users(names, max((walk[-1][0] for walk in walks if walk), key=len, default=())))
-        return [*triggers, *self._to_others(walks, began, until + self.clock.left() * _LEARNING / 2)]
+        known = {step.text for steps, _ in walked for step in steps}
+        self.orders = list(self._to_users(known, max((steps for steps, _ in walked), key=len, default=())))
+        return [*triggers, *self._to_others(walked, began, until + self.clock.left() * _LEARNING / 2)]
 
-    def _walk(self, text: str, until: float) -> list[tuple[tuple[Step, ...], _Done]]:
+    def _walk(self, text: str, until: float) -> list[tuple[tuple[Step, ...], list[ApiCalled]]]:
         """Writes a text and presses one button of each kind that appears; the steps so far and what came of the last."""
         person, steps = _Person(self._user()), [Step(text)]
-        walked: list[tuple[tuple[Step, ...], _Done]] = []
+        walked: list[tuple[tuple[Step, ...], list[ApiCalled]]] = []
         pressed: set[str] = set()
         while monotonic() < until and not self.clock.over():
             done = self._do(f"outbound/learn{text}-{len(steps)}", steps[-1], person)
@@ -210,8 +216,8 @@ class _Trials:
                 break
             self._await(done, self.habit_s, bool)
             if done.calls:
-                self.habit_s = min(_MOST_S, max(self.habit_s, 2 * (monotonic() - done.began - _QUIET_S) + 0.5))
-            walked.append((tuple(steps), done))
+                self.habit_s = min(_MOST_S, max(self.habit_s, 2 * (monotonic() - done.began - self.quiet_s) + 0.5))
+            walked.append((tuple(steps), done.calls))
             new = next((kind for kind in person.shown if kind not in pressed), None)
             if new is not None and len(steps) <= _PRESSES:
                 pressed.add(new)
@@ -237,16 +243,20 @@ class _Trials:
                 self.in_groups = self.in_groups or step
 
     def _to_others(
-        self, walks: Iterable[list[tuple[tuple[Step, ...], _Done]]], began: float, until: float
+        self, walked: Iterable[tuple[tuple[Step, ...], list[ApiCalled]]], began: float, until: float
     ) -> Iterator[Trigger]:
         """What makes the target write into a chat that is none of those who did something: once more, one at a time, to see who does."""
-        seen = {self._elsewhere(call) for call in self._since(began)} - {None}
-        for walk in walks if seen else ():
-            if monotonic() > until or not seen or not walk:
-                return
-            start, person = self.context.recorder.now(), _Person(self._user())
-            steps, _ = walk[-1]
+        for event in list(self.context.recorder.events):
+            if isinstance(event, CaseTried) and event.chat is not None:
+                self._asked_at[str(event.chat)].append(event.sent)
+        seen = {key for call in self._since(began) if (key := self._elsewhere(call)) is not None}
+        ways = [steps for steps, _ in walked]
+        for steps in (one for one in ways if not any(other[: len(one)] == one != other for other in ways)):
+            person = _Person(self._user())
             for number, step in enumerate(steps, 1):
+                if monotonic() > until or not seen:
+                    return
+                start = self.context.recorder.now()
                 done = self._do(f"outbound/learn-others{steps[0].text}-{number}", step, person)
                 if done is None:
                     break
@@ -257,13 +267,13 @@ class _Trials:
                         seen.discard(key)
                         yield Trigger(key[0], steps[:number], key[1])
 
-    def _to_users(self, known: Sequence[str], before: tuple[Step, ...]) -> Iterator[Order]:
+    def _to_users(self, known: Container[str], before: tuple[Step, ...]) -> Iterator[Order]:
         """The admin's own commands that make the target write to people who did something here."""
         platform = self.context.platform
         admin = _Person(0, tier=platform.tiers[-1] if len(platform.tiers) > 1 else "")
         until = monotonic() + self.clock.left() * _LEARNING / 2
-        told: list[str] = []
-        for text in _TEXTS[1:] if admin.tier else ():
+        told = [f"/{word}" for word in self.context.learned("admin")]
+        for text in _TEXTS[1:] if admin.tier and not self.context.learned("commands") else ():
             done = self._do(f"outbound/learn-admin{text}", Step(text), admin)
             if done is None or self.context.shared.reserves(done.case.chat):
                 return
@@ -275,7 +285,7 @@ class _Trials:
                 return
             began = self.context.recorder.now()
             done = self._do(f"outbound/learn-admin{text}", Step(text), admin)
-            if done is None:
+            if done is None or self.context.shared.reserves(done.case.chat):
                 return
             self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
             others = self._to_crowd(done.case, began)
@@ -288,10 +298,11 @@ class _Trials:
         return [call for call in self._since(since) if tells(call.method) and str(call.chat) in ours]
 
     def _elsewhere(self, call: ApiCalled) -> tuple[str, int | str] | None:
-        """Method and chat of a call that goes to nobody of this stage."""
-        if call.chat is None or str(call.chat) in self._chats or not tells(call.method):
+        """Method and chat of a call into a chat in which nobody has just asked for something."""
+        if call.chat is None or not tells(call.method):
             return None
-        return call.method, call.chat
+        asked = self._asked_at.get(str(call.chat), ())
+        return None if any(0.0 <= call.t - at <= self.habit_s for at in asked) else (call.method, call.chat)
 
     # ── trials ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -554,7 +565,7 @@ class _Trials:
         context = self.context
         stream = self._dice.at("case", name, person.user)
         planted = marker(stream)
-        text = person.shown.get(_kind(step.text), step.text) if step.pressed else step.text
+        text = person.shown.get(deed_of(step.text), step.text) if step.pressed else step.text
         written = text if step.pressed or text.startswith("/") else f"{text} {planted}"
         kind = "callback_query" if step.pressed else ""
         user = None if person.tier else person.user
@@ -572,6 +583,7 @@ class _Trials:
     def _fire(self, case: Case, person: _Person) -> _Done:
         """Sends a case and takes in the call that the webhook's answer makes."""
         began = monotonic()
+        self._asked_at[str(case.chat)].append(began - self.context.spec.started)
         result = self.context.target.fire(case, "outbound")
         _, replies = self.context.recorder.tried(result)
         _show(person, replies)
@@ -595,7 +607,7 @@ class _Trials:
             if len(now) != len(done.calls):
                 done.calls, changed = now, monotonic()
                 _show(done.person, now)
-            if (enough(done.calls) and monotonic() - changed >= _QUIET_S) or monotonic() >= until:
+            if (enough(done.calls) and monotonic() - changed >= self.quiet_s) or monotonic() >= until:
                 break
             sleep(_POLL_S)
 
@@ -614,15 +626,10 @@ class _Trials:
                 yield call
 
 
-def _kind(data: str) -> str:
-    """What a button does, without what it does it to: ``cancel:1042`` → ``cancel``."""
-    return re.split(r"[:\d|/,;#-]", data, maxsplit=1)[0] or data
-
-
 def _show(person: _Person, calls: Iterable[ApiCalled]) -> None:
     for call in calls:
         for data in call.buttons:
-            person.shown[_kind(data)] = data
+            person.shown[deed_of(data)] = data
 
 
 def _matcher(trigger: Trigger, case: Case) -> Matcher:

@@ -86,7 +86,7 @@ class Rejudge:
             events += [call for call in self.calls()[already:] if call.via != "reply"]
         history = History.of(events)
         judgement = built.judge_safely(history)
-        if built.needs_calls and not any(map(Join(history).calls, history.cases)):
+        if built.needs_calls and not any(map(Join.of(history).calls, history.cases)):
             return Judgement(check, Verdict.INCONCLUSIVE, reason="the bot answered nothing that could be looked at")
         if not judgement.findings and any(overloaded(event) for event in events if isinstance(event, CaseTried)):
             return Judgement(

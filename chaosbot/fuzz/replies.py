@@ -28,6 +28,11 @@ _KEPT: Final = 400
 _GAP_S: Final = 0.25
 """The least pause after which a target counts as quiet; longer where its replies come in pieces, up to `_MOST_GAP_S`."""
 _MOST_GAP_S: Final = 1.5
+_LEAST_GAP_S: Final = 0.12
+_TIMES: Final = 8
+"""A target whose replies come whole and at once is quiet after so many times what they take."""
+_HABIT: Final = 40
+"""So many replies show a habit."""
 _PIECES: Final = 0.15
 """From this share of replies on that come in pieces, the next one is expected to do so."""
 
@@ -65,7 +70,10 @@ class ReplyWatch:
     def gap_s(self) -> float:
         """The pause after which the target counts as quiet, in seconds: longer where its replies usually come in pieces."""
         if len(self._gaps) < max(2.0, _PIECES * len(self._delays)):
-            return _GAP_S
+            if len(self._delays) < _HABIT:
+                return _GAP_S
+            seen = 1.3 * self._gaps[-1] if self._gaps else 0.0
+            return min(_GAP_S, max(_LEAST_GAP_S, seen, _TIMES * self._delays[int(len(self._delays) * 0.9)]))
         usual = self._gaps[min(len(self._gaps) - 1, int(len(self._gaps) * 0.9))]
         return min(_MOST_GAP_S, max(_GAP_S, usual * 1.3))
 

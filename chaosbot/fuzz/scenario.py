@@ -118,7 +118,7 @@ class Scenario:
             self.context.target.watch.replied(case)
         history = self.history()
         tried = history.case(case.name)
-        return Join(history).calls(tried) if tried is not None else []
+        return Join.of(history).calls(tried) if tried is not None else []
 
     def settle(self) -> None:
         """Waits until the bot is done with everything that was sent."""

@@ -70,15 +70,16 @@ class CampaignStage:
 
 TABLE: Final = {
     "served": CampaignStage("chaosbot.fuzz.served", "run_served", 0.15),
-    "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.3),
+    "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.22),
     "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
-    "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.45),
-    "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.2, divisible=True),
-    "arguments": CampaignStage("chaosbot.fuzz.arguments", "run_arguments", 0.25),
-    "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.5),
+    "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.35),
+    "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.55),
+    "forms": CampaignStage("chaosbot.fuzz.forms", "run_forms", 0.5),
+    "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.25, divisible=True),
+    "arguments": CampaignStage("chaosbot.fuzz.arguments", "run_arguments", 0.35),
     "growth": CampaignStage("chaosbot.fuzz.growth", "run_growth", 0.3),
-    "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.2, divisible=True),
+    "generated": CampaignStage("chaosbot.fuzz.generated", "run_generated", 0.3, divisible=True),
     "sequences": CampaignStage("chaosbot.fuzz.sequences", "run_sequences", 1.0, alone=True),
 }
 """The stages by name, in the order of `chaosbot.fuzz.spec.STAGES`."""

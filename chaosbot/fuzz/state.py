@@ -31,6 +31,7 @@ from chaosbot.core.marker import marker
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.exploring import deed_of
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import POLL_S, commands_in, speaks
 from chaosbot.fuzz.requests import split, with_body
@@ -51,6 +52,8 @@ _FIRST_GROUP: Final = -3_900_000_000
 _MOST_COMMANDS: Final = 16
 _MOST_BUTTONS: Final = 4
 _MOST_ACTIONS: Final = 40
+_CONVERSATIONS: Final = 4
+"""So many conversations are tried."""
 _QUICK_S: Final = 0.005
 _SLOWED_S: Final = 0.4
 _LEAST_S: Final = 0.5
@@ -466,11 +469,17 @@ class _Trials:
             return
         # Somebody's conversation was ended. Where all share one, another may have done it: they are looked at one at a time.
         begun: dict[str, Dialogue] = {}
-        for one in openers:
+        likely = [
+            one for one, answer in zip(openers, ended, strict=True) if answer.text and shape(answer.text) not in usual
+        ]
+        for one in [*likely, *(one for one in openers if one not in likely)]:
+            if self.clock.over() or len(begun) >= _CONVERSATIONS or (begun and one not in likely):
+                break
             answer = self._one(one.then(text))
             if answer.text and shape(answer.text) not in usual:
                 self.alone[one.then(text)] = answer
-                begun.setdefault(shape(answer.text), one)
+                # Buttons side by side mostly begin the same.
+                begun.setdefault(" ".join(deed_of(line.text) if line.pressed else line.text for line in one.lines), one)
         for one in begun.values():
             self._apart(one, text)
         self._side_by_side(lambda one: self._apart(replace(one, group=True), text), begun.values())

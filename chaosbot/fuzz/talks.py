@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from time import monotonic, sleep
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from chaosbot.core.case import Case, Change, Expect, Role
+from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Mechanism, Threat
@@ -119,9 +120,10 @@ class Talks:
         """Sends a case and waits for its answer alone."""
         if self._over():
             raise TimeIsUp
-        self._note(self.context.target.fire(case, self.stage))
+        self.note(self.context.target.fire(case, self.stage))
 
-    def _note(self, result: CaseResult) -> None:
+    def note(self, result: CaseResult) -> None:
+        """Hands over what came back to the campaign's thread, and ends the conversation where the target is gone."""
         with self._lock:
             self._done.append(result)
         if result.outcome.fate is Fate.REFUSED:
@@ -142,29 +144,43 @@ class Talks:
     def _over(self) -> bool:
         return self._stopped or self.clock.over()
 
-    def case(self, person: Person, step: Step, what: str = "", **how: object) -> Case:
+    def case(
+        self,
+        person: Person,
+        step: Step,
+        what: str = "",
+        *,
+        name: str = "",
+        make: Callable[[Dice, int], Any] | None = None,
+        **how: Any,
+    ) -> Case:
         """A step as a case.
 
         Args:
             person: Who takes it.
             step: What they say or press.
             what: Who they are, for people; the case's summary begins with it.
+            name: The case's name; numbered where there is none.
+            make: Makes the update, by its dice and who takes the step (no tier's person), where the step's usual one is not meant.
             how: Members of the case.
 
         Raises:
             TimeIsUp: The stage is over, or the platform's people do not talk.
         """
         with self._lock:
-            name = f"{self.stage}/{next(self._names)}"
+            name = name or f"{self.stage}/{next(self._names)}"
         place = self._dice.at(name)
-        update = self.context.platform.say(
-            step.text,
-            place,
-            tier=person.tier,
-            user=person.user,
-            kind="callback_query" if step.pressed else "",
-            message=person.buttons.get(step.text) if step.pressed else None,
-        )
+        if make is not None and person.user is not None:
+            update = make(place, person.user)
+        else:
+            update = self.context.platform.say(
+                step.text,
+                place,
+                tier=person.tier,
+                user=person.user,
+                kind="callback_query" if step.pressed else "",
+                message=person.buttons.get(step.text) if step.pressed else None,
+            )
         if update is None:
             raise TimeIsUp
         summary = f"{what or 'a guest'} {'presses' if step.pressed else 'writes'} {step.text[:80]!r}"
@@ -173,9 +189,9 @@ class Talks:
         )
         change = Change(Mechanism.TECHNIQUE, self.stage)
         made = replace(case, group=self.stage, threat=Threat.USER, role=Role.SETUP, change=change)
-        return replace(made, **how)  # type: ignore[arg-type]
+        return replace(made, **how)
 
-    def say(self, person: Person, step: Step, what: str = "", **how: object) -> list[ApiCalled]:
+    def say(self, person: Person, step: Step, what: str = "", **how: Any) -> list[ApiCalled]:
         """Takes a step and waits until the target is done with it.
 
         Returns:
@@ -188,13 +204,24 @@ class Talks:
 
     def send(self, case: Case) -> list[ApiCalled]:
         """Sends a case and waits until the target is done with it."""
+        result, replies = self.sent(case)
+        self.note(result)
+        return replies
+
+    def sent(self, case: Case, *, quietly: bool = True) -> tuple[CaseResult, list[ApiCalled]]:
+        """Sends a case, whose result the caller must `note`.
+
+        Args:
+            case: The case.
+            quietly: Whether to wait until the target is done with it.
+        """
         if self._over():
             raise TimeIsUp
         began = monotonic()
-        result = self.context.target.fire_quietly(case, self.stage)
+        target = self.context.target
+        result = (target.fire_quietly if quietly else target.fire)(case, self.stage)
         _, replies = self.context.recorder.tried(result)
-        self._note(result)
-        return [*replies, *self.context.target.watch.replies(case, began)]
+        return result, [*replies, *target.watch.replies(case, began)]
 
 
 def _result(future: Future[T]) -> T | None:

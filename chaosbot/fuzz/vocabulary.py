@@ -19,7 +19,7 @@ from typing import Final
 from chaosbot.core.event import ApiCalled, Noted
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import Way, explored, offers
+from chaosbot.fuzz.exploring import explored, offers
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
@@ -76,14 +76,15 @@ def _work(talks: Talks) -> None:
     admins = sorted(name.removeprefix("/") for name in _commands(own))
     text = f"the target names {len(commands)} commands, {len(admins)} of them to its admin only"
     _note(context, text, {"commands": commands, "admin": admins})
-    ways: list[Way] = []
+    ways = context.ways
     privileges: list[str] = []
     objects: list[str] = []
     # What the admin does may end things that others have made; but what a slow target is asked late is not asked at all.
     late = _late(context)
     if late:
         privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
-    ways += explored(part("explore"), common)
+    for way in explored(part("explore"), common):
+        ways.append(way)
     objects += try_belongings(part("belongings"), ways, _commands(common))
     if not late:
         privileges += try_privileges(part("privileges"), own, ways, twin, own=True)

@@ -324,9 +324,10 @@ class Webhook(Platform):
         chat: int | None = None,
         message: int | None = None,
         answers: int | None = None,
+        form: str = "",
     ) -> Any:
         """The canary with this text; None where tiers, kinds or certain people are asked for."""
-        if tier or kind or any(one is not None for one in (user, chat, message, answers)):
+        if tier or kind or form or any(one is not None for one in (user, chat, message, answers)):
             return None
         ((name, payload),) = self._made(self.canary(), dice).items()
         place = self.places.place(payload, "text")

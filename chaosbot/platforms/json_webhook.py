@@ -119,9 +119,10 @@ class JsonWebhook(Platform):
         chat: int | None = None,
         message: int | None = None,
         answers: int | None = None,
+        form: str = "",
     ) -> Any:
         """The sample with this text in its first text member; None when it has none, or tiers or other kinds are asked for."""
-        if tier or kind or any(one is not None for one in (user, chat, message, answers)):
+        if tier or kind or form or any(one is not None for one in (user, chat, message, answers)):
             return None
         path = marker_place(self._body)
         return renew(self._body, dice, {path: text}) if path else None

@@ -191,9 +191,10 @@ class StandardWebhooks(Platform):
         chat: int | None = None,
         message: int | None = None,
         answers: int | None = None,
+        form: str = "",
     ) -> Any:
         """The first event with this text in it; None where tiers or other kinds are asked for."""
-        if tier or kind or any(one is not None for one in (user, chat, message, answers)):
+        if tier or kind or form or any(one is not None for one in (user, chat, message, answers)):
             return None
         event = next(iter(self._events().values()))
         path = marker_place(event)

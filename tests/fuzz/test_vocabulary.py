@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from chaosbot.core.event import Event, Noted
+from chaosbot.core.event import CaseTried, Event, Noted
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult
 from tests.support.campaigns import served, spec_of
@@ -20,10 +20,18 @@ class Gardener:
 
     def __init__(self, bug: str = "") -> None:
         self.bug = bug
+        self.asked: set[int] = set()
+        self.stuck: set[int] = set()
 
     def answer(self, message: dict) -> str | None:
         text, sender = message.get("text", ""), (message.get("from") or {}).get("id")
-        if not isinstance(text, str) or not text:
+        if sender in self.asked and message:
+            self.asked.discard(sender)
+            if self.bug == "question" and not text:
+                self.stuck.add(sender)
+            elif isinstance(text, str) and text and not text.startswith("/"):
+                return "Semeado, obrigado."
+        if not isinstance(text, str) or not text or sender in self.stuck:
             return None
         admin = sender == ADMIN
         if self.bug == "prefix":
@@ -34,11 +42,16 @@ class Gardener:
         match command:
             case "/start" | "/help":
                 more = " Administração: /podar, /colheita." if admin else ""
-                return f"Bem-vindo ao jardim! /regar para regar, /plantas para ver as plantas.{more}"
+                return (
+                    f"Bem-vindo ao jardim! /regar para regar, /semear para semear, /plantas para ver as plantas.{more}"
+                )
             case "/regar":
                 if self.bug == "silent" and argument.strip().isdigit() and not argument.isascii():
                     int(argument.replace("²", "x"))
                 return f"Quanto devo regar? {len(argument)} letras não chegam."
+            case "/semear":
+                self.asked.add(sender)
+                return "O que devo semear?"
             case "/plantas":
                 return "Tens três plantas: alecrim, salsa e hortelã."
             case "/podar" if admin or self.bug == "unchecked":
@@ -61,6 +74,8 @@ class Lockers:
     def answer(self, message: dict) -> str | dict | None:
         """Menus for messages; `message` is a pressed button where it has data."""
         sender, chat = (message.get("from") or {}).get("id"), message.get("chat") or {}
+        if self.bug == "chat" and message.get("data"):
+            assert chat, "a press without its message"
         what, _, number = str(message.get("data") or "menu").partition(":")
         admin = sender == ADMIN or (self.bug == "group" and chat.get("type") != "private")
         mine = [one for one, owner in self.rented.items() if owner == sender]
@@ -181,3 +196,16 @@ def test_a_stranger_who_presses_another_users_button(tmp_path: Path) -> None:
 
 def test_the_admins_button_in_a_group(tmp_path: Path) -> None:
     assert "escalation/group" in places(campaign(tmp_path, Lockers("group"))[0], "no_escalation")
+
+
+@pytest.mark.slow
+def test_a_button_of_a_message_that_is_gone_and_an_answer_that_is_no_text(tmp_path: Path) -> None:
+    result, _ = campaign(tmp_path, Lockers("chat"), ("vocabulary", "forms"))
+    assert places(result, "no_server_error") >= {"form/without-message"}
+    result, _ = campaign(tmp_path, Gardener("question"), ("vocabulary", "forms"))
+    told = [finding.title for finding in result.findings if finding.check == "canary_answered"]
+    assert any("in answer to /semear" in title for title in told), result.findings
+    for healthy in (Lockers(), Gardener()):
+        result, events = campaign(tmp_path, healthy, ("vocabulary", "forms"))
+        assert [(finding.check, finding.title) for finding in result.findings] == []
+        assert sum(isinstance(event, CaseTried) and event.stage == "forms" for event in events) > 50

@@ -34,6 +34,7 @@ from chaosbot.platforms.telegram import (
 from chaosbot.platforms.telegram import _parts as parts
 from chaosbot.platforms.telegram._case_kit import Pen
 from chaosbot.platforms.telegram._commands import COMMANDS
+from chaosbot.platforms.telegram._forms import formed, forms
 from chaosbot.platforms.telegram._fresh import freshen, sent_by
 from chaosbot.platforms.telegram._journeys import first_delivery, journeys, perform
 from chaosbot.platforms.telegram._keyboards import call_in, offered
@@ -159,6 +160,10 @@ class Telegram(Platform):
         """The same update from this user in their private chat, where it happens in one."""
         return sent_by(update, user, parts.Place(dice, self.date))
 
+    def forms(self, *, pressed: bool) -> tuple[str, ...]:
+        """Edited, in groups and channels, as a caption, in reply to all sorts, without the optional members."""
+        return forms(pressed=pressed)
+
     def say(
         self,
         text: str,
@@ -170,10 +175,13 @@ class Telegram(Platform):
         chat: int | None = None,
         message: int | None = None,
         answers: int | None = None,
+        form: str = "",
     ) -> Any:
         """A person of a tier (a guest unless said otherwise) writes this text to the bot."""
         place = parts.Place(dice, self.date)
         writer = user if user is not None else self.population.pick(tier or "guest", dice.at("user"))
+        if form:
+            return formed(form, text, writer, place)
         where = {"id": chat, "type": "group", "title": "Chaos group"} if chat is not None else None
         if kind == "callback_query":
             return parts.update(place, kind, parts.callback(place, writer, text, chat=where, below=message))

@@ -1,0 +1,206 @@
+"""The forms stage: what the target waits for, in every form in which it can come.
+
+A handler is written for the usual form of a command, of a press, of an answer to a question. Only the target's own words reach it, so
+changing an update that means nothing to the target does not.
+
+Rules:
+
+- Words and questions are those that the vocabulary stage has found: somebody new goes a way again, up to its last step.
+- The last step is then taken in another form; a question is also answered by every other kind of content and by degenerate texts.
+- Afterwards the same person asks something ordinary. Who gets no answer is charged when it happens to a second person as well while
+  somebody new is answered, and who takes the last step as usual is.
+- Where a question answers any ordinary word, an odd one without an answer is tried again, and compared with an ordinary one.
+- Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+from typing import Any, Final
+
+from chaosbot.core.case import Change, Expect, Reach
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.observation import Silenced
+from chaosbot.core.platform import Platform
+from chaosbot.core.values import TEXTS
+from chaosbot.core.verdict import Mechanism
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.exploring import NUMBER, TEXT, Way, kind_of, walk
+from chaosbot.fuzz.replies import speaks
+from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.talks import Person, Step, Talks
+
+_ORDINARY: Final = "/start"
+_WORDS: Final = 32
+"""So many of the target's words are said in other forms."""
+_QUESTIONS: Final = 8
+"""So many of its questions are answered."""
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a way ends, with what people usually do there.
+
+    Args:
+        name: Its name in those of cases.
+        before: The steps to it.
+        usual: What is usually done.
+    """
+
+    name: str
+    before: tuple[Step, ...]
+    usual: Step
+
+
+@dataclass(frozen=True)
+class Odd:
+    """What somebody does there instead.
+
+    Args:
+        end: Where.
+        word: Its name.
+        what: What it is, for people.
+        place: What all that one mistake lets through have in common.
+        make: Makes its update from its dice and who does it.
+        told: Whether it gets an answer where the usual does.
+    """
+
+    end: End
+    word: str
+    what: str
+    place: str
+    make: Callable[[Dice, int], Any]
+    told: bool = False
+
+
+def run_forms(context: CampaignContext, clock: Clock) -> None:
+    """Begins to go the target's ways again, and to take their last steps in other forms, beside the stages that come next."""
+    if context.store.seen.replies == "none" or not context.ways:
+        return
+    talks = Talks(context, clock, "forms")
+    trials = list(_trials(context.platform, context.dice.at("forms"), context.ways))
+    context.shared.beside(talks, "forms", partial(_work, talks, trials))
+    context.show("forms", len(trials))
+
+
+def _work(talks: Talks, trials: Sequence[Odd]) -> None:
+    ends = list(dict.fromkeys(odd.end for odd in trials))
+    served = dict(zip(ends, talks.run(partial(_usual, talks, end) for end in ends), strict=True))
+    talks.run(partial(_tried, talks, odd) for odd in trials if served[odd.end])
+
+
+def _trials(platform: Platform, dice: Dice, ways: Sequence[Way]) -> Iterator[Odd]:
+    """What is tried, in the seed's order, each end's in turn with the others'."""
+    words: dict[str, tuple[Step, ...]] = {}
+    questions: dict[tuple[Step, ...], set[str]] = {}
+    for way in ways:
+        last = way.steps[-1]
+        if not last.ours:
+            words.setdefault(kind_of(last.text), way.steps)
+        elif len(way.steps) > 1 and not last.text.startswith("/"):
+            questions.setdefault(way.steps[:-1], set()).add(last.text)
+    rows = [
+        _formed(platform, End(f"{nth}", steps[:-1], steps[-1]))
+        for nth, steps in enumerate(list(words.values())[:_WORDS])
+    ]
+    for nth, (before, known) in enumerate(list(questions.items())[:_QUESTIONS]):
+        end = End(f"answer-{nth}", before, Step(TEXT, ours=True))
+        rows.append([*_texts(platform, end, told=known >= {TEXT, NUMBER}), *_contents(platform, dice, end)])
+        rows.append(_formed(platform, end))
+    shuffled = [dice.at("order", nth).shuffled(row) for nth, row in enumerate(rows)]
+    yield from (odd for turn in zip_longest(*shuffled) for odd in turn if odd is not None)
+
+
+def _formed(platform: Platform, end: End) -> list[Odd]:
+    """The usual in every other form; a target that mistakes one form does so whatever is said in it."""
+
+    def make(form: str, dice: Dice, user: int) -> Any:
+        return platform.say(end.usual.text, dice, user=user, form=form)
+
+    asked = f" in answer to {end.before[-1]}" if end.usual.ours else ""
+    return [
+        Odd(end, form, f"{end.usual} ({_words(form)}){asked}", f"form/{form.partition('.')[0]}", partial(make, form))
+        for form in platform.forms(pressed=end.usual.pressed)
+    ]
+
+
+def _words(form: str) -> str:
+    return form.replace("-", " ").replace(".", ", ")
+
+
+def _texts(platform: Platform, end: End, *, told: bool) -> Iterator[Odd]:
+    """Degenerate texts in answer to a question."""
+
+    def make(text: str, dice: Dice, user: int) -> Any:
+        return platform.say(text, dice, user=user)
+
+    for value in TEXTS:
+        if value.valid:
+            # What looks like a command is answered as one, or not at all.
+            answered = told and bool(value.text.strip()) and not value.text.startswith("/")
+            what = f"{value.what} in answer to {end.before[-1]}"
+            yield Odd(end, value.word, what, f"answer/{end.before[-1].text}", partial(make, value.text), answered)
+
+
+def _contents(platform: Platform, dice: Dice, end: End) -> Iterator[Odd]:
+    """Other kinds of content in answer to a question."""
+
+    def make(update: Any, dice: Dice, user: int) -> Any:
+        return platform.sent_by(update, user, dice)
+
+    for name, update in platform.golden(dice.at("golden")).items():
+        if not name.startswith("command/") and platform.sent_by(update, 1, dice) is not None:
+            what = f"{name.partition('/')[2] or name} in answer to {end.before[-1]}"
+            yield Odd(end, name.replace("/", "-"), what, f"answer/{end.before[-1].text}", partial(make, update))
+
+
+def _usual(talks: Talks, end: End) -> bool:
+    """Whether who does there what people usually do is served afterwards."""
+    person, _ = walk(talks, (*end.before, end.usual))
+    return _serves(talks, person.user)
+
+
+def _serves(talks: Talks, user: int | None) -> bool:
+    """Whether the target answers a person something ordinary, if need be the second time."""
+    step = Step(talks.context.target.answered or _ORDINARY)
+    return any(any(map(speaks, talks.say(Person(user=user), step))) for _ in range(2))
+
+
+def _tried(talks: Talks, odd: Odd) -> None:
+    """One trial; the same again where what came of it is suspicious."""
+    replies = _try(talks, odd, "")
+    if replies is None:
+        _try(talks, odd, "-again", confirming=True)
+    elif odd.told and not any(map(speaks, replies)):
+        control = f"forms/{odd.end.name}-{odd.word}-control"
+        if _try(talks, odd, "-again", group="argument", control=control) is not None:
+            person, _ = walk(talks, odd.end.before)
+            talks.say(person, odd.end.usual, name=control, group="argument")
+
+
+def _try(talks: Talks, odd: Odd, suffix: str, *, confirming: bool = False, **how: Any) -> list[ApiCalled] | None:
+    """Somebody new goes the way and takes the odd step.
+
+    Returns:
+        What the target said to it; None where it says nothing to this person any more.
+    """
+    person, _ = walk(talks, odd.end.before)
+    change = Change(Mechanism.TECHNIQUE, odd.place, odd.word)
+    name = f"forms/{odd.end.name}-{odd.word}{suffix}"
+    expect = Expect(reach=Reach.AT_MOST_ONCE)
+    case = talks.case(
+        person, odd.end.usual, make=odd.make, name=name, summary=odd.what, change=change, expect=expect, **how
+    )
+    result, replies = talks.sent(case, quietly=odd.told)
+    try:
+        if not result.outcome.ok or _serves(talks, person.user):
+            return replies
+        if confirming and _serves(talks, talks.stranger().user):
+            result.observations.append(Silenced(everybody=False))
+        return None
+    finally:
+        talks.note(result)
