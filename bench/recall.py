@@ -3,6 +3,7 @@
     python bench/recall.py --bots recados,hava --jobs 2 --duration 60s --out recall.json
     python bench/recall.py --bots recados --bugs text-assumed,no-timeout --verbs fuzz,run
     python bench/recall.py --bugs healthy --seeds 5                # false findings only
+    CHAOSBOT_PARK_PYTHON=python3.13 python bench/recall.py --bots kassa --verbs owned,guided
     python bench/recall.py --report recall.json                    # the table again, from what was measured
     python bench/recall.py --schemathesis PATH                     # PATH of an installed `schemathesis` (or `st`) command
 
@@ -40,14 +41,17 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from park.roster import BOTS, KINDS, RECEIVERS, Bot, Bug, bot  # noqa: E402 - found by the line above
-from park.running import ADMIN_ID, SECRET, Running, free_port, running  # noqa: E402
+from park.roster import BOTS, KASSA, KINDS, RECEIVERS, Bot, Bug, bot  # noqa: E402 - found by the line above
+from park.running import ADMIN_ID, SECRET, WEBHOOK_PATH, Running, environment_of, free_port, running  # noqa: E402
+from park.running import command as start_of  # noqa: E402
 
 from chaosbot.mocks.server import MockListener, MockServer  # noqa: E402
 from chaosbot.mocks.telegram import TelegramApi  # noqa: E402
 
 HEALTHY = "healthy"
-PARK = (*BOTS, *RECEIVERS)
+PARK = (*BOTS, *RECEIVERS, KASSA)
+CLASSES = (*KINDS, "magic")
+OWNED = ("owned", "guided")  # chaosbot starts the bot itself; with the guide inside, or without
 DEEP = frozenset({"state", "outbound"})  # the classes about which `chaosbot run` is asked as well
 GRACE_S = 75.0  # over its duration: start, judging, reports, a busy machine
 RUN_S = 170.0
@@ -69,7 +73,7 @@ class Campaign:
     Args:
         bot: The bot's name.
         bug: The bug's, or "healthy".
-        verb: fuzz, run or schemathesis.
+        verb: fuzz, run or schemathesis; owned and guided are fuzz with --start-cmd, and with --guide as well.
         seed: Its seed.
         verdict: The report's, or "hangs", "broken" (no report) or "no bot".
         reasons: The report's.
@@ -96,13 +100,18 @@ class Campaign:
 
 def command(who: Bot, verb: str, url: str, port: int, pid: int, seed: int, duration: str, out: Path) -> list[str]:
     """The chaosbot command line of one campaign."""
-    chaosbot = [sys.executable, "-m", "chaosbot", verb]
+    chaosbot = [sys.executable, "-m", "chaosbot"]
     common = ["--seed", str(seed), "--out", str(out), "--quiet"]
+    if verb in OWNED:
+        own = ["--start-cmd", shlex.join(start_of(who)[0]), *(["--guide"] if verb == "guided" else [])]
+        more = ["--duration", duration, "--corpus", str(out / "corpus"), *own]
+        telegram = ["--bot-api", f"127.0.0.1:{port}", "--platform-option", f"admin_id={ADMIN_ID}"]
+        return [*chaosbot, "fuzz", url, *more, *(who.options or telegram), *common]
     if verb == "fuzz":
         more = ["--pid", str(pid), "--duration", duration, "--corpus", str(out / "corpus")]
         telegram = ["--bot-api", f"127.0.0.1:{port}", "--platform-option", f"admin_id={ADMIN_ID}"]
-        return [*chaosbot, url, *more, *(who.options or telegram), *common]
-    return [*chaosbot, "resilience", url, "--bot-api-port", str(port), *common]
+        return [*chaosbot, "fuzz", url, *more, *(who.options or telegram), *common]
+    return [*chaosbot, verb, "resilience", url, "--bot-api-port", str(port), *common]
 
 
 def seconds_of(duration: str) -> float:
@@ -112,9 +121,16 @@ def seconds_of(duration: str) -> float:
     return float(duration.removesuffix(unit)) * units[unit]
 
 
-def ended(arguments: Sequence[str], timeout_s: float, log: Path, secret: str = SECRET) -> int | None:
+def ended(
+    arguments: Sequence[str], timeout_s: float, log: Path, secret: str = SECRET, more: dict[str, str] | None = None
+) -> int | None:
     """Runs a command and gives its exit code, or None when it had to be killed; it and its children are gone afterwards."""
-    environment = {**os.environ, "TELEGRAM_SECRET_TOKEN": secret, "ADMIN_TELEGRAM_ID": str(ADMIN_ID), "NO_COLOR": "1"}
+    environment = {
+        **(more or os.environ),
+        "TELEGRAM_SECRET_TOKEN": secret,
+        "ADMIN_TELEGRAM_ID": str(ADMIN_ID),
+        "NO_COLOR": "1",
+    }
     with log.open("ab") as output:
         process = subprocess.Popen(
             arguments, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=log.parent
@@ -141,7 +157,21 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> Campaign:
     port = free_port()
     began = time.monotonic()
     bug = "" if campaign.bug == HEALTHY else campaign.bug
+    limit = (RUN_S if campaign.verb == "run" else seconds_of(options.duration)) + GRACE_S + options.patience
     try:
+        if campaign.verb in OWNED:
+            hook = free_port()
+            url = f"http://127.0.0.1:{hook}{WEBHOOK_PATH}"
+            variables = environment_of(who, f"http://127.0.0.1:{port}", bug=bug, port=hook)
+            arguments = command(who, campaign.verb, url, port, 0, campaign.seed, options.duration, directory / "run")
+            arguments = [*shlex.split(options.wrapper), *arguments]
+            _read(
+                campaign,
+                ended(arguments, limit, directory / "campaign.log", who.secret or SECRET, variables),
+                directory,
+            )
+            campaign.seconds = round(time.monotonic() - began, 1)
+            return campaign
         with started(who, port, bug, directory / "bot.log") as target:
             if campaign.verb == "schemathesis":
                 _schemathesis(campaign, target.url, options, directory)
@@ -149,19 +179,8 @@ def measure(campaign: Campaign, options: argparse.Namespace) -> Campaign:
                 arguments = command(
                     who, campaign.verb, target.url, port, target.pid, campaign.seed, options.duration, directory / "run"
                 )
-                limit = (
-                    (seconds_of(options.duration) if campaign.verb == "fuzz" else RUN_S) + GRACE_S + options.patience
-                )
-                _read(
-                    campaign,
-                    ended(
-                        [*shlex.split(options.wrapper), *arguments],
-                        limit,
-                        directory / "campaign.log",
-                        who.secret or SECRET,
-                    ),
-                    directory,
-                )
+                arguments = [*shlex.split(options.wrapper), *arguments]
+                _read(campaign, ended(arguments, limit, directory / "campaign.log", who.secret or SECRET), directory)
             campaign.died = not target.alive
     except RuntimeError as error:
         campaign.verdict, campaign.reasons = "no bot", [str(error)]
@@ -302,8 +321,8 @@ class Results:
                 half.replace(self._path)
 
     def of(self, name: str, bug: str, tool: str) -> list[Campaign]:
-        """The campaigns of a bot with a bug; tool is chaosbot or schemathesis."""
-        verbs = {"schemathesis"} if tool == "schemathesis" else {"fuzz", "run"}
+        """The campaigns of a bot with a bug; tool is chaosbot, schemathesis, owned or guided."""
+        verbs = {"fuzz", "run"} if tool == "chaosbot" else {tool}
         return [one for one in self.all.values() if (one.bot, one.bug) == (name, bug) and one.verb in verbs]
 
     def telling(self, name: str, bug: Bug, tool: str) -> list[dict[str, Any]]:
@@ -316,13 +335,13 @@ class Results:
 def planned(options: argparse.Namespace) -> Iterable[Campaign]:
     """The campaigns that the options ask for."""
     wanted = set(options.bugs.split(",")) if options.bugs else set()
-    kinds = set(options.kinds.split(",")) if options.kinds else set(KINDS)
+    kinds = set(options.kinds.split(",")) if options.kinds else set(CLASSES)
     verbs = options.verbs.split(",") + (["schemathesis"] if options.schemathesis else [])
     for who in (bot(name) for name in options.bots.split(",")) if options.bots else PARK:
         if reason := who.missing():
             print(f"{who.name}: skipped, {reason}", file=sys.stderr)
             continue
-        for verb in verbs if not who.options else ["fuzz"]:
+        for verb in verbs if not who.options else [verb for verb in verbs if verb != "run"]:
             if not wanted or HEALTHY in wanted:
                 yield from (
                     Campaign(who.name, HEALTHY, verb, seed)
@@ -367,6 +386,7 @@ def table(results: Results) -> str:
             f"| {kind} | {_share(len(hit & {*here}), len(here))} | {_share(len(other & {*there}), len(there))} |"
         )
     lines.append(f"| all | {_share(len(hit), len(measured))} | {_share(len(other), len(beside))} |")
+    lines += _guided(results)
     lines += ["", "| bot | found | healthy: verdicts | false findings |", "| --- | --- | --- | --- |"]
     for who in PARK:
         here = [(owner.name, bug.name) for owner, bug in measured if owner is who]
@@ -393,6 +413,31 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def _guided(results: Results) -> list[str]:
+    """The same bugs with --start-cmd alone and with --guide."""
+    lines = []
+    for kind in CLASSES:
+        cells = []
+        for tool in OWNED:
+            here = [
+                (who, bug)
+                for who in PARK
+                for bug in who.bugs
+                if bug.kind == kind and results.of(who.name, bug.name, tool)
+            ]
+            cells.append(_share(sum(bool(results.telling(who.name, bug, tool)) for who, bug in here), len(here)))
+        if any("of" in cell for cell in cells):
+            lines.append(f"| {kind} | {' | '.join(cells)} |")
+    lines = ["", "| class | without the guide | with --guide |", "| --- | --- | --- |", *lines] if lines else []
+    for who in PARK:
+        for one in results.of(who.name, HEALTHY, "guided"):
+            lines += [
+                f"- false with --guide: {who.name}: {each['check']}: {each['title']}"
+                for each in false_findings(who, [one])
+            ]
+    return lines
+
+
 def false_findings(who: Bot, healthy: list[Campaign]) -> list[dict[str, Any]]:
     """Findings on the healthy bot that its record does not admit."""
     return [finding for one in healthy for finding in one.findings if finding["check"] not in who.weaknesses]
@@ -416,8 +461,8 @@ def main() -> None:
     parser.add_argument(
         "--bugs", default="", help="names with commas, 'healthy' for none; all and the healthy one when left out"
     )
-    parser.add_argument("--kinds", default="", help=f"classes with commas: {', '.join(KINDS)}")
-    parser.add_argument("--verbs", default="fuzz", help="fuzz, run or both")
+    parser.add_argument("--kinds", default="", help=f"classes with commas: {', '.join(CLASSES)}")
+    parser.add_argument("--verbs", default="fuzz", help="with commas: fuzz, run, owned (--start-cmd), guided (--guide)")
     parser.add_argument("--duration", default="60s", help="of each fuzz campaign")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1, help="campaigns on each healthy bot")

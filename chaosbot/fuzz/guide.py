@@ -27,12 +27,14 @@ import orjson
 import chaosbot.agent
 from chaosbot.core.case import Case
 from chaosbot.core.event import LoopBlocked, TargetRaised
+from chaosbot.workers import Worker
 
 _REMEMBERED: Final = 50_000
 """So many ids of cases are known at once."""
 _REQUESTS: Final = 500
 """So many cases' requests are known, each up to `_REQUEST` bytes."""
 _REQUEST: Final = 8192
+_DRAWN_S: Final = 30.0
 _SYNC_S: Final = 2.0
 _SEEN_WORDS: Final = 400
 """So many words that were only seen at run time are kept."""
@@ -115,6 +117,7 @@ class Guide:
         self._seen_words = 0
         self._new: list[Novelty] = []
         self._events: list[TargetRaised | LoopBlocked] = []
+        self._sampler: Worker | None = None
         self.python = ""
         """The target's Python; empty until the agent has told."""
         self.watches = False
@@ -134,6 +137,8 @@ class Guide:
 
     def close(self) -> None:
         """Ends it; the agent, where the target still runs, switches itself off."""
+        if self._sampler is not None:
+            self._sampler.kill()
         for one in (self._listener, *self._lines):
             one.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -207,6 +212,22 @@ class Guide:
     def commands(self) -> list[str]:
         """The commands that stand in the code, with slash."""
         return list(dict.fromkeys(str(one.value) for one in self.words() if one.kind == "command"))
+
+    def draw_samples(self, seed: int) -> None:
+        """Begins to draw texts that match the regular expressions of the dictionary, in another process."""
+        patterns = sorted({str(word.value) for word in self.words() if word.kind == "regex"})
+        self._sampler = (
+            Worker("guide's texts", "chaosbot.fuzz.patterns:match_patterns", patterns, seed) if patterns else None
+        )
+
+    def samples(self) -> Mapping[str, Sequence[str]]:
+        """By regular expression, texts that match it.
+
+        Raises:
+            WorkerDied: The process that draws them ended.
+        """
+        found: Mapping[str, Sequence[str]] = self._sampler.ready(_DRAWN_S) if self._sampler is not None else {}
+        return found
 
     def reached(self) -> tuple[int, int, int, int]:
         """Lines reached and lines; sides of branches reached and sides."""

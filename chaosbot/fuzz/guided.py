@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -55,8 +55,8 @@ _NEAR: Final = 60
 """So many words of one function are tried at a time."""
 _TEXTS: Final = 4
 """So many texts are tried for each other kind of change."""
+_MARKS: Final = ":;,.|/#@=_-"
 _SPOTS: Final = 24
-_SAMPLES: Final = 4
 _KEPT: Final = 200
 _SHOWN: Final = 40
 _LISTED: Final = 12
@@ -122,6 +122,7 @@ class Schedule:
         spots: Members of updates that the code may read, with the values that they have: by golden update, ``""`` for a written text.
         first: Inputs to begin with.
         speaks: Whether the platform's users write, so that words can be texts.
+        samples: By regular expression, texts that match it.
     """
 
     def __init__(
@@ -132,8 +133,10 @@ class Schedule:
         first: Iterable[Acts] = (),
         *,
         speaks: bool = True,
+        samples: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._dice = dice
+        self._samples = samples
         self._spots = spots
         self.kept: dict[int, _Kept] = {}
         self._words: list[Word] = []
@@ -144,7 +147,6 @@ class Schedule:
         self._attempts: dict[int, Attempt] = {}
         self._numbers = 0
         self._bad: list[Acts] = []
-        self._samples: dict[str, tuple[str, ...]] = {}
 
     def learn(self, words: Sequence[Word]) -> None:
         """Takes a newer dictionary; what is new in it is tried with what was kept before."""
@@ -262,28 +264,25 @@ class Schedule:
             return
         head, _, tail = act.text.rpartition(" ")
         spelled = [(word.kind, text) for word in words if word.kind != "command" for text in self._spelled(word, tail)]
-        for text in dict.fromkeys(
-            (
-                *(f"{act.text} {text}" for _, text in spelled),
-                *(f"{act.text}{text}" for kind, text in spelled if kind not in ("regex", "length")),
-                *(f"{head} {text}{tail}".strip() for kind, text in spelled if kind in ("prefix", "contains") and head),
-                *(f"{head} {text}".strip() for _, text in spelled if head),
-                *(
-                    str(word.value) + act.text[len(act.text.split(" ", 1)[0]) :]
-                    for word in words
-                    if word.kind == "command"
-                ),
-            )
-        ):
+        # As texts are put together of parts: "soort:senior".
+        marks = [text for kind, text in spelled if kind == "contains" and len(text) == 1 and text in _MARKS]
+        first = act.text.split(" ", 1)[0]
+        texts = [
+            *(f"{act.text} {text}" for _, text in spelled),
+            *(f"{act.text}{text}" for kind, text in spelled if kind not in ("regex", "length")),
+            *(f"{act.text}{mark}{text}" for mark in marks for kind, text in spelled if kind == "equal"),
+            *(f"{head} {text}{tail}".strip() for kind, text in spelled if kind in ("prefix", "contains") and head),
+            *(f"{head} {text}".strip() for _, text in spelled if head),
+            *(f"{word.value}{act.text[len(first) :]}" for word in words if word.kind == "command"),
+        ]
+        for text in dict.fromkeys(texts):
             yield replace(act, text=text[:4000])
 
-    def _spelled(self, word: Word, tail: str) -> tuple[str, ...]:
+    def _spelled(self, word: Word, tail: str) -> Sequence[str]:
         """The texts that a word stands for."""
         value = word.value
         if word.kind == "regex" and isinstance(value, str):
-            if value not in self._samples:
-                self._samples[value] = matching(value, self._dice.at("regex", value).integer(0, 1 << 30))
-            return self._samples[value]
+            return self._samples.get(value, ())
         if isinstance(value, str):
             return (value,)
         if word.kind == "length":
@@ -377,27 +376,6 @@ def _about(acts: Acts) -> str:
     return last.golden or (last.text.split(" ")[0] if last.text.startswith("/") else "text")
 
 
-def matching(pattern: str, seed: int, most: int = _SAMPLES) -> tuple[str, ...]:
-    """Texts that match a regular expression, the same for the same seed; none where it is no expression."""
-    import hypothesis  # noqa: PLC0415 - it takes a second to load, which a campaign without a guide does not need
-
-    found: list[str] = []
-    try:
-
-        @hypothesis.seed(seed)
-        @hypothesis.settings(max_examples=3 * most, database=None, deadline=None, phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck))  # fmt: skip
-        @hypothesis.given(hypothesis.strategies.from_regex(pattern, fullmatch=True))
-        def draw(text: str) -> None:
-            found.append(text)
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            draw()
-    except Exception:  # noqa: BLE001 - whatever is wrong with a stranger's pattern, it gives no texts
-        return ()
-    return tuple(sorted(dict.fromkeys(found), key=lambda text: (not text.isprintable(), len(text), text))[:most])
-
-
 # -- the stage -----------------------------------------------------------------------------------------------------------
 
 
@@ -410,7 +388,7 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
     spots = _spots(context, words, goldens)
     shapes: dict[Path, list[Shape]] = {}
     first = chain(_remembered(context), _learned(context))
-    schedule = Schedule(context.dice.at("guided"), words, spots, first, speaks="" in spots)
+    schedule = Schedule(context.dice.at("guided"), words, spots, first, speaks="" in spots, samples=guide.samples())
     pool = ThreadPool(_VOLLEY, "fuzz-guided")
     steps: dict[str, tuple[int, int]] = {}
     try:
@@ -586,8 +564,10 @@ def tell_start(context: CampaignContext, guide: Guide) -> None:
         text = "the agent inside the target did not report (is it Python, started without -I, -E and -S?): the campaign runs without the guide"
     elif not guide.watches:
         text = f"the target runs on Python {guide.python}, whose code cannot be watched before 3.12; its {len(guide.words())} words are used all the same"
+        guide.draw_samples(context.spec.seed)
     else:
         text = f"the agent watches the target's code (Python {guide.python}): {guide.reached()[1]} lines, {len(guide.words())} words"
+        guide.draw_samples(context.spec.seed)
     context.recorder.emit(Noted(context.recorder.now(), AREA, text))
     _tell_reached(context, guide, "start")
 

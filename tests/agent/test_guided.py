@@ -17,7 +17,8 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import CodeReached, Event, LoopBlocked, Noted, TargetRaised
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.guide import Novelty, Word
-from chaosbot.fuzz.guided import Act, Attempt, Schedule, matching
+from chaosbot.fuzz.guided import Act, Attempt, Schedule
+from chaosbot.fuzz.patterns import matching
 from chaosbot.fuzz.spec import CampaignResult
 from tests.park.running import free_port
 from tests.support.campaigns import spec_of

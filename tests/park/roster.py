@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-Kind = Literal["robustness", "authentication", "escalation", "state", "outbound"]
+Kind = Literal["robustness", "authentication", "escalation", "state", "outbound", "magic"]
 KINDS: tuple[Kind, ...] = ("robustness", "authentication", "escalation", "state", "outbound")
 
 # How a bug can show, as sets of checks.
@@ -25,6 +25,7 @@ UNANSWERED = frozenset(
     {"nobody_starves", "acked_not_lost", "valid_accepted", "user_told"}
 )  # one message, while others are served
 HANG = frozenset({"no_hang", "canary_answered", "no_hol_blocking"})
+SILENT = UNANSWERED | {"no_silent_exception"}
 FORGED = frozenset({"forged_refused", "secret_exact"})
 PRE_AUTH = frozenset({"pre_auth_cost", "auth_before_parsing", "bounded_resources"})
 LEAK = frozenset({"no_leak"})
@@ -52,7 +53,7 @@ class Bug:
         name: The value of BUG.
         kind: Its class.
         what: What is wrong, in the domain's words.
-        seen: Where somebody reported one like it, as owner/repository#number.
+        seen: Where somebody reported one like it, as owner/repository#number; or the entry of a public list of weaknesses.
         shows: The checks of which one must report it.
     """
 
@@ -1613,6 +1614,33 @@ RECEIVERS: tuple[Bot, ...] = (
     ),
 )
 
+KASSA = Bot(
+    "kassa",
+    "Dutch",
+    "the standard library alone; answers in the webhook's response; its bugs wait for words that nobody is told of",
+    "kassa.py",
+    user="/tarief",
+    admin="/dagomzet",
+    weaknesses={"acked_not_lost": "an answer in the webhook's response is lost with it"},
+    bugs=(
+        Bug("campaign-over", "magic", "a code of a campaign that is over is answered 500", "CWE-248", CRASH),
+        Bug("day-unchecked", "magic", "a day that no month has is answered 500", "CWE-1288", CRASH),
+        Bug("size-wraps", "magic", "a group of 256 is divided by zero", "CWE-190", CRASH),
+        Bug("language-without-text", "magic", "two languages have no text: 500", "CWE-476", CRASH),
+        Bug("sticker-pays", "magic", "one sticker is answered 500", "CWE-754", CRASH),
+        Bug("inline-order", "magic", "a text that came by one inline bot is answered 500", "CWE-129", CRASH),
+        Bug("pass-unknown", "magic", "one button of an old menu is answered 500", "CWE-1164", CRASH),
+        Bug("agreed-too-early", "magic", "one word in the middle of a conversation is answered 500", "CWE-840", CRASH),
+        Bug("template", "magic", "a text becomes a format string", "CVE-2016-10745", CRASH),
+        Bug("receipt-recursion", "magic", "a long text after one word is walked by recursion", "CVE-2022-31628", CRASH),
+        Bug("expression", "magic", "an expression in a text is resolved over the network", "CVE-2021-44228", HANG),
+        Bug("console", "magic", "a maintenance word tells the token", "CVE-2016-1560", LEAK),
+        Bug("switched-off", "magic", "a word of everybody's ends the process", "CWE-306", DEATH),
+        Bug("urgent-is-lost", "magic", "an urgent complaint fails silently", "CWE-390", SILENT),
+    ),
+)
+"""The bot by which `--guide` is measured; the weaknesses behind its bugs are named by their public lists."""
+
 
 def bot(name: str) -> Bot:
     """The bot or receiver of that name.
@@ -1620,7 +1648,7 @@ def bot(name: str) -> Bot:
     Raises:
         KeyError: There is none.
     """
-    for one in (*BOTS, *RECEIVERS):
+    for one in (*BOTS, *RECEIVERS, KASSA):
         if one.name == name:
             return one
-    raise KeyError(f"{name}: no bot of the park; there are {', '.join(one.name for one in (*BOTS, *RECEIVERS))}")
+    raise KeyError(f"{name}: no bot of the park; there are {', '.join(one.name for one in (*BOTS, *RECEIVERS, KASSA))}")

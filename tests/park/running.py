@@ -92,13 +92,13 @@ def _modules(packages: tuple[str, ...]) -> Path:
 
 
 def command(bot: Bot) -> tuple[list[str], dict[str, str]]:
-    """What starts the bot, and what its environment needs besides."""
+    """What starts the bot, and what its environment needs besides; CHAOSBOT_PARK_PYTHON is the Python of those in Python."""
     source = BOTS / bot.file
     if bot.runtime == "go":
         return [str(_built(source))], {}
     if bot.runtime == "node":
         return [shutil.which("node") or "node", str(source)], {"NODE_PATH": str(_modules(bot.npm))} if bot.npm else {}
-    return [sys.executable, str(source)], {}
+    return [os.environ.get("CHAOSBOT_PARK_PYTHON", sys.executable), str(source)], {}
 
 
 def free_port() -> int:
@@ -106,6 +106,21 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+def environment_of(bot: Bot, bot_api: str, *, bug: str, port: int) -> dict[str, str]:
+    """The variables with which the bot is started."""
+    return {
+        **os.environ,
+        **command(bot)[1],
+        "PORT": str(port),
+        "WEBHOOK_PATH": WEBHOOK_PATH,
+        "SECRET": bot.secret or SECRET,
+        "BOT_TOKEN": TOKEN,
+        "BOT_API": bot_api,
+        "ADMIN_ID": str(ADMIN_ID),
+        "BUG": bug,
+    }
 
 
 @contextmanager
@@ -123,18 +138,8 @@ def running(bot: Bot, bot_api: str, *, bug: str = "", port: int = 0, log: Path |
         RuntimeError: It did not come up.
     """
     port = port or free_port()
-    arguments, more = command(bot)
-    environment = {
-        **os.environ,
-        **more,
-        "PORT": str(port),
-        "WEBHOOK_PATH": WEBHOOK_PATH,
-        "SECRET": bot.secret or SECRET,
-        "BOT_TOKEN": TOKEN,
-        "BOT_API": bot_api,
-        "ADMIN_ID": str(ADMIN_ID),
-        "BUG": bug,
-    }
+    arguments, _ = command(bot)
+    environment = environment_of(bot, bot_api, bug=bug, port=port)
     log = log or Path(tempfile.mkstemp(prefix=f"park-{bot.name}-", suffix=".log")[1])
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -1,0 +1,47 @@
+"""Texts that match the regular expressions of the target's code, drawn by Hypothesis in a process of its own: it takes seconds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from chaosbot.core.dice import Dice
+from chaosbot.workers import Parent
+
+_SAMPLES: Final = 4
+
+
+def match_patterns(parent: Parent, patterns: Sequence[str], seed: int) -> None:
+    """The process: gives each pattern's texts as it becomes ready."""
+    found: Mapping[str, tuple[str, ...]] = {
+        one: matching(one, Dice(seed).at("regex", one).number()) for one in patterns
+    }
+    parent.ready(found)
+
+
+def matching(pattern: str, seed: int, most: int = _SAMPLES) -> tuple[str, ...]:
+    """Texts that match a regular expression, the same for the same seed; none where it is no expression."""
+    import hypothesis  # noqa: PLC0415 - it takes a second to load
+
+    found: list[str] = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=3 * most,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(hypothesis.strategies.from_regex(pattern, fullmatch=True))
+    def draw(text: str) -> None:
+        found.append(text)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            draw()
+    except Exception:  # noqa: BLE001 - whatever is wrong with a stranger's pattern, it gives no texts
+        return ()
+    return tuple(sorted(dict.fromkeys(found), key=lambda text: (not text.isprintable(), len(text), text))[:most])

@@ -1,0 +1,92 @@
+"""The bot by which `--guide` is measured: each of its bugs is really there, behind the words that its roster entry hides."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from .roster import KASSA
+from .running import BOTS as FOLDER
+from .running import TOKEN
+from .talk import ADMIN, STICKER, USER, Talk, talking
+
+CRASHES: dict[str, list[dict[str, Any]]] = {
+    "campaign-over": [{"text": "/korting ZOMER-2019-XL"}],
+    "day-unchecked": [{"text": "/kaart 30-02"}],
+    "size-wraps": [{"text": "/groep 256"}],
+    "language-without-text": [
+        {"text": "/tarief", "from": {"id": USER, "is_bot": False, "first_name": "A", "language_code": "fy"}}
+    ],
+    "sticker-pays": [{"text": None, "sticker": {**STICKER, "emoji": "🎫"}}],
+    "inline-order": [
+        {"text": "kaart", "via_bot": {"id": 5, "is_bot": True, "first_name": "M", "username": "museumkaartbot"}}
+    ],
+    "agreed-too-early": [{"text": "/wissel"}, {"text": "akkoord"}],
+    "template": [{"text": "/klacht sjabloon={0}"}],
+    "receipt-recursion": [{"text": "bon:" + "x" * 3000}],
+}
+
+
+def statuses(talk: Talk, messages: list[dict[str, Any]]) -> list[int]:
+    return [
+        talk.post(
+            talk.update("message", talk.message(USER, one["text"], **{k: v for k, v in one.items() if k != "text"}))
+        )[0]
+        for one in messages
+    ]
+
+
+@pytest.mark.timeout(120)
+def test_the_healthy_desk_answers_and_takes_all_that_its_bugs_wait_for() -> None:
+    with talking(KASSA) as talk:
+        for messages in CRASHES.values():
+            assert statuses(talk, messages)[-1] == 200
+        assert talk.press(USER, "abonnement:stadspas") == 200
+        for text in ("/onderhoud kelder", "/sluitingstijd nu", "/klacht %[ognl:x", "/klacht spoed! nu"):
+            status, body = talk.post(talk.update("message", talk.message(USER, text)))
+            assert status == 200
+            assert TOKEN.encode() not in body
+        assert b"1204" in talk.post(talk.update("message", talk.message(ADMIN, KASSA.admin)))[1]
+        assert b"1204" not in talk.post(talk.update("message", talk.message(USER, KASSA.admin)))[1]
+        assert talk.post(b"{")[0] == 400
+        assert talk.post(talk.update("message", talk.message(USER, "/start")), secret="wrong")[0] == 401
+        assert talk.alive
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("bug", CRASHES)
+def test_a_rare_word_is_answered_500(bug: str) -> None:
+    with talking(KASSA, bug) as talk:
+        assert statuses(talk, [{"text": "/start"}, {"text": "/korting LENTE-25"}]) == [200, 200]
+        assert statuses(talk, CRASHES[bug])[-1] == 500
+
+
+@pytest.mark.timeout(120)
+def test_the_others_show_by_a_press_a_leak_a_death_and_by_silence() -> None:
+    with talking(KASSA, "pass-unknown") as talk:
+        assert talk.press(USER, "abonnement:stadspas") == 500
+    with talking(KASSA, "console") as talk:
+        assert TOKEN.encode() in talk.post(talk.update("message", talk.message(USER, "/onderhoud kelder")))[1]
+    with talking(KASSA, "urgent-is-lost") as talk:
+        assert talk.post(talk.update("message", talk.message(USER, "/klacht spoed! nu"))) == (200, b"")
+    with talking(KASSA, "switched-off") as talk:
+        assert talk.post(talk.update("message", talk.message(USER, "/sluitingstijd nu")))[0] != 200
+        assert talk.wait(lambda: not talk.alive)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_an_expression_is_resolved_for_seconds() -> None:
+    with talking(KASSA, "expression") as talk:
+        assert talk.post(talk.update("message", talk.message(USER, "/klacht %[ognl:x")), timeout_s=4)[0] == 0
+
+
+def test_every_bug_of_the_desk_stands_in_it_and_shows_somewhere() -> None:
+    source = (FOLDER / KASSA.file).read_text("utf-8")
+    for bug in KASSA.bugs:
+        assert f'BUG == "{bug.name}"' in source
+        assert re.fullmatch(r"CWE-\d+|CVE-\d{4}-\d+", bug.seen)
+        assert bug.kind == "magic"
+        assert bug.shows
