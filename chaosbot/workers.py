@@ -172,11 +172,14 @@ def listen(host: str, port: int, where: str = "") -> socket.socket:
     try:
         return bind(host, port)
     except (OSError, OverflowError) as error:
-        address = f"{where} {host}:{port}".strip()
+        on_socket = host.startswith("/")
+        address = f"{where} {host if on_socket else f'{host}:{port}'}".strip()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise PortBusy(f"{address} is taken; choose another port, or 0 for a free one") from None
+            remedy = "another path" if on_socket else "another port, or 0 for a free one"
+            raise PortBusy(f"{address} is taken; choose {remedy}") from None
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{address} cannot be listened on ({reason}); choose an address of this machine") from None
+        remedy = "a path in a folder that is there and yours" if on_socket else "an address of this machine"
+        raise UsageError(f"{address} cannot be listened on ({reason or error}); choose {remedy}") from None
 
 
 # ── the parent's side ────────────────────────────────────────────────────────────────────────────────────────────────

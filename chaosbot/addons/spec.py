@@ -53,6 +53,7 @@ class ListenerSpec:
             parts = urlsplit(self.upstream)
             piped = parts.scheme == "tcp"
             usable = parts.scheme in SCHEMES and parts.hostname and (self._socket or parts.port or not piped)
+            usable = usable and (self._socket.startswith("/") or parts.netloc != UNIX)
             usable = usable and (self._path in ("", "/") or not piped)
             usable = usable and not parts.query and not parts.fragment and "@" not in parts.netloc
         except ValueError:

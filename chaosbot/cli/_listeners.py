@@ -22,7 +22,8 @@ def address_of(option: str, text: str, *, sockets: bool = False) -> tuple[str, i
         return str(Path(text.removeprefix(UNIX)).absolute()), 0
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"{option} {text}", "is no HOST:PORT; write for example 127.0.0.1:8080")
+        more = " or unix:/run/chaos.sock" if sockets else ""
+        raise ConfigError(f"{option} {text}", f"is no HOST:PORT; write for example 127.0.0.1:8080{more}")
     host = host.strip("[]") or "127.0.0.1"
     permit_listening(host)
     return host, int(port)

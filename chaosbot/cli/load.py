@@ -187,7 +187,7 @@ def load(
         "processes": processes or 1,
         **({"thresholds": threshold_settings(promises(slo))} if slo else {}),
     }
-    conditions = [StopCondition.parse(text) for text in abort_on or ()]
+    conditions = [StopCondition.parse(text, "--abort-on") for text in abort_on or ()]
     load_spec = LoadSpec(
         url=target or "",
         endpoint=Endpoint("", secret=secret),

@@ -62,6 +62,7 @@ from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.profile import PROFILES
 from chaosbot.core.profile import Workload as Shape
+from chaosbot.session.abort import StopCondition
 from chaosbot.session.driving import check_cluster
 from chaosbot.session.experiment import check_experiment, compiled, lasting, perform
 
@@ -173,6 +174,8 @@ def run(
         what = [item for item in what or () if not is_url(item)] + [
             target_of(item, unix) or "" for item in [*filter(is_url, what or ()), None][:1]
         ]
+    for text in abort_on or ():
+        StopCondition.parse(text, "--abort-on")
     bugs = choose_bugs(bugs)
     more = [CHECKS.build(name).name for name in check or ()]
     experiment = _experiment(what or [], mode)

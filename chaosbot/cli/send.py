@@ -20,10 +20,12 @@ from chaosbot.cli._options import (
     ListAsJson,
     PlatformOptions,
     SecretEnv,
+    UnixSocket,
     choose_platform,
     read_option,
     read_secret,
     secret_variable,
+    target_of,
     tls_of,
 )
 from chaosbot.core import units
@@ -67,6 +69,7 @@ def send(
         ),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the platform's events.")] = False,
+    unix: UnixSocket = None,
     platform_option: PlatformOptions = None,
     secret_env: SecretEnv = None,
     public: Annotated[
@@ -106,6 +109,7 @@ def send(
         return
     if url is None and "://" in event:
         event, url = "", event
+    url = target_of(url, unix)
     if url is None:
         raise ConfigError(
             "URL",

@@ -53,19 +53,19 @@ class StopCondition:
         return units.format_size(round(value)) if self.metric == "memory" else units.format_duration(value)
 
     @classmethod
-    def parse(cls, text: str) -> StopCondition:
-        """Reads ``METRIC > LIMIT [for TIME]``.
+    def parse(cls, text: str, where: str = "abort_on") -> StopCondition:
+        """Reads ``METRIC > LIMIT [for TIME]``; `where` is the key or option that has it.
 
         Raises:
             ConfigError: Another form, an unknown metric or a wrong unit.
         """
         failing = _FAILING.fullmatch(text.strip())
         if failing is not None:
-            return cls(text, "health", 0.0, _time(failing[1], text))
+            return cls(text, "health", 0.0, _time(failing[1], f"{where} '{text}'"))
         match = _LIMIT.fullmatch(text.strip())
         if match is None or match[1] not in _METRICS:
             raise ConfigError(
-                "abort_on",
+                where,
                 f"'{text}' is no stop condition; write METRIC > LIMIT for TIME with one of {', '.join(_METRICS)}, "
                 'for example "error_rate > 50% for 10s", or "health fails for 10s"',
             )
@@ -75,17 +75,17 @@ class StopCondition:
         elif match[1] == "memory":
             read = units.size
         try:
-            return cls(text, match[1], read(match[2]), _time(match[3], text))
+            return cls(text, match[1], read(match[2]), _time(match[3], f"{where} '{text}'"))
         except ConfigError as error:
-            raise error.inside(f"abort_on '{text}'") from None
+            raise error.inside(f"{where} '{text}'") from None
 
 
-def _time(written: str | None, text: str) -> float:
+def _time(written: str | None, where: str) -> float:
     """For how long a condition must hold."""
     try:
         return units.duration(written) if written else GRACE_S
     except ConfigError as error:
-        raise error.inside(f"abort_on '{text}'") from None
+        raise error.inside(where) from None
 
 
 @dataclass

@@ -61,7 +61,17 @@ def busy_port() -> Iterator[int]:
         (["load", "--profile", "soka"], "did you mean 'soak'?"),
         (["load", "--duration", "5"], "has no unit"),
         (["load", "--slo", "p99 around 2s"], "no threshold"),
-        (["load", "--abort-on", "errors > many"], "no stop condition"),
+        (["load", "--abort-on", "errors > many"], "--abort-on: 'errors > many' is no stop condition"),
+        (["run", "--abort-on", "p99 > 3 for long"], "--abort-on 'p99 > 3 for long': "),
+        (
+            ["proxy", "--listen", "unix:"],
+            "--listen unix:: is no HOST:PORT; write for example 127.0.0.1:8080 or unix:/run/",
+        ),
+        (["proxy", "http://unix:"], "http://unix:: is no upstream"),
+        (
+            ["proxy", "http://127.0.0.1:1", "--listen", "unix:no/folder"],
+            "choose a path in a folder that is there and yours",
+        ),
         (["load", "--profile", "sustained:0"], "sends nothing"),
         (["load", "--platform", "market", "--stream", "market"], "did you mean 'market_stream'?"),
         (["load", "--ca", "absent.pem"], "absent.pem"),

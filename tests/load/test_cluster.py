@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -32,6 +33,7 @@ for name in ("time", "monotonic", "perf_counter"):
     setattr(time, name, lambda real=getattr(time, name): real() + {AHEAD_S})
 """
 OTHER = "import chaosbot\nchaosbot.__version__ = '0.0.1'\n"
+OTHER_PYTHON = "import platform\nplatform.python_version_tuple = lambda: ('3', '9', '1')\n"
 
 
 class DaskCluster:
@@ -40,14 +42,15 @@ class DaskCluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._numbers = itertools.count()
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
         port = self.address.rpartition(":")[2]
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", port)
 
     def _start(self, *arguments: str, site: str = "") -> subprocess.Popen[bytes]:
-        path = self.folder / str(len(self.workers))
-        path.mkdir(exist_ok=True)
+        path = self.folder / f"site-{next(self._numbers)}"
+        path.mkdir()
         (path / "sitecustomize.py").write_text(site)
         return subprocess.Popen(
             [sys.executable, "-m", "dask", *arguments, "--no-dashboard"],
@@ -71,6 +74,11 @@ class DaskCluster:
             folder,
             site=site,
         )
+
+    def remove(self, name: str) -> None:
+        process = self.workers.pop(name)
+        process.terminate()
+        process.wait()
 
     def close(self) -> None:
         for process in (*self.workers.values(), self.scheduler):
@@ -208,5 +216,9 @@ def test_who_cannot_take_part_is_named_before_anything_is_sent(serve: Serve, das
             pass
     dask_cluster.add("old", OTHER)
     with pytest.raises(ConfigError, match=r"worker old at .* has chaosbot 0.0.1, and this is"):
+        joined(address, 2, Requirements(target.url))
+    dask_cluster.remove("old")
+    dask_cluster.add("foreign", OTHER_PYTHON)
+    with pytest.raises(ConfigError, match=r"worker foreign at .* has Python 3.9, and this is"):
         joined(address, 2, Requirements(target.url))
     assert not target.asked
