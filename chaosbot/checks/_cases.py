@@ -301,11 +301,11 @@ def forged(tried: CaseTried) -> bool:
     return tried.threat is Threat.FORGER and tried.expect is not None and tried.expect.reach is Reach.NONE
 
 
-def acts(tried: CaseTried, calls: Iterable[ApiCalled]) -> bool:
-    """Whether a forged request took effect: what it says is repeated, or its chat, which belongs to it alone, is told something."""
+def acts(tried: CaseTried, calls: Sequence[ApiCalled]) -> bool:
+    """Whether a forged request took effect: what it says is repeated, or something was called because of its chat, which is its alone."""
     # The chat of a forged request that nobody new writes may be somebody's real one.
     own = isinstance(tried.user, int) and tried.user >= FRESH and str(tried.user) == str(tried.chat)
-    return any(tried.marker in call.markers or (own and str(call.chat) == str(tried.chat)) for call in calls)
+    return any(own or tried.marker in call.markers for call in calls)
 
 
 def silently(judgement: Judgement, history: History, symptom: str) -> tuple[Judgement, Finding | None]:
@@ -315,7 +315,7 @@ def silently(judgement: Judgement, history: History, symptom: str) -> tuple[Judg
         The judgement without, and one of the findings that were left out.
     """
     control = history.case(ASKED)
-    if control is None or not any(map(_told, Join(history).calls(control))):
+    if control is None or not Join(history).calls(control):
         return judgement, None
     silent = [finding for finding in judgement.findings if finding.cause.symptom == symptom]
     rest = tuple(finding for finding in judgement.findings if finding not in silent)
@@ -324,10 +324,6 @@ def silently(judgement: Judgement, history: History, symptom: str) -> tuple[Judg
     verdict = Verdict.FAIL if rest else Verdict.PASS
     count = sum(finding.occurrences for finding in silent)
     return replace(judgement, verdict=verdict, findings=rest), replace(silent[0], occurrences=count)
-
-
-def _told(call: ApiCalled) -> bool:
-    return call.chat is not None and bool(call.text or call.message)
 
 
 def says(tried: CaseTried) -> str:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
+from math import inf
 from time import monotonic, sleep, time
 from typing import Final
 
@@ -175,11 +176,17 @@ class Campaign:
         if "sequences" in self.spec.stages:
             out_of_order(context)
         for name in STAGES:
-            if name not in self.spec.stages or clock.over():
-                complete = complete and name not in self.spec.stages
+            if name not in self.spec.stages:
+                continue
+            stage = TABLE[name]
+            # A stage that runs whole has the longer time as its own, whatever those before it took.
+            rest = longest - closing_s if stage.whole else 0.0
+            if clock.over() and (clock.should_stop() or monotonic() >= rest):
+                complete, cut = False, cut or stage.whole
+                what = f"no time was left for the stage {name}; --duration gives more"
+                context.recorder.emit(Trouble(self.recorder.now(), "fuzz", what))
                 continue
             self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", name))
-            stage = TABLE[name]
             run = stage.load()
             if stage.alone:
                 left = clock.until - closing_s - monotonic()
@@ -213,6 +220,10 @@ class Campaign:
                 self._progress(Progress(stage, sent, planned, found, self.spec.duration_s))
 
         return show
+
+
+_NO_MORE_S: Final = 1.5
+"""So long after the last first reply, no other one is waited for."""
 
 
 def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
@@ -267,10 +278,14 @@ def _replies(target: CampaignTarget, healths: Sequence[HealthReply]) -> bool:
     waiting += [case for text in ("/start", "/help") if (case := target.said(text)) is not None]
     for case in waiting[len(healths) :]:
         target.fire(case, "health")
-    left = list(waiting)
+    left, heard_at = list(waiting), inf
     while left and monotonic() < until and not target.should_stop():
-        left = [case for case in left if not target.watch.replied(case, 0.0)]
+        silent = [case for case in left if not target.watch.replied(case, 0.0)]
+        left, heard_at = silent, heard_at if len(silent) == len(left) else monotonic()
         if len(left) <= len(waiting) // 2 and monotonic() > until - _FIRST_REPLY_S + target.watch.patience_s:
+            break
+        # What was not answered by now, after others were, will not be.
+        if monotonic() > heard_at + max(_NO_MORE_S, 2 * target.watch.patience_s):
             break
         sleep(0.02)
     heard = [case for case in waiting if case not in left]

@@ -75,9 +75,7 @@ def close_campaign(
         judgements.append(judgement)
         recorder.emit(Judged(recorder.now(), judgement))
     if not complete:
-        unsent = [name for name in spec.stages if not recorder.by_stage[name]]
-        left = f": nothing was sent in {', '.join(unsent)}; --duration gives it more time" if unsent else ""
-        recorder.emit(Trouble(recorder.now(), "fuzz", f"the campaign did not reach its end{left}"))
+        recorder.emit(Trouble(recorder.now(), "fuzz", "the campaign did not reach its end"))
     disk.remember(spec, remembered, complete=complete)
     muted = _muted(context, history)
     if muted:
