@@ -222,6 +222,8 @@ class Campaign:
         return show
 
 
+_COMMANDS: Final = ("/start", "/help")
+"""What a bot that ignores plain texts most likely answers."""
 _NO_MORE_S: Final = 1.5
 """So long after the last first reply, no other one is waited for."""
 
@@ -249,7 +251,7 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
     replies = "none"
     if spec.bot_api and _replies(target, healths):
         replies = "mock"
-    elif target.replies_in_answers:
+    elif target.replies_in_answers or _in_answers(target):
         replies = "body"
     times = sorted(health.seconds for health in healths if health.ok)
     median = times[len(times) // 2]
@@ -275,7 +277,7 @@ def _replies(target: CampaignTarget, healths: Sequence[HealthReply]) -> bool:
     until = monotonic() + _FIRST_REPLY_S
     waiting = [health.case for health in healths]
     # A bot may ignore what is no command.
-    waiting += [case for text in ("/start", "/help") if (case := target.said(text)) is not None]
+    waiting += [case for text in _COMMANDS if (case := target.said(text)) is not None]
     for case in waiting[len(healths) :]:
         target.fire(case, "health")
     left, heard_at = list(waiting), inf
@@ -292,6 +294,16 @@ def _replies(target: CampaignTarget, healths: Sequence[HealthReply]) -> bool:
     if heard and not any(case.name == "health" for case in heard):
         target.answered = heard[0].summary
     return bool(heard)
+
+
+def _in_answers(target: CampaignTarget) -> bool:
+    """Whether the target answers a command in the webhook's answer, where it answers no text."""
+    for text in _COMMANDS:
+        case = target.said(text)
+        if case is not None and b'"method"' in target.fire(case, "health").outcome.body:
+            target.answered, target.replies_in_answers = text, True
+            return True
+    return False
 
 
 def _sight(seen: CampaignStarted) -> str:

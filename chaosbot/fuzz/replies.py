@@ -6,17 +6,20 @@ the replies seen so far, from sending a case to the first call in its chat. Boun
 
 from __future__ import annotations
 
+import re
 import threading
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic, sleep
 from typing import Final
+
+import msgspec
 
 from chaosbot.checks._join import chats_of
 from chaosbot.checks._likeness import commands_in
 from chaosbot.core.case import Case
-from chaosbot.core.event import ApiCalled
+from chaosbot.core.event import ApiCalled, CaseTried
 
 POLL_S: Final = 0.02
 _FIRST_S: Final = 3.0
@@ -172,9 +175,21 @@ class ReplyWatch:
                 sleep(POLL_S)
 
 
+def without_echo(calls: Iterable[ApiCalled], tried: Iterable[CaseTried]) -> Iterator[ApiCalled]:
+    """The calls without the commands that they only repeat: that of the case whose marker stands beside it."""
+    wrote = {one.marker: one.command for one in tried if one.marker and one.command}
+    for call in calls:
+        repeated = [re.escape(command) for mark in call.markers if (command := wrote.get(mark))]
+        if not repeated:
+            yield call
+            continue
+        text = re.sub(rf"/(?:{'|'.join(repeated)})(?!\w)", "", call.text, flags=re.IGNORECASE)
+        yield msgspec.structs.replace(call, text=text)
+
+
 def speaks(call: ApiCalled) -> bool:
     """Whether a call says or shows something, unlike a note that the bot is typing."""
     return bool(call.text) or call.message is not None or bool(call.markers)
 
 
-__all__ = ("POLL_S", "ReplyWatch", "commands_in", "speaks")
+__all__ = ("POLL_S", "ReplyWatch", "commands_in", "speaks", "without_echo")

@@ -24,7 +24,7 @@ from typing import Final, TypeVar
 
 from chaosbot.checks._state import counts, limit, numbers, shape
 from chaosbot.core.case import Case, Change, Expect, Segment
-from chaosbot.core.event import TRIALS, ApiCalled, Noted, StateTried
+from chaosbot.core.event import TRIALS, ApiCalled, CaseTried, Noted, StateTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.marker import marker
@@ -33,7 +33,7 @@ from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import deed_of
 from chaosbot.fuzz.mutations import as_case
-from chaosbot.fuzz.replies import POLL_S, commands_in, speaks
+from chaosbot.fuzz.replies import POLL_S, commands_in, speaks, without_echo
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import Clock
 
@@ -393,7 +393,8 @@ class _Trials:
     def _calls(self) -> list[ApiCalled]:
         """All that the target has said so far, in its answers as well."""
         inside = (event for event in self.context.recorder.events if isinstance(event, ApiCalled))
-        return [*self.context.target.calls(), *inside]
+        tried = (event for event in self.context.recorder.events if isinstance(event, CaseTried))
+        return list(without_echo([*self.context.target.calls(), *inside], tried))
 
     def _phrases(self) -> dict[str, list[str]]:
         """The arguments that the target itself shows behind its commands, the newest first."""

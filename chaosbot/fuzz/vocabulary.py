@@ -16,11 +16,12 @@ from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.core.event import ApiCalled, Noted
+from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import explored, offers
 from chaosbot.fuzz.privileges import try_privileges
+from chaosbot.fuzz.replies import without_echo
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Person, Step, Talks, relays
@@ -120,6 +121,7 @@ def _learned(talks: Talks, twin: Person) -> tuple[list[Step], list[Step]]:
     if relays(talks):
         # What the admin is shown of others' messages is their words, not the target's.
         calls = [call for call in calls if str(call.chat) not in admins or not (call.markers or call.origin)]
+    calls = list(without_echo(calls, (one for one in context.recorder.events if isinstance(one, CaseTried))))
     # A command menu that is set for all has no chat.
     common = offers(call for call in calls if (str(call.chat) not in admins if call.chat is not None else call.keys))
     own = offers(call for call in calls if call.chat is not None and str(call.chat) in admins)

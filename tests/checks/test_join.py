@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from chaosbot.checks._join import Join, parts
@@ -204,3 +205,37 @@ def test_where_anybody_gets_it_no_trick_is_reported_beside() -> None:
     ]
     (finding,) = CHECKS.build("no_escalation").judge(History.of(events)).findings
     assert finding.cause.place == "escalation/command"
+
+
+def test_a_message_that_is_passed_on_belongs_to_the_case_that_was_it() -> None:
+    found = joined(
+        case("alone", 1.0, OTHER),
+        case("a", 1.0, message=10),
+        case("b", 1.0, message=11),
+        call("", 1.5, ADMIN, method="forwardMessage", origin=OTHER, original=3),
+        call("of b", 1.5, ADMIN, method="copyMessage", origin=GUEST, original=11),
+        call("elsewhere", 1.5, ADMIN, method="copyMessage", origin=7, original=10),
+    )
+    assert found == {"alone": [""], "a": [], "b": ["of b"]}
+
+
+@pytest.mark.parametrize(
+    ("named", "planned"), [("Ask for /skill or /help.", 1), ("Ask for <b>help</b>.", 0), ("/skill? No.", 0)]
+)
+def test_what_a_list_of_ours_asks_for_is_planned_where_the_target_names_it(named: str, planned: int) -> None:
+    wrote = case("x", 0.5, OTHER, marker="cbm000000000001", command="skill")
+    control = case("escalation/control-skill", 1.0, ADMIN, command="skill", observations=(Quiet(),))
+    guest = case(
+        "escalation/skill-by-guest",
+        2.0,
+        command="skill",
+        check="no_escalation",
+        control="escalation/control-skill",
+        role=Role.ATTEMPT,
+    )
+    nothing = case("control/nothing", 0.1, 44, kind="message", role=Role.BACKGROUND)
+    marked = ("cbm000000000001",) if named.startswith("/") else ()
+    told = [call(named, 0.6, OTHER, markers=marked), call("What?", 0.2, 44)]
+    control, guest, wrote = (msgspec.structs.replace(one, kind="message") for one in (control, guest, wrote))
+    judgement = CHECKS.build("no_escalation").judge(History.of([SEES, wrote, nothing, control, guest, *told]))
+    assert len(judgement.subjects) == planned

@@ -34,3 +34,14 @@ def test_a_value_is_found_however_the_body_is_written(kind: str, body: bytes) ->
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b"chat_id=42"])
 def test_a_body_that_cannot_be_read_matches_nothing(body: bytes) -> None:
     assert not CHAT.matches(sent("application/json", body))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("", b""), ("application/json", b'{"text": "hi"}'), ("application/x-www-form-urlencoded", b"text=hi")],
+)
+def test_a_value_may_stand_in_the_query(kind: str, body: bytes) -> None:
+    headers = (("content-type", kind),) if kind else ()
+    for query, matches in (("text=hi&chat_id=42", True), ("chat_id=43", False), ("", False)):
+        exchange = Exchange("a", Direction.OUTBOUND, method="GET", query=query, headers=headers, body=body)
+        assert CHAT.matches(exchange) is matches

@@ -98,12 +98,37 @@ class Lockers:
         return "This button does nothing."
 
 
+class Interviewer:
+    """Asks for a name, then for a liking, of each user by themself; it has no admin, and repeats commands that it does not know."""
+
+    def __init__(self) -> None:
+        self.asked: dict[int, str] = {}
+
+    def answer(self, message: dict) -> str | dict | None:
+        text, sender = message.get("text"), (message.get("from") or {}).get("id")
+        if not isinstance(text, str) or not isinstance(sender, int):
+            return None
+        state = self.asked.get(sender, "")
+        if text == "/start":
+            self.asked[sender] = "name"
+            return "What are you called?"
+        if text.startswith("/"):
+            return f"I know no {text}."
+        if state == "name":
+            self.asked[sender] = "liking"
+            return {"text": "Do you like bots?", "reply_markup": {"keyboard": [["Yes", "No"]]}}
+        if state == "liking" and text in ("Yes", "No"):
+            self.asked.pop(sender)
+            return f"I keep in mind: {text}."
+        return "Choose one of the two, please." if state else None
+
+
 def menu(text: str, *buttons: str) -> dict:
     rows = [[{"text": data, "callback_data": data}] for data in buttons]
     return {"text": text, "reply_markup": {"inline_keyboard": rows}}
 
 
-def webhook(bot: Gardener | Lockers) -> type[BaseHTTPRequestHandler]:
+def webhook(bot: Gardener | Lockers | Interviewer) -> type[BaseHTTPRequestHandler]:
     class Webhook(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
@@ -136,7 +161,7 @@ def webhook(bot: Gardener | Lockers) -> type[BaseHTTPRequestHandler]:
 
 
 def campaign(
-    tmp_path: Path, bot: Gardener | Lockers, stages: tuple[str, ...] = ("vocabulary",)
+    tmp_path: Path, bot: Gardener | Lockers | Interviewer, stages: tuple[str, ...] = ("vocabulary",)
 ) -> tuple[CampaignResult, list[Event]]:
     events: list[Event] = []
     with served(webhook(bot)) as url:
@@ -209,3 +234,11 @@ def test_a_button_of_a_message_that_is_gone_and_an_answer_that_is_no_text(tmp_pa
         result, events = campaign(tmp_path, healthy, ("vocabulary", "forms"))
         assert [(finding.check, finding.title) for finding in result.findings] == []
         assert sum(isinstance(event, CaseTried) and event.stage == "forms" for event in events) > 50
+
+
+def test_what_follows_from_a_conversation_is_no_right_and_a_repeated_command_is_none(tmp_path: Path) -> None:
+    result, events = campaign(tmp_path, Interviewer(), ("served", "vocabulary"))
+    assert not places(result, "no_escalation")
+    told = learned(events)
+    assert told["admin"] == []
+    assert not [one for one in told["privileges"] if one.endswith("only the admin gets it")]

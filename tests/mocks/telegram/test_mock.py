@@ -313,3 +313,12 @@ def test_any_request_at_all_is_answered(path: str, body: bytes, content_type: st
     assert seen.mock.answer(MockRequest("POST", "/bot1:a/getMe", multipart, b"--b" + body)).status in (200, 400)
     assert not [event for event in seen.events if isinstance(event, Trouble)]
     assert SECRET not in repr(seen.events)
+
+
+@pytest.mark.parametrize("method", ["forwardMessage", "copyMessage"])
+def test_what_is_passed_on_tells_where_it_comes_from(method: str) -> None:
+    seen = Seen()
+    made = seen.result(method, {"chat_id": 1, "from_chat_id": 5, "message_id": 9})
+    (event,) = seen.events
+    assert isinstance(event, ApiCalled)
+    assert (event.chat, event.origin, event.original, event.message) == (1, 5, 9, made["message_id"])
