@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic, sleep
@@ -176,14 +176,21 @@ class ReplyWatch:
 
 
 def without_echo(calls: Iterable[ApiCalled], tried: Iterable[CaseTried]) -> Iterator[ApiCalled]:
-    """The calls without the commands that they only repeat: that of the case whose marker stands beside it."""
-    wrote = {one.marker: one.command for one in tried if one.marker and one.command}
+    """The calls without the commands that they only repeat: that of the case before it in its chat, and of one whose marker it holds."""
+    marked: dict[str, str] = {}
+    by_chat: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for one in tried:
+        marked[one.marker] = one.command or ""
+        insort(by_chat[str(one.chat)], (one.sent, one.command or ""))
     for call in calls:
-        repeated = [re.escape(command) for mark in call.markers if (command := wrote.get(mark))]
+        before = by_chat[str(call.chat)]
+        place = bisect_right(before, (call.t, "\uffff"))
+        wrote = {marked.get(mark, "") for mark in call.markers} | {command for _, command in before[place - 1 : place]}
+        repeated = "|".join(re.escape(command) for command in sorted(wrote) if command)
         if not repeated:
             yield call
             continue
-        text = re.sub(rf"/(?:{'|'.join(repeated)})(?!\w)", "", call.text, flags=re.IGNORECASE)
+        text = re.sub(rf"/(?:{repeated})(?!\w)", "", call.text, flags=re.IGNORECASE)
         yield msgspec.structs.replace(call, text=text)
 
 
