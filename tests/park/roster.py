@@ -26,6 +26,8 @@ UNANSWERED = frozenset(
 )  # one message, while others are served
 HANG = frozenset({"no_hang", "canary_answered", "no_hol_blocking"})
 SILENT = UNANSWERED | {"no_silent_exception"}
+LATE = frozenset({"deadline_kept"})
+HANDSHAKE = frozenset({"answer_understood"})
 FORGED = frozenset({"forged_refused", "secret_exact"})
 PRE_AUTH = frozenset({"pre_auth_cost", "auth_before_parsing", "bounded_resources"})
 LEAK = frozenset({"no_leak"})
@@ -1397,11 +1399,9 @@ PUJIAN = Bot(
 
 BOTS: tuple[Bot, ...] = (RECADOS, LADEN, OCHERED, HAVA, LINKI, REGOLE, HABITOS, SPLITTER, QUIZZ, MADOGUCHI, PUJIAN)
 
-_SIGNED = "standard_webhooks"
 
-
-def _receiver(name: str, style: str, what: str, file: str, secret: str, bugs: tuple[Bug, ...], **more: Any) -> Bot:
-    options = ("--platform", _SIGNED, "--platform-option", f"style={style}")
+def _receiver(name: str, platform: str, what: str, file: str, secret: str, bugs: tuple[Bug, ...], **more: Any) -> Bot:
+    options = ("--platform", platform, *(part for one in more.pop("told", ()) for part in ("--platform-option", one)))
     return Bot(name, "English", what, file, bugs, user="", admin="", options=options, secret=secret, **more)
 
 
@@ -1452,6 +1452,31 @@ RECEIVERS: tuple[Bot, ...] = (
                 FORGED,
             ),
             Bug("text-assumed", "robustness", "a message without text is answered 500", "RasaHQ/rasa#8166", CRASH),
+            Bug("slow-command", "robustness", "a command is answered after 4 s", "integrations/slack#352", LATE),
+            Bug(
+                "challenge-dropped", "robustness", "the challenge does not come back", "elizaOS/eliza#17823", HANDSHAKE
+            ),
+            Bug(
+                "challenge-html",
+                "robustness",
+                "the challenge comes back as a page",
+                "fbsamples/messenger-platform-samples#181",
+                HANDSHAKE,
+            ),
+            Bug(
+                "forms-unverified",
+                "authentication",
+                "commands and buttons are not verified",
+                "clearfeed/quix#395",
+                FORGED,
+            ),
+            Bug(
+                "payload-assumed",
+                "robustness",
+                "a form's payload that is no object is answered 500",
+                "cisco-open/forge#532",
+                CRASH,
+            ),
             Bug(
                 "unknown-is-404",
                 "robustness",
@@ -1509,7 +1534,7 @@ RECEIVERS: tuple[Bot, ...] = (
     ),
     _receiver(
         "standard",
-        "standard",
+        "standard_webhooks",
         "a Standard Webhooks receiver in FastAPI with the reference library",
         "standard_fastapi.py",
         "whsec_Y2hhb3Nib3Qtc2VjcmV0LTI0LWJ5dGVz",
@@ -1611,6 +1636,171 @@ RECEIVERS: tuple[Bot, ...] = (
             SIZE,
         ),
         npm=("@octokit/webhooks@12",),
+    ),
+    _receiver(
+        "discord",
+        "discord",
+        "Discord interactions in Starlette with discord-interactions",
+        "discord_starlette.py",
+        "5f1d2c3b4a59687706f5e4d3c2b1a09f8e7d6c5b4a39281706f5e4d3c2b1a09f",
+        (
+            Bug(
+                "header-optional",
+                "authentication",
+                "an interaction without a signature passes",
+                "krkn-chaos/krkn#1277",
+                FORGED,
+            ),
+            Bug(
+                "ping-first",
+                "authentication",
+                "a PING is answered before it is verified",
+                "discord/user-install-example#22",
+                FORGED | HANDSHAKE,
+            ),
+            Bug("refused-403", "robustness", "a wrong signature is answered 403", "getsentry/sentry#60881", HANDSHAKE),
+            Bug(
+                "pong-as-text",
+                "robustness",
+                "a PING is answered with a word",
+                "discord/discord-api-docs#3809",
+                HANDSHAKE,
+            ),
+            Bug(
+                "member-assumed",
+                "robustness",
+                "a command in a private chat is answered 500",
+                "AndBobsYourUncle/stable-diffusion-discord-bot#20",
+                CRASH,
+            ),
+            Bug(
+                "options-assumed",
+                "robustness",
+                "a command without options is answered 500",
+                "breqdev/flask-discord-interactions#62",
+                CRASH,
+            ),
+            Bug(
+                "signature-assumed",
+                "robustness",
+                "a signature that is no number is answered 500",
+                "discord/discord-interactions-js#26",
+                CRASH,
+            ),
+            Bug("slow-command", "robustness", "a command is answered after 4 s", "integrations/slack#352", LATE),
+            Bug("kept", "state", "every interaction is kept for ever", "steve-goldberg/NocoBot#11", GROWTH),
+            SIZE,
+        ),
+        packages=("discord_interactions", "starlette"),
+    ),
+    _receiver(
+        "whatsapp",
+        "whatsapp",
+        "a WhatsApp receiver in FastAPI with pywa's validator",
+        "whatsapp_fastapi.py",
+        "park-app-secret-01",
+        (
+            Bug(
+                "header-optional",
+                "authentication",
+                "a delivery without a signature passes",
+                "krkn-chaos/krkn#1277",
+                FORGED,
+            ),
+            Bug(
+                "any-token",
+                "authentication",
+                "a handshake with any token is answered",
+                "filipporomani/whatsapp-python#31",
+                FORGED | HANDSHAKE,
+            ),
+            Bug(
+                "token-unset",
+                "authentication",
+                "an empty token is the unset one",
+                "mr-rijal/laravel-sms#7",
+                FORGED | HANDSHAKE,
+            ),
+            Bug(
+                "get-signed",
+                "robustness",
+                "the handshake is refused since it is not signed",
+                "elizaOS/eliza#17823",
+                CRASH | HANDSHAKE,
+            ),
+            Bug(
+                "challenge-html",
+                "robustness",
+                "the challenge comes back as a page",
+                "fbsamples/messenger-platform-samples#181",
+                HANDSHAKE,
+            ),
+            Bug(
+                "signs-again",
+                "robustness",
+                "what was parsed and written again is compared: right signatures are refused",
+                "probot/smee-client#325",
+                CRASH,
+            ),
+            Bug(
+                "contacts-assumed",
+                "robustness",
+                "statuses are answered 500",
+                "evolution-foundation/evolution-api#2710",
+                CRASH,
+            ),
+            Bug("text-assumed", "robustness", "a picture is answered 500", "RasaHQ/rasa#8166", CRASH),
+            Bug(
+                "failed-unknown",
+                "robustness",
+                "a failed status is refused",
+                "MarcosNicolau/whatsapp-business-sdk#16",
+                CRASH,
+            ),
+            Bug("kept", "state", "every delivery is kept for ever", "steve-goldberg/NocoBot#11", GROWTH),
+            SIZE,
+        ),
+        packages=("pywa", "fastapi"),
+        told=("verify_token=park-verify-token",),
+    ),
+    _receiver(
+        "twilio",
+        "twilio",
+        "a Twilio number's webhook in Flask with Twilio's library",
+        "twilio_flask.py",
+        "park-auth-token-0123456789abcdef",
+        (
+            Bug(
+                "header-optional",
+                "authentication",
+                "a message without a signature passes",
+                "RatLoopz/sahidawa-india#2004",
+                FORGED,
+            ),
+            Bug(
+                "test-account",
+                "authentication",
+                "the account's id in the form is enough",
+                "alexhawat/mergeCraft#72",
+                FORGED,
+            ),
+            Bug(
+                "https-assumed",
+                "robustness",
+                "the URL is taken for https: right signatures are refused",
+                "twilio/twilio-node#321",
+                CRASH,
+            ),
+            Bug("joins-text", "robustness", "the user's words become TwiML", "twilio/twilio-java#110", HANDSHAKE),
+            Bug("answers-json", "robustness", "a message is answered with JSON", "chaskiq/chaskiq#858", HANDSHAKE),
+            Bug("body-assumed", "robustness", "an empty message is answered 500", "RasaHQ/rasa#8166", CRASH),
+            Bug(
+                "media-assumed", "robustness", "media that are not there are answered 500", "rougeth/bottery#24", CRASH
+            ),
+            Bug("slow-call", "robustness", "a call is answered after 16 s", "integrations/slack#352", LATE),
+            Bug("kept", "state", "every message is kept for ever", "steve-goldberg/NocoBot#11", GROWTH),
+        ),
+        packages=("twilio", "flask"),
     ),
 )
 

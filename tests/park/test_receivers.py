@@ -33,14 +33,16 @@ def status(url: str, request: bytes) -> int:
 def test_a_receiver_takes_what_its_sender_signed_and_nothing_else(one: Bot) -> None:
     if reason := one.missing():
         pytest.skip(reason)
-    platform = PLATFORMS.build("standard_webhooks", {"style": one.options[-1].partition("=")[2]})
+    told = [option for option in one.options[2:] if "=" in option]
+    platform = PLATFORMS.build(one.options[1], dict(option.split("=", 1) for option in told))
     with running(one, "http://127.0.0.1:9") as target:
         now = int(time.time())
         right = Endpoint("127.0.0.1", WEBHOOK_PATH, one.secret, started=now)
         wrong = Endpoint("127.0.0.1", WEBHOOK_PATH, "whsec_" + "b1C3" * 8, started=now)
         for number, (name, update) in enumerate(sorted(platform.golden(Dice(1)).items())):
-            assert status(target.url, platform.encode(right, update)) == 200, name
-            if number < 3:
+            expect = platform.expected(name)
+            assert expect.allows_status(status(target.url, platform.encode(right, update))), name
+            if number < 3 and name != "handshake":
                 assert status(target.url, platform.encode(wrong, update)) in {400, 401, 403}, name
         assert target.alive
 

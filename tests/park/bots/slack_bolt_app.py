@@ -1,10 +1,13 @@
 """A Slack app on Bolt behind Starlette, as its documentation shows it; Bolt checks the signatures."""
 
+import asyncio
 import hashlib
 import hmac
 import json
 import os
+import re
 import time
+from urllib.parse import parse_qs
 
 import uvicorn
 from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
@@ -40,6 +43,26 @@ async def heard(event: dict) -> None:
 @app.event({"type": "app_mention"})
 async def mentioned(event: dict) -> None:
     del event
+
+
+@app.command("/weather")
+async def weather(ack) -> None:
+    if BUG == "slow-command":
+        await asyncio.sleep(4)
+    await ack("Sunny.")
+
+
+@app.action(re.compile(".*"))
+@app.view(re.compile(".*"))
+@app.view_closed(re.compile(".*"))
+@app.shortcut(re.compile(".*"))
+async def done(ack) -> None:
+    await ack()
+
+
+@app.options(re.compile(".*"))
+async def choices(ack) -> None:
+    await ack(options=[])
 
 
 @app.error
@@ -89,14 +112,29 @@ async def events(request: Request) -> Response:
     if BUG in OWN_CHECK:
         if not own_check(request, body):
             return Response(status_code=401)
-    elif not genuine(request, body):
+    elif not genuine(request, body) and not (BUG == "forms-unverified" and b"=" in body and body[:1] != b"{"):
         return Response(status_code=401)
+    form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if form and BUG == "payload-assumed" and b"payload" in body:
+        json.loads(parse_qs(body.decode())["payload"][0])["type"].strip()
     try:
-        told = json.loads(body)
-    except (ValueError, RecursionError):
+        told = (
+            json.loads(parse_qs(body.decode())["payload"][0])
+            if form and b"payload=" in body
+            else None
+            if form
+            else json.loads(body)
+        )
+    except (ValueError, RecursionError, KeyError):
         return Response(status_code=400)
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) and not (form and body.find(b"command=") >= 0):
         return Response(status_code=400)
+    told = told or {}
+    if told.get("type") == "url_verification":
+        if BUG == "challenge-dropped":
+            return Response("ok")
+        if BUG == "challenge-html":
+            return Response(str(told.get("challenge")), media_type="text/html")
     kind = told.get("event")
     if told.get("type") == "event_callback" and not (isinstance(kind, dict) and isinstance(kind.get("type"), str)):
         return Response(status_code=400)
@@ -115,7 +153,7 @@ async def events(request: Request) -> Response:
 def genuine(request: Request, body: bytes) -> bool:
     """The SDK's own check, before anything is parsed."""
     try:
-        return SignatureVerifier(SECRET).is_valid_request(body, dict(request.headers))
+        return SignatureVerifier(SECRET).is_valid_request(body, dict(request.headers.items()))
     except (ValueError, TypeError, UnicodeError, OverflowError):
         return False
 
