@@ -229,7 +229,8 @@ class CaseTried(Tagged, frozen=True):
 
 
 class ApiCalled(Tagged, frozen=True):
-    """The target called the API by which it speaks to its users (or answered a delivery with a call, `via` = ``reply``).
+    """The target called the API by which it speaks to its users (or answered a delivery with a call, `via` = ``reply``,
+    or ``answer`` where the platform reads one answer to each delivery only).
 
     `text` is bounded; `status` is what the mock or a fault answered, None when nothing came back. `message` is the id of the message
     that the call created, edited or deleted, `callback` the id of the pressed button that it answers; `upstream` is the API's name. `tells`

@@ -103,6 +103,8 @@ class Codec(Protocol):
 
     default_path: ClassVar[str] = "/"
     """Where people usually serve this platform's webhook."""
+    answers_act: ClassVar[bool] = True
+    """Whether an answer to a repeated delivery acts once more; not where the platform reads one answer to each delivery only."""
     extends: ClassVar[bool] = True
     """Whether the platform adds members to its updates as it grows, so that a target must ignore those it does not know."""
 

@@ -54,9 +54,9 @@ def reply_in(platform: Platform, outcome: Outcome, case: Case, t: float, exchang
     for call in platform.effects(outcome.body):
         # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
         markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(call.text))))
-        chat = call.chat if call.chat is not None else case.chat
+        chat, via = call.chat if call.chat is not None else case.chat, "reply" if platform.answers_act else "answer"
         text = call.text[:_KEPT_TEXT]
-        return msgspec.structs.replace(call, t=t, chat=chat, text=text, markers=markers, via="reply", exchange=exchange)
+        return msgspec.structs.replace(call, t=t, chat=chat, text=text, markers=markers, via=via, exchange=exchange)
     return None
 
 

@@ -277,8 +277,10 @@ class CampaignTarget:
     # -- health requests --------------------------------------------------------------------------------------------------
 
     def replies_in(self, outcome: Outcome) -> bool:
-        """Whether the answer itself makes the platform do something."""
-        return outcome.ok and bool(outcome.body) and bool(self.platform.effects(outcome.body))
+        """Whether the answer itself makes the platform do something, each time that it is given."""
+        if not self.platform.answers_act or not outcome.ok or not outcome.body:
+            return False
+        return bool(self.platform.effects(outcome.body))
 
     def health_case(self) -> Case:
         """A valid update from somebody new."""

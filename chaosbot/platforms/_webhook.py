@@ -96,6 +96,7 @@ class Webhook(Platform):
     """A platform whose deliveries are signed, described by values."""
 
     signs: ClassVar[bool] = True
+    answers_act: ClassVar[bool] = False
     style: ClassVar[Style]
     transports: ClassVar[Mapping[str, Transport]] = {}
     """By kind; kinds that are not here travel as JSON."""

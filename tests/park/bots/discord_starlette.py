@@ -44,7 +44,7 @@ def said(text: str) -> Response:
 
 
 async def answer(told: dict) -> Response:
-    kind = told.get("type")
+    kind = told.get("type") if isinstance(told.get("type"), int) else None
     if kind == 1:
         return PlainTextResponse("pong") if BUG == "pong-as-text" else JSONResponse({"type": 1})
     data = told.get("data")
