@@ -137,6 +137,8 @@ class Signer(Protocol):
 
     secret_header: str = ""
     """The header that carries the secret as it is; empty where the platform signs instead, or has no secret."""
+    otherwise: ClassVar[str] = ""
+    """Why a target that has the right secret may refuse everything, with the remedy; completes "or …"."""
     signs: ClassVar[bool] = False
     """Whether requests are signed, so that a changed body is a forged one."""
 

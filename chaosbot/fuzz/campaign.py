@@ -240,8 +240,10 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
     if not any(health.ok for health in healths):
         outcome = last.outcome
         came = f"status {outcome.status}" if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}"
-        refused = outcome.status in (401, 403)
-        hint = secret_hint(spec.endpoint.secret, spec.secret_env) if refused else "is it the webhook?"
+        # Vendors' libraries have receivers answer 400 to a wrong signature.
+        refused = outcome.status in (401, 403) or (target.platform.signs and outcome.status == 400)
+        otherwise = target.platform.otherwise
+        hint = secret_hint(spec.endpoint.secret, spec.secret_env, otherwise) if refused else "is it the webhook?"
         raise TargetUnusable(
             f"{spec.address.url}: a valid {spec.platform} update gets {came}; a campaign needs a target that "
             f"acknowledges valid updates; {hint}"

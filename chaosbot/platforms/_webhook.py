@@ -97,6 +97,7 @@ class Webhook(Platform):
 
     signs: ClassVar[bool] = True
     answers_act: ClassVar[bool] = False
+    otherwise: ClassVar[str] = "it verifies another body than the bytes that came (it must not write the body anew)"
     style: ClassVar[Style]
     transports: ClassVar[Mapping[str, Transport]] = {}
     """By kind; kinds that are not here travel as JSON."""

@@ -138,6 +138,7 @@ class Discord(Webhook):
     """Discord's interactions and webhook events."""
 
     default_path: ClassVar[str] = "/interactions"
+    api_mock: ClassVar[str] = "discord"
     usual: ClassVar[str] = "command"
     style: ClassVar[Style] = Style(
         "discord",

@@ -56,6 +56,7 @@ class Messenger(Webhook):
     """Messenger."""
 
     default_path: ClassVar[str] = "/messenger/webhook"
+    api_mock: ClassVar[str] = "meta"
     usual: ClassVar[str] = "message"
     style: ClassVar[Style] = _meta.STYLE
     transports: ClassVar[Mapping[str, Transport]] = {"handshake": _meta.HANDSHAKE} | dict.fromkeys(

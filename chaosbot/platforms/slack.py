@@ -200,6 +200,7 @@ class Slack(Webhook):
     """Slack's Events API, slash commands and interactivity."""
 
     default_path: ClassVar[str] = "/slack/events"
+    api_mock: ClassVar[str] = "slack"
     usual: ClassVar[str] = "message"
     style: ClassVar[Style] = STYLES["slack"]
     transports: ClassVar[Mapping[str, Transport]] = {"command": Transport(FORM)} | {

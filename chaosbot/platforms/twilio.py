@@ -92,7 +92,9 @@ class Twilio(Webhook):
     """Twilio's messages and calls."""
 
     default_path: ClassVar[str] = "/sms"
+    api_mock: ClassVar[str] = "twilio"
     usual: ClassVar[str] = "message"
+    otherwise: ClassVar[str] = "it knows itself by another URL: say which by --platform-option url=https://…"
     neutral_groups: ClassVar[frozenset[str] | None] = frozenset({"framing", "timing", "pages", "sequence"})
     style: ClassVar[Style] = Style(
         "twilio",

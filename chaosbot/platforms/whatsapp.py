@@ -90,7 +90,8 @@ def _payloads() -> dict[str, Any]:
         "pricing": {"billable": True, "category": "service"},
     }
     return {
-        "messages": message("text", {"body": "Is the shop open? ☕"}),
+        "messages": message("text", {"body": "Is the shop open?"}),
+        "messages/emoji": message("text", {"body": "Un café, s'il vous plaît ☕ 1/2"}),
         "messages/reply": message("text", {"body": "Yes."}, context=quoted),
         "messages/image": message("image", _MEDIA | {"caption": "A cup"}),
         "messages/audio": message("audio", _MEDIA | {"mime_type": "audio/ogg; codecs=opus", "voice": True}),
@@ -113,6 +114,7 @@ class WhatsApp(Webhook):
     """WhatsApp's Cloud API."""
 
     default_path: ClassVar[str] = "/whatsapp/webhook"
+    api_mock: ClassVar[str] = "meta"
     usual: ClassVar[str] = "messages"
     style: ClassVar[Style] = _meta.STYLE
     transports: ClassVar[Mapping[str, Transport]] = {

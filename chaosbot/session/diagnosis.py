@@ -179,7 +179,7 @@ def _exchange(environment: Environment, platform: str, secret: str, variable: st
         yield Diagnosis(
             False,
             f"webhook: answers {outcome.status} to a valid update",
-            secret_hint(secret, variable),
+            secret_hint(secret, variable, platform_of(platform).otherwise),
         )
         return
     if not outcome.ok:

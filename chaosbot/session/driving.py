@@ -78,7 +78,9 @@ def require_webhook(
             f"{environment.webhook}: answers {seen.status} to a POST, so there is no webhook; check host, port and path"
         )
     if seen.status in (401, 403):
-        raise TargetUnusable(f"{environment.webhook}: answers {seen.status}; {secret_hint(secret, variable)}")
+        raise TargetUnusable(
+            f"{environment.webhook}: answers {seen.status}; {secret_hint(secret, variable, platform_of(platform).otherwise)}"
+        )
 
 
 def check_cluster(address: str | None, allow: tuple[str, ...]) -> None:

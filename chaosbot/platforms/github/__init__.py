@@ -57,6 +57,7 @@ class GitHub(Webhook):
     """GitHub's webhooks."""
 
     default_path: ClassVar[str] = "/github/webhook"
+    api_mock: ClassVar[str] = "github"
     usual: ClassVar[str] = "issue_comment"
     style: ClassVar[Style] = STYLES["github"]
     places: ClassVar[Places] = Places(

@@ -30,12 +30,12 @@ def genuine(request: Request, body: bytes) -> bool:
         stamp = stamp or ""
     elif not signature or not stamp:
         return False
+    if BUG == "signature-assumed":
+        bytes.fromhex(signature or "")
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return bool(verify_key(body, signature or "", stamp, PUBLIC_KEY))
     except (ValueError, TypeError, UnicodeError):
-        if BUG == "signature-assumed":
-            raise
         return False
 
 
