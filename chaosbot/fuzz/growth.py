@@ -34,7 +34,7 @@ _QUIET_S: Final = 0.05
 def run_growth(context: CampaignContext, clock: Clock) -> None:
     """Sends rounds of updates and notes, after each, what the target holds: with the number of updates so far as the detail."""
     slow = context.target.latency_s > context.spec.latency_s
-    if slow or not context.store.seen.memory or not context.platform.tiers:
+    if slow or not context.store.seen.memory or not context.platform.greets:
         return
     sent = 0
     looks: dict[str, list[tuple[int, float]]] = {row.probe: [] for row in KEPT}
@@ -59,7 +59,10 @@ def run_growth(context: CampaignContext, clock: Clock) -> None:
 def _case(context: CampaignContext, number: int, nth: int) -> Case | None:
     place = context.dice.at("growth", context.spec.endpoint.started, number, nth)
     user = _USER + context.dice.at("growth").integer(0, 10**6)
-    update = context.platform.say(_TEXT, place, user=user, chat=_GROUP if nth < _IN_GROUP else None)
+    platform = context.platform
+    update = platform.say(_TEXT, place, user=user, chat=_GROUP if nth < _IN_GROUP else None)
+    if update is None and not platform.tiers:  # nobody in particular writes there
+        update = platform.say(_TEXT, place) or platform.fresh(platform.golden(place)[platform.canary()], place)
     if update is None:
         return None
     name = f"growth/{number}-{nth}"

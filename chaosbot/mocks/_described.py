@@ -115,7 +115,11 @@ class DescribedApi(MockApi):
         retry_after_s: float | None = None,
     ) -> None:
         # Ids in a path would make a method of each of them.
-        named = route.name if route is not None else re.sub(r"[^/]*\d[^/]*", "*", f"{request.method} {request.path.partition('?')[0]}")
+        named = (
+            route.name
+            if route is not None
+            else re.sub(r"[^/]*\d[^/]*", "*", f"{request.method} {request.path.partition('?')[0]}")
+        )
         at = {**values, **found}
         text = str(_first(at, route.text) or "") if route is not None else ""
         self._services.emit(

@@ -12,15 +12,42 @@ _ROOT: Final = r"(/api)?(/v\d+)?"
 _MESSAGE: Final = {"id": "84646263913{id}", "type": 0, "content": "", "channel_id": "{channel}"}
 API: Final = Description(
     (
-        Route(rf"POST {_ROOT}/interactions/\d+/(?P<token>[^/]+)/callback", "interactions.callback", ("token",), ("data.content",), 204, None),
-        Route(rf"PATCH {_ROOT}/webhooks/\d+/(?P<token>[^/]+)/messages/@original", "interactions.edit", ("token",), ("content",), answer=_MESSAGE),
-        Route(rf"POST {_ROOT}/webhooks/\d+/(?P<token>[^/]+)", "interactions.followup", ("token",), ("content",), answer=_MESSAGE),
-        Route(rf"POST {_ROOT}/channels/(?P<channel>\d+)/messages", "channels.message", ("channel",), ("content",), answer=_MESSAGE),
+        Route(
+            rf"POST {_ROOT}/interactions/\d+/(?P<token>[^/]+)/callback",
+            "interactions.callback",
+            ("token",),
+            ("data.content",),
+            204,
+            None,
+        ),
+        Route(
+            rf"PATCH {_ROOT}/webhooks/\d+/(?P<token>[^/]+)/messages/@original",
+            "interactions.edit",
+            ("token",),
+            ("content",),
+            answer=_MESSAGE,
+        ),
+        Route(
+            rf"POST {_ROOT}/webhooks/\d+/(?P<token>[^/]+)",
+            "interactions.followup",
+            ("token",),
+            ("content",),
+            answer=_MESSAGE,
+        ),
+        Route(
+            rf"POST {_ROOT}/channels/(?P<channel>\d+)/messages",
+            "channels.message",
+            ("channel",),
+            ("content",),
+            answer=_MESSAGE,
+        ),
         Route(rf"PUT {_ROOT}/applications/\d+/.*commands", "commands.register", answer=[]),
     ),
     {},
     lambda status, reason: (
-        {"message": "You are being rate limited.", "retry_after": 0.5, "global": False} if status == 429 else {"message": reason, "code": 0}
+        {"message": "You are being rate limited.", "retry_after": 0.5, "global": False}
+        if status == 429
+        else {"message": reason, "code": 0}
     ),
 )
 

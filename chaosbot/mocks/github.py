@@ -9,18 +9,67 @@ from chaosbot.core.mock import Mock, MockApi, MockServices
 from chaosbot.mocks._described import DescribedApi, Description, Route
 
 _REPO: Final = r"(/api/v3)?/repos/(?P<owner>[^/]+)/(?P<repo>[^/]+)"
-_COMMENT: Final = {"id": "{id}", "html_url": "https://github.com/{owner}/{repo}/issues/{number}#issuecomment-{id}", "body": ""}
+_COMMENT: Final = {
+    "id": "{id}",
+    "html_url": "https://github.com/{owner}/{repo}/issues/{number}#issuecomment-{id}",
+    "body": "",
+}
 API: Final = Description(
     (
-        Route(rf"POST {_REPO}/issues/(?P<number>\d+)/comments", "issues.createComment", ("number",), ("body",), 201, _COMMENT),
-        Route(rf"PATCH {_REPO}/issues/comments/(?P<comment>\d+)", "issues.updateComment", ("comment",), ("body",), answer=_COMMENT),
-        Route(rf"POST {_REPO}/pulls/(?P<number>\d+)/reviews", "pulls.createReview", ("number",), ("body",), answer={"id": "{id}"}),
-        Route(rf"PUT {_REPO}/pulls/(?P<number>\d+)/merge", "pulls.merge", ("number",), (), answer={"merged": True, "message": "merged"}),
+        Route(
+            rf"POST {_REPO}/issues/(?P<number>\d+)/comments",
+            "issues.createComment",
+            ("number",),
+            ("body",),
+            201,
+            _COMMENT,
+        ),
+        Route(
+            rf"PATCH {_REPO}/issues/comments/(?P<comment>\d+)",
+            "issues.updateComment",
+            ("comment",),
+            ("body",),
+            answer=_COMMENT,
+        ),
+        Route(
+            rf"POST {_REPO}/pulls/(?P<number>\d+)/reviews",
+            "pulls.createReview",
+            ("number",),
+            ("body",),
+            answer={"id": "{id}"},
+        ),
+        Route(
+            rf"PUT {_REPO}/pulls/(?P<number>\d+)/merge",
+            "pulls.merge",
+            ("number",),
+            (),
+            answer={"merged": True, "message": "merged"},
+        ),
         Route(rf"(POST|PUT) {_REPO}/issues/(?P<number>\d+)/labels", "issues.addLabels", ("number",), (), answer=[]),
-        Route(rf"PATCH {_REPO}/issues/(?P<number>\d+)", "issues.update", ("number",), ("title",), answer={"number": "{number}"}),
+        Route(
+            rf"PATCH {_REPO}/issues/(?P<number>\d+)",
+            "issues.update",
+            ("number",),
+            ("title",),
+            answer={"number": "{number}"},
+        ),
         Route(rf"POST {_REPO}/issues", "issues.create", (), ("title", "body"), 201, {"id": "{id}", "number": "{id}"}),
-        Route(rf"POST {_REPO}/(?P<what>check-runs|check-suites|deployments)", "{what}.create", ("head_sha",), ("name",), 201, {"id": "{id}"}),
-        Route(rf"POST {_REPO}/statuses/(?P<sha>\w+)", "repos.createStatus", ("sha",), ("description",), 201, {"id": "{id}"}),
+        Route(
+            rf"POST {_REPO}/(?P<what>check-runs|check-suites|deployments)",
+            "{what}.create",
+            ("head_sha",),
+            ("name",),
+            201,
+            {"id": "{id}"},
+        ),
+        Route(
+            rf"POST {_REPO}/statuses/(?P<sha>\w+)",
+            "repos.createStatus",
+            ("sha",),
+            ("description",),
+            201,
+            {"id": "{id}"},
+        ),
         Route(rf"POST {_REPO}/dispatches", "repos.dispatch", (), ("event_type",), 204, None),
         Route(
             r"POST (/api/v3)?/app/installations/(?P<installation>\d+)/access_tokens",

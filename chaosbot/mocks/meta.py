@@ -18,11 +18,20 @@ API: Final = Description(
     (
         Route(r"POST (/v[\d.]+)?/(?P<sender>\w+)/messages", "messages", ("to", "recipient.id"), _WORDS, answer=_SENT),
         Route(r"POST (/v[\d.]+)?/\w+/media", "media.upload", answer={"id": "{id}"}),
-        Route(r"GET (/v[\d.]+)?/\d+", "media.get", answer={"id": "{id}", "url": "http://127.0.0.1:9/media/{id}", "mime_type": "image/jpeg"}),
+        Route(
+            r"GET (/v[\d.]+)?/\d+",
+            "media.get",
+            answer={"id": "{id}", "url": "http://127.0.0.1:9/media/{id}", "mime_type": "image/jpeg"},
+        ),
     ),
     {"success": True},
     lambda status, reason: {
-        "error": {"message": reason, "type": "OAuthException", "code": 130429 if status == 429 else 131000, "fbtrace_id": "chaosbot"}
+        "error": {
+            "message": reason,
+            "type": "OAuthException",
+            "code": 130429 if status == 429 else 131000,
+            "fbtrace_id": "chaosbot",
+        }
     },
 )
 

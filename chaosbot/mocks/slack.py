@@ -24,7 +24,13 @@ API: Final = Description(
             ("text",),
             answer=_POSTED,
         ),
-        Route(r"(GET|POST) (/api)?/(?P<method>[a-z]\w*(\.\w+)+)", "{method}", ("channel", "user_id"), ("text",), answer={"ok": True}),
+        Route(
+            r"(GET|POST) (/api)?/(?P<method>[a-z]\w*(\.\w+)+)",
+            "{method}",
+            ("channel", "user_id"),
+            ("text",),
+            answer={"ok": True},
+        ),
         Route(r"POST /(commands|actions)/.*", "response_url", (), ("text",), answer={"ok": True}),
     ),
     {"ok": False, "error": "unknown_method"},
@@ -42,4 +48,7 @@ class SlackApi(Mock):
 
     def hints(self, url: str) -> tuple[str, ...]:
         """Where SDKs are told of it."""
-        return (f'Python: WebClient(base_url="{url}/api/")', f'Node: new WebClient(token, {{ slackApiUrl: "{url}/api/" }})')
+        return (
+            f'Python: WebClient(base_url="{url}/api/")',
+            f'Node: new WebClient(token, {{ slackApiUrl: "{url}/api/" }})',
+        )

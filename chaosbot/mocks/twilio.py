@@ -14,7 +14,11 @@ API: Final = Description(
     (
         Route(rf"POST {_ACCOUNT}/Messages\.json", "messages.create", ("To",), ("Body",), 201, _MADE),
         Route(rf"POST {_ACCOUNT}/Calls\.json", "calls.create", ("To",), ("Twiml",), 201, _MADE | {"sid": "CA{id}"}),
-        Route(rf"GET {_ACCOUNT}/Messages/(?P<message>\w+)\.json", "messages.get", answer=_MADE | {"sid": "{message}", "status": "delivered"}),
+        Route(
+            rf"GET {_ACCOUNT}/Messages/(?P<message>\w+)\.json",
+            "messages.get",
+            answer=_MADE | {"sid": "{message}", "status": "delivered"},
+        ),
     ),
     {},
     lambda status, reason: {"code": 20429 if status == 429 else 20500, "message": reason, "status": status},
@@ -31,4 +35,6 @@ class TwilioApi(Mock):
 
     def hints(self, url: str) -> tuple[str, ...]:
         """What takes the place of the real host."""
-        return (f"call {url} where you would call https://api.twilio.com (an http_client of your own, or TWILIO_EDGE through a proxy)",)
+        return (
+            f"call {url} where you would call https://api.twilio.com (an http_client of your own, or TWILIO_EDGE through a proxy)",
+        )

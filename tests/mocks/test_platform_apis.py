@@ -37,15 +37,45 @@ def post(path: str, body: Any, method: str = "POST") -> MockRequest:
     ("mock", "request_", "named", "chat", "status"),
     [
         ("slack", post("/api/chat.postMessage", {"channel": "C1", "text": MARK}), "chat.postMessage", "C1", 200),
-        ("slack", MockRequest("POST", "/api/chat.update", (), f"channel=C1&text={MARK}".encode()), "chat.update", "C1", 200),
+        (
+            "slack",
+            MockRequest("POST", "/api/chat.update", (), f"channel=C1&text={MARK}".encode()),
+            "chat.update",
+            "C1",
+            200,
+        ),
         ("slack", post("/commands/T1/2/x", {"text": MARK}), "response_url", None, 200),
         ("github", post("/repos/o/r/issues/12/comments", {"body": MARK}), "issues.createComment", "12", 201),
         ("github", post("/api/v3/repos/o/r/issues/12/comments", {"body": MARK}), "issues.createComment", "12", 201),
         ("github", post("/repos/o/r/check-runs", {"head_sha": "abc", "name": MARK}), "check-runs.create", "abc", 201),
-        ("meta", post("/v21.0/106540352242922/messages", {"to": "16505551234", "text": {"body": MARK}}), "messages", "16505551234", 200),
-        ("meta", post("/v21.0/me/messages", {"recipient": {"id": "5"}, "message": {"text": MARK}}), "messages", "5", 200),
-        ("discord", post("/api/v10/webhooks/1/tok/messages/@original", {"content": MARK}, "PATCH"), "interactions.edit", "tok", 200),
-        ("discord", post("/api/v10/interactions/1/tok/callback", {"type": 4, "data": {"content": MARK}}), "interactions.callback", "tok", 204),
+        (
+            "meta",
+            post("/v21.0/106540352242922/messages", {"to": "16505551234", "text": {"body": MARK}}),
+            "messages",
+            "16505551234",
+            200,
+        ),
+        (
+            "meta",
+            post("/v21.0/me/messages", {"recipient": {"id": "5"}, "message": {"text": MARK}}),
+            "messages",
+            "5",
+            200,
+        ),
+        (
+            "discord",
+            post("/api/v10/webhooks/1/tok/messages/@original", {"content": MARK}, "PATCH"),
+            "interactions.edit",
+            "tok",
+            200,
+        ),
+        (
+            "discord",
+            post("/api/v10/interactions/1/tok/callback", {"type": 4, "data": {"content": MARK}}),
+            "interactions.callback",
+            "tok",
+            204,
+        ),
         (
             "twilio",
             MockRequest("POST", "/2010-04-01/Accounts/AC1/Messages.json", (), f"To=%2B1555&Body={MARK}".encode()),
@@ -93,7 +123,7 @@ def served() -> Iterator[Callable[[Mock], tuple[str, list[Event], MockServer]]]:
         server = MockServer((MockListener(mock),), events.append, monotonic())
         server.start()
         running.append(server)
-        return server.urls[0], events, server
+        return server.url, events, server
 
     yield one
     for server in running:
