@@ -82,6 +82,10 @@ class Line:
         return f"[{self.text}]" if self.pressed else self.text
 
 
+_SAID: Final = (Line("chaosbot {m}"), Line("7"))
+"""What is said where a target may have asked for something: most questions take one of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dialogue:
     """Lines that one user says one after the other; the last is the action.
@@ -170,7 +174,7 @@ class _Trials:
         self.context = context
         self.clock = clock
         self.alone: dict[Dialogue, Answer] = {}
-        self.plain: dict[bool, list[str]] = {}
+        self.plain: dict[tuple[bool, Line], list[str]] = {}
         self.done = 0
         self._pool = pool
         self._dice = context.dice.at("state", context.spec.endpoint.started)
@@ -362,10 +366,14 @@ class _Trials:
             for button in _various(answer.buttons)
         ]
         self._try(pressed[:_MOST_ACTIONS])
-        text = Dialogue((Line("chaosbot {m}"),))
-        # What was begun before, where all share one conversation, ends with the first.
-        self.plain[False] = [self._one(text).text for _ in range(3)][1:]
-        self.plain[True] = [one.text for one in self._side_by_side(self._one, [replace(text, group=True)] * 2)]
+        # What was begun before, where all share one conversation, ends with the first ones.
+        for said in _SAID:
+            self._one(Dialogue((said,)))
+        for said in _SAID:
+            self.plain[False, said] = [self._one(Dialogue((said,))).text for _ in range(2)]
+        grouped = [Dialogue((said,), group=True) for said in _SAID for _ in range(2)]
+        for dialogue, answer in zip(grouped, self._side_by_side(self._one, grouped), strict=True):
+            self.plain.setdefault((True, dialogue.lines[0]), []).append(answer.text)
         self._references(commands)
 
     def _one(self, dialogue: Dialogue) -> Answer:
@@ -462,28 +470,27 @@ class _Trials:
 
     def conversations(self) -> None:
         """What one begins nobody else ends: a text after a command is somebody's own, in private and in a group."""
-        openers = [one for one in self.alone if not one.group and not one.admin]
-        text = Line("chaosbot {m}")
-        usual = set(map(shape, self.plain[False]))
-        ended = self._side_by_side(self._one, [one.then(text) for one in openers])
-        if all(not answer.text or shape(answer.text) in usual for answer in ended):
-            return
+        openers = [(one, said) for one in self.alone if not one.group and not one.admin for said in _SAID]
+        ended = self._side_by_side(self._one, [one.then(said) for one, said in openers])
+        likely = [pair for pair, answer in zip(openers, ended, strict=True) if self._ends(answer, pair[1])]
         # Somebody's conversation was ended. Where all share one, another may have done it: they are looked at one at a time.
-        begun: dict[str, Dialogue] = {}
-        likely = [
-            one for one, answer in zip(openers, ended, strict=True) if answer.text and shape(answer.text) not in usual
-        ]
-        for one in [*likely, *(one for one in openers if one not in likely)]:
-            if self.clock.over() or len(begun) >= _CONVERSATIONS or (begun and one not in likely):
+        begun: dict[str, tuple[Dialogue, Line]] = {}
+        for pair in [*likely, *(pair for pair in openers if likely and pair not in likely)]:
+            if self.clock.over() or len(begun) >= _CONVERSATIONS or (begun and pair not in likely):
                 break
-            answer = self._one(one.then(text))
-            if answer.text and shape(answer.text) not in usual:
-                self.alone[one.then(text)] = answer
-                # Buttons side by side mostly begin the same.
-                begun.setdefault(" ".join(deed_of(line.text) if line.pressed else line.text for line in one.lines), one)
-        for one in begun.values():
-            self._apart(one, text)
-        self._side_by_side(lambda one: self._apart(replace(one, group=True), text), begun.values())
+            # Buttons side by side mostly begin the same, and one text that is understood is enough.
+            name = " ".join(deed_of(line.text) if line.pressed else line.text for line in pair[0].lines)
+            if name not in begun and self._ends(answer := self._one(pair[0].then(pair[1])), pair[1]):
+                self.alone[pair[0].then(pair[1])] = answer
+                begun[name] = pair
+        # Groups first: they tell each other apart, and more bots forget that several people write in one chat.
+        self._side_by_side(lambda pair: self._apart(replace(pair[0], group=True), pair[1]), begun.values())
+        for opener, said in begun.values():
+            self._apart(opener, said)
+
+    def _ends(self, answer: Answer, said: Line) -> bool:
+        """Whether an answer is none that a text of somebody gets who has begun nothing."""
+        return bool(answer.text) and shape(answer.text) not in map(shape, self.plain[False, said])
 
     def _apart(self, opener: Dialogue, text: Line) -> None:
         if self.clock.over():
@@ -498,7 +505,7 @@ class _Trials:
         if self.clock.over():
             return
         trial = "group-conversation" if opener.group else "conversation"
-        usual = [(one,) for one in self.plain[opener.group]]
+        usual = [(one,) for one in self.plain[opener.group, text]]
         self._tell(trial, f"{opener} by one user, then {text} by another", usual, seen, (ending,))
 
     # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
