@@ -107,7 +107,7 @@ def send(
             )
         typer.echo(told)
         return
-    if url is None and "://" in event:
+    if url is None and ("://" in event or event.startswith("/")):  # a path: that of --unix
         event, url = "", event
     url = target_of(url, unix)
     if url is None:
