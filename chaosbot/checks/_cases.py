@@ -27,7 +27,6 @@ from chaosbot.core.observation import HeadNotAscii, Lacks, NoProof, NotJson, obs
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Subject, Threat, Verdict
 
-_ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 ASKED: Final = "auth/right-asked"
 """The case in which somebody new asks with the right secret what the forged requests ask."""
 NO_CAMPAIGN: Final = "no fuzz campaign in this run"
@@ -213,7 +212,7 @@ def together(judgement: Judgement, does: Callable[[str], str], *, one: bool = Fa
         else:
             kept.append(finding)
     for cause, found in groups.items():
-        first = min(found, key=lambda finding: (_ORDER[finding.severity], finding.cause))
+        first = min(found, key=lambda finding: (finding.severity.rank, finding.cause))
         places = sorted({finding.cause.place or "the payload" for finding in found})
         named = ", ".join(places[:_PLACES]) + (f" and {len(places) - _PLACES} more" if len(places) > _PLACES else "")
         what = "valid updates" if cause.mechanism is Mechanism.KIND else "updates that are not as it expects"

@@ -16,6 +16,7 @@ from chaosbot.checks._outbound import messages, succeeded
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.registry import option
+from chaosbot.core.stats import most_within
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 _FOR_GOOD: Final = (400, 401, 403, 404)
@@ -40,7 +41,7 @@ class NoRetryStorm(Check):
         """Counts attempts with the same marker after a failure."""
         if not history.all(ApiCalled):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NEEDS_CALLS)
-        judged, storms, worst = 0, 0, 0
+        judged, storms, worst, worst_s = 0, 0, 0, 0.0
         shown: ApiCalled | None = None
         stubborn: list[tuple[ApiCalled, int]] = []
         for calls in messages(history):
@@ -54,19 +55,20 @@ class NoRetryStorm(Check):
                 if not failed:
                     continue
                 judged += 1
-                crowd = _most_within(failed, self.within)
-                if crowd > self.most or _most_within(failed, _LONG * self.within) > 2 * self.most:
-                    storms += 1
-                    if crowd > worst:
-                        worst, shown = crowd, attempts[0]
+                # At once, or steadily for long.
+                for span, most in ((self.within, self.most), (_LONG * self.within, 2 * self.most)):
+                    crowd = most_within(failed, span)
+                    if crowd > most:
+                        storms += 1
+                        if crowd > worst:
+                            worst, worst_s, shown = crowd, span, attempts[0]
+                        break
         if not judged:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason="no call of the bot failed")
         findings = []
         if shown is not None:
             title = "repeats a failed call at once, again and again"
-            summary = (
-                f"{worst} attempts at one {shown.method} within {self.within:g} s; {storms} of {judged} failed calls"
-            )
+            summary = f"{worst} attempts at one {shown.method} within {worst_s:g} s; {storms} of {judged} failed calls"
             findings.append(self._finding(title, Severity.MEDIUM, RootCause("storm"), shown, summary, storms))
         if stubborn:
             call, times = max(stubborn, key=lambda one: one[1])
@@ -92,10 +94,6 @@ class NoRetryStorm(Check):
             occurrences=times,
             stateful=True,
         )
-
-
-def _most_within(moments: Sequence[float], span: float) -> int:
-    return max(sum(1 for t in moments if start <= t <= start + span) for start in moments)
 
 
 def _like(calls: Sequence[ApiCalled], method: str, text: str) -> ApiCalled:

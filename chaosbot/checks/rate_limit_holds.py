@@ -7,7 +7,6 @@ check judges runs that ask for it: ``--check rate_limit_holds``, or ``checks`` o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -15,6 +14,7 @@ from chaosbot.checks._directions import NEEDS_CALLS
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.registry import option
+from chaosbot.core.stats import most_within
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 WINDOW_S: Final = 60.0
@@ -53,10 +53,10 @@ class RateLimitHolds(Check):
         judged, broken, worst = 0, 0, (0, 0, "")
         for (user, tier), times in asked.items():
             most = 2 * getattr(self, tier, 0) + TOLD if tier in ("guest", "user", "developer", "admin") else 0
-            if not most or _crowd(times) <= most:
+            if not most or most_within(times, WINDOW_S) <= most:
                 continue  # asked so little that the limit says nothing
             judged += 1
-            found = _crowd(answers[user])
+            found = most_within(answers[user], WINDOW_S)
             if found > most:
                 broken += 1
                 worst = max(worst, (found, getattr(self, tier), tier))
@@ -80,13 +80,3 @@ class RateLimitHolds(Check):
             stateful=True,
         )
         return Judgement(self.name, Verdict.FAIL, (finding,), judged=judged)
-
-
-def _crowd(times: Sequence[float]) -> int:
-    """The most that fell into any window."""
-    ordered, first, most = sorted(times), 0, 0
-    for place, t in enumerate(ordered):
-        while t - ordered[first] > WINDOW_S:
-            first += 1
-        most = max(most, place - first + 1)
-    return most

@@ -328,3 +328,13 @@ def _resampled(prefix: Sequence[Sequence[int]], starts: Sequence[int], length: i
         else:
             low = middle + 1
     return low
+
+
+def most_within(moments: Sequence[float], span_s: float) -> int:
+    """The most of these moments, in seconds, that fall into any window of this length."""
+    ordered, first, most = sorted(moments), 0, 0
+    for place, moment in enumerate(ordered):
+        while moment - ordered[first] > span_s:
+            first += 1
+        most = max(most, place - first + 1)
+    return most

@@ -44,6 +44,11 @@ class Severity(StrEnum):
     MEDIUM = "medium"
     LOW = "low"
 
+    @property
+    def rank(self) -> int:
+        """Its place in the order; 0 is the worst."""
+        return list(Severity).index(self)
+
 
 class Threat(StrEnum):
     """Who can cause it."""

@@ -16,7 +16,7 @@ from chaosbot.core.case import Case
 from chaosbot.core.check import Check, History
 from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.event import ApiCalled, Judged, Noted, ProbeSeen, Trouble
-from chaosbot.core.verdict import Finding, Judgement, Severity, Verdict
+from chaosbot.core.verdict import Finding, Judgement, Verdict
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz.minimize import enough, minimize
 from chaosbot.fuzz.rejudge import Rejudge
@@ -32,7 +32,6 @@ _SETTLE_S: Final = 8.0
 """The longest that the last health request is waited for."""
 _KEPT: Final = 64 * 1024
 """So much of its request stands in the finding itself."""
-_ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 
 
 def close_campaign(
@@ -87,7 +86,7 @@ def close_campaign(
     )
     by_stage = dict(recorder.by_stage)
     return CampaignResult(
-        tuple(sorted(every, key=lambda finding: (_ORDER[finding.severity], finding.check, finding.cause))),
+        tuple(sorted(every, key=lambda finding: (finding.severity.rank, finding.check, finding.cause))),
         tuple(judgements),
         tuple(unjudged),
         sum(by_stage.values()),

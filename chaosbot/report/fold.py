@@ -18,7 +18,7 @@ from chaosbot.core.check import CHECKS, Check, History
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError
 from chaosbot.core.event import Noted, RunStarted, Steered
-from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Subject, Verdict
+from chaosbot.core.verdict import Assertion, Finding, Judgement, Subject, Verdict
 from chaosbot.report import intervals, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
 from chaosbot.report.intervals import generator_of
@@ -245,9 +245,8 @@ def _reproduced(judgement: Judgement, history: History) -> Judgement:
 
 def _worst_first(judgements: Sequence[Judgement]) -> tuple[Finding, ...]:
     """All findings, the worst first, then by check and id."""
-    order = list(Severity)
     found = (finding for judgement in judgements for finding in judgement.findings)
-    return tuple(sorted(found, key=lambda one: (order.index(one.severity), one.check, one.id)))
+    return tuple(sorted(found, key=lambda one: (one.severity.rank, one.check, one.id)))
 
 
 def _all_checks(troubled: list[str]) -> Iterable[str]:

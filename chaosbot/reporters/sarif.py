@@ -37,7 +37,7 @@ def _rule(check: str, findings: list[Finding]) -> dict[str, Any]:
     except UnknownName:
         page = check.replace("_", " ")
     told = guidance(check)
-    worst = min(findings, key=lambda one: list(Severity).index(one.severity)).severity
+    worst = min(findings, key=lambda one: one.severity.rank).severity
     return {
         "id": check,
         "name": "".join(part.capitalize() for part in check.split("_")) or "Check",
