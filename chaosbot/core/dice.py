@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, shake_128
 from statistics import NormalDist
 from typing import Final, TypeVar
 
@@ -134,8 +134,7 @@ class Dice:
 
     def data(self, size: int) -> bytes:
         """`size` random bytes."""
-        blocks = (self.at("block", number)._digest(64) for number in range(-(-size // 64)))  # noqa: SLF001 - itself
-        return b"".join(blocks)[:size]
+        return shake_128(_text(str(self.seed)) + self.path).digest(size)
 
     def token(self, length: int = 16) -> str:
         """A random word of hexadecimal digits, for identifiers."""

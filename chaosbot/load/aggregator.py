@@ -243,7 +243,7 @@ class MetricsAggregator:
             length: How much of the second there was (the last one may be cut off).
         """
         by_task, response = self._sort_ended()
-        service, self._service = hdr.encode(hdr.cells(microseconds(self._service))), []
+        service, self._service = hdr.encode(hdr.cells(self._service)), []
         now, self.now = self.now, RequestCounts()
         self.total.add(now)
         self._failures_now = 0
@@ -288,7 +288,7 @@ class MetricsAggregator:
         for label in self._ended:
             task = tasks.setdefault(label.task, _TaskCounts())
             task.done += label.ended
-            task.response.update(hdr.cells(microseconds(label.response)))
+            task.response.update(hdr.cells(label.response))
             task.errors.update(label.errors)
             answered = label.ended - label.unanswered
             if label.kind is not None and answered:

@@ -41,7 +41,6 @@ from chaosbot.core.event import StreamInterval, Trouble
 from chaosbot.core.journey import StreamAction, StreamMessage, StreamSpec
 from chaosbot.core.outcome import Fate
 from chaosbot.load.engine import LoadEngine
-from chaosbot.load.histogram import microseconds
 from chaosbot.load.pending import PendingRequest, RequestLabel
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
@@ -67,7 +66,7 @@ class StreamTally:
         """The figures, with so many clients connected now."""
 
         def text(seconds: list[float]) -> str:
-            return hdr.encode(hdr.cells(microseconds(seconds)))
+            return hdr.encode(hdr.cells(seconds))
 
         return StreamInterval(
             self.connects,

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chaosbot.core import hdr
@@ -14,6 +14,14 @@ from chaosbot.core.stats import Histogram
 VALUES = st.lists(
     st.one_of(st.integers(0, 5000), st.integers(0, 10**7), st.integers(0, hdr.HIGHEST_US)), min_size=1, max_size=200
 )
+
+
+def hits(counts: dict[int, int]) -> Counter[int]:
+    """The cells of so many occurrences of each value."""
+    found: Counter[int] = Counter()
+    for value, count in counts.items():
+        found[hdr.cell_of(value)] += count
+    return found
 
 
 def reference(values: dict[int, int]) -> HdrHistogram:
@@ -28,7 +36,7 @@ def reference(values: dict[int, int]) -> HdrHistogram:
 def test_the_text_is_the_librarys_and_reads_back(values: list[int], count: int) -> None:
     counts = {**Counter(values), values[0]: count}
     library = reference(counts)
-    text = hdr.encode(hdr.cells(counts))
+    text = hdr.encode(hits(counts))
     assert text == library.encode().decode()
     read = hdr.decode(text)
     assert read is not None
@@ -39,15 +47,23 @@ def test_the_text_is_the_librarys_and_reads_back(values: list[int], count: int) 
     assert list(read.counts) == [ceilings[value] for value in sorted(ceilings)]
 
 
+@settings(deadline=None)
+@given(VALUES)
+@example([0, 2047, 2048, 65_535, 65_536, hdr.HIGHEST_US])
+def test_durations_fall_into_the_cells_of_their_microseconds(values: list[int]) -> None:
+    seconds = [(value + 0.5) * 1e-6 for value in values]
+    assert hdr.cells([*seconds, -1.0]) == hits(Counter([*values, 0]))
+
+
 def test_values_outside_count_as_the_nearest_end() -> None:
-    read = hdr.decode(hdr.encode(hdr.cells({hdr.HIGHEST_US * 5: 1, -3: 1})))
+    read = hdr.decode(hdr.encode(hits({hdr.HIGHEST_US * 5: 1, -3: 1})))
     assert read is not None
     assert read.values[0] == 0
     assert read.values[1] >= hdr.HIGHEST_US * 0.999e-6
 
 
 def test_nothing_is_an_empty_text_and_back() -> None:
-    assert hdr.encode(hdr.cells({})) == ""
+    assert hdr.encode(hdr.cells(())) == ""
     assert hdr.decode("") == Histogram()
 
 
@@ -60,7 +76,7 @@ def test_what_is_no_histogram_is_none(text: str) -> None:
 @settings(deadline=None)
 @given(VALUES, st.data())
 def test_a_damaged_histogram_is_none_or_a_histogram(values: list[int], data: st.DataObject) -> None:
-    text = hdr.encode(hdr.cells(Counter(values)))
+    text = hdr.encode(hits(Counter(values)))
     at = data.draw(st.integers(0, len(text) - 1))
     damaged = text[:at] + data.draw(st.sampled_from("A/b+")) + text[at + 1 :]
     read = hdr.decode(damaged)
@@ -75,7 +91,7 @@ def test_another_layout_is_not_guessed_at(layout: tuple[int, int, int]) -> None:
 
 
 def test_a_coded_histogram_is_the_sum_of_its_texts() -> None:
-    one, two = hdr.encode(hdr.cells({10: 1, 20: 2})), hdr.encode(hdr.cells({20: 3}))
+    one, two = hdr.encode(hits({10: 1, 20: 2})), hdr.encode(hits({20: 3}))
     coded = hdr.CodedHistogram(["", one, two])
     assert (coded.total, coded.maximum, coded.quantile(0.5)) == (6, pytest.approx(20e-6), pytest.approx(20e-6))
     assert Histogram.merged([coded, Histogram()]).counts == (1, 5)
