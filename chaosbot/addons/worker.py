@@ -135,9 +135,9 @@ class ProxyService:
 def _connection_class() -> type[Connection]:
     if plain():
         return Connection
-    from chaosbot.addons._mitm.quick import QuickConnection  # noqa: PLC0415 - not loaded when it is switched off
+    from chaosbot.addons._mitm.direct import DirectConnection  # noqa: PLC0415 - not loaded when it is switched off
 
-    return QuickConnection
+    return DirectConnection
 
 
 def _runtime(spec: ProxySpec, engine: ExchangeEngine) -> Runtime:

@@ -5,6 +5,7 @@ Rules:
 - An event and all that follows from it is handled in place, and a hook that has nothing to wait for does not stop its stream.
 - What one event makes a connection send leaves together, a head with its body; whatever looks at sockets, or may change what
   happens to their bytes, sees it gone (`flush`).
+- Simple exchanges pass by mitmproxy's layers altogether (`chaosbot.addons._mitm.direct`).
 - `tests/addons/_mitm/test_quick.py` holds these equal to the plain `connection` and `http`.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -55,6 +56,8 @@ class PromptStream(HttpStream):
         super().__init__(context, stream_id)
         self._call = call
         self._nested = nested
+        self.called: tuple[()] | tuple[Later | None] = ()
+        """What the next hook has returned, where somebody else has called it already."""
 
     def handle_event(self, event: events.Event) -> Commands:
         """Handles an event; while a command is waited for, mitmproxy's own way of waiting holds."""
@@ -69,7 +72,8 @@ class PromptStream(HttpStream):
             # A hook of a layer inside (a tunnel's TLS) blocks that layer, and is nothing of this one's.
             if command.blocking is True:
                 if isinstance(command, commands.StartHook):
-                    later = self._call(command)
+                    later = self.called[0] if self.called else self._call(command)
+                    self.called = ()
                     if later is None:
                         continue
                     command.later = later  # type: ignore[attr-defined]  # for whoever performs it
@@ -151,11 +155,15 @@ class QuickConnection(Connection):
     def _handle_one(self, event: events.Event) -> None:
         self.timeout_watchdog.register_activity()  # type: ignore[no-untyped-call]
         try:
-            for command in self.layer.handle_event(event):
+            for command in self._said(event):
                 self._perform(command)
         except Exception as error:  # noqa: BLE001 - one broken connection must be seen and must not end the worker
             self.broke("connection", error)
             self.close_connection(self.client)
+
+    def _said(self, event: events.Event) -> Iterable[commands.Command]:
+        """What follows from an event."""
+        return self.layer.handle_event(event)
 
     def uncork(self) -> None:
         """Sends what was written while the present event was handled: a head and its body are one packet."""
