@@ -13,7 +13,6 @@ Rules:
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -198,7 +197,7 @@ def read(directory: Path, secret: str) -> Reproducer:
         )
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read ({error.strerror}); give the directory of a finding") from None
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(str(path), f"is no chaosbot case ({type(error).__name__}: {error})") from None
 
 
@@ -218,7 +217,7 @@ def needs_secret(directory: Path) -> str:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         return str(value["secret_env"]) if value["secret"] else ""
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return ""
 
 

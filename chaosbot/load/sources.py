@@ -274,7 +274,7 @@ def _recorded(path: Path) -> list[bytes]:
     try:
         steps = orjson.loads(path.read_bytes())["steps"]
         return [b"".join(b64decode(part["data_b64"]) for part in case["segments"]) for step in steps for case in step]
-    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         return []  # some other JSON file
 
 

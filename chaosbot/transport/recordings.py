@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
@@ -99,15 +100,18 @@ def _document(path: Path) -> Any:
 def _requests(document: Any, where: str) -> Iterator[tuple[str, str, str, Headers, bytes]]:
     try:
         if isinstance(document, dict) and "log" in document:
-            yield from _har(document)
+            found = _har(document)
         elif isinstance(document, dict) and "item" in document:
-            values = {one["key"]: str(one.get("value", "")) for one in document.get("variable", ())}
-            yield from _postman(document, values, "")
+            values = {str(one["key"]): str(one.get("value", "")) for one in document.get("variable", ())}
+            found = _postman(document, values, "")
         elif isinstance(document, dict) and "paths" in document:
-            yield from _openapi(document)
+            found = _openapi(document)
         else:
             raise ConfigError(where, "is neither a HAR file, nor a Postman collection (v2), nor an OpenAPI document")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        for name, method, target, headers, body in found:
+            "".join((name, method, target, *chain.from_iterable(headers))).encode()  # all of it is text
+            yield name, method, target, headers, body
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ConfigError(where, f"is not as such a file should be ({type(error).__name__}: {error})") from None
 
 

@@ -3,8 +3,10 @@
 import copy
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +29,27 @@ from chaosbot.config.experiment import (
 from chaosbot.config.plan import parse_fault, plan_from, plan_to_mapping, read_plan
 from chaosbot.config.replay import read_recording
 from chaosbot.core import units
+from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError, ConfigError
+from chaosbot.core.event import SCHEMA as EVENTS_SCHEMA
+from chaosbot.core.event import ExchangeSeen, Injected, RunEnded, RunStarted
+from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.fault import FAULTS
-from chaosbot.core.platform import PLATFORMS, platform_of, spoken
+from chaosbot.core.platform import PLATFORMS, Endpoint, platform_of, spoken
 from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.registry import options_of
-from chaosbot.fuzz.findings import accepted
+from chaosbot.core.verdict import Threat
+from chaosbot.fuzz.findings import Reproducer, accepted, needs_secret, to_json
+from chaosbot.fuzz.findings import read as read_finding
+from chaosbot.journal import Journal
+from chaosbot.journal import read as read_journal
+from chaosbot.load.sources import Corpus
+from chaosbot.report import fold
 from chaosbot.session.abort import StopCondition
 from chaosbot.transport import Address
+from chaosbot.transport.recordings import requests_in, sample_in
 
 EXAMPLES = int(os.environ.get("CHAOSBOT_FUZZ_EXAMPLES", "60"))
 """How many examples each reader gets; the slow suite takes many more."""
@@ -284,7 +297,102 @@ def _files(data: Any, folder: Path) -> None:
     written(lambda: accepted(path))
 
 
-READERS = {read.__name__: read for read in (plans, experiments, faults, built, platforms, schemas, texts)}
+RECORDINGS: tuple[dict[str, Any], ...] = (
+    {
+        "log": {
+            "entries": [
+                {
+                    "request": {
+                        "method": "POST",
+                        "url": "http://a/b?c",
+                        "headers": [{"name": "x", "value": "y"}],
+                        "postData": {"text": '{"a":1}', "params": [{"name": "p"}]},
+                    }
+                }
+            ]
+        }
+    },
+    {
+        "info": {"name": "x"},
+        "variable": [{"key": "v", "value": "w"}],
+        "item": [
+            {
+                "name": "f",
+                "item": [
+                    {"name": "r", "request": {"method": "POST", "url": {"raw": "{{v}}/p"}, "body": {"raw": "{}"}}},
+                    {"request": {"url": "/q", "body": {"mode": "urlencoded", "urlencoded": [{"key": "k"}]}}},
+                ],
+            }
+        ],
+    },
+    {
+        "openapi": "3.1.0",
+        "servers": [{"url": "http://a/base"}],
+        "paths": {
+            "/x/{id}": {
+                "post": {
+                    "parameters": [{"name": "id", "in": "path"}, {"name": "q", "in": "query", "required": True}],
+                    "requestBody": {"content": {"application/json": {"schema": SCHEMA}}},
+                }
+            }
+        },
+    },
+)
+CASE = Case("n", "c", Threat.NETWORK, (Segment(b"POST / HTTP/1.1\r\n\r\n"),), Expect())
+FINDING = to_json(
+    Reproducer("no_hang", "a cause", "telegram", "/webhook", ((CASE,),), "A title", "TELEGRAM_SECRET_TOKEN"), ""
+)
+JOURNAL = (
+    RunStarted(0.0, "proxy", "x", 1, "http://127.0.0.1:1", "now", schema=EVENTS_SCHEMA),
+    ExchangeSeen(1.0, "a", Direction.INBOUND, "POST", "/", 200, "target", 0.01, 200, 7, "message", 5, 5, "/x"),
+    Injected(1.0, "slow", "latency", Depth.EXCHANGE, Direction.INBOUND, "a", "applied"),
+    RunEnded(2.0, "completed"),
+)
+
+
+def recordings(data: Any) -> None:
+    document = mutated(data.draw(st.sampled_from(RECORDINGS)), data.draw)
+    if not _fits_json(document):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recording.json"
+        path.write_text(json.dumps(document))
+        written(lambda: requests_in(path, "localhost"))
+        written(lambda: sample_in(path))
+        written(lambda: Corpus(Path(folder), platform_of("telegram"), Endpoint("localhost", "/")))
+
+
+def findings(data: Any) -> None:
+    document = mutated(FINDING, data.draw)
+    if not _fits_json(document):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "case.json"
+        path.write_text(json.dumps(document))
+        written(lambda: read_finding(path, "a-secret"))
+        written(lambda: needs_secret(path))
+        written(lambda: Corpus(Path(folder), platform_of("telegram"), Endpoint("localhost", "/")))
+
+
+def journals(data: Any) -> None:
+    """Members of events that are something else, and bytes that are no lines: inconclusive at worst, and folded all the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        with closing(Journal(Path(folder))) as journal:
+            for event in JOURNAL:
+                journal.write(event)
+        path = Path(folder) / "events.ndjson"
+        lines = path.read_bytes().splitlines()
+        at = data.draw(st.integers(0, len(lines) - 1))
+        document = mutated(json.loads(lines[at]), data.draw)
+        lines[at] = json.dumps(document).encode() if _fits_json(document) else data.draw(st.binary(max_size=40))
+        path.write_bytes(b"\n".join(lines) + b"\n")
+        written(lambda: fold(read_journal(Path(folder))))
+
+
+READERS = {
+    read.__name__: read
+    for read in (plans, experiments, faults, built, platforms, schemas, texts, recordings, findings, journals)
+}
 
 
 @pytest.mark.parametrize("reader", READERS)
