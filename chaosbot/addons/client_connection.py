@@ -20,6 +20,7 @@ from chaosbot.core.effect import BytesEffect, MessageAction, StreamDirection
 from chaosbot.core.exchange import Exchange
 from chaosbot.injection.bytestream import refusal
 from chaosbot.injection.engine import ArmedFault, ConnectionContext
+from chaosbot.transport import bracketed
 
 
 class ClientConnection:
@@ -137,7 +138,7 @@ def _host_header(listener: ListenerSpec) -> str:
     if address is None:
         return ""
     default = 443 if listener.upstream.startswith("https:") else 80
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    host = bracketed(address[0])
     return host if address[1] == default else f"{host}:{address[1]}"
 
 

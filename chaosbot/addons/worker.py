@@ -6,7 +6,6 @@ The listening sockets are inherited; requests that come before the worker is rea
 from __future__ import annotations
 
 import asyncio
-import itertools
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -20,7 +19,7 @@ from chaosbot.addons.engine import ExchangeEngine
 from chaosbot.addons.spec import ListenerSpec, ProxySpec
 from chaosbot.core.event import RuleTallied
 from chaosbot.core.exchange import Direction
-from chaosbot.tcp.server import PipeServer
+from chaosbot.tcp.server import PipeServer, pipe_of
 from chaosbot.transport import enforce, is_socket
 from chaosbot.workers import AsyncParent
 
@@ -48,25 +47,16 @@ class ProxyService:
         """Begins to accept on the inherited sockets, one for each listener."""
         for listener, sock in zip(self._spec.listeners, sockets, strict=True):
             if listener.pipe is not None:
-                await self._serve_bytes(*listener.pipe, sock)
+                await self._serve_bytes(listener.pipe, sock)
                 continue
             port = 0 if is_socket(listener.host) else sock.getsockname()[1]
             self._servers.append(await asyncio.start_server(self._acceptor(listener, port), sock=sock))
         self.engine.follow_windows()
 
-    async def _serve_bytes(self, direction: Direction, host: str, port: int, name: str, sock: socket.socket) -> None:
+    async def _serve_bytes(self, upstream: tuple[Direction, str, int, str], sock: socket.socket) -> None:
         """What is no HTTP runs on a direct pipe."""
-        pipe = PipeServer(
-            sock,
-            host,
-            port,
-            direction=direction,
-            upstream=name,
-            emit=self.engine.emit,
-            clock=self.engine.now,
-            rules=self.engine.rules,
-            numbers=itertools.count(self._index + 1, max(1, self._spec.workers)),
-        )
+        engine, workers = self.engine, self._spec.workers
+        pipe = pipe_of(upstream, sock, engine.rules, engine.emit, engine.now, index=self._index, workers=workers)
         await pipe.start()
         self._pipes.append(pipe)
 

@@ -20,7 +20,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event
 from chaosbot.core.plan import FaultPlan
 from chaosbot.tcp.server import PipeServer
-from chaosbot.transport import is_loopback
+from chaosbot.transport import bracketed, is_loopback
 from chaosbot.workers import bind
 
 
@@ -112,7 +112,7 @@ class ToxicProxy:
             raise ApiError(f"listen tcp {host}:{port}: bind: {(error.strerror or str(error)).lower()}", 500) from None
         await self.pipe.start(sock)
         host, port = self.pipe.address
-        self.listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.listen = f"{bracketed(host)}:{port}"
         self.enabled = True
 
     async def stop(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from chaosbot.core.errors import ChaosbotError, EngineError, UsageError
 from chaosbot.core.event import Event, Trouble
+from chaosbot.transport import bracketed
 from chaosbot.workers import Startable, Worker, listen
 
 DEFAULT_PORT: Final = 8474
@@ -82,7 +83,7 @@ class ControlServer(Startable):
     def url(self) -> str:
         """The same as a URL."""
         host, port = self.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"http://{bracketed(host)}:{port}"
 
     @property
     def pid(self) -> int | None:

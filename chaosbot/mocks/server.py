@@ -27,7 +27,7 @@ from chaosbot.core.event import Event, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, split_exchange
 from chaosbot.core.mock import Mock, MockAnswer, MockApi, MockRequest, MockServices, of_upstream
 from chaosbot.injection.bytestream import Ends, refuse
-from chaosbot.transport import enforce
+from chaosbot.transport import bracketed, enforce
 from chaosbot.workers import AsyncParent, Startable, Worker, listen
 
 _MOST_HEADERS: Final = 64 * 1024
@@ -98,7 +98,7 @@ class MockServer(Startable):
             for each in self._listeners:
                 sockets.append(listen(each.host, each.port))
                 host, port = sockets[-1].getsockname()[:2]
-                self.urls[each.upstream] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+                self.urls[each.upstream] = f"http://{bracketed(host)}:{port}"
             self._worker = Worker(
                 "mock server",
                 "chaosbot.mocks.server:serve",
@@ -171,10 +171,18 @@ class _Client(asyncio.Protocol):
             self._sending.cancel()
 
     def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._reply(self._api.refusal(400, "Bad Request"), "GET", keep=False)
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as asked:
+                # Another protocol is wanted, which no mock speaks: the request was answered in HTTP, and so is what follows it.
+                data = data[asked.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+            except httptools.HttpParserError:
+                self._reply(self._api.refusal(400, "Bad Request"), "GET", keep=False)
+                return
+            else:
+                return
 
     # parser callbacks
 

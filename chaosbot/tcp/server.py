@@ -308,6 +308,34 @@ class PipeServer:
             self._idle.set()
 
 
+def pipe_of(
+    upstream: tuple[Direction, str, int, str],
+    sock: socket.socket,
+    rules: RuleEngine,
+    emit: Callable[[Event], None],
+    clock: Callable[[], float],
+    *,
+    index: int,
+    workers: int,
+) -> PipeServer:
+    """A worker's pipe, whose rules decide for other transports too.
+
+    Args:
+        upstream: The direction, and the upstream's host, port and name.
+        sock: The inherited listening socket.
+        rules: The worker's rules.
+        emit: Takes the events.
+        clock: Seconds since the run started.
+        index: The worker's number; its connections are counted from there in steps of `workers`.
+        workers: How many workers serve the same sockets.
+    """
+    direction, host, port, name = upstream
+    numbers = itertools.count(index + 1, max(1, workers))
+    return PipeServer(
+        sock, host, port, direction=direction, upstream=name, emit=emit, clock=clock, rules=rules, numbers=numbers
+    )
+
+
 def _count(link: Link, up: Traffic, down: Traffic) -> None:
     up.received += link.client.received
     up.sent += link.up.sent

@@ -5,7 +5,6 @@ It answers the same requests as `chaosbot.addons.worker`, and sends the same eve
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from chaosbot.core.event import RuleTallied
 from chaosbot.core.exchange import Direction
 from chaosbot.core.plan import FaultPlan
 from chaosbot.injection.engine import RuleEngine
-from chaosbot.tcp.server import PipeServer
+from chaosbot.tcp.server import pipe_of
 from chaosbot.transport.access import enforce
 from chaosbot.workers import AsyncParent
 
@@ -55,18 +54,8 @@ class PipeService:
 
         self._rules = RuleEngine(spec.plan, Dice(spec.seed), parent.send, now, announces=index == 0)
         self._pipes = [
-            PipeServer(
-                sock,
-                host,
-                port,
-                direction=direction,
-                upstream=name,
-                emit=parent.send,
-                clock=now,
-                rules=self._rules,
-                numbers=itertools.count(index + 1, spec.workers),
-            )
-            for sock, (direction, host, port, name) in zip(parent.sockets, spec.upstreams, strict=True)
+            pipe_of(upstream, sock, self._rules, parent.send, now, index=index, workers=spec.workers)
+            for sock, upstream in zip(parent.sockets, spec.upstreams, strict=True)
         ]
 
     async def start(self) -> None:

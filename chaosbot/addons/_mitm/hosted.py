@@ -10,6 +10,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from chaosbot.addons._mitm.carrier import HandlerCarrier, substitute
 from chaosbot.addons.spec import ListenerSpec
 from chaosbot.core.exchange import Direction
+from chaosbot.transport import bracketed
 
 
 class HostedDoor:
@@ -45,6 +46,5 @@ def _listener(client: Client) -> ListenerSpec:
     mode = client.proxy_mode
     if isinstance(mode, ReverseMode):
         scheme = "https" if mode.scheme in ("https", "tls") else "http"
-        host = f"[{mode.address[0]}]" if ":" in mode.address[0] else mode.address[0]
-        return ListenerSpec(Direction.INBOUND, f"{scheme}://{host}:{mode.address[1]}")
+        return ListenerSpec(Direction.INBOUND, f"{scheme}://{bracketed(mode.address[0])}:{mode.address[1]}")
     return ListenerSpec(Direction.OUTBOUND, "")
