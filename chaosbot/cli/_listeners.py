@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chaosbot.core.errors import ConfigError
-from chaosbot.transport import UNIX, permit_listening
+from chaosbot.transport import UNIX, bracketed, permit_listening
 
 
 def address_of(option: str, text: str, *, sockets: bool = False) -> tuple[str, int]:
@@ -78,7 +78,7 @@ def exports(address: tuple[str, int]) -> str:
     from chaosbot.addons.ca import ensure_ca  # noqa: PLC0415 - only when asked for
 
     host, port = address
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"http://{bracketed(host)}:{port}"
     certificate = str(ensure_ca())
     names = {
         "HTTP_PROXY": url,

@@ -151,6 +151,12 @@ class MetricsAggregator:
         """So many requests that were due could not be started."""
         self.now.dropped += count
 
+    def missed(self, count: int, late_s: float) -> None:
+        """So many requests became due, the first of them so long ago, and the generator never got to them."""
+        self.now.planned += count
+        self.now.dropped += count
+        self._lateness.append(late_s)
+
     def ended(self, pending: PendingRequest, *, latency: bool = True) -> None:
         """A request has its fate.
 

@@ -70,6 +70,7 @@ class OpenExecutor:
         self._begun = start
         self._pacer = pacer
         self._turn = 0  # which series of ticks holds; steering begins another one
+        self._series = pacer, first  # what is followed at present, and the number of its first arrival
         self._dues = enumerate(pacer.dues(), first)
         self._next: tuple[int, float] | None = None
         self._queue: deque[PendingRequest] = deque()
@@ -104,8 +105,11 @@ class OpenExecutor:
         if level is None:
             missed = math.ceil(self._pacer.total(now - self._begun))
             self._start, dues = self._begun, self._pacer.dues(missed)
+            self._series = self._pacer, self.next_number - missed
         else:
-            self._start, dues = now, Pacer.constant(level, left).dues()
+            steered = Pacer.constant(level, left)
+            self._start, dues = now, steered.dues()
+            self._series = steered, self.next_number
         # Numbers go on, so that nothing that was sent is sent again.
         self._dues = enumerate(dues, self.next_number)
         self.begin()
@@ -168,10 +172,17 @@ class OpenExecutor:
     def give_up(self) -> None:
         """The run ends now: what never started is dropped, also what was due and the generator did not get to."""
         now, arrival = self._loop.clock(), self._next
+        if self._shard.count == 1 and arrival is not None and not self._ended:
+            # All at once: a generator that could not keep up has missed millions.
+            pacer, first = self._series
+            number, offset = arrival
+            missed = first + math.ceil(pacer.total(now - self._start) - 1e-9) - number
+            if missed > 0:
+                self._aggregator.missed(missed, now - self._start - offset)
+            arrival = None
         while arrival is not None and not self._ended and self._start + arrival[1] <= now:
             if self._shard.owns(self._population.visitor(arrival[0])[1]):
-                self._aggregator.planned(now - self._start - arrival[1])
-                self._aggregator.dropped()
+                self._aggregator.missed(1, now - self._start - arrival[1])
             arrival = next(self._dues, None)
         self._next = None
         if self._sender is not None:

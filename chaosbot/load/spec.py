@@ -209,16 +209,3 @@ class LoadResult:
     def valid(self) -> bool:
         """Whether the numbers are the target's."""
         return not self.reasons
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a person wants of a load that goes on.
-
-    Args:
-        paused: Nothing new starts.
-        level: Users at work, or arrivals a second; None leaves it to the plan.
-    """
-
-    paused: bool = False
-    level: float | None = None
