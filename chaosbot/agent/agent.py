@@ -3,7 +3,8 @@
 Rules:
 
 - Callbacks do next to nothing and never raise: they put what is new into a queue, which a thread of the agent's own empties.
-- A place that was seen is switched off, so that after a while the program runs at its own speed. `rearm` switches all on again.
+- A place that was seen is switched off, so that after a while the program runs at its own speed. `rearm` switches all on again, and `forget` has
+  them told again.
 - Code counts as the program's own when its file lies outside of the standard library and of site-packages, or in a package that
   ``CHAOSBOT_GUIDE_INCLUDE`` names.
 - Without chaosbot at the other end, everything is switched off.
@@ -45,7 +46,7 @@ STUCK_S = 5.0
 """What holds it for so long is told before it is over."""
 ONE_SIDED = 32
 """A branch that went one way so often is no longer watched."""
-MOST_RAISED = 24
+MOST_RAISED = 100
 """So many times an error of one place is told."""
 PEEKS = 48
 LONGEST = 200
@@ -307,7 +308,9 @@ class Agent:
 
     def _asked(self, what: str) -> None:
         word, _, number = what.partition(" ")
-        if word == "rearm" and self.tool is not None:
+        if word == "forget":
+            self.seen.clear()
+        if word in ("rearm", "forget") and self.tool is not None:
             self.sides.clear()
             self.peeks = PEEKS
             self.monitoring.restart_events()

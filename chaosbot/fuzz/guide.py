@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -115,6 +115,7 @@ class Guide:
         self._files: dict[str, _File] = {}
         self._words: dict[tuple[str, str | int | float, str], Word] = {}
         self._seen_words = 0
+        self._known: set[tuple[str, str, int, int, int]] = set()
         self._new: list[Novelty] = []
         self._events: list[TargetRaised | LoopBlocked] = []
         self._sampler: Worker | None = None
@@ -165,20 +166,25 @@ class Guide:
         best = max(found, key=lambda case: case[0], default=(0, "", ""))
         return best[1], best[2]
 
-    def sync(self, *, rearm: bool = False) -> bool:
+    def sync(self, how: Literal["sync", "rearm", "forget"] = "sync") -> bool:
         """Waits until the agent has told everything that has happened so far.
 
         Args:
-            rearm: Watch also places that were seen often.
+            how: ``rearm`` watches also places again that were seen often; ``forget`` counts as new what is reached from now on, whether or not
+                it was before.
 
         Returns:
             Whether it has; false where no agent is there.
         """
+        if how == "forget":
+            with self._lock:
+                self._known.clear()
+                self._new.clear()
         self._syncs += 1
         lines = list(self._lines)
         for line in lines:
             try:
-                line.sendall(b"%s %d\n" % (b"rearm" if rearm else b"sync", self._syncs))
+                line.sendall(f"{how} {self._syncs}\n".encode())
             except OSError:
                 lines.remove(line)
         until = monotonic() + _SYNC_S
@@ -327,13 +333,12 @@ class Guide:
 
     def _hit(self, file: _File, function: str, line: int, offset: int, to: int, values: Sequence[Any]) -> None:
         if offset < 0:
-            known = line in file.hit_lines
             file.hit_lines.add(line)
         else:
-            sides = file.hit_sides[function, line, offset]
-            known = to in sides
-            sides.add(to)
-        if not known:
+            file.hit_sides[function, line, offset].add(to)
+        key = (file.path, function, line, offset, to)
+        if key not in self._known:
+            self._known.add(key)
             self._new.append(Novelty(file.path, function, line, offset, self._whose(values)[0]))
 
     def _see(self, texts: Sequence[str], case: str, function: str, path: str) -> None:

@@ -6,7 +6,7 @@ Rules:
   is kept, and changed further with the words of the functions that it reached; where code is seen to be reached tells the next change.
 - Who is next is a pure function of the seed and of what was reached (`Schedule`): energy rises with what an input has found and with
   how deep it stands, and falls with each time that it was taken.
-- What ends or stalls the target is not followed further.
+- What breaks, ends or stalls the target is not followed further.
 - Kept inputs are sent first by the next campaign with the same corpus. They hold words of the code and no secret.
 """
 
@@ -47,7 +47,7 @@ _VOLLEY: Final = 24
 _CHUNK: Final = 8
 """So many changes of one input before it is another one's turn."""
 _DEEPEST: Final = 4
-_FIRST_USER: Final = 4_503_560_000_000_000
+_FIRST_USER: Final = 4_503_540_000_000_000
 _ORDINARY: Final = ("", "7", "green tea", "7 green tea")
 _WEIGHTS: Final = {"command": 0, "equal": 1, "seen": 1, "prefix": 1, "suffix": 1, "contains": 1, "regex": 1, "length": 2, "number": 2, "word": 4}  # fmt: skip
 """The kinds of words that make texts, those that say most about what is waited for first."""
@@ -110,7 +110,7 @@ class _Kept:
     @property
     def energy(self) -> float:
         """How soon it is taken again."""
-        return math.sqrt(min(self.found, 16)) * 1.5 ** min(self.depth, 6) / (1 + self.taken)
+        return math.sqrt(min(self.found, 16)) * 1.25 ** min(self.depth, 6) / (1 + self.taken)
 
 
 class Schedule:
@@ -225,9 +225,11 @@ class Schedule:
             self.reached(attempt.number, [Novelty(one.path, one.function, one.line, -1) for one in places])
 
     def avoid(self, number: int, step: int) -> None:
-        """Tells that an act of an attempt ended or stalled the target: nothing that begins so is sent again."""
-        self._bad.append(self._attempts[number].acts[: step + 1])
-        self.kept.pop(number, None)
+        """Tells that an act of an attempt broke, ended or stalled the target: nothing that begins so is sent again."""
+        acts = self._attempts[number].acts[: step + 1]
+        if acts[-1].golden or " " in acts[-1].text or acts[-1].sets or not acts[-1].text.startswith("/"):
+            self._bad.append(acts)  # what a bare command does, it may do better with an argument
+            self.kept.pop(number, None)
 
     # -- changes --------------------------------------------------------------------------------------------------------
 
@@ -268,6 +270,7 @@ class Schedule:
         marks = [text for kind, text in spelled if kind == "contains" and len(text) == 1 and text in _MARKS]
         first = act.text.split(" ", 1)[0]
         texts = [
+            *(f"{first} {text}" for _, text in spelled if first.startswith("/")),
             *(f"{act.text} {text}" for _, text in spelled),
             *(f"{act.text}{text}" for kind, text in spelled if kind not in ("regex", "length")),
             *(f"{act.text}{mark}{text}" for mark in marks for kind, text in spelled if kind == "equal"),
@@ -296,16 +299,16 @@ class Schedule:
         spots = self._spots.get(act.golden, self._spots.get("", ()))
         for path, value in spots[:_SPOTS]:
             if isinstance(value, (dict, list)):
-                yield replace(act, sets=(*act.sets, (path, value)))
+                yield _with(act, path, value)
         for word in words:
             for path, value in spots[:_SPOTS]:
                 if isinstance(value, str):
                     for text in self._spelled(word, value)[:2]:
-                        yield replace(act, sets=(*act.sets, (path, text)))
+                        yield _with(act, path, text)
                 elif type(value) is int and isinstance(word.value, int):
-                    yield replace(act, sets=(*act.sets, (path, word.value)))
+                    yield _with(act, path, word.value)
                 elif isinstance(value, bool):
-                    yield replace(act, sets=(*act.sets, (path, not value)))
+                    yield _with(act, path, not value)
 
     def _further(self, acts: Acts, words: Sequence[Word]) -> Iterator[Acts]:
         """What the same user does next."""
@@ -336,7 +339,7 @@ class Schedule:
             new: Any = (
                 text if isinstance(value, str) else dice.at("number").integer(0, 10**6) if type(value) is int else value
             )
-            return replace(act, sets=(*act.sets[-3:], (path, new)))
+            return _with(act, path, new)
         tokens = act.text.split(" ")
         at = dice.at("token").integer(0, len(tokens) - 1)
         match dice.at("how").integer(0, 5):
@@ -355,6 +358,12 @@ class Schedule:
                     tokens[at][: max(1, len(tokens[at]) // 2)] if dice.at("cut").chance(0.5) else tokens[at] * 2
                 )
         return replace(act, text=" ".join(tokens)[:4000])
+
+
+def _with(act: Act, path: Path, value: Any) -> Act:
+    """The act with a value at a place, beside at most two others."""
+    others = [one for one in act.sets if one[0] != path]
+    return replace(act, sets=(*others[-2:], (path, value)))
 
 
 def _extends(acts: Acts, bad: Acts) -> bool:
@@ -382,7 +391,7 @@ def _about(acts: Acts) -> str:
 def run_guided(context: CampaignContext, clock: Clock) -> None:
     """Sends inputs as the schedule says, until the time is up or nothing is left to try."""
     guide = context.target.guide
-    if guide is None or not guide.sync():
+    if guide is None or not guide.sync("forget"):
         return
     words, goldens = guide.words(), context.platform.golden(context.dice)
     spots = _spots(context, words, goldens)
@@ -397,12 +406,12 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
             for one, cases in zip(attempts, made, strict=True):
                 steps.update((case.name, (one.number, step)) for step, case in enumerate(cases))
             sent = pool.map(lambda cases: [context.target.fire(case, "guided") for case in cases], made)
-            guide.sync(rearm=True)
+            guide.sync("rearm")
             results = [result for row in sent for result in row]
             events = take_events(context, guide)
             _placed(results, events)
             observe(context, results)
-            bad = {steps[one.case] for one in events if isinstance(one, LoopBlocked) and one.case in steps}
+            bad = {steps[one.case] for one in events if one.case in steps and _tells(one)}
             worse = (
                 one for one in results if any(isinstance(seen, Died | Hung | Dropped) for seen in one.observations)
             )
@@ -418,6 +427,11 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
     finally:
         pool.close()
         _remember(context, schedule)
+
+
+def _tells(event: TargetRaised | LoopBlocked) -> bool:
+    """Whether what an act did is known well enough: it broke something, or held the loop."""
+    return isinstance(event, LoopBlocked) or not event.meant
 
 
 def _by_attempt(novelties: Iterable[Novelty], steps: Mapping[str, tuple[int, int]]) -> dict[int, list[Novelty]]:
@@ -445,15 +459,16 @@ def _cases(
     """An input as cases of one new user, one for each act; `shapes` remembers what the description says of a place."""
     platform, endpoint = context.platform, context.spec.endpoint
     stream = context.dice.at("guided", attempt.number, endpoint.started)
-    user = _FIRST_USER + stream.at("user").integer(0, 10**12)
+    user = _FIRST_USER + stream.at("user").integer(0, 10**10)
     found = []
     for step, act in enumerate(attempt.acts):
         place = stream.at(step)
         if act.golden in ("", PRESS):
             update = platform.say(act.text, place, user=user, kind=act.golden)
-            summary = f"{'presses' if act.golden else 'writes'} {act.text[:120]!r}"
+            summary = f"the {'button' if act.golden else 'text'} {act.text[:120]!r}"
         else:
-            update = platform.sent_by(goldens[act.golden], user, place) or platform.fresh(goldens[act.golden], place)
+            fresh = platform.fresh(goldens[act.golden], place)
+            update = platform.sent_by(fresh, user, place) or fresh
             summary = f"a valid {act.golden}"
         if update is None:
             continue
@@ -471,6 +486,8 @@ def _cases(
         name = f"guided/{attempt.number}" + (f".{step + 1}" if len(attempt.acts) > 1 else "")
         expect = Expect() if valid else Expect(frozenset({2, 4}))
         case = as_case(platform, endpoint, update, place, name, summary, expect, fresh=False)
+        if act.golden not in ("", PRESS):
+            case = context.target.renewed(case, place)  # a press has an id of its own
         change = Change(Mechanism.TECHNIQUE, f"guided/{attempt.aim}")
         threat = Threat.USER if valid else Threat.NETWORK
         found.append(replace(case, group="guided", threat=threat, change=change))
@@ -485,8 +502,10 @@ def _spots(
     found: dict[str, list[tuple[Path, Any]]] = {}
     said = context.platform.say("x", context.dice)
     more: list[tuple[Path, Any]] = []
+    written = next((path for path, value in _named(said, names | {"text"}) if value == "x"), None)
     for name, update in goldens.items():
-        found[name] = _named(update, names)
+        # What is written is tried with texts; the other members of this update come to those as well.
+        found[name] = [one for one in _named(update, names) if one[0] != written]
         kind = next(iter(said.keys() & update.keys() - _IDS), "") if isinstance(said, dict) else ""
         if kind and isinstance(update[kind], dict):
             members = ((key, value) for key, value in update[kind].items() if key in names and key not in said[kind])
