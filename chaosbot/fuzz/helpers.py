@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Final
 
 from chaosbot.core.errors import WorkerDied
-from chaosbot.core.event import CampaignStarted, Event
+from chaosbot.core.event import CampaignStarted, Event, Trouble
 from chaosbot.core.platform import platform_of
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.context import CampaignContext
@@ -92,6 +92,7 @@ class CampaignHelpers:
     def __init__(self, context: CampaignContext, stage: str, until: float, start_worker: StartWorker = Worker) -> None:
         self._context = context
         self._until = until
+        self._stage = stage
         self._helpers: list[tuple[AnyWorker, queue.SimpleQueue[HelperResult | str]]] = []
         names = tuple(check.name for check in context.store.checks)
         endpoint, secret_env = context.spec.endpoint, ""
@@ -124,11 +125,7 @@ class CampaignHelpers:
             self._helpers.append((worker, said))
 
     def gather(self) -> None:
-        """Takes in what the helpers did.
-
-        Raises:
-            WorkerDied: One of them ended without a word.
-        """
+        """Takes in what the helpers did; of one that is lost, it says what the stage misses now."""
         try:
             if monotonic() < self._until and self._context.target.should_stop():
                 for worker, _ in self._helpers:
@@ -145,8 +142,13 @@ class CampaignHelpers:
             result = said.get(timeout=max(0.0, self._until - monotonic()) + _GRACE_S)
         except queue.Empty:
             result = f"has no result {_GRACE_S:g} s after the stage's end"
+        except WorkerDied as error:
+            result = str(error).removeprefix(worker.name).strip()
         if isinstance(result, str):
-            raise WorkerDied(f"{worker.name} {result}")
+            spec = self._context.spec
+            missing = f"{worker.name} {result}; {1 / spec.workers:.0%} of the stage '{self._stage}' is missing"
+            self._context.recorder.emit(Trouble(monotonic() - spec.started, "fuzz", missing))
+            return
         for event in result.events:
             self._context.recorder.emit(event)
         self._context.recorder.by_stage.update(result.by_stage)

@@ -1,15 +1,18 @@
 """Stages that several processes share: together they send and find what one process does."""
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import psutil
 import pytest
 
-from chaosbot.core.event import CaseTried, Event, Judged
+from chaosbot.core.event import CaseTried, Event, Judged, Trouble
 from chaosbot.core.platform import Endpoint
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignSpec
@@ -70,3 +73,32 @@ def test_generated_updates_find_the_same_whatever_the_number_of_processes(choosy
     assert found[0] == found[1]
     assert len(found[0]) >= 2
     assert sent[0] == sent[1] == {f"{number}.{ordinal}" for number in range(3) for ordinal in range(120)}
+
+
+def test_a_process_that_is_lost_is_told_with_its_share_and_the_rest_is_kept(choosy: str, tmp_path: Path) -> None:
+    address = Address.parse(choosy)
+    spec = CampaignSpec(
+        address,
+        Endpoint(address.authority, address.path),
+        seed=5,
+        duration_s=60.0,
+        stages=("generated",),
+        workers=2,
+        findings=tmp_path,
+    )
+    events: list[Event] = []
+    killed: list[int] = []
+
+    def take(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, CaseTried) and not killed:
+            killed.extend(child.pid for child in psutil.Process().children() if "workers" in " ".join(child.cmdline()))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    result = Campaign(spec, take).run(lambda: len([one for one in events if isinstance(one, CaseTried)]) > 300)
+    assert killed
+    (trouble,) = [event.what for event in events if isinstance(event, Trouble) and "helper" in event.what]
+    assert "fuzz helper 1" in trouble
+    assert "50% of the stage 'generated' is missing" in trouble
+    assert result.cases_sent > 100
