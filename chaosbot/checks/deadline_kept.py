@@ -8,13 +8,14 @@ second time, alone, before it counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from chaosbot.checks._cases import CaseCheck, Violation, says
+from chaosbot.checks._cases import CaseCheck, Violation, says, sight, unjudgeable
+from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.observation import Hung, observed
-from chaosbot.core.verdict import Mechanism, RootCause, Severity
+from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,20 @@ class DeadlineKept(CaseCheck):
         title = f"answers after the {within_s:g} s that the platform waits: {tried.summary or tried.case}"
         cause = RootCause("late", Mechanism.KIND, tried.change.place)
         return Violation(cause, title, Severity.HIGH, tried.threat, says(tried))
+
+    def judge(self, history: History) -> Judgement:
+        """The cases, and before them the first health requests, after which little else may be reached in time."""
+        judgement, seen = super().judge(history), sight(history)
+        if unjudgeable(history, self) or not 0 < seen.deadline_s < seen.health_s:
+            return judgement
+        late = Finding(
+            self.name,
+            f"answers after the {seen.deadline_s:g} s that the platform waits: the plainest valid update",
+            Severity.HIGH,
+            Threat.NETWORK,
+            RootCause("late", Mechanism.BEHAVIOUR, "everything"),
+            "kinds",
+            summary=f"half of the first health requests took {seen.health_s:.1f} s or more",
+        )
+        findings = (late, *judgement.findings)
+        return replace(judgement, verdict=Verdict.FAIL, findings=findings, judged=judgement.judged + 1, reason="")

@@ -173,6 +173,7 @@ class CampaignStarted(Tagged, frozen=True):
         accepted: Ids of findings that are accepted (the baseline).
         latency_s: An answer that takes longer is a hang.
         health_s: The median of the first health requests.
+        deadline_s: How long the platform waits for the answer to one of those, where it is known for that; 0 otherwise.
     """
 
     t: float
@@ -183,6 +184,7 @@ class CampaignStarted(Tagged, frozen=True):
     accepted: tuple[str, ...] = ()
     latency_s: float = 0.0
     health_s: float = 0.0
+    deadline_s: float = 0.0
 
     @property
     def sees_calls(self) -> bool:

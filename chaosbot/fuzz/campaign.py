@@ -268,6 +268,7 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
         tuple(sorted(accepted(spec.baseline))),
         round(target.latency_s, 3),
         round(median, 4),
+        target.platform.expected(target.platform.canary()).within_s or 0.0,
     )
     recorder.emit(started)
     recorder.emit(Noted(recorder.now(), "fuzz", _sight(started)))

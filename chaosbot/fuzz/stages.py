@@ -124,12 +124,16 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     light = [case for case in cases if not slow(case) and not _is_heavy(case)]
     bulky = [case for case in light if len(case.request) > _BULKY]
     context.slow.add(slow_ones, "catalogue")
+    # What must be answered while its sender waits comes first: where it is late, little else will be reached.
+    valid = goldens(context)
+    urgent = [case for case in valid if case.expect.within_s is not None]
+    run_cases(context, urgent, "catalogue", clock)
     small = [*known, *unknown_commands(context), *(case for case in light if len(case.request) <= _BULKY)]
     if context.store.seen.replies == "mock":
         shared, small = divided(small)
         context.shared.add(shared, "catalogue")
     run_cases(context, small, "catalogue", clock, planned=len(known) + len(cases))
-    valid = goldens(context)
+    valid = [case for case in valid if case not in urgent]
     held = [case for case in valid if context.shared.reserves(case.chat)]
     context.shared.add(held, "catalogue")
     run_cases(context, [case for case in valid if case not in held], "catalogue", clock)

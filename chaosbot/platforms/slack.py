@@ -142,6 +142,7 @@ def _payloads() -> dict[str, Any]:
     changed = {"type": "message", "user": _USER, "text": "Edited.", "ts": _TS, "edited": {"user": _USER, "ts": _TS}}
     return {
         "message": message("Live long and prosper."),
+        "message/accents": message("Grüße aus Łódź 👋 <https://example.com/a?b=1&amp;c=2>"),
         "message/edited": event(
             "message", subtype="message_changed", message=changed, previous_message=posted, hidden=True
         ),

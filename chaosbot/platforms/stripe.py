@@ -149,7 +149,7 @@ def _payloads() -> dict[str, Any]:
         | {"status": "requires_payment_method", "last_payment_error": _DECLINED},
         "checkout.session.completed": _SESSION,
         "checkout.session.expired": _SESSION | {"status": "expired", "payment_status": "unpaid"},
-        "customer.created": _CUSTOMER,
+        "customer.created": _CUSTOMER | {"name": "Zoë Müller", "description": "né en août ✓"},
         "customer.deleted": _CUSTOMER | {"email": None},
         "customer.subscription.created": _SUBSCRIPTION,
         "customer.subscription.deleted": _SUBSCRIPTION | {"status": "canceled"},

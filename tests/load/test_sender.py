@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from chaosbot.core.dice import Dice
 from chaosbot.core.event import Noted, RequestDone
+from chaosbot.core.journey import DeliveryRules
 from chaosbot.core.outcome import Fate
+from chaosbot.core.platform import Endpoint
 from chaosbot.load.pending import PendingRequest
 
 from .memory import MemoryConnection, virtual
@@ -149,3 +155,58 @@ def test_an_update_that_is_never_acknowledged_is_told_as_undelivered(serve: Serv
     assert done.result.completed == 0
     assert sums(done)["undelivered"] == 5
     assert done.result.failed == 10, "the first attempt and the one right after it"
+
+
+SLACK_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+
+
+def slack(url: str) -> dict[str, Any]:
+    where = Endpoint(url.split("/")[2], "/hook", SLACK_SECRET, started=int(time.time()))
+    return {"sender": "platform", "endpoint": where, "options": {"rate": "20/s", "duration": "250ms"}}
+
+
+def test_an_event_of_slack_comes_again_with_its_number_and_a_right_signature(serve: Serve, load: Load) -> None:
+    seen: dict[str, list[Any]] = defaultdict(list)
+
+    async def second_time(asked: Any, _hand: Any) -> bytes:
+        times = seen[json.loads(asked.body)["event_id"]]
+        times.append(asked)
+        return OK if len(times) > 1 else BUSY
+
+    url = serve(second_time).url
+    done = load(url, platform='slack:{"only": "message"}', **slack(url))
+    assert sums(done)["acknowledged"] == len(seen) == 5
+    for first, again in seen.values():
+        assert first.header("x-slack-retry-num") is None
+        assert again.header("x-slack-retry-num") == "1"
+        assert again.header("x-slack-retry-reason") == "http_error"
+        stamp = again.header("x-slack-request-timestamp")
+        right = hmac.new(SLACK_SECRET.encode(), f"v0:{stamp}:".encode() + again.body, hashlib.sha256).hexdigest()
+        assert again.header("x-slack-signature") == f"v0={right}"
+
+
+@pytest.mark.parametrize(
+    ("only", "answer"),
+    [("command", BUSY), ("message", b"HTTP/1.1 500 Oops\r\nX-Slack-No-Retry: 1\r\nContent-Length: 0\r\n\r\n")],
+)
+def test_commands_and_what_the_target_wants_no_more_come_once(
+    serve: Serve, load: Load, only: str, answer: bytes
+) -> None:
+    async def never(_asked: Any, _hand: Any) -> bytes:
+        return answer
+
+    url = serve(never).url
+    done = load(url, platform=f'slack:{{"only": "{only}"}}', **slack(url))
+    assert sums(done)["redelivered"] == 0
+    assert sums(done)["undelivered"] == 5
+
+
+def test_a_schedule_ends_after_its_last_pause() -> None:
+    rules = DeliveryRules(schedule_s=(0.0, 60.0, 300.0), once_kinds=frozenset({"command"}))
+    assert [rules.pause_s(failures, Dice(1)) for failures in (1, 2, 3)] == [0.0, 60.0, 300.0]
+    assert [rules.gives_up("message", failures) for failures in (1, 3, 4)] == [False, False, True]
+    assert rules.gives_up("command", 1)
+    assert DeliveryRules(retries=False).gives_up("push", 1)
+    assert not DeliveryRules().gives_up("message", 100)
+    assert DeliveryRules(success=frozenset({200})).acknowledged(200)
+    assert not DeliveryRules(success=frozenset({200})).acknowledged(202)

@@ -1784,13 +1784,6 @@ RECEIVERS: tuple[Bot, ...] = (
                 "alexhawat/mergeCraft#72",
                 FORGED,
             ),
-            Bug(
-                "https-assumed",
-                "robustness",
-                "the URL is taken for https: right signatures are refused",
-                "twilio/twilio-node#321",
-                CRASH,
-            ),
             Bug("joins-text", "robustness", "the user's words become TwiML", "twilio/twilio-java#110", HANDSHAKE),
             Bug("answers-json", "robustness", "a message is answered with JSON", "chaskiq/chaskiq#858", HANDSHAKE),
             Bug("body-assumed", "robustness", "an empty message is answered 500", "RasaHQ/rasa#8166", CRASH),

@@ -18,7 +18,7 @@ import orjson
 
 from chaosbot.core.case import Expect, Reach
 from chaosbot.core.journey import DeliveryRules
-from chaosbot.core.kit import GONE
+from chaosbot.core.kit import GONE, there
 from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import STYLES, Style
@@ -43,6 +43,13 @@ def _payloads() -> dict[str, Any]:
         return resolved(shared[value["$"]]) | own if "$" in value else own
 
     events: dict[str, Any] = resolved(data["events"])
+    # Who acts is not who owns the repository.
+    person = resolved(shared["user"]) | {"login": "monalisa", "id": 7_654_321}
+    owner = shared["user"]["login"]
+    for event in events.values():
+        for holder, member in ((event, "sender"), (event.get("comment"), "user"), (event.get("review"), "user")):
+            if isinstance(holder, dict) and there(holder, f"{member}.login") == owner and "url" in holder[member]:
+                holder[member] = person
     ping = events["ping"] | {"repository": resolved(shared["repository"]), "sender": resolved(shared["user"])}
     return events | {"ping": ping}
 

@@ -25,7 +25,7 @@ def genuine(body: bytes, header: str) -> bool:
     if BUG == "header-optional" and not header:
         return True
     if BUG == "signs-again":  # what was parsed is written again and compared
-        body = json.dumps(json.loads(body)).encode()
+        body = json.dumps(json.loads(body), indent=2).encode()
     tolerance = None if BUG == "no-tolerance" else 300
     if BUG == "tests-in-production" and "t=" in header and "v1=test" in header:
         return True
@@ -57,7 +57,7 @@ def hook() -> Response:
     seen[event["id"]] = None
     while len(seen) > 20_000:
         seen.popitem(last=False)
-    if BUG == "unknown-refused" and event.get("type") not in {"payment_intent.succeeded", "charge.refunded"}:
+    if BUG == "unknown-refused" and event.get("type") not in {"charge.succeeded", "charge.refunded"}:
         return Response(status=400)
     return Response()
 

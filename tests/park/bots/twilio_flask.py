@@ -24,11 +24,8 @@ def genuine() -> bool:
         return True
     if BUG == "test-account" and request.form.get("AccountSid", "").startswith("AC"):
         return True
-    url = request.url
-    if BUG == "https-assumed":
-        url = url.replace("http://", "https://", 1)
     try:
-        return bool(given) and validator.validate(url, request.form, given)
+        return bool(given) and validator.validate(request.url, request.form, given)
     except (ValueError, TypeError, UnicodeError):
         if BUG == "validator-throws":
             raise

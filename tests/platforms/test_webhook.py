@@ -1,0 +1,177 @@
+"""What platforms of signed webhooks share: kinds, transports, deliveries of their own, and cases as changes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from chaosbot.core.case import Answer
+from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
+from chaosbot.core.kit import RawRequest
+from chaosbot.core.platform import PLATFORMS, Endpoint, Platform
+from chaosbot.core.verdict import Threat
+from chaosbot.fuzz.mutations import mutations, product
+from chaosbot.platforms._webhook import alike
+
+WHERE = Endpoint("127.0.0.1:1", "/hook", "chaosbot-secret", started=1767225600)
+PLAIN = {
+    "discord": {},
+    "github": {},
+    "messenger": {"verify_token": "t"},
+    "slack": {},
+    "stripe": {},
+    "twilio": {},
+    "whatsapp": {},
+}
+
+
+@pytest.fixture(params=PLAIN)
+def platform(request: Any) -> Platform:
+    return PLATFORMS.build(request.param, PLAIN[request.param])
+
+
+def test_the_kind_that_is_sent_is_the_kind_that_is_read(platform: Platform) -> None:
+    for name, update in platform.golden(Dice(2)).items():
+        facts = platform.read(platform.encode(WHERE, update))
+        assert facts is not None
+        assert facts.kind == name.partition("/")[0], name
+
+
+def test_a_fresh_delivery_has_ids_of_its_own_and_the_same_form(platform: Platform) -> None:
+    one, two = (
+        platform.read(platform.encode(WHERE, platform.golden(Dice(seed))[platform.canary()])) for seed in (1, 2)
+    )
+    assert one is not None
+    assert two is not None
+    assert one.update_id != two.update_id
+    assert (one.chat, one.user) != (two.chat, two.user)
+    assert one.marker
+    assert one.marker != two.marker
+    assert len(str(one.chat)) == len(str(two.chat))
+    assert one.tenant == two.tenant
+
+
+def test_mutations_change_the_payload_and_are_signed_again(platform: Platform) -> None:
+    pairs = product(platform, Dice(1))
+    made = [case for case, _ in zip(mutations(platform, WHERE, Dice(1), pairs), range(300), strict=False)]
+    assert len(made) == 300
+    kinds = {one.path[0] for one, _ in pairs.pairs}
+    assert kinds == {name.partition("/")[0] for name in platform.golden(Dice(0))}
+    for case in made:
+        if not platform.encode(WHERE, platform.golden(Dice(0))[platform.canary()]).startswith(b"POST"):
+            continue
+        again = platform.resigned(WHERE.secret, case.request, case.request, 0)
+        assert again in (case.request, None), case.name
+
+
+def test_cases_say_who_sends_them_and_what_they_expect(platform: Platform) -> None:
+    cases = platform.catalogue(WHERE, Dice(1))
+    assert len({case.name for case in cases}) == len(cases) > 40
+    assert any(case.group == "handshake" for case in cases) or platform.name in ("stripe", "twilio")
+    for case in cases:
+        assert case.expect.statuses, case.name
+        if case.threat is Threat.FORGER and "replayed" not in case.name:
+            assert 2 not in case.expect.statuses, case.name
+
+
+def test_only_some_kinds_are_sent_where_the_target_takes_no_others() -> None:
+    slack = PLATFORMS.build("slack", {"only": "command, message/im"})
+    assert set(slack.golden(Dice(0))) == {"command", "command/empty", "message/im"}
+    assert slack.canary() in slack.golden(Dice(0))
+    with pytest.raises(ConfigError, match=r"only: unknown kind 'nope'.*Available: .*app_mention"):
+        PLATFORMS.build("slack", {"only": "nope"})
+
+
+def test_a_form_carries_a_payload_of_json() -> None:
+    for name, kind in (("slack", "block_actions"), ("github", "push")):
+        made = PLATFORMS.build(name, {"form": True} if name == "github" else {})
+        request = RawRequest.of(made.encode(WHERE, made.golden(Dice(1))[kind]))
+        assert request.header("Content-Type") == b"application/x-www-form-urlencoded"
+        assert isinstance(json.loads(parse_qs(request.body.decode())["payload"][0]), dict)
+
+
+def test_meta_asks_by_get_without_signature_and_escapes_what_it_signs() -> None:
+    made = PLATFORMS.build("whatsapp", {"verify_token": "a token"})
+    golden = made.golden(Dice(1))
+    asked = made.encode(WHERE, golden["handshake"])
+    assert asked.startswith(
+        b"GET /hook?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=a+token HTTP/1.1\r\n"
+    )
+    assert b"x-hub-signature" not in asked.lower()
+    body = RawRequest.of(made.encode(WHERE, golden["messages/emoji"])).body
+    assert body.isascii()
+    assert b"\\u2615" in body
+    assert b"1\\/2" in body
+    assert "handshake" not in PLATFORMS.build("whatsapp", {}).golden(Dice(1))
+
+
+@pytest.mark.parametrize("url", ["bot.example.com", "ftp://x", "https://", "https://bot.example.com/sms"])
+def test_a_public_url_is_scheme_and_host(url: str) -> None:
+    with pytest.raises(ConfigError, match="write for example https://"):
+        PLATFORMS.build("twilio", {"url": url})
+
+
+def test_the_public_url_is_signed_instead_of_the_requests_own() -> None:
+    near, far = (PLATFORMS.build("twilio", options) for options in ({}, {"url": "https://bot.example.com"}))
+    update = near.golden(Dice(1))["message"]
+    assert near.encode(WHERE, update) != far.encode(WHERE, update)
+    assert far.resigned(WHERE.secret, far.encode(WHERE, update), far.encode(WHERE, update)) == far.encode(WHERE, update)
+
+
+@pytest.mark.parametrize(
+    ("platform_", "body", "methods"),
+    [
+        ("slack", b'{"response_type":"ephemeral","text":"hi"}', ["response"]),
+        ("slack", b'{"response_action":"errors","errors":{}}', ["view.errors"]),
+        ("slack", b"", []),
+        ("slack", b"[1]", []),
+        ("discord", b'{"type":4,"data":{"content":"hi"}}', ["interaction.message"]),
+        ("discord", b'{"type":5}', ["interaction.deferred"]),
+        ("discord", b'{"type":1}', []),
+        ("twilio", b"<Response><Message>hi</Message><Dial>1</Dial></Response>", ["twiml.Message", "twiml.Dial"]),
+        ("twilio", b"ok", []),
+        ("github", b'{"text":"x"}', []),
+    ],
+)
+def test_answers_are_read_as_the_platform_reads_them(platform_: str, body: bytes, methods: list[str]) -> None:
+    assert [call.method for call in PLATFORMS.build(platform_, {}).effects(body)] == methods
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "body", "wrong"),
+    [
+        (Answer('{"type":1}', types=("application/json",)), "application/json; charset=utf-8", b'{ "type": 1 }', ""),
+        (Answer('{"type":1}'), "", b'{"type":2}', "not exactly"),
+        (Answer("42"), "text/plain", b"42\n", ""),
+        (Answer(holds="<Response", types=("text/xml",)), "application/json", b"<Response/>", "content type"),
+        (Answer(holds="<Response", empty=True), "", b"", ""),
+        (Answer(lacks="<Dial>"), "text/xml", b"<Dial>1</Dial>", "holds"),
+    ],
+)
+def test_an_answer_is_right_or_says_what_is_wrong(answer: Answer, kind: str, body: bytes, wrong: str) -> None:
+    told = answer.wrong(kind, body)
+    assert wrong in told
+    assert bool(told) == bool(wrong)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "C02GENERAL1",
+        "evt_1NG8Du2eZvKYlo2CUI79vXWy",
+        "a3276b1a-cc82-c1bf",
+        "+15550001122",
+        "845027738276462632",
+        7001347,
+        "SM1f0e8a",
+    ],
+)
+def test_another_id_has_the_same_form(value: int | str) -> None:
+    made = alike(value, Dice(5))
+    assert type(made) is type(value)
+    assert made != value
+    assert [letter.isdigit() for letter in str(made)] == [letter.isdigit() for letter in str(value)]
