@@ -33,8 +33,8 @@ def words(calls: Iterable[ApiCalled]) -> set[str]:
 
 
 def commands_in(text: str) -> list[str]:
-    """The commands that a text names, in lower case and without their slash."""
-    return [word.lower() for word in _COMMAND.findall(text)]
+    """The commands that a text names, as it writes them (some bots tell capitals apart), without their slash."""
+    return _COMMAND.findall(text)
 
 
 def _named(history: History) -> frozenset[str]:
@@ -45,7 +45,7 @@ def _named(history: History) -> frozenset[str]:
         cases = [wrote[mark] for mark in call.markers if mark in wrote]
         if any(str(tried.chat) != str(call.chat) for tried in cases):
             continue  # it passes on what somebody wrote elsewhere
-        words = {word for text in (call.text, *call.keys) for word in commands_in(text)}
+        words = {word.lower() for text in (call.text, *call.keys) for word in commands_in(text)}
         named |= words - {(tried.command or "").lower() for tried in cases}
     return frozenset(named)
 

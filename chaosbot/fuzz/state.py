@@ -57,6 +57,8 @@ _CONVERSATIONS: Final = 4
 _QUICK_S: Final = 0.005
 _SLOWED_S: Final = 0.4
 _LEAST_S: Final = 0.5
+_ALONE: Final = 3
+"""So many openers are looked at one at a time where, side by side, none began anything."""
 _KEPT: Final = 200
 """So many characters of an answer are kept."""
 _PHRASE: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})[ \t]+(\S*\w)")
@@ -353,10 +355,11 @@ class _Trials:
             self._one, [Dialogue((Line(f"/{word}"),), group=who, admin=who) for word in _HELP for who in (False, True)]
         )
         own, told = self._told()
-        commands = [name for name in told if name not in own][:_MOST_COMMANDS]
+        # A conversation that begins with the greeting need not be named anywhere.
+        commands = [name for name in dict.fromkeys((*_HELP, *told)) if name not in own][:_MOST_COMMANDS]
         self._try([Dialogue((Line(f"/{name}"),)) for name in commands])
         phrases = self._phrases()
-        forms = {name: dict.fromkeys([*phrases[name][:2], *_ARGUMENTS]) for name in commands}
+        forms = {name: dict.fromkeys([*phrases[name.lower()][:2], *_ARGUMENTS]) for name in commands}
         self._try([Dialogue((Line(f"/{name} {form}"),)) for name in commands for form in forms[name]])
         self._keep_telling()
         self._try([Dialogue((Line(sign),), group=True, answers=True) for sign in self._signs()])
@@ -473,9 +476,10 @@ class _Trials:
         openers = [(one, said) for one in self.alone if not one.group and not one.admin for said in _SAID]
         ended = self._side_by_side(self._one, [one.then(said) for one, said in openers])
         likely = [pair for pair, answer in zip(openers, ended, strict=True) if self._ends(answer, pair[1])]
-        # Somebody's conversation was ended. Where all share one, another may have done it: they are looked at one at a time.
+        # Where all share one conversation, another may have ended somebody's: they are looked at one at a time.
+        others = [pair for pair in (openers if likely else openers[:_ALONE]) if pair not in likely]
         begun: dict[str, tuple[Dialogue, Line]] = {}
-        for pair in [*likely, *(pair for pair in openers if likely and pair not in likely)]:
+        for pair in [*likely, *others]:
             if self.clock.over() or len(begun) >= _CONVERSATIONS or (begun and pair not in likely):
                 break
             # Buttons side by side mostly begin the same, and one text that is understood is enough.
