@@ -391,12 +391,16 @@ class _Trials:
         key = f"{trigger.method} {trigger.to}" if trigger.to is not None else name
         with self._others[key]:
             tried = self._attempt(name, trigger, trouble)
-            if tried is not None and not tried[1] and not self.clock.over() and not self._dead:
-                tried = self._attempt(f"{name}-2", trigger, trouble) or tried
-        if tried is None or self._dead:
+            told = [tried] if tried is not None else []
+            if told and not told[0][1] and not self.clock.over() and not self._dead:
+                # A target that the first one still holds up calls nothing for the second: then the first one tells.
+                again = self._attempt(f"{name}-2", trigger, trouble)
+                told = [again] if again is not None and again[1] else [*told, *([again] if again is not None else [])]
+        if not told or self._dead:
             return False
         with self._lock:
-            self.context.recorder.emit(tried[0])
+            for one, _ in told:
+                self.context.recorder.emit(one)
         return True
 
     def _attempt(self, name: str, trigger: Trigger, trouble: Trouble) -> tuple[OutboundTried, bool] | None:
