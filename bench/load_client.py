@@ -51,7 +51,7 @@ http {{
 """
 
 CHAOSBOT = """
-import sys
+import sys, time
 from pathlib import Path
 from chaosbot.journal import Journal
 from chaosbot.load.driver import drive
@@ -63,6 +63,7 @@ url, journey, users, spawn, seconds, out = sys.argv[1:]
 journal = Journal(Path(out))
 profile = PROFILES.build("smoke", {"users": users, "spawn_rate": spawn + "/s", "duration": seconds + "s"})
 spec = LoadSpec(url, Endpoint("127.0.0.1", "/webhook/telegram"), "telegram", 1, profile, journey=Path(journey) if journey else None)
+print("START", time.process_time())
 result = drive(spec, journal.write)
 journal.close()
 assert result.failed == result.timed_out == 0, result
@@ -121,6 +122,12 @@ class Cost:
     seconds: float
     cpu_s: float
     rss_mb: float
+    start_s: float = 0.0
+
+    @property
+    def going_us(self) -> float:
+        """The same without the CPU that a Python client needs before its first request."""
+        return (self.cpu_s - self.start_s) / max(self.requests, 1) * 1e6
 
     @property
     def cpu_us(self) -> float:
@@ -163,7 +170,10 @@ def measure(client: str, command: Sequence[str], connections: int, pattern: str,
         raise SystemExit(
             f"{client}: no count of requests in its output (after {time.monotonic() - before:.1f} s)\n{output[-2000:]}"
         )
-    return Cost(client, connections, sum(found), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    start = re.search(r"^START ([\d.]+)", output, re.MULTILINE)
+    start_s = float(start[1]) if start else 0.0
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Cost(client, connections, sum(found), seconds, cpu_s, usage.ru_maxrss / 1024, start_s)
 
 
 def chaosbot(
@@ -255,9 +265,12 @@ def peers(
 
 def table(costs: Sequence[Cost]) -> str:
     """The figures as Markdown."""
-    lines = ["| client | connections | requests/s | CPU µs a request | RSS MB |", "|---|---:|---:|---:|---:|"]
+    lines = [
+        "| client | connections | requests/s | CPU µs a request | without start-up | RSS MB |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     lines += [
-        f"| {cost.client} | {cost.connections} | {cost.rate:,.0f} | {cost.cpu_us:.1f} | {cost.rss_mb:.0f} |"
+        f"| {cost.client} | {cost.connections} | {cost.rate:,.0f} | {cost.cpu_us:.1f} | {cost.going_us:.1f} | {cost.rss_mb:.0f} |"
         for cost in costs
     ]
     return "\n".join(lines)

@@ -56,7 +56,7 @@ def running(command, core, port):
 
 
 def wait_for(port, process):
-    for _ in range(500):
+    for _ in range(6000):  # a minute: what starts beside others takes its time
         if process.poll() is not None:
             sys.exit(f"{process.args[3]} ended with {process.returncode}")
         try:
