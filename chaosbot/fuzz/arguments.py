@@ -24,7 +24,6 @@ from chaosbot.core.check import History
 from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe, run_cases
 
@@ -136,7 +135,7 @@ def _case(context: CampaignContext, name: str, asked: Asked) -> Iterator[Case]:
         return
     expect = Expect() if value.valid else Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
     summary = f"/{asked.command} with {value.what}"
-    case = as_case(context.platform, endpoint, update, stream, name, summary, expect, fresh=False)
+    case = context.case(update, stream, name, summary, expect)
     yield replace(
         case,
         group="argument",

@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from chaosbot.core.case import Case
+from chaosbot.core.case import Case, Expect
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import Noted
 from chaosbot.core.plan import Rule
 from chaosbot.core.platform import Platform
 from chaosbot.fuzz.attribution import Attribution
+from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
 from chaosbot.fuzz.shared_chats import SharedChats
 from chaosbot.fuzz.slow_cases import SlowCases
@@ -87,6 +88,18 @@ class CampaignContext:
     def dice(self) -> Dice:
         """The campaign's chance."""
         return Dice(self.spec.seed).at("fuzz")
+
+    def case(self, update: Any, place: Dice, name: str, summary: str, expect: Expect | None = None) -> Case:
+        """An update as a case.
+
+        Args:
+            update: The update, as it is sent.
+            place: Its random stream, from which it was made.
+            name: The case's name.
+            summary: What is special about it.
+            expect: What a correct target answers; left out, that it acknowledges.
+        """
+        return as_case(self.platform, self.spec.endpoint, update, place, name, summary, expect or Expect())
 
     def learned(self, which: str) -> list[str]:
         """The commands that the vocabulary stage noted, without slash: all ``commands``, or those that only the ``admin`` is told of."""

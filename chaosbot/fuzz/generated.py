@@ -26,7 +26,6 @@ from chaosbot.core.case import Change, Expect, Reach
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.recorder import Key
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import CaseResult
@@ -105,11 +104,10 @@ def _round(context: CampaignContext, clock: Clock, updates: st.SearchStrategy[An
         if clock.over() and (number or ordinal >= FEWEST or clock.should_stop()):
             raise Enough
         kind = next((key for key in update if key in kinds), "body") if isinstance(update, dict) else "body"
-        case = as_case(
-            context.platform,
-            context.spec.endpoint,
-            update,
-            place.at(context.spec.endpoint.started, ordinal),
+        own = place.at(context.spec.endpoint.started, ordinal)
+        case = context.case(
+            context.platform.fresh(update, own),
+            own,
             f"generated/{kind}~{number}.{ordinal}",
             f"a generated {kind}",
             _VALID if context.platform.described else _GUESSED,

@@ -12,11 +12,10 @@ from time import sleep
 from typing import Final
 
 from chaosbot.checks.bounded_resources import KEPT, grows
-from chaosbot.core.case import Case, Change, Expect
+from chaosbot.core.case import Case, Change
 from chaosbot.core.event import ProbeSeen
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.spec import Clock
 
 ROUNDS: Final = 24
@@ -66,5 +65,5 @@ def _case(context: CampaignContext, number: int, nth: int) -> Case | None:
     if update is None:
         return None
     name = f"growth/{number}-{nth}"
-    case = as_case(context.platform, context.spec.endpoint, update, place, name, "a long text", Expect(), fresh=False)
+    case = context.case(update, place, name, "a long text")
     return replace(case, group="state", threat=Threat.LOAD, change=Change(Mechanism.SCENARIO, "growth"))

@@ -33,7 +33,7 @@ from chaosbot.core.shape import Shape
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.guide import Guide, Novelty, Word, by_function
-from chaosbot.fuzz.mutations import as_case, sites
+from chaosbot.fuzz.mutations import sites
 from chaosbot.fuzz.operators import fits, reached
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
@@ -485,7 +485,7 @@ def _cases(
             summary += f", {'.'.join(map(str, path))} = {str(value)[:60]!r}"
         name = f"guided/{attempt.number}" + (f".{step + 1}" if len(attempt.acts) > 1 else "")
         expect = Expect() if valid else Expect(frozenset({2, 4}))
-        case = as_case(platform, endpoint, update, place, name, summary, expect, fresh=False)
+        case = context.case(update, place, name, summary, expect)
         if act.golden not in ("", PRESS):
             case = context.target.renewed(case, place)  # a press has an id of its own
         change = Change(Mechanism.TECHNIQUE, f"guided/{attempt.aim}")

@@ -206,7 +206,6 @@ def mutations(platform: Platform, endpoint: Endpoint, dice: Dice, pairs: Product
             f"{MUTATION}/{place.name}/{operator.name}",
             f"{place.name}: {operator.name} (of a valid {place.golden})",
             _expected(platform, shape, place, operator, new),
-            fresh=False,
             change=member(place.path, place.kind or None, operator.family),
             literal=literal,
         )
@@ -252,13 +251,10 @@ def as_case(
     summary: str,
     expect: Expect = _EITHER,
     *,
-    fresh: bool = True,
     change: Change = ORDINARY,
     literal: bytes | None = None,
 ) -> Case:
     """An update as a case of its own; `literal` takes the place of its stand-in in the encoded update."""
-    if fresh:
-        update = platform.fresh(update, place)
     request = platform.encode(endpoint, update)
     planted = marker(place)
     body = request.partition(b"\r\n\r\n")[2]

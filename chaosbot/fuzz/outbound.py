@@ -32,7 +32,6 @@ from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext, Disturbances
 from chaosbot.fuzz.exploring import deed_of
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import commands_in
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
@@ -577,9 +576,7 @@ class _Trials:
         if update is None:
             return None
         expect = Expect() if trouble is None or trouble.final else Expect(_CHOSEN)
-        case = as_case(
-            context.platform, context.spec.endpoint, update, stream, name, summary or text, expect, fresh=False
-        )
+        case = context.case(update, stream, name, summary or text, expect)
         self._chats.add(str(case.chat))
         change = Change(Mechanism.TECHNIQUE, f"outbound-{trouble.name}" if trouble is not None else "outbound")
         return replace(case, group=GROUP, threat=Threat.NETWORK, change=change)

@@ -24,7 +24,6 @@ from chaosbot.core.marker import marker
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.catalogue.scenarios import SCENARIOS, SHORTEST_ID
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.target import CaseResult
 
@@ -66,16 +65,7 @@ class Scenario:
             )
         if update is None:
             return None
-        case = as_case(
-            self.context.platform,
-            self.context.spec.endpoint,
-            update,
-            place,
-            f"{self.name}/{self.said}",
-            text,
-            _ONCE,
-            fresh=False,
-        )
+        case = self.context.case(update, place, f"{self.name}/{self.said}", text, _ONCE)
         facts = self.context.platform.read(case.request)
         return replace(
             case,

@@ -16,11 +16,10 @@ from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.core.case import Case, Change, Expect
+from chaosbot.core.case import Case, Change
 from chaosbot.core.observation import Silenced
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.target import CaseResult
@@ -86,7 +85,7 @@ def _trials(context: CampaignContext) -> Iterator[Trial]:
         made = platform.sent_by(update, user, stream)
         if made is None or name == "my_chat_member":  # who blocks the bot is rightly not answered
             continue
-        case = as_case(platform, endpoint, made, stream, f"served/{name}", f"a valid {name}", Expect(), fresh=False)
+        case = context.case(made, stream, f"served/{name}", f"a valid {name}")
         change = Change(Mechanism.KIND, context.kind_of(case) or "")
         yield Trial(replace(case, group="kinds", threat=Threat.USER, change=change), user)
 
@@ -110,7 +109,7 @@ def _answered(context: CampaignContext, trials: Sequence[Trial], when: str, pati
     for trial in trials:
         stream = context.dice.at("served", trial.user, when, endpoint.started)
         update = context.platform.say(text, stream, user=trial.user)
-        asked.append(as_case(context.platform, endpoint, update, stream, f"served/{when}", text, Expect(), fresh=False))
+        asked.append(context.case(update, stream, f"served/{when}", text))
     began = monotonic()
     results = target.volley(asked, "served")
     until = monotonic() + patience * max(_SURE_S, 2 * target.watch.patience_s)

@@ -13,7 +13,7 @@ from itertools import islice
 from time import monotonic
 from typing import Final
 
-from chaosbot.core.case import Case, Change, Expect, Role
+from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import PRODUCT, CaseTried, Noted, ProbeSeen
@@ -24,7 +24,7 @@ from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz import findings, process
 from chaosbot.fuzz.catalogue import stranger_flood
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import as_case, mutations, product
+from chaosbot.fuzz.mutations import mutations, product
 from chaosbot.fuzz.requests import slow
 from chaosbot.fuzz.shared_chats import divided
 from chaosbot.fuzz.spec import CampaignSpec, Clock
@@ -169,10 +169,8 @@ def goldens(context: CampaignContext) -> list[Case]:
     found = []
     for name, update in context.platform.golden(context.dice).items():
         place = context.dice.at("golden", name, context.spec.endpoint.started)
-        case = as_case(
-            context.platform,
-            context.spec.endpoint,
-            update,
+        case = context.case(
+            context.platform.fresh(update, place),
             place,
             f"{GOLDEN}{name}",
             f"a valid update: {name}",
@@ -192,9 +190,7 @@ def unknown_commands(context: CampaignContext) -> list[Case]:
             update = context.platform.say(text.replace("{m}", marker(place)), place, tier=tier, kind=kind)
             if update is not None:
                 full = f"control/nothing-{name}-{tier}"
-                case = as_case(
-                    context.platform, context.spec.endpoint, update, place, full, summary, Expect(), fresh=False
-                )
+                case = context.case(update, place, full, summary)
                 found.append(replace(case, group="control", threat=Threat.USER, role=Role.BACKGROUND))
     return found
 

@@ -23,7 +23,7 @@ from time import monotonic, sleep
 from typing import Final, TypeVar
 
 from chaosbot.checks._state import counts, limit, numbers, shape
-from chaosbot.core.case import Case, Change, Expect, Segment
+from chaosbot.core.case import Case, Change, Segment
 from chaosbot.core.event import TRIALS, ApiCalled, CaseTried, Noted, StateTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
@@ -32,7 +32,6 @@ from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import deed_of
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import POLL_S, commands_in, speaks, without_echo
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import Clock
@@ -217,7 +216,7 @@ class _Trials:
         )
         if update is None:
             return None
-        case = as_case(platform, self.context.spec.endpoint, update, place, name, str(line), Expect(), fresh=False)
+        case = self.context.case(update, place, name, str(line))
         return replace(case, group="state", threat=Threat.USER, change=Change(Mechanism.SCENARIO, "state"))
 
     def _send(self, case: Case) -> list[ApiCalled]:

@@ -18,13 +18,12 @@ from itertools import count
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
-from chaosbot.core.case import Case, Change, Expect, Role
+from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import CaseResult
 from chaosbot.fuzz.threads import ThreadPool
@@ -184,9 +183,7 @@ class Talks:
         if update is None:
             raise TimeIsUp
         summary = f"{what or 'a guest'} {'presses' if step.pressed else 'writes'} {step.text[:80]!r}"
-        case = as_case(
-            self.context.platform, self.context.spec.endpoint, update, place, name, summary, Expect(), fresh=False
-        )
+        case = self.context.case(update, place, name, summary)
         change = Change(Mechanism.TECHNIQUE, self.stage)
         made = replace(case, group=self.stage, threat=Threat.USER, role=Role.SETUP, change=change)
         return replace(made, **how)
