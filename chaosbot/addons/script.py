@@ -46,6 +46,12 @@ class Script:
     released: bool = False
     steps: deque[Step] = field(default_factory=deque)
     pumping: bool = False
+    complete: bool = False
+
+    @property
+    def outlived(self) -> bool:
+        """Whether the client has seen the end of a stream of events that may go on upstream."""
+        return self.events is not None and self.ended is None
 
     @property
     def for_answer(self) -> bool:

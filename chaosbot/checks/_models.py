@@ -80,6 +80,7 @@ class Asked:
         deliveries: How often it was delivered.
         answered: When the webhook had answered its first delivery; None when it did not.
         took_s: How long that took.
+        load: Whether a load driver sent it.
     """
 
     start: float
@@ -89,6 +90,7 @@ class Asked:
     deliveries: int = 0
     answered: float | None = None
     took_s: float = 0.0
+    load: bool = False
 
 
 class Models:
@@ -151,6 +153,8 @@ class Models:
         for request in self._history.requests:
             outcome = request.outcome
             add(request.marker, request.started, request.chat, request.user, request.tier, outcome.ok, outcome.total_s)
+            if request.marker:
+                found[request.marker].load = True
         for tried in self._history.cases:
             outcome = tried.outcome
             add(tried.marker, tried.sent or tried.t, tried.chat, tried.user, "", outcome.ok, outcome.total_s)

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from chaosbot.checks._models import Broken, ModelCheck, Models
 from chaosbot.checks._outbound import reached
 from chaosbot.core.registry import option
 from chaosbot.core.verdict import RootCause, Severity
+
+_LONG: Final = 1024
+"""Tokens that a message does not hold."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class LlmFormattingSurvived(ModelCheck):
                 None
                 if arrived
                 else Broken(
-                    RootCause("refused"),
+                    RootCause(
+                        "refused", place="long" if call is not None and call.called.output_tokens > _LONG else "markup"
+                    ),
                     "loses an answer whose form the platform refuses",
                     Severity.HIGH,
                     refused[0].exchange,

@@ -25,7 +25,7 @@ class LlmPaidOnce(ModelCheck):
                 for marker, calls in models.by_marker.items()
                 if (asked := models.asked.get(marker)) is not None
                 and asked.deliveries == 1
-                and all(call.good for call in calls)
+                and all(call.good and not call.faults for call in calls)
             ),
             default=1,
         )

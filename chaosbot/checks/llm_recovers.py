@@ -30,11 +30,14 @@ class LlmRecovers(ModelCheck):
             return
         first = troubled[0].start
         last = max(call.end for call in troubled)
-        before = [marker for marker, asked in models.asked.items() if asked.start < first - 0.5]
+        driven = any(asked.load for asked in models.asked.values())  # a campaign after the load has its own ways
+        before = [
+            marker for marker, asked in models.asked.items() if asked.load >= driven and asked.start < first - 0.5
+        ]
         after = [
             marker
             for marker, asked in models.asked.items()
-            if last + self.within < asked.start < models.end_s - _SETTLED_S
+            if asked.load >= driven and last + self.within < asked.start < models.end_s - _SETTLED_S
         ]
         if len(before) < _FEW or len(after) < _FEW:
             return

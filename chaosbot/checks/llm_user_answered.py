@@ -36,7 +36,7 @@ class LlmUserAnswered(ModelCheck):
                     or f"status {last.called.status}"
                 )
                 yield Broken(
-                    RootCause("silent"),
+                    RootCause("silent", place="" if last.called.status != 200 or last.incomplete else "empty"),
                     "acknowledges an update and says nothing when the model gives no answer",
                     Severity.HIGH,
                     last.called.exchange,

@@ -53,6 +53,12 @@ SHOWN_BY: Final[dict[Bug, tuple[str, ...]]] = {
     Bug.MIGRATION_IGNORED: ("not-followed",),
     Bug.NO_OUTBOUND_TIMEOUT: ("no-timeout",),
     Bug.UPDATES_KEPT_FOR_EVER: ("drift*",),
+    Bug.NO_LLM_TIMEOUT: ("no-timeout",),
+    Bug.KEY_IN_ERROR: ("key:message",),
+    Bug.MARKDOWN_UNESCAPED: ("refused:markup",),
+    Bug.NO_SPLIT: ("refused:long",),
+    Bug.EMPTY_ANSWER: ("silent:empty",),
+    Bug.ERRORS_LEAK: ("token*", "secret*", "traceback*", "path*"),
 }
 """Patterns over cases that met the bug, or over a finding's case, category, bucket and title; without an entry, the check is
 enough."""

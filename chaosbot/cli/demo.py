@@ -17,11 +17,11 @@ from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import DEFAULT_SECRET, AllowHost, Json, Out, Quiet, choose_bugs
 from chaosbot.config.experiment import read_experiment
 from chaosbot.core.errors import ConfigError, PortBusy
-from chaosbot.demo.bugs import CARDS, FRAGILE, Bug, parse_bugs
+from chaosbot.demo.bugs import AGENTS, CARDS, FRAGILE, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.session.environment import embedded_secret, require_demo
-from chaosbot.session.experiment import AROUND_S, FUZZ_S, compiled, tour
+from chaosbot.session.experiment import AROUND_S, FUZZ_S, agent_tour, compiled, tour
 from chaosbot.transport import checked_address
 
 app = verb()
@@ -49,6 +49,16 @@ def demo(
         ),
     ] = None,
     no_limits: Annotated[bool, typer.Option("--no-limits", help="With --serve: no per-user rate limits.")] = False,
+    llm: Annotated[
+        bool,
+        typer.Option("--llm", help="A tour of the bot's agent instead, in front of a language model that is broken."),
+    ] = False,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="With --serve: the language models' base URL (Anthropic's API), for an agent.", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Everything random derives from it.")] = DEFAULT_SEED,
     allow_host: AllowHost = None,
     out: Out = None,
@@ -63,6 +73,7 @@ def demo(
     Examples:
 
     - `chaosbot demo`
+    - `chaosbot demo --llm` – the planted bugs of the bot's agent
     - `chaosbot demo --healthy` – the same tour against a correct bot
     - `chaosbot demo --serve --fragile --port 8000` – a target to try things on
     - `chaosbot demo --list`
@@ -70,20 +81,21 @@ def demo(
     if list_bugs:
         _print_bugs(as_json=as_json)
         return
-    if bot_api:
-        checked_address(bot_api, allow_host or (), where="--bot-api")
+    for option, address in (("--bot-api", bot_api), ("--models", models)):
+        if address:
+            checked_address(address, allow_host or (), where=option)
     chosen = parse_bugs(choose_bugs(bugs or ""))
     require_demo()
     if serve_only:
-        _serve(chosen or (FRAGILE if fragile else frozenset()), port, bot_api, limits=not no_limits)
+        _serve(chosen or (FRAGILE if fragile else frozenset()), port, bot_api, models, limits=not no_limits)
         return
     if bugs is None and not healthy:
-        chosen = FRAGILE
-    _tour(chosen, seed, out, as_json=as_json, quiet=quiet)
+        chosen = AGENTS if llm else FRAGILE - AGENTS
+    _tour(chosen, seed, out, llm=llm, as_json=as_json, quiet=quiet)
 
 
-def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, quiet: bool) -> None:
-    plan = compiled(read_experiment("demo"))
+def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, llm: bool, as_json: bool, quiet: bool) -> None:
+    plan = compiled(read_experiment("demo-agent" if llm else "demo"))
     secret = embedded_secret(seed)
     names = ",".join(sorted(bugs))
     with running(
@@ -95,9 +107,13 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, as_json: bool, q
         settings={**plan.experiment.settings(), "bugs": names},
         quiet=quiet,
         as_json=as_json,
-        total_s=plan.load_s + AROUND_S + FUZZ_S,
+        total_s=plan.load_s + (0.0 if llm else AROUND_S + FUZZ_S),
     ) as (run, watch):
-        cut = tour(run, plan, secret, names, watch.say)
+        if llm:
+            agent_tour(run, plan, secret, names, watch.say)
+            cut = False
+        else:
+            cut = tour(run, plan, secret, names, watch.say)
     ended = conclude(run, quiet=quiet, as_json=as_json)
     if not bugs or run.reason:
         raise ended
@@ -124,9 +140,11 @@ def _print_bugs(*, as_json: bool) -> None:
         console.print(f"    [dim]{card.what}[/]", soft_wrap=True)
 
 
-def _serve(bugs: frozenset[Bug], port: int, bot_api: str | None, *, limits: bool) -> None:
+def _serve(bugs: frozenset[Bug], port: int, bot_api: str | None, models: str | None, *, limits: bool) -> None:
     try:
-        settings = DemoSettings.from_environment(os.environ, port=port, bugs=bugs, bot_api=bot_api, limits=limits)
+        settings = DemoSettings.from_environment(
+            os.environ, port=port, bugs=bugs, bot_api=bot_api, models=models, limits=limits
+        )
     except ValueError as error:
         raise ConfigError("--serve", str(error)) from None
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any, Final
 
 from chaosbot.demo.access import Allowance, RateLimits, Roster, Tier
+from chaosbot.demo.agent import Agent, Ask
 from chaosbot.demo.botapi import MAX_FILE, BotApi, Circuit, Delivered, Failed, State
 from chaosbot.demo.bugs import Bug
 from chaosbot.demo.buttons import press
@@ -51,15 +52,20 @@ class Bot:
         self.admin_names = {"admin"}
         self.api: BotApi | None = None
         self.outbox: Outbox | None = None
+        self.agent: Agent | None = None
         if settings.bot_api is not None:
             self.api = BotApi(settings.bot_api, settings.bot_token, self.circuits, self.bugs)
-            self.outbox = Outbox(self.api, self.outbound, self.bugs)
+            if settings.models is not None:
+                self.agent = Agent(settings.models, settings.model_key, self.roster, self.desk, self.bugs)
+            self.outbox = Outbox(self.api, self.outbound, self.bugs, self.agent)
 
     async def close(self) -> None:
         """Lets the outbox finish what it can in a moment."""
         if self.outbox is not None and self.api is not None:
             await self.outbox.close()
             await self.api.close()
+        if self.agent is not None:
+            await self.agent.close()
 
     async def handle(self, update: Update) -> dict[str, Any] | None:
         """Does what an update asks for, once.
@@ -67,6 +73,8 @@ class Bot:
         Raises:
             Overloaded: When there is no room; the update is to be delivered again.
         """
+        if Bug.PAYS_ON_REDELIVERY in self.bugs and any(isinstance(item, Ask) for item in self._asks(update)):
+            return await self._work(update)  # BUG: whether it was answered before is not asked for these
         return await self.dedup.once(update.id, lambda: self._work(update))
 
     async def _work(self, update: Update) -> dict[str, Any] | None:
@@ -79,6 +87,10 @@ class Bot:
         if self.outbox is None:
             return _reply_in_response(outgoing)
         for item in outgoing:
+            if isinstance(item, Ask) and Bug.ACK_AFTER_MODEL in self.bugs:
+                for call in await self.outbox.asked(item):  # BUG: the platform waits for the model
+                    self.outbox.put(call)
+                continue
             if Bug.CRASH_ON_HTML_ERROR in self.bugs and await self._sent_unguarded(item):
                 continue
             self.outbox.put(item)
@@ -114,10 +126,14 @@ class Bot:
         if Bug.SLOW_TEXT_BLOCKS_LOOP in self.bugs and message.text:
             slow_down(message.text)
         command = find_command(message, self.bugs) if message.direct or runs_forwards(self.bugs) else None
+        if self.agent is not None and command is not None and command.name == "ask":
+            return (self._ask(message, tier, command.argument or "What can you do?"),) if command.ours else ()
         if command is not None:
             return self._run(command, message, tier) if command.ours else ()
         if message.media is not None:
             return (self._media(message, message.media),)
+        if message.text is not None and self.agent is not None:
+            return (self._ask(message, tier, message.text),)
         if message.text is not None:
             return (self._echo(message, f"You said: {message.text}"),)
         return ()
@@ -150,6 +166,22 @@ class Bot:
             extra = keyboard(pressed.buttons)
             outgoing.append(send_message(callback.chat_id, pressed.notice, callback.thread_id, **extra))
         return tuple(outgoing)
+
+    def _asks(self, update: Update) -> tuple[Outgoing, ...]:
+        """What an update asks the model; a look that leaves no trace."""
+        payload = update.payload
+        if (
+            self.agent is None
+            or not isinstance(payload, Message)
+            or payload.text is None
+            or payload.text.startswith("/")
+        ):
+            return ()
+        return (self._ask(payload, Tier.GUEST, payload.text),)
+
+    @staticmethod
+    def _ask(message: Message, tier: Tier, question: str) -> Ask:
+        return Ask(question[:4000], message.chat_id, message.thread_id, message.sender.id, tier, message.chat_id)
 
     def _echo(self, message: Message, text: str) -> Call:
         if Bug.REPLY_TO_SENDER in self.bugs and written_in_group(message):

@@ -25,6 +25,7 @@ class Area(StrEnum):
     ESCALATION = "escalation"
     STATE = "state"
     OUTBOUND = "outbound"
+    AGENT = "agent"
 
 
 class Bug(StrEnum):
@@ -67,6 +68,20 @@ class Bug(StrEnum):
     REPLY_TO_SENDER = "reply-to-sender"
     ERRORS_LEAK = "errors-leak"
     UPDATES_KEPT_FOR_EVER = "updates-kept-for-ever"
+
+    PARTIAL_AS_COMPLETE = "partial-as-complete"
+    NO_LLM_TIMEOUT = "no-llm-timeout"
+    RETRY_400 = "retry-400"
+    RETRY_LOOP_AROUND_SDK = "retry-loop-around-sdk"
+    PAYS_ON_REDELIVERY = "pays-on-redelivery"
+    ACK_AFTER_MODEL = "ack-after-model"
+    KEY_IN_ERROR = "key-in-error"
+    MARKDOWN_UNESCAPED = "markdown-unescaped"
+    NO_SPLIT = "no-split"
+    EMPTY_ANSWER = "empty-answer"
+    ADMIN_TOOL_UNCHECKED = "admin-tool-unchecked"
+    POISONED_HISTORY = "poisoned-history"
+    SHARED_HISTORY = "shared-history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +238,65 @@ _CARDS = (
         _B.UPDATES_KEPT_FOR_EVER, _A.STATE, "every update is kept for ever",
         ("bounded_resources",), "soak",
     ),
+    BugCard(
+        _B.PARTIAL_AS_COMPLETE, _A.AGENT, "a stream that ends too early is sent as if it were the whole answer",
+        ("llm_truncation_shown",), "run",
+    ),
+    BugCard(
+        _B.NO_LLM_TIMEOUT, _A.AGENT, "a model that falls silent is waited for, for ever",
+        ("llm_timeout",), "run",
+    ),
+    BugCard(
+        _B.RETRY_400, _A.AGENT, "what the provider refuses for good is asked again",
+        ("llm_not_retried",), "run",
+    ),
+    BugCard(
+        _B.RETRY_LOOP_AROUND_SDK, _A.AGENT, "a loop around three attempts makes nine of them",
+        ("llm_retry_bounded",), "run",
+    ),
+    BugCard(
+        _B.PAYS_ON_REDELIVERY, _A.AGENT, "a question that is delivered again is answered, and paid, again",
+        ("llm_paid_once",), "run",
+    ),
+    BugCard(
+        _B.ACK_AFTER_MODEL, _A.AGENT, "the webhook is answered when the model is done",
+        ("llm_ack_first",), "run",
+    ),
+    BugCard(
+        _B.KEY_IN_ERROR, _A.AGENT, "the provider's error, which quotes the key, is sent to the user",
+        ("no_leak",), "run",
+    ),
+    BugCard(
+        _B.MARKDOWN_UNESCAPED, _A.AGENT, "answers are sent as Markdown as they are; those that cannot be parsed are lost",
+        ("llm_formatting_survived",), "run",
+    ),
+    BugCard(
+        _B.NO_SPLIT, _A.AGENT, "answers longer than a message are sent in one, and lost",
+        ("llm_formatting_survived",), "run",
+    ),
+    BugCard(
+        _B.EMPTY_ANSWER, _A.AGENT, "an empty answer is sent as an empty message, which the Bot API refuses",
+        ("llm_user_answered",), "run",
+    ),
+    BugCard(
+        _B.ADMIN_TOOL_UNCHECKED, _A.AGENT, "the model grants tiers for whoever asks",
+        ("llm_no_escalation",), "run",
+    ),
+    BugCard(
+        _B.POISONED_HISTORY, _A.AGENT, "a failed call of a tool stays in the history without its result",
+        ("llm_history_valid",), "run",
+    ),
+    BugCard(
+        _B.SHARED_HISTORY, _A.AGENT, "all users share one conversation with the model",
+        ("llm_foreign_text",), "run",
+    ),
 )  # fmt: skip
 
 CARDS: Mapping[Bug, BugCard] = MappingProxyType({card.bug: card for card in _CARDS})
 HEALTHY: frozenset[Bug] = frozenset()
 FRAGILE: frozenset[Bug] = frozenset(Bug) - {Bug.RACY_DEDUP}
+AGENTS: frozenset[Bug] = frozenset(bug for bug, card in CARDS.items() if card.area is Area.AGENT)
+"""Those of the agent, which show only where it has a model to ask."""
 
 
 def parse_bugs(text: str) -> frozenset[Bug]:

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from chaosbot.demo.agent import Agent, Ask
 from chaosbot.demo.botapi import (
     CONCURRENCY,
     MAX_FILE,
@@ -48,9 +49,10 @@ LONGEST_PAUSE_S: Final = 5.0
 class Outbox:
     """Delivers calls in the background."""
 
-    def __init__(self, api: BotApi, counts: Counter[str], bugs: frozenset[Bug]) -> None:
+    def __init__(self, api: BotApi, counts: Counter[str], bugs: frozenset[Bug], agent: Agent | None = None) -> None:
         """Starts empty."""
         self._api = api
+        self._agent = agent
         self._counts = counts
         self._bugs = bugs
         self._slots = asyncio.Semaphore(CONCURRENCY)
@@ -95,10 +97,25 @@ class Outbox:
         del self._queues[key]
 
     async def _deliver(self, item: Outgoing) -> None:
+        if isinstance(item, Ask):
+            for call in await self.asked(item):
+                await self._deliver(call)
+            return
         if isinstance(item, Fetch):
             item = await self._fetch(item)
         outcome = await self._send(item)
         self._counts["delivered" if isinstance(outcome, Delivered) else "dropped"] += 1
+
+    async def asked(self, ask: Ask) -> list[Call]:
+        """Asks the model; the messages to send."""
+        if self._agent is None:
+            return [send_message(ask.chat_id, f"I have no model to ask.\n» {ask.question}", ask.thread_id)]
+        texts, by_model = await self._agent.answer(ask)
+        if by_model and Bug.MARKDOWN_UNESCAPED in self._bugs:  # BUG: a model writes no valid markup
+            calls = [send_message(ask.chat_id, text, ask.thread_id, parse_mode="Markdown") for text in texts]
+        else:
+            calls = [send_message(ask.chat_id, text, ask.thread_id) for text in texts]
+        return [replace(call, payload={**call.payload, "text": text}) for call, text in zip(calls, texts, strict=True)]
 
     async def _send(self, call: Call, attempts: int | None = None) -> Outcome:
         """Makes a call until it is settled; migrations are followed here."""
@@ -174,7 +191,7 @@ class Fetch:
     queue: int = field(default=0)
 
 
-Outgoing = Call | Fetch
+Outgoing = Call | Fetch | Ask
 
 
 def bounded(text: str, limit: int = MAX_TEXT) -> str:

@@ -26,6 +26,7 @@ class DemoSettings:
         secret: What `X-Telegram-Bot-Api-Secret-Token` must say; None lets everybody in.
         bot_token: Token of the bot, part of every Bot API address.
         bot_api: Base URL of the Bot API, such as `http://127.0.0.1:8081`; None replies in the webhook's answer.
+        model_key: The key of the language models' API.
         models: Base URL of the language models, such as `http://127.0.0.1:8082`; None has no agent.
         admin_id: The one user who is admin.
         limits: Whether the rate limits per user hold.
@@ -40,6 +41,7 @@ class DemoSettings:
     bot_token: str = field(default="123456:demo-token", repr=False)
     bot_api: str | None = None
     models: str | None = None
+    model_key: str = field(default="sk-demo-0123456789-no-secret", repr=False)
     admin_id: int = 999999999
     limits: bool = True
     ws_token: str | None = field(default=None, repr=False)

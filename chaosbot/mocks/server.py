@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
@@ -25,7 +25,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import WorkerDied
 from chaosbot.core.event import Event, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, split_exchange
-from chaosbot.core.mock import Mock, MockAnswer, MockApi, MockRequest, MockServices, of_upstream
+from chaosbot.core.mock import Mock, MockAnswer, MockApi, MockRequest, MockServices, Part, of_upstream
 from chaosbot.injection.bytestream import Ends, refuse
 from chaosbot.transport import bracketed, enforce
 from chaosbot.workers import AsyncParent, Startable, Worker, listen
@@ -266,10 +266,10 @@ class _Client(asyncio.Protocol):
         keep = keep and chunked and answer.end is None
         self._write(_head(answer, "transfer-encoding: chunked" if chunked else "", keep=keep))
         if method != "HEAD":
-            for part in answer.parts:
-                await _wait(part.delay_s)
-                if part.data:
-                    self._write(b"%x\r\n%b\r\n" % (len(part.data), part.data) if chunked else part.data)
+            for delay_s, data in _moments(answer.parts):
+                await _wait(delay_s)
+                if data:
+                    self._write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
             if chunked and answer.end is None:
                 self._write(b"0\r\n\r\n")
         if answer.end is not None and self._transport is not None:
@@ -286,6 +286,20 @@ class _Client(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+
+def _moments(parts: Sequence[Part]) -> Iterator[tuple[float, bytes]]:
+    """The parts of an answer, those that leave at the same moment as one."""
+    waiting: list[bytes] = []
+    delay_s = 0.0
+    for part in parts:
+        if part.delay_s > 0 and waiting:
+            yield delay_s, b"".join(waiting)
+            waiting, delay_s = [], 0.0
+        delay_s += part.delay_s
+        waiting.append(part.data)
+    if waiting:
+        yield delay_s, b"".join(waiting)
 
 
 async def _wait(seconds: float) -> None:

@@ -258,6 +258,7 @@ class DemoTarget(Startable):
         bugs: Planted bugs that are on: names with commas, ``fragile`` for all, empty for none.
         secret: The webhook secret that it asks for.
         bot_api: Base URL of the Bot API (the mock, or the proxy in front of it); `launch` may name another.
+        models: Base URL of the language models, likewise; without one it has no agent.
         limits: Whether its per-user rate limits hold.
         token: The bot's token.
 
@@ -266,13 +267,21 @@ class DemoTarget(Startable):
     """
 
     def __init__(
-        self, *, bugs: str = "", secret: str = "", bot_api: str = "", limits: bool = True, token: str = ""
+        self,
+        *,
+        bugs: str = "",
+        secret: str = "",
+        bot_api: str = "",
+        models: str = "",
+        limits: bool = True,
+        token: str = "",
     ) -> None:
         try:
             self._settings = DemoSettings.from_environment(
                 {**os.environ, defaults.SECRET_ENV: secret, **({"BOT_TOKEN": token} if token else {})},
                 bugs=parse_bugs(bugs),
                 bot_api=bot_api or None,
+                models=models or None,
                 limits=limits,
             )
         except ValueError as error:

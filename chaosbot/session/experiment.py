@@ -375,3 +375,20 @@ def tour(run: Run, compiled: Compiled, secret: str, bugs: str, say: Callable[[st
             "longest_s": max(FUZZ_S, LAST_S - run.now()),
         }
         return run_campaign(run, environment, secret, settings).cut
+
+
+def agent_tour(run: Run, compiled: Compiled, secret: str, bugs: str, say: Callable[[str], None]) -> None:
+    """Runs the tour of the bot's agent, in front of a model that is broken in every way.
+
+    Args:
+        run: The run.
+        compiled: The experiment.
+        secret: The webhook's secret.
+        bugs: Planted bugs that are on: names with commas.
+        say: Takes lines for the person (rich markup).
+    """
+    with prepared(run, environment_for(compiled.experiment, secret, bugs=bugs)) as environment:
+        say(f"  bot              {environment.webhook}")
+        say(f"  Bot API mock     {environment.bot_api}")
+        say(f"  language models  {environment.models}")
+        run_experiment(run, environment, compiled, secret)

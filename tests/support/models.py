@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from chaosbot.addons.proxy import Proxy, ProxySpec
 from chaosbot.config.plan import parse_fault, plan_of
-from chaosbot.core.event import Event, ModelCalled
+from chaosbot.core.event import Event, ModelCalled, Trouble
 from chaosbot.core.exchange import Direction
 from chaosbot.core.mock import Mock
 from chaosbot.mocks.server import MockListener, MockServer
@@ -66,3 +66,5 @@ def behind_proxy(outbound: str, *faults: str, allow: tuple[str, ...] = ()) -> It
     with launched(spec, events.append) as proxy:
         proxy.ready()
         yield Behind(proxy, events)
+        proxy.flush()
+    assert [event for event in events if isinstance(event, Trouble)] == []

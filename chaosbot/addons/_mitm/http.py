@@ -199,6 +199,8 @@ class ScriptedHttp(layers.HttpLayer):
                 if script is not None and (script.dribble_up or script.cut_request):
                     return self._request(child, event, script)
             elif isinstance(event, ResponseProtocolError) and (script := self.scripts.pop(event.stream_id, None)):
+                if script.outlived:
+                    return iter(())  # type: ignore[return-value]  # no commands: its client has seen another end
                 script.finish()
         elif isinstance(event, ResponseProtocolError) and (why := self.sockets.reason(child.flow.server_conn)):
             event = ResponseProtocolError(event.stream_id, why, event.code)
@@ -267,8 +269,11 @@ class ScriptedHttp(layers.HttpLayer):
         if isinstance(event, ResponseHeaders):
             yield from super().event_to_child(child, event)
             return
-        if script.ended is None:
-            return  # its client has seen the end of it
+        script.complete = isinstance(event, ResponseEndOfMessage)
+        if script.outlived:
+            if script.complete:
+                self.scripts.pop(event.stream_id, None)
+            return
         script.steps += events_.feed(event.data) if isinstance(event, ResponseData) else events_.end()
         if not script.pumping:
             script.pumping = True
@@ -335,7 +340,10 @@ class ScriptedHttp(layers.HttpLayer):
 
     def _end(self, child: Any, event: Any, script: Script) -> Commands:
         """The answer is complete; what may come is the unannounced end of the connection."""
-        self.scripts.pop(event.stream_id, None)
+        if script.events is None or script.complete:
+            self.scripts.pop(event.stream_id, None)
+        else:
+            self.scripts[event.stream_id] = script  # what still comes of the upstream's answer is swallowed
         if script.close_idle is not None:
             idle = script.close_idle
             script.farewell = idle.farewell

@@ -151,6 +151,9 @@ class LlmCall:
         turns = []
         for turn in self._given:
             role = turn.get("role", "tool" if "output" in turn else "user")
+            content = turn.get("content", turn.get("parts"))
+            if isinstance(content, list) and content and all(map(_is_result, content)):
+                role = "tool"
             if role not in ("system", "developer"):
                 said = texts_in(turn.get("content", turn.get("parts", turn.get("output"))))
                 turns.append((str(role), "\n".join(said)))
@@ -218,14 +221,7 @@ class LlmCall:
         last = self._given[-1] if self._given else {}
         content = last.get("content") or last.get("parts")
         parts = content if isinstance(content, list) else ()
-        marks = {"tool_result", "function_call_output"}
-        return (
-            last.get("role") in ("tool", "function")
-            or last.get("type") in marks
-            or any(
-                isinstance(part, dict) and (part.get("type") in marks or "functionResponse" in part) for part in parts
-            )
-        )
+        return last.get("role") in ("tool", "function") or _is_result(last) or any(map(_is_result, parts))
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -313,6 +309,12 @@ def read_call(method: str, target: str, headers: Mapping[str, str], body: bytes)
         if method == wanted and tail.search(path):
             return LlmCall(provider or spoken, api, method, path, query, headers, body)
     return LlmCall(spoken, Api.UNKNOWN, method, path, query, headers, body)
+
+
+def _is_result(part: Any) -> bool:
+    """Whether an item or a part of a turn brings the result of a tool."""
+    kinds = ("tool_result", "function_call_output")
+    return isinstance(part, dict) and (part.get("type") in kinds or "functionResponse" in part)
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -30,7 +30,8 @@ CHECKS = {
     "secret_exact", "no_leak", "malformed_policy", "effect_at_most_once", "acked_not_lost", "right_chat",
     "no_escalation", "own_objects_only", "bounded_resources", "pre_auth_cost", "no_retry_storm",
     "retry_after_obeyed", "recovers", "valid_accepted", "text_intact", "circuits_recover", "migrate_followed",
-    "outbound_timeout",
+    "outbound_timeout", "llm_truncation_shown", "llm_timeout", "llm_not_retried", "llm_retry_bounded", "llm_paid_once",
+    "llm_ack_first", "llm_formatting_survived", "llm_user_answered", "llm_no_escalation", "llm_history_valid", "llm_foreign_text",
 }  # fmt: skip
 
 
