@@ -159,13 +159,22 @@ def _judged(
             continue  # where nobody is told apart from the admin, the target has another admin, or gives this to everybody
         for tried in sorted(attempts, key=lambda one: one.change.operator != PLAINLY):
             violation = None
-            if resembles((call for call in join.calls(tried) if not background.common(call, tried.command)), model):
+            telling = [call for call in join.calls(tried) if not background.common(call, tried.command)]
+            # Where the rightful one asked the same in this chat before, and got no answer yet, one of these is theirs.
+            late = [one for one in _asked_before(cases, tried, control) if not resembles(join.calls(one), model)]
+            if sum(resembles([call], model) for call in telling) > len(late):
                 title = f"{what}: {tried.summary or tried.case}"
                 violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
             violations.look(tried, violation)
             if violation is not None and tried.change.operator == PLAINLY:
                 break  # where anybody gets it, no trick is needed
         violations.plan(subject)
+
+
+def _asked_before(cases: list[CaseTried], tried: CaseTried, control: CaseTried) -> list[CaseTried]:
+    """The cases in which the control's sender asked for the same in the chat of a case, before it."""
+    asked = (control.user, control.kind, control.command, tried.chat)
+    return [one for one in cases if one.sent < tried.sent and (one.user, one.kind, one.command, one.chat) == asked]
 
 
 def _no_control(control: CaseTried, calls: list[ApiCalled], background: _Background) -> str:

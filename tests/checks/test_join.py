@@ -149,6 +149,21 @@ def test_a_command_that_the_target_does_not_know_was_not_planned_to_be_judged() 
     assert (judgement.verdict, judgement.subjects) == (Verdict.INCONCLUSIVE, ())
 
 
+@pytest.mark.parametrize(("replies", "findings"), [(1, 0), (2, 1)])
+def test_the_admins_own_late_answer_in_a_group_is_no_escalation(replies: int, findings: int) -> None:
+    group, quiet = -7, (Quiet(),)
+    asked = {"command": "ban", "kind": "message", "observations": quiet}
+    late = [call("Benutzer 2000001 gesperrt.", 5.2 + nth / 10, group) for nth in range(replies)]
+    judgement = escalation(
+        "Benutzer 2000001 gesperrt.",
+        "Das darfst du nicht.",
+        case("before", 4.0, group, user=ADMIN, role=Role.SETUP, **asked),
+        case("after", 5.0, group, user=8, control="escalation/control-ban", check="no_escalation", **asked),
+        *late,
+    )
+    assert len(judgement.findings) == findings
+
+
 def test_a_redelivery_that_acts_again_shows_without_any_echo_and_another_body_under_its_id_is_no_second_reply() -> None:
     def judged(*replies: ApiCalled) -> Any:
         twice = [case("a", 1.0, update_id=7, marker="cbm0"), case("b", 2.0, update_id=7, marker="cbm1")]
