@@ -57,6 +57,11 @@ class Call:
         return self.seen is not None and not self.seen.whole and any(name not in _UNSEEN for name in self.faults)
 
     @property
+    def left(self) -> bool:
+        """Whether its caller had left before the answer's end."""
+        return self.seen is not None and self.seen.status is None and self.called.status is not None
+
+    @property
     def paid(self) -> bool:
         """Whether the model wrote an answer and it came whole."""
         return self.called.status is not None and self.called.status < 300 and not self.incomplete
@@ -65,7 +70,7 @@ class Call:
     def good(self) -> bool:
         """Whether it brought an answer that a user can be given, or calls of tools that can be carried out."""
         usable = bool(self.called.text.strip()) if not self.called.tools else "llm_bad_tool" not in self.faults
-        return self.paid and self.called.stop in ("end", "tool") and usable
+        return self.paid and not self.left and self.called.stop in ("end", "tool") and usable
 
 
 @dataclass

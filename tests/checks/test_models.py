@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from chaosbot.core.check import CHECKS, History
-from chaosbot.core.event import ApiCalled, Event
+from chaosbot.core.event import ApiCalled, Event, ExchangeSeen
 from chaosbot.core.verdict import Judgement, Severity, Verdict
 from tests.checks.models import Talk, fine, talks
 
@@ -94,6 +95,14 @@ def test_an_sdk_that_tries_a_quota_again_by_itself_is_let_pass_and_a_loop_around
 def test_redelivery_after_a_failed_call_may_cost_the_one_answer() -> None:
     talk = Talk().asked(times=2).model("llm_error", **OVERLOADED).model(at=5.1).told(at=6.0)
     assert judged("llm_paid_once", talks(talk, fine(2))).verdict is Verdict.PASS
+
+
+def test_a_caller_that_gave_up_waiting_and_asks_again_has_no_answer_yet() -> None:
+    talk = Talk().asked().model("llm_slow", at=0.1, seconds=4.0)
+    left = talk.events[-1]
+    assert isinstance(left, ExchangeSeen)
+    talk.events[-1] = msgspec.structs.replace(left, status=None)
+    assert judged("llm_paid_once", talks(talk.model(at=4.5).told(at=6.0), fine(2))).findings == ()
 
 
 def test_an_answer_in_the_wrong_chat_is_found_by_its_mark() -> None:
