@@ -105,7 +105,8 @@ def _foreign_edits(history: History) -> tuple[int, list[ApiCalled]]:
             continue
         if not call.method.startswith("edit"):
             made[call.message].add(str(call.chat))
-        elif call.message in made and call.message not in named[str(call.chat)]:
+        # Which message a request of a load run named is not known.
+        elif call.message in made and call.message not in named.get(str(call.chat), {call.message}):
             edits += 1
             if str(call.chat) not in made[call.message]:
                 foreign.append(call)

@@ -254,3 +254,13 @@ def test_what_a_list_of_ours_asks_for_is_planned_where_the_target_names_it(named
     control, guest, wrote = (msgspec.structs.replace(one, kind="message") for one in (control, guest, wrote))
     judgement = CHECKS.build("no_escalation").judge(History.of([SEES, wrote, nothing, control, guest, *told]))
     assert len(judgement.subjects) == planned
+
+
+def test_an_edit_of_a_message_that_a_load_runs_press_may_have_named_is_no_foreign_one() -> None:
+    calls = [call("made", 1.0, 7, message=500), call("edited", 2.0, 8, method="editMessageText", message=500)]
+    found = CHECKS.build("sessions_apart").judge(History.of([SEES, *calls])).findings
+    assert not found
+    told = (
+        CHECKS.build("sessions_apart").judge(History.of([SEES, case("a", 0.5, 7), case("b", 1.5, 8), *calls])).findings
+    )
+    assert [one.cause.symptom for one in told] == ["foreign-message"]
