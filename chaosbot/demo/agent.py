@@ -59,7 +59,7 @@ TOOLS: Final = (
     },
 )
 NEEDED: Final = {"remind": COMMANDS["remind"], "grant": COMMANDS["grant"]}
-_AGAIN: Final = frozenset({408, 409, 429})
+_AGAIN: Final = frozenset({408, 409})
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ class Failure(Exception):
 
     @property
     def passing(self) -> bool:
-        """Whether another attempt may work; not in the middle of a stream, which has been paid."""
+        """Whether another attempt may work; not in the middle of a stream, which has been paid, nor where no time brings money back."""
+        if self.status == 429:
+            return self.wait_s is not None
         return self.status in _AGAIN or self.status >= 500 or self.status == 0
 
 
