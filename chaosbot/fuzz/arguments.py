@@ -78,18 +78,19 @@ def run_arguments(context: CampaignContext, clock: Clock) -> None:
     own = Clock(clock.until - clock.left() * (1 - _CONFIRMING), clock.should_stop)
     run_cases(context, cases, "arguments", own, planned=len(asked))
     sent = [context.recorder.cases[name] for name in asked if name in context.recorder.cases]
-    _wait(context, sent)
+    _wait(context, sent, clock)
     pairs = list(islice(_again(context, asked), _HURRIED if clock.over() else _PAIRS))
     # All first, then all controls: what the first ones may have broken shows in the controls.
     for number in (0, 1):
         results = context.target.volley([pair[number] for pair in pairs], "arguments")
         observe(context, results)
-    _wait(context, [case for pair in pairs for case in pair])
+    _wait(context, [case for pair in pairs for case in pair], clock)
 
 
-def _wait(context: CampaignContext, cases: Sequence[Case]) -> None:
+def _wait(context: CampaignContext, cases: Sequence[Case], clock: Clock) -> None:
+    watch = context.target.watch
     if context.store.seen.replies == "mock":
-        context.target.watch.all_replied(cases)
+        watch.all_replied(cases, max(clock.left(), watch.patience_s))
 
 
 def _product(context: CampaignContext, commands: Sequence[str]) -> Iterator[Asked]:

@@ -47,6 +47,8 @@ _SHARED: Final = 0.4
 """The part of the time left that cases in shared chats may take before the sequences begin, which use the same chats."""
 _LEAST_S: Final = 0.5
 """What a stage gets even when nothing is left."""
+_LATE_S: Final = 4.0
+"""So long after the campaign's time a stage still begins: those before it waited for a slow target, and it is brief then."""
 _OVER_S: Final = 6.0
 """How long after the campaign's time a target that hangs is waited for."""
 _CLOSING_S: Final = 0.14
@@ -180,7 +182,7 @@ class Campaign:
                 continue
             stage = TABLE[name]
             # A stage that runs whole has the longer time as its own, whatever those before it took.
-            rest = longest - closing_s if stage.whole else 0.0
+            rest = max(clock.until + _LATE_S, longest - closing_s if stage.whole else 0.0)
             if clock.over() and (clock.should_stop() or monotonic() >= rest):
                 complete, cut = False, cut or stage.whole
                 what = f"no time was left for the stage {name}; --duration gives more"

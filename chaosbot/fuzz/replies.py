@@ -11,6 +11,7 @@ import threading
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
 from time import monotonic, sleep
 from typing import Final
 
@@ -163,11 +164,11 @@ class ReplyWatch:
             sleep(POLL_S)
         return False
 
-    def all_replied(self, cases: Iterable[Case]) -> None:
-        """Waits until every case has a reply, or no further one has come for as long as the habit suggests."""
+    def all_replied(self, cases: Iterable[Case], within_s: float = inf) -> None:
+        """Waits until every case has a reply, or no further one has come for as long as the habit suggests; at most so long."""
         waiting = list(cases)
-        until = monotonic() + self.patience_s
-        while waiting and monotonic() < until and not self._should_stop():
+        until, last = monotonic() + self.patience_s, monotonic() + within_s
+        while waiting and monotonic() < min(until, last) and not self._should_stop():
             left = [case for case in waiting if not any(speaks(call) for call in self.replies(case))]
             if len(left) < len(waiting):
                 waiting, until = left, monotonic() + self.patience_s
