@@ -60,6 +60,8 @@ _RETRIES_S: Final = 7.0
 _HELD_S: Final = 22.0
 """After so long a call that gets no answer was waited for too long."""
 _POLL_S: Final = 0.02
+_CONFIRMING_S: Final = 2.0
+"""So long after the stage's time what looks wrong is still tried once more."""
 _MOVED: Final = -1_000_000_000_000
 _CHOSEN: Final = frozenset({2, 502, 503, 504})
 """While its API is in trouble a target may ask for another delivery of the update."""
@@ -391,7 +393,9 @@ class _Trials:
         with self._others[key]:
             tried = self._attempt(name, trigger, trouble)
             told = [tried] if tried is not None else []
-            if told and not told[0][1] and not self.clock.over() and not self._dead:
+            if told and not told[0][1] and not self._dead:
+                if self.clock.should_stop() or monotonic() > self.clock.until + _CONFIRMING_S:
+                    return False  # what was seen once, by a target that may only have been slow, is not told
                 # A target that the first one still holds up calls nothing for the second: then the first one tells.
                 again = self._attempt(f"{name}-2", trigger, trouble)
                 told = [again] if again is not None and again[1] else [*told, *([again] if again is not None else [])]
