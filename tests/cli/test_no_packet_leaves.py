@@ -71,6 +71,10 @@ WALK: dict[tuple[str, str], list[list[str]]] = {
     ],
     ("load", "metrics"): [["--metrics", "http://evil.invalid/"], ["--metrics", "http://127.0.0.1@evil.invalid/"]],
     ("load", "health"): [["--health", "https://evil.invalid/"], ["--health", "http://127.0.0.1@evil.invalid/"]],
+    ("send", "url"): [["github", "push", "http://evil.invalid/"], ["github", "push", "http://127.0.0.1@evil.invalid/"]],
+    ("run", "llm"): [["--llm", "http://evil.invalid"]],
+    ("fuzz", "llm"): [["--llm", "http://127.0.0.1@evil.invalid/"]],
+    ("demo", "models"): [["--serve", "--port", "0", "--models", "http://evil.invalid"]],
     ("demo", "bot_api"): [["--serve", "--port", "0", "--bot-api", "http://evil.invalid"]],
     ("doctor", "target"): [["http://evil.invalid/"], ["http://127.0.0.1@evil.invalid/"]],
     ("doctor", "bot_api"): [[TARGET, "--bot-api", "evil.invalid:80"]],
@@ -80,7 +84,7 @@ WALK: dict[tuple[str, str], list[list[str]]] = {
     ("shrink", "directory"): [["recorded"]],
 }
 # Options that speak of URLs and hosts but reach nothing by themselves.
-HARMLESS = {"port", "allow_host", "web", "prometheus", "bot_api_port", "directory"}
+HARMLESS = {"port", "allow_host", "web", "prometheus", "bot_api_port", "directory", "unix", "printed"}
 
 
 def parameters() -> set[tuple[str, str]]:

@@ -62,7 +62,9 @@ def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(t
     # The bot's calls are left alone here, so what is said about trouble on them is nothing.
     # That a command is never answered cannot be told of a bot that limits its users, and the state stage has hardly begun by then.
     state = {"no_lost_update", "sessions_apart", "replies_in_order"}
-    assert {check for check, _ in result.unjudged} <= OF_DISTURBED_CALLS | state | {"user_told", "no_silent_exception"}
+    # What only other platforms have, and what only a guide sees.
+    others = {"user_told", "no_silent_exception", "answer_understood", "deadline_kept"}
+    assert {check for check, _ in result.unjudged} <= OF_DISTURBED_CALLS | state | others
     assert result.complete
     assert set(result.by_stage) >= {"served", "catalogue", "vocabulary", "mutations", "generated", "sequences"}
     assert result.by_stage["catalogue"] >= 400

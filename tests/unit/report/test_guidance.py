@@ -20,7 +20,10 @@ def test_every_check_has_a_page_that_says_why_and_how(check):
     assert "## Why it matters\n" in page, f"write chaosbot/checks/pages/{check}.md; another check's page shows how"
     why, _, how = page.partition("## Why it matters\n")[2].partition("## How to fix it\n")
     assert len(why.split()) > 15
-    assert re.findall(r"^- \*\*(.+?)\*\*: \S", how, re.MULTILINE) == list(FRAMEWORKS)
+    named = re.findall(r"^- \*\*(.+?)\*\*: \S", how, re.MULTILINE)
+    # What a model's SDK or a platform's library does is mended there, whatever the bot's framework.
+    elsewhere = check.startswith("llm_") or check in ("answer_understood", "deadline_kept")
+    assert len(named) >= 3 if elsewhere else named == list(FRAMEWORKS)
 
 
 def test_each_finding_leads_to_its_checks_page(story, make_finding):
