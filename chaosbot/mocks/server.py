@@ -175,14 +175,21 @@ class _Client(asyncio.Protocol):
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as asked:
-                # Another protocol is wanted, which no mock speaks: the request was answered in HTTP, and so is what follows it.
-                data = data[asked.args[0] :]
+                # Another protocol is wanted, which no mock speaks: the request is read once more, without the wish.
+                data = self._unwished() + data[asked.args[0] :]
+                self._begin()
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError:
                 self._reply(self._api.refusal(400, "Bad Request"), "GET", keep=False)
                 return
             else:
                 return
+
+    def _unwished(self) -> bytes:
+        """The head that was read last, without its wish for another protocol."""
+        kept = [f"{name}: {value}\r\n" for name, value in self._headers if name != "upgrade"]
+        head = f"{self._parser.get_method().decode('latin-1')} {self._url.decode('latin-1')} HTTP/1.1\r\n{''.join(kept)}\r\n"
+        return head.encode("latin-1")
 
     # parser callbacks
 
@@ -208,6 +215,8 @@ class _Client(asyncio.Protocol):
             self._body.clear()  # the rest is read and thrown away; the call is refused by its size
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return
         method = self._parser.get_method().decode("latin-1")
         exchange = next((value for name, value in self._headers if name == EXCHANGE_HEADER), "")
         request = MockRequest(

@@ -84,15 +84,19 @@ def test_broken_http_is_refused_and_the_server_lives_on(start: Start) -> None:
 
 def test_a_wish_for_another_protocol_is_answered_in_http(start: Start) -> None:
     server = start()
-    wish = request("getMe", {}).replace(b"\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n", 1)
+    wish = request("sendMessage", {"chat_id": 1, "text": "wish"}).replace(
+        b"\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n", 1
+    )
     with socket.create_connection(("127.0.0.1", Address.parse(server.url).port)) as sock:
         sock.settimeout(60)
         sock.sendall(wish * 3 + request("sendMessage", {"chat_id": 1, "text": "after"}))
         data = b""
-        while b"after" not in data:
-            data += sock.recv(65536)
+        while b"after" not in data and (more := sock.recv(65536)):
+            data += more
     assert data.count(b"HTTP/1.1 200") == 4
-    assert [call.method for call in server.calls()] == ["getMe"] * 3 + ["sendMessage"]
+    assert [(call.method, call.text) for call in server.calls()] == [("sendMessage", "wish")] * 3 + [
+        ("sendMessage", "after")
+    ]
 
 
 def test_an_upload_over_the_limit_is_refused_without_keeping_it(start: Start) -> None:
