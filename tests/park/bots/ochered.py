@@ -15,6 +15,7 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import (
+    TelegramBadRequest,
     ClientDecodeError,
     TelegramAPIError,
     TelegramMigrateToChat,
@@ -27,6 +28,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
 from aiogram.fsm.storage.memory import MemoryStorage, SimpleEventIsolation
 from aiogram.fsm.strategy import FSMStrategy
+from aiogram.methods import AnswerCallbackQuery
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message, Update
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import ContentEncodingError
@@ -67,6 +69,10 @@ class Persistent(BaseRequestMiddleware):
                 await asyncio.sleep(error.retry_after + 0.1 if BUG != "flood-hammered" else 0.05)
                 if BUG == "flood-hammered":
                     attempt = 1
+            except TelegramBadRequest:
+                if not isinstance(method, AnswerCallbackQuery):
+                    raise
+                return True  # too late to end the button's waiting, which is no reason to say nothing
             except TelegramMigrateToChat as error:
                 if BUG == "migration-raises" or attempt > 4:
                     raise
