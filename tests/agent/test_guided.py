@@ -109,6 +109,7 @@ def campaign(tmp_path: Path, python: str, seconds: float, **more: object) -> tup
     return Campaign(spec, events.append).run(), events
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.skipif(not python_of((3, 12)), reason="needs a Python that can watch code (3.12)")
 def test_magic_words_are_found_errors_joined_and_what_was_reached_is_written(tmp_path: Path) -> None:

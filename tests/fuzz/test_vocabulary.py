@@ -187,6 +187,7 @@ def test_a_healthy_bot_has_no_finding_and_its_commands_are_learned(tmp_path: Pat
     assert set(noted["admin"]) == {"podar", "colheita"}
 
 
+@pytest.mark.slow
 def test_a_command_that_only_the_admin_is_told_of_and_everybody_may_use(tmp_path: Path) -> None:
     assert "escalation/command" in places(campaign(tmp_path, Gardener("unchecked"))[0], "no_escalation")
 
@@ -195,6 +196,7 @@ def test_somebody_whose_id_begins_like_the_admins(tmp_path: Path) -> None:
     assert places(campaign(tmp_path, Gardener("prefix"))[0], "no_escalation") == {"escalation/id"}
 
 
+@pytest.mark.slow
 def test_somebody_who_replies_to_the_admin(tmp_path: Path) -> None:
     assert "escalation/reply" in places(campaign(tmp_path, Gardener("reply"))[0], "no_escalation")
 
@@ -219,6 +221,7 @@ def test_a_stranger_who_presses_another_users_button(tmp_path: Path) -> None:
     assert places(campaign(tmp_path, Lockers("open-any"))[0], "own_objects_only") == {"objects/button"}
 
 
+@pytest.mark.slow
 def test_the_admins_button_in_a_group(tmp_path: Path) -> None:
     assert "escalation/group" in places(campaign(tmp_path, Lockers("group"))[0], "no_escalation")
 

@@ -104,7 +104,13 @@ def asked(bugs: str, faults: Sequence[str], users: int, times: int, wait_s: floa
             return bot.history(wait_s)
 
 
-@pytest.mark.parametrize("bug", SHOWN, ids=str)
+# A few of each kind always, the others with the slow tests.
+_ALWAYS = (Bug.PARTIAL_AS_COMPLETE, Bug.ADMIN_TOOL_UNCHECKED, Bug.PAYS_ON_REDELIVERY)
+
+
+@pytest.mark.parametrize(
+    "bug", [bug if bug in _ALWAYS else pytest.param(bug, marks=pytest.mark.slow) for bug in SHOWN], ids=str
+)
 def test_a_bug_of_the_agent_is_found_by_its_check_and_a_healthy_agent_by_none(bug: Bug) -> None:
     faults, users, times, wait_s = SHOWN[bug]
     with ThreadPoolExecutor(2) as pool:
