@@ -228,7 +228,7 @@ class Examples(Protocol):
         """An update in which a user of this tier (or exactly this user) writes `text` in a private chat.
 
         Delivery id, and chat and user unless given, come from `dice`; a text that begins with a slash is a command, with its
-        entity. None where the platform's users do not write.
+        entity. A platform that knows no users gives `written` where nothing but a text is asked for, and None otherwise.
 
         Args:
             text: What is written; for ``callback_query`` the data of the button that is pressed.
@@ -241,6 +241,12 @@ class Examples(Protocol):
             answers: In answer to a message of this user.
             form: In this form (one of `forms`) instead of the usual one.
         """
+        if tier or kind or form or any(one is not None for one in (user, chat, message, answers)):
+            return None
+        return self.written(text, dice)
+
+    def written(self, text: str, dice: Dice) -> Any:
+        """An update with this text in it, of a platform that knows no users; None where it has no place for a text."""
         return None
 
     def escalations(self, endpoint: Endpoint, dice: Dice, privilege: Privilege) -> Iterator[tuple[Case, ...]]:

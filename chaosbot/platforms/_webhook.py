@@ -315,22 +315,8 @@ class Webhook(Platform):
             made = put(made, path_of(place), f"{there(made, place)} {marker(dice)}")
         return {kind: made}
 
-    def say(
-        self,
-        text: str,
-        dice: Dice,
-        *,
-        tier: str = "",
-        user: int | None = None,
-        kind: str = "",
-        chat: int | None = None,
-        message: int | None = None,
-        answers: int | None = None,
-        form: str = "",
-    ) -> Any:
-        """The canary with this text; None where tiers, kinds or certain people are asked for."""
-        if tier or kind or form or any(one is not None for one in (user, chat, message, answers)):
-            return None
+    def written(self, text: str, dice: Dice) -> Any:
+        """The canary with this text."""
         ((name, payload),) = self._made(self.canary(), dice).items()
         place = self.places.place(payload, "text")
         return {name: put(payload, path_of(place), text)} if place else None

@@ -108,22 +108,8 @@ class JsonWebhook(Platform):
             return made
         return update if not any(problems(self._shape, update)) else made
 
-    def say(
-        self,
-        text: str,
-        dice: Dice,
-        *,
-        tier: str = "",
-        user: int | None = None,
-        kind: str = "",
-        chat: int | None = None,
-        message: int | None = None,
-        answers: int | None = None,
-        form: str = "",
-    ) -> Any:
-        """The sample with this text in its first text member; None when it has none, or tiers or other kinds are asked for."""
-        if tier or kind or form or any(one is not None for one in (user, chat, message, answers)):
-            return None
+    def written(self, text: str, dice: Dice) -> Any:
+        """The sample with this text in its first text member."""
         path = marker_place(self._body)
         return renew(self._body, dice, {path: text}) if path else None
 

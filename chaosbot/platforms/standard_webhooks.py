@@ -180,22 +180,8 @@ class StandardWebhooks(Platform):
         """The same event with an id and marker of its own."""
         return renew(update, dice)
 
-    def say(
-        self,
-        text: str,
-        dice: Dice,
-        *,
-        tier: str = "",
-        user: int | None = None,
-        kind: str = "",
-        chat: int | None = None,
-        message: int | None = None,
-        answers: int | None = None,
-        form: str = "",
-    ) -> Any:
-        """The first event with this text in it; None where tiers or other kinds are asked for."""
-        if tier or kind or form or any(one is not None for one in (user, chat, message, answers)):
-            return None
+    def written(self, text: str, dice: Dice) -> Any:
+        """The first event with this text in it."""
         event = next(iter(self._events().values()))
         path = marker_place(event)
         return renew(event, dice, {path: text}) if path else None
