@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Answer, Effect, Point
-from chaosbot.core.exchange import Direction, Exchange
+from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.fault import Fault
 from chaosbot.core.llm import (
     SENTENCES,
     Api,
@@ -25,9 +27,7 @@ from chaosbot.core.llm import (
 )
 from chaosbot.core.mock import Headers
 
-STREAMS: Final = "for calls of language models that ask for a stream, and for requests that accept text/event-stream"
 ANSWERS: Final = "for calls of language models that generate an answer"
-CALLS: Final = "for calls of language models"
 
 CONTENT: Final = rb'content_block_delta|"delta": ?\{"(?:content"|tool_calls")|output_text\.delta|"candidates"'
 """An event with a piece of the answer."""
@@ -62,6 +62,56 @@ def streams(exchange: Exchange) -> bool:
     if call is not None:
         return call.events
     return any(name == "accept" and "text/event-stream" in value for name, value in exchange.headers)
+
+
+class CallFault(Fault):
+    """A fault of any call of a language model: one answer in the provider's place."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+    direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    possible_when: ClassVar[str] = "for calls of language models"
+
+    @staticmethod
+    def met(exchange: Exchange) -> LlmCall | None:
+        """The call that the fault can act on; None for everything else."""
+        return call_of(exchange)
+
+    def possible(self, exchange: Exchange) -> bool:
+        """A call."""
+        return self.met(exchange) is not None
+
+    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+        """What the call meets."""
+        call = self.met(exchange)
+        return self.on_call(dice, call) if call is not None else ()
+
+    @abstractmethod
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
+        """The physical actions for this call."""
+
+
+class AnswerFault(CallFault):
+    """A fault of what a model answers."""
+
+    possible_when: ClassVar[str] = ANSWERS
+
+    @staticmethod
+    def met(exchange: Exchange) -> LlmCall | None:
+        """A call to which a model answers."""
+        return generating(exchange)
+
+
+class StreamFault(Fault):
+    """A fault of a stream of events, of a language model or of anything else."""
+
+    depth: ClassVar[Depth] = Depth.EXCHANGE
+    possible_when: ClassVar[str] = (
+        "for calls of language models that ask for a stream, and for requests that accept text/event-stream"
+    )
+
+    def possible(self, exchange: Exchange) -> bool:
+        """A stream of events."""
+        return streams(exchange)
 
 
 def prose(call: LlmCall, dice: Dice, text: str = "") -> tuple[str, str]:

@@ -7,24 +7,17 @@ without a time to wait, and is still tried again by every SDK. A time of days is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect
-from chaosbot.core.exchange import Depth, Direction, Exchange
-from chaosbot.core.fault import Fault
-from chaosbot.core.llm import Provider, wire
+from chaosbot.core.llm import LlmCall, Provider, wire
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import CALLS, call_of, refused
+from chaosbot.faults._llm import CallFault, refused
 
 
 @dataclass(frozen=True)
-class Llm429(Fault):
+class Llm429(CallFault):
     """429 in the provider's words."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    direction: ClassVar[Direction | None] = Direction.OUTBOUND
-    possible_when: ClassVar[str] = CALLS
 
     retry_after: float = option(
         "duration", "what a rate limit tells to wait, in whole seconds; 0 says nothing", 2.0, primary=True
@@ -36,15 +29,8 @@ class Llm429(Fault):
         choices=("rate", "quota", "spend_cap", "slow_down"),
     )
 
-    def possible(self, exchange: Exchange) -> bool:
-        """A call."""
-        return call_of(exchange) is not None
-
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """One answer by the proxy."""
-        call = call_of(exchange)
-        if call is None:
-            return ()
         said, code = {
             "rate": ("This request would exceed your rate limit.", "rate_limit_exceeded"),
             "quota": (

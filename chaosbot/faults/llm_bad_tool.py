@@ -12,19 +12,16 @@ from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect
-from chaosbot.core.exchange import Depth, Direction, Exchange
-from chaosbot.core.fault import Fault
-from chaosbot.core.llm import Stop, ToolCall, call_of_tool
+from chaosbot.core.exchange import Exchange
+from chaosbot.core.llm import LlmCall, Stop, ToolCall, call_of_tool
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import generating, said
+from chaosbot.faults._llm import AnswerFault, said
 
 
 @dataclass(frozen=True)
-class LlmBadTool(Fault):
+class LlmBadTool(AnswerFault):
     """A tool call that cannot be carried out."""
 
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    direction: ClassVar[Direction | None] = Direction.OUTBOUND
     possible_when: ClassVar[str] = "for calls of language models that offer tools"
 
     what: str = option(
@@ -37,12 +34,11 @@ class LlmBadTool(Fault):
 
     def possible(self, exchange: Exchange) -> bool:
         """A call that offers tools and does not bring the result of one."""
-        return (call := generating(exchange)) is not None and bool(call.tools) and not call.after_tool
+        return (call := self.met(exchange)) is not None and bool(call.tools) and not call.after_tool
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """A call of a tool, and nothing else."""
-        call = generating(exchange)
-        if call is None or not call.tools:
+        if not call.tools:
             return ()
         made = call_of_tool(dice.at("which").choice(call.tools), dice.at("arguments"))
         half = made.arguments[: max(1, len(made.arguments) // 2)]

@@ -8,22 +8,17 @@ is missing. Of any other stream of events the first `after` events pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import CutEvents, Effect, Ending
-from chaosbot.core.exchange import Depth, Exchange
-from chaosbot.core.fault import Fault
+from chaosbot.core.exchange import Exchange
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import LAST, REASON, STREAMS, streams
+from chaosbot.faults._llm import LAST, REASON, StreamFault
 
 
 @dataclass(frozen=True)
-class LlmCutStream(Fault):
+class LlmCutStream(StreamFault):
     """A stream ends too early."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    possible_when: ClassVar[str] = STREAMS
 
     after: int = option(
         "count", "events that pass; with where=reason and where=last it does not count", 6, primary=True
@@ -40,10 +35,6 @@ class LlmCutStream(Fault):
         "clean",
         choices=tuple(Ending),
     )
-
-    def possible(self, exchange: Exchange) -> bool:
-        """A stream of events."""
-        return streams(exchange)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One cut."""

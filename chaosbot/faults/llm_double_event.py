@@ -6,29 +6,20 @@ SDKs hand on both: a word stands twice in the text, or a tool's arguments are no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import EditEvents, Effect
-from chaosbot.core.exchange import Depth, Exchange
-from chaosbot.core.fault import Fault
+from chaosbot.core.exchange import Exchange
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import CONTENT, STREAMS, streams
+from chaosbot.faults._llm import CONTENT, StreamFault
 
 
 @dataclass(frozen=True)
-class LlmDoubleEvent(Fault):
+class LlmDoubleEvent(StreamFault):
     """An event twice."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    possible_when: ClassVar[str] = STREAMS
 
     skip: int = option("count", "so many pieces of content pass before", 2, primary=True)
     times: int = option("count", "how often it comes", 2)
-
-    def possible(self, exchange: Exchange) -> bool:
-        """A stream of events."""
-        return streams(exchange)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One event more."""

@@ -7,22 +7,17 @@ AssertionError or an AttributeError of their own, some end quietly with what the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import EditEvents, Effect
-from chaosbot.core.exchange import Depth, Exchange
-from chaosbot.core.fault import Fault
+from chaosbot.core.exchange import Exchange
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import CONTENT, LAST, REASON, STREAMS, streams
+from chaosbot.faults._llm import CONTENT, LAST, REASON, StreamFault
 
 
 @dataclass(frozen=True)
-class LlmDropEvent(Fault):
+class LlmDropEvent(StreamFault):
     """A missing event."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    possible_when: ClassVar[str] = STREAMS
 
     which: str = option(
         "text",
@@ -32,10 +27,6 @@ class LlmDropEvent(Fault):
         choices=("content", "first", "reason", "last"),
     )
     skip: int = option("count", "so many pieces of content pass before", 2)
-
-    def possible(self, exchange: Exchange) -> bool:
-        """A stream of events."""
-        return streams(exchange)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One event less."""

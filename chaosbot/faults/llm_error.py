@@ -8,24 +8,17 @@ the user must hear something else than the error's text.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect
-from chaosbot.core.exchange import Depth, Direction, Exchange
-from chaosbot.core.fault import Fault
-from chaosbot.core.llm import Provider, wire
+from chaosbot.core.llm import LlmCall, Provider, wire
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import CALLS, call_of, refused
+from chaosbot.faults._llm import CallFault, refused
 
 
 @dataclass(frozen=True)
-class LlmError(Fault):
+class LlmError(CallFault):
     """A refusal in the provider's words."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    direction: ClassVar[Direction | None] = Direction.OUTBOUND
-    possible_when: ClassVar[str] = CALLS
 
     status: int = option(
         "count", "400 to 599; at Anthropic 529 is overloaded, elsewhere it becomes 503", 529, primary=True
@@ -41,15 +34,8 @@ class LlmError(Fault):
         if self.status == 429:
             raise ValueError("429 has a fault of its own: llm_429")
 
-    def possible(self, exchange: Exchange) -> bool:
-        """A call."""
-        return call_of(exchange) is not None
-
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """One answer by the proxy."""
-        call = call_of(exchange)
-        if call is None:
-            return ()
         status = 503 if self.status == 529 and call.provider is not Provider.ANTHROPIC else self.status
         shown = f"{call.key[:12]}********{call.key[-4:]}"
         said = {

@@ -7,29 +7,20 @@ event to the program as any other. A bot must treat it as a failed call, and kee
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import CutEvents, Effect
-from chaosbot.core.exchange import Depth, Exchange
-from chaosbot.core.fault import Fault
+from chaosbot.core.exchange import Exchange
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import STREAMS, error_event, streams
+from chaosbot.faults._llm import StreamFault, error_event
 
 
 @dataclass(frozen=True)
-class LlmErrorEvent(Fault):
+class LlmErrorEvent(StreamFault):
     """An error in the middle of a stream."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    possible_when: ClassVar[str] = STREAMS
 
     after: int = option("count", "events that pass before; 0 makes it the first", 5, primary=True)
     status: int = option("count", "what kind of error: 529 or 503 is overloaded, 500 an internal one", 529)
-
-    def possible(self, exchange: Exchange) -> bool:
-        """A stream of events."""
-        return streams(exchange)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """The error in place of the rest."""

@@ -14,11 +14,10 @@ from typing import ClassVar, Final
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect
-from chaosbot.core.exchange import Depth, Direction, Exchange
-from chaosbot.core.fault import Fault
-from chaosbot.core.llm import Stop, Tool, ToolCall, call_of_tool
+from chaosbot.core.exchange import Exchange
+from chaosbot.core.llm import LlmCall, Stop, Tool, ToolCall, call_of_tool
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import generating, prose, said
+from chaosbot.faults._llm import AnswerFault, prose, said
 
 _ADMINS: Final = re.compile(
     r"(?i)grant|admin|role|tier|permission|delete|remove|revoke|ban|refund|pay|transfer|exec|shell|sql|broadcast"
@@ -28,11 +27,9 @@ _WHAT: Final = re.compile(r"(?i)role|tier|level|permission")
 
 
 @dataclass(frozen=True)
-class LlmEscalate(Fault):
+class LlmEscalate(AnswerFault):
     """A privileged tool for whoever asks."""
 
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    direction: ClassVar[Direction | None] = Direction.OUTBOUND
     possible_when: ClassVar[str] = "for calls of language models; by=tool for those that offer a privileged tool"
 
     tool: str = option(
@@ -43,7 +40,7 @@ class LlmEscalate(Fault):
 
     def possible(self, exchange: Exchange) -> bool:
         """A call that could be answered so."""
-        call = generating(exchange)
+        call = self.met(exchange)
         return call is not None and (
             self.by == "command" or (not call.after_tool and bool(self._privileged(call.tools)))
         )
@@ -53,11 +50,8 @@ class LlmEscalate(Fault):
             return [tool for tool in tools if fnmatchcase(tool.name, self.tool)]
         return [tool for tool in tools if _ADMINS.search(tool.name)]
 
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """An answer that reaches for more."""
-        call = generating(exchange)
-        if call is None:
-            return ()
         if self.by == "command":
             key, text = prose(call, dice)
             return said(call, key, f"{self.text}\n{text}")

@@ -7,24 +7,17 @@ wrong shows them the page.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Answer, Effect, Point
-from chaosbot.core.exchange import Depth, Direction, Exchange
-from chaosbot.core.fault import Fault
-from chaosbot.core.llm import wire
+from chaosbot.core.llm import LlmCall, wire
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import CALLS, call_of
+from chaosbot.faults._llm import CallFault
 
 
 @dataclass(frozen=True)
-class LlmGateway(Fault):
+class LlmGateway(CallFault):
     """A page of HTML."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    direction: ClassVar[Direction | None] = Direction.OUTBOUND
-    possible_when: ClassVar[str] = CALLS
 
     status: int = option("count", "400 to 599", 502, primary=True)
 
@@ -33,11 +26,7 @@ class LlmGateway(Fault):
         if not 400 <= self.status <= 599:
             raise ValueError(f"status {self.status} is no error; choose one from 400 to 599")
 
-    def possible(self, exchange: Exchange) -> bool:
-        """A call."""
-        return call_of(exchange) is not None
-
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """One answer by the proxy."""
         headers, page = wire.gateway_page(self.status)
         return (Answer(Point.BEFORE, self.status, headers, page),)

@@ -7,14 +7,13 @@ or strip markup and send the text plainly where it was refused, split what is to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect
-from chaosbot.core.exchange import Depth, Direction, Exchange
-from chaosbot.core.fault import Fault
+from chaosbot.core.llm import LlmCall
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import ANSWERS, generating, prose, said
+from chaosbot.faults._llm import AnswerFault, prose, said
 
 _LINE: Final = "All of it counts and none of it may be lost. "
 _TEXTS: Final = {
@@ -29,12 +28,8 @@ _TEXTS: Final = {
 
 
 @dataclass(frozen=True)
-class LlmHostileText(Fault):
+class LlmHostileText(AnswerFault):
     """Text that the platform refuses."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    direction: ClassVar[Direction | None] = Direction.OUTBOUND
-    possible_when: ClassVar[str] = ANSWERS
 
     what: str = option(
         "text",
@@ -44,15 +39,8 @@ class LlmHostileText(Fault):
         choices=("any", "html", "markdown", "entity", "empty", "blank", "over4096", "over20000"),
     )
 
-    def possible(self, exchange: Exchange) -> bool:
-        """A call to which a model answers."""
-        return generating(exchange) is not None
-
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """One answer."""
-        call = generating(exchange)
-        if call is None:
-            return ()
         kind = dice.at("kind").choice(list(_TEXTS)) if self.what == "any" else self.what
         key, text = prose(call, dice, _TEXTS[kind])
         return said(call, key, _TEXTS[kind] if kind in ("empty", "blank") else text)

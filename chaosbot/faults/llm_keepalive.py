@@ -7,22 +7,17 @@ without data and raises a JSONDecodeError. Pseudo-data (`data: : keep-alive`) an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect, InsertEvents
-from chaosbot.core.exchange import Depth, Exchange
-from chaosbot.core.fault import Fault
+from chaosbot.core.exchange import Exchange
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import COMMENT, PING, STREAMS, streams
+from chaosbot.faults._llm import COMMENT, PING, StreamFault
 
 
 @dataclass(frozen=True)
-class LlmKeepalive(Fault):
+class LlmKeepalive(StreamFault):
     """Signs of life between the events."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    possible_when: ClassVar[str] = STREAMS
 
     what: str = option(
         "text",
@@ -37,10 +32,6 @@ class LlmKeepalive(Fault):
         """Refuses what has no end."""
         if self.apart < 1:
             raise ValueError("apart must be at least 1")
-
-    def possible(self, exchange: Exchange) -> bool:
-        """A stream of events."""
-        return streams(exchange)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """Bytes between the events."""

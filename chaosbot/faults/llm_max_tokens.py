@@ -7,35 +7,21 @@ answer. A bot must look at the reason to stop and say that something is missing,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect
-from chaosbot.core.exchange import Depth, Direction, Exchange
-from chaosbot.core.fault import Fault
-from chaosbot.core.llm import Stop
+from chaosbot.core.llm import LlmCall, Stop
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import ANSWERS, generating, prose, said
+from chaosbot.faults._llm import AnswerFault, prose, said
 
 
 @dataclass(frozen=True)
-class LlmMaxTokens(Fault):
+class LlmMaxTokens(AnswerFault):
     """An answer cut by its bound."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    direction: ClassVar[Direction | None] = Direction.OUTBOUND
-    possible_when: ClassVar[str] = ANSWERS
 
     keep: float = option("share", "how much of the answer there is", 0.6, primary=True)
 
-    def possible(self, exchange: Exchange) -> bool:
-        """A call to which a model answers."""
-        return generating(exchange) is not None
-
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """An answer without its end."""
-        call = generating(exchange)
-        if call is None:
-            return ()
         key, text = prose(call, dice)
         return said(call, key, text[: int(len(text) * self.keep)], stop=Stop.LENGTH)

@@ -7,37 +7,25 @@ AttributeError of their own. A bot must treat a missing usage as unknown.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect
-from chaosbot.core.exchange import Depth, Direction, Exchange
-from chaosbot.core.fault import Fault
+from chaosbot.core.llm import LlmCall
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import ANSWERS, generating, prose, said
+from chaosbot.faults._llm import AnswerFault, prose, said
 
 _USAGE: Final = ("usage", "usageMetadata")
 
 
 @dataclass(frozen=True)
-class LlmNoUsage(Fault):
+class LlmNoUsage(AnswerFault):
     """An answer without its usage."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    direction: ClassVar[Direction | None] = Direction.OUTBOUND
-    possible_when: ClassVar[str] = ANSWERS
 
     null: bool = option("flag", "the usage is null instead of absent", False)
 
-    def possible(self, exchange: Exchange) -> bool:
-        """A call to which a model answers."""
-        return generating(exchange) is not None
-
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """An answer like any other."""
-        call = generating(exchange)
-        if call is None:
-            return ()
         key, text = prose(call, dice)
         return said(call, key, text, change=self._without)
 

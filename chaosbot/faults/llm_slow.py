@@ -7,32 +7,22 @@ after a minute, and the model is paid twice. Providers send a few tokens in each
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect, PaceEvents, Point, Wait
-from chaosbot.core.exchange import Depth, Direction, Exchange
-from chaosbot.core.fault import Fault
+from chaosbot.core.llm import LlmCall
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import ANSWERS, generating, streams
+from chaosbot.faults._llm import AnswerFault
 
 
 @dataclass(frozen=True)
-class LlmSlow(Fault):
+class LlmSlow(AnswerFault):
     """The first token comes late, the others slowly."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    direction: ClassVar[Direction | None] = Direction.OUTBOUND
-    possible_when: ClassVar[str] = ANSWERS
 
     first_token: float = option("duration", "time until the answer begins", 3.0, primary=True)
     pause: float = option("duration", "time between two events of a stream", 0.1)
 
-    def possible(self, exchange: Exchange) -> bool:
-        """A call to which a model answers."""
-        return generating(exchange) is not None
-
-    def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
+    def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """One wait, and pauses in a stream."""
         late = Wait(Point.BEFORE, self.first_token)
-        return (late, PaceEvents(self.pause)) if self.pause and streams(exchange) else (late,)
+        return (late, PaceEvents(self.pause)) if self.pause and call.events else (late,)

@@ -7,22 +7,17 @@ half a character, or half a line.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect, SplitEvents
-from chaosbot.core.exchange import Depth, Exchange
-from chaosbot.core.fault import Fault
+from chaosbot.core.exchange import Exchange
 from chaosbot.core.registry import option
-from chaosbot.faults._llm import STREAMS, streams
+from chaosbot.faults._llm import StreamFault
 
 
 @dataclass(frozen=True)
-class LlmSplit(Fault):
+class LlmSplit(StreamFault):
     """A stream in small pieces."""
-
-    depth: ClassVar[Depth] = Depth.EXCHANGE
-    possible_when: ClassVar[str] = STREAMS
 
     size: int = option("count", "bytes in each piece", 1, primary=True)
     pause: float = option("duration", "time between two pieces", 0.0)
@@ -31,10 +26,6 @@ class LlmSplit(Fault):
         """Refuses pieces of nothing."""
         if self.size < 1:
             raise ValueError("size must be at least 1")
-
-    def possible(self, exchange: Exchange) -> bool:
-        """A stream of events."""
-        return streams(exchange)
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """Pieces of one size."""
