@@ -281,52 +281,27 @@ def _slack_events(time: int) -> dict[str, Any]:
     }
 
 
+_STANDARD: Final = Style(
+    "standard",
+    "webhook-signature",
+    "v1,",
+    "{id}.{timestamp}.{body}",
+    separator=" ",
+    encoding="base64",
+    key_of=base64_key,
+    id_header="webhook-id",
+    id_prefix="msg_",
+    time_header="webhook-timestamp",
+    # The reference library for Python decodes base64 leniently: what follows the padding is dropped.
+    lenient=frozenset({"signed/longer"}),
+    events=_standard_events,
+)
 STYLES: Final[dict[str, Style]] = {
     style.name: style
     for style in (
-        Style(
-            "standard",
-            "webhook-signature",
-            "v1,",
-            "{id}.{timestamp}.{body}",
-            separator=" ",
-            encoding="base64",
-            key_of=base64_key,
-            id_header="webhook-id",
-            id_prefix="msg_",
-            time_header="webhook-timestamp",
-            # The reference library for Python decodes base64 leniently: what follows the padding is dropped.
-            lenient=frozenset({"signed/longer"}),
-            events=_standard_events,
-        ),
-        Style(
-            "svix",
-            "svix-signature",
-            "v1,",
-            "{id}.{timestamp}.{body}",
-            separator=" ",
-            encoding="base64",
-            key_of=base64_key,
-            id_header="svix-id",
-            id_prefix="msg_",
-            time_header="svix-timestamp",
-            lenient=frozenset({"signed/longer"}),
-            events=_standard_events,
-        ),
-        Style(
-            "v1a",
-            "webhook-signature",
-            "v1a,",
-            "{id}.{timestamp}.{body}",
-            separator=" ",
-            encoding="base64",
-            algorithm="ed25519",
-            key_of=seed_key,
-            id_header="webhook-id",
-            id_prefix="msg_",
-            time_header="webhook-timestamp",
-            events=_standard_events,
-        ),
+        _STANDARD,
+        replace(_STANDARD, name="svix", header="svix-signature", id_header="svix-id", time_header="svix-timestamp"),
+        replace(_STANDARD, name="v1a", version="v1a,", algorithm="ed25519", key_of=seed_key, lenient=frozenset()),
         Style(
             "github",
             "X-Hub-Signature-256",

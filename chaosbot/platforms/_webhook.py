@@ -45,6 +45,9 @@ SERVED: Final = Expect(reach=Reach.AT_MOST_ONCE)
 ODD: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
 """An update that is odd but possible, or nearly one: taken or refused, and never a 5xx."""
 
+GENUINE: Final[Mapping[str, Any]] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
+"""Of an `Odd`: an update that is rare but the platform's own, which must be acknowledged."""
+
 
 @dataclass(frozen=True, slots=True)
 class Odd:
@@ -81,6 +84,11 @@ class Odd:
     role: Role = Role.ATTEMPT
 
 
+def _kind(name: str) -> str:
+    """The kind of a golden update, by its name: ``kind`` or ``kind/variant``."""
+    return name.partition("/")[0]
+
+
 def answers(*statuses: int, within_s: float | None = None, **wanted: Any) -> Expect:
     """An expectation of exact statuses (2xx by default) and of an answer (the arguments of `Answer`)."""
     return Expect(
@@ -113,9 +121,9 @@ class Webhook(Platform):
     def __post_init__(self) -> None:
         """Refuses kinds that there are none of."""
         names = self.payloads()
-        known = {*names, *(name.split("/", 1)[0] for name in names)}
+        known = {*names, *(_kind(name) for name in names)}
         for name in self._chosen - known:
-            raise UnknownName.of("kind", name, {one.split("/", 1)[0] for one in names}, where="only")
+            raise UnknownName.of("kind", name, {_kind(one) for one in names}, where="only")
 
     @property
     def _chosen(self) -> frozenset[str]:
@@ -149,12 +157,12 @@ class Webhook(Platform):
         every = self.payloads()
         if not chosen:
             return every
-        return {name: one for name, one in every.items() if name in chosen or name.split("/", 1)[0] in chosen}
+        return {name: one for name, one in every.items() if name in chosen or _kind(name) in chosen}
 
     @cached_property
     def kinds(self) -> frozenset[str]:
         """The kinds of update, with those that only cases send."""
-        return frozenset(name.split("/", 1)[0] for name in self.known) | self.transports.keys()
+        return frozenset(_kind(name) for name in self.known) | self.transports.keys()
 
     @property
     def base_url(self) -> str:
@@ -194,9 +202,8 @@ class Webhook(Platform):
     def encode(self, endpoint: Endpoint, update: Any) -> bytes:
         """A delivery as the platform sends it, signed; bytes are signed and sent as they are."""
         kind, payload = self.split(update)
-        own = self.canary().split("/", 1)[0]
         if not kind:
-            kind = self._kind_of_body(payload) if isinstance(payload, bytes) else own
+            kind = self._kind_of_body(payload) if isinstance(payload, bytes) else _kind(self.canary())
         transport = self.transport(kind)
         body = payload if isinstance(payload, bytes) else transport.codec.write(payload)
         target = transport.target(endpoint.path, payload)
@@ -219,9 +226,8 @@ class Webhook(Platform):
 
     def _kind_of_body(self, body: bytes) -> str:
         """The kind of a body that is given as bytes; the canary's where it cannot be told."""
-        own = self.canary().split("/", 1)[0]
         kind = "" if len(body) > _LARGEST else self.kind_in({}, self.decoded("", body))
-        return kind if kind in self.kinds else own
+        return kind if kind in self.kinds else _kind(self.canary())
 
     @cached_property
     def _codecs(self) -> tuple[BodyCodec, ...]:
@@ -276,11 +282,11 @@ class Webhook(Platform):
         return {name: self._made(name, dice.at("golden", name)) for name in self.known}
 
     def _made(self, name: str, dice: Dice) -> Any:
-        return self.fresh({name.split("/", 1)[0]: self.known[name]}, dice)
+        return self.fresh({_kind(name): self.known[name]}, dice)
 
     def expected(self, name: str) -> Expect:
         """What a correct target answers to this golden update."""
-        said = self.expects.get(name) or self.expects.get(name.split("/", 1)[0])
+        said = self.expects.get(name) or self.expects.get(_kind(name))
         wait_s = self.delivery().answer_wait_s
         return said or Expect(within_s=wait_s if wait_s <= _IMPATIENT_S else None)
 
@@ -323,7 +329,7 @@ class Webhook(Platform):
 
     def shape(self) -> Shape:
         """Payloads like the golden ones."""
-        return OneOf(tuple(Object({name.split("/", 1)[0]: inferred(payload)}) for name, payload in self.known.items()))
+        return OneOf(tuple(Object({_kind(name): inferred(payload)}) for name, payload in self.known.items()))
 
     def delivery(self) -> DeliveryRules:
         """The platform's timeout, retries and expiry."""

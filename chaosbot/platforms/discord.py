@@ -24,7 +24,7 @@ from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import Style, seed_key
 from chaosbot.platforms._transport import Places
-from chaosbot.platforms._webhook import SERVED, Odd, Webhook, answers
+from chaosbot.platforms._webhook import GENUINE, Odd, Webhook, answers
 
 _APP: Final = "845027738276462632"
 _GUILD: Final = "290926798626357999"
@@ -205,7 +205,6 @@ class Discord(Webhook):
         """Probes, private chats, permissions, foreign buttons, texts."""
         exact = Expect(frozenset({401}), reach=Reach.NONE)
         probe: dict[str, Any] = {"threat": Threat.FORGER, "check": "answer_understood", "expect": exact}
-        genuine: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
         big = str(1 << 63)
         return (
             Odd("handshake/ping-foreign", "ping", "a PING with a wrong signature, as Discord probes", sign="wrong", **probe),
@@ -213,8 +212,8 @@ class Discord(Webhook):
             Odd("handshake/command-foreign", "command", "a command with a wrong signature", sign="wrong", **probe),
             Odd("shape/member-absent", "command", "a guild's command without member", {"member": GONE}),
             Odd("shape/permissions-number", "command", "permissions as a number", {"member.permissions": 2147483647}),
-            Odd("shape/permissions-huge", "command", "permissions beyond 53 bits", {"member.permissions": big}, **genuine),
-            Odd("shape/options-absent", "command", "a command without options", {"data.options": GONE}, **genuine),
+            Odd("shape/permissions-huge", "command", "permissions beyond 53 bits", {"member.permissions": big}, **GENUINE),
+            Odd("shape/options-absent", "command", "a command without options", {"data.options": GONE}, **GENUINE),
             Odd("shape/option-unknown", "command", "an option that nobody knows", {"data.options.0.name": "chaos"}),
             Odd("shape/option-type", "command", "an option of a type to come", {"data.options.0.type": 99}),
             Odd("shape/resolved-absent", "command/message", "what is pointed at is not there", {"data.resolved": GONE}),
@@ -226,9 +225,9 @@ class Discord(Webhook):
             Odd("identity/button-long", "component", "a button's id of 4000 characters", {"data.custom_id": "x" * 4000}),
             Odd("identity/application-other", "command", "an interaction of another application", {"application_id": "1"}),
             Odd("identity/guild-other", "command", "a member of another guild", {"guild_id": "999999999999999999"}),
-            Odd("text/long", "command", "an option of 6000 characters", {"data.options.0.value": "x" * 6000}, **genuine),
-            Odd("text/mention", "command", "a text that addresses everybody", {"data.options.0.value": "@everyone <@&1>"}, **genuine),
-            Odd("text/markup", "command", "a text of markup", {"data.options.0.value": "```js\n${1+1}``` ||x||"}, **genuine),
+            Odd("text/long", "command", "an option of 6000 characters", {"data.options.0.value": "x" * 6000}, **GENUINE),
+            Odd("text/mention", "command", "a text that addresses everybody", {"data.options.0.value": "@everyone <@&1>"}, **GENUINE),
+            Odd("text/markup", "command", "a text of markup", {"data.options.0.value": "```js\n${1+1}``` ||x||"}, **GENUINE),
             Odd("type/list", "command", "a signed list", body=b"[]", threat=Threat.NETWORK),
             Odd("type/null", "command", "a signed null", body=b"null", threat=Threat.NETWORK),
         )  # fmt: skip

@@ -19,7 +19,7 @@ from chaosbot.core.verdict import Threat
 from chaosbot.platforms import _meta
 from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import Places, Transport
-from chaosbot.platforms._webhook import SERVED, Odd, Webhook
+from chaosbot.platforms._webhook import GENUINE, Odd, Webhook
 
 _PAGE: Final = "1906385232743451"
 _PERSON: Final = "1254459154682919"
@@ -92,24 +92,22 @@ class Messenger(Webhook):
     def odd(self) -> tuple[Odd, ...]:
         """Handshakes, batches, pages, echoes."""
         text = "message"
-        genuine: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
-        batch: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
         entry = _payloads()[text]["entry"][0]
         poisoned = entry | {
             "messaging": [{"recipient": {"id": _PAGE}, "timestamp": EPOCH * 1000, "optin": {"type": "chaos"}}]
         }
         return (
             *_meta.handshakes(self.verify_token, text),
-            Odd("batch/entries", text, "a hundred entries", {"entry": [entry] * 100}, **genuine),
-            Odd("batch/poisoned-first", text, "an entry without sender before one of a person", {"entry": [poisoned, entry]}, **batch),
+            Odd("batch/entries", text, "a hundred entries", {"entry": [entry] * 100}, **GENUINE),
+            Odd("batch/poisoned-first", text, "an entry without sender before one of a person", {"entry": [poisoned, entry]}, **GENUINE),
             Odd("batch/none", text, "no entry at all", {"entry": []}),
-            Odd("batch/standby", text, "an entry for another app", {"entry.0.messaging": GONE, "entry.0.standby": entry["messaging"]}, **genuine),
-            Odd("shape/kind-unknown", text, "a thing of a kind to come", {f"{_ONE}.message": GONE, f"{_ONE}.chaos": {}}, **genuine),
+            Odd("batch/standby", text, "an entry for another app", {"entry.0.messaging": GONE, "entry.0.standby": entry["messaging"]}, **GENUINE),
+            Odd("shape/kind-unknown", text, "a thing of a kind to come", {f"{_ONE}.message": GONE, f"{_ONE}.chaos": {}}, **GENUINE),
             Odd("shape/sender-absent", text, "a message without sender", {f"{_ONE}.sender": GONE}),
-            Odd("shape/textless", text, "a message without text", {f"{_ONE}.message.text": GONE}, **genuine),
+            Odd("shape/textless", text, "a message without text", {f"{_ONE}.message.text": GONE}, **GENUINE),
             Odd("shape/payload-forged", "postback", "a button that was never shown", {f"{_ONE}.postback.payload": "ADMIN"}),
             Odd("tenant/page-other", text, "a message to another page", {"entry.0.id": "999999999999999", f"{_ONE}.recipient.id": "999999999999999"}),
-            Odd("text/long", text, "a text of 2000 characters", {f"{_ONE}.message.text": "x" * 2000}, **genuine),
+            Odd("text/long", text, "a text of 2000 characters", {f"{_ONE}.message.text": "x" * 2000}, **GENUINE),
             Odd("type/list", text, "a signed list", body=b"[]", threat=Threat.NETWORK),
             Odd("type/null", text, "a signed null", body=b"null", threat=Threat.NETWORK),
         )  # fmt: skip

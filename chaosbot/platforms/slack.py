@@ -26,7 +26,7 @@ from chaosbot.core.platform import EPOCH
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import STYLES, Style
 from chaosbot.platforms._transport import FORM, PAYLOAD, Places, Transport
-from chaosbot.platforms._webhook import SERVED, Odd, Webhook, answers
+from chaosbot.platforms._webhook import GENUINE, Odd, Webhook, answers
 
 _TEAM: Final = "T02CHAOSBOT"
 _USER: Final = "U02ADA00815"
@@ -278,7 +278,6 @@ class Slack(Webhook):
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         stranger = Expect(_REFUSED, reach=Reach.NONE, answer=Answer(lacks=_CHALLENGE))
         nobody: dict[str, Any] = {"threat": Threat.FORGER, "check": "forged_refused", "expect": stranger}
-        platform: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
         plain = ("text/plain", "application/json", "application/x-www-form-urlencoded")
         escaped = answers(2, 4, types=plain, empty=True)
         return (
@@ -338,7 +337,7 @@ class Slack(Webhook):
                 "message",
                 "the first that the target sees of an event, as a retry after an error",
                 headers={"X-Slack-Retry-Num": "1", "X-Slack-Retry-Reason": "http_error"},
-                **platform,
+                **GENUINE,
             ),
             Odd("tenant/absent", "message", "an event without team", {"team_id": GONE, "authorizations": []}),
             Odd("tenant/enterprise", "message", "a team that is null (enterprise install)", {"team_id": None}),
@@ -358,7 +357,7 @@ class Slack(Webhook):
                 "an event of a kind that is not subscribed",
                 {"event.type": "chaos_event"},
             ),
-            Odd("shape/textless", "message", "a message without text", {"event.text": GONE}, **platform),
+            Odd("shape/textless", "message", "a message without text", {"event.text": GONE}, **GENUINE),
             Odd("shape/userless", "message", "a message without user", {"event.user": GONE}),
             Odd("shape/actions-none", "block_actions", "a press of nothing", {"actions": []}),
             Odd(
@@ -373,17 +372,17 @@ class Slack(Webhook):
                 "message",
                 "a text that addresses everyone",
                 {"event.text": "<!everyone> <!channel>"},
-                **platform,
+                **GENUINE,
             ),
             Odd(
                 "text/entities",
                 "message",
                 "escaped characters",
                 {"event.text": "&lt;b&gt; &amp;amp; <@U0>"},
-                **platform,
+                **GENUINE,
             ),
-            Odd("text/long", "message", "a text of 40 000 characters", {"event.text": "x" * 40_000}, **platform),
-            Odd("text/shell", "command", "a command's text as shell text", {"text": "$(id) `id` ; id"}, **platform),
+            Odd("text/long", "message", "a text of 40 000 characters", {"event.text": "x" * 40_000}, **GENUINE),
+            Odd("text/shell", "command", "a command's text as shell text", {"text": "$(id) `id` ; id"}, **GENUINE),
         )
 
 

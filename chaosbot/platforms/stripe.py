@@ -19,7 +19,7 @@ from chaosbot.core.platform import EPOCH
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import STYLES, Style
 from chaosbot.platforms._transport import BodyCodec, Places, Transport, indented
-from chaosbot.platforms._webhook import SERVED, Odd, Webhook
+from chaosbot.platforms._webhook import GENUINE, Odd, Webhook
 
 _PRETTY: Final = Transport(BodyCodec("application/json; charset=utf-8", indented, orjson.loads))
 
@@ -239,17 +239,16 @@ class Stripe(Webhook):
     def odd(self) -> tuple[Odd, ...]:
         """Order, tenants, objects that are none of the type, amounts, authority in metadata."""
         paid, sub = "charge.succeeded", "customer.subscription.updated"
-        genuine: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
         return (
             Odd(
                 "order/deleted-first",
                 "customer.subscription.deleted",
                 "a subscription that was never created ends",
-                **genuine,
+                **GENUINE,
             ),
-            Odd("order/update-unknown", sub, "an update of a subscription that nobody knows", **genuine),
+            Odd("order/update-unknown", sub, "an update of a subscription that nobody knows", **GENUINE),
             Odd("order/old", paid, "an event of a year ago, delivered now", {"created": EPOCH - 365 * 86_400}),
-            Odd("type/unsubscribed", paid, "a type that is not subscribed", {"type": "chaos.event.created"}, **genuine),
+            Odd("type/unsubscribed", paid, "a type that is not subscribed", {"type": "chaos.event.created"}, **GENUINE),
             Odd(
                 "type/other-object",
                 paid,
@@ -268,7 +267,7 @@ class Stripe(Webhook):
                 {"account": "acct_0CHAOSBOTNOBODY0"},
             ),
             Odd("tenant/test-mode", paid, "a test event at a live endpoint", {"livemode": False}),
-            Odd("tenant/customer-null", paid, "a charge of nobody", {"data.object.customer": None}, **genuine),
+            Odd("tenant/customer-null", paid, "a charge of nobody", {"data.object.customer": None}, **GENUINE),
             Odd(
                 "tenant/customer-object",
                 paid,
@@ -276,8 +275,8 @@ class Stripe(Webhook):
                 {"data.object.customer": {"id": "cus_NffrFeUfNV2Hib", "object": "customer"}},
             ),
             Odd("amount/negative", paid, "an amount below nothing", {"data.object.amount": -1}),
-            Odd("amount/zero", paid, "an amount of nothing", {"data.object.amount": 0}, **genuine),
-            Odd("amount/yen", paid, "a currency without cents", {"data.object.currency": "jpy"}, **genuine),
+            Odd("amount/zero", paid, "an amount of nothing", {"data.object.amount": 0}, **GENUINE),
+            Odd("amount/yen", paid, "a currency without cents", {"data.object.currency": "jpy"}, **GENUINE),
             Odd("amount/huge", paid, "an amount beyond 53 bits", {"data.object.amount": 2**53 + 1}),
             Odd("metadata/absent", paid, "no metadata at all", {"data.object.metadata": GONE}),
             Odd(
@@ -285,7 +284,7 @@ class Stripe(Webhook):
                 paid,
                 "metadata without the members that were set",
                 {"data.object.metadata": {}},
-                **genuine,
+                **GENUINE,
             ),
             Odd(
                 "metadata/authority",

@@ -20,7 +20,7 @@ from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import FORM, Places, Transport
-from chaosbot.platforms._webhook import SERVED, Odd, Webhook, answers
+from chaosbot.platforms._webhook import GENUINE, Odd, Webhook, answers
 
 _DEADLINE_S: Final = 15.0
 _XML: Final = ("text/xml", "application/xml")
@@ -163,14 +163,13 @@ class Twilio(Webhook):
     def odd(self) -> tuple[Odd, ...]:
         """Fields that come, go and double, other accounts, markup for TwiML, and the URL in the signature."""
         sms = "message"
-        genuine: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
         forged: dict[str, Any] = {"threat": Threat.FORGER, "check": "forged_refused"}
         stranger = Expect(frozenset({400, 401, 403, 404, 422}))
         markup = answers(2, 4, lacks="<Dial>")
         return (
-            Odd("fields/new", sms, "a field that came with a later version", {"ChaosField": "1"}, **genuine),
+            Odd("fields/new", sms, "a field that came with a later version", {"ChaosField": "1"}, **GENUINE),
             Odd("fields/body-absent", sms, "a message without Body", {"Body": GONE}),
-            Odd("fields/body-empty", "message/empty", "an empty message with a picture", **genuine),
+            Odd("fields/body-empty", "message/empty", "an empty message with a picture", **GENUINE),
             Odd("fields/media-count", sms, "a number of media that is no number", {"NumMedia": "many"}),
             Odd("fields/media-missing", sms, "more media than are there", {"NumMedia": "9"}),
             Odd("fields/twice", sms, "a field twice", {"Body": ["one", "two"]}),
@@ -182,8 +181,8 @@ class Twilio(Webhook):
             Odd("identity/from-text", sms, "a sender that is a name", {"From": "ADMIN"}),
             Odd("text/markup", sms, "a text that is TwiML", {"Body": "</Message><Dial>+1900</Dial><Message>"}, expect=markup, check="answer_understood"),
             Odd("text/control", sms, "characters that XML cannot hold", {"Body": "a\x00b\x0bc\ufffe"}),
-            Odd("text/emoji", sms, "emoji and scripts", {"Body": "héllo 👋 привет שלום"}, **genuine),
-            Odd("text/long", sms, "a message of 1600 characters", {"Body": "x" * 1600}, **genuine),
+            Odd("text/emoji", sms, "emoji and scripts", {"Body": "héllo 👋 привет שלום"}, **GENUINE),
+            Odd("text/long", sms, "a message of 1600 characters", {"Body": "x" * 1600}, **GENUINE),
             Odd("url/forwarded-host", sms, "another host in X-Forwarded-Host, with a wrong signature", sign="wrong", expect=stranger, headers={"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}, **forged),
         )  # fmt: skip
 

@@ -20,7 +20,7 @@ from chaosbot.core.verdict import Threat
 from chaosbot.platforms import _meta
 from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import Places, Transport
-from chaosbot.platforms._webhook import SERVED, Odd, Webhook
+from chaosbot.platforms._webhook import GENUINE, Odd, Webhook
 
 _WABA: Final = "102290129340398"
 _PHONE: Final = "106540352242922"
@@ -152,23 +152,21 @@ class WhatsApp(Webhook):
     def odd(self) -> tuple[Odd, ...]:
         """Handshakes, batches, accounts, members that are not there."""
         text = "messages"
-        genuine: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
-        batch: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
         entry = _payloads()[text]["entry"][0]
         system = {"body": "Ada changed her number", "wa_id": "16505559999", "type": "user_changed_number"}
         poisoned = put(entry, ("changes", 0, "value", "messages"), [_one("system", system)])
         several = [_one("text", {"body": f"Number {number}"}) | {"from": f"1650555{number:04}"} for number in range(20)]
         return (
             *_meta.handshakes(self.verify_token, text),
-            Odd("batch/entries", text, "a hundred entries", {"entry": [entry] * 100}, **genuine),
-            Odd("batch/messages", text, "twenty messages in one change", {f"{_VALUE}.messages": several}, **genuine),
-            Odd("batch/poisoned-first", text, "a message of the system before one of a person", {"entry": [poisoned, entry]}, **batch),
-            Odd("batch/poisoned-last", text, "a message of the system behind one of a person", {"entry": [entry, poisoned]}, **batch),
-            Odd("batch/both", text, "messages and statuses together", {f"{_VALUE}.statuses": _status("read")["entry"][0]["changes"][0]["value"]["statuses"]}, **genuine),
+            Odd("batch/entries", text, "a hundred entries", {"entry": [entry] * 100}, **GENUINE),
+            Odd("batch/messages", text, "twenty messages in one change", {f"{_VALUE}.messages": several}, **GENUINE),
+            Odd("batch/poisoned-first", text, "a message of the system before one of a person", {"entry": [poisoned, entry]}, **GENUINE),
+            Odd("batch/poisoned-last", text, "a message of the system behind one of a person", {"entry": [entry, poisoned]}, **GENUINE),
+            Odd("batch/both", text, "messages and statuses together", {f"{_VALUE}.statuses": _status("read")["entry"][0]["changes"][0]["value"]["statuses"]}, **GENUINE),
             Odd("batch/none", text, "no entry at all", {"entry": []}),
             Odd("batch/changes-none", text, "an entry without changes", {"entry.0.changes": []}),
-            Odd("shape/field-other", text, "a field that is not subscribed", {"entry.0.changes.0.field": "account_update", _VALUE: {"event": "VERIFIED_ACCOUNT"}}, **genuine),
-            Odd("shape/type-unknown", text, "a message of a type to come", {f"{_MESSAGE}.type": "chaos", f"{_MESSAGE}.text": GONE}, **genuine),
+            Odd("shape/field-other", text, "a field that is not subscribed", {"entry.0.changes.0.field": "account_update", _VALUE: {"event": "VERIFIED_ACCOUNT"}}, **GENUINE),
+            Odd("shape/type-unknown", text, "a message of a type to come", {f"{_MESSAGE}.type": "chaos", f"{_MESSAGE}.text": GONE}, **GENUINE),
             Odd("shape/contacts-absent", text, "a message without contacts", {f"{_VALUE}.contacts": GONE}),
             Odd("shape/contact-other", text, "a sender who is none of the contacts", {f"{_VALUE}.contacts.0.wa_id": "19999999999"}),
             Odd("shape/profile-absent", text, "a contact without profile", {f"{_VALUE}.contacts.0.profile": GONE}),
@@ -176,10 +174,10 @@ class WhatsApp(Webhook):
             Odd("tenant/phone-other", text, "a message to another number", {f"{_VALUE}.metadata.phone_number_id": "999999999999999"}),
             Odd("tenant/account-other", text, "a message of another business", {"entry.0.id": "999999999999999"}),
             Odd("order/old", text, "a message of a week ago", {f"{_MESSAGE}.timestamp": str(EPOCH - 7 * 86_400)}),
-            Odd("order/read-first", "statuses/read", "read before it is delivered", **genuine),
+            Odd("order/read-first", "statuses/read", "read before it is delivered", **GENUINE),
             Odd("identity/button-forged", "messages/button", "a button that was never shown", {f"{_MESSAGE}.interactive.button_reply.id": "admin"}),
             Odd("text/empty", text, "an empty text", {f"{_MESSAGE}.text.body": ""}),
-            Odd("text/long", text, "a text of 4096 characters", {f"{_MESSAGE}.text.body": "x" * 4096}, **genuine),
+            Odd("text/long", text, "a text of 4096 characters", {f"{_MESSAGE}.text.body": "x" * 4096}, **GENUINE),
             Odd("type/list", text, "a signed list", body=b"[]", threat=Threat.NETWORK),
             Odd("type/null", text, "a signed null", body=b"null", threat=Threat.NETWORK),
         )  # fmt: skip

@@ -23,7 +23,7 @@ from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import STYLES, Style
 from chaosbot.platforms._transport import PAYLOAD, Places, Transport
-from chaosbot.platforms._webhook import SERVED, Odd, Webhook
+from chaosbot.platforms._webhook import GENUINE, Odd, Webhook
 
 _TIERS: Final = ("NONE", "FIRST_TIME_CONTRIBUTOR", "CONTRIBUTOR", "COLLABORATOR", "MEMBER", "OWNER")
 
@@ -81,7 +81,6 @@ class GitHub(Webhook):
             "zen",
         ),
         message=("comment.id", "review.id"),
-        command=(),
         own=("comment.id", "review.id", "issue.id", "pull_request.id", "after", "head_commit.id"),
     )
     rules: ClassVar[DeliveryRules] = DeliveryRules(answer_wait_s=10.0, retries=False)
@@ -94,8 +93,7 @@ class GitHub(Webhook):
 
     def transport(self, kind: str) -> Transport:
         """JSON, or a form where that was asked for."""
-        del kind
-        return Transport(PAYLOAD) if self.form else Transport()
+        return Transport(PAYLOAD) if self.form else super().transport(kind)
 
     def kind_in(self, headers: Mapping[str, str], payload: Any) -> str:
         """The event's header; without one, the event with the most members in common."""
@@ -108,7 +106,6 @@ class GitHub(Webhook):
     def odd(self) -> tuple[Odd, ...]:
         """Headers against bodies, accounts, ghosts, deleted things, loops, names as text for shells."""
         comment, push, pull = "issue_comment", "push", "pull_request"
-        genuine: dict[str, Any] = {"threat": Threat.NETWORK, "check": "valid_accepted", "expect": SERVED}
         mismatch: dict[str, Any] = {"threat": Threat.NETWORK, "check": "no_server_error"}
         nobody = Expect(frozenset({400, 401, 403, 404, 415, 422}), reach=Reach.NONE)
         bot = {"login": "octo-app[bot]", "id": 7_001_347, "type": "Bot"}
@@ -117,31 +114,31 @@ class GitHub(Webhook):
         return (
             Odd("handshake/ping-unsigned", "ping", "a ping without signature", sign="none", threat=Threat.FORGER, check="forged_refused", expect=nobody),
             Odd("event/header-other", comment, "the header says push, the body is a comment", headers={"X-GitHub-Event": "push"}, **mismatch),
-            Odd("event/header-unknown", comment, "an event that nobody knows", headers={"X-GitHub-Event": "chaos_event"}, **genuine),
+            Odd("event/header-unknown", comment, "an event that nobody knows", headers={"X-GitHub-Event": "chaos_event"}, **GENUINE),
             Odd("event/header-missing", comment, "no X-GitHub-Event", headers={"X-GitHub-Event": None}, **mismatch),
             Odd("event/header-path", comment, "the event is a path upwards", headers={"X-GitHub-Event": "../../ping"}, **mismatch),
             Odd("event/header-proto", comment, "the event is __proto__", headers={"X-GitHub-Event": "__proto__"}, **mismatch),
             Odd("event/delivery-missing", comment, "no X-GitHub-Delivery", headers={"X-GitHub-Delivery": None}, **mismatch),
-            Odd("event/action-unknown", comment, "an action that nobody knows", {"action": "chaos"}, **genuine),
+            Odd("event/action-unknown", comment, "an action that nobody knows", {"action": "chaos"}, **GENUINE),
             Odd("event/action-missing", comment, "an event without action", {"action": GONE}),
             Odd("tenant/installation-other", comment, "the installation of another account", {"installation": {"id": 999_999_001, "node_id": "x"}}),
             Odd("tenant/repository-other", comment, "a repository of somebody else", {"repository.full_name": "evil/octo-repo", "repository.owner.login": "evil"}),
             Odd("tenant/repository-null", comment, "no repository", {"repository": None}),
-            Odd("ghost/sender", comment, "a comment of a deleted account", {"comment.user": None}, **genuine),
-            Odd("ghost/author", pull, "a pull request of a deleted account", {"pull_request.user": None}, **genuine),
-            Odd("ghost/fork", pull, "a pull request from a deleted fork", {"pull_request.head.repo": None}, **genuine),
-            Odd("ghost/body-null", "issues", "an issue without text", {"issue.body": None}, **genuine),
-            Odd("ghost/comment-empty", comment, "a comment without text", {"comment.body": ""}, **genuine),
-            Odd("loop/own", comment, "a comment of the app itself", {"sender": bot, "comment.user": bot}, **genuine),
-            Odd("push/deleted", push, "a branch is deleted", {"deleted": True, "head_commit": None, "commits": [], "after": zero}, **genuine),
-            Odd("push/created", push, "a branch is made", {"created": True, "before": zero, "commits": []}, **genuine),
-            Odd("push/tag", push, "a tag is pushed", {"ref": "refs/tags/v1.0.0", "base_ref": "refs/heads/main"}, **genuine),
+            Odd("ghost/sender", comment, "a comment of a deleted account", {"comment.user": None}, **GENUINE),
+            Odd("ghost/author", pull, "a pull request of a deleted account", {"pull_request.user": None}, **GENUINE),
+            Odd("ghost/fork", pull, "a pull request from a deleted fork", {"pull_request.head.repo": None}, **GENUINE),
+            Odd("ghost/body-null", "issues", "an issue without text", {"issue.body": None}, **GENUINE),
+            Odd("ghost/comment-empty", comment, "a comment without text", {"comment.body": ""}, **GENUINE),
+            Odd("loop/own", comment, "a comment of the app itself", {"sender": bot, "comment.user": bot}, **GENUINE),
+            Odd("push/deleted", push, "a branch is deleted", {"deleted": True, "head_commit": None, "commits": [], "after": zero}, **GENUINE),
+            Odd("push/created", push, "a branch is made", {"created": True, "before": zero, "commits": []}, **GENUINE),
+            Odd("push/tag", push, "a tag is pushed", {"ref": "refs/tags/v1.0.0", "base_ref": "refs/heads/main"}, **GENUINE),
             Odd("push/many", push, "2048 commits", {"commits": [{"id": zero, "message": "x", "added": [], "removed": [], "modified": []}] * 2048}),
             Odd("text/ref-upwards", push, "a tag that is a path upwards", {"ref": "refs/tags/../../x"}),
-            Odd("text/branch-shell", pull, "a branch that is a shell command", {"pull_request.head.ref": name}, **genuine),
-            Odd("text/title-template", "issues", "a title that is a template", {"issue.title": "${{ github.token }} {{7*7}}"}, **genuine),
+            Odd("text/branch-shell", pull, "a branch that is a shell command", {"pull_request.head.ref": name}, **GENUINE),
+            Odd("text/title-template", "issues", "a title that is a template", {"issue.title": "${{ github.token }} {{7*7}}"}, **GENUINE),
             *(
-                Odd(f"association/{one.lower()}", comment, f"a command of somebody whose association is {one}", {"comment.author_association": one, "comment.body": "/deploy"}, **genuine)
+                Odd(f"association/{one.lower()}", comment, f"a command of somebody whose association is {one}", {"comment.author_association": one, "comment.body": "/deploy"}, **GENUINE)
                 for one in _TIERS
             ),
             Odd("association/absent", comment, "a command of somebody without association", {"comment.author_association": GONE, "comment.body": "/deploy"}),
