@@ -128,7 +128,7 @@ class Codec(Protocol):
         return self.facts(method, target, tuple((name.strip().lower(), text.strip()) for name, _, text in pairs), body)
 
     def effects(self, body: bytes) -> tuple[ApiCalled, ...]:
-        """What the body of a 2xx answer makes the platform do, as calls of its API; empty where it only acknowledges."""
+        """What the body of a 2xx answer makes the platform do, as calls of its API; empty where it only acknowledges. Never raises."""
         return ()
 
 

@@ -19,7 +19,7 @@ import orjson
 from chaosbot.core.case import Expect, Reach
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.journey import DeliveryRules
-from chaosbot.core.kit import GONE
+from chaosbot.core.kit import GONE, there
 from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import Style, seed_key
@@ -195,11 +195,11 @@ class Discord(Webhook):
             told = orjson.loads(body)
         except orjson.JSONDecodeError:
             return ()
-        method = _METHODS.get(told.get("type", 0)) if isinstance(told, dict) else None
-        if method is None:
+        number = told.get("type") if isinstance(told, dict) else None
+        if not isinstance(number, int) or number not in _METHODS:
             return ()
-        data = told.get("data") if isinstance(told.get("data"), dict) else {}
-        return (ApiCalled(0.0, method, text=str(data.get("content", ""))),)
+        content = there(told, "data.content")
+        return (ApiCalled(0.0, _METHODS[number], text=content if isinstance(content, str) else ""),)
 
     def odd(self) -> tuple[Odd, ...]:
         """Probes, private chats, permissions, foreign buttons, texts."""

@@ -253,8 +253,9 @@ class Slack(Webhook):
             return ()
         if isinstance(told.get("response_action"), str):
             return (ApiCalled(0.0, f"view.{told['response_action']}"),)
-        if isinstance(told.get("text"), str) or isinstance(told.get("blocks"), list):
-            return (ApiCalled(0.0, "response", text=str(told.get("text", ""))),)
+        text = told.get("text")
+        if isinstance(text, str) or isinstance(told.get("blocks"), list):
+            return (ApiCalled(0.0, "response", text=text if isinstance(text, str) else ""),)
         return ()
 
     def again(self, request: bytes, secret: str, attempt: int, reason: str, later_s: int) -> bytes:

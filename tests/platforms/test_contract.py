@@ -65,6 +65,27 @@ def test_golden_updates_are_requests_that_it_reads_itself(platform) -> None:
             assert facts is not None, name
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type": {}}',
+        b'{"type": [4]}',
+        b'{"type": 4, "data": {"content": null}}',
+        b'{"type": 4, "data": [1]}',
+        b'{"text": null, "blocks": []}',
+        b'{"response_action": []}',
+        b'{"method": "sendMessage", "text": 5}',
+        b"<Response><Message>\xff",
+        b"[" * 100_000,
+        b"null",
+        b"{",
+    ],
+    ids=lambda body: body[:24].decode("latin-1"),
+)
+def test_no_answer_of_a_target_breaks_it_or_becomes_words_that_nobody_said(platform, body: bytes) -> None:
+    assert "None" not in [call.text for call in platform.effects(body)]
+
+
 def test_the_same_dice_give_the_same_bytes(platform) -> None:
     one, two = (platform.golden(Dice(4).at("x")) for _ in range(2))
     assert json.dumps(one) == json.dumps(two)
