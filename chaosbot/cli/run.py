@@ -170,15 +170,12 @@ def run(
     if schema:
         typer.echo(json.dumps(experiment_schema(), indent=2))
         return
-    if unix is not None:
-        what = [item for item in what or () if not is_url(item)] + [
-            target_of(item, unix) or "" for item in [*filter(is_url, what or ()), None][:1]
-        ]
     for text in abort_on or ():
         StopCondition.parse(text, "--abort-on")
     bugs = choose_bugs(bugs)
     more = [CHECKS.build(name).name for name in check or ()]
     experiment = _experiment(what or [], mode)
+    experiment = replace(experiment, target=target_of(experiment.target or None, unix) or "")
     if fault or plan:
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
         experiment = replace(experiment, plan=plan_of(list(rules)), alone=False, name="custom")

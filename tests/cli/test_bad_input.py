@@ -58,6 +58,7 @@ def busy_port() -> Iterator[int]:
         (["run", "absent.toml"], "cannot be read"),
         (["run", TARGET], "127.0.0.1:9"),
         (["run", "resilience", TARGET, TARGET], "one target URL at most"),
+        (["run", "--unix", "no.sock", TARGET, TARGET], "one target URL at most"),
         (["load", "--profile", "soka"], "did you mean 'soak'?"),
         (["load", "--duration", "5"], "has no unit"),
         (["load", "--slo", "p99 around 2s"], "no threshold"),

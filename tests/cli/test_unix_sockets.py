@@ -130,6 +130,12 @@ def test_a_socket_that_is_not_there_and_a_target_elsewhere_are_refused(chaosbot:
     assert (two.code, "are two places; write the target as http://localhost/PATH" in two.err) == (2, True)
 
 
+def test_an_experiments_own_target_keeps_its_path_on_the_socket(chaosbot: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('target = "http://localhost/hook"\n')
+    done = chaosbot("run", "mine.toml", "--unix", "no.sock")
+    assert (done.code, f"http://unix:{tmp_path}/no.sock:/hook: no such file" in done.err) == (2, True), done.err
+
+
 def test_a_campaign_finds_what_a_target_on_a_socket_does_wrong(
     bot: Path, chaosbot: Callable[..., Any], tmp_path: Path
 ) -> None:
