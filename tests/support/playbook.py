@@ -129,6 +129,8 @@ class Playbook:
                     self.servers.append(command.connection)
                     waiting.append(events.OpenConnectionCompleted(command, None))
                 elif not isinstance(command, commands.Log):
+                    if isinstance(command, commands.CloseConnection) and not getattr(command, "half_close", False):
+                        command.connection.state = ConnectionState.CLOSED  # at once, as a handler does
                     self.said.append(command)
         return self
 
