@@ -3,6 +3,7 @@
 Rules:
 
 - Callbacks do next to nothing and never raise: they put what is new into a queue, which a thread of the agent's own empties.
+- What fails in here is told once, where chaosbot can still be told, and does not reach the program.
 - A place that was seen is switched off, so that after a while the program runs at its own speed. `rearm` switches all on again, and `forget` has
   them told again.
 - Code counts as the program's own when its file lies outside of the standard library and of site-packages, or in a package that
@@ -11,13 +12,15 @@ Rules:
 
 Told are: ``hello`` (pid, version, whether code can be watched), ``file`` (a source file with its words, lines and branches), ``hits`` (what
 was reached for the first time, with numbers and texts that the frames held), ``seen`` (what the frames held where values are compared),
-``raised`` (an error in own code, with what handles it), ``blocked`` (what the event loop waited for) and ``synced``.
+``raised`` (an error in own code, with what handles it), ``blocked`` (what the event loop waited for), ``trouble`` (what failed in the agent)
+and ``synced``.
 """
 
 from __future__ import annotations
 
 import _thread
 import atexit
+import contextlib
 import faulthandler
 import json
 import os
@@ -93,12 +96,17 @@ class Agent:
         self.events: tuple[int, ...] = ()
         self.blocked: tuple[FrameType | None, float, dict[str, Any]] = (None, 0.0, {})
         self.dump: IO[bytes] | None = None
+        self.failed = False
 
     def begin(self) -> None:
-        """Connects, and watches from now on."""
-        self._connect()
+        """Watches from now on, and connects."""
         if self.monitoring is not None:
             self._watch()
+        try:
+            self._connect()
+        except Exception:
+            self.end()
+            raise
         os.register_at_fork(after_in_child=self._forked)
         atexit.register(self.end)
 
@@ -108,7 +116,7 @@ class Agent:
         self.line.connect(self.address)
         self.send, self.receive, self.wait, self.now = self.line.sendall, self.line.recv, select.select, time.monotonic
         version = ".".join(map(str, sys.version_info[:3]))
-        self.told.put({"hello": os.getpid(), "python": version, "monitoring": self.monitoring is not None})
+        self.told.put({"hello": os.getpid(), "python": version, "monitoring": self.tool is not None})
         _thread.start_new_thread(self._run, ())
 
     def _forked(self) -> None:
@@ -131,6 +139,12 @@ class Agent:
                 self.monitoring.set_local_events(tool, code, 0)
             self.monitoring.free_tool_id(tool)
 
+    def _fail(self, error: Exception) -> None:
+        """Tells that something in here failed, the first time; where the program is at the end of its stack, so is what it calls."""
+        if not self.failed and not isinstance(error, RecursionError):
+            self.failed = True
+            self.told.put({"trouble": f"{type(error).__name__}: {error}"[:LONGEST]})
+
     # -- what runs ------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
@@ -141,11 +155,10 @@ class Agent:
         monitoring.use_tool_id(self.tool, "chaosbot")
         events, off = monitoring.events, monitoring.DISABLE
         sides = [getattr(events, name) for name in ("BRANCH_LEFT", "BRANCH_RIGHT") if hasattr(events, name)]
-        self.local = events.LINE
+        local = events.LINE
         for one in sides or [events.BRANCH]:
-            self.local |= one
-        both = not sides
-        codes, seen, count, tool, local = self.codes, self.seen, self.sides, self.tool, self.local
+            local |= one
+        codes, seen, count, tool = self.codes, self.seen, self.sides, self.tool
         set_local, frame_of = monitoring.set_local_events, sys._getframe
 
         def started(code: CodeType, _offset: int) -> Any:
@@ -153,8 +166,8 @@ class Agent:
                 if id(code) not in codes and self._path(code.co_filename):
                     codes[id(code)] = code
                     set_local(tool, code, local)
-            except Exception:
-                return off
+            except Exception as error:
+                self._fail(error)
             return off
 
         def line(code: CodeType, number: int) -> Any:
@@ -163,8 +176,8 @@ class Agent:
                 if key not in seen:
                     seen.add(key)
                     self._hit(code, number, -1, -1, frame_of(1))
-            except Exception:
-                return off
+            except Exception as error:
+                self._fail(error)
             return off
 
         def branch(code: CodeType, offset: int, to: int) -> Any:
@@ -176,21 +189,20 @@ class Agent:
                     seen.add(key)
                     frame = frame_of(1)
                     self._hit(code, frame.f_lineno, offset, to, frame)
-                if not both:
-                    return off
-                place = key[:2]
-                before, times = count.get(place, (to, 0))
-                count[place] = (before, times + 1)
-                return off if before != to or times > ONE_SIDED else None
-            except Exception:
-                return off
+                if not sides:  # one event for both ways
+                    before, times = count.get(key[:2], (to, 0))
+                    count[key[:2]] = (before, times + 1)
+                    return off if before != to or times > ONE_SIDED else None
+            except Exception as error:
+                self._fail(error)
+            return off
 
         def raised(code: CodeType, offset: int, error: BaseException) -> None:
             try:
                 if id(code) in codes:
                     self._raised(code, offset, error, frame_of(1))
-            except Exception:
-                return
+            except Exception as own:
+                self._fail(own)
 
         hooks = {events.PY_START: started, events.LINE: line, events.RAISE: raised}
         hooks.update((one, branch) for one in sides or [events.BRANCH])
@@ -246,7 +258,10 @@ class Agent:
             if path := self._path(at.f_code.co_filename):
                 frames.append((path, at.f_lineno, at.f_code.co_qualname))
             at = at.f_back
-        text = str(error)[:LONGEST]
+        try:
+            text = str(error)[:LONGEST]
+        except Exception:
+            text = ""  # the program's own way to write it fails
         deepest = inner[-1] if inner else code
         self.told.put(("raised", type(error).__name__, names, text, deliberate, frames, self._values(frame), f"{os.path.basename(deepest.co_filename)}:{deepest.co_name}"))  # fmt: skip
 
@@ -302,9 +317,18 @@ class Agent:
                 if now - last >= TICK_S * 0.9:
                     self._look(now - last, now)
                     last = now
-        except Exception:
-            pass
+        except OSError:
+            pass  # chaosbot is gone
+        except Exception as error:
+            self._last_words(error)
         self.end()
+        self.line.close()
+
+    def _last_words(self, error: Exception) -> None:
+        """Tells why nothing more will be told; an interpreter that ends breaks everything."""
+        if not sys.is_finalizing():
+            with contextlib.suppress(OSError):
+                self._tell({"trouble": f"{type(error).__name__}: {error}"[:LONGEST]})
 
     def _asked(self, what: str) -> None:
         word, _, number = what.partition(" ")
@@ -352,13 +376,14 @@ class Agent:
     def _scan(self) -> None:
         """Looks for modules that are new, also those of which nothing has run, and, a while later, at what their variables hold."""
         for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
+            held = _held(module)
+            file = held.get("__file__")
             path = self._path(file) if isinstance(file, str) and name not in OWN else ""
             if path:
                 self._number(path)
                 self.scans[path] = times = self.scans.get(path, 0) + 1
                 if times in LOOKS:
-                    self._tell({"globals": _texts(vars(module), self.secrets), "path": path})
+                    self._tell({"globals": _texts(held, self.secrets), "path": path})
 
     def _error(
         self,
@@ -448,6 +473,15 @@ if sys.version_info >= (3, 12):
     RAISES = opcode.opmap["RAISE_VARARGS"]
 
 
+def _held(value: Any) -> dict[str, Any]:
+    """What an object holds by name; no code of its own is run, as that of a module which loads what it is asked for."""
+    try:
+        held = object.__getattribute__(value, "__dict__")
+    except Exception:
+        return {}
+    return held if type(held) is dict else {}
+
+
 def _inside(value: Any) -> list[Any]:
     """What a value holds, where looking at it runs no code of anybody's."""
     kind = type(value)
@@ -457,11 +491,7 @@ def _inside(value: Any) -> list[Any]:
         return list(value)[:20]
     if kind.__module__ == "builtins" or isinstance(value, type):
         return []
-    try:
-        held = object.__getattribute__(value, "__dict__")
-    except Exception:
-        held = {}
-    found = [one for key, one in list(held.items())[:40] if key[:2] != "__"] if type(held) is dict else []
+    found = [one for key, one in list(_held(value).items())[:40] if key[:2] != "__"]
     for one in kind.__mro__:
         slots = one.__dict__.get("__slots__", ())
         for name in (slots,) if type(slots) is str else list(slots)[:40]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from importlib import import_module
 from math import inf
 from time import monotonic, sleep, time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chaosbot.core.case import Change
 from chaosbot.core.check import CHECKS
@@ -29,8 +29,6 @@ from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.closing import close_campaign
 from chaosbot.fuzz.context import CampaignContext, Disturbances
 from chaosbot.fuzz.findings import accepted
-from chaosbot.fuzz.guide import Guide
-from chaosbot.fuzz.guided import tell_end, tell_stage, tell_start
 from chaosbot.fuzz.helpers import CampaignHelpers
 from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
 from chaosbot.fuzz.scenario import out_of_order
@@ -40,6 +38,9 @@ from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Prog
 from chaosbot.fuzz.stages import TABLE, catalogue, take_shared
 from chaosbot.fuzz.target import CampaignTarget, CaseResult, HealthReply
 from chaosbot.workers import StartWorker, Worker
+
+if TYPE_CHECKING:
+    from chaosbot.fuzz.guide import Guide
 
 _FIRST_REPLY_S: Final = 6.0
 """The longest that the first replies are waited for."""
@@ -97,8 +98,7 @@ class Campaign:
         """
         began = monotonic()
         clock = Clock(began + self.spec.duration_s, should_stop)
-        guide = Guide(self.spec.guide_include, self.spec.endpoint.secret) if self.spec.guide else None
-        target = CampaignTarget(self.spec, self.platform, self._calls, should_stop, guide)
+        target = CampaignTarget(self.spec, self.platform, self._calls, should_stop, self._guide())
         attribution = Attribution(target, self._mechanism, self.recorder.health)
         slow_cases = SlowCases(target)
         shared = SharedChats(target)
@@ -134,7 +134,8 @@ class Campaign:
             if unsent := self._unsent():
                 complete = False
                 self.recorder.emit(Trouble(self.recorder.now(), "fuzz", unsent))
-            tell_end(context)
+            if context.target.guide is not None:
+                context.target.guide.tell_end(context)
             result = close_campaign(context, clock, self._calls, complete=complete and not should_stop())
             return replace(result, cut=cut)
         finally:
@@ -142,6 +143,20 @@ class Campaign:
             shared.close()
             attribution.close()
             target.close()
+
+    @property
+    def _planned(self) -> tuple[str, ...]:
+        """The stages that this campaign runs, in their order."""
+        return tuple(
+            name for name in STAGES if name in self.spec.stages and (self.spec.guide or not TABLE[name].guided)
+        )
+
+    def _guide(self) -> Guide | None:
+        if not self.spec.guide:
+            return None
+        from chaosbot.fuzz.guide import Guide  # noqa: PLC0415 - few campaigns have one
+
+        return Guide(self.spec.guide_include, self.spec.endpoint.secret)
 
     def _unsent(self) -> str:
         """Which of the cases that were asked for (`CampaignSpec.only`) were never sent; empty where all were."""
@@ -161,7 +176,7 @@ class Campaign:
     def _unreached(self) -> str:
         """What was not sent when the target went away."""
         begun = [name for name in STAGES if self.recorder.by_stage[name]]
-        left = [name for name in self.spec.stages if name not in begun]
+        left = [name for name in self._planned if name not in begun]
         cut = f"; the stage {begun[-1]} was cut short" if begun else ""
         return cut + (f"; not reached: {', '.join(left)}" if left else "")
 
@@ -170,16 +185,15 @@ class Campaign:
     ) -> tuple[Clock, bool, bool]:
         """Runs the stages; the clock as it stands then, whether all had their turn, and whether the catalogue was cut."""
         complete, cut = True, False
-        if context.target.guide is not None:
-            tell_start(context, context.target.guide)
+        guide = context.target.guide
+        if guide is not None:
+            guide.tell_start(context)
         # Hypothesis takes a second to load, in which the first stages mostly wait.
-        modules = {TABLE[name].module for name in self.spec.stages}
+        modules = {TABLE[name].module for name in self._planned}
         threading.Thread(target=lambda: [import_module(name) for name in sorted(modules)], daemon=True).start()
-        if "sequences" in self.spec.stages:
+        if "sequences" in self._planned:
             out_of_order(context)
-        for name in STAGES:
-            if name not in self.spec.stages:
-                continue
+        for name in self._planned:
             stage = TABLE[name]
             # A stage that runs whole has the longer time as its own, whatever those before it took.
             rest = max(clock.until + _LATE_S, longest - closing_s if stage.whole else 0.0)
@@ -194,14 +208,15 @@ class Campaign:
                 left = clock.until - closing_s - monotonic()
                 take_shared(context, Clock(monotonic() + left * _SHARED, clock.should_stop))
             left = clock.until - closing_s - monotonic()
-            share = 1.0 if name == self.spec.stages[-1] else stage.share
+            share = 1.0 if name == self._planned[-1] else stage.share
             until = monotonic() + max(_LEAST_S, left * share)
             most = max(until, longest - closing_s) if stage.whole else until
             own = Clock(most, clock.should_stop)
             helpers = CampaignHelpers(context, name, most, self._start_worker)
             run(context, own)
             helpers.gather()
-            tell_stage(context, name)
+            if guide is not None:
+                guide.tell_stage(context, name)
             cut = cut or (stage.whole and own.over())
             late = max(0.0, monotonic() - until) if stage.whole else 0.0
             clock = Clock(max(clock.until, min(clock.until + late, longest)), clock.should_stop)

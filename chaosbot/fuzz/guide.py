@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import shutil
@@ -20,14 +21,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+import msgspec
 import orjson
 
 import chaosbot.agent
 from chaosbot.core.case import Case
-from chaosbot.core.event import LoopBlocked, TargetRaised
+from chaosbot.core.event import UNREACHED, CodeReached, LoopBlocked, Noted, TargetRaised, Trouble
 from chaosbot.workers import Worker
+
+if TYPE_CHECKING:
+    from chaosbot.fuzz.context import CampaignContext
+
+_AREA: Final = "guide"
 
 _REMEMBERED: Final = 50_000
 """So many ids of cases are known at once."""
@@ -39,6 +46,8 @@ _SYNC_S: Final = 2.0
 _SEEN_WORDS: Final = 400
 """So many words that were only seen at run time are kept."""
 _LONGEST: Final = 120
+_SHOWN: Final = 40
+_LISTED: Final = 12
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,7 +117,7 @@ class Guide:
         self._listener.listen(16)
         self._lock = threading.Lock()
         self._lines: list[socket.socket] = []
-        self._synced: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._synced: queue.SimpleQueue[tuple[socket.socket, int | None]] = queue.SimpleQueue()
         self._syncs = 0
         self._cases: OrderedDict[str, tuple[int, str, str]] = OrderedDict()
         self._requests: OrderedDict[str, bytes] = OrderedDict()
@@ -118,6 +127,7 @@ class Guide:
         self._known: set[tuple[str, str, int, int, int]] = set()
         self._new: list[Novelty] = []
         self._events: list[TargetRaised | LoopBlocked] = []
+        self._troubles: list[str] = []
         self._sampler: Worker | None = None
         self.python = ""
         """The target's Python; empty until the agent has told."""
@@ -140,7 +150,9 @@ class Guide:
         """Ends it; the agent, where the target still runs, switches itself off."""
         if self._sampler is not None:
             self._sampler.kill()
-        for one in (self._listener, *self._lines):
+        for one in (self._listener, *list(self._lines)):
+            with contextlib.suppress(OSError):  # the other end was quicker
+                one.shutdown(socket.SHUT_RDWR)  # closing alone ends neither an accept nor a read that is under way
             one.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -181,32 +193,24 @@ class Guide:
                 self._known.clear()
                 self._new.clear()
         self._syncs += 1
-        lines = list(self._lines)
-        for line in lines:
-            try:
-                line.sendall(f"{how} {self._syncs}\n".encode())
-            except OSError:
-                lines.remove(line)
+        asked = {line for line in list(self._lines) if _ask(line, f"{how} {self._syncs}\n")}
         until = monotonic() + _SYNC_S
-        answers = 0
-        while answers < len(lines):
+        answered = 0
+        while asked:
             try:
-                answers += self._synced.get(timeout=max(0.0, until - monotonic())) == self._syncs
+                line, number = self._synced.get(timeout=max(0.0, until - monotonic()))
             except queue.Empty:
                 return False
-        return bool(lines)
+            if number in (self._syncs, None) and line in asked:
+                asked.remove(line)
+                answered += number is not None
+        return answered > 0
 
     def novelties(self) -> list[Novelty]:
         """What was reached for the first time since the last time that it was asked for."""
         with self._lock:
             new, self._new = self._new, []
         return new
-
-    def events(self) -> list[TargetRaised | LoopBlocked]:
-        """Errors and blocked loops since the last time; their time is monotonic."""
-        with self._lock:
-            events, self._events = self._events, []
-        return events
 
     # -- what is known --------------------------------------------------------------------------------------------------
 
@@ -276,6 +280,64 @@ class Guide:
                 rows += [f"LF:{len(lines)}", f"LH:{len(one.hit_lines & set(lines))}", "end_of_record"]
         return "\n".join(rows) + "\n"
 
+    # -- the report -----------------------------------------------------------------------------------------------------
+
+    def tell_start(self, context: CampaignContext) -> None:
+        """Says what can be seen of the target from inside, and begins to draw texts for its expressions."""
+        if not self.sync():
+            text = "the agent inside the target did not report (is it Python, started without -I, -E and -S?): the campaign runs without the guide"
+        elif not self.watches:
+            text = f"the target runs on Python {self.python}, whose code cannot be watched (that needs 3.12 or later, and no debugger or other tool in its place); its {len(self.words())} words are used all the same"
+        else:
+            text = f"the agent watches the target's code (Python {self.python}): {self.reached()[1]} lines, {len(self.words())} words"
+        if self.python:
+            self.draw_samples(context.spec.seed)
+        context.recorder.emit(Noted(context.recorder.now(), _AREA, text))
+        self._tell_troubles(context)
+        self._tell_reached(context, "start")
+
+    def tell_stage(self, context: CampaignContext, stage: str) -> None:
+        """Writes down what the agent saw of a stage that is over, and whether it could not see."""
+        answered = self.sync()
+        self.take_events(context)
+        self._tell_troubles(context)
+        if answered:
+            self._tell_reached(context, stage)
+        elif self.python:  # that there is no agent was said at the start
+            text = f"the agent inside the target did not answer after the stage {stage}; what it saw there may not be complete"
+            context.recorder.emit(Noted(context.recorder.now(), _AREA, text))
+
+    def take_events(self, context: CampaignContext) -> list[TargetRaised | LoopBlocked]:
+        """Writes down what the agent has told of errors and of blocked loops since the last time."""
+        with self._lock:
+            events, self._events = self._events, []
+        for event in events:
+            context.recorder.emit(msgspec.structs.replace(event, t=event.t - context.spec.started))
+        return events
+
+    def tell_end(self, context: CampaignContext) -> None:
+        """Writes the coverage of the target's code, and names what nothing reached."""
+        if not self.watches:
+            return
+        if context.spec.lcov is not None:
+            context.spec.lcov.write_text(self.lcov(), encoding="utf-8")
+        unreached = self.unreached()
+        rows = [{"file": path, "function": function, "lines": lines[:_LISTED]} for path, function, lines in unreached]
+        if rows:
+            text = f"{sum(len(lines) for *_, lines in unreached)} lines of the target were not reached"
+            context.recorder.emit(Noted(context.recorder.now(), UNREACHED, text, {"rows": rows[:_SHOWN]}))
+
+    def _tell_troubles(self, context: CampaignContext) -> None:
+        with self._lock:
+            troubles, self._troubles = self._troubles, []
+        for trouble in troubles:
+            what = f"the agent inside the target failed ({trouble}); what it has not told is not known"
+            context.recorder.emit(Trouble(context.recorder.now(), _AREA, what))
+
+    def _tell_reached(self, context: CampaignContext, stage: str) -> None:
+        if self.watches:
+            context.recorder.emit(CodeReached(context.recorder.now(), stage, *self.reached()))
+
     # -- the agent's messages ---------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
@@ -294,13 +356,14 @@ class Guide:
                 for text in stream:
                     message = orjson.loads(text)
                     with self._lock:
-                        self._take(message, paths)
+                        self._take(line, message, paths)
         except (OSError, ValueError):
             pass  # the process has ended, perhaps in the middle of a line
-        if line in self._lines:
+        finally:
             self._lines.remove(line)
+            self._synced.put((line, None))
 
-    def _take(self, message: Mapping[str, Any], paths: dict[int, str]) -> None:
+    def _take(self, line: socket.socket, message: Mapping[str, Any], paths: dict[int, str]) -> None:
         match message:
             case {"hello": _}:
                 self.python, self.watches = message["python"], bool(message["monitoring"])
@@ -324,7 +387,9 @@ class Guide:
                 case = self._whose(message.get("values", ()))[0]
                 self._events.append(LoopBlocked(monotonic(), round(seconds, 2), shown, case))
             case {"synced": number}:
-                self._synced.put(number)
+                self._synced.put((line, number))
+            case {"trouble": text}:
+                self._troubles.append(text)
 
     def _word(self, word: Word) -> None:
         if isinstance(word.value, str) and (word.value == self._secret or len(word.value) > _LONGEST):
@@ -366,6 +431,15 @@ class Guide:
                 error["inner"],
             )
         )
+
+
+def _ask(line: socket.socket, text: str) -> bool:
+    """Asks an agent; false where it is gone."""
+    try:
+        line.sendall(text.encode())
+    except OSError:
+        return False
+    return True
 
 
 def by_function(words: Iterable[Word]) -> Iterator[tuple[tuple[str, str], list[Word]]]:

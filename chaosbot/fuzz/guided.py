@@ -22,17 +22,15 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any, Final
 
-import msgspec
-
 from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import UNREACHED, CodeReached, LoopBlocked, Noted, TargetRaised
+from chaosbot.core.event import LoopBlocked, Noted, TargetRaised
 from chaosbot.core.kit import Path, look, put
 from chaosbot.core.observation import Died, Dropped, Hung
 from chaosbot.core.shape import Shape
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.guide import Guide, Novelty, Word, by_function
+from chaosbot.fuzz.guide import Novelty, Word, by_function
 from chaosbot.fuzz.mutations import sites
 from chaosbot.fuzz.operators import fits, reached
 from chaosbot.fuzz.spec import Clock
@@ -40,7 +38,6 @@ from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.target import CaseResult
 from chaosbot.fuzz.threads import ThreadPool
 
-AREA: Final = "guide"
 _IDS: Final = frozenset({"update_id", "id", "message_id", "date", "chat_id", "user_id"})
 """Members by which a case is told from others."""
 _VOLLEY: Final = 24
@@ -58,8 +55,6 @@ _TEXTS: Final = 4
 _MARKS: Final = ":;,.|/#@=_-"
 _SPOTS: Final = 24
 _KEPT: Final = 200
-_SHOWN: Final = 40
-_LISTED: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +403,7 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
             sent = pool.map(lambda cases: [context.target.fire(case, "guided") for case in cases], made)
             guide.sync("rearm")
             results = [result for row in sent for result in row]
-            events = take_events(context, guide)
+            events = guide.take_events(context)
             _placed(results, events)
             observe(context, results)
             bad = {steps[one.case] for one in events if one.case in steps and _tells(one)}
@@ -564,55 +559,3 @@ def _remember(context: CampaignContext, schedule: Schedule) -> None:
         told = [[(act.text, act.golden, act.sets) for act in one.attempt.acts] for one in best]
         home.parent.mkdir(parents=True, exist_ok=True)
         home.write_text(json.dumps(told, ensure_ascii=True, indent=0) + "\n", encoding="utf-8")
-
-
-# -- the report ----------------------------------------------------------------------------------------------------------
-
-
-def take_events(context: CampaignContext, guide: Guide) -> list[TargetRaised | LoopBlocked]:
-    """Writes down what the agent has told of errors and of blocked loops."""
-    events = guide.events()
-    for event in events:
-        context.recorder.emit(msgspec.structs.replace(event, t=event.t - context.spec.started))
-    return events
-
-
-def tell_start(context: CampaignContext, guide: Guide) -> None:
-    """Says what can be seen of the target from inside."""
-    if not guide.sync():
-        text = "the agent inside the target did not report (is it Python, started without -I, -E and -S?): the campaign runs without the guide"
-    elif not guide.watches:
-        text = f"the target runs on Python {guide.python}, whose code cannot be watched before 3.12; its {len(guide.words())} words are used all the same"
-        guide.draw_samples(context.spec.seed)
-    else:
-        text = f"the agent watches the target's code (Python {guide.python}): {guide.reached()[1]} lines, {len(guide.words())} words"
-        guide.draw_samples(context.spec.seed)
-    context.recorder.emit(Noted(context.recorder.now(), AREA, text))
-    _tell_reached(context, guide, "start")
-
-
-def tell_stage(context: CampaignContext, stage: str) -> None:
-    """Writes down what the agent saw of a stage that is over."""
-    if (guide := context.target.guide) is not None and guide.sync():
-        take_events(context, guide)
-        _tell_reached(context, guide, stage)
-
-
-def _tell_reached(context: CampaignContext, guide: Guide, stage: str) -> None:
-    if guide.watches:
-        context.recorder.emit(CodeReached(context.recorder.now(), stage, *guide.reached()))
-
-
-def tell_end(context: CampaignContext) -> None:
-    """Writes the coverage of the target's code, and names what nothing reached."""
-    guide = context.target.guide
-    if guide is None or not guide.watches:
-        return
-    if context.spec.lcov is not None:
-        context.spec.lcov.write_text(guide.lcov(), encoding="utf-8")
-    rows = [
-        {"file": path, "function": function, "lines": lines[:_LISTED]} for path, function, lines in guide.unreached()
-    ]
-    if rows:
-        text = f"{sum(len(lines) for *_, lines in guide.unreached())} lines of the target were not reached"
-        context.recorder.emit(Noted(context.recorder.now(), UNREACHED, text, {"rows": rows[:_SHOWN]}))

@@ -113,6 +113,8 @@ class CampaignSpec:
             raise ConfigError(
                 "--guide", "needs --start-cmd: only a target that chaosbot starts can be watched from inside"
             )
+        if self.stages == ("guided",) and not self.guide:
+            raise ConfigError("--stages", "the stage guided needs --guide (with --start-cmd); nothing would be sent")
         if self.workers < 1:
             raise ConfigError("--workers", f"{self.workers} is none; a campaign needs at least 1")
         platform_of(self.platform)

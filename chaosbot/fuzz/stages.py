@@ -53,6 +53,7 @@ class CampaignStage:
         whole: Whether it runs to its end where the campaign may take longer (`CampaignSpec.longest_s`).
         divisible: Whether its cases are independent, so that several processes may share them.
         alone: Whether it sends in chats that cases before it share, so that those must be done.
+        guided: Whether it needs the agent inside the target (`CampaignSpec.guide`).
     """
 
     module: str
@@ -61,6 +62,7 @@ class CampaignStage:
     whole: bool = False
     divisible: bool = False
     alone: bool = False
+    guided: bool = False
 
     def load(self) -> Callable[[CampaignContext, Clock], None]:
         """The function that runs the stage until it is done or its time is up."""
@@ -71,7 +73,7 @@ class CampaignStage:
 TABLE: Final = {
     "served": CampaignStage("chaosbot.fuzz.served", "run_served", 0.15),
     "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.22),
-    "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35),
+    "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35, guided=True),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
     "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.35),
     "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.55),

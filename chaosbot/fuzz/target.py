@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from math import inf
 from time import monotonic, sleep, time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
@@ -32,13 +32,15 @@ from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz import process
-from chaosbot.fuzz.guide import Guide
 from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.requests import pauses, renewed, resigned, whole
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.threads import ThreadPool
 from chaosbot.transport import guard, metrics, send
 from chaosbot.transport.link import Link, LinkFailed
+
+if TYPE_CHECKING:
+    from chaosbot.fuzz.guide import Guide
 
 HANDS: Final = 16
 """How many cases are under way at once."""

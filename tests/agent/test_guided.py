@@ -6,17 +6,21 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import chaosbot.agent
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.event import CodeReached, Event, LoopBlocked, Noted, TargetRaised
+from chaosbot.core.event import CodeReached, Event, LoopBlocked, Noted, TargetRaised, Trouble
 from chaosbot.fuzz.campaign import Campaign
-from chaosbot.fuzz.guide import Novelty, Word
+from chaosbot.fuzz.guide import Guide, Novelty, Word
 from chaosbot.fuzz.guided import Act, Attempt, Schedule
 from chaosbot.fuzz.patterns import matching
 from chaosbot.fuzz.spec import CampaignResult
@@ -89,6 +93,16 @@ def test_texts_match_the_expression_and_are_the_same_for_the_same_seed() -> None
 def test_a_guide_without_a_process_of_its_own_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--start-cmd"):
         spec_of("http://127.0.0.1:9/hook", tmp_path, 1.0, guide=True)
+    with pytest.raises(ConfigError, match="needs --guide"):
+        spec_of("http://127.0.0.1:9/hook", tmp_path, 1.0, stages=("guided",))
+
+
+def test_a_campaign_without_a_guide_loads_nothing_of_it(tmp_path: Path) -> None:
+    code = "import sys, chaosbot.fuzz.campaign; print([one for one in sys.modules if 'guide' in one or 'agent' in one])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "[]\n"
+    campaign = Campaign(spec_of("http://127.0.0.1:9/hook", tmp_path, 1.0), lambda _event: None)
+    assert "guided" not in campaign._planned
 
 
 def campaign(tmp_path: Path, python: str, seconds: float, **more: object) -> tuple[CampaignResult, list[Event]]:
@@ -157,3 +171,82 @@ def test_without_chaosbot_the_program_runs_on_and_an_own_sitecustomize_runs_as_b
 
 def test_acts_that_only_differ_in_what_they_set_are_different() -> None:
     assert Act("x", sets=((("message", "from", "is_bot"), True),)) != Act("x")
+
+
+AGENT = """
+import sys
+{more}
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def watched(guide: Guide, more: str = "", python: str = sys.executable) -> subprocess.Popen[str]:
+    """A process with the agent inside, which ends with its input."""
+    code = AGENT.format(more=more)
+    process = subprocess.Popen(
+        [python, "-c", code], env=guide.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.fixture
+def guide() -> Iterator[Guide]:
+    one = Guide()
+    yield one
+    one.close()
+
+
+@dataclass
+class Recorder:
+    """What a campaign's recorder does with what the guide tells."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def now(self) -> float:
+        return 1.0
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def told(guide: Guide, recorder: Recorder) -> list[Event]:
+    context: Any = SimpleNamespace(recorder=recorder, spec=SimpleNamespace(started=0.0, seed=1))
+    guide.tell_stage(context, "catalogue")
+    return recorder.events
+
+
+def test_an_agent_that_breaks_says_so_and_the_program_runs_on(guide: Guide) -> None:
+    with watched(guide, 'sys.modules["_chaosbot_agent"].Agent._look = None') as process:
+        assert process.stdin is not None
+        events, lost = list[Event](), monotonic() + 30
+        while not any(isinstance(one, Noted) for one in events) and monotonic() < lost:
+            events += told(guide, Recorder())
+        assert ["TypeError" in one.what for one in events if isinstance(one, Trouble)] == [True]
+        assert "did not answer after the stage catalogue" in next(one.text for one in events if isinstance(one, Noted))
+        process.stdin.close()
+        assert process.wait(30) == 0, "the program has not noticed"
+
+
+def test_a_process_that_has_ended_is_not_waited_for_and_is_no_trouble(guide: Guide) -> None:
+    with watched(guide) as first, watched(guide) as second:
+        assert guide.sync()
+        first.kill()
+        first.wait()
+        assert guide.sync(), "the other one answers"
+        assert not [one for one in told(guide, Recorder()) if isinstance(one, (Trouble, Noted))]
+        second.kill()
+
+
+def test_the_agent_leaves_when_chaosbot_does(guide: Guide) -> None:
+    with watched(guide) as process:
+        assert guide.sync()
+        guide.close()
+        threads = Path(f"/proc/{process.pid}/task")
+        until = monotonic() + 30
+        while len(list(threads.iterdir())) > 1 and monotonic() < until:
+            sleep(0.02)
+        assert len(list(threads.iterdir())) == 1
+        process.kill()
