@@ -117,6 +117,7 @@ def send(
         )
     if printed not in (None, "curl", "raw"):
         raise ConfigError(f"--print {printed}", "is neither curl nor raw")
+    wait_s = read_option("--timeout", timeout, units.duration)
     changes = dict(_setting(text) for text in settings or ()) | dict.fromkeys(unset or (), GONE)
     secret = secrets.token_hex(16) if forged else read_secret(secret_env)
     if not secret and spoken.signs and secret_env is None:
@@ -133,7 +134,6 @@ def send(
         typer.echo(line)
         return
     check_target(url, tuple(allow_host or ()))
-    wait_s = read_option("--timeout", timeout, units.duration)
     outcome = transmit(case, address, connect_timeout_s=5.0, timeout_s=wait_s, keep=_SHOWN)
     body = outcome.body.decode("utf-8", "replace")
     wrong = _wrong(case.expect, outcome)

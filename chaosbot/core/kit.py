@@ -406,7 +406,7 @@ def changed(value: Any, changes: Mapping[str, Any]) -> Any:
     """A copy with other values at some paths, or without what stands there (`GONE`). Missing members on the way are made.
 
     Raises:
-        KeyError: A path leads through what is no object or list.
+        KeyError: A path leads through what is no object or list, or what is to be removed is not there.
     """
     for dotted, new in changes.items():
         path = path_of(dotted)
@@ -415,6 +415,6 @@ def changed(value: Any, changes: Mapping[str, Any]) -> Any:
                 value = put(value, path[:size], {})
         try:
             value = drop(value, path) if new is GONE else put(value, path, new)
-        except (TypeError, IndexError) as error:
+        except (TypeError, LookupError) as error:
             raise KeyError(dotted) from error
     return value

@@ -28,7 +28,13 @@ STYLE: Final = Style(
 )
 DELIVERED: Final = Transport(BodyCodec("application/json", escaped, orjson.loads))
 HANDSHAKE: Final = Transport(NONE, "GET", query=True, signed=False)
-RULES: Final = DeliveryRules(answer_wait_s=20.0, base_s=60.0, cap_s=(3600.0, 7200.0), success=frozenset({200}))
+
+
+def rules(expiry_s: float) -> DeliveryRules:
+    """How Meta delivers, and for how long again."""
+    return DeliveryRules(
+        answer_wait_s=20.0, base_s=60.0, cap_s=(3600.0, 7200.0), success=frozenset({200}), expiry_s=expiry_s
+    )
 
 
 def handshake(token: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from chaosbot.core.case import Expect
-from chaosbot.core.journey import DeliveryRules
+from chaosbot.core.journey import DAY_S, DeliveryRules
 from chaosbot.core.kit import GONE
 from chaosbot.core.platform import EPOCH
 from chaosbot.core.registry import option
@@ -70,7 +70,7 @@ class Messenger(Webhook):
         text=(f"{_ONE}.message.text",),
         message=(f"{_ONE}.message.mid",),
     )
-    rules: ClassVar[DeliveryRules] = _meta.RULES
+    rules: ClassVar[DeliveryRules] = _meta.rules(1.5 * DAY_S)
     expects: ClassVar[Mapping[str, Expect]] = _meta.EXPECTED
 
     verify_token: str = option("text", "the verify token, for the handshake (MESSENGER_VERIFY_TOKEN)", "")

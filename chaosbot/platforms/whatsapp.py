@@ -1,7 +1,7 @@
 """WhatsApp Cloud API: messages and statuses in batches, signed with the app secret; a handshake by GET with the verify token.
 
 Kinds are ``messages`` and ``statuses``; ``handshake`` is there where the verify token is known (``verify_token=…``). Meta escapes
-what is not ASCII and signs that, waits for 200, and delivers again for days with growing pauses, the same ``wamid`` each time.
+what is not ASCII and signs that, waits for 200, and delivers again for 7 days with growing pauses, the same ``wamid`` each time.
 Statuses come in any order.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from chaosbot.core.case import Expect
-from chaosbot.core.journey import DeliveryRules
+from chaosbot.core.journey import DAY_S, DeliveryRules
 from chaosbot.core.kit import GONE, put
 from chaosbot.core.platform import EPOCH
 from chaosbot.core.registry import option
@@ -130,7 +130,7 @@ class WhatsApp(Webhook):
         text=(f"{_MESSAGE}.text.body", f"{_MESSAGE}.image.caption", f"{_MESSAGE}.document.caption"),
         message=(f"{_MESSAGE}.id",),
     )
-    rules: ClassVar[DeliveryRules] = _meta.RULES
+    rules: ClassVar[DeliveryRules] = _meta.rules(7 * DAY_S)
     expects: ClassVar[Mapping[str, Expect]] = _meta.EXPECTED
 
     verify_token: str = option("text", "the verify token, for the handshake (WHATSAPP_VERIFY_TOKEN)", "")

@@ -9,7 +9,7 @@ from typing import Any
 from chaosbot.core.case import Case, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.kit import changed, look, put
+from chaosbot.core.kit import GONE, changed, look, put
 from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.verdict import Threat
 from chaosbot.transport import Address
@@ -43,7 +43,8 @@ def delivery(
     try:
         body = changed(look(update, root), changes)
     except KeyError as error:
-        raise ConfigError("--set", f"{error.args[0]} is no place in {name}") from None
+        option = "--unset" if changes[error.args[0]] is GONE else "--set"
+        raise ConfigError(option, f"{error.args[0]} is no place in {name}") from None
     endpoint = Endpoint(address.authority, address.path, secret, started=int(time.time()))
     data = platform.encode(endpoint, put(update, root, body) if root else body)
     return Case(f"send/{name}", "send", Threat.USER, (Segment(data),), platform.expected(name), name)

@@ -176,6 +176,6 @@ def require_reachable(address: Address, allow: Sequence[str] = (), *, timeout_s:
     except (OSError, UnicodeError):
         what = "the name does not resolve"
     raise TargetUnusable(
-        f"{address.url}: {what}; a run needs a listening target; start it, check host and port, "
-        "or leave TARGET out to test the embedded demo"
+        f"{address.url}: {what}; the target must listen; start it, or check host and port "
+        "(run, load and fuzz without TARGET test the embedded demo)"
     )

@@ -6,7 +6,8 @@ import pytest
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
-from chaosbot.core.journey import DeliveryRules, JourneySpec, Task
+from chaosbot.core.journey import DAY_S, DeliveryRules, JourneySpec, Task
+from chaosbot.core.platform import PLATFORMS
 from chaosbot.platforms.telegram import Telegram
 
 RULES = Telegram().delivery()
@@ -50,6 +51,11 @@ def test_queries_expire_sooner_than_messages() -> None:
     ]
     assert RULES.expired("callback_query", 150.0)
     assert not RULES.expired("message", 150.0)
+
+
+@pytest.mark.parametrize(("name", "days"), [("whatsapp", 7), ("messenger", 1.5), ("stripe", 3), ("telegram", 1)])
+def test_each_platform_tries_as_long_as_its_sender_does(name: str, days: float) -> None:
+    assert PLATFORMS.build(name, {}).delivery().lifetime_s("message") == days * DAY_S
 
 
 def test_any_2xx_acknowledges_and_410_closes() -> None:
