@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
 import orjson
@@ -17,7 +17,7 @@ import orjson
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.kit import there
 from chaosbot.core.marker import markers_in
-from chaosbot.core.mock import MockAnswer, MockApi, MockRequest, MockServices
+from chaosbot.core.mock import Mock, MockAnswer, MockApi, MockRequest, MockServices
 
 _JSON: Final = (("content-type", "application/json"),)
 _MOST_TEXT: Final = 256
@@ -135,6 +135,16 @@ class DescribedApi(MockApi):
                 message=number,
             )
         )
+
+
+class DescribedMock(Mock):
+    """A mock of an API that a description tells."""
+
+    description: ClassVar[Description]
+
+    def api(self, services: MockServices) -> MockApi:
+        """The API of one worker."""
+        return DescribedApi(self.description, services)
 
 
 def _values(request: MockRequest) -> dict[str, Any]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from chaosbot.core.mock import Mock, MockApi, MockServices
-from chaosbot.mocks._described import DescribedApi, Description, Route
+from chaosbot.mocks._described import DescribedMock, Description, Route
 
 _ROOT: Final = r"(/api)?(/v\d+)?"
 _MESSAGE: Final = {"id": "84646263913{id}", "type": 0, "content": "", "channel_id": "{channel}"}
@@ -53,12 +52,10 @@ API: Final = Description(
 
 
 @dataclass(frozen=True)
-class DiscordApi(Mock):
+class DiscordApi(DescribedMock):
     """A mock of Discord's REST API."""
 
-    def api(self, services: MockServices) -> MockApi:
-        """The API of one worker."""
-        return DescribedApi(API, services)
+    description: ClassVar[Description] = API
 
     def hints(self, url: str) -> tuple[str, ...]:
         """Where clients are told of it."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from chaosbot.core.mock import Mock, MockApi, MockServices
-from chaosbot.mocks._described import DescribedApi, Description, Route
+from chaosbot.mocks._described import DescribedMock, Description, Route
 
 _REPO: Final = r"(/api/v3)?/repos/(?P<owner>[^/]+)/(?P<repo>[^/]+)"
 _COMMENT: Final = {
@@ -85,12 +84,10 @@ API: Final = Description(
 
 
 @dataclass(frozen=True)
-class GitHubApi(Mock):
+class GitHubApi(DescribedMock):
     """A mock of GitHub's REST API."""
 
-    def api(self, services: MockServices) -> MockApi:
-        """The API of one worker."""
-        return DescribedApi(API, services)
+    description: ClassVar[Description] = API
 
     def hints(self, url: str) -> tuple[str, ...]:
         """Where clients are told of it."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from chaosbot.core.mock import Mock, MockApi, MockServices
-from chaosbot.mocks._described import DescribedApi, Description, Route
+from chaosbot.mocks._described import DescribedMock, Description, Route
 
 _WORDS: Final = ("text.body", "text", "message.text", "interactive.body.text", "template.name", "image.caption")
 _SENT: Final = {"messaging_product": "whatsapp", "contacts": [{"input": "{chat}", "wa_id": "{chat}"}]} | {
@@ -37,12 +36,10 @@ API: Final = Description(
 
 
 @dataclass(frozen=True)
-class GraphApi(Mock):
+class GraphApi(DescribedMock):
     """A mock of Meta's Graph API."""
 
-    def api(self, services: MockServices) -> MockApi:
-        """The API of one worker."""
-        return DescribedApi(API, services)
+    description: ClassVar[Description] = API
 
     def hints(self, url: str) -> tuple[str, ...]:
         """What takes the place of the real host."""

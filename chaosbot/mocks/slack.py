@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from chaosbot.core.mock import Mock, MockApi, MockServices
-from chaosbot.mocks._described import DescribedApi, Description, Route
+from chaosbot.mocks._described import DescribedMock, Description, Route
 
 _POSTED: Final = {"ok": True, "channel": "{chat}", "ts": "1767225600.{id}", "message": {"type": "message", "text": ""}}
 _SELF: Final = {"ok": True, "url": "https://chaosbot.slack.com/", "team": "chaosbot", "user": "bot"} | {
@@ -39,12 +38,10 @@ API: Final = Description(
 
 
 @dataclass(frozen=True)
-class SlackApi(Mock):
+class SlackApi(DescribedMock):
     """A mock of Slack's Web API."""
 
-    def api(self, services: MockServices) -> MockApi:
-        """The API of one worker."""
-        return DescribedApi(API, services)
+    description: ClassVar[Description] = API
 
     def hints(self, url: str) -> tuple[str, ...]:
         """Where SDKs are told of it."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from chaosbot.core.mock import Mock, MockApi, MockServices
-from chaosbot.mocks._described import DescribedApi, Description, Route
+from chaosbot.mocks._described import DescribedMock, Description, Route
 
 _ACCOUNT: Final = r"/2010-04-01/Accounts/(?P<account>\w+)"
 _MADE: Final = {"sid": "SM{id}", "status": "queued", "account_sid": "{account}", "to": "{chat}", "error_code": None}
@@ -26,12 +25,10 @@ API: Final = Description(
 
 
 @dataclass(frozen=True)
-class TwilioApi(Mock):
+class TwilioApi(DescribedMock):
     """A mock of Twilio's REST API."""
 
-    def api(self, services: MockServices) -> MockApi:
-        """The API of one worker."""
-        return DescribedApi(API, services)
+    description: ClassVar[Description] = API
 
     def hints(self, url: str) -> tuple[str, ...]:
         """What takes the place of the real host."""
