@@ -52,7 +52,7 @@ def doctor(
         bool,
         typer.Option(
             "--llm",
-            help="Also start the mock of language models, on the next port (8082), and see whether calls arrive.",
+            help="Also start the mock of language models, on the port after --bot-api (8082 without it), and see whether calls arrive.",
         ),
     ] = False,
     platform: PlatformName = defaults.PLATFORM,

@@ -173,6 +173,8 @@ def fuzz(
     check_corpus(corpus)
     if guide and not start_cmd:
         raise ConfigError("--guide", "needs --start-cmd: only a target that chaosbot starts can be watched from inside")
+    if guide_include and not guide:
+        raise ConfigError("--guide-include", "says what --guide counts as the target's own code; add --guide")
     accepted(baseline)  # what cannot be read shall not show when the campaign is over
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)

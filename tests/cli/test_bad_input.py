@@ -63,6 +63,8 @@ def busy_port() -> Iterator[int]:
         (["load", "--duration", "5"], "has no unit"),
         (["load", "--slo", "p99 around 2s"], "no threshold"),
         (["load", "--abort-on", "errors > many"], "--abort-on: 'errors > many' is no stop condition"),
+        (["fuzz", "--guide", TARGET], "--guide: needs --start-cmd"),
+        (["fuzz", "--guide-include", "acme", TARGET], "add --guide"),
         (["run", "--abort-on", "p99 > 3 for long"], "--abort-on 'p99 > 3 for long': "),
         (
             ["proxy", "--listen", "unix:"],
