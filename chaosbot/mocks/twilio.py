@@ -33,5 +33,5 @@ class TwilioApi(DescribedMock):
     def hints(self, url: str) -> tuple[str, ...]:
         """What takes the place of the real host."""
         return (
-            f"call {url} where you would call https://api.twilio.com (an http_client of your own, or TWILIO_EDGE through a proxy)",
+            f"call {url} where you would call https://api.twilio.com: Client(…, http_client=…) with one of your own",
         )
