@@ -9,15 +9,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from chaosbot.checks._cases import Violation, Violations
 from chaosbot.checks._outbound import reached
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled, ExchangeSeen, ModelCalled
 from chaosbot.core.exchange import Direction
-from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
+from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
 NO_CALLS: Final = "no language model was called (--llm mock)"
 PATIENCE_S: Final = 15.0
@@ -229,27 +230,12 @@ class ModelCheck(Check):
         if not history.all(ModelCalled):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=NO_CALLS)
         models = history.worked_out(Models)
-        judged, found = 0, dict[RootCause, Finding]()
+        violations = Violations(self.name)
         for broken in self.looks(models):
-            judged += 1
-            if broken is None:
-                continue
-            known = found.get(broken.cause)
-            found[broken.cause] = (
-                replace(known, occurrences=known.occurrences + 1)
-                if known is not None
-                else Finding(
-                    self.name,
-                    broken.title,
-                    broken.severity,
-                    broken.threat,
-                    broken.cause,
-                    "models",
-                    broken.case,
-                    broken.summary,
-                    stateful=True,
+            violations.judged += 1
+            if broken is not None:
+                one = Violation(
+                    broken.cause, broken.title, broken.severity, broken.threat, broken.summary, stateful=True
                 )
-            )
-        if not judged:
-            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=self.nothing)
-        return Judgement(self.name, Verdict.FAIL if found else Verdict.PASS, tuple(found.values()), judged=judged)
+                violations.add(one, broken.case, "models")
+        return violations.judgement(nothing=self.nothing)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from chaosbot.checks._cases import Violation, Violations
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, OutboundTried, RuleTallied
-from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
+from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +74,11 @@ def judged_trials(
         judged: How many trials were looked at.
         violations: Trial, root cause, title, severity and summary of each violation; those with one cause are one finding.
     """
-    found: dict[RootCause, Finding] = {}
+    found = Violations(base.check)
     for trial, cause, title, severity, summary in violations:
-        known = found.get(cause)
-        if known is not None:
-            found[cause] = replace(known, occurrences=known.occurrences + 1)
-            continue
-        found[cause] = Finding(
-            base.check, title, severity, Threat.NETWORK, cause, "outbound", trial.tried.case, summary, stateful=True
-        )
-    findings = (*base.findings, *found.values())
+        one = Violation(cause, title, severity, Threat.NETWORK, summary, stateful=True)
+        found.add(one, trial.tried.case, "outbound")
+    findings = (*base.findings, *found.findings.values())
     total = base.judged + judged
     if findings:
         return Judgement(base.check, Verdict.FAIL, findings, base.assertions, judged=total)
