@@ -1,10 +1,11 @@
-"""No more calls are under way at once than the bot says it allows, and one for each chat.
+"""No more calls are under way at once than the bot says it allows.
 
 Judged only where a run names it, since the bound is the bot's own promise.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,16 +25,18 @@ class LlmConcurrency(ModelCheck):
 
     def looks(self, models: Models) -> Iterator[Broken | None]:
         """Counts the calls that are under way at each call's beginning."""
+        starts = [call.start for call in models.calls]
+        ends = sorted(call.end for call in models.calls)
         for call in models.calls:
-            busy = [one for one in models.calls if one.start <= call.start < one.end]
+            busy = bisect_right(starts, call.start) - bisect_right(ends, call.start)
             yield (
                 None
-                if len(busy) <= self.most
+                if busy <= self.most
                 else Broken(
                     RootCause("crowd"),
                     "makes more calls of a model at once than it promises",
                     Severity.MEDIUM,
                     call.called.exchange,
-                    f"{len(busy)} at once; {self.most} are promised",
+                    f"{busy} at once; {self.most} are promised",
                 )
             )
