@@ -314,7 +314,7 @@ def silently(judgement: Judgement, history: History, symptom: str) -> tuple[Judg
         The judgement without, and one of the findings that were left out.
     """
     control = history.case(ASKED)
-    if control is None or not Join(history).calls(control):
+    if control is None or not Join.of(history).calls(control):
         return judgement, None
     silent = [finding for finding in judgement.findings if finding.cause.symptom == symptom]
     rest = tuple(finding for finding in judgement.findings if finding not in silent)
