@@ -16,10 +16,9 @@ from functools import partial
 from itertools import zip_longest
 from typing import Final
 
-from chaosbot.checks._likeness import words
+from chaosbot.checks._likeness import commands_in, words
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import MARKER
-from chaosbot.fuzz.replies import commands_in
 from chaosbot.fuzz.talks import Person, Step, Talks
 
 _DEEPEST: Final = 5

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final
 
+from chaosbot.checks._likeness import commands_in
 from chaosbot.checks._outbound import reached
 from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.event import ApiCalled, CaseTried, Noted, OutboundTried
@@ -32,7 +33,6 @@ from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext, Disturbances
 from chaosbot.fuzz.exploring import deed_of
-from chaosbot.fuzz.replies import commands_in
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.target import CaseResult

@@ -18,7 +18,6 @@ from typing import Final
 import msgspec
 
 from chaosbot.checks._join import chats_of
-from chaosbot.checks._likeness import commands_in
 from chaosbot.core.case import Case
 from chaosbot.core.event import ApiCalled, CaseTried
 
@@ -198,6 +197,3 @@ def without_echo(calls: Iterable[ApiCalled], tried: Iterable[CaseTried]) -> Iter
 def speaks(call: ApiCalled) -> bool:
     """Whether a call says or shows something, unlike a note that the bot is typing."""
     return bool(call.text) or call.message is not None or bool(call.markers)
-
-
-__all__ = ("POLL_S", "ReplyWatch", "commands_in", "speaks", "without_echo")

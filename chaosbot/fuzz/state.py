@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import Final, TypeVar
 
+from chaosbot.checks._likeness import commands_in
 from chaosbot.checks._state import counts, limit, numbers, shape
 from chaosbot.core.case import Case, Change, Segment
 from chaosbot.core.event import TRIALS, ApiCalled, CaseTried, Noted, StateTried
@@ -32,7 +33,7 @@ from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import deed_of
-from chaosbot.fuzz.replies import POLL_S, commands_in, speaks, without_echo
+from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import Clock
 
