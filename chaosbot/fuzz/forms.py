@@ -34,7 +34,6 @@ from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Person, Step, Talks
 
-_ORDINARY: Final = "/start"
 _WORDS: Final = 32
 """So many of the target's words are said in other forms."""
 _QUESTIONS: Final = 8
@@ -166,7 +165,7 @@ def _usual(talks: Talks, end: End) -> bool:
 
 def _serves(talks: Talks, user: int | None) -> bool:
     """Whether the target answers a person something ordinary, if need be the second time."""
-    step = Step(talks.context.target.answered or _ORDINARY)
+    step = Step(talks.context.target.ordinary)
     return any(any(map(speaks, talks.say(Person(user=user), step))) for _ in range(2))
 
 

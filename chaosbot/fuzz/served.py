@@ -25,8 +25,6 @@ from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.target import CaseResult
 
 _FIRST_USER: Final = 4_503_300_000_000_000
-_ORDINARY: Final = "/start"
-"""What is asked where the campaign's first requests did not need anything particular."""
 _SURE_S: Final = 2.0
 """The least time, in seconds, after which an answer counts as missing."""
 _GAP_S: Final = 0.5
@@ -104,7 +102,7 @@ def _answered(context: CampaignContext, trials: Sequence[Trial], when: str, pati
         patience: How many times longer than the target's habit suggests an answer is waited for.
     """
     target, endpoint = context.target, context.spec.endpoint
-    text = target.answered or _ORDINARY
+    text = target.ordinary
     asked: list[Case] = []
     for trial in trials:
         stream = context.dice.at("served", trial.user, when, endpoint.started)

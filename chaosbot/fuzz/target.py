@@ -278,6 +278,11 @@ class CampaignTarget:
 
     # -- health requests --------------------------------------------------------------------------------------------------
 
+    @property
+    def ordinary(self) -> str:
+        """What is written so that a reply comes; a greeting where any text gets one."""
+        return self.answered or "/start"
+
     def replies_in(self, outcome: Outcome) -> bool:
         """Whether the answer itself makes the platform do something, each time that it is given."""
         if not self.platform.answers_act or not outcome.ok or not outcome.body:
