@@ -48,7 +48,7 @@ class Join:
         for call in history.all(ApiCalled):
             if call.chat is not None and call.t >= shrinking.get(str(call.chat), float("inf")):
                 continue  # an attempt at a smaller case uses the chat from here on
-            if call.via in ("reply", "answer"):
+            if call.in_answer:
                 self._by_exchange[call.exchange].append(call)
             else:
                 for chat in chats_of(call):

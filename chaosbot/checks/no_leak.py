@@ -67,8 +67,8 @@ class NoLeak(CaseCheck):
             return Violation(RootCause(leaked.what), title, Severity.CRITICAL, tried.threat, says(tried))
         if not tried.outcome.body or observed(tried.observations, Echoed) is not None:
             return None
-        # A reply in the answer goes to the platform; its text is the user's own words.
-        if tried.outcome.ok and b'"method"' in tried.outcome.body:
+        # A reply in the answer goes to the platform, and is judged below as what the user reads.
+        if any(call.in_answer for call in calls):
             return None
         for kind, severity, what, pattern in _LEAKS:
             if pattern.search(tried.outcome.body):
@@ -81,7 +81,7 @@ class NoLeak(CaseCheck):
         judgement = super().judge(history)
         violations = Violations(self.name)
         for call in history.all(ApiCalled):
-            # A reply in an answer was judged as an answer; who reads a command menu is no user in need.
+            # A command menu has no chat: what it says is the target's own list.
             if call.text and call.chat is not None:
                 violations.judged += 1
                 if (told := _told(call)) is not None:

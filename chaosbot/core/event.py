@@ -262,6 +262,11 @@ class ApiCalled(Tagged, frozen=True):
     origin: int | str | None = None
     original: int | None = None
 
+    @property
+    def in_answer(self) -> bool:
+        """Whether it stands in the answer to a delivery: no request of its own, and nothing that a fault on the API could meet."""
+        return self.via in ("reply", "answer")
+
     def telling(self, what: str) -> ApiCalled:
         """The same call, known to tell a secret."""
         return msgspec.structs.replace(self, tells=self.tells or what)

@@ -2,8 +2,8 @@
 
 Rules:
 
-- Commands are those that the vocabulary stage has learned, and with a guide those that stand in the target's code. Each is asked for with ordinary arguments, with none, and with every
-  degenerate text; commands and texts take turns.
+- Commands are those that the vocabulary stage has learned, and with a guide those that stand in the target's code. Each is asked for
+  with ordinary arguments, with none, and with every degenerate text; commands and texts take turns.
 - What gets no answer is asked for once more, by somebody new, and after it the same command with an argument that it answers: the
   control. Only such pairs are judged, so that silence by design, a limit or a busy machine is no finding.
 - Nothing is judged here.
@@ -105,7 +105,7 @@ def _product(context: CampaignContext, commands: Sequence[str]) -> Iterator[Aske
 
 def _again(context: CampaignContext, asked: Mapping[str, Asked]) -> Iterator[tuple[Case, ...]]:
     """What was acknowledged and not answered once more, each with its command's control."""
-    history = History.of([*context.recorder.events, *(call for call in context.target.calls() if call.via != "reply")])
+    history = History.of([*context.recorder.events, *(call for call in context.target.calls() if not call.in_answer)])
     join = Join.of(history)
     tried = {one.case: one for one in history.cases if one.case in asked and one.outcome.ok}
     answered = {name for name, one in tried.items() if any(map(reached, join.calls(one)))}

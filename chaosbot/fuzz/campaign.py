@@ -3,7 +3,7 @@
 Rules:
 
 - Nothing is judged before the target has answered a valid update, and nothing while it is away.
-- Every case that leaves becomes a `CaseTried`; a reply in a webhook's answer becomes an `ApiCalled` with ``via="reply"``.
+- Every case that leaves becomes a `CaseTried`; a reply in a webhook's answer becomes an `ApiCalled` as well (`ApiCalled.in_answer`).
 - Deliveries out of order come before all stages: a bot that compares delivery ids hears nothing after the catalogue's.
 - Each stage has its share of the time and gives what it does not need to the next.
 """
@@ -320,7 +320,7 @@ def _in_answers(target: CampaignTarget) -> bool:
     """Whether the target answers a command in the webhook's answer, where it answers no text."""
     for text in _COMMANDS:
         case = target.said(text)
-        if case is not None and b'"method"' in target.fire(case, "health").outcome.body:
+        if case is not None and target.replies_in(target.fire(case, "health").outcome):
             target.answered, target.replies_in_answers = text, True
             return True
     return False

@@ -51,7 +51,7 @@ def close_campaign(
     complete = _settle(context) and complete
     recorder, spec = context.recorder, context.spec
     for call in calls():
-        if call.via != "reply":  # those the recorder has
+        if not call.in_answer:  # those the recorder has
             recorder.events.append(call)
     history = recorder.events.history()
     rejudge = Rejudge(context.target, recorder, context.store.seen, context.attribution, calls)

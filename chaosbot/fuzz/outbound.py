@@ -198,7 +198,7 @@ class _Trials:
         for steps, calls in walked:
             for call in calls:
                 # A reply in the webhook's own answer is no call that trouble could meet.
-                if call.via != "reply" and (tells(call.method) or call.method in _BESIDE):
+                if not call.in_answer and (tells(call.method) or call.method in _BESIDE):
                     found.setdefault(call.method, Trigger(call.method, steps))
         self.usual = next(iter(answering), None)
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))

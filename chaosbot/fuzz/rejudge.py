@@ -83,7 +83,7 @@ class Rejudge:
             )
         if self.seen.replies == "mock" and built.needs_calls:
             self.target.watch.all_replied(self._sent)
-            events += [call for call in self.calls()[already:] if call.via != "reply"]
+            events += [call for call in self.calls()[already:] if not call.in_answer]
         history = History.of(events)
         judgement = built.judge_safely(history)
         if built.needs_calls and not any(map(Join.of(history).calls, history.cases)):

@@ -117,7 +117,7 @@ class Scenario:
 
     def history(self) -> History:
         """The scenario as a run of its own."""
-        live = [call for call in self.context.target.calls()[self.already :] if call.via != "reply"]
+        live = [call for call in self.context.target.calls()[self.already :] if not call.in_answer]
         return History.of([msgspec.structs.replace(self.context.store.seen, checks=()), *self.events, *live])
 
 

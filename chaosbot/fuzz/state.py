@@ -254,7 +254,7 @@ class _Trials:
 
     def _said(self, case: Case, began: float) -> list[ApiCalled]:
         """What the target called because of a case; what stands in its answer is known from there."""
-        return [call for call in self.context.target.watch.replies(case, began) if call.via != "reply"]
+        return [call for call in self.context.target.watch.replies(case, began) if not call.in_answer]
 
     @property
     def _patience_s(self) -> float:

@@ -557,6 +557,16 @@ def test_a_traceback_names_the_cause_whatever_the_case() -> None:
     assert "bot.py:10:handle" in str(finding.cause)
 
 
+@pytest.mark.parametrize("via", ["reply", "answer"])
+def test_what_an_answer_says_to_the_user_is_told_once_whatever_the_platform_calls_it(via: str) -> None:
+    text = "Traceback (most recent call last):"
+    tried = case("kinds/text", answer(200, f'{{"type":4,"data":{{"content":"{text}"}}}}'.encode()), exchange="x")
+    (finding,) = judged("no_leak", [tried, call(text, via=via, exchange="x")]).findings
+    assert str(finding.cause) == "traceback:message"
+    (finding,) = judged("no_leak", [tried]).findings
+    assert str(finding.cause) == "traceback"
+
+
 def test_a_duplicate_that_an_outbound_lost_ack_explains_is_excused() -> None:
     twice = [
         msgspec.structs.replace(request(M, 1.0), update_id=1),
