@@ -135,7 +135,7 @@ def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
 
 
 def _bind_path(path: str) -> socket.socket:
-    """A listening Unix socket, which its user alone may connect to."""
+    """A listening Unix socket; who may connect to it is the umask's to say, usually its user alone."""
     with socket.socket(socket.AF_UNIX) as knocking, contextlib.suppress(FileNotFoundError):
         if knocking.connect_ex(path) == errno.ECONNREFUSED and Path(path).is_socket():
             Path(path).unlink()

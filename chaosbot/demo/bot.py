@@ -73,7 +73,7 @@ class Bot:
         Raises:
             Overloaded: When there is no room; the update is to be delivered again.
         """
-        if Bug.PAYS_ON_REDELIVERY in self.bugs and any(isinstance(item, Ask) for item in self._asks(update)):
+        if Bug.PAYS_ON_REDELIVERY in self.bugs and self._asks(update):
             return await self._work(update)  # BUG: whether it was answered before is not asked for these
         return await self.dedup.once(update.id, lambda: self._work(update))
 
@@ -167,17 +167,11 @@ class Bot:
             outgoing.append(send_message(callback.chat_id, pressed.notice, callback.thread_id, **extra))
         return tuple(outgoing)
 
-    def _asks(self, update: Update) -> tuple[Outgoing, ...]:
-        """What an update asks the model; a look that leaves no trace."""
+    def _asks(self, update: Update) -> bool:
+        """Whether an update is a text for the model; a look that leaves no trace."""
         payload = update.payload
-        if (
-            self.agent is None
-            or not isinstance(payload, Message)
-            or payload.text is None
-            or payload.text.startswith("/")
-        ):
-            return ()
-        return (self._ask(payload, Tier.GUEST, payload.text),)
+        text = payload.text if self.agent is not None and isinstance(payload, Message) else None
+        return text is not None and not text.startswith("/")
 
     @staticmethod
     def _ask(message: Message, tier: Tier, question: str) -> Ask:

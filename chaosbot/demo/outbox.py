@@ -111,10 +111,9 @@ class Outbox:
         if self._agent is None:
             return [send_message(ask.chat_id, f"I have no model to ask.\n» {ask.question}", ask.thread_id)]
         texts, by_model = await self._agent.answer(ask)
-        if by_model and Bug.MARKDOWN_UNESCAPED in self._bugs:  # BUG: a model writes no valid markup
-            calls = [send_message(ask.chat_id, text, ask.thread_id, parse_mode="Markdown") for text in texts]
-        else:
-            calls = [send_message(ask.chat_id, text, ask.thread_id) for text in texts]
+        # BUG: a model writes no valid markup
+        markup = {"parse_mode": "Markdown"} if by_model and Bug.MARKDOWN_UNESCAPED in self._bugs else {}
+        calls = [send_message(ask.chat_id, text, ask.thread_id, **markup) for text in texts]
         return [replace(call, payload={**call.payload, "text": text}) for call, text in zip(calls, texts, strict=True)]
 
     async def _send(self, call: Call, attempts: int | None = None) -> Outcome:
