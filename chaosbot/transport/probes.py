@@ -10,16 +10,19 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
 
-from chaosbot.core.errors import TargetUnusable
+from chaosbot.core.errors import ConfigError, TargetUnusable
 from chaosbot.core.event import Scalar
 from chaosbot.core.plan import at_path
 from chaosbot.transport.address import UNIX, USUAL_TLS, Address, Tls
 from chaosbot.transport.link import client_context
 
+# Contexts of its own: httpx writes its protocols (ALPN) into one, and requests over TLS would offer them from then on.
+_page_context: Final = lru_cache(maxsize=8)(client_context.__wrapped__)
 MOST_BODY: Final = 4 * 1024 * 1024
 _KEPT_TEXT: Final = 512
 _SAMPLE: Final = re.compile(
@@ -67,13 +70,14 @@ def look(
 
     Raises:
         TargetUnusable: No answer; the reason in one line.
+        ConfigError: A file of `tls` that holds nothing of the kind, or a Unix socket's URL that names none.
     """
     import httpx  # noqa: PLC0415 - see the module's docstring
 
     until = monotonic() + timeout_s
     body = bytearray()
     try:
-        context = client_context(tls)
+        context = _page_context(tls)
         place = Address.parse(url) if urlsplit(url).netloc == UNIX else None
         way = httpx.HTTPTransport(verify=context, uds=place.host) if place else None
         page = f"{place.origin}{place.path}" if place else url
@@ -111,7 +115,7 @@ def probe(
     began = monotonic()
     try:
         status, body = look(url, timeout_s=timeout_s, headers=headers, tls=tls)
-    except TargetUnusable as error:
+    except (TargetUnusable, ConfigError) as error:
         return Probe(ok=False, seconds=monotonic() - began, detail=str(error))
     seconds = monotonic() - began
     text = body[:_KEPT_TEXT].decode("utf-8", "replace")

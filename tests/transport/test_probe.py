@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.errors import TargetUnusable
-from chaosbot.transport import Address, metrics, probe
+from chaosbot.core.verdict import Threat
+from chaosbot.transport import Address, Tls, metrics, probe, send
 
 from .conftest import Serve, until
 
@@ -62,6 +66,33 @@ def test_a_probe_of_nobody_is_not_ok_and_raises_nothing(free_port: Callable[[], 
     seen = probe(f"http://127.0.0.1:{free_port()}/health", timeout_s=1)
     assert not seen.ok
     assert seen.status is None
+
+
+def test_a_probe_whose_authorities_cannot_be_read_is_not_ok_and_raises_nothing(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    seen = probe("https://127.0.0.1:9/", tls=Tls(ca_file=str(tmp_path / "ca.pem")))
+    assert not seen.ok
+    assert "holds no certificates" in seen.detail
+
+
+def test_a_look_changes_nothing_of_how_requests_speak_tls(
+    serve: Serve, server_tls: ssl.SSLContext, certificate: Path
+) -> None:
+    offered: list[str | None] = []
+
+    def handler(sock: ssl.SSLSocket) -> None:
+        offered.append(sock.selected_alpn_protocol())
+        until(sock, b"\r\n\r\n")
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    server_tls.set_alpn_protocols(["http/1.1"])
+    trust = Tls(ca_file=str(certificate))
+    address = serve(handler, context=server_tls, trust=trust)
+    request = Case("one", "send", Threat.USER, (Segment(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),), Expect())
+    assert send(request, address, timeout_s=60).ok
+    assert probe(address.url, tls=trust).ok
+    assert send(request, address, timeout_s=60).ok
+    assert offered == [None, "http/1.1", None]
 
 
 def test_a_probe_ignores_the_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
