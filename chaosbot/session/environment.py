@@ -219,7 +219,12 @@ def _watch_models(run: Run, spec: EnvironmentSpec, outbound: Sequence[ListenerSp
     if known:
         real = any(not is_mock(each.upstream) for each in outbound if each.name in known)
         limit = spec.llm_spend if real else math.inf
-        run.listeners.append(ModelWatch(limit, run.stop, run.note, {**spec.prices, **USUAL}).notice)
+        prices = {
+            **spec.prices,
+            **USUAL,
+            **spec.prices,
+        }  # the first that fits counts, at its own price where USUAL has it too
+        run.listeners.append(ModelWatch(limit, run.stop, run.note, prices).notice)
     return frozenset(known)
 
 

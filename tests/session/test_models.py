@@ -17,7 +17,7 @@ import pytest
 from chaosbot.cli._options import choose_upstreams
 from chaosbot.core.errors import ConfigError, TargetRefused
 from chaosbot.core.event import ApiCalled, ExchangeSeen, Injected, ModelCalled, Noted
-from chaosbot.core.llm.prices import cost_of, prices_of
+from chaosbot.core.llm.prices import USUAL, cost_of, prices_of
 from chaosbot.core.mock import with_llm
 from chaosbot.mocks.llm import LlmApi
 from chaosbot.session.diagnosis import target_diagnosis
@@ -137,6 +137,22 @@ def test_real_calls_end_the_run_when_they_have_cost_too_much(tmp_path: Path) -> 
             environment.proxy.flush()
             assert run.stopping.wait(10)
     assert "--llm-spend" in run.reason
+
+
+def test_an_own_price_counts_where_the_usual_ones_have_the_same_name(tmp_path: Path) -> None:
+    run, real = start(tmp_path), Models(LlmApi())
+    with real.server:
+        free = dict.fromkeys(USUAL, (0.0, 0.0))
+        spec = EnvironmentSpec(
+            target="http://127.0.0.1:9/hook", outbound=f"llm={real.url}", reachable=False, inbound=False,
+            llm_spend=0.0003, prices=free,
+        )  # fmt: skip
+        with prepared(run, spec) as environment:
+            for _ in range(8):
+                ask(environment.models)
+            assert environment.proxy is not None
+            environment.proxy.flush()
+            assert not run.should_stop()
 
 
 def test_an_endpoint_that_no_provider_has_is_named_by_the_run(tmp_path: Path) -> None:
