@@ -7,10 +7,12 @@ user got by the marks in the answer's text, by the update's marker, or by the ch
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Final
 
 from chaosbot.checks._cases import Violation, Violations
@@ -26,6 +28,7 @@ PATIENCE_S: Final = 15.0
 _GENERATING: Final = frozenset({"messages", "chat", "responses", "generate"})
 _UNSEEN: Final = frozenset({"llm_drop_event", "llm_double_event", "llm_split", "llm_keepalive"})
 """Faults that no caller can notice, or that harm none."""
+_MOMENT: Final = attrgetter("t")
 
 
 @dataclass(frozen=True)
@@ -180,12 +183,17 @@ class Models:
         asked = self.asked.get(marker)
         found = [call for call in self._history.calls_by_marker.get(marker, ()) if call.t >= since and reached(call)]
         if asked is not None:
-            found += [
-                call
-                for call in self._history.calls_by_chat.get(asked.chat, ())
-                if not call.markers and call.t >= max(since, asked.start) and reached(call)
-            ]
+            calls = self._unmarked[asked.chat]
+            found += calls[bisect_left(calls, max(since, asked.start), key=_MOMENT) :]
         return found
+
+    @cached_property
+    def _unmarked(self) -> dict[str, list[ApiCalled]]:
+        """What users saw that repeats no marker, by chat, in order."""
+        index: dict[str, list[ApiCalled]] = defaultdict(list)
+        for chat, calls in self._history.calls_by_chat.items():
+            index[chat] = sorted((call for call in calls if not call.markers and reached(call)), key=_MOMENT)
+        return index
 
     @cached_property
     def said(self) -> dict[str, list[ApiCalled]]:
