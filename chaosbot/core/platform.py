@@ -147,6 +147,11 @@ class Signer(Protocol):
         """The header that proves where a request comes from: the secret's, or the signature's."""
         return self.secret_header
 
+    @property
+    def base_url(self) -> str:
+        """Scheme and host by which the target knows itself, where URLs are signed; empty for the Host header's by plain HTTP."""
+        return ""
+
     def public_key(self, secret: str) -> str:
         """The public key that belongs to a secret, as targets are configured with it; empty where a secret has none."""
         return ""

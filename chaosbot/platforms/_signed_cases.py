@@ -50,7 +50,7 @@ class _Maker:
 
     def url(self, base: Base) -> str:
         """The URL that is signed where the way of signing includes it."""
-        return url_of(base.request.head, getattr(self.kit.platform, "base_url", ""))
+        return url_of(base.request.head, self.kit.platform.base_url)
 
     def right(self, base: Base) -> str:
         """The genuine signature with its version."""

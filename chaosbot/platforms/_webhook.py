@@ -165,11 +165,6 @@ class Webhook(Platform):
         return frozenset(_kind(name) for name in self.known) | self.transports.keys()
 
     @property
-    def base_url(self) -> str:
-        """Scheme and host by which the target knows itself; empty for the Host header's by plain HTTP."""
-        return ""
-
-    @property
     def proof(self) -> str:
         """The signature's header."""
         return self.scheme.header
