@@ -67,7 +67,6 @@ class Watch:
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._phase = ""
-        self._frame: IntervalMeasured | None = None
         self._frames: dict[int, IntervalMeasured] = {}
         self._workers: dict[str, str] = {}
         self._failed = self._completed = 0
@@ -107,7 +106,6 @@ class Watch:
                 self.say(f"[dim]{self._clock(event.t)}[/] {escape(self._phase)}")
             case IntervalMeasured():
                 with self._lock:
-                    self._frame = event
                     self._frames[event.shard] = event
                     self._failed += event.failed + event.timed_out
                     self._completed += event.completed
@@ -155,7 +153,7 @@ class Watch:
     def _lines(self) -> list[Text]:
         with self._lock:
             lines = []
-            if self._frame is not None and not self._stage:
+            if self._frames and not self._stage:
                 frame = as_one_second(list(self._frames.values()))
                 p50, p99 = (frame.response.quantile(share) or 0.0 for share in (0.5, 0.99))
                 finished = frame.completed + frame.failed + frame.timed_out
@@ -194,7 +192,7 @@ class Watch:
     def _panel(self) -> RenderableType:
         elapsed = time.monotonic() - self._began
         left = f", about {format_duration(round(max(0.0, self.total_s - elapsed)))} left" if self.total_s else ""
-        phase = self._phase or ("starting" if self._frame is None else "running")
+        phase = self._phase or ("running" if self._frames else "starting")
         head = Text.from_markup(f"[bold]{escape(phase)}[/] [dim]{format_duration(round(elapsed))}{left}[/]")
         parts: list[RenderableType] = [head]
         if self.total_s:
