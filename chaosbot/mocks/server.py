@@ -175,6 +175,9 @@ class _Client(asyncio.Protocol):
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as asked:
+                if self._parser.get_method() == b"CONNECT":
+                    self._reply(self._api.refusal(400, "Bad Request"), "GET", keep=False)
+                    return
                 # Another protocol is wanted, which no mock speaks: the request is read once more, without the wish.
                 data = self._unwished() + data[asked.args[0] :]
                 self._begin()

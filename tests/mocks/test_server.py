@@ -99,6 +99,19 @@ def test_a_wish_for_another_protocol_is_answered_in_http(start: Start) -> None:
     ]
 
 
+@pytest.mark.parametrize("wish", [b"", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"])
+def test_a_client_that_takes_it_for_a_proxy_is_refused_and_holds_up_nobody(start: Start, wish: bytes) -> None:
+    server = start()
+    for data, line in (
+        (b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n%b\r\n" % wish, b"HTTP/1.1 400 "),
+        (request("getMe", {}), b"HTTP/1.1 200 "),
+    ):
+        with socket.create_connection(("127.0.0.1", Address.parse(server.url).port)) as sock:
+            sock.settimeout(60)
+            sock.sendall(data)
+            assert sock.recv(65536).startswith(line)
+
+
 def test_an_upload_over_the_limit_is_refused_without_keeping_it(start: Start) -> None:
     server = start()
     before = psutil.Process(server.pid).memory_info().rss
