@@ -152,7 +152,7 @@ def proxy(
     - `eval "$(chaosbot proxy --print-env)"` – then run the client
     """
     upstream = target_of(upstream, unix)
-    address = address_of("--listen", listen, sockets=True)
+    address = address_of("--listen", listen, sockets=not print_env)  # no client finds a socket by its environment
     if schema:
         typer.echo(json.dumps(plan_schema(), indent=2))
         return

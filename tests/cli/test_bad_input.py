@@ -70,6 +70,7 @@ def busy_port() -> Iterator[int]:
             ["proxy", "--listen", "unix:"],
             "--listen unix:: is no HOST:PORT; write for example 127.0.0.1:8080 or unix:/run/",
         ),
+        (["proxy", "--print-env", "--listen", "unix:chaos.sock"], "--listen unix:chaos.sock: is no HOST:PORT"),
         (["proxy", "http://unix:"], "http://unix:: is no upstream"),
         (
             ["proxy", "http://127.0.0.1:1", "--listen", "unix:no/folder"],
