@@ -29,6 +29,8 @@ _MOST_RECIPES: Final = 6
 _MOST_WRITTEN: Final = 3
 """So many ways to make things are tried with every command; several ways often make things of one kind."""
 _MOST_LISTS: Final = 14
+_TRYING_S: Final = 3.0
+"""So long strangers may try what was found, however late it is."""
 _SLASHED: Final = re.compile(r"(?<![\w/.:])/(\w{1,64})")
 
 
@@ -134,6 +136,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
     uses = [one for one in (*found, *pressed) if isinstance(one, _Use)]
     ours = [use for use in uses if use.spent or use.access.recipe in private]
+    talks.at_least(_TRYING_S)  # all before was for this
     tried = talks.run(partial(_tried, talks, use) for use in ours)
     notes = [
         f"{use.access.subject}: {'tried' if done else 'not tried for lack of time'}"

@@ -362,7 +362,8 @@ class _Trials:
         forms = {name: dict.fromkeys([*phrases[name.lower()][:2], *_ARGUMENTS]) for name in commands}
         self._try([Dialogue((Line(f"/{name} {form}"),)) for name in commands for form in forms[name]])
         self._keep_telling()
-        self._try([Dialogue((Line(sign),), group=True, answers=True) for sign in self._signs()])
+        # In answer to somebody, and as people forget to.
+        self._try([Dialogue((Line(sign),), group=True, answers=to) for sign in self._signs() for to in (True, False)])
         pressed = [
             dialogue.then(Line(button, pressed=True))
             for dialogue, answer in self.alone.items()

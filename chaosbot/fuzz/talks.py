@@ -135,6 +135,10 @@ class Talks:
             done, self._done = self._done, []
         return done
 
+    def at_least(self, seconds: float) -> None:
+        """Gives the conversations that come next so long, whatever was left."""
+        self.clock = Clock(max(self.clock.until, monotonic() + seconds), self.clock.should_stop)
+
     def stop(self) -> None:
         """Holds no more; those that are going on end at their next step."""
         self._stopped = True

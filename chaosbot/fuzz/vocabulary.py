@@ -32,7 +32,7 @@ _MOST: Final = 24
 _MOST_SHOWN: Final = 64
 _LOOK_S: Final = 0.4
 """How often the target's health is looked at."""
-_LONGER: Final = {False: 0.3, True: 2.2}
+_LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
