@@ -26,6 +26,7 @@ from chaosbot.transport import checked_address
 
 app = verb()
 
+_PORT: Final = 8000
 DEFAULT_SEED: Final = 1
 """The demo promises findings, so it is the same every time unless another seed is asked for."""
 
@@ -41,7 +42,9 @@ def demo(
         str | None, typer.Option(help="Switch these planted bugs on (names with commas).", show_default=False)
     ] = None,
     list_bugs: Annotated[bool, typer.Option("--list", help="List the planted bugs and stop.")] = False,
-    port: Annotated[int, typer.Option(help="With --serve: where it listens; 0 takes a free port.")] = 8000,
+    port: Annotated[
+        int | None, typer.Option(help="With --serve: where it listens; 0 takes a free port.", show_default=str(_PORT))
+    ] = None,
     bot_api: Annotated[
         str | None,
         typer.Option(
@@ -81,13 +84,26 @@ def demo(
     if list_bugs:
         _print_bugs(as_json=as_json)
         return
+    served = {"--port": port is not None, "--bot-api": bot_api, "--models": models, "--no-limits": no_limits}
+    for option, given in (served if not serve_only else {"--llm": llm}).items():
+        if given:
+            what = (
+                "is for the tour; drop it or --serve" if serve_only else "is for the bot alone; add --serve or drop it"
+            )
+            raise ConfigError(option, what)
     for option, address in (("--bot-api", bot_api), ("--models", models)):
         if address:
             checked_address(address, allow_host or (), where=option)
     chosen = parse_bugs(choose_bugs(bugs or ""))
     require_demo()
     if serve_only:
-        _serve(chosen or (FRAGILE if fragile else frozenset()), port, bot_api, models, limits=not no_limits)
+        _serve(
+            chosen or (FRAGILE if fragile else frozenset()),
+            _PORT if port is None else port,
+            bot_api,
+            models,
+            limits=not no_limits,
+        )
         return
     if bugs is None and not healthy:
         chosen = AGENTS if llm else FRAGILE - AGENTS

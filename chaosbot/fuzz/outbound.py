@@ -247,7 +247,7 @@ class _Trials:
         self, walked: Iterable[tuple[tuple[Step, ...], list[ApiCalled]]], began: float, until: float
     ) -> Iterator[Trigger]:
         """What makes the target write into a chat that is none of those who did something: once more, one at a time, to see who does."""
-        for event in list(self.context.recorder.events):
+        for event in self.context.recorder.events:
             if isinstance(event, CaseTried) and event.chat is not None:
                 self._asked_at[str(event.chat)].append(event.sent)
         seen = {key for call in self._since(began) if (key := self._elsewhere(call)) is not None}

@@ -31,6 +31,8 @@ def busy_port() -> Iterator[int]:
     ("arguments", "says"),
     [
         (["faults", "latncy"], "did you mean 'latency'?"),
+        (["demo", "--port", "0"], "--port: is for the bot alone; add --serve or drop it"),
+        (["demo", "--serve", "--llm"], "--llm: is for the tour; drop it or --serve"),
         (["proxy", "http://127.0.0.1:9", "--fault", "latncy:1s"], "did you mean 'latency'?"),
         (["proxy", "http://127.0.0.1:9", "--fault", "latency:250"], '"250ms"'),
         (["proxy", "http://127.0.0.1:9", "--fault", "latency:1s;p=130%"], "outside 0..1"),
