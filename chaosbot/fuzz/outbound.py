@@ -189,7 +189,8 @@ class _Trials:
             else:
                 walks = list(pool.map(lambda text: self._walk(text, until), _TEXTS))
                 told = (call.text for walk in walks for _, calls in walk for call in calls)
-                names = [f"/{word}" for word in dict.fromkeys(word for text in told for word in commands_in(text))]
+                words = dict.fromkeys(word for text in told for word in commands_in(text))
+                names = [f"/{word}" for word in words if f"/{word}" not in _TEXTS]
                 walks += pool.map(lambda text: self._walk(text, until), names[:_COMMANDS])
                 walked = [one for walk in walks for one in walk]
             answering = [steps[0] for steps, calls in walked if len(steps) == 1 and any(map(reached, calls))]
