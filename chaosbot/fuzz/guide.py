@@ -298,12 +298,13 @@ class Guide:
 
     def tell_stage(self, context: CampaignContext, stage: str) -> None:
         """Writes down what the agent saw of a stage that is over, and whether it could not see."""
+        expected = bool(self.python)  # an agent that says hello from here on was not asked
         answered = self.sync()
         self.take_events(context)
         self._tell_troubles(context)
         if answered:
             self._tell_reached(context, stage)
-        elif self.python:  # that there is no agent was said at the start
+        elif expected:
             text = f"the agent inside the target did not answer after the stage {stage}; what it saw there may not be complete"
             context.recorder.emit(Noted(context.recorder.now(), _AREA, text))
 
