@@ -72,9 +72,9 @@ MODES: Final = ("load", "chaos", "full")
 FULL_FUZZ_S: Final = 30.0
 
 
-def is_url(text: str) -> bool:
-    """Whether an argument names a target rather than an experiment."""
-    return "://" in text
+def _is_target(text: str, unix: Path | None) -> bool:
+    """Whether an argument names a target rather than an experiment; on a socket also by its path alone, where no such file is."""
+    return "://" in text or (unix is not None and text.startswith("/") and not Path(text).is_file())
 
 
 @app.command(cls=Watched)
@@ -174,7 +174,9 @@ def run(
         StopCondition.parse(text, "--abort-on")
     bugs = choose_bugs(bugs)
     more = [CHECKS.build(name).name for name in check or ()]
-    experiment = _experiment(what or [], mode)
+    targets = [item for item in what or () if _is_target(item, unix)]
+    names = [item for item in what or () if item not in targets]
+    experiment = _experiment(names, targets, mode)
     experiment = replace(experiment, target=target_of(experiment.target or None, unix) or "")
     if fault or plan:
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
@@ -205,7 +207,7 @@ def run(
         platform=choose_platform(experiment.platform, None),
         secret_env=secret_env or experiment.secret_env,
     )
-    file = next((item for item in what or () if not is_url(item)), "")
+    file = next(iter(names), "")
     try:
         ready = compiled(experiment)
     except ConfigError as error:
@@ -246,15 +248,14 @@ def run(
     raise conclude(current, quiet=quiet, as_json=as_json)
 
 
-def _experiment(what: list[str], mode: str | None) -> Experiment:
+def _experiment(names: list[str], targets: list[str], mode: str | None) -> Experiment:
     if mode is not None and mode not in MODES:
         raise UnknownName.of("mode", mode, MODES, where="--mode")
-    targets = [item for item in what if is_url(item)]
-    names = [item for item in what if not is_url(item)]
     if len(targets) > 1 or len(names) > 1:
-        raise ConfigError(" ".join(what), "takes one experiment and one target URL at most")
+        raise ConfigError(" ".join([*names, *targets]), "takes one experiment and one target URL at most")
     if names and (":" in names[0] or "/" in names[0]) and not Path(names[0]).exists() and not Path(names[0]).suffix:
-        raise ConfigError(names[0], f"is neither a file nor a URL; a target begins with its scheme: http://{names[0]}")
+        url = f"http://127.0.0.1:8000{names[0]}" if names[0].startswith("/") else f"http://{names[0]}"
+        raise ConfigError(names[0], f"is neither a file nor a URL; a target begins with its scheme: {url}")
     usual = "chaos" if mode in ("chaos", "full") else "resilience"
     experiment = read_experiment(names[0] if names else usual)
     return replace(experiment, target=targets[0]) if targets else experiment

@@ -136,6 +136,16 @@ def test_an_experiments_own_target_keeps_its_path_on_the_socket(chaosbot: Callab
     assert (done.code, f"http://unix:{tmp_path}/no.sock:/hook: no such file" in done.err) == (2, True), done.err
 
 
+def test_an_experiment_takes_the_path_alone_on_a_socket(chaosbot: Callable[..., Any], tmp_path: Path) -> None:
+    done = chaosbot("run", "/hook", "--unix", "no.sock", "--mode", "load")
+    assert (done.code, f"http://unix:{tmp_path}/no.sock:/hook: no such file" in done.err) == (2, True), done.err
+    (tmp_path / "mine.toml").write_text('target = "http://localhost/elsewhere"\n')
+    named = chaosbot("run", str(tmp_path / "mine.toml"), "/hook", "--unix", "no.sock")
+    assert (named.code, "no.sock:/hook: no such file" in named.err) == (2, True), named.err
+    without = chaosbot("run", "/hook")
+    assert (without.code, "begins with its scheme: http://127.0.0.1:8000/hook" in without.err) == (2, True), without.err
+
+
 def test_a_campaign_finds_what_a_target_on_a_socket_does_wrong(
     bot: Path, chaosbot: Callable[..., Any], tmp_path: Path
 ) -> None:
