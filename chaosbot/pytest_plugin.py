@@ -1,13 +1,19 @@
-"""The pytest plugin: the fixture ``chaos_proxy`` puts a real proxy in front of whatever a test talks to.
+"""The pytest plugin: the fixture ``chaos_proxy`` puts a real proxy in front of whatever a test talks to, ``chaos_llm`` one before mocked models.
 
 ::
 
-    from chaosbot.testing import latency
+    from chaosbot.testing import latency, llm_error
 
     def test_the_client_survives_a_slow_service(chaos_proxy, service):
         proxy = chaos_proxy(service.url)
         with chaos_proxy.inject(latency("200ms"), rate=0.5, path="/webhook/*"):
             ...
+
+
+    def test_the_agent_answers_when_the_model_is_overloaded(chaos_llm):
+        with chaos_llm.inject(llm_error(529)):
+            reply = agent("Where is my order?")
+        chaos_llm.assert_resilient(reply)
 
 Works in synchronous, asyncio and trio tests alike; nothing is awaited. ``--chaos-seed N`` sets the seed of every probability
 (0 unless told), so a failure shows again.
@@ -23,7 +29,7 @@ import pytest
 
 if TYPE_CHECKING:
     from chaosbot.core.fault import Fault
-    from chaosbot.testing import ChaosProxy, Injection
+    from chaosbot.testing import ChaosLlm, ChaosProxy, Injection
 
 
 class ChaosProxies:
@@ -76,6 +82,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the marker by which a test sets the models' options."""
+    config.addinivalue_line(
+        "markers", "chaos_llm(**options): options of the mocked models behind the fixture chaos_llm."
+    )
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Names the seed when one was chosen."""
     seed = config.getoption("--chaos-seed")
@@ -90,3 +103,23 @@ def chaos_proxy(request: pytest.FixtureRequest) -> Iterator[ChaosProxies]:
         yield proxies
     finally:
         proxies.close()
+
+
+@pytest.fixture
+def chaos_llm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChaosLlm]:
+    """Mocked language models to which the environment leads every SDK (`chaosbot.testing.ChaosLlm`).
+
+    ``@pytest.mark.chaos_llm(shape="tool")`` sets the mock's options.
+    """
+    from chaosbot.testing import ChaosLlm  # noqa: PLC0415 - most test runs that load this plugin never use it
+
+    marks = reversed(list(request.node.iter_markers("chaos_llm")))  # the closest last
+    options: dict[str, Any] = {name: value for mark in marks for name, value in mark.kwargs.items()}
+    with ChaosLlm(**{"seed": request.config.getoption("--chaos-seed"), **options}) as models:
+        for name in models.misleading:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in models.settings.items():
+            monkeypatch.setenv(name, value)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, "127.0.0.1", prepend=",")
+        yield models

@@ -11,7 +11,8 @@
         assert injected.count == 1
 
 Every fault of the registry is a name of this module, third parties' faults included; `fault` builds one by its name as text.
-With pytest, the fixture ``chaos_proxy`` starts and stops proxies (`chaosbot.pytest_plugin`).
+With pytest, the fixture ``chaos_proxy`` starts and stops proxies, and ``chaos_llm`` is a `ChaosLlm` to which the SDKs of language models
+are led (`chaosbot.pytest_plugin`).
 
 Colourless: the proxy runs in a process of its own and nothing here waits for it longer than a moment, so the same lines work in
 synchronous, asyncio and trio tests. The engines are loaded when the first proxy starts, not when this module is imported.
@@ -21,23 +22,27 @@ from __future__ import annotations
 
 import itertools
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from chaosbot.config import defaults, renamed
 from chaosbot.core import units
+from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, EngineError
-from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Injected, Trouble
+from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Injected, ModelCalled, Noted, RuleSwitched, Trouble
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.fault import FAULTS, Fault
-from chaosbot.core.mock import is_mock
+from chaosbot.core.marker import answer_marks_in, marker
+from chaosbot.core.mock import PREFIX, is_mock, mock_of, told_of
 from chaosbot.core.plan import FaultPlan, Rule
 from chaosbot.core.registry import options_of
+from chaosbot.core.verdict import Severity
 
 if TYPE_CHECKING:
     from chaosbot.addons.proxy import Proxy
@@ -295,3 +300,132 @@ class ChaosProxy:
     def calls(self) -> tuple[ApiCalled, ...]:
         """The Bot API calls that were made through it."""
         return tuple(event for event in self.events if isinstance(event, ApiCalled))
+
+    @property
+    def model_calls(self) -> tuple[ModelCalled, ...]:
+        """The calls of language models that were made through it."""
+        return tuple(event for event in self.events if isinstance(event, ModelCalled))
+
+
+# ── language models ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+_KEY: Final = "sk-chaosbot-0123456789abcdef"
+_CHAT: Final = "the test"
+_SETTLED_S: Final = 3.0
+"""So long a call may take to end after the code that made it: a client that closes is noticed in a moment."""
+
+
+class ChaosLlm(ChaosProxy):
+    """Mocked language models behind a proxy: Anthropic's, OpenAI's and Gemini's API, to which `settings` lead their SDKs.
+
+    Args:
+        seed: Same seed, same questions, same answers and faults.
+        options: Of the mock (`chaosbot.mocks.llm.LlmApi`): ``shape``, ``first_token``, ``pace``, ``requests``, ``tokens``.
+
+    Raises:
+        ConfigError: An option is none, or has a wrong value.
+    """
+
+    misleading: ClassVar = (
+        "ANTHROPIC_AUTH_TOKEN",
+        "GOOGLE_API_KEY",
+        "GOOGLE_GENAI_USE_VERTEXAI",
+        "OPENAI_ORG_ID",
+        "OPENAI_PROJECT_ID",
+    )
+    """Environment variables that lead SDKs elsewhere, or are sent beside the key; unset them."""
+
+    def __init__(self, *, seed: int = 0, **options: object) -> None:
+        upstream = ";".join((f"{PREFIX}llm", *(f"{name}={value}" for name, value in options.items())))
+        self._mock = mock_of(upstream)
+        self._judged = 0
+        super().__init__(upstream, seed=seed)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment variables that lead each SDK here."""
+        found = {}
+        for line in self._mock.hints(self.url):
+            for word in line.removeprefix("export ").split():
+                name, _, value = word.partition("=")
+                found[name] = _KEY if name.endswith("_KEY") else value
+        return found
+
+    def assert_resilient(self, *shown: str | None, ignore: Sequence[str] = ()) -> None:
+        """Judges the calls since the last time, as the answer to one question of one user.
+
+        Args:
+            shown: What the user got for it, message by message; None or blank where there was nothing. Without any, only what the
+                calls themselves tell is judged: not whether a broken answer was passed off as a whole one, or whether the user heard anything.
+            ignore: Checks whose findings are let pass. Findings of low severity are warnings.
+
+        Raises:
+            AssertionError: A check found something, no call arrived, or no injected fault met one. The message names each finding with
+                its remedy.
+            EngineError: A check broke.
+        """
+        from chaosbot.core.check import History  # noqa: PLC0415 - not for an import
+        from chaosbot.report.fold import fold  # noqa: PLC0415
+        from chaosbot.report.guidance import remedy  # noqa: PLC0415
+
+        __tracebackhide__ = True  # pytest shows the test's line
+        events = self._settled()
+        self._judged, events = len(events), events[self._judged :]
+        wrong = list(_blind(events))
+        report = fold(History.of(_one_question(events, shown, self._seed)))
+        if crashed := [one for one in report.judgements if one.crashed]:
+            raise EngineError("; ".join(f"{one.check}: {one.reason}" for one in crashed))
+        for one in report.findings:
+            told = f"{one.check} ({one.severity}): {one.title}\n  {one.summary}\n  remedy: {remedy(one.check)}"
+            if one.check in ignore:
+                continue
+            if one.severity is Severity.LOW:
+                warnings.warn(told, stacklevel=2)
+            else:
+                wrong.append(told)
+        if wrong:
+            raise AssertionError("\n".join(wrong))
+
+    def _settled(self) -> tuple[Event, ...]:
+        """The events, once every call of a model has ended, or the time for that is over."""
+        until = monotonic() + _SETTLED_S
+        while True:
+            events = self.events
+            ended = {event.exchange for event in events if isinstance(event, ExchangeSeen)}
+            if monotonic() > until or all(call.exchange in ended for call in self.model_calls):
+                return events
+            sleep(0.02)
+
+
+def _blind(events: Sequence[Event]) -> Iterator[str]:
+    """Why these events show nothing, or not what the test asked for."""
+    calls = [event for event in events if isinstance(event, ModelCalled)]
+    if not calls:
+        yield (
+            "no call of a language model arrived; make the client after the fixture has set ANTHROPIC_BASE_URL, OPENAI_BASE_URL "
+            "or GOOGLE_GEMINI_BASE_URL, and give it no base URL of its own"
+        )
+    for call in calls:
+        if call.problem.startswith("no such endpoint"):
+            yield f"{call.problem}; the mock does not have it, and answered 404"
+    switched = any(isinstance(event, RuleSwitched) and event.active for event in events)
+    if calls and switched and not any(isinstance(event, Injected) and event.stage == "applied" for event in events):
+        yield "no injected fault met a call of a language model; nothing was tested"
+
+
+def _one_question(events: Sequence[Event], shown: Sequence[str | None], seed: int) -> list[Event]:
+    """These events as those of one update, and what its user got as calls of a chat's API."""
+    from chaosbot.checks._models import PATIENCE_S  # noqa: PLC0415 - not for an import
+
+    key = marker(Dice(seed).at("question"))
+    found: list[Event] = [event.made_for(key) if isinstance(event, ModelCalled) else event for event in events]
+    start, end = (pick((event.t for event in events), default=0.0) for pick in (min, max))
+    if shown:
+        asked = ExchangeSeen(
+            start, "question", Direction.INBOUND, "POST", "/", 200, "target", 0.0, chat=_CHAT, marker=key
+        )
+        found.insert(0, asked)
+    for number, text in enumerate((text for text in shown if text and text.strip()), 1):
+        said = ApiCalled(end, "sendMessage", _CHAT, text, message=number, answers=answer_marks_in(text))
+        found.append(said.telling(told_of(text, {_KEY: "key"})))
+    return [*found, Noted(end + PATIENCE_S, "test", "the test is over")]

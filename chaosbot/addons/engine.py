@@ -32,7 +32,17 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Point, spoils_answer
 from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Noted, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, split_exchange
-from chaosbot.core.mock import Mock, MockApi, MockRequest, MockServices, is_mock, mock_of, of_upstream
+from chaosbot.core.mock import (
+    SHORTEST,
+    Mock,
+    MockApi,
+    MockRequest,
+    MockServices,
+    is_mock,
+    mock_of,
+    of_upstream,
+    told_of,
+)
 from chaosbot.core.plan import FaultPlan, Scope
 from chaosbot.core.platform import platform_of
 from chaosbot.injection.engine import ArmedFault, RuleEngine, WindowTimer
@@ -52,8 +62,6 @@ _KNOWN_REQUESTS: Final = 1 << 16
 _MOST_NOTED: Final = 1000
 _MOST_STATUS: Final = 999
 _SWITCHING: Final = 101
-SHORTEST: Final = {"key": 12, "instructions": 40}
-"""So many characters of it show that a confidential text was told."""
 _MOST_CONFIDENTIAL: Final = 64
 _EXCHANGES: Final = frozenset({Scope.EXCHANGE, Scope.UPDATE})
 
@@ -546,16 +554,6 @@ def _reads_answers(listener: ListenerSpec, default: str) -> bool:
     """Whether the API behind a listener is the real one, whose answers are read."""
     mock = None if is_mock(listener.upstream) else listener.mock(default)
     return mock is not None and mock.reads_answers
-
-
-def told_of(text: str, confidential: dict[str, str]) -> str:
-    """What of the confidential texts a message tells: the name of the first of which a long enough piece stands in it."""
-    for secret, what in confidential.items():
-        size = SHORTEST[what]
-        step = 1 if what == "key" else 10  # a key may be shown in pieces, instructions are told in sentences
-        if any(text[place : place + size] in secret for place in range(0, len(text) - size + 1, step)):
-            return what
-    return ""
 
 
 def _call(context: ExchangeContext) -> MockRequest:

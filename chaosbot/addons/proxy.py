@@ -44,6 +44,7 @@ class Proxy(Startable):
 
     Attributes:
         recording: The traffic so far, when the spec asks for it; `HarRecorder.save` writes it.
+        behind: Waits for the events of what stands behind the proxy and tells them in another process, such as a mock's server.
     """
 
     def __init__(self, spec: ProxySpec, emit: Callable[[Event], None]) -> None:
@@ -53,6 +54,7 @@ class Proxy(Startable):
         self._workers: list[Worker] = []
         self._serving: list[Worker] = []
         self._stopped = False
+        self.behind: Callable[[], None] | None = None
         self.recording = HarRecorder(self.spec.record) if self.spec.record is not None else None
 
     def start(self) -> None:
@@ -163,6 +165,8 @@ class Proxy(Startable):
     def flush(self) -> None:
         """Returns when every event of exchanges that are finished has been emitted."""
         self._ask_all("flush")
+        if self.behind is not None:
+            self.behind()
 
     def stop(self) -> None:
         """Ends the proxy and emits what each rule came to. Never hangs; a second call does nothing."""

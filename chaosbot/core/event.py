@@ -327,6 +327,10 @@ class ModelCalled(Tagged, frozen=True):
     exchange: str = ""
     upstream: str = ""
 
+    def made_for(self, marker: str) -> ModelCalled:
+        """The same call, known to be made for an update."""
+        return msgspec.structs.replace(self, markers=(marker,), earlier=())
+
 
 class OutboundTried(Tagged, frozen=True):
     """A campaign let one kind of trouble meet the target's calls to one chat.

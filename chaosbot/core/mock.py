@@ -113,6 +113,20 @@ class MockServices:
     dice: Dice = field(default_factory=lambda: Dice(0))
 
 
+SHORTEST: Final = {"key": 12, "instructions": 40}
+"""So many characters of it show that a confidential text was told."""
+
+
+def told_of(text: str, confidential: dict[str, str]) -> str:
+    """What of the confidential texts a message tells: the name of the first of which a long enough piece stands in it."""
+    for secret, what in confidential.items():
+        size = SHORTEST[what]
+        step = 1 if what == "key" else 10  # a key may be shown in pieces, instructions are told in sentences
+        if any(text[place : place + size] in secret for place in range(0, len(text) - size + 1, step)):
+            return what
+    return ""
+
+
 class MockApi(ABC):
     """One API that answers."""
 

@@ -26,6 +26,11 @@ def guidance(check: str) -> str:
     return f"{describe(entry).strip()}\n\n{told}".strip() + "\n"
 
 
+def remedy(check: str) -> str:
+    """The first paragraph of how to fix it; empty for a check that is not installed here."""
+    return guidance(check).partition("## How to fix it")[2].strip().partition("\n\n")[0]
+
+
 @cache
 def page_address(check: str) -> str:
     """Where the check's page stands on the documentation's site; empty where the package's metadata name none."""

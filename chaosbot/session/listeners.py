@@ -121,6 +121,7 @@ def launched(spec: ProxySpec, emit: Callable[[Event], None]) -> Iterator[Proxy]:
         UsageError: An address is none of this machine's.
     """
     with ExitStack() as stack:
+        server: MockServer | None = None
         own = platform_of(spec.platform).api_mock or defaults.MOCK
         named = (replace(each, upstream=PREFIX + own) if each.upstream == PREFIX else each for each in spec.listeners)
         spec = replace(spec, listeners=tuple(named))
@@ -139,6 +140,7 @@ def launched(spec: ProxySpec, emit: Callable[[Event], None]) -> Iterator[Proxy]:
                 listeners[number] = replace(behind, upstream=url, name=each.upstream, api=behind.upstream, own=True)
             spec = replace(spec, listeners=tuple(listeners))
         proxy = Proxy(spec, emit)
+        proxy.behind = None if server is None else server.sync
         proxy.launch()
         stack.callback(proxy.stop)
         yield proxy
