@@ -71,7 +71,7 @@ DOORS = {
     "jinja2": {"reporters"},
     "markupsafe": {"reporters"},
     "markdown_it": {"reporters"},
-    "ruamel": {"config"},
+    "ruamel": {"config", "transport"},
     "starlette": {"demo"},
     "uvicorn": {"demo"},
     "prometheus_client": {"control"},

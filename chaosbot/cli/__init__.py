@@ -24,7 +24,7 @@ from typer.core import TyperGroup
 from chaosbot.cli._aliases import understood
 from chaosbot.config.renamed import RenamedWarning
 from chaosbot.config.settings import PREFIX, find_settings
-from chaosbot.core.errors import ChaosbotError
+from chaosbot.core.errors import ChaosbotError, UnknownName
 
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Start here": {
@@ -149,6 +149,12 @@ class Verbs(TyperGroup):
                 told.envvar = f"{PREFIX}_{cmd_name}_{_key(parameter)}".upper()
         command.epilog = f"Options can be set by a file or by {PREFIX}_{cmd_name.upper()}_OPTION, too: chaosbot config"
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb that is named; an unknown name is told with the nearest one."""
+        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in VERBS:
+            raise UnknownName.of("verb", args[0], VERBS)
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is the base's
         """Writes the verbs by group. Plain text: what draws tables takes longer to load than all of this takes to run."""

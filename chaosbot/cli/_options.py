@@ -18,11 +18,12 @@ from chaosbot.config.document import read_document
 from chaosbot.config.experiment import outbound_of
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
 from chaosbot.core.mock import with_llm
-from chaosbot.core.platform import platform_of, spoken
+from chaosbot.core.platform import PLATFORMS, platform_of, spoken
+from chaosbot.core.registry import options_of
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.environment import embedded_secret
 from chaosbot.transport import Address, Tls, client_context, is_loopback, permit
-from chaosbot.transport.recordings import sample_in
+from chaosbot.transport.recordings import samples_in
 
 
 def _allow(hosts: list[str] | None) -> list[str] | None:
@@ -319,12 +320,11 @@ def bot_api_port(text: str | None) -> int:
     return int(port)
 
 
-def _content(path: Path, *, recording: bool) -> str:
-    """A file's text; a YAML document as JSON, and of a HAR file or a Postman collection the first JSON body, where a body is wanted."""
+def _content(path: Path) -> str:
+    """A file's text; a YAML document as JSON."""
     if path.suffix in (".yaml", ".yml"):
         return json.dumps(read_document(path), default=str)
-    text = path.read_text(encoding="utf-8")
-    return (sample_in(path) or text) if recording else text
+    return path.read_text(encoding="utf-8")
 
 
 def choose_platform(name: str, options: list[str] | None) -> str:
@@ -342,7 +342,10 @@ def choose_platform(name: str, options: list[str] | None) -> str:
             raise ConfigError(f"--platform-option {text}", "has no value; write KEY=VALUE, or KEY=@FILE")
         if value.startswith("@"):
             try:
-                value = _content(Path(value[1:]), recording=key.strip() == "sample")
+                recorded = samples_in(Path(value[1:])) if key.strip() == "sample" else []
+                value = json.dumps(recorded[0], ensure_ascii=False) if recorded else _content(Path(value[1:]))
+                if recorded[1:] and any(field.name == "more" for field in options_of(PLATFORMS.get(name))):
+                    values["more"] = json.dumps(recorded[1:], ensure_ascii=False)
             except OSError as error:
                 why = error.strerror or "no such file"
                 raise ConfigError(

@@ -104,7 +104,7 @@ def load(
     corpus: Annotated[
         Path | None,
         typer.Option(
-            help="Requests as load: a fuzz corpus, a HAR file, a Postman collection, an OpenAPI document (JSON).",
+            help="Requests as load: a fuzz corpus, a HAR file, a Postman collection, an OpenAPI document.",
             show_default=False,
         ),
     ] = None,

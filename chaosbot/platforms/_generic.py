@@ -34,6 +34,21 @@ def parsed(name: str, value: Any) -> Any:
         raise ConfigError(name, f"is no JSON ({error}); give a JSON document") from None
 
 
+def bodies_of(first: Any, more: Any, kind: str = "type") -> dict[str, Any]:
+    """Valid bodies by name: ``sample``, and further ones by the kind that they say they are of.
+
+    Raises:
+        ConfigError: The further ones are no list.
+    """
+    if not isinstance(more, (list, tuple)):
+        raise ConfigError("more", "is no list of bodies; give a JSON list")
+    found = {"sample": first}
+    for number, body in enumerate(more, 2):
+        said = body.get(kind) if isinstance(body, dict) else None
+        found[said if isinstance(said, str) and said and said not in found else f"sample-{number}"] = body
+    return found
+
+
 def post(endpoint: Endpoint, update: Any, headers: tuple[tuple[str, str], ...]) -> bytes:
     """A POST of a body with these headers."""
     body = dumps(update)

@@ -18,8 +18,8 @@ from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.marker import markers_in
 from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.registry import option
-from chaosbot.core.shape import Shape, problems, sample
-from chaosbot.platforms._generic import delivery_id, inferred, marker_place, parsed, post, renew
+from chaosbot.core.shape import OneOf, Shape, problems, sample
+from chaosbot.platforms._generic import bodies_of, delivery_id, inferred, marker_place, parsed, post, renew
 from chaosbot.platforms._json_schema import shape_of, understood
 
 _EXAMPLE = {"id": "evt_1", "type": "chaosbot.ping", "text": "hello", "count": 1, "data": {"tags": ["a"], "ok": True}}
@@ -32,6 +32,7 @@ class JsonWebhook(Platform):
     extends: ClassVar[bool] = False
 
     sample: Any = option("json", "a valid body, as JSON", None)  # noqa: RUF009 - frozen field
+    more: Any = option("json", "further valid bodies, as a JSON list; a recording given as sample has them", ())  # noqa: RUF009 - frozen field
     schema: Any = option("json", "JSON Schema of the body, or an OpenAPI document, as JSON", None)  # noqa: RUF009 - frozen field
     operation: str = option(
         "text", "which OpenAPI operation: operationId, or 'POST /path'; the first one otherwise", ""
@@ -41,7 +42,7 @@ class JsonWebhook(Platform):
 
     def __post_init__(self) -> None:
         """Reads texts as JSON and the schema as a shape, so that mistakes show before anything starts."""
-        for name in ("sample", "schema"):
+        for name in ("sample", "more", "schema"):
             object.__setattr__(self, name, parsed(name, getattr(self, name)))
         self.shape()
 
@@ -59,7 +60,12 @@ class JsonWebhook(Platform):
     def _shape(self) -> Shape:
         if self.schema is not None:
             return shape_of(self.schema, self.operation)
-        return inferred(self._body)
+        bodies = self._bodies.values()
+        return OneOf(tuple(map(inferred, bodies))) if self.more else inferred(self._body)
+
+    @cached_property
+    def _bodies(self) -> dict[str, Any]:
+        return bodies_of(self._body, self.more, self.kind)
 
     @cached_property
     def _body(self) -> Any:
@@ -94,8 +100,8 @@ class JsonWebhook(Platform):
         return post(endpoint, update, secret)
 
     def golden(self, dice: Dice) -> dict[str, Any]:
-        """The sample, and with a schema a body of required members only and one of all."""
-        bodies = {"sample": self._body}
+        """The samples, and with a schema a body of required members only and one of all."""
+        bodies = dict(self._bodies)
         if self.schema is not None:
             bodies["minimal"] = sample(self._shape, dice.at("minimal"), 0.0)
             bodies["full"] = sample(self._shape, dice.at("full"), 1.0)

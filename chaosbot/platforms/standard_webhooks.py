@@ -32,7 +32,7 @@ from chaosbot.core.marker import markers_in
 from chaosbot.core.platform import EPOCH, Endpoint, Platform
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
-from chaosbot.platforms._generic import delivery_id, inferred, marker_place, parsed, post, renew
+from chaosbot.platforms._generic import bodies_of, delivery_id, inferred, marker_place, parsed, post, renew
 from chaosbot.platforms._signatures import STYLES, Style, public_key, resigned
 from chaosbot.platforms._signed_cases import cases
 from chaosbot.platforms._transport import dumps
@@ -51,6 +51,7 @@ class StandardWebhooks(Platform):
         choices=(*STYLES, "hmac"),
     )
     sample: Any = option("json", "a valid body, as JSON, instead of the style's own events", None)  # noqa: RUF009 - frozen field
+    more: Any = option("json", "further valid bodies, as a JSON list; a recording given as sample has them", ())  # noqa: RUF009 - frozen field
     header: str = option("text", "hmac: the header of the signature", "X-Signature")
     algorithm: str = option("text", "hmac: the hash", "sha256", choices=("sha1", "sha256", "sha384", "sha512"))
     encoding: str = option("text", "hmac: how the digest is written", "hex", choices=("hex", "base64"))
@@ -66,7 +67,9 @@ class StandardWebhooks(Platform):
 
     def __post_init__(self) -> None:
         """Refuses a sample that is no JSON, and what can be signed by no header."""
-        object.__setattr__(self, "sample", parsed("sample", self.sample))
+        for name in ("sample", "more"):
+            object.__setattr__(self, name, parsed(name, getattr(self, name)))
+        self._events()
         if self.style != "hmac":
             return
         if "{body}" not in self.signed:
@@ -109,7 +112,7 @@ class StandardWebhooks(Platform):
         return False
 
     def _events(self) -> dict[str, Any]:
-        return self.scheme.events(EPOCH) if self.sample is None else {"sample": self.sample}
+        return self.scheme.events(EPOCH) if self.sample is None else bodies_of(self.sample, self.more)
 
     def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
         """Delivery id (of the header, or else of the body), kind and marker."""

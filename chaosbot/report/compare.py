@@ -33,6 +33,7 @@ MATTERS: Final = 0.2
 """The share of what it was by which a time or a pace must have changed."""
 MATTERS_S: Final = 0.001
 """The seconds by which a time must have changed as well: nobody who writes to a bot notices a millisecond."""
+_MOST_SHOWN: Final = 60
 # Settings that say where and when, not what: they may differ between paired runs.
 _INCIDENTAL: Final = frozenset({"command", "out", "target", "pid", "port", "ports", "mock"})
 
@@ -71,7 +72,7 @@ class Comparison:
         pairs: dict[str, tuple[Any, Any]] = {"verb": (self.before.verb, self.after.verb)}
         for key in ("profile", "platform", "experiment", "mode"):
             pairs[key] = (self.before.settings.get(key), self.after.settings.get(key))
-        told = (f"{key} {one or 'none'} and {other or 'none'}" for key, (one, other) in pairs.items() if one != other)
+        told = (f"{key} {_short(one)} and {_short(other)}" for key, (one, other) in pairs.items() if one != other)
         return ", ".join(told)
 
     @property
@@ -293,3 +294,9 @@ def _figure(value: float | None, interval: Interval | None, unit: str) -> str:
         return "unknown"
     span = "" if interval is None else f" ({interval[0]:.4g} … {interval[1]:.4g})"
     return f"{value:.4g} {unit}{span}"
+
+
+def _short(setting: Any) -> str:
+    """A setting in a few words: that of a platform may hold whole bodies."""
+    text = str(setting or "none")
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

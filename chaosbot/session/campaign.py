@@ -46,6 +46,10 @@ def check_corpus(folder: Path | None) -> None:
     """
     if folder is None:
         return
+    if folder.is_file():
+        raise UsageError(
+            f"--corpus {str(folder)[:200]}: is a file, and findings are remembered in a folder; the bodies of a recording are fuzzed by --platform json_webhook --platform-option sample=@{folder}"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -20,6 +20,8 @@ from chaosbot.core.shape import sample
 from chaosbot.platforms._json_schema import shape_of
 
 MOST_BYTES: Final = 1 << 28
+_SAMPLES: Final = 24
+_KINDS: Final = frozenset({"type", "event", "event_type", "kind", "action", "topic", "object"})
 METHODS: Final = ("get", "post", "put", "patch", "delete", "head", "options")
 _MADE_ANEW: Final = frozenset(
     {
@@ -43,7 +45,7 @@ def requests_in(path: Path, host: str) -> dict[str, bytes]:
     """The requests of a file by their names; several of one name are numbered.
 
     Args:
-        path: A HAR file, a Postman collection, or an OpenAPI document as JSON.
+        path: A HAR file, a Postman collection, or an OpenAPI document (JSON or YAML).
         host: What the `Host` header says.
 
     Raises:
@@ -61,25 +63,40 @@ def requests_in(path: Path, host: str) -> dict[str, bytes]:
     return found
 
 
-def sample_in(path: Path) -> str | None:
-    """The first JSON body that a recording sends; None when the file is no recording.
+def samples_in(path: Path) -> list[Any]:
+    """The JSON bodies that a recording sends, one of each form and kind, in its order; none when the file is no recording.
 
     Raises:
-        ConfigError: It is one, without a JSON body.
+        ConfigError: It is one, without a JSON body; or it describes bodies rather than holding any.
     """
     try:
         document = _document(path)
     except ConfigError:
-        return None
+        return []
+    if isinstance(document, dict) and "paths" in document and ("openapi" in document or "swagger" in document):
+        raise ConfigError(str(path), f"describes bodies and is none; give it as schema=@{path}")
     if not isinstance(document, dict) or not ("log" in document or ("item" in document and "info" in document)):
-        return None
+        return []
+    found: dict[str, Any] = {}
     for _, _, _, _, body in _requests(document, str(path)):
         try:
-            if isinstance(json.loads(body), (dict, list)):
-                return body.decode()
+            value = json.loads(body)
         except ValueError:
             continue
-    raise ConfigError(str(path), "holds no request with a JSON body")
+        if isinstance(value, (dict, list)):
+            found.setdefault(repr(_form(value)), value)
+    if not found:
+        raise ConfigError(str(path), "holds no request with a JSON body")
+    return list(found.values())[:_SAMPLES]
+
+
+def _form(value: Any, name: str = "") -> Any:
+    """What is the same in bodies of one kind: their members and types, and the values by which kinds are told apart."""
+    if isinstance(value, dict):
+        return {key: _form(one, key) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_form(one) for one in value[:1]]
+    return value if name in _KINDS else type(value).__name__
 
 
 def _document(path: Path) -> Any:
@@ -88,13 +105,27 @@ def _document(path: Path) -> Any:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise ConfigError(str(path), f"is larger than {MOST_BYTES >> 20} MB")
-        return json.loads(data.decode("utf-8-sig"))
+        text = data.decode("utf-8-sig")
+        return _yaml(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
     except OSError as error:
         raise ConfigError(
             str(path), f"cannot be read ({(error.strerror or str(error)).lower()}); name a file"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError(str(path), f"is no JSON ({error})") from None
+        raise ConfigError(
+            str(path), f"is no {'YAML' if path.suffix in ('.yaml', '.yml') else 'JSON'} ({error})"
+        ) from None
+
+
+def _yaml(text: str) -> Any:
+    from ruamel.yaml import YAML  # noqa: PLC0415 - most recordings are JSON, and this takes a tenth of a second
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415 - see above
+
+    try:
+        # By way of JSON: dates become texts, and what contains itself is refused.
+        return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
+    except YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def _requests(document: Any, where: str) -> Iterator[tuple[str, str, str, Headers, bytes]]:

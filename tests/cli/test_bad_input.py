@@ -223,6 +223,11 @@ def test_a_run_directory_that_holds_a_run_is_not_overwritten(chaosbot: Callable,
     assert "choose another directory" in done.err
 
 
+def test_a_misspelt_verb_is_told_with_the_nearest_one(chaosbot: Callable) -> None:
+    done = chaosbot("fuz", "http://127.0.0.1:1/")
+    assert (done.code, done.err[:46]) == (2, "chaosbot: unknown verb 'fuz'; did you mean 'fu")
+
+
 def test_init_writes_a_file_that_run_accepts_and_does_not_overwrite_it(chaosbot: Callable) -> None:
     assert chaosbot("init", "mine.toml").code == 0
     assert chaosbot("init", "mine.toml").code == 2

@@ -49,7 +49,7 @@ from chaosbot.load.sources import Corpus
 from chaosbot.report import fold
 from chaosbot.session.abort import StopCondition
 from chaosbot.transport import Address
-from chaosbot.transport.recordings import requests_in, sample_in
+from chaosbot.transport.recordings import requests_in, samples_in
 
 EXAMPLES = int(os.environ.get("CHAOSBOT_FUZZ_EXAMPLES", "60"))
 """How many examples each reader gets; the slow suite takes many more."""
@@ -358,7 +358,7 @@ def recordings(data: Any) -> None:
         path = Path(folder) / "recording.json"
         path.write_text(json.dumps(document))
         written(lambda: requests_in(path, "localhost"))
-        written(lambda: sample_in(path))
+        written(lambda: samples_in(path))
         written(lambda: Corpus(Path(folder), platform_of("telegram"), Endpoint("localhost", "/")))
 
 

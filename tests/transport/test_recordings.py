@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.platform import PLATFORMS, Endpoint
+from chaosbot.core.platform import PLATFORMS, Endpoint, platform_of
 from chaosbot.load.sources import Corpus
-from chaosbot.transport.recordings import requests_in, sample_in
+from chaosbot.transport.recordings import requests_in, samples_in
 
 HAR = {
     "log": {
@@ -137,12 +138,14 @@ def test_each_of_them_is_a_source_of_load(tmp_path: Path, document: Any) -> None
     assert [task.name for task in spec.tasks] == list(requests_in(tmp_path / "recorded.json", "h"))
 
 
-def test_a_sample_body_comes_from_the_first_request_that_has_one(tmp_path: Path) -> None:
-    assert json.loads(sample_in(written(tmp_path, HAR)) or "") == {"item": "чай"}
-    assert json.loads(sample_in(written(tmp_path, POSTMAN)) or "") == {"id": 7}
-    assert sample_in(written(tmp_path, {"item": "tea"})) is None  # a body itself
+def test_sample_bodies_come_from_the_requests_that_have_one(tmp_path: Path) -> None:
+    assert samples_in(written(tmp_path, HAR)) == [{"item": "чай"}]
+    assert samples_in(written(tmp_path, POSTMAN)) == [{"id": 7}]
+    assert samples_in(written(tmp_path, {"item": "tea"})) == []  # a body itself
+    with pytest.raises(ConfigError, match="describes bodies and is none; give it as schema=@"):
+        samples_in(written(tmp_path, OPENAPI))
     with pytest.raises(ConfigError, match="holds no request with a JSON body"):
-        sample_in(written(tmp_path, {"log": {"entries": []}}))
+        samples_in(written(tmp_path, {"log": {"entries": []}}))
 
 
 @pytest.mark.parametrize(
@@ -162,6 +165,28 @@ def test_what_is_no_recording_is_told_with_its_path(tmp_path: Path, text: str, s
     path = tmp_path / "x.har"
     path.write_text(text)
     with pytest.raises(ConfigError, match=says):
+        requests_in(path, "h")
+
+
+def test_each_kind_of_body_of_a_recording_is_a_valid_update(tmp_path: Path) -> None:
+    from chaosbot.cli._options import choose_platform  # noqa: PLC0415 - the option that reads them
+
+    bodies = [{"id": n, "type": kind} for n, kind in enumerate(("created", "paid", "paid", "created"))]
+    bodies.append({"id": 9, "lines": [1]})
+    sent = [{"request": {"method": "POST", "url": "/", "postData": {"text": json.dumps(body)}}} for body in bodies]
+    path = written(tmp_path, {"log": {"entries": sent}})
+    for name in ("json_webhook", "standard_webhooks"):
+        goldens = platform_of(choose_platform(name, [f"sample=@{path}"])).golden(Dice(1))
+        assert list(goldens) == ["sample", "paid", "sample-3"]
+        assert goldens["sample-3"]["lines"] == [1]
+
+
+def test_an_openapi_document_may_be_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "openapi.yaml"
+    path.write_text("openapi: 3.0.3\npaths:\n  /orders:\n    get: {summary: since 2024-01-01}\n")
+    assert list(requests_in(path, "h")) == ["GET /orders"]
+    path.write_text("a: [")
+    with pytest.raises(ConfigError, match="is no YAML"):
         requests_in(path, "h")
 
 

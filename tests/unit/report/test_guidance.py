@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,8 @@ def test_two_runs_of_different_kinds_are_told_apart_on_a_page_too(story):
     unlike = compare(*(fold(story(verb=verb).load(30).history(), checks=()) for verb in ("load", "run")))
     text = render_comparison(unlike)
     assert "different kinds: verb load and run" in text
+    long = [replace(unlike.before, settings={"platform": f"json_webhook:{kind * 500}"}) for kind in "ab"]
+    assert len(compare(*long).unlike) < 200
     page = render_comparison_page(text)
     assert "<strong>These runs are of different kinds" in page
     assert "<table>" in page
