@@ -359,7 +359,10 @@ class ExchangeEngine:
             response.stream = not length.isdecimal() or int(length) > STREAM_RESPONSE
             if response.stream and context.carrier.listener in self._reads:
                 response.stream = context.taste
-        if not response.stream or not context.faults:
+        if not response.stream:
+            return None
+        if not context.faults:
+            context.began = self.now()
             return None
         holding = next((each for each in context.faults if any(map(needs_answer, each.decision.effects))), None)
         if holding is not None:
@@ -395,6 +398,8 @@ class ExchangeEngine:
         """Performs what happens after the upstream has acted; for a streamed answer that is at its head."""
         context.answered = True
         await self._perform_all(context, Point.AFTER)
+        if context.flow.response.stream:
+            context.began = self.now()
         script = context.script
         context.status = self._status(context.flow)
         if script.for_answer:
@@ -501,6 +506,7 @@ class ExchangeEngine:
                 context.upstream_status,
                 whole=not any(one.applied and any(map(spoils_answer, one.effects)) for one in context.faults),
                 upstream=exchange.upstream,
+                began_s=None if context.began is None else context.began - context.started,
                 **about(exchange.update),
             )
         )

@@ -46,6 +46,7 @@ class ExchangeContext:
     messages: int = 0
     answered: bool = False
     over: bool = False
+    began: float | None = None
     tap: bytearray = field(default_factory=bytearray)
 
     def taste(self, data: bytes) -> bytes:

@@ -20,6 +20,7 @@ from chaosbot.checks._outbound import reached
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled, ExchangeSeen, ModelCalled
 from chaosbot.core.exchange import Direction
+from chaosbot.core.llm.prices import prices_in
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
 NO_CALLS: Final = "no language model was called (--llm mock)"
@@ -54,6 +55,13 @@ class Call:
     def end(self) -> float:
         """When its answer had come, or its caller had left."""
         return self.called.t if self.seen is None else self.seen.t
+
+    @property
+    def first_s(self) -> float | None:
+        """After how many seconds its answer began; None where none came."""
+        if self.seen is None or self.seen.status != 200:
+            return None
+        return self.seen.seconds if self.seen.began_s is None else self.seen.began_s
 
     @property
     def incomplete(self) -> bool:
@@ -107,6 +115,7 @@ class Models:
 
     def __init__(self, history: History) -> None:
         self._history = history
+        self.prices = prices_in(history.start.settings if history.start is not None else {})
         self.end_s = history.last_s
         seen = {one.exchange: one for one in history.exchanges if one.direction is Direction.OUTBOUND}
         met = history.injections

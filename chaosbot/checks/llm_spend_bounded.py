@@ -19,14 +19,14 @@ from chaosbot.core.verdict import RootCause, Severity
 class LlmSpendBounded(ModelCheck):
     """An update has a price that it cannot exceed."""
 
-    most: float = option("number", "US dollars for one update, at the usual prices", 0.5, primary=True)
+    most: float = option("number", "US dollars for one update, at the run's prices", 0.5, primary=True)
     rounds: int = option("count", "answers with calls of tools for one update", 10)
     turns: int = option("count", "turns in one call", 100)
 
     def looks(self, models: Models) -> Iterator[Broken | None]:
         """Adds up each update's calls."""
         for calls in models.by_marker.values():
-            cost = sum(cost_of(call.called) for call in calls)
+            cost = sum(cost_of(call.called, models.prices) for call in calls)
             turns = sum(bool(call.called.tools) for call in calls)
             longest = max(calls, key=lambda call: call.called.turns)
             if cost > self.most:

@@ -17,6 +17,7 @@ from chaosbot.config import defaults
 from chaosbot.config.document import read_document
 from chaosbot.config.experiment import outbound_of
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
+from chaosbot.core.llm.prices import prices_of
 from chaosbot.core.mock import with_llm
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken
 from chaosbot.core.registry import options_of
@@ -191,6 +192,15 @@ LlmSpend = Annotated[
         show_default=False,
     ),
 ]
+LlmPrices = Annotated[
+    Path | None,
+    typer.Option(
+        "--llm-prices",
+        metavar="FILE",
+        help='What models cost: a file of lines such as "claude-haiku-*" = [1.0, 5.0], US dollars a million tokens sent and written.',
+        show_default=False,
+    ),
+]
 LLM_PORT: Final = 8082
 """Where language models are reached, where the Bot API is not mocked."""
 BOT_API_PORT: Final = 8081
@@ -233,6 +243,16 @@ def choose_bugs(text: str) -> str:
         if name not in known:
             raise UnknownName.of("planted bug", name, known, where="--bugs")
     return text
+
+
+def read_prices(path: Path | None) -> dict[str, tuple[float, float]]:
+    """The prices in a file (``.toml``, ``.yaml``, ``.json``); none without one.
+
+    Raises:
+        UsageError: It cannot be read.
+        ConfigError: It holds something that is no price.
+    """
+    return prices_of(read_document(path), str(path)) if path is not None else {}
 
 
 def choose_upstreams(outbound: str, llm: str | None) -> str:

@@ -26,6 +26,7 @@ from chaosbot.cli._options import (
     Json,
     Linger,
     Llm,
+    LlmPrices,
     LlmSpend,
     Out,
     PlatformName,
@@ -43,6 +44,7 @@ from chaosbot.cli._options import (
     choose_platform,
     choose_seed,
     choose_upstreams,
+    read_prices,
     read_secret,
     secret_variable,
     target_of,
@@ -102,6 +104,7 @@ def fuzz(
     ] = None,
     llm: Llm = None,
     llm_spend: LlmSpend = None,
+    llm_prices: LlmPrices = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(help="A fault on the bot's own calls, e.g. 'botapi_429;p=0.1'; repeatable.", show_default=False),
@@ -175,6 +178,7 @@ def fuzz(
         raise ConfigError("--guide", "needs --start-cmd: only a target that chaosbot starts can be watched from inside")
     if guide_include and not guide:
         raise ConfigError("--guide-include", "says what --guide counts as the target's own code; add --guide")
+    prices = read_prices(llm_prices)
     accepted(baseline)  # what cannot be read shall not show when the campaign is over
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
@@ -198,6 +202,7 @@ def fuzz(
         "malformed": malformed,
         "bot_api": bot_api,
         **({"llm": llm} if llm else {}),
+        **({"prices": prices} if prices else {}),
     }
     with running(
         "fuzz",
@@ -222,6 +227,7 @@ def fuzz(
             outbound=outbound,
             outbound_port=port or (LLM_PORT if target and llm else 0),
             llm_spend=1.0 if llm_spend is None else llm_spend,
+            prices=prices,
             inbound=False,
             allow_hosts=allow,
             reachable=start_cmd is None,

@@ -33,6 +33,7 @@ from chaosbot.cli._options import (
     Json,
     Linger,
     Llm,
+    LlmPrices,
     LlmSpend,
     OtlpUrl,
     Out,
@@ -49,6 +50,7 @@ from chaosbot.cli._options import (
     choose_seed,
     choose_upstreams,
     read_option,
+    read_prices,
     read_secret,
     secret_variable,
     target_of,
@@ -59,6 +61,7 @@ from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.core import units
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.llm.prices import prices_with
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.profile import PROFILES
 from chaosbot.core.profile import Workload as Shape
@@ -130,6 +133,7 @@ def run(
     ] = None,
     llm: Llm = None,
     llm_spend: LlmSpend = None,
+    llm_prices: LlmPrices = None,
     bot_api_port: Annotated[
         int,
         typer.Option(
@@ -186,6 +190,7 @@ def run(
         experiment,
         outbound=choose_upstreams(experiment.outbound, llm),
         llm_spend=experiment.llm_spend if llm_spend is None else llm_spend,
+        prices=prices_with(read_prices(llm_prices), experiment.prices),
     )
     experiment = _loaded(experiment, profile, users, spawn_rate, rate)
     experiment = replace(

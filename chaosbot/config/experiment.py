@@ -235,10 +235,7 @@ def _llm_of(word: str) -> str:
 
 
 def _prices(value: Any, where: str) -> dict[str, tuple[float, float]]:
-    try:
-        return prices_of(OPTIONS.read(value, where), where)
-    except ValueError as error:
-        raise ConfigError(where, str(error).removeprefix(f"{where}: ")) from None
+    return prices_of(OPTIONS.read(value, where), where)
 
 
 def _dollars(value: Any, where: str) -> float:

@@ -114,7 +114,7 @@ class ExchangeSeen(Tagged, frozen=True):
     `by` says who wrote the answer: ``target``, ``proxy`` (a fault, or the proxy's own 502) or ``mock``. `status` is what
     went to the client, None when nothing did; `upstream_status` what the upstream had answered, None when it was not asked.
     `whole` is False where a fault let only a part of the answer through, so that its client has none. `upstream` names the API that
-    an outbound exchange is for.
+    an outbound exchange is for. `began_s` says after how many seconds its answer began to come, where that came in pieces.
     """
 
     t: float
@@ -135,6 +135,7 @@ class ExchangeSeen(Tagged, frozen=True):
     repeat_of: str | None = None
     whole: bool = True
     upstream: str = ""
+    began_s: float | None = None
 
 
 class RequestDone(Tagged, frozen=True):

@@ -24,6 +24,11 @@ def shown(value: float | None) -> str:
     return f"{value + 0.0:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
 
 
+def dollars(value: float | None) -> str:
+    """An amount of US dollars, which may be a small part of a cent."""
+    return "–" if value is None else f"${value:.2f}" if value >= 1 or not value else f"${value:.2g}"
+
+
 def measured(assertion: Assertion) -> str:
     """What was observed, in the unit of its bound."""
     if assertion.observed is None:

@@ -22,6 +22,7 @@ from chaosbot.core.verdict import Assertion, Finding, Judgement, Subject, Verdic
 from chaosbot.report import intervals, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
 from chaosbot.report.intervals import generator_of
+from chaosbot.report.models import models_of
 from chaosbot.report.soak import drift_assertions, soak_of
 from chaosbot.report.values import Recovery, Report, Second
 
@@ -123,6 +124,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         windows=windows,
         recovery=recovery,
         deliveries=deliveries,
+        models=models_of(history),
         circuits=circuits,
         soak=soak,
         generator=generator,

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from chaosbot.core.units import format_duration
 from chaosbot.core.verdict import Finding, Severity, Verdict
-from chaosbot.report.figures import measured, shown
+from chaosbot.report.figures import dollars, measured, shown
 from chaosbot.report.scrub import tame
-from chaosbot.report.values import Coverage, Load, Report
+from chaosbot.report.values import Coverage, Load, ModelUse, Report
 
 STYLES: Final = {
     Verdict.PASS: "bold green",
@@ -85,6 +85,8 @@ def _parts(report: Report) -> list[RenderableType | _Command]:
         parts += [_heading("Recovery"), _recovery(report)]
     if report.deliveries is not None:
         parts += [_heading("Deliveries"), _deliveries(report)]
+    if report.models is not None:
+        parts += [_heading("Language models"), _models(report.models)]
     if report.soak:
         parts += [_heading("Soak"), _soak(report)]
     return parts
@@ -301,6 +303,22 @@ def _deliveries(report: Report) -> Padding:
     if found.reply is not None:
         parts.append(f"reply p50 {_time(found.reply.p50)}, p99 {_time(found.reply.p99)}")
     return Padding(Text(" · ".join(parts)), _LEFT, expand=False)
+
+
+def _models(use: ModelUse) -> Padding:
+    table = _table(
+        "updates that met", "updates", "calls", "failed", "calls per\nupdate", "ampli-\nfied", "tokens per\nupdate", "cost per\nupdate",
+        "cost", "first token\np50", "p95", "first sight\np50", "p95",
+    )  # fmt: skip
+    for row in use.rows:
+        times = (found for one in (row.first_token, row.first_sight) for found in (_time(one.p50), _time(one.p95)))
+        figures = (row.calls_per_update, use.amplification(row), row.tokens_per_update)
+        each, amplified, tokens = ("–" if one is None else shown(one) for one in figures)
+        counts = (str(row.updates), str(row.calls), str(row.failed))
+        _row(table, row.name, *counts, each, amplified, tokens, dollars(row.cost_per_update), dollars(row.cost), *times)
+    prices = ", ".join(f"{name} ${sent:g} and ${written:g}" for name, (sent, written) in use.prices.items())
+    lead = Text(f"US dollars a million tokens sent and written: {prices}", style="dim")
+    return Padding(Group(table, lead), _LEFT, expand=False)
 
 
 def _soak(report: Report) -> Padding:

@@ -14,6 +14,9 @@ from typing import Any
 from chaosbot.core.stats import Histogram, Interval
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Subject, Verdict
 
+NO_FAULT = "no fault"
+"""The row of the updates that met none."""
+
 
 def _empty() -> Mapping[str, Any]:
     return MappingProxyType({})
@@ -334,6 +337,67 @@ class Deliveries:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRow:
+    """Calls of language models: all of them, or those that were made for the updates that one fault met.
+
+    Args:
+        name: The fault, or which calls they are.
+        updates: Updates for which models were called.
+        calls: Calls, each attempt of an SDK counted.
+        failed: Those that brought no answer, or only a part of one.
+        input_tokens: What was sent.
+        output_tokens: What was written.
+        cost: In US dollars.
+        first_token: From the call until its answer began.
+        first_sight: From the update until its user saw something of an answer.
+    """
+
+    name: str
+    updates: int
+    calls: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    cost: float
+    first_token: Quantiles
+    first_sight: Quantiles
+
+    @property
+    def calls_per_update(self) -> float | None:
+        """None without updates."""
+        return self.calls / self.updates if self.updates else None
+
+    @property
+    def tokens_per_update(self) -> float | None:
+        """The same for tokens, sent and written."""
+        return (self.input_tokens + self.output_tokens) / self.updates if self.updates else None
+
+    @property
+    def cost_per_update(self) -> float | None:
+        """The same in US dollars."""
+        return self.cost / self.updates if self.updates else None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """A run's calls of language models.
+
+    Args:
+        rows: First all calls, then those of updates that met no fault, those of updates that met one, by fault, and those that are
+            not known to belong to an update.
+        prices: What was reckoned for each model: US dollars for a million tokens sent and written.
+    """
+
+    rows: tuple[ModelRow, ...]
+    prices: Mapping[str, tuple[float, float]]
+
+    def amplification(self, row: ModelRow) -> float | None:
+        """How many times the calls of an update that meets no fault are made; None where that is not known."""
+        calm = next((one.calls_per_update for one in self.rows if one.name == NO_FAULT), None)
+        return row.calls_per_update / calm if calm and row.calls_per_update is not None else None
+
+
+@dataclass(frozen=True, slots=True)
 class Circuits:
     """Circuit breakers of the target, as the probe saw them."""
 
@@ -411,6 +475,7 @@ class Report:
     windows: tuple[Window, ...] = ()
     recovery: tuple[Recovery, ...] = ()
     deliveries: Deliveries | None = None
+    models: ModelUse | None = None
     circuits: Circuits | None = None
     soak: tuple[Drift, ...] = ()
     generator: Generator | None = None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 from chaosbot.core.units import format_duration, format_size
 from chaosbot.core.verdict import Finding, Severity, Verdict
 from chaosbot.report import charts
-from chaosbot.report.figures import measured, shown
+from chaosbot.report.figures import dollars, measured, shown
 from chaosbot.report.guidance import guidance
 from chaosbot.report.reporter import Reporter
 from chaosbot.report.scrub import tame
@@ -124,6 +124,7 @@ def _environment() -> Environment:
         "breakable": _breakable,
         "shown": shown,
         "measured": measured,
+        "dollars": dollars,
         "request": _request,
         "measure": _measure,
         "interval": _interval,

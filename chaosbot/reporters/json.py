@@ -16,7 +16,17 @@ from typing import Any, ClassVar, Final
 from chaosbot.core.stats import Interval
 from chaosbot.core.verdict import Assertion, Finding
 from chaosbot.report.reporter import Reporter
-from chaosbot.report.values import Fates, FaultRow, Generator, Load, Quantiles, Report, SlowRequest, StreamRow
+from chaosbot.report.values import (
+    Fates,
+    FaultRow,
+    Generator,
+    Load,
+    ModelUse,
+    Quantiles,
+    Report,
+    SlowRequest,
+    StreamRow,
+)
 
 SCHEMA: Final = "chaosbot.report/1"
 ENVIRONMENT: Final = ("python", "mitmproxy", "platform")
@@ -142,6 +152,30 @@ def _fault(row: FaultRow) -> dict[str, Any]:
     return plain if row.touched is None else {**plain, "touched": _fates(row.touched)}
 
 
+def _models(use: ModelUse) -> dict[str, Any]:
+    return {
+        "prices_usd": {name: list(pair) for name, pair in use.prices.items()},
+        "rows": [
+            {
+                "name": row.name,
+                "updates": row.updates,
+                "calls": row.calls,
+                "failed": row.failed,
+                "input_tokens": row.input_tokens,
+                "output_tokens": row.output_tokens,
+                "cost_usd": _number(row.cost, 6),
+                "calls_per_update": _number(row.calls_per_update),
+                "tokens_per_update": _number(row.tokens_per_update),
+                "cost_per_update_usd": _number(row.cost_per_update, 8),
+                "amplification": _number(use.amplification(row)),
+                "first_token_ms": _quantiles(row.first_token),
+                "first_sight_ms": _quantiles(row.first_sight),
+            }
+            for row in use.rows
+        ],
+    }
+
+
 def _generator(generator: Generator) -> dict[str, Any]:
     lateness = {"p50": generator.lateness_p50, "p99": generator.lateness_p99, "max": generator.lateness_max}
     return {
@@ -189,6 +223,7 @@ def _sections(report: Report) -> Mapping[str, Any]:
             for name in ("sent", "acknowledged", "lost", "duplicated", "unexpected", "redelivered")
             if (value := getattr(deliveries, name)) is not None
         },
+        "models": report.models and _models(report.models),
         "circuits": circuits and {"trips": circuits.trips, "recovered": circuits.recovered},
         "soak": [
             {

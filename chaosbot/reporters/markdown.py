@@ -7,10 +7,10 @@ from typing import ClassVar, Final
 
 from chaosbot.core.units import format_duration
 from chaosbot.core.verdict import Assertion, Finding
-from chaosbot.report.figures import MARKS, code, escape, shown
+from chaosbot.report.figures import MARKS, code, dollars, escape, shown
 from chaosbot.report.reporter import Reporter
 from chaosbot.report.scrub import tame
-from chaosbot.report.values import Report
+from chaosbot.report.values import NO_FAULT, ModelRow, ModelUse, Report
 
 FINDINGS_SHOWN: Final = 10
 
@@ -75,7 +75,23 @@ def _figures(report: Report) -> str:
         names = ("sent", "acknowledged", "lost", "duplicated")
         parts = [f"{getattr(found, name)} {name}" for name in names if getattr(found, name) is not None]
         lines.append(f"**Deliveries** {', '.join(parts)}")
+    if (use := report.models) is not None:
+        lines += [_models(use, row) for row in use.rows]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _models(use: ModelUse, row: ModelRow) -> str:
+    amplified = use.amplification(row)
+    parts = [
+        f"{row.calls} calls for {row.updates} update{'' if row.updates == 1 else 's'}",
+        f"{row.failed} failed",
+        f"{dollars(row.cost)}",
+    ]
+    parts += [f"{dollars(row.cost_per_update)} an update"] if row.updates else []
+    parts += [f"{amplified:.2g} times the usual calls"] if amplified is not None and row.name != NO_FAULT else []
+    times = (("first token", row.first_token), ("first sight", row.first_sight))
+    parts += [f"{what} p50 {_time(found.p50)}, p95 {_time(found.p95)}" for what, found in times if found.count]
+    return f"**Models, {escape(row.name)}** {'; '.join(parts)}"
 
 
 def _time(seconds: float | None) -> str:

@@ -20,7 +20,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, EngineError, UsageError
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import Direction
-from chaosbot.core.llm.prices import USUAL
+from chaosbot.core.llm.prices import prices_with
 from chaosbot.core.mock import is_mock
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import platform_of
@@ -219,12 +219,7 @@ def _watch_models(run: Run, spec: EnvironmentSpec, outbound: Sequence[ListenerSp
     if known:
         real = any(not is_mock(each.upstream) for each in outbound if each.name in known)
         limit = spec.llm_spend if real else math.inf
-        prices = {
-            **spec.prices,
-            **USUAL,
-            **spec.prices,
-        }  # the first that fits counts, at its own price where USUAL has it too
-        run.listeners.append(ModelWatch(limit, run.stop, run.note, prices).notice)
+        run.listeners.append(ModelWatch(limit, run.stop, run.note, prices_with(spec.prices)).notice)
     return frozenset(known)
 
 

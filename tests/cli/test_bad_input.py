@@ -58,6 +58,8 @@ def busy_port() -> Iterator[int]:
         (["run", "resilience", "--mode", "mild"], "Available: chaos, full, load"),
         (["run", "resiliense"], "did you mean 'resilience'?"),
         (["run", "absent.toml"], "cannot be read"),
+        (["run", "--llm-prices", "absent.toml"], "cannot be read"),
+        (["fuzz", TARGET, "--llm-prices", "wrong.csv"], "cannot be read"),
         (["run", TARGET], "127.0.0.1:9"),
         (["run", "resilience", TARGET, TARGET], "one target URL at most"),
         (["run", "--unix", "no.sock", TARGET, TARGET], "one target URL at most"),

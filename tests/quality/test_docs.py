@@ -25,6 +25,7 @@ from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import TYPES
 from chaosbot.core.fault import FAULTS
+from chaosbot.core.llm.prices import prices_of
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.registry import Registry
@@ -265,6 +266,9 @@ def test_toml_in_the_pages_is_a_plan_or_an_experiment(page: str, text: str) -> N
     document = tomllib.loads(text)
     if "project" in document:  # a package of the reader's own; tests/test_plugins.py installs it
         assert set(document["project"]) == {"entry-points"}
+        return
+    if text.startswith("# prices.toml"):
+        assert prices_of(document)
         return
     if set(document) <= set(VERBS) and all(isinstance(values, dict) for values in document.values()):
         for verb, values in document.items():  # settings of verbs

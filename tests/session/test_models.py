@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import urllib.request
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import anthropic
 import openai
 import pytest
 
-from chaosbot.cli._options import choose_upstreams
+from chaosbot.cli._options import choose_upstreams, read_prices
 from chaosbot.core.errors import ConfigError, TargetRefused
 from chaosbot.core.event import ApiCalled, ExchangeSeen, Injected, ModelCalled, Noted
 from chaosbot.core.llm.prices import USUAL, cost_of, prices_of
@@ -81,6 +82,24 @@ def test_what_the_real_api_answered_is_read_from_its_answer(stream: bool) -> Non
     assert cost_of(call) == pytest.approx((call.input_tokens + 5 * call.output_tokens) / 1e6)
 
 
+def test_when_an_answer_began_is_seen_where_it_streams() -> None:
+    with behind_proxy("mock:llm;first_token=200ms;pace=40") as behind:
+        ask(behind.url(), stream=True)
+        ask(behind.url())
+        streamed, plain = behind.all(ExchangeSeen, 2)
+    assert streamed.began_s is not None
+    assert 0.2 <= streamed.began_s < streamed.seconds - 0.2
+    assert plain.began_s is None
+
+
+def test_faults_delay_the_beginning_of_an_answer() -> None:
+    with behind_proxy("mock:llm", "llm_slow:300ms;pause=20ms") as behind:
+        ask(behind.url(), stream=True)
+        (seen,) = behind.all(ExchangeSeen)
+    assert seen.began_s is not None
+    assert 0.3 <= seen.began_s < seen.seconds
+
+
 def test_a_key_and_instructions_that_reach_a_user_are_noticed() -> None:
     with behind_proxy("mock,mock:llm") as behind:
         say(behind.url("telegram"), f"all {KEY[4:20]} fine")
@@ -106,8 +125,18 @@ def test_models_stand_beside_the_other_upstreams_once() -> None:
 
 def test_a_price_that_is_none_is_refused() -> None:
     assert prices_of({"gpt-*": [1, 2.5]}) == {"gpt-*": (1.0, 2.5)}
-    with pytest.raises(ValueError, match=r"gpt-\*"):
-        prices_of({"gpt-*": [1]})
+    for wrong in ([1], [1, -1], [1, math.inf], [True, 1], 1, "12"):
+        with pytest.raises(ConfigError, match=r"prices: 'gpt-\*' must be \[price sent"):
+            prices_of({"gpt-*": wrong})
+
+
+def test_prices_are_read_from_a_file_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text('"claude-*" = [2.0, 4]')
+    assert read_prices(file) == {"claude-*": (2.0, 4.0)}
+    file.write_text('"claude-*" = 3')
+    with pytest.raises(ConfigError, match=r"prices\.toml: 'claude-\*' must be"):
+        read_prices(file)
 
 
 def start(tmp_path: Path) -> Run:
