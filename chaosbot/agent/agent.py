@@ -116,7 +116,7 @@ class Agent:
         self.line.connect(self.address)
         self.send, self.receive, self.wait, self.now = self.line.sendall, self.line.recv, select.select, time.monotonic
         version = ".".join(map(str, sys.version_info[:3]))
-        self.told.put({"hello": os.getpid(), "python": version, "monitoring": self.tool is not None})
+        self.told.put({"hello": os.getpid(), "runs": f"Python {version}", "monitoring": self.tool is not None})
         _thread.start_new_thread(self._run, ())
 
     def _forked(self) -> None:

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import shutil
@@ -29,6 +30,7 @@ import orjson
 import chaosbot.agent
 from chaosbot.core.case import Case
 from chaosbot.core.event import UNREACHED, CodeReached, LoopBlocked, Noted, TargetRaised, Trouble
+from chaosbot.fuzz import process
 from chaosbot.workers import Worker
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ _SEEN_WORDS: Final = 400
 _LONGEST: Final = 120
 _SHOWN: Final = 40
 _LISTED: Final = 12
+_LINE: Final = -1
+_VARIABLES: Final = {"python": "PYTHONPATH", "node": "NODE_OPTIONS"}
+"""By program, the variable by which it finds the agent."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,7 +82,7 @@ class Novelty:
         path: The file.
         function: The function.
         line: The line.
-        offset: The jump's place in its code; -1 for a line.
+        offset: The jump's place in its code; -1 for a line, less for a part of one.
         case: The case's name; empty where it is not known whose it is.
     """
 
@@ -128,9 +133,14 @@ class Guide:
         self._new: list[Novelty] = []
         self._events: list[TargetRaised | LoopBlocked] = []
         self._troubles: list[str] = []
+        self._told = 0
         self._sampler: Worker | None = None
-        self.python = ""
-        """The target's Python; empty until the agent has told."""
+        self.runs = ""
+        """What the target runs on, as ``Python 3.13.0``; empty until the agent has told."""
+        self.alone = False
+        """Whether what is reached can be joined to a case only while that is alone (`one_by_one`)."""
+        self._one_by_one = False
+        self._only = ("", "")
         self.watches = False
         """Whether the target's code can be watched."""
         self._here = Path.cwd()
@@ -138,10 +148,13 @@ class Guide:
 
     def environment(self) -> dict[str, str]:
         """The variables with which the target is started."""
-        found = [str(Path(chaosbot.agent.__file__).parent / "path"), os.environ.get("PYTHONPATH", "")]
+        room = Path(chaosbot.agent.__file__).parent
+        found = [str(room / "path"), os.environ.get("PYTHONPATH", "")]
+        begin = json.dumps(str(room / "node" / "begin.cjs"))
         return {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(one for one in found if one),
+            "NODE_OPTIONS": f"--require {begin} {os.environ.get('NODE_OPTIONS', '')}".strip(),
             "CHAOSBOT_GUIDE": str(self._folder / "guide"),
             "CHAOSBOT_GUIDE_INCLUDE": self._include,
         }
@@ -160,6 +173,8 @@ class Guide:
 
     def sending(self, case: Case, exchange: str) -> None:
         """Told of each case that leaves, so that what the agent sees can be joined to it."""
+        if self._one_by_one:
+            self._only = (case.name, exchange)
         ids = ((3, case.update_id), (3, case.marker), (2, case.callback), (1, case.user), (1, case.chat))
         with self._lock:
             for rank, one in ids:
@@ -175,15 +190,24 @@ class Guide:
     def _whose(self, values: Iterable[object]) -> tuple[str, str]:
         """The case, and its exchange, whose ids are among these values."""
         found = [case for value in values if (case := self._cases.get(str(value))) is not None]
-        best = max(found, key=lambda case: case[0], default=(0, "", ""))
+        best = max(found, key=lambda case: case[0], default=(0, *self._only))
         return best[1], best[2]
 
-    def sync(self, how: Literal["sync", "rearm", "forget"] = "sync") -> bool:
+    @contextlib.contextmanager
+    def one_by_one(self) -> Iterator[None]:
+        """In here one case is sent after the other, each awaited by ``sync("settle")``: whatever the target does is the last one's doing."""
+        self._one_by_one = True
+        try:
+            yield
+        finally:
+            self._one_by_one, self._only = False, ("", "")
+
+    def sync(self, how: Literal["sync", "rearm", "forget", "settle"] = "sync") -> bool:
         """Waits until the agent has told everything that has happened so far.
 
         Args:
             how: ``rearm`` watches also places again that were seen often; ``forget`` counts as new what is reached from now on, whether or not
-                it was before.
+                it was before; ``settle`` waits a little while the target is at work.
 
         Returns:
             Whether it has; false where no agent is there.
@@ -285,12 +309,13 @@ class Guide:
     def tell_start(self, context: CampaignContext) -> None:
         """Says what can be seen of the target from inside, and begins to draw texts for its expressions."""
         if not self.sync():
-            text = "the agent inside the target did not report (is it Python, started without -I, -E and -S?): the campaign runs without the guide"
+            why = "" if self._unloaded() else process.why_unwatched(context.target.pids, _VARIABLES)
+            text = f"there is no agent inside the target{why and f' ({why})'}: the campaign runs without the guide"
         elif not self.watches:
-            text = f"the target runs on Python {self.python}, whose code cannot be watched (that needs 3.12 or later, and no debugger or other tool in its place); its {len(self.words())} words are used all the same"
+            text = f"the target runs on {self.runs}, whose code cannot be watched (that needs 3.12 or later, and no debugger or other tool in its place); its {len(self.words())} words are used all the same"
         else:
-            text = f"the agent watches the target's code (Python {self.python}): {self.reached()[1]} lines, {len(self.words())} words"
-        if self.python:
+            text = f"the agent watches the target's code ({self.runs}): {self.reached()[1]} lines, {len(self.words())} words"
+        if self.runs:
             self.draw_samples(context.spec.seed)
         context.recorder.emit(Noted(context.recorder.now(), _AREA, text))
         self._tell_troubles(context)
@@ -298,7 +323,7 @@ class Guide:
 
     def tell_stage(self, context: CampaignContext, stage: str) -> None:
         """Writes down what the agent saw of a stage that is over, and whether it could not see."""
-        expected = bool(self.python)  # an agent that says hello from here on was not asked
+        expected = bool(self.runs)  # an agent that says hello from here on was not asked
         answered = self.sync()
         self.take_events(context)
         self._tell_troubles(context)
@@ -331,9 +356,25 @@ class Guide:
     def _tell_troubles(self, context: CampaignContext) -> None:
         with self._lock:
             troubles, self._troubles = self._troubles, []
-        for trouble in troubles:
-            what = f"the agent inside the target failed ({trouble}); what it has not told is not known"
+        told = [
+            f"the agent inside the target failed ({trouble}); what it has not told is not known" for trouble in troubles
+        ]
+        unloaded = self._unloaded()
+        told += [
+            f"the agent could not be loaded inside the target ({why}); that runs without it"
+            for why in unloaded[self._told :]
+        ]
+        self._told = len(unloaded)
+        for what in told:
             context.recorder.emit(Trouble(context.recorder.now(), _AREA, what))
+
+    def _unloaded(self) -> list[str]:
+        """Why agents could not be loaded: one that cannot be loaded leaves a line in a file beside the socket."""
+        try:
+            text = (self._folder / "guide.why").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return list(dict.fromkeys(text.splitlines()))
 
     def _tell_reached(self, context: CampaignContext, stage: str) -> None:
         if self.watches:
@@ -367,7 +408,8 @@ class Guide:
     def _take(self, line: socket.socket, message: Mapping[str, Any], paths: dict[int, str]) -> None:
         match message:
             case {"hello": _}:
-                self.python, self.watches = message["python"], bool(message["monitoring"])
+                self.runs, self.watches = message["runs"], bool(message["monitoring"])
+                self.alone = self.alone or bool(message.get("alone"))
             case {"file": number, "path": path}:
                 paths[number] = path
                 self._files.setdefault(path, _File(path, message["lines"], [tuple(one) for one in message["branches"]]))
@@ -398,9 +440,9 @@ class Guide:
         self._words.setdefault((word.kind, word.value, f"{word.path}:{word.function}"), word)
 
     def _hit(self, file: _File, function: str, line: int, offset: int, to: int, values: Sequence[Any]) -> None:
-        if offset < 0:
+        if offset == _LINE:
             file.hit_lines.add(line)
-        else:
+        elif offset >= 0:
             file.hit_sides[function, line, offset].add(to)
         key = (file.path, function, line, offset, to)
         if key not in self._known:

@@ -395,12 +395,26 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
     schedule = Schedule(context.dice.at("guided"), words, spots, first, speaks="" in spots, samples=guide.samples())
     pool = ThreadPool(_VOLLEY, "fuzz-guided")
     steps: dict[str, tuple[int, int]] = {}
+
+    def fire(cases: Sequence[Case]) -> list[CaseResult]:
+        results = []
+        for case in cases:
+            results.append(context.target.fire(case, "guided"))
+            if guide.alone:
+                guide.sync("settle")
+        return results
+
     try:
-        while not clock.over() and (attempts := schedule.take(_VOLLEY)):
+        # After one that ends the target, those behind it would only be refused.
+        while not clock.over() and (attempts := schedule.take(1 if guide.alone else _VOLLEY)):
             made = [_cases(context, one, goldens, shapes) for one in attempts]
             for one, cases in zip(attempts, made, strict=True):
                 steps.update((case.name, (one.number, step)) for step, case in enumerate(cases))
-            sent = pool.map(lambda cases: [context.target.fire(case, "guided") for case in cases], made)
+            if guide.alone:
+                with guide.one_by_one():
+                    sent = [fire(cases) for cases in made if not clock.over() and context.target.lives]
+            else:
+                sent = pool.map(fire, made)
             guide.sync("rearm")
             results = [result for row in sent for result in row]
             events = guide.take_events(context)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -82,6 +84,53 @@ def alive(pids: frozenset[int]) -> bool:
         if stat.rpartition(")")[2].split()[:1] == ["Z"]:
             return False
     return True
+
+
+def why_unwatched(pids: frozenset[int], variables: Mapping[str, str]) -> str:
+    """Why an agent that is found by variables of the environment is in none of these processes; empty where that cannot be told.
+
+    Args:
+        pids: The processes.
+        variables: By the beginning of a program's name, the variable by which it finds the agent.
+    """
+    programs: list[str] = []
+    for pid in sorted(pids):
+        try:
+            name = (_PROC / str(pid) / "exe").readlink().name
+            words = (_PROC / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            held = (_PROC / str(pid) / "environ").read_bytes().decode("utf-8", "replace").split("\0")
+        except OSError:
+            continue
+        programs.append(name)
+        variable = next((one for begin, one in variables.items() if name.startswith(begin)), "")
+        if not variable:
+            continue
+        if flag := _isolating(words[1:]) if variable == "PYTHONPATH" else "":
+            return f"{name} was started with -{flag}, so it loads nothing by its environment"
+        if not any(one.startswith(f"{variable}=") and "chaosbot" in one for one in held):
+            return f"{name} was started without the {variable} that names the agent"
+    known = any(name.startswith(tuple(variables)) for name in programs)
+    return (
+        ""
+        if known or not programs
+        else f"it runs {', '.join(dict.fromkeys(programs))}, and the agent is for Python and Node.js"
+    )
+
+
+def _isolating(words: Sequence[str]) -> str:
+    """The option by which a Python ignores PYTHONPATH, or loads no sitecustomize; empty where there is none."""
+    left = iter(words)
+    for word in left:
+        if not word.startswith("-") or word[1:2] in ("", "-"):
+            break
+        options = re.split("[cmWX]", word[1:], maxsplit=1)
+        if found := next((letter for letter in options[0] if letter in "IES"), ""):
+            return found
+        if re.search("[cm]", word):
+            break
+        if options[1:] == [""]:
+            next(left, "")  # the value of -W or -X
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.guide import Guide, Novelty, Word
 from chaosbot.fuzz.guided import Act, Attempt, Schedule
 from chaosbot.fuzz.patterns import matching
+from chaosbot.fuzz.process import why_unwatched
 from chaosbot.fuzz.spec import CampaignResult
 from tests.park.running import free_port
 from tests.support.campaigns import spec_of
@@ -105,7 +107,9 @@ def test_a_campaign_without_a_guide_loads_nothing_of_it(tmp_path: Path) -> None:
     assert "guided" not in campaign._planned
 
 
-def campaign(tmp_path: Path, python: str, seconds: float, **more: object) -> tuple[CampaignResult, list[Event]]:
+def campaign(
+    tmp_path: Path, program: str, seconds: float, *, bot: Path = BOT, **more: object
+) -> tuple[CampaignResult, list[Event]]:
     events: list[Event] = []
     port = free_port()
     spec = spec_of(
@@ -114,7 +118,7 @@ def campaign(tmp_path: Path, python: str, seconds: float, **more: object) -> tup
         monotonic(),
         duration_s=seconds,
         stages=("guided",),
-        start_cmd=f"{python} {BOT} {port}",
+        start_cmd=f"{program} {bot} {port}",
         guide=True,
         corpus=tmp_path / "corpus",
         lcov=tmp_path / "target.lcov",
@@ -238,6 +242,91 @@ def test_a_process_that_has_ended_is_not_waited_for_and_is_no_trouble(guide: Gui
         assert guide.sync(), "the other one answers"
         assert not [one for one in told(guide, Recorder()) if isinstance(one, (Trouble, Noted))]
         second.kill()
+
+
+@pytest.mark.parametrize(
+    ("broken", "start"),
+    [("code.py", [sys.executable, "-c"]), ("node/code.cjs", ["node", "-e"]), ("node/agent.cjs", ["node", "-e"])],
+)
+def test_an_agent_that_cannot_be_loaded_says_why_and_the_program_runs_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guide: Guide, broken: str, start: list[str]
+) -> None:
+    room = Path(shutil.copytree(Path(chaosbot.agent.__file__).parent, tmp_path / "agent"))
+    (room / broken).write_text("throw")
+    monkeypatch.setattr(chaosbot.agent, "__file__", str(room / "__init__.py"))
+    done = subprocess.run(
+        [*start, "print(7)" if "-c" in start else "console.log(7); setTimeout(() => {}, 500)"],
+        env=guide.environment(), capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("7\n", "")
+    recorder = Recorder()
+    context: Any = SimpleNamespace(recorder=recorder, target=SimpleNamespace(pids=frozenset()))
+    guide.tell_start(context)
+    notes = [one.text for one in recorder.events if isinstance(one, Noted)]
+    assert notes == ["there is no agent inside the target: the campaign runs without the guide"]
+    (trouble,) = [one.what for one in recorder.events if isinstance(one, Trouble)]
+    assert "could not be loaded inside the target" in trouble
+    assert "Error" in trouble
+    told(guide, recorder)
+    assert sum(isinstance(one, Trouble) for one in recorder.events) == 1, "it is told once"
+
+
+@pytest.mark.parametrize(
+    ("start", "without", "why"),
+    [
+        ([sys.executable, "-X", "dev", "-BI"], "", "was started with -I, so it loads nothing by its environment"),
+        ([sys.executable, "-W", "ignore", "-S", "-u"], "", "was started with -S"),
+        ([sys.executable, "-u"], "PYTHONPATH", "was started without the PYTHONPATH that names the agent"),
+        (["node"], "NODE_OPTIONS", "was started without the NODE_OPTIONS that names the agent"),
+        (["cat"], "", "it runs cat, and the agent is for Python and Node.js"),
+        ([sys.executable, "-u"], "", ""),
+    ],
+)
+def test_why_a_target_has_no_agent_is_seen_from_outside(guide: Guide, start: list[str], without: str, why: str) -> None:
+    environment = {key: value for key, value in guide.environment().items() if key != without}
+    script = {"cat": [], "node": ["-e", "console.log(1); process.stdin.resume()"]}.get(
+        start[0], ["-c", "print(1); input()"]
+    )
+    with subprocess.Popen([*start, *script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if start[0] == "cat":
+            process.stdin.write(b"1\n")
+            process.stdin.flush()
+        assert process.stdout.readline() == b"1\n"
+        found = why_unwatched(frozenset({process.pid}), {"python": "PYTHONPATH", "node": "NODE_OPTIONS"})
+        assert why in found if why else not found
+        process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_target_on_node_is_guided_too(tmp_path: Path) -> None:
+    result, events = campaign(tmp_path, "node", 40.0, bot=BOT.with_suffix(".mjs"))
+    errors = {one.cause.symptom for one in result.findings if one.check == "no_silent_exception"}
+    assert errors == {"RangeError", "ReferenceError", "TypeError"}
+    assert "no_death" in {one.check for one in result.findings}
+    raised = [one for one in events if isinstance(one, TargetRaised)]
+    assert all(one.case.startswith("guided/") for one in raised)
+    assert {one.meant for one in raised if one.error == "SyntaxError"} == {True}, "what one statement catches is meant"
+    assert [one.text for one in events if isinstance(one, Noted) and "watches the target's code (Node.js" in one.text]
+    start, *_, last = [one for one in events if isinstance(one, CodeReached)]
+    assert start.lines < last.lines
+    assert "DA:12,1" in (tmp_path / "target.lcov").read_text(), "the line behind the words was reached"
+    blocked = [one for one in events if isinstance(one, LoopBlocked)]
+    assert any(" in nap" in one.frames[0] for one in blocked)
+
+
+def test_a_node_program_ends_as_it_would_have(guide: Guide) -> None:
+    for script, code, said in (
+        ("setTimeout(() => process.exit(4), 300)", 4, ""),
+        ("setTimeout(() => { try { null.x } catch { console.log('on') } }, 300)", 0, "on\n"),
+    ):
+        done = subprocess.run(
+            ["node", "-e", script], env=guide.environment(), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
+    assert guide.runs.startswith("Node.js"), "the agent was there"
 
 
 def test_the_agent_leaves_when_chaosbot_does(guide: Guide) -> None:

@@ -18,6 +18,16 @@ def _load(name: str, path: str) -> Any:
     return module
 
 
+def _tell(error: Exception) -> None:
+    """Writes why the agent is not there into a file beside chaosbot's socket."""
+    address = os.environ.get("CHAOSBOT_GUIDE", "")
+    try:
+        with open(address + ".why", "a") as file:
+            file.write(f"Python {sys.version.split()[0]}: {type(error).__name__}: {error}".replace("\n", " ") + "\n")
+    except OSError:
+        pass  # chaosbot is gone
+
+
 def _begin() -> None:
     here = os.path.dirname(os.path.abspath(__file__))
     # The program that is run finds its own modules only.
@@ -26,8 +36,8 @@ def _begin() -> None:
         room = os.path.dirname(here)
         code = _load("_chaosbot_code", os.path.join(room, "code.py"))
         _load("_chaosbot_agent", os.path.join(room, "agent.py")).begin(code.Source)
-    except Exception:
-        pass  # without the agent
+    except Exception as error:
+        _tell(error)  # and on without the agent
     spec = machinery.PathFinder.find_spec("sitecustomize", sys.path)
     if spec is not None and spec.loader is not None:
         module = util.module_from_spec(spec)
