@@ -243,6 +243,11 @@ class Guide:
         with self._lock:
             return sorted(self._words.values(), key=lambda one: (one.path, one.line, one.kind, str(one.value)))
 
+    @property
+    def size(self) -> int:
+        """How many words there are by now."""
+        return len(self._words)
+
     def commands(self) -> list[str]:
         """The commands that stand in the code, with slash."""
         return list(dict.fromkeys(str(one.value) for one in self.words() if one.kind == "command"))

@@ -415,7 +415,7 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
                     sent = [fire(cases) for cases in made if not clock.over() and context.target.lives]
             else:
                 sent = pool.map(fire, made)
-            guide.sync("rearm")
+                guide.sync("rearm")
             results = [result for row in sent for result in row]
             events = guide.take_events(context)
             _placed(results, events)
@@ -431,7 +431,9 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
                 schedule.reached(number, novelties)
             for number, step in sorted(bad):
                 schedule.avoid(number, step)
-            schedule.learn(guide.words())
+            if guide.size != len(words):
+                words = guide.words()
+                schedule.learn(words)
             context.show("guided", 0)
     finally:
         pool.close()

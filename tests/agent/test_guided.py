@@ -312,7 +312,7 @@ def test_a_target_on_node_is_guided_too(tmp_path: Path) -> None:
     assert [one.text for one in events if isinstance(one, Noted) and "watches the target's code (Node.js" in one.text]
     start, *_, last = [one for one in events if isinstance(one, CodeReached)]
     assert start.lines < last.lines
-    assert "DA:12,1" in (tmp_path / "target.lcov").read_text(), "the line behind the words was reached"
+    assert "DA:43,1" in (tmp_path / "target.lcov").read_text(), "the line behind the words was reached"
     blocked = [one for one in events if isinstance(one, LoopBlocked)]
     assert any(" in nap" in one.frames[0] for one in blocked)
 

@@ -164,7 +164,7 @@ function novel(script, now) {
 async function answer(text) {
   const [how, number] = text.split(' ');
   if (how === 'forget') for (const script of scripts.values()) if (script.covered) script.covered.fill(0);
-  if (how === 'rearm' || how === 'forget') {
+  if (how !== 'sync') {
     raised = new Map();
     if (pauses > MOST_PAUSES) await watch();
     pauses = 0;
