@@ -1822,7 +1822,26 @@ KASSA = Bot(
         Bug("urgent-is-lost", "magic", "an urgent complaint fails silently", "CWE-390", SILENT),
     ),
 )
-"""The bot by which `--guide` is measured; the weaknesses behind its bugs are named by their public lists."""
+KIOSKI = Bot(
+    "kioski",
+    "Finnish",
+    "Node.js alone; answers in the webhook's response; its bugs wait for words that nobody is told of",
+    "kioski.mjs",
+    user="/hinnat",
+    admin="/kassa",
+    weaknesses={"acked_not_lost": "an answer in the webhook's response is lost with it"},
+    bugs=(
+        Bug("offer-over", "magic", "a code of an offer that is over is answered 500", "CWE-476", CRASH),
+        Bug("row-unchecked", "magic", "a row that no ferry has is answered 500", "CWE-1284", CRASH),
+        Bug("sticker-pays", "magic", "one sticker is answered 500", "CWE-754", CRASH),
+        Bug("agreed-too-early", "magic", "one word in the middle of a conversation is answered 500", "CWE-840", CRASH),
+        Bug("console", "magic", "a maintenance word tells the token", "CVE-2016-1560", LEAK),
+        Bug("switched-off", "magic", "a word of everybody's ends the process", "CWE-306", DEATH),
+        Bug("urgent-is-lost", "magic", "an urgent complaint fails silently", "CWE-390", SILENT),
+    ),
+)
+GUIDED = (KASSA, KIOSKI)
+"""The bots by which `--guide` is measured; the weaknesses behind their bugs are named by their public lists."""
 
 
 def bot(name: str) -> Bot:
@@ -1831,7 +1850,9 @@ def bot(name: str) -> Bot:
     Raises:
         KeyError: There is none.
     """
-    for one in (*BOTS, *RECEIVERS, KASSA):
+    for one in (*BOTS, *RECEIVERS, *GUIDED):
         if one.name == name:
             return one
-    raise KeyError(f"{name}: no bot of the park; there are {', '.join(one.name for one in (*BOTS, *RECEIVERS, KASSA))}")
+    raise KeyError(
+        f"{name}: no bot of the park; there are {', '.join(one.name for one in (*BOTS, *RECEIVERS, *GUIDED))}"
+    )

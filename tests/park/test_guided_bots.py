@@ -1,4 +1,4 @@
-"""The bot by which `--guide` is measured: each of its bugs is really there, behind the words that its roster entry hides."""
+"""The bots by which `--guide` is measured: each of their bugs is really there, behind the words that the roster hides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .roster import KASSA
+from .roster import GUIDED, KASSA, KIOSKI, Bot
 from .running import BOTS as FOLDER
 from .running import TOKEN
 from .talk import ADMIN, STICKER, USER, Talk, talking
@@ -83,10 +83,56 @@ def test_an_expression_is_resolved_for_seconds() -> None:
         assert talk.post(talk.update("message", talk.message(USER, "/klacht %[ognl:x")), timeout_s=4)[0] == 0
 
 
-def test_every_bug_of_the_desk_stands_in_it_and_shows_somewhere() -> None:
-    source = (FOLDER / KASSA.file).read_text("utf-8")
-    for bug in KASSA.bugs:
-        assert f'BUG == "{bug.name}"' in source
+KIOSK = {
+    "offer-over": [{"text": "/etu JUHANNUS-25-ISO"}],
+    "row-unchecked": [{"text": "/varaa C77"}],
+    "sticker-pays": [{"text": None, "sticker": {**STICKER, "emoji": "⛴️"}}],
+    "agreed-too-early": [{"text": "/vaihda"}, {"text": "sovittu"}],
+}
+
+
+@pytest.mark.timeout(120)
+def test_the_healthy_kiosk_answers_and_takes_all_that_its_bugs_wait_for() -> None:
+    with talking(KIOSKI) as talk:
+        for messages in KIOSK.values():
+            assert statuses(talk, messages)[-1] == 200
+        for text in ("/huolto kellari", "/sulje heti", "/valitus kiire! heti"):
+            status, body = talk.post(talk.update("message", talk.message(USER, text)))
+            assert (status, TOKEN.encode() in body) == (200, False)
+        assert b"1304" in talk.post(talk.update("message", talk.message(ADMIN, KIOSKI.admin)))[1]
+        assert b"1304" not in talk.post(talk.update("message", talk.message(USER, KIOSKI.admin)))[1]
+        assert talk.post(b"{")[0] == 400
+        assert talk.post(talk.update("message", talk.message(USER, "/start")), secret="wrong")[0] == 401
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("bug", KIOSK)
+def test_a_rare_word_at_the_kiosk_is_answered_500(bug: str) -> None:
+    with talking(KIOSKI, bug) as talk:
+        assert statuses(talk, [{"text": "/start"}, {"text": "/etu SYKSY-26"}, {"text": "/varaa B12"}]) == [
+            200,
+            200,
+            200,
+        ]
+        assert statuses(talk, KIOSK[bug])[-1] == 500
+
+
+@pytest.mark.timeout(120)
+def test_the_kiosks_others_show_by_a_leak_a_death_and_by_silence() -> None:
+    with talking(KIOSKI, "console") as talk:
+        assert TOKEN.encode() in talk.post(talk.update("message", talk.message(USER, "/huolto kellari")))[1]
+    with talking(KIOSKI, "urgent-is-lost") as talk:
+        assert talk.post(talk.update("message", talk.message(USER, "/valitus kiire! heti"))) == (200, b"")
+    with talking(KIOSKI, "switched-off") as talk:
+        assert talk.post(talk.update("message", talk.message(USER, "/sulje heti")))[0] != 200
+        assert talk.wait(lambda: not talk.alive)
+
+
+@pytest.mark.parametrize("which", GUIDED)
+def test_every_bug_stands_in_its_bot_and_shows_somewhere(which: Bot) -> None:
+    source = (FOLDER / which.file).read_text("utf-8")
+    for bug in which.bugs:
+        assert re.search(f'BUG ={{2,3}} "{bug.name}"', source)
         assert re.fullmatch(r"CWE-\d+|CVE-\d{4}-\d+", bug.seen)
         assert bug.kind == "magic"
         assert bug.shows
