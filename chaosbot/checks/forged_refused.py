@@ -21,7 +21,7 @@ class ForgedRefused(CaseCheck):
 
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Forged cases, except those that look at how exactly the secret is compared."""
-        return forged(tried) and tried.check != "secret_exact" and answered(tried)
+        return forged(tried) and tried.check not in ("secret_exact", "secrets_rotated") and answered(tried)
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """It had an effect, or it was acknowledged."""

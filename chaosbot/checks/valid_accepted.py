@@ -25,7 +25,8 @@ class ValidAccepted(CaseCheck):
 
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Genuine cases for which only 2xx is right."""
-        return tried.expect is not None and tried.expect.statuses == _ACK_ONLY and answered(tried)
+        ordinary = tried.check != "secrets_rotated"
+        return ordinary and tried.expect is not None and tried.expect.statuses == _ACK_ONLY and answered(tried)
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """A refusal (a 5xx is another check's)."""

@@ -374,8 +374,10 @@ def choose_platform(name: str, options: list[str] | None) -> str:
             except UnicodeDecodeError:
                 raise ConfigError(f"--platform-option {text}", f"'{value[1:]}' is no UTF-8 text") from None
         values[key.strip().replace("-", "_")] = value
-    for option, variable in defaults.OPTION_VARIABLES.get(name, {}).items():
-        if os.environ.get(variable):
+    has = {field.name for field in options_of(PLATFORMS.get(name))} if name in PLATFORMS else set()
+    for key, variable in defaults.OPTION_VARIABLES.items():
+        owner, _, option = key.rpartition(".")
+        if owner in ("", name) and option in has and os.environ.get(variable):
             values.setdefault(option, os.environ[variable])
     chosen = spoken(name, values)
     try:

@@ -392,6 +392,34 @@ class StateTried(Tagged, frozen=True):
     others: tuple[str, ...] = ()
 
 
+class TrustTried(Tagged, frozen=True):
+    """A campaign sent what must not be believed, or what must not be lost, and saw what the target did because of it.
+
+    Deeds are calls as ``method: text``, without numbers and ids; of a batch they are its members that were answered.
+
+    Args:
+        t: When the trial was over.
+        check: The check that judges it.
+        name: What was tried.
+        case: One of its deliveries.
+        what: What it is about, for people.
+        threat: Who can send it.
+        rightful: What was done for who may.
+        plain: What was done for who claims nothing.
+        tries: What was done each time that it was tried.
+    """
+
+    t: float
+    check: str
+    name: str
+    case: str
+    what: str
+    threat: Threat
+    rightful: tuple[str, ...]
+    plain: tuple[str, ...]
+    tries: tuple[tuple[str, ...], ...]
+
+
 class ProbeSeen(Tagged, frozen=True):
     """A look at the target from outside: health, memory, descriptors, circuits, the health request."""
 
@@ -610,6 +638,7 @@ Event: TypeAlias = (
     | ModelCalled
     | OutboundTried
     | StateTried
+    | TrustTried
     | ProbeSeen
     | TargetRaised
     | LoopBlocked

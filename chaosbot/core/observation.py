@@ -104,6 +104,13 @@ class NoProof(Seen, frozen=True):
     """The request lacks the header with the secret or signature."""
 
 
+class Fetched(Seen, frozen=True):
+    """The target fetched a URL that the case held at this place; `credentials`: it showed some to whoever stands there."""
+
+    place: str
+    credentials: bool = False
+
+
 Observation: TypeAlias = (
     Died
     | VictimOfDeath
@@ -120,6 +127,7 @@ Observation: TypeAlias = (
     | NotJson
     | HeadNotAscii
     | NoProof
+    | Fetched
 )
 
 Kind = TypeVar("Kind")

@@ -32,6 +32,7 @@ from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules, JourneySpec, StreamSpec, Task
 from chaosbot.core.registry import Registry, name_of
 from chaosbot.core.shape import Shape
+from chaosbot.core.verdict import Threat
 
 EPOCH: Final = 1_767_225_600
 """2026-01-01T00:00:00Z: the time that requests claim when nobody says what time it is."""
@@ -81,6 +82,48 @@ class Endpoint:
     def time(self) -> int:
         """The Unix time that a request claims."""
         return self.now or self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A delivery that must not be believed, beside the one that does the same by right.
+
+    Args:
+        check: The check that judges it.
+        name: Its name in cases.
+        summary: What it claims.
+        threat: Who can send it.
+        rightful: The request that has the effect by right.
+        doubtful: The request that must not have it.
+        plain: The doubtful request without its claim; what that does was not claimed. None where there is none.
+    """
+
+    check: str
+    name: str
+    summary: str
+    threat: Threat
+    rightful: bytes
+    doubtful: bytes
+    plain: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Several updates of people in one delivery, once by themselves and once with something among them that is none.
+
+    Args:
+        name: Its name in cases.
+        summary: What stands among them.
+        members: Each as an update of its own.
+        whole: All of them in one update.
+        mixed: The same, with what is none of them in between.
+    """
+
+    name: str
+    summary: str
+    members: tuple[Any, ...]
+    whole: Any
+    mixed: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +184,10 @@ class Signer(Protocol):
     """Why a target that has the right secret may refuse everything, with the remedy; completes "or …"."""
     signs: ClassVar[bool] = False
     """Whether requests are signed, so that a changed body is a forged one."""
+    former_secret: str = ""
+    """A secret that was replaced, so that nothing signed with it is genuine any more; empty where none is known."""
+    second_secret: str = ""
+    """A secret that is valid beside the usual one, as while one takes the place of the other; empty where there is none."""
 
     @property
     def proof(self) -> str:
@@ -266,6 +313,21 @@ class Examples(Protocol):
             privilege: What they ask for.
         """
         return iter(())
+
+    def doubts(self, endpoint: Endpoint, dice: Dice) -> tuple[Doubt, ...]:
+        """Deliveries that claim what must not be taken from them: another tenant, another kind, a privilege.
+
+        The same doubts in the same order for any `dice`, which makes each a delivery of its own.
+        """
+        return ()
+
+    def batches(self, dice: Dice) -> tuple[Batch, ...]:
+        """Deliveries of several updates at once; empty where the platform sends one at a time."""
+        return ()
+
+    def answers_to(self, update: Any) -> tuple[str, ...]:
+        """The dotted places of the URLs in an update to which the target is meant to send its answer."""
+        return ()
 
     def offers(self, call: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The data of the buttons, and the texts that can be written with one touch, that a call of the target shows its reader.

@@ -20,6 +20,7 @@ STAGES: Final = (
     "guided",
     "catalogue",
     "state",
+    "trust",
     "outbound",
     "forms",
     "mutations",

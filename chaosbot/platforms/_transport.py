@@ -168,6 +168,7 @@ class Places:
         callback: By what a press is answered.
         command: A command's name.
         own: Other ids that a delivery of its own has.
+        reply: URLs to which the target is meant to send its answer.
     """
 
     delivery: tuple[str, ...] = ()
@@ -179,6 +180,7 @@ class Places:
     callback: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    reply: tuple[str, ...] = ()
 
     def first(self, payload: Any, role: str) -> Any:
         """What stands at the first place of a role that holds a number or a text; None where none does."""

@@ -24,10 +24,11 @@ from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules
 from chaosbot.core.kit import Base, Kit, Path, RawRequest, changed, path_of, put, there
 from chaosbot.core.marker import MARKER, marker, markers_in
-from chaosbot.core.platform import Endpoint, Platform, Request
+from chaosbot.core.platform import Batch, Doubt, Endpoint, Platform, Request
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.core.verdict import Threat
+from chaosbot.platforms import _trust
 from chaosbot.platforms._generic import inferred
 from chaosbot.platforms._signatures import Style, public_key, resigned
 from chaosbot.platforms._signed_cases import cases as signed_cases
@@ -115,8 +116,29 @@ class Webhook(Platform):
     """By name or kind of golden update, what a correct target answers; the others are just acknowledged."""
     usual: ClassVar[str]
     """The golden update that any healthy target acknowledges."""
+    acting: ClassVar[tuple[str, ...]] = ()
+    """Golden updates that targets most likely act on, beside the usual one."""
+    weighty: ClassVar[tuple[str, ...]] = ()
+    """Golden updates whose kind decides much and stands in an unsigned header."""
+    anywhere: ClassVar[tuple[str, ...]] = ()
+    """Members that any kind may have."""
+    rights: ClassVar[tuple[_trust.Rights, ...]] = ()
+    """How what only an admin may do is asked for."""
+    batching: ClassVar[tuple[_trust.Batching, ...]] = ()
+    """Where one delivery holds several updates."""
 
     only: str = option("text", "which kinds of update the target takes, with commas between; empty for all", "")
+    tenant: str = option(
+        "text", "the account (team, installation, business …) that the target serves; a made-up one otherwise", ""
+    )
+    other_tenant: str = option("text", "an account that the target serves with another secret", "")
+    privileged: str = option("text", "what only an admin may write, e.g. '/deploy'", "")
+    admin: str = option("text", "the id of an admin of the target", "")
+    admin_name: str = option("text", "the name of that admin, as the platform shows it", "")
+    former_secret: str = option("text", "a secret that was replaced (CHAOSBOT_FORMER_SECRET)", "")
+    second_secret: str = option(
+        "text", "a secret that is valid as well, while one is being replaced (CHAOSBOT_SECOND_SECRET)", ""
+    )
 
     def __post_init__(self) -> None:
         """Refuses kinds that there are none of."""
@@ -155,9 +177,16 @@ class Webhook(Platform):
         """The golden payloads of the kinds that the target takes."""
         chosen = self._chosen
         every = self.payloads()
+        if self.tenant:
+            every = {name: _trust.moved(one, self.places.tenant, self.tenant) for name, one in every.items()}
         if not chosen:
             return every
         return {name: one for name, one in every.items() if name in chosen or _kind(name) in chosen}
+
+    @property
+    def eventful(self) -> tuple[str, ...]:
+        """The golden updates that targets most likely act on, of the kinds that this one takes."""
+        return tuple(name for name in dict.fromkeys((self.canary(), *self.acting)) if name in self.known)
 
     @cached_property
     def kinds(self) -> frozenset[str]:
@@ -274,9 +303,10 @@ class Webhook(Platform):
 
     def golden(self, dice: Dice) -> dict[str, Any]:
         """A payload of each kind and variant."""
-        return {name: self._made(name, dice.at("golden", name)) for name in self.known}
+        return {name: self.made(name, dice.at("golden", name)) for name in self.known}
 
-    def _made(self, name: str, dice: Dice) -> Any:
+    def made(self, name: str, dice: Dice) -> Any:
+        """A golden update of this name as a delivery of its own."""
         return self.fresh({_kind(name): self.known[name]}, dice)
 
     def expected(self, name: str) -> Expect:
@@ -290,7 +320,7 @@ class Webhook(Platform):
         del user
         if task not in self.known:
             raise UnknownName.of("task", task, self.known)
-        data = self.encode(endpoint, self._made(task, dice.at("build", ordinal)))
+        data = self.encode(endpoint, self.made(task, dice.at("build", ordinal)))
         return Request(data, task, self.read(data))
 
     def inside(self, update: Any) -> Path:
@@ -316,9 +346,23 @@ class Webhook(Platform):
             made = put(made, path_of(place), f"{there(made, place)} {marker(dice)}")
         return {kind: made}
 
+    def doubts(self, endpoint: Endpoint, dice: Dice) -> tuple[Doubt, ...]:
+        """Other accounts, other kinds, claimed privileges."""
+        found = (_trust.tenants, _trust.headers, _trust.rights)
+        return tuple(doubt for make in found for doubt in make(self, endpoint, dice))
+
+    def batches(self, dice: Dice) -> tuple[Batch, ...]:
+        """Where the platform puts several updates into one delivery."""
+        return tuple(_trust.batches(self, dice))
+
+    def answers_to(self, update: Any) -> tuple[str, ...]:
+        """Where the platform wants the answer."""
+        del update
+        return self.places.reply
+
     def written(self, text: str, dice: Dice) -> Any:
         """The canary with this text."""
-        ((name, payload),) = self._made(self.canary(), dice).items()
+        ((name, payload),) = self.made(self.canary(), dice).items()
         place = self.places.place(payload, "text")
         return {name: put(payload, path_of(place), text)} if place else None
 

@@ -24,12 +24,14 @@ from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import Style, seed_key
 from chaosbot.platforms._transport import Places
+from chaosbot.platforms._trust import Claim, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook, answers
 
 _APP: Final = "845027738276462632"
 _GUILD: Final = "290926798626357999"
 _CHANNEL: Final = "645027906669510667"
 _DEADLINE_S: Final = 3.0
+_ADMINISTRATOR: Final = 1 << 3
 _JSON: Final = ("application/json",)
 _ANSWERED: Final = answers(200, 202, 204, within_s=_DEADLINE_S, holds='"type"', types=_JSON, empty=True)
 _METHODS: Final = {
@@ -162,6 +164,22 @@ class Discord(Webhook):
         command=("data.name",),
         own=("token",),
     )
+    acting: ClassVar[tuple[str, ...]] = ("component", "modal")
+    rights: ClassVar[tuple[Rights, ...]] = (
+        Rights(
+            "command/bare",
+            {"data.name": "{command}"},
+            {"member.permissions": str(_ADMINISTRATOR)},
+            {"member.permissions": "0", "member.roles": []},
+            (
+                Claim("bot-may", "a command where the bot may do everything, by somebody who may not", {"app_permissions": str(_ADMINISTRATOR)}),
+                Claim("private", "a command in a private chat, where nobody has permissions", {"member": GONE, "guild_id": GONE, "context": 1, "user": {"id": "53908232506183777", "username": "eve"}}),
+                Claim("permissions-absent", "a command of a member without permissions", {"member.permissions": GONE}),
+                Claim("name", "a command of somebody who is called as the admin is", {"member.nick": "{name}", "member.user.username": "{name}", "member.user.global_name": "{name}"}),
+                Claim("resolved", "a command that points at the admin", {"data.resolved": {"users": {"{admin}": {"id": "{admin}", "username": "{name}"}}}}),
+            ),
+        ),
+    )  # fmt: skip
     expects: ClassVar[Mapping[str, Expect]] = {
         "ping": answers(200, body='{"type":1}', types=_JSON, within_s=_DEADLINE_S),
         "event_ping": answers(204, within_s=_DEADLINE_S),

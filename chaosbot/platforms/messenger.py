@@ -19,6 +19,7 @@ from chaosbot.core.verdict import Threat
 from chaosbot.platforms import _meta
 from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import Places, Transport
+from chaosbot.platforms._trust import Batching, Claim, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook
 
 _PAGE: Final = "1906385232743451"
@@ -51,6 +52,21 @@ def _payloads() -> dict[str, Any]:
     }
 
 
+_ODD_THINGS: Final[tuple[tuple[str, str, Any], ...]] = (
+    ("optin", "an opt-in of somebody without an id", {"recipient": {"id": _PAGE}, "timestamp": EPOCH * 1000, "optin": {"ref": "PASS", "user_ref": "u-1"}}),
+    ("kind-unknown", "a thing of a kind to come", {"sender": {"id": "1254459154682111"}, "recipient": {"id": _PAGE}, "timestamp": EPOCH * 1000, "chaos": {}}),
+    ("sticker", "a message without text", {"sender": {"id": "1254459154682222"}, "recipient": {"id": _PAGE}, "timestamp": EPOCH * 1000, "message": {"mid": "m_AG5Hz2UqChaos1", "sticker_id": 369239263222822}}),
+)  # fmt: skip
+
+
+def _odd_entries() -> tuple[tuple[str, str, Any], ...]:
+    """Entries that hold no person's message."""
+    standby = {"id": _PAGE, "time": EPOCH * 1000, "standby": []}
+    feed = {"id": _PAGE, "time": EPOCH * 1000, "changes": [{"field": "feed", "value": {"item": "like", "verb": "add"}}]}
+    found = [(word, what, {"id": _PAGE, "time": EPOCH * 1000, "messaging": [one]}) for word, what, one in _ODD_THINGS]
+    return (*found, ("standby", "an entry for another app", standby), ("feed", "a change of the page's feed", feed))
+
+
 @dataclass(frozen=True)
 class Messenger(Webhook):
     """Messenger."""
@@ -69,6 +85,22 @@ class Messenger(Webhook):
         tenant=("entry.0.id",),
         text=(f"{_ONE}.message.text",),
         message=(f"{_ONE}.message.mid",),
+    )
+    rights: ClassVar[tuple[Rights, ...]] = (
+        Rights(
+            "message",
+            {f"{_ONE}.message.text": "{text}"},
+            {f"{_ONE}.sender.id": "{admin}"},
+            claims=(
+                Claim("name", "a message of somebody who says to be the admin", {f"{_ONE}.sender.name": "{name}"}),
+                Claim("answered", "an answer to a message of the admin", {f"{_ONE}.message.reply_to": {"mid": "m_AG5Hz2U", "from": {"id": "{admin}"}}}),
+                Claim("referred", "a message that came by a link with the admin's id", {f"{_ONE}.referral": {"ref": "{admin}", "source": "SHORTLINK", "type": "OPEN_THREAD"}}),
+            ),
+        ),
+    )  # fmt: skip
+    batching: ClassVar[tuple[Batching, ...]] = (
+        Batching("entries", "message", "entry", _odd_entries()),
+        Batching("things", "message", "entry.0.messaging", _ODD_THINGS),
     )
     rules: ClassVar[DeliveryRules] = _meta.rules(1.5 * DAY_S)
     expects: ClassVar[Mapping[str, Expect]] = _meta.EXPECTED

@@ -26,6 +26,7 @@ from chaosbot.core.platform import EPOCH
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import STYLES, Style
 from chaosbot.platforms._transport import FORM, PAYLOAD, Places, Transport
+from chaosbot.platforms._trust import Claim, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook, answers
 
 _TEAM: Final = "T02CHAOSBOT"
@@ -138,7 +139,10 @@ def _payloads() -> dict[str, Any]:
     }
     where = {"channel": {"id": _CHANNEL, "name": "general"}, "message": posted, "response_url": _RESPONSE_URL}
     container = {"type": "message", "message_ts": _TS, "channel_id": _CHANNEL, "is_ephemeral": False}
-    file = {"id": "F02CHAOS001", "name": "notes.txt", "mimetype": "text/plain", "size": 12}
+    file = {"id": "F02CHAOS001", "name": "notes.txt", "mimetype": "text/plain", "size": 12} | {
+        "url_private": "https://files.slack.com/files-pri/T02CHAOSBOT-F02CHAOS001/notes.txt",
+        "url_private_download": "https://files.slack.com/files-pri/T02CHAOSBOT-F02CHAOS001/download/notes.txt",
+    }
     changed = {"type": "message", "user": _USER, "text": "Edited.", "ts": _TS, "edited": {"user": _USER, "ts": _TS}}
     return {
         "message": message("Live long and prosper."),
@@ -217,7 +221,33 @@ class Slack(Webhook):
         callback=("trigger_id",),
         command=("command",),
         own=("event.client_msg_id", "view.id"),
+        reply=("response_url",),
     )
+    acting: ClassVar[tuple[str, ...]] = ("app_mention", "message/im", "command", "block_actions")
+    rights: ClassVar[tuple[Rights, ...]] = (
+        Rights(
+            "command",
+            {"command": "{command}", "text": "{rest}"},
+            {"user_id": "{admin}"},
+            claims=(
+                Claim("name", "a command of somebody who is called as the admin is", {"user_name": "{name}"}),
+                Claim("text", "a command whose text names the admin", {"text": "{rest} <@{admin}>"}),
+            ),
+        ),
+        *(
+            Rights(
+                golden,
+                {"event.text": "{text}"},
+                {"event.user": "{admin}"},
+                claims=(
+                    Claim("name", "a message of somebody who is called as the admin is", {"event.username": "{name}", "event.user_profile": {"name": "{name}", "real_name": "{name}", "display_name": "{name}"}}),
+                    Claim("mention", "a message that mentions the admin", {"event.text": "{text} <@{admin}>"}),
+                    Claim("thread", "a message below one of the admin's", {"event.thread_ts": _TS, "event.parent_user_id": "{admin}"}),
+                ),
+            )
+            for golden in ("message", "app_mention", "message/im")
+        ),
+    )  # fmt: skip
     rules: ClassVar[DeliveryRules] = DeliveryRules(
         answer_wait_s=_DEADLINE_S,
         schedule_s=(0.0, 60.0, 300.0),

@@ -63,6 +63,10 @@ class StandardWebhooks(Platform):
         "text", "hmac: what stands before a timestamp in the signature's own header, e.g. ts=", ""
     )
     separator: str = option("text", "hmac: what stands between the parts of the signature's header", "")
+    former_secret: str = option("text", "a secret that was replaced (CHAOSBOT_FORMER_SECRET)", "")
+    second_secret: str = option(
+        "text", "a secret that is valid as well, while one is being replaced (CHAOSBOT_SECOND_SECRET)", ""
+    )
     future: bool = option("flag", "hmac: whether signatures from the future must be refused", True)
 
     def __post_init__(self) -> None:

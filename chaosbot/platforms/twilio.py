@@ -20,6 +20,7 @@ from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import FORM, Places, Transport
+from chaosbot.platforms._trust import Claim, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook, answers
 
 _DEADLINE_S: Final = 15.0
@@ -118,6 +119,20 @@ class Twilio(Webhook):
         text=("Body", "SpeechResult"),
         message=("MessageSid",),
     )
+    acting: ClassVar[tuple[str, ...]] = ("voice",)
+    rights: ClassVar[tuple[Rights, ...]] = (
+        Rights(
+            "message",
+            {"Body": "{text}"},
+            {"From": "{admin}"},
+            claims=(
+                Claim("name", "a message of somebody who is called as the admin is", {"ProfileName": "{name}"}),
+                Claim("sender-text", "a message whose sender is a word", {"From": "{name}"}),
+                Claim("caller", "a message that names the admin as its caller", {"Caller": "{admin}", "ForwardedFrom": "{admin}"}),
+                Claim("number-within", "a message from a number that holds the admin's", {"From": "{admin}0"}),
+            ),
+        ),
+    )  # fmt: skip
     rules: ClassVar[DeliveryRules] = DeliveryRules(answer_wait_s=_DEADLINE_S, retries=False)
     expects: ClassVar[Mapping[str, Expect]] = {"message": _TWIML, "voice": _TWIML}
 

@@ -20,6 +20,7 @@ from chaosbot.core.verdict import Threat
 from chaosbot.platforms import _meta
 from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import Places, Transport
+from chaosbot.platforms._trust import Batching, Claim, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook
 
 _WABA: Final = "102290129340398"
@@ -109,6 +110,26 @@ def _payloads() -> dict[str, Any]:
     }
 
 
+_ODD_MESSAGES: Final = (
+    ("system", "a notice that somebody changed their number", _one("system", {"body": "Ada changed her number", "wa_id": "16505559999", "type": "user_changed_number"})),
+    ("unsupported", "a message of a type that the platform does not pass on", {"from": _FROM, "id": "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQz", "timestamp": str(EPOCH), "type": "unsupported", "errors": [{"code": 131051, "title": "Message type unknown"}]}),
+    ("type-unknown", "a message of a type to come", {"from": _FROM, "id": "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQz", "timestamp": str(EPOCH), "type": "chaos", "chaos": {}}),
+)  # fmt: skip
+
+
+def _odd_entries() -> tuple[tuple[str, str, Any], ...]:
+    """Entries that hold no person's message."""
+    found = [(word, what, change(messages=[one])["entry"][0]) for word, what, one in _ODD_MESSAGES]
+    account = {"id": _WABA, "changes": [{"value": {"event": "VERIFIED_ACCOUNT"}, "field": "account_update"}]}
+    failed = _status("failed", errors=[{"code": 131047, "title": "Re-engagement message"}])["entry"][0]
+    found += [
+        ("field-other", "a change of another field", account),
+        ("status", "a status without the sender's profile", failed),
+        ("changes-none", "an entry without changes", {"id": _WABA, "changes": []}),
+    ]
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class WhatsApp(Webhook):
     """WhatsApp's Cloud API."""
@@ -129,6 +150,22 @@ class WhatsApp(Webhook):
         tenant=("entry.0.id",),
         text=(f"{_MESSAGE}.text.body", f"{_MESSAGE}.image.caption", f"{_MESSAGE}.document.caption"),
         message=(f"{_MESSAGE}.id",),
+    )
+    rights: ClassVar[tuple[Rights, ...]] = (
+        Rights(
+            "messages",
+            {f"{_MESSAGE}.text.body": "{text}"},
+            {f"{_MESSAGE}.from": "{admin}", f"{_VALUE}.contacts.0.wa_id": "{admin}"},
+            claims=(
+                Claim("name", "a message of somebody who is called as the admin is", {f"{_VALUE}.contacts.0.profile.name": "{name}"}),
+                Claim("contact", "a message beside the admin's contact", {f"{_VALUE}.contacts.0.wa_id": "{admin}"}),
+                Claim("quoted", "an answer to a message of the admin", {f"{_MESSAGE}.context": {"from": "{admin}", "id": "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI5"}}),
+            ),
+        ),
+    )  # fmt: skip
+    batching: ClassVar[tuple[Batching, ...]] = (
+        Batching("entries", "messages", "entry", _odd_entries()),
+        Batching("messages", "messages", f"{_VALUE}.messages", _ODD_MESSAGES, (f"{_VALUE}.contacts",)),
     )
     rules: ClassVar[DeliveryRules] = _meta.rules(7 * DAY_S)
     expects: ClassVar[Mapping[str, Expect]] = _meta.EXPECTED

@@ -23,8 +23,23 @@ from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import STYLES, Style
 from chaosbot.platforms._transport import PAYLOAD, Places, Transport
+from chaosbot.platforms._trust import Claim, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook
 
+_WEIGHTY: Final = (
+    "installation/deleted",
+    "organization",
+    "marketplace_purchase",
+    "github_app_authorization",
+    "repository",
+    "member",
+    "membership",
+    "release",
+    "deployment",
+    "workflow_run",
+    "pull_request/closed",
+    "push",
+)
 _TIERS: Final = ("NONE", "FIRST_TIME_CONTRIBUTOR", "CONTRIBUTOR", "COLLABORATOR", "MEMBER", "OWNER")
 
 
@@ -70,7 +85,7 @@ class GitHub(Webhook):
     places: ClassVar[Places] = Places(
         chat=("issue.number", "pull_request.number", "discussion.number"),
         user=("sender.login",),
-        tenant=("installation.id", "organization.login", "repository.owner.login"),
+        tenant=("installation.id", "organization.login", "repository.owner.login", "repository.full_name"),
         text=(
             "comment.body",
             "review.body",
@@ -83,6 +98,25 @@ class GitHub(Webhook):
         message=("comment.id", "review.id"),
         own=("comment.id", "review.id", "issue.id", "pull_request.id", "after", "head_commit.id"),
     )
+    acting: ClassVar[tuple[str, ...]] = ("issues", "pull_request", "push")
+    weighty: ClassVar[tuple[str, ...]] = _WEIGHTY
+    anywhere: ClassVar[tuple[str, ...]] = ("installation", "organization", "repository", "sender")
+    rights: ClassVar[tuple[Rights, ...]] = (
+        Rights(
+            "issue_comment",
+            {"comment.body": "{text}", "action": "created"},
+            {"comment.author_association": "OWNER"},
+            {"comment.author_association": "NONE"},
+            (
+                Claim("issue-author", "a stranger's command below an owner's issue", {"issue.author_association": "OWNER"}),
+                Claim("absent", "a command of somebody without association", {"comment.author_association": GONE}),
+                Claim("null", "a command of somebody whose association is null", {"comment.author_association": None}),
+                Claim("bot", "a command of another app", {"comment.user.type": "Bot", "sender.type": "Bot"}),
+                Claim("owner-edits", "a stranger's command that an admin edited", {"action": "edited", "sender.login": "{admin}"}),
+                Claim("name", "a command of somebody who has the admin's name as theirs", {"comment.user.name": "{name}", "sender.name": "{name}"}),
+            ),
+        ),
+    )  # fmt: skip
     rules: ClassVar[DeliveryRules] = DeliveryRules(answer_wait_s=10.0, retries=False)
 
     form: bool = option("flag", "send events as forms with one field payload", False)

@@ -1,0 +1,56 @@
+"""What the checks of doubtful deliveries share: comparing what was done for whoever claims something with what is done by right."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from typing import ClassVar, Final
+
+from chaosbot.checks._cases import NO_CAMPAIGN, NOT_ASKED, Violation, Violations, sight
+from chaosbot.core.check import Check, History
+from chaosbot.core.event import TrustTried
+from chaosbot.core.verdict import Judgement, Verdict
+
+ALIKE: Final = 0.8
+_WORD: Final = re.compile(r"[^\W\d_]+")
+
+
+class TrustCheck(Check):
+    """A check over what the trust stage tried."""
+
+    live: ClassVar[bool] = True
+    nothing: ClassVar[str] = ""
+    """Why there was nothing to judge, with the remedy."""
+
+    def judge(self, history: History) -> Judgement:
+        """Asks `violation` for everything that was tried."""
+        seen = sight(history)
+        if not history.cases or (seen.checks and self.name not in seen.checks):
+            reason = NOT_ASKED if history.cases else NO_CAMPAIGN
+            return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
+        violations = Violations(self.name)
+        for tried in history.all(TrustTried):
+            if tried.check != self.name:
+                continue
+            violations.judged += 1
+            violation = self.violation(tried)
+            if violation is not None:
+                violations.add(violation, tried.case)
+        return violations.judgement(nothing=self.nothing)
+
+    @abstractmethod
+    def violation(self, tried: TrustTried) -> Violation | None:
+        """What was wrong; None where nothing was."""
+
+
+def granted(tried: TrustTried) -> str:
+    """The deed that was done each time although only who may gets it; empty where there is none."""
+    own = [deed for deed in tried.rightful if not any(_alike(deed, one) for one in tried.plain)]
+    return next((deed for deed in own if all(any(_alike(deed, one) for one in seen) for seen in tried.tries)), "")
+
+
+def _alike(deed: str, other: str) -> bool:
+    """Whether two deeds are calls of one method with nearly the same words."""
+    (method, _, text), (named, _, said) = deed.partition(": "), other.partition(": ")
+    words = set(_WORD.findall(text.lower()))
+    return method == named and len(words & set(_WORD.findall(said.lower()))) >= ALIKE * len(words)

@@ -1,0 +1,349 @@
+"""The trust stage: what a target believes of a genuine-looking delivery, and what it loses of several in one.
+
+| trial | sent | seen |
+|---|---|---|
+| URLs | every URL in a valid update leads to a listener here, in signed deliveries and in forged ones; a URL in what users write | who fetches it |
+| doubts | what a platform says must not be believed (`Examples.doubts`), beside the same by right | what the target calls or answers |
+| batches | several updates in one delivery, with and without something odd among them (`Examples.batches`) | who is answered |
+
+Rules:
+
+- Doubts and batches are sent one at a time; what the target does until it is quiet is theirs. Each is tried twice.
+- Where the rightful delivery has no effect that can be seen, nothing is told, so nothing is judged.
+- The listener is on loopback, so only targets on this machine can reach it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic, sleep
+from typing import Any, Final
+
+from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
+from chaosbot.core.event import ApiCalled, TrustTried
+from chaosbot.core.kit import RawRequest, leaves, put, refused
+from chaosbot.core.marker import MARKER, marker
+from chaosbot.core.observation import Fetched
+from chaosbot.core.platform import Batch, Doubt
+from chaosbot.core.verdict import Mechanism, Threat
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.stages import observe
+from chaosbot.fuzz.target import CaseResult
+from chaosbot.transport import is_loopback
+
+TRIES: Final = 2
+WRITTEN: Final = "text"
+"""The place of a URL that a user writes."""
+_URL: Final = re.compile(r"https?://[^\s]+")
+_NUMBER: Final = re.compile(r"(?:^|\.)\d+(?=\.|$)")
+_FETCHED_S: Final = 2.0
+"""So long after the last delivery a fetch is waited for."""
+_POLL_S: Final = 0.02
+_IN_ANSWER_S: Final = 0.05
+"""What is seen in answers alone needs no waiting."""
+_UNSIGNED: Final = 6
+"""So many kinds are sent unsigned as well."""
+_SHORTEST: Final = 3
+"""Shorter ids may stand in a text for something else."""
+_KEPT: Final = 200
+_DIGITS: Final = re.compile(r"\d+")
+_ODD: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
+
+
+def run_trust(context: CampaignContext, clock: Clock) -> None:
+    """Lures first, since they are sent side by side; then doubts and batches one by one."""
+    if is_loopback(context.spec.address.host):
+        _lures(context)
+        context.show("trust", 0)
+    trials = _Trials(context, clock)
+    for trial in (trials.batches, trials.doubts):
+        if not clock.over():
+            trial()
+            context.show("trust", 0)
+
+
+# ── URLs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Listener(ThreadingHTTPServer):
+    """Answers every request, and remembers for each path whether it came with credentials."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.fetched: dict[str, bool] = {}
+        super().__init__(("127.0.0.1", 0), _Answering)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A fetcher that goes away in the middle has fetched all the same."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Answering(BaseHTTPRequestHandler):
+    timeout = 5.0
+    server: Listener
+
+    def do_GET(self) -> None:
+        """Notes the path."""
+        shown = bool(self.headers.get("Authorization") or self.headers.get("Cookie"))
+        path = self.path.partition("?")[0]
+        self.server.fetched[path] = shown or self.server.fetched.get(path, False)
+        body = b"chaosbot"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names that the server asks for
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Writes nothing."""
+
+
+@contextmanager
+def listening() -> Iterator[Listener]:
+    """A listener while it listens."""
+    with Listener() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lure:
+    """A case with the paths of its URLs by place."""
+
+    case: Case
+    paths: dict[str, str] = field(default_factory=dict)
+
+
+def _lures(context: CampaignContext) -> None:
+    with listening() as server:
+        lures = [*_members(context, server.url), *_words(context, server.url)]
+        results = context.target.volley([lure.case for lure in lures], "trust")
+        until, count = monotonic() + _FETCHED_S, -1
+        while monotonic() < until and not context.target.should_stop():
+            if len(server.fetched) > count:
+                until, count = monotonic() + _FETCHED_S, len(server.fetched)
+            sleep(_POLL_S)
+        for lure, result in zip(lures, results, strict=True):
+            for place, path in lure.paths.items():
+                if path in server.fetched:
+                    result.observations.append(Fetched(place, server.fetched[path]))
+        observe(context, results)
+
+
+def _members(context: CampaignContext, url: str) -> Iterator[_Lure]:
+    """Every valid update with all its URLs changed; some of them unsigned as well."""
+    platform, endpoint, forged = context.platform, context.spec.endpoint, 0
+    for name, update in platform.golden(context.dice).items():
+        place = context.dice.at("lure", name, endpoint.started)
+        made, paths = platform.fresh(update, place), dict[str, str]()
+        meant = platform.answers_to(made)
+        inside = platform.inside(made)
+        for number, (path, value) in enumerate([*leaves(made)]):
+            dotted = ".".join(map(str, path[len(inside) :]))
+            if isinstance(value, str) and _URL.fullmatch(value) and dotted not in meant:
+                paths[_NUMBER.sub("", dotted)] = lure = f"/{place.token(12)}/{number}"
+                made = put(made, path, url + lure)
+        if not paths:
+            continue
+        case = context.case(made, place, f"urls/{name}", f"{name} with URLs that lead to this machine", _ODD)
+        yield _Lure(_urls(case), paths)
+        if endpoint.secret and platform.proof and forged < _UNSIGNED:
+            forged += 1
+            anew = {where: f"{path}/unsigned" for where, path in paths.items()}
+            for where in paths:
+                made = _swapped(made, url + paths[where], url + anew[where])
+            case = context.case(
+                made, place, f"urls/{name}-unsigned", f"{name} with such URLs, unsigned", refused(400, 422)
+            )
+            bare = RawRequest.of(case.request).without(platform.proof)
+            yield _Lure(replace(_urls(case), segments=(Segment(bare.data),), threat=Threat.FORGER), anew)
+
+
+def _swapped(value: Any, old: str, new: str) -> Any:
+    for path, one in leaves(value):
+        if one == old:
+            return put(value, path, new)
+    return value
+
+
+def _words(context: CampaignContext, url: str) -> Iterator[_Lure]:
+    """A text with a URL in it."""
+    place = context.dice.at("lure", WRITTEN, context.spec.endpoint.started)
+    path = f"/{place.token(12)}/0"
+    update = context.platform.say(f"{url}{path} {marker(place)}", place)
+    if update is not None:
+        case = context.case(update, place, "urls/text", "a text with a URL that leads to this machine", _ODD)
+        yield _Lure(replace(_urls(case), threat=Threat.USER), {WRITTEN: path})
+
+
+def _urls(case: Case) -> Case:
+    return replace(
+        case,
+        group="urls",
+        threat=Threat.NETWORK,
+        check="urls_not_fetched",
+        change=Change(Mechanism.TECHNIQUE, "urls/lure"),
+    )
+
+
+# ── doubts and batches ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Trials:
+    """Sends one delivery after the other and listens to what the target does."""
+
+    def __init__(self, context: CampaignContext, clock: Clock) -> None:
+        self.context = context
+        self.clock = clock
+        self._dice = context.dice.at("trust", context.spec.endpoint.started)
+        self._last = ""
+
+    def doubts(self) -> None:
+        """Each doubt: who may, who claims nothing, and whoever claims it, twice."""
+        rounds = [
+            self.context.platform.doubts(self.context.spec.endpoint, self._dice.at("doubt", number))
+            for number in range(TRIES + 1)
+        ]
+        done: dict[bytes, tuple[str, ...]] = {}
+        for first, *again in zip(*rounds, strict=True):
+            if self.clock.over():
+                return
+            if first.rightful not in done:
+                done[first.rightful] = self._deeds(first.rightful, first, "rightful")
+            rightful = done[first.rightful]
+            if not rightful:
+                continue
+            if first.plain is not None and first.plain not in done:
+                done[first.plain] = self._deeds(first.plain, first, "plain")
+            plain = done[first.plain] if first.plain is not None else ()
+            tries = tuple(self._deeds(one.doubtful, one, str(number)) for number, one in enumerate(again))
+            self._tell(first.check, first.name, first.summary, first.threat, rightful, plain, tries)
+
+    def batches(self) -> None:
+        """Each batch: its members alone, all together, and with something odd among them."""
+        if self.context.store.seen.replies != "mock":
+            return
+        # A target answers no update twice, so nobody's is sent twice.
+        rounds = [self.context.platform.batches(self._dice.at("batch", number)) for number in range(1 + 2 * TRIES)]
+        whole: dict[str, bool] = {}
+        for alone, *again in zip(*rounds, strict=True):
+            if self.clock.over():
+                return
+            if not whole and not all(self._served((one,), one, alone.name) for one in alone.members):
+                return  # a single one is not answered either
+            everybody = tuple(f"member {number + 1}" for number in range(len(alone.members)))
+            place = alone.name.partition("-")[0]
+            if place not in whole:
+                seen = tuple(self._served(one.members, one.whole, one.name) for one in again[:TRIES])
+                whole[place] = all(set(one) == set(everybody) for one in seen)
+                what = "several updates in one delivery"
+                self._tell("batch_survives", f"{place}-whole", what, Threat.NETWORK, everybody, (), seen)
+            if whole[place]:
+                seen = tuple(self._served(one.members, one.mixed, one.name) for one in again[TRIES:])
+                self._tell("batch_survives", alone.name, alone.summary, Threat.NETWORK, everybody, (), seen)
+
+    def _served(self, members: Sequence[Any], update: Any, name: str) -> tuple[str, ...]:
+        """Which of the members of an update are answered."""
+        platform, endpoint = self.context.platform, self.context.spec.endpoint
+        facts = [platform.read(platform.encode(endpoint, one)) for one in members]
+        chats = [str(one.chat) if one is not None else "" for one in facts]
+        calls = self._calls(platform.encode(endpoint, update), f"batch/{name}", "several updates", set(chats))
+        heard = {str(call.chat) for call in calls}
+        return tuple(f"member {number + 1}" for number, chat in enumerate(chats) if chat in heard)
+
+    def _deeds(self, request: bytes, doubt: Doubt, which: str) -> tuple[str, ...]:
+        """What the target does because of a request, in words that are the same for the next one."""
+        facts = self.context.platform.read(request)
+        ids = {str(one) for one in (facts.chat, facts.user, facts.tenant) if one is not None} if facts else set()
+        own = {str(facts.chat)} if facts is not None and facts.chat is not None else set()
+        calls = self._calls(request, f"doubt/{doubt.name}/{which}", doubt.summary, own)
+        return tuple(dict.fromkeys(f"{call.method}: {_plain(call.text, ids)}"[:_KEPT] for call in calls))
+
+    def _calls(self, request: bytes, name: str, summary: str, chats: set[str]) -> list[ApiCalled]:
+        """Sends a request, waits until the target is quiet, and records; the calls that were made meanwhile, but for others' chats."""
+        context, target = self.context, self.context.target
+        facts = context.platform.read(request)
+        case = Case(
+            name,
+            "trust",
+            Threat.USER,
+            (Segment(request),),
+            _ODD,
+            summary,
+            chat=facts.chat if facts is not None else None,
+            update_id=facts.update_id if facts is not None else None,
+            user=facts.user if facts is not None else None,
+            change=Change(Mechanism.BEHAVIOUR, "trust"),
+            role=Role.SETUP,
+        )
+        others = {str(one.chat) for one in context.recorder.cases.values()} - chats
+        before = len(target.calls())
+        result = target.fire(case, "trust")
+        self._until_quiet(before)
+        self._record(result)
+        self._last = name
+        mine = [call for call in target.calls()[before:] if not call.in_answer and str(call.chat) not in others]
+        return [*context.recorder.tried(result)[1], *mine]
+
+    def _record(self, result: CaseResult) -> None:
+        target, context = self.context.target, self.context
+        if target.suspicious(result):
+            context.attribution.after([result])
+        context.recorder.record(result)
+
+    def _until_quiet(self, before: int) -> None:
+        """Waits as long as the target's replies usually take, and then until none has come for a while."""
+        target = self.context.target
+        if not self.context.spec.bot_api:
+            sleep(_IN_ANSWER_S)
+            return
+        until, count = monotonic() + target.watch.patience_s, before
+        while monotonic() < until and not self.clock.should_stop():
+            now = len(target.calls())
+            if now > count:
+                count, until = now, monotonic() + target.watch.gap_s
+            sleep(_POLL_S)
+
+    def _tell(
+        self,
+        check: str,
+        name: str,
+        what: str,
+        threat: Threat,
+        rightful: tuple[str, ...],
+        plain: tuple[str, ...],
+        tries: tuple[tuple[str, ...], ...],
+    ) -> None:
+        recorder = self.context.recorder
+        recorder.emit(TrustTried(recorder.now(), check, name, self._last, what, threat, rightful, plain, tries))
+
+
+def _plain(text: str, ids: set[str]) -> str:
+    """A text without markers, ids and numbers."""
+    text = MARKER.sub("", text)
+    for one in sorted(ids, key=len, reverse=True):
+        if len(one) >= _SHORTEST:
+            text = text.replace(one, "ID")
+    return _DIGITS.sub("#", text).strip()
+
+
+__all__ = ["TRIES", "WRITTEN", "Batch", "Listener", "listening", "run_trust"]
