@@ -102,15 +102,16 @@ def command(who: Bot, verb: str, url: str, port: int, pid: int, seed: int, durat
     """The chaosbot command line of one campaign."""
     chaosbot = [sys.executable, "-m", "chaosbot"]
     common = ["--seed", str(seed), "--out", str(out), "--quiet"]
+    calls = ["--bot-api", f"127.0.0.1:{port}"] if who.calls else []
     if verb in OWNED:
         own = ["--start-cmd", shlex.join(start_of(who)[0]), *(["--guide"] if verb == "guided" else [])]
         more = ["--duration", duration, "--corpus", str(out / "corpus"), *own]
         telegram = ["--bot-api", f"127.0.0.1:{port}", "--platform-option", f"admin_id={ADMIN_ID}"]
-        return [*chaosbot, "fuzz", url, *more, *(who.options or telegram), *common]
+        return [*chaosbot, "fuzz", url, *more, *calls, *(who.options or telegram), *common]
     if verb == "fuzz":
         more = ["--pid", str(pid), "--duration", duration, "--corpus", str(out / "corpus")]
         telegram = ["--bot-api", f"127.0.0.1:{port}", "--platform-option", f"admin_id={ADMIN_ID}"]
-        return [*chaosbot, "fuzz", url, *more, *(who.options or telegram), *common]
+        return [*chaosbot, "fuzz", url, *more, *calls, *(who.options or telegram), *common]
     return [*chaosbot, verb, "resilience", url, "--bot-api-port", str(port), *common]
 
 

@@ -30,7 +30,7 @@ class TrustCheck(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         violations = Violations(self.name)
         for tried in history.all(TrustTried):
-            if tried.check != self.name:
+            if tried.check != self.name or not own(tried):
                 continue
             violations.judged += 1
             violation = self.violation(tried)
@@ -43,10 +43,16 @@ class TrustCheck(Check):
         """What was wrong; None where nothing was."""
 
 
+def own(tried: TrustTried) -> list[str]:
+    """What is done for who may and not for who claims nothing."""
+    return [deed for deed in tried.rightful if not any(_alike(deed, one) for one in tried.plain)]
+
+
 def granted(tried: TrustTried) -> str:
     """The deed that was done each time although only who may gets it; empty where there is none."""
-    own = [deed for deed in tried.rightful if not any(_alike(deed, one) for one in tried.plain)]
-    return next((deed for deed in own if all(any(_alike(deed, one) for one in seen) for seen in tried.tries)), "")
+    return next(
+        (deed for deed in own(tried) if all(any(_alike(deed, one) for one in seen) for seen in tried.tries)), ""
+    )
 
 
 def _alike(deed: str, other: str) -> bool:

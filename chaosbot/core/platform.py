@@ -96,6 +96,7 @@ class Doubt:
         rightful: The request that has the effect by right.
         doubtful: The request that must not have it.
         plain: The doubtful request without its claim; what that does was not claimed. None where there is none.
+        before: What is sent right before the doubtful one, as that is what it repeats.
     """
 
     check: str
@@ -105,6 +106,7 @@ class Doubt:
     rightful: bytes
     doubtful: bytes
     plain: bytes | None = None
+    before: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

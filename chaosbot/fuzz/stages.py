@@ -76,7 +76,7 @@ TABLE: Final = {
     "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35, guided=True),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
     "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.35),
-    "trust": CampaignStage("chaosbot.fuzz.trust", "run_trust", 0.3),
+    "trust": CampaignStage("chaosbot.fuzz.trust", "run_trust", 0.5),
     "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.55),
     "forms": CampaignStage("chaosbot.fuzz.forms", "run_forms", 0.5),
     "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.25, divisible=True),

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
 from chaosbot.core.event import ApiCalled, TrustTried
-from chaosbot.core.kit import RawRequest, leaves, put, refused
+from chaosbot.core.kit import RawRequest, refused
 from chaosbot.core.marker import MARKER, marker
 from chaosbot.core.observation import Fetched
 from chaosbot.core.platform import Batch, Doubt
@@ -49,6 +49,9 @@ _IN_ANSWER_S: Final = 0.05
 """What is seen in answers alone needs no waiting."""
 _UNSIGNED: Final = 6
 """So many kinds are sent unsigned as well."""
+_FIRST_S: Final = 1.0
+_LEAST_S: Final = 0.3
+_TIMES: Final = 4.0
 _SHORTEST: Final = 3
 """Shorter ids may stand in a text for something else."""
 _KEPT: Final = 200
@@ -154,35 +157,56 @@ def _members(context: CampaignContext, url: str) -> Iterator[_Lure]:
     platform, endpoint, forged = context.platform, context.spec.endpoint, 0
     for name, update in platform.golden(context.dice).items():
         place = context.dice.at("lure", name, endpoint.started)
-        made, paths = platform.fresh(update, place), dict[str, str]()
-        meant = platform.answers_to(made)
-        inside = platform.inside(made)
-        for number, (path, value) in enumerate([*leaves(made)]):
-            dotted = ".".join(map(str, path[len(inside) :]))
-            if isinstance(value, str) and _URL.fullmatch(value) and dotted not in meant:
-                paths[_NUMBER.sub("", dotted)] = lure = f"/{place.token(12)}/{number}"
-                made = put(made, path, url + lure)
-        if not paths:
-            continue
-        case = context.case(made, place, f"urls/{name}", f"{name} with URLs that lead to this machine", _ODD)
-        yield _Lure(_urls(case), paths)
-        if endpoint.secret and platform.proof and forged < _UNSIGNED:
+        made = platform.fresh(update, place)
+        meant, inside, token = platform.answers_to(made), len(platform.inside(made)), place.token(12)
+        for signed in (True, False):
+            if not signed and not (endpoint.secret and platform.proof and forged < _UNSIGNED):
+                break
+            lure = _Lured(f"/{token}/{'signed' if signed else 'forged'}", url, frozenset(meant), inside)
+            changed = lure.made(made, ())
+            if not lure.paths:
+                break
+            if signed:
+                case = context.case(changed, place, f"urls/{name}", f"{name} with URLs that lead to this machine", _ODD)
+                yield _Lure(_urls(case), lure.paths)
+                continue
             forged += 1
-            anew = {where: f"{path}/unsigned" for where, path in paths.items()}
-            for where in paths:
-                made = _swapped(made, url + paths[where], url + anew[where])
-            case = context.case(
-                made, place, f"urls/{name}-unsigned", f"{name} with such URLs, unsigned", refused(400, 422)
-            )
+            what = f"{name} with such URLs, unsigned"
+            case = context.case(changed, place, f"urls/{name}-unsigned", what, refused(400, 422))
             bare = RawRequest.of(case.request).without(platform.proof)
-            yield _Lure(replace(_urls(case), segments=(Segment(bare.data),), threat=Threat.FORGER), anew)
+            yield _Lure(replace(_urls(case), segments=(Segment(bare.data),), threat=Threat.FORGER), lure.paths)
 
 
-def _swapped(value: Any, old: str, new: str) -> Any:
-    for path, one in leaves(value):
-        if one == old:
-            return put(value, path, new)
-    return value
+@dataclass(frozen=True, slots=True)
+class _Lured:
+    """Changes the URLs in an update.
+
+    Args:
+        begins: How the paths of the new ones begin.
+        url: Where they lead.
+        meant: Places of those that stay.
+        inside: How long the path of the update's payload is.
+        paths: The new paths by place; grows.
+    """
+
+    begins: str
+    url: str
+    meant: frozenset[str]
+    inside: int
+    paths: dict[str, str] = field(default_factory=dict)
+
+    def made(self, value: Any, path: tuple[str | int, ...]) -> Any:
+        """The value with other URLs."""
+        if isinstance(value, dict):
+            return {name: self.made(one, (*path, name)) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self.made(one, (*path, number)) for number, one in enumerate(value)]
+        dotted = ".".join(map(str, path[self.inside :]))
+        if not isinstance(value, str) or dotted in self.meant or not _URL.fullmatch(value):
+            return value
+        place = _NUMBER.sub("", dotted)
+        self.paths.setdefault(place, f"{self.begins}/{len(self.paths)}")
+        return self.url + self.paths[place]
 
 
 def _words(context: CampaignContext, url: str) -> Iterator[_Lure]:
@@ -216,6 +240,7 @@ class _Trials:
         self.clock = clock
         self._dice = context.dice.at("trust", context.spec.endpoint.started)
         self._last = ""
+        self._delay_s = 0.0
 
     def doubts(self) -> None:
         """Each doubt: who may, who claims nothing, and whoever claims it, twice."""
@@ -224,6 +249,7 @@ class _Trials:
             for number in range(TRIES + 1)
         ]
         done: dict[bytes, tuple[str, ...]] = {}
+        told: set[tuple[str, str]] = set()
         for first, *again in zip(*rounds, strict=True):
             if self.clock.over():
                 return
@@ -235,7 +261,10 @@ class _Trials:
             if first.plain is not None and first.plain not in done:
                 done[first.plain] = self._deeds(first.plain, first, "plain")
             plain = done[first.plain] if first.plain is not None else ()
-            tries = tuple(self._deeds(one.doubtful, one, str(number)) for number, one in enumerate(again))
+            if set(rightful) <= set(plain) or (first.check, first.name.rpartition("/")[2]) in told:
+                continue  # everybody gets it, or the same was told of another kind
+            told.add((first.check, first.name.rpartition("/")[2]))
+            tries = tuple(self._tried(one, number) for number, one in enumerate(again))
             self._tell(first.check, first.name, first.summary, first.threat, rightful, plain, tries)
 
     def batches(self) -> None:
@@ -269,6 +298,12 @@ class _Trials:
         calls = self._calls(platform.encode(endpoint, update), f"batch/{name}", "several updates", set(chats))
         heard = {str(call.chat) for call in calls}
         return tuple(f"member {number + 1}" for number, chat in enumerate(chats) if chat in heard)
+
+    def _tried(self, doubt: Doubt, number: int) -> tuple[str, ...]:
+        """What is done because of the doubtful delivery, after what it repeats."""
+        if doubt.before is not None:
+            self._deeds(doubt.before, doubt, f"before-{number}")
+        return self._deeds(doubt.doubtful, doubt, str(number))
 
     def _deeds(self, request: bytes, doubt: Doubt, which: str) -> tuple[str, ...]:
         """What the target does because of a request, in words that are the same for the next one."""
@@ -304,6 +339,13 @@ class _Trials:
         mine = [call for call in target.calls()[before:] if not call.in_answer and str(call.chat) not in others]
         return [*context.recorder.tried(result)[1], *mine]
 
+    @property
+    def _patience_s(self) -> float:
+        """How long the first call is waited for: by what those of this stage took, once there were some."""
+        if self._delay_s:
+            return max(_LEAST_S, _TIMES * self._delay_s)
+        return min(self.context.target.watch.patience_s, _FIRST_S)
+
     def _record(self, result: CaseResult) -> None:
         target, context = self.context.target, self.context
         if target.suspicious(result):
@@ -316,10 +358,13 @@ class _Trials:
         if not self.context.spec.bot_api:
             sleep(_IN_ANSWER_S)
             return
-        until, count = monotonic() + target.watch.patience_s, before
+        began, count = monotonic(), before
+        until = began + self._patience_s
         while monotonic() < until and not self.clock.should_stop():
             now = len(target.calls())
             if now > count:
+                if count == before:
+                    self._delay_s = max(self._delay_s, monotonic() - began)
                 count, until = now, monotonic() + target.watch.gap_s
             sleep(_POLL_S)
 

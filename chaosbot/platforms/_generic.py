@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any, Final
 
 import orjson
@@ -17,6 +18,8 @@ from chaosbot.platforms._transport import dumps
 _IDS: Final = ("delivery_id", "event_id", "update_id", "message_id", "webhook_id", "request_id", "uuid", "id")
 _TEXTS: Final = ("text", "message", "body", "content", "comment", "description", "title", "summary", "name", "subject")
 _DEEPEST: Final = 40
+SHORTEST_ID: Final = 4
+"""Shorter ids may stand elsewhere in a payload for something else; they are kept."""
 
 
 def parsed(name: str, value: Any) -> Any:
@@ -131,3 +134,28 @@ def inferred(value: Any, depth: int = 0) -> Shape:
     if isinstance(value, dict) and depth < _DEEPEST:
         return Object({name: inferred(item, depth + 1) for name, item in value.items()})
     return Const(value)
+
+
+def alike(value: int | str, dice: Dice) -> int | str:
+    """Another id of the same form: as long, the same prefix, digits for digits and letters for letters."""
+    if isinstance(value, int):
+        low = 10 ** (len(str(abs(value))) - 1)
+        return dice.integer(low, 10 * low - 1)
+    head = max(value.rfind(sign) for sign in "_.:") + 1
+    head = head if len(value) - head >= SHORTEST_ID else 0
+    head += len(value) - head > SHORTEST_ID and not set(value[head:].lower()) <= set("0123456789abcdef-")
+    rest = value[head:]
+    letters = "abcdef" if set(rest.lower()) <= set("0123456789abcdef-") else string.ascii_lowercase
+    fill = iter(dice.data(len(rest)))
+
+    def other(letter: str) -> str:
+        number = next(fill)
+        if letter.isdigit():
+            return str(number % 10)
+        chosen = letters[number % len(letters)]
+        return chosen.upper() if letter.isupper() else chosen if letter.isascii() and letter.isalpha() else letter
+
+    made = "".join(map(other, rest))
+    if rest.isdigit() and made[0] == "0":
+        made = "1" + made[1:]
+    return value[:head] + made

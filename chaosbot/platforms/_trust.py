@@ -18,6 +18,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.kit import RawRequest, changed, look, path_of, put, there
 from chaosbot.core.platform import Batch, Doubt, Endpoint
 from chaosbot.core.verdict import Threat
+from chaosbot.platforms._generic import alike
 
 if TYPE_CHECKING:
     from chaosbot.platforms._webhook import Webhook
@@ -114,7 +115,9 @@ def tenants(platform: Webhook, endpoint: Endpoint, dice: Dice) -> Iterator[Doubt
 
 
 def moved(payload: Any, places: tuple[str, ...], tenant: str) -> Any:
-    """The payload in another account: its id at all places that hold one of its form."""
+    """The payload in another account: its id at all places that hold one of its form, or at the first where none holds any."""
+    if places and "." not in places[0] and all(there(payload, place) is None for place in places):
+        return payload | {places[0]: tenant} if isinstance(payload, dict) else payload
     for place in places:
         old = there(payload, place)
         if type(old) is int and tenant.isdecimal():
@@ -122,6 +125,33 @@ def moved(payload: Any, places: tuple[str, ...], tenant: str) -> Any:
         elif isinstance(old, str) and old.isdecimal() == tenant.isdecimal() and ("/" in old) == ("/" in tenant):
             payload = put(payload, path_of(place), tenant)
     return payload
+
+
+def replays(platform: Webhook, endpoint: Endpoint, dice: Dice) -> Iterator[Doubt]:
+    """A signed body once more, under a delivery id that no signature covers."""
+    header = platform.scheme.id_header
+    if not header or platform.scheme.signs_id or not endpoint.secret:
+        return
+    for name in platform.eventful:
+        rightful, repeated = (
+            RawRequest.of(platform.encode(endpoint, platform.made(name, dice.at("replay", name, which))))
+            for which in ("once", "again")
+        )
+        other = str(alike((repeated.header(header) or b"").decode("latin-1"), dice.at("replay", name, "id")))
+        for word, request, summary in (
+            ("new", repeated.with_header(header, other), "another delivery id"),
+            ("missing", repeated.without(header), "no delivery id"),
+        ):
+            what = f"a {name} that was sent before, with {summary}"
+            yield Doubt(
+                "replay_recognised",
+                f"replay/{name}/{word}",
+                what,
+                Threat.FORGER,
+                rightful.data,
+                request.data,
+                before=repeated.data,
+            )
 
 
 def headers(platform: Webhook, endpoint: Endpoint, dice: Dice) -> Iterator[Doubt]:
@@ -196,12 +226,13 @@ def batches(platform: Webhook, dice: Dice) -> Iterator[Batch]:
     for one in platform.batching:
         if one.golden not in platform.known:
             continue
-        path, place = path_of(one.place), dice.at("batch", one.name)
-        members = tuple(platform.made(one.golden, place.at(number)) for number in range(2))
-        ((kind, base),), ((_, second),) = members[0].items(), members[1].items()
-        for dotted in one.along:
-            base = put(base, path_of(dotted), [*look(base, path_of(dotted)), *look(second, path_of(dotted))])
-        first, last = look(base, path), look(second, path)
+        path = path_of(one.place)
         for name, summary, odd in one.odd:
+            place = dice.at("batch", one.name, name)
+            members = tuple(platform.made(one.golden, place.at(number)) for number in range(2))
+            ((kind, base),), ((_, second),) = members[0].items(), members[1].items()
+            for dotted in one.along:
+                base = put(base, path_of(dotted), [*look(base, path_of(dotted)), *look(second, path_of(dotted))])
+            first, last = look(base, path), look(second, path)
             whole, mixed = ({kind: put(base, path, [*first, *more, *last])} for more in ([], [odd]))
             yield Batch(f"{one.name}-{name}", summary, members, whole, mixed)

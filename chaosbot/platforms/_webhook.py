@@ -10,7 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-import string
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,14 +28,12 @@ from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms import _trust
-from chaosbot.platforms._generic import inferred
+from chaosbot.platforms._generic import SHORTEST_ID, alike, inferred
 from chaosbot.platforms._signatures import Style, public_key, resigned
 from chaosbot.platforms._signed_cases import cases as signed_cases
 from chaosbot.platforms._transport import FORM, JSON, NONE, BodyCodec, Places, Transport
 
 _LARGEST: Final = 1 << 20
-_SHORTEST: Final = 4
-"""Shorter ids may stand elsewhere in a payload for something else; they are kept."""
 _DEEPEST: Final = 40
 _IMPATIENT_S: Final = 5.0
 """A platform that waits no longer has a deadline that users notice."""
@@ -337,7 +334,7 @@ class Webhook(Platform):
         for role in _ROLES:
             for dotted in getattr(self.places, role):
                 old = there(payload, dotted)
-                if isinstance(old, bool) or not isinstance(old, int | str) or len(str(old)) < _SHORTEST:
+                if isinstance(old, bool) or not isinstance(old, int | str) or len(str(old)) < SHORTEST_ID:
                     continue
                 swaps.setdefault(old, alike(old, dice.at(role, dotted)))
         made = _swapped(payload, swaps, marker(dice), 0)
@@ -348,7 +345,7 @@ class Webhook(Platform):
 
     def doubts(self, endpoint: Endpoint, dice: Dice) -> tuple[Doubt, ...]:
         """Other accounts, other kinds, claimed privileges."""
-        found = (_trust.tenants, _trust.headers, _trust.rights)
+        found = (_trust.rights, _trust.tenants, _trust.headers, _trust.replays)
         return tuple(doubt for make in found for doubt in make(self, endpoint, dice))
 
     def batches(self, dice: Dice) -> tuple[Batch, ...]:
@@ -431,28 +428,3 @@ def _swapped(value: Any, swaps: Mapping[Any, Any], mine: str, depth: int) -> Any
     if isinstance(value, dict):
         return {name: _swapped(item, swaps, mine, depth + 1) for name, item in value.items()}
     return value
-
-
-def alike(value: int | str, dice: Dice) -> int | str:
-    """Another id of the same form: as long, the same prefix, digits for digits and letters for letters."""
-    if isinstance(value, int):
-        low = 10 ** (len(str(abs(value))) - 1)
-        return dice.integer(low, 10 * low - 1)
-    head = max(value.rfind(sign) for sign in "_.:") + 1
-    head = head if len(value) - head >= _SHORTEST else 0
-    head += len(value) - head > _SHORTEST and not set(value[head:].lower()) <= set("0123456789abcdef-")
-    rest = value[head:]
-    letters = "abcdef" if set(rest.lower()) <= set("0123456789abcdef-") else string.ascii_lowercase
-    fill = iter(dice.data(len(rest)))
-
-    def other(letter: str) -> str:
-        number = next(fill)
-        if letter.isdigit():
-            return str(number % 10)
-        chosen = letters[number % len(letters)]
-        return chosen.upper() if letter.isupper() else chosen if letter.isascii() and letter.isalpha() else letter
-
-    made = "".join(map(other, rest))
-    if rest.isdigit() and made[0] == "0":
-        made = "1" + made[1:]
-    return value[:head] + made

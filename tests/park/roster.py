@@ -44,6 +44,13 @@ NO_TIMEOUT = frozenset({"outbound_timeout", "recovers", "acked_not_lost", "no_ha
 MIGRATION = frozenset({"migrate_followed", "acked_not_lost"})
 OUTAGE = frozenset({"acked_not_lost", "no_server_error", "valid_accepted", "recovers", "circuits_recover", "user_told"})
 OUTAGE_DEATH = OUTAGE | DEATH
+TENANT = frozenset({"tenants_apart"})
+KIND = frozenset({"kind_as_signed"})
+CLAIMED = frozenset({"privilege_not_claimed"})
+BATCH = frozenset({"batch_survives"})
+FETCHED = frozenset({"urls_not_fetched"})
+ROTATED = frozenset({"secrets_rotated"})
+REPLAYED = frozenset({"replay_recognised", "effect_at_most_once"})
 CIRCUIT = frozenset({"circuits_recover", "recovers", "acked_not_lost"})
 
 
@@ -85,6 +92,7 @@ class Bot:
         options: The platform's options for chaosbot, where it is no Telegram bot.
         secret: The webhook's secret, where it needs one of a certain form.
         weaknesses: What the healthy one does not do well, by the check that may say so.
+        calls: Whether it calls its platform's API, at BOT_API, so that a mock of that shows what it does.
     """
 
     name: str
@@ -100,6 +108,7 @@ class Bot:
     options: tuple[str, ...] = ()
     secret: str = ""
     weaknesses: dict[str, str] = field(default_factory=dict)
+    calls: bool = False
 
     @property
     def runtime(self) -> Literal["python", "node", "go"]:
@@ -1796,6 +1805,279 @@ RECEIVERS: tuple[Bot, ...] = (
         packages=("twilio", "flask"),
     ),
 )
+
+RECEIVERS = (
+    *RECEIVERS,
+    _receiver(
+        "github-raw",
+        "github",
+        "a GitHub app on bare node:http that works after it has answered",
+        "github_raw.mjs",
+        "chaosbot-secret",
+        (
+            Bug(
+                "header-optional",
+                "authentication",
+                "a delivery without a signature passes",
+                "krkn-chaos/krkn#1277",
+                FORGED,
+            ),
+            Bug(
+                "first-digits", "authentication", "any beginning of the signature passes", "HKUDS/nanobot#1677", FORGED
+            ),
+            Bug(
+                "length-first",
+                "robustness",
+                "a signature of another length ends the process",
+                "octokit/webhooks.js#21",
+                CRASH | DEATH | PRE_AUTH,
+            ),
+            Bug(
+                "old-secret",
+                "authentication",
+                "the secret before the last rotation still signs",
+                "openclaw/openclaw#68573",
+                ROTATED,
+            ),
+            Bug(
+                "header-decides",
+                "escalation",
+                "any signed body is what its header says",
+                "adobe/spacecat-api-service#2281",
+                KIND,
+            ),
+            Bug(
+                "issue-author",
+                "escalation",
+                "whoever comments has the rights of who opened the issue",
+                "opensource-observer/oss-directory#670",
+                CLAIMED,
+            ),
+            Bug(
+                "not-none",
+                "escalation",
+                "whoever is not NONE may deploy, also who is nothing",
+                "majiayu000/harness#2074",
+                CLAIMED,
+            ),
+            Bug(
+                "comments-url",
+                "outbound",
+                "it posts with its token to whatever comments_url says",
+                "novuhq/novu#11223",
+                FETCHED,
+            ),
+            Bug(
+                "id-only",
+                "state",
+                "the same body under another delivery id acts again",
+                "prathamdby/pr-agent#476",
+                REPLAYED,
+            ),
+            Bug("runs-twice", "state", "a delivery that comes again acts again", "vercel/chat#799", REPLAYED),
+            Bug(
+                "body-assumed",
+                "robustness",
+                "a comment without text ends the process",
+                "klen/graphite-beacon#99",
+                DEATH | CRASH,
+            ),
+        ),
+        calls=True,
+        told=("privileged=/deploy", "former_secret=park-github-secret-of-last-year"),
+    ),
+    _receiver(
+        "messenger-raw",
+        "messenger",
+        "a Messenger page's bot with Python's standard library alone, which answers before it acknowledges",
+        "messenger_raw.py",
+        "park-app-secret-02",
+        (
+            Bug(
+                "header-optional",
+                "authentication",
+                "a delivery without a signature passes",
+                "krkn-chaos/krkn#1277",
+                FORGED,
+            ),
+            Bug(
+                "any-token",
+                "authentication",
+                "a handshake with any token is answered",
+                "filipporomani/whatsapp-python#31",
+                FORGED | HANDSHAKE,
+            ),
+            Bug(
+                "old-secret",
+                "authentication",
+                "the secret before the last rotation still signs",
+                "openclaw/openclaw#68573",
+                ROTATED,
+            ),
+            Bug("first-only", "robustness", "only the first entry is served", "rougeth/bottery#164", BATCH),
+            Bug(
+                "gives-up",
+                "robustness",
+                "what follows something odd in a batch is lost",
+                "botpress/botpress#15083",
+                BATCH,
+            ),
+            Bug("any-host", "outbound", "attachments are fetched from any host", "vercel/chat#856", FETCHED),
+            Bug(
+                "fetches-first",
+                "authentication",
+                "attachments are fetched before the signature is looked at",
+                "TeamWiseFlow/xiaobei#440",
+                FETCHED,
+            ),
+            Bug(
+                "answer-is-owner",
+                "escalation",
+                "an answer to a message of the owner's is the owner's",
+                "openclaw/openclaw#10228",
+                CLAIMED,
+            ),
+            Bug("text-assumed", "robustness", "a message without text is answered 500", "RasaHQ/rasa#8166", CRASH),
+            Bug("runs-twice", "state", "a delivery that comes again acts again", "vercel/chat#799", REPLAYED),
+        ),
+        calls=True,
+        told=(
+            "verify_token=park-verify-token",
+            "former_secret=park-messenger-secret-of-last-year",
+            "privileged=/discount",
+            "admin=5559990001112",
+            "admin_name=Owner",
+        ),
+    ),
+    _receiver(
+        "slack-raw",
+        "slack",
+        "a Slack app on bare node:http, with callbacks; commands are answered in the answer",
+        "slack_raw.cjs",
+        "8f742231b10e8888abcd99yyyzzz85a6",
+        (
+            Bug(
+                "header-optional",
+                "authentication",
+                "a request without a signature passes",
+                "krkn-chaos/krkn#1277",
+                FORGED,
+            ),
+            Bug("no-timestamp", "authentication", "old requests are accepted", "uhavin/slackers#3", FORGED),
+            Bug(
+                "old-secret",
+                "authentication",
+                "the secret before the last rotation still signs",
+                "openclaw/openclaw#68573",
+                ROTATED,
+            ),
+            Bug(
+                "one-secret",
+                "robustness",
+                "while secrets change, what the second one signs is refused",
+                "octokit/webhooks.js#770",
+                ROTATED,
+            ),
+            Bug("name-is-owner", "escalation", "who is called as the owner is the owner", "skoczen/will#394", CLAIMED),
+            Bug(
+                "text-is-owner",
+                "escalation",
+                "who mentions the owner is the owner",
+                "letsrevel/revel-backend#252",
+                CLAIMED,
+            ),
+            Bug(
+                "previews",
+                "outbound",
+                "a link in a message is fetched, wherever it leads",
+                "penpot/penpot#11092",
+                FETCHED,
+            ),
+            Bug(
+                "files-anywhere",
+                "outbound",
+                "shared files are fetched with the bot's token from any host",
+                "NousResearch/hermes-agent#3151",
+                FETCHED,
+            ),
+            Bug("user-assumed", "robustness", "a message without user is answered 500", "RasaHQ/rasa#8166", CRASH),
+            Bug("runs-twice", "state", "an event that comes again acts again", "vercel/chat#799", REPLAYED),
+        ),
+        calls=True,
+        told=(
+            "privileged=/deploy now",
+            "admin=U02PARKOWNR",
+            "admin_name=park.owner",
+            "former_secret=park-slack-secret-of-last-year-01",
+            "second_secret=park-slack-secret-of-next-month-1",
+        ),
+    ),
+    _receiver(
+        "stripe-raw",
+        "stripe",
+        "a shop platform's Stripe endpoint as plain WSGI, with a secret for each merchant",
+        "stripe_wsgi.py",
+        "whsec_" + "a1B2" * 8,
+        (
+            Bug(
+                "header-optional",
+                "authentication",
+                "an event without a signature passes",
+                "krkn-chaos/krkn#1277",
+                FORGED,
+            ),
+            Bug("no-tolerance", "authentication", "old events are accepted", "flippercloud/flipper#1022", FORGED),
+            Bug(
+                "old-secret",
+                "authentication",
+                "the secret before the last rotation still signs",
+                "openclaw/openclaw#68573",
+                ROTATED,
+            ),
+            Bug(
+                "any-secret",
+                "authentication",
+                "any merchant's secret signs for any merchant",
+                "integrallis/stripe_event#139",
+                TENANT,
+            ),
+            Bug(
+                "parse-first",
+                "authentication",
+                "the body is parsed before the signature is looked at",
+                "open-mercato/open-mercato#4044",
+                PRE_AUTH | CRASH,
+            ),
+            Bug(
+                "account-assumed", "robustness", "an event without account is answered 500", "rougeth/bottery#24", CRASH
+            ),
+            Bug(
+                "customer-assumed",
+                "robustness",
+                "an event without a customer is answered 500",
+                "rougeth/bottery#24",
+                CRASH,
+            ),
+            Bug(
+                "unknown-refused",
+                "robustness",
+                "an event that it does not know is answered 400",
+                "taskcluster/taskcluster#8128",
+                CRASH,
+            ),
+            Bug(
+                "runs-twice",
+                "state",
+                "an event that comes again acts again",
+                "NorthlandPositronics/Cogtrix#125",
+                REPLAYED,
+            ),
+        ),
+        calls=True,
+        told=("tenant=acct_1ParkBakery0001", "other_tenant=acct_1ParkFlorist002", "former_secret=whsec_" + "Old0" * 8),
+    ),
+)
+"""Receivers without a vendor's library, which do something that is seen at a mock."""
 
 KASSA = Bot(
     "kassa",

@@ -15,7 +15,7 @@ from chaosbot.core.kit import RawRequest
 from chaosbot.core.platform import PLATFORMS, Endpoint, Platform
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.mutations import mutations, product
-from chaosbot.platforms._webhook import alike
+from chaosbot.platforms._generic import alike
 
 WHERE = Endpoint("127.0.0.1:1", "/hook", "chaosbot-secret", started=1767225600)
 PLAIN = {
