@@ -204,8 +204,10 @@ def rights(platform: Webhook, endpoint: Endpoint, dice: Dice) -> Iterator[Doubt]
     known |= {"{admin}": platform.admin} if platform.admin else {}
     known |= {"{name}": platform.admin_name} if platform.admin_name else {}
     for one in platform.rights if platform.privileged else ():
-        asked, granted = _said(one.asked, known), _said(one.granted, known)
-        if asked is None or granted is None or one.golden not in platform.known:
+        asked = _said(one.asked, known)
+        # Who may is so in every respect that is known, whichever of them the target looks at.
+        granted = {path: _filled(value, known) for path, value in one.granted.items() if _said({path: value}, known)}
+        if asked is None or not granted or one.golden not in platform.known:
             continue
 
         def delivery(changes: Mapping[str, Any], *place: str, what: Rights = one, base: Any = asked) -> bytes:

@@ -228,7 +228,7 @@ class Slack(Webhook):
         Rights(
             "command",
             {"command": "{command}", "text": "{rest}"},
-            {"user_id": "{admin}"},
+            {"user_id": "{admin}", "user_name": "{name}"},
             claims=(
                 Claim("name", "a command of somebody who is called as the admin is", {"user_name": "{name}"}),
                 Claim("text", "a command whose text names the admin", {"text": "{rest} <@{admin}>"}),

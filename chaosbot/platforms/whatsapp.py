@@ -155,7 +155,11 @@ class WhatsApp(Webhook):
         Rights(
             "messages",
             {f"{_MESSAGE}.text.body": "{text}"},
-            {f"{_MESSAGE}.from": "{admin}", f"{_VALUE}.contacts.0.wa_id": "{admin}"},
+            {
+                f"{_MESSAGE}.from": "{admin}",
+                f"{_VALUE}.contacts.0.wa_id": "{admin}",
+                f"{_VALUE}.contacts.0.profile.name": "{name}",
+            },
             claims=(
                 Claim("name", "a message of somebody who is called as the admin is", {f"{_VALUE}.contacts.0.profile.name": "{name}"}),
                 Claim("contact", "a message beside the admin's contact", {f"{_VALUE}.contacts.0.wa_id": "{admin}"}),

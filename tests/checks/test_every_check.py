@@ -28,12 +28,13 @@ from chaosbot.core.event import (
     RunStarted,
     StateTried,
     TargetRaised,
+    TrustTried,
     from_json,
     to_json,
 )
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.kit import technique
-from chaosbot.core.observation import Died, Echoed, Grew, HealthLost, Hung, VictimOfDeath
+from chaosbot.core.observation import Died, Echoed, Fetched, Grew, HealthLost, Hung, VictimOfDeath
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.registry import describe, options_of
 from chaosbot.core.verdict import Mechanism, Threat, Verdict
@@ -88,6 +89,31 @@ def at_once(*told: str) -> StateTried:
 
 def refused(t: float = 2.0, status: int = 502, **more: Any) -> ApiCalled:
     return call("hi", t=t, chat=77, status=status, **more)
+
+
+def trust(check: str, *tries: Sequence[str], plain: Sequence[str] = ()) -> list[Event]:
+    """Something doubtful that was tried twice, where who may gets a deployment."""
+    rightful, who = ("deployments.create: production",), case("doubt/x/rightful", answer(200))
+    made = tuple(map(tuple, tries))
+    return [who, TrustTried(9.0, check, "group/what", who.case, "a claim", Threat.USER, rightful, tuple(plain), made)]
+
+
+def doubted(check: str) -> Example:
+    said, done = "issues.createComment: Only maintainers deploy.", "deployments.create: production"
+    # Once may be the answer to something else, and what everybody gets is no privilege.
+    keeps = [*trust(check, [said], [done], plain=[said]), *trust(check, [done], [done], plain=[done])]
+    return Example(keeps, trust(check, [said, done], [done], plain=[said]))
+
+
+def batch(*tries: Sequence[str]) -> list[Event]:
+    who = case("batch/entries-odd", answer(200))
+    members, made = ("member 1", "member 2"), tuple(map(tuple, tries))
+    name = "entries-odd"
+    return [who, TrustTried(9.0, "batch_survives", name, who.case, "something odd", Threat.NETWORK, members, (), made)]
+
+
+def lured(*seen: Fetched, threat: Threat = Threat.NETWORK) -> CaseTried:
+    return case("urls/message", answer(200), threat=threat, check="urls_not_fetched", observations=seen)
 
 
 @dataclass(frozen=True)
@@ -456,6 +482,22 @@ EXAMPLES: dict[str, Example] = {
         [ProbeSeen(float(t), "circuit:api", ok=True, value="open" if t >= 5 else "closed") for t in range(30)],
     ),
     "recovers": Example(_recovery(well=True), _recovery(well=False)),
+    "tenants_apart": doubted("tenants_apart"),
+    "kind_as_signed": doubted("kind_as_signed"),
+    "privilege_not_claimed": doubted("privilege_not_claimed"),
+    "replay_recognised": doubted("replay_recognised"),
+    "batch_survives": Example(
+        batch(["member 1", "member 2"], ["member 2"]),
+        batch(["member 1"], ["member 1"]),
+    ),
+    "urls_not_fetched": Example([lured()], [lured(Fetched("entry.attachments.payload.url"))]),
+    "secrets_rotated": Example(
+        [
+            case("signed/rotation-former", answer(401), expect=REFUSE, threat=Threat.FORGER, check="secrets_rotated"),
+            case("signed/rotation-second", answer(200), check="secrets_rotated"),
+        ],
+        [case("signed/rotation-former", answer(200), expect=REFUSE, threat=Threat.FORGER, check="secrets_rotated")],
+    ),
     **model_examples(),
 }
 
@@ -506,6 +548,28 @@ class TestEveryCheck:
     def test_says_what_it_is_for_and_what_its_options_do(self, name: str) -> None:
         assert len(describe(CHECKS.get(name)).splitlines()) >= 2
         assert all(field.metadata["help"] for field in options_of(CHECKS.get(name)))
+
+
+@pytest.mark.parametrize(
+    ("threat", "credentials", "severity"),
+    [
+        (Threat.FORGER, True, "critical"),
+        (Threat.FORGER, False, "high"),
+        (Threat.USER, False, "high"),
+        (Threat.NETWORK, True, "medium"),
+        (Threat.NETWORK, False, "low"),
+    ],
+)
+def test_a_fetch_is_as_bad_as_whoever_can_ask_for_it(threat: Threat, *, credentials: bool, severity: str) -> None:
+    (finding,) = judged("urls_not_fetched", [lured(Fetched("url", credentials), threat=threat)]).findings
+    assert finding.severity == severity
+
+
+def test_a_second_secret_that_is_refused_is_a_finding_of_its_own() -> None:
+    events = [case("signed/rotation-second", answer(401), check="secrets_rotated")]
+    (finding,) = judged("secrets_rotated", events).findings
+    assert "second" in finding.title
+    assert judged("valid_accepted", events).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(

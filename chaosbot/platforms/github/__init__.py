@@ -105,8 +105,8 @@ class GitHub(Webhook):
         Rights(
             "issue_comment",
             {"comment.body": "{text}", "action": "created"},
-            {"comment.author_association": "OWNER"},
-            {"comment.author_association": "NONE"},
+            {"comment.author_association": "OWNER", "issue.author_association": "OWNER"},
+            {"comment.author_association": "NONE", "issue.author_association": "NONE"},
             (
                 Claim("issue-author", "a stranger's command below an owner's issue", {"issue.author_association": "OWNER"}),
                 Claim("absent", "a command of somebody without association", {"comment.author_association": GONE}),

@@ -1,0 +1,226 @@
+"""The trust stage over real sockets: what is believed, lost and fetched shows, and who does it right is left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.platform import Endpoint, spoken
+from chaosbot.core.verdict import Judgement, Severity, Verdict
+from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.transport import Address
+
+SECRET = "trust-secret-0123456789"
+OTHER = "trust-secret-of-another"
+OWNER = "5559990001112"
+React = Callable[[Mapping[str, str], bytes], tuple[int, list[ApiCalled]]]
+
+
+def signed(body: bytes, given: str | None, *secrets: str) -> bool:
+    digests = ("sha256=" + hmac.new(one.encode(), body, hashlib.sha256).hexdigest() for one in secrets or (SECRET,))
+    return any(hmac.compare_digest(one.encode(), (given or "").encode()) for one in digests)
+
+
+def fetch(url: str, **headers: str) -> None:
+    with suppress(OSError, ValueError):
+        urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=2).read()
+
+
+@contextmanager
+def receiver(react: React) -> Iterator[tuple[str, list[ApiCalled]]]:
+    """A receiver that reacts so, and the calls that it has made."""
+    made: list[ApiCalled] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 10
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, calls = react({name.lower(): value for name, value in self.headers.items()}, body)
+            made.extend(calls)
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Says nothing."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hook", made
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def judged(react: React, platform: str, *checks: str, **options: str) -> dict[str, Judgement]:
+    """What these checks say of a receiver after the stage."""
+    with receiver(react) as (url, made):
+        address = Address.parse(url)
+        spec = CampaignSpec(
+            address,
+            Endpoint(f"{address.host}:{address.port}", address.path, SECRET),
+            spoken(platform, options),
+            duration_s=60.0,
+            stages=("trust",),
+            checks=checks,
+            bot_api=True,
+        )
+        judgements = Campaign(spec, lambda _event: None, lambda: made).run().judgements
+    return {one.check: one for one in judgements}
+
+
+def messenger(bug: str = "") -> React:
+    """A page's bot: greets, and gives its discount to its owner alone."""
+
+    def said(one: Any) -> list[ApiCalled]:
+        who, message = one["sender"]["id"], one["message"]
+        for attachment in message.get("attachments", ()):
+            if bug == "any-host":
+                fetch(attachment["payload"]["url"])
+            if bug == "any-host-with-token":
+                fetch(attachment["payload"]["url"], Authorization="Bearer secret")
+        text = message["text"]
+        owner = who == OWNER or (bug == "quoted" and message.get("reply_to", {}).get("from", {}).get("id") == OWNER)
+        if bug == "previews" and text.startswith("http"):
+            fetch(text.split()[0])
+        told = ("It is on." if owner else "Ask the owner.") if text.startswith("/discount") else "Good day."
+        return [ApiCalled(0.0, "messages", who, told)]
+
+    def react(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:
+        if bug == "fetches-first":
+            for attachment in json.loads(body)["entry"][0]["messaging"][0].get("message", {}).get("attachments", ()):
+                fetch(attachment["payload"]["url"])
+        if not signed(body, headers.get("x-hub-signature-256")):
+            return 401, []
+        calls: list[ApiCalled] = []
+        entries = json.loads(body)["entry"]
+        for entry in entries[:1] if bug == "first-only" else entries:
+            for one in entry.get("messaging", ()):
+                try:
+                    calls += said(one)
+                except (KeyError, TypeError):
+                    if bug == "gives-up":
+                        return 200, calls
+        return 200, calls
+
+    return react
+
+
+def github(bug: str = "") -> React:
+    """An app that greets new issues, deploys for maintainers, and forgets what is uninstalled."""
+    seen: set[str] = set()
+
+    def react(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:
+        if not signed(body, headers.get("x-hub-signature-256")):
+            return 401, []
+        kind, one = headers.get("x-github-event"), json.loads(body)
+        digest = "" if bug == "id-only" else hashlib.sha256(body).hexdigest()
+        names = {headers.get("x-github-delivery", ""), digest} - {""}
+        if names & seen:
+            return 200, []
+        seen.update(names)
+        if kind == "installation" and one.get("action") == "deleted":
+            fits = "account" in one.get("installation", {}) and "issue" not in one and "comment" not in one
+            account = one.get("installation", {}).get("id")
+            return 200, [ApiCalled(0.0, "forget", account, "gone")] if fits or bug == "header" else []
+        if kind == "issues" and one["action"] == "opened":
+            return 200, [ApiCalled(0.0, "comment", "1", "Thanks for the report.")]
+        if kind == "issue_comment" and one["comment"]["body"].startswith("/deploy"):
+            who = one["issue"] if bug == "issue-author" else one["comment"]
+            may = who.get("author_association") in ("OWNER", "MEMBER")
+            return 200, [ApiCalled(0.0, "deploy" if may else "comment", "1", "Done." if may else "No.")]
+        return 200, []
+
+    return react
+
+
+def shop(bug: str = "") -> React:
+    """Two merchants with a secret each."""
+    secrets = {"102290129340398": SECRET, "999888777666555": OTHER}
+
+    def react(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:
+        told = json.loads(body)
+        account = told["entry"][0]["id"]
+        allowed = secrets.values() if bug == "any-secret" else (secrets.get(account, "nobody"),)
+        if account not in secrets or not signed(body, headers.get("x-hub-signature-256"), *allowed):
+            return 401, []
+        messages = told["entry"][0]["changes"][0]["value"].get("messages", ())
+        return 200, [ApiCalled(0.0, "messages", one["from"], "Good day.") for one in messages]
+
+    return react
+
+
+RIGHTS = {"privileged": "/discount", "admin": OWNER, "admin_name": "Owner"}
+DEPLOY = {"privileged": "/deploy"}
+OTHERS = {"other_tenant": "999888777666555"}
+HEALTHY = {
+    "messenger": (messenger, RIGHTS, ("batch_survives", "privilege_not_claimed", "urls_not_fetched")),
+    "github": (github, DEPLOY, ("kind_as_signed", "privilege_not_claimed", "replay_recognised", "urls_not_fetched")),
+    "whatsapp": (shop, OTHERS, ("tenants_apart",)),
+}
+slow = pytest.mark.slow
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("platform", HEALTHY)
+def test_who_does_it_right_is_left_alone(platform: str) -> None:
+    make, options, checks = HEALTHY[platform]
+    found = judged(make(), platform, *checks, **options)
+    for check in checks:
+        assert (found[check].verdict, found[check].findings) == (Verdict.PASS, ()), check
+        assert found[check].judged > 0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("platform", "bug", "check", "severity"),
+    [
+        ("messenger", "first-only", "batch_survives", Severity.HIGH),
+        pytest.param("messenger", "gives-up", "batch_survives", Severity.HIGH, marks=slow),
+        pytest.param("messenger", "quoted", "privilege_not_claimed", Severity.CRITICAL, marks=slow),
+        pytest.param("messenger", "any-host", "urls_not_fetched", Severity.LOW, marks=slow),
+        pytest.param("messenger", "any-host-with-token", "urls_not_fetched", Severity.MEDIUM, marks=slow),
+        pytest.param("messenger", "previews", "urls_not_fetched", Severity.HIGH, marks=slow),
+        pytest.param("messenger", "fetches-first", "urls_not_fetched", Severity.HIGH, marks=slow),
+        ("github", "header", "kind_as_signed", Severity.MEDIUM),
+        pytest.param("github", "issue-author", "privilege_not_claimed", Severity.CRITICAL, marks=slow),
+        pytest.param("github", "id-only", "replay_recognised", Severity.MEDIUM, marks=slow),
+        ("whatsapp", "any-secret", "tenants_apart", Severity.CRITICAL),
+    ],
+)
+def test_who_does_it_wrong_is_found(platform: str, bug: str, check: str, severity: Severity) -> None:
+    make, options, _ = HEALTHY[platform]
+    judgement = judged(make(bug), platform, check, **options)[check]
+    assert judgement.verdict is Verdict.FAIL, judgement
+    assert severity in {finding.severity for finding in judgement.findings}
+
+
+@pytest.mark.timeout(120)
+def test_what_is_not_seen_is_not_judged() -> None:
+    def silent(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:
+        return (200 if signed(body, headers.get("x-hub-signature-256")) else 401), []
+
+    checks = ("privilege_not_claimed", "tenants_apart", "kind_as_signed", "batch_survives", "replay_recognised")
+    found = judged(silent, "github", *checks, **OTHERS, **DEPLOY)
+    for check in checks:
+        assert found[check].verdict is Verdict.INCONCLUSIVE, check
+        assert found[check].reason
