@@ -25,7 +25,7 @@ class UrlsNotFetched(CaseCheck):
 
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """The deliveries whose URLs lead to the listener."""
-        return tried.check == self.name
+        return tried.group == "urls"
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """The listener was asked."""

@@ -717,7 +717,8 @@ def from_json(value: Any, schema: int = SCHEMA) -> Event:
         value = _renamed(value)
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in TYPES:
-        raise JournalError(f"not an event: type {kind if isinstance(value, dict) else value!r}")
+        what = repr(kind if isinstance(value, dict) else value)
+        raise JournalError(f"not an event: type {what[:200]}")
     try:
         event: Event = msgspec.convert(value, Event)
     except msgspec.ValidationError as error:

@@ -114,6 +114,7 @@ class Batch:
     """Several updates of people in one delivery, once by themselves and once with something among them that is none.
 
     Args:
+        check: The check that judges it.
         name: Its name in cases.
         summary: What stands among them.
         members: Each as an update of its own.
@@ -121,6 +122,7 @@ class Batch:
         mixed: The same, with what is none of them in between.
     """
 
+    check: str
     name: str
     summary: str
     members: tuple[Any, ...]

@@ -224,7 +224,6 @@ def _urls(case: Case) -> Case:
         case,
         group="urls",
         threat=Threat.NETWORK,
-        check="urls_not_fetched",
         change=Change(Mechanism.TECHNIQUE, "urls/lure"),
     )
 
@@ -285,10 +284,10 @@ class _Trials:
                 seen = tuple(self._served(one.members, one.whole, one.name) for one in again[:TRIES])
                 whole[place] = all(set(one) == set(everybody) for one in seen)
                 what = "several updates in one delivery"
-                self._tell("batch_survives", f"{place}-whole", what, Threat.NETWORK, everybody, (), seen)
+                self._tell(alone.check, f"{place}-whole", what, Threat.NETWORK, everybody, (), seen)
             if whole[place]:
                 seen = tuple(self._served(one.members, one.mixed, one.name) for one in again[TRIES:])
-                self._tell("batch_survives", alone.name, alone.summary, Threat.NETWORK, everybody, (), seen)
+                self._tell(alone.check, alone.name, alone.summary, Threat.NETWORK, everybody, (), seen)
 
     def _served(self, members: Sequence[Any], update: Any, name: str) -> tuple[str, ...]:
         """Which of the members of an update are answered."""

@@ -237,4 +237,4 @@ def batches(platform: Webhook, dice: Dice) -> Iterator[Batch]:
                 base = put(base, path_of(dotted), [*look(base, path_of(dotted)), *look(second, path_of(dotted))])
             first, last = look(base, path), look(second, path)
             whole, mixed = ({kind: put(base, path, [*first, *more, *last])} for more in ([], [odd]))
-            yield Batch(f"{one.name}-{name}", summary, members, whole, mixed)
+            yield Batch("batch_survives", f"{one.name}-{name}", summary, members, whole, mixed)

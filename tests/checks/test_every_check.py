@@ -113,7 +113,7 @@ def batch(*tries: Sequence[str]) -> list[Event]:
 
 
 def lured(*seen: Fetched, threat: Threat = Threat.NETWORK) -> CaseTried:
-    return case("urls/message", answer(200), threat=threat, check="urls_not_fetched", observations=seen)
+    return case("urls/message", answer(200), threat=threat, observations=seen)
 
 
 @dataclass(frozen=True)
