@@ -131,6 +131,7 @@ class Guide:
         self._seen_words = 0
         self._known: set[tuple[str, str, int, int, int]] = set()
         self._new: list[Novelty] = []
+        self._fresh: list[tuple[str, str, int, int, int]] = []
         self._events: list[TargetRaised | LoopBlocked] = []
         self._troubles: list[str] = []
         self._told = 0
@@ -202,12 +203,23 @@ class Guide:
         finally:
             self._one_by_one, self._only = False, ("", "")
 
-    def sync(self, how: Literal["sync", "rearm", "forget", "settle"] = "sync") -> bool:
+    def take_back(self) -> bool:
+        """Whether something was reached for the first time that is not known whose it is; then that counts as new once more."""
+        with self._lock:
+            unknown = [one for one in self._new if not one.case]
+            if unknown:
+                self._known.difference_update(self._fresh)
+                self._new.clear()
+            self._fresh.clear()
+        return bool(unknown) and self.sync("undo")
+
+    def sync(self, how: Literal["sync", "rearm", "forget", "settle", "undo"] = "sync") -> bool:
         """Waits until the agent has told everything that has happened so far.
 
         Args:
             how: ``rearm`` watches also places again that were seen often; ``forget`` counts as new what is reached from now on, whether or not
-                it was before; ``settle`` waits a little while the target is at work.
+                it was before; ``settle`` waits a little while the target is at work; ``undo`` counts as new once more what the last
+                one told.
 
         Returns:
             Whether it has; false where no agent is there.
@@ -234,6 +246,7 @@ class Guide:
         """What was reached for the first time since the last time that it was asked for."""
         with self._lock:
             new, self._new = self._new, []
+            self._fresh.clear()
         return new
 
     # -- what is known --------------------------------------------------------------------------------------------------
@@ -452,6 +465,7 @@ class Guide:
         key = (file.path, function, line, offset, to)
         if key not in self._known:
             self._known.add(key)
+            self._fresh.append(key)
             self._new.append(Novelty(file.path, function, line, offset, self._whose(values)[0]))
 
     def _see(self, texts: Sequence[str], case: str, function: str, path: str) -> None:

@@ -397,26 +397,33 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
     steps: dict[str, tuple[int, int]] = {}
 
     def fire(cases: Sequence[Case]) -> list[CaseResult]:
-        results = []
-        for case in cases:
-            results.append(context.target.fire(case, "guided"))
-            if guide.alone:
-                guide.sync("settle")
+        return [context.target.fire(case, "guided") for case in cases]
+
+    def send(attempts: Sequence[Attempt], turn: int) -> list[CaseResult]:
+        made = [_cases(context, one, goldens, shapes, turn) for one in attempts]
+        for one, cases in zip(attempts, made, strict=True):
+            steps.update((case.name, (one.number, step)) for step, case in enumerate(cases))
+        if not guide.alone:
+            sent = pool.map(fire, made)
+            guide.sync("rearm")
+            return [result for row in sent for result in row]
+        results: list[CaseResult] = []
+        # After one that ends the target, those behind it would only be refused.
+        for case in chain.from_iterable(made):
+            if not clock.over() and context.target.lives:
+                results += fire([case])
+                if turn:
+                    guide.sync("settle")
+        guide.sync("settle")
         return results
 
     try:
-        # After one that ends the target, those behind it would only be refused.
-        while not clock.over() and (attempts := schedule.take(1 if guide.alone else _VOLLEY)):
-            made = [_cases(context, one, goldens, shapes) for one in attempts]
-            for one, cases in zip(attempts, made, strict=True):
-                steps.update((case.name, (one.number, step)) for step, case in enumerate(cases))
-            if guide.alone:
+        while not clock.over() and (attempts := schedule.take(_CHUNK if guide.alone else _VOLLEY)):
+            results = send(attempts, 0)
+            if guide.alone and guide.take_back():
+                # Something new, and not whose: once more, by new users, one case after the other.
                 with guide.one_by_one():
-                    sent = [fire(cases) for cases in made if not clock.over() and context.target.lives]
-            else:
-                sent = pool.map(fire, made)
-                guide.sync("rearm")
-            results = [result for row in sent for result in row]
+                    results += send(attempts, 1)
             events = guide.take_events(context)
             _placed(results, events)
             observe(context, results)
@@ -465,11 +472,11 @@ def _placed(results: Iterable[CaseResult], events: Iterable[TargetRaised | LoopB
 
 
 def _cases(
-    context: CampaignContext, attempt: Attempt, goldens: Mapping[str, Any], shapes: dict[Path, list[Shape]]
+    context: CampaignContext, attempt: Attempt, goldens: Mapping[str, Any], shapes: dict[Path, list[Shape]], turn: int
 ) -> list[Case]:
-    """An input as cases of one new user, one for each act; `shapes` remembers what the description says of a place."""
+    """An input as cases of one new user (another in each turn), one for each act; `shapes` remembers what the description says of a place."""
     platform, endpoint = context.platform, context.spec.endpoint
-    stream = context.dice.at("guided", attempt.number, endpoint.started)
+    stream = context.dice.at("guided", attempt.number, endpoint.started, *((turn,) if turn else ()))
     user = _FIRST_USER + stream.at("user").integer(0, 10**10)
     found = []
     for step, act in enumerate(attempt.acts):

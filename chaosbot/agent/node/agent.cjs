@@ -54,6 +54,7 @@ const session = new Session();
 const line = net.connect(address);
 const scripts = new Map(); // by id: {path, number, source, covered}
 let numbers = 0;
+let fresh = []; // what the last looks were the first to see
 let raised = new Map();
 let pauses = 0;
 let failed = false;
@@ -154,6 +155,7 @@ function novel(script, now) {
     const token = tokens[at];
     if (!now[at] || script.covered[at]) continue;
     script.covered[at] = 1;
+    fresh.push([script, at]);
     const begins = token.first || before !== at - 1 || tokens[at - 1].line !== token.line;
     if (begins) found.push([script.number, token.function, token.line, token.first ? -1 : -2 - token.at, 0, []]);
     before = at;
@@ -163,6 +165,11 @@ function novel(script, now) {
 
 async function answer(text) {
   const [how, number] = text.split(' ');
+  if (how === 'undo') {
+    for (const [script, at] of fresh) script.covered[at] = 0;
+    return tell({ synced: Number(number) });
+  }
+  fresh = [];
   if (how === 'forget') for (const script of scripts.values()) if (script.covered) script.covered.fill(0);
   if (how !== 'sync') {
     raised = new Map();
