@@ -320,6 +320,21 @@ def read_secret(name: str | None, *, embedded_seed: int | None = None) -> str:
     return os.environ[name]
 
 
+def check_secret(platform: str, secret: str, name: str | None) -> None:
+    """Refuses what is plainly no secret of this platform's webhooks, before everything is refused because of it.
+
+    Raises:
+        ConfigError: It is a token, a key or another platform's secret.
+    """
+    spoken_to = platform_of(platform)
+    what = spoken_to.mistaken(secret) if secret else ""
+    if what:
+        raise ConfigError(
+            f"--secret-env {name or DEFAULT_SECRET}",
+            f"holds {what}; {spoken_to.name} signs with {spoken_to.signed_with}",
+        )
+
+
 def secret_variable(name: str | None) -> str:
     """The variable that `read_secret` reads, when it is set: machines of a cluster read it themselves."""
     variable = name or DEFAULT_SECRET
@@ -355,7 +370,8 @@ def choose_platform(name: str, options: list[str] | None) -> str:
     Raises:
         ConfigError: No such platform or option, or an unreadable file.
     """
-    values: dict[str, object] = {}
+    name, _, told = name.partition(":")
+    values: dict[str, object] = json.loads(told) if told else {}
     for text in options or ():
         key, equals, value = text.partition("=")
         if not equals:

@@ -24,6 +24,7 @@ from chaosbot.cli._options import (
     SecretEnv,
     UnixSocket,
     bot_api_port,
+    check_secret,
     choose_platform,
     read_secret,
     target_of,
@@ -83,7 +84,7 @@ def doctor(
                 target,
                 bot_api_port(bot_api) or (LLM_PORT if llm else 0),
                 platform,
-                lambda: read_secret(secret_env),
+                lambda: _secret(platform, secret_env),
                 tuple(allow_host or ()),
                 tls_of(ca, cert, key, insecure=insecure),
                 secret_env or defaults.SECRET_ENV,
@@ -102,3 +103,9 @@ def doctor(
         rows = [{"ok": one.ok, "what": one.what, "remedy": "" if one.ok else one.remedy} for one in seen]
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     raise typer.Exit(0 if all(one.ok for one in seen) else 2)
+
+
+def _secret(platform: str, name: str | None) -> str:
+    secret = read_secret(name)
+    check_secret(platform, secret, name)
+    return secret

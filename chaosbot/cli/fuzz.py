@@ -40,6 +40,7 @@ from chaosbot.cli._options import (
     Watched,
     Web,
     bot_api_port,
+    check_secret,
     choose_bugs,
     choose_platform,
     choose_seed,
@@ -182,6 +183,7 @@ def fuzz(
     accepted(baseline)  # what cannot be read shall not show when the campaign is over
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
+    check_secret(platform, secret, secret_env)
     allow = tuple(allow_host or ())
     port = bot_api_port(bot_api)
     plan = plan_of([parse_fault(text) for text in fault or ()])

@@ -49,6 +49,7 @@ from chaosbot.cli._options import (
     UnixSocket,
     Watched,
     Web,
+    check_secret,
     choose_platform,
     choose_seed,
     read_option,
@@ -172,6 +173,7 @@ def load(
     chosen = choose_seed(seed)
     shape = profile_of(profile, users, spawn_rate, duration, rate)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
+    check_secret(platform, secret, secret_env)
     allow = tuple(allow_host or ())
     check_pages(allow, metrics=metrics, health=health)
     tls = tls_of(ca, cert, key, insecure=insecure)

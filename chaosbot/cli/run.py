@@ -37,6 +37,7 @@ from chaosbot.cli._options import (
     LlmSpend,
     OtlpUrl,
     Out,
+    PlatformOptions,
     Prometheus,
     Quiet,
     RemoteWriteUrl,
@@ -45,6 +46,7 @@ from chaosbot.cli._options import (
     UnixSocket,
     Watched,
     Web,
+    check_secret,
     choose_bugs,
     choose_platform,
     choose_seed,
@@ -106,6 +108,11 @@ def run(
             show_default=False,
         ),
     ] = None,
+    platform: Annotated[
+        str | None,
+        typer.Option(help="Whose webhook it is (chaosbot platforms); by default the experiment's.", show_default=False),
+    ] = None,
+    platform_option: PlatformOptions = None,
     profile: Annotated[str | None, typer.Option(help=PROFILE_HELP, show_default=False)] = None,
     users: Users = None,
     spawn_rate: SpawnRate = None,
@@ -209,7 +216,7 @@ def run(
         experiment = lasting(experiment, read_option("--duration", duration, units.duration))
     experiment = replace(
         experiment,
-        platform=choose_platform(experiment.platform, None),
+        platform=choose_platform(platform or experiment.platform, platform_option),
         secret_env=secret_env or experiment.secret_env,
     )
     file = next(iter(names), "")
@@ -224,6 +231,7 @@ def run(
         raise ConfigError("--bugs", "are those of the embedded bot; leave the target out")
     chosen = choose_seed(seed if seed is not None else experiment.seed)
     secret = read_secret(experiment.secret_env or None, embedded_seed=None if experiment.target else chosen)
+    check_secret(experiment.platform, secret, experiment.secret_env)
     check_experiment(experiment)
     check_cluster(cluster, experiment.allow_hosts)
     with running(

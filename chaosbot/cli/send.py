@@ -21,6 +21,7 @@ from chaosbot.cli._options import (
     PlatformOptions,
     SecretEnv,
     UnixSocket,
+    check_secret,
     choose_platform,
     read_option,
     read_secret,
@@ -31,7 +32,7 @@ from chaosbot.cli._options import (
 from chaosbot.core import units
 from chaosbot.core.case import Expect
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError, SecretMissing
+from chaosbot.core.errors import ConfigError, SecretMissing, secret_hint
 from chaosbot.core.kit import GONE
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform, platform_of
@@ -95,7 +96,8 @@ def send(
     - `chaosbot send github issue_comment http://127.0.0.1:8000/hook --secret-env HOOK_SECRET --set comment.body=/deploy`
     - `chaosbot send slack command http://127.0.0.1:3000/slack/events --print curl`
     """
-    spoken = platform_of(choose_platform(platform, platform_option))
+    chosen_platform = choose_platform(platform, platform_option)
+    spoken = platform_of(chosen_platform)
     if listed:
         _list(spoken, as_json=as_json)
         return
@@ -124,9 +126,10 @@ def send(
         raise SecretMissing(
             f"{spoken.name} signs its deliveries, and no secret is set; name the environment variable that holds it by --secret-env"
         )
+    if not forged:
+        check_secret(chosen_platform, secret, secret_env)
     address = checked_address(url, tuple(allow_host or ())).over(tls_of(ca, cert, key, insecure=insecure))
-    chosen = seed if seed is not None else secrets.randbelow(1 << 32)
-    case = delivery(spoken, event, address, secret, chosen, changes)
+    case = delivery(spoken, event, address, secret, seed if seed is not None else secrets.randbelow(1 << 32), changes)
     if printed is not None:
         line = curl_line(case, address) if printed == "curl" else case.request.decode("utf-8", "replace")
         if line is None:
@@ -159,10 +162,9 @@ def send(
         console.print(escape(body.strip()), highlight=False)
     if wrong:
         console.print(f"[red]✗[/] {escape(wrong)}", highlight=False)
-        if outcome.status in (401, 403) and not forged:
+        if spoken.refusal(outcome.status) and not forged:
             console.print(
-                f"    is the secret in {secret_variable(secret_env) or 'the environment'} the target's?",
-                highlight=False,
+                f"    {escape(secret_hint(secret, secret_variable(secret_env), spoken.otherwise))}", highlight=False
             )
         raise typer.Exit(1)
 

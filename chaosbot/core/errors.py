@@ -113,7 +113,7 @@ def secret_hint(secret: str, variable: str, otherwise: str = "") -> str:
     """
     if secret:
         return f"the secret in {variable} is not the target's" + (f", or {otherwise}" if otherwise else "")
-    return f"it asks for a secret, and {variable} is not set; export it, or name another variable by --secret-env"
+    return f"it asks for a secret, and {variable} is not set; export it, or name the variable that holds it by --secret-env"
 
 
 class JournalError(ChaosbotError):

@@ -193,6 +193,17 @@ class Signer(Protocol):
     second_secret: str = ""
     """A secret that is valid beside the usual one, as while one takes the place of the other; empty where there is none."""
 
+    signed_with: ClassVar[str] = "the webhook's secret"
+    """Which secret is meant, and where people find it; completes "signs with …"."""
+
+    def refusal(self, status: int | None) -> bool:
+        """Whether a status in answer to a valid update most likely refuses its proof; vendors' libraries have receivers answer 400 too."""
+        return status in (401, 403) or (self.signs and status == 400)
+
+    def mistaken(self, secret: str) -> str:
+        """What a secret is that is plainly none of this platform's; empty where it may be one."""
+        return ""
+
     @property
     def proof(self) -> str:
         """The header that proves where a request comes from: the secret's, or the signature's."""

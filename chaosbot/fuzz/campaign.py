@@ -257,8 +257,7 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
     if not any(health.ok for health in healths):
         outcome = last.outcome
         came = f"status {outcome.status}" if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}"
-        # Vendors' libraries have receivers answer 400 to a wrong signature.
-        refused = outcome.status in (401, 403) or (target.platform.signs and outcome.status == 400)
+        refused = target.platform.refusal(outcome.status)
         otherwise = target.platform.otherwise
         hint = secret_hint(spec.endpoint.secret, spec.secret_env, otherwise) if refused else "is it the webhook?"
         raise TargetUnusable(

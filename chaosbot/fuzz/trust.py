@@ -329,7 +329,7 @@ class _Trials:
             change=Change(Mechanism.BEHAVIOUR, "trust"),
             role=Role.SETUP,
         )
-        others = {str(one.chat) for one in context.recorder.cases.values()} - chats
+        others = {str(one.chat) for one in context.recorder.cases.values() if one.chat is not None} - chats
         before = len(target.calls())
         result = target.fire(case, "trust")
         self._until_quiet(before)

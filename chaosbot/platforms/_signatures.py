@@ -61,6 +61,31 @@ def text_key(secret: str) -> bytes:
     return secret.encode("utf-8", "surrogateescape")
 
 
+_FORMS: Final = (
+    (re.compile(r"(xox[a-z]|xapp)-"), "a Slack token"),
+    (re.compile(r"gh[oprsu]_|github_pat_"), "a GitHub token"),
+    (re.compile(r"[prs]k_(live|test)_"), "a Stripe API key"),
+    (re.compile(r"EAA[A-Za-z0-9]{30}"), "a Meta access token"),
+    (re.compile(r"[0-9]{6,12}:[\w-]{30}"), "a Telegram bot's token"),
+    (re.compile(r"(AC|SK)[0-9a-f]{32}$"), "a Twilio SID"),
+    (re.compile(r"[\w-]{23,28}\.[\w-]{6}\.[\w-]{27}"), "a Discord bot's token"),
+    (re.compile(r"-----BEGIN "), "a key in PEM"),
+    (re.compile(r"whpk_"), "a public key"),
+    (re.compile(r"whs[ek][ck]?_"), "a secret of Stripe's or of Standard Webhooks"),
+)
+
+
+def mistaken(secret: str, *, prefixed: bool = False) -> str:
+    """What a secret is that signs no webhook, by its form; empty where it may sign some.
+
+    Args:
+        secret: The secret.
+        prefixed: Whether secrets with ``whsec_`` or ``whsk_`` before them are right.
+    """
+    found = next((what for form, what in _FORMS if form.match(secret)), "")
+    return "" if prefixed and found == _FORMS[-1][1] else found
+
+
 @dataclass(frozen=True, slots=True)
 class Signed:
     """What goes into a signature and how it is written.

@@ -29,7 +29,7 @@ from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms import _trust
 from chaosbot.platforms._generic import SHORTEST_ID, alike, inferred
-from chaosbot.platforms._signatures import Style, public_key, resigned
+from chaosbot.platforms._signatures import Style, mistaken, public_key, resigned
 from chaosbot.platforms._signed_cases import cases as signed_cases
 from chaosbot.platforms._transport import FORM, JSON, NONE, BodyCodec, Places, Transport
 
@@ -166,6 +166,10 @@ class Webhook(Platform):
     def scheme(self) -> Style:
         """The way of signing."""
         return self.style
+
+    def mistaken(self, secret: str) -> str:
+        """A token, a key, or a secret of another way of signing."""
+        return mistaken(secret, prefixed=self.scheme.name == "stripe")
 
     # ── what follows from that ────────────────────────────────────────────────────────────────────────────────────────
 

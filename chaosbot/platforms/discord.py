@@ -140,6 +140,9 @@ class Discord(Webhook):
     """Discord's interactions and webhook events."""
 
     default_path: ClassVar[str] = "/interactions"
+    signed_with: ClassVar[str] = (
+        "the seed of a key pair: 64 hexadecimal digits, or any text; --public-key prints what the target gets"
+    )
     api_mock: ClassVar[str] = "discord"
     usual: ClassVar[str] = "command"
     style: ClassVar[Style] = Style(

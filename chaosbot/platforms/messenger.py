@@ -72,6 +72,7 @@ class Messenger(Webhook):
     """Messenger."""
 
     default_path: ClassVar[str] = "/messenger/webhook"
+    signed_with: ClassVar[str] = "the app secret (App settings, Basic)"
     api_mock: ClassVar[str] = "meta"
     usual: ClassVar[str] = "message"
     style: ClassVar[Style] = _meta.STYLE

@@ -205,6 +205,7 @@ class Slack(Webhook):
     """Slack's Events API, slash commands and interactivity."""
 
     default_path: ClassVar[str] = "/slack/events"
+    signed_with: ClassVar[str] = "the app's Signing Secret (Basic Information)"
     api_mock: ClassVar[str] = "slack"
     usual: ClassVar[str] = "message"
     style: ClassVar[Style] = STYLES["slack"]

@@ -33,7 +33,7 @@ from chaosbot.core.platform import EPOCH, Endpoint, Platform
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.platforms._generic import bodies_of, delivery_id, inferred, marker_place, parsed, post, renew
-from chaosbot.platforms._signatures import STYLES, Style, public_key, resigned
+from chaosbot.platforms._signatures import STYLES, Style, mistaken, public_key, resigned
 from chaosbot.platforms._signed_cases import cases
 from chaosbot.platforms._transport import dumps
 
@@ -43,6 +43,7 @@ class StandardWebhooks(Platform):
     """Signed webhooks."""
 
     signs: ClassVar[bool] = True
+    signed_with: ClassVar[str] = "the endpoint's signing secret, as its sender shows it"
 
     style: str = option(
         "text",
@@ -104,6 +105,10 @@ class StandardWebhooks(Platform):
             both_ways=self.future,
             events=STYLES["standard"].events,
         )
+
+    def mistaken(self, secret: str) -> str:
+        """A token, a key, or a secret of another way of signing."""
+        return mistaken(secret, prefixed=self.style not in ("github", "slack"))
 
     @property
     def proof(self) -> str:

@@ -200,6 +200,7 @@ class Stripe(Webhook):
     """Stripe's event objects."""
 
     default_path: ClassVar[str] = "/stripe/webhook"
+    signed_with: ClassVar[str] = "the endpoint's signing secret, which begins with whsec_"
     api_mock: ClassVar[str] = "stripe"
     usual: ClassVar[str] = "charge.succeeded"
     style: ClassVar[Style] = STYLES["stripe"]

@@ -93,6 +93,7 @@ class Twilio(Webhook):
     """Twilio's messages and calls."""
 
     default_path: ClassVar[str] = "/sms"
+    signed_with: ClassVar[str] = "the account's Auth Token"
     api_mock: ClassVar[str] = "twilio"
     usual: ClassVar[str] = "message"
     otherwise: ClassVar[str] = "it knows itself by another URL: say which by --platform-option url=https://…"

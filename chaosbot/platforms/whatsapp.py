@@ -135,6 +135,7 @@ class WhatsApp(Webhook):
     """WhatsApp's Cloud API."""
 
     default_path: ClassVar[str] = "/whatsapp/webhook"
+    signed_with: ClassVar[str] = "the app secret (App settings, Basic)"
     api_mock: ClassVar[str] = "meta"
     usual: ClassVar[str] = "messages"
     style: ClassVar[Style] = _meta.STYLE

@@ -175,7 +175,7 @@ def _exchange(environment: Environment, platform: str, secret: str, variable: st
         yield Diagnosis(True, f"webhook: {platform} delivers no updates, so none was sent")
         return
     outcome = _send(environment, platform, secret)
-    if outcome.status in (401, 403):
+    if platform_of(platform).refusal(outcome.status):
         yield Diagnosis(
             False,
             f"webhook: answers {outcome.status} to a valid update",

@@ -140,8 +140,7 @@ def github(bug: str = "") -> React:
         seen.update(names)
         if kind == "installation" and one.get("action") == "deleted":
             fits = "account" in one.get("installation", {}) and "issue" not in one and "comment" not in one
-            account = one.get("installation", {}).get("id")
-            return 200, [ApiCalled(0.0, "forget", account, "gone")] if fits or bug == "header" else []
+            return 200, [ApiCalled(0.0, "forget", None, "gone")] if fits or bug == "header" else []
         if kind == "issues" and one["action"] == "opened":
             return 200, [ApiCalled(0.0, "comment", "1", "Thanks for the report.")]
         if kind == "issue_comment" and one["comment"]["body"].startswith("/deploy"):

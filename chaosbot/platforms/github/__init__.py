@@ -79,6 +79,7 @@ class GitHub(Webhook):
     """GitHub's webhooks."""
 
     default_path: ClassVar[str] = "/github/webhook"
+    signed_with: ClassVar[str] = "the Secret of the webhook (Settings, Webhooks) or of the app"
     api_mock: ClassVar[str] = "github"
     usual: ClassVar[str] = "issue_comment"
     style: ClassVar[Style] = STYLES["github"]
