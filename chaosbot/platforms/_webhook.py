@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 
 from chaosbot.core.case import Answer, Case, Expect, Reach, Role
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules
 from chaosbot.core.kit import Base, Kit, Path, RawRequest, changed, path_of, put, there
@@ -138,11 +138,20 @@ class Webhook(Platform):
     )
 
     def __post_init__(self) -> None:
-        """Refuses kinds that there are none of."""
+        """Refuses kinds that there are none of, and accounts that look like none."""
         names = self.payloads()
         known = {*names, *(_kind(name) for name in names)}
         for name in self._chosen - known:
             raise UnknownName.of("kind", name, {_kind(one) for one in names}, where="only")
+        accounts = {"tenant": self.tenant, "other_tenant": self.other_tenant}
+        for where, tenant in ((where, tenant) for where, tenant in accounts.items() if tenant):
+            held = {
+                str(one) for one in (self.places.first(each, "tenant") for each in names.values()) if one is not None
+            }
+            moved = (_trust.moved(one, self.places.tenant, tenant) != one for one in names.values())
+            if tenant not in held and not any(moved):
+                usual = min(held, default="")
+                raise ConfigError(where, f"'{tenant}' looks like no account of {self.name}; write one like {usual}")
 
     @property
     def _chosen(self) -> frozenset[str]:

@@ -45,6 +45,20 @@ def post(path: str, body: Any, method: str = "POST") -> MockRequest:
             200,
         ),
         ("slack", post("/commands/T1/2/x", {"text": MARK}), "response_url", None, 200),
+        (
+            "stripe",
+            MockRequest("POST", "/v1/customers/cus_1", (), f"description={MARK}".encode()),
+            "customers.update",
+            "cus_1",
+            200,
+        ),
+        (
+            "stripe",
+            MockRequest("POST", "/v1/refunds", (), f"charge=ch_1&description={MARK}".encode()),
+            "refunds.create",
+            "ch_1",
+            200,
+        ),
         ("github", post("/repos/o/r/issues/12/comments", {"body": MARK}), "issues.createComment", "12", 201),
         ("github", post("/api/v3/repos/o/r/issues/12/comments", {"body": MARK}), "issues.createComment", "12", 201),
         ("github", post("/repos/o/r/check-runs", {"head_sha": "abc", "name": MARK}), "check-runs.create", "abc", 201),
@@ -143,3 +157,16 @@ def test_slacks_own_clients_take_the_answers(served: Callable[..., Any]) -> None
     calls = [event for event in events if isinstance(event, ApiCalled)]
     assert [call.method for call in calls] == ["auth.test", "chat.postMessage", "reactions.add", "response_url"]
     assert [call.markers for call in calls] == [(), (MARK,), (), (MARK,)]
+
+
+def test_the_vendors_client_reads_what_the_mock_of_stripe_answers() -> None:
+    stripe = pytest.importorskip("stripe")
+    made: list[Event] = []
+    listener = MockListener(MOCKS.build("stripe", {}))
+    with MockServer((listener,), made.append, monotonic()) as server:
+        client = stripe.StripeClient("sk_test_chaosbot", base_addresses={"api": server.url.rstrip("/")})
+        changed = client.v1.customers.update("cus_1", {"description": MARK})
+        assert (changed.id, changed.object) == ("cus_1", "customers")
+        assert client.v1.charges.list({"customer": "cus_1"}).data == []
+    calls = [one for one in made if isinstance(one, ApiCalled)]
+    assert [one.method for one in calls] == ["customers.update", "charges.list"]

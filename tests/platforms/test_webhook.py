@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from chaosbot.core.case import Answer
+from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.kit import RawRequest
@@ -175,3 +176,85 @@ def test_another_id_has_the_same_form(value: int | str) -> None:
     assert type(made) is type(value)
     assert made != value
     assert [letter.isdigit() for letter in str(made)] == [letter.isdigit() for letter in str(value)]
+
+
+ACCOUNTS = {
+    "discord": ("290926798626357777", "290926798626358888"),
+    "github": ("park/widgets", "other/widgets"),
+    "slack": ("T0PARK00001", "T0OTHER0002"),
+    "stripe": ("acct_park", "acct_other"),
+    "twilio": ("AC" + "1" * 32, "AC" + "2" * 32),
+    "messenger": ("102290129340398", "999888777666555"),
+    "whatsapp": ("102290129340398", "999888777666555"),
+}
+TOLD = {
+    "privileged": "/deploy now",
+    "admin": "16505550000",
+    "admin_name": "Boss",
+}
+
+
+@pytest.fixture(params=PLAIN)
+def informed(request: Any) -> Platform:
+    own, other = ACCOUNTS[request.param]
+    return PLATFORMS.build(request.param, PLAIN[request.param] | TOLD | {"tenant": own, "other_tenant": other})
+
+
+def test_doubts_are_the_same_ones_each_time_as_deliveries_of_their_own(informed: Platform) -> None:
+    one, two = (informed.doubts(WHERE, Dice(seed)) for seed in (1, 2))
+    assert [doubt.name for doubt in one] == [doubt.name for doubt in two]
+    assert len({doubt.name for doubt in one}) == len(one) > 0
+    assert not {doubt.doubtful for doubt in one} & {doubt.doubtful for doubt in two}
+    assert {doubt.check for doubt in one} <= set(CHECKS.names())
+    for doubt in one:
+        assert doubt.doubtful not in (doubt.rightful, doubt.plain)
+
+
+def test_what_is_doubted_is_signed_all_the_same(informed: Platform) -> None:
+    for doubt in informed.doubts(WHERE, Dice(1)):
+        for request in filter(None, (doubt.rightful, doubt.doubtful, doubt.plain, doubt.before)):
+            assert informed.resigned(WHERE.secret, request, request, 0) == request, doubt.name
+            assert informed.read(request) is not None, doubt.name
+
+
+def test_without_being_told_nothing_is_claimed(platform: Platform) -> None:
+    told = {doubt.check for doubt in platform.doubts(WHERE, Dice(1))}
+    assert told <= {"kind_as_signed", "replay_recognised"}
+
+
+def test_the_accounts_own_deliveries_are_in_its_account_and_the_others_in_the_other(informed: Platform) -> None:
+    own, other = (one.encode() for one in ACCOUNTS[informed.name])
+    found = [doubt for doubt in informed.doubts(WHERE, Dice(1)) if doubt.check == "tenants_apart"]
+    assert found
+    for doubt in found:
+        # As JSON may be written: with escaped slashes.
+        assert (own in doubt.rightful, other in doubt.rightful) == (True, False), doubt.name
+        assert (own in doubt.doubtful, other in doubt.doubtful) == (False, True), doubt.name
+
+
+def test_an_account_of_another_form_is_refused_with_one_of_the_right_form() -> None:
+    with pytest.raises(ConfigError, match=r"tenant: 'park' looks like no account of whatsapp; write one like \d+"):
+        PLATFORMS.build("whatsapp", {"tenant": "park"})
+
+
+def test_batches_hold_all_their_members_and_the_odd_one_between_them() -> None:
+    for name in ("whatsapp", "messenger"):
+        platform = PLATFORMS.build(name, PLAIN[name])
+        made = platform.batches(Dice(4))
+        assert len({batch.name for batch in made}) == len(made) >= 8
+        for batch in made:
+            whole, mixed = (platform.encode(WHERE, update) for update in (batch.whole, batch.mixed))
+            chats = [str(platform.read(platform.encode(WHERE, one)).chat) for one in batch.members]
+            assert len(set(chats)) == 2
+            assert all(chat.encode() in request for chat in chats for request in (whole, mixed))
+            assert len(mixed) > len(whole)
+
+
+def test_a_payload_moves_to_an_account_whose_id_has_the_form_of_its_own() -> None:
+    github = PLATFORMS.build("github", {"tenant": "park/widgets"})
+    (payload,) = github.golden(Dice(1))["issue_comment"].values()
+    assert payload["repository"]["full_name"] == "park/widgets"
+    assert payload["repository"]["owner"]["login"] != "park/widgets"
+    stripe = PLATFORMS.build("stripe", {"tenant": "acct_park"})
+    (event,) = stripe.golden(Dice(1))["charge.succeeded"].values()
+    assert event["account"] == "acct_park"
