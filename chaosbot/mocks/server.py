@@ -15,6 +15,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final
@@ -31,6 +32,7 @@ from chaosbot.transport import bracketed, enforce
 from chaosbot.workers import AsyncParent, Startable, Worker, listen
 
 _MOST_HEADERS: Final = 64 * 1024
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -136,16 +138,34 @@ class MockServer(Startable):
 # ── the worker ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class _Turn:
+    """The answers of one turn of the loop: first the events of all leave together, which is one call of the system, then the answers."""
+
+    def __init__(self, flush: Callable[[], None]) -> None:
+        self._flush = flush
+        self._replies: list[Callable[[], None]] = []
+
+    def add(self, reply: Callable[[], None]) -> None:
+        """Answers when the turn is over."""
+        if not self._replies:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._replies.append(reply)
+
+    def _end(self) -> None:
+        self._flush()
+        replies, self._replies = self._replies, []
+        for reply in replies:
+            reply()
+
+
 class _Client(asyncio.Protocol):
     """One connection of the target."""
 
-    def __init__(
-        self, api: MockApi, most_body: int, flush: Callable[[], None], broke: Callable[[Exception], None]
-    ) -> None:
+    def __init__(self, api: MockApi, most_body: int, turn: _Turn, broke: Callable[[Exception], None]) -> None:
         self._api = api
         self._broke = broke
         self._most_body = most_body
-        self._flush = flush
+        self._turn = turn
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._answers: deque[tuple[MockAnswer, str, bool]] = deque()
@@ -234,7 +254,6 @@ class _Client(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - a mock's own, which the parser would take for a broken request
             self._broke(error)
             answer = self._api.refusal(500, "Internal Server Error")
-        self._flush()  # the event is on its way before the answer is
         self._begin()
         self._reply(answer, method, keep=self._parser.should_keep_alive())
 
@@ -247,8 +266,11 @@ class _Client(asyncio.Protocol):
     # answers
 
     def _reply(self, answer: MockAnswer, method: str, *, keep: bool) -> None:
+        self._turn.add(partial(self._begin_reply, answer, method, keep=keep))
+
+    def _begin_reply(self, answer: MockAnswer, method: str, *, keep: bool) -> None:
         """Answers in the order of the requests; what needs no time is written at once."""
-        if self._sending is None and answer.total_s == 0.0 and answer.end is None and len(answer.parts) <= 1:
+        if self._sending is None and answer.total_s == 0.0 and answer.end is None:
             self._whole(answer, method, keep=keep)
             return
         self._answers.append((answer, method, keep))
@@ -267,29 +289,40 @@ class _Client(asyncio.Protocol):
         self._sending = None
 
     def _whole(self, answer: MockAnswer, method: str, *, keep: bool) -> None:
+        """Sends an answer at once; one of several parts is framed as a stream all the same."""
         body = answer.body
-        self._write(_head(answer, f"content-length: {len(body)}", keep=keep) + (b"" if method == "HEAD" else body))
+        if len(answer.parts) <= 1:
+            framing = f"content-length: {len(body)}"
+        elif self._chunks:
+            framing, body = "transfer-encoding: chunked", _chunk(body) + _LAST_CHUNK
+        else:
+            framing, keep = "", False
+        self._write(_head(answer, framing, keep=keep) + (b"" if method == "HEAD" else body))
         if not keep:
             self._close()
 
     async def _in_parts(self, answer: MockAnswer, method: str, *, keep: bool) -> None:
         """Sends each part when its time has come; an HTTP/1.0 client cannot read chunks and gets bytes until the end."""
-        chunked = self._parser.get_http_version() != "1.0"
+        chunked = self._chunks
         keep = keep and chunked and answer.end is None
         self._write(_head(answer, "transfer-encoding: chunked" if chunked else "", keep=keep))
         if method != "HEAD":
             for delay_s, data in _moments(answer.parts):
                 await _wait(delay_s)
-                if data:
-                    self._write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+                self._write(_chunk(data) if chunked else data)
             if chunked and answer.end is None:
-                self._write(b"0\r\n\r\n")
+                self._write(_LAST_CHUNK)
         if answer.end is not None and self._transport is not None:
             ends = Ends()
             ends.add(self._transport)
             refuse(ends, answer.end)
         elif not keep:
             self._close()
+
+    @property
+    def _chunks(self) -> bool:
+        """Whether the client can read chunks."""
+        return bool(self._parser.get_http_version() != "1.0")
 
     def _close(self) -> None:
         if self._transport is not None:
@@ -314,6 +347,11 @@ def _moments(parts: Sequence[Part]) -> Iterator[tuple[float, bytes]]:
         yield delay_s, b"".join(waiting)
 
 
+def _chunk(data: bytes) -> bytes:
+    """Bytes as a chunk; of none nothing, since that would be the last one."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
 async def _wait(seconds: float) -> None:
     if seconds > 0:
         await asyncio.sleep(seconds)
@@ -330,6 +368,7 @@ async def serve(parent: AsyncParent, started: float, seed: int, listeners: tuple
     """The worker's function: serves until the parent wants it to end."""
     enforce(())
     loop = asyncio.get_running_loop()
+    turn = _Turn(parent.flush)
     servers = []
     for each, sock in zip(listeners, parent.sockets, strict=True):
         emit = of_upstream(each.upstream, parent.send)
@@ -342,7 +381,7 @@ async def serve(parent: AsyncParent, started: float, seed: int, listeners: tuple
         def client(
             api: MockApi = api, most_body: int = each.mock.most_body, broke: Callable[[Exception], None] = broke
         ) -> _Client:
-            return _Client(api, most_body, parent.flush, broke)
+            return _Client(api, most_body, turn, broke)
 
         servers.append(await loop.create_server(client, sock=sock))
     parent.answer = lambda request: request  # after everything that was sent before

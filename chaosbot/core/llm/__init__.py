@@ -285,8 +285,8 @@ class LlmCall:
     @cached_property
     def input_tokens(self) -> int:
         """An estimate of what the provider counts: four characters a token."""
-        said = "".join(text for _, text in self.turns) + self.system + "".join(map(str, self.tools))
-        return tokens_of(said) + 3 * len(self.turns)
+        said = sum(len(text) for _, text in self.turns) + len(self.system) + sum(len(str(tool)) for tool in self.tools)
+        return -(-said // 4) + 3 * len(self.turns)
 
 
 def read_call(method: str, target: str, headers: Mapping[str, str], body: bytes) -> LlmCall:

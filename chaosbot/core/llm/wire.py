@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from chaosbot.core.llm import Api, Completion, LlmCall, Provider, anthropic, gemini, openai, tokens_of
 from chaosbot.core.mock import Headers
 
@@ -15,15 +17,26 @@ EVENTS: Final[Headers] = (("content-type", "text/event-stream; charset=utf-8"), 
 
 
 class SseEvent(NamedTuple):
-    """One event of a stream: its bytes, and about how many tokens of the answer are in it."""
+    """One event of a stream: its bytes, and the piece of the answer that is in it, as the provider's delta."""
 
     data: bytes
-    tokens: int
+    delta: Any = None
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens of the answer are in it."""
+        if not isinstance(self.delta, dict):
+            return 0
+        names = ("text", "thinking", "partial_json", "content")
+        return sum(tokens_of(said) for name in names if isinstance(said := self.delta.get(name), str))
 
 
 def packed(document: Any) -> bytes:
     """A document as JSON."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    try:
+        return msgspec.json.encode(document)
+    except (ValueError, OverflowError):  # half a character, or a number of any length, which a client may have sent
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def document(call: LlmCall, answer: Completion) -> bytes:
@@ -44,14 +57,14 @@ def stream(call: LlmCall, answer: Completion) -> Iterator[SseEvent]:
     match call.api:
         case Api.MESSAGES:
             for name, data in anthropic.events(call, answer):
-                yield SseEvent(_named(name, data), _said(data.get("delta")))
+                yield SseEvent(_named(name, data), data.get("delta"))
         case Api.CHAT:
             for _, chunk in openai.chat_events(call, answer):
-                said = _said(chunk["choices"][0]["delta"]) if chunk is not None and chunk["choices"] else 0
-                yield SseEvent(b"data: %b\n\n" % (b"[DONE]" if chunk is None else packed(chunk)), said)
+                delta = chunk["choices"][0]["delta"] if chunk is not None and chunk["choices"] else None
+                yield SseEvent(b"data: %b\n\n" % (b"[DONE]" if chunk is None else packed(chunk)), delta)
         case Api.RESPONSES:
             for name, data in openai.response_events(call, answer):
-                yield SseEvent(_named(name, data), _said({"text": data.get("delta")}))
+                yield SseEvent(_named(name, data), {"text": data.get("delta")})
         case _:
             yield from _gemini_stream(call, answer)
 
@@ -59,27 +72,16 @@ def stream(call: LlmCall, answer: Completion) -> Iterator[SseEvent]:
 def _gemini_stream(call: LlmCall, answer: Completion) -> Iterator[SseEvent]:
     for number, (_, data) in enumerate(gemini.events(call, answer)):
         parts = data["candidates"][0].get("content", {}).get("parts", [{}])
-        said = tokens_of(str(parts[0].get("text", "")))
         if call.events:
-            yield SseEvent(b"data: %b\r\n\r\n" % packed(data), said)
+            yield SseEvent(b"data: %b\r\n\r\n" % packed(data), parts[0])
         else:  # an array that grows
-            yield SseEvent((b",\r\n" if number else b"[") + packed(data), said)
+            yield SseEvent((b",\r\n" if number else b"[") + packed(data), parts[0])
     if not call.events:
-        yield SseEvent(b"]", 0)
+        yield SseEvent(b"]")
 
 
 def _named(name: str, data: dict[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), packed({"type": name, **data}))
-
-
-def _said(delta: Any) -> int:
-    if not isinstance(delta, dict):
-        return 0
-    return sum(
-        tokens_of(delta[name])
-        for name in ("text", "thinking", "partial_json", "content")
-        if isinstance(delta.get(name), str)
-    )
 
 
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -167,7 +167,7 @@ class LlmMock(MockApi):
         wait = call.headers.get("x-stainless-read-timeout", "")
         told.setdefault("input_tokens", call.input_tokens)
         markers = markers_in(call.user_text)
-        spoken = markers_in("\n".join(text for _, text in call.turns))
+        spoken = markers_in("\n".join(text for _, text in call.turns)) if len(call.turns) > 1 else ()
         self._services.emit(
             ModelCalled(
                 self._services.now(),
@@ -225,6 +225,8 @@ class LlmMock(MockApi):
 
     def _short_of(self, call: LlmCall) -> float:
         """How long the key must wait until its buckets hold what the call needs."""
+        if not (self._options.requests or self._options.tokens):
+            return 0.0
         needs = {"requests": (1, self._options.requests), "tokens": (call.input_tokens, self._options.tokens)}
         now = self._services.now()
         return max(
@@ -273,7 +275,6 @@ class LlmMock(MockApi):
         if call.answer_schema is not None:
             schema = call.answer_schema or {"type": "object", "properties": {"answer": {"const": f"cbas{id[:8]}"}}}
             return json.dumps(sample_of(schema, dice.at("json")), ensure_ascii=False)
-        sentences = dice.at("sentences").shuffled(SENTENCES)
         match self._options.shape:
             case "empty":
                 return ""
@@ -282,13 +283,14 @@ class LlmMock(MockApi):
             case "html":
                 return marked(about(call, _HTML), id)
             case "long" | "over4096":
+                sentences = dice.at("sentences").shuffled(SENTENCES)
                 least = 1500 if self._options.shape == "long" else 4200
                 parts: list[str] = []
                 while sum(map(len, parts)) < least:
                     parts.append(f"Part {len(parts) + 1}. {sentences[len(parts) % len(sentences)]}.\n")
                 return marked(about(call, "".join(parts).rstrip()), id)
             case _:
-                return marked(about(call, sentences[0]), id)
+                return marked(about(call, dice.at("sentence").choice(SENTENCES)), id)
 
     def _paced(self, call: LlmCall, completion: Completion, head: Headers) -> MockAnswer:
         """The answer, at the model's pace."""
@@ -296,7 +298,11 @@ class LlmMock(MockApi):
         if not call.streams:
             hold_s = first_s + (completion.output_tokens / pace if pace else 0.0)
             return MockAnswer.of(200, (*wire.JSON, *head), wire.document(call, completion), hold_s=hold_s)
-        parts = tuple(Part(event.data, event.tokens / pace if pace else 0.0) for event in wire.stream(call, completion))
+        if pace:
+            parts = tuple(Part(event.data, event.tokens / pace) for event in wire.stream(call, completion))
+        else:
+            first, *rest = (event.data for event in wire.stream(call, completion))
+            parts = (Part(first), Part(b"".join(rest)))  # a stream of two parts is one still, and many parts cost time
         return MockAnswer(200, (*(wire.EVENTS if call.events else wire.JSON), *head), parts, first_s)
 
 
