@@ -160,13 +160,25 @@ def ours():
 
 @contextmanager
 def llmock(program, *options):
-    """LLMock as its program serves it, silent."""
+    """LLMock as its program serves it, silent; where it is, and its process."""
     port = pipe.free_port()
     command = [program, "serve", "--port", str(port), "--log-level", "error", "--response-style", "echo", *options]
     with pipe.running(command, pipe.PROXY_CORE, port) as pid:
+        yield (
+            pid,
+            {
+                api: f"http://127.0.0.1:{port}{at}{APIS[api]}"
+                for api, at in zip(APIS, ("/anthropic/v1", "/v1"), strict=True)
+            },
+        )
+
+
+@contextmanager
+def peer_of(program):
+    """The same as `ours` for LLMock."""
+    with llmock(program) as (pid, urls):
         asked = {}
-        for api, path in APIS.items():
-            url = f"http://127.0.0.1:{port}{'/anthropic' if api == 'Messages' else ''}/v1{path}"
+        for api, url in urls.items():
             asked[api, "plain"] = url, body_of(8, stream=False, most=1000)
             asked[api, "stream"] = url, with_events(url, lambda words: body_of(words, stream=True, most=1000))
         yield pid, asked, asked["Messages", "stream"]
@@ -185,7 +197,7 @@ def main():
     with ExitStack() as stack:
         mocks = {"chaosbot": stack.enter_context(ours())}
         if peer:
-            mocks["LLMock"] = stack.enter_context(llmock(peer))
+            mocks["LLMock"] = stack.enter_context(peer_of(peer))
         found = defaultdict(list)
         for _ in range(ROUNDS):  # by turns, so that whatever else runs meets both
             for kind in [(api, kind) for kind in ("plain", "stream") for api in APIS]:
@@ -193,8 +205,8 @@ def main():
                     found[name, kind].append(measure(*asked[kind], seconds, connections, pid))
         slow["chaosbot"] = asyncio.run(all_streams(*mocks["chaosbot"][2], mocks["chaosbot"][0]))
     if peer:
-        with llmock(peer, "--stream-chunk-delay-ms", "300") as (pid, _, asked):
-            slow["LLMock"] = asyncio.run(all_streams(*asked, pid))
+        with llmock(peer, "--stream-chunk-delay-ms", "300") as (pid, urls):
+            slow["LLMock"] = asyncio.run(all_streams(urls["Messages"], mocks["LLMock"][2][1], pid))
     print("| mock | answer | answers/s | p50 ms | p99 ms | CPU ms/answer |\n|---|---|--:|--:|--:|--:|")
     medians = {key: [median(column) for column in zip(*rounds, strict=True)] for key, rounds in found.items()}
     for (name, (api, kind)), (rate, half, tail, cpu) in medians.items():

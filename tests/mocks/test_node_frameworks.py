@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.support.node import with_packages
 
 from .conftest import TOKEN, Start
 
@@ -25,17 +26,8 @@ EXPECTED = {
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script beside its packages."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node or npm is not installed")
-    directory = tmp_path_factory.mktemp("node")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "grammy@1", "telegraf@4"]
-    try:
-        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm install took more than 120 s; is there a registry?")
-    if done.returncode:
-        pytest.skip(f"npm install failed: {done.stderr.strip()[-300:]}")
-    return Path(shutil.copy(Path(__file__).with_name("node_bots.js"), directory))
+    here = Path(__file__).with_name("node_bots.js")
+    return with_packages(tmp_path_factory.mktemp("node"), here, "grammy@1", "telegraf@4")
 
 
 def test_grammy_and_telegraf_send_upload_and_download(start: Start, script: Path) -> None:
