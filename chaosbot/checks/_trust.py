@@ -7,7 +7,7 @@ from abc import abstractmethod
 from typing import ClassVar, Final
 
 from chaosbot.checks._cases import NO_CAMPAIGN, NOT_ASKED, Violation, Violations, sight
-from chaosbot.core.check import Check, History
+from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import TrustTried
 from chaosbot.core.verdict import Judgement, Verdict
 
@@ -37,6 +37,10 @@ class TrustCheck(Check):
             if violation is not None:
                 violations.add(violation, tried.case)
         return violations.judgement(nothing=self.nothing)
+
+    def reproducer(self, history: History, case: str) -> Steps:  # noqa: ARG002 - no case shows it
+        """No delivery shows by itself what others get for the same: the stage does it all again (``--stages trust``)."""
+        return ()
 
     @abstractmethod
     def violation(self, tried: TrustTried) -> Violation | None:

@@ -329,12 +329,12 @@ class Examples(Protocol):
         """
         return iter(())
 
-    def doubts(self, endpoint: Endpoint, dice: Dice) -> tuple[Doubt, ...]:
+    def doubts(self, endpoint: Endpoint, dice: Dice) -> Iterator[Doubt]:
         """Deliveries that claim what must not be taken from them: another tenant, another kind, a privilege.
 
         The same doubts in the same order for any `dice`, which makes each a delivery of its own.
         """
-        return ()
+        return iter(())
 
     def batches(self, dice: Dice) -> tuple[Batch, ...]:
         """Deliveries of several updates at once; empty where the platform sends one at a time."""

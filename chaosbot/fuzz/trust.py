@@ -155,6 +155,7 @@ def _lures(context: CampaignContext) -> None:
 def _members(context: CampaignContext, url: str) -> Iterator[_Lure]:
     """Every valid update with all its URLs changed; some of them unsigned as well."""
     platform, endpoint, forged = context.platform, context.spec.endpoint, 0
+    tried: set[str] = set()
     for name, update in platform.golden(context.dice).items():
         place = context.dice.at("lure", name, endpoint.started)
         made = platform.fresh(update, place)
@@ -164,8 +165,9 @@ def _members(context: CampaignContext, url: str) -> Iterator[_Lure]:
                 break
             lure = _Lured(f"/{token}/{'signed' if signed else 'forged'}", url, frozenset(meant), inside)
             changed = lure.made(made, ())
-            if not lure.paths:
-                break
+            if not lure.paths or ("/" in name and signed and lure.paths.keys() <= tried):
+                break  # a variant has the URLs of its kind
+            tried |= lure.paths.keys()
             if signed:
                 case = context.case(changed, place, f"urls/{name}", f"{name} with URLs that lead to this machine", _ODD)
                 yield _Lure(_urls(case), lure.paths)

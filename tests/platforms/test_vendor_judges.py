@@ -228,6 +228,24 @@ def test_no_case_contradicts_the_vendors_library(name: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("name", JUDGES)
+def test_while_secrets_change_a_delivery_is_right_by_the_one_that_signed_it_alone(name: str) -> None:
+    others = {"discord": ("a1" * 32, "b2" * 32), "standard_webhooks": ("whsec_" + "b2xk" * 8, "whsec_" + "bmV3" * 8)}
+    former, second = others.get(name, ("the secret of last year", "the secret of next month"))
+    platform = PLATFORMS.build(name, {"former_secret": former, "second_secret": second})
+    cases = {one.name: one for one in platform.catalogue(endpoint(name), Dice(1)) if one.check == "secrets_rotated"}
+    assert set(cases) == {"signed/rotation-former", "signed/rotation-second"}
+    for case, secret in ((cases["signed/rotation-former"], former), (cases["signed/rotation-second"], second)):
+        assert not accepted(name, case.request)
+        judge = JUDGES[name][1]
+        got = Received.of(case.request)
+        if name == "discord":
+            signature, stamp = got.headers["x-signature-ed25519"], got.headers["x-signature-timestamp"]
+            assert library("discord_interactions").verify_key(got.body, signature, stamp, platform.public_key(secret))
+        else:
+            assert judge(secret, got)
+
+
 def _about_signatures(case: Case) -> bool:
     """Whether the case is decided by its signature: handshakes by GET have none."""
     return case.request.startswith(b"POST")

@@ -201,7 +201,7 @@ def informed(request: Any) -> Platform:
 
 
 def test_doubts_are_the_same_ones_each_time_as_deliveries_of_their_own(informed: Platform) -> None:
-    one, two = (informed.doubts(WHERE, Dice(seed)) for seed in (1, 2))
+    one, two = (tuple(informed.doubts(WHERE, Dice(seed))) for seed in (1, 2))
     assert [doubt.name for doubt in one] == [doubt.name for doubt in two]
     assert len({doubt.name for doubt in one}) == len(one) > 0
     assert not {doubt.doubtful for doubt in one} & {doubt.doubtful for doubt in two}
