@@ -21,7 +21,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules
-from chaosbot.core.kit import Base, Kit, Path, RawRequest, changed, path_of, put, there
+from chaosbot.core.kit import GONE, Base, Kit, Path, RawRequest, changed, path_of, put, there
 from chaosbot.core.marker import MARKER, marker, markers_in
 from chaosbot.core.platform import Batch, Doubt, Endpoint, Platform, Request
 from chaosbot.core.registry import option
@@ -392,8 +392,15 @@ class Webhook(Platform):
         signed = signed_cases(kit, self.scheme) if endpoint.secret else iter(())
         return (*signed, *self._odd(kit))
 
+    def _wordless(self) -> Iterator[Odd]:
+        """What targets most likely act on, without the words that they read."""
+        for name in self.eventful:
+            place = self.places.place(self.known[name], "text")
+            for word, value in (("absent", GONE), ("null", None), ("empty", "")) if place else ():
+                yield Odd(f"words/{name}-{word}", name, f"a {name} whose text is {word}", {place: value})
+
     def _odd(self, kit: Kit) -> Iterator[Case]:
-        for odd in self.odd():
+        for odd in (*self.odd(), *self._wordless()):
             if odd.golden not in self.known or (odd.sign != "right" and not kit.endpoint.secret):
                 continue
             base = kit.base(odd.name, odd.golden)
