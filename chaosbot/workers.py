@@ -586,6 +586,7 @@ class AsyncParent:
         self._timer: asyncio.Handle | None = None
         self._unsent: deque[memoryview] = deque()
         self._unsent_bytes = 0
+        self._waits_to_write = False
         sock.setblocking(False)
         self._loop.add_reader(sock, self._read)
 
@@ -633,6 +634,7 @@ class AsyncParent:
         if len(self._unsent) == 1:
             self._write()
             if self._unsent:
+                self._waits_to_write = True
                 self._loop.add_writer(self._sock, self._write)
         if self._unsent_bytes > _MOST_BUFFERED:
             self._write_all()
@@ -664,7 +666,9 @@ class AsyncParent:
                     self._unsent[0] = first[count:]
                 else:
                     self._unsent.popleft()
-            self._loop.remove_writer(self._sock)
+            if self._waits_to_write:  # otherwise it costs a call of the system for nothing
+                self._waits_to_write = False
+                self._loop.remove_writer(self._sock)
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:

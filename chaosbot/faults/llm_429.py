@@ -24,9 +24,9 @@ class Llm429(CallFault):
     )
     what: str = option(
         "text",
-        "a rate limit, an empty account, a monthly cap, a load that grows too fast",
+        "a rate limit, a quota that is used up, a prepaid account that is empty, a monthly cap, a load that grows too fast",
         "rate",
-        choices=("rate", "quota", "spend_cap", "slow_down"),
+        choices=("rate", "quota", "credit", "spend_cap", "slow_down"),
     )
 
     def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
@@ -37,15 +37,16 @@ class Llm429(CallFault):
                 "You exceeded your current quota, please check your plan and billing details.",
                 "insufficient_quota",
             ),
+            "credit": ("Your credit balance is exhausted.", "credit_balance_exhausted"),
             "spend_cap": ("You have reached your specified monthly spend limit.", "insufficient_quota"),
             "slow_down": ("Your load grows too fast; please slow down.", "slow_down"),
         }[self.what]
         document = wire.error_document(call.provider, 429, said, code=code)
         error = document["error"]
-        if call.provider is Provider.ANTHROPIC and self.what in ("quota", "spend_cap"):
+        if call.provider is Provider.ANTHROPIC and self.what not in ("rate", "slow_down"):
             error["details"] = {"error_code": "enforced_spend_limit_reached"}
         if call.provider is Provider.OPENAI:
-            error["type"] = "insufficient_quota" if code == "insufficient_quota" else "rate_limit_error"
+            error["type"] = "rate_limit_error" if self.what in ("rate", "slow_down") else "insufficient_quota"
         seconds = max(1, round(self.retry_after)) if self.retry_after and self.what in ("rate", "slow_down") else 0
         if not seconds:
             return refused(call, 429, document, dice)

@@ -1,4 +1,4 @@
-"""A model repeats what it was told in confidence: its instructions, or the tools that it has.
+"""A model repeats what it was told in confidence: its instructions, the tools that it has, or what somebody else said.
 
 Instructions hold business rules, sometimes discount codes or keys; users ask for them, and models give in. A bot that must keep them
 looks for them in the answer before it sends it.
@@ -21,17 +21,18 @@ class LlmEcho(AnswerFault):
 
     what: str = option(
         "text",
-        "the instructions, the tools, or what the user said",
+        "the instructions, the tools, what the user said, or what another user might have said",
         "system",
         primary=True,
-        choices=("system", "tools", "user"),
+        choices=("system", "tools", "user", "other"),
     )
 
     def on_call(self, dice: Dice, call: LlmCall) -> tuple[Effect, ...]:
         """An answer that tells them; none where the call has none."""
         tools = "; ".join(f"{tool.name}: {tool.description}" for tool in call.tools)
-        told = {"system": call.system, "tools": tools, "user": call.user_text}[self.what]
+        other = f"the user before you wrote: I am Ada, call me at +49 30 {dice.at('other').integer(100_000, 999_999)}"
+        told = {"system": call.system, "tools": tools, "user": call.user_text, "other": other}[self.what]
         if not told:
             return ()
-        key, text = prose(call, dice, f"my instructions are: {told[:2000]}")
+        key, text = prose(call, dice, f"{'' if told is other else 'my instructions are: '}{told[:2000]}")
         return said(call, key, text)

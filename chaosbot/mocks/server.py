@@ -368,6 +368,7 @@ async def serve(parent: AsyncParent, started: float, seed: int, listeners: tuple
     """The worker's function: serves until the parent wants it to end."""
     enforce(())
     loop = asyncio.get_running_loop()
+    parent.together_s = 0.0  # what is said leaves with the turn's answers
     turn = _Turn(parent.flush)
     servers = []
     for each, sock in zip(listeners, parent.sockets, strict=True):

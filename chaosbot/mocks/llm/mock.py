@@ -14,6 +14,7 @@ import json
 import struct
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -242,19 +243,12 @@ class LlmMock(MockApi):
 
     def _limits(self, call: LlmCall) -> Headers:
         """The headers that say what is left."""
-        if call.provider is Provider.GEMINI:
-            return ()
-        found = []
-        for name, most in (("requests", self._options.requests), ("tokens", self._options.tokens)):
-            left = int(self._bucket(call, name, most).left) if most else _SHOWN_LIMIT - 1
-            shown = {"limit": str(most or _SHOWN_LIMIT), "remaining": str(left)}
-            if call.provider is Provider.ANTHROPIC:
-                shown["reset"] = "2026-12-01T00:00:00Z"
-                found += [(f"anthropic-ratelimit-{name}-{what}", value) for what, value in shown.items()]
-            else:
-                shown["reset"] = "60ms"
-                found += [(f"x-ratelimit-{what}-{name}", value) for what, value in shown.items()]
-        return tuple(found)
+        mosts = (("requests", self._options.requests), ("tokens", self._options.tokens))
+        limits = [
+            (name, most, int(self._bucket(call, name, most).left)) if most else (name, _SHOWN_LIMIT, _SHOWN_LIMIT - 1)
+            for name, most in mosts
+        ]
+        return _limit_headers(call.provider, *limits)
 
     # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -304,6 +298,24 @@ class LlmMock(MockApi):
             first, *rest = (event.data for event in wire.stream(call, completion))
             parts = (Part(first), Part(b"".join(rest)))  # a stream of two parts is one still, and many parts cost time
         return MockAnswer(200, (*(wire.EVENTS if call.events else wire.JSON), *head), parts, first_s)
+
+
+@lru_cache(maxsize=256)
+def _limit_headers(provider: Provider, *limits: tuple[str, int, int]) -> Headers:
+    """What a provider says of limits: each with its name, how much there is in a minute, and how much of it is left."""
+    found: list[tuple[str, str]] = []
+    for name, most, left in limits:
+        told = (("limit", str(most)), ("remaining", str(left)))
+        match provider:
+            case Provider.ANTHROPIC:
+                for kind in ("tokens", "input-tokens", "output-tokens") if name == "tokens" else (name,):
+                    shown = (*told, ("reset", "2026-12-01T00:00:00Z"))
+                    found += [(f"anthropic-ratelimit-{kind}-{what}", value) for what, value in shown]
+            case Provider.OPENAI:
+                found += [(f"x-ratelimit-{what}-{name}", value) for what, value in (*told, ("reset", "60ms"))]
+            case Provider.GEMINI:
+                pass
+    return tuple(found)
 
 
 def _read(request: MockRequest) -> LlmCall:

@@ -52,7 +52,8 @@ def test_anthropic_reads_a_message_with_its_usage_request_id_and_limits(plain: M
     assert message.usage.output_tokens > 5
     assert message.id.startswith("msg_")
     assert raw.headers["request-id"].startswith("req_")
-    assert raw.headers["anthropic-ratelimit-requests-remaining"].isdecimal()
+    for what in ("requests", "tokens", "input-tokens", "output-tokens"):
+        assert raw.headers[f"anthropic-ratelimit-{what}-remaining"].isdecimal()
 
 
 def test_anthropic_streams_text_and_thinking(plain: Models) -> None:
