@@ -125,13 +125,15 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     slow_ones = [case for case in cases if slow(case)]
     heavy = [case for case in cases if not slow(case) and _is_heavy(case)]
     light = [case for case in cases if not slow(case) and not _is_heavy(case)]
-    bulky = [case for case in light if len(case.request) > _BULKY]
+    # Where any update is large, none of that size stalls anybody.
+    size = max(_BULKY, 2 * len(context.target.health_case().request))
+    bulky = [case for case in light if len(case.request) > size]
     context.slow.add(slow_ones, "catalogue")
     # What must be answered while its sender waits comes first: where it is late, little else will be reached.
     valid = goldens(context)
     urgent = [case for case in valid if case.expect.within_s is not None]
     run_cases(context, urgent, "catalogue", clock)
-    small = [*known, *unknown_commands(context), *(case for case in light if len(case.request) <= _BULKY)]
+    small = [*known, *unknown_commands(context), *(case for case in light if len(case.request) <= size)]
     if context.store.seen.replies == "mock":
         shared, small = divided(small)
         context.shared.add(shared, "catalogue")

@@ -357,8 +357,8 @@ class Webhook(Platform):
         return {kind: made}
 
     def doubts(self, endpoint: Endpoint, dice: Dice) -> Iterator[Doubt]:
-        """Claimed privileges, other accounts, other kinds, replays."""
-        for make in (_trust.rights, _trust.tenants, _trust.headers, _trust.replays):
+        """Claimed privileges, other accounts, replays, other kinds."""
+        for make in (_trust.rights, _trust.tenants, _trust.replays, _trust.headers):
             yield from make(self, endpoint, dice)
 
     def batches(self, dice: Dice) -> tuple[Batch, ...]:

@@ -52,6 +52,7 @@ _CHARGE: Final = {
     "description": "A plan",
     "metadata": {"order_id": "6735"},
     "paid": True,
+    "receipt_url": "https://pay.stripe.com/receipts/payment/CAcaFwoVYWNjdF8xTkc4",
     "payment_intent": "pi_3NG8Du2eZvKYlo2C1dEf4gHi",
     "refunded": False,
     "status": "succeeded",
@@ -100,6 +101,8 @@ _SUBSCRIPTION: Final = {
     "status": "active",
 }
 _INVOICE: Final = {
+    "hosted_invoice_url": "https://invoice.stripe.com/i/acct_1NG8Du2eZvKYlo2C/live_YWNj",
+    "invoice_pdf": "https://pay.stripe.com/invoice/acct_1NG8Du2eZvKYlo2C/live_YWNj/pdf",
     "id": "in_1NG8Du2eZvKYlo2CaBcDeFgH",
     "object": "invoice",
     "amount_due": 2000,

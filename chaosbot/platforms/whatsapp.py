@@ -32,6 +32,7 @@ _MEDIA: Final = {
     "mime_type": "image/jpeg",
     "sha256": "3f9d94d399fa61c191bc1d4ca71375a035cbb9f5",
     "id": "2754859441498128",
+    "url": "https://lookaside.fbsbx.com/whatsapp_business/attachments/?mid=2754859441498128",
 }
 
 
