@@ -157,18 +157,19 @@ def _members(context: CampaignContext, url: str) -> Iterator[_Lure]:
     platform, endpoint, forged = context.platform, context.spec.endpoint, 0
     tried: set[str] = set()
     for name, update in platform.golden(context.dice).items():
-        place = context.dice.at("lure", name, endpoint.started)
-        made = platform.fresh(update, place)
-        meant, inside, token = platform.answers_to(made), len(platform.inside(made)), place.token(12)
-        for signed in (True, False):
-            if not signed and not (endpoint.secret and platform.proof and forged < _UNSIGNED):
+        for word in ("signed", "forged"):
+            if word == "forged" and not (endpoint.secret and platform.proof and forged < _UNSIGNED):
                 break
-            lure = _Lured(f"/{token}/{'signed' if signed else 'forged'}", url, frozenset(meant), inside)
+            # Two deliveries, each with a chat and a marker of its own: what one of them causes is not the other's.
+            place = context.dice.at("lure", name, word, endpoint.started)
+            made = platform.fresh(update, place)
+            meant = frozenset(platform.answers_to(made))
+            lure = _Lured(f"/{place.token(12)}/{word}", url, meant, len(platform.inside(made)))
             changed = lure.made(made, ())
-            if not lure.paths or ("/" in name and signed and lure.paths.keys() <= tried):
+            if not lure.paths or ("/" in name and word == "signed" and lure.paths.keys() <= tried):
                 break  # a variant has the URLs of its kind
             tried |= lure.paths.keys()
-            if signed:
+            if word == "signed":
                 case = context.case(changed, place, f"urls/{name}", f"{name} with URLs that lead to this machine", _ODD)
                 yield _Lure(_urls(case), lure.paths)
                 continue

@@ -10,15 +10,19 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
-from chaosbot.core.platform import Endpoint, spoken
-from chaosbot.core.verdict import Judgement, Severity, Verdict
+from chaosbot.core.platform import PLATFORMS, Endpoint, spoken
+from chaosbot.core.verdict import Judgement, Severity, Threat, Verdict
 from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.spec import CampaignSpec
+from chaosbot.fuzz.trust import _members
 from chaosbot.transport import Address
 
 SECRET = "trust-secret-0123456789"
@@ -211,6 +215,25 @@ def test_who_does_it_wrong_is_found(platform: str, bug: str, check: str, severit
     judgement = judged(make(bug), platform, check, **options)[check]
     assert judgement.verdict is Verdict.FAIL, judgement
     assert severity in {finding.severity for finding in judgement.findings}
+
+
+@pytest.mark.parametrize("platform", ["telegram", "messenger", "github", "slack", "twilio"])
+def test_a_signed_delivery_and_the_unsigned_one_beside_it_have_nothing_in_common(platform: str) -> None:
+    """What the one causes would be charged to the other."""
+    told = SimpleNamespace(
+        platform=PLATFORMS.build(platform, {}), spec=SimpleNamespace(endpoint=Endpoint(secret=SECRET)), dice=Dice(1)
+    )
+    told.case = CampaignContext.case.__get__(told)
+    cases = {lure.case.name: lure.case for lure in _members(told, "http://127.0.0.1:9")}  # type: ignore[arg-type]
+    forged = [case for name, case in cases.items() if name.endswith("-unsigned")]
+    assert forged
+    for case in forged:
+        genuine = cases[case.name.removesuffix("-unsigned")]
+        assert case.threat is Threat.FORGER
+        assert not case.marker or case.marker != genuine.marker
+        assert case.chat is None or case.chat != genuine.chat
+        assert case.update_id is None or case.update_id != genuine.update_id
+        assert told.platform.proof.lower().encode() not in case.request.lower()
 
 
 @pytest.mark.timeout(120)
