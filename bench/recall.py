@@ -3,6 +3,7 @@
     python bench/recall.py --bots recados,hava --jobs 2 --duration 60s --out recall.json
     python bench/recall.py --bots recados --bugs text-assumed,no-timeout --verbs fuzz,run
     python bench/recall.py --bugs healthy --seeds 5                # false findings only
+    python bench/recall.py --roster mine.py                        # on bots that are not in the park
     CHAOSBOT_PARK_PYTHON=python3.13 python bench/recall.py --bots kassa --verbs owned,guided
     python bench/recall.py --report recall.json                    # the table again, from what was measured
     python bench/recall.py --schemathesis PATH                     # PATH of an installed `schemathesis` (or `st`) command
@@ -23,6 +24,7 @@ import itertools
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -41,7 +43,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from park.roster import BOTS, GUIDED, KINDS, RECEIVERS, Bot, Bug, bot  # noqa: E402 - found by the line above
+from park.roster import BOTS, GUIDED, KINDS, RECEIVERS, Bot, Bug  # noqa: E402 - found by the line above
 from park.running import ADMIN_ID, SECRET, WEBHOOK_PATH, Running, environment_of, free_port, running  # noqa: E402
 from park.running import command as start_of  # noqa: E402
 
@@ -49,7 +51,7 @@ from chaosbot.mocks.server import MockListener, MockServer  # noqa: E402
 from chaosbot.mocks.telegram import TelegramApi  # noqa: E402
 
 HEALTHY = "healthy"
-PARK = (*BOTS, *RECEIVERS, *GUIDED)
+PARK = [*BOTS, *RECEIVERS, *GUIDED]
 CLASSES = (*KINDS, "magic")
 OWNED = ("owned", "guided")  # chaosbot starts the bot itself; with the guide inside, or without
 DEEP = frozenset({"state", "outbound"})  # the classes about which `chaosbot run` is asked as well
@@ -148,7 +150,7 @@ def ended(
 
 def measure(campaign: Campaign, options: argparse.Namespace) -> Campaign:
     """Runs one campaign against a fresh bot."""
-    who = bot(campaign.bot)
+    who = resident(campaign.bot)
     directory = (
         Path(options.keep or tempfile.mkdtemp(prefix="recall-"))
         / f"{who.name}-{campaign.bug}-{campaign.verb}-{campaign.seed}"
@@ -338,7 +340,7 @@ def planned(options: argparse.Namespace) -> Iterable[Campaign]:
     wanted = set(options.bugs.split(",")) if options.bugs else set()
     kinds = set(options.kinds.split(",")) if options.kinds else set(CLASSES)
     verbs = options.verbs.split(",") + (["schemathesis"] if options.schemathesis else [])
-    for who in (bot(name) for name in options.bots.split(",")) if options.bots else PARK:
+    for who in map(resident, options.bots.split(",")) if options.bots else PARK:
         if reason := who.missing():
             print(f"{who.name}: skipped, {reason}", file=sys.stderr)
             continue
@@ -356,6 +358,18 @@ def planned(options: argparse.Namespace) -> Iterable[Campaign]:
                 ):
                     continue
                 yield Campaign(who.name, bug.name, verb, options.seed)
+
+
+def resident(name: str) -> Bot:
+    """The bot of that name.
+
+    Raises:
+        SystemExit: There is none.
+    """
+    for one in PARK:
+        if one.name == name:
+            return one
+    raise SystemExit(f"--bots {name}: no such bot; there are {', '.join(one.name for one in PARK)}")
 
 
 def in_turns(campaigns: Iterable[Campaign]) -> list[Campaign]:
@@ -471,6 +485,11 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("recall.json"), help="what was measured; earlier campaigns in it are kept"
     )
+    parser.add_argument(
+        "--roster",
+        type=Path,
+        help="bots of your own in place of the park's: a Python file with BOTS, as tests/park/roster.py",
+    )
     parser.add_argument("--again", action="store_true", help="measure campaigns again that stand in the file")
     parser.add_argument("--keep", default="", help="directory for the run directories")
     parser.add_argument("--wrapper", default="", help="a command that starts each campaign, for example 'nice -n 10'")
@@ -483,6 +502,8 @@ def main() -> None:
     parser.add_argument("--schemathesis", default="", help="path of the schemathesis command")
     parser.add_argument("--report", type=Path, help="print the table of this file and stop")
     options = parser.parse_args()
+    if options.roster:
+        PARK[:] = runpy.run_path(str(options.roster))["BOTS"]
     if options.report:
         print(table(Results(options.report)))
         return

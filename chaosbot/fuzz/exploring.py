@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
 from typing import Final
@@ -19,15 +19,20 @@ from typing import Final
 from chaosbot.checks._likeness import commands_in, words
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import MARKER
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Person, Step, Talks
 
+ASKED: Final = ("/start", "/help", "what can you do?")
 _DEEPEST: Final = 5
 _MOST_WAYS: Final = 120
 _MOST_KINDS: Final = 48
 TEXT: Final = "green tea"
 NUMBER: Final = "7"
 _LINK: Final = "https://example.org/tea"
-_EXAMPLE: Final = r"/{}[ \u00a0]+([^\s/.,;:()、。]+(?: [^\s/.,;:()、。]+)?)"
+_EXAMPLES: Final = (r"/{}[ \u00a0]+([^\s/]*\w)", r"/{}[ \u00a0]+([^\s/.,;:()、。]+ [^\s/.,;:()、。]+)")
+"""What may be an argument where a text shows a command with one: a word, or two."""
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
 _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?![\d:])(?!,\d)", re.ASCII)
 """What may be the name of a thing: a number, or a short word with a digit in it."""
@@ -35,10 +40,11 @@ _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-
 
 @dataclass(frozen=True)
 class Way:
-    """What somebody did, step by step, and what the target said to the last step."""
+    """What somebody did, step by step, what the target said to the last step, and who it was."""
 
     steps: tuple[Step, ...]
     replies: tuple[ApiCalled, ...]
+    who: Person = field(default_factory=Person, compare=False)
 
     @property
     def buttons(self) -> tuple[str, ...]:
@@ -88,12 +94,31 @@ def walk(talks: Talks, steps: Sequence[Step], person: Person | None = None, what
     replies: list[ApiCalled] = []
     for step in steps:
         replies = talks.say(someone, step, what)
-    return someone, Way(tuple(steps), tuple(replies))
+    return someone, Way(tuple(steps), tuple(replies), someone)
+
+
+def asked(talks: Talks, person: Person, texts: Sequence[str]) -> list[ApiCalled]:
+    """What the target says to these texts."""
+    return [call for text in texts for call in talks.say(person, Step(text))]
+
+
+def ways_of(context: CampaignContext, clock: Clock) -> list[Way]:
+    """The target's ways, as the vocabulary stage has found them; where it has not been, they are explored now."""
+    if not context.ways:
+        talks = Talks(context, clock, "vocabulary")
+        try:
+            told = talks.run(partial(asked, talks, talks.stranger(), (text,)) for text in ASKED)
+            context.ways.extend(explored(talks, offers(call for calls in told for call in calls or ())))
+        finally:
+            talks.stop()
+            observe(context, talks.take())
+    return context.ways
 
 
 def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
-    """The ways that begin with these steps, the shorter ones first."""
+    """The ways that begin with these steps, the shorter ones first; a word where the target says the same to everything."""
     kinds: set[str] = set()
+    known = False
     seen: set[tuple[Step, ...]] = set()
     unknown: set[frozenset[str]] = set()
     wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
@@ -110,8 +135,10 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
             if way.steps in ((Step(TEXT, ours=True),), (Step(NUMBER, ours=True),))
         }
         ways = [way for way in gone if frozenset(words(way.replies)) not in unknown]
-        yield from ways
-        further = [[(*way.steps, step) for step in _further(way, kinds)] for way in ways]
+        known = known or bool(ways)
+        yield from ways or ([way for way in gone if way.replies][:1] if not known else ())
+        told = "\n".join(call.text for call in talks.context.target.calls())
+        further = [[(*way.steps, step) for step in _further(way, kinds, told)] for way in ways]
         wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
         # A command with an argument is a way of its own.
         wave = [steps[-1:] if not steps[-1].pressed and steps[-1].text.startswith("/") else steps for steps in wave]
@@ -130,8 +157,8 @@ def _new(step: Step, kinds: set[str]) -> bool:
     return True
 
 
-def _further(way: Way, kinds: set[str]) -> Iterator[Step]:
-    """What may be done next."""
+def _further(way: Way, kinds: set[str], told: str) -> Iterator[Step]:
+    """What may be done next, where the target has said all this so far."""
     last = way.steps[-1]
     for data in way.buttons:
         if _new(step := Step(data, pressed=True), kinds):
@@ -143,7 +170,8 @@ def _further(way: Way, kinds: set[str]) -> Iterator[Step]:
         yield Step(TEXT, ours=True)  # one question after the other
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
         command = re.escape(last.text.removeprefix("/"))
-        texts = "\n".join(call.text for call in way.replies)
-        examples = re.findall(_EXAMPLE.format(command), texts, re.IGNORECASE)
-        for argument in (*examples[:2], TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}"):
+        texts = "\n".join((*(call.text for call in way.replies), told))
+        found = (re.findall(example.format(command), texts, re.IGNORECASE) for example in _EXAMPLES)
+        examples = [words for row in found for words in dict.fromkeys(row) if not MARKER.search(words)]
+        for argument in (*examples[:3], TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}"):
             yield Step(f"{last.text} {argument}", ours=True)

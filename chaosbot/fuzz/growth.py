@@ -2,13 +2,14 @@
 
 One user in one chat, so that what a target remembers of each user and chat stays what it is; ordinary texts, which most targets answer
 with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some rounds.
-Rounds end early where nothing grows. Judged by `bounded_resources`.
+Rounds end early where nothing grows; where something does, they go on for a while when the stage's time is over, since too few rounds say
+nothing. Judged by `bounded_resources`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from time import sleep
+from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.checks.bounded_resources import KEPT, grows
@@ -28,6 +29,8 @@ _TEXT: Final = "слово " * 600
 _USER: Final = 4_503_565_000_000_000
 _GROUP: Final = -3_800_000_000
 _QUIET_S: Final = 0.05
+_LONGER_S: Final = 5.0
+"""So much longer than its time the stage goes on until it knows whether something grows without end."""
 
 
 def run_growth(context: CampaignContext, clock: Clock) -> None:
@@ -49,9 +52,11 @@ def run_growth(context: CampaignContext, clock: Clock) -> None:
         for row, value in zip(KEPT, (vitals.resident, vitals.descriptors), strict=True):
             looks[row.probe].append((sent, float(value)))
             context.recorder.emit(ProbeSeen(context.recorder.now(), row.probe, ok=True, value=value, detail=str(sent)))
-        done = number + 1 >= _FEWEST and not any(grows(looks[row.probe], row.each) for row in KEPT)
         context.show("growth", ROUNDS)
-        if done or clock.over():
+        enough = number + 1 >= _FEWEST
+        if enough and not any(grows(looks[row.probe], row.each) for row in KEPT):
+            return
+        if clock.should_stop() or monotonic() >= clock.until + _LONGER_S:
             return
 
 

@@ -32,7 +32,7 @@ from chaosbot.core.observation import Died
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext, Disturbances
-from chaosbot.fuzz.exploring import deed_of
+from chaosbot.fuzz.exploring import ASKED, deed_of, ways_of
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.target import CaseResult
@@ -42,14 +42,10 @@ AT_ONCE: Final = 3
 """Trials side by side, of the service's trouble and of refusals each: fewer than the failures in a row that trip a usual circuit breaker (5)."""
 _FIRST_USER: Final = 4_503_580_000_000_000
 _FIRST_GROUP: Final = -4_000_000_000
-_TEXTS: Final = ("hello", "/start", "/help")
-_COMMANDS: Final = 8
 _BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 """Calls beside a reply, which must come whatever becomes of them."""
 _ANSWER: Final = "Anna"
 _ORDERS: Final = 4
-_PRESSES: Final = 6
-"""Most buttons that one user presses while the target's calls are learned."""
 _LEARNING: Final = 0.35
 """The part of the stage's time that learning may take."""
 _LEAST_S: Final = 1.0
@@ -160,7 +156,7 @@ class _Trials:
         self.context = context
         self.disturbances = disturbances
         self.clock = clock
-        self.habit_s = min(_MOST_S, max(_LEAST_S, 1.5 * context.target.watch.patience_s))
+        self.habit_s = _MOST_S
         self.quiet_s = context.target.watch.gap_s
         self.usual: Step | None = None
         self.in_groups: Step | None = None
@@ -181,19 +177,11 @@ class _Trials:
     def learn(self) -> list[Trigger]:
         """Finds what makes the target call, one trigger for each method and kind of chat; measures how long its replies take."""
         until = monotonic() + self.clock.left() * _LEARNING
-        began = self.context.recorder.now()
-        walked = [(way.steps, list(way.replies)) for way in self.context.ways]
+        walked = [(way.steps, way.replies) for way in ways_of(self.context, Clock(until, self.clock.should_stop))]
+        watch = self.context.target.watch
+        self.habit_s, self.quiet_s = min(_MOST_S, max(_LEAST_S, 1.5 * watch.patience_s)), watch.gap_s
+        answering = [steps[0] for steps, calls in walked if len(steps) == 1 and any(map(reached, calls))]
         with ThreadPoolExecutor(2 * AT_ONCE, "fuzz-outbound") as pool:
-            if walked:
-                began = 0.0  # what the vocabulary stage did counts
-            else:
-                walks = list(pool.map(lambda text: self._walk(text, until), _TEXTS))
-                told = (call.text for walk in walks for _, calls in walk for call in calls)
-                words = dict.fromkeys(word for text in told for word in commands_in(text))
-                names = [f"/{word}" for word in words if f"/{word}" not in _TEXTS]
-                walks += pool.map(lambda text: self._walk(text, until), names[:_COMMANDS])
-                walked = [one for walk in walks for one in walk]
-            answering = [steps[0] for steps, calls in walked if len(steps) == 1 and any(map(reached, calls))]
             self._learn_group(pool, answering)
         found: dict[str, Trigger] = {}
         for steps, calls in walked:
@@ -205,30 +193,7 @@ class _Trials:
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))
         known = {step.text for steps, _ in walked for step in steps}
         self.orders = list(self._to_users(known, max((steps for steps, _ in walked), key=len, default=())))
-        return [*triggers, *self._to_others(walked, began, until + self.clock.left() * _LEARNING / 2)]
-
-    def _walk(self, text: str, until: float) -> list[tuple[tuple[Step, ...], list[ApiCalled]]]:
-        """Writes a text and presses one button of each kind that appears; the steps so far and what came of the last."""
-        person, steps = _Person(self._user()), [Step(text)]
-        walked: list[tuple[tuple[Step, ...], list[ApiCalled]]] = []
-        pressed: set[str] = set()
-        while monotonic() < until and not self.clock.over():
-            done = self._do(f"outbound/learn{text}-{len(steps)}", steps[-1], person)
-            if done is None:
-                break
-            self._await(done, self.habit_s, bool)
-            if done.calls:
-                self.habit_s = min(_MOST_S, max(self.habit_s, 2 * (monotonic() - done.began - self.quiet_s) + 0.5))
-            walked.append((tuple(steps), done.calls))
-            new = next((kind for kind in person.shown if kind not in pressed), None)
-            if new is not None and len(steps) <= _PRESSES:
-                pressed.add(new)
-                steps.append(Step(person.shown[new], pressed=True))
-            elif steps[-1].pressed:
-                steps.append(Step(_ANSWER))  # the button may have asked for something
-            else:
-                break
-        return walked
+        return [*triggers, *self._to_others(walked, until + self.clock.left() * _LEARNING / 2)]
 
     def _learn_group(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> None:
         """Finds something that is answered in a group."""
@@ -245,13 +210,13 @@ class _Trials:
                 self.in_groups = self.in_groups or step
 
     def _to_others(
-        self, walked: Iterable[tuple[tuple[Step, ...], list[ApiCalled]]], began: float, until: float
+        self, walked: Iterable[tuple[tuple[Step, ...], Sequence[ApiCalled]]], until: float
     ) -> Iterator[Trigger]:
         """What makes the target write into a chat that is none of those who did something: once more, one at a time, to see who does."""
         for event in self.context.recorder.events:
             if isinstance(event, CaseTried) and event.chat is not None:
                 self._asked_at[str(event.chat)].append(event.sent)
-        seen = {key for call in self._since(began) if (key := self._elsewhere(call)) is not None}
+        seen = {key for call in self._since(0.0) if (key := self._elsewhere(call)) is not None}
         ways = [steps for steps, _ in walked]
         for steps in (one for one in ways if not any(other[: len(one)] == one != other for other in ways)):
             person = _Person(self._user())
@@ -275,13 +240,13 @@ class _Trials:
         admin = _Person(0, tier=platform.tiers[-1] if len(platform.tiers) > 1 else "")
         until = monotonic() + self.clock.left() * _LEARNING / 2
         told = [f"/{word}" for word in self.context.learned("admin")]
-        for text in _TEXTS[1:] if admin.tier and not self.context.learned("commands") else ():
+        for text in ASKED[:2] if admin.tier and not self.context.learned("commands") else ():
             done = self._do(f"outbound/learn-admin{text}", Step(text), admin)
             if done is None or self.context.shared.reserves(done.case.chat):
                 return
             self._await(done, self.habit_s, bool)
             told += [f"/{word}" for call in done.calls for word in commands_in(call.text)]
-        own = [name for name in dict.fromkeys(told) if name not in known and name not in _TEXTS][:_ORDERS]
+        own = [name for name in dict.fromkeys(told) if name not in known and name not in ASKED][:_ORDERS]
         for text in (written for name in own for written in (name, f"{name} {_ANSWER}")):
             if monotonic() > until:
                 return

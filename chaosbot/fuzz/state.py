@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -32,10 +32,11 @@ from chaosbot.core.marker import marker
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import deed_of
+from chaosbot.fuzz.exploring import NUMBER, TEXT, deed_of, ways_of
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.talks import Step
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,41 +51,26 @@ _HANDS: Final = 16
 _FIRST_USER: Final = 4_503_560_000_000_000
 _FIRST_GROUP: Final = -3_900_000_000
 _MOST_COMMANDS: Final = 16
-_MOST_BUTTONS: Final = 4
 _MOST_ACTIONS: Final = 40
+_LEARNING: Final = 0.4
+"""The part of the stage's time in which ways are explored, where nothing has done so before."""
 _CONVERSATIONS: Final = 4
 """So many conversations are tried."""
 _QUICK_S: Final = 0.005
 _SLOWED_S: Final = 0.4
 _LEAST_S: Final = 0.5
-_ALONE: Final = 3
+_ALONE: Final = 8
 """So many openers are looked at one at a time where, side by side, none began anything."""
+_DOUBTFUL: Final = 0.35
+"""The part of the stage's time left for looking one at a time at what was not clear side by side."""
+_QUESTION: Final = re.compile(r"[?？؟:：…]\s*$", re.MULTILINE)
 _KEPT: Final = 200
 """So many characters of an answer are kept."""
-_PHRASE: Final = re.compile(r"(?<![\w/.:])/([A-Za-z][A-Za-z0-9_]{0,31})[ \t]+(\S*\w)")
 _SIGN: Final = re.compile(r"(?<!\S)([^\w\s/.,;:!?()\[\]{}<>«»\"'“”„—–-]{1,2})(?=[\s.,;!]|$)")
 _HELP: Final = ("start", "help")
-_ARGUMENTS: Final = ("chaosbot {m}", "7", "https://example.org/{m}")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that a user says or presses.
-
-    Args:
-        text: What is written, or a button's data; ``{m}`` stands for a marker, ``{n}`` for the number that the target told last.
-        pressed: Whether it is a button.
-    """
-
-    text: str
-    pressed: bool = False
-
-    def __str__(self) -> str:
-        """For people."""
-        return f"[{self.text}]" if self.pressed else self.text
-
-
-_SAID: Final = (Line("chaosbot {m}"), Line("7"))
+_SAID: Final = (Step(TEXT, ours=True), Step(NUMBER, ours=True))
 """What is said where a target may have asked for something: most questions take one of them."""
 
 
@@ -99,12 +85,12 @@ class Dialogue:
         admin: Whether the admin says it.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[Step, ...]
     group: bool = False
     answers: bool = False
     admin: bool = False
 
-    def then(self, *lines: Line) -> Dialogue:
+    def then(self, *lines: Step) -> Dialogue:
         """This dialogue with more lines."""
         return replace(self, lines=(*self.lines, *lines))
 
@@ -176,8 +162,9 @@ class _Trials:
         self.context = context
         self.clock = clock
         self.alone: dict[Dialogue, Answer] = {}
-        self.plain: dict[tuple[bool, Line], list[str]] = {}
+        self.plain: dict[tuple[bool, Step], list[str]] = defaultdict(list)
         self.done = 0
+        self._commands: list[str] = []
         self._pool = pool
         self._dice = context.dice.at("state", context.spec.endpoint.started)
         self._count = 0
@@ -197,7 +184,7 @@ class _Trials:
         admin, answers = (dialogue.admin, dialogue.answers) if dialogue is not None else (False, False)
         return Speaker(None if admin else user, group, answers)
 
-    def _case(self, who: Speaker, line: Line, *, kind: str = "", like: Case | None = None) -> Case | None:
+    def _case(self, who: Speaker, line: Step, *, kind: str = "", like: Case | None = None) -> Case | None:
         """The delivery of a line; with `like`, an edit of that one."""
         with self._lock:
             self._count += 1
@@ -229,7 +216,7 @@ class _Trials:
             self.context.recorder.record(result)
         return self.context.recorder.tried(result)[1]
 
-    def _ask(self, who: Speaker, line: Line, calls: int = 0) -> Answer:
+    def _ask(self, who: Speaker, line: Step, calls: int = 0) -> Answer:
         """Says a line and waits until the target has answered and is quiet, or has made as many calls as it usually does."""
         case = self._case(who, line)
         return Answer() if case is None else self._heard(who, case, calls)
@@ -240,7 +227,7 @@ class _Trials:
         watch = self.context.target.watch
         seen, changed = (len(inside), monotonic()) if inside else (0, 0.0)
         while not self.clock.should_stop():
-            now = len(inside) + len(_own(self._said(case, began), case))
+            now = len(inside) + len(_own(self._said(case, began), case.chat, case.callback))
             if now > seen:
                 if not seen:
                     self._delay_s = max(self._delay_s, monotonic() - began)
@@ -250,7 +237,7 @@ class _Trials:
             if not seen and monotonic() - began >= self._patience_s:
                 break
             sleep(_QUICK_S if calls else POLL_S)
-        return self._understood(who, [*inside, *self._said(case, began)], case)
+        return self._understood(who, [*inside, *self._said(case, began)], case.chat, case.callback)
 
     def _said(self, case: Case, began: float) -> list[ApiCalled]:
         """What the target called because of a case; what stands in its answer is known from there."""
@@ -262,11 +249,13 @@ class _Trials:
         usual = self.context.target.watch.patience_s
         return min(usual, max(_LEAST_S, 2.5 * self._delay_s)) if self._delay_s else usual
 
-    def _understood(self, who: Speaker, calls: Sequence[ApiCalled], case: Case) -> Answer:
-        own = _own(calls, case)
+    def _understood(
+        self, who: Speaker, calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = None
+    ) -> Answer:
+        own = _own(calls, chat, press)
         text = "\n".join(call.text[:_KEPT] for call in own if call.text)
-        if case.user is not None and case.user != _FIRST_USER:
-            text = text.replace(str(case.user), "{user}")
+        if who.user is not None:
+            text = text.replace(str(who.user), "{user}")
         found = numbers(text)
         if found and not who.settled:
             who.number = str(found[-1])
@@ -290,7 +279,7 @@ class _Trials:
         usual = self.alone.get(dialogue) or self.alone.get(replace(dialogue, group=False))
         return self._ask(who, dialogue.lines[-1], usual.calls if usual is not None else 0)
 
-    def _burst(self, lines: Sequence[tuple[Speaker, Line]], *, each: int = 1) -> list[list[str]]:
+    def _burst(self, lines: Sequence[tuple[Speaker, Step]], *, each: int = 1) -> list[list[str]]:
         """Sends these at once; the texts that came to each one's chat meanwhile, for each chat once."""
         cases = [case for who, line in lines if (case := self._case(who, line)) is not None]
         began = monotonic()
@@ -321,7 +310,10 @@ class _Trials:
             if monotonic() - changed >= (watch.gap_s if count >= wanted else self._patience_s):
                 break
             sleep(POLL_S)
-        return [[call.text[:_KEPT] for call in _own(answers[chat], case) if call.text] for chat, case in chats.items()]
+        return [
+            [call.text[:_KEPT] for call in _own(answers[chat], chat, case.callback) if call.text]
+            for chat, case in chats.items()
+        ]
 
     def _side_by_side(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list(self._pool.map(function, items))
@@ -350,35 +342,27 @@ class _Trials:
     # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def learn(self) -> None:
-        """Finds the dialogues that the target answers: commands with arguments, signs, buttons, what follows them."""
-        self._side_by_side(
-            self._one, [Dialogue((Line(f"/{word}"),), group=who, admin=who) for word in _HELP for who in (False, True)]
-        )
+        """Takes the target's ways as dialogues, and asks for what they do not say: signs, numbers, and what comes to somebody who has begun nothing."""
+        ways = ways_of(self.context, Clock(monotonic() + self.clock.left() * _LEARNING, self.clock.should_stop))
+        for way in ways:
+            answer = self._understood(Speaker(way.who.user), way.replies, way.who.chat)
+            if answer.text:
+                self.alone[Dialogue(way.steps)] = answer
         own, told = self._told()
         # A conversation that begins with the greeting need not be named anywhere.
-        commands = [name for name in dict.fromkeys((*_HELP, *told)) if name not in own][:_MOST_COMMANDS]
-        self._try([Dialogue((Line(f"/{name}"),)) for name in commands])
-        phrases = self._phrases()
-        forms = {name: dict.fromkeys([*phrases[name.lower()][:2], *_ARGUMENTS]) for name in commands}
-        self._try([Dialogue((Line(f"/{name} {form}"),)) for name in commands for form in forms[name]])
+        self._commands = [name for name in dict.fromkeys((*_HELP, *told)) if name not in own][:_MOST_COMMANDS]
+        asked = [Dialogue((Step(f"/{name}"),)) for name in self._commands]
+        self._try([one for one in asked if one not in self.alone])
         self._keep_telling()
         # In answer to somebody, and as people forget to.
-        self._try([Dialogue((Line(sign),), group=True, answers=to) for sign in self._signs() for to in (True, False)])
-        pressed = [
-            dialogue.then(Line(button, pressed=True))
-            for dialogue, answer in self.alone.items()
-            for button in _various(answer.buttons)
-        ]
-        self._try(pressed[:_MOST_ACTIONS])
+        self._try([Dialogue((Step(sign),), group=True, answers=to) for sign in self._signs() for to in (True, False)])
         # What was begun before, where all share one conversation, ends with the first ones.
         for said in _SAID:
             self._one(Dialogue((said,)))
-        for said in _SAID:
-            self.plain[False, said] = [self._one(Dialogue((said,))).text for _ in range(2)]
-        grouped = [Dialogue((said,), group=True) for said in _SAID for _ in range(2)]
-        for dialogue, answer in zip(grouped, self._side_by_side(self._one, grouped), strict=True):
-            self.plain.setdefault((True, dialogue.lines[0]), []).append(answer.text)
-        self._references(commands)
+        plain = [Dialogue((said,), group=group) for group in (False, True) for said in _SAID for _ in range(2)]
+        for dialogue, answer in zip(plain, self._side_by_side(self._one, plain), strict=True):
+            self.plain[dialogue.group, dialogue.lines[0]].append(answer.text)
+        self._references()
 
     def _one(self, dialogue: Dialogue) -> Answer:
         return next(iter(self._play(dialogue)), Answer())
@@ -393,7 +377,7 @@ class _Trials:
         by_admin: list[str] = []
         everybody: list[str] = []
         cases = self.context.recorder.cases.values()
-        admin = self._case(Speaker(None), Line("hello"))
+        admin = self._case(Speaker(None), Step("hello"))
         admins = {str(admin.chat)} if admin is not None else set()
         # In a group the admin is answered before everybody's eyes.
         admins |= {str(case.chat) for case in list(cases) if admin is not None and case.user == admin.user}
@@ -408,35 +392,27 @@ class _Trials:
         tried = (event for event in self.context.recorder.events if isinstance(event, CaseTried))
         return list(without_echo([*self.context.target.calls(), *inside], tried))
 
-    def _phrases(self) -> dict[str, list[str]]:
-        """The arguments that the target itself shows behind its commands, the newest first."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for call in reversed(self._calls()):
-            for command, argument in _PHRASE.findall(call.text):
-                if argument not in found[command.lower()] and not argument.startswith("cbm"):
-                    found[command.lower()].append(argument)
-        return found
-
     def _signs(self) -> list[str]:
         """Signs that texts about commands name as something to write."""
         texts = {call.text for call in self._calls() if commands_in(call.text)}
         return list(dict.fromkeys(sign for text in sorted(texts) for sign in _SIGN.findall(text)))[:3]
 
     def _keep_telling(self) -> None:
-        """Of the forms of each command, keeps one for each answer."""
-        seen: set[tuple[str, str]] = set()
+        """Of what is done in the same way, with another argument or another button of a kind, keeps one for each answer."""
+        seen: set[tuple[str, ...]] = set()
         for dialogue, answer in list(self.alone.items()):
-            key = dialogue.lines[0].text.partition(" ")[0], shape(answer.text)
+            deeds = (deed_of(line.text) if line.pressed else line.text.partition(" ")[0] for line in dialogue.lines)
+            key = (*deeds, shape(answer.text))
             if key in seen:
                 del self.alone[dialogue]
             seen.add(key)
 
-    def _references(self, commands: Sequence[str]) -> None:
+    def _references(self) -> None:
         """Commands that take the number which another one told: they answer it unlike any number."""
-        tells = [one for one, answer in self.alone.items() if numbers(answer.text)][:8]
+        tells = [one for one in self._deeds() if numbers(self.alone[one].text)][:8]
         again = dict(zip(tells, self._side_by_side(self._one, tells), strict=True))
         makers = [one for one in tells if numbers(again[one].text) != numbers(self.alone[one].text)][:4]
-        tried = [(maker, maker.then(Line(f"/{name} {{n}}"))) for maker in makers for name in commands]
+        tried = [(maker, maker.then(Step(f"/{name} {{n}}"))) for maker in makers for name in self._commands]
         answers = self._side_by_side(self._one, [one for _, one in tried])
         for (_, one), answer in zip(tried, answers, strict=True):
             name = one.lines[-1].text.partition(" ")[0]
@@ -455,33 +431,52 @@ class _Trials:
         asked = [one for one in self.alone if len(one.lines) == 1 and not one.group][:_HANDS]
         # Where one's answer depends on who else is there (people are brought together), nobody's own can be told.
         again = self._side_by_side(lambda one: [self._one(one).text for _ in range(2)], asked)
-        asked = [
+        steady = [
             one
             for one, plays in zip(asked, again, strict=True)
             if {*map(shape, plays)} == {shape(self.alone[one].text)}
         ]
-        if len(asked) < 2:
-            return
-        for _ in range(2):
-            if self.clock.over():
+        astray = list(self._astray(steady))
+        asked = [*steady, *astray]
+        for row in (asked, asked, *([astray] if astray else [])):
+            if self.clock.over() or len(asked) < 2:
                 return
-            users = [(self._new(), asked[number % len(asked)]) for number in range(_HANDS)]
+            users = [(self._new(), row[number % len(row)]) for number in range(_HANDS)]
             heard = self._burst([(who, one.lines[0]) for who, one in users])
             usual = [[self.alone[one].text] for _, one in users]
             self._tell("crossed", f"{_HANDS} users at once", usual, heard)
+
+    def _astray(self, steady: Sequence[Dialogue]) -> Iterator[Dialogue]:
+        """Commands that are answered alike one at a time only: while others write, the answer may go to one of them."""
+        until = monotonic() + self.clock.left() * _DOUBTFUL
+        for name in self._commands:
+            one = Dialogue((Step(f"/{name}"),))
+            if one in steady or monotonic() >= until:
+                continue
+            first, second = self._one(one), self._one(one)
+            if first.text and shape(first.text) == shape(second.text):
+                self.alone[one] = second
+                yield one
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def conversations(self) -> None:
         """What one begins nobody else ends: a text after a command is somebody's own, in private and in a group."""
-        openers = [(one, said) for one in self.alone if not one.group and not one.admin for said in _SAID]
-        ended = self._side_by_side(self._one, [one.then(said) for one, said in openers])
-        likely = [pair for pair, answer in zip(openers, ended, strict=True) if self._ends(answer, pair[1])]
-        # Where all share one conversation, another may have ended somebody's: they are looked at one at a time.
-        others = [pair for pair in (openers if likely else openers[:_ALONE]) if pair not in likely]
-        begun: dict[str, tuple[Dialogue, Line]] = {}
+        own = [one for one in self.alone if not one.group and not one.admin]
+        likely = [
+            (replace(one, lines=one.lines[:-1]), one.lines[-1])
+            for one in own
+            if len(one.lines) > 1 and one.lines[-1] in _SAID
+        ]
+        # Where all share one conversation, another may have ended somebody's: they are looked at one at a time, questions first.
+        openers = sorted(
+            (one for one in own if not one.lines[-1].ours), key=lambda one: not _QUESTION.search(self.alone[one].text)
+        )
+        others = [(one, said) for one in openers[:_ALONE] for said in _SAID if (one, said) not in likely]
+        begun: dict[str, tuple[Dialogue, Step]] = {}
+        until = monotonic() + self.clock.left() * _DOUBTFUL
         for pair in [*likely, *others]:
-            if self.clock.over() or len(begun) >= _CONVERSATIONS or (begun and pair not in likely):
+            if monotonic() >= until or len(begun) >= _CONVERSATIONS or (begun and pair not in likely):
                 break
             # Buttons side by side mostly begin the same, and one text that is understood is enough.
             name = " ".join(deed_of(line.text) if line.pressed else line.text for line in pair[0].lines)
@@ -493,11 +488,11 @@ class _Trials:
         for opener, said in begun.values():
             self._apart(opener, said)
 
-    def _ends(self, answer: Answer, said: Line) -> bool:
+    def _ends(self, answer: Answer, said: Step) -> bool:
         """Whether an answer is none that a text of somebody gets who has begun nothing."""
         return bool(answer.text) and shape(answer.text) not in map(shape, self.plain[False, said])
 
-    def _apart(self, opener: Dialogue, text: Line) -> None:
+    def _apart(self, opener: Dialogue, text: Step) -> None:
         if self.clock.over():
             return
         ending = self._one(opener.then(text)).text
@@ -513,15 +508,19 @@ class _Trials:
         usual = [(one,) for one in self.plain[opener.group, text]]
         self._tell(trial, f"{opener} by one user, then {text} by another", usual, seen, (ending,))
 
+    def _deeds(self) -> list[Dialogue]:
+        """What people do, the shortest dialogue for each answer."""
+        found: dict[str, Dialogue] = {}
+        for one in sorted(self.alone, key=lambda one: len(one.lines)):
+            if not one.admin:
+                found.setdefault(shape(self.alone[one].text), one)
+        return list(found.values())
+
     # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def order(self) -> None:
         """Updates of one chat, each acknowledged before the next one leaves: answers come in their order."""
-        asked: dict[str, Dialogue] = {}
-        for one, answer in self.alone.items():
-            if len(one.lines) == 1 and not one.group:
-                asked.setdefault(shape(answer.text), one)
-        told = list(asked.values())[:3]
+        told = [one for one in self._deeds() if len(one.lines) == 1 and not one.group][:3]
         if len(told) < 2:
             return
         rows = [told[number % len(told)] for number in range(_IN_A_ROW)]
@@ -537,7 +536,7 @@ class _Trials:
             return
         self._tell("order", " · ".join(map(str, rows)), [usual for usual, _ in pairs], [heard for _, heard in pairs])
 
-    def _in_a_row(self, who: Speaker, lines: Sequence[Line]) -> list[str]:
+    def _in_a_row(self, who: Speaker, lines: Sequence[Step]) -> list[str]:
         """Says lines as fast as they are acknowledged; the answers in the order in which they come."""
         began = monotonic()
         inside: list[ApiCalled] = []
@@ -549,7 +548,7 @@ class _Trials:
             return []
         changed, calls = monotonic(), list[ApiCalled]()
         while monotonic() - changed < self._patience_s + _SLOWED_S and len(calls) < len(lines):
-            heard = [call for call in _own(self._said(case, began), case) if call.text]
+            heard = [call for call in _own(self._said(case, began), case.chat, case.callback) if call.text]
             calls, changed = (heard, monotonic()) if len(heard) != len(calls) else (calls, changed)
             sleep(POLL_S)
         return [call.text[:_KEPT] for call in [*inside, *sorted(calls, key=lambda call: call.t)] if call.text]
@@ -569,7 +568,7 @@ class _Trials:
 
     def at_once(self) -> None:
         """One user does the same several times at once: all of it counts, and no limit is passed."""
-        actions = [one for one in self.alone if not one.admin][:_MOST_ACTIONS]
+        actions = self._deeds()[:_MOST_ACTIONS]
         plays = self._side_by_side(lambda one: [a.text for a in self._play(one, times=_LOOK)], actions)
         self._side_by_side(self._raced, [one for one, play in zip(actions, plays, strict=True) if _changes(play)])
 
@@ -593,13 +592,15 @@ class _Trials:
             seen.append([first, *burst, self._act(who, action).text])
         if seen:
             self._tell("at-once", action, alone, seen)
+        if not limited:
+            self._edited(action, own=True)
 
     def shared_numbers(self) -> None:
         """Several users do the same at once, where the target numbers what all of them do: no two get one number."""
-        for action in list(self.alone):
+        for action in self._deeds():
             if self.clock.over():
                 return
-            if action.admin or not numbers(self.alone[action].text):
+            if not numbers(self.alone[action].text):
                 continue
             other = self._one(action)
             if numbers(other.text) == numbers(self.alone[action].text):
@@ -630,22 +631,27 @@ class _Trials:
         heard = self._burst([(who, action.lines[-1]) for who in rest])
         return [before, *("\n".join(texts) for texts in heard), self._act(last, action).text]
 
-    def _edited(self, action: Dialogue) -> None:
-        """An edit of what was said does it no second time."""
-        if len(action.lines) > 1 or self.clock.over():
+    def _edited(self, action: Dialogue, *, own: bool = False) -> None:
+        """An edit of what was said does it no second time.
+
+        Args:
+            action: What is said.
+            own: Whether what it counts is counted for each user.
+        """
+        if action.lines[-1].pressed or self.clock.over():
             return
-        alone = self._in_turn(action, 3)
+        alone = [answer.text for answer in self._play(action, times=3)] if own else self._in_turn(action, 3)
         seen = []
         for _ in range(2):
-            who = self._new(action)
-            case = self._case(who, action.lines[0])
-            edit = self._case(who, action.lines[0], kind="edited_message", like=case)
+            who = self._ready(action)
+            case = self._case(who, action.lines[-1])
+            edit = self._case(who, action.lines[-1], kind="edited_message", like=case)
             numbered = self._numbered(edit) if edit is not None else None
             if case is None or numbered is None:
                 return
             first = self._heard(who, case).text
             again = self._heard(who, numbered).text
-            seen.append((first, again, self._ask(self._new(action), action.lines[0]).text))
+            seen.append((first, again, self._act(who if own else self._ready(action), action).text))
         self._tell("edited", action, [alone], seen)
 
     def _numbered(self, case: Case) -> Case | None:
@@ -670,29 +676,25 @@ class _Trials:
             for form in (f"/{name} {_FIRST_USER - 5}", f"/{name}"):
                 if self.clock.over():
                     return
-                action = Dialogue((Line(form),), group=True, answers=True, admin=True)
+                action = Dialogue((Step(form),), group=True, answers=True, admin=True)
                 if _changes([answer.text for answer in self._play(action, times=_LOOK)]):
                     self._raced(action)
 
 
-def _own(calls: Iterable[ApiCalled], case: Case) -> list[ApiCalled]:
-    """The calls that succeeded and that the one who sent the case sees."""
+def _own(calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = None) -> list[ApiCalled]:
+    """The calls that succeeded and that are seen in a chat, or by who pressed."""
     return [
         call
         for call in calls
         if speaks(call)
         and (call.status is None or call.status < 300)
-        and (str(call.chat) == str(case.chat) or (call.callback and call.callback == case.callback))
+        and (str(call.chat) == str(chat) or (call.callback and call.callback == press))
     ]
 
 
 def _commands(call: ApiCalled) -> list[str]:
     keys = [key for key in call.keys if key.startswith("/")]
     return [word for text in (call.text, *keys) for word in commands_in(text)]
-
-
-def _various(buttons: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(buttons))[:_MOST_BUTTONS]
 
 
 def _changes(play: Sequence[str]) -> bool:

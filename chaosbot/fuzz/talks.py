@@ -67,11 +67,13 @@ class Person:
         tier: Their tier, where they are no stranger.
         user: Their id, where they are one.
         buttons: The data of the buttons that they were shown, with the number of the message below which each stands.
+        chat: Where they said something last.
     """
 
     tier: str = ""
     user: int | None = None
     buttons: dict[str, int | None] = field(default_factory=dict)
+    chat: int | str | None = None
 
 
 class Talks:
@@ -198,7 +200,9 @@ class Talks:
         Returns:
             What the target said because of it.
         """
-        replies = self.send(self.case(person, step, what, **how))
+        case = self.case(person, step, what, **how)
+        person.chat = case.chat
+        replies = self.send(case)
         for call in replies:
             person.buttons.update(dict.fromkeys(call.buttons, call.message))
         return replies

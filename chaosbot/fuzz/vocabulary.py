@@ -11,22 +11,20 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.core.event import ApiCalled, CaseTried, Noted
+from chaosbot.core.event import CaseTried, Noted
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import explored, offers
+from chaosbot.fuzz.exploring import ASKED, asked, explored, offers
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.replies import without_echo
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Person, Step, Talks, relays
 
-_ASKED: Final = ("/start", "/help", "what can you do?")
 _MOST: Final = 24
 """So many things that the target names to everybody, and to its admin only."""
 _MOST_SHOWN: Final = 64
@@ -113,9 +111,9 @@ def _learned(talks: Talks, twin: Person) -> tuple[list[Step], list[Step]]:
 
     # What follows from what was said before is no secret of the admin's: a stranger holds the same conversation.
     people = [Person(tier=top), twin]
-    rows = [(text,) for text in _ASKED] if _late(context) else [_ASKED]
-    conversations = [partial(_asked, talks, person, texts) for person in people for texts in rows]
-    conversations += [partial(_asked, talks, talks.stranger(), (text,)) for text in _ASKED]
+    rows = [(text,) for text in ASKED] if _late(context) else [ASKED]
+    conversations = [partial(asked, talks, person, texts) for person in people for texts in rows]
+    conversations += [partial(asked, talks, talks.stranger(), (text,)) for text in ASKED]
     told = [call for replies in talks.run(conversations) for call in replies or ()]
     calls = [*told, *context.target.calls()]
     if relays(talks):
@@ -125,9 +123,5 @@ def _learned(talks: Talks, twin: Person) -> tuple[list[Step], list[Step]]:
     # A command menu that is set for all has no chat.
     common = offers(call for call in calls if (str(call.chat) not in admins if call.chat is not None else call.keys))
     own = offers(call for call in calls if call.chat is not None and str(call.chat) in admins)
-    known = {*common, *map(Step, _ASKED)}
+    known = {*common, *map(Step, ASKED)}
     return [step for step in own if step not in known][:_MOST], common[:_MOST]
-
-
-def _asked(talks: Talks, person: Person, texts: Sequence[str]) -> list[ApiCalled]:
-    return [call for text in texts for call in talks.say(person, Step(text))]
