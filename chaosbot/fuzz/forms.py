@@ -15,7 +15,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -38,6 +39,18 @@ _WORDS: Final = 32
 """So many of the target's words are said in other forms."""
 _QUESTIONS: Final = 8
 """So many of its questions are answered."""
+_PARTS: Final = re.compile(r"\A(.*)([:|/,;#_ -])([^:|/,;#_ -]+)\Z", re.DOTALL)
+"""What a button's data is mostly made of: what it does, a separator, and to what."""
+_ODD_DATA: Final[Mapping[str, tuple[str, str]]] = {
+    "word": ("{0}{1}chaosbot", "a word for its last part"),
+    "nothing": ("{0}{1}", "nothing for its last part"),
+    "cut": ("{0}", "its last part cut off"),
+    "more": ("{0}{1}{2}{1}{2}", "one part more"),
+    "minus": ("{0}{1}-1", "-1 for its last part"),
+    "huge": ("{0}{1}9223372036854775808", "2^63 for its last part"),
+}
+_LONGEST_DATA: Final = 64
+"""Bytes (Bot API, InlineKeyboardButton)."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +116,8 @@ def _trials(platform: Platform, dice: Dice, ways: Sequence[Way]) -> Iterator[Odd
         elif len(way.steps) > 1 and not last.text.startswith("/"):
             questions.setdefault(way.steps[:-1], set()).add(last.text)
     rows = [
-        _formed(platform, End(f"{nth}", steps[:-1], steps[-1]))
-        for nth, steps in enumerate(list(words.values())[:_WORDS])
+        [*_formed(platform, end), *_pressed(platform, end)]
+        for end in (End(f"{nth}", steps[:-1], steps[-1]) for nth, steps in enumerate(list(words.values())[:_WORDS]))
     ]
     for nth, (before, known) in enumerate(list(questions.items())[:_QUESTIONS]):
         end = End(f"answer-{nth}", before, Step(TEXT, ours=True))
@@ -125,6 +138,19 @@ def _formed(platform: Platform, end: End) -> list[Odd]:
         Odd(end, form, f"{end.usual} ({_words(form)}){asked}", f"form/{form.partition('.')[0]}", partial(make, form))
         for form in platform.forms(pressed=end.usual.pressed)
     ]
+
+
+def _pressed(platform: Platform, end: End) -> Iterator[Odd]:
+    """A button's data in another form: a client can send any, and buttons of an older version of the target stay where they are."""
+
+    def make(data: str, dice: Dice, user: int) -> Any:
+        return platform.say(data, dice, user=user, kind="callback_query")
+
+    parts = _PARTS.findall(end.usual.text)[:1] if end.usual.pressed else []
+    for word, (form, what) in _ODD_DATA.items() if parts else ():
+        data = form.format(*parts[0])
+        if len(data.encode()) <= _LONGEST_DATA:
+            yield Odd(end, f"data-{word}", f"{end.usual} with {what}", "form/data", partial(make, data))
 
 
 def _words(form: str) -> str:

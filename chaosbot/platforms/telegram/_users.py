@@ -23,6 +23,7 @@ SHARES: Final = {"guest": 0.80, "user": 0.15, "developer": 0.04, "admin": 0.01}
 RANK: Final = {tier: rank for rank, tier in enumerate(TIERS)}
 
 _NAMES: Final = ("Ada", "Linh", "Мария", "小明", "Omar", "Zoë", "Bjørn", "Noor", "O'Neil", "José")
+_FAMILIES: Final = ("Lovelace", "Nguyễn", "Иванова", "王", "Haddad", "Weiß", "Åse", "Karimi", "D'Arc", "Souza")
 _TONGUES: Final = ("en", "vi", "ru", "zh-hans", "ar", "de", "nb", "fa", "en", "pt-br")
 
 
@@ -56,12 +57,16 @@ class Population:
 
 
 def person(user: int) -> dict[str, Any]:
-    """The User object of an id: always the same person."""
+    """The User object of an id: always the same person.
+
+    With all that people can leave out, so that a target which takes it for granted serves somebody: who lacks it is compared with them.
+    """
     number = user % len(_NAMES)
     return {
         "id": user,
         "is_bot": False,
         "first_name": _NAMES[number],
+        "last_name": _FAMILIES[number],
         "username": f"chaos_{user}",
         "language_code": _TONGUES[number],
     }
@@ -75,7 +80,7 @@ def robot(number: int = 5_000_001) -> dict[str, Any]:
 def private(user: int) -> dict[str, Any]:
     """The private chat with a user; its id is the user's."""
     someone = person(user)
-    return {"id": user, "type": "private", "first_name": someone["first_name"], "username": someone["username"]}
+    return {"id": user, "type": "private"} | {name: someone[name] for name in ("first_name", "last_name", "username")}
 
 
 def basic_group(user: int) -> dict[str, Any]:
