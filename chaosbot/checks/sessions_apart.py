@@ -1,7 +1,7 @@
 """What one user says changes nothing in another user's conversation, and everybody gets their own answers.
 
 A state that is kept for all, or for a whole chat, lets one user's text end what another one began; a chat that is kept in a global variable
-sends an answer to whoever wrote last. Compared is the same talk with nobody beside it. In a group a game that everybody plays together is
+sends an answer to whoever wrote last, the admin's answer to a message that was passed on as well. Compared is the same talk with nobody beside it. In a group a game that everybody plays together is
 built so on purpose: accept the finding there (`--baseline`). State that follows one user from chat to chat is not looked at.
 """
 
@@ -22,7 +22,7 @@ from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threa
 class SessionsApart(StateCheck):
     """Nobody talks into another one's conversation."""
 
-    trials: ClassVar[frozenset[str]] = frozenset({"crossed", "conversation", "group-conversation"})
+    trials: ClassVar[frozenset[str]] = frozenset({"crossed", "conversation", "group-conversation", "operator"})
 
     def judge(self, history: History) -> Judgement:
         """Conversations in turns, many users at once, and whose messages are edited."""
@@ -56,6 +56,8 @@ class SessionsApart(StateCheck):
         """Answers came to somebody else, or another's text was taken for the first one's."""
         if tried.trial == "crossed":
             return _crossed(tried)
+        if tried.trial == "operator":
+            return _misdirected(tried)
         usual = {shape(text) for play in tried.alone for text in play}
         ending = {shape(text) for text in tried.others if text} - usual
         taken = [play for play in tried.seen if shape(play[0]) in ending]
@@ -90,6 +92,14 @@ def _crossed(tried: StateTried) -> Violation | None:
         Threat.USER,
         summary,
     )
+
+
+def _misdirected(tried: StateTried) -> Violation | None:
+    """The admin's answer reached the one who wrote last, and not the one who was answered."""
+    if not all(len(play) == 1 and play != tried.alone[0] for play in tried.seen):
+        return None
+    title = "what the admin answers to one user goes to another, who wrote later"
+    return Violation(RootCause("misdirected"), title, Severity.HIGH, Threat.USER, tried.what)
 
 
 def _foreign_edits(history: History) -> tuple[int, list[ApiCalled]]:

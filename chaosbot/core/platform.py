@@ -304,7 +304,7 @@ class Examples(Protocol):
             user: Exactly this user.
             kind: Another kind than a plain message: ``edited_message``, ``callback_query``.
             chat: In this group instead of a private chat.
-            message: Below this message of the target, where a button is pressed.
+            message: In answer to this message of the target; where a button is pressed, below it.
             answers: In answer to a message of this user.
             form: In this form (one of `forms`) instead of the usual one.
         """

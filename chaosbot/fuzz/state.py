@@ -111,6 +111,7 @@ class Speaker:
         number: The number that the target told last.
         settled: Whether the action has begun, so that the number stays what it is.
         below: The message below which the last buttons stand.
+        quotes: The message of the target that is answered.
     """
 
     user: int | None
@@ -119,6 +120,7 @@ class Speaker:
     number: str = ""
     settled: bool = False
     below: int | None = None
+    quotes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
             trials.conversations,
             trials.shared_numbers,
             trials.order,
+            trials.operators,
             trials.admins,
         ):
             if clock.over():
@@ -199,7 +202,7 @@ class _Trials:
             user=who.user,
             kind="callback_query" if line.pressed else kind,
             chat=who.group,
-            message=who.below if line.pressed else None,
+            message=who.below if line.pressed else who.quotes,
             answers=_FIRST_USER if who.answers and not line.pressed else None,
         )
         if update is None:
@@ -668,6 +671,47 @@ class _Trials:
         )
 
     # ── the admin ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def operators(self) -> None:
+        """Where the target passes on to its admin what others write, the admin's answer reaches who wrote it."""
+        desk = self._case(Speaker(None), Step(TEXT))
+        if desk is None or self.context.shared.reserves(desk.chat):
+            return
+        told = [one for one in self._deeds() if one.lines[-1].ours and not one.group]
+        for one in (Dialogue((Step(TEXT, ours=True),)), *told[:_ALONE]):
+            _, passed_on = self._written(one, desk)
+            if passed_on is not None and not self.clock.over():
+                alone = [self._operated(one, desk, others=0) for _ in range(2)]
+                seen = [self._operated(one, desk, others=1) for _ in range(2)] if all(map(any, alone)) else []
+                if seen:
+                    self._tell("operator", f"{one} by two users, the admin answers the first", alone, seen)
+                return
+
+    def _written(self, dialogue: Dialogue, desk: Case) -> tuple[Case | None, int | None]:
+        """Somebody new writes; the message in which the target passed it on to its admin."""
+        who, began = self._ready(dialogue), monotonic()
+        case = self._case(who, dialogue.lines[-1])
+        if case is None:
+            return None, None
+        self._heard(who, case)
+        told = [call.message for call in self._said(desk, began) if speaks(call) and str(call.chat) == str(desk.chat)]
+        return case, next((message for message in told if message is not None), None)
+
+    def _operated(self, dialogue: Dialogue, desk: Case, *, others: int) -> tuple[str, ...]:
+        """Users write one after the other and the admin answers the first; which of them got something."""
+        written = [self._written(dialogue, desk) for _ in range(1 + others)]
+        began = monotonic()
+        answer = self._case(Speaker(None, quotes=written[0][1]), Step(f"answer {TEXT}"))
+        if answer is None:
+            return ()
+        self._heard(Speaker(None), answer)
+        names = ("who wrote first", "who wrote last")
+        return tuple(
+            name
+            for name, (case, _) in zip(names, written, strict=False)
+            if case is not None
+            and any(speaks(call) and str(call.chat) == str(case.chat) for call in self._said(case, began))
+        )
 
     def admins(self) -> None:
         """The admin's own commands, one at a time: what they count is counted for each group."""

@@ -191,6 +191,11 @@ class Telegram(Platform):
         if answers is not None:
             earlier = parts.Place(dice.at("answered"), self.date)
             more["reply_to_message"] = parts.text_message(earlier, answers, "hi", **({"chat": where} if where else {}))
+        elif message is not None:
+            passed_on = {"message_id": message, "from": parts.bot()} | ({"chat": where} if where else {})
+            more["reply_to_message"] = parts.text_message(
+                parts.Place(dice.at("answered"), self.date), writer, "hi", **passed_on
+            )
         return parts.update(place, kind or "message", parts.text_message(place, writer, text, **more))
 
 
