@@ -149,7 +149,9 @@ def _judged(
             continue
         subject = f"/{control.command}" if control.command else control.summary or name
         calls = join.calls(control)
-        model = words(call for call in calls if not background.common(call, control.command))
+        telling = [call for call in calls if not background.common(call, control.command)]
+        # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
+        model = words([call for call in telling if not call.method.startswith("edit")] or telling)
         model -= background.nothing | own[name] | background.echo(control.command)
         if not model:
             if reason := _no_control(control, calls, background):

@@ -272,12 +272,15 @@ class Examples(Protocol):
         """A valid update as a delivery of its own from exactly this user, in the chat in which they alone write; None where there is none."""
         return None
 
-    def forms(self, *, pressed: bool) -> tuple[str, ...]:
+    def forms(self, *, pressed: bool) -> Mapping[str, bool]:
         """The words for all valid forms, besides the usual one, in which a text can be written or a button be pressed.
 
         What stands before a dot names the mistake that lets them fail: ``without-message``, ``without-message.inline``.
+
+        Returns:
+            By word, whether it means the same to people, so that it must be answered as the usual form is.
         """
-        return ()
+        return {}
 
     def say(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
 from typing import Final
@@ -30,9 +30,15 @@ _MOST_WAYS: Final = 120
 _MOST_KINDS: Final = 48
 TEXT: Final = "green tea"
 NUMBER: Final = "7"
+_LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
-_EXAMPLES: Final = (r"/{}[ \u00a0]+([^\s/]*\w)", r"/{}[ \u00a0]+([^\s/.,;:()、。]+ [^\s/.,;:()、。]+)")
-"""What may be an argument where a text shows a command with one: a word, or two."""
+_MOST_EXAMPLES: Final = 4
+_EXAMPLE: Final = r"(?<![\w/.:])/{}(?:@\w+)?[ \u00a0]+([^\n/]+)"
+"""A command with what a text shows behind it."""
+_ENDS: Final = re.compile(r"\s[:–—=-]\s|[,;.:、。]\s|[,;.、。)\]>]*$|\s\(")
+"""Where the argument is over and the text goes on."""
+_SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d)")
+"""What may be an example of an answer: what stands in quotes, and what begins and ends with a digit."""
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
 _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?![\d:])(?!,\d)", re.ASCII)
 """What may be the name of a thing: a number, or a short word with a digit in it."""
@@ -93,8 +99,19 @@ def walk(talks: Talks, steps: Sequence[Step], person: Person | None = None, what
     someone = person or talks.stranger()
     replies: list[ApiCalled] = []
     for step in steps:
-        replies = talks.say(someone, step, what)
+        replies = talks.say(someone, _at_hand(step, someone), what)
     return someone, Way(tuple(steps), tuple(replies), someone)
+
+
+def _at_hand(step: Step, person: Person) -> Step:
+    """The step, or a button that does the same where somebody was shown others: what is taken is not offered again.
+
+    People who are shown the same take different ones.
+    """
+    alike = [data for data in person.buttons if deed_of(data) == deed_of(step.text)]
+    if not step.pressed or not alike or step.text in alike:
+        return step
+    return replace(step, text=alike[(person.user or 0) % len(alike)])
 
 
 def asked(talks: Talks, person: Person, texts: Sequence[str]) -> list[ApiCalled]:
@@ -150,6 +167,14 @@ def _gone(talks: Talks, steps: tuple[Step, ...]) -> Way:
     return walk(talks, steps)[1]
 
 
+def _examples(command: str, texts: str) -> list[str]:
+    """What texts show behind a command: all of it, and its first word."""
+    found = [_ENDS.split(rest.strip())[0] for rest in re.findall(_EXAMPLE.format(command), texts, re.IGNORECASE)]
+    bare = [re.sub(r"[<>\[\]()«»\"'`]", "", rest).strip() for rest in found]
+    shown = [text for rest in bare for text in (rest, rest.partition(" ")[0])]
+    return [text for text in dict.fromkeys(shown) if text and not MARKER.search(text)]
+
+
 def _new(step: Step, kinds: set[str]) -> bool:
     if kind_of(step.text) in kinds or len(kinds) >= _MOST_KINDS:
         return False
@@ -160,18 +185,23 @@ def _new(step: Step, kinds: set[str]) -> bool:
 def _further(way: Way, kinds: set[str], told: str) -> Iterator[Step]:
     """What may be done next, where the target has said all this so far."""
     last = way.steps[-1]
+    texts = "\n".join(call.text for call in way.replies)
     for data in way.buttons:
         if _new(step := Step(data, pressed=True), kinds):
             yield step
+    asked = [quoted or digits for quoted, digits in _SHOWN.findall(texts)]
+    answers = [one for one in dict.fromkeys(asked) if not MARKER.search(one) and one != last.text][:2]
     if not last.ours:
-        yield Step(TEXT, ours=True)
-        yield Step(NUMBER, ours=True)
-    elif len(way.steps) > 1 and not way.buttons:
-        yield Step(TEXT, ours=True)  # one question after the other
+        yield from (Step(text, ours=True) for text in (TEXT, NUMBER, *answers))
+    elif len(way.steps) > 1 and not way.buttons:  # one question after the other
+        yield from (Step(text, ours=True) for text in (TEXT, _LIST, *answers))
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
         command = re.escape(last.text.removeprefix("/"))
-        texts = "\n".join((*(call.text for call in way.replies), told))
-        found = (re.findall(example.format(command), texts, re.IGNORECASE) for example in _EXAMPLES)
-        examples = [words for row in found for words in dict.fromkeys(row) if not MARKER.search(words)]
-        for argument in (*examples[:3], TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}"):
+        for argument in (
+            *_examples(command, f"{texts}\n{told}")[:_MOST_EXAMPLES],
+            TEXT,
+            _LINK,
+            NUMBER,
+            f"{NUMBER} {TEXT}",
+        ):
             yield Step(f"{last.text} {argument}", ours=True)

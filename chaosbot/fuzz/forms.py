@@ -135,8 +135,15 @@ def _formed(platform: Platform, end: End) -> list[Odd]:
 
     asked = f" in answer to {end.before[-1]}" if end.usual.ours else ""
     return [
-        Odd(end, form, f"{end.usual} ({_words(form)}){asked}", f"form/{form.partition('.')[0]}", partial(make, form))
-        for form in platform.forms(pressed=end.usual.pressed)
+        Odd(
+            end,
+            form,
+            f"{end.usual} ({_words(form)}){asked}",
+            f"form/{form.partition('.')[0]}",
+            partial(make, form),
+            same and not end.usual.ours,
+        )
+        for form, same in platform.forms(pressed=end.usual.pressed).items()
     ]
 
 

@@ -160,7 +160,7 @@ class Telegram(Platform):
         """The same update from this user in their private chat, where it happens in one."""
         return sent_by(update, user, parts.Place(dice, self.date))
 
-    def forms(self, *, pressed: bool) -> tuple[str, ...]:
+    def forms(self, *, pressed: bool) -> Mapping[str, bool]:
         """Edited, in groups and channels, as a caption, in reply to all sorts, without the optional members."""
         return forms(pressed=pressed)
 

@@ -130,9 +130,9 @@ def _without(members: Json, name: str) -> Json:
     return {key: value for key, value in members.items() if key != name}
 
 
-def forms(*, pressed: bool) -> tuple[str, ...]:
-    """The words for all forms of a text, or of a press."""
-    return tuple(_PRESSES) if pressed else (*_MESSAGES, *_BELOW)
+def forms(*, pressed: bool) -> dict[str, bool]:
+    """The words for all forms of a text, or of a press, and whether each must be answered as the usual one is."""
+    return {form: form.startswith("bare-") for form in (_PRESSES if pressed else (*_MESSAGES, *_BELOW))}
 
 
 def formed(form: str, text: str, user: int, place: Place) -> Json:
