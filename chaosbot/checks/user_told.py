@@ -8,6 +8,7 @@ who asked is answered.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from chaosbot.checks._cases import Violation, Violations, says, unjudgeable
 from chaosbot.checks._join import SHRINKING, Join
 from chaosbot.checks._outbound import judged_trials, reached, trials
 from chaosbot.core.check import Check, History
+from chaosbot.core.event import CaseTried
 from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Verdict
 
 
@@ -48,7 +50,16 @@ class UserTold(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         violations, join = Violations(self.name), Join.of(history)
         asked = {tried.case: tried for tried in history.cases if tried.group == "argument" and tried.stage != SHRINKING}
-        answered = {name for name, tried in asked.items() if any(map(reached, join.calls(tried)))}
+        sent: dict[str, list[float]] = defaultdict(list)
+        for tried in history.cases:
+            sent[str(tried.chat)].append(tried.sent)
+
+        def late(tried: CaseTried) -> bool:
+            """Whether as many answers as messages came to the chat since: a slow target answers after the next one was written."""
+            since = [call for call in history.calls_by_chat.get(str(tried.chat), ()) if call.t >= tried.sent]
+            return sum(map(reached, since)) >= sum(at >= tried.sent for at in sent[str(tried.chat)])
+
+        answered = {name for name, tried in asked.items() if any(map(reached, join.calls(tried))) or late(tried)}
         for name, tried in asked.items():
             # An answer shows that the rule was kept; a missing one counts where its control was answered after it.
             if not tried.outcome.ok or (name not in answered and tried.control not in answered):
