@@ -70,6 +70,7 @@ class CampaignContext:
         show: Told the stage and the number of planned cases after each volley.
         disturbances: What the target's outbound calls meet; None where they cannot be disturbed.
         ways: Where the target's own words lead, as far as that is known.
+        group_ways: Where they lead in a group, as far as that is somewhere else.
     """
 
     spec: CampaignSpec
@@ -83,6 +84,7 @@ class CampaignContext:
     show: Callable[[str, int], None]
     disturbances: Disturbances | None = None
     ways: list[Way] = field(default_factory=list)
+    group_ways: list[Way] = field(default_factory=list)
 
     @property
     def dice(self) -> Dice:

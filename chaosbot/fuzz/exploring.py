@@ -40,7 +40,7 @@ _ENDS: Final = re.compile(r"\s[:–—=-]\s|[,;.:、。]\s|[,;.、。)\]>]*$|\s\
 _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d)")
 """What may be an example of an answer: what stands in quotes, and what begins and ends with a digit."""
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
-_ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?![\d:])(?!,\d)", re.ASCII)
+_ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?!\d)(?![:,]\d)", re.ASCII)
 """What may be the name of a thing: a number, or a short word with a digit in it."""
 
 
@@ -161,6 +161,15 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         wave = [steps[-1:] if not steps[-1].pressed and steps[-1].text.startswith("/") else steps for steps in wave]
         if not wave or talks.clock.over():
             return
+
+
+def in_groups(talks: Talks, commands: Sequence[Step], ways: Sequence[Way]) -> Iterator[Way]:
+    """The ways that begin with those of these commands that a group gets another answer to than somebody in private."""
+    private = {way.steps[0]: words(way.replies) for way in ways if len(way.steps) == 1}
+    gone = [way for way in talks.run(partial(_gone, talks, (step,)) for step in commands) if way is not None]
+    other = [way.steps[0] for way in gone if words(way.replies) - private.get(way.steps[0], set())]
+    if other:
+        yield from explored(talks, other)
 
 
 def _gone(talks: Talks, steps: tuple[Step, ...]) -> Way:

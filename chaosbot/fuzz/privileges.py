@@ -205,13 +205,18 @@ class _Desk:
         return [
             Privilege(
                 f"{'-'.join(_WORD.findall(kind_of(step.text)))[:40]}-{nth}",
-                step.text,
+                self._another(step).text,
                 self.gets[step][0],
                 pressed=step.pressed,
                 own=self.private(step),
             )
             for nth, step in enumerate(chosen)
         ]
+
+    def _another(self, step: Step) -> Step:
+        """A button like it that the admin was shown and has not pressed: what one press does, the next one may find done."""
+        alike = (Step(data, pressed=True) for data in self.admin.buttons if kind_of(data) == kind_of(step.text))
+        return next((one for one in alike if one not in self.gets), step) if step.pressed else step
 
     def notes(self) -> list[str]:
         """For each request of the admin's whether it is privileged, or why that is not known."""

@@ -347,10 +347,10 @@ class _Trials:
     def learn(self) -> None:
         """Takes the target's ways as dialogues, and asks for what they do not say: signs, numbers, and what comes to somebody who has begun nothing."""
         ways = ways_of(self.context, Clock(monotonic() + self.clock.left() * _LEARNING, self.clock.should_stop))
-        for way in ways:
+        for way in (*ways, *self.context.group_ways):
             answer = self._understood(Speaker(way.who.user), way.replies, way.who.chat)
             if answer.text:
-                self.alone[Dialogue(way.steps)] = answer
+                self.alone[Dialogue(way.steps, group=way.who.group is not None)] = answer
         own, told = self._told()
         # A conversation that begins with the greeting need not be named anywhere.
         self._commands = [name for name in dict.fromkeys((*_HELP, *told)) if name not in own][:_MOST_COMMANDS]

@@ -34,6 +34,7 @@ _WIDTH: Final = 24
 _GONE_S: Final = 0.5
 """The pause of a conversation that finds the target gone, before it ends."""
 _FIRST_USER: Final = 4_503_570_000_000_000
+_FIRST_GROUP: Final = -4_700_000_000
 
 
 class TimeIsUp(Exception):
@@ -68,12 +69,14 @@ class Person:
         user: Their id, where they are one.
         buttons: The data of the buttons that they were shown, with the number of the message below which each stands.
         chat: Where they said something last.
+        group: The group in which they talk; None for their private chat.
     """
 
     tier: str = ""
     user: int | None = None
     buttons: dict[str, int | None] = field(default_factory=dict)
     chat: int | str | None = None
+    group: int | None = None
 
 
 class Talks:
@@ -89,6 +92,8 @@ class Talks:
         self.context = context
         self.clock = clock
         self.stage = stage
+        self.grouped = False
+        """Whether strangers talk in groups, each in one of their own."""
         self._dice = context.dice.at(stage, context.spec.endpoint.started)
         self._users = count(_FIRST_USER + self._dice.integer(0, 10**9))
         self._names = count(1)
@@ -100,7 +105,8 @@ class Talks:
     def stranger(self) -> Person:
         """Somebody new."""
         with self._lock:
-            return Person(user=next(self._users))
+            user = next(self._users)
+        return Person(user=user, group=_FIRST_GROUP - user % 10**9 if self.grouped else None)
 
     @property
     def admin_chat(self) -> int | str | None:
@@ -184,6 +190,7 @@ class Talks:
                 tier=person.tier,
                 user=person.user,
                 kind="callback_query" if step.pressed else "",
+                chat=person.group,
                 message=person.buttons.get(step.text) if step.pressed else None,
             )
         if update is None:

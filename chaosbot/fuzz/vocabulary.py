@@ -18,7 +18,7 @@ from typing import Final
 from chaosbot.core.event import CaseTried, Noted
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import ASKED, asked, explored, offers
+from chaosbot.fuzz.exploring import ASKED, asked, explored, in_groups, offers
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.replies import without_echo
 from chaosbot.fuzz.spec import Clock
@@ -34,7 +34,7 @@ _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
-_SHARES: Final = {"learn": 0.2, "explore": 0.35, "belongings": 0.6, "privileges": 0.6}
+_SHARES: Final = {"learn": 0.2, "explore": 0.35, "groups": 0.3, "belongings": 0.5, "privileges": 0.6}
 """The part of the stage's time left that each part may take."""
 
 
@@ -85,6 +85,13 @@ def _work(talks: Talks) -> None:
     for way in explored(part("explore"), common):
         ways.append(way)
     objects += try_belongings(part("belongings"), ways, _commands(common))
+    talks.grouped = True
+    try:
+        for way in in_groups(part("groups"), [Step(name) for name in _commands(common)], ways):
+            context.group_ways.append(way)
+        objects += try_belongings(part("belongings"), context.group_ways, _commands(common))
+    finally:
+        talks.grouped = False
     if not late:
         privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
     written = [step for step in common if not step.pressed]
