@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from chaosbot.core.case import Case
@@ -30,6 +30,7 @@ _EACH_S: Final = 1.5
 """Most time for shrinking one finding."""
 _SETTLE_S: Final = 8.0
 """The longest that the last health request is waited for."""
+_LOOK_S: Final = 0.1
 _KEPT: Final = 64 * 1024
 """So much of its request stands in the finding itself."""
 
@@ -73,6 +74,8 @@ def close_campaign(
             judgement = replace(judgement, verdict=Verdict.INCONCLUSIVE, reason="the campaign did not reach its end")
         judgements.append(judgement)
         recorder.emit(Judged(recorder.now(), judgement))
+    while monotonic() < min(context.held_until, clock.until) and not clock.should_stop():
+        sleep(_LOOK_S)
     if not complete:
         recorder.emit(Trouble(recorder.now(), "fuzz", "the campaign did not reach its end"))
     disk.remember(spec, remembered, complete=complete)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final
@@ -55,6 +55,8 @@ _RETRIES_S: Final = 7.0
 """How much longer the same chat may take afterwards: a target that keeps a chat's order first repeats the call that failed."""
 _HELD_S: Final = 22.0
 """After so long a call that gets no answer was waited for too long."""
+_HOLDING_S: Final = 0.4
+"""How long the silent call is waited for before others are asked."""
 _POLL_S: Final = 0.02
 _CONFIRMING_S: Final = 2.0
 """So long after the stage's time what looks wrong is still tried once more."""
@@ -145,8 +147,6 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
         for rank, trouble in enumerate(troubles_of(trigger.method))
     ]
     trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
-    if context.spec.stages[-1] == "outbound":
-        trials.linger()
 
 
 class _Trials:
@@ -170,7 +170,7 @@ class _Trials:
         self._asked_at: dict[str, list[float]] = defaultdict(list)
         self._dead = False
         self._in_turn = False
-        self._silent_since = 0.0
+        self._compared = threading.Event()
 
     # ── what makes the target call ───────────────────────────────────────────────────────────────────────────────────
 
@@ -193,7 +193,7 @@ class _Trials:
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))
         known = {step.text for steps, _ in walked for step in steps}
         self.orders = list(self._to_users(known, max((steps for steps, _ in walked), key=len, default=())))
-        return [*triggers, *self._to_others(walked, until + self.clock.left() * _LEARNING / 2)]
+        return [*triggers, *self._to_others(walked, until)]
 
     def _learn_group(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> None:
         """Finds something that is answered in a group."""
@@ -287,21 +287,28 @@ class _Trials:
                     left.remove(pair)
                 self.context.show("outbound", len(planned))
 
-        # A target that does one thing after the other is asked so, or every trial would wait for the one before.
-        one(planned[0])
-        if self._in_turn:
-            self._asked("outbound/ready", more_s=_RETRIES_S)
-        width = 1 if self._in_turn else AT_ONCE
-        later = [] if self._in_turn else planned
-        service = [pair for pair in planned if self._in_turn or pair[1].service]
-        refusals = [pair for pair in later if not pair[1].service]
-        service, refusals = ([pair for pair in pairs if pair in left] for pairs in (service, refusals))
-        with ThreadPoolExecutor(width, "fuzz-outbound") as pool, ThreadPoolExecutor(width, "fuzz-outbound") as second:
-            for work in [
-                *(pool.submit(one, pair) for pair in service),
-                *(second.submit(one, pair) for pair in refusals),
-            ]:
-                work.result()
+        with ThreadPoolExecutor(1, "fuzz-outbound") as probe:
+            first = probe.submit(one, planned[0])
+            while not first.done() and not self._compared.is_set():
+                sleep(_POLL_S)
+            # A target that does one thing after the other is asked so, or every trial would wait for the one before.
+            if self._in_turn:
+                first.result()
+                self._asked("outbound/ready", more_s=_RETRIES_S)
+            width = 1 if self._in_turn else AT_ONCE
+            rest = [pair for pair in planned[0 if self._in_turn else 1 :] if pair in left]
+            service = [pair for pair in rest if self._in_turn or pair[1].service]
+            refusals = [pair for pair in rest if pair not in service]
+            with (
+                ThreadPoolExecutor(width, "fuzz-outbound") as pool,
+                ThreadPoolExecutor(width, "fuzz-outbound") as second,
+            ):
+                for work in [
+                    *(pool.submit(one, pair) for pair in service),
+                    *(second.submit(one, pair) for pair in refusals),
+                    first,
+                ]:
+                    work.result()
         under_way, self._under_way = self._under_way, {}
         if self._dead:
             self._return(under_way)
@@ -317,11 +324,6 @@ class _Trials:
         if done < len(planned):
             text = f"{done} of {len(planned)} kinds of outbound trouble were tried in the time; --duration gives more"
             self.context.recorder.emit(Noted(self.context.recorder.now(), "outbound", text))
-
-    def linger(self) -> None:
-        """Waits until a call that gets no answer has been held for long enough to be judged; other stages would take that time."""
-        while self._silent_since and monotonic() < self._silent_since + _HELD_S and not self.clock.over():
-            sleep(_POLL_S)
 
     def _return(self, under_way: dict[str, CaseResult], *, alone: bool = False) -> None:
         """The process has ended: charges it where that is known, and waits until it is back.
@@ -402,17 +404,23 @@ class _Trials:
         ]
         answered = None
         with self.disturbances.during(rules):
-            done = self._fire(case, person)
-            if trouble.name == "silence":
-                self._silent_since = self._silent_since or monotonic()
+            with ThreadPoolExecutor(1, "fuzz-outbound-fire") as hand:
+                firing = hand.submit(self._fire, case, person)
+                if trouble.name == "silence":
+                    self.context.held_until = self.context.held_until or monotonic() + _HELD_S
+                    wait([firing], _HOLDING_S)  # others are asked while a target that acknowledges last still waits
+                else:
+                    firing.result()
+                for one in crowd:
+                    if one is not None:
+                        self._record(self._fire(one, person).result)
+                other = self._others_asked(f"{name}-other")
+                self._in_turn = self._in_turn or other is False
+                self._compared.set()
+                done = firing.result()
             acknowledged = done.result.outcome.ok
             with self._lock:
                 self._under_way[name] = done.result
-            for one in crowd:
-                if one is not None:
-                    self._record(self._fire(one, person).result)
-            other = self._others_asked(f"{name}-other")
-            self._in_turn = self._in_turn or other is False
             patience = self.habit_s + trouble.wait_s
             enough = lambda _: trouble.lossless and done.told(chat)  # noqa: E731 - one line
             self._await(done, patience, enough, to=trigger.to)
