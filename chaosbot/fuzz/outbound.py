@@ -229,10 +229,11 @@ class _Trials:
                     break
                 self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
                 sleep(_POLL_S)
-                for key in {self._elsewhere(call) for call in self._since(start)} & seen:
-                    if key is not None:
-                        seen.discard(key)
-                        yield Trigger(key[0], steps[:number], key[1])
+                found = {key for call in self._since(start) if (key := self._elsewhere(call)) in seen}
+                for method, chat in sorted(found, key=str):
+                    if any(method == one for one, _ in seen):
+                        seen = {one for one in seen if one[0] != method}
+                        yield Trigger(method, steps[:number], chat)
 
     def _to_users(self, known: Container[str], before: tuple[Step, ...]) -> Iterator[Order]:
         """The admin's own commands that make the target write to people who did something here."""
