@@ -3,21 +3,24 @@
 Frameworks acknowledge an update before, or although, its handler has failed; the user then waits for nothing. Such a failure shows only
 in the answer that is missing. Judged where it was missing twice and the same command was answered right after it, so that silence by
 design, a limit or a busy target is no finding. The same holds where a call to somebody else fails meanwhile (a notice to the owner):
-who asked is answered.
+who asked is answered. And where the API refuses the answer itself, for markup that somebody's words have broken or for its length, it must
+be said in another way.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 from chaosbot.checks._cases import Violation, Violations, says, unjudgeable
 from chaosbot.checks._join import SHRINKING, Join
-from chaosbot.checks._outbound import judged_trials, reached, trials
+from chaosbot.checks._outbound import judged_trials, reached, speaks, trials
 from chaosbot.core.check import Check, History
-from chaosbot.core.event import CaseTried
-from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Verdict
+from chaosbot.core.event import ApiCalled, CaseTried
+from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 
 @dataclass(frozen=True)
@@ -70,4 +73,30 @@ class UserTold(Check):
                 cause = RootCause("unanswered", Mechanism.TECHNIQUE, tried.change.place)
                 violation = Violation(cause, title, Severity.MEDIUM, tried.threat, says(tried))
             violations.look(tried, violation)
+        _refused(history, violations)
         return violations.judgement(nothing="no command of the target answers ordinary arguments")
+
+
+def _refused(history: History, violations: Violations) -> None:
+    """A message that the API refuses for what it says, and nothing else for its user until the next one is written."""
+    sent: dict[str, list[tuple[float, CaseTried]]] = defaultdict(list)
+    for tried in history.cases:
+        sent[str(tried.chat)].append((tried.sent, tried))
+    for cases in sent.values():
+        cases.sort(key=lambda pair: pair[0])
+    for call in history.all(ApiCalled):
+        cases = sent.get(str(call.chat), [])
+        place = bisect_right(cases, call.t, key=lambda pair: pair[0])
+        if not call.refusal or not speaks(call) or not place:
+            continue
+        began, tried = cases[place - 1]
+        ends = cases[place][0] if place < len(cases) else inf
+        if tried.threat not in (Threat.USER, Threat.LOAD) or tried.stage == SHRINKING:
+            continue
+        reason = call.refusal.partition(":")[0]
+        told = any(reached(one) and began <= one.t < ends for one in history.calls_by_chat.get(str(call.chat), ()))
+        title = f"loses a message that the API refuses: {reason}"
+        says_so = f"{tried.summary or tried.case}: {call.method} was refused ({call.refusal}), and nothing else came"
+        cause = RootCause("refused", place=reason)
+        one = Violation(cause, title, Severity.MEDIUM, Threat.USER, says_so, stateful=True)
+        violations.look(tried, None if told else one)

@@ -240,7 +240,8 @@ class ApiCalled(Tagged, frozen=True):
     names a secret that stands in what the user would read: ``token`` (the bot's), ``secret`` (the run's), ``key`` (a model provider's) or
     ``instructions`` (what a model was told). `buttons` are the data of the buttons below the message, `keys` the texts that it offers to
     write: a reply keyboard's, a command menu's, a deep link's ``/start``. `answers` are the marks of models' answers in the text.
-    A message that is passed on (forwarded or copied) was `original` in the chat `origin`.
+    A message that is passed on (forwarded or copied) was `original` in the chat `origin`. `refusal` is why the mock itself refused what the
+    call says (markup that cannot be read, too long a text), as the API says it; empty for whatever else failed.
     """
 
     t: float
@@ -262,6 +263,7 @@ class ApiCalled(Tagged, frozen=True):
     answers: tuple[str, ...] = ()
     origin: int | str | None = None
     original: int | None = None
+    refusal: str = ""
 
     @property
     def in_answer(self) -> bool:

@@ -78,6 +78,11 @@ class _Access:
         return Step(self.pattern.replace("{}", name), self.pressed)
 
     @property
+    def public(self) -> bool:
+        """Whether the thing itself shows the button, and no list of its owner's: it may be meant for all who see the thing (a vote)."""
+        return self.pressed and not self.before
+
+    @property
     def subject(self) -> str:
         """What people call it."""
         return kind_of(str(self.step("7")))
@@ -135,7 +140,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     shown = {(one.pattern, one.pressed): one for look in reversed(seen) for one in look.accesses}
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
     uses = [one for one in (*found, *pressed) if isinstance(one, _Use)]
-    ours = [use for use in uses if use.spent or use.access.recipe in private]
+    ours = [use for use in uses if use.spent or (use.access.recipe in private and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
     tried = talks.run(partial(_tried, talks, use) for use in ours)
     notes = [

@@ -36,6 +36,8 @@ _TIMES: Final = 8
 """A target whose replies come whole and at once is quiet after so many times what they take."""
 _HABIT: Final = 40
 """So many replies show a habit."""
+_MOST_CALLS: Final = 500
+"""So many calls to one chat are looked at: a target that repeats a refused call without end makes thousands."""
 _PIECES: Final = 0.15
 """From this share of replies on that come in pieces, the next one is expected to do so."""
 
@@ -57,6 +59,7 @@ class ReplyWatch:
         self._by_marker: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._by_callback: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._sent: dict[str, float] = {}
+        self._spoke: dict[str, float] = {}
         self._shared: set[str] = set()
         self._delays: list[float] = []
         self._gaps: list[float] = []
@@ -93,8 +96,9 @@ class ReplyWatch:
         """Takes in the calls since the last look."""
         calls, now = self._calls(), monotonic()
         with self._lock:
-            for number in range(self._looked, len(calls)):
-                call = calls[number]
+            new = calls[self._looked :]
+            self._looked += len(new)
+            for call in new:
                 seen = (now, call)
                 for mark in call.markers:
                     self._by_marker[mark].append(seen)
@@ -103,20 +107,20 @@ class ReplyWatch:
                 for chat in chats_of(call):
                     if speaks(call):
                         self._learn(chat, now)
-                    self._by_chat[chat].append(seen)
-            self._looked = max(self._looked, len(calls))
+                    if len(self._by_chat[chat]) < _MOST_CALLS:
+                        self._by_chat[chat].append(seen)
 
     def _learn(self, chat: str, now: float) -> None:
-        earlier = [at for at, call in self._by_chat[chat] if speaks(call)]
+        earlier, self._spoke[chat] = self._spoke.get(chat), now
         sent = self._sent.get(chat)
         if sent is None or chat in self._shared:
             return
-        if not earlier or earlier[-1] < sent:
+        if earlier is None or earlier < sent:
             if len(self._delays) < _KEPT:
                 insort(self._delays, now - sent)
         # Between two messages of one reply.
         elif len(self._gaps) < _KEPT:
-            insort(self._gaps, now - earlier[-1])
+            insort(self._gaps, now - earlier)
 
     def replies(self, case: Case, since: float = 0.0) -> list[ApiCalled]:
         """The calls that may be a case's: with its marker, to its press, or in its chat after `since` (monotonic seconds)."""

@@ -70,10 +70,10 @@ class BotApiMock(MockApi):
         if call is None:
             return failure(404, "Not Found")
         try:
-            answer, retry_after_s, made = self._answer_call(call)
+            answer, retry_after_s, made, refusal = self._answer_call(call)
         except Exception as error:  # noqa: BLE001 - whoever embeds this only logs; a broken mock must not look like a fault
             self._emit(Trouble(self._now(), "mock", f"{call.method[:64]}: {type(error).__name__}: {error}"))
-            answer, retry_after_s, made = failure(500, "Internal Server Error"), None, None
+            answer, retry_after_s, made, refusal = failure(500, "Internal Server Error"), None, None, ""
         self._emit(
             called(
                 call,
@@ -82,6 +82,7 @@ class BotApiMock(MockApi):
                 exchange=request.exchange,
                 retry_after_s=retry_after_s,
                 message=made,
+                refusal=refusal,
             )
         )
         return answer
@@ -105,35 +106,35 @@ class BotApiMock(MockApi):
         if call is not None:
             self._emit(call)
 
-    def _answer_call(self, call: ApiCall) -> tuple[MockAnswer, float | None, int | None]:
-        """The answer, how long it says to wait, and the id of the message that it made."""
+    def _answer_call(self, call: ApiCall) -> tuple[MockAnswer, float | None, int | None, str]:
+        """The answer, how long it says to wait, the id of the message that it made, and why what the call says was refused."""
         script = self._scripted(call)
         if script is not None:
             if script.html:
                 page = f"<html><head><title>{script.status}</title></head><body>{script.description}</body></html>"
-                return MockAnswer.of(script.status, (("content-type", "text/html"),), page.encode()), None, None
-            return failure(script.status, script.description, script.retry_after_s), script.retry_after_s, None
+                return MockAnswer.of(script.status, (("content-type", "text/html"),), page.encode()), None, None, ""
+            return failure(script.status, script.description, script.retry_after_s), script.retry_after_s, None, ""
         if call.download:
             found = content_of(call.method)
             if found is None:
-                return failure(404, "Not Found"), None, None
-            return MockAnswer.of(200, (("content-type", found[0]),), found[1]), None, None
+                return failure(404, "Not Found"), None, None, ""
+            return MockAnswer.of(200, (("content-type", found[0]),), found[1]), None, None, ""
         known = METHODS.get(call.method.lower())
         if known is None:
-            return failure(404, "Not Found"), None, None
+            return failure(404, "Not Found"), None, None, ""
         try:
             if call.fault is not None:
                 raise call.fault
             validate(call)
             result = known[1](call, self._desk)
         except BadCall as bad:
-            return failure(bad.status, bad.description), None, None
+            return failure(bad.status, bad.description), None, None, _of_content(bad)
         hold_s = 0.0
         if known[0] == "getUpdates":
             hold_s = min(max(call.number("timeout"), 0.0), _LONGEST_POLL_S)
         made = result.get("message_id") if isinstance(result, dict) else None
         answer = MockAnswer.of(200, _JSON, orjson.dumps({"ok": True, "result": result}), hold_s=hold_s)
-        return answer, None, made if isinstance(made, int) else None
+        return answer, None, made if isinstance(made, int) else None, ""
 
     def _scripted(self, call: ApiCall) -> Script | None:
         for entry in self._scripts:
@@ -186,6 +187,12 @@ def validate(call: ApiCall) -> None:
         _validate_buttons(call)
 
 
+def _of_content(bad: BadCall) -> str:
+    """Why a call is refused, where that is about what it says to people."""
+    told = bad.description.removeprefix("Bad Request: ")
+    return told if told.startswith(_CONTENT) else ""
+
+
 def _mode(call: ApiCall, entities: str) -> str:
     """The markup that counts: explicit entities win over `parse_mode`."""
     return "" if call.params.get(entities) else call.text("parse_mode")
@@ -207,6 +214,14 @@ def _validate_buttons(call: ApiCall) -> None:
                 raise BadCall(400, "Bad Request: BUTTON_DATA_INVALID")
 
 
+_CONTENT: Final = (
+    "can't parse entities",
+    "message is too long",
+    "message caption is too long",
+    "message text is empty",
+    "BUTTON_DATA",
+)
+"""How refusals begin that are about what is said to people."""
 _SHORTEST_TOKEN: Final = 8
 """A shorter one may stand in a text by chance."""
 
@@ -220,6 +235,7 @@ def called(
     exchange: str = "",
     retry_after_s: float | None = None,
     message: int | None = None,
+    refusal: str = "",
 ) -> ApiCalled:
     """The event of a call: whom it went to, the start of what it said, every marker in it."""
     words = [text for name in _WORDS if (text := call.text(name))]
@@ -251,6 +267,7 @@ def called(
         keys=keys,
         origin=call.integer("from_chat_id") if passed_on else None,
         original=call.integer("message_id") if passed_on else None,
+        refusal=refusal,
     )
 
 
@@ -274,9 +291,9 @@ def reply_in_response(
     if lower not in METHODS or lower in _NOT_IN_REPLY or lower.startswith("get"):
         return None
     named = ApiCall(None, method, call.params, call.files)
-    status = 200
+    status, refusal = 200, ""
     try:
         validate(named)
     except BadCall as bad:
-        status = bad.status
-    return called(named, t, status=status, via="reply", exchange=exchange)
+        status, refusal = bad.status, _of_content(bad)
+    return called(named, t, status=status, via="reply", exchange=exchange, refusal=refusal)

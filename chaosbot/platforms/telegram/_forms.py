@@ -26,6 +26,9 @@ from chaosbot.platforms.telegram._parts import (
 from chaosbot.platforms.telegram._users import channel, person, private, robot, supergroup
 
 _EDITED: Final = {"edit_date": 1_700_000_005}
+_ODD: Final = {"first_name": "A_b*c <d> & [e]", "last_name": "`f_"}
+"""A name as people may choose it; between markup it must be escaped."""
+_SAME: Final = frozenset({"bare-sender", "bare-presser", "odd-name"})
 _BUSINESS: Final = {"business_connection_id": "chaos"}
 
 Written = Callable[[Place, int], dict[str, Any]]
@@ -45,6 +48,7 @@ _MESSAGES: Final[dict[str, tuple[str, Written]]] = {
     "business": ("business_message", lambda _, __: _BUSINESS),
     "edited-business": ("edited_business_message", lambda _, __: _EDITED | _BUSINESS),
     "bare-sender": ("message", lambda _, user: {"from": _bare(user), "chat": {"id": user, "type": "private"}}),
+    "odd-name": ("message", lambda _, user: {"from": person(user) | _ODD, "chat": private(user) | _ODD}),
     "reply-to-sticker": (
         "message",
         lambda place, user: {"reply_to_message": _earlier(place, user, sticker=sticker(place))},
@@ -132,7 +136,7 @@ def _without(members: Json, name: str) -> Json:
 
 def forms(*, pressed: bool) -> dict[str, bool]:
     """The words for all forms of a text, or of a press, and whether each must be answered as the usual one is."""
-    return {form: form.startswith("bare-") for form in (_PRESSES if pressed else (*_MESSAGES, *_BELOW))}
+    return {form: form in _SAME for form in (_PRESSES if pressed else (*_MESSAGES, *_BELOW))}
 
 
 def formed(form: str, text: str, user: int, place: Place) -> Json:
