@@ -132,7 +132,12 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     looks: list[Callable[[], _Look | _Use | None]] = [
         partial(_listed, talks, recipe, steps) for recipe in recipes for steps in ((), *_lists(ways))
     ]
-    written = [_Access(recipe, f"{command} {{}}") for recipe in recipes[:_MOST_WRITTEN] for command in commands]
+    written = [
+        _Access(recipe, f"{command} {{}}")
+        for recipe in recipes[:_MOST_WRITTEN]
+        for command in commands
+        if not any(step.text.split(" ")[0] == command for step in recipe.steps)  # it would make another thing
+    ]
     looks += [partial(_used, talks, access) for access in written]
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]

@@ -9,6 +9,7 @@ Rules:
 - The last step is then taken in another form; a question is also answered by every other kind of content and by degenerate texts.
 - Afterwards the same person asks something ordinary. Who gets no answer is charged when it happens to a second person as well while
   somebody new is answered, and who takes the last step as usual is.
+- Somebody writes much, and asks to see it.
 - Where a question answers any ordinary word, an odd one without an answer is tried again, and compared with an ordinary one.
 - Nothing is judged here.
 """
@@ -17,11 +18,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 from typing import Any, Final
 
+from chaosbot.checks._likeness import words
 from chaosbot.core.case import Change, Expect, Reach
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
@@ -39,6 +41,12 @@ _WORDS: Final = 32
 """So many of the target's words are said in other forms."""
 _QUESTIONS: Final = 8
 """So many of its questions are answered."""
+_MAKERS: Final = 4
+"""With so many ways to write something, somebody writes much."""
+_READERS: Final = 10
+_FILLER: Final = "chaos " * 700
+_SIZES: Final = (900, 900, 900, 900, 900, 4090)
+"""So long are the texts: together, and the last one alone, longer than a message that shows them may be."""
 _PARTS: Final = re.compile(r"\A(.*)([:|/,;#_ -])([^:|/,;#_ -]+)\Z", re.DOTALL)
 """What a button's data is mostly made of: what it does, a separator, and to what."""
 _ODD_DATA: Final[Mapping[str, tuple[str, str]]] = {
@@ -61,11 +69,13 @@ class End:
         name: Its name in those of cases.
         before: The steps to it.
         usual: What is usually done.
+        after: What is usually done then.
     """
 
     name: str
     before: tuple[Step, ...]
     usual: Step
+    after: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,9 +110,25 @@ def run_forms(context: CampaignContext, clock: Clock) -> None:
 
 
 def _work(talks: Talks, trials: Sequence[Odd]) -> None:
+    readers = [way.steps[0] for way in talks.context.ways if len(way.steps) == 1 and way.plain][:_READERS]
+    makers = {frozenset(words(way.replies)): way for way in talks.context.ways if way.steps[-1].ours}
+    filled = [partial(_filled, talks, maker, readers) for maker in list(makers.values())[:_MAKERS]]
+    talks.run(filled)
     ends = list(dict.fromkeys(odd.end for odd in trials))
     served = dict(zip(ends, talks.run(partial(_usual, talks, end) for end in ends), strict=True))
     talks.run(partial(_tried, talks, odd) for odd in trials if served[odd.end])
+
+
+def _filled(talks: Talks, maker: Way, readers: Sequence[Step]) -> None:
+    """Somebody writes much and asks to see it: that an answer has grown longer than a message may be is no reason to say nothing."""
+    person, last, ids = talks.stranger(), maker.steps[-1], maker.ids
+    for size in _SIZES:
+        text = f"{last.text} {_FILLER}"[:size]
+        ids = walk(talks, (*maker.steps[:-1], replace(last, text=text)), person)[1].ids or ids
+    for reader in readers:
+        talks.say(person, reader)
+        if reader.text.startswith("/") and ids:
+            talks.say(person, Step(f"{reader.text} {ids[0]}", ours=True))
 
 
 def _trials(platform: Platform, dice: Dice, ways: Sequence[Way]) -> Iterator[Odd]:
@@ -120,11 +146,18 @@ def _trials(platform: Platform, dice: Dice, ways: Sequence[Way]) -> Iterator[Odd
         for end in (End(f"{nth}", steps[:-1], steps[-1]) for nth, steps in enumerate(list(words.values())[:_WORDS]))
     ]
     for nth, (before, known) in enumerate(list(questions.items())[:_QUESTIONS]):
-        end = End(f"answer-{nth}", before, Step(TEXT, ours=True))
+        end = End(f"answer-{nth}", before, Step(TEXT, ours=True), _after(ways, (*before, Step(TEXT, ours=True))))
         rows.append([*_texts(platform, end, told=known >= {TEXT, NUMBER}), *_contents(platform, dice, end)])
         rows.append(_formed(platform, end))
     shuffled = [dice.at("order", nth).shuffled(row) for nth, row in enumerate(rows)]
     yield from (odd for turn in zip_longest(*shuffled) for odd in turn if odd is not None)
+
+
+def _after(ways: Sequence[Way], steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """All that ways beyond these steps go on with: what was answered first may be shown with the next answer."""
+    longer = (way.steps for way in ways if len(way.steps) > len(steps) and way.steps[: len(steps)] == steps)
+    further = (one[len(steps)] for one in longer)
+    return tuple(dict.fromkeys(further))
 
 
 def _formed(platform: Platform, end: End) -> list[Odd]:
@@ -229,6 +262,8 @@ def _try(talks: Talks, odd: Odd, suffix: str, *, confirming: bool = False, **how
     )
     result, replies = talks.sent(case, quietly=odd.told)
     try:
+        if odd.end.after and result.outcome.ok:
+            walk(talks, odd.end.after, person)
         if not result.outcome.ok or _serves(talks, person.user):
             return replies
         if confirming and _serves(talks, talks.stranger().user):
