@@ -154,10 +154,9 @@ def _trials(platform: Platform, dice: Dice, ways: Sequence[Way]) -> Iterator[Odd
 
 
 def _after(ways: Sequence[Way], steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """All that ways beyond these steps go on with: what was answered first may be shown with the next answer."""
-    longer = (way.steps for way in ways if len(way.steps) > len(steps) and way.steps[: len(steps)] == steps)
-    further = (one[len(steps)] for one in longer)
-    return tuple(dict.fromkeys(further))
+    """What a way beyond these steps goes on with, best one that made something: what was answered first may be shown with the last answer."""
+    longer = [way for way in ways if len(way.steps) > len(steps) and way.steps[: len(steps)] == steps]
+    return min(longer, key=lambda way: not (way.buttons or way.ids)).steps[len(steps) :] if longer else ()
 
 
 def _formed(platform: Platform, end: End) -> list[Odd]:
