@@ -64,6 +64,8 @@ def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(t
     state = {"no_lost_update", "sessions_apart", "replies_in_order"}
     # What only other platforms have, and what only a guide sees.
     others = {"user_told", "no_silent_exception", "answer_understood", "deadline_kept"}
+    others |= {"replay_recognised", "tenants_apart", "privilege_not_claimed", "batch_survives", "kind_as_signed"}
+    others |= {"secrets_rotated"}
     assert {check for check, _ in result.unjudged} <= OF_DISTURBED_CALLS | state | others
     assert result.complete
     assert set(result.by_stage) >= {"served", "catalogue", "vocabulary", "mutations", "generated", "sequences"}
