@@ -112,11 +112,12 @@ def run_forms(context: CampaignContext, clock: Clock) -> None:
 def _work(talks: Talks, trials: Sequence[Odd]) -> None:
     readers = [way.steps[0] for way in talks.context.ways if len(way.steps) == 1 and way.plain][:_READERS]
     makers = {frozenset(words(way.replies)): way for way in talks.context.ways if way.steps[-1].ours}
-    filled = [partial(_filled, talks, maker, readers) for maker in list(makers.values())[:_MAKERS]]
-    talks.run(filled)
     ends = list(dict.fromkeys(odd.end for odd in trials))
     served = dict(zip(ends, talks.run(partial(_usual, talks, end) for end in ends), strict=True))
-    talks.run(partial(_tried, talks, odd) for odd in trials if served[odd.end])
+    work: list[Callable[[], None]] = [
+        partial(_filled, talks, maker, readers) for maker in list(makers.values())[:_MAKERS]
+    ]
+    talks.run([*work, *(partial(_tried, talks, odd) for odd in trials if served[odd.end])])
 
 
 def _filled(talks: Talks, maker: Way, readers: Sequence[Step]) -> None:

@@ -18,6 +18,7 @@ STAGES: Final = (
     "served",
     "vocabulary",
     "guided",
+    "growth",
     "catalogue",
     "state",
     "trust",
@@ -25,7 +26,6 @@ STAGES: Final = (
     "forms",
     "mutations",
     "arguments",
-    "growth",
     "generated",
     "sequences",
 )

@@ -42,7 +42,7 @@ WRITTEN: Final = "text"
 """The place of a URL that a user writes."""
 _URL: Final = re.compile(r"https?://[^\s]+")
 _NUMBER: Final = re.compile(r"(?:^|\.)\d+(?=\.|$)")
-_FETCHED_S: Final = 2.0
+_FETCHED_S: Final = 1.0
 """So long after the last delivery a fetch is waited for."""
 _POLL_S: Final = 0.02
 _IN_ANSWER_S: Final = 0.05
