@@ -117,7 +117,8 @@ def _work(talks: Talks, trials: Sequence[Odd]) -> None:
     work: list[Callable[[], None]] = [
         partial(_filled, talks, maker, readers) for maker in list(makers.values())[:_MAKERS]
     ]
-    talks.run([*work, *(partial(_tried, talks, odd) for odd in trials if served[odd.end])])
+    work += [partial(_tried, talks, odd) for odd in trials if served[odd.end]]
+    talks.run(work)
 
 
 def _filled(talks: Talks, maker: Way, readers: Sequence[Step]) -> None:
