@@ -85,7 +85,7 @@ def test_places_reach_every_kind_of_update(pairs: Product) -> None:
 
 def test_what_the_platform_calls_optional_may_be_absent_and_what_it_needs_may_not(pairs: Product) -> None:
     wanted = {
-        "mutation/message.from.username/absent": {2},
+        "mutation/message.from.last_name/absent": {2},
         "mutation/message.photo.0.file_size/absent": {2},
         "mutation/message.chat.id/absent": {2, 4},
         "mutation/message.text/limit": {2},
