@@ -74,6 +74,11 @@ class Call:
         return self.seen is not None and self.seen.status is None and self.called.status is not None
 
     @property
+    def refused(self) -> bool:
+        """Whether an error was answered; a refusal keeps nobody waiting, whatever else does."""
+        return self.called.status is not None and self.called.status >= 400
+
+    @property
     def paid(self) -> bool:
         """Whether the model wrote an answer and it came whole."""
         return self.called.status is not None and self.called.status < 300 and not self.incomplete

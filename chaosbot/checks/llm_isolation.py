@@ -24,7 +24,11 @@ class LlmIsolation(ModelCheck):
 
     def looks(self, models: Models) -> Iterator[Broken | None]:
         """Compares the time to the first reply of users whose calls were not harmed."""
-        stalls = [(call.start, call.end) for call in models.calls if call.faults and call.end - call.start >= _STALL_S]
+        stalls = [
+            (call.start, call.end)
+            for call in models.calls
+            if call.faults and not call.refused and call.end - call.start >= _STALL_S
+        ]
         calm: list[float] = []
         beside: list[tuple[float, str]] = []
         for marker, calls in models.by_marker.items():

@@ -111,6 +111,18 @@ def test_an_answer_in_the_wrong_chat_is_found_by_its_mark() -> None:
     assert (str(finding.cause), finding.severity) == ("chat", Severity.CRITICAL)
 
 
+def test_a_refusal_that_takes_long_on_a_busy_machine_is_no_stall_that_holds_others_up() -> None:
+    def others(begin: int, t: float, took: float) -> list[Talk]:
+        return [Talk(begin + n, t + n / 10).asked().model().told(at=took) for n in range(6)]
+
+    def run(fault: str, **more: int) -> Sequence[Event]:
+        slow = Talk(1, 20.0).asked().model(fault, seconds=6.0, **more)
+        return talks(*others(2, 1.0, 0.5), slow, *others(12, 22.0, 9.0))
+
+    assert judged("llm_isolation", run("llm_stall")).verdict is Verdict.FAIL
+    assert judged("llm_isolation", run("llm_error", status=529)).findings == ()
+
+
 def test_an_admin_may_use_the_admins_tool() -> None:
     talk = Talk().asked(tier="admin").model("llm_escalate", stop="tool", tools=("grant",), text="", answer="")
     talk.model(at=1.0, call="after", results=("Granted.",)).told()
