@@ -89,6 +89,8 @@ class Agent:
         self.raised: dict[tuple[int, int, type], int] = {}
         self.peeks = 0
         self.scanned = 0.0
+        self.modules = 0
+        self.quiet = 0
         self.scans: dict[str, int] = {}
         self.secrets = {value for value in os.environ.values() if len(value) > 3}
         self.monitoring: Any = getattr(sys, "monitoring", None)
@@ -375,6 +377,11 @@ class Agent:
 
     def _scan(self) -> None:
         """Looks for modules that are new, also those of which nothing has run, and, a while later, at what their variables hold."""
+        # Whatever was there so often is known; a program that imports nothing pays for nothing.
+        self.quiet = self.quiet + 1 if len(sys.modules) == self.modules else 0
+        self.modules = len(sys.modules)
+        if self.quiet > LOOKS[-1]:
+            return
         for name, module in list(sys.modules.items()):
             held = _held(module)
             file = held.get("__file__")
@@ -415,6 +422,8 @@ class Agent:
 
     def _look(self, since: float, now: float) -> None:
         """Looks whether one callback of an event loop runs all the time, and what it runs."""
+        if "asyncio.events" not in sys.modules:
+            return
         self._dumped(since)
         running = None
         for frame in sys._current_frames().values():
