@@ -98,6 +98,8 @@ class Agent:
         self.events: tuple[int, ...] = ()
         self.blocked: tuple[FrameType | None, float, dict[str, Any]] = (None, 0.0, {})
         self.dump: IO[bytes] | None = None
+        self.dumped = self.inode = 0
+        self.lost: list[IO[bytes]] = []
         self.failed = False
 
     def begin(self) -> None:
@@ -116,6 +118,7 @@ class Agent:
         self.line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.line.settimeout(5)
         self.line.connect(self.address)
+        self.inode = os.fstat(self.line.fileno()).st_ino
         self.send, self.receive, self.wait, self.now = self.line.sendall, self.line.recv, select.select, time.monotonic
         version = ".".join(map(str, sys.version_info[:3]))
         self.told.put({"hello": os.getpid(), "runs": f"Python {version}", "monitoring": self.tool is not None})
@@ -302,6 +305,10 @@ class Agent:
         last = self.now()
         try:
             while True:
+                if not _is_still(self.line.fileno(), self.inode):
+                    # The program has closed every descriptor, as daemons do; the number may already be that of something of its own.
+                    self.line.detach()
+                    break
                 ready = self.wait([self.line], [], [], TICK_S)[0]
                 if ready:
                     data = self.receive(4096)
@@ -453,8 +460,13 @@ class Agent:
 
     def _dumped(self, since: float) -> None:
         """What holds the interpreter's lock holds this thread as well; then the interpreter's watchdog has written the frames down."""
+        if self.dump is not None and not _is_still(self.dump.fileno(), self.dumped):
+            faulthandler.cancel_dump_traceback_later()
+            self.lost.append(self.dump)  # never closed: the number is not the agent's any more
+            self.dump = None
         if self.dump is None:
             self.dump = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+            self.dumped = os.fstat(self.dump.fileno()).st_ino
         else:
             faulthandler.cancel_dump_traceback_later()
             if since >= LONG_S and os.fstat(self.dump.fileno()).st_size:
@@ -480,6 +492,14 @@ if sys.version_info >= (3, 12):
     import opcode
 
     RAISES = opcode.opmap["RAISE_VARARGS"]
+
+
+def _is_still(descriptor: int, inode: int) -> bool:
+    """Whether a descriptor is what it was."""
+    try:
+        return os.fstat(descriptor).st_ino == inode
+    except OSError:
+        return False
 
 
 def _held(value: Any) -> dict[str, Any]:

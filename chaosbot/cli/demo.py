@@ -17,11 +17,11 @@ from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import DEFAULT_SECRET, AllowHost, Json, Out, Quiet, choose_bugs
 from chaosbot.config.experiment import read_experiment
 from chaosbot.core.errors import ConfigError, PortBusy
-from chaosbot.demo.bugs import AGENTS, CARDS, FRAGILE, Bug, parse_bugs
+from chaosbot.demo.bugs import AGENTS, CARDS, FRAGILE, GUIDED, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.session.environment import embedded_secret, require_demo
-from chaosbot.session.experiment import AROUND_S, FUZZ_S, agent_tour, compiled, tour
+from chaosbot.session.experiment import AROUND_S, FUZZ_S, GUIDED_S, agent_tour, compiled, guided_tour, tour
 from chaosbot.transport import checked_address
 
 app = verb()
@@ -56,6 +56,13 @@ def demo(
         bool,
         typer.Option("--llm", help="A tour of the bot's agent instead, in front of a language model that is broken."),
     ] = False,
+    guide: Annotated[
+        bool,
+        typer.Option(
+            "--guide",
+            help="A short tour instead, guided by the bot's own code, of a bug behind words that nobody tells.",
+        ),
+    ] = False,
     models: Annotated[
         str | None,
         typer.Option(
@@ -77,6 +84,7 @@ def demo(
 
     - `chaosbot demo`
     - `chaosbot demo --llm` – the planted bugs of the bot's agent
+    - `chaosbot demo --guide` – a planted bug that only the code tells of (Python 3.12 or newer)
     - `chaosbot demo --healthy` – the same tour against a correct bot
     - `chaosbot demo --serve --fragile --port 8000` – a target to try things on
     - `chaosbot demo --list`
@@ -85,7 +93,7 @@ def demo(
         _print_bugs(as_json=as_json)
         return
     served = {"--port": port is not None, "--bot-api": bot_api, "--models": models, "--no-limits": no_limits}
-    for option, given in (served if not serve_only else {"--llm": llm}).items():
+    for option, given in (served if not serve_only else {"--llm": llm, "--guide": guide}).items():
         if given:
             what = (
                 "is for the tour; drop it or --serve" if serve_only else "is for the bot alone; add --serve or drop it"
@@ -106,11 +114,17 @@ def demo(
         )
         return
     if bugs is None and not healthy:
-        chosen = AGENTS if llm else FRAGILE - AGENTS
-    _tour(chosen, seed, out, llm=llm, as_json=as_json, quiet=quiet)
+        chosen = GUIDED if guide else AGENTS if llm else FRAGILE - AGENTS
+    if guide and llm:
+        raise ConfigError("--guide", "and --llm are two tours; choose one")
+    if guide and sys.version_info < (3, 12):
+        raise ConfigError("--guide", "needs Python 3.12 or newer, which can watch code; run chaosbot with that")
+    _tour(chosen, seed, out, llm=llm, guide=guide, as_json=as_json, quiet=quiet)
 
 
-def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, llm: bool, as_json: bool, quiet: bool) -> None:
+def _tour(
+    bugs: frozenset[Bug], seed: int, out: Path | None, *, llm: bool, guide: bool, as_json: bool, quiet: bool
+) -> None:
     plan = compiled(read_experiment("demo-agent" if llm else "demo"))
     secret = embedded_secret(seed)
     names = ",".join(sorted(bugs))
@@ -123,9 +137,11 @@ def _tour(bugs: frozenset[Bug], seed: int, out: Path | None, *, llm: bool, as_js
         settings={**plan.experiment.settings(), "bugs": names},
         quiet=quiet,
         as_json=as_json,
-        total_s=plan.load_s + (0.0 if llm else AROUND_S + FUZZ_S),
+        total_s=GUIDED_S if guide else plan.load_s + (0.0 if llm else AROUND_S + FUZZ_S),
     ) as (run, watch):
-        if llm:
+        if guide:
+            cut = guided_tour(run, secret, names)
+        elif llm:
             agent_tour(run, plan, secret, names, watch.say)
             cut = False
         else:

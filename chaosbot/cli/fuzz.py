@@ -119,7 +119,7 @@ def fuzz(
         bool,
         typer.Option(
             "--guide",
-            help="Let the code of the target guide the campaign: an agent runs inside the process that --start-cmd starts (Python).",
+            help="Let the code of the target guide the campaign: an agent runs inside the process that --start-cmd starts (Python, Node.js).",
         ),
     ] = False,
     guide_include: Annotated[

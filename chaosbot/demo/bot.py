@@ -47,7 +47,7 @@ class Bot:
         self.roster = Roster(settings.admin_id)
         self.desk = Desk(self.bugs)
         self.dedup = Deduplicator(self.bugs)
-        self.commands = Commands(self.roster, self.desk, self.circuits, self._summary)
+        self.commands = Commands(self.roster, self.desk, self.circuits, self._summary, self.bugs)
         self._limits = RateLimits(settings.limits, time.monotonic)
         self.admin_names = {"admin"}
         self.api: BotApi | None = None

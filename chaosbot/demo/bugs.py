@@ -5,6 +5,8 @@ A healthy bot is `HEALTHY`, the empty set. `FRAGILE` is every bug at once, excep
 
 - `RACY_DEDUP` behind `NO_DEDUP`: a bot that never recognises a duplicate cannot also race while recognising it.
 
+and `FORGOTTEN_VOUCHER`, behind words that nobody is told: only who reads the code finds it (`GUIDED`, ``chaosbot demo --guide``).
+
 The code of a bug sits where the healthy code would be, behind `if Bug.X in bugs`, so that both can be read side by side.
 """
 
@@ -40,6 +42,7 @@ class Bug(StrEnum):
     SPLIT_UTF8_CORRUPTED = "split-utf8-corrupted"
     EXIT_ON_CALLBACK_WITHOUT_MESSAGE = "exit-on-callback-without-message"
     GZIP_BOMB = "gzip-bomb"
+    FORGOTTEN_VOUCHER = "forgotten-voucher"
 
     SECRET_PREFIX_ACCEPTED = "secret-prefix-accepted"
     SECRET_IN_QUERY = "secret-in-query"
@@ -141,6 +144,10 @@ _CARDS = (
     BugCard(
         _B.GZIP_BOMB, _A.ROBUSTNESS, "a gzip body is inflated without a useful cap (200 MB)",
         ("bounded_resources",), "fuzz",
+    ),
+    BugCard(
+        _B.FORGOTTEN_VOUCHER, _A.ROBUSTNESS, "/start with a voucher of a campaign that is over is answered 500",
+        ("no_server_error", "valid_accepted", "no_silent_exception"), "fuzz",
     ),
     BugCard(
         _B.SECRET_PREFIX_ACCEPTED, _A.AUTHENTICATION, "any beginning of the secret is accepted",
@@ -294,7 +301,9 @@ _CARDS = (
 
 CARDS: Mapping[Bug, BugCard] = MappingProxyType({card.bug: card for card in _CARDS})
 HEALTHY: frozenset[Bug] = frozenset()
-FRAGILE: frozenset[Bug] = frozenset(Bug) - {Bug.RACY_DEDUP}
+GUIDED: frozenset[Bug] = frozenset({Bug.FORGOTTEN_VOUCHER})
+"""Those that wait for words which stand in the code only."""
+FRAGILE: frozenset[Bug] = frozenset(Bug) - {Bug.RACY_DEDUP} - GUIDED
 AGENTS: frozenset[Bug] = frozenset(bug for bug, card in CARDS.items() if card.area is Area.AGENT)
 """Those of the agent, which show only where it has a model to ask."""
 

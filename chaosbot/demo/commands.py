@@ -24,6 +24,8 @@ from chaosbot.demo.desk import SKILLS, Desk
 from chaosbot.demo.settings import BOT_USERNAME
 from chaosbot.demo.updates import MAX_ID, Message
 
+VOUCHERS: Final[dict[str, int]] = {}
+"""Days by voucher; those of 2024 are over."""
 _COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]{1,64}))?\Z")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,15}\Z", re.ASCII)
 
@@ -85,8 +87,16 @@ def find_command(message: Message, bugs: frozenset[Bug] = frozenset()) -> Comman
 class Commands:
     """Runs commands against the desk and the roster."""
 
-    def __init__(self, roster: Roster, desk: Desk, circuits: dict[str, Circuit], counters: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        desk: Desk,
+        circuits: dict[str, Circuit],
+        counters: Callable[[], str],
+        bugs: frozenset[Bug] = frozenset(),
+    ) -> None:
         """Binds the commands to what they work on."""
+        self._bugs = bugs
         self._roster = roster
         self._desk = desk
         self._breakers = circuits
@@ -105,6 +115,10 @@ class Commands:
         return _with_argument(action(command.argument, user_id, tier), command.argument)
 
     def _start(self, argument: str, user_id: int, tier: Tier) -> Reply:
+        if Bug.FORGOTTEN_VOUCHER in self._bugs and argument.startswith("promo-") and argument.endswith("-2024"):
+            return Reply(
+                f"{VOUCHERS[argument]} days more for you!"
+            )  # BUG: nobody asks whether the voucher is still known
         return Reply(f"Welcome! You are {tier.label}. /help lists what you can do.")
 
     def _help(self, argument: str, user_id: int, tier: Tier) -> Reply:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -52,6 +53,7 @@ _NEAR: Final = 60
 """So many words of one function are tried at a time."""
 _TEXTS: Final = 4
 """So many texts are tried for each other kind of change."""
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{1,31}")
 _MARKS: Final = ":;,.|/#@=_-"
 _SPOTS: Final = 24
 _KEPT: Final = 200
@@ -178,6 +180,9 @@ class Schedule:
         commands = dict.fromkeys(str(word.value) for word in self._words if word.kind == "command")
         for text in _ORDINARY:
             yield from ((Act(f"{command} {text}".strip()),) for command in commands)
+        # A table of commands names them without their slash.
+        names = (str(word.value) for word in self._words if word.kind == "equal" and _NAME.fullmatch(str(word.value)))
+        yield from ((Act(f"/{name}"),) for name in dict.fromkeys(names) if f"/{name}" not in commands)
         rest = [word for word in self._words if word.kind not in ("command", "length", "number", "word")]
         texts = dict.fromkeys(text for word in rest for text in self._spelled(word, "")[:2])
         for text in texts:

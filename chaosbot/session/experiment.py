@@ -6,6 +6,9 @@ before anything else ends.
 
 from __future__ import annotations
 
+import shlex
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -337,6 +340,7 @@ class PhaseScheduler(threading.Thread):
 FUZZ_S: Final = 38.0
 LAST_S: Final = 112.0
 """When the campaign must be over, in seconds of the run: a slow machine may take longer for the catalogue, but not for ever."""
+GUIDED_S: Final = 25.0
 AROUND_S: Final = 18.0
 """What starting, settling, the rest of the catalogue and judging take on an ordinary machine."""
 
@@ -373,6 +377,47 @@ def tour(run: Run, compiled: Compiled, secret: str, bugs: str, say: Callable[[st
             "duration_s": FUZZ_S,
             "stages": tuple(name for name in STAGES if name not in _LEFT_OUT),
             "longest_s": max(FUZZ_S, LAST_S - run.now()),
+        }
+        return run_campaign(run, environment, secret, settings).cut
+
+
+def guided_tour(run: Run, secret: str, bugs: str) -> bool:
+    """Lets the bot's own code guide a short campaign, which needs a Python that can watch code.
+
+    Args:
+        run: The run.
+        secret: The webhook's secret.
+        bugs: Planted bugs that are on: names with commas.
+
+    Returns:
+        Whether time ran out.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "chaosbot.demo",
+        "--port",
+        str(port),
+        "--bugs",
+        bugs,
+        "--no-limits",
+        "--no-supervised",
+    ]
+    start = shlex.join(["env", f"{defaults.SECRET_ENV}={secret}", *command])
+    target = EnvironmentSpec(
+        f"http://127.0.0.1:{port}/webhook/telegram", secret=secret, outbound="off", inbound=False, reachable=False
+    )
+    with prepared(run, target) as environment:
+        settings = {
+            "platform": defaults.PLATFORM,
+            "duration_s": GUIDED_S,
+            "stages": ("vocabulary", "guided"),
+            "start_cmd": start,
+            "guide": True,
+            "guide_include": ("chaosbot.demo",),
         }
         return run_campaign(run, environment, secret, settings).cut
 

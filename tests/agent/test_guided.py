@@ -329,6 +329,30 @@ def test_a_node_program_ends_as_it_would_have(guide: Guide) -> None:
     assert guide.runs.startswith("Node.js"), "the agent was there"
 
 
+def test_a_program_that_closes_all_descriptors_keeps_what_it_opens_then(guide: Guide) -> None:
+    # As daemons do, and children of the demo bot's supervisor.
+    more = """
+import os, socket
+os.closerange(3, 100)
+one, other = socket.socketpair()
+more = [socket.socketpair() for _ in range(20)]"""
+    after = """
+import time
+one.send(b"x")
+time.sleep(0.5)
+print(other.recv(9), sum(os.path.exists(f"/proc/self/fd/{s.fileno()}") for pair in more for s in pair), flush=True)"""
+    for python in {sys.executable, python_of((3, 12)) or sys.executable}:
+        done = subprocess.run(
+            [python, "-c", more + after],
+            env=guide.environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert (done.stdout, done.stderr) == ("b'x' 40\n", "")
+
+
 def test_the_agent_leaves_when_chaosbot_does(guide: Guide) -> None:
     with watched(guide) as process:
         assert guide.sync()

@@ -1,6 +1,7 @@
 """Bad input gets one clear line with what, rule and remedy, exit code 2, and no traceback."""
 
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -223,6 +224,19 @@ def test_a_run_directory_that_holds_a_run_is_not_overwritten(chaosbot: Callable,
     done = chaosbot("load", "--out", "taken", "--duration", "1s")
     assert done.code == 2
     assert "choose another directory" in done.err
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python can watch code")
+def test_the_guided_tour_says_which_python_it_needs(chaosbot: Callable) -> None:
+    done = chaosbot("demo", "--guide")
+    assert (done.code, "needs Python 3.12 or newer" in done.err) == (2, True), done.err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="this Python cannot watch code")
+def test_the_guided_tour_finds_what_only_the_code_tells_of(chaosbot: Callable) -> None:
+    done = chaosbot("demo", "--guide")
+    assert (done.code, "1 of 1 planted bugs found" in done.out) == (0, True), done.out
 
 
 def test_a_misspelt_verb_is_told_with_the_nearest_one(chaosbot: Callable) -> None:

@@ -6,6 +6,7 @@
 
 const { isMainThread, Worker } = require('worker_threads');
 
+const OLDEST = 18;
 const BEAT_MS = 50;
 const WAIT_MS = 5000;
 const LEAVE_MS = 500;
@@ -24,6 +25,8 @@ try {
 }`;
 
 function begin(address) {
+  // Older ones fail an assertion at their end when a thread has looked at the main one.
+  if (Number(process.versions.node.split('.')[0]) < OLDEST) throw new Error(`the agent needs Node.js ${OLDEST} or newer`);
   const { Session } = require('inspector');
   const session = new Session();
   session.connect();

@@ -57,6 +57,11 @@ def _(w: World) -> bool:
     return {w.post(b'{"update_id":1,"x":' + b"[" * n + b"]" * n + b"}")[0] for n in (1500, 100_000)} == {500}
 
 
+@shows(Bug.FORGOTTEN_VOUCHER)
+def _(w: World) -> bool:
+    return w.post(w.message("/start promo-spring-2024"))[0] == 500
+
+
 @shows(Bug.SLOW_TEXT_BLOCKS_LOOP)
 def _(w: World) -> bool:
     w.raw(w.head(0))  # warm
