@@ -19,7 +19,7 @@ from chaosbot.config import defaults
 from chaosbot.config.experiment import Experiment
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan, Window
-from chaosbot.core.platform import Endpoint
+from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.core.profile import PROFILES, Profile
 from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
 from chaosbot.fuzz.spec import STAGES
@@ -408,7 +408,11 @@ def guided_tour(run: Run, secret: str, bugs: str) -> bool:
     ]
     start = shlex.join(["env", f"{defaults.SECRET_ENV}={secret}", *command])
     target = EnvironmentSpec(
-        f"http://127.0.0.1:{port}/webhook/telegram", secret=secret, outbound="off", inbound=False, reachable=False
+        f"http://127.0.0.1:{port}{platform_of(defaults.PLATFORM).default_path}",
+        secret=secret,
+        outbound="off",
+        inbound=False,
+        reachable=False,
     )
     with prepared(run, target) as environment:
         settings = {
