@@ -151,8 +151,8 @@ def _judged(
         calls = join.calls(control)
         telling = [call for call in calls if not background.common(call, control.command)]
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
-        model = words([call for call in telling if not call.method.startswith("edit")] or telling)
-        model -= background.nothing | own[name] | background.echo(control.command)
+        dull = background.nothing | own[name] | background.echo(control.command)
+        model = words(call for call in telling if not call.method.startswith("edit")) - dull or words(telling) - dull
         if not model:
             if reason := _no_control(control, calls, background):
                 violations.plan(subject, reason)

@@ -13,14 +13,16 @@ from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chaosbot.checks._cases import Violation, Violations, says, unjudgeable
 from chaosbot.checks._join import SHRINKING, Join
 from chaosbot.checks._outbound import judged_trials, reached, speaks, trials
-from chaosbot.core.check import Check, History
+from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import ApiCalled, CaseTried
 from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Threat, Verdict
+
+_MOST_STEPS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,16 @@ class UserTold(Check):
         )
         return judged_trials(self._commands(history), len(seen), silent)
 
+    def reproducer(self, history: History, case: str) -> Steps:
+        """What was written in the case's chat, up to it: an answer may be refused for what was said before."""
+        named = history.case(case)
+        if named is None or named.control:
+            return super().reproducer(history, case)
+        before = (one for one in history.cases if one.chat == named.chat and one.sent <= named.sent)
+        return tuple((one.case,) for one in sorted(before, key=lambda one: one.sent)[-_MOST_STEPS:])
+
     def _commands(self, history: History) -> Judgement:
-        """Looks for acknowledged commands without any reply among others of their kind with one."""
+        """Looks for acknowledged commands without any reply among others of their kind with one, and for refused messages."""
         if (reason := unjudgeable(history, self)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         violations, join = Violations(self.name), Join.of(history)
@@ -78,25 +88,30 @@ class UserTold(Check):
 
 
 def _refused(history: History, violations: Violations) -> None:
-    """A message that the API refuses for what it says, and nothing else for its user until the next one is written."""
+    """A message that the API refuses for what it says, and nothing else for its user afterwards."""
     sent: dict[str, list[tuple[float, CaseTried]]] = defaultdict(list)
+    by_marker = {tried.marker: tried for tried in history.cases if tried.marker}
     for tried in history.cases:
         sent[str(tried.chat)].append((tried.sent, tried))
     for cases in sent.values():
         cases.sort(key=lambda pair: pair[0])
     for call in history.all(ApiCalled):
+        if not call.refusal or not speaks(call):
+            continue
         cases = sent.get(str(call.chat), [])
         place = bisect_right(cases, call.t, key=lambda pair: pair[0])
-        if not call.refusal or not speaks(call) or not place:
+        marked = next((by_marker[mark] for mark in call.markers if mark in by_marker), None)
+        asked = marked or (cases[place - 1][1] if place else None)
+        if asked is None or asked.threat not in (Threat.USER, Threat.LOAD) or asked.stage == SHRINKING:
             continue
-        began, tried = cases[place - 1]
-        ends = cases[place][0] if place < len(cases) else inf
-        if tried.threat not in (Threat.USER, Threat.LOAD) or tried.stage == SHRINKING:
-            continue
+        # It may be said in another way when the next message was written already; that one has its own answer.
+        following = [at for at, _ in cases[place : place + 2]]
+        ends = following[1] if len(following) > 1 else inf
+        since = [one for one in history.calls_by_chat.get(str(call.chat), ()) if call.t < one.t < ends]
+        told = sum(map(reached, since)) > len(following[:1])
         reason = call.refusal.partition(":")[0]
-        told = any(reached(one) and began <= one.t < ends for one in history.calls_by_chat.get(str(call.chat), ()))
         title = f"loses a message that the API refuses: {reason}"
-        says_so = f"{tried.summary or tried.case}: {call.method} was refused ({call.refusal}), and nothing else came"
+        says_so = f"{asked.summary or asked.case}: {call.method} was refused ({call.refusal}), and nothing else came"
         cause = RootCause("refused", place=reason)
         one = Violation(cause, title, Severity.MEDIUM, Threat.USER, says_so, stateful=True)
-        violations.look(tried, None if told else one)
+        violations.look(asked, None if told else one)

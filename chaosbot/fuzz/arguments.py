@@ -33,6 +33,7 @@ _ORDINARY: Final = tuple(
 )
 """Arguments that most commands can do something with; a command that answers one of them answers."""
 _BARE: Final = TextValue("none", "", "no argument")
+_LONGEST: Final = 4096
 _FIRST_USER: Final = 4_503_100_000_000_000
 _PAIRS: Final = 48
 """So many unanswered arguments are asked for again."""
@@ -58,12 +59,9 @@ class Asked:
 
     @property
     def text(self) -> str:
-        """What is written."""
-        return (
-            f"/{self.command} {self.value.text}".rstrip(" ")
-            if self.value.text.strip()
-            else f"/{self.command}{self.value.text}"
-        )
+        """What is written, no longer than a message may be."""
+        text = f"/{self.command} {self.value.text}"[:_LONGEST]
+        return text.rstrip(" ") if self.value.text.strip() else f"/{self.command}{self.value.text}"
 
 
 def run_arguments(context: CampaignContext, clock: Clock) -> None:

@@ -142,7 +142,8 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
     private = {look.private for look in seen if look.private}
-    shown = {(one.pattern, one.pressed): one for look in reversed(seen) for one in look.accesses}
+    ranked = sorted((one for look in seen for one in look.accesses), key=lambda one: not one.public)
+    shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
     uses = [one for one in (*found, *pressed) if isinstance(one, _Use)]
     ours = [use for use in uses if use.spent or (use.access.recipe in private and not use.access.public)]

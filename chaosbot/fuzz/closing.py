@@ -74,7 +74,7 @@ def close_campaign(
             judgement = replace(judgement, verdict=Verdict.INCONCLUSIVE, reason="the campaign did not reach its end")
         judgements.append(judgement)
         recorder.emit(Judged(recorder.now(), judgement))
-    while monotonic() < min(context.held_until, clock.until) and not clock.should_stop():
+    while complete and monotonic() < min(context.held_until, clock.until) and not clock.should_stop():
         sleep(_LOOK_S)
     if not complete:
         recorder.emit(Trouble(recorder.now(), "fuzz", "the campaign did not reach its end"))

@@ -71,6 +71,7 @@ class CampaignContext:
         disturbances: What the target's outbound calls meet; None where they cannot be disturbed.
         ways: Where the target's own words lead, as far as that is known.
         group_ways: Where they lead in a group, as far as that is somewhere else.
+        explored: Whether ways were explored after the vocabulary stage had found none.
         held_until: When a call that gets no answer has been held for long enough to be judged (monotonic seconds); 0 where none is.
     """
 
@@ -86,6 +87,7 @@ class CampaignContext:
     disturbances: Disturbances | None = None
     ways: list[Way] = field(default_factory=list)
     group_ways: list[Way] = field(default_factory=list)
+    explored: bool = False
     held_until: float = 0.0
 
     @property

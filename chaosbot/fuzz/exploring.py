@@ -108,8 +108,11 @@ def _at_hand(step: Step, person: Person) -> Step:
 
     People who are shown the same take different ones.
     """
-    alike = [data for data in person.buttons if deed_of(data) == deed_of(step.text)]
-    if not step.pressed or not alike or step.text in alike:
+    if not step.pressed or step.text in person.buttons:
+        return step
+    alike = [data for data in person.buttons if kind_of(data) == kind_of(step.text)]
+    alike = alike or [data for data in person.buttons if deed_of(data) == deed_of(step.text)]
+    if not alike:
         return step
     return replace(step, text=alike[(person.user or 0) % len(alike)])
 
@@ -120,9 +123,10 @@ def asked(talks: Talks, person: Person, texts: Sequence[str]) -> list[ApiCalled]
 
 
 def ways_of(context: CampaignContext, clock: Clock) -> list[Way]:
-    """The target's ways, as the vocabulary stage has found them; where it has not been, they are explored now."""
-    if not context.ways:
-        talks = Talks(context, clock, "vocabulary")
+    """The target's ways, as the vocabulary stage has found them; where it has found none so far, they are explored now, once."""
+    if not context.ways and not context.explored:
+        context.explored = True
+        talks = Talks(context, clock, "vocabulary", part="ways")
         try:
             told = talks.run(partial(asked, talks, talks.stranger(), (text,)) for text in ASKED)
             context.ways.extend(explored(talks, offers(call for calls in told for call in calls or ())))
@@ -198,8 +202,8 @@ def _further(way: Way, kinds: set[str], told: str) -> Iterator[Step]:
     for data in way.buttons:
         if _new(step := Step(data, pressed=True), kinds):
             yield step
-    asked = [quoted or digits for quoted, digits in _SHOWN.findall(texts)]
-    answers = [one for one in dict.fromkeys(asked) if not MARKER.search(one) and one != last.text][:2]
+    shown = [quoted or digits for quoted, digits in _SHOWN.findall(texts)]
+    answers = [one for one in dict.fromkeys(shown) if not MARKER.search(one) and one != last.text][:2]
     if not last.ours:
         yield from (Step(text, ours=True) for text in (TEXT, NUMBER, *answers))
     elif len(way.steps) > 1 and not way.buttons:  # one question after the other

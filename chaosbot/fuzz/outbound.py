@@ -193,7 +193,7 @@ class _Trials:
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))
         known = {step.text for steps, _ in walked for step in steps}
         self.orders = list(self._to_users(known, max((steps for steps, _ in walked), key=len, default=())))
-        return [*triggers, *self._to_others(walked, until)]
+        return [*triggers, *self._to_others(walked, until + self.clock.left() * _LEARNING / 4)]
 
     def _learn_group(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> None:
         """Finds something that is answered in a group."""
@@ -297,7 +297,7 @@ class _Trials:
                 first.result()
                 self._asked("outbound/ready", more_s=_RETRIES_S)
             width = 1 if self._in_turn else AT_ONCE
-            rest = [pair for pair in planned[0 if self._in_turn else 1 :] if pair in left]
+            rest = [pair for pair in planned[0 if first.done() else 1 :] if pair in left]
             service = [pair for pair in rest if self._in_turn or pair[1].service]
             refusals = [pair for pair in rest if pair not in service]
             with (

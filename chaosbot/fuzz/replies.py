@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from bisect import bisect_right, insort
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from time import monotonic, sleep
@@ -37,7 +37,7 @@ _TIMES: Final = 8
 _HABIT: Final = 40
 """So many replies show a habit."""
 _MOST_CALLS: Final = 500
-"""So many calls to one chat are looked at: a target that repeats a refused call without end makes thousands."""
+"""So many calls to one chat are remembered, the latest: a target that repeats a refused call without end makes thousands."""
 _PIECES: Final = 0.15
 """From this share of replies on that come in pieces, the next one is expected to do so."""
 
@@ -55,7 +55,7 @@ class ReplyWatch:
         self._should_stop = should_stop
         self._lock = threading.Lock()
         self._looked = 0
-        self._by_chat: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
+        self._by_chat: dict[str, deque[tuple[float, ApiCalled]]] = defaultdict(lambda: deque(maxlen=_MOST_CALLS))
         self._by_marker: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._by_callback: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._sent: dict[str, float] = {}
@@ -107,8 +107,7 @@ class ReplyWatch:
                 for chat in chats_of(call):
                     if speaks(call):
                         self._learn(chat, now)
-                    if len(self._by_chat[chat]) < _MOST_CALLS:
-                        self._by_chat[chat].append(seen)
+                    self._by_chat[chat].append(seen)
 
     def _learn(self, chat: str, now: float) -> None:
         earlier, self._spoke[chat] = self._spoke.get(chat), now

@@ -28,7 +28,6 @@ from chaosbot.core.case import Case, Change, Segment
 from chaosbot.core.event import TRIALS, ApiCalled, CaseTried, Noted, StateTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
-from chaosbot.core.marker import marker
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
@@ -60,7 +59,7 @@ _QUICK_S: Final = 0.005
 _SLOWED_S: Final = 0.4
 _LEAST_S: Final = 0.5
 _ALONE: Final = 8
-"""So many openers are looked at one at a time where, side by side, none began anything."""
+"""So many openers are looked at one at a time where, side by side, none began anything, and so many things to say to an operator."""
 _DOUBTFUL: Final = 0.35
 """The part of the stage's time left for looking one at a time at what was not clear side by side."""
 _QUESTION: Final = re.compile(r"[?？؟:：…]\s*$", re.MULTILINE)
@@ -193,7 +192,7 @@ class _Trials:
             self._count += 1
             name = f"state/{self._count}"
         place = self._dice.at("say", like.name if like is not None else name)
-        text = line.text.replace("{m}", marker(place)).replace("{n}", who.number or "7")
+        text = line.text.replace("{n}", who.number or "7")
         platform = self.context.platform
         update = platform.say(
             text,
@@ -348,7 +347,8 @@ class _Trials:
         """Takes the target's ways as dialogues, and asks for what they do not say: signs, numbers, and what comes to somebody who has begun nothing."""
         ways = ways_of(self.context, Clock(monotonic() + self.clock.left() * _LEARNING, self.clock.should_stop))
         for way in (*ways, *self.context.group_ways):
-            answer = self._understood(Speaker(way.who.user), way.replies, way.who.chat)
+            press = next((call.callback for call in way.replies if call.callback), None)
+            answer = self._understood(Speaker(way.who.user), way.replies, way.who.chat, press)
             if answer.text:
                 self.alone[Dialogue(way.steps, group=way.who.group is not None)] = answer
         own, told = self._told()
@@ -405,7 +405,7 @@ class _Trials:
         seen: set[tuple[str, ...]] = set()
         for dialogue, answer in list(self.alone.items()):
             deeds = (deed_of(line.text) if line.pressed else line.text.partition(" ")[0] for line in dialogue.lines)
-            key = (*deeds, shape(answer.text))
+            key = (str(dialogue.group), *deeds, shape(answer.text))
             if key in seen:
                 del self.alone[dialogue]
             seen.add(key)
@@ -674,7 +674,7 @@ class _Trials:
 
     def operators(self) -> None:
         """Where the target passes on to its admin what others write, the admin's answer reaches who wrote it."""
-        desk = self._case(Speaker(None), Step(TEXT))
+        desk = self._case(Speaker(None), Step(TEXT)) if len(self.context.platform.tiers) > 1 else None
         if desk is None or self.context.shared.reserves(desk.chat):
             return
         told = [one for one in self._deeds() if one.lines[-1].ours and not one.group]
@@ -700,6 +700,8 @@ class _Trials:
     def _operated(self, dialogue: Dialogue, desk: Case, *, others: int) -> tuple[str, ...]:
         """Users write one after the other and the admin answers the first; which of them got something."""
         written = [self._written(dialogue, desk) for _ in range(1 + others)]
+        if written[0][1] is None:
+            return ()  # an answer to nothing may go to whoever is meant by it
         began = monotonic()
         answer = self._case(Speaker(None, quotes=written[0][1]), Step(f"answer {TEXT}"))
         if answer is None:

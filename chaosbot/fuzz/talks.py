@@ -86,15 +86,17 @@ class Talks:
         context: The campaign.
         clock: Until when they may go on.
         stage: The stage's name.
+        part: What tells these conversations apart from others of the stage: their cases, people and ids are other ones.
     """
 
-    def __init__(self, context: CampaignContext, clock: Clock, stage: str) -> None:
+    def __init__(self, context: CampaignContext, clock: Clock, stage: str, part: str = "") -> None:
         self.context = context
         self.clock = clock
         self.stage = stage
         self.grouped = False
         """Whether strangers talk in groups, each in one of their own."""
-        self._dice = context.dice.at(stage, context.spec.endpoint.started)
+        self._begin = "/".join(filter(None, (stage, part)))
+        self._dice = context.dice.at(self._begin, context.spec.endpoint.started)
         self._users = count(_FIRST_USER + self._dice.integer(0, 10**9))
         self._names = count(1)
         self._pool = ThreadPool(_WIDTH, f"fuzz-{stage}")
@@ -179,7 +181,7 @@ class Talks:
             TimeIsUp: The stage is over, or the platform's people do not talk.
         """
         with self._lock:
-            name = name or f"{self.stage}/{next(self._names)}"
+            name = name or f"{self._begin}/{next(self._names)}"
         place = self._dice.at(name)
         if make is not None and person.user is not None:
             update = make(place, person.user)

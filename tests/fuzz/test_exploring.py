@@ -1,0 +1,62 @@
+"""What is learned from a target's words and buttons: examples of arguments and answers, and a button in place of one that is gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.platform import Endpoint, platform_of
+from chaosbot.fuzz.exploring import Way, _at_hand, _examples
+from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.replies import ReplyWatch
+from chaosbot.fuzz.talks import Person, Step
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "shown"),
+    [
+        ("poll", "/poll Question | Yes | No : a poll\n/mine : yours", ["Question | Yes | No", "Question"]),
+        ("poll", "Like this: /poll Where to? | Pizza | Sushi", ["Where to? | Pizza | Sushi", "Where"]),
+        ("spent", "Use /join, /spent 12.50, /balance", ["12.50"]),
+        ("drop", "/drop 3 - give one up", ["3"]),
+        ("note", "Send /note <text> to save it.", ["text to save it", "text"]),
+        ("note", "You wrote /note cbm0123456789ab", []),
+        ("other", "/note something", []),
+    ],
+)
+def test_an_argument_is_what_a_text_shows_behind_a_command(command: str, text: str, shown: list[str]) -> None:
+    assert _examples(command, text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("Expense 8: 12,50 € for tea", ("8",)),
+        ("at 10:30 on Monday", ()),
+        ("Note #17 is saved", ("17",)),
+        ("7 green tea", ()),
+    ],
+)
+def test_what_names_a_thing(text: str, ids: tuple[str, ...]) -> None:
+    steps = (Step("/add 7 green tea", ours=True),)
+    assert Way(steps, (ApiCalled(1.0, "sendMessage", 1, text),)).ids == ids
+
+
+def test_a_button_that_is_gone_is_replaced_by_one_of_its_kind() -> None:
+    person = Person(user=4, buttons={"order:pay:12": 1, "order:cancel:12": 1, "order:cancel:13": 1})
+    assert _at_hand(Step("order:cancel:7", pressed=True), person).text in {"order:cancel:12", "order:cancel:13"}
+    assert _at_hand(Step("order:pay:12", pressed=True), person).text == "order:pay:12"
+    assert _at_hand(Step("day:monday", pressed=True), Person(buttons={"day:friday": 1})).text == "day:friday"
+    assert _at_hand(Step("menu", pressed=True), person).text == "menu"
+    assert _at_hand(Step("order:cancel:7"), person).text == "order:cancel:7"
+
+
+def test_the_newest_calls_to_a_busy_chat_are_seen() -> None:
+    calls = [ApiCalled(float(number), "sendMessage", 5, f"{number}") for number in range(2_000)]
+    watch = ReplyWatch(lambda: calls, lambda: False)
+    platform, dice = platform_of("telegram"), Dice(1)
+    case = as_case(platform, Endpoint(), platform.say("hi", dice, user=5), dice, "busy", "somebody in a busy chat")
+    replies = watch.replies(case)
+    assert replies[-1].text == "1999"
+    assert len(replies) < len(calls)
