@@ -147,6 +147,7 @@ def test_magic_words_are_found_errors_joined_and_what_was_reached_is_written(tmp
     assert (tmp_path / "corpus" / "guided").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_python_whose_code_cannot_be_watched_still_gives_its_words(tmp_path: Path) -> None:
     if sys.version_info >= (3, 12):

@@ -78,7 +78,7 @@ SHOWN = ("--ca", "cert.pem", "--cert", "client.pem", "--key", "client.key")
     ("verb", "options"),
     [
         ("load", ("--rate", "10/s", "--duration", "1s")),
-        ("fuzz", ("--case", "json/*", "--stages", "catalogue", "--duration", "5s")),
+        pytest.param("fuzz", ("--case", "json/*", "--stages", "catalogue", "--duration", "5s"), marks=pytest.mark.slow),
         ("doctor", ()),
     ],
 )

@@ -184,7 +184,7 @@ slow = pytest.mark.slow
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("platform", HEALTHY)
+@pytest.mark.parametrize("platform", [pytest.param(one, marks=slow if one == "github" else ()) for one in HEALTHY])
 def test_who_does_it_right_is_left_alone(platform: str) -> None:
     make, options, checks = HEALTHY[platform]
     found = judged(make(), platform, *checks, **options)
@@ -236,6 +236,7 @@ def test_a_signed_delivery_and_the_unsigned_one_beside_it_have_nothing_in_common
         assert told.platform.proof.lower().encode() not in case.request.lower()
 
 
+@slow
 @pytest.mark.timeout(120)
 def test_what_is_not_seen_is_not_judged() -> None:
     def silent(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:

@@ -99,6 +99,7 @@ def test_tables_scroll_in_their_own_box(story):
     assert text.count("<table") == len(re.findall(r'<div class="scroll[^>]*>\s*<table', text)) > 0
 
 
+@pytest.mark.slow
 def test_a_page_of_a_long_run_stays_under_half_a_megabyte(story, make_finding):
     told = story()
     for number in range(60):
