@@ -14,6 +14,7 @@ import pytest
 
 from chaosbot.core.event import Event, StateTried
 from chaosbot.fuzz.spec import CampaignResult
+from chaosbot.platforms.telegram._users import ADMIN_ID
 from tests.support.campaigns import campaign_behind_mock
 
 USAGE = "Użyj: /dopisz tekst, /punkt, /los"
@@ -102,7 +103,44 @@ class Bot:
         urllib.request.urlopen(request, timeout=5.0).close()
 
 
-def webhook(bot: Bot) -> type[BaseHTTPRequestHandler]:
+class Desk:
+    """Passes on to its admin what users write, and the admin's answers back to them.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``last`` where the answer goes to who wrote last; ``unquoted`` where one that quotes nothing does, on purpose.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.wrote: dict[int, int] = {}
+        self.last = 0
+
+    def update(self, update: dict) -> None:
+        message = update.get("message") or {}
+        chat, text = (message.get("chat") or {}).get("id"), message.get("text")
+        if not isinstance(chat, int) or not isinstance(text, str):
+            return
+        if chat != ADMIN_ID:
+            self.last = chat
+            self.say(chat, "Przekazano.")
+            self.wrote[self.say(ADMIN_ID, f"Ktoś pisze: {text[:300]}")] = chat
+            return
+        quoted = (message.get("reply_to_message") or {}).get("message_id")
+        to = self.wrote.get(quoted, self.last if self.bug == "unquoted" else 0)
+        if to:
+            self.say(self.last if self.bug == "last" else to, f"Odpowiedź: {text[:300]}")
+
+    def say(self, chat: int, text: str) -> int:
+        body = json.dumps({"chat_id": chat, "text": text}).encode()
+        request = urllib.request.Request(
+            f"{self.api}/bot1:token/sendMessage", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=5.0) as answer:
+            return json.loads(answer.read())["result"]["message_id"]
+
+
+def webhook(bot: Bot | Desk) -> type[BaseHTTPRequestHandler]:
     class Webhook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -152,3 +190,11 @@ def test_what_is_remembered_wrongly_is_found(tmp_path: Path, bug: str, shown: tu
     result, _ = campaign(tmp_path, bug)
     assert shown in found(result)
     assert not re.search(r"\d", "".join(finding.title for finding in result.findings))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bug", "shown"), [("", False), ("unquoted", False), ("last", True)])
+def test_what_the_admin_answers_to_one_user_must_not_reach_another(tmp_path: Path, bug: str, shown: bool) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: webhook(Desk(api, bug)), "state")
+    assert "operator" in {event.trial for event in events if isinstance(event, StateTried)}
+    assert (("sessions_apart", "misdirected") in found(result)) == shown
