@@ -43,6 +43,7 @@ def statistics(folder: Path) -> dict[str, dict[str, str]]:
         return {row["Name"]: row for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_headless_over_two_workers_counts_updates_and_stream_messages(demo: DemoTarget, tmp_path: Path) -> None:
     options = f"--host {demo.url} --headless -u 40 -r 40 -t 6s --processes 2 --csv out --health {demo.url}/health"
     run = start(*options.split(), folder=tmp_path)

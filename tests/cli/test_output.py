@@ -90,7 +90,9 @@ def hear_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("number", ["HUP", "QUIT", "TERM", "INT"])
+@pytest.mark.parametrize(
+    "number", ["HUP", "TERM", pytest.param("QUIT", marks=pytest.mark.slow), pytest.param("INT", marks=pytest.mark.slow)]
+)
 def test_every_signal_that_ends_a_run_leaves_its_report(number: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*CHAOSBOT, "load", "--duration", "60s", "--rate", "20/s", "--out", "run"],

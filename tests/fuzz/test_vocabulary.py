@@ -192,6 +192,7 @@ def test_a_command_that_only_the_admin_is_told_of_and_everybody_may_use(tmp_path
     assert "escalation/command" in places(campaign(tmp_path, Gardener("unchecked"))[0], "no_escalation")
 
 
+@pytest.mark.slow
 def test_somebody_whose_id_begins_like_the_admins(tmp_path: Path) -> None:
     assert places(campaign(tmp_path, Gardener("prefix"))[0], "no_escalation") == {"escalation/id"}
 

@@ -117,6 +117,7 @@ def test_a_rare_word_at_the_kiosk_is_answered_500(bug: str) -> None:
         assert statuses(talk, KIOSK[bug])[-1] == 500
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_kiosks_others_show_by_a_leak_a_death_and_by_silence() -> None:
     with talking(KIOSKI, "console") as talk:

@@ -209,7 +209,7 @@ def interrupted_at(tmp_path: Path) -> Iterator:
     ("verb", "phase", "number"),
     [
         (("run", "long.toml"), "baseline", signal.SIGINT),
-        (("run", "long.toml"), "baseline", signal.SIGTERM),
+        pytest.param(("run", "long.toml"), "baseline", signal.SIGTERM, marks=pytest.mark.slow),
         (("fuzz", "--duration", "10m"), "catalogue", signal.SIGINT),
         (("load", "--duration", "10m", "--users", "20"), "/s", signal.SIGTERM),
     ],
