@@ -22,6 +22,7 @@ import _thread
 import atexit
 import contextlib
 import faulthandler
+import fcntl
 import json
 import os
 import queue
@@ -39,6 +40,8 @@ from typing import IO, Any, cast
 Frame = Any
 """A file, a line and a function."""
 TICK_S = 0.1
+HIGH = 512
+"""The number of the agent's descriptor is at least this, and below what `select` can wait for."""
 SCAN_S = 0.5
 LOOKS = (2, 8)
 """Variables are read when a module has been there so many scans."""
@@ -118,6 +121,12 @@ class Agent:
         self.line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.line.settimeout(5)
         self.line.connect(self.address)
+        # Out of the way of the numbers that a program gives out anew when it has closed all descriptors, as daemons do.
+        with contextlib.suppress(OSError):  # fewer are allowed
+            high = fcntl.fcntl(self.line.fileno(), fcntl.F_DUPFD_CLOEXEC, HIGH)
+            self.line.close()
+            self.line = socket.socket(fileno=high)
+            self.line.settimeout(5)
         self.inode = os.fstat(self.line.fileno()).st_ino
         self.send, self.receive, self.wait, self.now = self.line.sendall, self.line.recv, select.select, time.monotonic
         version = ".".join(map(str, sys.version_info[:3]))

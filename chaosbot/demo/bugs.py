@@ -1,11 +1,8 @@
 # ruff: noqa: S105 -- names of bugs about secrets are no secrets
 """The planted bugs: what each one is, and which check ought to reveal it.
 
-A healthy bot is `HEALTHY`, the empty set. `FRAGILE` is every bug at once, except those that another one hides:
-
-- `RACY_DEDUP` behind `NO_DEDUP`: a bot that never recognises a duplicate cannot also race while recognising it.
-
-and `FORGOTTEN_VOUCHER`, behind words that nobody is told: only who reads the code finds it (`GUIDED`, ``chaosbot demo --guide``).
+A healthy bot is `HEALTHY`, the empty set. `FRAGILE` is every bug at once, except `RACY_DEDUP` (a bot that never recognises a duplicate cannot
+also race while recognising it) and `FORGOTTEN_VOUCHER`, behind words that nobody is told (`GUIDED`, ``chaosbot demo --guide``).
 
 The code of a bug sits where the healthy code would be, behind `if Bug.X in bugs`, so that both can be read side by side.
 """
@@ -289,14 +286,8 @@ _CARDS = (
         _B.ADMIN_TOOL_UNCHECKED, _A.AGENT, "the model grants tiers for whoever asks",
         ("llm_no_escalation",), "run",
     ),
-    BugCard(
-        _B.POISONED_HISTORY, _A.AGENT, "a failed call of a tool stays in the history without its result",
-        ("llm_history_valid",), "run",
-    ),
-    BugCard(
-        _B.SHARED_HISTORY, _A.AGENT, "all users share one conversation with the model",
-        ("llm_foreign_text",), "run",
-    ),
+    BugCard(_B.POISONED_HISTORY, _A.AGENT, "a failed call of a tool stays in the history without its result", ("llm_history_valid",), "run"),
+    BugCard(_B.SHARED_HISTORY, _A.AGENT, "all users share one conversation with the model", ("llm_foreign_text",), "run"),
 )  # fmt: skip
 
 CARDS: Mapping[Bug, BugCard] = MappingProxyType({card.bug: card for card in _CARDS})
