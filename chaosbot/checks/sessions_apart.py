@@ -1,8 +1,9 @@
 """What one user says changes nothing in another user's conversation, and everybody gets their own answers.
 
 A state that is kept for all, or for a whole chat, lets one user's text end what another one began; a chat that is kept in a global variable
-sends an answer to whoever wrote last, the admin's answer to a message that was passed on as well. Compared is the same talk with nobody beside it. In a group a game that everybody plays together is
-built so on purpose: accept the finding there (`--baseline`). State that follows one user from chat to chat is not looked at.
+sends an answer to whoever wrote last, the admin's answer to a message that was passed on as well. Compared is the same talk with nobody
+beside it. In a group a game that everybody plays together is built so on purpose: accept the finding there (`--baseline`). State that
+follows one user from chat to chat is not looked at.
 """
 
 from __future__ import annotations

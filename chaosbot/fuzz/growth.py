@@ -2,8 +2,8 @@
 
 One user in one chat, so that what a target remembers of each user and chat stays what it is; ordinary texts, which most targets answer
 with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some rounds.
-It comes before anything heavy: what a target has once held hides what it keeps. Rounds end early where nothing grows; where something does, they go on for a while when the stage's time is over, since too few rounds say
-nothing. Judged by `bounded_resources`.
+It comes before anything heavy: what a target has once held hides what it keeps. Rounds end early where nothing grows; where something
+does, or where there were too few to tell, they go on for a while when the stage's time is over. Judged by `bounded_resources`.
 """
 
 from __future__ import annotations

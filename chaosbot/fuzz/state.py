@@ -2,8 +2,8 @@
 
 Rules:
 
-- What is said comes from the target: its commands, the arguments that its hints show, the signs that its help texts name, the buttons
-  that it offers, the numbers that it tells. A dialogue is a few such lines; the last one is its action.
+- What is said comes from the target: the ways that were explored (`chaosbot.fuzz.exploring`), the signs that its help texts name, the
+  numbers that it tells. A dialogue is a few such lines; the last one is its action; ``{n}`` stands for the number that was told last.
 - Each trial has controls: the same dialogue, by somebody new, one step after another. Where two controls disagree nothing follows.
 - A trial with a number that all users share is done alone; the others are done side by side, each in chats of its own.
 - Races are matters of chance: each is tried a few times, and all tries stand in the event.
