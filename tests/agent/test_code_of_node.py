@@ -85,6 +85,15 @@ def test_divisions_templates_and_classes_do_not_lead_the_reader_astray() -> None
 def test_lines_belong_to_the_innermost_function_that_has_a_body() -> None:
     lines = read("const f = (a) => {\n  g(a);\n  h(() => {\n    i();\n  });\n};\nf(1);\n")["lines"]
     assert lines == {"<module>": [1, 7], "f": [2, 3], "line 3": [4]}
+    lines = read(
+        "class A {\n  constructor(x) {\n    f(x);\n  }\n}\nconst o = {\n  __proto__() {\n    g();\n  },\n};\n"
+    )["lines"]
+    assert lines == {"<module>": [1, 2, 6, 7], "constructor": [3], "__proto__": [8]}
+    assert read("each(x => {\n  f(x);\n});\nconst g = async x => {\n  f(x);\n};\n")["lines"] == {
+        "<module>": [1, 4],
+        "line 1": [2],
+        "g": [5],
+    }
 
 
 def test_a_handler_that_throws_again_handles_nothing_and_one_statement_is_brief() -> None:
@@ -102,5 +111,5 @@ def test_a_handler_that_throws_again_handles_nothing_and_one_statement_is_brief(
 
 
 def test_what_is_no_javascript_is_read_to_its_end() -> None:
-    for text in ("", "}}}) `${", "'open\n\"", "/open", "#!/usr/bin/env node\nx", "a ? /x", "`${`${`"):
+    for text in ("", "}}}) `${", "'open\n\"", "/open", "#!/usr/bin/env node\nx", "a ? /x", "`${`${`", "=> {", ") => {"):
         assert read(text)["tokens"] >= 0

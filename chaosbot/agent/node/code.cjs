@@ -141,9 +141,8 @@ function role(found, stack) {
 function named(found, index, line) {
   let first = index - 1;
   if (found[first].value === '=>') first -= 1;
-  if (found[first].value === ')') first = found[first].open;
+  if (first >= 0 && found[first].value === ')') first = found[first].open;
   let before = first - 1;
-  if (found[first].kind === 'id' && found[index - 1].value === '=>') before = first - 1;
   while (before >= 0 && (found[before].value === 'async' || found[before].value === '*')) before -= 1;
   let name = found[before];
   if (name && name.value === 'function') name = found[before - 1];
@@ -178,7 +177,7 @@ class Source {
     this.starts = [0];
     for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) this.starts.push(at + 1);
     this.words = new Map();
-    this.lines = {};
+    this.lines = Object.create(null); // a function may be called `constructor`
     this.guards = [];
     this.text = text;
     this.walk();
