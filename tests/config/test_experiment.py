@@ -14,7 +14,7 @@ from chaosbot.config.experiment import (
     read_experiment,
     write_experiment,
 )
-from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName, UsageError
 from chaosbot.core.timeline import Lengths, schedule, steps
 from chaosbot.session.experiment import compiled
 
@@ -80,6 +80,17 @@ def test_yaml_says_the_same_as_toml(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text('rules:\n  - fault: "latency:20ms"\nphases: {baseline: 3s}\n')
     (tmp_path / "a.toml").write_text('[phases]\nbaseline = "3s"\n[[rules]]\nfault = "latency:20ms"\n')
     assert read_experiment(str(tmp_path / "a.yaml")).settings() == read_experiment(str(tmp_path / "a.toml")).settings()
+
+
+def test_a_folder_named_like_a_built_in_experiment_does_not_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model-injection").mkdir()
+    (tmp_path / "other").mkdir()
+    assert read_experiment("model-injection").name == "model-injection"
+    with pytest.raises(UsageError, match="other: cannot be read"):
+        read_experiment("other")
 
 
 def test_an_unknown_experiment_lists_what_there_is() -> None:
