@@ -35,7 +35,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ from park.roster import BOTS, GUIDED, KINDS, RECEIVERS, Bot, Bug  # noqa: E402 -
 from park.running import ADMIN_ID, SECRET, WEBHOOK_PATH, Running, environment_of, free_port, running  # noqa: E402
 from park.running import command as start_of  # noqa: E402
 
+from chaosbot.fuzz.process import family  # noqa: E402
 from chaosbot.mocks.server import MockListener, MockServer  # noqa: E402
 from chaosbot.mocks.telegram import TelegramApi  # noqa: E402
 
@@ -144,7 +145,11 @@ def ended(
             return None
         finally:
             if process.poll() is None:
+                others = family(process.pid)  # its target, where it started one, leads a group of its own
                 os.killpg(process.pid, signal.SIGKILL)
+                for pid in others:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 process.wait()
 
 

@@ -71,8 +71,10 @@ def test_healthy_bots_come_first_and_bots_take_turns(recall: ModuleType) -> None
     ]
 
 
-def test_a_campaign_that_hangs_is_ended_with_its_children(recall: ModuleType, tmp_path: Path) -> None:
-    code = "import os, subprocess, sys, time; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); time.sleep(600)"
+@pytest.mark.parametrize("session", [False, True])
+def test_a_campaign_that_hangs_is_ended_with_its_children(recall: ModuleType, tmp_path: Path, session: bool) -> None:
+    started = f"subprocess.Popen(['sleep', '600'], start_new_session={session})"
+    code = f"import subprocess, time; p = {started}; print(p.pid, flush=True); time.sleep(600)"
     log = tmp_path / "log"
     assert recall.ended([sys.executable, "-c", code], 2.0, log) is None
     child = int(log.read_text("utf-8"))
