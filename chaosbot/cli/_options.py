@@ -19,7 +19,7 @@ from chaosbot.config.experiment import outbound_of
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
 from chaosbot.core.llm.prices import prices_of
 from chaosbot.core.mock import with_llm
-from chaosbot.core.platform import PLATFORMS, platform_of, spoken
+from chaosbot.core.platform import PLATFORMS, platform_of, spoken, unspoken
 from chaosbot.core.registry import options_of
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.environment import embedded_secret
@@ -370,8 +370,7 @@ def choose_platform(name: str, options: list[str] | None) -> str:
     Raises:
         ConfigError: No such platform or option, or an unreadable file.
     """
-    name, _, told = name.partition(":")
-    values: dict[str, object] = json.loads(told) if told else {}
+    name, values = unspoken(name)
     for text in options or ():
         key, equals, value = text.partition("=")
         if not equals:

@@ -456,17 +456,27 @@ def spoken(name: str, options: Mapping[str, object]) -> str:
         raise ConfigError("platform_options", f"cannot be told in JSON ({error}); keys are text") from None
 
 
+def unspoken(text: str) -> tuple[str, dict[str, Any]]:
+    """The name and the options of a platform that `spoken` told.
+
+    Raises:
+        ConfigError: The options are no JSON object.
+    """
+    name, colon, written = text.partition(":")
+    try:
+        options = json.loads(written) if colon else {}
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise ConfigError("platform", f"'{written}' is no JSON object of options")
+    return name, options
+
+
 def platform_of(text: str) -> Platform:
     """Builds the platform that a text names: ``acme``, or with options ``acme:{"key": 5}`` (`spoken`); without a name the default one.
 
     Raises:
         ConfigError: No such platform, an unknown option, or a value that it refuses.
     """
-    name, colon, written = text.partition(":")
-    try:
-        options = json.loads(written) if colon else {}
-    except ValueError:
-        raise ConfigError("platform", f"'{written}' is no JSON object of options") from None
-    if not isinstance(options, dict):
-        raise ConfigError("platform", f"'{written}' is no JSON object of options")
+    name, options = unspoken(text)
     return PLATFORMS.build(name or next(each for each in PLATFORMS if PLATFORMS.get(each).is_default), options)

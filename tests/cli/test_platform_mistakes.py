@@ -120,3 +120,13 @@ def test_kinds_and_platforms_that_there_are_none_of_are_told_with_those_that_the
     assert "only: unknown kind 'nonesuch'; Available: app_home_opened" in done.err
     done = chaosbot(*(word.replace("slack", "slakc") for word in words))
     assert "unknown platform 'slakc'; did you mean 'slack'?" in done.err
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "proxy"])
+def test_options_behind_the_name_that_are_no_json_are_a_mistake_and_no_crash(chaosbot: Callable, verb: str) -> None:
+    words = (
+        ["proxy", "http://127.0.0.1:9/", "--platform", "slack"] if verb == "proxy" else line(verb, "slack", "http://h/")
+    )
+    done = chaosbot(*(word.replace("slack", "slack:xx") for word in words))
+    assert done.code == 2
+    assert "'xx' is no JSON object of options" in done.err
