@@ -27,9 +27,14 @@ _COMMAND: Final = re.compile(r"(?<![\w/.:<])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/
 Words = frozenset[str]
 
 
+def words_in(text: str) -> set[str]:
+    """The words of a text, in lower case, without markers and numbers."""
+    return set(_WORD.findall(MARKER.sub(" ", text).lower()))
+
+
 def words(calls: Iterable[ApiCalled]) -> set[str]:
-    """The words of replies, in lower case, without markers and numbers."""
-    return {word for call in calls for word in _WORD.findall(MARKER.sub(" ", call.text).lower())}
+    """The words of replies."""
+    return {word for call in calls for word in words_in(call.text)}
 
 
 def commands_in(text: str) -> list[str]:

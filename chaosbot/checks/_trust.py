@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from chaosbot.checks._cases import NO_CAMPAIGN, NOT_ASKED, Violation, Violations, sight
+from chaosbot.checks._cases import Violation, Violations, unjudgeable
+from chaosbot.checks._likeness import ALIKE, words_in
 from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import TrustTried
 from chaosbot.core.verdict import Judgement, Verdict
-
-ALIKE: Final = 0.8
-_WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 class TrustCheck(Check):
@@ -24,9 +21,8 @@ class TrustCheck(Check):
 
     def judge(self, history: History) -> Judgement:
         """Asks `violation` for everything that was tried."""
-        seen = sight(history)
-        if not history.cases or (seen.checks and self.name not in seen.checks):
-            reason = NOT_ASKED if history.cases else NO_CAMPAIGN
+        reason = unjudgeable(history, self)
+        if reason is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         violations = Violations(self.name)
         for tried in history.all(TrustTried):
@@ -62,5 +58,5 @@ def granted(tried: TrustTried) -> str:
 def _alike(deed: str, other: str) -> bool:
     """Whether two deeds are calls of one method with nearly the same words."""
     (method, _, text), (named, _, said) = deed.partition(": "), other.partition(": ")
-    words = set(_WORD.findall(text.lower()))
-    return method == named and len(words & set(_WORD.findall(said.lower()))) >= ALIKE * len(words)
+    words = words_in(text)
+    return method == named and len(words & words_in(said)) >= ALIKE * len(words)
