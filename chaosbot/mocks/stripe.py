@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar, Final
+from urllib.parse import urlsplit
 
 from chaosbot.mocks._described import DescribedMock, Description, Route
 
@@ -52,7 +53,8 @@ class StripeApi(DescribedMock):
 
     def hints(self, url: str) -> tuple[str, ...]:
         """Where SDKs are told of it."""
+        at = urlsplit(url)
         return (
             f'Python: stripe.api_base = "{url}"',
-            f'Node: new Stripe(key, {{ host: "{url.removeprefix("http://").partition(":")[0]}", port: {url.rpartition(":")[2].strip("/")}, protocol: "http" }})',
+            f'Node: new Stripe(key, {{ host: "{at.hostname}", port: {at.port}, protocol: "{at.scheme}" }})',
         )

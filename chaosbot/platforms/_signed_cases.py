@@ -261,20 +261,18 @@ def _old(timed: Callable[..., Case], now: int, style: Style) -> Iterator[Case]:
 
 def _rotation(maker: _Maker) -> Iterator[Case]:
     """While a secret is being changed, a delivery carries a signature for each; one right one is enough. Afterwards the old one is dead."""
-    style = maker.style
-
-    def whole(name: str, secret: str, summary: str) -> Case:
+    style, platform = maker.style, maker.kit.platform
+    for case, word, secret, summary in (
+        (maker.forged, "former", platform.former_secret, "signed with the secret that was replaced"),
+        (maker.genuine, "second", platform.second_secret, "signed with the second secret alone"),
+    ):
+        if not secret:
+            continue
+        name = f"rotation-{word}"
         base = maker.kit.base(f"signed/{name}")
         signed = replace(maker.parts(base), key=style.key_of(secret))
         value = style.value(signed, style.version + style.signature(signed))
-        passes = name != "rotation-former"
-        case = maker.genuine if passes else maker.forged
-        return replace(case(name, maker.request(base, value, signed), base, summary), check="secrets_rotated")
-
-    if maker.kit.platform.former_secret:
-        yield whole("rotation-former", maker.kit.platform.former_secret, "signed with the secret that was replaced")
-    if maker.kit.platform.second_secret:
-        yield whole("rotation-second", maker.kit.platform.second_secret, "signed with the second secret alone")
+        yield replace(case(name, maker.request(base, value, signed), base, summary), check="secrets_rotated")
     if not style.separator:
         return
 

@@ -157,22 +157,22 @@ def replays(platform: Webhook, endpoint: Endpoint, dice: Dice) -> Iterator[Doubt
 def headers(platform: Webhook, endpoint: Endpoint, dice: Dice) -> Iterator[Doubt]:
     """An ordinary body that only its unsigned header turns into something that weighs."""
     header = platform.scheme.kind_header
-    for name in platform.weighty if header and endpoint.secret else ():
+    if not header or not endpoint.secret:
+        return
+    for name in platform.weighty:
         if name not in platform.known:
             continue
         kind = name.partition("/")[0]
-        rightful = platform.made(name, dice.at("header", name))
         body = _ordinary(platform, name)
         if not body:
             continue
+        rightful = platform.made(name, dice.at("header", name))
         ((_, payload),) = rightful.items()
-        ordinary = platform.made(body, dice.at("header", name, "ordinary"))
-        ((own, told),) = ordinary.items()
+        ((own, told),) = platform.made(body, dice.at("header", name, "ordinary")).items()
         # What any kind may have, and what happened to another thing, an ordinary body can have as well.
         told = {key: payload[key] for key in platform.anywhere if key in payload} | told
         told |= {"action": payload["action"]} if isinstance(payload.get("action"), str) else {}
-        ordinary = {own: told}
-        request = RawRequest.of(platform.encode(endpoint, ordinary))
+        request = RawRequest.of(platform.encode(endpoint, {own: told}))
         yield Doubt(
             "kind_as_signed",
             f"header/{name}",
