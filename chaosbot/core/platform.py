@@ -343,8 +343,8 @@ class Examples(Protocol):
         """Deliveries of several updates at once; empty where the platform sends one at a time."""
         return ()
 
-    def answers_to(self, update: Any) -> tuple[str, ...]:
-        """The dotted places of the URLs in an update to which the target is meant to send its answer."""
+    def answers_to(self) -> tuple[str, ...]:
+        """The dotted places of the URLs in an update's body to which the target is meant to send its answer."""
         return ()
 
     def offers(self, call: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

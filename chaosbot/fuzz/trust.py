@@ -29,24 +29,23 @@ from chaosbot.core.event import ApiCalled, TrustTried
 from chaosbot.core.kit import RawRequest, refused
 from chaosbot.core.marker import MARKER, marker
 from chaosbot.core.observation import Fetched
-from chaosbot.core.platform import Batch, Doubt
+from chaosbot.core.platform import Doubt
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
-from chaosbot.fuzz.target import CaseResult
 from chaosbot.transport import is_loopback
 
-TRIES: Final = 2
-WRITTEN: Final = "text"
+_TRIES: Final = 2
+_WRITTEN: Final = "text"
 """The place of a URL that a user writes."""
 _URL: Final = re.compile(r"https?://[^\s]+")
 _NUMBER: Final = re.compile(r"(?:^|\.)\d+(?=\.|$)")
 _FETCHED_S: Final = 1.0
 """So long after the last delivery a fetch is waited for."""
-_POLL_S: Final = 0.02
 _IN_ANSWER_S: Final = 0.05
-"""What is seen in answers alone needs no waiting."""
+"""The pause between two deliveries where effects are seen in answers alone."""
 _UNSIGNED: Final = 6
 """So many kinds are sent unsigned as well."""
 _FIRST_S: Final = 1.0
@@ -60,7 +59,7 @@ _ODD: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
 
 
 def run_trust(context: CampaignContext, clock: Clock) -> None:
-    """Lures first, since they are sent side by side; then doubts and batches one by one."""
+    """Lures first, since they are sent side by side; then batches and doubts one by one."""
     if is_loopback(context.spec.address.host):
         _lures(context)
         context.show("trust", 0)
@@ -74,7 +73,7 @@ def run_trust(context: CampaignContext, clock: Clock) -> None:
 # ── URLs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Listener(ThreadingHTTPServer):
+class _Listener(ThreadingHTTPServer):
     """Answers every request, and remembers for each path whether it came with credentials."""
 
     daemon_threads = True
@@ -94,13 +93,15 @@ class Listener(ThreadingHTTPServer):
 
 class _Answering(BaseHTTPRequestHandler):
     timeout = 5.0
-    server: Listener
+    server: _Listener
 
     def do_GET(self) -> None:
         """Notes the path."""
         shown = bool(self.headers.get("Authorization") or self.headers.get("Cookie"))
         path = self.path.partition("?")[0]
         self.server.fetched[path] = shown or self.server.fetched.get(path, False)
+        # What was sent is read: to close on it would reset the connection, and the answer be lost.
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = b"chaosbot"
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
@@ -116,9 +117,9 @@ class _Answering(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def listening() -> Iterator[Listener]:
+def _listening() -> Iterator[_Listener]:
     """A listener while it listens."""
-    with Listener() as server:
+    with _Listener() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -133,18 +134,18 @@ class _Lure:
     """A case with the paths of its URLs by place."""
 
     case: Case
-    paths: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, str]
 
 
 def _lures(context: CampaignContext) -> None:
-    with listening() as server:
+    with _listening() as server:
         lures = [*_members(context, server.url), *_words(context, server.url)]
         results = context.target.volley([lure.case for lure in lures], "trust")
         until, count = monotonic() + _FETCHED_S, -1
         while monotonic() < until and not context.target.should_stop():
             if len(server.fetched) > count:
                 until, count = monotonic() + _FETCHED_S, len(server.fetched)
-            sleep(_POLL_S)
+            sleep(POLL_S)
         for lure, result in zip(lures, results, strict=True):
             for place, path in lure.paths.items():
                 if path in server.fetched:
@@ -155,6 +156,7 @@ def _lures(context: CampaignContext) -> None:
 def _members(context: CampaignContext, url: str) -> Iterator[_Lure]:
     """Every valid update with all its URLs changed; some of them unsigned as well."""
     platform, endpoint, forged = context.platform, context.spec.endpoint, 0
+    meant = frozenset(platform.answers_to())
     tried: set[str] = set()
     for name, update in platform.golden(context.dice).items():
         for word in ("signed", "forged"):
@@ -163,7 +165,6 @@ def _members(context: CampaignContext, url: str) -> Iterator[_Lure]:
             # Two deliveries, each with a chat and a marker of its own: what one of them causes is not the other's.
             place = context.dice.at("lure", name, word, endpoint.started)
             made = platform.fresh(update, place)
-            meant = frozenset(platform.answers_to(made))
             lure = _Lured(f"/{place.token(12)}/{word}", url, meant, len(platform.inside(made)))
             changed = lure.made(made, ())
             if not lure.paths or ("/" in name and word == "signed" and lure.paths.keys() <= tried):
@@ -214,12 +215,12 @@ class _Lured:
 
 def _words(context: CampaignContext, url: str) -> Iterator[_Lure]:
     """A text with a URL in it."""
-    place = context.dice.at("lure", WRITTEN, context.spec.endpoint.started)
+    place = context.dice.at("lure", _WRITTEN, context.spec.endpoint.started)
     path = f"/{place.token(12)}/0"
     update = context.platform.say(f"{url}{path} {marker(place)}", place)
     if update is not None:
         case = context.case(update, place, "urls/text", "a text with a URL that leads to this machine", _ODD)
-        yield _Lure(replace(_urls(case), threat=Threat.USER), {WRITTEN: path})
+        yield _Lure(replace(_urls(case), threat=Threat.USER), {_WRITTEN: path})
 
 
 def _urls(case: Case) -> Case:
@@ -248,24 +249,27 @@ class _Trials:
         """Each doubt: who may, who claims nothing, and whoever claims it, twice."""
         rounds = [
             self.context.platform.doubts(self.context.spec.endpoint, self._dice.at("doubt", number))
-            for number in range(TRIES + 1)
+            for number in range(_TRIES + 1)
         ]
         done: dict[bytes, tuple[str, ...]] = {}
+
+        def once(request: bytes, doubt: Doubt, which: str) -> tuple[str, ...]:
+            if request not in done:
+                done[request] = self._deeds(request, doubt, which)
+            return done[request]
+
         told: set[tuple[str, str]] = set()
         for first, *again in zip(*rounds, strict=True):
             if self.clock.over():
                 return
-            if first.rightful not in done:
-                done[first.rightful] = self._deeds(first.rightful, first, "rightful")
-            rightful = done[first.rightful]
+            rightful = once(first.rightful, first, "rightful")
             if not rightful:
                 continue
-            if first.plain is not None and first.plain not in done:
-                done[first.plain] = self._deeds(first.plain, first, "plain")
-            plain = done[first.plain] if first.plain is not None else ()
-            if set(rightful) <= set(plain) or (first.check, first.name.rpartition("/")[2]) in told:
+            plain = once(first.plain, first, "plain") if first.plain is not None else ()
+            claim = (first.check, first.name.rpartition("/")[2])
+            if set(rightful) <= set(plain) or claim in told:
                 continue  # everybody gets it, or the same was told of another kind
-            told.add((first.check, first.name.rpartition("/")[2]))
+            told.add(claim)
             tries = tuple(self._tried(one, number) for number, one in enumerate(again))
             self._tell(first.check, first.name, first.summary, first.threat, rightful, plain, tries)
 
@@ -274,7 +278,7 @@ class _Trials:
         if self.context.store.seen.replies != "mock":
             return
         # A target answers no update twice, so nobody's is sent twice.
-        rounds = [self.context.platform.batches(self._dice.at("batch", number)) for number in range(1 + 2 * TRIES)]
+        rounds = [self.context.platform.batches(self._dice.at("batch", number)) for number in range(1 + 2 * _TRIES)]
         whole: dict[str, bool] = {}
         for alone, *again in zip(*rounds, strict=True):
             if self.clock.over():
@@ -284,12 +288,12 @@ class _Trials:
             everybody = tuple(f"member {number + 1}" for number in range(len(alone.members)))
             place = alone.name.partition("-")[0]
             if place not in whole:
-                seen = tuple(self._served(one.members, one.whole, one.name) for one in again[:TRIES])
+                seen = tuple(self._served(one.members, one.whole, one.name) for one in again[:_TRIES])
                 whole[place] = all(set(one) == set(everybody) for one in seen)
                 what = "several updates in one delivery"
                 self._tell(alone.check, f"{place}-whole", what, Threat.NETWORK, everybody, (), seen)
             if whole[place]:
-                seen = tuple(self._served(one.members, one.mixed, one.name) for one in again[TRIES:])
+                seen = tuple(self._served(one.members, one.mixed, one.name) for one in again[_TRIES:])
                 self._tell(alone.check, alone.name, alone.summary, Threat.NETWORK, everybody, (), seen)
 
     def _served(self, members: Sequence[Any], update: Any, name: str) -> tuple[str, ...]:
@@ -336,7 +340,11 @@ class _Trials:
         before = len(target.calls())
         result = target.fire(case, "trust")
         self._until_quiet(before)
-        self._record(result)
+        # A look at the target costs a health request, so only what looks wrong gets one.
+        if target.suspicious(result):
+            observe(context, [result])
+        else:
+            context.recorder.record(result)
         self._last = name
         mine = [call for call in target.calls()[before:] if not call.in_answer and str(call.chat) not in others]
         return [*context.recorder.tried(result)[1], *mine]
@@ -347,12 +355,6 @@ class _Trials:
         if self._delay_s:
             return max(_LEAST_S, _TIMES * self._delay_s)
         return min(self.context.target.watch.patience_s, _FIRST_S)
-
-    def _record(self, result: CaseResult) -> None:
-        target, context = self.context.target, self.context
-        if target.suspicious(result):
-            context.attribution.after([result])
-        context.recorder.record(result)
 
     def _until_quiet(self, before: int) -> None:
         """Waits as long as the target's replies usually take, and then until none has come for a while."""
@@ -368,7 +370,7 @@ class _Trials:
                 if count == before:
                     self._delay_s = max(self._delay_s, monotonic() - began)
                 count, until = now, monotonic() + target.watch.gap_s
-            sleep(_POLL_S)
+            sleep(POLL_S)
 
     def _tell(
         self,
@@ -391,6 +393,3 @@ def _plain(text: str, ids: set[str]) -> str:
         if len(one) >= _SHORTEST:
             text = text.replace(one, "ID")
     return _DIGITS.sub("#", text).strip()
-
-
-__all__ = ["TRIES", "WRITTEN", "Batch", "Listener", "listening", "run_trust"]

@@ -365,9 +365,8 @@ class Webhook(Platform):
         """Where the platform puts several updates into one delivery."""
         return tuple(_trust.batches(self, dice))
 
-    def answers_to(self, update: Any) -> tuple[str, ...]:
+    def answers_to(self) -> tuple[str, ...]:
         """Where the platform wants the answer."""
-        del update
         return self.places.reply
 
     def written(self, text: str, dice: Dice) -> Any:
