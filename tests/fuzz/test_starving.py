@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from chaosbot.core.platform import Endpoint
@@ -15,6 +15,7 @@ from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.replay import replay
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
 from chaosbot.transport import Address
+from tests.support.campaigns import served
 
 Takes = Callable[[int], bool]
 """Whether a bot acts on the update of this id; it acknowledges all of them."""
@@ -40,21 +41,8 @@ def bot(takes: Takes) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer)
 
-        def log_message(self, *_arguments: object) -> None:
-            """Says nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Handler) as url:
+        yield url
 
 
 class RisingIds:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +23,7 @@ from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.trust import _members
 from chaosbot.transport import Address
+from tests.support.campaigns import served
 
 SECRET = "trust-secret-0123456789"
 OTHER = "trust-secret-of-another"
@@ -58,21 +58,8 @@ def receiver(react: React) -> Iterator[tuple[str, list[ApiCalled]]]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_arguments: object) -> None:
-            """Says nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/hook", made
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Handler) as url:
+        yield url, made
 
 
 def judged(react: React, platform: str, *checks: str, **options: str) -> dict[str, Judgement]:
