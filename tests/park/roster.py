@@ -1422,6 +1422,13 @@ SIZE = Bug(
     PRE_AUTH,
 )
 KEPT = Bug("events-kept", "state", "every event is kept for ever", "steve-goldberg/NocoBot#11", GROWTH)
+OLD_SECRET = Bug(
+    "old-secret",
+    "authentication",
+    "the secret before the last rotation still signs",
+    "openclaw/openclaw#68573",
+    ROTATED,
+)
 
 RECEIVERS: tuple[Bot, ...] = (
     _receiver(
@@ -1804,10 +1811,7 @@ RECEIVERS: tuple[Bot, ...] = (
         ),
         packages=("twilio", "flask"),
     ),
-)
-
-RECEIVERS = (
-    *RECEIVERS,
+    # Without a vendor's library; they do something that is seen at a mock.
     _receiver(
         "github-raw",
         "github",
@@ -1832,13 +1836,7 @@ RECEIVERS = (
                 "octokit/webhooks.js#21",
                 CRASH | DEATH | PRE_AUTH,
             ),
-            Bug(
-                "old-secret",
-                "authentication",
-                "the secret before the last rotation still signs",
-                "openclaw/openclaw#68573",
-                ROTATED,
-            ),
+            OLD_SECRET,
             Bug(
                 "header-decides",
                 "escalation",
@@ -1907,13 +1905,7 @@ RECEIVERS = (
                 "filipporomani/whatsapp-python#31",
                 FORGED | HANDSHAKE,
             ),
-            Bug(
-                "old-secret",
-                "authentication",
-                "the secret before the last rotation still signs",
-                "openclaw/openclaw#68573",
-                ROTATED,
-            ),
+            OLD_SECRET,
             Bug("first-only", "robustness", "only the first entry is served", "rougeth/bottery#164", BATCH),
             Bug(
                 "gives-up",
@@ -1964,13 +1956,7 @@ RECEIVERS = (
                 FORGED,
             ),
             Bug("no-timestamp", "authentication", "old requests are accepted", "uhavin/slackers#3", FORGED),
-            Bug(
-                "old-secret",
-                "authentication",
-                "the secret before the last rotation still signs",
-                "openclaw/openclaw#68573",
-                ROTATED,
-            ),
+            OLD_SECRET,
             Bug(
                 "one-secret",
                 "robustness",
@@ -2027,13 +2013,7 @@ RECEIVERS = (
                 FORGED,
             ),
             Bug("no-tolerance", "authentication", "old events are accepted", "flippercloud/flipper#1022", FORGED),
-            Bug(
-                "old-secret",
-                "authentication",
-                "the secret before the last rotation still signs",
-                "openclaw/openclaw#68573",
-                ROTATED,
-            ),
+            OLD_SECRET,
             Bug(
                 "any-secret",
                 "authentication",
@@ -2077,7 +2057,6 @@ RECEIVERS = (
         told=("tenant=acct_1ParkBakery0001", "other_tenant=acct_1ParkFlorist002", "former_secret=whsec_" + "Old0" * 8),
     ),
 )
-"""Receivers without a vendor's library, which do something that is seen at a mock."""
 
 KASSA = Bot(
     "kassa",
