@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import urllib.request
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -220,11 +219,7 @@ def examined(call: Callable[[], object], port: int) -> list[tuple[bool, str, str
         return [(one.ok, one.what, one.remedy) for one in found if "language models" in one.what]
 
 
-def free_port() -> int:
-    return 20_000 + os.getpid() % 20_000
-
-
-def test_doctor_sees_model_calls_arrive() -> None:
+def test_doctor_sees_model_calls_arrive(free_port: Callable[[], int]) -> None:
     port = free_port()
     seen = examined(lambda: ask(f"http://127.0.0.1:{port}"), port)
     assert [(ok, what) for ok, what, _ in seen] == [
@@ -232,7 +227,9 @@ def test_doctor_sees_model_calls_arrive() -> None:
     ]
 
 
-def test_doctor_misses_model_calls_and_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_misses_model_calls_and_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
     monkeypatch.setattr("chaosbot.session.diagnosis.CALL_WAIT_S", 0.2)
     ((ok, what, remedy),) = examined(lambda: None, free_port())
     assert not ok
@@ -240,7 +237,7 @@ def test_doctor_misses_model_calls_and_says_what_to_set(monkeypatch: pytest.Monk
     assert "export ANTHROPIC_BASE_URL" in remedy
 
 
-def test_doctor_tells_an_sdk_that_wants_v1_in_its_base_url() -> None:
+def test_doctor_tells_an_sdk_that_wants_v1_in_its_base_url(free_port: Callable[[], int]) -> None:
     port = free_port()
 
     def call() -> None:
