@@ -371,6 +371,7 @@ def choose_platform(name: str, options: list[str] | None) -> str:
         ConfigError: No such platform or option, or an unreadable file.
     """
     name, values = unspoken(name)
+    has = {field.name for field in options_of(PLATFORMS.get(name))} if name in PLATFORMS else set()
     for text in options or ():
         key, equals, value = text.partition("=")
         if not equals:
@@ -379,7 +380,7 @@ def choose_platform(name: str, options: list[str] | None) -> str:
             try:
                 recorded = samples_in(Path(value[1:])) if key.strip() == "sample" else []
                 value = json.dumps(recorded[0], ensure_ascii=False) if recorded else _content(Path(value[1:]))
-                if recorded[1:] and any(field.name == "more" for field in options_of(PLATFORMS.get(name))):
+                if recorded[1:] and "more" in has:
                     values["more"] = json.dumps(recorded[1:], ensure_ascii=False)
             except OSError as error:
                 why = error.strerror or "no such file"
@@ -389,7 +390,6 @@ def choose_platform(name: str, options: list[str] | None) -> str:
             except UnicodeDecodeError:
                 raise ConfigError(f"--platform-option {text}", f"'{value[1:]}' is no UTF-8 text") from None
         values[key.strip().replace("-", "_")] = value
-    has = {field.name for field in options_of(PLATFORMS.get(name))} if name in PLATFORMS else set()
     for key, variable in defaults.OPTION_VARIABLES.items():
         owner, _, option = key.rpartition(".")
         if owner in ("", name) and option in has and os.environ.get(variable):
