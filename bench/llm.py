@@ -3,8 +3,9 @@
 Usage: python bench/llm.py [--llmock PATH] [SECONDS] [CONNECTIONS]
 
 With the path of LLMock's program it is measured too. Each mock is one process pinned to one core; wrk, and what takes the events of ours,
-share the other one. A streamed answer has 50 events at both. Prints a table in Markdown: answers a second, the median and the 99th
-percentile of their time, CPU time an answer, the mock's memory; then what 1000 streams at once take that each last about 15 seconds.
+share the other one. A streamed answer has 50 events at both; ours, without a pace, writes them in two parts. Prints a table in Markdown:
+answers a second, the median and the 99th percentile of their time, CPU time an answer; then what 1000 streams at once take (memory, CPU time)
+that each last about 15 seconds.
 Needs wrk and taskset on the PATH.
 """
 
