@@ -133,6 +133,7 @@ class Guide:
         self._new: list[Novelty] = []
         self._fresh: list[tuple[str, str, int, int, int]] = []
         self._events: list[TargetRaised | LoopBlocked] = []
+        self._strays: set[tuple[str, str]] = set()
         self._troubles: list[str] = []
         self._told = 0
         self._sampler: Worker | None = None
@@ -204,14 +205,17 @@ class Guide:
             self._one_by_one, self._only = False, ("", "")
 
     def take_back(self) -> bool:
-        """Whether something was reached for the first time that is not known whose it is; then that counts as new once more."""
+        """Whether something was reached, or failed, for the first time that is not known whose it is; then what was reached counts as new once more."""
         with self._lock:
-            unknown = [one for one in self._new if not one.case]
+            raised = (one for one in self._events if isinstance(one, TargetRaised) and not one.meant and not one.case)
+            strays = {(one.error, one.frames[0]) for one in raised if one.frames} - self._strays
+            self._strays |= strays
+            unknown = bool(strays) or any(not one.case for one in self._new)
             if unknown:
                 self._known.difference_update(self._fresh)
                 self._new.clear()
             self._fresh.clear()
-        return bool(unknown) and self.sync("undo")
+        return unknown and self.sync("undo")
 
     def sync(self, how: Literal["sync", "rearm", "forget", "settle", "undo"] = "sync") -> bool:
         """Waits until the agent has told everything that has happened so far.

@@ -308,7 +308,9 @@ def test_a_target_on_node_is_guided_too(tmp_path: Path) -> None:
     assert errors == {"RangeError", "ReferenceError", "TypeError"}
     assert "no_death" in {one.check for one in result.findings}
     raised = [one for one in events if isinstance(one, TargetRaised)]
-    assert all(one.case.startswith("guided/") for one in raised)
+    joined = {(one.error, one.frames[0]) for one in raised if one.case.startswith("guided/")}
+    assert joined == {(one.error, one.frames[0]) for one in raised}, "each is joined at least once"
+    assert all(one.case.startswith("guided/") for one in raised if one.case)
     assert {one.meant for one in raised if one.error == "SyntaxError"} == {True}, "what one statement catches is meant"
     assert [one.text for one in events if isinstance(one, Noted) and "watches the target's code (Node.js" in one.text]
     start, *_, last = [one for one in events if isinstance(one, CodeReached)]
@@ -328,6 +330,47 @@ def test_a_node_program_ends_as_it_would_have(guide: Guide) -> None:
         )
         assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
     assert guide.runs.startswith("Node.js"), "the agent was there"
+
+
+def test_an_error_of_a_group_is_asked_for_once_more_where_it_is_not_known_whose_it_is(
+    guide: Guide, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.cjs"
+    program.write_text("""
+function one(message) {
+  try {
+    const size = message.how.length;
+    return size + nothing;
+  } catch {
+    return 0;
+  }
+}
+process.stdin.on('data', (data) => process.stdout.write(`${one(JSON.parse(data))}\\n`));
+""")
+    with subprocess.Popen(
+        ["node", program], env=guide.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None
+        assert stdout is not None
+
+        def send(text: bytes) -> None:
+            stdin.write(text)
+            stdin.flush()
+            assert stdout.readline() == b"0\n"
+            assert guide.sync("settle")
+
+        def sent_again(text: bytes) -> bool:
+            send(text)
+            if not guide.take_back():
+                return False
+            send(text)
+            guide.novelties()
+            return True
+
+        again = [sent_again(text) for text in (*[b'{"how": "x"}'] * 3, b"{}", b"{}")]
+        assert again[2:] == [False, True, False], "the other error reaches nothing new"
+        process.kill()
 
 
 def test_a_program_that_closes_all_descriptors_keeps_what_it_opens_then(guide: Guide) -> None:
