@@ -43,7 +43,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from park.roster import BOTS, GUIDED, KINDS, RECEIVERS, Bot, Bug  # noqa: E402 - found by the line above
+from park.roster import BOTS, GUIDED, KINDS, RECEIVERS, Bot, Bug, bot  # noqa: E402 - found by the line above
 from park.running import ADMIN_ID, SECRET, WEBHOOK_PATH, Running, environment_of, free_port, running  # noqa: E402
 from park.running import command as start_of  # noqa: E402
 
@@ -371,10 +371,10 @@ def resident(name: str) -> Bot:
     Raises:
         SystemExit: There is none.
     """
-    for one in PARK:
-        if one.name == name:
-            return one
-    raise SystemExit(f"--bots {name}: no such bot; there are {', '.join(one.name for one in PARK)}")
+    try:
+        return bot(name, PARK)
+    except KeyError as error:
+        raise SystemExit(f"--bots {error.args[0]}") from None
 
 
 def in_turns(campaigns: Iterable[Campaign]) -> list[Campaign]:

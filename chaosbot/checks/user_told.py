@@ -9,10 +9,11 @@ be said in another way.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, nextafter
 from typing import ClassVar, Final
 
 from chaosbot.checks._cases import Violation, Violations, says, unjudgeable
@@ -63,14 +64,13 @@ class UserTold(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         violations, join = Violations(self.name), Join.of(history)
         asked = {tried.case: tried for tried in history.cases if tried.group == "argument" and tried.stage != SHRINKING}
-        sent: dict[str, list[float]] = defaultdict(list)
-        for tried in history.cases:
-            sent[str(tried.chat)].append(tried.sent)
+        chats = _Chats(history)
 
         def late(tried: CaseTried) -> bool:
             """Whether as many answers as messages came to the chat since: a slow target answers after the next one was written."""
-            since = [call for call in history.calls_by_chat.get(str(tried.chat), ()) if call.t >= tried.sent]
-            return sum(map(reached, since)) >= sum(at >= tried.sent for at in sent[str(tried.chat)])
+            return chats.told(tried.chat, tried.sent) >= len(chats.written(tried.chat)) - chats.place(
+                tried.chat, tried.sent
+            )
 
         answered = {name for name, tried in asked.items() if any(map(reached, join.calls(tried))) or late(tried)}
         for name, tried in asked.items():
@@ -83,32 +83,59 @@ class UserTold(Check):
                 cause = RootCause("unanswered", Mechanism.TECHNIQUE, tried.change.place)
                 violation = Violation(cause, title, Severity.MEDIUM, tried.threat, says(tried))
             violations.look(tried, violation)
-        _refused(history, violations)
+        _refused(history, chats, violations)
         return violations.judgement(nothing="no command of the target answers ordinary arguments")
 
 
-def _refused(history: History, violations: Violations) -> None:
+class _Chats:
+    """What was written in each chat, and when something reached it; looked up by time, since a target may call thousands of times.
+
+    Args:
+        history: The campaign.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._calls = history.calls_by_chat
+        self._reached: dict[str, list[float]] = {}
+        self._written: dict[str, list[CaseTried]] = defaultdict(list)
+        for tried in sorted(history.cases, key=_sent):
+            self._written[str(tried.chat)].append(tried)
+
+    def written(self, chat: object) -> Sequence[CaseTried]:
+        """The cases in a chat, in the order in which they were sent."""
+        return self._written.get(str(chat), ())
+
+    def place(self, chat: object, since: float) -> int:
+        """How many of them were sent before."""
+        return bisect_left(self.written(chat), since, key=_sent)
+
+    def told(self, chat: object, since: float, until: float = inf) -> int:
+        """How many calls reached the chat from then on and before `until`."""
+        if (name := str(chat)) not in self._reached:
+            self._reached[name] = sorted(call.t for call in self._calls.get(name, ()) if reached(call))
+        times = self._reached[name]
+        return bisect_left(times, until) - bisect_left(times, since)
+
+
+def _sent(tried: CaseTried) -> float:
+    return tried.sent
+
+
+def _refused(history: History, chats: _Chats, violations: Violations) -> None:
     """A message that the API refuses for what it says, and nothing else for its user afterwards."""
-    sent: dict[str, list[tuple[float, CaseTried]]] = defaultdict(list)
     by_marker = {tried.marker: tried for tried in history.cases if tried.marker}
-    for tried in history.cases:
-        sent[str(tried.chat)].append((tried.sent, tried))
-    for cases in sent.values():
-        cases.sort(key=lambda pair: pair[0])
     for call in history.all(ApiCalled):
         if not call.refusal or not speaks(call):
             continue
-        cases = sent.get(str(call.chat), [])
-        place = bisect_right(cases, call.t, key=lambda pair: pair[0])
+        cases, place = chats.written(call.chat), chats.place(call.chat, nextafter(call.t, inf))
         marked = next((by_marker[mark] for mark in call.markers if mark in by_marker), None)
-        asked = marked or (cases[place - 1][1] if place else None)
+        asked = marked or (cases[place - 1] if place else None)
         if asked is None or asked.threat not in (Threat.USER, Threat.LOAD) or asked.stage == SHRINKING:
             continue
         # It may be said in another way when the next message was written already; that one has its own answer.
-        following = [at for at, _ in cases[place : place + 2]]
-        ends = following[1] if len(following) > 1 else inf
-        since = [one for one in history.calls_by_chat.get(str(call.chat), ()) if call.t < one.t < ends]
-        told = sum(map(reached, since)) > len(following[:1])
+        following = cases[place : place + 2]
+        ends = following[1].sent if len(following) > 1 else inf
+        told = chats.told(call.chat, nextafter(call.t, inf), ends) > len(following[:1])
         reason = call.refusal.partition(":")[0]
         title = f"loses a message that the API refuses: {reason}"
         says_so = f"{asked.summary or asked.case}: {call.method} was refused ({call.refusal}), and nothing else came"

@@ -210,11 +210,6 @@ def _further(way: Way, kinds: set[str], told: str) -> Iterator[Step]:
         yield from (Step(text, ours=True) for text in (TEXT, _LIST, *answers))
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
         command = re.escape(last.text.removeprefix("/"))
-        for argument in (
-            *_examples(command, f"{texts}\n{told}")[:_MOST_EXAMPLES],
-            TEXT,
-            _LINK,
-            NUMBER,
-            f"{NUMBER} {TEXT}",
-        ):
+        examples = _examples(command, f"{texts}\n{told}")[:_MOST_EXAMPLES]
+        for argument in (*examples, TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}"):
             yield Step(f"{last.text} {argument}", ours=True)

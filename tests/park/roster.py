@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
@@ -2105,15 +2106,13 @@ GUIDED = (KASSA, KIOSKI)
 """The bots by which `--guide` is measured; the weaknesses behind their bugs are named by their public lists."""
 
 
-def bot(name: str) -> Bot:
-    """The bot or receiver of that name.
+def bot(name: str, among: Sequence[Bot] = ()) -> Bot:
+    """The bot or receiver of that name, of the park where no others are given.
 
     Raises:
         KeyError: There is none.
     """
-    for one in (*BOTS, *RECEIVERS, *GUIDED):
-        if one.name == name:
-            return one
-    raise KeyError(
-        f"{name}: no bot of the park; there are {', '.join(one.name for one in (*BOTS, *RECEIVERS, *GUIDED))}"
-    )
+    known = {one.name: one for one in among or (*BOTS, *RECEIVERS, *GUIDED)}
+    if name not in known:
+        raise KeyError(f"{name}: no such bot; there are {', '.join(known)}")
+    return known[name]
