@@ -59,7 +59,7 @@ def requests_in(path: Path, host: str) -> dict[str, bytes]:
             unique, number = f"{name} #{number}", number + 1
         found[unique] = _encoded(method, target, headers, body, host)
     if not found:
-        raise ConfigError(str(path), "holds no request")
+        raise ConfigError(str(path), "holds no request; record some, or name another file")
     return found
 
 
@@ -86,7 +86,7 @@ def samples_in(path: Path) -> list[Any]:
         if isinstance(value, (dict, list)):
             found.setdefault(repr(_form(value)), value)
     if not found:
-        raise ConfigError(str(path), "holds no request with a JSON body")
+        raise ConfigError(str(path), "holds no request with a JSON body; record one, or give a body as sample=@FILE")
     return list(found.values())[:_SAMPLES]
 
 
@@ -104,7 +104,7 @@ def _document(path: Path) -> Any:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise ConfigError(str(path), f"is larger than {MOST_BYTES >> 20} MB")
+            raise ConfigError(str(path), f"is larger than {MOST_BYTES >> 20} MB; record less, or cut it")
         text = data.decode("utf-8-sig")
         return _yaml(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
     except OSError as error:
@@ -113,7 +113,8 @@ def _document(path: Path) -> Any:
         ) from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            str(path), f"is no {'YAML' if path.suffix in ('.yaml', '.yml') else 'JSON'} ({error})"
+            str(path),
+            f"is no {'YAML' if path.suffix in ('.yaml', '.yml') else 'JSON'} ({error}); save it again, or name another file",
         ) from None
 
 
@@ -138,7 +139,10 @@ def _requests(document: Any, where: str) -> Iterator[tuple[str, str, str, Header
         elif isinstance(document, dict) and "paths" in document:
             found = _openapi(document)
         else:
-            raise ConfigError(where, "is neither a HAR file, nor a Postman collection (v2), nor an OpenAPI document")
+            raise ConfigError(
+                where,
+                "is neither a HAR file, nor a Postman collection (v2), nor an OpenAPI document; export one of them",
+            )
         for name, method, target, headers, body in found:
             "".join((name, method, target, *chain.from_iterable(headers))).encode()  # all of it is text
             yield name, method, target, headers, body
