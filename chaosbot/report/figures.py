@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from chaosbot.core.verdict import Assertion, Severity, Verdict
@@ -26,7 +27,9 @@ def shown(value: float | None) -> str:
 
 def dollars(value: float | None) -> str:
     """An amount of US dollars, which may be a small part of a cent."""
-    return "–" if value is None else f"${value:.2f}" if value >= 1 or not value else f"${value:.2g}"
+    if value is None:
+        return "–"
+    return f"${value:.2f}" if value >= 1 or not value else f"${Decimal(f'{value:.2g}'):f}"  # no exponent: $0.000025
 
 
 def measured(assertion: Assertion) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from chaosbot.core.check import History
 from chaosbot.core.event import Event, ExchangeSeen, RunStarted
 from chaosbot.report import Report, fold
+from chaosbot.report.figures import dollars
 from chaosbot.report.terminal import render_terminal
 from chaosbot.report.values import ModelRow
 from chaosbot.reporters.html import render_html
@@ -98,3 +99,11 @@ def test_every_format_shows_them() -> None:
     render_terminal(report, Console(file=text, width=200))
     assert "Language models" in text.getvalue()
     assert "$0.00012" in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("amount", "read"),
+    [(None, "–"), (0.0, "$0.00"), (0.000025, "$0.000025"), (0.0005, "$0.0005"), (0.14, "$0.14"), (3.456, "$3.46")],
+)
+def test_a_small_part_of_a_cent_is_written_without_an_exponent(amount: float | None, read: str) -> None:
+    assert dollars(amount) == read
