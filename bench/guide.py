@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -31,8 +30,8 @@ TEXTS = ("/start", "/help", "hallo", "/tarief", "/kaart 24-12", "/groep 12", "/k
 
 
 def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Processor time of a process, threads that have ended included, to the nanosecond (Linux; as `clock_getcpuclockid` gives it)."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 class Target:
@@ -102,6 +101,7 @@ def main() -> None:
         print(
             f"overhead {100 * (with_it / without - 1):+.1f} % (median of the turns {100 * (median(b / a for a, b in turns if a) - 1):+.1f} %)"
         )
+        guide.sync()  # on Node.js the agent tells only what it is asked for
         print(f"the agent told: {guide.reached()[0]} of {guide.reached()[1]} lines reached")
     finally:
         for one in (plain, watched):
