@@ -203,7 +203,7 @@ def read_experiment(path_or_name: str) -> Experiment:
         ConfigError: With file, key, rule and remedy.
     """
     path = Path(path_or_name)
-    hidden = path.is_dir() and path_or_name in built_in()  # by a folder of that name, which nobody can mean
+    hidden = path_or_name in built_in() and path.is_dir()  # by a folder of that name, which nobody can mean
     if not path.suffix and (hidden or not exists(path)):
         return experiment_from(parsed(built_in_text(path_or_name), ".toml", path_or_name), f"{path_or_name}.toml")
     return experiment_from(read_document(path), str(path))
