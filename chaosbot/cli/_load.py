@@ -47,6 +47,14 @@ Mix = Annotated[
         metavar="TASK=WEIGHT,…", help="What they do, e.g. chat=3,complex=1; other tasks do not run.", show_default=False
     ),
 ]
+Wait = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME..TIME",
+        help="A user's pause between two tasks, e.g. 20s..60s or 4s, instead of the journeys' own.",
+        show_default=False,
+    ),
+]
 MaxInFlight = Annotated[
     int | None,
     typer.Option(min=1, help="Most requests on their way at once; others wait for their turn.", show_default=False),

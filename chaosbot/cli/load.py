@@ -22,6 +22,7 @@ from chaosbot.cli._load import (
     SpawnRate,
     Traceparent,
     Users,
+    Wait,
     profile_of,
     promises,
     statuses,
@@ -64,7 +65,7 @@ from chaosbot.core import units
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import Profile, Workload
 from chaosbot.core.registry import options_of
-from chaosbot.load.cast import weights
+from chaosbot.load.cast import waits, weights
 from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.driving import check_cluster, drive_load, require_webhook, worker_processes
@@ -87,6 +88,7 @@ def load(
     rate: Rate = None,
     classes: Classes = None,
     mix: Mix = None,
+    wait: Wait = None,
     max_in_flight: MaxInFlight = None,
     sender: Annotated[
         str, typer.Option(help="raw: plain concurrency; platform: its queues, connections and redelivery.")
@@ -209,6 +211,7 @@ def load(
         accepted=statuses(accept_status or ()),
         classes=weights("--class", classes) if classes is not None else (),
         mix=weights("--mix", mix) if mix is not None else (),
+        wait_s=waits("--wait", wait) if wait is not None else None,
         max_in_flight=max_in_flight,
         bodies=bodies,
         traceparent=traceparent,

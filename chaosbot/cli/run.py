@@ -23,6 +23,7 @@ from chaosbot.cli._load import (
     SpawnRate,
     Traceparent,
     Users,
+    Wait,
     named_profile,
     promises,
 )
@@ -119,6 +120,7 @@ def run(
     rate: Rate = None,
     classes: Classes = None,
     mix: Mix = None,
+    wait: Wait = None,
     max_in_flight: MaxInFlight = None,
     slo: Slo = None,
     abort_on: AbortOn = None,
@@ -208,6 +210,7 @@ def run(
             experiment.workload,
             classes=classes or experiment.workload.classes,
             mix=mix or experiment.workload.mix,
+            wait=wait or experiment.workload.wait,
             max_in_flight=max_in_flight or experiment.workload.max_in_flight,
             traceparent=traceparent or experiment.workload.traceparent,
         ),

@@ -62,6 +62,7 @@ class Workload:
         timeout_s: Most time for a request.
         classes: Who takes part, as ``--class`` says it; empty for the platform's own shares.
         mix: What they do, as ``--mix`` says it.
+        wait: A user's pause between two tasks, as ``--wait`` says it; empty for the journeys' own.
         max_in_flight: Most requests on their way at once; None for no bound.
         traceparent: Whether requests carry a W3C trace context.
     """
@@ -76,6 +77,7 @@ class Workload:
     timeout_s: float = 30.0
     classes: str = ""
     mix: str = ""
+    wait: str = ""
     max_in_flight: int | None = None
     traceparent: bool = False
 
@@ -266,6 +268,7 @@ WORKLOAD: Final = Table(
         "timeout": Key(DURATION, "Most time for a request.", 30.0),
         "classes": Key(TEXT, "Who takes part, e.g. guest=80,admin=1.", ""),
         "mix": Key(TEXT, "What they do, e.g. chat=3,complex=1.", ""),
+        "wait": Key(TEXT, "A user's pause between two tasks, e.g. 20s..60s.", ""),
         "max_in_flight": Key(whole(1), "Most requests on their way at once."),
         "traceparent": Key(FLAG, "Whether requests carry a W3C trace context.", False),
     },

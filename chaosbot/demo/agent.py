@@ -127,7 +127,7 @@ class Agent:
         patient = Bug.NO_LLM_TIMEOUT in bugs
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(None) if patient else httpx.Timeout(READ_S, pool=None),
-            limits=httpx.Limits(max_connections=None if patient else 64),
+            limits=httpx.Limits(max_connections=None if patient else 256),
             headers={"x-api-key": key, "anthropic-version": "2023-06-01"},
             trust_env=False,
             verify=base_url.startswith("https:"),

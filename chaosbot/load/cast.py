@@ -6,6 +6,7 @@ Rules:
   streams, in equal parts.
 - ``--class guest=80,market_stream=20`` names kinds of users and streams with relative weights; what is not named does not take part.
 - ``--mix ask=3,start=1`` does the same with tasks, in every kind of user that has one of them; a kind that has none keeps its own.
+- ``--wait 20s..60s`` replaces the pauses between two tasks of every kind of user; streams keep their own.
 - A stream's clients stand in the population as a journey of its name.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from chaosbot.core import units
 from chaosbot.core.arrival import Population
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
@@ -71,6 +73,22 @@ def weights(option: str, text: str) -> tuple[tuple[str, float], ...]:
     return tuple(found.items())
 
 
+def waits(option: str, text: str) -> tuple[float, float]:
+    """Reads ``20s..60s`` (drawn evenly) or ``4s`` as the shortest and the longest pause, in seconds.
+
+    Raises:
+        ConfigError: It is neither, or the longest is the shorter one.
+    """
+    shortest, _, longest = text.partition("..")
+    try:
+        low, high = units.duration(shortest), units.duration(longest or shortest)
+    except ConfigError as error:
+        raise error.inside(option) from None
+    if low > high:
+        raise ConfigError(f"{option} {text}", "the first pause is the longer one; write for example 20s..60s")
+    return low, high
+
+
 def cast_of(spec: LoadSpec, source: Source) -> Cast:
     """Who takes part.
 
@@ -84,6 +102,10 @@ def cast_of(spec: LoadSpec, source: Source) -> Cast:
         if name not in known and name != NO_STREAMS:
             raise UnknownName.of("stream", name, (*known, NO_STREAMS), where="--stream")
     _, workload, pacer = spec.shaped()
+    if spec.wait_s is not None:
+        if workload is Workload.OPEN:
+            raise _needs_users("--wait")
+        journeys = tuple(replace(journey, wait_s=spec.wait_s) for journey in journeys)
     if spec.classes:
         return _chosen(spec, journeys, known, workload, pacer)
     chosen = [known[name] for name in spec.streams if name in known] if spec.streams else list(known.values())

@@ -75,6 +75,7 @@ class LoadSpec:
         accepted: Statuses beside 2xx that count as completed.
         classes: Who takes part, kinds of users and streams with their weights; empty for the source's own shares.
         mix: What they do, tasks with their weights; empty for the journeys' own.
+        wait_s: Shortest and longest pause of a user between two tasks; None for the journeys' own.
         max_in_flight: Most requests on their way at once, all processes together; None for no bound.
         bodies: Which answers' bodies single requests keep: ``failed``, ``sample`` (those, and one request in a hundred), ``all``, ``none``.
         traceparent: Whether each request carries a W3C trace context of its own.
@@ -109,6 +110,7 @@ class LoadSpec:
     accepted: frozenset[int] = frozenset()
     classes: tuple[tuple[str, float], ...] = ()
     mix: tuple[tuple[str, float], ...] = ()
+    wait_s: tuple[float, float] | None = None
     max_in_flight: int | None = None
     bodies: str = "sample"
     traceparent: bool = False

@@ -23,7 +23,7 @@ from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.core.profile import PROFILES, Profile
 from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
 from chaosbot.fuzz.spec import STAGES
-from chaosbot.load.cast import weights
+from chaosbot.load.cast import waits, weights
 from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
 from chaosbot.session.campaign import fuzz_faults, run_campaign
@@ -55,6 +55,7 @@ class Compiled:
         conditions: What ends it early.
         classes: Who takes part, with weights; empty for the platform's own shares.
         mix: What they do, with weights; empty for their own.
+        wait_s: Shortest and longest pause of a user between two tasks; None for their own.
     """
 
     experiment: Experiment
@@ -65,6 +66,7 @@ class Compiled:
     conditions: tuple[StopCondition, ...]
     classes: tuple[tuple[str, float], ...] = ()
     mix: tuple[tuple[str, float], ...] = ()
+    wait_s: tuple[float, float] | None = None
 
     @property
     def load_s(self) -> float:
@@ -96,6 +98,7 @@ def compiled(experiment: Experiment) -> Compiled:
         tuple(map(StopCondition.parse, experiment.abort_on)),
         weights("--class", workload.classes) if workload.classes else (),
         weights("--mix", workload.mix) if workload.mix else (),
+        waits("--wait", workload.wait) if workload.wait else None,
     )
 
 
@@ -254,6 +257,7 @@ def run_experiment(
         ),
         classes=compiled.classes,
         mix=compiled.mix,
+        wait_s=compiled.wait_s,
         max_in_flight=workload.max_in_flight,
         traceparent=workload.traceparent,
         secret_env=secret_env,

@@ -140,6 +140,14 @@ def test_a_run_that_ends_too_soon_does_not_blame_who_had_no_time_to_answer() -> 
     assert judged("llm_user_answered", talks(talk)).verdict is Verdict.INCONCLUSIVE
 
 
+def test_a_bot_that_is_behind_with_everybody_gets_as_long_as_it_took_with_others() -> None:
+    waited = Talk(1, t=1.0).asked().model("llm_error", **OVERLOADED).told(SORRY, at=30.0)
+    waits = Talk(2, t=35.0).asked().model("llm_error", **OVERLOADED)
+    assert judged("llm_user_answered", talks(waited, waits)).verdict is Verdict.PASS
+    prompt = Talk(1, t=1.0).asked().model("llm_error", **OVERLOADED).told(SORRY, at=3.0)
+    assert len(judged("llm_user_answered", talks(prompt, waits)).findings) == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [

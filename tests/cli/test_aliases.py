@@ -79,7 +79,10 @@ def test_an_experiment_takes_as_long_as_it_is_told(chaosbot: Callable[..., Any])
         (("--rate", "100/s"), "steady 100/s"),
         (("--mode", "chaos"), "huge-answers"),
         (("--mode", "full", "--slo", "p95{/grant}<1s", "--abort-on", "p99 > 3s for 5s"), "1000/s"),
-        (("--class", "guest=80,admin=1", "--mix", "chat=3,complex=1", "--max-in-flight", "9"), "resilience"),
+        (
+            ("--class", "guest=80,admin=1", "--mix", "chat=3,complex=1", "--wait", "2s..4s", "--max-in-flight", "9"),
+            "resilience",
+        ),
     ],
 )
 def test_run_takes_the_options_of_load(chaosbot: Callable[..., Any], arguments: tuple[str, ...], shown: str) -> None:

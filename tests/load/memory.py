@@ -12,6 +12,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.profile import PROFILES
+from chaosbot.load.cast import cast_of
 from chaosbot.load.engine import LoadEngine, RunHooks
 from chaosbot.load.event_loop import EventLoop
 from chaosbot.load.pending import PendingRequest
@@ -87,11 +88,13 @@ def virtual(
             wish=lambda: wishes(trio.current_time() - begun),
         )
         spec = LoadSpec("http://memory/", Endpoint("memory"), "telegram", 11, PROFILES.build(profile, options), **more)
+        source = PLATFORMS.build("telegram")
         engine = LoadEngine(
             spec,
             NOWHERE,
-            PLATFORMS.build("telegram"),
+            source,
             hooks,
+            cast_of(spec, source).journeys,
             loop=EventLoop(trio.current_time, sockets=False, grain_s=grain_s),
             make_connection=line,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -51,6 +52,20 @@ def test_arrivals_follow_the_wish_and_then_the_plan_again() -> None:
     assert unique(events)
     total = engine.aggregator.total
     assert total.planned == total.started == total.ended
+
+
+@pytest.mark.parametrize("wait_s", [(2.0, 2.0), (4.0, 10.0)])
+def test_users_pause_as_long_as_they_are_told(wait_s: tuple[float, float]) -> None:
+    _, events = virtual("smoke", USERS, record_requests=True, wait_s=wait_s)
+    sent: dict[Any, list[float]] = {}
+    for event in events:
+        if isinstance(event, RequestDone):
+            sent.setdefault(event.user, []).append(event.started)
+    pauses = [after - before for times in sent.values() for before, after in pairwise(sorted(times))]
+    assert len(pauses) > 50
+    assert wait_s[0] - 0.1 <= min(pauses)
+    assert max(pauses) <= wait_s[1] + 0.5
+    assert max(pauses) - min(pauses) >= (wait_s[1] - wait_s[0]) / 2
 
 
 class Slow(MemoryConnection):
