@@ -32,7 +32,7 @@ from chaosbot.cli._options import (
 from chaosbot.core import units
 from chaosbot.core.case import Expect
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError, SecretMissing, secret_hint
+from chaosbot.core.errors import ConfigError, SecretMissing
 from chaosbot.core.kit import GONE
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform, platform_of
@@ -94,7 +94,7 @@ def send(
 
     - `chaosbot send github --list`
     - `chaosbot send github issue_comment http://127.0.0.1:8000/hook --secret-env HOOK_SECRET --set comment.body=/deploy`
-    - `chaosbot send slack command http://127.0.0.1:3000/slack/events --print curl`
+    - `chaosbot send slack command http://127.0.0.1:3000/slack/events --secret-env SIGNING_SECRET --print curl`
     """
     chosen_platform = choose_platform(platform, platform_option)
     spoken = platform_of(chosen_platform)
@@ -139,7 +139,7 @@ def send(
     check_target(url, tuple(allow_host or ()))
     outcome = transmit(case, address, connect_timeout_s=5.0, timeout_s=wait_s, keep=_SHOWN)
     body = outcome.body.decode("utf-8", "replace")
-    wrong = _wrong(case.expect, outcome)
+    wrong = _believed(outcome) if forged else _wrong(case.expect, outcome)
     if as_json:
         row = {
             "event": case.summary,
@@ -163,9 +163,7 @@ def send(
     if wrong:
         console.print(f"[red]✗[/] {escape(wrong)}", highlight=False)
         if spoken.refusal(outcome.status) and not forged:
-            console.print(
-                f"    {escape(secret_hint(secret, secret_variable(secret_env), spoken.otherwise))}", highlight=False
-            )
+            console.print(f"    {escape(spoken.secret_hint(secret, secret_variable(secret_env)))}", highlight=False)
         raise typer.Exit(1)
 
 
@@ -191,6 +189,16 @@ def _wrong(expect: Expect, outcome: Outcome) -> str:
     if expect.within_s is not None and outcome.total_s > expect.within_s:
         return f"the platform waits {expect.within_s:g} s only"
     return ""
+
+
+def _believed(outcome: Outcome) -> str:
+    """What is wrong with the answer to a forged delivery, which must be refused; empty when nothing is."""
+    if outcome.fate is not Fate.ANSWERED:
+        return f"no answer: {outcome.fate}"
+    status = outcome.status or 0
+    if status < 300:
+        return f"a forged delivery is accepted with {status}"
+    return "" if 400 <= status < 500 else f"{status} is no refusal; a forged delivery gets a 4xx"
 
 
 def _list(platform: Platform, *, as_json: bool) -> None:

@@ -103,19 +103,6 @@ class SecretMissing(UsageError):
     """The environment variable that should hold a secret is not set."""
 
 
-def secret_hint(secret: str, variable: str, otherwise: str = "") -> str:
-    """Why a target may have answered 401 or 403, and what to do.
-
-    Args:
-        secret: What was sent; empty when there was none.
-        variable: The environment variable that was asked for it.
-        otherwise: What else may be wrong where the secret is right.
-    """
-    if secret:
-        return f"the secret in {variable} is not the target's" + (f", or {otherwise}" if otherwise else "")
-    return f"it asks for a secret, and {variable} is not set; export it, or name the variable that holds it by --secret-env"
-
-
 class JournalError(ChaosbotError):
     """A run directory that cannot be read back."""
 

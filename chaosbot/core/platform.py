@@ -204,6 +204,9 @@ class Signer(Protocol):
         """What a secret is that is plainly none of this platform's; empty where it may be one."""
         return ""
 
+    withheld: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Golden updates that are there only with an option, and which; completes "needs …"."""
+
     @property
     def proof(self) -> str:
         """The header that proves where a request comes from: the secret's, or the signature's."""
@@ -434,6 +437,24 @@ class Platform(Journeys, Signer, DeliveryPolicy, ABC):
     """Whether it is meant where no platform is named."""
     api_mock: ClassVar[str] = ""
     """The mock of the API that targets of this platform call, by its name; empty where there is none."""
+
+    def secret_hint(self, secret: str, variable: str) -> str:
+        """Why a target may have refused a valid update, and what to do.
+
+        Args:
+            secret: What was sent; empty when there was none.
+            variable: The environment variable that was asked for it.
+        """
+        if secret:
+            return f"the secret in {variable} is not the target's" + (
+                f", or {self.otherwise}" if self.otherwise else ""
+            )
+        if self.signs:
+            return (
+                f"{self.name} signs its deliveries with {self.signed_with}, and none is set; name the environment "
+                "variable that holds it by --secret-env"
+            )
+        return f"it asks for a secret, and {variable} is not set; export it, or name the variable that holds it by --secret-env"
 
     @property
     def name(self) -> str:

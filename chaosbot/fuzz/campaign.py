@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from chaosbot.core.case import Change
 from chaosbot.core.check import CHECKS
-from chaosbot.core.errors import TargetUnusable, secret_hint
+from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, Noted, PhaseChanged, Trouble
 from chaosbot.core.outcome import Fate
 from chaosbot.core.plan import Rule
@@ -258,8 +258,7 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
         outcome = last.outcome
         came = f"status {outcome.status}" if outcome.fate is Fate.ANSWERED else f"{outcome.fate} {outcome.detail}"
         refused = target.platform.refusal(outcome.status)
-        otherwise = target.platform.otherwise
-        hint = secret_hint(spec.endpoint.secret, spec.secret_env, otherwise) if refused else "is it the webhook?"
+        hint = target.platform.secret_hint(spec.endpoint.secret, spec.secret_env) if refused else "is it the webhook?"
         raise TargetUnusable(
             f"{spec.address.url}: a valid {spec.platform} update gets {came}; a campaign needs a target that "
             f"acknowledges valid updates; {hint}"

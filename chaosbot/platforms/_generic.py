@@ -159,3 +159,18 @@ def alike(value: int | str, dice: Dice) -> int | str:
     if rest.isdigit() and made[0] == "0":
         made = "1" + made[1:]
     return value[:head] + made
+
+
+def check_origin(where: str, url: str) -> None:
+    """Refuses what is no scheme and host; empty is none of either.
+
+    Args:
+        where: The option, for the message.
+        url: What it says.
+
+    Raises:
+        ConfigError: It lacks one of them, or goes on with a path.
+    """
+    scheme, separator, host = url.partition("://")
+    if url and (scheme not in ("http", "https") or not separator or not host or "/" in host):
+        raise ConfigError(where, f"'{url}' is no scheme and host; write for example https://bot.example.com")

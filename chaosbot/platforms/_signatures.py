@@ -18,6 +18,10 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import orjson
+
+from chaosbot.core.kit import there
+
 Header = tuple[str, str]
 
 
@@ -33,7 +37,7 @@ def base64_key(secret: str) -> bytes:
 
 
 def seed_key(secret: str) -> bytes:
-    """The seed of an Ed25519 key: 64 hexadecimal digits, base64 behind ``whsk_`` (a seed, or seed and public key), or derived from any text."""
+    """The seed of an Ed25519 key, or the scalar of one on P-256: 64 hexadecimal digits, base64 behind ``whsk_`` (a seed, or seed and public key), or derived from any text."""
     if re.fullmatch(r"[0-9a-fA-F]{64}", secret):
         return bytes.fromhex(secret)
     if secret.startswith("whsk_"):
@@ -41,19 +45,44 @@ def seed_key(secret: str) -> bytes:
     return hashlib.sha256(text_key(secret)).digest()
 
 
+ASYMMETRIC: Final = ("ed25519", "ecdsa")
+
+
 @lru_cache(maxsize=16)
-def _private(seed: bytes) -> Any:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - only two platforms need it
-        Ed25519PrivateKey,
+def _private(seed: bytes, algorithm: str) -> Any:
+    from cryptography.hazmat.primitives.asymmetric import (  # noqa: PLC0415 - most platforms do without it
+        ec,
+        ed25519,
     )
 
-    return Ed25519PrivateKey.from_private_bytes(seed)
+    if algorithm == "ecdsa":
+        return ec.derive_private_key(int.from_bytes(seed), ec.SECP256R1())
+    return ed25519.Ed25519PrivateKey.from_private_bytes(seed)
 
 
-def public_key(secret: str) -> bytes:
-    """The 32 bytes of the public key that belongs to an Ed25519 secret; a target is configured with it."""
-    raw: bytes = _private(seed_key(secret)).public_key().public_bytes_raw()
-    return raw
+def public_key(secret: str, algorithm: str = "ed25519") -> bytes:
+    """The public key that belongs to a secret, with which a target is configured: the 32 bytes of Ed25519, or of ECDSA the DER."""
+    from cryptography.hazmat.primitives import serialization as forms  # noqa: PLC0415 - as above
+
+    key = _private(seed_key(secret), algorithm).public_key()
+    if algorithm == "ed25519":
+        raw: bytes = key.public_bytes_raw()
+        return raw
+    der: bytes = key.public_bytes(forms.Encoding.DER, forms.PublicFormat.SubjectPublicKeyInfo)
+    return der
+
+
+def _asymmetric(seed: bytes, algorithm: str, content: bytes) -> bytes:
+    """A signature with a private key; the same content always gets the same one."""
+    key = _private(seed, algorithm)
+    if algorithm == "ed25519":
+        made: bytes = key.sign(content)
+        return made
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - as above
+
+    signed: bytes = key.sign(content, ECDSA(SHA256(), deterministic_signing=True))
+    return signed
 
 
 def text_key(secret: str) -> bytes:
@@ -121,11 +150,11 @@ class Style:
         name: Its name.
         header: The header of the signature.
         version: What stands before a signature (``v1,`` ``sha256=`` …); empty where the signature stands alone.
-        template: What is signed, with ``{id}``, ``{timestamp}``, ``{body}``, ``{url}`` (the whole URL) and ``{form}`` (a form's names and
-            values, sorted) in it.
+        template: What is signed, with ``{id}``, ``{timestamp}``, ``{body}``, ``{url}`` (the whole URL), ``{form}`` (a form's names and
+            values, sorted) and ``{.path}`` (a member of a JSON body) in it.
         separator: What stands between several signatures; empty where there is only one.
         encoding: How a digest is written: ``hex`` or ``base64``.
-        algorithm: The hash of the HMAC (``sha1``, ``sha256``, ``sha384``, ``sha512``), or ``ed25519``.
+        algorithm: The hash of the HMAC (``sha1``, ``sha256``, ``sha384``, ``sha512``), or ``ed25519``, or ``ecdsa`` (P-256, SHA-256).
         key_of: How a secret becomes a key.
         id_header: The header of the delivery's id, in lower case; empty where there is none.
         id_prefix: What a delivery's id begins with; ids without a prefix are UUIDs.
@@ -134,7 +163,7 @@ class Style:
         kind_header: The header that names the kind of event; empty where the body does.
         constant: Headers that every delivery carries.
         legacy: A second signature that is sent for old receivers: its header, version and algorithm.
-        window: Whether a signature grows old.
+        tolerance_s: How old a signature may be; 0 where it never grows old.
         both_ways: Whether the tolerance holds for the future as well; a receiver of the vendor's library accepts any
             future time where it does not.
         lenient: Names of cases (``signed/…``) that the vendor's own library accepts although they are odd; they are no forgery.
@@ -156,7 +185,7 @@ class Style:
     kind_header: str = ""
     constant: tuple[Header, ...] = ()
     legacy: tuple[str, str, str] | None = None
-    window: bool = True
+    tolerance_s: float = 300.0
     both_ways: bool = True
     lenient: frozenset[str] = frozenset()
     events: Callable[[int], dict[str, Any]] = lambda _time: {}
@@ -177,15 +206,19 @@ class Style:
         parts["{url}"] = signed.url.encode("utf-8", "surrogateescape")
         if "{form}" in self.template:
             parts["{form}"] = signed.form.encode("utf-8", "surrogateescape")
-        return b"".join(parts.get(part, part.encode()) for part in _PLACEHOLDER.split(self.template))
+        pieces = _PLACEHOLDER.split(self.template)
+        if members := [piece for piece in pieces if piece.startswith("{.")]:
+            told = _json(signed.body)
+            parts |= {one: _word(there(told, one[2:-1])) for one in members}
+        return b"".join(parts.get(piece, piece.encode()) for piece in pieces)
 
     def signature(self, signed: Signed, algorithm: str = "") -> str:
         """One signature, without its version."""
         algorithm = algorithm or self.algorithm
         content = self.content(signed)
-        made: bytes = (
-            _private(signed.key).sign(content)
-            if algorithm == "ed25519"
+        made = (
+            _asymmetric(signed.key, algorithm, content)
+            if algorithm in ASYMMETRIC
             else hmac.digest(signed.key, content, algorithm)
         )
         return made.hex() if self.encoding == "hex" else base64.b64encode(made).decode()
@@ -229,7 +262,21 @@ class Style:
         return (*others, (self.header, self.value(signed, self.version + self.signature(signed))))
 
 
-_PLACEHOLDER: Final = re.compile(r"(\{(?:id|timestamp|body|url|form)\})")
+_PLACEHOLDER: Final = re.compile(r"(\{(?:id|timestamp|body|url|form|\.[\w.]+)\})")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _word(value: Any) -> bytes:
+    """A member as it stands in what is signed; what is not there stands for nothing."""
+    if value is None:
+        return b""
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else orjson.dumps(value)
 
 
 def _uuid(digest: str) -> str:

@@ -12,13 +12,15 @@ from dataclasses import replace
 from chaosbot.core.case import Case, Expect, Reach, Role
 from chaosbot.core.kit import ACK, INVALID, REFUSED, Base, Kit, RawRequest, accepted, refused
 from chaosbot.core.verdict import Threat
-from chaosbot.platforms._signatures import Signed, Style, public_key, url_of
+from chaosbot.platforms._signatures import ASYMMETRIC, Signed, Style, public_key, url_of
 
 Value = str | bytes | Callable[[Base], str]
 """A header's value, or how to make it from a base."""
 
 _WRONG = "chaosbot-wrong-secret"
 _HOUR = 3600
+_NO_SECRETS = {"empty": "", "undefined": "undefined", "null": "null", "none": "None", "changeme": "changeme"}
+"""What stands in place of a secret that was never set, by its word."""
 _OTHER_VERSION = {"v1,": "v2,", "v1=": "v0=", "v0=": "v9=", "sha256=": "sha1="}
 _REFUSED = refused(400, 422)
 _EITHER = Expect(ACK | REFUSED | {400, 422}, reach=Reach.AT_MOST_ONCE)
@@ -29,7 +31,7 @@ def cases(kit: Kit, style: Style) -> Iterator[Case]:
     maker = _Maker(kit, style)
     yield from _signatures(maker)
     yield from _bodies(maker)
-    if style.algorithm == "ed25519":
+    if style.algorithm in ASYMMETRIC:
         yield from _asymmetric(maker)
     if style.timed:
         yield from _times(maker)
@@ -99,9 +101,12 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
     def wrap(here: Base, *signatures: str) -> str:
         return style.value(maker.parts(here), *signatures)
 
-    def foreign(here: Base) -> str:
-        signed = replace(maker.parts(here), key=style.key_of(_WRONG))
-        return wrap(here, style.version + style.signature(signed))
+    def keyed(secret: str) -> Callable[[Base], str]:
+        return lambda here: wrap(
+            here, style.version + style.signature(replace(maker.parts(here), key=style.key_of(secret)))
+        )
+
+    foreign = keyed(_WRONG)
 
     def hashed(algorithm: str) -> Value:
         return lambda here: wrap(here, style.version + style.signature(maker.parts(here), algorithm))
@@ -110,6 +115,10 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
     yield wrong("version-only", lambda here: wrap(here, style.version), "a version without signature")
     yield wrong("garbage", "chaosbot", "a word instead of a signature")
     yield replace(wrong("foreign", foreign, "signed with another secret"), role=Role.PLAIN)
+    for word, secret in _NO_SECRETS.items() if style.algorithm not in ASYMMETRIC else ():
+        if secret != maker.kit.endpoint.secret:
+            what = f"'{secret}' as its secret" if secret else "an empty secret"
+            yield wrong(f"key-{word}", keyed(secret), f"signed with {what}, as if none were set")
     yield wrong(
         "flipped", lambda here: wrap(here, _flip(maker.right(here))), "one character of the signature is another"
     )
@@ -129,10 +138,10 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
         )
     yield wrong("zeros", lambda here: wrap(here, style.version + "0" * 64), "zeros")
     yield wrong("secret", maker.kit.endpoint.secret, "the secret itself as signature")
-    yield wrong("bytes", b"\xff\xfe" + style.version.encode(), "bytes beyond ASCII", refused(400, 422, 431, close=True))
-    yield wrong(
-        "long", style.version + "0" * 10_000, "a signature of 10 000 digits", refused(400, 422, 431, close=True)
-    )
+    broken = refused(400, 422, 431, close=True)
+    yield wrong("bytes", b"\xff\xfe" + style.version.encode(), "bytes beyond ASCII", broken)
+    yield wrong("bytes-inside", style.version.encode() + b"\xff\xfe" * 22, "a signature of bytes beyond ASCII", broken)
+    yield wrong("long", style.version + "0" * 10_000, "a signature of 10 000 digits", broken)
     yield wrong("many", lambda here: wrap(here, *[style.version + "0" * 64] * 90), "90 wrong signatures")
     yield wrong("null", "null", "the word null")
     here = maker.kit.base("signed/missing-query")
@@ -212,13 +221,13 @@ def _bodies(maker: _Maker) -> Iterator[Case]:
 def _asymmetric(maker: _Maker) -> Iterator[Case]:
     """What everybody can make who knows the public key."""
     base = maker.kit.base("signed/public-key")
-    signed = replace(maker.parts(base), key=public_key(maker.kit.endpoint.secret))
+    signed = replace(maker.parts(base), key=public_key(maker.kit.endpoint.secret, maker.style.algorithm))
     value = maker.style.value(signed, maker.style.version + maker.style.signature(signed, "sha256"))
     yield maker.forged("public-key", maker.request(base, value), base, "an HMAC with the public key as its secret")
 
 
 def _times(maker: _Maker) -> Iterator[Case]:
-    """Right signatures for wrong times; five minutes either way are what all these platforms allow."""
+    """Right signatures for wrong times."""
     now = maker.kit.endpoint.time
     style = maker.style
 
@@ -231,8 +240,10 @@ def _times(maker: _Maker) -> Iterator[Case]:
             return maker.genuine(name, request, base, summary, expect)
         return maker.forged(name, request, base, summary)
 
-    yield timed("time-recent", str(now - 60), "signed a minute ago", passes=True)
-    if style.window:
+    recent_s = min(60, int(style.tolerance_s / 2)) if style.tolerance_s else 60
+    if recent_s:
+        yield timed("time-recent", str(now - recent_s), f"signed {recent_s} s ago", passes=True)
+    if style.tolerance_s:
         yield from _old(timed, now, style)
     base = maker.kit.base("signed/time-shifted")
     signed = maker.parts(base)
@@ -246,7 +257,8 @@ def _times(maker: _Maker) -> Iterator[Case]:
 
 def _old(timed: Callable[..., Case], now: int, style: Style) -> Iterator[Case]:
     """Times that are no time of now."""
-    yield timed("time-stale", str(now - _HOUR), "signed an hour ago")
+    if style.tolerance_s < _HOUR:
+        yield timed("time-stale", str(now - _HOUR), "signed an hour ago")
     yield timed("time-old", str(now - 365 * 24 * _HOUR), "signed a year ago")
     tolerated = None if style.both_ways else _EITHER
     yield timed("time-future", str(now + 24 * _HOUR), "signed tomorrow", passes=not style.both_ways, expect=tolerated)

@@ -398,8 +398,25 @@ class Webhook(Platform):
             for word, value in (("absent", GONE), ("null", None), ("empty", "")) if place else ():
                 yield Odd(f"words/{name}-{word}", name, f"a {name} whose text is {word}", {place: value})
 
+    def _unsigned(self) -> Iterator[Odd]:
+        """What targets most likely act on, and one of each way of travelling, without signature: a handler of its own may not verify."""
+        ways = {self.transport(_kind(name)): name for name in reversed(tuple(self.known))}
+        for name in dict.fromkeys((*self.eventful, *ways.values())):
+            if self.transport(_kind(name)).signed:
+                stranger = Expect(frozenset({400, 401, 403, 404, 422}), reach=Reach.NONE)
+                what = f"a {name} without signature"
+                yield Odd(
+                    f"unsigned/{name}",
+                    name,
+                    what,
+                    sign="none",
+                    threat=Threat.FORGER,
+                    check="forged_refused",
+                    expect=stranger,
+                )
+
     def _odd(self, kit: Kit) -> Iterator[Case]:
-        for odd in (*self.odd(), *self._wordless()):
+        for odd in (*self.odd(), *self._wordless(), *self._unsigned()):
             if odd.golden not in self.known or (odd.sign != "right" and not kit.endpoint.secret):
                 continue
             base = kit.base(odd.name, odd.golden)

@@ -154,7 +154,7 @@ class Discord(Webhook):
         key_of=seed_key,
         time_header="X-Signature-Timestamp",
         constant=(("User-Agent", "Discord-Interactions/1.0 (+https://discord.com)"),),
-        window=False,
+        tolerance_s=0.0,
     )
     places: ClassVar[Places] = Places(
         delivery=("id",),
@@ -188,6 +188,8 @@ class Discord(Webhook):
         "event_ping": answers(204, within_s=_DEADLINE_S),
         "event": answers(204, within_s=_DEADLINE_S),
     } | dict.fromkeys(("command", "component", "autocomplete", "modal"), _ANSWERED)
+
+    withheld: ClassVar[Mapping[str, str]] = dict.fromkeys(_EVENTS, "--platform-option events=true")
 
     command: str = option("text", "a command that the target knows", "hello")
     events: bool = option("flag", "whether the endpoint takes webhook events instead of interactions", False)

@@ -105,6 +105,9 @@ class Messenger(Webhook):
     )
     rules: ClassVar[DeliveryRules] = _meta.rules(1.5 * DAY_S)
     expects: ClassVar[Mapping[str, Expect]] = _meta.EXPECTED
+    withheld: ClassVar[Mapping[str, str]] = {
+        "handshake": "the verify token: --platform-option verify_token=…, or MESSENGER_VERIFY_TOKEN"
+    }
 
     verify_token: str = option("text", "the verify token, for the handshake (MESSENGER_VERIFY_TOKEN)", "")
 

@@ -10,7 +10,8 @@
 | slack | ``X-Slack-Signature: v0=<hex>`` | ``v0:timestamp:body`` | ``X-Slack-Request-Timestamp``, 5 min | as written |
 | hmac | ``header=…`` with ``prefix=…`` | ``signed={timestamp}.{body}`` | ``time_header=…`` | as written |
 
-All others are HMACs, with SHA-256 unless ``algorithm`` says otherwise. Paddle, Viber, Zoom and Jira need the style ``hmac`` and
+All others are HMACs, with SHA-256 unless ``algorithm`` says otherwise; ``ed25519`` and ``ecdsa`` are signatures with a key pair,
+whose public key ``chaosbot send … --public-key`` prints. Paddle, Square, Viber, Zoom, Jira and SendGrid need the style ``hmac`` and
 no code. The time comes from the endpoint, never from a clock.
 """
 
@@ -26,14 +27,32 @@ import orjson
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
-from chaosbot.core.journey import DeliveryRules
+from chaosbot.core.journey import DAY_S, DeliveryRules
 from chaosbot.core.kit import Kit
 from chaosbot.core.marker import markers_in
 from chaosbot.core.platform import EPOCH, Endpoint, Platform
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
-from chaosbot.platforms._generic import bodies_of, delivery_id, inferred, marker_place, parsed, post, renew
-from chaosbot.platforms._signatures import STYLES, Style, mistaken, public_key, resigned
+from chaosbot.platforms._generic import (
+    bodies_of,
+    check_origin,
+    delivery_id,
+    inferred,
+    marker_place,
+    parsed,
+    post,
+    renew,
+)
+from chaosbot.platforms._signatures import (
+    ASYMMETRIC,
+    STYLES,
+    Style,
+    mistaken,
+    public_key,
+    resigned,
+    seed_key,
+    text_key,
+)
 from chaosbot.platforms._signed_cases import cases
 from chaosbot.platforms._transport import dumps
 
@@ -54,10 +73,15 @@ class StandardWebhooks(Platform):
     sample: Any = option("json", "a valid body, as JSON, instead of the style's own events", None)  # noqa: RUF009 - frozen field
     more: Any = option("json", "further valid bodies, as a JSON list; a recording given as sample has them", ())  # noqa: RUF009 - frozen field
     header: str = option("text", "hmac: the header of the signature", "X-Signature")
-    algorithm: str = option("text", "hmac: the hash", "sha256", choices=("sha1", "sha256", "sha384", "sha512"))
+    algorithm: str = option(
+        "text", "hmac: the hash", "sha256", choices=("sha1", "sha256", "sha384", "sha512", *ASYMMETRIC)
+    )
     encoding: str = option("text", "hmac: how the digest is written", "hex", choices=("hex", "base64"))
     prefix: str = option("text", "hmac: what stands before the signature", "")
-    signed: str = option("text", "hmac: what is signed, of {id}, {timestamp} and {body}", "{body}")
+    signed: str = option("text", "hmac: what is signed, of {id}, {timestamp}, {url}, {body} and {.member}", "{body}")
+    url: str = option(
+        "text", "hmac: scheme and host as the sender knows them, for {url}; the request's own otherwise", ""
+    )
     id_header: str = option("text", "hmac: the header of the delivery id", "")
     time_header: str = option("text", "hmac: the header of the timestamp", "")
     time_member: str = option(
@@ -68,6 +92,7 @@ class StandardWebhooks(Platform):
     second_secret: str = option(
         "text", "a secret that is valid as well, while one is being replaced (CHAOSBOT_SECOND_SECRET)", ""
     )
+    tolerance: float = option("duration", "hmac: how old a signature may be; 0s where it never grows old", 300.0)
     future: bool = option("flag", "hmac: whether signatures from the future must be refused", True)
 
     def __post_init__(self) -> None:
@@ -77,6 +102,9 @@ class StandardWebhooks(Platform):
         self._events()
         if self.style != "hmac":
             return
+        check_origin("url", self.url)
+        if not 0 <= self.tolerance < DAY_S:
+            raise ValueError(f"tolerance is {self.tolerance:g} s; it must be below a day, and 0s for none")
         if "{body}" not in self.signed:
             raise ValueError("signed must contain {body}; a signature that leaves the body out protects nothing")
         for member, header, option_name in (
@@ -102,9 +130,18 @@ class StandardWebhooks(Platform):
             time_header=self.time_header,
             time_member=self.time_member,
             separator=self.separator or ("," if self.time_member else ""),
+            key_of=seed_key if self.algorithm in ASYMMETRIC else text_key,
+            tolerance_s=self.tolerance,
             both_ways=self.future,
+            # Decoders of base64 drop what follows the padding.
+            lenient=frozenset({"signed/longer"}) if self.encoding == "base64" else frozenset(),
             events=STYLES["standard"].events,
         )
+
+    @property
+    def base_url(self) -> str:
+        """As the sender knows the target."""
+        return self.url
 
     def mistaken(self, secret: str) -> str:
         """A token, a key, or a secret of another way of signing."""
@@ -149,7 +186,11 @@ class StandardWebhooks(Platform):
     def encode(self, endpoint: Endpoint, update: Any) -> bytes:
         """A signed POST; bytes are signed and sent as they are."""
         body = dumps(update)
-        return post(endpoint, body, self.scheme.headers(endpoint.secret, endpoint.time, body, self._kind(update)))
+        host = self.base_url or f"http://{endpoint.host}"
+        kind = self._kind(update)
+        return post(
+            endpoint, body, self.scheme.headers(endpoint.secret, endpoint.time, body, kind, host + endpoint.path)
+        )
 
     def _kind(self, update: Any) -> str:
         """The kind that the event's header names: that of the golden event with the same members at the top."""
@@ -159,9 +200,14 @@ class StandardWebhooks(Platform):
         return min(known, key=lambda pair: pair[1])[0]
 
     def public_key(self, secret: str) -> str:
-        """As the specification writes it, for the style v1a."""
-        raw = public_key(secret) if self.scheme.algorithm == "ed25519" else b""
-        return "whpk_" + base64.b64encode(raw).decode() if raw else ""
+        """As the specification writes it for the style v1a; in hexadecimal of Ed25519, and DER in base64 of ECDSA."""
+        algorithm = self.scheme.algorithm
+        if algorithm not in ASYMMETRIC:
+            return ""
+        raw = public_key(secret, algorithm)
+        if self.style == "hmac" and algorithm == "ed25519":
+            return raw.hex()
+        return ("" if self.style == "hmac" else "whpk_") + base64.b64encode(raw).decode()
 
     def delivery(self) -> DeliveryRules:
         """The specification's schedule: ten attempts over three days; 410 ends it."""
@@ -178,7 +224,7 @@ class StandardWebhooks(Platform):
 
     def resigned(self, secret: str, before: bytes, after: bytes, later_s: int = 0) -> bytes | None:
         """Renews id, timestamp and signature where they were right."""
-        return resigned(self.scheme, secret, before, after, later_s) if secret else after
+        return resigned(self.scheme, secret, before, after, later_s, self.base_url) if secret else after
 
     def golden(self, dice: Dice) -> dict[str, Any]:
         """A few events as the style's platform sends them, or the sample."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from chaosbot.core.case import Expect
-from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.journey import DeliveryRules
 from chaosbot.core.kit import GONE
 from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
+from chaosbot.platforms._generic import check_origin
 from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import FORM, Places, Transport
 from chaosbot.platforms._trust import Claim, Rights
@@ -142,9 +142,7 @@ class Twilio(Webhook):
     def __post_init__(self) -> None:
         """Refuses a URL without scheme or with a path."""
         super().__post_init__()
-        scheme, separator, host = self.url.partition("://")
-        if self.url and (scheme not in ("http", "https") or not separator or not host or "/" in host):
-            raise ConfigError("url", f"'{self.url}' is no scheme and host; write for example https://bot.example.com")
+        check_origin("url", self.url)
 
     @property
     def base_url(self) -> str:

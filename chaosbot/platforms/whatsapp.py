@@ -175,6 +175,9 @@ class WhatsApp(Webhook):
     )
     rules: ClassVar[DeliveryRules] = _meta.rules(7 * DAY_S)
     expects: ClassVar[Mapping[str, Expect]] = _meta.EXPECTED
+    withheld: ClassVar[Mapping[str, str]] = {
+        "handshake": "the verify token: --platform-option verify_token=…, or WHATSAPP_VERIFY_TOKEN"
+    }
 
     verify_token: str = option("text", "the verify token, for the handshake (WHATSAPP_VERIFY_TOKEN)", "")
 

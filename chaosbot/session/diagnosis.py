@@ -18,7 +18,7 @@ from chaosbot.addons.ca import ensure_ca
 from chaosbot.config import defaults
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ChaosbotError, secret_hint
+from chaosbot.core.errors import ChaosbotError
 from chaosbot.core.event import ExchangeSeen, ModelCalled
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import platform_of
@@ -179,7 +179,7 @@ def _exchange(environment: Environment, platform: str, secret: str, variable: st
         yield Diagnosis(
             False,
             f"webhook: answers {outcome.status} to a valid update",
-            secret_hint(secret, variable, platform_of(platform).otherwise),
+            platform_of(platform).secret_hint(secret, variable),
         )
         return
     if not outcome.ok:

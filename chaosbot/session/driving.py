@@ -12,7 +12,7 @@ from typing import Final
 from chaosbot.config import defaults
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import TargetUnusable, secret_hint
+from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.outcome import Fate
 from chaosbot.core.platform import EPOCH, Endpoint, platform_of
 from chaosbot.core.profile import Workload
@@ -79,7 +79,7 @@ def require_webhook(
         )
     if seen.status in (401, 403):
         raise TargetUnusable(
-            f"{environment.webhook}: answers {seen.status}; {secret_hint(secret, variable, platform_of(platform).otherwise)}"
+            f"{environment.webhook}: answers {seen.status}; {platform_of(platform).secret_hint(secret, variable)}"
         )
 
 

@@ -30,12 +30,14 @@ def delivery(
 
     Raises:
         UnknownName: The platform has no such event.
-        ConfigError: A path leads nowhere, or the platform delivers nothing.
+        ConfigError: A path leads nowhere, the event needs an option, or the platform delivers nothing.
     """
     known = platform.golden(Dice(seed))
     if not known:
         raise ConfigError(platform.name, "delivers no updates; choose another platform (chaosbot platforms)")
     name = event or platform.canary()
+    if name not in known and (needs := platform.withheld.get(name)):
+        raise ConfigError(name, f"needs {needs}")
     if name not in known:
         raise UnknownName.of("event", name, known)
     update = known[name]

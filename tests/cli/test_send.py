@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append((dict(self.headers), body))
         wanted = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         given = self.headers.get("X-Hub-Signature-256")
-        self.send_response(200 if given in (None, wanted) else 401)
+        self.send_response(200 if self.server.open or given in (None, wanted) else 401)
         self.end_headers()
         self.wfile.write(self.server.says)
 
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Any]:
     made: Any = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.seen, made.says = [], b"thanks"
+    made.seen, made.says, made.open = [], b"thanks", False
     made.url = f"http://127.0.0.1:{made.server_address[1]}/hook"
     threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
     yield made
@@ -57,10 +57,26 @@ def test_a_signed_event_with_changed_members_is_sent(chaosbot: Callable, server:
 
 def test_a_forged_delivery_is_refused_and_that_is_said(chaosbot: Callable, server: Any) -> None:
     done = chaosbot("send", "github", "ping", server.url, "--forged")
-    assert done.code == 1
-    assert "401 is no acknowledgement" in done.out
+    assert done.code == 0
+    assert "ping → 401" in done.out
+    server.open = True
+    believed = chaosbot("send", "github", "ping", server.url, "--forged")
+    assert believed.code == 1
+    assert "a forged delivery is accepted with 200" in believed.out
+    server.open = False
     wrong = chaosbot("send", "github", "ping", server.url, "--secret-env", "HOOK", HOOK="another")
     assert "the secret in HOOK is not the target's, or it verifies another body" in wrong.out
+
+
+@pytest.mark.parametrize(
+    ("platform", "event", "remedy"),
+    [("whatsapp", "handshake", "verify_token=…, or WHATSAPP_VERIFY_TOKEN"), ("discord", "event", "events=true")],
+)
+def test_an_event_that_needs_an_option_says_which(
+    chaosbot: Callable, server: Any, platform: str, event: str, remedy: str
+) -> None:
+    done = chaosbot("send", platform, event, server.url, "--secret-env", "HOOK", HOOK=SECRET)
+    assert (done.code, remedy in done.err) == (2, True), done
 
 
 def test_a_challenge_that_does_not_come_back_is_said(chaosbot: Callable, server: Any) -> None:

@@ -10,6 +10,8 @@ import pytest
 import slack_sdk.signature
 import standardwebhooks
 import stripe
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from gidgethub import ValidationFailure
 from gidgethub import sansio as github
 
@@ -135,12 +137,46 @@ def test_a_scheme_of_ones_own_is_said_by_options() -> None:
     assert request.header("Paddle-Signature") == f"ts=1767225600;h1={digest}".encode()
 
 
+def test_a_scheme_of_ones_own_may_sign_the_url_and_have_a_key_pair() -> None:
+    body = '{"id":"evt_1","type":"ping","text":"héllo"}'.encode()
+    square = {"style": "hmac", "header": "X-Square", "signed": "{url}{body}", "encoding": "base64"}
+    platform = PLATFORMS.build("standard_webhooks", square | {"url": "https://example.com"})
+    endpoint = Endpoint("127.0.0.1", "/webhook", "chaosbot-secret", started=1767225600)
+    assert (
+        RawRequest.of(platform.encode(endpoint, body)).header("X-Square")
+        == b"itEgQTTzNDcsNpnW0hePs7qXu6JwYUyyXfug8THo8ic="
+    )
+    mails = {"style": "hmac", "header": "X-Signature", "signed": "{timestamp}{body}", "time_header": "X-Timestamp"}
+    platform = PLATFORMS.build("standard_webhooks", mails | {"algorithm": "ecdsa", "encoding": "base64"})
+    request = platform.encode(endpoint, body)
+    key = serialization.load_der_public_key(base64.b64decode(platform.public_key(endpoint.secret)))
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    for one in (request, platform.resigned(endpoint.secret, request, request, 60)):
+        got = RawRequest.of(one or b"")
+        signature = base64.b64decode(got.header("X-Signature") or b"")
+        key.verify(signature, (got.header("X-Timestamp") or b"") + got.body, ec.ECDSA(hashes.SHA256()))
+    assert got.header("X-Timestamp") == b"1767225660"
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "told"), [("5s", "signed 2 s ago"), ("5m", "signed 60 s ago"), ("0s", "signed 60 s ago")]
+)
+def test_how_old_a_signature_may_be_is_said_by_an_option(tolerance: str, told: str) -> None:
+    options = {"style": "hmac", "signed": "{timestamp}.{body}", "time_header": "X-Time", "tolerance": tolerance}
+    platform = PLATFORMS.build("standard_webhooks", options)
+    made = {case.name: case for case in platform.catalogue(Endpoint("h", "/", "chaosbot-secret", started=9), Dice(1))}
+    assert made["signed/time-recent"].summary == told
+    assert ("signed/time-stale" in made) == (tolerance != "0s")
+
+
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
         ({"style": "hmac", "signed": "{timestamp}"}, "signed must contain {body}"),
         ({"style": "hmac", "signed": "{id}.{body}"}, "id_header"),
         ({"style": "hmac", "algorithm": "md5"}, "algorithm"),
+        ({"style": "hmac", "tolerance": "2d"}, "tolerance"),
+        ({"style": "hmac", "url": "example.com"}, "url"),
     ],
 )
 def test_a_scheme_that_cannot_be_is_refused_with_the_rule(options: dict[str, str], rule: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -60,6 +63,11 @@ ASYMMETRIC = Style(
     "v1a", "x", "v1a,", "{id}.{timestamp}.{body}", algorithm="ed25519", encoding="base64", key_of=seed_key
 )
 BARE = Style("bare", "x", "", "{body}", encoding="base64")
+HEX = Style("hex", "x", "", "{body}")
+TIMED = Style("timed", "x", "", "{timestamp}{body}")
+PADDLE = Style("paddle", "Paddle-Signature", "h1=", "{timestamp}:{body}")
+CURVE = Style("curve", "x", "", "{timestamp}{body}", encoding="base64", algorithm="ecdsa", key_of=seed_key)
+MAILS = b'[{"email":"a@example.com","timestamp":1767225600,"event":"delivered","sg_event_id":"e1","sg_message_id":"m1"}]\r\n'
 SHA256 = Style("forms", "x", "", "{url}{form}", encoding="base64")
 
 
@@ -129,11 +137,57 @@ SHA256 = Style("forms", "x", "", "{url}{form}", encoding="base64")
             "J7JWGOMiEejtDE4ik4xs2UqSiQo=",
         ),
         (SQUARE, S, B, "https://example.com/webhook", "itEgQTTzNDcsNpnW0hePs7qXu6JwYUyyXfug8THo8ic="),
+        (PADDLE, S, B, "", "6b2e251f543ad77c7c389c749de261379e88a872d14c7f0c280797e33c4f0dd5"),
+        (
+            TIMED,
+            S,
+            b"a" * 50,
+            "",
+            "cbaa9b768d246cf3fdb23cc931a89bea8260918f3d0431c13fc1dbb14fdc9a51",
+        ),  # Mailgun's token
+        (
+            HEX,
+            S,
+            b"qgg8vlvZRS6UYooatFL8Aw",
+            "",
+            "a71b62d4139cb87cd6a4322cd98379b6752d7dbbfd7412604359a6dfe4266f0b",
+        ),  # Zoom's CRC
+        (BARE, S, b"challenge", "", "cOE+wOyYqetWUBnBO7CyXyFVmnW+FYmKpatmDhz7zo4="),  # X's CRC
+        (
+            HEX,
+            S,
+            b"TOKEN",
+            "",
+            "3f72440c06383ea1c044c1d753d5fbf8bd4f808d20d9720af2aa7b4666407609",
+        ),  # Meta's proof of the app secret
+        (
+            CURVE,
+            "chaosbot",
+            MAILS,
+            "",
+            "MEYCIQD1L+oh1JaUEwNNJTTACQV8XlvOvwXt7uzTGC9U89oWswIhAJNAOiz+JlsRgaN9UxqDrzR0I79Ubw1ixwNMtOe9joU1",
+        ),
     ],
 )
 def test_known_vectors(style: Style, secret: str, body: bytes, url: str, wanted: str) -> None:
     made = style.signed(secret, T, body, url)
     assert style.signature(made if not style.signs_id else type(made)(made.key, "msg_1", str(T), body, url)) == wanted
+
+
+def test_members_of_a_body_are_signed_one_by_one() -> None:
+    names = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
+    style = Style("sns", "x", "", "".join(f"{name}\n{{.{name}}}\n" for name in names))
+    told = {
+        "Type": "Notification",
+        "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
+        "TopicArn": "arn:aws:sns:us-east-1:000000000000:t",
+        "Subject": "S",
+        "Message": "héllo",
+        "Timestamp": "2026-01-01T00:00:00.000Z",
+        "Other": 1,
+    }
+    text = style.content(style.signed(S, T, json.dumps(told).encode()))
+    assert hashlib.sha256(text).hexdigest() == "eb26cde78f12c228d090bbe595f376485f9dca5d5ba16e45503389f2c318cb2f"
 
 
 def test_the_legacy_signature_of_github() -> None:
@@ -143,6 +197,9 @@ def test_the_legacy_signature_of_github() -> None:
 
 def test_keys_of_secrets() -> None:
     assert public_key(SEED).hex() == "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"
+    der = base64.b64encode(public_key("chaosbot", "ecdsa")).decode()
+    assert der.startswith("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEm0693fbslQuVs3Y4h83yEY8h9l9SbxkkmfTz6L3FAyME/")
+    assert der.endswith("vJNPzCEk/iBiENOHeZAGPN8ANduYUqeHXlnCLqL3w==")
     assert base64_key("whsec_Y2hhb3Nib3Qtc2VjcmV0LTI0LWJ5dGVz") == b"chaosbot-secret-24-bytes"
     assert text_key("whsec_abcd") == b"whsec_abcd"
     assert len(seed_key("any words")) == 32

@@ -79,6 +79,16 @@ def test_cases_say_who_sends_them_and_what_they_expect(platform: Platform) -> No
             assert 2 not in case.expect.statuses, case.name
 
 
+def test_each_way_of_travelling_is_tried_without_signature() -> None:
+    slack = PLATFORMS.build("slack", {})
+    bare = [one for one in slack.catalogue(WHERE, Dice(1)) if one.group == "unsigned"]
+    kinds = {RawRequest.of(one.request).header("Content-Type") for one in bare}
+    assert kinds == {b"application/json", b"application/x-www-form-urlencoded"}
+    assert {"unsigned/command", "unsigned/block_actions", "unsigned/message"} <= {one.name for one in bare}
+    assert not any(RawRequest.of(one.request).header(slack.proof) for one in bare)
+    assert all(one.threat is Threat.FORGER and not one.expect.allows_status(200) for one in bare if one.expect)
+
+
 def test_only_some_kinds_are_sent_where_the_target_takes_no_others() -> None:
     slack = PLATFORMS.build("slack", {"only": "command, message/im"})
     assert set(slack.golden(Dice(0))) == {"command", "command/empty", "message/im"}
