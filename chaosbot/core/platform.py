@@ -238,6 +238,8 @@ class Examples(Protocol):
     """The users' tiers, the lowest first; empty where the platform has none."""
     commands: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Each command's name (without slash) and the lowest tier that may use it."""
+    alike: ClassVar[int | None] = None
+    """Users of one kind whose ids agree modulo this number send the same requests, but for their ids; None: nothing is known of that."""
 
     @abstractmethod
     def golden(self, dice: Dice) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from chaosbot.load.event_loop import EventLoop
 from chaosbot.load.factory import Chance, RequestFactory, UserRequests, draw_block
 from chaosbot.load.pending import PendingRequest
 from chaosbot.load.sender import PlatformSender
+from chaosbot.load.templates import TemplatedRequests
 
 
 class InFlightLimit:
@@ -77,6 +78,7 @@ class ClosedContext:
         peak: Users at the peak; ordinals are counted in steps of it.
         sender: The platform's sender, when it delivers what users write; None gives each user a connection.
         limit: Bounds how many requests are on their way; None does not.
+        repeats: Whether users without pauses may take the fast path, on which no request is written on its own.
     """
 
     loop: EventLoop
@@ -87,6 +89,7 @@ class ClosedContext:
     dice: Dice
     sender: PlatformSender | None = None
     limit: InFlightLimit | None = None
+    repeats: bool = False
 
 
 MOST_ADDED: Final = 10_000
@@ -101,13 +104,13 @@ class VirtualUser:
 
     __slots__ = (
         "_busy",
-        "_chance",
         "_connection",
         "_context",
         "_due",
         "_pause_s",
         "_user",
         "_user_requests",
+        "chance",
         "count",
         "journey",
         "number",
@@ -123,7 +126,7 @@ class VirtualUser:
         self._due = 0.0
         self._busy = False
         self._pause_s = 0.0
-        self._chance: Iterator[Chance] = iter(())
+        self.chance: Iterator[Chance] = iter(())
         self._user_requests: UserRequests | None = None
         self.count = 0
         self.present = False
@@ -144,19 +147,18 @@ class VirtualUser:
             self._connection.hang_up()
 
     @property
-    def ordinal(self) -> int:
-        """The number of the next request in the plan; users whom a person added have numbers far beyond those of the plan."""
+    def numbering(self) -> tuple[int, int]:
+        """The number of the first request in the plan and the step to the next; users whom a person added are far beyond the plan's."""
         peak = self._context.peak
-        if self.number < peak:
-            return self.number + self.count * peak
-        return ADDED_FROM + self.number - peak + self.count * MOST_ADDED
+        return (self.number, peak) if self.number < peak else (ADDED_FROM + self.number - peak, MOST_ADDED)
 
     def _write(self, late_s: float) -> None:
         """The next request, which was due so long ago."""
         context = self._context
-        chance = next(self._chance, None) or self._draw()
+        chance = next(self.chance, None) or self.draw()
         user_requests = self._user_requests or self._learn()
-        pending = user_requests.next(self, self.ordinal, self._due, chance)
+        first, step = self.numbering
+        pending = user_requests.next(self, first + self.count * step, self._due, chance)
         self.count += 1
         self._busy = True
         connection = self._connection
@@ -171,10 +173,11 @@ class VirtualUser:
             context.aggregator.planned(late_s)
             context.sender.post(pending, self._delivered)
 
-    def _draw(self) -> Chance:
+    def draw(self) -> Chance:
+        """The chance of the next request, and of a block of those after it."""
         block = _BLOCK if self.journey.wait_s[1] else _LONG_BLOCK
-        self._chance = draw_block(self._context.dice.at("user", self.number, self.count // block), block)
-        return next(self._chance)
+        self.chance = draw_block(self._context.dice.at("user", self.number, self.count // block), block)
+        return next(self.chance)
 
     def _learn(self) -> UserRequests:
         self._user_requests = self._context.factory.user_requests(self.journey, self._user)
@@ -189,6 +192,10 @@ class VirtualUser:
         if self.present and not pending.pause_s and pending.fate is _ANSWERED:
             self._due = pending.ended
             self._write(0.0)
+            if context.repeats and self._connection is not None and not self.journey.wait_s[1]:
+                requests = self._user_requests
+                if isinstance(requests, TemplatedRequests):
+                    self._connection.repeat(self, requests, context.aggregator)
         else:
             self._rest(context.loop.clock(), pending.pause_s)
 

@@ -21,7 +21,7 @@ import os
 import re
 import socket
 import ssl
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
@@ -29,6 +29,11 @@ from chaosbot.core.outcome import Fate
 from chaosbot.load.event_loop import HUNG_UP, READ, SLICE_S, WRITE, EventLoop
 from chaosbot.load.pending import PendingRequest
 from chaosbot.load.target import LoadTarget
+
+if TYPE_CHECKING:
+    from chaosbot.load.aggregator import MetricsAggregator
+    from chaosbot.load.fast_connection import Repeater
+    from chaosbot.load.templates import TemplatedRequests
 
 CHUNK: Final = 1 << 16
 _LONGEST_HEAD: Final = 4096
@@ -102,6 +107,9 @@ class LoadConnection:
             self._begin(pending)
         else:
             self._write(pending.data)
+
+    def repeat(self, user: Repeater, requests: TemplatedRequests, aggregator: MetricsAggregator) -> None:
+        """A user without pauses has this connection: the fast path serves it in one loop."""
 
     # ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -221,8 +229,13 @@ class LoadConnection:
             pending, detail = self.pending, error.strerror or str(error)
             self._loop.at(0.0, lambda: self._write_failed(pending, detail))
             return
-        if count < len(data) and self._sock is not None:
-            self._out = data[count:]
+        if count < len(data):
+            self._leave(data[count:])
+
+    def _leave(self, rest: bytes) -> None:
+        """Keeps what the socket did not take until it can be written."""
+        if self._sock is not None:
+            self._out = rest
             self._loop.rewatch(self._sock.fileno(), _HEAR | WRITE)
 
     def _write_failed(self, pending: PendingRequest | None, detail: str) -> None:

@@ -163,7 +163,9 @@ class LoadEngine:
         """Tasks that run beside the load: samplers, streams. They are cancelled when it ends."""
         self.extra_users: Callable[[], int] = lambda: 0
         self.search: KneeSteps | None = None
-        self._make_connection: Callable[[EventLoop, LoadTarget], LoadConnection] = make_connection or fast_connections()
+        self._make_connection: Callable[[EventLoop, LoadTarget], LoadConnection] = make_connection or fast_connections(
+            spec.accepted
+        )
         self._connections: list[LoadConnection] = []
         self._wished = Wish()
         self._second = 0
@@ -214,8 +216,9 @@ class LoadEngine:
         peak = max(int(pacer.peak + 1e-9), 1)
         most = None if self.sender is not None else self.most_in_flight
         limit = None if most is None else InFlightLimit(most, self.aggregator)
+        repeats = limit is None and self.sender is None and not self.spec.record_requests
         context = ClosedContext(
-            self.loop, self.aggregator, self.factory, self._connection, peak, self.dice, self.sender, limit
+            self.loop, self.aggregator, self.factory, self._connection, peak, self.dice, self.sender, limit, repeats
         )
         return ClosedExecutor(context, pacer, self.population, self.shard, start)
 

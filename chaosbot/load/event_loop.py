@@ -32,7 +32,7 @@ HUNG_UP: Final = 0x2000
 
 SLICE_S: Final = 0.005
 _TICK_S: Final = 0.001
-_ONCE: Final = 512  # events taken from the kernel at once
+_ONCE: Final = 128  # events taken from the kernel at once
 
 
 class Poller(Protocol):
@@ -106,7 +106,7 @@ class EventLoop:
         self.poller: Poller | None = None
         if sockets:
             self.poller = select.epoll() if hasattr(select, "epoll") else _Kqueue()
-        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._handlers: dict[int, Callable[[int], object]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._ordinal = itertools.count()
         self._stopped = False
@@ -115,8 +115,8 @@ class EventLoop:
         """Calls at a moment (or as soon after it as the loop gets there)."""
         heapq.heappush(self._timers, (due, next(self._ordinal), call))
 
-    def watch(self, fd: int, mask: int, handler: Callable[[int], None]) -> None:
-        """Calls `handler` with the mask whenever the descriptor is ready."""
+    def watch(self, fd: int, mask: int, handler: Callable[[int], object]) -> None:
+        """Calls `handler` with the mask whenever the descriptor is ready, and with 0 after the whole batch where it returns True."""
         if self.poller is None:
             raise RuntimeError("a loop without sockets was asked to watch one")
         self.poller.register(fd, mask)
@@ -126,6 +126,10 @@ class EventLoop:
         """Watches for something else from now on."""
         if self.poller is not None:
             self.poller.modify(fd, mask)
+
+    def rehandle(self, fd: int, handler: Callable[[int], object]) -> None:
+        """Calls `handler` instead from now on."""
+        self._handlers[fd] = handler
 
     def forget(self, fd: int) -> None:
         """Stops watching; call it before the descriptor is closed."""
@@ -179,11 +183,14 @@ class EventLoop:
         worked = False
         while events := poll(0, _ONCE):
             worked = True
+            later: list[Callable[[int], object]] = []
             for fd, mask in events:
                 # An earlier event of the same batch may have closed this one.
                 handler = handlers.get(fd)
-                if handler is not None:
-                    handler(mask)
+                if handler is not None and handler(mask):
+                    later.append(handler)
+            for handler in later:
+                handler(0)
             moment = clock()
             if moment - now > SLICE_S or (self._timers and self._timers[0][0] <= moment) or self._stopped:
                 break

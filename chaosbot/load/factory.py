@@ -41,6 +41,10 @@ def draw_block(dice: Dice, count: int) -> Iterator[Chance]:
 class Source(Protocol):
     """What people do and how it is encoded; a platform is one, a journey file and a corpus are others."""
 
+    @property
+    def alike(self) -> int | None:
+        """Users of a journey are alike but for their ids where these agree modulo this number; None: none are."""
+
     def journeys(self) -> Sequence[JourneySpec]:
         """The kinds of users."""
 
@@ -86,6 +90,7 @@ class RequestFactory:
         self._wall = wall
         self._labels: dict[tuple[str, str, str | None, str | None], RequestLabel] = {}
         self._users: dict[tuple[int, int | str], UserRequests] = {}
+        self._bounds: dict[int, list[int]] = {}
 
     def tick(self) -> None:
         """A second has passed: requests claim the new time."""
@@ -104,6 +109,15 @@ class RequestFactory:
 
     def _requests_of(self, journey: JourneySpec, user: int | str, slow: str, *, kept: bool) -> UserRequests:  # noqa: ARG002 - for the fast path
         return UserRequests(self, journey, user, slow)
+
+    def bounds(self, journey: JourneySpec) -> list[int]:
+        """The words of chance at which the next one of a journey's tasks begins."""
+        bounds = self._bounds.get(id(journey))
+        if bounds is None:
+            passed = list(accumulate(task.weight for task in journey.tasks))
+            # Without the last bound, so that every word falls on a task.
+            bounds = self._bounds[id(journey)] = [int(point / passed[-1] * _SCALE) for point in passed[:-1]]
+        return bounds
 
     def encode(self, task: str, user: int | str, ordinal: int) -> Request:
         """Encodes a request from scratch."""
@@ -150,9 +164,7 @@ class UserRequests:
         self._slow = slow
         low, high = journey.wait_s
         self._pause_s, self._span_s = low, (high - low) / _SCALE
-        passed = list(accumulate(task.weight for task in journey.tasks))
-        # Without the last bound, so that every word falls on a task.
-        self._bounds = [int(point / passed[-1] * _SCALE) for point in passed[:-1]]
+        self._bounds = factory.bounds(journey)
 
     def next(self, owner: Owner, ordinal: int, due: float, chance: Chance) -> PendingRequest:
         """The request with this number in the plan, with the pause after it."""

@@ -6,6 +6,8 @@ built from it only when somebody records single requests.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from chaosbot.core.event import RequestDone
@@ -34,7 +36,7 @@ class RequestLabel:
         command: The command, when it is one.
     """
 
-    __slots__ = ("command", "ended", "errors", "kind", "response", "task", "tier", "unanswered")
+    __slots__ = ("command", "ended", "errors", "kind", "response", "task", "tier", "turned", "turns", "unanswered")
 
     def __init__(self, task: str, tier: str = "", kind: str | None = None, command: str | None = None) -> None:
         self.task = task
@@ -49,6 +51,10 @@ class RequestLabel:
         self.unanswered = 0
         self.errors: dict[str, int] = {}
         self.response: list[float] = []
+        self.turns: list[
+            float
+        ] = []  # seconds of each that went well and was followed by the user's next request at once
+        self.turned: Mapping[int, int] = {}  # cells of the turns, when an interval is folded
 
 
 class PendingRequest:
@@ -74,6 +80,7 @@ class PendingRequest:
     slow = ""  # how the client is slow on purpose: "body", "unread"
     update_id: int | None = None  # the template's own, in place of the facts'
     mark: int | None = None  # the marker that the template's gap was filled with, 48 bits
+    user: int | None = None  # who sends the template, in place of whom it was made for
     trace = ""  # its W3C trace id
     connection: Any = None  # the pooled connection that carries it
     tag: Any = None  # the sender's delivery
@@ -85,13 +92,23 @@ class PendingRequest:
         self.ordinal = ordinal
         self.data = data
         self.label = label
-        self.facts = facts
+        self.made_of = facts
         self.due = due
 
     @property
     def task(self) -> str:
         """What it does, as reports count it."""
         return self.label.task
+
+    @property
+    def facts(self) -> UpdateFacts | None:
+        """What it is about; but for delivery id and marker, which `done` writes."""
+        facts, user = self.made_of, self.user
+        if user is None or facts is None or not isinstance(facts.user, int) or facts.user == user:
+            return facts
+        chats = {facts.user: user, -facts.user: -user}
+        chat = chats.get(facts.chat, facts.chat) if isinstance(facts.chat, int) else facts.chat
+        return replace(facts, user=user, chat=chat)
 
     @property
     def exchange(self) -> str:
@@ -119,10 +136,10 @@ class PendingRequest:
 
     def again(self) -> PendingRequest:
         """The same update as its next attempt."""
-        other = PendingRequest(self.owner, self.ordinal, self.data, self.label, self.facts, self.due)
+        other = PendingRequest(self.owner, self.ordinal, self.data, self.label, self.made_of, self.due)
         other.attempt = self.attempt + 1
         other.tag, other.slow, other.trace = self.tag, self.slow, self.trace
-        other.update_id, other.mark = self.update_id, self.mark
+        other.update_id, other.mark, other.user = self.update_id, self.mark, self.user
         start = self.data.find(_HEADER)
         if start >= 0:
             # Without the due time: an attempt belongs to the moment at which it is made.

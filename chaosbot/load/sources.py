@@ -81,6 +81,7 @@ class JourneyFile:
             if function is not None and not callable(function):
                 raise ConfigError(str(path), f"{name} is a {type(function).__name__}; it must be a function")
         self._build: Callable[..., Request] = build or platform.build
+        self.alike = None if build else platform.alike
         self._specs = self._read(journeys, JourneySpec) if journeys is not None else tuple(platform.journeys())
         self._streams = self._read(streams, StreamSpec) if streams is not None else ()
         self._try(endpoint, _line_of(build))
@@ -224,6 +225,8 @@ class Corpus:
     Raises:
         ConfigError: No such folder, or no requests in it.
     """
+
+    alike: Final = None
 
     def __init__(self, folder: Path, platform: Platform, endpoint: Endpoint) -> None:
         self._requests: dict[str, Request] = {}

@@ -35,8 +35,11 @@ def facts(shot: PendingRequest) -> UpdateFacts:
 class Source:
     """One task of some people, encoded by a function; counts its calls."""
 
-    def __init__(self, build: Callable[..., Request], task: str = "t", people: int = 1000) -> None:
+    def __init__(
+        self, build: Callable[..., Request], task: str = "t", people: int = 1000, alike: int | None = None
+    ) -> None:
         self.calls = 0
+        self.alike = alike
         self._build = build
         self.journey = JourneySpec("guest", 1.0, (0.0, 0.0), (Task(task),), range(1_000_000, 1_000_000 + people))
 
@@ -106,6 +109,51 @@ def test_every_task_of_telegram_is_fit_for_templates_and_stays_valid() -> None:
                 assert TELEGRAM.facts("POST", "/", (), shot.data.partition(b"\r\n\r\n")[2]) == facts(shot), task.name
             assert source.calls == encoded, f"{task.name} comes from templates"
             assert variants == 8
+
+
+@pytest.mark.parametrize("name", [name for name in PLATFORMS.names() if PLATFORMS.build(name).alike])
+def test_users_that_a_platform_calls_alike_differ_by_their_id_alone(name: str) -> None:
+    platform = PLATFORMS.build(name)
+    assert platform.alike is not None
+    for journey in platform.journeys():
+        for user in journey.users[:12]:
+            other = int(user) + platform.alike
+            if other not in journey.users:
+                continue
+            for task in journey.tasks:
+                for ordinal in range(6):
+                    one, two = (platform.build(task.name, u, ordinal, Dice(4).at(ordinal), HERE) for u in (user, other))
+                    assert one.data.replace(b"%d" % user, b"%d" % other) == two.data, task.name
+
+
+def test_users_who_are_alike_share_templates_and_each_is_named_in_their_own_requests() -> None:
+    source = Source(TELEGRAM.build, "guest/look", alike=10)
+    factory = source.factory(Dice(1))
+    users = source.journey.users
+    for ordinal in range(8):
+        source.take(factory, ordinal)
+    encoded = source.calls
+    for ordinal, user in enumerate(users[10:200:10], 100):
+        word = Dice(2).at(ordinal).number() << 30
+        shot = factory.user_requests(source.journey, user).next(Nobody(), ordinal, 0.0, (0, word, 0))
+        assert body(shot.data)["message"]["from"]["id"] == user
+        assert TELEGRAM.facts("POST", "/", (), shot.data.partition(b"\r\n\r\n")[2]) == facts(shot)
+    assert source.calls == encoded
+    factory.user_requests(source.journey, users[1]).next(Nobody(), 300, 0.0, (0, 0, 0))
+    assert source.calls > encoded, "another name needs another template"
+
+
+def test_one_request_in_many_is_encoded_anew_and_takes_its_templates_place() -> None:
+    source = Source(TELEGRAM.build, "guest/chat")
+    factory = source.factory(Dice(1))
+    source.take(factory, 0)
+    requests, encoded = factory.user_requests(source.journey, source.journey.users[0]), source.calls
+    texts = set()
+    for ordinal in range(1, 40):
+        requests.next(Nobody(), ordinal, 0.0, (1, 0, 0))
+        assert source.calls == encoded + ordinal
+        texts.add(body(source.take(factory, 1000 + ordinal).data)["message"]["text"].partition(" cbm")[0])
+    assert len(texts) > 4
 
 
 def test_signed_requests_are_never_filled_into_templates() -> None:

@@ -43,7 +43,7 @@ from chaosbot.platforms.telegram._shape import shape
 from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, read_facts
 from chaosbot.platforms.telegram._tricks import attempts
 from chaosbot.platforms.telegram._updates import golden
-from chaosbot.platforms.telegram._users import ADMIN_ID, TIERS, Population
+from chaosbot.platforms.telegram._users import ADMIN_ID, ALIKE, TIERS, Population
 from chaosbot.platforms.telegram.builders import (
     UserPool,
     callback_query,
@@ -74,6 +74,7 @@ class Telegram(Platform):
     secret_header = SECRET_HEADER
     tiers: ClassVar[tuple[str, ...]] = TIERS
     commands: ClassVar[Mapping[str, str]] = COMMANDS
+    alike: ClassVar[int | None] = ALIKE
 
     admin_id: int = option("count", "the id of the bot's admin (ADMIN_TELEGRAM_ID)", ADMIN_ID)
     date: int = option("count", "Unix time that golden updates claim", EPOCH)

@@ -25,6 +25,8 @@ RANK: Final = {tier: rank for rank, tier in enumerate(TIERS)}
 _NAMES: Final = ("Ada", "Linh", "Мария", "小明", "Omar", "Zoë", "Bjørn", "Noor", "O'Neil", "José")
 _FAMILIES: Final = ("Lovelace", "Nguyễn", "Иванова", "王", "Haddad", "Weiß", "Åse", "Karimi", "D'Arc", "Souza")
 _TONGUES: Final = ("en", "vi", "ru", "zh-hans", "ar", "de", "nb", "fa", "en", "pt-br")
+ALIKE: Final = len(_NAMES)
+"""Users whose ids agree modulo this number have the same names."""
 
 
 @dataclass(frozen=True, slots=True)
