@@ -66,6 +66,30 @@ def limit(plays: Plays) -> int | None:
     return patterns.pop()[0] if len(patterns) == 1 else None
 
 
+def bounded(plays: Plays) -> tuple[int, frozenset[str]] | None:
+    """How many people get a thing that there are only so many of, and the words that only they are told.
+
+    Args:
+        plays: What people are told who ask for one thing, one after another; each play is about another thing, so that its words may differ.
+
+    Returns:
+        None where the first ones are not told one thing and all who come later another, the same number of them in every play.
+    """
+    through: set[int] = set()
+    given: list[set[str]] = []
+    refused: set[str] = set()
+    for play in plays:
+        told = [shape(text) for text in play]
+        first = next((number for number, text in enumerate(told) if text != told[0]), len(told))
+        if first == len(told) or not all(told) or len(set(told[first:])) > 1:
+            return None
+        through.add(first)
+        given.append(set(told[0].split()))
+        refused.update(told[-1].split())
+    marks = frozenset(set.intersection(*given) - refused) if given else frozenset[str]()
+    return (through.pop(), marks) if len(through) == 1 and marks else None
+
+
 class StateCheck(Check):
     """A check over the trials of the state stage; those that broke the rule for one reason are one finding."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from chaosbot.checks._cases import Violation
-from chaosbot.checks._state import StateCheck, counts, limit, numbers, shape
+from chaosbot.checks._state import StateCheck, bounded, counts, limit, numbers, shape
 from chaosbot.core.event import StateTried
 from chaosbot.core.verdict import RootCause, Severity, Threat
 
@@ -22,13 +22,17 @@ from chaosbot.core.verdict import RootCause, Severity, Threat
 class NoLostUpdate(StateCheck):
     """What happens at once all counts."""
 
-    trials: ClassVar[frozenset[str]] = frozenset({"at-once", "users-at-once"})
+    trials: ClassVar[frozenset[str]] = frozenset({"at-once", "users-at-once", "one-thing", "one-thing-once"})
 
     def broken(self, tried: StateTried) -> Violation | None:
         """More is let through at once, or the last number is less far than it must be."""
-        through = limit(tried.alone)
-        if through is not None:
+        if tried.trial == "one-thing-once":
+            through, marks = bounded(tried.alone) or (None, frozenset[str]())
+            passed = [sum(marks <= set(shape(text).split()) for text in play) for play in tried.seen]
+        else:
+            through = limit(tried.alone)
             passed = [sum(shape(text) == shape(tried.alone[0][0]) for text in play) for play in tried.seen]
+        if through is not None:
             more = [count for count in passed if count > through]
             if more:
                 said = f"one after another {through} of {len(tried.alone[0])} are let through, at once {max(more)}; "
@@ -44,10 +48,12 @@ class NoLostUpdate(StateCheck):
         steps = counts(tried.alone)
         # Answers to several users come in any order; what one user was told first and last frames a burst.
         order = sorted if tried.trial == "users-at-once" else list
-        lost = [play for play in tried.seen if steps and _lost(play, steps, tried.alone[0][0], order)]
+        # Of one thing a play holds what the first and the last were told, with the others between them.
+        few = len(tried.alone[0]) - 1 if tried.trial == "one-thing" else 0
+        lost = [play for play in tried.seen if steps and _lost(play, steps, tried.alone[0][0], order, few)]
         if not lost:
             return None
-        rises = len(lost[0]) - 1
+        rises = few or len(lost[0]) - 1
         place = next(iter(steps))
         told = order(numbers(text)[place] * steps[place] for text in lost[0])
         told = [number // steps[place] for number in told]
@@ -63,13 +69,13 @@ class NoLostUpdate(StateCheck):
 
 
 def _lost(
-    play: tuple[str, ...], steps: dict[int, int], usual: str, order: Callable[[Iterable[int]], list[int]]
+    play: tuple[str, ...], steps: dict[int, int], usual: str, order: Callable[[Iterable[int]], list[int]], rises: int
 ) -> bool:
     """Whether the last answer's numbers are less far than they must be, although every answer was the usual one."""
     if len({shape(text) for text in play} | {shape(usual)}) > 1:
         return False
     for place, step in steps.items():
         told = order(numbers(text)[place] * step for text in play)
-        if told[-1] - told[0] < step * step * (len(play) - 1):
+        if told[-1] - told[0] < step * step * (rises or len(play) - 1):
             return True
     return False

@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
@@ -99,22 +99,25 @@ def walk(talks: Talks, steps: Sequence[Step], person: Person | None = None, what
     someone = person or talks.stranger()
     replies: list[ApiCalled] = []
     for step in steps:
-        replies = talks.say(someone, _at_hand(step, someone), what)
+        replies = talks.say(someone, at_hand(step, someone.buttons, someone.user or 0), what)
     return someone, Way(tuple(steps), tuple(replies), someone)
 
 
-def _at_hand(step: Step, person: Person) -> Step:
-    """The step, or a button that does the same where somebody was shown others: what is taken is not offered again.
+def at_hand(step: Step, buttons: Collection[str], choice: int) -> Step:
+    """The step, or a button that does the same where others were shown: what is taken is not offered again.
 
-    People who are shown the same take different ones.
+    Args:
+        step: What is meant.
+        buttons: The data of the buttons that there are.
+        choice: Which of several is taken; people who are shown the same take different ones.
     """
-    if not step.pressed or step.text in person.buttons:
+    if not step.pressed or step.text in buttons:
         return step
-    alike = [data for data in person.buttons if kind_of(data) == kind_of(step.text)]
-    alike = alike or [data for data in person.buttons if deed_of(data) == deed_of(step.text)]
+    alike = [data for data in buttons if kind_of(data) == kind_of(step.text)]
+    alike = alike or [data for data in buttons if deed_of(data) == deed_of(step.text)]
     if not alike:
         return step
-    return replace(step, text=alike[(person.user or 0) % len(alike)])
+    return replace(step, text=alike[choice % len(alike)])
 
 
 def asked(talks: Talks, person: Person, texts: Sequence[str]) -> list[ApiCalled]:
@@ -129,7 +132,11 @@ def ways_of(context: CampaignContext, clock: Clock) -> list[Way]:
         talks = Talks(context, clock, "vocabulary", part="ways")
         try:
             told = talks.run(partial(asked, talks, talks.stranger(), (text,)) for text in ASKED)
-            context.ways.extend(explored(talks, offers(call for calls in told for call in calls or ())))
+            offered = offers(call for calls in told for call in calls or ())
+            context.ways.extend(explored(talks, offered))
+            talks.grouped = True
+            commands = [step for step in offered if not step.pressed and step.text.startswith("/")]
+            context.group_ways.extend(in_groups(talks, commands, context.ways))
         finally:
             talks.stop()
             observe(context, talks.take())

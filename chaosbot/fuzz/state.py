@@ -23,7 +23,7 @@ from time import monotonic, sleep
 from typing import Final, TypeVar
 
 from chaosbot.checks._likeness import commands_in
-from chaosbot.checks._state import counts, limit, numbers, shape
+from chaosbot.checks._state import bounded, counts, limit, numbers, shape
 from chaosbot.core.case import Case, Change, Segment
 from chaosbot.core.event import TRIALS, ApiCalled, CaseTried, Noted, StateTried
 from chaosbot.core.exchange import Direction
@@ -31,7 +31,7 @@ from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import NUMBER, TEXT, deed_of, ways_of
+from chaosbot.fuzz.exploring import NUMBER, TEXT, at_hand, deed_of, kind_of, ways_of
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import Clock
@@ -46,6 +46,8 @@ TRIES: Final = 3
 _LOOK: Final = 4
 """So many answers in a row show whether something is counted or bounded."""
 _IN_A_ROW: Final = 4
+_PEOPLE: Final = 5
+"""So many users ask for one thing."""
 _HANDS: Final = 16
 _FIRST_USER: Final = 4_503_560_000_000_000
 _FIRST_GROUP: Final = -3_900_000_000
@@ -57,6 +59,8 @@ _CONVERSATIONS: Final = 4
 """So many conversations are tried."""
 _QUICK_S: Final = 0.005
 _SLOWED_S: Final = 0.4
+_CALL_S: Final = 0.08
+"""What a call to a platform's API usually takes over a network."""
 _LEAST_S: Final = 0.5
 _ALONE: Final = 8
 """So many openers are looked at one at a time where, side by side, none began anything, and so many things to say to an operator."""
@@ -110,6 +114,7 @@ class Speaker:
         number: The number that the target told last.
         settled: Whether the action has begun, so that the number stays what it is.
         below: The message below which the last buttons stand.
+        buttons: Their data.
         quotes: The message of the target that is answered.
     """
 
@@ -119,6 +124,7 @@ class Speaker:
     number: str = ""
     settled: bool = False
     below: int | None = None
+    buttons: tuple[str, ...] = ()
     quotes: int | None = None
 
 
@@ -141,6 +147,7 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
         for trial in (
             trials.crossed,
             trials.at_once,
+            trials.one_thing,
             trials.conversations,
             trials.shared_numbers,
             trials.order,
@@ -172,6 +179,7 @@ class _Trials:
         self._count = 0
         self._delay_s = 0.0
         self._lock = threading.Lock()
+        self._taken: set[str] = set()
 
     # ── speaking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,6 +200,7 @@ class _Trials:
             self._count += 1
             name = f"state/{self._count}"
         place = self._dice.at("say", like.name if like is not None else name)
+        line = at_hand(line, who.buttons, who.user or 0)
         text = line.text.replace("{n}", who.number or "7")
         platform = self.context.platform
         update = platform.say(
@@ -263,7 +272,7 @@ class _Trials:
             who.number = str(found[-1])
         for call in own:
             if call.buttons:
-                who.below = call.message
+                who.below, who.buttons = call.message, call.buttons
         return Answer(text, tuple(button for call in own for button in call.buttons), len(own))
 
     def _play(self, dialogue: Dialogue, *, times: int = 1) -> list[Answer]:
@@ -284,6 +293,11 @@ class _Trials:
     def _burst(self, lines: Sequence[tuple[Speaker, Step]], *, each: int = 1) -> list[list[str]]:
         """Sends these at once; the texts that came to each one's chat meanwhile, for each chat once."""
         cases = [case for who, line in lines if (case := self._case(who, line)) is not None]
+        # A call that takes no time leaves none in which others may be overlooked.
+        with self._slowed({str(case.chat) for case in cases}, _CALL_S):
+            return self._sent_at_once(cases, each)
+
+    def _sent_at_once(self, cases: Sequence[Case], each: int) -> list[list[str]]:
         began = monotonic()
         # Hands of its own: the trial itself holds one of the pool's, and a full pool would wait for itself.
         with ThreadPoolExecutor(max(1, len(cases)), "fuzz-state-burst") as hands:
@@ -531,7 +545,7 @@ class _Trials:
         def row(_: int) -> tuple[list[str], list[str]]:
             quiet, quick = self._new(), self._new()
             usual = [self._act(quiet, one).text for one in rows]
-            with self._slowed(quick):
+            with self._slowed([str(quick.user)], _SLOWED_S, first=1):
                 return usual, self._in_a_row(quick, [one.lines[0] for one in rows])
 
         pairs = self._side_by_side(row, range(TRIES))
@@ -556,15 +570,22 @@ class _Trials:
             sleep(POLL_S)
         return [call.text[:_KEPT] for call in [*inside, *sorted(calls, key=lambda call: call.t)] if call.text]
 
-    def _slowed(self, who: Speaker) -> AbstractContextManager[None]:
-        """While entered, the first call to somebody's chat takes a moment, as calls do when the network is busy."""
+    def _slowed(self, chats: Iterable[str], seconds: float, first: int | None = None) -> AbstractContextManager[None]:
+        """While entered, calls to these chats, or so many of each, take so long, as calls do over a network."""
         if self.context.disturbances is None:
             return nullcontext()
-        chat = who.group if who.group is not None else who.user
-        match = Matcher(direction=Direction.OUTBOUND, body=(("chat_id", str(chat)),))
-        fault = FAULTS.build("delay", {"time": f"{_SLOWED_S}s"})
+        fault = FAULTS.build("delay", {"time": f"{seconds}s"})
         return self.context.disturbances.during(
-            [Rule(f"{TRIALS}state-{chat}", fault, match, scope=Scope.EXCHANGE, first=1)]
+            [
+                Rule(
+                    f"{TRIALS}state-{chat}",
+                    fault,
+                    Matcher(direction=Direction.OUTBOUND, body=(("chat_id", chat),)),
+                    scope=Scope.EXCHANGE,
+                    first=first,
+                )
+                for chat in chats
+            ]
         )
 
     # ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -612,6 +633,66 @@ class _Trials:
             if counts([alone, alone]):
                 self._tell("users-at-once", action, [alone], [self._together(action) for _ in range(2)])
                 self._edited(action)
+
+    def one_thing(self) -> None:
+        """Several users ask for one thing at once: what it counts counts each of them, and no more get it than there is."""
+        # What is said again by the answer may be what began it, so that all that was learned is looked at.
+        actions = [
+            one
+            for one in sorted(self.alone, key=lambda one: (len(one.lines), not one.group))
+            if not one.admin and (one.lines[-1].pressed or one.group or "{n}" in one.lines[-1].text)
+        ]
+        until = monotonic() + self.clock.left() * _DOUBTFUL
+        self._side_by_side(lambda one: self._contended(one, until), actions[:_MOST_ACTIONS])
+
+    def _contended(self, action: Dialogue, until: float) -> None:
+        alone: list[list[str]] = []
+        if monotonic() >= until:
+            return
+        for _ in range(2):
+            around = self._around(action)
+            alone.append([self._ask(who, step).text for who, step in around if not self.clock.over()])
+            if len(alone[-1]) < _PEOPLE or len(set(map(shape, alone[-1]))) > 2 or len(set(alone[-1])) == 1:
+                return
+        # In a group nothing tells for sure which of those who ask at once an answer is for.
+        limited = bounded(alone) is not None and around[0][0].group is None
+        if not (limited or counts(alone)):
+            return
+        seen: list[list[str]] = []
+        for _ in range(TRIES):
+            around = self._around(action)
+            if self.clock.over():
+                break
+            if limited:
+                seen.append(["\n".join(texts) for texts in self._burst(around)])
+                continue
+            first, *rest, last = around
+            before = self._ask(*first).text
+            self._burst(rest)
+            seen.append([before, self._ask(*last).text])
+        if seen:
+            self._tell("one-thing-once" if limited else "one-thing", f"{action} by {_PEOPLE} users", alone, seen)
+
+    def _around(self, action: Dialogue) -> list[tuple[Speaker, Step]]:
+        """Users who may all ask for one thing, and what each then says.
+
+        The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
+        """
+        last = action.lines[-1]
+        first = self._ready(action)
+        if first.group is not None or "{n}" in last.text:
+            others = [replace(first, user=self._new().user) for _ in range(_PEOPLE - 1)]
+            return [(who, at_hand(last, first.buttons, 0)) for who in (first, *others)]
+        with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
+            people = [first, *hands.map(self._ready, [action] * (_PEOPLE - 1))]
+        shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
+        with self._lock:
+            fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
+            self._taken.update(fresh[:1])
+        if not fresh or kind_of(last.text) == last.text:
+            # What each is shown is their own; a group is shown what one of its members has begun.
+            return self._around(replace(action, group=True))
+        return [(who, replace(last, text=fresh[0])) for who in people]
 
     def _in_turn(self, action: Dialogue, users: int) -> list[str]:
         ready = self._side_by_side(self._ready, [action] * users)

@@ -819,3 +819,26 @@ def test_a_chat_that_is_told_what_several_people_write_gets_no_replies(people: i
         events += [call(f"somebody wrote {marker}", marker, chat=777)]
     judgement = CHECKS.build("right_chat").judge(History.of([START, SEES, *events]))
     assert bool(judgement.findings) is stray
+
+
+@pytest.mark.parametrize(("last", "lost"), [(5, False), (4, True)])
+def test_what_several_people_do_to_one_thing_counts_for_each(last: int, lost: bool) -> None:
+    alone = [[f"Yes: {number}" for number in range(1, 6)]] * 2
+    tried = memory("one-thing", alone, [["Yes: 1", f"Yes: {last}"]])
+    judgement = CHECKS.build("no_lost_update").judge(History.of([START, SEES, tried]))
+    assert bool(judgement.findings) is lost
+
+
+@pytest.mark.parametrize(
+    ("heard", "more"),
+    [
+        (["Sorry, somebody was quicker.", "Friday at 7 is yours.", "Sorry, somebody was quicker."], False),
+        (["Friday at 7 is yours.", "Friday at 7 is yours.", "Sorry, somebody was quicker."], True),
+        (["The bot is tired.", "The bot is tired.", "The bot is tired."], False),
+    ],
+)
+def test_no_more_people_get_a_thing_at_once_than_one_after_another(heard: list[str], more: bool) -> None:
+    alone = [[f"{day} at 9 is yours.", *["Sorry, somebody was quicker."] * 2] for day in ("Monday", "Sunday")]
+    tried = memory("one-thing-once", alone, [heard])
+    judgement = CHECKS.build("no_lost_update").judge(History.of([START, SEES, tried]))
+    assert bool(judgement.findings) is more

@@ -6,6 +6,7 @@ import re
 import threading
 import urllib.request
 from collections import Counter
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import sleep
@@ -140,7 +141,67 @@ class Desk:
             return json.loads(answer.read())["result"]["message_id"]
 
 
-def webhook(bot: Bot | Desk) -> type[BaseHTTPRequestHandler]:
+class Club:
+    """Gives away evenings of which there is one each, and counts a group's votes.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``evenings`` where two get one, ``votes`` where some do not count.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.lock = threading.Lock()
+        self.taken: set[str] = set()
+        self.votes: dict[object, set[int]] = {}
+
+    def update(self, update: dict) -> None:
+        pressed = update.get("callback_query") or {}
+        message = pressed.get("message") or update.get("message") or {}
+        chat, user = (message.get("chat") or {}).get("id"), (pressed or message).get("from", {}).get("id")
+        text = pressed.get("data") or message.get("text")
+        if not isinstance(chat, int) or not isinstance(user, int) or not isinstance(text, str):
+            return
+        if text == "/wieczory":
+            free = [f"wieczor:{day}" for day in range(1, 60) if f"wieczor:{day}" not in self.taken]
+            self.call("sendMessage", chat_id=chat, text="Który wieczór?", reply_markup=keys(free[:12]))
+        elif text == "/glosuj" and chat < 0:
+            self.call("sendMessage", chat_id=chat, text="Idziemy? Na razie 0.", reply_markup=keys(["tak"]))
+        elif pressed and text.startswith("wieczor:"):
+            self.call("answerCallbackQuery", callback_query_id=pressed["id"])
+            self.call("sendMessage", chat_id=chat, text="Zapisano." if self.takes(text) else "Już zajęte, niestety.")
+        elif pressed and text == "tak" and chat < 0:
+            count = self.vote((chat, message.get("message_id")), user)
+            words = {"text": f"Idziemy? Na razie {count}.", "reply_markup": keys(["tak"])}
+            self.call("editMessageText", chat_id=chat, message_id=message.get("message_id"), **words)
+        elif chat > 0:
+            self.call("sendMessage", chat_id=chat, text="Użyj: /wieczory, w grupie /glosuj")
+
+    def takes(self, evening: str) -> bool:
+        with nullcontext() if self.bug == "evenings" else self.lock:
+            free = evening not in self.taken
+            sleep(0.05 if self.bug == "evenings" else 0)
+            self.taken.add(evening)
+            return free
+
+    def vote(self, place: object, user: int) -> int:
+        with nullcontext() if self.bug == "votes" else self.lock:
+            votes = set(self.votes.get(place, ()))
+            sleep(0.05 if self.bug == "votes" else 0)
+            self.votes[place] = votes | {user}
+            return len(self.votes[place])
+
+    def call(self, method: str, **parameters: object) -> None:
+        body = json.dumps(parameters).encode()
+        request = urllib.request.Request(f"{self.api}/bot1:token/{method}", body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=5.0).close()
+
+
+def keys(data: list[str]) -> dict:
+    return {"inline_keyboard": [[{"text": one, "callback_data": one}] for one in data]}
+
+
+def webhook(bot: Bot | Desk | Club) -> type[BaseHTTPRequestHandler]:
     class Webhook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -198,3 +259,12 @@ def test_what_the_admin_answers_to_one_user_must_not_reach_another(tmp_path: Pat
     result, events = campaign_behind_mock(tmp_path, lambda api: webhook(Desk(api, bug)), "state")
     assert "operator" in {event.trial for event in events if isinstance(event, StateTried)}
     assert (("sessions_apart", "misdirected") in found(result)) == shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "evenings", "votes"])
+def test_several_people_at_one_thing_each_count_and_no_more_get_it_than_there_is(tmp_path: Path, bug: str) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: webhook(Club(api, bug)), "state")
+    assert {event.trial for event in events if isinstance(event, StateTried)} >= {"one-thing", "one-thing-once"}
+    told = {"": set(), "evenings": {("no_lost_update", "let-through")}, "votes": {("no_lost_update", "lost")}}
+    assert found(result) == told[bug]
