@@ -34,6 +34,7 @@ class Route:
         text: Where the words stand.
         status: The answer's status.
         answer: The answer's body; the texts ``{id}``, ``{chat}`` and those of groups in it are filled in.
+        callback: Where the id stands of what the call answers: a press, an interaction.
     """
 
     pattern: str
@@ -42,6 +43,7 @@ class Route:
     text: tuple[str, ...] = ()
     status: int = 200
     answer: Any = field(default_factory=dict)
+    callback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class DescribedApi(MockApi):
                 exchange=request.exchange,
                 retry_after_s=retry_after_s,
                 message=number,
+                callback=str(_first(at, route.callback) or "") if route is not None else "",
             )
         )
 

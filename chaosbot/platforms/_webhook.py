@@ -415,13 +415,24 @@ class Webhook(Platform):
                     expect=stranger,
                 )
 
+    def _own(self, changes: Mapping[str, Any], golden: Any, payload: Any) -> Mapping[str, Any]:
+        """The changes with the ids that the golden payload has in this delivery: members that are made of golden ones are no others'."""
+        swaps: dict[Any, Any] = {}
+        for dotted in (one for role in _ROLES for one in getattr(self.places, role)):
+            old, new = there(golden, dotted), there(payload, dotted)
+            if isinstance(old, int | str) and len(str(old)) >= SHORTEST_ID and isinstance(new, int | str):
+                swaps.setdefault(old, new)
+        made: Mapping[str, Any] = _swapped(changes, swaps, "", 0)
+        return made
+
     def _odd(self, kit: Kit) -> Iterator[Case]:
         for odd in (*self.odd(), *self._wordless(), *self._unsigned()):
             if odd.golden not in self.known or (odd.sign != "right" and not kit.endpoint.secret):
                 continue
             base = kit.base(odd.name, odd.golden)
             ((kind, payload),) = base.update.items()
-            update = {kind: changed(payload, odd.changes)} if odd.body is None else odd.body
+            changes = self._own(odd.changes, self.known[odd.golden], payload)
+            update = {kind: changed(payload, changes)} if odd.body is None else odd.body
             update = update if odd.update is None else odd.update
             endpoint = kit.endpoint
             if odd.sign == "wrong":

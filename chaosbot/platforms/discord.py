@@ -172,7 +172,7 @@ class Discord(Webhook):
         Rights(
             "command/bare",
             {"data.name": "{command}"},
-            {"member.permissions": str(_ADMINISTRATOR), "member.user.id": "{admin}", "member.nick": "{name}"},
+            {"member.permissions": str(_ADMINISTRATOR), "app_permissions": str(_ADMINISTRATOR), "member.user.id": "{admin}", "member.nick": "{name}"},
             {"member.permissions": "0", "member.roles": []},
             (
                 Claim("bot-may", "a command where the bot may do everything, by somebody who may not", {"app_permissions": str(_ADMINISTRATOR)}),

@@ -357,6 +357,17 @@ class Slack(Webhook):
                 if word in ("broken", "null", "empty")
             ),
             Odd(
+                "form/unsigned-ssl-check",
+                "command",
+                "a command without signature that says it is Slack's check of the certificate",
+                {"ssl_check": "1"},
+                sign="none",
+                threat=Threat.FORGER,
+                check="forged_refused",
+                # The check itself is answered 200, unsigned as it is; the command beside it must do nothing.
+                expect=Expect(_REFUSED | {2}, reach=Reach.NONE),
+            ),
+            Odd(
                 "form/command-json",
                 "command",
                 "a command as JSON under a form's type",

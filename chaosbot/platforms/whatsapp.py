@@ -62,6 +62,12 @@ def _one(kind: str, content: Any) -> dict[str, Any]:
     }
 
 
+def _text(number: int) -> dict[str, Any]:
+    """One of several people's messages; the first is the golden one."""
+    one = _one("text", {"body": f"Number {number}"})
+    return one | {"id": f"{one['id'][:-4]}{number:04}", "from": f"1650555{number:04}"} if number else one
+
+
 def _status(word: str, **members: Any) -> dict[str, Any]:
     told = {
         "id": "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI5QTNDQTVCM0Q0",
@@ -201,10 +207,11 @@ class WhatsApp(Webhook):
         entry = _payloads()[text]["entry"][0]
         system = {"body": "Ada changed her number", "wa_id": "16505559999", "type": "user_changed_number"}
         poisoned = put(entry, ("changes", 0, "value", "messages"), [_one("system", system)])
-        several = [_one("text", {"body": f"Number {number}"}) | {"from": f"1650555{number:04}"} for number in range(20)]
+        several = [_text(number) for number in range(20)]
+        entries = [change(messages=[_text(number)])["entry"][0] for number in range(100)]
         return (
             *_meta.handshakes(self.verify_token, text),
-            Odd("batch/entries", text, "a hundred entries", {"entry": [entry] * 100}, **GENUINE),
+            Odd("batch/entries", text, "a hundred entries", {"entry": entries}, **GENUINE),
             Odd("batch/messages", text, "twenty messages in one change", {f"{_VALUE}.messages": several}, **GENUINE),
             Odd("batch/poisoned-first", text, "a message of the system before one of a person", {"entry": [poisoned, entry]}, **GENUINE),
             Odd("batch/poisoned-last", text, "a message of the system behind one of a person", {"entry": [entry, poisoned]}, **GENUINE),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,33 +12,12 @@ import pytest
 
 from chaosbot.core.case import Case, Reach
 from chaosbot.core.dice import Dice
-from chaosbot.core.kit import RawRequest
 from chaosbot.core.platform import PLATFORMS, Endpoint, Platform
 from chaosbot.core.shape import sample
 from chaosbot.core.verdict import Threat
+from tests.support.deliveries import HOST, Received, deliveries
 
-HOST = "127.0.0.1:8080"
-Judge = Callable[[str, "Received"], bool]
-
-
-@dataclass(frozen=True)
-class Received:
-    """A request as a server sees it."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @classmethod
-    def of(cls, data: bytes) -> Received:
-        request = RawRequest.of(data)
-        headers: dict[str, str] = {}
-        for name, value in request.headers:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        method, target, _ = request.line.decode().split(" ")
-        return cls(method, target, headers, request.body)
+Judge = Callable[[str, Received], bool]
 
 
 def library(name: str) -> Any:
@@ -161,57 +139,19 @@ def test_the_vendors_library_accepts_every_genuine_delivery(name: str) -> None:
     assert checked > 600
 
 
-TAMPERED: dict[str, Callable[[Platform, Endpoint, RawRequest, str], RawRequest]] = {
-    "unsigned": lambda platform, _where, right, _foreign: right.without(platform.proof),
-    "foreign": lambda platform, _where, right, foreign: right.with_header(platform.proof, foreign),
-    "one-byte": lambda _platform, _where, right, _foreign: right.with_body(
-        right.body[:-1] + bytes([right.body[-1] ^ 0x01])
-    ),
-    "cut": lambda _platform, _where, right, _foreign: right.with_body(right.body[: len(right.body) // 2]),
-    "other-body": lambda platform, where, right, _foreign: right.with_body(
-        RawRequest.of(
-            platform.encode(where, platform.fresh(platform.golden(Dice(77))[platform.canary()], Dice(78)))
-        ).body
-    ),
-    "long-ago": lambda platform, where, right, _foreign: RawRequest.of(
-        platform.encode(replace(where, started=where.started - 86_400, now=0), right.body)
-    ),
-}
-"""Ways of forging a genuine delivery."""
-TIMELESS = frozenset({"github", "whatsapp", "messenger", "twilio", "discord"})
-"""Platforms whose signatures do not grow old, or whose library leaves that to the receiver."""
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", JUDGES)
 def test_of_thousands_of_deliveries_the_genuine_ones_pass_and_the_forged_ones_do_not(name: str) -> None:
-    platform, where = PLATFORMS.build(name, {}), endpoint(name)
-    elsewhere = replace(where, secret="whsec_" + "QmFk" * 8)
-    shape = platform.shape()
-    assert shape is not None
     genuine = forged = 0
-    for number in range(100):
-        dice = Dice(5_000 + number)
-        updates = [platform.fresh(sample(shape, dice.at(draw)), dice.at("fresh", draw)) for draw in range(30)]
-        for update in (*updates, *platform.golden(dice).values()):
-            data = platform.encode(where, update)
-            if platform.proof.lower().encode() not in data.lower():
-                continue  # a handshake
-            assert accepted(name, data), update
-            genuine += 1
-            right, foreign = (
-                RawRequest.of(data),
-                RawRequest.of(platform.encode(elsewhere, update)).header(platform.proof),
-            )
-            word = tuple(TAMPERED)[forged % len(TAMPERED)]
+    for data, word, tampered in deliveries(PLATFORMS.build(name, {}), endpoint(name)):
+        assert accepted(name, data), data
+        genuine += 1
+        if tampered:
             forged += 1
-            if word == "long-ago" and name in TIMELESS:
-                continue
-            made = TAMPERED[word](platform, where, right, (foreign or b"").decode("latin-1"))
-            assert made.data == data or not accepted(name, made.data), (word, update)
+            assert not accepted(name, tampered), (word, tampered)
     assert genuine >= 3_000
-    assert forged >= 3_000
+    assert forged >= 2_400
 
 
 @pytest.mark.parametrize("name", JUDGES)
