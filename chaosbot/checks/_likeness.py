@@ -17,6 +17,7 @@ from chaosbot.core.marker import MARKER
 from chaosbot.core.verdict import Mechanism, Severity
 
 ALIKE: Final = 0.8
+_FEW: Final = 2
 _LISTED: Final = ("catalogue", "sequences")
 """The stages that ask for what a list of the platform's says, whatever the target is."""
 PLAINLY: Final = "guest"
@@ -55,9 +56,20 @@ def _named(history: History) -> frozenset[str]:
     return frozenset(named)
 
 
-def resembles(calls: Iterable[ApiCalled], model: set[str]) -> bool:
-    """Whether one of these replies has nearly all of the telling words."""
-    return any(len(words([call]) & model) >= ALIKE * len(model) for call in calls)
+def resembles(calls: Iterable[ApiCalled], model: set[str], whole: set[str] | None = None) -> bool:
+    """Whether one of these replies has nearly all of the telling words.
+
+    Args:
+        calls: The replies.
+        model: The telling words.
+        whole: All words of the reply that they are from. Few telling words ("Moderators: 7, 8") stand in other sentences as well ("Only
+            moderators may do that."), which say more beside them.
+    """
+    for said in map(words, zip(calls)):
+        beside = 0 if whole is None or len(model) > _FEW else len(said - whole)
+        if len(said & model) >= ALIKE * len(model) and beside <= len(whole or ()):
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,14 @@ def _judged(
     plain: dict[str, list[CaseTried]] = defaultdict(list)
     own: dict[str, set[str]] = defaultdict(set)
     by_name = {tried.case: tried for tried in cases}
+    asked: dict[str | None, list[CaseTried]] = defaultdict(list)
     for tried in cases:
+        if (
+            tried.role is Role.SETUP
+            and tried.change.mechanism is Mechanism.TECHNIQUE
+            and tried.kind != "callback_query"
+        ):
+            asked[tried.command].append(tried)
         if tried.role is Role.BACKGROUND and tried.control:
             own[tried.control] |= words(join.calls(tried))
         elif tried.control and tried.check == violations.check:
@@ -164,12 +183,16 @@ def _judged(
             continue
         if plain[name] and all(resembles(join.calls(other), model) for other in plain[name]):
             continue  # where nobody is told apart from the admin, the target has another admin, or gives this to everybody
+        whole = words(calls)
+        strangers = (one for one in asked[control.command] if control.command and one.user != control.user)
+        if plain[name] and any(resembles(join.calls(one), model, whole) for one in strangers):
+            continue  # what differs from time to time (a question, a quotation) is no right of whoever gets it
         for tried in sorted(attempts, key=lambda one: one.change.operator != PLAINLY):
             violation = None
             telling = [call for call in join.calls(tried) if not background.common(call, tried.command)]
             # Where the rightful one asked the same in this chat before, and got no answer yet, one of these is theirs.
             late = [one for one in _asked_before(cases, tried, control) if not resembles(join.calls(one), model)]
-            if sum(resembles([call], model) for call in telling) > len(late):
+            if sum(resembles([call], model, whole) for call in telling) > len(late):
                 title = f"{what}: {tried.summary or tried.case}"
                 violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
             violations.look(tried, violation)

@@ -73,11 +73,13 @@ class Trigger:
         method: The method.
         steps: What a user does; the last step makes the target call.
         to: The chat that the call goes to, where it is not the user's own.
+        tells: Whether a message comes of it; a note above a button that could not be shown in time is no message that is lost.
     """
 
     method: str
     steps: tuple[Step, ...]
     to: int | str | None = None
+    tells: bool = True
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
         context.recorder.emit(Noted(context.recorder.now(), "outbound", text))
         return
     ranked = [
-        (3 * number + rank, trigger, trouble)
+        (3 * number + rank, trigger, replace(trouble, lossless=trouble.lossless and trigger.tells))
         for number, trigger in enumerate(triggers)
         for rank, trouble in enumerate(troubles_of(trigger.method))
     ]
@@ -188,7 +190,10 @@ class _Trials:
             for call in calls:
                 # A reply in the webhook's own answer is no call that trouble could meet.
                 if not call.in_answer and (tells(call.method) or call.method in _BESIDE):
-                    found.setdefault(call.method, Trigger(call.method, steps))
+                    one = Trigger(call.method, steps, tells=any(tells(other.method) for other in calls))
+                    kept = found.get(call.method)
+                    if kept is None or (one.tells and not kept.tells):
+                        found[call.method] = one
         self.usual = next(iter(answering), None)
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))
         known = {step.text for steps, _ in walked for step in steps}

@@ -842,3 +842,11 @@ def test_no_more_people_get_a_thing_at_once_than_one_after_another(heard: list[s
     tried = memory("one-thing-once", alone, [heard])
     judgement = CHECKS.build("no_lost_update").judge(History.of([START, SEES, tried]))
     assert bool(judgement.findings) is more
+
+
+@pytest.mark.parametrize(("body", "found"), [(b"", False), (b"Internal Server Error", True)])
+def test_a_bare_500_while_its_calls_fail_is_a_targets_own_wish_to_have_it_sent_again(body: bytes, found: bool) -> None:
+    place = Change(Mechanism.TECHNIQUE, "outbound-502")
+    tried = case("outbound/sendMessage-502", answer(500, body), expect=Expect(), change=place)
+    judgement = CHECKS.build("no_server_error").judge(History.of([START, SEES, tried]))
+    assert bool(judgement.findings) is found

@@ -7,10 +7,10 @@ import pytest
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.platform import Endpoint, platform_of
-from chaosbot.fuzz.exploring import Way, _at_hand, _examples
+from chaosbot.fuzz.exploring import Way, _examples, at_hand
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import ReplyWatch
-from chaosbot.fuzz.talks import Person, Step
+from chaosbot.fuzz.talks import Step
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_what_names_a_thing(text: str, ids: tuple[str, ...]) -> None:
 
 
 def test_a_button_that_is_gone_is_replaced_by_one_of_its_kind() -> None:
-    person = Person(user=4, buttons={"order:pay:12": 1, "order:cancel:12": 1, "order:cancel:13": 1})
-    assert _at_hand(Step("order:cancel:7", pressed=True), person).text in {"order:cancel:12", "order:cancel:13"}
-    assert _at_hand(Step("order:pay:12", pressed=True), person).text == "order:pay:12"
-    assert _at_hand(Step("day:monday", pressed=True), Person(buttons={"day:friday": 1})).text == "day:friday"
-    assert _at_hand(Step("menu", pressed=True), person).text == "menu"
-    assert _at_hand(Step("order:cancel:7"), person).text == "order:cancel:7"
+    shown = ("order:pay:12", "order:cancel:12", "order:cancel:13")
+    assert at_hand(Step("order:cancel:7", pressed=True), shown, 4).text in {"order:cancel:12", "order:cancel:13"}
+    assert at_hand(Step("order:pay:12", pressed=True), shown, 4).text == "order:pay:12"
+    assert at_hand(Step("day:monday", pressed=True), ("day:friday",), 4).text == "day:friday"
+    assert at_hand(Step("menu", pressed=True), shown, 4).text == "menu"
+    assert at_hand(Step("order:cancel:7"), shown, 4).text == "order:cancel:7"
 
 
 def test_the_newest_calls_to_a_busy_chat_are_seen() -> None:
