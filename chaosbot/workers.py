@@ -19,7 +19,6 @@ Rules:
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import importlib
@@ -39,12 +38,15 @@ import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final, NoReturn, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, Self, TypeAlias
 
 from chaosbot.core.errors import ChaosbotError, EngineError, PortBusy, UsageError, WorkerDied
+
+if TYPE_CHECKING:
+    import asyncio
 
 READY_S: Final = 60.0
 """How long a child may take to say that it is ready, in seconds; a busy machine is no reason to lose a run."""
@@ -541,6 +543,13 @@ class Parent:
         kind, _, value = self._messages.get()
         return None if kind is _Kind.STOP else value
 
+    def came(self) -> Iterator[Any]:
+        """The messages that have come and were not received yet; does not wait."""
+        while not self._messages.empty():
+            kind, _, value = self._messages.get()
+            if kind is not _Kind.STOP:
+                yield value
+
     def _write(self, kind: _Kind, value: Any) -> None:
         data = _encode([(kind, 0, value)])
         try:
@@ -573,6 +582,8 @@ class AsyncParent:
     """
 
     def __init__(self, sock: socket.socket, sockets: list[socket.socket], decoder: _Decoder) -> None:
+        import asyncio  # noqa: PLC0415 - most parents and half of the children need none
+
         self.sockets = sockets
         self.stopping = asyncio.Event()
         self.answer: Callable[[Any], Any] = _nothing_to_ask
@@ -589,6 +600,10 @@ class AsyncParent:
         self._waits_to_write = False
         sock.setblocking(False)
         self._loop.add_reader(sock, self._read)
+
+    def take_soon(self, messages: list[_Message]) -> None:
+        """Takes messages that came before this object did, when the loop comes round."""
+        self._loop.call_soon(self.take, messages)
 
     def ready(self, value: Any = None) -> None:
         """Says that the child is ready."""
@@ -610,6 +625,8 @@ class AsyncParent:
             TimeoutError: None in time.
             EngineError: The parent could not do it.
         """
+        import asyncio  # noqa: PLC0415 - as above
+
         number = next(self._numbers)
         future = self._replies[number] = self._loop.create_future()
         self._post(_Kind.REQUEST, number, request)
@@ -767,6 +784,8 @@ def _run(sock: socket.socket) -> None:
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)
     if inspect.iscoroutinefunction(function):
+        import asyncio  # noqa: PLC0415 - as above
+
         asyncio.run(_run_async(function, sock, sockets, decoder, messages, arguments))
         return
     parent = Parent(sock, sockets, decoder)
@@ -792,7 +811,7 @@ async def _run_async(
 ) -> None:
     parent = AsyncParent(sock, sockets, decoder)
     # Requests that came with the assignment are answered once there is someone to answer them.
-    asyncio.get_running_loop().call_soon(parent.take, messages)
+    parent.take_soon(messages)
     try:
         await function(parent, *arguments)
     except ChaosbotError as error:

@@ -179,12 +179,19 @@ class Registry(Generic[E]):
         self.skip = skip
 
     @cached_property
+    def _files(self) -> tuple[str, ...]:
+        names = (info.name for info in pkgutil.iter_modules(importlib.import_module(self.package).__path__))
+        return tuple(sorted(name for name in names if not name.startswith("_") and name not in self.skip))
+
+    def _find(self, name: object) -> type[E] | None:
+        """The class behind a name; the others are not imported for one of the folder's own."""
+        if "_entries" not in vars(self) and isinstance(name, str) and name in self._files:
+            return self._class_in(f"{self.package}.{name}")
+        return self._entries.get(str(name))
+
+    @cached_property
     def _entries(self) -> dict[str, type[E]]:
-        found: dict[str, type[E]] = {}
-        package = importlib.import_module(self.package)
-        for module_info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
-            if not module_info.name.startswith("_") and module_info.name not in self.skip:
-                found[module_info.name] = self._class_in(f"{self.package}.{module_info.name}")
+        found = {name: self._class_in(f"{self.package}.{name}") for name in self._files}
         from importlib.metadata import entry_points  # noqa: PLC0415 - 2 MB that a byte pipe never needs
 
         for point in sorted(entry_points(group=self.package), key=lambda point: point.name):
@@ -225,7 +232,7 @@ class Registry(Generic[E]):
         return iter(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return self._find(name) is not None
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
@@ -237,10 +244,10 @@ class Registry(Generic[E]):
         Raises:
             UnknownName: With the nearest name and the list of all.
         """
-        key = name.replace("-", "_")
-        if key not in self._entries:
+        entry = self._find(name.replace("-", "_"))
+        if entry is None:
             raise UnknownName.of(self.kind, name, self._entries)
-        return self._entries[key]
+        return entry
 
     def build(self, name: str, values: Mapping[str, object] | None = None) -> E:
         """Builds the entry of this name with these options (`read_options`)."""

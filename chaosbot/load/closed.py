@@ -235,6 +235,8 @@ class ClosedExecutor:
         self._context = context
         self._pacer = pacer
         self._population = population
+        self._shard = shard
+        self._known = context.peak  # users of all processes, with those whom a person added
         self._start = start
         self._over = False
         self._steered: int | None = None  # users at work, when a person said how many
@@ -277,12 +279,14 @@ class ClosedExecutor:
         now = self._context.loop.clock()
         self._steered = 0 if paused else None if level is None else int(level)
         wanted = self._steered
-        for number in range(len(self.users), min(wanted or 0, self._context.peak + MOST_ADDED)):
+        known, self._known = self._known, max(self._known, min(wanted or 0, self._context.peak + MOST_ADDED))
+        for number in range(known, self._known):
             journey, who = self._population.resident(number)
-            self.users.append(VirtualUser(self._context, number, journey, who))
-        for place, user in enumerate(self.users):
+            if self._shard.owns(who):
+                self.users.append(VirtualUser(self._context, number, journey, who))
+        for user in self.users:
             spans = self._pacer.spans(user.number) if wanted is None else ()
-            at_work = place < wanted if wanted is not None else any(a <= now - self._start < b for a, b in spans)
+            at_work = user.number < wanted if wanted is not None else any(a <= now - self._start < b for a, b in spans)
             if at_work and not user.present:
                 user.enter(now)
             elif user.present and not at_work:

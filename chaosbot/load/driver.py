@@ -48,7 +48,7 @@ def drive(
         on_interval: Sees each interval too (live views).
         phase: The phase that the run is in; intervals carry it.
         faults: The faults that are active; intervals carry them.
-        wish: What a person wants of the load meanwhile; a run of several processes does not ask.
+        wish: What a person wants of the load meanwhile.
         start_worker: Starts the processes that share the plan; those of a cluster run on other machines.
 
     Raises:

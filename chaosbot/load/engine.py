@@ -85,7 +85,7 @@ class RunHooks:
         on_interval: Sees each interval too (live views).
         phase: The phase that the run is in.
         faults: The faults that are active.
-        wish: What a person wants; asked as often as `should_stop`, in a run of one process.
+        wish: What a person wants; asked as often as `should_stop`.
     """
 
     emit: Callable[[Event], None]

@@ -28,7 +28,7 @@ from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble, made_of
 from chaosbot.load.engine import RunHooks
 from chaosbot.load.sampling import Look, watches
-from chaosbot.load.spec import LoadSpec, Sampling
+from chaosbot.load.spec import LoadSpec, Sampling, Wish
 from chaosbot.load.target import LoadTarget, reserve_descriptors
 from chaosbot.transport import enforce
 from chaosbot.workers import READY_S, AnyWorker, Parent, StartWorker, Worker
@@ -45,7 +45,15 @@ def work(parent: Parent, spec: LoadSpec, index: int) -> None:
     enforce(spec.allow_hosts)
     target = target_of(spec)
     reserve_descriptors(min(spec.connections, 2 * connections_of(spec) // spec.processes))
-    hooks = RunHooks(parent.send, lambda: parent.stopping)
+    wished = Wish()
+
+    def wish() -> Wish:
+        nonlocal wished
+        for message in parent.came():
+            wished = message
+        return wished
+
+    hooks = RunHooks(parent.send, lambda: parent.stopping, wish=wish)
     if spec.secret_env:
         endpoint = dataclasses.replace(spec.endpoint, secret=os.environ[spec.secret_env])
         spec = dataclasses.replace(spec, endpoint=endpoint)
@@ -176,10 +184,17 @@ class LoadProcesses:
     def _conduct(self) -> None:
         """Passes events on until every shard is over."""
         told_at = float("inf")
+        wished = Wish()
         while not all(member.over for member in self._members):
             try:
                 self._receive(_LOOK_S)
                 wanted = self._hooks.should_stop()
+                wish = self._hooks.wish()
+                if wish != wished:
+                    wished = wish
+                    for member in self._members:
+                        if not member.over:
+                            member.worker.send(wish)
             except KeyboardInterrupt:
                 self.how, wanted = "interrupted", True
             if wanted and told_at == float("inf"):

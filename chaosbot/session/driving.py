@@ -174,7 +174,7 @@ def drive_load(
     )
     steering = run.steering
     pacer = spec.profile.pacer()
-    if spec.processes == 1 and here and getattr(spec.profile, "search", None) is None:
+    if getattr(spec.profile, "search", None) is None:
         is_open = spec.profile.workload is Workload.OPEN
         steering.offer_load("rate" if is_open else "users", MOST_RATE if is_open else int(pacer.peak) + MOST_ADDED)
     try:

@@ -12,9 +12,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from chaosbot.addons.proxy import ListenerSpec, Proxy, ProxySpec
 from chaosbot.config import defaults
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, EngineError, UsageError
@@ -27,11 +26,13 @@ from chaosbot.core.platform import platform_of
 from chaosbot.demo.bugs import parse_bugs
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.journal import EventSpool
-from chaosbot.session.listeners import check_upstreams, launched, outbound_listeners
 from chaosbot.session.models import ModelWatch
 from chaosbot.session.run import Run
 from chaosbot.transport import Address, Tls, checked_address, permit, require_reachable
 from chaosbot.workers import Startable, Worker, listen
+
+if TYPE_CHECKING:
+    from chaosbot.addons.proxy import ListenerSpec, Proxy
 
 DEMO_TOKEN: Final = "123456789:chaosbot-demo-token-that-is-no-secret"  # noqa: S105 - of the embedded bot, which has no life outside
 
@@ -159,7 +160,11 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
         EngineError: A part did not start.
     """
     permit(spec.allow_hosts)
-    check_upstreams(spec.outbound, spec.platform, spec.allow_hosts)
+    proxied = spec.inbound or spec.outbound != "off"
+    if proxied:
+        from chaosbot.session.listeners import check_upstreams  # noqa: PLC0415 - plain load needs no proxy, which takes a moment
+
+        check_upstreams(spec.outbound, spec.platform, spec.allow_hosts)
     calls = EventSpool()
     run.listeners.append(lambda event: calls.append(event) if isinstance(event, ApiCalled) else None)
     with ExitStack() as stack:
@@ -173,22 +178,7 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
             stack.callback(demo.stop)  # its port is taken already
             webhook = demo.webhook
             address = Address.parse(webhook)
-        outbound = outbound_listeners(spec.outbound, spec.platform, ("127.0.0.1", spec.outbound_port), spec.allow_hosts)
-        inbound = (ListenerSpec(Direction.INBOUND, replace(address, path="").url),) if spec.inbound else ()
-        listeners = (*inbound, *outbound)
-        hosts = {item.address[0] for item in listeners if item.address is not None}
-        proxy = None
-        if listeners:
-            proxy_spec = ProxySpec(
-                listeners=listeners,
-                seed=run.seed,
-                plan=spec.plan,
-                platform=spec.platform,
-                workers=spec.workers,
-                allow_hosts=tuple(sorted(hosts | set(spec.allow_hosts))),
-                started=run.started,
-            )
-            proxy = stack.enter_context(launched(proxy_spec, run.emit))
+        outbound, proxy = _proxied(run, spec, address, stack) if proxied else ((), None)
         silent = _watch_models(run, spec, outbound)
         upstreams = {each.name: proxy.url(Direction.OUTBOUND, each.name) for each in outbound} if proxy else {}
         if demo is not None:
@@ -210,6 +200,31 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
         finally:
             # The drivers have listened; what is left ends by itself, and whole.
             run.ending = True
+
+
+def _proxied(
+    run: Run, spec: EnvironmentSpec, address: Address, stack: ExitStack
+) -> tuple[tuple[ListenerSpec, ...], Proxy | None]:
+    """The listeners of the outbound direction, and the proxy on both, which is starting."""
+    from chaosbot.addons.proxy import ListenerSpec, ProxySpec  # noqa: PLC0415 - as above
+    from chaosbot.session.listeners import launched, outbound_listeners  # noqa: PLC0415
+
+    outbound = outbound_listeners(spec.outbound, spec.platform, ("127.0.0.1", spec.outbound_port), spec.allow_hosts)
+    inbound = (ListenerSpec(Direction.INBOUND, replace(address, path="").url),) if spec.inbound else ()
+    listeners = (*inbound, *outbound)
+    hosts = {item.address[0] for item in listeners if item.address is not None}
+    if not listeners:
+        return outbound, None
+    proxy_spec = ProxySpec(
+        listeners=listeners,
+        seed=run.seed,
+        plan=spec.plan,
+        platform=spec.platform,
+        workers=spec.workers,
+        allow_hosts=tuple(sorted(hosts | set(spec.allow_hosts))),
+        started=run.started,
+    )
+    return outbound, stack.enter_context(launched(proxy_spec, run.emit))
 
 
 def _watch_models(run: Run, spec: EnvironmentSpec, outbound: Sequence[ListenerSpec]) -> frozenset[str]:

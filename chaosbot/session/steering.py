@@ -96,7 +96,7 @@ class Steering:
 
     def _require_load(self, what: str) -> None:
         if not self._level:
-            raise ConfigError(what, "there is no load now that could be changed (one of several processes cannot)")
+            raise ConfigError(what, "there is no load now that could be changed (a search for the knee cannot)")
 
     def _change(self, what: str, value: object) -> None:
         self._require_load(what)

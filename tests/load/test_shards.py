@@ -20,7 +20,7 @@ from chaosbot.core.profile import PROFILES
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.driver import _conclude
 from chaosbot.load.shards import owed
-from chaosbot.load.spec import LoadSpec
+from chaosbot.load.spec import LoadSpec, Wish
 
 Serve = Load = Callable[..., Any]
 
@@ -57,6 +57,53 @@ def test_two_processes_do_exactly_what_one_does(serve: Serve, load: Load) -> Non
     for request in shared.all(RequestDone):
         owners.setdefault(request.user, set()).add(request.user % 2)
     assert all(len(shards) == 1 for shards in owners.values())
+
+
+def users_at(frames: list[IntervalMeasured], second: int) -> int:
+    return sum(frame.active_users for frame in frames if frame.second == second)
+
+
+def test_several_processes_are_steered_as_one_is(serve: Serve, load: Load) -> None:
+    seen: list[IntervalMeasured] = []
+
+    def second() -> int:
+        """Seconds that all processes have told of."""
+        return min(max((frame.second for frame in seen if frame.shard == shard), default=-1) for shard in (0, 1))
+
+    def wish() -> Wish:
+        now = second()
+        return Wish() if now < 2 else Wish(level=31) if now < 5 else Wish(paused=True, level=31) if now < 8 else Wish()
+
+    done = load(
+        serve().url,
+        "smoke",
+        {"users": 12, "spawn_rate": "1000/s", "duration": "12s"},
+        {"wish": wish, "on_interval": seen.append},
+        processes=2,
+    )
+    assert {frame.shard for frame in done.frames} == {0, 1}
+    # A busy machine tells of a second late; each wish holds for three, of which the last is sure.
+    assert [users_at(done.frames, at) for at in (1, 5, 8, 11)] == [12, 31, 0, 12] or [
+        max(users_at(done.frames, at) for at in range(3)),
+        max(users_at(done.frames, at) for at in range(3, 8)),
+        min(users_at(done.frames, at) for at in range(6, 11)),
+    ] == [12, 31, 0]
+
+
+def test_a_rate_that_a_person_wants_is_that_of_all_processes_together(serve: Serve, load: Load) -> None:
+    seen: list[IntervalMeasured] = []
+    done = load(
+        serve().url,
+        options={"rate": "20/s", "duration": "7s"},
+        hooks={
+            "wish": lambda: Wish(level=100) if any(frame.second == 2 for frame in seen) else Wish(),
+            "on_interval": seen.append,
+        },
+        processes=2,
+    )
+    planned = [sum(frame.planned for frame in done.frames if frame.second == at) for at in range(7)]
+    assert planned[1] == 20
+    assert sum(planned[5:6]) == pytest.approx(100, abs=5)
 
 
 def test_a_killed_process_marks_the_run_degraded_with_its_share(serve: Serve, load: Load) -> None:
