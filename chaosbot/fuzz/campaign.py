@@ -203,6 +203,7 @@ class Campaign:
                 context.recorder.emit(Trouble(self.recorder.now(), "fuzz", what))
                 continue
             self.recorder.emit(PhaseChanged(self.recorder.now(), "fuzz", name))
+            began = monotonic()
             run = stage.load()
             if stage.alone:
                 left = clock.until - closing_s - monotonic()
@@ -217,6 +218,11 @@ class Campaign:
             helpers.gather()
             if guide is not None:
                 guide.tell_stage(context, name)
+            if stage.guided and name != self._planned[-1]:
+                # On top: the stages that a campaign without the guide has as well get the same time as there.
+                more = monotonic() - began
+                clock, longest = Clock(clock.until + more, clock.should_stop), longest + more
+                context.target.until += more
             cut = cut or (stage.whole and own.over())
             late = max(0.0, monotonic() - until) if stage.whole else 0.0
             clock = Clock(max(clock.until, min(clock.until + late, longest)), clock.should_stop)

@@ -43,7 +43,6 @@ _REMEMBERED: Final = 50_000
 _REQUESTS: Final = 500
 """So many cases' requests are known, each up to `_REQUEST` bytes."""
 _REQUEST: Final = 8192
-_DRAWN_S: Final = 30.0
 _SYNC_S: Final = 2.0
 _SEEN_WORDS: Final = 400
 """So many words that were only seen at run time are kept."""
@@ -276,13 +275,13 @@ class Guide:
             Worker("guide's texts", "chaosbot.fuzz.patterns:match_patterns", patterns, seed) if patterns else None
         )
 
-    def samples(self) -> Mapping[str, Sequence[str]]:
+    def samples(self, within_s: float) -> Mapping[str, Sequence[str]]:
         """By regular expression, texts that match it.
 
         Raises:
-            WorkerDied: The process that draws them ended.
+            WorkerDied: The process that draws them ended, or took longer.
         """
-        found: Mapping[str, Sequence[str]] = self._sampler.ready(_DRAWN_S) if self._sampler is not None else {}
+        found: Mapping[str, Sequence[str]] = self._sampler.ready(within_s) if self._sampler is not None else {}
         return found
 
     def reached(self) -> tuple[int, int, int, int]:

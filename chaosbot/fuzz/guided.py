@@ -18,20 +18,22 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, zip_longest
+from itertools import chain, islice, takewhile, zip_longest
 from pathlib import Path as FilePath
+from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final
 
 from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.dice import Dice
+from chaosbot.core.errors import WorkerDied
 from chaosbot.core.event import LoopBlocked, Noted, TargetRaised
 from chaosbot.core.kit import Path, look, put
 from chaosbot.core.observation import Died, Dropped, Hung
 from chaosbot.core.shape import Shape
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.guide import Novelty, Word, by_function
+from chaosbot.fuzz.guide import Guide, Novelty, Word, by_function
 from chaosbot.fuzz.mutations import sites
 from chaosbot.fuzz.operators import fits, reached
 from chaosbot.fuzz.spec import Clock
@@ -57,6 +59,8 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{1,31}")
 _MARKS: Final = ":;,.|/#@=_-"
 _SPOTS: Final = 24
 _KEPT: Final = 200
+_DRAWING: Final = 0.3
+"""The part of the stage's time in which texts for regular expressions are waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +107,12 @@ class _Kept:
     aim: str
     found: int = 0
     taken: int = 0
+    done: bool = False
 
     @property
     def energy(self) -> float:
-        """How soon it is taken again."""
-        return math.sqrt(min(self.found, 16)) * 1.25 ** min(self.depth, 6) / (1 + self.taken)
+        """How soon it is taken again; 0 when its plan is done."""
+        return 0.0 if self.done else math.sqrt(min(self.found, 16)) * 1.25 ** min(self.depth, 6) / (1 + self.taken)
 
 
 class Schedule:
@@ -155,6 +160,7 @@ class Schedule:
             *before, last = one.attempt.acts
             near = [word for word in new if word.function in ("<module>", one.aim.rpartition(":")[2])]
             one.plan = chain(((*before, act) for act in self._texts(last, near)), one.plan)
+            one.done = False
 
     def take(self, most: int) -> list[Attempt]:
         """The next inputs, at most so many; none when there is nothing left to try."""
@@ -169,10 +175,13 @@ class Schedule:
                 return found
             best.taken += 1
             before = len(found)
-            for acts in islice(best.plan, _CHUNK):
+            chunk = list(islice(best.plan, _CHUNK))
+            for acts in chunk:
                 self._add(found, acts, best.attempt.number, best.aim)
-            if len(found) == before:
-                best.taken += 8  # done, or nothing new
+            if not chunk:
+                best.done = True
+            elif len(found) == before:
+                best.taken += 8  # nothing new
         return found
 
     def _openings(self) -> Iterator[Acts]:
@@ -397,12 +406,13 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
     spots = _spots(context, words, goldens)
     shapes: dict[Path, list[Shape]] = {}
     first = chain(_remembered(context), _learned(context))
-    schedule = Schedule(context.dice.at("guided"), words, spots, first, speaks="" in spots, samples=guide.samples())
+    samples = _samples(context, guide, clock)
+    schedule = Schedule(context.dice.at("guided"), words, spots, first, speaks="" in spots, samples=samples)
     pool = ThreadPool(_VOLLEY, "fuzz-guided")
     steps: dict[str, tuple[int, int]] = {}
 
     def fire(cases: Sequence[Case]) -> list[CaseResult]:
-        return [context.target.fire(case, "guided") for case in cases]
+        return [context.target.fire(case, "guided") for case in takewhile(lambda _: not clock.over(), cases)]
 
     def send(attempts: Sequence[Attempt], turn: int) -> list[CaseResult]:
         made = [_cases(context, one, goldens, shapes, turn) for one in attempts]
@@ -450,6 +460,15 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
     finally:
         pool.close()
         _remember(context, schedule)
+
+
+def _samples(context: CampaignContext, guide: Guide, clock: Clock) -> Mapping[str, Sequence[str]]:
+    try:
+        return guide.samples((clock.until - monotonic()) * _DRAWING)
+    except WorkerDied as error:
+        text = f"the stage guided goes without texts that match the regular expressions of the code: {error}"
+        context.recorder.emit(Noted(context.recorder.now(), "guide", text))
+        return {}
 
 
 def _tells(event: TargetRaised | LoopBlocked) -> bool:
