@@ -133,8 +133,8 @@ def _ordinary(tried: CaseTried, named: set[str], senders: set[int | str | None])
     """Whether a case is sent by somebody who is privileged in nothing, without any trick."""
     if tried.case in named or tried.user in senders or tried.role in (Role.BACKGROUND, Role.SETUP):
         return False
-    if tried.group == "argument":
-        return False
+    if tried.group in ("argument", "guided"):
+        return False  # a changed command may still be that command to the target
     if tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SCENARIO):
         return False
     return not tried.control or tried.role is Role.PLAIN

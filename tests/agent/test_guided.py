@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from types import SimpleNamespace
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -22,10 +23,10 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import CodeReached, Event, LoopBlocked, Noted, TargetRaised, Trouble
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.guide import Guide, Novelty, Word
-from chaosbot.fuzz.guided import Act, Attempt, Schedule
+from chaosbot.fuzz.guided import Act, Attempt, Schedule, _samples
 from chaosbot.fuzz.patterns import matching
 from chaosbot.fuzz.process import why_unwatched
-from chaosbot.fuzz.spec import CampaignResult
+from chaosbot.fuzz.spec import CampaignResult, Clock
 from tests.park.running import free_port
 from tests.support.campaigns import spec_of
 from tests.support.pythons import python_of
@@ -90,6 +91,27 @@ def test_texts_match_the_expression_and_are_the_same_for_the_same_seed() -> None
     assert texts == matching(r"[QX]{2}\d{3}", 7)
     assert all(re.fullmatch(r"[QX]{2}\d{3}", text) for text in texts)
     assert matching("(", 7) == ()
+
+
+def test_an_input_of_which_everything_was_tried_is_taken_again_for_new_words_only() -> None:
+    schedule = Schedule(Dice(1), (), {"": []}, [(Act("/x"),)])
+    schedule.reached(schedule.take(1)[0].number, [Novelty("bot.py", "x", 1, -1)])
+    (kept,) = schedule.kept.values()
+    kept.plan = iter(())
+    assert schedule.take(5) == []
+    assert kept.done
+    schedule.learn([Word("equal", "new", 1, "x", "bot.py")])
+    assert [one.acts[-1].text for one in schedule.take(5)] == ["/x new", "/xnew"]
+
+
+def test_texts_that_are_not_drawn_in_time_are_left_out_and_the_report_says_so(guide: Guide) -> None:
+    guide._words["regex", "[ab]+", "bot.py:handle"] = Word("regex", "[ab]+", 1, "handle", "bot.py")
+    guide.draw_samples(1)
+    recorder = Recorder()
+    context: Any = SimpleNamespace(recorder=recorder)
+    assert _samples(context, guide, Clock(monotonic(), lambda: False)) == {}
+    (note,) = [one.text for one in recorder.events if isinstance(one, Noted)]
+    assert "goes without texts" in note
 
 
 def test_a_guide_without_a_process_of_its_own_is_refused(tmp_path: Path) -> None:
@@ -330,6 +352,76 @@ def test_a_node_program_ends_as_it_would_have(guide: Guide) -> None:
         )
         assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
     assert guide.runs.startswith("Node.js"), "the agent was there"
+
+
+def test_what_a_module_of_node_holds_tells_nothing_of_whose_an_error_is(guide: Guide, tmp_path: Path) -> None:
+    program = tmp_path / "program.cjs"
+    program.write_text("""
+const ADMIN = 777000123;
+function one(message) {
+  try {
+    return message.how.length + ADMIN;
+  } catch {
+    return 0;
+  }
+}
+process.stdin.on('data', (data) => process.stdout.write(`${one(JSON.parse(data))}\\n`));
+""")
+    for user in ("777000123", "5000000"):
+        guide._cases[user] = (1, f"of {user}", "exchange")
+    with subprocess.Popen(
+        ["node", program], env=guide.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        for text in (b'{"id": 5000000}', b"{}"):
+            stdin.write(text)
+            stdin.flush()
+            assert stdout.readline() == b"0\n"
+            assert guide.sync()
+        assert [one.case for one in guide._events if isinstance(one, TargetRaised)] == ["of 5000000", ""]
+        process.kill()
+
+
+def test_own_functions_of_a_node_server_are_counted_by_blocks_also_when_only_calls_are_counted(
+    guide: Guide, tmp_path: Path
+) -> None:
+    program, port = tmp_path / "server.cjs", free_port()
+    program.write_text(f"""
+const {{ createServer }} = require('http');
+const late = (url) => {{
+  if (url === '/a')
+    return one();
+  return two();
+}};
+function one() {{
+  return 'one';
+}}
+function two() {{
+  return 'two';
+}}
+createServer((request, response) => response.end(late(request.url))).listen({port}, '127.0.0.1', () => console.log('ready'));
+""")
+    with subprocess.Popen(["node", program], env=guide.environment(), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+
+        def get(path: str) -> bytes:
+            with urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+                return bytes(answer.read())
+
+        assert get("/a") == b"one"
+        assert guide.sync()
+        unreached = {line for _, _, lines in guide.unreached() for line in lines}
+        assert {6, 12} <= unreached
+        assert not {4, 5, 9} & unreached
+        assert guide.sync("forget")
+        guide.novelties()
+        assert get("/b") == b"two"
+        assert guide.sync("settle")
+        assert {(one.function, one.line) for one in guide.novelties()} >= {("late", 6), ("two", 12)}
+        process.kill()
 
 
 def test_an_error_of_a_group_is_asked_for_once_more_where_it_is_not_known_whose_it_is(

@@ -278,10 +278,15 @@ function offsetOf(frame, script) {
   return script.source.starts[frame.location.lineNumber] + frame.location.columnNumber;
 }
 
+// Whether a scope is a function's: what a module holds is there whoever's turn it is. The module of `require` is a function that begins its file.
+function inFunction({ type, startLocation: start }) {
+  return type !== 'global' && type !== 'module' && type !== 'script' && !(start && !start.lineNumber && !start.columnNumber);
+}
+
 async function values(callFrames) {
   const found = new Set();
   for (const frame of callFrames.filter((one) => scripts.has(one.location.scriptId)).slice(0, FRAMES)) {
-    for (const { type, object } of frame.scopeChain.filter((one) => one.type !== 'global' && one.type !== 'module' && one.type !== 'script').slice(0, SCOPES)) {
+    for (const { type, object } of frame.scopeChain.filter(inFunction).slice(0, SCOPES)) {
       if (type === 'with' || !object.objectId) continue;
       const told = { objectId: object.objectId, functionDeclaration: VALUES, returnByValue: true, silent: true };
       const { result } = await post('Runtime.callFunctionOn', told);
