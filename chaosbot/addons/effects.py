@@ -109,7 +109,8 @@ class Performer:
                     done = f"waited {format_duration(effect.seconds)}"
             case Answer():
                 if self._may_end(context, effect.point, now):
-                    self._answer(context, armed, effect.status, effect.headers, effect.body)
+                    known = self._services.error_of(context, effect.status) if effect.own else None
+                    self._answer(context, armed, effect.status, effect.headers, effect.body if known is None else known)
                     done = f"answered {effect.status}"
             case Throttle():
                 if before and flow.response is None:

@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import Any, Final
 
 from chaosbot.addons._mitm import EXCHANGE, SCRIPT, Carrier, Later
@@ -329,6 +330,12 @@ class ExchangeEngine:
         wait = response.headers.get("retry-after", "")
         body = response.raw_content or b"" if status is not None else b""
         api.note(_call(context), status=status, retry_after_s=float(wait) if wait.isdecimal() else None, body=body)
+
+    def error_of(self, context: ExchangeContext, status: int) -> bytes | None:
+        """As the mock behind the listener writes it."""
+        api = self._apis.get(context.carrier.listener)
+        phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
+        return api.refusal(status, phrase).body if api is not None else None
 
     def _note_passed(self, context: ExchangeContext) -> None:
         """The real API answered the bot's call; what it said and cost is read from its answer."""

@@ -30,6 +30,9 @@ class Services(Protocol):
     def broke(self, where: str, error: BaseException) -> None:
         """Records an unexpected exception; the run cannot be a pass."""
 
+    def error_of(self, context: ExchangeContext, status: int) -> bytes | None:
+        """The body of the upstream's own error of this status; None where no mock knows it."""
+
     def applied(self, armed: ArmedFault, context: ExchangeContext, detail: str) -> None:
         """A fault physically happened to an exchange."""
 

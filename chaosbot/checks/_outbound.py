@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from chaosbot.checks._cases import Violation, Violations
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, OutboundTried, RuleTallied
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
+
+OUTAGE: Final = "outage/"
+"""How the names of cases begin during which every call of the target failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,12 @@ def trials(history: History) -> Iterator[Trial]:
 
 
 def messages(history: History) -> Iterator[list[ApiCalled]]:
-    """The calls that were made for one and the same message: by marker in a load run, by chat in a trial."""
+    """The calls that were made for one and the same message: by marker in a load run, by chat in a trial or an outage."""
     yield from history.calls_by_marker.values()
+    for chat in {str(one.chat) for one in history.cases if one.case.startswith(OUTAGE)}:
+        calls = [call for call in history.all(ApiCalled) if str(call.chat) == chat and not call.in_answer]
+        if not any(call.markers for call in calls):
+            yield calls
     for trial in trials(history):
         if not any(call.markers for call in trial.calls):
             yield list(trial.calls)

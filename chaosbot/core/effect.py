@@ -212,12 +212,16 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The proxy answers itself: instead of the upstream (BEFORE), or although the upstream has acted (AFTER)."""
+    """The proxy answers itself: instead of the upstream (BEFORE), or although the upstream has acted (AFTER).
+
+    An `own` answer is the upstream's own error of this status, where a mock knows how that looks; the body stands for all others.
+    """
 
     point: Point
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

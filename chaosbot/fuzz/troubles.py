@@ -103,6 +103,14 @@ TROUBLES: Final = (
 """In the order of what hurts most; the first begins first because it takes the longest."""
 
 
+PLAIN: Final = (
+    Trouble("429", "is answered 429 in the API's own words", "api_error", {"status": 429, "retry_after": "2s"}),
+    Trouble("502", "is answered 502 with a page of HTML", "botapi_5xx_html", {"status": 502}),
+    Trouble("reset", "meets a connection reset", "hang_up", {"farewell": "rst"}),
+)
+"""What calls of an API meet of which nothing more is known than that it speaks HTTP."""
+
+
 def tells(method: str) -> bool:
     """Whether a user sees what a call of this method brings."""
     return method.lower().startswith(_TELLS) and method.lower() != "sendchataction"

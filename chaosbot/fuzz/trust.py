@@ -5,6 +5,7 @@
 | URLs | every URL in a valid update leads to a listener here, in signed deliveries and in forged ones; a URL in what users write | who fetches it |
 | doubts | what a platform says must not be believed (`Examples.doubts`), beside the same by right | what the target calls or answers |
 | batches | several updates in one delivery, with and without something odd among them (`Examples.batches`) | who is answered |
+| outages | a delivery that makes the target call its API, while all calls of that fail (where no people talk with the target; else the outbound stage does it) | how often it calls again |
 
 Rules:
 
@@ -24,17 +25,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic, sleep
 from typing import Any, Final
 
+from chaosbot.checks._outbound import OUTAGE
 from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
 from chaosbot.core.event import ApiCalled, TrustTried
+from chaosbot.core.exchange import Direction
+from chaosbot.core.fault import FAULTS
 from chaosbot.core.kit import RawRequest, refused
 from chaosbot.core.marker import MARKER, marker
 from chaosbot.core.observation import Fetched
+from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.platform import Doubt
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
+from chaosbot.fuzz.troubles import PLAIN
 from chaosbot.transport import is_loopback
 
 _TRIES: Final = 2
@@ -50,10 +56,15 @@ _UNSIGNED: Final = 6
 """So many kinds are sent unsigned as well."""
 _FIRST_S: Final = 1.0
 _LEAST_S: Final = 0.3
+_LONGEST_S: Final = 6.0
+"""A target that calls without end is not waited for."""
 _TIMES: Final = 4.0
 _SHORTEST: Final = 3
 """Shorter ids may stand in a text for something else."""
 _KEPT: Final = 200
+_OUTAGE_S: Final = 2.0
+_ASKED: Final = 12
+"""So many kinds are tried to find one that makes the target call."""
 _DIGITS: Final = re.compile(r"\d+")
 _ODD: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
 
@@ -64,7 +75,7 @@ def run_trust(context: CampaignContext, clock: Clock) -> None:
         _lures(context)
         context.show("trust", 0)
     trials = _Trials(context, clock)
-    for trial in (trials.batches, trials.doubts):
+    for trial in (trials.batches, trials.doubts, trials.outages):
         if not clock.over():
             trial()
             context.show("trust", 0)
@@ -296,6 +307,43 @@ class _Trials:
                 seen = tuple(self._served(one.members, one.mixed, one.name) for one in again[_TRIES:])
                 self._tell(alone.check, alone.name, alone.summary, Threat.NETWORK, everybody, (), seen)
 
+    def outages(self) -> None:
+        """Each trouble of the whole API, for as long as a hasty target needs to show it; what is called is in the history."""
+        context = self.context
+        if context.disturbances is None or context.store.seen.replies != "mock" or context.platform.tiers:
+            return
+        calling = self._calling()
+        for trouble in PLAIN if calling else ():
+            if self.clock.over():
+                return
+            place = self._dice.at("outage", trouble.name)
+            rule = Rule(
+                f"trust/{trouble.name}",
+                FAULTS.build(trouble.fault, trouble.options),
+                Matcher(direction=Direction.OUTBOUND),
+                scope=Scope.EXCHANGE,
+            )
+            with context.disturbances.during([rule]):
+                update = context.platform.fresh(context.platform.golden(place)[calling], place)
+                request = context.platform.encode(context.spec.endpoint, update)
+                began = monotonic()
+                self._calls(request, f"{OUTAGE}{trouble.name}", f"a {calling} while every call {trouble.what}", set())
+                sleep(max(0.0, began + _OUTAGE_S - monotonic()))
+
+    def _calling(self) -> str:
+        """A golden update that makes the target call; empty where none of the first does."""
+        platform, place = self.context.platform, self._dice.at("calling")
+        known = platform.golden(place)
+        for name in list(dict.fromkeys((platform.canary(), *known)))[:_ASKED]:
+            if self.clock.over():
+                return ""
+            update = platform.fresh(known[name], place.at(name))
+            request = platform.encode(self.context.spec.endpoint, update)
+            calls = self._calls(request, f"calling/{name}", f"a {name}", set())
+            if any(not call.in_answer for call in calls):
+                return name
+        return ""
+
     def _served(self, members: Sequence[Any], update: Any, name: str) -> tuple[str, ...]:
         """Which of the members of an update are answered."""
         platform, endpoint = self.context.platform, self.context.spec.endpoint
@@ -363,8 +411,8 @@ class _Trials:
             sleep(_IN_ANSWER_S)
             return
         began, count = monotonic(), before
-        until = began + self._patience_s
-        while monotonic() < until and not self.clock.should_stop():
+        until, longest = began + self._patience_s, began + _LONGEST_S
+        while monotonic() < min(until, longest) and not self.clock.should_stop():
             now = len(target.calls())
             if now > count:
                 if count == before:

@@ -76,7 +76,7 @@ def test_the_registry_holds_every_fault_that_is_promised() -> None:
         delay abort truncate_response truncate_request huge_body empty_reply malformed_chunk garbage wrong_content_length
         duplicate_content_length missing_content_length gzip_lie header_edit header_corrupt dribble lost_ack ack_and_drop hang_up
         rate_limited slow_request stale_keepalive duplicate reorder redeliver replay_stale drop_field retype_field null_field
-        json_patch encoding_damage bad_signature botapi_429 botapi_400 botapi_blocked botapi_migrate botapi_conflict
+        json_patch encoding_damage bad_signature api_error botapi_429 botapi_400 botapi_blocked botapi_migrate botapi_conflict
         botapi_5xx_html llm_error llm_429 llm_gateway llm_cut_stream llm_stall llm_slow llm_error_event llm_drop_event llm_double_event
         llm_split llm_keepalive llm_max_tokens llm_refusal llm_bad_tool llm_escalate llm_hostile_text llm_echo llm_no_usage ws_delay ws_drop ws_duplicate ws_corrupt ws_close ws_half_frame h2_goaway h2_rst_stream"""
     assert set(promised.split()) <= set(NAMES)

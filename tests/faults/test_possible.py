@@ -75,6 +75,7 @@ MODELS = {"another API", "a model's stream"}
 STREAMS = {"a model's stream", "any stream of events"}
 # Faults that are bound to a platform or an API, and where each can happen; all others can happen everywhere.
 WHERE: dict[str, set[str]] = {
+    "api_error": {"download"} | MODELS,
     "botapi_429": CALLS,
     "botapi_5xx_html": CALLS | {"download"} | MODELS,
     "botapi_400": {"edit for a person", "edit in a supergroup"},

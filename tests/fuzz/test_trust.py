@@ -13,9 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
+from chaosbot.core.plan import Rule
 from chaosbot.core.platform import PLATFORMS, Endpoint, spoken
 from chaosbot.core.verdict import Judgement, Severity, Threat, Verdict
 from chaosbot.fuzz.campaign import Campaign
@@ -62,7 +64,13 @@ def receiver(react: React) -> Iterator[tuple[str, list[ApiCalled]]]:
         yield url, made
 
 
-def judged(react: React, platform: str, *checks: str, **options: str) -> dict[str, Judgement]:
+def judged(
+    react: React,
+    platform: str,
+    *checks: str,
+    disturb: Callable[[tuple[Rule, ...]], None] | None = None,
+    **options: str,
+) -> dict[str, Judgement]:
     """What these checks say of a receiver after the stage."""
     with receiver(react) as (url, made):
         address = Address.parse(url)
@@ -75,7 +83,7 @@ def judged(react: React, platform: str, *checks: str, **options: str) -> dict[st
             checks=checks,
             bot_api=True,
         )
-        judgements = Campaign(spec, lambda _event: None, lambda: made).run().judgements
+        judgements = Campaign(spec, lambda _event: None, lambda: made, disturb=disturb).run().judgements
     return {one.check: one for one in judgements}
 
 
@@ -221,6 +229,28 @@ def test_a_signed_delivery_and_the_unsigned_one_beside_it_have_nothing_in_common
         assert case.chat is None or case.chat != genuine.chat
         assert case.update_id is None or case.update_id != genuine.update_id
         assert told.platform.proof.lower().encode() not in case.request.lower()
+
+
+@slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("hasty", [False, True])
+def test_while_its_api_fails_a_receiver_does_not_hammer_it(hasty: bool) -> None:
+    rules: list[Rule] = []
+    careful = messenger()
+
+    def disturb(put: tuple[Rule, ...]) -> None:
+        rules[:] = put
+
+    def react(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:
+        status, calls = careful(headers, body)
+        if rules:
+            times = 20 if hasty else 1
+            calls = [structs.replace(one, status=502, t=one.t + nth / 100) for one in calls for nth in range(times)]
+        return status, calls
+
+    found = judged(react, "messenger", "no_retry_storm", disturb=disturb)["no_retry_storm"]
+    assert found.verdict is (Verdict.FAIL if hasty else Verdict.PASS), found
+    assert not rules
 
 
 @slow

@@ -6,11 +6,14 @@ import itertools
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from chaosbot.addons.proxy import Proxy
 from chaosbot.addons.resend import TIMEOUT_S
+from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core.exchange import Direction
 
 from .conftest import UPDATE, Lab, answer, read, request
@@ -224,6 +227,37 @@ def test_bot_api_5xx_is_a_page(lab: Lab) -> None:
     assert (reply.status, reply.header("content-type")) == (504, "text/html")
     with pytest.raises(ValueError, match="Expecting value"):
         json.loads(reply.body)
+
+
+@pytest.mark.parametrize(
+    ("platform", "path", "said"),
+    [
+        ("slack", "/api/chat.postMessage", {"ok": False, "error": "ratelimited"}),
+        (
+            "stripe",
+            "/v1/refunds",
+            {"error": {"type": "rate_limit_error", "code": "rate_limit", "message": "Too Many Requests"}},
+        ),
+        (
+            "twilio",
+            "/2010-04-01/Accounts/AC1/Messages.json",
+            {"code": 20429, "message": "Too Many Requests", "status": 429},
+        ),
+    ],
+)
+def test_an_api_refuses_in_its_own_words(lab: Lab, platform: str, path: str, said: object) -> None:
+    plan = plan_of([parse_fault("api_error:429;retry_after=1500ms")])
+    proxy = Proxy(replace(lab.proxy.spec, platform=platform, plan=plan), lab.events.append)
+    proxy.start()
+    other = replace(lab, proxy=proxy, mark=len(lab.events))
+    try:
+        reply = other.send(request(b"{}", path=path), direction=Direction.OUTBOUND)
+        told = other.told
+    finally:
+        proxy.stop()
+    assert (reply.status, reply.header("retry-after"), json.loads(reply.body)) == (429, "2", said)
+    (called,) = [event for event in told if type(event).__name__ == "ApiCalled"]
+    assert (called.status, called.retry_after_s) == (429, 2.0)  # type: ignore[attr-defined]
 
 
 def test_the_stand_in_answers_the_outbound_lane_without_faults(lab: Lab) -> None:

@@ -159,9 +159,13 @@ func edit(told *interaction, text string) {
 			return
 		}
 		request.Header.Set("Content-Type", "application/json")
+		pause := time.Second << try
 		answer, err := client.Do(request)
 		if err == nil {
 			answer.Body.Close()
+			if told, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil {
+				pause = time.Duration(told)*time.Second + 100*time.Millisecond
+			}
 			if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
 				return
 			}
@@ -170,10 +174,9 @@ func edit(told *interaction, text string) {
 			return
 		}
 		if bug == "tries-without-end" {
-			time.Sleep(10 * time.Millisecond)
-		} else {
-			time.Sleep(time.Second << try)
+			pause = 10 * time.Millisecond
 		}
+		time.Sleep(pause)
 	}
 }
 

@@ -7,6 +7,7 @@ const { App, HTTPReceiver, LogLevel } = createRequire(`${NODE_PATH}/`)("@slack/b
 const OWNER = "U02PARKOWNR";
 const NAME = "park.owner";
 const LONGEST_MS = 1500;
+const MOST_BODY = 256 * 1024;
 const seen = new Set();
 const kept = [];
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -33,7 +34,14 @@ const app = new App({
 process.on("unhandledRejection", () => {});
 const listen = receiver.requestListener;
 receiver.requestListener = (request, response) => {
-  const late = setTimeout(() => response.headersSent || response.writeHead(400).end(), LONGEST_MS + 100);
+  if (Number(request.headers["content-length"]) > MOST_BODY) {
+    response.writeHead(413, { connection: "close" }).end();
+    return undefined;
+  }
+  let late;
+  request.on("end", () => {
+    late = setTimeout(() => response.headersSent || response.writeHead(400).end(), LONGEST_MS + 100);
+  });
   response.on("close", () => clearTimeout(late));
   return listen(request, response);
 };
