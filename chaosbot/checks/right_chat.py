@@ -19,9 +19,9 @@ from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Seve
 _SEVERAL: Final = 3
 
 
-def _strays(chat: object, calls: Sequence[ApiCalled]) -> list[ApiCalled]:
-    """The calls to other chats, when none went to the right one (a copy to a log chat is fine)."""
-    placed = [call for call in calls if call.chat is not None]
+def _strays(chat: object, calls: Sequence[ApiCalled], callback: str | None = None) -> list[ApiCalled]:
+    """The calls to other chats, when none went to the right one (a copy to a log chat is fine), nor where an interaction is answered."""
+    placed = [call for call in calls if call.chat is not None and not (callback and call.callback == callback)]
     if any(str(call.chat) == str(chat) for call in placed):
         return []
     return placed
@@ -51,7 +51,7 @@ class RightChat(CaseCheck):
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """All calls that carry its marker went elsewhere."""
-        strays = _strays(tried.chat, calls)
+        strays = _strays(tried.chat, calls, tried.callback)
         if not strays:
             return None
         title = f"replies to another chat than the update's: {tried.summary or tried.case}"

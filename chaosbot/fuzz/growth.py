@@ -29,9 +29,9 @@ _TEXT: Final = "слово " * 600
 _USER: Final = 4_503_565_000_000_000
 _GROUP: Final = -3_800_000_000
 _QUIET_S: Final = 0.05
-_SLOW_S: Final = 0.4
+_SLOW_S: Final = 0.25
 """Where a round takes longer, the next ones are half as long: how many rounds there were tells more than how many updates."""
-_LONGER_S: Final = 8.0
+_LONGER_S: Final = 10.0
 """So much longer than its time the stage goes on until it knows whether something grows without end."""
 
 

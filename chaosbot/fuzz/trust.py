@@ -5,6 +5,7 @@
 | URLs | every URL in a valid update leads to a listener here, in signed deliveries and in forged ones; a URL in what users write | who fetches it |
 | doubts | what a platform says must not be believed (`Examples.doubts`), beside the same by right | what the target calls or answers |
 | batches | several updates in one delivery, with and without something odd among them (`Examples.batches`) | who is answered |
+| silence | a few health requests, first of all | whether calls are made at all, as they were before |
 | outages | a delivery that makes the target call its API, while all calls of that fail (where no people talk with the target; else the outbound stage does it) | how often it calls again |
 
 Rules:
@@ -27,12 +28,12 @@ from typing import Any, Final
 
 from chaosbot.checks._outbound import OUTAGE
 from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
-from chaosbot.core.event import ApiCalled, TrustTried
+from chaosbot.core.event import ApiCalled, CaseTried, TrustTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.kit import RawRequest, refused
 from chaosbot.core.marker import MARKER, marker
-from chaosbot.core.observation import Fetched
+from chaosbot.core.observation import Fetched, Silenced
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.platform import Doubt
 from chaosbot.core.verdict import Mechanism, Threat
@@ -56,6 +57,10 @@ _UNSIGNED: Final = 6
 """So many kinds are sent unsigned as well."""
 _FIRST_S: Final = 1.0
 _LEAST_S: Final = 0.3
+_SILENT_S: Final = (1.0, 2.0, 4.0)
+"""So long is each of several health requests waited for before a target counts as silent."""
+_AROUND_S: Final = 0.5
+_SUSPECTS: Final = 8
 _LONGEST_S: Final = 6.0
 """A target that calls without end is not waited for."""
 _TIMES: Final = 4.0
@@ -74,11 +79,39 @@ def run_trust(context: CampaignContext, clock: Clock) -> None:
     if is_loopback(context.spec.address.host):
         _lures(context)
         context.show("trust", 0)
+    if _silent(context):
+        return
     trials = _Trials(context, clock)
     for trial in (trials.batches, trials.doubts, trials.outages):
         if not clock.over():
             trial()
             context.show("trust", 0)
+
+
+def _silent(context: CampaignContext) -> bool:
+    """Whether a target that called its API makes no call any more, though it acknowledges; what it was sent around its last call is suspected.
+
+    Where people talk with the target, the stages before this one ask them.
+    """
+    target, recorder = context.target, context.recorder
+    if context.store.seen.replies != "mock" or context.platform.tiers:
+        return False
+    before = target.calls()
+    for wait_s in _SILENT_S:
+        result = target.fire(target.health_case(), "trust")
+        if not result.outcome.ok or target.watch.replied(result.case, max(wait_s, target.watch.patience_s)):
+            return False
+        if len(target.calls()) > len(before):
+            return False  # it is only busy
+    last = max((call.t for call in before), default=0.0)
+    around = (one for one in recorder.events if isinstance(one, CaseTried) and abs(one.sent - last) < _AROUND_S)
+    suspects = [one.case for one in around if one.outcome.ok and not one.case.startswith("growth/")]
+    case = replace(
+        result.case, name="trust/silent", threat=Threat.NETWORK, change=Change(Mechanism.BEHAVIOUR, "silent")
+    )
+    result = replace(result, case=case, observations=[Silenced(everybody=True, beside=tuple(suspects[:_SUSPECTS]))])
+    recorder.record(result)
+    return True
 
 
 # ── URLs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

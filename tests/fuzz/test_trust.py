@@ -255,6 +255,20 @@ def test_while_its_api_fails_a_receiver_does_not_hammer_it(hasty: bool) -> None:
 
 @slow
 @pytest.mark.timeout(120)
+def test_a_receiver_that_acknowledges_and_does_nothing_any_more_is_found() -> None:
+    greets, heard = messenger(), []
+
+    def react(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:
+        status, calls = greets(headers, body)
+        heard.extend(calls)
+        return status, calls if len(heard) < 8 else []
+
+    found = judged(react, "messenger", "canary_answered")["canary_answered"]
+    assert [one.cause.place for one in found.findings] == ["everybody"]
+
+
+@slow
+@pytest.mark.timeout(120)
 def test_what_is_not_seen_is_not_judged() -> None:
     def silent(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:
         return (200 if signed(body, headers.get("x-hub-signature-256")) else 401), []
