@@ -213,6 +213,11 @@ class Signer(Protocol):
         return self.secret_header
 
     @property
+    def fresh_s(self) -> float:
+        """How many seconds after it was made a signature is surely not too old for the target."""
+        return 60.0
+
+    @property
     def base_url(self) -> str:
         """Scheme and host by which the target knows itself, where URLs are signed; empty for the Host header's by plain HTTP."""
         return ""

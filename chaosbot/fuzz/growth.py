@@ -31,6 +31,7 @@ _GROUP: Final = -3_800_000_000
 _QUIET_S: Final = 0.05
 _SLOW_S: Final = 0.25
 """Where a round takes longer, the next ones are half as long: how many rounds there were tells more than how many updates."""
+_SPARSEST: Final = 4
 _LONGER_S: Final = 10.0
 """So much longer than its time the stage goes on until it knows whether something grows without end."""
 
@@ -49,7 +50,7 @@ def run_growth(context: CampaignContext, clock: Clock) -> None:
         began = monotonic()
         for result in context.target.volley(cases, "growth"):
             context.recorder.record(result)
-        step = 2 if monotonic() - began > _SLOW_S else step
+        step = min(_SPARSEST, 2 * step) if monotonic() - began > _SLOW_S else step
         sent += len(cases)
         sleep(_QUIET_S)
         vitals = context.target.vitals() if context.target.lives else None

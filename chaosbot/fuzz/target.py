@@ -47,8 +47,6 @@ HANDS: Final = 16
 
 KEPT: Final = 4096
 RETURN_S: Final = 20.0
-_STALE_S: Final = 60
-"""The age from which signatures are renewed as they leave; platforms allow a few minutes."""
 _HEALTH_USER: Final = 4_503_599_000_000_000
 """Health requests come from ids that no person has, one each, so that no rate limit counts them together, nor with those of other runs."""
 _HEALTH_USERS: Final = 600_000_000
@@ -254,7 +252,7 @@ class CampaignTarget:
     def _timely(self, case: Case) -> Case:
         """The case with the time of now in its signature, where that would be stale before the campaign is over."""
         age = int(time()) - self.spec.endpoint.time if self.platform.signs else 0
-        return case if age < _STALE_S else self.resigned(case, case, age) or case
+        return case if age < self.platform.fresh_s else self.resigned(case, case, age) or case
 
     def resigned(self, before: Case, after: Case, later_s: int = 0) -> Case | None:
         """A changed case, signed as its original was."""

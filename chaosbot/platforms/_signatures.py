@@ -153,6 +153,7 @@ class Style:
         template: What is signed, with ``{id}``, ``{timestamp}``, ``{body}``, ``{url}`` (the whole URL), ``{form}`` (a form's names and
             values, sorted) and ``{.path}`` (a member of a JSON body) in it.
         separator: What stands between several signatures; empty where there is only one.
+        lists: Whether there may be several, of which one right one is enough.
         encoding: How a digest is written: ``hex`` or ``base64``.
         algorithm: The hash of the HMAC (``sha1``, ``sha256``, ``sha384``, ``sha512``), or ``ed25519``, or ``ecdsa`` (P-256, SHA-256).
         key_of: How a secret becomes a key.
@@ -175,6 +176,7 @@ class Style:
     version: str
     template: str
     separator: str = ""
+    lists: bool = True
     encoding: str = "hex"
     algorithm: str = "sha256"
     key_of: Callable[[str], bytes] = text_key
@@ -194,6 +196,11 @@ class Style:
     def timed(self) -> bool:
         """Whether a delivery carries a signed timestamp."""
         return "{timestamp}" in self.template
+
+    @property
+    def fresh_s(self) -> float:
+        """How many seconds after it was made a signature is surely not too old."""
+        return min(60.0, self.tolerance_s / 5) if self.tolerance_s else 60.0
 
     @property
     def signs_id(self) -> bool:

@@ -285,7 +285,7 @@ def _rotation(maker: _Maker) -> Iterator[Case]:
         signed = replace(maker.parts(base), key=style.key_of(secret))
         value = style.value(signed, style.version + style.signature(signed))
         yield replace(case(name, maker.request(base, value, signed), base, summary), check="secrets_rotated")
-    if not style.separator:
+    if not style.separator or not style.lists:
         return
 
     def rotated(name: str, summary: str, order: tuple[str, ...], *, passes: bool) -> Case:

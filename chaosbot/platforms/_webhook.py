@@ -204,6 +204,11 @@ class Webhook(Platform):
         return frozenset(_kind(name) for name in self.known) | self.transports.keys()
 
     @property
+    def fresh_s(self) -> float:
+        """By how old a signature may be."""
+        return self.scheme.fresh_s
+
+    @property
     def proof(self) -> str:
         """The signature's header."""
         return self.scheme.header

@@ -130,6 +130,8 @@ class StandardWebhooks(Platform):
             time_header=self.time_header,
             time_member=self.time_member,
             separator=self.separator or ("," if self.time_member else ""),
+            # A receiver that was never told of a second secret need not read several signatures.
+            lists=bool(self.second_secret),
             key_of=seed_key if self.algorithm in ASYMMETRIC else text_key,
             tolerance_s=self.tolerance,
             both_ways=self.future,
@@ -146,6 +148,11 @@ class StandardWebhooks(Platform):
     def mistaken(self, secret: str) -> str:
         """A token, a key, or a secret of another way of signing."""
         return mistaken(secret, prefixed=self.style not in ("github", "slack"))
+
+    @property
+    def fresh_s(self) -> float:
+        """By how old a signature may be."""
+        return self.scheme.fresh_s
 
     @property
     def proof(self) -> str:
