@@ -6,7 +6,9 @@ check judges runs that ask for it: ``--check rate_limit_holds``, or ``checks`` o
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -19,7 +21,8 @@ from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threa
 
 WINDOW_S: Final = 60.0
 TOLD: Final = 2
-"""Answers that say that the limit was reached do not count against it."""
+"""So many answers beyond the limit may say that it was reached; where it is said more often, its words are known by that."""
+_NUMBER: Final = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,18 @@ class RateLimitHolds(Check):
         for request in history.requests:
             if request.user is not None and request.chat == request.user and request.outcome.ok:
                 asked[request.user, request.tier].append(request.t)
-        answers: dict[int | str, list[float]] = defaultdict(list)
+        answers: dict[int | str, list[ApiCalled]] = defaultdict(list)
         for call in history.all(ApiCalled):
             if call.chat is not None and call.method.startswith(("send", "copy", "forward")):
-                answers[call.chat].append(call.t)
+                answers[call.chat].append(call)
+        firsts = {_words(min(answers[user], key=lambda call: call.t)) for user, _ in asked if answers[user]}
         judged, broken, worst = 0, 0, (0, 0, "")
         for (user, tier), times in asked.items():
             most = 2 * getattr(self, tier, 0) + TOLD if tier in ("guest", "user", "developer", "admin") else 0
             if not most or most_within(times, WINDOW_S) <= most:
                 continue  # asked so little that the limit says nothing
             judged += 1
-            found = most_within(answers[user], WINDOW_S)
+            found = most_within(_served(answers[user], firsts), WINDOW_S)
             if found > most:
                 broken += 1
                 worst = max(worst, (found, getattr(self, tier), tier))
@@ -80,3 +84,14 @@ class RateLimitHolds(Check):
             stateful=True,
         )
         return Judgement(self.name, Verdict.FAIL, (finding,), judged=judged)
+
+
+def _words(call: ApiCalled) -> str:
+    return _NUMBER.sub("#", call.text)
+
+
+def _served(answers: Sequence[ApiCalled], firsts: Collection[str]) -> list[float]:
+    """When a user was served: without the text (numbers aside) that comes most often, where it is nobody's first answer, which no limit meets."""
+    later = Counter(words for call in answers if (words := _words(call)) not in firsts)
+    refusal = next((words for words, count in later.most_common(1) if count > TOLD), None)
+    return [call.t for call in answers if _words(call) != refusal]

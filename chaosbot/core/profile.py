@@ -13,10 +13,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError
@@ -187,6 +187,12 @@ class Profile(ABC):
     def name(self) -> str:
         """The profile's name: its file's."""
         return name_of(type(self))
+
+    @classmethod
+    def stretched(cls, options: Mapping[str, Any], factor: float) -> dict[str, Any] | None:
+        """The options of a profile that takes so many times as long; None where it has a duration of its own that says so."""
+        del options, factor
+        return None
 
     @classmethod
     def has_duration(cls) -> bool:

@@ -41,6 +41,14 @@ class Stages(Profile):
         object.__setattr__(self, "_read", stages)
         object.__setattr__(self, "workload", Workload.OPEN if rates else Workload.CLOSED)
 
+    @classmethod
+    def stretched(cls, options: Mapping[str, Any], factor: float) -> dict[str, Any]:
+        """Each stage so many times as long."""
+        stages, rates = _read(options["stages"])
+        unit = "/s" if rates else ""
+        texts = (f"{one.duration_s * factor:g}s:{one.to:g}{unit}" for one in stages)
+        return {**options, "stages": ",".join(texts)}
+
     def pacer(self) -> Pacer:
         """The stages as they are written."""
         return Pacer(self._read, self.start)

@@ -106,14 +106,16 @@ def lasting(experiment: Experiment, seconds: float) -> Experiment:
     """The experiment with all phases longer or shorter alike, so that they take so many seconds in all.
 
     Raises:
-        ConfigError: No time, or a load profile that brings stages of its own length.
+        ConfigError: No time.
     """
     if seconds <= 0:
         raise ConfigError("--duration", "must be above 0")
-    if not PROFILES.get(experiment.workload.profile).has_duration():
-        raise ConfigError("--duration", f"the profile '{experiment.workload.profile}' has stages of its own length")
     factor = seconds / compiled(experiment).load_s
-    return replace(experiment, lengths=experiment.lengths.scaled(factor))
+    workload = experiment.workload
+    stretched = PROFILES.get(workload.profile).stretched(workload.options, factor)
+    if stretched is not None:
+        workload = replace(workload, options=stretched)
+    return replace(experiment, workload=workload, lengths=experiment.lengths.scaled(factor))
 
 
 def environment_for(experiment: Experiment, secret: str, *, bugs: str = "", port: int = 0) -> EnvironmentSpec:

@@ -90,6 +90,16 @@ def test_a_climb_that_does_not_fit_is_refused_with_the_remedy() -> None:
         PROFILES.build("ramp_up", {"duration": "30s"})
 
 
+def test_stages_are_stretched_alike_and_keep_their_levels() -> None:
+    for options in ({"stages": "10s:5,0s:50,1m30s:0", "start": 2}, {"stages": [{"duration": "4s", "rate": "30/min"}]}):
+        stretched = PROFILES.get("stages").stretched(options, 0.5)
+        assert stretched is not None
+        before, after = (PROFILES.build("stages", values) for values in (options, stretched))
+        assert after.pacer().duration_s == pytest.approx(before.pacer().duration_s / 2)
+        assert (after.pacer().peak, after.workload) == (before.pacer().peak, before.workload)
+    assert PROFILES.get("steady").stretched({}, 2.0) is None
+
+
 def test_stages_are_written_as_text_or_as_tables() -> None:
     text = PROFILES.build("stages", {"stages": "30s:100, 1m:500,0s:0"})
     tables = [{"duration": "30s", "users": 100}, {"duration": "1m", "users": 500}, {"duration": "0s", "users": 0}]
