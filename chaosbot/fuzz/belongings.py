@@ -122,7 +122,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     Returns:
         What was found, for the coverage of judgement: each way to a thing, and whether a stranger tried it or why not.
     """
-    twice = talks.run(partial(walk, talks, way.steps) for way in _candidates(ways) for _ in range(2))
+    twice = talks.run(partial(walk, talks, way.steps, apart=True) for way in _candidates(ways) for _ in range(2))
     recipes = [
         recipe
         for first, second in zip(twice[::2], twice[1::2], strict=True)
@@ -179,7 +179,7 @@ def _names(way: Way) -> tuple[str, ...]:
 
 
 def _make(talks: Talks, recipe: _Recipe) -> _Made | None:
-    owner, way = walk(talks, recipe.steps)
+    owner, way = walk(talks, recipe.steps, apart=True)
     names = _names(way)
     return _Made(owner, way, names[recipe.nth]) if recipe.nth < len(names) else None
 

@@ -71,6 +71,7 @@ class CampaignContext:
         disturbances: What the target's outbound calls meet; None where they cannot be disturbed.
         ways: Where the target's own words lead, as far as that is known.
         group_ways: Where they lead in a group, as far as that is somewhere else.
+        usual: How many calls come of each way that was gone (whether in a group, and its steps), so that who goes on need not wait for more.
         explored: Whether ways were explored after the vocabulary stage had found none.
         held_until: When a call that gets no answer has been held for long enough to be judged (monotonic seconds); 0 where none is.
     """
@@ -87,6 +88,7 @@ class CampaignContext:
     disturbances: Disturbances | None = None
     ways: list[Way] = field(default_factory=list)
     group_ways: list[Way] = field(default_factory=list)
+    usual: dict[tuple[object, ...], int] = field(default_factory=dict)
     explored: bool = False
     held_until: float = 0.0
 

@@ -10,8 +10,10 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from functools import partial
 from itertools import zip_longest
 from typing import Final
@@ -20,12 +22,19 @@ from chaosbot.checks._likeness import commands_in, words
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import MARKER
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Person, Step, Talks
 
 ASKED: Final = ("/start", "/help", "what can you do?")
-_DEEPEST: Final = 5
+_DEEPEST: Final = 8
+_AFTER: Final = 2
+"""After so many waves it is looked what one thing changes of another."""
+_MOST_DEEDS: Final = 8
+_MOST_AFTER: Final = 14
+_WHATEVER: Final = 3
+"""An answer that so many commands get is none to what was asked."""
 _MOST_WAYS: Final = 120
 _MOST_KINDS: Final = 48
 TEXT: Final = "green tea"
@@ -39,6 +48,12 @@ _ENDS: Final = re.compile(r"\s[:–—=-]\s|[,;.:、。]\s|[,;.、。)\]>]*$|\s\
 """Where the argument is over and the text goes on."""
 _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d)")
 """What may be an example of an answer: what stands in quotes, and what begins and ends with a digit."""
+_SOON_DAYS: Final = 3
+_FORMS: Final = {
+    re.compile(r"(?<!\w)[^\W\d]{2}([./-])[^\W\d]{2}\1[^\W\d]{4}(?!\w)"): "%d-%m-%Y",
+    re.compile(r"(?<!\w)[^\W\d]{4}([./-])[^\W\d]{2}\1[^\W\d]{2}(?!\w)"): "%Y-%m-%d",
+}
+_TIME: Final = re.compile(r"(?<![\w/])[^\W\d]{1,2}:[^\W\d]{2}(?!\w)")
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
 _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?!\d)(?![:,]\d)", re.ASCII)
 """What may be the name of a thing: a number, or a short word with a digit in it."""
@@ -90,28 +105,54 @@ def offers(calls: Iterable[ApiCalled]) -> list[Step]:
     return list(dict.fromkeys(found))
 
 
-def walk(talks: Talks, steps: Sequence[Step], person: Person | None = None, what: str = "") -> tuple[Person, Way]:
+def walk(
+    talks: Talks, steps: Sequence[Step], person: Person | None = None, what: str = "", *, apart: bool = False
+) -> tuple[Person, Way]:
     """Somebody goes a way.
+
+    Args:
+        talks: The stage's conversations.
+        steps: The way.
+        person: Who goes it; somebody new when left out.
+        what: Who that is, for people.
+        apart: Whether people who go it choose different things of a kind, of which there may be one each.
 
     Returns:
         Who went it, and the way with what the target said to its last step.
     """
     someone = person or talks.stranger()
     replies: list[ApiCalled] = []
-    for step in steps:
-        replies = talks.say(someone, at_hand(step, someone.buttons, someone.user or 0), what)
+    for nth, step in enumerate(steps, 1):
+        part = (someone.group is not None, *steps[:nth])
+        # On the way only what has been seen to come is waited for; at its end nobody knows whether more does.
+        usual = talks.context.usual.get(part, 0) if nth < len(steps) and person is None else 0
+        taken = _shown(step, someone.told, someone.user or 0, apart=apart) if step.shown else None
+        taken = taken or at_hand(step, someone.buttons, someone.user or 0, apart=apart)
+        replies = talks.say(someone, taken, what, usual)
+        if person is None:
+            talks.context.usual.setdefault(part, sum(map(speaks, replies)))
     return someone, Way(tuple(steps), tuple(replies), someone)
 
 
-def at_hand(step: Step, buttons: Collection[str], choice: int) -> Step:
+def _shown(step: Step, told: str, choice: int, *, apart: bool) -> Step:
+    """The answer, or one of its form where others are shown now."""
+    form = _NUMBERED.sub("#", step.text)
+    alike = [one for one in _answers(told) if _NUMBERED.sub("#", one) == form]
+    if not alike or (step.text in alike and not apart):
+        return step
+    return replace(step, text=alike[choice % len(alike)])
+
+
+def at_hand(step: Step, buttons: Collection[str], choice: int, *, apart: bool = False) -> Step:
     """The step, or a button that does the same where others were shown: what is taken is not offered again.
 
     Args:
         step: What is meant.
         buttons: The data of the buttons that there are.
         choice: Which of several is taken; people who are shown the same take different ones.
+        apart: Whether that also holds where the step itself could be taken.
     """
-    if not step.pressed or step.text in buttons:
+    if not step.pressed or (step.text in buttons and not apart):
         return step
     alike = [data for data in buttons if kind_of(data) == kind_of(step.text)]
     alike = alike or [data for data in buttons if deed_of(data) == deed_of(step.text)]
@@ -147,15 +188,19 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     """The ways that begin with these steps, the shorter ones first; a word where the target says the same to everything."""
     kinds: set[str] = set()
     known = False
+    told_before: set[tuple[frozenset[str], frozenset[str]]] = set()
     seen: set[tuple[Step, ...]] = set()
     unknown: set[frozenset[str]] = set()
     wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
     wave += [(Step(TEXT, ours=True),), (Step(NUMBER, ours=True),)]
-    for _ in range(_DEEPEST):
+    done: list[Way] = []
+    for depth in range(_DEEPEST):
         wave = [steps for steps in wave if steps not in seen][: _MOST_WAYS - len(seen)]
         seen.update(wave)
         found = talks.run([partial(_gone, talks, steps) for steps in wave])
         gone = [way for way in found if way is not None]
+        if depth == _AFTER:
+            gone += _dependent(talks, done)
         # What a text gets that nobody has asked for is what the target says when it understands nothing.
         unknown |= {
             frozenset(words(way.replies))
@@ -165,13 +210,38 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         ways = [way for way in gone if frozenset(words(way.replies)) not in unknown]
         known = known or bool(ways)
         yield from ways or ([way for way in gone if way.replies][:1] if not known else ())
+        done += ways
         told = "\n".join(call.text for call in talks.context.target.calls())
-        further = [[(*way.steps, step) for step in _further(way, kinds, told)] for way in ways]
+        # What leads to the same words leads on alike: it is followed once.
+        new: list[Way] = []
+        for way in ways:
+            says = frozenset(words(way.replies)), frozenset(map(kind_of, way.buttons))
+            if says not in told_before or way.plain:
+                told_before.add(says)
+                new.append(way)
+        further = [[steps for step in _further(way, kinds, told) for steps in _instead(way, step)] for way in new]
         wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
         # A command with an argument is a way of its own.
         wave = [steps[-1:] if not steps[-1].pressed and steps[-1].text.startswith("/") else steps for steps in wave]
         if not wave or talks.clock.over():
             return
+
+
+def _dependent(talks: Talks, ways: Sequence[Way]) -> list[Way]:
+    """Commands that are answered otherwise by who has done something before: what is in a cart can be ordered."""
+    plain = {way.steps[0]: words(way.replies) for way in ways if len(way.steps) == 1 and way.plain}
+    commands = [step for step in plain if step.text.startswith("/")][:_MOST_AFTER]
+    deeds = {frozenset(words(way.replies)): way for way in reversed(ways) if not (way.plain and len(way.steps) == 1)}
+    firsts = list(reversed(deeds.values()))[:_MOST_DEEDS]
+    gone = talks.run([partial(_gone, talks, (*way.steps, step)) for way in firsts for step in commands])
+    found = [way for way in gone if way is not None and words(way.replies) - plain[way.steps[-1]]]
+    # Who is in the middle of something may be told so whatever they write.
+    said = Counter(frozenset(words(way.replies)) for way in found)
+    first: dict[frozenset[str], Way] = {}
+    for way in found:
+        if said[frozenset(words(way.replies))] < _WHATEVER:
+            first.setdefault(frozenset(words(way.replies)), way)
+    return list(first.values())
 
 
 def in_groups(talks: Talks, commands: Sequence[Step], ways: Sequence[Way]) -> Iterator[Way]:
@@ -185,6 +255,29 @@ def in_groups(talks: Talks, commands: Sequence[Step], ways: Sequence[Way]) -> It
 
 def _gone(talks: Talks, steps: tuple[Step, ...]) -> Way:
     return walk(talks, steps)[1]
+
+
+def _instead(way: Way, step: Step) -> Iterator[tuple[Step, ...]]:
+    """The way with one more step, and where it answers what was said wrongly before, with that in its place."""
+    last = way.steps[-1]
+    if last.ours and step.ours and len(way.steps) > 1:
+        yield (*way.steps[:-1], step)
+    yield (*way.steps, step)
+
+
+def _answers(text: str) -> list[str]:
+    """What a text shows that may be an answer to it."""
+    found = dict.fromkeys(quoted or digits for quoted, digits in _SHOWN.findall(text))
+    return [one for one in found if not MARKER.search(one)]
+
+
+def _formed(text: str) -> Iterator[str]:
+    """Answers in the forms that a text asks for: a day (``DD.MM.YYYY``, in any language's letters) or a time (``HH:MM``)."""
+    day = date.today() + timedelta(days=_SOON_DAYS)  # noqa: DTZ011 - what people write has no zone
+    for form, meant in _FORMS.items():
+        yield from (day.strftime(meant.replace("-", found)) for found in dict.fromkeys(form.findall(text)))
+    if _TIME.search(text):
+        yield "10:00"
 
 
 def _examples(command: str, texts: str) -> list[str]:
@@ -209,12 +302,11 @@ def _further(way: Way, kinds: set[str], told: str) -> Iterator[Step]:
     for data in way.buttons:
         if _new(step := Step(data, pressed=True), kinds):
             yield step
-    shown = [quoted or digits for quoted, digits in _SHOWN.findall(texts)]
-    answers = [one for one in dict.fromkeys(shown) if not MARKER.search(one) and one != last.text][:2]
+    shown = [Step(one, ours=True, shown=True) for one in (*_formed(texts), *_answers(texts)) if one != last.text][:2]
     if not last.ours:
-        yield from (Step(text, ours=True) for text in (TEXT, NUMBER, *answers))
+        yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
     elif len(way.steps) > 1 and not way.buttons:  # one question after the other
-        yield from (Step(text, ours=True) for text in (TEXT, _LIST, *answers))
+        yield from (Step(TEXT, ours=True), Step(_LIST, ours=True), *shown)
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
         command = re.escape(last.text.removeprefix("/"))
         examples = _examples(command, f"{texts}\n{told}")[:_MOST_EXAMPLES]

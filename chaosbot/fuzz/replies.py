@@ -22,6 +22,7 @@ from chaosbot.core.case import Case
 from chaosbot.core.event import ApiCalled, CaseTried
 
 POLL_S: Final = 0.02
+_QUICK_S: Final = 0.005
 _FIRST_S: Final = 3.0
 """Patience before any reply was seen."""
 _LEAST_S: Final = 0.4
@@ -142,13 +143,14 @@ class ReplyWatch:
                 return False
             sleep(POLL_S)
 
-    def quiet(self, case: Case, since: float, *, replied: bool = False) -> bool:
+    def quiet(self, case: Case, since: float, *, replied: bool = False, usual: int = 0) -> bool:
         """Waits until a case's chat is quiet: replied to and then silent, or silent for as long as the habit suggests.
 
         Args:
             case: What was sent.
             since: When it left (monotonic seconds).
             replied: Whether a reply stood in the webhook's answer already.
+            usual: So many calls are all that comes of it, where that is known: with the last of them the waiting ends.
 
         Returns:
             Whether it is quiet; false where waiting was given up.
@@ -158,12 +160,14 @@ class ReplyWatch:
         last = monotonic() if replied else None
         while not self._should_stop():
             found = sum(speaks(call) for call in self.replies(case, since))
+            if usual and found >= usual:
+                return True
             if found > seen:
                 seen, last = found, monotonic()
             now = monotonic()
             if (last is not None and now - last >= self.gap_s) or (last is None and now >= until):
                 return True
-            sleep(POLL_S)
+            sleep(_QUICK_S if usual else POLL_S)
         return False
 
     def all_replied(self, cases: Iterable[Case], within_s: float = inf) -> None:

@@ -72,7 +72,7 @@ class CampaignStage:
 
 TABLE: Final = {
     "served": CampaignStage("chaosbot.fuzz.served", "run_served", 0.15),
-    "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.22),
+    "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.27),
     "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35, guided=True),
     "growth": CampaignStage("chaosbot.fuzz.growth", "run_growth", 0.05),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),

@@ -49,11 +49,13 @@ class Step:
         text: The text or the data.
         pressed: Whether it is a button.
         ours: Whether the words are ours, and not what the target offered.
+        shown: Whether they are an answer that the target showed beside its question.
     """
 
     text: str
     pressed: bool = False
     ours: bool = False
+    shown: bool = False
 
     def __str__(self) -> str:
         """As people would say it."""
@@ -68,6 +70,7 @@ class Person:
         tier: Their tier, where they are no stranger.
         user: Their id, where they are one.
         buttons: The data of the buttons that they were shown, with the number of the message below which each stands.
+        told: What they were told last.
         chat: Where they said something last.
         group: The group in which they talk; None for their private chat.
     """
@@ -75,6 +78,7 @@ class Person:
     tier: str = ""
     user: int | None = None
     buttons: dict[str, int | None] = field(default_factory=dict)
+    told: str = ""
     chat: int | str | None = None
     group: int | None = None
 
@@ -203,37 +207,46 @@ class Talks:
         made = replace(case, group=self.stage, threat=Threat.USER, role=Role.SETUP, change=change)
         return replace(made, **how)
 
-    def say(self, person: Person, step: Step, what: str = "", **how: Any) -> list[ApiCalled]:
+    def say(self, person: Person, step: Step, what: str = "", usual: int = 0, **how: Any) -> list[ApiCalled]:
         """Takes a step and waits until the target is done with it.
+
+        Args:
+            person: Who takes it.
+            step: The step.
+            what: Who they are, for people.
+            usual: So many calls are all that comes of it, where that is known.
+            how: Members of the case.
 
         Returns:
             What the target said because of it.
         """
         case = self.case(person, step, what, **how)
         person.chat = case.chat
-        replies = self.send(case)
+        replies = self.send(case, usual)
         for call in replies:
             person.buttons.update(dict.fromkeys(call.buttons, call.message))
+        person.told = "\n".join(call.text for call in replies)
         return replies
 
-    def send(self, case: Case) -> list[ApiCalled]:
+    def send(self, case: Case, usual: int = 0) -> list[ApiCalled]:
         """Sends a case and waits until the target is done with it."""
-        result, replies = self.sent(case)
+        result, replies = self.sent(case, usual=usual)
         self.note(result)
         return replies
 
-    def sent(self, case: Case, *, quietly: bool = True) -> tuple[CaseResult, list[ApiCalled]]:
+    def sent(self, case: Case, *, quietly: bool = True, usual: int = 0) -> tuple[CaseResult, list[ApiCalled]]:
         """Sends a case, whose result the caller must `note`.
 
         Args:
             case: The case.
             quietly: Whether to wait until the target is done with it.
+            usual: So many calls are all that comes of it, where that is known.
         """
         if self._over():
             raise TimeIsUp
         began = monotonic()
         target = self.context.target
-        result = (target.fire_quietly if quietly else target.fire)(case, self.stage)
+        result = target.fire_quietly(case, self.stage, usual) if quietly else target.fire(case, self.stage)
         _, replies = self.context.recorder.tried(result)
         return result, [*replies, *target.watch.replies(case, began)]
 

@@ -239,13 +239,19 @@ class CampaignTarget:
             return Outcome(Fate.CANCELLED, detail="the campaign's time is over")
         return send(self._timely(case), self.spec.address, timeout_s=min(bound_s, left), keep=KEPT)
 
-    def fire_quietly(self, case: Case, stage: str) -> CaseResult:
-        """Sends one case and waits until the target is quiet in its chat, so that what comes there meanwhile is the case's."""
+    def fire_quietly(self, case: Case, stage: str, usual: int = 0) -> CaseResult:
+        """Sends one case and waits until the target is quiet in its chat, so that what comes there meanwhile is the case's.
+
+        Args:
+            case: The case.
+            stage: The stage that sends it.
+            usual: So many calls are all that comes of it, where that is known.
+        """
         began = monotonic()
         result = self.fire(case, stage)
         if self.spec.bot_api and result.outcome.fate is Fate.ANSWERED:
             replied = self.replies_in(result.outcome)
-            if self.watch.quiet(case, began, replied=replied):
+            if self.watch.quiet(case, began, replied=replied, usual=usual):
                 result.observations.append(Quiet())
         return result
 

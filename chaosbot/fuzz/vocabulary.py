@@ -34,7 +34,7 @@ _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
-_SHARES: Final = {"learn": 0.2, "explore": 0.35, "groups": 0.3, "belongings": 0.5, "privileges": 0.6}
+_SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.3, "belongings": 0.5, "privileges": 0.6}
 """The part of the stage's time left that each part may take."""
 
 
