@@ -90,6 +90,11 @@ def kind_of(data: str) -> str:
     return _NUMBERED.sub("#", data)
 
 
+def chosen(step: Step) -> bool:
+    """Whether a step takes one of several things of a kind, of which others may be left to others."""
+    return step.shown or (step.pressed and kind_of(step.text) != step.text)
+
+
 def deed_of(data: str) -> str:
     """What a button does, without what it does it to: ``cancel:1042`` → ``cancel``."""
     return re.split(r"[:\d|/,;#-]", data, maxsplit=1)[0] or data
@@ -126,37 +131,28 @@ def walk(
         part = (someone.group is not None, *steps[:nth])
         # On the way only what has been seen to come is waited for; at its end nobody knows whether more does.
         usual = talks.context.usual.get(part, 0) if nth < len(steps) and person is None else 0
-        taken = _shown(step, someone.told, someone.user or 0, apart=apart) if step.shown else None
-        taken = taken or at_hand(step, someone.buttons, someone.user or 0, apart=apart)
+        taken = at_hand(step, someone.buttons, someone.told, someone.user or 0, apart=apart)
         replies = talks.say(someone, taken, what, usual)
         if person is None:
             talks.context.usual.setdefault(part, sum(map(speaks, replies)))
     return someone, Way(tuple(steps), tuple(replies), someone)
 
 
-def _shown(step: Step, told: str, choice: int, *, apart: bool) -> Step:
-    """The answer, or one of its form where others are shown now."""
-    form = _NUMBERED.sub("#", step.text)
-    alike = [one for one in _answers(told) if _NUMBERED.sub("#", one) == form]
-    if not alike or (step.text in alike and not apart):
-        return step
-    return replace(step, text=alike[choice % len(alike)])
-
-
-def at_hand(step: Step, buttons: Collection[str], choice: int, *, apart: bool = False) -> Step:
-    """The step, or a button that does the same where others were shown: what is taken is not offered again.
+def at_hand(step: Step, buttons: Collection[str], told: str, choice: int, *, apart: bool = False) -> Step:
+    """The step, or a button or a shown answer that does the same where others were shown: what is taken is not offered again.
 
     Args:
         step: What is meant.
         buttons: The data of the buttons that there are.
+        told: What the target said last, with the answers that it shows.
         choice: Which of several is taken; people who are shown the same take different ones.
         apart: Whether that also holds where the step itself could be taken.
     """
-    if not step.pressed or (step.text in buttons and not apart):
-        return step
-    alike = [data for data in buttons if kind_of(data) == kind_of(step.text)]
-    alike = alike or [data for data in buttons if deed_of(data) == deed_of(step.text)]
-    if not alike:
+    offered = buttons if step.pressed else _answers(told) if step.shown else ()
+    alike = [one for one in offered if kind_of(one) == kind_of(step.text)]
+    if step.pressed and not alike:
+        alike = [data for data in buttons if deed_of(data) == deed_of(step.text)]
+    if not alike or (step.text in alike and not apart):
         return step
     return replace(step, text=alike[choice % len(alike)])
 

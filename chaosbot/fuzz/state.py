@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic, sleep
 from typing import Final, TypeVar
 
@@ -31,7 +32,7 @@ from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import NUMBER, TEXT, at_hand, deed_of, kind_of, ways_of
+from chaosbot.fuzz.exploring import NUMBER, TEXT, at_hand, chosen, deed_of, kind_of, ways_of
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import Clock
@@ -115,6 +116,8 @@ class Speaker:
         settled: Whether the action has begun, so that the number stays what it is.
         below: The message below which the last buttons stand.
         buttons: Their data.
+        told: What the target said last.
+        choice: Which of several things of a kind is taken; people with different ones take different things.
         quotes: The message of the target that is answered.
     """
 
@@ -125,6 +128,8 @@ class Speaker:
     settled: bool = False
     below: int | None = None
     buttons: tuple[str, ...] = ()
+    told: str = ""
+    choice: int = 0
     quotes: int | None = None
 
 
@@ -144,18 +149,20 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
     with ThreadPoolExecutor(_HANDS, "fuzz-state") as pool:
         trials = _Trials(context, clock, pool)
         trials.learn()
-        for trial in (
-            trials.crossed,
-            trials.at_once,
-            trials.one_thing,
-            trials.conversations,
-            trials.shared_numbers,
-            trials.order,
-            trials.operators,
-            trials.admins,
+        for trial, share in (
+            (trials.crossed, 0.3),
+            (trials.one_thing, 0.4),
+            (trials.at_once, 0.4),
+            (trials.conversations, 0.5),
+            (trials.shared_numbers, 0.5),
+            (trials.order, 0.5),
+            (trials.operators, 0.6),
+            (trials.admins, 1.0),
         ):
             if clock.over():
                 break
+            # No trial leaves nothing to those that come after it.
+            trials.clock = Clock(monotonic() + clock.left() * share, clock.should_stop)
             trial()
             context.show("state", 0)
     text = f"{len(trials.alone)} dialogues were learned, {trials.done} trials done"
@@ -200,7 +207,7 @@ class _Trials:
             self._count += 1
             name = f"state/{self._count}"
         place = self._dice.at("say", like.name if like is not None else name)
-        line = at_hand(line, who.buttons, who.user or 0)
+        line = at_hand(line, who.buttons, who.told, who.choice or who.user or 0)
         text = line.text.replace("{n}", who.number or "7")
         platform = self.context.platform
         update = platform.say(
@@ -273,6 +280,7 @@ class _Trials:
         for call in own:
             if call.buttons:
                 who.below, who.buttons = call.message, call.buttons
+        who.told = text
         return Answer(text, tuple(button for call in own for button in call.buttons), len(own))
 
     def _play(self, dialogue: Dialogue, *, times: int = 1) -> list[Answer]:
@@ -288,7 +296,8 @@ class _Trials:
     def _act(self, who: Speaker, dialogue: Dialogue) -> Answer:
         """Says the action."""
         usual = self.alone.get(dialogue) or self.alone.get(replace(dialogue, group=False))
-        return self._ask(who, dialogue.lines[-1], usual.calls if usual is not None else 0)
+        known = self.context.usual.get((dialogue.group, *dialogue.lines), 0)
+        return self._ask(who, dialogue.lines[-1], usual.calls if usual is not None else known)
 
     def _burst(self, lines: Sequence[tuple[Speaker, Step]], *, each: int = 1) -> list[list[str]]:
         """Sends these at once; the texts that came to each one's chat meanwhile, for each chat once."""
@@ -640,14 +649,13 @@ class _Trials:
         actions = [
             one
             for one in sorted(self.alone, key=lambda one: (len(one.lines), not one.group))
-            if not one.admin and (one.lines[-1].pressed or one.group or "{n}" in one.lines[-1].text)
+            if not one.admin and (any(map(chosen, one.lines)) or one.group or "{n}" in one.lines[-1].text)
         ]
-        until = monotonic() + self.clock.left() * _DOUBTFUL
-        self._side_by_side(lambda one: self._contended(one, until), actions[:_MOST_ACTIONS])
+        self._side_by_side(self._contended, actions[:_MOST_ACTIONS])
 
-    def _contended(self, action: Dialogue, until: float) -> None:
+    def _contended(self, action: Dialogue) -> None:
         alone: list[list[str]] = []
-        if monotonic() >= until:
+        if self.clock.over():
             return
         for _ in range(2):
             around = self._around(action)
@@ -682,24 +690,27 @@ class _Trials:
         first = self._ready(action)
         if first.group is not None or "{n}" in last.text:
             others = [replace(first, user=self._new().user) for _ in range(_PEOPLE - 1)]
-            return [(who, at_hand(last, first.buttons, 0)) for who in (first, *others)]
+            return [(who, at_hand(last, first.buttons, first.told, first.choice)) for who in (first, *others)]
         with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
-            people = [first, *hands.map(self._ready, [action] * (_PEOPLE - 1))]
+            people = [first, *hands.map(partial(self._ready, choice=first.choice), [action] * (_PEOPLE - 1))]
         shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
         with self._lock:
             fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
             self._taken.update(fresh[:1])
-        if not fresh or kind_of(last.text) == last.text:
-            # What each is shown is their own; a group is shown what one of its members has begun.
-            return self._around(replace(action, group=True))
-        return [(who, replace(last, text=fresh[0])) for who in people]
+        if last.pressed and chosen(last) and fresh:
+            return [(who, replace(last, text=fresh[0])) for who in people]
+        if any(map(chosen, action.lines[:-1])):
+            return [(who, last) for who in people]
+        # What each is shown is their own; a group is shown what one of its members has begun.
+        return self._around(replace(action, group=True))
 
     def _in_turn(self, action: Dialogue, users: int) -> list[str]:
         ready = self._side_by_side(self._ready, [action] * users)
         return [self._act(who, action).text for who in ready if not self.clock.over()]
 
-    def _ready(self, action: Dialogue) -> Speaker:
+    def _ready(self, action: Dialogue, choice: int = 0) -> Speaker:
         who = self._new(action)
+        who.choice = choice or (who.user or 0)
         self._walk(who, replace(action, lines=action.lines[:-1]))
         who.settled = True
         return who

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.platform import Endpoint, platform_of
-from chaosbot.fuzz.exploring import Way, _examples, at_hand
+from chaosbot.fuzz.exploring import Way, _examples, _formed, at_hand
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.talks import Step
@@ -45,11 +47,33 @@ def test_what_names_a_thing(text: str, ids: tuple[str, ...]) -> None:
 
 def test_a_button_that_is_gone_is_replaced_by_one_of_its_kind() -> None:
     shown = ("order:pay:12", "order:cancel:12", "order:cancel:13")
-    assert at_hand(Step("order:cancel:7", pressed=True), shown, 4).text in {"order:cancel:12", "order:cancel:13"}
-    assert at_hand(Step("order:pay:12", pressed=True), shown, 4).text == "order:pay:12"
-    assert at_hand(Step("day:monday", pressed=True), ("day:friday",), 4).text == "day:friday"
-    assert at_hand(Step("menu", pressed=True), shown, 4).text == "menu"
-    assert at_hand(Step("order:cancel:7"), shown, 4).text == "order:cancel:7"
+    assert at_hand(Step("order:cancel:7", pressed=True), shown, "", 4).text in {"order:cancel:12", "order:cancel:13"}
+    assert at_hand(Step("order:pay:12", pressed=True), shown, "", 4).text == "order:pay:12"
+    assert at_hand(Step("day:monday", pressed=True), ("day:friday",), "", 4).text == "day:friday"
+    assert at_hand(Step("menu", pressed=True), shown, "", 4).text == "menu"
+    assert at_hand(Step("order:cancel:7"), shown, "", 4).text == "order:cancel:7"
+
+
+def test_a_shown_answer_that_is_gone_is_replaced_by_one_of_its_form() -> None:
+    nine, told = Step("09:00", ours=True, shown=True), "Free: 09:30, 10:00. Which one?"
+    assert at_hand(nine, (), told, 4).text == "09:30"
+    assert at_hand(nine, (), told, 5).text == "10:00"
+    assert at_hand(nine, (), f"09:00, {told}", 5).text == "09:00"
+    assert at_hand(nine, (), f"09:00, {told}", 5, apart=True).text == "10:00"
+    assert at_hand(nine, (), "Your name?", 5).text == "09:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("Which day? (DD.MM.YYYY)", r"\d\d\.\d\d\.20\d\d"),
+        ("Hangi gün? (GG/AA/YYYY)", r"\d\d/\d\d/20\d\d"),
+        ("дата ГГГГ-ММ-ДД", r"20\d\d-\d\d-\d\d"),
+        ("When, as HH:MM?", "10:00"),
+    ],
+)
+def test_answers_have_the_form_that_is_asked_for(text: str, form: str) -> None:
+    assert [re.fullmatch(form, one) is not None for one in _formed(text)] == [True]
 
 
 def test_the_newest_calls_to_a_busy_chat_are_seen() -> None:
