@@ -219,7 +219,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
         # A command with an argument is a way of its own.
         wave = [steps[-1:] if not steps[-1].pressed and steps[-1].text.startswith("/") else steps for steps in wave]
-        if not wave or talks.clock.over():
+        if talks.clock.over() or (not wave and depth >= _AFTER):
             return
 
 
@@ -227,9 +227,12 @@ def _dependent(talks: Talks, ways: Sequence[Way]) -> list[Way]:
     """Commands that are answered otherwise by who has done something before: what is in a cart can be ordered."""
     plain = {way.steps[0]: words(way.replies) for way in ways if len(way.steps) == 1 and way.plain}
     commands = [step for step in plain if step.text.startswith("/")][:_MOST_AFTER]
-    deeds = {frozenset(words(way.replies)): way for way in reversed(ways) if not (way.plain and len(way.steps) == 1)}
+    # What is written or pressed changes more than a bare command does.
+    ordered = sorted(ways, key=lambda way: (way.plain and len(way.steps) == 1, len(way.steps)))
+    deeds = {frozenset(words(way.replies)): way for way in reversed(ordered)}
     firsts = list(reversed(deeds.values()))[:_MOST_DEEDS]
-    gone = talks.run([partial(_gone, talks, (*way.steps, step)) for way in firsts for step in commands])
+    tried = [(*way.steps, step) for way in firsts for step in commands if way.steps != (step,)]
+    gone = talks.run([partial(_gone, talks, steps) for steps in tried])
     found = [way for way in gone if way is not None and words(way.replies) - plain[way.steps[-1]]]
     # Who is in the middle of something may be told so whatever they write.
     said = Counter(frozenset(words(way.replies)) for way in found)

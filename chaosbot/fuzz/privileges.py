@@ -59,7 +59,12 @@ def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], twi
     """
     context = talks.context
     known = {way.steps[0]: way.replies for way in ways if len(way.steps) == 1}
-    desk = _Desk(talks, Person(tier=context.platform.tiers[-1]), twin, asked if own else (), known)
+    admin_chat = str(talks.admin_chat)
+    told = [call for call in context.target.calls() if str(call.chat) == admin_chat]
+    admin = Person(
+        tier=context.platform.tiers[-1], buttons={data: call.message for call in told for data in call.buttons}
+    )
+    desk = _Desk(talks, admin, twin, asked if own else (), known)
     shown = {kind_of(data) for way in ways for data in way.buttons}
     alone = relays(talks)
 
@@ -70,7 +75,9 @@ def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], twi
         for conversations in (admin, others) if alone else ([*admin, *others],):
             talks.run(conversations)
 
-    ask(asked)
+    # What the admin was shown unasked (what to do with what others have made) nobody else is shown.
+    talks.run([partial(desk.ask_all, [step for step in asked if own and step.pressed], shown)])
+    ask([step for step in asked if not (own and step.pressed)])
     commands = [step for step in asked if own and _command(step) and not desk.apart(step)]
     if commands:
         subject = _subject(talks)
@@ -221,7 +228,7 @@ class _Desk:
     def notes(self) -> list[str]:
         """For each request of the admin's whether it is privileged, or why that is not known."""
         return [
-            f"{kind_of(str(step))}: {'only the admin gets it' if self.apart(step) else 'a stranger gets the same' if self.telling(step) else 'it gets no reply of its own'}"
+            f"{kind_of(str(step))}: {'only the admin gets it' if self.apart(step) or (self.telling(step) and self._served(step)) else 'a stranger gets the same' if self.telling(step) else 'it gets no reply of its own'}"
             for step in self.gets
         ]
 

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from time import monotonic, sleep
 from typing import Final
@@ -18,7 +19,7 @@ from typing import Final
 from chaosbot.core.event import CaseTried, Noted
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import ASKED, asked, explored, in_groups, offers
+from chaosbot.fuzz.exploring import ASKED, Way, asked, explored, in_groups, kind_of, offers
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.replies import without_echo
 from chaosbot.fuzz.spec import Clock
@@ -28,6 +29,7 @@ from chaosbot.fuzz.talks import Person, Step, Talks, relays
 _MOST: Final = 24
 """So many things that the target names to everybody, and to its admin only."""
 _MOST_SHOWN: Final = 64
+_MOST_NOTICES: Final = 6
 _LOOK_S: Final = 0.4
 """How often the target's health is looked at."""
 _LONGER: Final = {False: 0.6, True: 2.2}
@@ -92,13 +94,24 @@ def _work(talks: Talks) -> None:
         objects += try_belongings(part("belongings"), context.group_ways, _commands(common))
     finally:
         talks.grouped = False
+    shown_unasked = _notices(talks, ways)
     if not late:
-        privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
+        shown_unasked += own
+    if shown_unasked:
+        privileges += try_privileges(part("privileges"), shown_unasked, ways, twin, own=True)
     written = [step for step in common if not step.pressed]
     privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
     _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges})
+
+
+def _notices(talks: Talks, ways: Sequence[Way]) -> list[Step]:
+    """A button of each kind that the admin was shown, most lately, and nobody who explored."""
+    common = {kind_of(data) for way in (*ways, *talks.context.group_ways) for data in way.buttons}
+    told = (call for call in talks.context.target.calls() if str(call.chat) == str(talks.admin_chat))
+    latest = {kind_of(data): data for call in told for data in call.buttons}
+    return [Step(data, pressed=True) for kind, data in latest.items() if kind not in common][:_MOST_NOTICES]
 
 
 def _note(context: CampaignContext, text: str, data: dict[str, list[str]]) -> None:

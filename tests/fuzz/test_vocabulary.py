@@ -1,6 +1,8 @@
 """The vocabulary stage on a bot whose commands no list of ours holds: it learns them from the bot's own words."""
 
+import itertools
 import json
+import urllib.request
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic
@@ -10,7 +12,8 @@ import pytest
 from chaosbot.core.event import CaseTried, Event, Noted
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult
-from tests.support.campaigns import served, spec_of
+from chaosbot.platforms.telegram._users import ADMIN_ID
+from tests.support.campaigns import campaign_behind_mock, served, spec_of
 
 ADMIN = 719_000_123
 
@@ -96,6 +99,62 @@ class Lockers:
             case "figures" if admin:
                 return "Since Monday business has doubled."
         return "This button does nothing."
+
+
+class Shop:
+    """Takes orders of what is in a cart, and shows each to its admin with a button to send it.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``anybody`` where everybody may press that button, ``any-order`` where everybody may cancel any order.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.carts: set[int] = set()
+        self.orders: dict[int, int] = {}
+        self.numbers = itertools.count(301)
+
+    def update(self, update: dict) -> None:
+        pressed = update.get("callback_query") or {}
+        message = pressed.get("message") or update.get("message") or {}
+        chat, user = (message.get("chat") or {}).get("id"), (pressed or message).get("from", {}).get("id")
+        text = pressed.get("data") or message.get("text")
+        if not isinstance(chat, int) or not isinstance(user, int) or not isinstance(text, str):
+            return
+        command, _, rest = text.partition(" ")
+        if pressed:
+            sent = text.startswith("wyslij:") and (user == ADMIN_ID or self.bug == "anybody")
+            self.say(chat, "Paczka wysłana do klienta." if sent else "Przycisk jest dla sprzedawcy.")
+        elif command == "/wstaw":
+            self.carts.add(user)
+            self.say(chat, "W koszyku jest herbata.")
+        elif command == "/zamow" and user in self.carts:
+            self.carts.discard(user)
+            self.orders[number := next(self.numbers)] = user
+            self.say(chat, f"Przyjęto zamówienie numer {number}.")
+            key = {"text": "Wyślij", "callback_data": f"wyslij:{number}"}
+            self.say(ADMIN_ID, f"Nowe zamówienie numer {number}", reply_markup={"inline_keyboard": [[key]]})
+        elif command == "/zamow":
+            self.say(chat, "Koszyk jest pusty.")
+        elif command == "/anuluj" and rest.isdecimal() and self.cancelled(int(rest[:9]), user):
+            self.say(chat, "Anulowano na prośbę klienta.")
+        elif command == "/anuluj":
+            self.say(chat, "Nie ma takiego zamówienia.")
+        else:
+            self.say(chat, "Użyj: /wstaw, /zamow, /anuluj")
+
+    def cancelled(self, number: int, user: int) -> bool:
+        if self.bug != "any-order" and self.orders.get(number) != user:
+            return False
+        return self.orders.pop(number, None) is not None
+
+    def say(self, chat: int, text: str, **more: object) -> None:
+        body = json.dumps({"chat_id": chat, "text": text, **more}).encode()
+        url = f"{self.api}/bot1:token/sendMessage"
+        urllib.request.urlopen(
+            urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=5.0
+        ).close()
 
 
 class Interviewer:
@@ -246,3 +305,26 @@ def test_what_follows_from_a_conversation_is_no_right_and_a_repeated_command_is_
     told = learned(events)
     assert told["admin"] == []
     assert not [one for one in told["privileges"] if one.endswith("only the admin gets it")]
+
+
+def orders(bot: Shop) -> type[BaseHTTPRequestHandler]:
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            bot.update(json.loads(body))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    return Webhook
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bug", "check"), [("", ""), ("anybody", "no_escalation"), ("any-order", "own_objects_only")])
+def test_what_is_in_a_cart_is_ordered_and_what_its_admin_is_shown_unasked_is_tried(
+    tmp_path: Path, bug: str, check: str
+) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: orders(Shop(api, bug)), "vocabulary")
+    assert {finding.check for finding in result.findings} == {check} - {""}
+    assert "/anuluj #: tried" in learned(events)["objects"]
+    assert "the button wyslij:#: only the admin gets it" in learned(events)["privileges"]
