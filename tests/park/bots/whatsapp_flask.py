@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import OrderedDict
@@ -34,6 +35,10 @@ def call(url: str, body: dict | None = None) -> bytes:
         try:
             asked = urllib.request.Request(url, told, {"Content-Type": "application/json", **ACCESS})
             return urllib.request.urlopen(asked, timeout=5).read(100_000)
+        except urllib.error.HTTPError as error:
+            if error.code == 429:
+                wait = error.headers.get("Retry-After", "")
+                time.sleep(int(wait) + 0.1 if wait.isdecimal() else 1)
         except (OSError, ValueError) as error:
             print("failed:", error)
     return b""
