@@ -63,7 +63,6 @@ from chaosbot.config import defaults
 from chaosbot.config.experiment import threshold_settings
 from chaosbot.core import units
 from chaosbot.core.platform import Endpoint
-from chaosbot.core.profile import Profile, Workload
 from chaosbot.core.registry import options_of
 from chaosbot.load.cast import waits, weights
 from chaosbot.load.spec import LoadSpec, Sampling
@@ -199,7 +198,8 @@ def load(
         seed=chosen,
         profile=shape,
         sender=sender,
-        record_requests=_records(shape),
+        record_requests=True,
+        most_recorded_rps=PER_REQUEST_RPS,
         secret_env=secret_variable(secret_env),
         slow_share=read_option("--slow", slow, units.share),
         journey=journey,
@@ -258,9 +258,3 @@ def load(
                 load_spec = replace(load_spec, samples=samples, processes=count)
                 drive_load(run, environment, load_spec, start_worker=start_worker)
     raise conclude(run, quiet=quiet, as_json=as_json)
-
-
-def _records(shape: Profile) -> bool:
-    """Whether requests come slowly enough for a line each: a closed user rests for about three seconds between two."""
-    peak = shape.pacer().peak
-    return (peak if shape.workload is Workload.OPEN else peak / 3) <= PER_REQUEST_RPS

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 from chaosbot.core.arrival import Shard
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Noted, Trouble
-from chaosbot.core.journey import StreamAction
+from chaosbot.core.journey import JourneySpec, StreamAction
 from chaosbot.core.knee import KneeSearch
 from chaosbot.core.platform import platform_of
 from chaosbot.core.profile import Workload
@@ -54,6 +55,16 @@ def check(spec: LoadSpec) -> Made:
     return made
 
 
+def expected_rps(spec: LoadSpec, journeys: Sequence[JourneySpec]) -> float:
+    """How many requests a second a load comes to where the target answers at once; users without pauses write a thousand each."""
+    _, workload, pacer = spec.shaped()
+    if workload is Workload.OPEN:
+        return pacer.peak
+    share = sum(journey.share for journey in journeys) or 1.0
+    pauses = ((journey.share, max(sum(journey.wait_s) / 2, 1e-3)) for journey in journeys)
+    return pacer.peak * sum(part / pause for part, pause in pauses) / share
+
+
 def assemble(
     spec: LoadSpec,
     target: LoadTarget,
@@ -68,6 +79,8 @@ def assemble(
         UsageError: A bad journey file, an unknown stream, a process that is not there.
     """
     source, cast = made or made_of(spec)
+    if spec.record_requests and expected_rps(spec, cast.journeys) > spec.most_recorded_rps:
+        spec = replace(spec, record_requests=False)
     looks = watches(spec.samples, spec.tls) if shard is None or shard.index == 0 else []
     for look in looks:
         list(look())  # the first look loads what it needs, which must not delay the first arrivals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -58,6 +59,7 @@ class LoadSpec:
         duration_s: Another length of the whole run.
         processes: How many processes share the plan.
         record_requests: Whether every request becomes a `RequestDone`; failures always do, up to a bound.
+        most_recorded_rps: At more requests a second they do not.
         exchange_header: Whether requests carry their exchange id, for a proxy that strips it.
         zero_s: The moment on the run's clock at which the load begins, so that others can begin with it; an open workload then
             tells the proxy when each request was due. None begins at once and tells nothing.
@@ -94,6 +96,7 @@ class LoadSpec:
     duration_s: float | None = None
     processes: int = 1
     record_requests: bool = False
+    most_recorded_rps: float = math.inf
     exchange_header: bool = False
     zero_s: float | None = None
     slow_share: float = 0.0

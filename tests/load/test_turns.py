@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chaosbot.core.event import RequestDone
 from chaosbot.core.platform import PLATFORMS
 from chaosbot.load.closed import VirtualUser
 from chaosbot.load.pending import PendingRequest
@@ -18,6 +19,7 @@ Serve = Callable[..., Target]
 Load = Callable[..., Run]
 JOURNEY = """
 import dataclasses
+from chaosbot.core.event import RequestDone
 from chaosbot.core.platform import PLATFORMS
 
 def journeys():
@@ -134,3 +136,14 @@ def test_an_answer_that_never_comes_times_out_on_the_fast_path(serve: Serve, loa
     )
     assert done.errors()["timeout"] == done.result.timed_out >= USERS
     assert done.result.completed == 200
+
+
+@pytest.mark.parametrize(("wait_s", "recorded"), [((0.0, 0.0), False), ((0.1, 0.3), True)])
+def test_requests_are_written_one_by_one_only_where_they_come_slowly(
+    serve: Serve, load: Load, wait_s: tuple[float, float], recorded: bool
+) -> None:
+    target = serve()
+    options = {"users": USERS, "spawn_rate": "1000/s", "duration": "1s"}
+    done = load(target.url, "smoke", options, wait_s=wait_s, record_requests=True, most_recorded_rps=1500.0)
+    assert len(done.all(RequestDone)) == (done.result.completed if recorded else 0)
+    assert done.result.completed == len(target.asked)
