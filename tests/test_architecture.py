@@ -74,6 +74,7 @@ DOORS = {
     "ruamel": {"config", "transport"},
     "starlette": {"demo"},
     "uvicorn": {"demo"},
+    "structlog": {"demo"},
     "prometheus_client": {"control"},
     "opentelemetry": {"control"},
     "jsonpatch": {"faults"},

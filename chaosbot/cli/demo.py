@@ -52,6 +52,9 @@ def demo(
         ),
     ] = None,
     no_limits: Annotated[bool, typer.Option("--no-limits", help="With --serve: no per-user rate limits.")] = False,
+    log: Annotated[
+        bool, typer.Option("--log", help="With --serve: a line for each request on standard error; JSON in a file.")
+    ] = False,
     llm: Annotated[
         bool,
         typer.Option("--llm", help="A tour of the bot's agent instead, in front of a language model that is broken."),
@@ -92,7 +95,13 @@ def demo(
     if list_bugs:
         _print_bugs(as_json=as_json)
         return
-    served = {"--port": port is not None, "--bot-api": bot_api, "--models": models, "--no-limits": no_limits}
+    served = {
+        "--port": port is not None,
+        "--bot-api": bot_api,
+        "--models": models,
+        "--no-limits": no_limits,
+        "--log": log,
+    }
     for option, given in (served if not serve_only else {"--llm": llm, "--guide": guide}).items():
         if given:
             what = (
@@ -111,6 +120,7 @@ def demo(
             bot_api,
             models,
             limits=not no_limits,
+            log=log,
         )
         return
     if bugs is None and not healthy:
@@ -172,10 +182,12 @@ def _print_bugs(*, as_json: bool) -> None:
         console.print(f"    [dim]{card.what}[/]", soft_wrap=True)
 
 
-def _serve(bugs: frozenset[Bug], port: int, bot_api: str | None, models: str | None, *, limits: bool) -> None:
+def _serve(
+    bugs: frozenset[Bug], port: int, bot_api: str | None, models: str | None, *, limits: bool, log: bool
+) -> None:
     try:
         settings = DemoSettings.from_environment(
-            os.environ, port=port, bugs=bugs, bot_api=bot_api, models=models, limits=limits
+            os.environ, port=port, bugs=bugs, bot_api=bot_api, models=models, limits=limits, log=log
         )
     except ValueError as error:
         raise ConfigError("--serve", str(error)) from None

@@ -32,6 +32,7 @@ class DemoSettings:
         limits: Whether the rate limits per user hold.
         ws_token: What `/ws/market?token=` must say; None lets everybody in.
         supervised: Whether a bot process that dies is started again.
+        log: Whether a line on standard error tells of each request.
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +47,7 @@ class DemoSettings:
     limits: bool = True
     ws_token: str | None = field(default=None, repr=False)
     supervised: bool = True
+    log: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **options: Any) -> Self:

@@ -15,6 +15,8 @@ Written against plain ASGI: this is the hot path.
 from __future__ import annotations
 
 import hmac
+import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,12 +24,13 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
+import structlog
 
 from chaosbot.demo.body import MAX_BODY, UNCAPPED, BadBody, Gone, check_headers, inflate, parse, read_body
 from chaosbot.demo.bot import Bot, Overloaded, UnknownKind
 from chaosbot.demo.bugs import Bug
 from chaosbot.demo.settings import DemoSettings
-from chaosbot.demo.updates import MalformedUpdate, read_update
+from chaosbot.demo.updates import MalformedUpdate, Update, read_update
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -47,10 +50,12 @@ class Webhook:
         self._secret = settings.secret
         self._token_url = f"{settings.bot_api or 'https://api.telegram.org'}/bot{settings.bot_token}/sendMessage"
         self._kept: list[tuple[bytes, object]] = []
+        self._log = _logger() if settings.log else None
         self.answers: Counter[int] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
+        began = time.perf_counter()
         extra: tuple[tuple[bytes, bytes], ...] = ()
         try:
             status, content, extra = await self._answer(scope, receive)
@@ -66,6 +71,10 @@ class Webhook:
         headers = [_JSON, (b"content-length", str(len(content)).encode()), *extra]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+        if self._log is not None:
+            update = scope.get("update")
+            facts = {"update": update.id, "kind": update.kind} if isinstance(update, Update) else {}
+            self._log.info("answered", status=status, ms=round(1000 * (time.perf_counter() - began), 1), **facts)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, tuple[tuple[bytes, bytes], ...]]:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
@@ -83,13 +92,13 @@ class Webhook:
             body = await read_body(receive, self._bugs, binary=zipped)
         if zipped:
             body = inflate(body, self._bugs)
-        return await self._deliver(body)
+        return await self._deliver(body, scope)
 
-    async def _deliver(self, body: bytes) -> tuple[int, bytes, tuple[tuple[bytes, bytes], ...]]:
+    async def _deliver(self, body: bytes, scope: Scope) -> tuple[int, bytes, tuple[tuple[bytes, bytes], ...]]:
         root = parse(body, self._bugs)
         if Bug.CRASH_ON_NON_OBJECT_ROOT in self._bugs and not isinstance(root, dict):
             root["update_id"]  # type: ignore[index]  # BUG: not everything is an object
-        update = read_update(root)
+        update = scope["update"] = read_update(root)
         if Bug.UPDATES_KEPT_FOR_EVER in self._bugs:
             self._kept.append((body + bytes(8192), root))  # BUG: "for debugging"
         try:
@@ -117,6 +126,16 @@ class Webhook:
         if Bug.ERRORS_LEAK in self._bugs:  # BUG: as helpful to a stranger as to a developer
             return _error(why, traceback=traceback.format_exc(), api=self._token_url)
         return _error(why)
+
+
+def _logger() -> Any:
+    """Lines for people where standard error is a terminal, else JSON; no text of a user's and no secret is ever among the facts."""
+    people = sys.stderr.isatty()
+    last: Any = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    return structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr), processors=[structlog.processors.add_log_level, stamp, last]
+    )
 
 
 def _error(why: str, **more: str) -> bytes:

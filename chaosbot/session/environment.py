@@ -259,7 +259,7 @@ def require_demo() -> None:
     Raises:
         UsageError: A plain install does not have it.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "structlog")):
         raise UsageError(
             "the embedded demo bot needs packages that a plain install leaves out; add them with: "
             "pip install 'chaosbot[demo]', or name the TARGET that you want to test"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -13,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from chaosbot.demo import body, protocol
@@ -158,3 +160,23 @@ def test_slow_senders_are_not_waited_for(impatient: Any) -> None:
 def test_the_package_keeps_its_files_short() -> None:
     package = Path(protocol.__file__).parent
     assert {file.name for file in package.glob("*.py") if len(file.read_text().splitlines()) >= 320} == set()
+
+
+def test_a_log_tells_of_each_request_and_of_nothing_that_was_written_in_it() -> None:
+    command = [sys.executable, "-m", "chaosbot", "demo", "--serve", "--port", "0", "--log"]
+    secret = {**os.environ, "TELEGRAM_SECRET_TOKEN": "s3cret-of-the-log"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=secret) as served:
+        assert served.stdout is not None
+        url = served.stdout.readline().split()[1]
+        update = {"update_id": 712, "message": {"message_id": 1, "date": 1, "chat": {"id": 5, "type": "private"}}}
+        update["message"] |= {"from": {"id": 5, "is_bot": False, "first_name": "A"}, "text": "for your eyes only"}
+        headers = {"X-Telegram-Bot-Api-Secret-Token": "s3cret-of-the-log"}
+        assert httpx.post(url, json=update, headers=headers).status_code == 200
+        assert httpx.post(url, json=update).status_code == 401
+        served.terminate()
+        told = served.communicate(timeout=60)[1]
+    taken, refused = map(json.loads, told.splitlines())
+    assert (taken["event"], taken["status"], taken["update"], taken["kind"]) == ("answered", 200, 712, "message")
+    assert (refused["status"], "update" in refused) == (401, False)
+    assert "eyes only" not in told
+    assert "s3cret" not in told
