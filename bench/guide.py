@@ -2,7 +2,8 @@
 
     CHAOSBOT_PARK_PYTHON=python3.13 python bench/guide.py --bot kassa --requests 4000
 
-Processor time of the bot's process is measured, not the clock, so that a busy machine changes little. Both bots run side by side and take turns.
+Processor time of the bot's process is measured, not the clock, so that a busy machine changes less. Both bots run side by side and take turns;
+their calls to the platform are answered by the mock.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from park.roster import bot  # noqa: E402 - found by the line above
 from park.running import SECRET, WEBHOOK_PATH, command, environment_of, free_port  # noqa: E402
 
 from chaosbot.fuzz.guide import Guide  # noqa: E402
+from chaosbot.mocks.server import MockListener, MockServer  # noqa: E402
+from chaosbot.mocks.telegram import TelegramApi  # noqa: E402
 
+TURNS = 40
 TEXTS = ("/start", "/help", "hallo", "/tarief", "/kaart 24-12", "/groep 12", "/korting LENTE-25", "/sortiment", "/korb")
 
 
@@ -37,9 +41,9 @@ def cpu_s(pid: int) -> float:
 class Target:
     """One bot that is asked."""
 
-    def __init__(self, name: str, guide: Guide | None) -> None:
+    def __init__(self, name: str, bot_api: str, guide: Guide | None) -> None:
         who, port = bot(name), free_port()
-        variables = environment_of(who, "http://127.0.0.1:9", bug="", port=port)
+        variables = environment_of(who, bot_api, bug="", port=port)
         if guide is not None:
             names = ("PYTHONPATH", "NODE_OPTIONS", "CHAOSBOT_GUIDE", "CHAOSBOT_GUIDE_INCLUDE")
             variables |= {name: guide.environment()[name] for name in names}
@@ -83,30 +87,35 @@ class Target:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bot", default="kassa")
-    parser.add_argument("--requests", type=int, default=4000, help="in each of ten turns, a tenth")
+    parser.add_argument("--requests", type=int, default=4000, help="in turns")
     parser.add_argument("--warm-up", type=float, default=10.0, help="seconds")
     options = parser.parse_args()
     guide = Guide()
-    plain, watched = Target(options.bot, None), Target(options.bot, guide)
-    try:
-        until = time.monotonic() + options.warm_up
-        while time.monotonic() < until:
-            plain.ask(100)
-            watched.ask(100)
-        turns = [(plain.ask(options.requests // 10), watched.ask(options.requests // 10)) for _ in range(10)]
-        without, with_it = (sum(turn[side] for turn in turns) / options.requests * 1e6 for side in (0, 1))
-        print(
-            f"{options.bot}: {without:.0f} µs of processor time a request without the agent, {with_it:.0f} µs with it"
-        )
-        print(
-            f"overhead {100 * (with_it / without - 1):+.1f} % (median of the turns {100 * (median(b / a for a, b in turns if a) - 1):+.1f} %)"
-        )
-        guide.sync()  # on Node.js the agent tells only what it is asked for
-        print(f"the agent told: {guide.reached()[0]} of {guide.reached()[1]} lines reached")
-    finally:
-        for one in (plain, watched):
-            one.process.kill()
-        guide.close()
+    port = free_port()
+    targets: list[Target] = []
+    with MockServer((MockListener(TelegramApi(), port=port),), lambda _: None, time.monotonic()):
+        try:
+            targets = [Target(options.bot, f"http://127.0.0.1:{port}", one) for one in (None, guide)]
+            measure(options, *targets)
+            guide.sync()  # on Node.js the agent tells only what it is asked for
+            print(f"the agent told: {guide.reached()[0]} of {guide.reached()[1]} lines reached")
+        finally:
+            for one in targets:
+                one.process.kill()
+            guide.close()
+
+
+def measure(options: argparse.Namespace, plain: Target, watched: Target) -> None:
+    """Prints what both take."""
+    until = time.monotonic() + options.warm_up
+    while time.monotonic() < until:
+        plain.ask(100)
+        watched.ask(100)
+    turns = [(plain.ask(options.requests // TURNS), watched.ask(options.requests // TURNS)) for _ in range(TURNS)]
+    without, with_it = (sum(turn[side] for turn in turns) / options.requests * 1e6 for side in (0, 1))
+    print(f"{options.bot}: {without:.0f} µs of processor time a request without the agent, {with_it:.0f} µs with it")
+    between = median(b / a for a, b in turns if a) - 1
+    print(f"overhead {100 * (with_it / without - 1):+.1f} % (median of the turns {100 * between:+.1f} %)")
 
 
 if __name__ == "__main__":
