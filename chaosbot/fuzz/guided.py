@@ -412,7 +412,8 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
     steps: dict[str, tuple[int, int]] = {}
 
     def fire(cases: Sequence[Case]) -> list[CaseResult]:
-        return [context.target.fire(case, "guided") for case in takewhile(lambda _: not clock.over(), cases)]
+        timely = takewhile(lambda _: not clock.over(), cases)
+        return [context.target.fire(case, "guided", awaited=False) for case in timely]
 
     def send(attempts: Sequence[Attempt], turn: int) -> list[CaseResult]:
         made = [_cases(context, one, goldens, shapes, turn) for one in attempts]

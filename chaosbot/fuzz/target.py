@@ -222,11 +222,20 @@ class CampaignTarget:
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def fire(self, case: Case, stage: str, *, timeout_s: float | None = None) -> CaseResult:
-        """Sends one case and waits for its fate."""
+    def fire(self, case: Case, stage: str, *, timeout_s: float | None = None, awaited: bool = True) -> CaseResult:
+        """Sends one case and waits for its fate.
+
+        Args:
+            case: The case.
+            stage: The stage that sends it.
+            timeout_s: How long; by default what the case asks for.
+            awaited: Whether its reply may be waited for, so that its delay tells how fast the target replies; a reply that is only come
+                upon later seems late.
+        """
         bound = timeout_s if timeout_s is not None else self._bound(case)
         exchange = f"case-{self.spec.part}.{next(self._numbers)}"
-        self.watch.sending(case)
+        if awaited:
+            self.watch.sending(case)
         if self.guide is not None:
             self.guide.sending(case, exchange)
         sent = monotonic() - self.spec.started
