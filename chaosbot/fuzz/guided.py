@@ -434,6 +434,7 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
         return results
 
     try:
+        context.target.watch.look()
         while not clock.over() and (attempts := schedule.take(_CHUNK if guide.alone else _VOLLEY)):
             results = send(attempts, 0)
             if guide.alone and guide.take_back():
@@ -442,6 +443,7 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
                     results += send(attempts, 1)
             events = guide.take_events(context)
             _placed(results, events)
+            context.target.watch.look()
             observe(context, results)
             bad = {steps[one.case] for one in events if one.case in steps and _tells(one)}
             worse = (

@@ -93,8 +93,8 @@ class ReplyWatch:
                     self._shared.add(chat)
                 self._sent[chat] = monotonic()
 
-    def _look(self) -> None:
-        """Takes in the calls since the last look."""
+    def look(self) -> None:
+        """Takes in the calls since the last look; a call that is taken in late seems to have come late."""
         calls, now = self._calls(), monotonic()
         with self._lock:
             new = calls[self._looked :]
@@ -124,7 +124,7 @@ class ReplyWatch:
 
     def replies(self, case: Case, since: float = 0.0) -> list[ApiCalled]:
         """The calls that may be a case's: with its marker, to its press, or in its chat after `since` (monotonic seconds)."""
-        self._look()
+        self.look()
         with self._lock:
             found = [*self._by_marker.get(case.marker, ())] if case.marker else []
             if case.callback:
