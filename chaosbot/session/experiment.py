@@ -346,7 +346,7 @@ class PhaseScheduler(threading.Thread):
 FUZZ_S: Final = 38.0
 LAST_S: Final = 112.0
 """When the campaign must be over, in seconds of the run: a slow machine may take longer for the catalogue, but not for ever."""
-GUIDED_S: Final = 25.0
+GUIDED_S: Final = 35.0
 AROUND_S: Final = 18.0
 """What starting, settling, the rest of the catalogue and judging take on an ordinary machine."""
 
