@@ -399,6 +399,7 @@ def _about(acts: Acts) -> str:
 
 def run_guided(context: CampaignContext, clock: Clock) -> None:
     """Sends inputs as the schedule says, until the time is up or nothing is left to try."""
+    context.target.watch.look()  # at what the stage before has left
     guide = context.target.guide
     if guide is None or not guide.sync("forget"):
         return
@@ -434,7 +435,6 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
         return results
 
     try:
-        context.target.watch.look()
         while not clock.over() and (attempts := schedule.take(_CHUNK if guide.alone else _VOLLEY)):
             results = send(attempts, 0)
             if guide.alone and guide.take_back():
