@@ -1,10 +1,8 @@
 """The state stage on a real bot behind the real proxy: each way to remember wrongly is found, and a bot that remembers rightly has no finding."""
 
 import itertools
-import json
 import re
 import threading
-import urllib.request
 from collections import Counter
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler
@@ -16,7 +14,7 @@ import pytest
 from chaosbot.core.event import Event, StateTried
 from chaosbot.fuzz.spec import CampaignResult
 from chaosbot.platforms.telegram._users import ADMIN_ID
-from tests.support.campaigns import campaign_behind_mock
+from tests.support.campaigns import call_api, campaign_behind_mock, updates_to
 
 USAGE = "Użyj: /dopisz tekst, /punkt, /los"
 
@@ -97,11 +95,7 @@ class Bot:
         if self.bug == "elsewhere":
             sleep(0.05)
             chat = self.chat
-        body = json.dumps({"chat_id": chat, "text": text}).encode()
-        request = urllib.request.Request(
-            f"{self.api}/bot1:token/sendMessage", body, {"Content-Type": "application/json"}
-        )
-        urllib.request.urlopen(request, timeout=5.0).close()
+        call_api(self.api, "sendMessage", chat_id=chat, text=text)
 
 
 class Desk:
@@ -133,12 +127,7 @@ class Desk:
             self.say(self.last if self.bug == "last" else to, f"Odpowiedź: {text[:300]}")
 
     def say(self, chat: int, text: str) -> int:
-        body = json.dumps({"chat_id": chat, "text": text}).encode()
-        request = urllib.request.Request(
-            f"{self.api}/bot1:token/sendMessage", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=5.0) as answer:
-            return json.loads(answer.read())["result"]["message_id"]
+        return call_api(self.api, "sendMessage", chat_id=chat, text=text)["message_id"]
 
 
 class Club:
@@ -192,9 +181,7 @@ class Club:
             return len(self.votes[place])
 
     def call(self, method: str, **parameters: object) -> None:
-        body = json.dumps(parameters).encode()
-        request = urllib.request.Request(f"{self.api}/bot1:token/{method}", body, {"Content-Type": "application/json"})
-        urllib.request.urlopen(request, timeout=5.0).close()
+        call_api(self.api, method, **parameters)
 
 
 def keys(data: list[str]) -> dict:
@@ -202,19 +189,7 @@ def keys(data: list[str]) -> dict:
 
 
 def webhook(bot: Bot | Desk | Club) -> type[BaseHTTPRequestHandler]:
-    class Webhook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            if bot.bug == "disorder":
-                self.end_headers()
-                bot.update(json.loads(body))
-            else:
-                bot.update(json.loads(body))
-                self.end_headers()
-
-    return Webhook
+    return updates_to(bot.update, first=bot.bug == "disorder")
 
 
 def campaign(tmp_path: Path, bug: str) -> tuple[CampaignResult, list[Event]]:

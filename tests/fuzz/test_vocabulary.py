@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import urllib.request
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic
@@ -13,7 +12,7 @@ from chaosbot.core.event import CaseTried, Event, Noted
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult
 from chaosbot.platforms.telegram._users import ADMIN_ID
-from tests.support.campaigns import campaign_behind_mock, served, spec_of
+from tests.support.campaigns import call_api, campaign_behind_mock, served, spec_of, updates_to
 
 ADMIN = 719_000_123
 
@@ -150,11 +149,7 @@ class Shop:
         return self.orders.pop(number, None) is not None
 
     def say(self, chat: int, text: str, **more: object) -> None:
-        body = json.dumps({"chat_id": chat, "text": text, **more}).encode()
-        url = f"{self.api}/bot1:token/sendMessage"
-        urllib.request.urlopen(
-            urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=5.0
-        ).close()
+        call_api(self.api, "sendMessage", chat_id=chat, text=text, **more)
 
 
 class Interviewer:
@@ -307,24 +302,12 @@ def test_what_follows_from_a_conversation_is_no_right_and_a_repeated_command_is_
     assert not [one for one in told["privileges"] if one.endswith("only the admin gets it")]
 
 
-def orders(bot: Shop) -> type[BaseHTTPRequestHandler]:
-    class Webhook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            bot.update(json.loads(body))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-    return Webhook
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("bug", "check"), [("", ""), ("anybody", "no_escalation"), ("any-order", "own_objects_only")])
 def test_what_is_in_a_cart_is_ordered_and_what_its_admin_is_shown_unasked_is_tried(
     tmp_path: Path, bug: str, check: str
 ) -> None:
-    result, events = campaign_behind_mock(tmp_path, lambda api: orders(Shop(api, bug)), "vocabulary")
+    result, events = campaign_behind_mock(tmp_path, lambda api: updates_to(Shop(api, bug).update), "vocabulary")
     assert {finding.check for finding in result.findings} == {check} - {""}
     assert "/anuluj #: tried" in learned(events)["objects"]
     assert "the button wyslij:#: only the admin gets it" in learned(events)["privileges"]

@@ -27,7 +27,11 @@ def yaml(name: str) -> Any:
 def test_every_extra_holds_something_and_a_plain_install_has_no_web_server() -> None:
     assert all(PROJECT["optional-dependencies"].values())
     assert not [line for line in PROJECT["dependencies"] if line.startswith(("starlette", "uvicorn", "mkdocs"))]
-    assert {line.partition(">")[0] for line in PROJECT["optional-dependencies"]["demo"]} == {"starlette", "structlog", "uvicorn"}
+    assert {line.partition(">")[0] for line in PROJECT["optional-dependencies"]["demo"]} == {
+        "starlette",
+        "structlog",
+        "uvicorn",
+    }
 
 
 def test_the_changelog_speaks_of_this_version_and_the_licence_of_citation_is_the_packages() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +41,33 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def call_api(api: str, method: str, **parameters: object) -> dict:
+    """Calls a method of the Bot API as a small bot does; its result."""
+    body, head = json.dumps(parameters).encode(), {"Content-Type": "application/json"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{api}/bot1:token/{method}", body, head), timeout=5.0
+    ) as answer:
+        result: dict = json.loads(answer.read())["result"]
+        return result
+
+
+def updates_to(take: Callable[[dict], None], *, first: bool = False) -> type[BaseHTTPRequestHandler]:
+    """A webhook that hands its updates to a bot and then acknowledges them, or acknowledges `first`."""
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            if first:
+                self.end_headers()
+            take(json.loads(body))
+            if not first:
+                self.end_headers()
+
+    return Webhook
 
 
 def spec_of(url: str, tmp_path: Path, started: float, **more: object) -> CampaignSpec:
