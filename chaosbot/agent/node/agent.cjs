@@ -4,9 +4,6 @@
 // Rules:
 //
 // - What ran is asked for when chaosbot asks (`sync`), so chaosbot sends one case after the other where it must know whose it is (`alone`).
-// - V8 puts a counter into each block of what it compiles while blocks are counted, also into Node's own code and into packages, where they cost
-//   most. So blocks are counted while the target is loaded; then its own functions are compiled ahead of their first call; and in the five
-//   seconds after its first connection, in which the rest of what answers a request is compiled, only calls are counted.
 // - Code counts as the target's own when its file lies outside of node_modules, or in a package that CHAOSBOT_GUIDE_INCLUDE names.
 // - Without chaosbot at the other end, or when something fails in here, the inspector is left and the thread ends.
 'use strict';
@@ -17,7 +14,7 @@ const { fileURLToPath } = require('url');
 const net = require('net');
 const { Source } = require('./code.cjs');
 
-const { shared, address, BLOCKS, CALLS } = workerData;
+const { shared, address } = workerData;
 const INCLUDED = workerData.include.split(',').filter(Boolean).map((name) => `/node_modules/${name.trim()}/`);
 const LONG_MS = 300;
 const STUCK_MS = 5000;
@@ -27,8 +24,6 @@ const SETTLES = 12;
 const MOST_RAISED = 100; // of one place
 const MOST_PAUSES = 400; // in a second; more errors than that are not looked at before the next `rearm`
 const FRAMES = 3;
-const VOLLEY = 100;
-const YOUNG = 50; // ticks
 const SCOPES = 4;
 const LONGEST = 200;
 const BUILTIN = new Set(['Error', 'TypeError', 'RangeError', 'ReferenceError', 'SyntaxError', 'URIError', 'EvalError', 'AssertionError']);
@@ -59,9 +54,6 @@ const session = new Session();
 const line = net.connect(address);
 const scripts = new Map(); // by id: {path, number, source, covered}
 let numbers = 0;
-let unprepared = []; // ids of scripts
-let grown = false;
-let age = 0; // ticks since the target was connected to
 let fresh = []; // what the last looks were the first to see
 let raised = new Map();
 let pauses = 0;
@@ -115,46 +107,8 @@ function own(url) {
 
 session.on('Debugger.scriptParsed', ({ params }) => {
   const path = own(params.url.split('?')[0]);
-  if (!path) return;
-  scripts.set(params.scriptId, { path, number: -1, source: null, covered: null });
-  Atomics.store(shared, 3, 0);
-  if (unprepared.push(params.scriptId) === 1) asked = asked.then(prepare).catch(fail);
+  if (path) scripts.set(params.scriptId, { path, number: -1, source: null, covered: null });
 });
-
-// Has the functions of own scripts compiled with a counter in each block, before they are called. V8 compiles whatever it is asked for places for
-// breakpoints in. It does not optimise a function of which it keeps such places, and forgets them with the function's last breakpoint.
-async function prepare() {
-  const ids = unprepared;
-  unprepared = [];
-  const places = [];
-  await countBlocks();
-  for (const scriptId of ids) {
-    const { locations } = await post('Debugger.getPossibleBreakpoints', { start: { scriptId, lineNumber: 0, columnNumber: 0 } });
-    for (const { lineNumber, columnNumber, type } of locations) if (type === 'return') places.push({ scriptId, lineNumber, columnNumber });
-  }
-  await countCalls();
-  while (places.length) {
-    const volley = places.splice(0, VOLLEY).map((location) => post('Debugger.setBreakpoint', { location }));
-    const set = (await Promise.allSettled(volley)).filter((one) => one.value);
-    await Promise.all(set.map(({ value }) => post('Debugger.removeBreakpoint', { breakpointId: value.breakpointId })));
-  }
-}
-
-// While the target is young, and all that is its own is compiled: what else it calls is compiled without counters.
-async function countCalls() {
-  if (unprepared.length || grown) return;
-  Atomics.store(shared, 3, 1);
-  if (!Atomics.load(shared, 4)) return; // the main thread will, when it is connected to
-  await take((await post('Profiler.takePreciseCoverage')).result);
-  await post('Profiler.startPreciseCoverage', CALLS);
-  Atomics.store(shared, 5, 1);
-}
-
-async function countBlocks() {
-  Atomics.store(shared, 3, 0);
-  await post('Profiler.enable'); // the main thread is not just about to change it
-  if (Atomics.exchange(shared, 5, 0)) await post('Profiler.startPreciseCoverage', BLOCKS);
-}
 
 // A script with its source, told when it is met first.
 async function known(id) {
@@ -173,12 +127,8 @@ async function known(id) {
 
 // Tells what ran since the last time; whether anything of the target's own did.
 async function look() {
-  await countBlocks();
-  return take((await post('Profiler.takePreciseCoverage')).result);
-}
-
-async function take(result) {
   for (const id of [...scripts.keys()]) await known(id);
+  const { result } = await post('Profiler.takePreciseCoverage');
   let ran = false;
   const hits = [];
   for (const { scriptId, functions } of result) {
@@ -220,7 +170,6 @@ async function answer(text) {
     return tell({ synced: Number(number) });
   }
   fresh = [];
-  grown = grown || how === 'forget';
   if (how === 'forget') for (const script of scripts.values()) if (script.covered) script.covered.fill(0);
   if (how !== 'sync') {
     raised = new Map();
@@ -232,7 +181,6 @@ async function answer(text) {
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
   }
   tell({ synced: Number(number) });
-  await countCalls();
 }
 
 // -- errors, and what holds the event loop --------------------------------------------------------------------------------
@@ -337,10 +285,6 @@ async function error({ data, callFrames }) {
 
 // Looks whether the event loop stands still while the process works, and at what.
 function tick() {
-  if (!grown && Atomics.load(shared, 4) && ++age > YOUNG) {
-    grown = true;
-    asked = asked.then(countBlocks).catch(fail);
-  }
   const now = performanceNow();
   const count = Atomics.load(shared, 1);
   if (count !== beat.count) {
@@ -366,10 +310,7 @@ process.on('uncaughtException', (problem) => {
   fail(problem);
   line.end(leave);
 });
-parentPort.on('message', (told) => {
-  if (told === 'leave') leave();
-  else asked = asked.then(() => take(told)).catch(fail);
-});
+parentPort.on('message', leave);
 line.on('error', leave);
 line.on('close', leave);
 line.on('connect', () => {
@@ -385,15 +326,12 @@ line.on('data', (text) => {
 
 async function begin() {
   session.connectToMainThread();
-  // All this waits for the main thread, which waits for the message: so it is done before code of the target is loaded.
-  const started = [
-    post('Profiler.enable'),
-    post('Profiler.startPreciseCoverage', BLOCKS),
-    post('Debugger.enable'),
-    post('Debugger.setBlackboxPatterns', { patterns: INCLUDED.length ? [] : ['/node_modules/'] }),
-    watch(),
-  ];
+  // Written to the socket before the target runs on; what is asked of its thread is answered once it does.
   line.write(`${JSON.stringify({ hello: process.pid, runs: `Node.js ${process.versions.node}`, monitoring: true, alone: true })}\n`, ready);
-  await Promise.all(started);
+  await post('Profiler.enable');
+  await post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+  await post('Debugger.enable');
+  await post('Debugger.setBlackboxPatterns', { patterns: INCLUDED.length ? [] : ['/node_modules/'] });
+  await watch();
   setInterval(tick, TICK_MS);
 }

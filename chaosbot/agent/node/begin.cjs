@@ -1,7 +1,7 @@
 // Starts chaosbot's agent in a Node.js process that chaosbot started (`NODE_OPTIONS=--require …`), before any code of the target.
 //
-// The agent is a thread of its own, which looks at this one through V8's inspector inside the process: no port is opened. Counting
-// begins here, because only functions that are compiled after that are counted block by block. Whatever fails, the target runs on without the agent.
+// The agent is a thread of its own, which looks at this one through V8's inspector inside the process: no port is opened. Counting begins here,
+// because only functions that are compiled after that are counted block by block. Whatever fails, the target runs on without the agent.
 'use strict';
 
 const { isMainThread, Worker } = require('worker_threads');
@@ -10,9 +10,6 @@ const OLDEST = 18;
 const BEAT_MS = 50;
 const WAIT_MS = 5000;
 const LEAVE_MS = 500;
-const BLOCKS = { callCount: true, detailed: true };
-// With counts, V8 would optimise nothing.
-const CALLS = { callCount: false, detailed: false };
 
 // The thread's program; where the agent cannot be loaded, nothing waits for it.
 const PROGRAM = `
@@ -34,29 +31,18 @@ function begin(address) {
   const session = new Session();
   session.connect();
   session.post('Profiler.enable');
-  // 0: whether chaosbot was reached, or cannot be; 1: the event loop's beat; 2: whether the agent has left; 3: whether all own functions are
-  // compiled, and blocks need not be counted for now; 4: whether the target has been connected to; 5: whether only calls are counted.
-  const shared = new Int32Array(new SharedArrayBuffer(24));
+  session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+  // 0: whether chaosbot was reached, or cannot be; 1: the event loop's beat; 2: whether the agent has left.
+  const shared = new Int32Array(new SharedArrayBuffer(12));
   const agent = new Worker(PROGRAM, {
     eval: true,
     env: {},
     execArgv: [],
-    workerData: { shared, address, BLOCKS, CALLS, agent: require('path').join(__dirname, 'agent.cjs'), include: process.env.CHAOSBOT_GUIDE_INCLUDE || '' },
+    workerData: { shared, address, agent: require('path').join(__dirname, 'agent.cjs'), include: process.env.CHAOSBOT_GUIDE_INCLUDE || '' },
   });
   agent.on('error', (error) => tell(address, error));
   agent.unref();
   setInterval(() => Atomics.add(shared, 1, 1), BEAT_MS).unref();
-  const connections = require('diagnostics_channel').channel('net.server.socket');
-  const connected = () => {
-    connections.unsubscribe(connected);
-    Atomics.store(shared, 4, 1);
-    if (!Atomics.load(shared, 3)) return;
-    // What was counted so far is lost with the change.
-    session.post('Profiler.takePreciseCoverage', (_, { result } = { result: [] }) => agent.postMessage(result.filter(({ url }) => !url.startsWith('node:'))));
-    session.post('Profiler.startPreciseCoverage', CALLS);
-    Atomics.store(shared, 5, 1);
-  };
-  connections.subscribe(connected);
   process.on('exit', () => {
     // A debugger that is attached while the process ends would be waited for, and said so on standard error.
     agent.postMessage('leave');
@@ -64,7 +50,6 @@ function begin(address) {
   });
   // So that chaosbot knows of the agent before the target answers its first request.
   Atomics.wait(shared, 0, 0, WAIT_MS);
-  session.post('Profiler.startPreciseCoverage', BLOCKS);
 }
 
 // Why the agent is not there, in a file beside chaosbot's socket.
