@@ -10,7 +10,8 @@ Rules:
 - Only where that cannot be noticed: a task is fit for templates when two encodings that differ in secret and time differ in
   nothing but these two (a signed request is not).
 - Memory is bounded: beyond `MOST` requests in templates, others are encoded as they come.
-- One request in `RENEWED` is encoded all the same and takes its template's place, so a long run meets all that the source can say.
+- One request in `RENEWED` is encoded all the same and takes its template's place, so a long run meets all that the source can say; of
+  users who pause, one in `RENEWED_AT_EASE`: they send too few for its cost to count.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ PEOPLE: Final = 20
 """Where a journey has this many users or more, one encoding each is variety enough."""
 MOST: Final = 16_000
 RENEWED: Final = 1024
+RENEWED_AT_EASE: Final = 16
 
 MARKER_BITS: Final = (1 << 48) - 1
 """The bits of a request's chance that its marker shows."""
@@ -215,7 +217,7 @@ class TemplateFactory(RequestFactory):
 class TemplatedRequests(UserRequests):
     """One user whose requests are filled into templates once enough of them are there."""
 
-    __slots__ = ("_digits", "_filling", "_number", "_store", "_templates", "_variants")
+    __slots__ = ("_digits", "_filling", "_number", "_renewed", "_store", "_templates", "_variants")
 
     def __init__(self, factory: TemplateFactory, journey: JourneySpec, user: int | str) -> None:
         super().__init__(factory, journey, user, "")
@@ -224,12 +226,13 @@ class TemplatedRequests(UserRequests):
         self._variants = self._store.variants(len(journey.users))
         self._templates, self._digits = self._store.of(journey, user)
         self._number = user if isinstance(user, int) else None
+        self._renewed = RENEWED_AT_EASE if self._pause_s or self._span_s else RENEWED
 
     def renew(self, pending: PendingRequest, ordinal: int, which: int, word: int) -> bool:
         """Makes a pending request of this user the one with this number and chance; says whether a template fits, or it must be encoded."""
         templates = self._templates[bisect_right(self._bounds, which)]
         variants = self._variants
-        if len(templates) < variants or which % RENEWED == 1:
+        if len(templates) < variants or which % self._renewed == 1:
             return False
         template = templates[(word >> 48) % variants]
         number = template.lead + ordinal

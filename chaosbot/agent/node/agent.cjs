@@ -326,12 +326,15 @@ line.on('data', (text) => {
 
 async function begin() {
   session.connectToMainThread();
-  // Written to the socket before the target runs on; what is asked of its thread is answered once it does.
+  // All this waits for the main thread, which waits for the message: so it is done before code of the target is loaded.
+  const started = [
+    post('Profiler.enable'),
+    post('Profiler.startPreciseCoverage', { callCount: true, detailed: true }),
+    post('Debugger.enable'),
+    post('Debugger.setBlackboxPatterns', { patterns: INCLUDED.length ? [] : ['/node_modules/'] }),
+    watch(),
+  ];
   line.write(`${JSON.stringify({ hello: process.pid, runs: `Node.js ${process.versions.node}`, monitoring: true, alone: true })}\n`, ready);
-  await post('Profiler.enable');
-  await post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
-  await post('Debugger.enable');
-  await post('Debugger.setBlackboxPatterns', { patterns: INCLUDED.length ? [] : ['/node_modules/'] });
-  await watch();
+  await Promise.all(started);
   setInterval(tick, TICK_MS);
 }
