@@ -14,7 +14,7 @@ import pytest
 from chaosbot.core.event import Event, StateTried
 from chaosbot.fuzz.spec import CampaignResult
 from chaosbot.platforms.telegram._users import ADMIN_ID
-from tests.support.campaigns import call_api, campaign_behind_mock, updates_to
+from tests.support.campaigns import call_api, campaign_behind_mock, said_in, updates_to
 
 USAGE = "Użyj: /dopisz tekst, /punkt, /los"
 
@@ -145,12 +145,9 @@ class Club:
         self.votes: dict[object, set[int]] = {}
 
     def update(self, update: dict) -> None:
-        pressed = update.get("callback_query") or {}
-        message = pressed.get("message") or update.get("message") or {}
-        chat, user = (message.get("chat") or {}).get("id"), (pressed or message).get("from", {}).get("id")
-        text = pressed.get("data") or message.get("text")
-        if not isinstance(chat, int) or not isinstance(user, int) or not isinstance(text, str):
+        if (said := said_in(update)) is None:
             return
+        chat, user, text, pressed, message = said
         if text == "/wieczory":
             free = [f"wieczor:{day}" for day in range(1, 60) if f"wieczor:{day}" not in self.taken]
             self.call("sendMessage", chat_id=chat, text="Który wieczór?", reply_markup=keys(free[:12]))

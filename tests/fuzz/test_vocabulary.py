@@ -12,7 +12,7 @@ from chaosbot.core.event import CaseTried, Event, Noted
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult
 from chaosbot.platforms.telegram._users import ADMIN_ID
-from tests.support.campaigns import call_api, campaign_behind_mock, served, spec_of, updates_to
+from tests.support.campaigns import call_api, campaign_behind_mock, said_in, served, spec_of, updates_to
 
 ADMIN = 719_000_123
 
@@ -115,12 +115,9 @@ class Shop:
         self.numbers = itertools.count(301)
 
     def update(self, update: dict) -> None:
-        pressed = update.get("callback_query") or {}
-        message = pressed.get("message") or update.get("message") or {}
-        chat, user = (message.get("chat") or {}).get("id"), (pressed or message).get("from", {}).get("id")
-        text = pressed.get("data") or message.get("text")
-        if not isinstance(chat, int) or not isinstance(user, int) or not isinstance(text, str):
+        if (said := said_in(update)) is None:
             return
+        chat, user, text, pressed, _ = said
         command, _, rest = text.partition(" ")
         if pressed:
             sent = text.startswith("wyslij:") and (user == ADMIN_ID or self.bug == "anybody")

@@ -53,6 +53,17 @@ def call_api(api: str, method: str, **parameters: object) -> dict:
         return result
 
 
+def said_in(update: dict) -> tuple[int, int, str, dict, dict] | None:
+    """What a small bot takes of a message or a press: chat, sender, text or data, the press (empty for none), the message; None of all else."""
+    pressed = update.get("callback_query") or {}
+    message = pressed.get("message") or update.get("message") or {}
+    chat, user = (message.get("chat") or {}).get("id"), (pressed or message).get("from", {}).get("id")
+    text = pressed.get("data") or message.get("text")
+    if not isinstance(chat, int) or not isinstance(user, int) or not isinstance(text, str):
+        return None
+    return chat, user, text, pressed, message
+
+
 def updates_to(take: Callable[[dict], None], *, first: bool = False) -> type[BaseHTTPRequestHandler]:
     """A webhook that hands its updates to a bot and then acknowledges them, or acknowledges `first`."""
 
