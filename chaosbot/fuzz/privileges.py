@@ -227,10 +227,12 @@ class _Desk:
 
     def notes(self) -> list[str]:
         """For each request of the admin's whether it is privileged, or why that is not known."""
-        return [
-            f"{kind_of(str(step))}: {'only the admin gets it' if self.apart(step) or (self.telling(step) and self._served(step)) else 'a stranger gets the same' if self.telling(step) else 'it gets no reply of its own'}"
-            for step in self.gets
-        ]
+        return [f"{kind_of(str(step))}: {self._known_of(step)}" for step in self.gets]
+
+    def _known_of(self, step: Step) -> str:
+        if not self.telling(step):
+            return "it gets no reply of its own"
+        return "only the admin gets it" if self.apart(step) or self._served(step) else "a stranger gets the same"
 
 
 def _sent(talks: Talks, turns: Sequence[tuple[Case, ...]]) -> None:
