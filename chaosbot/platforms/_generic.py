@@ -15,7 +15,7 @@ from chaosbot.core.platform import Endpoint
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
 from chaosbot.platforms._transport import dumps
 
-_IDS: Final = ("delivery_id", "event_id", "update_id", "message_id", "webhook_id", "request_id", "uuid", "id")
+_IDS: Final = ("deliveryid", "eventid", "updateid", "messageid", "webhookid", "requestid", "uuid", "id")
 _TEXTS: Final = ("text", "message", "body", "content", "comment", "description", "title", "summary", "name", "subject")
 _DEEPEST: Final = 40
 SHORTEST_ID: Final = 4
@@ -52,7 +52,9 @@ def bodies_of(first: Any, more: Any, kind: str = "type") -> dict[str, Any]:
     return found
 
 
-def post(endpoint: Endpoint, update: Any, headers: tuple[tuple[str, str], ...]) -> bytes:
+def post(
+    endpoint: Endpoint, update: Any, headers: tuple[tuple[str, str], ...], content_type: str = "application/json"
+) -> bytes:
     """A POST of a body with these headers."""
     body = dumps(update)
     lines = [
@@ -61,7 +63,7 @@ def post(endpoint: Endpoint, update: Any, headers: tuple[tuple[str, str], ...]) 
         *(f"{name}: {value}" for name, value in (*headers, *endpoint.headers)),
         "Connection: keep-alive",
         "Accept-Encoding: gzip, deflate",
-        "Content-Type: application/json",
+        f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + body
@@ -71,8 +73,14 @@ def delivery_id(root: Any) -> int | str | None:
     """The delivery's id: the first member at the top that is named like one."""
     if not isinstance(root, dict):
         return None
-    values = (root.get(name) for name in _IDS)
+    named = {_plain(name): value for name, value in reversed(root.items())}
+    values = (named.get(name) for name in _IDS)
     return next((value for value in values if type(value) is int or (isinstance(value, str) and value)), None)
+
+
+def _plain(name: str | int) -> str:
+    """A member's name in one spelling: ``MessageId`` and ``message_id`` are alike."""
+    return str(name).replace("_", "").replace("-", "").lower()
 
 
 def marker_place(root: Any) -> Path | None:
@@ -80,7 +88,7 @@ def marker_place(root: Any) -> Path | None:
     texts = [(path, value) for path, value in leaves(root) if isinstance(value, str) and len(path) < _DEEPEST]
     for name in _TEXTS:
         for path, _ in texts:
-            if path[-1] == name:
+            if _plain(path[-1]) == name:
                 return path
     return None
 
@@ -92,8 +100,9 @@ def renew(root: Any, dice: Dice, words: dict[Path, str] | None = None) -> Any:
     made = root
     for where, text in (words or {}).items():
         made = put(made, where, text)
-    for name in _IDS:
-        value = made.get(name)
+    spelled = {_plain(name): name for name in reversed(made)}
+    for name in (spelled[one] for one in _IDS if one in spelled):
+        value = made[name]
         if type(value) is int:
             made = made | {name: dice.at("id").integer(1, 2**31 - 1)}
             break

@@ -8,86 +8,23 @@ is not called broken.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
 
-from chaosbot.core.kit import there
+from chaosbot.core.kit import GONE, Path, path_of, there
+from chaosbot.platforms import _keys
+from chaosbot.platforms._keys import ASYMMETRIC, base64_key, seed_key, text_key
+from chaosbot.platforms._transport import dumps
 
 Header = tuple[str, str]
-
-
-def base64_key(secret: str) -> bytes:
-    """The key of a Standard Webhooks secret: base64, with or without ``whsec_`` before it; other text is its own bytes.
-
-    Source: the specification's "Signature scheme" and the reference libraries, which strip the prefix and decode the rest.
-    """
-    try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except (binascii.Error, ValueError):
-        return text_key(secret)
-
-
-def seed_key(secret: str) -> bytes:
-    """The seed of an Ed25519 key, or the scalar of one on P-256: 64 hexadecimal digits, base64 behind ``whsk_`` (a seed, or seed and public key), or derived from any text."""
-    if re.fullmatch(r"[0-9a-fA-F]{64}", secret):
-        return bytes.fromhex(secret)
-    if secret.startswith("whsk_"):
-        return base64_key(secret.removeprefix("whsk_"))[:32].ljust(32, b"\0")
-    return hashlib.sha256(text_key(secret)).digest()
-
-
-ASYMMETRIC: Final = ("ed25519", "ecdsa")
-
-
-@lru_cache(maxsize=16)
-def _private(seed: bytes, algorithm: str) -> Any:
-    from cryptography.hazmat.primitives.asymmetric import (  # noqa: PLC0415 - most platforms do without it
-        ec,
-        ed25519,
-    )
-
-    if algorithm == "ecdsa":
-        return ec.derive_private_key(int.from_bytes(seed), ec.SECP256R1())
-    return ed25519.Ed25519PrivateKey.from_private_bytes(seed)
-
-
-def public_key(secret: str, algorithm: str = "ed25519") -> bytes:
-    """The public key that belongs to a secret, with which a target is configured: the 32 bytes of Ed25519, or of ECDSA the DER."""
-    from cryptography.hazmat.primitives import serialization as forms  # noqa: PLC0415 - as above
-
-    key = _private(seed_key(secret), algorithm).public_key()
-    if algorithm == "ed25519":
-        raw: bytes = key.public_bytes_raw()
-        return raw
-    der: bytes = key.public_bytes(forms.Encoding.DER, forms.PublicFormat.SubjectPublicKeyInfo)
-    return der
-
-
-def _asymmetric(seed: bytes, algorithm: str, content: bytes) -> bytes:
-    """A signature with a private key; the same content always gets the same one."""
-    key = _private(seed, algorithm)
-    if algorithm == "ed25519":
-        made: bytes = key.sign(content)
-        return made
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA  # noqa: PLC0415 - as above
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - as above
-
-    signed: bytes = key.sign(content, ECDSA(SHA256(), deterministic_signing=True))
-    return signed
-
-
-def text_key(secret: str) -> bytes:
-    """The key of a secret that is used as it is written, whatever prefix it has (Stripe's ``whsec_…`` too)."""
-    return secret.encode("utf-8", "surrogateescape")
 
 
 _FORMS: Final = (
@@ -148,14 +85,15 @@ class Style:
 
     Args:
         name: Its name.
-        header: The header of the signature.
+        header: The header of the signature; empty where it stands in the body.
         version: What stands before a signature (``v1,`` ``sha256=`` …); empty where the signature stands alone.
         template: What is signed, with ``{id}``, ``{timestamp}``, ``{body}``, ``{url}`` (the whole URL), ``{form}`` (a form's names and
-            values, sorted) and ``{.path}`` (a member of a JSON body) in it.
+            values, sorted), ``{.path}`` (a member of a JSON body) and ``{lines:a,b}`` (of those members that are there, name and value,
+            each on a line of its own) in it.
         separator: What stands between several signatures; empty where there is only one.
         lists: Whether there may be several, of which one right one is enough.
         encoding: How a digest is written: ``hex`` or ``base64``.
-        algorithm: The hash of the HMAC (``sha1``, ``sha256``, ``sha384``, ``sha512``), or ``ed25519``, or ``ecdsa`` (P-256, SHA-256).
+        algorithm: The hash of the HMAC (``sha1``, ``sha256``, ``sha384``, ``sha512``), or one of the key pairs of `_keys.ASYMMETRIC`.
         key_of: How a secret becomes a key.
         id_header: The header of the delivery's id, in lower case; empty where there is none.
         id_prefix: What a delivery's id begins with; ids without a prefix are UUIDs.
@@ -169,6 +107,11 @@ class Style:
             future time where it does not.
         lenient: Names of cases (``signed/…``) that the vendor's own library accepts although they are odd; they are no forgery.
         events: Golden events by kind, made for a time.
+        member: The dotted place of the signature in a JSON body, where it stands there.
+        time_place: The dotted place of the timestamp in a JSON body, where it stands there: Unix time, or ISO 8601 where golden events
+            have that.
+        claims: Where the signature is a JSON Web Token, what it says; texts may hold ``{id}``, ``{url}`` and ``{body_sha256}``. The times
+            ``iat`` and ``exp`` follow from the timestamp and the tolerance.
     """
 
     name: str
@@ -191,11 +134,14 @@ class Style:
     both_ways: bool = True
     lenient: frozenset[str] = frozenset()
     events: Callable[[int], dict[str, Any]] = lambda _time: {}
+    member: str = ""
+    time_place: str = ""
+    claims: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def timed(self) -> bool:
-        """Whether a delivery carries a signed timestamp."""
-        return "{timestamp}" in self.template
+        """Whether a delivery carries a signed timestamp, beside those of a token."""
+        return "{timestamp}" in self.template or bool(self.time_place)
 
     @property
     def fresh_s(self) -> float:
@@ -208,26 +154,42 @@ class Style:
         return "{id}" in self.template
 
     def content(self, signed: Signed) -> bytes:
-        """The bytes that are signed."""
+        """The bytes that are signed, or what a token says."""
+        if self.claims is not None:
+            return dumps(self.said(signed))
         parts = {"{id}": signed.message_id.encode(), "{timestamp}": signed.timestamp.encode(), "{body}": signed.body}
         parts["{url}"] = signed.url.encode("utf-8", "surrogateescape")
         if "{form}" in self.template:
             parts["{form}"] = signed.form.encode("utf-8", "surrogateescape")
         pieces = _PLACEHOLDER.split(self.template)
-        if members := [piece for piece in pieces if piece.startswith("{.")]:
-            told = _json(signed.body)
-            parts |= {one: _word(there(told, one[2:-1])) for one in members}
+        if members := [piece for piece in pieces if piece.startswith(("{.", "{lines:"))]:
+            told = self.stamped(_json(signed.body), signed.timestamp)
+            parts |= {one: _word(there(told, one[2:-1])) for one in members if one[1] == "."}
+            parts |= {one: _lined(told, one[7:-1].split(",")) for one in members if one[1] != "."}
         return b"".join(parts.get(piece, piece.encode()) for piece in pieces)
+
+    def said(self, signed: Signed) -> dict[str, Any]:
+        """The claims of a token."""
+        digest = hashlib.sha256(signed.body).hexdigest()
+        known = {"{id}": signed.message_id, "{url}": signed.url, "{body_sha256}": digest}
+        issued = int(signed.timestamp)
+        lasts: dict[str, Any] = {"exp": issued + int(self.tolerance_s)} if self.tolerance_s else {}
+        filled = {
+            name: _PLACEHOLDER.sub(lambda match: known.get(match[0], match[0]), value)
+            if isinstance(value, str)
+            else value
+            for name, value in (self.claims or {}).items()
+        }
+        return {"iat": issued, **lasts, **filled}
 
     def signature(self, signed: Signed, algorithm: str = "") -> str:
         """One signature, without its version."""
         algorithm = algorithm or self.algorithm
+        if self.claims is not None:
+            return _keys.jwt(signed.key, algorithm, self.said(signed))
         content = self.content(signed)
-        made = (
-            _asymmetric(signed.key, algorithm, content)
-            if algorithm in ASYMMETRIC
-            else hmac.digest(signed.key, content, algorithm)
-        )
+        asymmetric = algorithm in ASYMMETRIC
+        made = _keys.sign(signed.key, algorithm, content) if asymmetric else hmac.digest(signed.key, content, algorithm)
         return made.hex() if self.encoding == "hex" else base64.b64encode(made).decode()
 
     def value(self, signed: Signed, *signatures: str) -> str:
@@ -266,10 +228,68 @@ class Style:
         if self.legacy is not None:
             header, version, algorithm = self.legacy
             others = (*others, (header, version + self.signature(signed, algorithm)))
+        if self.member:
+            return others
         return (*others, (self.header, self.value(signed, self.version + self.signature(signed))))
 
+    # ── signatures inside of the body ─────────────────────────────────────────────────────────────────────────────────
 
-_PLACEHOLDER: Final = re.compile(r"(\{(?:id|timestamp|body|url|form|\.[\w.]+)\})")
+    def stamped(self, told: Any, stamp: str) -> Any:
+        """A body's value with this timestamp, in the form in which it has one; without a place for it, as it is."""
+        old = there(told, self.time_place) if self.time_place else None
+        if isinstance(old, bool) or not isinstance(old, int | str) or not stamp:
+            return told
+        new: Any = stamp
+        if stamp.isascii() and stamp.isdigit() and len(stamp) < _MOST_DIGITS:
+            new = int(stamp) if isinstance(old, int) else stamp if old.isdigit() else _iso(int(stamp))
+        return _with(told, path_of(self.time_place), new)
+
+    def placed(self, body: bytes, value: Any, stamp: str = "") -> bytes:
+        """A body with this signature in its place (without one where it is None), and perhaps another timestamp; what has no such place stays."""
+        told = _json(body)
+        inside, _, name = self.member.rpartition(".")
+        holder = there(told, inside) if inside else told
+        if not isinstance(holder, dict) or (value is None and name not in holder):
+            return body
+        try:
+            return dumps(_with(self.stamped(told, stamp), path_of(self.member), GONE if value is None else value))
+        except RecursionError:  # nested too deeply to be taken apart
+            return body
+
+    def sealed(self, secret: str, time: int, body: bytes, url: str = "") -> bytes:
+        """The body as it travels: with the signature in it, where that is its place."""
+        if not self.member or not secret:
+            return body
+        stamped = self.placed(body, "", str(time))
+        signed = self.signed(secret, time, stamped, url)
+        return self.placed(stamped, self.version + self.signature(signed))
+
+
+_PLACEHOLDER: Final = re.compile(r"(\{(?:id|timestamp|body|body_sha256|url|form|\.[\w.]+|lines:[\w.,]+)\})")
+_MOST_DIGITS: Final = 12
+"""Longer numbers are no time that a calendar has."""
+
+
+def _with(value: Any, path: Path, new: Any) -> Any:
+    """The value with something else at a path (`GONE` for nothing); only what is on the way is copied, however deep the rest is."""
+    if not path:
+        return new
+    copy = value.copy()
+    if new is GONE and len(path) == 1:
+        del copy[path[0]]
+    else:
+        copy[path[0]] = _with(copy[path[0]] if len(path) > 1 else None, path[1:], new)
+    return copy
+
+
+def _iso(time: int) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _lined(told: Any, members: list[str]) -> bytes:
+    """Names and values of those members that are there, each on a line."""
+    held = ((name, there(told, name)) for name in members)
+    return b"".join(b"%b\n%b\n" % (name.encode(), _word(value)) for name, value in held if value is not None)
 
 
 def _json(body: bytes) -> Any:
@@ -453,7 +473,11 @@ def resigned(style: Style, secret: str, before: bytes, after: bytes, later_s: in
     if old is None or new is None:
         return None
     head, body = old
+    if style.member:
+        return _resealed(style, secret, old, new, later_s, base)
     value = _value(head, style.header)
+    if style.claims is not None:
+        return _reissued(style, secret, old, new, later_s, base)
     stamp = _stamp(head, style)
     made = style.signed(secret, 0, body, url_of(head, base))
     identity = _value(head, style.id_header).decode("latin-1")
@@ -474,6 +498,60 @@ def resigned(style: Style, secret: str, before: bytes, after: bytes, later_s: in
         header, _, algorithm = style.legacy
         changed = _changed(changed, header, style.signature(signed, algorithm), style.signature(renewed, algorithm))
     return _changed(changed, style.header, spelling(right)[:size], fresh[:size]) + b"\r\n\r\n" + new[1]
+
+
+def _resealed(
+    style: Style, secret: str, old: tuple[bytes, bytes], new: tuple[bytes, bytes], later_s: int, base: str
+) -> bytes:
+    """As `resigned`, where the signature stands in the body; what was not right stays as it is."""
+    body = new[1]
+    told, held = _json(old[1]), _json(body)
+    value = there(told, style.member)
+    stamp = _unstamped(there(told, style.time_place)) if style.time_place else ""
+    made = replace(style.signed(secret, 0, old[1], url_of(old[0], base)), timestamp=stamp)
+    if isinstance(value, str) and value == style.version + style.signature(made) and there(held, style.member) == value:
+        moved = str(int(stamp) + later_s) if stamp.isdigit() else stamp
+        unsigned = style.placed(body, "", moved)
+        signed = replace(made, body=unsigned, timestamp=moved, url=url_of(new[0], base))
+        body = style.placed(unsigned, style.version + style.signature(signed))
+    length = _LENGTH.sub(b"Content-Length: %d" % len(body), new[0])
+    return length + b"\r\n\r\n" + body
+
+
+def _unstamped(value: Any) -> str:
+    """The Unix time that a timestamp of a body says, as text; what is none of those that `Style.stamped` writes stays as it is."""
+    if isinstance(value, str) and not value.isdigit():
+        try:
+            return str(int(datetime.fromisoformat(value).timestamp()))
+        except ValueError:
+            return value
+    return "" if value is None else str(value)
+
+
+def _reissued(
+    style: Style, secret: str, old: tuple[bytes, bytes], new: tuple[bytes, bytes], later_s: int, base: str
+) -> bytes | None:
+    """As `resigned`, where the signature is a token: what it said rightly of the old request it says of the new one, and the rest stays."""
+    value = _value(old[0], style.header).decode("latin-1")
+    key = style.key_of(secret)
+    found = _keys.jwt_claims(value.removeprefix(style.version), key, style.algorithm)
+    if found is None:
+        return new[0] + b"\r\n\r\n" + new[1] if old[1] == new[1] else None
+    head, claims = found
+    right, renewed = (
+        style.said(replace(style.signed(secret, 0, body, url_of(top, base)), timestamp="0")) for top, body in (old, new)
+    )
+    moved: dict[str, Any] = {}
+    for name, said in claims.items():
+        if name in _TIMES and type(said) is int:
+            moved[name] = said + later_s
+        else:
+            moved[name] = renewed[name] if name in renewed and said == right.get(name) else said
+    token = _keys.jwt(key, style.algorithm, moved, **head)
+    return _changed(new[0], style.header, value.removeprefix(style.version), token) + b"\r\n\r\n" + new[1]
+
+
+_TIMES: Final = ("iat", "exp", "nbf")
 
 
 def url_of(head: bytes, base: str = "") -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from chaosbot.core.case import Case, Expect, Reach, Role
 from chaosbot.core.kit import ACK, INVALID, REFUSED, Base, Kit, RawRequest, accepted, refused
 from chaosbot.core.verdict import Threat
-from chaosbot.platforms._signatures import ASYMMETRIC, Signed, Style, public_key, url_of
+from chaosbot.platforms import _keys
+from chaosbot.platforms._keys import ASYMMETRIC, public_key
+from chaosbot.platforms._signatures import Signed, Style, url_of
 
 Value = str | bytes | Callable[[Base], str]
 """A header's value, or how to make it from a base."""
@@ -31,7 +34,9 @@ def cases(kit: Kit, style: Style) -> Iterator[Case]:
     maker = _Maker(kit, style)
     yield from _signatures(maker)
     yield from _bodies(maker)
-    if style.algorithm in ASYMMETRIC:
+    if style.claims is not None:
+        yield from _tokens(maker)
+    elif style.algorithm in ASYMMETRIC:
         yield from _asymmetric(maker)
     if style.timed:
         yield from _times(maker)
@@ -59,7 +64,11 @@ class _Maker:
         return self.style.version + self.style.signature(self.parts(base))
 
     def request(self, base: Base, value: str | bytes | None, signed: Signed | None = None) -> RawRequest:
-        """The base's request with another signature header (none when it is None) and the other headers of `signed`."""
+        """The base's request with another signature (none when it is None) and the timestamp and other headers of `signed`."""
+        if self.style.member:
+            told = value.decode("latin-1") if isinstance(value, bytes) else value
+            stamp = signed.timestamp if signed is not None else ""
+            return base.request.with_body(self.style.placed(base.body, told, stamp))
         legacy = self.style.legacy[0] if self.style.legacy is not None else ""
         bare = base.request.without(self.style.header, legacy)
         if signed is not None:
@@ -124,8 +133,9 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
     )
     yield wrong("truncated", lambda here: wrap(here, maker.right(here)[:-8]), "the signature lacks its end")
     yield wrong("longer", lambda here: wrap(here, maker.right(here) + "00"), "the signature goes on")
-    yield wrong("sha1", hashed("sha1"), "signed with SHA-1")
-    yield wrong("sha512", hashed("sha512"), "signed with SHA-512")
+    if style.claims is None:
+        yield wrong("sha1", hashed("sha1"), "signed with SHA-1")
+        yield wrong("sha512", hashed("sha512"), "signed with SHA-512")
     if style.version:
         yield wrong(
             "unversioned", lambda here: wrap(here, maker.right(here).removeprefix(style.version)), "without version"
@@ -137,7 +147,8 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
             f"the version {other}",
         )
     yield wrong("zeros", lambda here: wrap(here, style.version + "0" * 64), "zeros")
-    yield wrong("secret", maker.kit.endpoint.secret, "the secret itself as signature")
+    if "\n" not in maker.kit.endpoint.secret:
+        yield wrong("secret", maker.kit.endpoint.secret, "the secret itself as signature")
     broken = refused(400, 422, 431, close=True)
     yield wrong("bytes", b"\xff\xfe" + style.version.encode(), "bytes beyond ASCII", broken)
     yield wrong("bytes-inside", style.version.encode() + b"\xff\xfe" * 22, "a signature of bytes beyond ASCII", broken)
@@ -153,7 +164,7 @@ def _signatures(maker: _Maker) -> Iterator[Case]:
     expect = _EITHER if style.encoding == "hex" else _REFUSED
     case = maker.genuine if style.encoding == "hex" else maker.forged
     yield case("upper", maker.request(here, wrap(here, upper)), here, "the signature in capitals", expect)
-    for order in ("right-wrong", "wrong-right"):
+    for order in ("right-wrong", "wrong-right") if not style.member else ():
         here = maker.kit.base(f"signed/doubled-{order}")
         values = [maker.request(here, None), wrap(here, maker.right(here)), foreign(here)]
         pair = values[1:] if order == "right-wrong" else values[:0:-1]
@@ -214,7 +225,7 @@ def _bodies(maker: _Maker) -> Iterator[Case]:
         check="pre_auth_cost",
     )
     genuine = maker.kit.base("signed/resigned")
-    spaced = maker.kit.signed(genuine.body.replace(b":", b": "))
+    spaced = maker.kit.signed(genuine.body.replace(b'":', b'": '))
     yield maker.genuine("resigned", spaced, genuine, "the body written anew and signed anew")
 
 
@@ -224,6 +235,68 @@ def _asymmetric(maker: _Maker) -> Iterator[Case]:
     signed = replace(maker.parts(base), key=public_key(maker.kit.endpoint.secret, maker.style.algorithm))
     value = maker.style.value(signed, maker.style.version + maker.style.signature(signed, "sha256"))
     yield maker.forged("public-key", maker.request(base, value), base, "an HMAC with the public key as its secret")
+
+
+def _tokens(maker: _Maker) -> Iterator[Case]:
+    """JSON Web Tokens that are none of the sender's, or not for this target, or not for now."""
+    style, now = maker.style, maker.kit.endpoint.time
+    secret = maker.kit.endpoint.secret
+    key, other = style.key_of(secret), style.key_of(_WRONG)
+    asymmetric = style.algorithm in ASYMMETRIC
+
+    def forged(name: str, summary: str, make: Callable[[dict[str, Any]], str]) -> Case:
+        base = maker.kit.base(f"signed/token-{name}")
+        token = make(style.said(maker.parts(base)))
+        return maker.forged(f"token-{name}", maker.request(base, style.version + token), base, summary)
+
+    def genuine(**claims: Any) -> Callable[[dict[str, Any]], str]:
+        left = {name for name, value in claims.items() if value is None}
+        return lambda said: _keys.jwt(
+            key, style.algorithm, {name: value for name, value in (said | claims).items() if name not in left}
+        )
+
+    def bare(alg: str) -> Callable[[dict[str, Any]], str]:
+        return lambda said: _keys.jwt(key, style.algorithm, said, alg=alg).rpartition(".")[0] + "."
+
+    def swapped(said: dict[str, Any]) -> str:
+        head, _, signature = _keys.jwt(key, style.algorithm, said).split(".")
+        return ".".join((head, _keys.jwt(other, style.algorithm, said | {"sub": "admin"}).split(".")[1], signature))
+
+    for alg in ("none", "None", "nOnE"):
+        yield forged(alg, f"an unsigned token that says its algorithm is {alg}", bare(alg))
+    yield forged("unsigned", "a token without its signature", bare(_keys.JWT_NAMES[style.algorithm]))
+    yield forged("claims", "a token whose claims were changed after it was signed", swapped)
+    yield forged(
+        "kid-path",
+        "a token signed with nothing, whose key id is a path",
+        lambda said: _keys.jwt(b"", "sha256", said, kid="../../../../dev/null"),
+    )
+    if asymmetric:
+        known = {"kid": _keys.key_id(key, style.algorithm)}
+        yield forged(
+            "stranger",
+            "a token of another key, under this key's id",
+            lambda said: _keys.jwt(other, style.algorithm, said, **known),
+        )
+        own = _keys.jwk(other, style.algorithm)
+        yield forged(
+            "embedded",
+            "a token that brings the key with which it is to be verified",
+            lambda said: _keys.jwt(other, style.algorithm, said, jwk=own),
+        )
+        public = _keys.pem(secret, style.algorithm)
+        yield forged(
+            "confused",
+            "an HMAC with the public key as its secret",
+            lambda said: _keys.jwt(public, "sha256", said, **known),
+        )
+    if style.tolerance_s:
+        yield forged("expired", "a token that expired a day ago", genuine(iat=now - 25 * _HOUR, exp=now - 24 * _HOUR))
+    yield forged("not-yet", "a token that is not valid before tomorrow", genuine(nbf=now + 24 * _HOUR))
+    # Another issuer has other keys, so who checks those need not read its name.
+    if "aud" in (style.claims or {}):
+        yield forged("aud", "a token for another target", genuine(aud="https://elsewhere.chaosbot.example"))
+        yield forged("aud-missing", "a token for no target", genuine(aud=None))
 
 
 def _times(maker: _Maker) -> Iterator[Case]:
@@ -250,6 +323,8 @@ def _times(maker: _Maker) -> Iterator[Case]:
     later = replace(signed, timestamp=str(now + 1))
     value = style.value(later, maker.right(base))
     yield maker.forged("time-shifted", maker.request(base, value, later), base, "the timestamp is not the signed one")
+    if style.member:
+        return
     base = maker.kit.base("signed/time-missing")
     bare = base.request.without(style.time_header) if style.time_header else maker.request(base, maker.right(base))
     yield maker.forged("time-missing", bare, base, "the timestamp is missing")
@@ -265,7 +340,8 @@ def _old(timed: Callable[..., Case], now: int, style: Style) -> Iterator[Case]:
     yield timed("time-zero", "0", "signed in 1970")
     yield timed("time-negative", f"-{now}", "signed before 1970")
     yield timed("time-word", "now", "the timestamp is a word")
-    yield timed("time-empty", "", "the timestamp is empty")
+    if not style.time_place:
+        yield timed("time-empty", "", "the timestamp is empty")
     yield timed("time-huge", "9" * 40, "the timestamp has 40 digits")
     yield timed("time-milliseconds", f"{now}000", "the timestamp is in milliseconds")
     yield timed("time-nan", "NaN", "the timestamp is NaN")

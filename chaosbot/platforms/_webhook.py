@@ -29,7 +29,8 @@ from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms import _trust
 from chaosbot.platforms._generic import SHORTEST_ID, alike, inferred
-from chaosbot.platforms._signatures import Style, mistaken, public_key, resigned
+from chaosbot.platforms._keys import public_key
+from chaosbot.platforms._signatures import Style, mistaken, resigned
 from chaosbot.platforms._signed_cases import cases as signed_cases
 from chaosbot.platforms._transport import FORM, JSON, NONE, BodyCodec, Places, Transport
 
@@ -248,6 +249,7 @@ class Webhook(Platform):
         target = transport.target(endpoint.path, payload)
         body = b"" if transport.query else body
         host = self.base_url or f"http://{endpoint.host}"
+        body = self.scheme.sealed(endpoint.secret, endpoint.time, body, host + target) if transport.signed else body
         headers: list[tuple[str, str]] = [*transport.headers]
         if transport.signed:
             headers += self.scheme.headers(endpoint.secret, endpoint.time, body, kind, host + target)

@@ -22,7 +22,8 @@ from chaosbot.core.journey import DeliveryRules
 from chaosbot.core.kit import GONE, there
 from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
-from chaosbot.platforms._signatures import Style, seed_key
+from chaosbot.platforms._keys import seed_key
+from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import Places
 from chaosbot.platforms._trust import Claim, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook, answers

@@ -9,23 +9,28 @@
 | stripe | ``Stripe-Signature: t=<time>,v1=<hex>`` … | ``timestamp.body`` | ``t``, 5 min, past only | as written, ``whsec_`` included |
 | slack | ``X-Slack-Signature: v0=<hex>`` | ``v0:timestamp:body`` | ``X-Slack-Request-Timestamp``, 5 min | as written |
 | hmac | ``header=…`` with ``prefix=…`` | ``signed={timestamp}.{body}`` | ``time_header=…`` | as written |
+| hmac | in the body: ``member=…`` | ``signed={lines:a,b}`` or ``{.member}`` | ``time_place=…`` | as written |
+| jwt | ``Authorization: Bearer <token>`` | ``claims={"aud": "{url}"}``, with ``{body_sha256}`` the body too | ``iat``, ``exp`` | as written |
 
-All others are HMACs, with SHA-256 unless ``algorithm`` says otherwise; ``ed25519`` and ``ecdsa`` are signatures with a key pair,
-whose public key ``chaosbot send … --public-key`` prints. Paddle, Square, Viber, Zoom, Jira and SendGrid need the style ``hmac`` and
-no code. The time comes from the endpoint, never from a clock.
+All others are HMACs, with SHA-256 unless ``algorithm`` says otherwise; ``ed25519``, ``ecdsa`` and ``rsa`` are signatures with a key
+pair, derived from the secret unless that is a private key in PEM. ``chaosbot send … --public-key`` prints the public key, and the mock
+``keys`` serves it. Paddle, Square, Viber, Zoom, Jira, SendGrid, Mailgun, SNS and Pub/Sub need these styles and no code. The time comes
+from the endpoint, never from a clock.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import orjson
 
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DAY_S, DeliveryRules
 from chaosbot.core.kit import Kit
@@ -43,18 +48,12 @@ from chaosbot.platforms._generic import (
     post,
     renew,
 )
-from chaosbot.platforms._signatures import (
-    ASYMMETRIC,
-    STYLES,
-    Style,
-    mistaken,
-    public_key,
-    resigned,
-    seed_key,
-    text_key,
-)
+from chaosbot.platforms._keys import ASYMMETRIC, JWT_NAMES, key_set, public_key, seed_key, text_key, unfit
+from chaosbot.platforms._signatures import STYLES, Style, mistaken, resigned
 from chaosbot.platforms._signed_cases import cases
 from chaosbot.platforms._transport import dumps
+
+_CLAIMS: Final = {"iss": "https://webhooks.chaosbot.example", "aud": "{url}", "sub": "chaosbot", "jti": "{id}"}
 
 
 @dataclass(frozen=True)
@@ -66,19 +65,33 @@ class StandardWebhooks(Platform):
 
     style: str = option(
         "text",
-        "whose way of signing; hmac is your own, as the other options say",
+        "whose way of signing; hmac and jwt are your own, as the other options say",
         "standard",
-        choices=(*STYLES, "hmac"),
+        choices=(*STYLES, "hmac", "jwt"),
     )
     sample: Any = option("json", "a valid body, as JSON, instead of the style's own events", None)  # noqa: RUF009 - frozen field
     more: Any = option("json", "further valid bodies, as a JSON list; a recording given as sample has them", ())  # noqa: RUF009 - frozen field
-    header: str = option("text", "hmac: the header of the signature", "X-Signature")
+    header: str = option("text", "hmac, jwt: the header of the signature; X-Signature, or of a token Authorization", "")
+    member: str = option("text", "hmac: the signature's place in the body, instead of a header, e.g. Signature", "")
+    time_place: str = option("text", "hmac: the timestamp's place in the body, e.g. Timestamp", "")
     algorithm: str = option(
-        "text", "hmac: the hash", "sha256", choices=("sha1", "sha256", "sha384", "sha512", *ASYMMETRIC)
+        "text",
+        "hmac, jwt: the hash of an HMAC, or the key pair",
+        "sha256",
+        choices=("sha1", "sha256", "sha384", "sha512", *ASYMMETRIC),
+    )
+    claims: Any = option(  # noqa: RUF009 - frozen field
+        "json", "jwt: what a token says beside its times; {id}, {url} and {body_sha256} are filled in", None
     )
     encoding: str = option("text", "hmac: how the digest is written", "hex", choices=("hex", "base64"))
     prefix: str = option("text", "hmac: what stands before the signature", "")
-    signed: str = option("text", "hmac: what is signed, of {id}, {timestamp}, {url}, {body} and {.member}", "{body}")
+    signed: str = option(
+        "text",
+        "hmac: what is signed, of {id}, {timestamp}, {url}, {body}, {.member} and {lines:member,member}",
+        "{body}",
+    )
+    content_type: str = option("text", "hmac, jwt: the body's content type", "application/json")
+    headers: Any = option("json", "hmac, jwt: more headers of every delivery, as a JSON object", None)  # noqa: RUF009 - frozen field
     url: str = option(
         "text", "hmac: scheme and host as the sender knows them, for {url}; the request's own otherwise", ""
     )
@@ -92,38 +105,64 @@ class StandardWebhooks(Platform):
     second_secret: str = option(
         "text", "a secret that is valid as well, while one is being replaced (CHAOSBOT_SECOND_SECRET)", ""
     )
-    tolerance: float = option("duration", "hmac: how old a signature may be; 0s where it never grows old", 300.0)
+    tolerance: float = option("duration", "hmac, jwt: how old a signature may be; 0s where it never grows old", 300.0)
     future: bool = option("flag", "hmac: whether signatures from the future must be refused", True)
 
     def __post_init__(self) -> None:
         """Refuses a sample that is no JSON, and what can be signed by no header."""
-        for name in ("sample", "more"):
+        for name in ("sample", "more", "claims", "headers"):
             object.__setattr__(self, name, parsed(name, getattr(self, name)))
         self._events()
-        if self.style != "hmac":
+        if not self.own:
             return
         check_origin("url", self.url)
+        if not isinstance(self.headers or {}, dict):
+            raise ConfigError("headers", 'is no JSON object; write for example {"X-Shopify-Topic": "orders/create"}')
         if not 0 <= self.tolerance < DAY_S:
             raise ValueError(f"tolerance is {self.tolerance:g} s; it must be below a day, and 0s for none")
-        if "{body}" not in self.signed:
+        if self.style == "jwt":
+            self._check_token()
+            return
+        if not self.member and "{body}" not in self.signed:
             raise ValueError("signed must contain {body}; a signature that leaves the body out protects nothing")
+        if self.member and ("{body}" in self.signed or ("{." not in self.signed and "{lines:" not in self.signed)):
+            raise ValueError(
+                "signed must name members of the body, by {.member} or {lines:a,b}, where the signature is one of them"
+            )
+        if self.member and self.separator:
+            raise ValueError("a signature in the body (member=…) stands alone; leave separator out")
         for member, header, option_name in (
             ("{id}", self.id_header, "id_header"),
-            ("{timestamp}", self.time_header or self.time_member, "time_header"),
+            ("{timestamp}", self.time_header or self.time_member or self.time_place, "time_header"),
         ):
             if member in self.signed and not header:
                 raise ValueError(f"signed contains {member}; name the header that carries it ({option_name}=…)")
 
+    def _check_token(self) -> None:
+        """Refuses what makes no JSON Web Token."""
+        if self.claims is not None and not isinstance(self.claims, dict):
+            raise ConfigError("claims", 'is no JSON object; write for example {"iss": "acme", "aud": "{url}"}')
+        if self.algorithm not in JWT_NAMES:
+            raise UnknownName.of("algorithm of a JWT", self.algorithm, JWT_NAMES, where="algorithm")
+        if self.member:
+            raise ValueError("a token stands in a header; leave member out")
+
+    @property
+    def own(self) -> bool:
+        """Whether the way of signing is put together by options."""
+        return self.style in ("hmac", "jwt")
+
     @cached_property
     def scheme(self) -> Style:
         """The way of signing."""
-        if self.style != "hmac":
+        if not self.own:
             return STYLES[self.style]
+        token = self.style == "jwt"
         return Style(
-            "hmac",
-            self.header,
-            self.prefix,
-            self.signed,
+            self.style,
+            "" if self.member else self.header or ("Authorization" if token else "X-Signature"),
+            self.prefix or ("Bearer " if token and not self.header else ""),
+            "" if token else self.signed,
             encoding=self.encoding,
             algorithm=self.algorithm,
             id_header=self.id_header.lower(),
@@ -135,9 +174,14 @@ class StandardWebhooks(Platform):
             key_of=seed_key if self.algorithm in ASYMMETRIC else text_key,
             tolerance_s=self.tolerance,
             both_ways=self.future,
-            # Decoders of base64 drop what follows the padding.
-            lenient=frozenset({"signed/longer"}) if self.encoding == "base64" else frozenset(),
+            # Decoders of base64 drop what follows the padding, and a token is as right without the word before it.
+            lenient=frozenset({"signed/longer"} if self.encoding == "base64" or token else ())
+            | frozenset({"signed/unversioned", "signed/version"} if token else ()),
             events=STYLES["standard"].events,
+            constant=tuple((str(name), str(value)) for name, value in (self.headers or {}).items()),
+            member=self.member,
+            time_place=self.time_place,
+            claims=(_CLAIMS if self.claims is None else self.claims) if token else None,
         )
 
     @property
@@ -147,6 +191,8 @@ class StandardWebhooks(Platform):
 
     def mistaken(self, secret: str) -> str:
         """A token, a key, or a secret of another way of signing."""
+        if self.scheme.algorithm in ASYMMETRIC and secret.startswith("-----BEGIN"):
+            return unfit(secret, self.scheme.algorithm)
         return mistaken(secret, prefixed=self.style not in ("github", "slack"))
 
     @property
@@ -156,7 +202,7 @@ class StandardWebhooks(Platform):
 
     @property
     def proof(self) -> str:
-        """The signature's header."""
+        """The signature's header; empty where it stands in the body."""
         return self.scheme.header
 
     @property
@@ -192,12 +238,10 @@ class StandardWebhooks(Platform):
 
     def encode(self, endpoint: Endpoint, update: Any) -> bytes:
         """A signed POST; bytes are signed and sent as they are."""
-        body = dumps(update)
-        host = self.base_url or f"http://{endpoint.host}"
-        kind = self._kind(update)
-        return post(
-            endpoint, body, self.scheme.headers(endpoint.secret, endpoint.time, body, kind, host + endpoint.path)
-        )
+        url = (self.base_url or f"http://{endpoint.host}") + endpoint.path
+        body = self.scheme.sealed(endpoint.secret, endpoint.time, dumps(update), url)
+        headers = self.scheme.headers(endpoint.secret, endpoint.time, body, self._kind(update), url)
+        return post(endpoint, body, headers, self.content_type)
 
     def _kind(self, update: Any) -> str:
         """The kind that the event's header names: that of the golden event with the same members at the top."""
@@ -207,10 +251,12 @@ class StandardWebhooks(Platform):
         return min(known, key=lambda pair: pair[1])[0]
 
     def public_key(self, secret: str) -> str:
-        """As the specification writes it for the style v1a; in hexadecimal of Ed25519, and DER in base64 of ECDSA."""
+        """As the specification writes it for the style v1a; of tokens a JSON Web Key Set; in hexadecimal of Ed25519, and DER in base64 of the others."""
         algorithm = self.scheme.algorithm
         if algorithm not in ASYMMETRIC:
             return ""
+        if self.style == "jwt":
+            return json.dumps(key_set(secret), indent=2)
         raw = public_key(secret, algorithm)
         if self.style == "hmac" and algorithm == "ed25519":
             return raw.hex()

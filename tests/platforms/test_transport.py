@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from chaosbot.core.kit import GONE, changed, there
-from chaosbot.platforms._signatures import STYLES, Style, base64_key, public_key, seed_key, text_key
+from chaosbot.platforms._keys import base64_key, public_key, seed_key, text_key
+from chaosbot.platforms._signatures import STYLES, Style
 from chaosbot.platforms._transport import FORM, JSON, MULTIPART, PAYLOAD, Transport, nested
 
 T = 1767225600
