@@ -114,6 +114,11 @@ class CampaignContext:
         notes = (one for one in self.recorder.events if isinstance(one, Noted) and one.area == "vocabulary")
         return [str(command) for note in notes for command in note.data.get(which, ())]
 
+    def offers(self, *commands: str) -> bool:
+        """Whether the platform's example commands may be the target's too: a target that names its own has no others."""
+        learned = self.learned("commands")
+        return all(name in self.platform.commands and (not learned or name in learned) for name in commands)
+
     def kind_of(self, case: Case) -> str | None:
         """The kind of update that a case carries; None where it is none that the platform knows."""
         return self.recorder.facts_of(case)[0]

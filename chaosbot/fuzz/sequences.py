@@ -164,7 +164,7 @@ class SequenceMachine(RuleBasedStateMachine):
             same_id = replace(other, segments=(Segment(request),), update_id=case.update_id, expect=_AGAIN)
             self._deliver(same_id)
 
-    @precondition(lambda self: "grant" in self.context.platform.commands and not self.granted)
+    @precondition(lambda self: self.context.offers("grant", "revoke", "remind") and not self.granted)
     @rule()
     def demoted(self) -> None:
         """A right is granted, used, and taken back while it is being used; then it is used once more."""
@@ -212,7 +212,7 @@ class SequenceMachine(RuleBasedStateMachine):
         case = self._new(text, **how)
         return replace(case, name=f"{case.name}-{name}") if case is not None else None
 
-    @precondition(lambda self: "reminders" in self.context.platform.commands)
+    @precondition(lambda self: self.context.offers("remind", "reminders"))
     @rule(verb=st.sampled_from(("", "delete ")))
     def foreign(self, verb: str) -> None:
         """One user makes something; another one asks for it by its number."""
@@ -236,7 +236,7 @@ class SequenceMachine(RuleBasedStateMachine):
             )
             self._deliver(stranger, quiet=True)
 
-    @precondition(lambda self: "rewrite" in self.context.platform.commands)
+    @precondition(lambda self: self.context.offers("rewrite"))
     @rule(verb=st.sampled_from(("approve", "reject")))
     def foreign_button(self, verb: str) -> None:
         """One user approves what is theirs (the control); then a stranger presses the button of somebody else's."""
@@ -311,7 +311,7 @@ def _tour(context: CampaignContext, clock: Clock) -> None:
     for row in scenarios_of(context.platform):
         if clock.over():
             return
-        if not row.rule:
+        if not row.rule or (row.command and not context.offers(row.command)):
             continue
         with contextlib.suppress(Enough, Violated):
             played = machine()

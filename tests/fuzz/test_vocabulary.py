@@ -212,12 +212,12 @@ def webhook(bot: Gardener | Lockers | Interviewer) -> type[BaseHTTPRequestHandle
 
 
 def campaign(
-    tmp_path: Path, bot: Gardener | Lockers | Interviewer, stages: tuple[str, ...] = ("vocabulary",)
+    tmp_path: Path, bot: Gardener | Lockers | Interviewer, stages: tuple[str, ...] = ("vocabulary",), **more: object
 ) -> tuple[CampaignResult, list[Event]]:
     events: list[Event] = []
     with served(webhook(bot)) as url:
         platform = f'telegram:{{"admin_id": {ADMIN}}}'
-        spec = spec_of(url, tmp_path, monotonic(), platform=platform, stages=stages)
+        spec = spec_of(url, tmp_path, monotonic(), platform=platform, stages=stages, **more)
         return Campaign(spec, events.append).run(), events
 
 
@@ -236,6 +236,13 @@ def test_a_healthy_bot_has_no_finding_and_its_commands_are_learned(tmp_path: Pat
     noted = learned(events)
     assert set(noted["commands"]) >= {"regar", "plantas", "podar", "colheita"}
     assert set(noted["admin"]) == {"podar", "colheita"}
+
+
+def test_a_bot_that_names_its_commands_is_not_asked_for_those_of_others(tmp_path: Path) -> None:
+    _, events = campaign(tmp_path, Gardener(), ("vocabulary", "sequences"), max_examples=8)
+    asked = {event.command for event in events if isinstance(event, CaseTried) and event.stage == "sequences"}
+    assert asked
+    assert not asked & {"grant", "revoke", "remind", "reminders", "rewrite"}
 
 
 @pytest.mark.slow
