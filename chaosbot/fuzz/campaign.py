@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from math import inf
@@ -189,8 +190,8 @@ class Campaign:
         if guide is not None:
             guide.tell_start(context)
         # Hypothesis takes a second to load, in which the first stages mostly wait.
-        modules = {TABLE[name].module for name in self._planned}
-        threading.Thread(target=lambda: [import_module(name) for name in sorted(modules)], daemon=True).start()
+        modules = sorted({TABLE[name].module for name in self._planned})
+        threading.Thread(target=_load_ahead, args=(modules,), daemon=True).start()
         if "sequences" in self._planned:
             out_of_order(context)
         for name in self._planned:
@@ -243,6 +244,13 @@ class Campaign:
                 self._progress(Progress(stage, sent, planned, found, self.spec.duration_s))
 
         return show
+
+
+def _load_ahead(modules: Sequence[str]) -> None:
+    # What fails here fails again where the stage itself is loaded, and is said there.
+    with suppress(Exception):
+        for name in modules:
+            import_module(name)
 
 
 _COMMANDS: Final = ("/start", "/help")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chaosbot.core.case import Case, Expect
 from chaosbot.core.dice import Dice
@@ -23,6 +23,9 @@ from chaosbot.fuzz.target import CampaignTarget
 
 if TYPE_CHECKING:
     from chaosbot.fuzz.exploring import Way
+
+_UNNAMED: Final = frozenset({"start", "help"})
+"""What people write whether a target names it or not."""
 
 
 class Disturbances:
@@ -117,7 +120,8 @@ class CampaignContext:
     def offers(self, *commands: str) -> bool:
         """Whether the platform's example commands may be the target's too: a target that names its own has no others."""
         learned = self.learned("commands")
-        return all(name in self.platform.commands and (not learned or name in learned) for name in commands)
+        known = {*learned, *_UNNAMED} if learned else self.platform.commands
+        return all(name in self.platform.commands and name in known for name in commands)
 
     def kind_of(self, case: Case) -> str | None:
         """The kind of update that a case carries; None where it is none that the platform knows."""

@@ -26,7 +26,7 @@ from chaosbot.fuzz.catalogue import stranger_flood
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.mutations import mutations, product
 from chaosbot.fuzz.requests import slow
-from chaosbot.fuzz.shared_chats import divided
+from chaosbot.fuzz.shared_chats import compared, divided
 from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.target import CaseResult
 
@@ -121,7 +121,7 @@ def catalogue(spec: CampaignSpec, platform: Platform, ordinary: str = "") -> tup
 def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     """Known findings first, then the whole catalogue: slow cases beside, heavy ones alone, the others in volleys."""
     known = findings.known_cases(context.spec)
-    cases = catalogue(context.spec, context.platform, context.target.answered)
+    cases = _meant(context, catalogue(context.spec, context.platform, context.target.answered))
     slow_ones = [case for case in cases if slow(case)]
     heavy = [case for case in cases if not slow(case) and _is_heavy(case)]
     light = [case for case in cases if not slow(case) and not _is_heavy(case)]
@@ -154,6 +154,23 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
             return
         if not context.attribution.stalls(case.change):
             run_cases(context, [case], "catalogue", clock)
+
+
+def _meant(context: CampaignContext, cases: Sequence[Case]) -> Sequence[Case]:
+    """The cases without those that ask a target that names its own commands for rights to the platform's examples.
+
+    What it names is asked for by other stages; the examples, in the admin's chat one after the other, would keep that chat for nothing.
+    """
+    if context.spec.only:
+        return cases
+    matter = compared(cases)
+
+    def meant(case: Case) -> bool:
+        facts = context.platform.read(case.request) if case.name in matter else None
+        command = facts.command if facts is not None else None
+        return command is None or command not in context.platform.commands or context.offers(command)
+
+    return [case for case in cases if meant(case)]
 
 
 def broken_goldens(context: CampaignContext) -> frozenset[str]:
