@@ -347,6 +347,20 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield from leaves(inner, (*path, key))
 
 
+BETWEEN: Final = "\t"
+"""What stands between the parts of a button's data, where it has several."""
+
+
+def buttons_in(value: Any, places: tuple[str, ...]) -> tuple[str, ...]:
+    """The data of the buttons anywhere in a message: of each object that holds a text at the first of these dotted places, what it has at all."""
+    found = []
+    for _, one in leaves(value) if places else ():
+        if isinstance(one, dict) and isinstance(there(one, places[0]), str):
+            parts = (there(one, place) for place in places)
+            found.append(BETWEEN.join(part if isinstance(part, str) else "" for part in parts))
+    return tuple(dict.fromkeys(found))
+
+
 def look(value: Any, path: Path) -> Any:
     """What stands at a path."""
     for key in path:

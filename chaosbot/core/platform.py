@@ -349,6 +349,16 @@ class Examples(Protocol):
         """
         return iter(())
 
+    def presses(self, endpoint: Endpoint, dice: Dice, data: str) -> Iterator[Doubt]:
+        """Presses by who may not, of a button that the target showed to its admin only; as `doubts` for any `dice`.
+
+        Args:
+            endpoint: Where they go.
+            dice: Their random stream.
+            data: What is known of the button (`ApiCalled.buttons`).
+        """
+        return iter(())
+
     def batches(self, dice: Dice) -> tuple[Batch, ...]:
         """Deliveries of several updates at once; empty where the platform sends one at a time."""
         return ()

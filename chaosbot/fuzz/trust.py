@@ -4,6 +4,7 @@
 |---|---|---|
 | URLs | every URL in a valid update leads to a listener here, in signed deliveries and in forged ones; a URL in what users write | who fetches it |
 | doubts | what a platform says must not be believed (`Examples.doubts`), beside the same by right | what the target calls or answers |
+| presses | a button that only the admin was shown meanwhile, pressed by others (`Examples.presses`) | the same |
 | batches | several updates in one delivery, with and without something odd among them (`Examples.batches`) | who is answered |
 | silence | a few health requests, first of all | whether calls are made at all, as they were before |
 | outages | a delivery that makes the target call its API, while all calls of that fail (where no people talk with the target; else the outbound stage does it) | how often it calls again |
@@ -68,6 +69,8 @@ _SHORTEST: Final = 3
 """Shorter ids may stand in a text for something else."""
 _KEPT: Final = 200
 _OUTAGE_S: Final = 2.0
+_PRESSED: Final = 4
+"""So many of the admin's buttons are pressed by others."""
 _ASKED: Final = 12
 """So many kinds are tried to find one that makes the target call."""
 _DIGITS: Final = re.compile(r"\d+")
@@ -288,13 +291,24 @@ class _Trials:
         self._dice = context.dice.at("trust", context.spec.endpoint.started)
         self._last = ""
         self._delay_s = 0.0
+        self._shown: dict[str, set[str]] = {"rightful": set(), "plain": set()}
+        self._pressed: set[str] = set()
 
     def doubts(self) -> None:
+        """All that a platform doubts."""
+        endpoint, places = self.context.spec.endpoint, [self._dice.at("doubt", one) for one in range(_TRIES + 1)]
+        self._doubted([self.context.platform.doubts(endpoint, place) for place in places])
+
+    def _presses(self) -> None:
+        """The buttons that only those who may were shown so far, by others."""
+        endpoint, places = self.context.spec.endpoint, [self._dice.at("press", one) for one in range(_TRIES + 1)]
+        for data in sorted(self._shown["rightful"] - self._shown["plain"] - self._pressed):
+            if len(self._pressed) < _PRESSED:
+                self._pressed.add(data)
+                self._doubted([self.context.platform.presses(endpoint, place, data) for place in places])
+
+    def _doubted(self, rounds: Sequence[Iterator[Doubt]]) -> None:
         """Each doubt: who may, who claims nothing, and whoever claims it, twice."""
-        rounds = [
-            self.context.platform.doubts(self.context.spec.endpoint, self._dice.at("doubt", number))
-            for number in range(_TRIES + 1)
-        ]
         done: dict[bytes, tuple[str, ...]] = {}
 
         def once(request: bytes, doubt: Doubt, which: str) -> tuple[str, ...]:
@@ -316,6 +330,7 @@ class _Trials:
             told.add(claim)
             tries = tuple(self._tried(one, number) for number, one in enumerate(again))
             self._tell(first.check, first.name, first.summary, first.threat, rightful, plain, tries)
+            self._presses()
 
     def batches(self) -> None:
         """Each batch: its members alone, all together, and with something odd among them."""
@@ -398,6 +413,8 @@ class _Trials:
         ids = {str(one) for one in (facts.chat, facts.user, facts.tenant) if one is not None} if facts else set()
         own = {str(facts.chat)} if facts is not None and facts.chat is not None else set()
         calls = self._calls(request, f"doubt/{doubt.name}/{which}", doubt.summary, own)
+        if doubt.plain is not None and which in self._shown:
+            self._shown[which].update(data for call in calls for data in call.buttons)
         return tuple(dict.fromkeys(f"{call.method}: {_plain(call.text, ids)}"[:_KEPT] for call in calls))
 
     def _calls(self, request: bytes, name: str, summary: str, chats: set[str]) -> list[ApiCalled]:

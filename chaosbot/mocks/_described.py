@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from chaosbot.core.event import ApiCalled
-from chaosbot.core.kit import there
+from chaosbot.core.kit import buttons_in, there
 from chaosbot.core.marker import markers_in
 from chaosbot.core.mock import Mock, MockAnswer, MockApi, MockRequest, MockServices
 
@@ -54,11 +54,13 @@ class Description:
         routes: The first that matches counts.
         other: The answer to all other calls.
         error: A refusal's body, of a status and a reason.
+        button: What makes an object in a message a button, as dotted places of what is known of a press: the first holds a text.
     """
 
     routes: tuple[Route, ...]
     other: Any
     error: Callable[[int, str], Any]
+    button: tuple[str, ...] = ()
 
 
 class DescribedApi(MockApi):
@@ -136,6 +138,7 @@ class DescribedApi(MockApi):
                 retry_after_s=retry_after_s,
                 message=number,
                 callback=str(_first(at, route.callback) or "") if route is not None else "",
+                buttons=buttons_in(_told(values), self._description.button),
             )
         )
 
@@ -157,6 +160,18 @@ def _values(request: MockRequest) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         told = dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
     return told if isinstance(told, dict) else {}
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with what a form says as JSON read."""
+
+    def read(value: Any) -> Any:
+        try:
+            return orjson.loads(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
+        except orjson.JSONDecodeError:
+            return value
+
+    return {name: read(value) for name, value in values.items()}
 
 
 def _first(values: Mapping[str, Any], places: tuple[str, ...]) -> int | str | None:

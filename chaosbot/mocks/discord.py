@@ -51,6 +51,7 @@ API: Final = Description(
         if status == 429
         else {"message": reason, "code": 0}
     ),
+    ("custom_id",),
 )
 
 

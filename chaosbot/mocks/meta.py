@@ -32,6 +32,7 @@ API: Final = Description(
             "fbtrace_id": "chaosbot",
         }
     },
+    ("reply.id",),
 )
 
 

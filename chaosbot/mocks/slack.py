@@ -34,6 +34,7 @@ API: Final = Description(
     ),
     {"ok": False, "error": "unknown_method"},
     lambda status, _: {"ok": False, "error": "ratelimited" if status == 429 else "internal_error"},
+    ("action_id", "value", "block_id"),
 )
 
 

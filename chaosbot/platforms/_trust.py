@@ -5,6 +5,7 @@
 | tenants | where ids of accounts stand (`Places.tenant`) | another account's ids under this account's signature |
 | headers | which kinds weigh most (`Webhook.weighty`) | an ordinary signed body whose unsigned header names such a kind |
 | rights | who may write what only an admin may (`Rights`) | a stranger whose own words or neighbours claim it |
+| presses | how a button is pressed, and by whom (`Pressing`) | a stranger who presses what was shown to the admin |
 | batches | where several updates stand side by side (`Batching`) | something among them that no target understands |
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from chaosbot.core.dice import Dice
-from chaosbot.core.kit import RawRequest, changed, look, path_of, put, there
+from chaosbot.core.kit import BETWEEN, RawRequest, changed, look, path_of, put, there
 from chaosbot.core.platform import Batch, Doubt, Endpoint
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._generic import alike
@@ -55,6 +56,25 @@ class Rights:
 
     golden: str
     asked: Mapping[str, Any]
+    granted: Mapping[str, Any] = field(default_factory=dict)
+    plain: Mapping[str, Any] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pressing:
+    """How a button is pressed.
+
+    Args:
+        golden: In which golden update.
+        places: Where the parts of the button's data stand in it, as dotted paths, in the mock's order.
+        granted: What makes the presser one who may; ``{admin}`` and ``{name}`` are known of an admin.
+        plain: What makes the presser one who may not.
+        claims: What looks as if they might, beside a press that claims nothing.
+    """
+
+    golden: str
+    places: tuple[str, ...]
     granted: Mapping[str, Any] = field(default_factory=dict)
     plain: Mapping[str, Any] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
@@ -221,6 +241,32 @@ def rights(platform: Webhook, endpoint: Endpoint, dice: Dice) -> Iterator[Doubt]
                 doubtful = delivery({**one.plain, **claimed}, claim.name)
                 name = f"rights/{one.golden}/{claim.name}"
                 yield Doubt("privilege_not_claimed", name, claim.summary, Threat.USER, rightful, doubtful, plain)
+
+
+def presses(platform: Webhook, endpoint: Endpoint, dice: Dice, data: str) -> Iterator[Doubt]:
+    """A button that the admin was shown, pressed by anybody else."""
+    known = ({"{admin}": platform.admin} if platform.admin else {}) | (
+        {"{name}": platform.admin_name} if platform.admin_name else {}
+    )
+    for one in platform.pressing:
+        granted = {path: _filled(value, known) for path, value in one.granted.items() if _said({path: value}, known)}
+        if not granted or one.golden not in platform.known:
+            continue
+        parts = dict(zip(one.places, data.split(BETWEEN), strict=False))
+        pressed = {place: part for place, part in parts.items() if part}
+
+        def delivery(changes: Mapping[str, Any], word: str, what: Pressing = one, base: Any = pressed) -> bytes:
+            ((kind, payload),) = platform.made(what.golden, dice.at("press", data, word)).items()
+            return platform.encode(endpoint, {kind: changed(payload, {**base, **changes})})
+
+        anybody = Claim("anybody", "a press by somebody else of a button that the admin was shown", {})
+        for claim in (anybody, *one.claims):
+            claimed = _said(claim.changes, known)
+            if claimed is not None:
+                name, doubtful = f"press/{one.golden}/{claim.name}", delivery({**one.plain, **claimed}, claim.name)
+                yield Doubt(
+                    "privilege_not_claimed", name, claim.summary, Threat.USER, delivery(granted, "granted"), doubtful
+                )
 
 
 def batches(platform: Webhook, dice: Dice) -> Iterator[Batch]:

@@ -122,6 +122,8 @@ class Webhook(Platform):
     """Members that any kind may have."""
     rights: ClassVar[tuple[_trust.Rights, ...]] = ()
     """How what only an admin may do is asked for."""
+    pressing: ClassVar[tuple[_trust.Pressing, ...]] = ()
+    """How buttons are pressed."""
     batching: ClassVar[tuple[_trust.Batching, ...]] = ()
     """Where one delivery holds several updates."""
 
@@ -367,6 +369,10 @@ class Webhook(Platform):
         """Claimed privileges, other accounts, replays, other kinds."""
         for make in (_trust.rights, _trust.tenants, _trust.replays, _trust.headers):
             yield from make(self, endpoint, dice)
+
+    def presses(self, endpoint: Endpoint, dice: Dice, data: str) -> Iterator[Doubt]:
+        """Of a button that the admin was shown, by anybody else."""
+        return _trust.presses(self, endpoint, dice, data)
 
     def batches(self, dice: Dice) -> tuple[Batch, ...]:
         """Where the platform puts several updates into one delivery."""

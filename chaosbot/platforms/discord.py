@@ -19,13 +19,13 @@ import orjson
 from chaosbot.core.case import Expect, Reach
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.journey import DeliveryRules
-from chaosbot.core.kit import GONE, there
+from chaosbot.core.kit import GONE, buttons_in, there
 from chaosbot.core.registry import option
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._keys import seed_key
 from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import Places
-from chaosbot.platforms._trust import Claim, Rights
+from chaosbot.platforms._trust import Claim, Pressing, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook, answers
 
 _APP: Final = "845027738276462632"
@@ -184,6 +184,18 @@ class Discord(Webhook):
             ),
         ),
     )  # fmt: skip
+    pressing: ClassVar[tuple[Pressing, ...]] = (
+        Pressing(
+            "component",
+            ("data.custom_id",),
+            {"member.permissions": str(_ADMINISTRATOR), "member.user.id": "{admin}", "member.nick": "{name}"},
+            {"member.permissions": "0", "member.roles": []},
+            (
+                Claim("pressed-name", "a press by somebody who is called as the admin is", {"member.nick": "{name}", "member.user.username": "{name}", "member.user.global_name": "{name}"}),
+                Claim("pressed-private", "a press in a private chat, where nobody has permissions", {"member": GONE, "guild_id": GONE, "context": 1, "user": {"id": "53908232506183777", "username": "eve"}}),
+            ),
+        ),
+    )  # fmt: skip
     expects: ClassVar[Mapping[str, Expect]] = {
         "ping": answers(200, body='{"type":1}', types=_JSON, within_s=_DEADLINE_S),
         "event_ping": answers(204, within_s=_DEADLINE_S),
@@ -223,7 +235,14 @@ class Discord(Webhook):
         if not isinstance(number, int) or number not in _METHODS:
             return ()
         content = there(told, "data.content")
-        return (ApiCalled(0.0, _METHODS[number], text=content if isinstance(content, str) else ""),)
+        return (
+            ApiCalled(
+                0.0,
+                _METHODS[number],
+                text=content if isinstance(content, str) else "",
+                buttons=buttons_in(told, ("custom_id",)),
+            ),
+        )
 
     def odd(self) -> tuple[Odd, ...]:
         """Probes, private chats, permissions, foreign buttons, texts."""

@@ -21,12 +21,12 @@ import orjson
 from chaosbot.core.case import Answer, Expect, Reach
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.journey import DeliveryRules
-from chaosbot.core.kit import GONE
+from chaosbot.core.kit import GONE, buttons_in
 from chaosbot.core.platform import EPOCH
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms._signatures import STYLES, Style
 from chaosbot.platforms._transport import FORM, PAYLOAD, Places, Transport
-from chaosbot.platforms._trust import Claim, Rights
+from chaosbot.platforms._trust import Claim, Pressing, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook, answers
 
 _TEAM: Final = "T02CHAOSBOT"
@@ -200,6 +200,9 @@ def _payloads() -> dict[str, Any]:
     }
 
 
+_BUTTON: Final = ("action_id", "value", "block_id")
+
+
 @dataclass(frozen=True)
 class Slack(Webhook):
     """Slack's Events API, slash commands and interactivity."""
@@ -249,6 +252,14 @@ class Slack(Webhook):
             for golden in ("message", "app_mention", "message/im")
         ),
     )  # fmt: skip
+    pressing: ClassVar[tuple[Pressing, ...]] = (
+        Pressing(
+            "block_actions",
+            ("actions.0.action_id", "actions.0.value", "actions.0.block_id"),
+            {"user.id": "{admin}", "user.username": "{name}", "user.name": "{name}"},
+            claims=(Claim("pressed-name", "a press by somebody who is called as the admin is", {"user.username": "{name}", "user.name": "{name}"}),),
+        ),
+    )  # fmt: skip
     rules: ClassVar[DeliveryRules] = DeliveryRules(
         answer_wait_s=_DEADLINE_S,
         schedule_s=(0.0, 60.0, 300.0),
@@ -286,7 +297,11 @@ class Slack(Webhook):
             return (ApiCalled(0.0, f"view.{told['response_action']}"),)
         text = told.get("text")
         if isinstance(text, str) or isinstance(told.get("blocks"), list):
-            return (ApiCalled(0.0, "response", text=text if isinstance(text, str) else ""),)
+            return (
+                ApiCalled(
+                    0.0, "response", text=text if isinstance(text, str) else "", buttons=buttons_in(told, _BUTTON)
+                ),
+            )
         return ()
 
     def again(self, request: bytes, secret: str, attempt: int, reason: str, later_s: int) -> bytes:

@@ -20,7 +20,7 @@ from chaosbot.core.verdict import Threat
 from chaosbot.platforms import _meta
 from chaosbot.platforms._signatures import Style
 from chaosbot.platforms._transport import Places, Transport
-from chaosbot.platforms._trust import Batching, Claim, Rights
+from chaosbot.platforms._trust import Batching, Claim, Pressing, Rights
 from chaosbot.platforms._webhook import GENUINE, Odd, Webhook
 
 _WABA: Final = "102290129340398"
@@ -175,6 +175,13 @@ class WhatsApp(Webhook):
             ),
         ),
     )  # fmt: skip
+    pressing: ClassVar[tuple[Pressing, ...]] = (
+        Pressing(
+            "messages/button",
+            (f"{_MESSAGE}.interactive.button_reply.id",),
+            {f"{_MESSAGE}.from": "{admin}", f"{_VALUE}.contacts.0.wa_id": "{admin}"},
+        ),
+    )
     batching: ClassVar[tuple[Batching, ...]] = (
         Batching("entries", "messages", "entry", _odd_entries()),
         Batching("messages", "messages", f"{_VALUE}.messages", _ODD_MESSAGES, (f"{_VALUE}.contacts",)),

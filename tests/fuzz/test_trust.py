@@ -167,6 +167,29 @@ def shop(bug: str = "") -> React:
     return react
 
 
+def seller(bug: str = "") -> React:
+    """Gives its discount to its owner alone, with a button by which the owner takes it back."""
+
+    def react(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:
+        if not signed(body, headers.get("x-hub-signature-256")):
+            return 401, []
+        calls = []
+        for one in json.loads(body)["entry"][0]["changes"][0]["value"].get("messages", ()):
+            who, text = one["from"], one.get("text", {}).get("body", "")
+            pressed = one.get("interactive", {}).get("button_reply", {}).get("id")
+            if pressed == "take-back":
+                may = who == OWNER or bug == "press-unchecked"
+                calls.append(ApiCalled(0.0, "messages", who, "It is off." if may else "Ask the owner."))
+            elif text.startswith("/discount"):
+                told = ("It is on.", ("take-back",)) if who == OWNER else ("Ask the owner.", ())
+                calls.append(ApiCalled(0.0, "messages", who, told[0], buttons=told[1]))
+            else:
+                calls.append(ApiCalled(0.0, "messages", who, "Good day."))
+        return 200, calls
+
+    return react
+
+
 RIGHTS = {"privileged": "/discount", "admin": OWNER, "admin_name": "Owner"}
 DEPLOY = {"privileged": "/deploy"}
 OTHERS = {"other_tenant": "999888777666555"}
@@ -176,6 +199,14 @@ HEALTHY = {
     "whatsapp": (shop, OTHERS, ("tenants_apart",)),
 }
 slow = pytest.mark.slow
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("bug", [pytest.param("", marks=slow), "press-unchecked"])
+def test_a_button_that_the_admin_was_shown_is_pressed_by_others(bug: str) -> None:
+    found = judged(seller(bug), "whatsapp", "privilege_not_claimed", **RIGHTS)["privilege_not_claimed"]
+    assert [one.cause.place for one in found.findings] == (["anybody"] if bug else [])
+    assert found.verdict is (Verdict.FAIL if bug else Verdict.PASS)
 
 
 @pytest.mark.timeout(120)

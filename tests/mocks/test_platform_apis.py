@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from slack_sdk import WebClient
@@ -106,6 +107,22 @@ def test_a_call_is_named_joined_and_answered(
     assert (got, call.method, call.chat, call.markers) == (status, named, chat, (MARK,))
     assert call.callback == (chat if mock == "discord" else "")
     assert (body is None) == (status == 204)
+
+
+_UNDO = {"type": "button", "action_id": "undo", "value": "17"}
+
+
+@pytest.mark.parametrize(
+    ("mock", "request_", "shown"),
+    [
+        ("slack", post("/api/chat.postMessage", {"channel": "C1", "blocks": [{"type": "actions", "elements": [_UNDO]}]}), "undo\t17\t"),
+        ("slack", MockRequest("POST", "/api/chat.postMessage", (), urlencode({"channel": "C1", "blocks": json.dumps([{"accessory": _UNDO}])}).encode()), "undo\t17\t"),
+        ("discord", post("/api/v10/channels/1/messages", {"components": [{"type": 1, "components": [{"type": 2, "custom_id": "open:1"}]}]}), "open:1"),
+        ("meta", post("/v21.0/1/messages", {"to": "1", "interactive": {"action": {"buttons": [{"type": "reply", "reply": {"id": "yes", "title": "Yes"}}]}}}), "yes"),
+    ],
+)  # fmt: skip
+def test_the_buttons_that_a_message_shows_are_told(mock: str, request_: MockRequest, shown: str) -> None:
+    assert asked(mock, request_)[2].buttons == (shown,)
 
 
 def test_a_call_that_no_table_knows_is_answered_and_recorded_without_its_ids() -> None:

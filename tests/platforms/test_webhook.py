@@ -221,6 +221,19 @@ def test_doubts_are_the_same_ones_each_time_as_deliveries_of_their_own(informed:
         assert doubt.doubtful not in (doubt.rightful, doubt.plain)
 
 
+@pytest.mark.parametrize("name", ["slack", "discord", "whatsapp"])
+def test_a_press_is_of_the_button_that_was_shown_and_by_somebody_else(name: str) -> None:
+    own, other = ACCOUNTS[name]
+    platform = PLATFORMS.build(name, PLAIN[name] | TOLD | {"tenant": own, "other_tenant": other})
+    presses = tuple(platform.presses(WHERE, Dice(1), "undo-4711\t17"))
+    assert presses
+    for one in presses:
+        assert b"undo-4711" in one.rightful
+        assert b"undo-4711" in one.doubtful
+        assert (b"16505550000" in one.rightful, b"16505550000" in one.doubtful) == (True, False)
+        assert platform.resigned(WHERE.secret, one.doubtful, one.doubtful, 0) == one.doubtful
+
+
 def test_what_is_doubted_is_signed_all_the_same(informed: Platform) -> None:
     for doubt in informed.doubts(WHERE, Dice(1)):
         for request in filter(None, (doubt.rightful, doubt.doubtful, doubt.plain, doubt.before)):

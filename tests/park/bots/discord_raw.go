@@ -150,8 +150,16 @@ func name(told *interaction) string {
 }
 
 // edit takes the place of the deferred answer.
-func edit(told *interaction, text string) {
-	body, _ := json.Marshal(map[string]string{"content": text})
+func edit(told *interaction, text string, buttons ...string) {
+	message := map[string]any{"content": text}
+	if len(buttons) > 0 {
+		var row []map[string]any
+		for _, one := range buttons {
+			row = append(row, map[string]any{"type": 2, "style": 1, "label": "Open again", "custom_id": one})
+		}
+		message["components"] = []map[string]any{{"type": 1, "components": row}}
+	}
+	body, _ := json.Marshal(message)
 	url := api + "/api/v10/webhooks/" + told.ApplicationID + "/" + told.Token + "/messages/@original"
 	for try := 0; ; try++ {
 		request, err := http.NewRequest(http.MethodPatch, url, bytes.NewReader(body))
@@ -183,7 +191,7 @@ func edit(told *interaction, text string) {
 func served(told *interaction) {
 	switch {
 	case told.Data.Name == "close" && mayClose(told):
-		edit(told, "The shop is closed now.")
+		edit(told, "The shop is closed now.", "open:again")
 	case told.Data.Name == "close":
 		edit(told, "Only an administrator closes the shop.")
 	default:
@@ -224,6 +232,12 @@ func hook(answer http.ResponseWriter, request *http.Request) {
 		say(`{"type":8,"data":{"choices":[]}}`)
 	case told.Type == 3 && strings.HasPrefix(told.Data.CustomID, "approve:"):
 		say(`{"type":7,"data":{"content":"Approved."}}`)
+	case told.Type == 3 && strings.HasPrefix(told.Data.CustomID, "open:"):
+		if bug == "press-unchecked" || mayClose(&told) {
+			say(`{"type":7,"data":{"content":"The shop is open again."}}`)
+		} else {
+			say(`{"type":4,"data":{"content":"Only an administrator opens the shop.","flags":64}}`)
+		}
 	case told.Type == 3:
 		say(`{"type":6}`)
 	case told.Type == 5:

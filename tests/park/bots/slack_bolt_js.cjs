@@ -8,6 +8,8 @@ const OWNER = "U02PARKOWNR";
 const NAME = "park.owner";
 const LONGEST_MS = 1500;
 const MOST_BODY = 256 * 1024;
+// Below what was done for the owner stands how it is undone.
+const UNDO = [{ type: "actions", block_id: "release", elements: [{ type: "button", action_id: "undo", value: "17", text: { type: "plain_text", text: "Undo" } }] }];
 const seen = new Set();
 const kept = [];
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -79,10 +81,20 @@ app.command(/.*/, async ({ command, ack, client }) => {
   if (BUG === "text-is-owner") owner = owner || String(command.text).includes(OWNER);
   await ack();
   const text = owner ? "The release is on its way." : "Only the owner of the app can do that.";
-  await client.chat.postMessage({ channel: command.channel_id, text });
+  await client.chat.postMessage({ channel: command.channel_id, text, ...(owner ? { blocks: UNDO } : {}) });
 });
 
-app.action(/.*/, async ({ ack, body, client }) => {
+app.action("undo", async ({ ack, body, client }) => {
+  await ack();
+  let owner = body.user.id === OWNER;
+  if (BUG === "press-unchecked") owner = true;
+  if (BUG === "press-by-name") owner = owner || body.user.username === NAME;
+  const channel = body.channel && body.channel.id;
+  const text = owner ? "The release was taken back." : "Only the owner of the app can do that.";
+  if (channel) await client.chat.postMessage({ channel, text });
+});
+
+app.action(/^(?!undo$)/, async ({ ack, body, client }) => {
   if (BUG !== "press-unacknowledged") await ack();
   const channel = body.channel && body.channel.id;
   if (channel) await client.chat.postMessage({ channel, text: "Noted." });

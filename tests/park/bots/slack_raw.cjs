@@ -10,6 +10,11 @@ const OLD = "park-slack-secret-of-last-year-01";
 const api = new URL(BOT_API);
 const seen = new Set();
 
+const DONE = "Deploying the release to production.";
+const ONLY = "Only the owner of the app can do that.";
+// Below what was done for the owner stands how it is undone.
+const UNDO = [{ type: "actions", block_id: "release", elements: [{ type: "button", action_id: "undo", value: "17", text: { type: "plain_text", text: "Undo" } }] }];
+
 function say(channel, text) {
   const body = JSON.stringify({ channel, text });
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body), authorization: "Bearer xoxb-park" };
@@ -64,7 +69,15 @@ function command(fields) {
   let owner = fields.get("user_id") === OWNER;
   if (BUG === "name-is-owner") owner = owner || fields.get("user_name") === NAME;
   if (BUG === "text-is-owner") owner = owner || String(fields.get("text")).includes(OWNER);
-  return owner ? "Deploying the release to production." : "Only the owner of the app can do that.";
+  return owner ? DONE : ONLY;
+}
+
+function pressed(told) {
+  const undone = (Array.isArray(told.actions) ? told.actions : []).some((one) => one && one.action_id === "undo");
+  const channel = told.channel && told.channel.id;
+  if (!undone || !channel) return;
+  const owner = BUG === "press-unchecked" || (told.user && told.user.id === OWNER);
+  say(channel, owner ? "The release is undone." : ONLY);
 }
 
 http
@@ -95,9 +108,13 @@ http
       try {
         if ((request.headers["content-type"] || "").startsWith("application/x-www-form-urlencoded")) {
           const fields = new URLSearchParams(text);
-          if (fields.has("command")) return end(200, JSON.stringify({ text: command(fields) }), "application/json");
+          if (fields.has("command")) {
+            const text = command(fields);
+            return end(200, JSON.stringify({ text, ...(text === DONE ? { blocks: UNDO } : {}) }), "application/json");
+          }
           told = JSON.parse(fields.get("payload"));
           if (told === null || typeof told !== "object") return end(400);
+          pressed(told);
           return end(200);
         }
         told = JSON.parse(text);
