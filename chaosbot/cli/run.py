@@ -215,18 +215,19 @@ def run(
             traceparent=traceparent or experiment.workload.traceparent,
         ),
     )
-    if duration is not None:
-        experiment = lasting(experiment, read_option("--duration", duration, units.duration))
     experiment = replace(
         experiment,
         platform=choose_platform(platform or experiment.platform, platform_option),
         secret_env=secret_env or experiment.secret_env,
     )
+    if duration is not None:
+        experiment = lasting(experiment, read_option("--duration", duration, units.duration))
     file = next(iter(names), "")
     try:
         ready = compiled(experiment)
     except ConfigError as error:
         raise (error.inside(file) if file else error) from None
+    experiment = ready.experiment
     if dry_run:
         draw_timeline(make_console(), ready)
         return

@@ -24,6 +24,9 @@ class Fault(ABC):
     possible_when: ClassVar[str] = ""
     """When a real peer could cause it, for its page; empty where it can happen to any connection or exchange."""
 
+    api: ClassVar[str] = ""
+    """The one API that says so, by its mock's name; empty where any API, network or sender may cause it."""
+
     @property
     def name(self) -> str:
         """The fault's name: its file's."""
@@ -35,6 +38,10 @@ class Fault(ABC):
         Pure; overridden together with `possible_when`.
         """
         return self.direction is None or exchange.direction is self.direction
+
+    def elsewhere(self) -> tuple[str, dict[str, object]] | None:
+        """Name and options of the fault by which any other API than `api` says the same; None where none does."""
+        return None
 
     @abstractmethod
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:

@@ -45,6 +45,8 @@ class JourneySpec:
         wait_s: Shortest and longest pause between two tasks; drawn uniformly.
         tasks: What it does.
         users: The ids that its users carry; user number n of this journey is ``users[n % len(users)]``.
+        ordered: Whether a user does the tasks one after the other, and then begins again, instead of drawing each by weight. All tasks of
+            such a round are built from the same dice.
     """
 
     name: str
@@ -52,6 +54,7 @@ class JourneySpec:
     wait_s: tuple[float, float]
     tasks: tuple[Task, ...]
     users: Sequence[int | str]
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         """Refuses what no driver could perform."""

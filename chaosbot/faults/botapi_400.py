@@ -23,6 +23,7 @@ class Botapi400(Fault):
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
     direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    api: ClassVar[str] = "telegram"
     possible_when: ClassVar[str] = 'for calls of the Bot API; "message is not modified" for edits only'
 
     description: str = option("text", 'what follows "Bad Request: "', "message is not modified", primary=True)
@@ -31,6 +32,10 @@ class Botapi400(Fault):
         """A call, and an edit where the description speaks of one."""
         call = call_of(exchange)
         return call is not None and ("not modified" not in self.description or call.method.startswith("edit"))
+
+    def elsewhere(self) -> tuple[str, dict[str, object]]:
+        """An error of that API's own."""
+        return "api_error", {"status": 400}
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One answer by the proxy."""

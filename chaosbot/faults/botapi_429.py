@@ -24,6 +24,7 @@ class Botapi429(Fault):
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
     direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    api: ClassVar[str] = "telegram"
     possible_when: ClassVar[str] = "for calls of the Bot API"
 
     retry_after: float = option("duration", "what the bot is told to wait, in whole seconds", 3.0, primary=True)
@@ -34,6 +35,10 @@ class Botapi429(Fault):
     def possible(self, exchange: Exchange) -> bool:
         """A call."""
         return call_of(exchange) is not None
+
+    def elsewhere(self) -> tuple[str, dict[str, object]]:
+        """An error of that API's own."""
+        return "api_error", {"status": 429, "retry_after": f"{self.retry_after}s"}
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One answer by the proxy."""

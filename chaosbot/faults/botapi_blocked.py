@@ -22,12 +22,17 @@ class BotapiBlocked(Fault):
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
     direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    api: ClassVar[str] = "telegram"
     possible_when: ClassVar[str] = "for calls that send or edit a message in a private chat"
 
     def possible(self, exchange: Exchange) -> bool:
         """A message to a person."""
         call = call_of(exchange)
         return call is not None and call.writes and call.to_person
+
+    def elsewhere(self) -> tuple[str, dict[str, object]]:
+        """An error of that API's own."""
+        return "api_error", {"status": 403}
 
     def effects(self, dice: Dice, exchange: Exchange) -> tuple[Effect, ...]:
         """One answer by the proxy."""

@@ -28,6 +28,7 @@ class BotapiConflict(Fault):
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
     direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    api: ClassVar[str] = "telegram"
     possible_when: ClassVar[str] = "for getUpdates, setWebhook and deleteWebhook"
 
     def possible(self, exchange: Exchange) -> bool:

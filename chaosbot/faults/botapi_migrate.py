@@ -26,6 +26,7 @@ class BotapiMigrate(Fault):
 
     depth: ClassVar[Depth] = Depth.EXCHANGE
     direction: ClassVar[Direction | None] = Direction.OUTBOUND
+    api: ClassVar[str] = "telegram"
     possible_when: ClassVar[str] = (
         "for calls that name a basic group; private chats, supergroups and channels never migrate"
     )

@@ -102,7 +102,13 @@ class RequestFactory:
         found = self._users.get(key)
         if found is None:
             kept = len(self._users) < MOST_USERS
-            found = self._requests_of(journey, user, self._slowness(user), kept=kept)
+            slow = self._slowness(user)
+            ordered = journey.ordered
+            found = (
+                OrderedRequests(self, journey, user, slow)
+                if ordered
+                else self._requests_of(journey, user, slow, kept=kept)
+            )
             if kept:
                 self._users[key] = found
         return found
@@ -119,9 +125,10 @@ class RequestFactory:
             bounds = self._bounds[id(journey)] = [int(point / passed[-1] * _SCALE) for point in passed[:-1]]
         return bounds
 
-    def encode(self, task: str, user: int | str, ordinal: int) -> Request:
-        """Encodes a request from scratch."""
-        return self._build(task, user, ordinal, self._dice.at(ordinal), self._endpoint)
+    def encode(self, task: str, user: int | str, ordinal: int, begun: int | None = None) -> Request:
+        """Encodes a request from scratch; `begun` is the number of the request with which its round began, in a journey of rounds."""
+        dice = self._dice.at(ordinal) if begun is None else self._dice.at("round", begun)
+        return self._build(task, user, ordinal, dice, self._endpoint)
 
     def trace(self, ordinal: int) -> tuple[str, str]:
         """The trace id and the span id of a request: of this moment and its number, so that two runs share none."""
@@ -190,4 +197,27 @@ class UserRequests:
             pending.add_trace(*factory.trace(ordinal))
         if factory.exchange_header:
             pending.add_exchange(None if factory.zero is None else due - factory.zero)
+        return pending
+
+
+class OrderedRequests(UserRequests):
+    """One user of an ordered journey: the tasks in turn, round after round."""
+
+    __slots__ = ("_begun", "_count")
+
+    def __init__(self, factory: RequestFactory, journey: JourneySpec, user: int | str, slow: str) -> None:
+        super().__init__(factory, journey, user, slow)
+        self._count = 0
+        self._begun = 0
+
+    def next(self, owner: Owner, ordinal: int, due: float, chance: Chance) -> PendingRequest:
+        """The next task's request, with the pause after it."""
+        tasks = self._journey.tasks
+        step = self._count % len(tasks)
+        self._count += 1
+        if step == 0:
+            self._begun = ordinal
+        request = self._factory.encode(tasks[step].name, self._user, ordinal, self._begun)
+        pending = self._encoded(request, step, owner, ordinal, due)
+        pending.pause_s = self._pause_s + self._span_s * chance[2]
         return pending

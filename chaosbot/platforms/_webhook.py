@@ -20,7 +20,7 @@ from chaosbot.core.case import Answer, Case, Expect, Reach, Role
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.exchange import UpdateFacts
-from chaosbot.core.journey import DeliveryRules
+from chaosbot.core.journey import DeliveryRules, JourneySpec, Task
 from chaosbot.core.kit import GONE, Base, Kit, Path, RawRequest, changed, path_of, put, there
 from chaosbot.core.marker import MARKER, marker, markers_in
 from chaosbot.core.platform import Batch, Doubt, Endpoint, Platform, Request
@@ -39,6 +39,9 @@ _DEEPEST: Final = 40
 _IMPATIENT_S: Final = 5.0
 """A platform that waits no longer has a deadline that users notice."""
 _ROLES: Final = ("delivery", "chat", "user", "message", "callback", "own")
+_FEW: Final = range(1, 101)
+"""Those who go through flows: as few as let each come through one in a short load."""
+_OF_DELIVERY: Final = ("delivery", "callback")
 SERVED: Final = Expect(reach=Reach.AT_MOST_ONCE)
 """A valid update: acknowledged."""
 ODD: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
@@ -126,6 +129,9 @@ class Webhook(Platform):
     """How buttons are pressed."""
     batching: ClassVar[tuple[_trust.Batching, ...]] = ()
     """Where one delivery holds several updates."""
+
+    flows: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """What one person does about one thing, by name: golden updates in their order, which load sends one after the other."""
 
     only: str = option("text", "which kinds of update the target takes, with commas between; empty for all", "")
     tenant: str = option(
@@ -334,12 +340,35 @@ class Webhook(Platform):
         wait_s = self.delivery().answer_wait_s
         return said or Expect(within_s=wait_s if wait_s <= _IMPATIENT_S else None)
 
+    def journeys(self) -> tuple[JourneySpec, ...]:
+        """A client that sends whatever there is, and people who go through each flow that the target takes; half of the load each."""
+        whole = {name: steps for name, steps in self.flows.items() if all(step in self.known for step in steps)}
+        (client,) = super().journeys()
+        return (
+            client,
+            *(
+                replace(
+                    client,
+                    name=name,
+                    share=1 / len(whole),
+                    tasks=tuple(Task(f"{name}/{step}") for step in steps),
+                    ordered=True,
+                    users=_FEW,
+                )
+                for name, steps in whole.items()
+            ),
+        )
+
     def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
-        """Encodes one golden update as a delivery of its own."""
+        """Encodes one golden update as a delivery of its own, or the step of a flow: about the same thing as the other steps."""
         del user
-        if task not in self.known:
-            raise UnknownName.of("task", task, self.known)
-        data = self.encode(endpoint, self.made(task, dice.at("build", ordinal)))
+        flow, _, step = task.partition("/")
+        name = step if step in self.flows.get(flow, ()) else task
+        if name not in self.known:
+            raise UnknownName.of("task", task, [one.name for each in self.journeys() for one in each.tasks])
+        place = dice.at("build", ordinal)
+        made = self.made(name, place) if name == task else self._fresh({_kind(name): self.known[name]}, place, dice)
+        data = self.encode(endpoint, made)
         return Request(data, task, self.read(data))
 
     def inside(self, update: Any) -> Path:
@@ -349,6 +378,10 @@ class Webhook(Platform):
 
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same update with ids and a marker of its own; what is missing or of the wrong type stays so."""
+        return self._fresh(update, dice)
+
+    def _fresh(self, update: Any, dice: Dice, flow: Dice | None = None) -> Any:
+        """As `fresh`; in a flow, what is no id of the delivery is that of the flow."""
         kind, payload = self.split(update)
         if not kind:
             return update
@@ -358,7 +391,9 @@ class Webhook(Platform):
                 old = there(payload, dotted)
                 if isinstance(old, bool) or not isinstance(old, int | str) or len(str(old)) < SHORTEST_ID:
                     continue
-                swaps.setdefault(old, alike(old, dice.at(role, dotted)))
+                shared = flow is not None and role not in _OF_DELIVERY
+                place = flow.at("id", str(old)) if flow is not None and shared else dice.at(role, dotted)
+                swaps.setdefault(old, alike(old, place))
         made = _swapped(payload, swaps, marker(dice), 0)
         place = self.places.place(made, "text")
         if place and marker(dice) not in there(made, place) and there(made, place):

@@ -168,6 +168,7 @@ class Discord(Webhook):
         command=("data.name",),
         own=("token",),
     )
+    flows: ClassVar[Mapping[str, tuple[str, ...]]] = {"dialog": ("command", "component", "modal")}
     acting: ClassVar[tuple[str, ...]] = ("component", "modal")
     rights: ClassVar[tuple[Rights, ...]] = (
         Rights(

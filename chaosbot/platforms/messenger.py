@@ -87,6 +87,7 @@ class Messenger(Webhook):
         text=(f"{_ONE}.message.text",),
         message=(f"{_ONE}.message.mid",),
     )
+    flows: ClassVar[Mapping[str, tuple[str, ...]]] = {"chat": ("message", "delivery", "read", "postback")}
     rights: ClassVar[tuple[Rights, ...]] = (
         Rights(
             "message",

@@ -227,6 +227,10 @@ class Slack(Webhook):
         own=("event.client_msg_id", "view.id"),
         reply=("response_url",),
     )
+    flows: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "dialog": ("command", "block_actions", "view_submission"),
+        "thread": ("app_mention", "message/thread", "reaction_added"),
+    }
     acting: ClassVar[tuple[str, ...]] = ("app_mention", "message/im", "command", "block_actions")
     rights: ClassVar[tuple[Rights, ...]] = (
         Rights(

@@ -215,6 +215,15 @@ class Stripe(Webhook):
         text=("data.object.description", "data.object.metadata.order_id"),
         own=("data.object.id", "request.id", "request.idempotency_key"),
     )
+    flows: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "payment": ("payment_intent.created", "payment_intent.succeeded", "charge.succeeded"),
+        "subscription": (
+            "customer.created",
+            "customer.subscription.created",
+            "invoice.paid",
+            "customer.subscription.deleted",
+        ),
+    }
     acting: ClassVar[tuple[str, ...]] = ("checkout.session.completed", "invoice.paid", "customer.subscription.deleted")
     rules: ClassVar[DeliveryRules] = DeliveryRules(
         answer_wait_s=20.0, base_s=60.0, cap_s=(4 * 3600.0, 8 * 3600.0), expiry_s=3 * 86_400.0

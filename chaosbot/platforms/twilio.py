@@ -120,6 +120,7 @@ class Twilio(Webhook):
         text=("Body", "SpeechResult"),
         message=("MessageSid",),
     )
+    flows: ClassVar[Mapping[str, tuple[str, ...]]] = {"texting": ("message", "message/media")}
     acting: ClassVar[tuple[str, ...]] = ("voice",)
     rights: ClassVar[tuple[Rights, ...]] = (
         Rights(

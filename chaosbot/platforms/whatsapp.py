@@ -159,6 +159,9 @@ class WhatsApp(Webhook):
         text=(f"{_MESSAGE}.text.body", f"{_MESSAGE}.image.caption", f"{_MESSAGE}.document.caption"),
         message=(f"{_MESSAGE}.id",),
     )
+    flows: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "chat": ("messages", "statuses/delivered", "statuses/read", "messages/reply")
+    }
     rights: ClassVar[tuple[Rights, ...]] = (
         Rights(
             "messages",

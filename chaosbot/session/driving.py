@@ -13,7 +13,7 @@ from chaosbot.config import defaults
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import TargetUnusable
-from chaosbot.core.outcome import Fate
+from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import EPOCH, Endpoint, platform_of
 from chaosbot.core.profile import Workload
 from chaosbot.core.verdict import Threat
@@ -30,6 +30,9 @@ FIXED_MOMENT: Final = EPOCH + 1
 
 _REFUSALS: Final = frozenset(range(400, 500)) - {408, 429}
 """Statuses by which a target says no, and not that it has too much to do."""
+
+_NOT_FOUND: Final = 404
+_REFUSED: Final = frozenset({400, 401, 403})
 
 
 def endpoint_for(environment: Environment, url: str, secret: str, *, later_s: int = 0) -> tuple[Address, Endpoint]:
@@ -61,9 +64,15 @@ def require_webhook(
     tongue = platform_of(platform)
     if not tongue.greets or not tongue.golden(Dice(0)):
         return  # no webhook: an ordinary service answers 404 to what is none of its paths
-    segment = Segment(tongue.encode(endpoint, {}))
-    case = Case("greeting", "greeting", Threat.USER, (segment,), Expect())
-    seen = send(case, address, connect_timeout_s=5.0, timeout_s=10.0, keep=0)
+
+    def greeted(as_: Endpoint) -> Outcome:
+        case = Case("greeting", "greeting", Threat.USER, (Segment(tongue.encode(as_, {})),), Expect())
+        return send(case, address, connect_timeout_s=5.0, timeout_s=10.0, keep=0)
+
+    seen = greeted(endpoint)
+    # Frameworks answer 404 to a signed document that no handler wants; one that refuses an unsigned document is a webhook.
+    if seen.status == _NOT_FOUND and tongue.signs and greeted(replace(endpoint, secret="")).status in _REFUSED:
+        return
     if seen.fate is Fate.TLS:
         raise TargetUnusable(
             f"{environment.webhook}: no TLS connection ({seen.detail}); a certificate of your own is trusted with --ca FILE (or "

@@ -18,7 +18,8 @@ from typing import Final
 from chaosbot.config import defaults
 from chaosbot.config.experiment import Experiment
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.plan import FaultPlan, Window
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.plan import FaultPlan, Rule, Window
 from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.core.profile import PROFILES, Profile
 from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
@@ -56,6 +57,7 @@ class Compiled:
         classes: Who takes part, with weights; empty for the platform's own shares.
         mix: What they do, with weights; empty for their own.
         wait_s: Shortest and longest pause of a user between two tasks; None for their own.
+        left_out: The rules whose trouble the platform's API does not know.
     """
 
     experiment: Experiment
@@ -67,6 +69,7 @@ class Compiled:
     classes: tuple[tuple[str, float], ...] = ()
     mix: tuple[tuple[str, float], ...] = ()
     wait_s: tuple[float, float] | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def load_s(self) -> float:
@@ -78,8 +81,10 @@ def compiled(experiment: Experiment) -> Compiled:
     """Compiles an experiment.
 
     Raises:
-        ConfigError: Options that the profile refuses, a rule that waits for a phase which never comes, or no stop condition.
+        ConfigError: Options that the profile refuses, a rule that waits for a phase which never comes, no stop condition, or no rule
+            that the platform's API could cause.
     """
+    experiment, left_out = fitted(experiment)
     windows, labels = schedule(experiment.plan, alone=experiment.alone)
     timeline = steps(experiment.lengths, labels)
     workload = experiment.workload
@@ -99,7 +104,33 @@ def compiled(experiment: Experiment) -> Compiled:
         weights("--class", workload.classes) if workload.classes else (),
         weights("--mix", workload.mix) if workload.mix else (),
         waits("--wait", workload.wait) if workload.wait else None,
+        left_out,
     )
+
+
+def fitted(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
+    """The experiment with faults that its platform's own API could cause, and the names of the rules that it could not.
+
+    An error in the words of another API becomes the same error in the words of this one.
+
+    Raises:
+        ConfigError: No rule is left.
+    """
+    api = platform_of(experiment.platform).api_mock
+    rules: list[Rule] = []
+    for rule in experiment.plan.rules:
+        fits = not rule.fault.api or rule.fault.api == (api or defaults.MOCK)
+        other = None if fits else rule.fault.elsewhere()
+        if fits or other is not None:
+            rules.append(replace(rule, fault=FAULTS.build(*other)) if other else rule)
+    kept = {rule.name for rule in rules}
+    left_out = tuple(rule.name for rule in experiment.plan.rules if rule.name not in kept)
+    if left_out and not rules:
+        name = platform_of(experiment.platform).name
+        raise ConfigError(
+            f"rule {left_out[0]}", f"is no trouble of {name}'s API; take another fault, such as api_error:503"
+        )
+    return replace(experiment, plan=FaultPlan(tuple(rules))), left_out
 
 
 def lasting(experiment: Experiment, seconds: float) -> Experiment:
@@ -182,6 +213,8 @@ def perform(
     with prepared(run, environment_for(experiment, secret, bugs=bugs, port=port)) as environment:
         if experiment.target:
             tell_addresses(environment.upstreams, experiment.outbound, experiment.platform, say)
+        if compiled.left_out:
+            say(f"left out, as the API of this platform knows no such trouble: {', '.join(compiled.left_out)}")
         require_webhook(environment, experiment.platform, secret, variable=experiment.secret_env or defaults.SECRET_ENV)
         with worker_processes(
             run, environment, cluster, experiment.workload.processes, secret_env, (), experiment.allow_hosts

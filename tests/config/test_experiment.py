@@ -1,5 +1,6 @@
 """Experiment files: everything is validated before anything starts; the built-in ones are such files."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from chaosbot.config.experiment import (
     read_experiment,
     write_experiment,
 )
+from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core.errors import ConfigError, UnknownName, UsageError
 from chaosbot.core.timeline import Lengths, schedule, steps
 from chaosbot.session.experiment import compiled
@@ -169,3 +171,25 @@ def test_a_rule_may_act_while_a_stage_of_the_profile_runs() -> None:
 def test_a_rule_that_waits_for_what_never_comes_is_refused(window: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         compiled(spike(**window))
+
+
+@pytest.mark.parametrize("platform", ["slack", "discord", "whatsapp", "stripe", "github"])
+def test_a_built_in_experiment_makes_the_trouble_that_the_platform_s_own_api_could_cause(platform: str) -> None:
+    made = compiled(replace(read_experiment("resilience"), platform=platform))
+    faults = {rule.name: rule.fault for rule in made.plan.rules}
+    assert (faults["api-rate-limited"].name, faults["api-rate-limited"].status) == ("api_error", 429)
+    assert faults["slow-network"].name == "latency"
+    assert made.left_out == ("chat-migrated",)
+    assert "fault:chat-migrated" not in {step.key for step in made.timeline}
+
+
+def test_the_bot_api_s_own_words_stay_where_it_is_the_bot_api_that_is_called() -> None:
+    made = compiled(read_experiment("resilience"))
+    assert {"botapi_429", "botapi_migrate"} <= {rule.fault.name for rule in made.plan.rules}
+    assert made.left_out == ()
+
+
+def test_a_plan_of_which_nothing_can_happen_is_refused_with_what_can() -> None:
+    plan = plan_of([parse_fault("botapi_migrate;direction=outbound")])
+    with pytest.raises(ConfigError, match=r"no trouble of slack's API; .* api_error"):
+        compiled(Experiment(platform="slack", plan=plan))

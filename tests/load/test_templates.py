@@ -248,3 +248,24 @@ def test_the_fast_factory_sends_what_the_plain_one_would(chances: list[Chance], 
         kept = {"marker": sent.marker, "message": sent.message, "callback": sent.callback}
         assert sent == dataclasses.replace(expected, **kept)
         assert TELEGRAM.facts("POST", "/", (), fast.data.partition(b"\r\n\r\n")[2]) == sent
+
+
+def test_an_ordered_journey_goes_through_its_tasks_in_turn_and_each_round_has_its_own_dice() -> None:
+    def build(task: str, user: int, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
+        del endpoint
+        return Request(f"{task} {user} {ordinal} {dice.at('thing').token(8)}".encode(), task)
+
+    source = Source(build)
+    source.journey = JourneySpec("flow", 1.0, (1.0, 2.0), (Task("open"), Task("close", 5.0)), (7, 8), ordered=True)
+    for make in (RequestFactory, TemplateFactory):
+        user, other = (make(source, HERE, Dice(1)).user_requests(source.journey, one) for one in (7, 8))
+        sent = [user.next(None, 10 + 4 * nth, 0.0, chance(nth)) for nth in range(6)]  # type: ignore[arg-type]
+        words = [one.data.decode().split() for one in sent]
+        assert [word[0] for word in words] == ["open", "close"] * 3
+        assert [word[2] for word in words] == ["10", "14", "18", "22", "26", "30"]
+        things = [word[3] for word in words]
+        assert things[::2] == things[1::2]
+        assert len(set(things)) == 3
+        first = other.next(None, 11, 0.0, chance(0))  # type: ignore[arg-type]
+        assert first.data.split()[0] == b"open"
+        assert all(1.0 <= one.pause_s <= 2.0 for one in sent)

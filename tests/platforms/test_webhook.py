@@ -11,7 +11,7 @@ import pytest
 from chaosbot.core.case import Answer
 from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.kit import RawRequest
 from chaosbot.core.platform import PLATFORMS, Endpoint, Platform
 from chaosbot.core.verdict import Threat
@@ -96,6 +96,40 @@ def test_only_some_kinds_are_sent_where_the_target_takes_no_others() -> None:
     assert slack.canary() in slack.golden(Dice(0))
     with pytest.raises(ConfigError, match=r"only: unknown kind 'nope'.*Available: .*app_mention"):
         PLATFORMS.build("slack", {"only": "nope"})
+
+
+def test_a_flow_is_of_one_person_about_one_thing_and_each_step_is_a_delivery(platform: Platform) -> None:
+    for journey in platform.journeys()[1:]:
+        assert journey.ordered
+        built = [platform.build(task.name, 1, 10 + nth, Dice(3), WHERE) for nth, task in enumerate(journey.tasks)]
+        facts = [one.facts for one in built]
+        assert all(facts), journey.name
+        for about in ("chat", "user"):
+            assert len({getattr(one, about) for one in facts} - {None}) <= 1, (journey.name, about)
+        ids = [one.update_id for one in facts if one.update_id is not None]
+        assert len(set(ids)) == len(ids)
+        other = platform.build(journey.tasks[0].name, 1, 10, Dice(4), WHERE)
+        assert other.data != built[0].data
+    with pytest.raises(UnknownName):
+        platform.build("dialog/no-such-step", 1, 1, Dice(1), WHERE)
+
+
+def test_stripe_s_and_github_s_flows_are_about_one_object() -> None:
+    stripe, github = (PLATFORMS.build(name, {}) for name in ("stripe", "github"))
+    made = [
+        stripe.build(f"payment/payment_intent.{what}", 1, nth, Dice(3), WHERE)
+        for nth, what in enumerate(("created", "succeeded"))
+    ]
+    first, second = (json.loads(one.data.partition(b"\r\n\r\n")[2]) for one in made)
+    assert first["data"]["object"]["id"] == second["data"]["object"]["id"]
+    assert first["id"] != second["id"]
+    made = [
+        github.build(f"issue/issues{what}", 1, nth, Dice(3), WHERE)
+        for nth, what in enumerate(("", "/labeled", "/closed"))
+    ]
+    told = [json.loads(one.data.partition(b"\r\n\r\n")[2]) for one in made]
+    assert [one["action"] for one in told] == ["opened", "labeled", "closed"]
+    assert len({one["issue"]["number"] for one in told}) == 1
 
 
 def test_a_form_carries_a_payload_of_json() -> None:

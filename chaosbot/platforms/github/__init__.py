@@ -99,6 +99,10 @@ class GitHub(Webhook):
         message=("comment.id", "review.id"),
         own=("comment.id", "review.id", "issue.id", "pull_request.id", "after", "head_commit.id"),
     )
+    flows: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "issue": ("issues", "issues/labeled", "issue_comment", "issues/closed"),
+        "change": ("pull_request", "pull_request/labeled", "pull_request/synchronize", "pull_request/closed"),
+    }
     acting: ClassVar[tuple[str, ...]] = ("issues", "pull_request", "push")
     weighty: ClassVar[tuple[str, ...]] = _WEIGHTY
     anywhere: ClassVar[tuple[str, ...]] = ("installation", "organization", "repository", "sender")
