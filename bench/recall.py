@@ -115,7 +115,7 @@ def command(who: Bot, verb: str, url: str, port: int, pid: int, seed: int, durat
         more = ["--pid", str(pid), "--duration", duration, "--corpus", str(out / "corpus")]
         telegram = ["--bot-api", f"127.0.0.1:{port}", "--platform-option", f"admin_id={ADMIN_ID}"]
         return [*chaosbot, "fuzz", url, *more, *calls, *(who.options or telegram), *common]
-    return [*chaosbot, verb, "resilience", url, "--bot-api-port", str(port), *common]
+    return [*chaosbot, verb, "resilience", url, "--bot-api-port", str(port), *who.options, *common]
 
 
 def seconds_of(duration: str) -> float:
