@@ -391,9 +391,8 @@ class Webhook(Platform):
                 old = there(payload, dotted)
                 if isinstance(old, bool) or not isinstance(old, int | str) or len(str(old)) < SHORTEST_ID:
                     continue
-                shared = flow is not None and role not in _OF_DELIVERY
-                place = flow.at("id", str(old)) if flow is not None and shared else dice.at(role, dotted)
-                swaps.setdefault(old, alike(old, place))
+                shared = flow.at("id", str(old)) if flow is not None and role not in _OF_DELIVERY else None
+                swaps.setdefault(old, alike(old, shared or dice.at(role, dotted)))
         made = _swapped(payload, swaps, marker(dice), 0)
         place = self.places.place(made, "text")
         if place and marker(dice) not in there(made, place) and there(made, place):
