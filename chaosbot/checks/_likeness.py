@@ -148,6 +148,7 @@ def _judged(
     own: dict[str, set[str]] = defaultdict(set)
     by_name = {tried.case: tried for tried in cases}
     asked: dict[str | None, list[CaseTried]] = defaultdict(list)
+    refused = _alike(cases, join)
     for tried in cases:
         if (
             tried.role is Role.SETUP
@@ -184,6 +185,8 @@ def _judged(
         if plain[name] and all(resembles(join.calls(other), model) for other in plain[name]):
             continue  # where nobody is told apart from the admin, the target has another admin, or gives this to everybody
         whole = words(calls)
+        if control.kind == "callback_query" and (control.user, frozenset(whole)) in refused:
+            continue
         strangers = (one for one in asked[control.command] if control.command and one.user != control.user)
         if plain[name] and any(resembles(join.calls(one), model, whole) for one in strangers):
             continue  # what differs from time to time (a question, a quotation) is no right of whoever gets it
@@ -199,6 +202,17 @@ def _judged(
             if violation is not None and tried.change.operator == PLAINLY:
                 break  # where anybody gets it, no trick is needed
         violations.plan(subject)
+
+
+def _alike(cases: list[CaseTried], join: Join) -> set[tuple[object, Words]]:
+    """What who presses buttons of several kinds gets alike, by the sender: a refusal ("This button is not yours.") or what says nothing."""
+    found: dict[tuple[object, Words], set[Words]] = defaultdict(set)
+    for tried in cases:
+        if tried.role is Role.SETUP and tried.kind == "callback_query":
+            button = frozenset(words_in(tried.summary.partition(" presses ")[2]))
+            if button:
+                found[tried.user, frozenset(words(join.calls(tried)))].add(button)
+    return {key for key, buttons in found.items() if len(buttons) > 1}
 
 
 def _asked_before(cases: list[CaseTried], tried: CaseTried, control: CaseTried) -> list[CaseTried]:

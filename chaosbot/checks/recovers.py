@@ -6,6 +6,7 @@ with calls that will never end acknowledges everything and answers nobody.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -101,35 +102,39 @@ def _spans(history: History) -> list[tuple[float, float, str]]:
     return spans
 
 
-def _fine(history: History, request: RequestDone, *, replies: bool) -> bool:
+def _fine(history: History, request: RequestDone, replied: frozenset[str | None]) -> bool:
     if not request.outcome.ok:
         return False
     calls = history.calls_by_marker.get(request.marker or "", [])
-    return not replies or any(call.status is not None and call.status < 500 for call in calls)
+    return request.kind not in replied or any(call.status is not None and call.status < 500 for call in calls)
 
 
-def _usual(history: History, requests: list[RequestDone], before: float) -> tuple[float, bool]:
-    """The share of fine requests before the first fault, and whether replies count (they do when most requests got one)."""
+def _usual(history: History, requests: list[RequestDone], before: float) -> tuple[float, frozenset[str | None]]:
+    """The share of fine requests before the first fault, and the kinds of update whose replies count: most of them got one.
+
+    The answer to a pressed button repeats nothing of it, so that no reply to it is known.
+    """
     baseline = next((phase.t for phase in history.phases if phase.phase == "baseline"), 0.0)
     fault = next((phase.t for phase in history.phases if phase.phase == "fault"), before)
     calm = [request for request in requests if baseline <= request.started < fault] or requests[: _FEW * 2]
-    replied = sum(_fine(history, request, replies=True) for request in calm)
-    replies = bool(history.all(ApiCalled)) and replied >= 0.8 * len(calm)
-    fine = replied if replies else sum(_fine(history, request, replies=False) for request in calm)
-    return fine / len(calm), replies
+    sent = Counter(request.kind for request in calm)
+    got = Counter(request.kind for request in calm if _fine(history, request, frozenset(sent)))
+    seen = bool(history.all(ApiCalled))
+    replied = frozenset(kind for kind, count in sent.items() if seen and got[kind] >= 0.8 * count)
+    return sum(_fine(history, request, replied) for request in calm) / len(calm), replied
 
 
 def _well_after(
-    history: History, after: list[RequestDone], start: float, end: float, usual: tuple[float, bool]
+    history: History, after: list[RequestDone], start: float, end: float, usual: tuple[float, frozenset[str | None]]
 ) -> float | None:
     """Seconds until everything that is sent from then on is nearly as fine as before; None when it never is."""
-    share, replies = usual
+    share, replied = usual
     moment = start
     while moment < end - _STEP_S / 2:
         rest = [request for request in after if request.started >= moment]
         if not rest:
             return None
-        if sum(_fine(history, request, replies=replies) for request in rest) >= 0.9 * share * len(rest):
+        if sum(_fine(history, request, replied) for request in rest) >= 0.9 * share * len(rest):
             return round(moment - start, 3)
         moment += _STEP_S
     return None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich.markup import escape
@@ -20,14 +20,12 @@ from chaosbot.cli._aliases import copy_reports
 from chaosbot.cli._console import make_console
 from chaosbot.cli._options import read_option
 from chaosbot.cli._watch import Watch
-from chaosbot.control.push import Otlp, Pusher, RemoteWrite
 from chaosbot.core import units
-from chaosbot.report import render_terminal
-from chaosbot.report.figures import github_lines
-from chaosbot.reporters.json import to_json
-from chaosbot.session.live import Live
 from chaosbot.session.run import Run, conducting, default_directory, known_secrets, signals_held
 from chaosbot.transport import checked_address
+
+if TYPE_CHECKING:
+    from chaosbot.session.live import Live
 
 PRESENTED: Final[Mapping[str, bool]] = {
     "--out": True,
@@ -117,16 +115,16 @@ def running(
     console = make_console(stderr=as_json)
     linger_s = None if linger is None else read_option("--linger", linger, units.duration)
     directory = out or default_directory(verb)
-    labels = {"job": "chaosbot", "verb": verb, "run": directory.name}
-    pushers: list[Pusher] = []
-    for option, url, kind in (("--remote-write", remote_write, RemoteWrite), ("--otlp", otlp, Otlp)):
+    for option, url in (("--remote-write", remote_write), ("--otlp", otlp)):
         if url is not None:
             checked_address(url, allow_hosts, where=option)
-            pushers.append(kind(url, labels))
-    live = Live(web, prometheus, pushers)
+    live: Live | None = None
+    if any(option is not None for option in (web, prometheus, remote_write, otlp)):
+        live = _watched(web, prometheus, remote_write, otlp, {"job": "chaosbot", "verb": verb, "run": directory.name})
     with ExitStack() as stack:
         closes = stack.enter_context(ExitStack())
-        closes.enter_context(closing(live))
+        if live is not None:
+            closes.enter_context(closing(live))
         with signals_held():
             run = Run(
                 verb,
@@ -139,22 +137,40 @@ def running(
             stack.enter_context(conducting(run))
         watch = view(console, quiet=quiet, total_s=total_s, redact=run.redactor.text)
         watch.say(f"[bold]chaosbot {verb}[/] · {escape(target)} · seed {seed}")
-        live.follow(run, target, total_s)
-        if live.page:
-            watch.say(f"watch it live on [bold]{live.page}[/]")
-        if live.figures:
-            watch.say(f"figures for Prometheus on [bold]{live.figures}[/]")
+        if live is not None:
+            live.follow(run, target, total_s)
+            if live.page:
+                watch.say(f"watch it live on [bold]{live.page}[/]")
+            if live.figures:
+                watch.say(f"figures for Prometheus on [bold]{live.figures}[/]")
+            run.listeners.append(live.notice)
         stack.enter_context(watch)
-        run.listeners += [watch, live.notice]
+        run.listeners.append(watch)
         yield run, watch
         if run.should_stop():
             watch.say(f"[yellow]{escape(run.reason)}[/]; writing the report")
-        # Once the verdict is printed (`conclude`), the page and the figures stay for a while.
-        run.aftermath.append(partial(_stay, live, closes.pop_all(), web is not None, linger_s))
+        if live is not None:
+            # Once the verdict is printed (`conclude`), the page and the figures stay for a while.
+            run.aftermath.append(partial(_stay, live, closes.pop_all(), web is not None, linger_s))
+
+
+def _watched(
+    web: int | None, prometheus: int | None, remote_write: str | None, otlp: str | None, labels: Mapping[str, str]
+) -> Live:
+    """What shows the run outside: a page, figures that are scraped, figures that are pushed."""
+    from chaosbot.control.push import Otlp, RemoteWrite  # noqa: PLC0415 - few runs are watched, and each would wait for it
+    from chaosbot.session.live import Live  # noqa: PLC0415 - as above
+
+    pushers = [kind(url, labels) for kind, url in ((RemoteWrite, remote_write), (Otlp, otlp)) if url is not None]
+    return Live(web, prometheus, pushers)
 
 
 def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.Exit:
     """Prints what the run came to and returns the exit for its verdict, when who watches it has seen enough."""
+    from chaosbot.report import render_terminal  # noqa: PLC0415 - a tenth of a second that no start waits for
+    from chaosbot.report.figures import github_lines  # noqa: PLC0415 - as above
+    from chaosbot.reporters.json import to_json  # noqa: PLC0415 - as above
+
     report = run.finish("completed")
     copy_reports(run.directory)
     if as_json:

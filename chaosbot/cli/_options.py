@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from typer.core import TyperCommand
 
 from chaosbot.config import defaults
 from chaosbot.config.document import read_document
-from chaosbot.config.experiment import outbound_of
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
 from chaosbot.core.llm.prices import prices_of
 from chaosbot.core.mock import with_llm
@@ -24,7 +22,6 @@ from chaosbot.core.registry import options_of
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.environment import embedded_secret
 from chaosbot.transport import Address, Tls, client_context, is_loopback, permit
-from chaosbot.transport.recordings import samples_in
 
 
 def _allow(hosts: list[str] | None) -> list[str] | None:
@@ -263,13 +260,15 @@ def choose_upstreams(outbound: str, llm: str | None) -> str:
     """
     if llm is None:
         return outbound
+    from chaosbot.config.experiment import outbound_of  # noqa: PLC0415 - plain load needs none of an experiment's keys
+
     chosen = with_llm(outbound, llm)
     return outbound_of(chosen, "--llm") if llm not in ("off", "") else chosen
 
 
 def choose_seed(seed: int | None) -> int:
     """The seed given, or a fresh one; the one place where chance enters from outside."""
-    return seed if seed is not None else secrets.randbelow(1 << 32)
+    return seed if seed is not None else int.from_bytes(os.urandom(4))
 
 
 def target_of(target: str | None, socket: Path | None) -> str | None:
@@ -377,6 +376,8 @@ def choose_platform(name: str, options: list[str] | None) -> str:
         if not equals:
             raise ConfigError(f"--platform-option {text}", "has no value; write KEY=VALUE, or KEY=@FILE")
         if value.startswith("@"):
+            from chaosbot.transport.recordings import samples_in  # noqa: PLC0415 - few runs name a recording
+
             try:
                 recorded = samples_in(Path(value[1:])) if key.strip() == "sample" else []
                 value = json.dumps(recorded[0], ensure_ascii=False) if recorded else _content(Path(value[1:]))

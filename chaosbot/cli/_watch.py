@@ -33,8 +33,8 @@ from chaosbot.core.event import (
     RuleSwitched,
     Trouble,
 )
+from chaosbot.core.hdr import CodedHistogram
 from chaosbot.core.units import format_duration
-from chaosbot.report import as_one_second
 
 PLAIN_EVERY_S: Final = 5.0
 BAR_WIDTH: Final = 40
@@ -154,13 +154,17 @@ class Watch:
         with self._lock:
             lines = []
             if self._frames and not self._stage:
-                frame = as_one_second(list(self._frames.values()))
-                p50, p99 = (frame.response.quantile(share) or 0.0 for share in (0.5, 0.99))
-                finished = frame.completed + frame.failed + frame.timed_out
+                frames = self._frames.values()  # each process's latest, of which some are a second behind
+                response = CodedHistogram(frame.response for frame in frames)
+                p50, p99 = (response.quantile(share) or 0.0 for share in (0.5, 0.99))
+                finished = sum(frame.completed + frame.failed + frame.timed_out for frame in frames)
+                users, in_flight = (
+                    sum(getattr(frame, name) for frame in frames) for name in ("active_users", "in_flight")
+                )
                 latency = f"p50 {p50 * 1e3:.0f} ms  p99 {p99 * 1e3:.0f} ms" if finished else "nothing finished"
                 said = [f"{finished:>5}/s", latency]
-                said += [f"users {frame.active_users}"] if frame.active_users else []
-                said += [f"in flight {frame.in_flight}"] if frame.in_flight else []
+                said += [f"users {users}"] if users else []
+                said += [f"in flight {in_flight}"] if in_flight else []
                 said.append(f"failed {self._failed} of {self._completed + self._failed}")
                 lines.append(Text("  ".join(said)))
                 lines += self._by_worker()

@@ -21,7 +21,7 @@ from chaosbot.demo.bugs import AGENTS, CARDS, FRAGILE, GUIDED, Bug, parse_bugs
 from chaosbot.demo.server import serve
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.session.environment import embedded_secret, require_demo
-from chaosbot.session.experiment import AROUND_S, FUZZ_S, GUIDED_S, agent_tour, compiled, guided_tour, tour
+from chaosbot.session.experiment import AROUND_S, FUZZ_S, GUIDED_S, compiled, guided_tour, tour
 from chaosbot.transport import checked_address
 
 app = verb()
@@ -57,7 +57,10 @@ def demo(
     ] = False,
     llm: Annotated[
         bool,
-        typer.Option("--llm", help="A tour of the bot's agent instead, in front of a language model that is broken."),
+        typer.Option(
+            "--llm",
+            help="Only the bot's agent, in front of a language model that is broken in one way after the other.",
+        ),
     ] = False,
     guide: Annotated[
         bool,
@@ -78,15 +81,15 @@ def demo(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Break an embedded bot: load under faults, then a fuzz campaign, then the verdict and which planted bugs were found.
+    """Break an embedded bot and its agent: load under faults, then a fuzz campaign, then the verdict and which planted bugs were found.
 
-    Takes little more than a minute. Exits 0 when every planted bug that it promises was found, whatever the verdict on the bot
+    Takes a minute and a half. Exits 0 when every planted bug that it promises was found, whatever the verdict on the bot
     (with --healthy: when there was no finding).
 
     Examples:
 
     - `chaosbot demo`
-    - `chaosbot demo --llm` – the planted bugs of the bot's agent
+    - `chaosbot demo --llm` – only the planted bugs of the bot's agent
     - `chaosbot demo --guide` – a planted bug that only the code tells of (Python 3.12 or newer)
     - `chaosbot demo --healthy` – the same tour against a correct bot
     - `chaosbot demo --serve --fragile --port 8000` – a target to try things on
@@ -124,7 +127,7 @@ def demo(
         )
         return
     if bugs is None and not healthy:
-        chosen = GUIDED if guide else AGENTS if llm else FRAGILE - AGENTS
+        chosen = GUIDED if guide else AGENTS if llm else FRAGILE
     if guide and llm:
         raise ConfigError("--guide", "and --llm are two tours; choose one")
     if guide and sys.version_info < (3, 12):
@@ -151,11 +154,8 @@ def _tour(
     ) as (run, watch):
         if guide:
             cut = guided_tour(run, secret, names)
-        elif llm:
-            agent_tour(run, plan, secret, names, watch.say)
-            cut = False
         else:
-            cut = tour(run, plan, secret, names, watch.say)
+            cut = tour(run, plan, secret, names, watch.say, fuzzed=not llm)
     ended = conclude(run, quiet=quiet, as_json=as_json)
     if not bugs or run.reason:
         raise ended

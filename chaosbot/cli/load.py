@@ -60,9 +60,9 @@ from chaosbot.cli._options import (
     tls_of,
 )
 from chaosbot.config import defaults
-from chaosbot.config.experiment import threshold_settings
 from chaosbot.core import units
 from chaosbot.core.platform import Endpoint
+from chaosbot.core.profile import threshold_settings
 from chaosbot.core.registry import options_of
 from chaosbot.load.cast import waits, weights
 from chaosbot.load.spec import LoadSpec, Sampling

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -42,7 +42,7 @@ from chaosbot.core.llm.prices import prices_of
 from chaosbot.core.mock import is_mock, upstreams_of, with_llm
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken
-from chaosbot.core.profile import PROFILES, Threshold
+from chaosbot.core.profile import PROFILES, Threshold, threshold_settings
 from chaosbot.core.timeline import Lengths
 from chaosbot.transport import Address
 
@@ -169,16 +169,6 @@ class Experiment:
             **({"checks": list(self.checks)} if self.checks else {}),
             **({"prices": {name: list(pair) for name, pair in self.prices.items()}} if self.prices else {}),
         }
-
-
-def threshold_settings(texts: Sequence[str]) -> list[dict[str, str]]:
-    """Thresholds as a run's settings record them: what should hold, and the alert beyond which it has failed."""
-    settings = []
-    for threshold in map(Threshold.parse, texts):
-        bound = threshold.write(threshold.alert).lstrip("<>= ")
-        alert = f"{'>' if threshold.below else '<'} {bound}" if bound else ""
-        settings.append({"metric": threshold.metric, "target": threshold.write(threshold.target), "alert": alert})
-    return settings
 
 
 def built_in() -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from chaosbot.core.dice import Dice
-from chaosbot.core.effect import Effect
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.registry import Registry, name_of
+
+if TYPE_CHECKING:
+    from chaosbot.core.effect import Effect
 
 
 class Fault(ABC):

@@ -15,15 +15,17 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
 from chaosbot.core.dice import Dice
-from chaosbot.core.effect import Farewell
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import ApiCalled, Event, ModelCalled
 from chaosbot.core.registry import Registry, name_of
+
+if TYPE_CHECKING:
+    from chaosbot.core.effect import Farewell
 
 Headers = tuple[tuple[str, str], ...]
 """Names and values as they came, in order."""

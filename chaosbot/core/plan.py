@@ -15,12 +15,14 @@ import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaosbot.core.dice import Dice
-from chaosbot.core.effect import Effect
 from chaosbot.core.exchange import Depth, Direction, Exchange, UpdateFacts, values_of
 from chaosbot.core.fault import Fault
+
+if TYPE_CHECKING:
+    from chaosbot.core.effect import Effect
 
 
 class Scope(StrEnum):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Self
@@ -144,6 +144,16 @@ class Threshold:
         else:
             shown = units.format_duration(value)
         return f"{'<' if self.below else '>'} {shown}"
+
+
+def threshold_settings(texts: Sequence[str]) -> list[dict[str, str]]:
+    """Thresholds as a run's settings record them: what should hold, and the alert beyond which it has failed."""
+    settings = []
+    for threshold in map(Threshold.parse, texts):
+        bound = threshold.write(threshold.alert).lstrip("<>= ")
+        alert = f"{'>' if threshold.below else '<'} {bound}" if bound else ""
+        settings.append({"metric": threshold.metric, "target": threshold.write(threshold.target), "alert": alert})
+    return settings
 
 
 def _plain(text: object) -> float:

@@ -5,7 +5,7 @@
 
 from chaosbot.report.compare import Comparison, compare, render_comparison
 from chaosbot.report.fold import fold
-from chaosbot.report.intervals import as_one_second, interval_quantiles, live_seconds
+from chaosbot.report.intervals import as_one_second, live_seconds
 from chaosbot.report.reporter import REPORTERS, Reporter, warm_up, write_all
 from chaosbot.report.terminal import render_terminal
 from chaosbot.report.values import Report
@@ -18,7 +18,6 @@ __all__ = [
     "as_one_second",
     "compare",
     "fold",
-    "interval_quantiles",
     "live_seconds",
     "render_comparison",
     "render_terminal",

@@ -266,14 +266,6 @@ def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def interval_quantiles(interval: IntervalMeasured, shares: Sequence[float]) -> tuple[float, ...]:
-    """The response times at these shares (0..1) of one interval, in seconds; 0 where nothing finished."""
-    histogram = decode(interval.response)
-    if histogram is None:
-        return tuple(0.0 for _ in shares)
-    return tuple(histogram.quantile(share) or 0.0 for share in shares)
-
-
 def live_seconds(intervals: Iterable[IntervalMeasured]) -> tuple[Second, ...]:
     """The seconds that these intervals tell of, shards of one second added up."""
     return of_intervals(intervals).seconds

@@ -15,7 +15,7 @@ from typing import Final
 from chaosbot.core import units
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Event, IntervalMeasured, ProbeSeen
-from chaosbot.report import interval_quantiles
+from chaosbot.core.hdr import decode
 
 GRACE_S: Final = 5.0
 """Used where a condition names no time."""
@@ -127,4 +127,5 @@ class Sentinel:
             return None
         if condition.metric == "error_rate":
             return (event.failed + event.timed_out) / finished
-        return interval_quantiles(event, (_QUANTILES[condition.metric],))[0]
+        histogram = decode(event.response)
+        return 0.0 if histogram is None else histogram.quantile(_QUANTILES[condition.metric]) or 0.0

@@ -167,6 +167,8 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
         check_upstreams(spec.outbound, spec.platform, spec.allow_hosts)
     calls = EventSpool()
     run.listeners.append(lambda event: calls.append(event) if isinstance(event, ApiCalled) else None)
+    if proxied or not spec.target:
+        run.warm_up()  # where no part starts, that waits until the end
     with ExitStack() as stack:
         demo = None
         if spec.target:
@@ -190,8 +192,7 @@ def prepared(run: Run, spec: EnvironmentSpec) -> Iterator[Environment]:
                 proxy.ready()
             if demo is not None:
                 demo.ready()
-            if run.warming.is_alive():
-                run.warming.join()  # the drivers shall have the machine for themselves
+            run.warmed_up()
         entry = webhook
         if proxy and spec.inbound:
             entry = proxy.url(Direction.INBOUND) + address.path
@@ -346,8 +347,9 @@ class DemoTarget(Startable):
             raise EngineError(f"{error}; run `python -m chaosbot.demo` to see why") from None
 
     def restart(self) -> None:
-        """Ends the bot and starts it again at the same place, with nothing remembered."""
+        """Ends the bot and starts it again at the same place, with nothing remembered and without its agent."""
         self._end()
+        self._settings = replace(self._settings, models=None)
         self.start()
 
     def _end(self) -> None:

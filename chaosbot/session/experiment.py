@@ -376,19 +376,21 @@ class PhaseScheduler(threading.Thread):
 # ── the demo's tour ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-FUZZ_S: Final = 38.0
+FUZZ_S: Final = 24.0
 LAST_S: Final = 112.0
 """When the campaign must be over, in seconds of the run: a slow machine may take longer for the catalogue, but not for ever."""
 GUIDED_S: Final = 35.0
-AROUND_S: Final = 18.0
+AROUND_S: Final = 28.0
 """What starting, settling, the rest of the catalogue and judging take on an ordinary machine."""
 
 _LEFT_OUT: Final = frozenset({"state", "growth"})
 """Stages that show nothing of the planted bugs which the tour does not show already."""
 
 
-def tour(run: Run, compiled: Compiled, secret: str, bugs: str, say: Callable[[str], None]) -> bool:
-    """Runs the tour.
+def tour(
+    run: Run, compiled: Compiled, secret: str, bugs: str, say: Callable[[str], None], *, fuzzed: bool = True
+) -> bool:
+    """Runs the tour: load under faults on a bot and its agent, then a campaign on the bot.
 
     Args:
         run: The run.
@@ -396,21 +398,25 @@ def tour(run: Run, compiled: Compiled, secret: str, bugs: str, say: Callable[[st
         secret: The webhook's secret.
         bugs: Planted bugs that are on: names with commas.
         say: Takes lines for the person (rich markup).
+        fuzzed: Whether there is a campaign.
 
     Returns:
         Whether time ran out before all cases were sent.
     """
-    with prepared(run, EnvironmentSpec(bugs=bugs, secret=secret, limits=False)) as environment:
+    with prepared(run, environment_for(compiled.experiment, secret, bugs=bugs)) as environment:
         say(f"  bot              {environment.webhook}")
         say(f"  proxy, inbound   {environment.entry}")
         say(f"  Bot API mock     {environment.bot_api}")
+        say(f"  language models  {environment.models}")
         run_experiment(run, environment, compiled, secret)
         if run.should_stop() or environment.demo is None:
             return True
+        if not fuzzed:
+            return False
         # What the load broke for good (a circuit that never closes) would hide what the campaign is to find.
         with run.interruptible():
             environment.demo.restart()
-        say("a fresh bot for the fuzz campaign")
+        say("a fresh bot, without the agent, for the fuzz campaign")
         settings = {
             "platform": compiled.experiment.platform,
             "duration_s": FUZZ_S,
@@ -463,20 +469,3 @@ def guided_tour(run: Run, secret: str, bugs: str) -> bool:
             "guide_include": ("chaosbot.demo",),
         }
         return run_campaign(run, environment, secret, settings).cut
-
-
-def agent_tour(run: Run, compiled: Compiled, secret: str, bugs: str, say: Callable[[str], None]) -> None:
-    """Runs the tour of the bot's agent, in front of a model that is broken in every way.
-
-    Args:
-        run: The run.
-        compiled: The experiment.
-        secret: The webhook's secret.
-        bugs: Planted bugs that are on: names with commas.
-        say: Takes lines for the person (rich markup).
-    """
-    with prepared(run, environment_for(compiled.experiment, secret, bugs=bugs)) as environment:
-        say(f"  bot              {environment.webhook}")
-        say(f"  Bot API mock     {environment.bot_api}")
-        say(f"  language models  {environment.models}")
-        run_experiment(run, environment, compiled, secret)

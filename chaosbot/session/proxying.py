@@ -168,6 +168,7 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
 
         figures = EventMetrics()
         run.listeners.append(figures.take)
+    run.warm_up()
     with ExitStack() as stack:
         proxy = stack.enter_context(launched(spec, run.emit))
         with run.interruptible():

@@ -23,7 +23,7 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from chaosbot import __version__
 from chaosbot.config import defaults
@@ -40,8 +40,10 @@ from chaosbot.core.event import (
     Trouble,
 )
 from chaosbot.journal import Journal, Redactor
-from chaosbot.report import Report, fold, warm_up, write_all
 from chaosbot.session.steering import Steering
+
+if TYPE_CHECKING:
+    from chaosbot.report import Report
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that end a run with its report: Ctrl-C, a supervisor, a terminal that closed, and the terminal's quit key."""
@@ -110,7 +112,7 @@ class Run:
         self.report: Report | None = None
         self.unwritten = ""
         self.starting = self.ending = False
-        self.warming = threading.Thread(target=warm_up, name="report", daemon=True)
+        self._warming: threading.Thread | None = None
         self.listeners: list[Callable[[Event], None]] = []
         self.steering = Steering(self)
         self.aftermath: list[Callable[..., None]] = []
@@ -166,6 +168,17 @@ class Run:
             self.reason = reason
             self.stopping.set()
 
+    def warm_up(self) -> None:
+        """Loads what the report needs while parts of the run start, so that its end does not wait for that."""
+        if self._warming is None:
+            self._warming = threading.Thread(target=_warm_up, name="report", daemon=True)
+            self._warming.start()
+
+    def warmed_up(self) -> None:
+        """Waits until `warm_up` is done: drivers shall have the machine for themselves."""
+        if self._warming is not None:
+            self._warming.join()
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """What is done inside listens to nobody yet, so a signal interrupts it at once.
@@ -189,6 +202,8 @@ class Run:
         if self.report is not None:
             return self.report
         self.emit(RunEnded(self.now(), how, reason))
+        from chaosbot.report import fold, write_all  # noqa: PLC0415 - a tenth of a second that no start waits for
+
         history = self.journal.history()
         self.journal.close()
         self.report = fold(history)
@@ -202,6 +217,12 @@ class Run:
     def empty(self) -> bool:
         """Whether nothing has been seen yet that a report could tell."""
         return not self.journal.counts.keys() - {RunStarted, PhaseChanged, Noted, RuleTallied}
+
+
+def _warm_up() -> None:
+    from chaosbot.report import warm_up  # noqa: PLC0415 - as above
+
+    warm_up()
 
 
 @contextmanager
@@ -220,8 +241,6 @@ def conducting(run: Run) -> Iterator[Run]:
 
     Errors raised on purpose (`ChaosbotError`) are recorded as trouble, the report is written, and they go on upwards.
     """
-    # What the report needs is imported while the parts of the run start, not when somebody waits for it.
-    run.warming.start()
     with _signals(run):
         try:
             yield run

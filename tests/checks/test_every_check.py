@@ -850,3 +850,16 @@ def test_a_bare_500_while_its_calls_fail_is_a_targets_own_wish_to_have_it_sent_a
     tried = case("outbound/sendMessage-502", answer(500, body), expect=Expect(), change=place)
     judgement = CHECKS.build("no_server_error").judge(History.of([START, SEES, tried]))
     assert bool(judgement.findings) is found
+
+
+def test_a_press_to_which_no_reply_is_ever_known_says_nothing_of_recovery() -> None:
+    marked = iter(markers(60))
+    events: list[Event] = [PhaseChanged(0.0, "baseline"), PhaseChanged(10.0, "fault"), PhaseChanged(15.0, "recovery")]
+    for start, step, kind, count in ((0.0, 0.5, "message", 20), (1.0, 1.0, "callback_query", 3)):
+        events += [request(next(marked), start + step * number, kind=kind) for number in range(count)]
+    for kind, count in (("message", 10), ("callback_query", 8)):
+        events += [request(next(marked), 15.0 + number * 0.1, kind=kind) for number in range(count)]
+    asked = [one for one in events if isinstance(one, RequestDone) and one.kind == "message"]
+    events += [call("hi", one.marker or "", t=one.t) for one in asked]
+    judgement = judged("recovers", [*events, PhaseChanged(16.0, "fault"), RunEnded(20.0, "completed")])
+    assert [(one.observed, one.verdict) for one in judgement.assertions] == [(0.0, Verdict.PASS)]

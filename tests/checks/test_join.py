@@ -295,3 +295,21 @@ def test_what_changes_each_time_is_no_right_of_who_gets_it_by_chance() -> None:
     earlier = [case("way", 0.5, 33, user=33, role=Role.SETUP, change=asks, command="list"), call(question, 0.6, 33)]
     assert granted(question, question, *plain)
     assert not granted(question, question, *plain, *earlier)
+
+
+@pytest.mark.parametrize(("ban", "unban", "found"), [("Not yours.", "Not yours.", 0), ("Banned 7.", "Pardoned.", 1)])
+def test_what_buttons_of_several_kinds_get_alike_is_a_refusal(ban: str, unban: str, found: int) -> None:
+    own = {"kind": "callback_query", "user": ADMIN, "role": Role.SETUP, "change": Change(Mechanism.TECHNIQUE, "x")}
+    trick = Change(Mechanism.TECHNIQUE, "escalation/button", "guest")
+    told = [
+        SEES,
+        case("nothing", 0.1, 30, kind="callback_query", callback="0", role=Role.BACKGROUND),
+        case("ban", 1.0, ADMIN, callback="1", summary="the admin presses 'ban:7'", **own),
+        case("unban", 2.0, ADMIN, callback="2", summary="the admin presses 'unban:7'", **own),
+        case("guest", 3.0, 31, kind="callback_query", callback="3", control="ban", check="no_escalation", change=trick),
+    ]
+    answers = [
+        call(text, number + 0.1, None, method="answerCallbackQuery", callback=str(number))
+        for number, text in enumerate(("Out of date.", ban, unban, ban))
+    ]
+    assert len(CHECKS.build("no_escalation").judge(History.of([*told, *answers])).findings) == found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
@@ -21,16 +21,6 @@ from chaosbot.core.kit import Kit
 from chaosbot.core.platform import EPOCH, Endpoint, Platform, Privilege, Request
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Shape
-from chaosbot.platforms.telegram import (
-    _cases_callbacks,
-    _cases_commands,
-    _cases_escalation,
-    _cases_files,
-    _cases_identity,
-    _cases_kinds,
-    _cases_messages,
-    _cases_shape,
-)
 from chaosbot.platforms.telegram import _parts as parts
 from chaosbot.platforms.telegram._case_kit import Pen
 from chaosbot.platforms.telegram._commands import COMMANDS
@@ -41,7 +31,6 @@ from chaosbot.platforms.telegram._keyboards import call_in, offered
 from chaosbot.platforms.telegram._sender import RULES, queue_of
 from chaosbot.platforms.telegram._shape import shape
 from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, read_facts
-from chaosbot.platforms.telegram._tricks import attempts
 from chaosbot.platforms.telegram._updates import golden
 from chaosbot.platforms.telegram._users import ADMIN_ID, ALIKE, TIERS, Population
 from chaosbot.platforms.telegram.builders import (
@@ -109,6 +98,8 @@ class Telegram(Platform):
 
     def escalations(self, endpoint: Endpoint, dice: Dice, privilege: Privilege) -> Iterator[tuple[Case, ...]]:
         """A stranger's plain request first, then those with all that might be mistaken for a right."""
+        from chaosbot.platforms.telegram._tricks import attempts  # noqa: PLC0415 - load needs none
+
         date = endpoint.time if self.date == EPOCH else self.date
         return attempts(Pen(Kit(self, endpoint, dice), self.population, date), privilege, self.bot_username)
 
@@ -200,20 +191,29 @@ class Telegram(Platform):
         return parts.update(place, kind or "message", parts.text_message(place, writer, text, **more))
 
 
-_GROUPS: Final = (
-    _cases_escalation,
-    _cases_commands,
-    _cases_identity,
-    _cases_callbacks,
-    _cases_messages,
-    _cases_kinds,
-    _cases_files,
-    _cases_shape,
-)
-
-
 def cases(kit: Kit, population: Population, date: int) -> tuple[Case, ...]:
     """Telegram's own cases, group by group, in the order in which they are best sent: controls and planted things first."""
+    from chaosbot.platforms.telegram import (  # noqa: PLC0415 - large tables, loaded when they are needed
+        _cases_callbacks,
+        _cases_commands,
+        _cases_escalation,
+        _cases_files,
+        _cases_identity,
+        _cases_kinds,
+        _cases_messages,
+        _cases_shape,
+    )
+
+    groups = (
+        _cases_escalation,
+        _cases_commands,
+        _cases_identity,
+        _cases_callbacks,
+        _cases_messages,
+        _cases_kinds,
+        _cases_files,
+        _cases_shape,
+    )
     # The admin's private chat belongs to the controls; nobody else's case may happen there.
     pen = Pen(kit, population, date)
-    return tuple(case for group in _GROUPS for case in group.cases(pen))
+    return tuple(case for group in groups for case in group.cases(pen))
