@@ -22,7 +22,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["chaosbot.cli", "typer", "chaosbot.cli.load", "chaosbot.report"])
+@pytest.mark.parametrize("module", ["chaosbot.cli", "typer", "chaosbot.cli.load", "chaosbot.session.run"])
 @pytest.mark.parametrize("number", [2, 15])
 def test_a_signal_while_modules_are_imported_says_so_and_nothing_more(module: str, number: int, tmp_path: Path) -> None:
     program = SIGNALLED.format(module=module, number=number)
