@@ -51,6 +51,14 @@ def _silenced(tried: CaseTried, silenced: Silenced) -> Violation:
         summary = f"{says(tried)}; no message of anybody was answered from then on{others}"
         cause = RootCause("silent", place="everybody")
         return Violation(cause, title, Severity.CRITICAL, tried.threat, summary, stateful=True)
+    if silenced.beside:
+        title = "acknowledges updates, but some users are not answered any more"
+        summary = (
+            f"{says(tried)}; some of those who were answered before got no answer from then on; sent at the same time: "
+        )
+        summary += ", ".join(silenced.beside)
+        cause = RootCause("silent", place="some")
+        return Violation(cause, title, Severity.CRITICAL, tried.threat, summary, stateful=True)
     title = f"stops answering a user after their {tried.summary.removeprefix('a valid ') or tried.case}"
     summary = f"{says(tried)}; the same person's next messages were not answered, others' were"
     # Which contents do it is one mistake: what the target reads of a message without looking.

@@ -124,6 +124,10 @@ class _Done:
         """Whether the user saw a reply."""
         return self.told(self.case.chat)
 
+    def answered_by(self, until: float) -> bool:
+        """Whether the user saw a reply by then (seconds of the run): a target that holds everybody up replies when that is over."""
+        return any(reached(call) and str(call.chat) == str(self.case.chat) and call.t <= until for call in self.calls)
+
     def told(self, chat: int | str | None) -> bool:
         """Whether something was said in a chat."""
         return any(reached(call) and str(call.chat) == str(chat) for call in self.calls)
@@ -416,11 +420,11 @@ class _Trials:
                     self.context.held_until = self.context.held_until or monotonic() + _HELD_S
                     wait([firing], _HOLDING_S)  # others are asked while a target that acknowledges last still waits
                 else:
-                    firing.result()
+                    self._met(firing.result(), trigger)
                 for one in crowd:
                     if one is not None:
                         self._record(self._fire(one, person).result)
-                other = self._others_asked(f"{name}-other")
+                other = self._others_asked(f"{name}-other", trouble.others_s)
                 self._in_turn = self._in_turn or other is False
                 self._compared.set()
                 done = firing.result()
@@ -493,17 +497,27 @@ class _Trials:
             self.context.recorder.emit(tried)
         return well
 
-    def _others_asked(self, name: str) -> bool | None:
-        """Whether one of two others is answered as usual: a bot of several workers may have one of them wait behind the chat in trouble."""
+    def _met(self, done: _Done, trigger: Trigger) -> None:
+        """Waits until a call has met the trouble: a target that acknowledges first may not have made it yet."""
+        start, until = done.began - self.context.spec.started, done.began + self.habit_s
+        while monotonic() < until and not self.clock.should_stop():
+            if any(call.method == trigger.method for call in self._calls(done.case, start, trigger.to)):
+                return
+            sleep(_POLL_S)
+
+    def _others_asked(self, name: str, least_s: float) -> bool | None:
+        """Whether one of two others, who ask at once, is answered in time: a bot of several workers may have one wait behind the chat in trouble."""
         step = self.usual
         if step is None or self.clock.over() or self._dead:
             return None
-        asked = [self._do(f"{name}-{number}", step, _Person(self._user())) for number in range(2)]
-        done = [one for one in asked if one is not None]
-        for number, one in enumerate(done):
-            patience = 0.0 if number else max(2 * self.habit_s, 3.0)  # the second was asked at the same time
+        people = {f"{name}-{number}": _Person(self._user()) for number in range(2)}
+        with ThreadPoolExecutor(len(people), "fuzz-outbound-others") as hands:
+            asked = [hands.submit(self._do, one, step, person) for one, person in people.items()]
+        done = [one for future in asked if (one := future.result()) is not None]
+        patience = max(2 * self.habit_s, least_s)
+        for one in done:
             self._await(one, patience, lambda calls: any(map(reached, calls)))
-        return any(one.answered for one in done) if done else None
+        return any(one.answered_by(one.began - self.context.spec.started + patience) for one in done) if done else None
 
     def _died(self) -> bool:
         self._dead = self._dead or not self.context.target.lives

@@ -1,4 +1,4 @@
-"""The first stage: each kind of valid update, and whether its sender is still answered afterwards.
+"""Whether the sender of an update is still answered afterwards: the first stage, for each kind of valid update; and for odd ones, later.
 
 A target may acknowledge an update whose handler then fails, and with the handler ends the queue, the lock or the worker that serves
 the chat, or everybody. No status shows that: only the answers that stop.
@@ -7,19 +7,24 @@ Rules:
 
 - Each update has a sender of its own, who then asks something ordinary that others are answered, and once more where no answer came.
 - Where the sender is not answered and somebody new is, the update is charged. Where nobody is any more, all of them are suspects.
+- Odd updates are many, and a worker that one of them ended serves other people as well: what seems to blame is sent once more, by
+  somebody who was answered a moment before, or a few at a time where people who have sent nothing are not answered.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.core.case import Case, Change
+from chaosbot.core.case import Case, Change, Segment
+from chaosbot.core.event import CaseTried
 from chaosbot.core.observation import Silenced
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.requests import with_body
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.target import CaseResult
@@ -31,6 +36,14 @@ _GAP_S: Final = 0.5
 """The longest time between an update and its sender's next message."""
 _OTHERS: Final = 3
 """So many people ask beside those who were not answered."""
+_ODD: Final = frozenset({Mechanism.MEMBER, Mechanism.SHAPE, Mechanism.DEPTH})
+"""What may be odd about an update whose sender is one person all the same, who wrote nothing that a target may rightly be silent about."""
+_MOST_ODD: Final = 600
+_MOST_ALONE: Final = 12
+_PEOPLE: Final = 24
+"""So many people who have sent nothing show whether some are not answered any more: those whom a worker served that is gone."""
+_TOGETHER: Final = 4
+"""So many suspects are sent again at once: each time that one ends a worker there is one less to show it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,88 @@ def run_served(context: CampaignContext, clock: Clock) -> None:
             _charge(results, silent, everybody=everybody)
     observe(context, results)
     context.show("served", len(trials))
+
+
+def still_served(context: CampaignContext, clock: Clock) -> None:
+    """Asks as those who have sent something odd that was acknowledged, and as people who have sent nothing; charges what ends answers again."""
+    suspects = _acknowledged(context) if context.store.seen.replies == "mock" else []
+    if not suspects:
+        return
+    first = _FIRST_USER + context.dice.at("served", "people", context.spec.endpoint.started).integer(0, 10**9)
+    people = [Trial(suspects[0].case, first + number) for number in range(_PEOPLE)]
+    asked = [*people, *(one for one in suspects if one.case.change.mechanism in _ODD and one.user > 0)]
+    silent = _without(asked, _answered(context, asked, "later"))
+    silent = _without(silent, _answered(context, silent, "later again")) if silent else []
+    able = _without(people, silent)
+    if len(able) < len(people):
+        _look_for_worker(context, clock, suspects, able)
+        return
+    for suspect in silent[:_MOST_ALONE]:
+        if clock.over() or _silencing(context, suspect):
+            return  # one mistake ends the answers in many ways
+
+
+def _acknowledged(context: CampaignContext) -> list[Trial]:
+    """What was acknowledged, and the only thing that was sent in its chat; first what lacks something, over which handlers trip most."""
+    tried = [event for event in context.recorder.events if isinstance(event, CaseTried)]
+    uses = Counter(str(event.chat) for event in tried)
+    found = [
+        Trial(context.recorder.cases[event.case], event.chat)
+        for event in tried
+        if event.stage in ("served", "catalogue")
+        and event.outcome.ok
+        and isinstance(event.chat, int)
+        and event.user in (None, event.chat)
+        and uses[str(event.chat)] == 1
+        and event.case in context.recorder.cases
+    ]
+    return sorted(found, key=lambda one: one.case.change.mechanism is not Mechanism.MEMBER)[:_MOST_ODD]
+
+
+def _silencing(context: CampaignContext, suspect: Trial) -> bool:
+    """Whether somebody who was answered before is not answered any more after they have sent it; charges it then."""
+    (moved,) = _moved(context, [suspect])
+    if not _answered(context, [moved], "before"):
+        return False
+    results = context.target.volley([moved.case], "served")
+    silent = not _answered(context, [moved], "after") and not _answered(context, [moved], "again", 2.0)
+    if silent:
+        _charge(results, [moved], everybody=False)
+    observe(context, results)
+    return silent
+
+
+def _look_for_worker(
+    context: CampaignContext, clock: Clock, suspects: Sequence[Trial], people: Sequence[Trial]
+) -> None:
+    """Some people are not answered any more: sends a few suspects at a time again, until there are more of those people."""
+    for start in range(0, len(suspects), _TOGETHER):
+        if clock.over() or not people:
+            return
+        moved = _moved(context, suspects[start : start + _TOGETHER])
+        results = context.target.volley([one.case for one in moved], "served")
+        silent = _without(people, _answered(context, people, f"beside {start}"))
+        silent = _without(silent, _answered(context, silent, f"beside {start} again", 2.0)) if silent else []
+        if silent and moved:
+            results[0].observations.append(Silenced(everybody=False, beside=tuple(one.case.name for one in moved[1:])))
+        observe(context, results)
+        if silent:
+            return
+
+
+def _moved(context: CampaignContext, suspects: Sequence[Trial]) -> list[Trial]:
+    """The same updates, deliveries of their own, each in another chat and from another sender."""
+    found = []
+    for one in suspects:
+        dice = context.dice.at("served", "moved", one.case.name, context.spec.endpoint.started)
+        other = str(one.user)[:-3] + f"{dice.integer(0, 999):03}"
+        case = context.target.renewed(one.case, dice)
+        body = case.request.partition(b"\r\n\r\n")[2].replace(str(one.user).encode(), other.encode())
+        request = with_body(case.request, body)
+        moved = replace(case, segments=(Segment(request),), chat=int(other)) if request is not None else None
+        signed = context.target.resigned(case, moved) if moved is not None else None
+        found.append(Trial(replace(signed or case, name=f"served/{one.case.name}"), int(other) if signed else one.user))
+    return found
 
 
 def _charge(results: Sequence[CaseResult], silent: Sequence[Trial], *, everybody: bool) -> None:
@@ -107,9 +202,11 @@ def _answered(context: CampaignContext, trials: Sequence[Trial], when: str, pati
     for trial in trials:
         stream = context.dice.at("served", trial.user, when, endpoint.started)
         update = context.platform.say(text, stream, user=trial.user)
-        asked.append(context.case(update, stream, f"served/{when}", text))
+        asked.append(context.case(update, stream, f"served/{when}-{trial.user}", text))
     began = monotonic()
     results = target.volley(asked, "served")
+    for result in results:
+        context.recorder.record(result)  # what is said from now on belongs to this, and not to what was sent before
     until = monotonic() + patience * max(_SURE_S, 2 * target.watch.patience_s)
     return [
         trial

@@ -142,6 +142,9 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     held = [case for case in valid if context.shared.reserves(case.chat)]
     context.shared.add(held, "catalogue")
     run_cases(context, [case for case in valid if case not in held], "catalogue", clock)
+    from chaosbot.fuzz.served import still_served  # noqa: PLC0415 - it builds on this file
+
+    still_served(context, clock)
     endpoint = context.spec.endpoint
     flood = stranger_flood(context.platform, endpoint, context.dice) if context.store.seen.memory else None
     for case in (*([flood] if flood is not None else []), *heavy):
@@ -170,7 +173,9 @@ def _meant(context: CampaignContext, cases: Sequence[Case]) -> Sequence[Case]:
         command = facts.command if facts is not None else None
         return command is None or command not in context.platform.commands or context.offers(command)
 
-    return [case for case in cases if meant(case)]
+    kept = [case for case in cases if meant(case)]
+    names = {case.name for case in kept}
+    return [case for case in kept if not case.control or case.control in names]
 
 
 def broken_goldens(context: CampaignContext) -> frozenset[str]:

@@ -37,6 +37,7 @@ class Trouble:
         after: Whether the same chat must be answered afterwards; not where the target rightly still waits, or may not write there.
         crowd: How many chats meet it at once.
         final: Whether it is a refusal for good, so that a later delivery of the same update helps nobody.
+        others_s: How long other users are waited for, at least; less than the pause that the trouble asks for, which is not theirs.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Trouble:
     after: bool = True
     crowd: int = 1
     final: bool = False
+    others_s: float = 3.0
 
     @property
     def service(self) -> bool:
@@ -59,7 +61,15 @@ class Trouble:
 
 TROUBLES: Final = (
     Trouble("silence", "gets no answer", "delay", {"time": "25s"}, after=False),
-    Trouble("429", "is answered 429 with retry_after", "botapi_429", {"retry_after": "2s"}, lossless=True, wait_s=2.0),
+    Trouble(
+        "429",
+        "is answered 429 with retry_after",
+        "botapi_429",
+        {"retry_after": "3s"},
+        lossless=True,
+        wait_s=3.0,
+        others_s=2.0,
+    ),
     Trouble(
         "502", "is answered 502 with a page of HTML", "botapi_5xx_html", {"status": 502}, lossless=True, wait_s=3.0
     ),

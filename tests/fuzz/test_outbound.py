@@ -4,6 +4,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from contextlib import nullcontext
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -26,10 +27,14 @@ class Bot:
         patient: Whether a failed call is made again, after as long as it is told to wait.
         follows: Whether it follows a group that moved.
         one_by_one: Whether all chats share one worker, which waits for each.
+        asleep: Whether nobody is served while it waits as long as it was told to.
     """
 
-    def __init__(self, api: str, *, patient: bool = True, follows: bool = True, one_by_one: bool = False) -> None:
+    def __init__(
+        self, api: str, *, patient: bool = True, follows: bool = True, one_by_one: bool = False, asleep: bool = False
+    ) -> None:
         self.api, self.patient, self.follows, self.one_by_one = api, patient, follows, one_by_one
+        self.pauses = threading.Lock() if asleep else nullcontext()
         self.waiting: SimpleQueue[int] = SimpleQueue()
         if one_by_one:
             threading.Thread(target=self.work, daemon=True).start()
@@ -39,6 +44,8 @@ class Bot:
         chat = (message.get("chat") or {}).get("id")
         if not isinstance(chat, int) or "text" not in message:
             return
+        with self.pauses:
+            pass
         if self.one_by_one:
             self.waiting.put(chat)
         else:
@@ -58,8 +65,11 @@ class Bot:
                 chat = parameters["migrate_to_chat_id"]
             elif status in (400, 403):
                 return
+            elif "retry_after" in parameters:
+                with self.pauses:
+                    sleep(parameters["retry_after"])
             else:
-                sleep(parameters.get("retry_after", 0.3))
+                sleep(0.3)
 
     def call(self, chat: int) -> tuple[int, dict]:
         request = urllib.request.Request(
@@ -130,4 +140,10 @@ def test_a_group_that_moved_is_followed_or_not(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_one_worker_for_all_chats_holds_everybody_up(tmp_path: Path) -> None:
     result, _ = campaign(tmp_path, one_by_one=True)
+    assert "no_hol_blocking" in {check for check, _ in found(result)}
+
+
+@pytest.mark.slow
+def test_a_pause_that_one_chat_must_make_is_everybodys(tmp_path: Path) -> None:
+    result, _ = campaign(tmp_path, asleep=True)
     assert "no_hol_blocking" in {check for check, _ in found(result)}

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import pytest
+
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.verdict import Severity, Threat
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.replay import replay
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
 from chaosbot.transport import Address
-from tests.support.campaigns import served
+from tests.support.campaigns import call_api, campaign_behind_mock, served, updates_to
 
 Takes = Callable[[int], bool]
 """Whether a bot acts on the update of this id; it acknowledges all of them."""
@@ -73,6 +75,38 @@ class OneHand:
         self.another.wait(0.1)
         self.busy.release()
         return True
+
+
+class Workers:
+    """Three workers, each with its share of the chats; what one trips over ends it, or is let go.
+
+    Args:
+        api: Base URL of its API.
+        fragile: Whether a command without a sender ends the worker.
+    """
+
+    def __init__(self, api: str, *, fragile: bool) -> None:
+        self.api, self.fragile = api, fragile
+        self.gone: set[int] = set()
+
+    def take(self, update: dict) -> None:
+        message = update.get("message")
+        chat = (message.get("chat") or {}).get("id") if isinstance(message, dict) else None
+        if not isinstance(chat, int) or chat % 3 in self.gone:
+            return
+        if self.fragile and str(message.get("text")).startswith("/") and "from" not in message:
+            self.gone.add(chat % 3)
+        elif isinstance(message.get("text"), str):
+            call_api(self.api, "sendMessage", chat_id=chat, text="At your service.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fragile", [True, False])
+def test_a_worker_that_an_odd_update_ends_answers_its_chats_no_more(tmp_path: Path, *, fragile: bool) -> None:
+    webhook = lambda api: updates_to(Workers(api, fragile=fragile).take)  # noqa: E731 - one line
+    result, _ = campaign_behind_mock(tmp_path, webhook, "catalogue")
+    found = [one for one in result.findings if one.check == "canary_answered"]
+    assert [one.cause.place for one in found] == (["some"] if fragile else [])
 
 
 def campaign(url: str, tmp_path: Path) -> CampaignResult:
