@@ -55,6 +55,8 @@ def _facts(platform: Platform) -> list[str]:
     else:
         again = f"for {format_duration(rules.expiry_s)}, with growing pauses"
     lines.append(f"Waits {format_duration(rules.answer_wait_s)} for an answer; delivers again: {again}")
+    flows = [journey for journey in platform.journeys() if journey.ordered]
+    lines += [f"Journey {one.name}: {' → '.join(task.name.partition('/')[2] for task in one.tasks)}" for one in flows]
     if names:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         lines.append(f"Events ({len(names)}): {', '.join(names[:_SHOWN])}{more}")

@@ -100,7 +100,7 @@ class Style:
         time_header: The header of the timestamp; empty where it stands in the signature's header or nowhere.
         time_member: What stands before the timestamp in the signature's header (``t=``); empty where it is not there.
         kind_header: The header that names the kind of event; empty where the body does.
-        constant: Headers that every delivery carries.
+        constant: Headers that every delivery carries; ``{id}`` in a value is the delivery's id.
         legacy: A second signature that is sent for old receivers: its header, version and algorithm.
         tolerance_s: How old a signature may be; 0 where it never grows old.
         both_ways: Whether the tolerance holds for the future as well; a receiver of the vendor's library accepts any
@@ -211,7 +211,7 @@ class Style:
             found.append((self.time_header, signed.timestamp))
         if self.kind_header:
             found.append((self.kind_header, kind or next(iter(self.events(0)))))
-        return (*found, *self.constant)
+        return (*found, *((name, value.replace("{id}", signed.message_id)) for name, value in self.constant))
 
     def signed(self, secret: str, time: int, body: bytes, url: str = "") -> Signed:
         """The parts for a body; its delivery id follows from the body, so that the same body is the same delivery."""

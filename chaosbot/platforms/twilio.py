@@ -107,7 +107,7 @@ class Twilio(Webhook):
         algorithm="sha1",
         constant=(
             ("User-Agent", "TwilioProxy/1.1"),
-            ("I-Twilio-Idempotency-Token", "d4c1e3a0-5b7e-4d19-9c41-7a60e2d4b5f1"),
+            ("I-Twilio-Idempotency-Token", "{id}"),
         ),
         lenient=frozenset({"signed/sha1"}),
     )

@@ -2179,6 +2179,13 @@ RECEIVERS: tuple[Bot, ...] = (
                 CRASH | DEATH,
             ),
             Bug("works-first", "robustness", "a command is deferred after 4 s", "integrations/slack#352", LATE),
+            Bug(
+                "tries-once",
+                "outbound",
+                "a call that fails is not repeated, although its delivery was acknowledged",
+                "devops-thiago/ThrillhouseBot#598",
+                OUTAGE,
+            ),
             Bug("runs-twice", "state", "a delivery that comes again acts again", "vercel/chat#799", REPLAYED),
             Bug(
                 "tries-without-end",
@@ -2241,6 +2248,13 @@ RECEIVERS: tuple[Bot, ...] = (
                 "pictures are fetched with the access token from wherever the delivery says",
                 "chatwoot/chatwoot#15463",
                 FETCHED,
+            ),
+            Bug(
+                "tries-once",
+                "outbound",
+                "a call that fails is not repeated, although its delivery was acknowledged",
+                "matrix-org/matrix-sentry-webhooks#9",
+                OUTAGE,
             ),
             Bug("name-is-owner", "escalation", "who is called as the owner is the owner", "skoczen/will#394", CLAIMED),
             Bug(
@@ -2394,6 +2408,13 @@ RECEIVERS: tuple[Bot, ...] = (
                 "a link in a message is fetched, wherever it leads",
                 "penpot/penpot#11092",
                 FETCHED,
+            ),
+            Bug(
+                "tries-once",
+                "outbound",
+                "a call that fails is not repeated, although its delivery was acknowledged",
+                "openshift/ci-chat-bot#304",
+                OUTAGE,
             ),
             Bug("runs-twice", "state", "a delivery that comes again acts again", "vercel/chat#799", REPLAYED),
             Bug("kept", "state", "every delivery is kept for ever", "steve-goldberg/NocoBot#11", GROWTH),

@@ -132,6 +132,17 @@ def test_stripe_s_and_github_s_flows_are_about_one_object() -> None:
     assert len({one["issue"]["number"] for one in told}) == 1
 
 
+def test_twilio_names_each_delivery_by_a_token_of_its_own_that_comes_again_with_it() -> None:
+    twilio = PLATFORMS.build("twilio", {})
+    first, second = (twilio.encode(WHERE, twilio.made("message", Dice(seed))) for seed in (1, 2))
+    tokens = [
+        RawRequest.of(one).header("I-Twilio-Idempotency-Token")
+        for one in (first, second, twilio.again(first, WHERE.secret, 1, "late", 9))
+    ]
+    assert len(tokens[0] or b"") == 36
+    assert tokens[0] == tokens[2] != tokens[1]
+
+
 def test_a_form_carries_a_payload_of_json() -> None:
     for name, kind in (("slack", "block_actions"), ("github", "push")):
         made = PLATFORMS.build(name, {"form": True} if name == "github" else {})

@@ -178,7 +178,7 @@ func edit(told *interaction, text string, buttons ...string) {
 				return
 			}
 		}
-		if bug != "tries-without-end" && try == 3 {
+		if bug == "tries-once" || bug != "tries-without-end" && try == 3 {
 			return
 		}
 		if bug == "tries-without-end" {

@@ -29,7 +29,12 @@ const receiver = new HTTPReceiver({
 const app = new App({
   receiver,
   logLevel: LogLevel.ERROR,
-  clientOptions: { slackApiUrl: `${BOT_API}/api/`, retryConfig: { retries: 6, factor: 1.5, minTimeout: 400 }, timeout: 2000 },
+  clientOptions: {
+    slackApiUrl: `${BOT_API}/api/`,
+    retryConfig: { retries: BUG === "tries-once" ? 0 : 6, factor: 1.5, minTimeout: 400 },
+    rejectRateLimitedCalls: BUG === "tries-once",
+    timeout: 2000,
+  },
   authorize: async () => ({ botToken: "xoxb-park", botId: "B02PARKBOT1", botUserId: "U02PARKBOT1" }),
 });
 // The receiver of Bolt 4.7 reads members of a payload that is null: nothing catches that, and no answer comes.

@@ -29,18 +29,21 @@ kept: list[object] = []
 
 
 def call(url: str, body: dict | None = None) -> bytes:
-    """A call of the Graph API, with the access token; tried three times."""
+    """A call of the Graph API, with the access token; tried six times, later each time."""
     told = None if body is None else json.dumps(body).encode()
-    for _ in range(3):
+    for attempt in range(1 if BUG == "tries-once" else 6):
+        pause = 0.2 * 2**attempt
         try:
             asked = urllib.request.Request(url, told, {"Content-Type": "application/json", **ACCESS})
             return urllib.request.urlopen(asked, timeout=5).read(100_000)
         except urllib.error.HTTPError as error:
-            if error.code == 429:
-                wait = error.headers.get("Retry-After", "")
-                time.sleep(int(wait) + 0.1 if wait.isdecimal() else 1)
+            if error.code < 500 and error.code != 429:
+                break
+            wait = error.headers.get("Retry-After") or ""
+            pause = int(wait) + 0.1 if wait.isdecimal() else pause
         except (OSError, ValueError) as error:
             print("failed:", error)
+        time.sleep(pause)
     return b""
 
 
