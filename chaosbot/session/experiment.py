@@ -376,11 +376,11 @@ class PhaseScheduler(threading.Thread):
 # ── the demo's tour ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-FUZZ_S: Final = 24.0
+FUZZ_S: Final = 32.0
 LAST_S: Final = 112.0
 """When the campaign must be over, in seconds of the run: a slow machine may take longer for the catalogue, but not for ever."""
 GUIDED_S: Final = 35.0
-AROUND_S: Final = 28.0
+AROUND_S: Final = 26.0
 """What starting, settling, the rest of the catalogue and judging take on an ordinary machine."""
 
 _LEFT_OUT: Final = frozenset({"state", "growth"})
