@@ -71,7 +71,7 @@ class RightChat(CaseCheck):
             if request.marker and request.chat is not None and history.repeats_markers:
                 calls = history.calls_by_marker.get(request.marker, [])
                 looked += bool(calls)
-                strays += _strays(request.chat, calls)[:1]
+                strays += _strays(request.chat, calls, request.callback)[:1]
         findings = judgement.findings
         if strays:
             findings += (

@@ -142,7 +142,7 @@ class RequestDone(Tagged, frozen=True):
     """A driver's request with its fate (written per request while runs are slow enough, metrics intervals otherwise).
 
     `due` is when it should have started, `started` when it did; `outcome.total_s` counts from `started`. `trace` is its W3C trace id,
-    where it carried one.
+    where it carried one; `callback` is by what its press or interaction is answered.
     """
 
     t: float
@@ -160,6 +160,7 @@ class RequestDone(Tagged, frozen=True):
     marker: str | None = None
     attempt: int = 1
     trace: str = ""
+    callback: str | None = None
 
 
 class CampaignStarted(Tagged, frozen=True):

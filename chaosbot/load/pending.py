@@ -206,4 +206,5 @@ class PendingRequest:
             marker=facts.marker if self.mark is None else f"cbm{self.mark:012x}",
             attempt=self.attempt,
             trace=self.trace,
+            callback=facts.callback,
         )

@@ -59,7 +59,7 @@ def case(name: str, outcome: Outcome, *, expect: Expect = ACK, threat: Threat = 
     return CaseTried(1.0, name, group, threat, "catalogue", outcome, expect=expect, **more)
 
 
-def call(text: str, *markers: str, t: float = 2.0, chat: int | None = 5, **more: Any) -> ApiCalled:
+def call(text: str, *markers: str, t: float = 2.0, chat: int | str | None = 5, **more: Any) -> ApiCalled:
     return ApiCalled(t, more.pop("method", "sendMessage"), chat, text, markers, **more)
 
 
@@ -818,6 +818,14 @@ def test_a_chat_that_is_told_what_several_people_write_gets_no_replies(people: i
         events += [case(f"s/{number}", answer(200), marker=marker, chat=number + 1, user=number + 1)]
         events += [call(f"somebody wrote {marker}", marker, chat=777)]
     judgement = CHECKS.build("right_chat").judge(History.of([START, SEES, *events]))
+    assert bool(judgement.findings) is stray
+
+
+@pytest.mark.parametrize(("token", "stray"), [("tok-1", False), ("tok-2", True)])
+def test_under_load_an_interaction_is_answered_by_its_token_and_not_in_a_chat(token: str, stray: bool) -> None:
+    asked = request(M, 1.0, callback="tok-1")
+    told = call(f"Good morning. {M}", M, chat=token, callback=token)
+    judgement = CHECKS.build("right_chat").judge(History.of([asked, told]))
     assert bool(judgement.findings) is stray
 
 
