@@ -35,17 +35,22 @@ _MOST_DEEDS: Final = 8
 _MOST_AFTER: Final = 14
 _WHATEVER: Final = 3
 """An answer that so many commands get is none to what was asked."""
-_MOST_WAYS: Final = 120
+_MOST_WAYS: Final = 200
 _MOST_KINDS: Final = 48
 TEXT: Final = "green tea"
 NUMBER: Final = "7"
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
-_MOST_EXAMPLES: Final = 4
+_MOST_EXAMPLES: Final = 5
+_MOST_FIELDS: Final = 5
 _EXAMPLE: Final = r"(?<![\w/.:])/{}(?:@\w+)?[ \u00a0]+([^\n/]+)"
 """A command with what a text shows behind it."""
 _ENDS: Final = re.compile(r"\s[:–—=-]\s|[,;.:、。]\s|[,;.、。)\]>]*$|\s\(")
 """Where the argument is over and the text goes on."""
+_LATE_ENDS: Final = re.compile(r"\s[–—-]\s|\s:\s|[.。]\s|[,;.、。)\]>]*$|\s\(")
+"""The same where what stands between two words may belong to the argument (``cat = gato``)."""
+_BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
+"""What stands between the fields of an argument; the first that stands there at all."""
 _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d)")
 """What may be an example of an answer: what stands in quotes, and what begins and ends with a digit."""
 _SOON_DAYS: Final = 3
@@ -280,11 +285,22 @@ def _formed(text: str) -> Iterator[str]:
 
 
 def _examples(command: str, texts: str) -> list[str]:
-    """What texts show behind a command: all of it, and its first word."""
-    found = [_ENDS.split(rest.strip())[0] for rest in re.findall(_EXAMPLE.format(command), texts, re.IGNORECASE)]
+    """What texts show behind a command: all of it, as far as it may go and at the least, and its first word."""
+    rests = [rest.strip() for rest in re.findall(_EXAMPLE.format(command), texts, re.IGNORECASE)]
+    found = [ends.split(rest)[0] for rest in rests for ends in (_LATE_ENDS, _ENDS)]
     bare = [re.sub(r"[<>\[\]()«»\"'`]", "", rest).strip() for rest in found]
     shown = [text for rest in bare for text in (rest, rest.partition(" ")[0])]
     return [text for text in dict.fromkeys(shown) if text and not MARKER.search(text)]
+
+
+def _filled(example: str) -> Iterator[str]:
+    """The example with a number in place of one of its words or fields: nobody knows which of them must be one."""
+    between = next((one for one in _BETWEEN if re.search(one, example)), "")
+    parts = re.split(f"({between})", example) if between else []
+    if 2 <= len(parts[::2]) <= _MOST_FIELDS:
+        for nth in range(0, len(parts), 2):
+            if not parts[nth].isdigit():
+                yield "".join([*parts[:nth], NUMBER, *parts[nth + 1 :]])
 
 
 def _new(step: Step, kinds: set[str]) -> bool:
@@ -305,9 +321,10 @@ def _further(way: Way, kinds: set[str], told: str) -> Iterator[Step]:
     if not last.ours:
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
     elif len(way.steps) > 1 and not way.buttons:  # one question after the other
-        yield from (Step(TEXT, ours=True), Step(_LIST, ours=True), *shown)
+        yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), Step(_LIST, ours=True), *shown)
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
         command = re.escape(last.text.removeprefix("/"))
         examples = _examples(command, f"{texts}\n{told}")[:_MOST_EXAMPLES]
-        for argument in (*examples, TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}"):
+        longest = max(examples, key=len, default="")
+        for argument in dict.fromkeys((*examples, *_filled(longest), TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}")):
             yield Step(f"{last.text} {argument}", ours=True)

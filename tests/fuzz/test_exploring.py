@@ -9,7 +9,7 @@ import pytest
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.platform import Endpoint, platform_of
-from chaosbot.fuzz.exploring import Way, _examples, _formed, at_hand
+from chaosbot.fuzz.exploring import Way, _examples, _filled, _formed, at_hand
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.talks import Step
@@ -22,6 +22,7 @@ from chaosbot.fuzz.talks import Step
         ("poll", "Like this: /poll Where to? | Pizza | Sushi", ["Where to? | Pizza | Sushi", "Where"]),
         ("spent", "Use /join, /spent 12.50, /balance", ["12.50"]),
         ("drop", "/drop 3 - give one up", ["3"]),
+        ("new", "Like this: /new cat = gato – a card (or: cat = gato)", ["cat = gato", "cat"]),
         ("note", "Send /note <text> to save it.", ["text to save it", "text"]),
         ("note", "You wrote /note cbm0123456789ab", []),
         ("other", "/note something", []),
@@ -29,6 +30,19 @@ from chaosbot.fuzz.talks import Step
 )
 def test_an_argument_is_what_a_text_shows_behind_a_command(command: str, text: str, shown: list[str]) -> None:
     assert _examples(command, text) == shown
+
+
+@pytest.mark.parametrize(
+    ("example", "filled"),
+    [
+        ("title | price | town", ["7 | price | town", "title | 7 | town", "title | price | 7"]),
+        ("cat = gato", ["7 = gato", "cat = 7"]),
+        ("id 30", ["7 30"]),
+        ("word", []),
+    ],
+)
+def test_one_field_after_the_other_may_have_to_be_a_number(example: str, filled: list[str]) -> None:
+    assert list(_filled(example)) == filled
 
 
 @pytest.mark.parametrize(
