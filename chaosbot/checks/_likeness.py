@@ -1,10 +1,14 @@
-"""What makes a privileged reply recognisable, and which other sender got one: the difference between a control and its background."""
+"""What makes a privileged reply recognisable, and which other sender got one: the difference between a control and its background.
+
+Beside words, calls that change what a member may do (``ApiCalled.member``) are evidence: whoever makes the target change another one's rights
+in the way that the control did has got what the control has.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +40,20 @@ def words_in(text: str) -> set[str]:
 def words(calls: Iterable[ApiCalled]) -> set[str]:
     """The words of replies."""
     return {word for call in calls for word in words_in(call.text)}
+
+
+def changed(calls: Iterable[ApiCalled]) -> dict[str, set[str]]:
+    """The methods by which calls change what members may do, by the member's id."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for call in calls:
+        if call.member is not None:
+            found[str(call.member)].add(call.method)
+    return found
+
+
+def deeds(calls: Sequence[ApiCalled]) -> set[str]:
+    """The words of replies, and the methods by which they change what members may do."""
+    return words(calls).union(*changed(calls).values())
 
 
 def commands_in(text: str) -> list[str]:
@@ -178,14 +196,18 @@ def _judged(
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
         dull = background.nothing | own[name] | background.echo(control.command)
         model = words(call for call in telling if not call.method.startswith("edit")) - dull or words(telling) - dull
-        if not model:
+        rights = changed(calls)
+        if not model and not rights:
             if reason := _no_control(control, calls, background):
                 violations.plan(subject, reason)
             continue
-        if plain[name] and all(resembles(join.calls(other), model) for other in plain[name]):
+        if plain[name] and all(
+            resembles(join.calls(other), model) if model else _takes(join.calls(other), rights, other)
+            for other in plain[name]
+        ):
             continue  # where nobody is told apart from the admin, the target has another admin, or gives this to everybody
         whole = words(calls)
-        if control.kind == "callback_query" and (control.user, frozenset(whole)) in refused:
+        if control.kind == "callback_query" and not rights and (control.user, frozenset(whole)) in refused:
             continue
         strangers = (one for one in asked[control.command] if control.command and one.user != control.user)
         if plain[name] and any(resembles(join.calls(one), model, whole) for one in strangers):
@@ -195,7 +217,10 @@ def _judged(
             telling = [call for call in join.calls(tried) if not background.common(call, tried.command)]
             # Where the rightful one asked the same in this chat before, and got no answer yet, one of these is theirs.
             late = [one for one in _asked_before(cases, tried, control) if not resembles(join.calls(one), model)]
-            if sum(resembles([call], model, whole) for call in telling) > len(late):
+            alike = sum(bool(model) and resembles([call], model, whole) for call in telling)
+            # Who gets for themself what the control's sender got for themself has taken it from nobody.
+            own_due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
+            if (alike > len(late) and not own_due) or _takes(join.calls(tried), rights, tried):
                 title = f"{what}: {tried.summary or tried.case}"
                 violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
             violations.look(tried, violation)
@@ -213,6 +238,12 @@ def _alike(cases: list[CaseTried], join: Join) -> set[tuple[object, Words]]:
             if button:
                 found[tried.user, frozenset(words(join.calls(tried)))].add(button)
     return {key for key, buttons in found.items() if len(buttons) > 1}
+
+
+def _takes(calls: Iterable[ApiCalled], rights: Mapping[str, set[str]], tried: CaseTried) -> bool:
+    """Whether calls change another one's rights by a method of the control's."""
+    methods = set[str]().union(*rights.values())
+    return any(methods & found for member, found in changed(calls).items() if member != str(tried.user))
 
 
 def _asked_before(cases: list[CaseTried], tried: CaseTried, control: CaseTried) -> list[CaseTried]:

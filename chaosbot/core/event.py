@@ -242,7 +242,8 @@ class ApiCalled(Tagged, frozen=True):
     ``instructions`` (what a model was told). `buttons` are the data of the buttons below the message, `keys` the texts that it offers to
     write: a reply keyboard's, a command menu's, a deep link's ``/start``. `answers` are the marks of models' answers in the text.
     A message that is passed on (forwarded or copied) was `original` in the chat `origin`. `refusal` is why the mock itself refused what the
-    call says (markup that cannot be read, too long a text), as the API says it; empty for whatever else failed.
+    call says (markup that cannot be read, too long a text), as the API says it; empty for whatever else failed. A call that changes what a
+    member of the chat may do (mute, ban, promote, let in) names that `member`.
     """
 
     t: float
@@ -265,6 +266,7 @@ class ApiCalled(Tagged, frozen=True):
     origin: int | str | None = None
     original: int | None = None
     refusal: str = ""
+    member: int | None = None
 
     @property
     def in_answer(self) -> bool:

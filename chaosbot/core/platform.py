@@ -243,6 +243,8 @@ class Examples(Protocol):
     """The users' tiers, the lowest first; empty where the platform has none."""
     commands: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Each command's name (without slash) and the lowest tier that may use it."""
+    joins: ClassVar[tuple[str, ...]] = ()
+    """The kinds (see `say`) of what a target is sent when somebody joins a group, or asks to."""
     alike: ClassVar[int | None] = None
     """Users of one kind whose ids agree modulo this number send the same requests, but for their ids; None: nothing is known of that."""
 
@@ -315,7 +317,8 @@ class Examples(Protocol):
             dice: The update's random stream.
             tier: Who writes, by tier.
             user: Exactly this user.
-            kind: Another kind than a plain message: ``edited_message``, ``callback_query``.
+            kind: Another kind than a plain message: ``edited_message``, ``callback_query``, ``inline_query``; one of `joins`, which has
+                no text, in a group.
             chat: In this group instead of a private chat.
             message: In answer to this message of the target; where a button is pressed, below it.
             answers: In answer to a message of this user.

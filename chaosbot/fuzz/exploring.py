@@ -85,6 +85,11 @@ class Way:
         return tuple(dict.fromkeys(name for name in found if name not in said))
 
     @property
+    def rights(self) -> bool:
+        """Whether its last step changed what a member may do."""
+        return any(call.member is not None for call in self.replies)
+
+    @property
     def plain(self) -> bool:
         """Whether it takes no words but those that the target offered."""
         return not any(step.ours for step in self.steps)
@@ -208,7 +213,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
             for way in gone
             if way.steps in ((Step(TEXT, ours=True),), (Step(NUMBER, ours=True),))
         }
-        ways = [way for way in gone if frozenset(words(way.replies)) not in unknown]
+        ways = [way for way in gone if way.rights or frozenset(words(way.replies)) not in unknown]
         known = known or bool(ways)
         yield from ways or ([way for way in gone if way.replies][:1] if not known else ())
         done += ways

@@ -19,7 +19,7 @@ from functools import partial
 from itertools import chain, islice, zip_longest
 from typing import Final
 
-from chaosbot.checks._likeness import words
+from chaosbot.checks._likeness import deeds
 from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.event import TRIALS, ApiCalled
 from chaosbot.core.fault import FAULTS
@@ -168,7 +168,7 @@ class _Desk:
     def ask_nothing(self) -> None:
         """The admin asks for what no bot knows."""
         for step in self._unknown():
-            self.nothing |= words(self.talks.say(self.admin, step, "the admin", role=Role.BACKGROUND))
+            self.nothing |= deeds(self.talks.say(self.admin, step, "the admin", role=Role.BACKGROUND))
 
     def twin_asks_nothing(self) -> None:
         """So does the twin, so that both have said the same."""
@@ -182,13 +182,13 @@ class _Desk:
         """The words of the admin's reply that no meaningless request gets."""
         if step not in self.gets:
             return set()
-        return words(self.gets[step][1]) - self.nothing
+        return deeds(self.gets[step][1]) - self.nothing
 
     def apart(self, step: Step) -> bool:
         """Whether the admin is told something for it that a stranger is not."""
         if step not in self.guests or step not in self.twins:
             return False
-        return bool(self.telling(step) - words(self.guests[step]) - words(self.twins[step]))
+        return bool(self.telling(step) - deeds(self.guests[step]) - deeds(self.twins[step]))
 
     def private(self, step: Step) -> bool:
         """Whether the target told or showed it to its admin only."""

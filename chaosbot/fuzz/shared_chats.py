@@ -80,10 +80,12 @@ class SharedChats:
         self._stopped = False
         self.planned = 0
 
-    def beside(self, source: ResultSource, chat: int | str | None, work: Callable[[], None]) -> None:
+    def beside(self, source: ResultSource, chat: int | str | None, work: Callable[[], None]) -> Future[None]:
         """Begins work that sends cases by itself and keeps a chat for itself; `take` gives its results as well."""
-        self._beside.append(source)
-        self._chats[chat] = self._pool.submit(work)
+        if source not in self._beside:
+            self._beside.append(source)
+        self._chats[chat] = future = self._pool.submit(work)
+        return future
 
     def add(self, cases: Iterable[Case], stage: str) -> None:
         """Begins to send them, each chat's in their order."""

@@ -50,16 +50,23 @@ class Step:
         pressed: Whether it is a button.
         ours: Whether the words are ours, and not what the target offered.
         shown: Whether they are an answer that the target showed beside its question.
+        joins: Whether it is no text but one of the platform's kinds in which somebody joins their group.
     """
 
     text: str
     pressed: bool = False
     ours: bool = False
     shown: bool = False
+    joins: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The kind of update; empty for a plain message."""
+        return "callback_query" if self.pressed else self.text if self.joins else ""
 
     def __str__(self) -> str:
         """As people would say it."""
-        return f"the button {self.text}" if self.pressed else self.text
+        return f"the button {self.text}" if self.pressed else f"joins ({self.text})" if self.joins else self.text
 
 
 @dataclass
@@ -73,6 +80,7 @@ class Person:
         told: What they were told last.
         chat: Where they said something last.
         group: The group in which they talk; None for their private chat.
+        answers: Whose message they answer when they write; None where they answer none.
     """
 
     tier: str = ""
@@ -81,6 +89,7 @@ class Person:
     told: str = ""
     chat: int | str | None = None
     group: int | None = None
+    answers: int | None = None
 
 
 class Talks:
@@ -195,13 +204,15 @@ class Talks:
                 place,
                 tier=person.tier,
                 user=person.user,
-                kind="callback_query" if step.pressed else "",
+                kind=step.kind,
                 chat=person.group,
                 message=person.buttons.get(step.text) if step.pressed else None,
+                answers=None if step.kind else person.answers,
             )
         if update is None:
             raise TimeIsUp
-        summary = f"{what or 'a guest'} {'presses' if step.pressed else 'writes'} {step.text[:80]!r}"
+        does = "presses" if step.pressed else "joins:" if step.joins else "writes"
+        summary = f"{what or 'a guest'} {does} {step.text[:80]!r}"
         case = self.context.case(update, place, name, summary)
         change = Change(Mechanism.TECHNIQUE, self.stage)
         made = replace(case, group=self.stage, threat=Threat.USER, role=Role.SETUP, change=change)
@@ -223,10 +234,17 @@ class Talks:
         case = self.case(person, step, what, **how)
         person.chat = case.chat
         replies = self.send(case, usual)
+        if step.joins and (welcome := self._welcomed(person)):
+            # Who has only asked to join is written to where they are; the rest happens there.
+            person.group, person.chat, replies = None, person.user, [*replies, *welcome]
         for call in replies:
             person.buttons.update(dict.fromkeys(call.buttons, call.message))
         person.told = "\n".join(call.text for call in replies)
         return replies
+
+    def _welcomed(self, person: Person) -> list[ApiCalled]:
+        """What somebody was told in private who has only joined a group."""
+        return [call for call in self.context.target.calls() if str(call.chat) == str(person.user)]
 
     def send(self, case: Case, usual: int = 0) -> list[ApiCalled]:
         """Sends a case and waits until the target is done with it."""

@@ -20,6 +20,7 @@ from chaosbot.core.event import CaseTried, Noted
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import ASKED, Way, asked, explored, in_groups, kind_of, offers
+from chaosbot.fuzz.moderation import try_fellows, try_moderation
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.replies import without_echo
 from chaosbot.fuzz.spec import Clock
@@ -36,8 +37,8 @@ _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
-_SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.3, "belongings": 0.5, "privileges": 0.6}
-"""The part of the stage's time left that each part may take."""
+_SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.6, "belongings": 0.5, "privileges": 0.6}
+"""The part of the stage's time left that each part may take; of exploring groups, the part of the time for groups."""
 
 
 def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
@@ -86,24 +87,38 @@ def _work(talks: Talks) -> None:
         privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
     for way in explored(part("explore"), common):
         ways.append(way)
-    objects += try_belongings(part("belongings"), ways, _commands(common))
-    talks.grouped = True
-    try:
-        for way in in_groups(part("groups"), [Step(name) for name in _commands(common)], ways):
-            context.group_ways.append(way)
-        objects += try_belongings(part("belongings"), context.group_ways, _commands(common))
-    finally:
-        talks.grouped = False
+    # Groups are chats of their own: what goes on there need not wait for what goes on in private, nor that for this.
+    groups = Talks(context, part("belongings").clock, "vocabulary", part="groups")
+    groups.grouped = True
+    beside = partial(context.shared.beside, groups, "groups")
+    meanwhile = beside(lambda: objects.extend(_in_groups(groups, _commands(common), ways)))
+    objects += try_belongings(talks, ways, _commands(common))
+    meanwhile.result()
     shown_unasked = _notices(talks, ways)
     if not late:
         shown_unasked += own
+    groups.clock = part("privileges").clock
+    meanwhile = beside(lambda: privileges.extend(try_moderation(groups, own)))
     if shown_unasked:
-        privileges += try_privileges(part("privileges"), shown_unasked, ways, twin, own=True)
+        privileges += try_privileges(talks, shown_unasked, ways, twin, own=True)
+    meanwhile.result()
     written = [step for step in common if not step.pressed]
     privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
     _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges})
+
+
+def _in_groups(talks: Talks, commands: Sequence[str], ways: Sequence[Way]) -> list[str]:
+    """Explores groups, then tries what belongs to one of their members; for the coverage of judgement, what was tried."""
+    context, whole = talks.context, talks.clock
+    first = [Step(name) for name in commands] + [Step(kind, joins=True) for kind in context.platform.joins]
+    talks.clock = Clock(monotonic() + whole.left() * _SHARES["groups"], whole.should_stop)
+    for way in in_groups(talks, first, ways):
+        context.group_ways.append(way)
+    talks.clock = whole
+    found = try_fellows(talks, [*context.group_ways, *ways])
+    return found + try_belongings(talks, context.group_ways, commands)
 
 
 def _notices(talks: Talks, ways: Sequence[Way]) -> list[Step]:

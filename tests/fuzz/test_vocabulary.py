@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic
@@ -147,6 +148,82 @@ class Shop:
 
     def say(self, chat: int, text: str, **more: object) -> None:
         call_api(self.api, "sendMessage", chat_id=chat, text=text, **more)
+
+
+class Warden:
+    """Keeps order in groups: who joins shows that they are human, and its admin warns and mutes members in answer to them.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``anybody-undoes`` and ``anybody-unmutes`` where all may press the buttons below the admin's command, ``anybody-mutes`` where all may
+            give it in answer, ``anybody-human`` where another member may press a newcomer's button.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.warnings: Counter[tuple[int, int]] = Counter()
+        self.waiting: set[tuple[int, int]] = set()
+
+    def update(self, update: dict) -> None:
+        for newcomer in (message := update.get("message") or {}).get("new_chat_members") or ():
+            self.welcome(message["chat"]["id"], newcomer["id"])
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, pressed, message = said
+        admin = user == ADMIN_ID
+        if pressed:
+            call_api(self.api, "answerCallbackQuery", callback_query_id=pressed["id"])
+            self.press(chat, user, *text.partition(":")[::2], admin=admin)
+            return
+        member = ((message.get("reply_to_message") or {}).get("from") or {}).get("id", 0)
+        match text:
+            case "/start" | "/help":
+                more = ". Moderadores: /avisar, /silenciar, /encuesta" if admin else ""
+                self.say(chat, f"Soy el guardia: /reglas, /opinar{more}")
+            case "/reglas":
+                self.say(chat, "Sed amables.")
+            case "/opinar":
+                self.say(chat, "¿Te gusta lo que dice?", f"gusta:{user}")
+            case "/silenciar" if self.bug == "anybody-mutes" and member:
+                self.allow(chat, member, speaks=False)
+            case "/avisar" | "/silenciar" | "/encuesta" if not admin:
+                self.say(chat, "Eso es cosa de moderadores.")
+            case "/encuesta" if chat > 0:
+                self.say(chat, "Solo en grupos.")
+            case "/encuesta":
+                self.say(chat, "¿Cambiamos las reglas del grupo?", f"voto:{member}")
+            case "/avisar" | "/silenciar" if not member:
+                self.say(chat, "Responde a un mensaje.")
+            case "/avisar":
+                self.warnings[chat, member] += 1
+                self.say(chat, f"Queda avisado, van {self.warnings[chat, member]}.", f"perdonar:{member}")
+            case "/silenciar":
+                self.allow(chat, member, speaks=False)
+                self.say(chat, "Ya no puede escribir.", f"permitir:{member}")
+
+    def press(self, chat: int, user: int, what: str, rest: str, *, admin: bool) -> None:
+        member = int(rest) if rest.isdecimal() and len(rest) < 18 else 0
+        if what == "perdonar" and (admin or self.bug == "anybody-undoes"):
+            self.warnings[chat, member] -= 1
+            self.say(chat, "Aviso retirado, que no se repita.")
+        elif what == "permitir" and (admin or self.bug == "anybody-unmutes"):
+            self.allow(chat, member, speaks=True)
+        elif what == "humano" and (chat, member) in self.waiting and (user == member or self.bug == "anybody-human"):
+            self.waiting.discard((chat, member))
+            self.allow(chat, member, speaks=True)
+        elif what in ("gusta", "voto"):
+            self.say(chat, "Gracias, tu opinión cuenta.")
+
+    def welcome(self, chat: int, user: int) -> None:
+        self.waiting.add((chat, user))
+        self.allow(chat, user, speaks=False)
+        self.say(chat, "Hola, demuestra que no eres un robot.", f"humano:{user}")
+
+    def allow(self, chat: int, user: int, *, speaks: bool) -> None:
+        call_api(self.api, "restrictChatMember", chat_id=chat, user_id=user, permissions={"can_send_messages": speaks})
+
+    def say(self, chat: int, text: str, *buttons: str) -> None:
+        call_api(self.api, "sendMessage", chat_id=chat, **menu(text, *buttons))
 
 
 class Interviewer:
@@ -304,6 +381,30 @@ def test_what_follows_from_a_conversation_is_no_right_and_a_repeated_command_is_
     told = learned(events)
     assert told["admin"] == []
     assert not [one for one in told["privileges"] if one.endswith("only the admin gets it")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bug", "check", "place"),
+    [
+        ("", "", ""),
+        ("anybody-undoes", "no_escalation", "escalation/button"),
+        ("anybody-unmutes", "no_escalation", "escalation/button"),
+        ("anybody-mutes", "no_escalation", "escalation/command"),
+        ("anybody-human", "own_objects_only", "objects/button"),
+    ],
+)
+def test_what_a_moderator_does_in_a_group_and_what_a_newcomer_is_shown_is_tried_by_other_members(
+    tmp_path: Path, bug: str, check: str, place: str
+) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: updates_to(Warden(api, bug).update), "vocabulary")
+    assert {(finding.check, finding.cause.place) for finding in result.findings} == (
+        {(check, place)} if check else set()
+    )
+    told = learned(events)
+    assert {"the button humano:# in a group: tried"} <= {*told["objects"]}
+    assert "the button perdonar:# below /avisar: tried" in told["privileges"]
+    assert "the button voto:# below /encuesta: not tried, nothing shows that it is a moderator's" in told["privileges"]
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from chaosbot.mocks.telegram.files import FILES, content_of
 from chaosbot.mocks.telegram.markup import plain
 from chaosbot.mocks.telegram.messages import Desk
 from chaosbot.mocks.telegram.results import METHODS
-from chaosbot.platforms.telegram._keyboards import menu_chat, offered
+from chaosbot.platforms.telegram._keyboards import concerned, menu_chat, offered
 
 MOST_TEXT: Final = 1024
 _MOST_SEARCHED: Final = 64 * 1024
@@ -268,6 +268,7 @@ def called(
         origin=call.integer("from_chat_id") if passed_on else None,
         original=call.integer("message_id") if passed_on else None,
         refusal=refusal,
+        member=concerned(name, call.params),
     )
 
 

@@ -64,6 +64,7 @@ class Telegram(Platform):
     tiers: ClassVar[tuple[str, ...]] = TIERS
     commands: ClassVar[Mapping[str, str]] = COMMANDS
     alike: ClassVar[int | None] = ALIKE
+    joins: ClassVar[tuple[str, ...]] = ("new_chat_members", "chat_member", "chat_join_request")
 
     admin_id: int = option("count", "the id of the bot's admin (ADMIN_TELEGRAM_ID)", ADMIN_ID)
     date: int = option("count", "Unix time that golden updates claim", EPOCH)
@@ -177,6 +178,10 @@ class Telegram(Platform):
         where = {"id": chat, "type": "group", "title": "Chaos group"} if chat is not None else None
         if kind == "callback_query":
             return parts.update(place, kind, parts.callback(place, writer, text, chat=where, below=message))
+        if kind == "inline_query":
+            return parts.update(place, kind, parts.inline_query(place, writer, text))
+        if kind in self.joins:
+            return parts.joining(place, writer, kind, where) if where is not None else None
         more: dict[str, Any] = {"edit_date": self.date + 5} if kind.startswith("edited_") else {}
         if where is not None:
             more["chat"] = where

@@ -1,4 +1,4 @@
-"""What a call of the bot offers its reader: buttons to press, and texts to write with one touch.
+"""What a call of the bot offers its reader (buttons to press, texts to write with one touch), and whose rights it changes.
 
 | where | what it offers |
 |---|---|
@@ -20,6 +20,20 @@ from chaosbot.core.event import ApiCalled
 MOST: Final = 32
 """So many buttons, and so many keys, of one call."""
 _LONGEST: Final = 256
+RIGHTS: Final = frozenset(
+    {
+        "approveChatJoinRequest",
+        "banChatMember",
+        "declineChatJoinRequest",
+        "kickChatMember",
+        "promoteChatMember",
+        "restrictChatMember",
+        "setChatAdministratorCustomTitle",
+        "unbanChatMember",
+    }
+)
+"""The methods that change what a member of a chat may do."""
+_ID: Final = re.compile(r"\d{1,16}", re.ASCII)
 _DEEP_LINK: Final = re.compile(r"(?:t\.me/\w+|tg://resolve)\?(?:[^#\s]*&)?start=([\w-]{1,64})")
 
 
@@ -37,7 +51,24 @@ def call_in(body: bytes) -> tuple[ApiCalled, ...]:
     text = next((call[key] for key in ("text", "caption") if isinstance(call.get(key), str)), "")
     buttons, keys = offered(call)
     press = press if isinstance(press, str) else ""
-    return (ApiCalled(0.0, call["method"], chat if known else None, text, callback=press, buttons=buttons, keys=keys),)
+    return (
+        ApiCalled(
+            0.0,
+            call["method"],
+            chat if known else None,
+            text,
+            callback=press,
+            buttons=buttons,
+            keys=keys,
+            member=concerned(call["method"], call),
+        ),
+    )
+
+
+def concerned(method: str, params: Mapping[str, Any]) -> int | None:
+    """The member whose rights in a chat a call changes; None for any other call."""
+    member = params.get("user_id") if method in RIGHTS else None
+    return int(member) if isinstance(member, int | str) and _ID.fullmatch(str(member)) else None
 
 
 def offered(params: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from chaosbot.platforms.telegram._contents import PlaceOf, UserOf
-from chaosbot.platforms.telegram._parts import Json, Place, bot, callback, document, message, poll, text_message
+from chaosbot.platforms.telegram._parts import (
+    Json,
+    Place,
+    bot,
+    callback,
+    document,
+    inline_query,
+    message,
+    poll,
+    text_message,
+)
 from chaosbot.platforms.telegram._users import channel, person, private, supergroup
 
 Named = dict[str, tuple[str, Json]]
@@ -96,7 +106,7 @@ def _queries(place: PlaceOf, user: UserOf) -> Named:
 
     far, inline = place("callback_query/inaccessible"), place("callback_query/inline")
     far_user = user("callback_query/inaccessible")
-    asked, asker = named("inline_query")
+    asked = place("inline_query")
     chosen, chooser = named("chosen_inline_result")
     shipped, shopper = named("shipping_query")
     paid, payer = named("pre_checkout_query")
@@ -129,10 +139,7 @@ def _queries(place: PlaceOf, user: UserOf) -> Named:
                 inline_message_id=inline.token("inline", 32),
             ),
         ),
-        "inline_query": (
-            "inline_query",
-            {"id": asked.id("query"), "from": asker, "query": _hello(asked), "offset": "", "chat_type": "sender"},
-        ),
+        "inline_query": ("inline_query", inline_query(asked, user("inline_query"), _hello(asked))),
         "chosen_inline_result": (
             "chosen_inline_result",
             {

@@ -16,6 +16,9 @@ HIGHEST_UPDATE: Final = 1_900_000_000
 """Update ids are drawn between these: real ones look so, and a 32-bit integer holds them."""
 
 
+_JOINED: Final = (("old", "left"), ("new", "member"))
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One delivery's place in all chance: what makes it different from every other.
@@ -186,3 +189,20 @@ def callback(
         "data": data,
     } | more
     return {name: value for name, value in members.items() if value is not None}
+
+
+def inline_query(place: Place, user: int, text: str) -> Json:
+    """What somebody writes behind the bot's name in any chat."""
+    return {"id": place.id("query"), "from": person(user), "query": text, "offset": "", "chat_type": "sender"}
+
+
+def joining(place: Place, user: int, kind: str, chat: Json) -> Json:
+    """The update of one of Telegram's kinds by which a bot learns that somebody joins a group, or asks to."""
+    who = person(user)
+    if kind == "new_chat_members":
+        return update(place, "message", message(place, user, chat=chat, new_chat_members=[who]))
+    common = {"chat": chat, "from": who, "date": place.date}
+    if kind == "chat_member":
+        states = {f"{when}_chat_member": {"user": who, "status": status} for when, status in _JOINED}
+        return update(place, kind, common | states)
+    return update(place, kind, common | {"user_chat_id": user})
