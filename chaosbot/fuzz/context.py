@@ -100,6 +100,11 @@ class CampaignContext:
         """The campaign's chance."""
         return Dice(self.spec.seed).at("fuzz")
 
+    @property
+    def apart(self) -> int:
+        """How far apart the ids of new people are, so that they differ in nothing else: what is said to them differs by what they did."""
+        return self.platform.alike or 1
+
     def case(self, update: Any, place: Dice, name: str, summary: str, expect: Expect | None = None) -> Case:
         """An update as a case.
 

@@ -141,7 +141,7 @@ def walk(
         part = (someone.group is not None, *steps[:nth])
         # On the way only what has been seen to come is waited for; at its end nobody knows whether more does.
         usual = talks.context.usual.get(part, 0) if nth < len(steps) and person is None else 0
-        taken = at_hand(step, someone.buttons, someone.told, someone.user or 0, apart=apart)
+        taken = at_hand(step, someone.buttons, someone.told, (someone.user or 0) // talks.context.apart, apart=apart)
         replies = talks.say(someone, taken, what, usual)
         if person is None:
             talks.context.usual.setdefault(part, sum(map(speaks, replies)))

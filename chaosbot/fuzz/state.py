@@ -54,6 +54,7 @@ _FIRST_USER: Final = 4_503_560_000_000_000
 _FIRST_GROUP: Final = -3_900_000_000
 _MOST_COMMANDS: Final = 16
 _MOST_ACTIONS: Final = 40
+_MOST_ORDERS: Final = 16
 _LEARNING: Final = 0.4
 """The part of the stage's time in which ways are explored, where nothing has done so before."""
 _CONVERSATIONS: Final = 4
@@ -152,12 +153,11 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
         for trial, share in (
             (trials.crossed, 0.3),
             (trials.one_thing, 0.4),
-            (trials.at_once, 0.4),
+            (trials.at_once, 0.5),
             (trials.conversations, 0.5),
             (trials.shared_numbers, 0.5),
             (trials.order, 0.5),
-            (trials.operators, 0.6),
-            (trials.admins, 1.0),
+            (trials.operators, 1.0),
         ):
             if clock.over():
                 break
@@ -197,7 +197,8 @@ class _Trials:
         group = (
             _FIRST_GROUP - self._dice.integer(0, 10**7) - number if dialogue is not None and dialogue.group else None
         )
-        user = _FIRST_USER + self._dice.integer(0, 10**9) + number
+        first, apart = _FIRST_USER + self._dice.integer(0, 10**9), self.context.apart
+        user = first - first % apart + number * apart
         admin, answers = (dialogue.admin, dialogue.answers) if dialogue is not None else (False, False)
         return Speaker(None if admin else user, group, answers)
 
@@ -207,7 +208,7 @@ class _Trials:
             self._count += 1
             name = f"state/{self._count}"
         place = self._dice.at("say", like.name if like is not None else name)
-        line = at_hand(line, who.buttons, who.told, who.choice or who.user or 0)
+        line = at_hand(line, who.buttons, who.told, who.choice or (who.user or 0) // self.context.apart)
         text = line.text.replace("{n}", who.number or "7")
         platform = self.context.platform
         update = platform.say(
@@ -370,6 +371,8 @@ class _Trials:
         """Takes the target's ways as dialogues, and asks for what they do not say: signs, numbers, and what comes to somebody who has begun nothing."""
         ways = ways_of(self.context, Clock(monotonic() + self.clock.left() * _LEARNING, self.clock.should_stop))
         for way in (*ways, *self.context.group_ways):
+            if way.steps[0].joins:
+                continue  # nothing that is said
             press = next((call.callback for call in way.replies if call.callback), None)
             answer = self._understood(Speaker(way.who.user), way.replies, way.who.chat, press)
             if answer.text:
@@ -409,7 +412,9 @@ class _Trials:
         admins |= {str(case.chat) for case in list(cases) if admin is not None and case.user == admin.user}
         for call in self._calls():
             (by_admin if str(call.chat) in admins else everybody).extend(_commands(call))
-        own = frozenset(by_admin) - frozenset(everybody)
+        # Where that was noted, it was before the admin gave them in groups, whose cases are recorded a while after their replies.
+        known = bool(self.context.learned("commands"))
+        own = frozenset(self.context.learned("admin")) if known else frozenset(by_admin) - frozenset(everybody)
         return own, list(dict.fromkeys((*everybody, *by_admin)))
 
     def _calls(self) -> list[ApiCalled]:
@@ -600,13 +605,23 @@ class _Trials:
     # ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def at_once(self) -> None:
-        """One user does the same several times at once: all of it counts, and no limit is passed."""
-        actions = self._deeds()[:_MOST_ACTIONS]
+        """One user does the same several times at once, the admin in a group as well: all of it counts, and no limit is passed."""
+        orders = self._orders()
+        actions = [*orders, *self._deeds()[:_MOST_ACTIONS]]
         plays = self._side_by_side(lambda one: [a.text for a in self._play(one, times=_LOOK)], actions)
-        self._side_by_side(self._raced, [one for one, play in zip(actions, plays, strict=True) if _changes(play)])
+        told = [one for one, play in zip(actions, plays, strict=True) if _changes(play)]
+        # Whatever the admin does may be numbered for all, so that is done in turns.
+        by_admin = [one for one in told if one.admin]
+        self._side_by_side(self._all_raced, [by_admin, *([one] for one in told if not one.admin)])
+
+    def _all_raced(self, actions: Iterable[Dialogue]) -> None:
+        for one in actions:
+            self._raced(one)
 
     def _raced(self, action: Dialogue) -> None:
-        alone = []
+        alone: list[list[str]] = []
+        if self.clock.over():
+            return
         for _ in range(2):
             alone.append([answer.text for answer in self._play(action, times=AT_ONCE + 2)])
             limited = limit(alone) is not None
@@ -710,7 +725,7 @@ class _Trials:
 
     def _ready(self, action: Dialogue, choice: int = 0) -> Speaker:
         who = self._new(action)
-        who.choice = choice or (who.user or 0)
+        who.choice = choice or (who.user or 0) // self.context.apart
         self._walk(who, replace(action, lines=action.lines[:-1]))
         who.settled = True
         return who
@@ -807,16 +822,11 @@ class _Trials:
             and any(speaks(call) and str(call.chat) == str(case.chat) for call in self._said(case, began))
         )
 
-    def admins(self) -> None:
-        """The admin's own commands, one at a time: what they count is counted for each group."""
+    def _orders(self) -> list[Dialogue]:
+        """The admin's own commands, each in groups of its own, in answer to a member."""
         own, told = self._told()
-        for name in [name for name in told if name in own][:8]:
-            for form in (f"/{name} {_FIRST_USER - 5}", f"/{name}"):
-                if self.clock.over():
-                    return
-                action = Dialogue((Step(form),), group=True, answers=True, admin=True)
-                if _changes([answer.text for answer in self._play(action, times=_LOOK)]):
-                    self._raced(action)
+        forms = [form for name in told if name in own for form in (f"/{name} {_FIRST_USER - 5}", f"/{name}")]
+        return [Dialogue((Step(form),), group=True, answers=True, admin=True) for form in forms[:_MOST_ORDERS]]
 
 
 def _own(calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = None) -> list[ApiCalled]:

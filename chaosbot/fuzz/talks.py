@@ -110,7 +110,8 @@ class Talks:
         """Whether strangers talk in groups, each in one of their own."""
         self._begin = "/".join(filter(None, (stage, part)))
         self._dice = context.dice.at(self._begin, context.spec.endpoint.started)
-        self._users = count(_FIRST_USER + self._dice.integer(0, 10**9))
+        first = _FIRST_USER + self._dice.integer(0, 10**9)
+        self._users = count(first - first % context.apart, context.apart)
         self._names = count(1)
         self._pool = ThreadPool(_WIDTH, f"fuzz-{stage}")
         self._lock = threading.Lock()
