@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar, Final
 
 from chaosbot.checks._cases import NEEDS_MEMORY, CaseCheck, Violation, cause_of, says, sight
@@ -33,6 +34,7 @@ class Kept:
         probe: The probe's name.
         each: The growth for each update from which on it is no noise.
         what: What a target does that grows.
+        sent: What was sent, in the plural.
         unit: What the summary counts in.
         size: How much one unit is.
     """
@@ -40,14 +42,36 @@ class Kept:
     probe: str
     each: float
     what: str
+    sent: str
     unit: str
     size: float = 1.0
 
 
-KEPT: Final = (
-    Kept("kept-memory", 12_288.0, "keeps something of", "MB", 2.0**20),
-    Kept("kept-descriptors", 0.2, "leaves something open after", "descriptors"),
-)
+_KINDS: Final = {
+    "": (12_288.0, "update", "ordinary updates of one chat"),
+    "inline_query": (4_096.0, "inline query", "inline queries"),
+    "edited_message": (12_288.0, "edited message", "edits"),
+    "callback_query": (4_096.0, "pressed button", "presses"),
+    "user": (8_192.0, "new user", "messages, each of somebody new"),
+    "group": (8_192.0, "new group", "messages, each in another group"),
+}
+"""What the growth stage sends, by kind: the least growth in bytes, one of them, and all of them.
+
+A target may know its users and groups, and what it caches of a query has an end: more than a few KB of each is more than that.
+"""
+
+
+def _kept(kind: str) -> tuple[Kept, Kept]:
+    least, each, sent = _KINDS[kind]
+    name = f"/{kind}" if kind else ""
+    return (
+        Kept(f"kept-memory{name}", least, f"keeps something of every {each}", sent, "MB", 2.0**20),
+        Kept(f"kept-descriptors{name}", 0.2, f"leaves something open after every {each}", sent, "descriptors"),
+    )
+
+
+KEPT: Final = {kind: _kept(kind) for kind in _KINDS}
+"""What is looked at, memory and descriptors, by the kind of what is sent meanwhile."""
 
 
 def grows(looks: Sequence[tuple[int, float]], each: float) -> bool:
@@ -105,10 +129,10 @@ class BoundedResources(CaseCheck):
         return judgement
 
     def _kept(self, history: History) -> Judgement | None:
-        """What is kept of each of many alike updates of one chat (stage growth)."""
+        """What is kept of each of many alike updates (stage growth)."""
         found: list[Finding] = []
         judged = 0
-        for row in KEPT:
+        for row in chain.from_iterable(KEPT.values()):
             looks = [
                 (int(one.detail), float(one.value))
                 for one in history.probes
@@ -118,12 +142,11 @@ class BoundedResources(CaseCheck):
             if len(looks) < _ENOUGH or not grows(looks, row.each):
                 continue
             more = (looks[-1][1] - looks[0][1]) / row.size
-            said = f"{looks[-1][0] - looks[0][0]} ordinary updates of one chat: {more:.1f} {row.unit} more, and no end of it"
+            said = f"{looks[-1][0] - looks[0][0]} {row.sent}: {more:.1f} {row.unit} more, and no end of it"
             cause = RootCause("kept", place=row.probe)
-            title = f"{row.what} every update"
             found.append(
                 Finding(
-                    self.name, title, Severity.HIGH, Threat.LOAD, cause, category="soak", summary=said, stateful=True
+                    self.name, row.what, Severity.HIGH, Threat.LOAD, cause, category="soak", summary=said, stateful=True
                 )
             )
         if not judged:

@@ -1,19 +1,25 @@
-"""The growth stage: the same chat writes hundreds of long texts, and memory and descriptors are read between.
+"""The growth stage: hundreds of updates of one kind, and memory and descriptors are read between.
 
-One user in one chat, so that what a target remembers of each user and chat stays what it is; ordinary texts, which most targets answer
-with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some rounds.
+First long texts of one user in one chat, so that what a target remembers of each user and chat stays what it is; ordinary ones, which most
+targets answer with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some
+rounds. Then a few rounds of each other kind (inline queries, edits, presses, new users, new groups), each with something new in it, and of those
+that made the target hold more, as many as tell.
+
 It comes before anything heavy: what a target has once held hides what it keeps. Rounds end early where nothing grows; where something
 does, or where there were too few to tell, they go on for a while when the stage's time is over. Judged by `bounded_resources`.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic, sleep
-from typing import Final
+from typing import Any, Final
 
 from chaosbot.checks.bounded_resources import KEPT, grows
 from chaosbot.core.case import Case, Change
+from chaosbot.core.dice import Dice
 from chaosbot.core.event import ProbeSeen
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
@@ -22,16 +28,24 @@ from chaosbot.fuzz.spec import Clock
 ROUNDS: Final = 24
 _FEWEST: Final = 9
 """Rounds after which it may end early."""
+_SCOUTS: Final = 4
+"""Rounds of each other kind after which it may end early."""
+_IGNORED: Final = 2
+"""Rounds of a kind after which it ends where the target calls nothing for it."""
 _IN_GROUP: Final = 72
 _IN_PRIVATE: Final = 24
 _TEXT: Final = "слово " * 600
 """Long enough that keeping it shows: 3600 characters, about 20 KB of JSON."""
+_QUERY: Final = "слово " * 38
+"""An inline query has at most 256 characters; a number comes before this."""
 _USER: Final = 4_503_565_000_000_000
+_ASKERS: Final = 16
 _GROUP: Final = -3_800_000_000
 _QUIET_S: Final = 0.05
 _SLOW_S: Final = 0.25
 """Where a round takes longer, the next ones are half as long: how many rounds there were tells more than how many updates."""
 _SPARSEST: Final = 4
+_HALF: Final = 0.5
 _LONGER_S: Final = 10.0
 """So much longer than its time the stage goes on until it knows whether something grows without end."""
 
@@ -41,41 +55,105 @@ def run_growth(context: CampaignContext, clock: Clock) -> None:
     slow = context.target.latency_s > context.spec.latency_s
     if slow or not context.store.seen.memory or not context.platform.greets:
         return
-    sent = 0
-    looks: dict[str, list[tuple[int, float]]] = {row.probe: [] for row in KEPT}
-    step = 1
-    for number in range(ROUNDS):
-        nths = range(0, _IN_GROUP + _IN_PRIVATE, step)
-        cases = [case for nth in nths if (case := _case(context, number, nth)) is not None]
-        began = monotonic()
+    rounds = [_Rounds(context, kind) for kind in KEPT]
+    first, *others = rounds
+    while first.go_on(_FEWEST) and not _over(clock, _LONGER_S):
+        first.send()
+    for one in others:
+        while one.go_on(_SCOUTS) and not _over(clock, 0.0):
+            one.send()
+    # What may have grown most comes first.
+    for one in sorted((one for one in others if one.suspicious), key=lambda one: -one.each):
+        while one.go_on(_FEWEST) and not _over(clock, _LONGER_S / 2):
+            one.send()
+
+
+def _slope(looks: Sequence[tuple[int, float]]) -> float:
+    (sent, held), (sent_last, held_last) = looks[0], looks[-1]
+    return (held_last - held) / max(1, sent_last - sent)
+
+
+def _over(clock: Clock, longer_s: float) -> bool:
+    return clock.should_stop() or monotonic() >= clock.until + longer_s
+
+
+class _Rounds:
+    """The rounds of one kind."""
+
+    def __init__(self, context: CampaignContext, kind: str) -> None:
+        self.context = context
+        self.kind = kind
+        self.looks: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        self.done = 0
+        self._sent = 0
+        self._step = 1
+        self._lost = False
+        self._called = False
+
+    def send(self) -> None:
+        """Sends a round and looks at the target."""
+        context = self.context
+        nths = range(0, _IN_GROUP + _IN_PRIVATE, self._step)
+        cases = [case for nth in nths if (case := self._case(nth)) is not None]
+        began, calls = monotonic(), len(context.target.calls())
         for result in context.target.volley(cases, "growth"):
             context.recorder.record(result)
-        step = min(_SPARSEST, 2 * step) if monotonic() - began > _SLOW_S else step
-        sent += len(cases)
+        self._step = min(_SPARSEST, 2 * self._step) if monotonic() - began > _SLOW_S else self._step
+        self._sent += len(cases)
+        self.done += 1
         sleep(_QUIET_S)
-        vitals = context.target.vitals() if context.target.lives else None
-        if vitals is None or not cases:
+        self._called = self._called or len(context.target.calls()) > calls
+        vitals = context.target.vitals() if cases and context.target.lives else None
+        self._lost = vitals is None
+        if vitals is None:
             return
-        for row, value in zip(KEPT, (vitals.resident, vitals.descriptors), strict=True):
-            looks[row.probe].append((sent, float(value)))
-            context.recorder.emit(ProbeSeen(context.recorder.now(), row.probe, ok=True, value=value, detail=str(sent)))
+        for row, value in zip(KEPT[self.kind], (vitals.resident, vitals.descriptors), strict=True):
+            self.looks[row.probe].append((self._sent, float(value)))
+            seen = ProbeSeen(context.recorder.now(), row.probe, ok=True, value=value, detail=str(self._sent))
+            context.recorder.emit(seen)
         context.show("growth", ROUNDS)
-        enough = number + 1 >= _FEWEST
-        if enough and not any(grows(looks[row.probe], row.each) for row in KEPT):
-            return
-        if clock.should_stop() or monotonic() >= clock.until + _LONGER_S:
-            return
 
+    def go_on(self, fewest: int) -> bool:
+        """Whether another round tells more: there were too few, or something grows."""
+        if self._lost or self.done >= ROUNDS or (self.kind and self.done >= _IGNORED and not self._called):
+            return False
+        return self.done < fewest or any(grows(self.looks[row.probe], row.each) for row in KEPT[self.kind])
 
-def _case(context: CampaignContext, number: int, nth: int) -> Case | None:
-    place = context.dice.at("growth", context.spec.endpoint.started, number, nth)
-    user = _USER + context.dice.at("growth").integer(0, 10**6)
-    platform = context.platform
-    update = platform.say(_TEXT, place, user=user, chat=_GROUP if nth < _IN_GROUP else None)
-    if update is None and not platform.tiers:  # nobody in particular writes there
-        update = platform.say(_TEXT, place) or platform.fresh(platform.golden(place)[platform.canary()], place)
-    if update is None:
-        return None
-    name = f"growth/{number}-{nth}"
-    case = context.case(update, place, name, "a long text")
-    return replace(case, group="state", threat=Threat.LOAD, change=Change(Mechanism.SCENARIO, "growth"))
+    @property
+    def each(self) -> float:
+        """How much more the target holds for each update, as a multiple of the least that is no noise."""
+        rows = [(row.each, self.looks[row.probe]) for row in KEPT[self.kind] if self.done >= _SCOUTS and not self._lost]
+        return max((_slope(looks) / least for least, looks in rows), default=0.0)
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether so much more is held that more rounds are worth it; memory grows in steps."""
+        return self.each >= _HALF
+
+    def _case(self, nth: int) -> Case | None:
+        context, platform = self.context, self.context.platform
+        place = context.dice.at("growth", context.spec.endpoint.started, self.done, nth, *filter(None, [self.kind]))
+        update = self._update(place, nth)
+        if update is None and not self.kind and not platform.tiers:  # nobody in particular writes there
+            update = platform.say(_TEXT, place) or platform.fresh(platform.golden(place)[platform.canary()], place)
+        if update is None:
+            return None
+        name = "/".join(filter(None, ("growth", self.kind, f"{self.done}-{nth}")))
+        case = context.case(update, place, name, "one of many updates")
+        return replace(case, group="state", threat=Threat.LOAD, change=Change(Mechanism.SCENARIO, "growth"))
+
+    def _update(self, place: Dice, nth: int) -> Any:
+        say = self.context.platform.say
+        user = _USER + self.context.dice.at("growth").integer(0, 10**6)
+        number = self.done * (_IN_GROUP + _IN_PRIVATE) + nth
+        match self.kind:
+            case "inline_query":
+                return say(f"{number} {_QUERY}", place, user=user + nth % _ASKERS, kind=self.kind)
+            case "callback_query":
+                return say(f"chaosbot:{number}", place, user=user, kind=self.kind)
+            case "user":
+                return say("hello", place, user=user + 10**7 + number)
+            case "group":
+                return say("hello", place, user=user, chat=_GROUP - 1 - number)
+            case kind:
+                return say(_TEXT, place, user=user, kind=kind, chat=_GROUP if nth < _IN_GROUP else None)

@@ -6,7 +6,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
@@ -98,6 +98,13 @@ def campaign_behind_mock(
         webhook: The bot's handler, given the base URL of its API.
         stage: The stage.
     """
+    return campaign_on(tmp_path, lambda api: served(webhook(api)), stage)
+
+
+def campaign_on(
+    tmp_path: Path, start: Callable[[str], AbstractContextManager[str]], stage: str
+) -> tuple[CampaignResult, list[Event]]:
+    """Like `campaign_behind_mock`, on a bot that `start` runs and whose URL it gives."""
     started, events = monotonic(), list[Event]()
     calls: list[ApiCalled] = []
 
@@ -109,7 +116,7 @@ def campaign_behind_mock(
     proxy = Proxy(ProxySpec((ListenerSpec(Direction.OUTBOUND, MOCK),), 3, FaultPlan(), started=started), emit)
     proxy.start()
     try:
-        with served(webhook(proxy.url(Direction.OUTBOUND))) as url:
+        with start(proxy.url(Direction.OUTBOUND)) as url:
             spec = spec_of(url, tmp_path, started, stages=(stage,), bot_api=True)
             disturb = lambda rules: proxy.replace_plan(FaultPlan(rules))  # noqa: E731 - one line
             return Campaign(spec, emit, lambda: calls, disturb=disturb).run(), events
