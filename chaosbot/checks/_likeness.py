@@ -85,7 +85,7 @@ def resembles(calls: Iterable[ApiCalled], model: set[str], whole: set[str] | Non
     """
     for said in map(words, zip(calls)):
         beside = 0 if whole is None or len(model) > _FEW else len(said - whole)
-        if len(said & model) >= ALIKE * len(model) and beside <= len(whole or ()):
+        if model and len(said & model) >= ALIKE * len(model) and beside <= len(whole or ()):
             return True
     return False
 
@@ -166,7 +166,6 @@ def _judged(
     own: dict[str, set[str]] = defaultdict(set)
     by_name = {tried.case: tried for tried in cases}
     asked: dict[str | None, list[CaseTried]] = defaultdict(list)
-    refused = _alike(cases, join)
     for tried in cases:
         if (
             tried.role is Role.SETUP
@@ -207,7 +206,7 @@ def _judged(
         ):
             continue  # where nobody is told apart from the admin, the target has another admin, or gives this to everybody
         whole = words(calls)
-        if control.kind == "callback_query" and not rights and (control.user, frozenset(whole)) in refused:
+        if not rights and control.kind == "callback_query" and (control.user, frozenset(whole)) in _alike(cases, join):
             continue
         strangers = (one for one in asked[control.command] if control.command and one.user != control.user)
         if plain[name] and any(resembles(join.calls(one), model, whole) for one in strangers):
@@ -217,10 +216,10 @@ def _judged(
             telling = [call for call in join.calls(tried) if not background.common(call, tried.command)]
             # Where the rightful one asked the same in this chat before, and got no answer yet, one of these is theirs.
             late = [one for one in _asked_before(cases, tried, control) if not resembles(join.calls(one), model)]
-            alike = sum(bool(model) and resembles([call], model, whole) for call in telling)
+            alike = sum(resembles([call], model, whole) for call in telling) > len(late)
             # Who gets for themself what the control's sender got for themself has taken it from nobody.
-            own_due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
-            if (alike > len(late) and not own_due) or _takes(join.calls(tried), rights, tried):
+            due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
+            if (alike and not due) or _takes(join.calls(tried), rights, tried):
                 title = f"{what}: {tried.summary or tried.case}"
                 violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
             violations.look(tried, violation)
