@@ -178,6 +178,7 @@ LATENCY_AND_ERRORS: Final = (
     Threshold("p50", 0.5, 1.0),
     Threshold("p99", 2.0, 5.0),
     Threshold("error_rate", 0.01, 0.05),
+    Threshold("stream_errors", 0.01, 0.05),
 )
 STANDARD: Final = (
     *LATENCY_AND_ERRORS,

@@ -132,4 +132,4 @@ def _name_missing(engine: LoadEngine, cast: Cast) -> None:
         if cast.asked:
             engine.hooks.emit(Trouble(0.0, f"stream {name}", text))
         else:
-            engine.hooks.emit(Noted(0.0, "stream-missing", f"{name} {text}", {"name": name}))
+            engine.hooks.emit(Noted(0.0, "stream-missing", f"{name} {text}", {"name": name, "why": text}))

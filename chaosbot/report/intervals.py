@@ -229,6 +229,11 @@ def _streams_of(history: History, length_s: float) -> tuple[StreamRow, ...]:
         for name, part in interval.streams.items():
             parts[name].append(part)
             open_at[name][tick_of(interval)] += part.open
+    missing = {
+        note.data["name"]: note.data.get("why", note.text)
+        for note in history.all(Noted)
+        if note.area == "stream-missing"
+    }
 
     def times(name: str, source: str) -> Quantiles:
         return Quantiles.of(Histogram.merged(decode(getattr(part, source)) or Histogram() for part in parts[name]))
@@ -243,12 +248,14 @@ def _streams_of(history: History, length_s: float) -> tuple[StreamRow, ...]:
             messages := sum(part.messages for part in told),
             messages / length_s,
             sum(part.received for part in told),
-            max(open_at[name].values()),
+            max(open_at[name].values(), default=0),
             times(name, "connect"),
             times(name, "gap"),
             times(name, "latency"),
+            missing.get(name, ""),
         )
-        for name, told in sorted(parts.items())
+        for name in sorted(parts.keys() | missing)
+        for told in [parts[name]]
     )
 
 

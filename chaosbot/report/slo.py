@@ -316,6 +316,9 @@ def _fitted(promise: Promise, evidence: Evidence) -> Promise | None:
         return promise if offered >= bounds("throughput", promise.target, "")[0].value else None
     if promise.metric == "circuit_trips":
         return promise if evidence.circuits is not None and not evidence.faulted else None
+    if promise.metric == "stream_errors":
+        # Few connections that all went well prove no share; one that failed must not hide among many requests.
+        return promise if evidence.observe(promise).value else None
     samples = sum(second.response.total for second in seconds)
     if promise.metric == "p99" and samples < enough_for(0.99):
         promise = Promise("p95", promise.target, promise.alert, promise.window, asked=False)

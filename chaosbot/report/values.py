@@ -115,6 +115,7 @@ class StreamRow:
         connect: Handshakes.
         gap: From one message of a connection to its next.
         latency: How old messages were that carry their time.
+        missing: Why it did not run; empty where it did.
     """
 
     name: str
@@ -129,10 +130,13 @@ class StreamRow:
     connect: Quantiles
     gap: Quantiles
     latency: Quantiles
+    missing: str = ""
 
     @property
     def trouble(self) -> str:
-        """Failed connects and the server's closes by kind, in words; empty when there were none."""
+        """Why it did not run, or failed connects and the server's closes by kind, in words; empty when there were none."""
+        if self.missing:
+            return self.missing
         kinds = [f"{kind} {count}" for kind, count in self.failed.items()]
         return ", ".join([*kinds, *(f"closed with {code} {count}" for code, count in self.ends.items())])
 

@@ -123,6 +123,7 @@ def _stream(one: StreamRow) -> dict[str, Any]:
         "connect_ms": _quantiles(one.connect),
         "gap_ms": _quantiles(one.gap),
         "latency_ms": _quantiles(one.latency),
+        **({"missing": one.missing} if one.missing else {}),
     }
 
 

@@ -73,6 +73,7 @@ def test_the_table_of_targets_and_alerts() -> None:
         "p50": (0.5, 1.0, True),
         "p99": (2.0, 5.0, True),
         "error_rate": (0.01, 0.05, True),
+        "stream_errors": (0.01, 0.05, True),
         "throughput": (100.0, 50.0, False),
         "circuit_trips": (0.0, 3.0, True),
     }

@@ -150,6 +150,8 @@ def test_streams_with_arrivals_are_refused_and_those_without_clients_are_named(
     missing = {note.data["name"] for note in few.all(Noted) if note.area == "stream-missing"}
     assert len(missing) == 3
     assert missing < {"market_stream", "foreign_flow", "burst_test", "reconnect_storm"}
+    shown = {name: row.trouble for name, row in rows(few).items() if row.trouble.startswith("did not run: 8 users")}
+    assert shown.keys() == missing
 
 
 JOURNEY = """

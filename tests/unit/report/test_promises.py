@@ -77,6 +77,7 @@ def test_a_profile_that_promises_nothing_is_asked_nothing():
         "p50",
         "p99",
         "error_rate",
+        "stream_errors",
     }
 
 
@@ -210,6 +211,12 @@ def test_streams_keep_promises_of_their_own(story):
     dropped = story(slo=wanted).load(60, **listening(broken=2, failed={"status_403": 1}))
     errors = judged(dropped, "stream_errors")
     assert (errors.verdict, errors.observed) == (Verdict.FAIL, 100)
+
+
+def test_connections_that_break_fail_a_run_whose_many_requests_are_well(story):
+    assert not [one for one in fold(story().load(60, **listening()).history()).assertions if "stream" in one.name]
+    broken = judged(story().load(60, **listening(broken=2)), "stream_errors")
+    assert (broken.verdict, broken.observed) == (Verdict.FAIL, 100)
 
 
 def test_a_promise_about_streams_that_never_ran_is_no_pass(story):
