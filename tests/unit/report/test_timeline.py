@@ -7,6 +7,7 @@ from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.outcome import Fate
 from chaosbot.report import fold
 from chaosbot.report.charts import bins_of, marks_of, timeline
+from chaosbot.reporters.html import render_html
 from chaosbot.reporters.json import to_json
 
 
@@ -159,8 +160,20 @@ def test_a_proxy_report_counts_what_the_client_got(story):
         seen = ExchangeSeen(number, f"x{number}", Direction.INBOUND, "POST", "/", 200, "target", 0.01, 200, whole=False)
         cut = Injected(number, "cut", "truncate_response", Depth.EXCHANGE, Direction.INBOUND, f"x{number}", "applied")
         told.add(cut, seen)
-    (row,) = fold(told.history(), checks=()).faults
+    report = fold(told.history(), checks=())
+    (row,) = report.faults
     assert (row.touched.requests, row.touched.errors) == (48, 48)
+    assert not report.held_back
+
+
+def test_a_proxy_report_says_that_its_times_lack_what_faults_on_bytes_hold_back(story):
+    held = Injected(
+        1, "slow", "latency", Depth.BYTES, Direction.INBOUND, "inbound-connection-1", "applied", connection=1
+    )
+    report = fold(story(verb="proxy").add(held).history(end=5.0), checks=())
+    assert "comes on top" in report.held_back
+    assert report.held_back in render_html(report)
+    assert not fold(story().load(10).add(held).history(), checks=()).held_back
 
 
 def test_a_fast_runs_few_single_requests_are_not_taken_for_all(story):
