@@ -35,7 +35,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     Args:
         history: Everything that happened.
         checks: Which checks judge it; by default those that the run's settings name, or all of the registry. A check named
-            here that found nothing to look at makes the run inconclusive, since somebody asked for it.
+            here, or by `--check`, that found nothing to look at makes the run inconclusive, since somebody asked for it.
     """
     start = history.start or _NOBODY
     dice = Dice(start.seed)
@@ -196,7 +196,7 @@ def _judge(
     """Lets the checks judge; what they said, those that had nothing to look at, what went wrong, and what they planned to judge."""
     judgements: list[Judgement] = []
     troubled: list[str] = []
-    chosen = names
+    chosen, asked = names, set(names or _named_checks(history, "more_checks"))
     if chosen is None:
         usual = _named_checks(history, "checks") or _all_checks(troubled)
         chosen = list(dict.fromkeys((*usual, *_named_checks(history, "more_checks"))))
@@ -213,9 +213,8 @@ def _judge(
     # A check that judged nothing but failed all the same did see something.
     idle = [one for one in idle if one.verdict is not Verdict.FAIL]
     unjudged = tuple((one.check, one.reason or "found nothing to look at") for one in idle)
-    if names is not None:
-        asked = {name.replace("-", "_") for name in names}
-        troubled += [f"{check}: asked for, but {reason}" for check, reason in unjudged if check in asked]
+    asked = {name.replace("-", "_") for name in asked}
+    troubled += [f"{check}: asked for, but {reason}" for check, reason in unjudged if check in asked]
     return tuple(one for one in judgements if one not in idle), unjudged, troubled, subjects
 
 

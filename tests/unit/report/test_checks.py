@@ -45,6 +45,9 @@ def test_a_check_that_was_asked_for_and_found_nothing_to_look_at_is_no_pass(stor
     assert "idle: asked for, but no case" in asked.reasons
     assert ("idle", "no case") in asked.unjudged
     assert fold(told.history()).verdict is Verdict.PASS
+    by_option = fold(story(more_checks=["idle"]).load(60).history())
+    assert by_option.verdict is Verdict.INCONCLUSIVE
+    assert "idle: asked for, but no case" in by_option.reasons
 
 
 def test_a_check_that_does_not_exist_is_named(story):
