@@ -15,11 +15,18 @@ const ONLY = "Only the owner of the app can do that.";
 // Below what was done for the owner stands how it is undone.
 const UNDO = [{ type: "actions", block_id: "release", elements: [{ type: "button", action_id: "undo", value: "17", text: { type: "plain_text", text: "Undo" } }] }];
 
-function say(channel, text) {
+const TRIES = 6;
+
+function say(channel, text, tried = 1) {
   const body = JSON.stringify({ channel, text });
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body), authorization: "Bearer xoxb-park" };
-  const asked = http.request({ host: api.hostname, port: api.port, path: "/api/chat.postMessage", method: "POST", headers, timeout: 5000 }, (answer) => answer.resume());
-  asked.on("error", () => {});
+  const again = (pauseS) => tried < TRIES && setTimeout(() => say(channel, text, tried + 1), 1000 * pauseS + 100);
+  const later = 0.2 * 2 ** tried;
+  const asked = http.request({ host: api.hostname, port: api.port, path: "/api/chat.postMessage", method: "POST", headers, timeout: 5000 }, (answer) => {
+    answer.resume();
+    if (answer.statusCode === 429 || answer.statusCode >= 500) again(Number(answer.headers["retry-after"]) || later);
+  });
+  asked.on("error", () => again(later));
   asked.on("timeout", () => asked.destroy());
   asked.end(body);
 }

@@ -7,6 +7,7 @@ import os
 import re
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import OrderedDict
 from socketserver import ThreadingMixIn
@@ -24,13 +25,22 @@ lock = threading.Lock()
 
 
 def change(account: str, customer: str, plan: str) -> None:
-    """Writes a customer's plan at Stripe, in the merchant's account."""
+    """Writes a customer's plan at Stripe, in the merchant's account; tried six times, later each time."""
     body = f"metadata[plan]={plan}&description=the+plan+is+{plan}".encode()
     request = urllib.request.Request(f"{API}/v1/customers/{customer}", body, {"Stripe-Account": account})
-    try:
-        urllib.request.urlopen(request, timeout=5).read()
-    except (OSError, ValueError):
-        print("not changed")
+    for attempt in range(6):
+        wait = ""
+        try:
+            urllib.request.urlopen(request, timeout=5).read()
+            return
+        except urllib.error.HTTPError as error:
+            if error.code < 500 and error.code != 429:
+                break
+            wait = error.headers.get("Retry-After") or ""
+        except (OSError, ValueError):
+            pass
+        time.sleep(int(wait) + 0.1 if wait.isdecimal() else 0.2 * 2**attempt)
+    print("not changed")
 
 
 def right(body: bytes, header: str, secret: str) -> bool:
@@ -104,7 +114,8 @@ def application(environ: dict, start) -> list[bytes]:
     if BUG == "customer-assumed":
         customer = customer.strip()
     if isinstance(customer, str) and re.fullmatch(r"\w+", customer) and not again and kind in PAID | ENDED:
-        change(whose or "acct_1ParkBakery0001", customer, "full" if kind in PAID else "none")
+        wanted = (whose or "acct_1ParkBakery0001", customer, "full" if kind in PAID else "none")
+        threading.Thread(target=change, args=wanted, daemon=True).start()
     return end("200 OK")
 
 
