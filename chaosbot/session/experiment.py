@@ -18,6 +18,7 @@ from typing import Final
 from chaosbot.config import defaults
 from chaosbot.config.experiment import Experiment
 from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import FaultPlan, Rule, Window
 from chaosbot.core.platform import Endpoint, platform_of
@@ -57,7 +58,7 @@ class Compiled:
         classes: Who takes part, with weights; empty for the platform's own shares.
         mix: What they do, with weights; empty for their own.
         wait_s: Shortest and longest pause of a user between two tasks; None for their own.
-        left_out: The rules whose trouble the platform's API does not know.
+        left_out: The rules whose trouble no call of the target can meet.
     """
 
     experiment: Experiment
@@ -111,14 +112,18 @@ def compiled(experiment: Experiment) -> Compiled:
 def fitted(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
     """The experiment with faults that its platform's own API could cause, and the names of the rules that it could not.
 
-    An error in the words of another API becomes the same error in the words of this one.
+    An error in the words of another API becomes the same error in the words of this one. Where no call of the target is seen, since its
+    platform has no API or the outbound direction is off, none meets trouble.
 
     Raises:
         ConfigError: No rule is left.
     """
     api = platform_of(experiment.platform).api_mock
     rules: list[Rule] = []
+    unseen = experiment.outbound == "off" or (experiment.outbound == "mock" and not api)
     for rule in experiment.plan.rules:
+        if unseen and Direction.OUTBOUND in (rule.match.direction, rule.fault.direction):
+            continue
         fits = not rule.fault.api or rule.fault.api == (api or defaults.MOCK)
         other = None if fits else rule.fault.elsewhere()
         if fits or other is not None:
@@ -128,7 +133,10 @@ def fitted(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
     if left_out and not rules:
         name = platform_of(experiment.platform).name
         raise ConfigError(
-            f"rule {left_out[0]}", f"is no trouble of {name}'s API; take another fault, such as api_error:503"
+            f"rule {left_out[0]}",
+            "can never act: no call of the target is seen; name what it calls by --outbound"
+            if unseen
+            else f"is no trouble of {name}'s API; take another fault, such as api_error:503",
         )
     return replace(experiment, plan=FaultPlan(tuple(rules))), left_out
 
@@ -214,7 +222,7 @@ def perform(
         if experiment.target:
             tell_addresses(environment.upstreams, experiment.outbound, experiment.platform, say)
         if compiled.left_out:
-            say(f"left out, as the API of this platform knows no such trouble: {', '.join(compiled.left_out)}")
+            say(f"left out, as no call of this target can meet such trouble: {', '.join(compiled.left_out)}")
         require_webhook(environment, experiment.platform, secret, variable=experiment.secret_env or defaults.SECRET_ENV)
         with worker_processes(
             run, environment, cluster, experiment.workload.processes, secret_env, (), experiment.allow_hosts

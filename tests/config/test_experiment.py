@@ -189,6 +189,19 @@ def test_the_bot_api_s_own_words_stay_where_it_is_the_bot_api_that_is_called() -
     assert made.left_out == ()
 
 
+@pytest.mark.parametrize(
+    ("platform", "outbound"), [("standard_webhooks", "mock"), ("slack", "off"), ("telegram", "off")]
+)
+def test_where_no_call_is_seen_none_meets_trouble(platform: str, outbound: str) -> None:
+    made = compiled(replace(read_experiment("resilience"), platform=platform, outbound=outbound))
+    assert {rule.name for rule in made.plan.rules} == {"slow-network", "lost-acks", "duplicates"}
+    assert {"api-black-hole", "chat-migrated"} <= set(made.left_out)
+    with pytest.raises(ConfigError, match=r"--outbound"):
+        compiled(
+            Experiment(platform=platform, outbound=outbound, plan=plan_of([parse_fault("delay:1s;direction=outbound")]))
+        )
+
+
 def test_a_plan_of_which_nothing_can_happen_is_refused_with_what_can() -> None:
     plan = plan_of([parse_fault("botapi_migrate;direction=outbound")])
     with pytest.raises(ConfigError, match=r"no trouble of slack's API; .* api_error"):
