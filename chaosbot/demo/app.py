@@ -74,7 +74,7 @@ class Pages:
             "# TYPE outbox_depth gauge",
             f"outbox_depth {0 if bot.outbox is None else bot.outbox.depth}",
             "# TYPE dedup_entries gauge",
-            f"dedup_entries {len(bot.dedup)}",
+            f"dedup_entries {len(bot.dedup) + len(bot.asked)}",
             "# TYPE market_listeners gauge",
             f"market_listeners {len(self._market.feed.listeners)}",
             "# TYPE circuit_state gauge",
