@@ -35,6 +35,11 @@ class Keys(Mock):
     speaks: ClassVar[bool] = False
 
     secret_env: str = option("text", "the environment variable of the secret by which deliveries are signed", "")
+    second_env: str = option(
+        "text",
+        "that of a second secret, which is valid as well; its keys are in the set, too",
+        "CHAOSBOT_SECOND_SECRET",
+    )
     issuer: str = option("text", "what OpenID's metadata say the issuer is", _ISSUER)
 
     def __post_init__(self) -> None:
@@ -47,7 +52,7 @@ class Keys(Mock):
     def api(self, services: MockServices) -> MockApi:
         """The documents, which are the same in every process."""
         del services
-        return KeysApi(os.environ[self.secret_env], self.issuer)
+        return KeysApi(os.environ[self.secret_env], os.environ.get(self.second_env, ""), self.issuer)
 
     def hints(self, url: str) -> tuple[str, ...]:
         """Where a target finds its keys."""
@@ -59,13 +64,14 @@ class KeysApi(MockApi):
 
     Args:
         secret: The secret.
+        second: One whose keys are in the set as well; empty for none.
         issuer: Who the metadata say they are of.
     """
 
-    def __init__(self, secret: str, issuer: str) -> None:
+    def __init__(self, secret: str, second: str, issuer: str) -> None:
         self._issuer = issuer
         names = [name for name in _keys.ASYMMETRIC if name in _keys.JWT_NAMES and not _keys.unfit(secret, name)]
-        self._set = json.dumps(_keys.key_set(secret)).encode()
+        self._set = json.dumps(_keys.key_set(*filter(None, (secret, second)))).encode()
         self._files = {f"/{name}.pem": _keys.pem(secret, name) for name in names}
         self._files |= {"/certificate.pem": _keys.certificate(secret)} if "rsa" in names else {}
 

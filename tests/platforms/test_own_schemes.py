@@ -34,6 +34,7 @@ from chaosbot.fuzz.catalogue import cases
 from chaosbot.mocks.server import MockListener, MockServer
 
 SECRET = "a secret from which key pairs follow"
+NEXT, LAST = "the secret of next month", "the secret of last year"
 NOW = 1_767_225_600
 HERE = Endpoint("127.0.0.1:8000", "/hook", SECRET, started=NOW)
 BODY = {"type": "order.paid", "id": "ord_12345678", "text": "Grüße: 3 €", "at": "2026-01-01T10:00:00Z"}
@@ -63,6 +64,7 @@ def held_to(platform: Platform, accepts: Callable[[RawRequest], bool], endpoint:
 def issuer() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOOK_SECRET", SECRET)
+        patch.setenv("CHAOSBOT_SECOND_SECRET", NEXT)
         server = MockServer(
             [MockListener(mock_of("mock:keys;secret_env=HOOK_SECRET"))], lambda _: None, time.monotonic()
         )
@@ -102,14 +104,20 @@ def test_a_receiver_that_fetches_its_keys_believes_tokens_and_nothing_else(
     keys = jwt.PyJWKClient(f"{issuer}/jwks.json", cache_keys=True)
     now = Endpoint("127.0.0.1:8000", "/hook", SECRET, started=int(time.time()))
     accepts = bearer(name, lambda token: keys.get_signing_key_from_jwt(token).key)
-    platform = own(style="jwt", algorithm=algorithm, claims=CLAIMS, sample=BODY)
+    platform = own(style="jwt", algorithm=algorithm, claims=CLAIMS, sample=BODY, former_secret=LAST, second_secret=NEXT)
     assert accepts(RawRequest.of(platform.encode(now, BODY)))
     assert held_to(platform, accepts, now) == []
     named = signed_cases(platform, now)
     assert {"signed/token-none", "signed/token-stranger", "signed/token-embedded", "signed/token-confused"} <= set(
         named
     )
-    assert {"signed/token-expired", "signed/token-aud", "signed/token-kid-path", "signed/body-member"} <= set(named)
+    assert {
+        "signed/token-expired",
+        "signed/token-aud",
+        "signed/token-kid-path",
+        "signed/body-member",
+        "signed/rotation-second",
+    } <= set(named)
 
 
 def test_a_token_by_a_shared_secret_is_as_well(issuer: str) -> None:
@@ -179,7 +187,7 @@ def test_keys_are_served_as_documents_of_every_kind(issuer: str) -> None:
 
     about = json.loads(got("/.well-known/openid-configuration"))
     assert about["jwks_uri"] == f"{issuer}/jwks.json"
-    assert [key["alg"] for key in json.loads(got("/jwks.json"))["keys"]] == ["EdDSA", "ES256", "RS256"]
+    assert [key["alg"] for key in json.loads(got("/jwks.json"))["keys"]] == ["EdDSA", "ES256", "RS256"] * 2
     public = serialization.load_pem_public_key(got("/rsa.pem"))
     assert isinstance(public, rsa.RSAPublicKey)
     assert public.key_size == 2048
