@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -46,6 +47,10 @@ _BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 """Calls beside a reply, which must come whatever becomes of them."""
 _ANSWER: Final = "Anna"
 _ORDERS: Final = 4
+_SAID: Final = 80
+"""So many characters of what was said stand in a case's summary."""
+_LATE_S: Final = 0.2
+"""So long after an update was acknowledged a call may still come of it."""
 _LEARNING: Final = 0.35
 """The part of the stage's time that learning may take."""
 _LEAST_S: Final = 1.0
@@ -201,8 +206,10 @@ class _Trials:
         self.usual = next(iter(answering), None)
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))
         known = {step.text for steps, _ in walked for step in steps}
+        # Before the admin is asked anything: what comes to the admin then may be an answer.
+        others = list(self._to_others(walked, until + self.clock.left() * _LEARNING / 4))
         self.orders = list(self._to_users(known, max((steps for steps, _ in walked), key=len, default=())))
-        return [*triggers, *self._to_others(walked, until + self.clock.left() * _LEARNING / 4)]
+        return [*triggers, *others]
 
     def _learn_group(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> None:
         """Finds something that is answered in a group."""
@@ -225,9 +232,11 @@ class _Trials:
         for event in self.context.recorder.events:
             if isinstance(event, CaseTried) and event.chat is not None:
                 self._asked_at[str(event.chat)].append(event.sent)
-        seen = {key for call in self._since(0.0) if (key := self._elsewhere(call)) is not None}
+        seen = self._told_others(0.0)
         ways = [steps for steps, _ in walked]
-        for steps in (one for one in ways if not any(other[: len(one)] == one != other for other in ways)):
+        longest = [one for one in ways if not any(other[: len(one)] == one != other for other in ways)]
+        likely = self._likely([call.t for call in self._since(0.0) if self._elsewhere(call) is not None])
+        for steps in sorted(longest, key=lambda one: -max(likely.get(step.text[:_SAID], 0.0) for step in one)):
             person = _Person(self._user())
             for number, step in enumerate(steps, 1):
                 if monotonic() > until or not seen:
@@ -237,12 +246,29 @@ class _Trials:
                 if done is None:
                     break
                 self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
-                sleep(_POLL_S)
-                found = {key for call in self._since(start) if (key := self._elsewhere(call)) in seen}
+                soon = monotonic() + _LATE_S
+                while not (found := self._told_others(start) & seen) and monotonic() < soon:
+                    sleep(_POLL_S)
                 for method, chat in sorted(found, key=str):
                     if any(method == one for one, _ in seen):
                         seen = {one for one in seen if one[0] != method}
                         yield Trigger(method, steps[:number], chat)
+
+    def _told_others(self, since: float) -> set[tuple[str, int | str]]:
+        """Method and chat of the calls since then into chats in which nobody has just asked for something."""
+        return {key for call in self._since(since) if (key := self._elsewhere(call)) is not None}
+
+    def _likely(self, times: Sequence[float]) -> dict[str, float]:
+        """For what people have said, how often a call to somebody else came at that time: always, where it is the cause."""
+        said: dict[str, list[bool]] = defaultdict(list)
+        moments = sorted(times)
+        for event in self.context.recorder.events:
+            if isinstance(event, CaseTried) and event.stage == "vocabulary":
+                place = bisect_left(moments, event.sent)
+                text = event.summary.partition("writes ")[2] or event.summary.partition("presses ")[2]
+                near = place < len(moments) and moments[place] <= event.sent + event.outcome.total_s + _LATE_S
+                said[text.strip("'\"")].append(near)
+        return {text: sum(near) / (len(near) + 1) for text, near in said.items()}  # once may be by chance
 
     def _to_users(self, known: Container[str], before: tuple[Step, ...]) -> Iterator[Order]:
         """The admin's own commands that make the target write to people who did something here."""

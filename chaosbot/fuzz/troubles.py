@@ -132,7 +132,9 @@ def troubles_of(method: str) -> Iterator[Trouble]:
     What is refused only beside the message (the end of a button's waiting, a typing note) is no reason not to send the message.
     """
     beside = not tells(method)
-    for trouble in TROUBLES:
+    # What everybody meets who presses a button twice comes first.
+    often = method.lower().startswith("edit")
+    for trouble in sorted(TROUBLES, key=lambda one: not (often and one.name == "refused")):
         if beside and (trouble.group or trouble.name in ("blocked", "down")):
             continue
         if trouble.name == "refused":
