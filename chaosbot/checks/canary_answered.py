@@ -61,5 +61,8 @@ def _silenced(tried: CaseTried, silenced: Silenced) -> Violation:
         return Violation(cause, title, Severity.CRITICAL, tried.threat, summary, stateful=True)
     title = f"stops answering a user after their {tried.summary.removeprefix('a valid ') or tried.case}"
     summary = f"{says(tried)}; the same person's next messages were not answered, others' were"
-    # Which contents do it is one mistake: what the target reads of a message without looking.
-    return Violation(RootCause("silent", Mechanism.KIND), title, Severity.HIGH, tried.threat, summary, stateful=True)
+    # Which contents do it is one mistake: what the target reads of a message without looking. A command's arguments, and what the data of buttons
+    # says, are read elsewhere each.
+    changed = tried.group == "argument" or tried.change.place == "form/data"
+    cause = RootCause("silent", *((tried.change.mechanism, tried.change.place) if changed else (Mechanism.KIND,)))
+    return Violation(cause, title, Severity.HIGH, tried.threat, summary, stateful=True)

@@ -150,6 +150,31 @@ BACKTRACKING: Final[tuple[TextValue, ...]] = (
 """Texts of some 3000 characters on which a careless regular expression takes exponential or quadratic time."""
 
 
+PLACED: Final[tuple[TextValue, ...]] = (
+    TextValue("digits-29", "9" * 29, "a number of 29 digits"),
+    TextValue("nan", "NaN", "the word NaN"),
+    TextValue("negative", "-1", "a negative number"),
+    TextValue("exponent", "1e999", "a number that overflows to infinity"),
+    TextValue("zero", "0", "the digit 0"),
+    TextValue("word", "chaosbot", "a word"),
+    TextValue("above-63", str(2**63), "2^63"),
+    TextValue("digits-12", "9" * 12, "a number of 12 digits"),
+    TextValue("infinity", "Infinity", "the word Infinity"),
+    TextValue("superscript", "²", "a superscript digit (a digit that is no number)"),
+    TextValue("html", "<b>&<script>", "unclosed HTML"),
+    TextValue("above-31", str(2**31), "2^31"),
+    TextValue("decimal", "1.5", "a decimal number"),
+    TextValue("digits-4000", "9" * 4000, "a number of 4000 digits"),
+    TextValue("arabic-digits", "٣", "an Arabic digit"),
+    TextValue("markdown", "*_[`](", "unclosed Markdown"),
+    TextValue("fraction", "½", "a vulgar fraction (numeric, and no number)"),
+    TextValue("underscored", "1_000", "a number with an underscore"),
+    TextValue("long-word", "a" * 300, "one word of 300 letters"),
+    TextValue("emoji", "🙂", "one emoji (two UTF-16 units)"),
+)
+"""Texts that stand in one place among several, the most telling first: none has a blank."""
+
+
 def related_ids(number: int) -> tuple[NumberValue, ...]:
     """Ids that careless comparison takes for `number`: by prefix, suffix, truncation, sign, sum or coercion.
 

@@ -4,6 +4,8 @@ Rules:
 
 - Commands are those that the vocabulary stage has learned, and with a guide those that stand in the target's code. Each is asked for
   with ordinary arguments, with none, and with every degenerate text; commands and texts take turns.
+- The admin's own commands are asked for by the admin beside that, one place of their usage changed at a time; users' places have had their turn
+  (`chaosbot.fuzz.forms`), since what an admin says may change what everybody gets.
 - What gets no answer is asked for once more, by somebody new, and after it the same command with an argument that it answers: the
   control. Only such pairs are judged, so that silence by design, a limit or a busy machine is no finding.
 - Nothing is judged here.
@@ -11,10 +13,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Final
 
 from chaosbot.checks._join import Join
@@ -24,8 +27,10 @@ from chaosbot.core.check import History
 from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.places import Series, said
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe, run_cases
+from chaosbot.fuzz.talks import Talks, TimeIsUp
 
 _ORDINARY: Final = tuple(
     TextValue(f"ordinary-{number}", text, f"'{text}'")
@@ -41,6 +46,8 @@ _HURRIED: Final = 12
 """So many where the stage's time is up already."""
 _ALIKE: Final = 6
 """So many of them for one command: more would say the same."""
+_ADMINS_S: Final = 3.0
+"""So long at least the admin's commands are asked for."""
 _CONFIRMING: Final = 0.6
 """The part of the stage's time after which what is unanswered is asked for again."""
 
@@ -71,6 +78,7 @@ def run_arguments(context: CampaignContext, clock: Clock) -> None:
     commands = list(dict.fromkeys([*context.learned("commands"), *coded]))
     if not commands or context.store.seen.replies == "none":
         return
+    _begin_admins(context, clock)
     asked = {f"argument/{one.command}-{one.value.word}": one for one in _product(context, commands)}
     cases = (case for name, one in asked.items() for case in _case(context, name, one))
     own = Clock(clock.until - clock.left() * (1 - _CONFIRMING), clock.should_stop)
@@ -83,6 +91,23 @@ def run_arguments(context: CampaignContext, clock: Clock) -> None:
         results = context.target.volley([pair[number] for pair in pairs], "arguments")
         observe(context, results)
     _wait(context, [case for pair in pairs for case in pair], clock)
+
+
+def _begin_admins(context: CampaignContext, clock: Clock) -> None:
+    """Begins to change the arguments of the admin's own commands, each command in turn, in the admin's chat."""
+    own = context.learned("admin")
+    talks = Talks(context, clock, "arguments")
+    if not own or not context.platform.tiers:
+        return
+    texts = said(context)
+    series = [Series(talks, f"/{command}", texts, context.ways, admin=True).steps() for command in own]
+
+    def work() -> None:
+        talks.at_least(_ADMINS_S)
+        with suppress(TimeIsUp):
+            deque(zip_longest(*series), 0)
+
+    context.shared.beside(talks, talks.admin_chat, work)
 
 
 def _wait(context: CampaignContext, cases: Sequence[Case], clock: Clock) -> None:

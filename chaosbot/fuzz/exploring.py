@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
 from functools import partial
 from itertools import zip_longest
 from typing import Final
@@ -26,6 +25,7 @@ from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.usages import NUMBER, TEXT, formed, usages
 
 ASKED: Final = ("/start", "/help", "what can you do?")
 _DEEPEST: Final = 8
@@ -37,28 +37,14 @@ _WHATEVER: Final = 3
 """An answer that so many commands get is none to what was asked."""
 _MOST_WAYS: Final = 200
 _MOST_KINDS: Final = 48
-TEXT: Final = "green tea"
-NUMBER: Final = "7"
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
 _MOST_EXAMPLES: Final = 5
 _MOST_FIELDS: Final = 5
-_EXAMPLE: Final = r"(?<![\w/.:])/{}(?:@\w+)?[ \u00a0]+([^\n/]+)"
-"""A command with what a text shows behind it."""
-_ENDS: Final = re.compile(r"\s[:–—=-]\s|[,;.:、。]\s|[,;.、。)\]>]*$|\s\(")
-"""Where the argument is over and the text goes on."""
-_LATE_ENDS: Final = re.compile(r"\s[–—-]\s|\s:\s|[.。]\s|[,;.、。)\]>]*$|\s\(")
-"""The same where what stands between two words may belong to the argument (``cat = gato``)."""
 _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
 """What stands between the fields of an argument; the first that stands there at all."""
 _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d)")
 """What may be an example of an answer: what stands in quotes, and what begins and ends with a digit."""
-_SOON_DAYS: Final = 3
-_FORMS: Final = {
-    re.compile(r"(?<!\w)[^\W\d]{2}([./-])[^\W\d]{2}\1[^\W\d]{4}(?!\w)"): "%d-%m-%Y",
-    re.compile(r"(?<!\w)[^\W\d]{4}([./-])[^\W\d]{2}\1[^\W\d]{2}(?!\w)"): "%Y-%m-%d",
-}
-_TIME: Final = re.compile(r"(?<![\w/])[^\W\d]{1,2}:[^\W\d]{2}(?!\w)")
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
 _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?!\d)(?![:,]\d)", re.ASCII)
 """What may be the name of a thing: a number, or a short word with a digit in it."""
@@ -121,7 +107,13 @@ def offers(calls: Iterable[ApiCalled]) -> list[Step]:
 
 
 def walk(
-    talks: Talks, steps: Sequence[Step], person: Person | None = None, what: str = "", *, apart: bool = False
+    talks: Talks,
+    steps: Sequence[Step],
+    person: Person | None = None,
+    what: str = "",
+    *,
+    apart: bool = False,
+    onwards: bool = False,
 ) -> tuple[Person, Way]:
     """Somebody goes a way.
 
@@ -131,6 +123,7 @@ def walk(
         person: Who goes it; somebody new when left out.
         what: Who that is, for people.
         apart: Whether people who go it choose different things of a kind, of which there may be one each.
+        onwards: Whether who goes it goes on from its end.
 
     Returns:
         Who went it, and the way with what the target said to its last step.
@@ -140,7 +133,7 @@ def walk(
     for nth, step in enumerate(steps, 1):
         part = (someone.group is not None, *steps[:nth])
         # On the way only what has been seen to come is waited for; at its end nobody knows whether more does.
-        usual = talks.context.usual.get(part, 0) if nth < len(steps) and person is None else 0
+        usual = talks.context.usual.get(part, 0) if person is None and (onwards or nth < len(steps)) else 0
         taken = at_hand(step, someone.buttons, someone.told, (someone.user or 0) // talks.context.apart, apart=apart)
         replies = talks.say(someone, taken, what, usual)
         if person is None:
@@ -280,22 +273,10 @@ def _answers(text: str) -> list[str]:
     return [one for one in found if not MARKER.search(one)]
 
 
-def _formed(text: str) -> Iterator[str]:
-    """Answers in the forms that a text asks for: a day (``DD.MM.YYYY``, in any language's letters) or a time (``HH:MM``)."""
-    day = date.today() + timedelta(days=_SOON_DAYS)  # noqa: DTZ011 - what people write has no zone
-    for form, meant in _FORMS.items():
-        yield from (day.strftime(meant.replace("-", found)) for found in dict.fromkeys(form.findall(text)))
-    if _TIME.search(text):
-        yield "10:00"
-
-
 def _examples(command: str, texts: str) -> list[str]:
-    """What texts show behind a command: all of it, as far as it may go and at the least, and its first word."""
-    rests = [rest.strip() for rest in re.findall(_EXAMPLE.format(command), texts, re.IGNORECASE)]
-    found = [ends.split(rest)[0] for rest in rests for ends in (_LATE_ENDS, _ENDS)]
-    bare = [re.sub(r"[<>\[\]()«»\"'`]", "", rest).strip() for rest in found]
-    shown = [text for rest in bare for text in (rest, rest.partition(" ")[0])]
-    return [text for text in dict.fromkeys(shown) if text and not MARKER.search(text)]
+    """What texts show behind a command: all of it, and its first part."""
+    found = usages(f"/{command}", texts)
+    return list(dict.fromkeys(text for one in found for text in (str(one), str(one).partition(" ")[0])))
 
 
 def _filled(example: str) -> Iterator[str]:
@@ -322,14 +303,13 @@ def _further(way: Way, kinds: set[str], told: str) -> Iterator[Step]:
     for data in way.buttons:
         if _new(step := Step(data, pressed=True), kinds):
             yield step
-    shown = [Step(one, ours=True, shown=True) for one in (*_formed(texts), *_answers(texts)) if one != last.text][:2]
+    shown = [Step(one, ours=True, shown=True) for one in (*formed(texts), *_answers(texts)) if one != last.text][:2]
     if not last.ours:
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
     elif len(way.steps) > 1 and not way.buttons:  # one question after the other
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), Step(_LIST, ours=True), *shown)
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
-        command = re.escape(last.text.removeprefix("/"))
-        examples = _examples(command, f"{texts}\n{told}")[:_MOST_EXAMPLES]
+        examples = _examples(last.text.removeprefix("/"), f"{texts}\n{told}")[:_MOST_EXAMPLES]
         longest = max(examples, key=len, default="")
         for argument in dict.fromkeys((*examples, *_filled(longest), TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}")):
             yield Step(f"{last.text} {argument}", ours=True)

@@ -6,9 +6,13 @@ changing an update that means nothing to the target does not.
 Rules:
 
 - Words and questions are those that the vocabulary stage has found: somebody new goes a way again, up to its last step.
-- The last step is then taken in another form; a question is also answered by every other kind of content and by degenerate texts.
-- Afterwards the same person asks something ordinary. Who gets no answer is charged when it happens to a second person as well while
-  somebody new is answered, and who takes the last step as usual is.
+- The last step is then taken in another form; a question is also answered by every other kind of content and by degenerate texts. Questions
+  come first: only what is kind of an answer reaches what is behind them.
+- Who was shown a button presses it with its data changed, part by part, one after the other; only where something comes of it is each tried
+  by somebody new.
+- Afterwards the same person asks something ordinary, and something plain that is answered from what is kept. Who gets no answer is charged
+  when it happens to a second person as well while somebody new is answered, and who takes the last step as usual is.
+- What stands in the places of a command's usage is changed by users here (`chaosbot.fuzz.arguments`).
 - Somebody writes much, and asks to see it.
 - Where a question answers any ordinary word, an odd one without an answer is tried again, and compared with an ordinary one.
 - Nothing is judged here.
@@ -17,14 +21,15 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
+from time import sleep
 from typing import Any, Final
 
 from chaosbot.checks._likeness import words
-from chaosbot.core.case import Change, Expect, Reach
+from chaosbot.core.case import Case, Change, Expect, Reach
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.observation import Silenced
@@ -32,10 +37,13 @@ from chaosbot.core.platform import Platform
 from chaosbot.core.values import TEXTS
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import NUMBER, TEXT, Way, kind_of, walk
+from chaosbot.fuzz.exploring import Way, at_hand, kind_of, walk
+from chaosbot.fuzz.places import Series, said
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.usages import NUMBER, TEXT
 
 _WORDS: Final = 32
 """So many of the target's words are said in other forms."""
@@ -47,16 +55,15 @@ _READERS: Final = 10
 _FILLER: Final = "chaos " * 700
 _SIZES: Final = (900, 900, 900, 900, 900, 4090)
 """So long are the texts: together, and the last one alone, longer than a message that shows them may be."""
-_PARTS: Final = re.compile(r"\A(.*)([:|/,;#_ -])([^:|/,;#_ -]+)\Z", re.DOTALL)
-"""What a button's data is mostly made of: what it does, a separator, and to what."""
-_ODD_DATA: Final[Mapping[str, tuple[str, str]]] = {
-    "word": ("{0}{1}chaosbot", "a word for its last part"),
-    "nothing": ("{0}{1}", "nothing for its last part"),
-    "cut": ("{0}", "its last part cut off"),
-    "more": ("{0}{1}{2}{1}{2}", "one part more"),
-    "minus": ("{0}{1}-1", "-1 for its last part"),
-    "huge": ("{0}{1}9223372036854775808", "2^63 for its last part"),
-}
+_CONTENTS, _TEXTS = 4, 2
+"""So many other kinds of content, and degenerate texts, answer each question for one form in which a word is said."""
+_LONGER: Final = 2.5
+"""So much longer than its own time, in parts of it, the stage goes on beside the next ones."""
+_LOOK_S: Final = 0.3
+"""How often the target's health is looked at."""
+_SEPARATOR: Final = re.compile(r"[:|/,;#_ -]")
+_NUMBER: Final = re.compile(r"\d+", re.ASCII)
+_MOST_NUMBERS: Final = 3
 _LONGEST_DATA: Final = 64
 """Bytes (Bot API, InlineKeyboardButton)."""
 
@@ -87,7 +94,7 @@ class Odd:
         word: Its name.
         what: What it is, for people.
         place: What all that one mistake lets through have in common.
-        make: Makes its update from its dice and who does it.
+        make: Makes its update from its dice, who does it, and what is usually done as it was offered to them.
         told: Whether it gets an answer where the usual does.
     """
 
@@ -95,64 +102,65 @@ class Odd:
     word: str
     what: str
     place: str
-    make: Callable[[Dice, int], Any]
+    make: Callable[[Dice, int, Step], Any]
     told: bool = False
 
 
 def run_forms(context: CampaignContext, clock: Clock) -> None:
-    """Begins to go the target's ways again, and to take their last steps in other forms, beside the stages that come next."""
-    if context.store.seen.replies == "none" or not context.ways:
+    """Goes the target's ways again, and takes their last steps in other forms; goes on beside the stages that come next."""
+    if context.store.seen.replies == "none" or not context.platform.tiers:
         return
-    talks = Talks(context, clock, "forms")
-    trials = list(_trials(context.platform, context.dice.at("forms"), context.ways))
-    context.shared.beside(talks, "forms", partial(_work, talks, trials))
-    context.show("forms", len(trials))
+    longer = Clock(clock.until + clock.left() * _LONGER, clock.should_stop)
+    desk = _Desk(Talks(context, longer, "forms"))
+    context.shared.beside(desk.talks, "forms", desk.work)
+    while context.shared.reserves("forms") and not clock.over():
+        sleep(_LOOK_S)
+        observe(context, context.shared.take())
+        context.show("forms", 0)
 
 
-def _work(talks: Talks, trials: Sequence[Odd]) -> None:
-    readers = [way.steps[0] for way in talks.context.ways if len(way.steps) == 1 and way.plain][:_READERS]
-    makers = {frozenset(words(way.replies)): way for way in talks.context.ways if way.steps[-1].ours}
-    ends = list(dict.fromkeys(odd.end for odd in trials))
-    served = dict(zip(ends, talks.run(partial(_usual, talks, end) for end in ends), strict=True))
-    work: list[Callable[[], None]] = [
-        partial(_filled, talks, maker, readers) for maker in list(makers.values())[:_MAKERS]
-    ]
-    work += [partial(_tried, talks, odd) for odd in trials if served[odd.end]]
-    talks.run(work)
-
-
-def _filled(talks: Talks, maker: Way, readers: Sequence[Step]) -> None:
-    """Somebody writes much and asks to see it: that an answer has grown longer than a message may be is no reason to say nothing."""
-    person, last, ids = talks.stranger(), maker.steps[-1], maker.ids
-    for size in _SIZES:
-        text = f"{last.text} {_FILLER}"[:size]
-        ids = walk(talks, (*maker.steps[:-1], replace(last, text=text)), person)[1].ids or ids
-    for reader in readers:
-        talks.say(person, reader)
-        if reader.text.startswith("/") and ids:
-            talks.say(person, Step(f"{reader.text} {ids[0]}", ours=True))
-
-
-def _trials(platform: Platform, dice: Dice, ways: Sequence[Way]) -> Iterator[Odd]:
-    """What is tried, in the seed's order, each end's in turn with the others'."""
-    words: dict[str, tuple[Step, ...]] = {}
-    questions: dict[tuple[Step, ...], set[str]] = {}
+def _ends(ways: Sequence[Way]) -> tuple[list[End], list[tuple[End, bool]]]:
+    """Where words of the target's lead, and its questions, each with whether it answers any ordinary word."""
+    said: dict[str, tuple[Step, ...]] = {}
+    asked: dict[object, tuple[Step, ...]] = {}
+    known: dict[tuple[Step, ...], set[str]] = {}
+    question = {way.steps: (frozenset(words(way.replies)), frozenset(map(kind_of, way.buttons))) for way in ways}
     for way in ways:
         last = way.steps[-1]
         if not last.ours:
-            words.setdefault(kind_of(last.text), way.steps)
+            said.setdefault(kind_of(last.text), way.steps)
         elif len(way.steps) > 1 and not last.text.startswith("/"):
-            questions.setdefault(way.steps[:-1], set()).add(last.text)
-    rows = [
-        [*_formed(platform, end), *_pressed(platform, end)]
-        for end in (End(f"{nth}", steps[:-1], steps[-1]) for nth, steps in enumerate(list(words.values())[:_WORDS]))
+            before = way.steps[:-1]
+            # What asks in the same words is one question, whatever led to it.
+            known.setdefault(asked.setdefault(question.get(before, before), before), set()).add(last.text)
+    answer = Step(TEXT, ours=True)
+    questions = [
+        (End(f"answer-{nth}", before, answer, _after(ways, (*before, answer))), known[before] >= {TEXT, NUMBER})
+        for nth, before in enumerate(list(asked.values())[:_QUESTIONS])
     ]
-    for nth, (before, known) in enumerate(list(questions.items())[:_QUESTIONS]):
-        end = End(f"answer-{nth}", before, Step(TEXT, ours=True), _after(ways, (*before, Step(TEXT, ours=True))))
-        rows.append([*_texts(platform, end, told=known >= {TEXT, NUMBER}), *_contents(platform, dice, end)])
-        rows.append(_formed(platform, end))
-    shuffled = [dice.at("order", nth).shuffled(row) for nth, row in enumerate(rows)]
-    yield from (odd for turn in zip_longest(*shuffled) for odd in turn if odd is not None)
+    return [End(f"{nth}", one[:-1], one[-1]) for nth, one in enumerate(list(said.values())[:_WORDS])], questions
+
+
+def _trials(
+    platform: Platform, dice: Dice, ends: Sequence[End], questions: Sequence[tuple[End, bool]]
+) -> Iterator[Odd]:
+    """What is tried, in the seed's order, each end's in turn with the others'; several for a question in each turn."""
+    rows: list[Iterator[Odd]] = []
+    for end, told in questions:
+        place = dice.at("order", end.name)
+        contents, texts = (
+            iter(_contents(platform, dice, end)),
+            iter(place.shuffled(list(_texts(platform, end, told=told)))),
+        )
+        rows += [contents] * _CONTENTS + [texts] * _TEXTS + [iter(place.at("forms").shuffled(_formed(platform, end)))]
+    rows += [iter(dice.at("order", end.name).shuffled(_formed(platform, end))) for end in ends]
+    while rows:
+        left = []
+        for row in rows:
+            if (odd := next(row, None)) is not None:
+                left.append(row)
+                yield odd
+        rows = left
 
 
 def _after(ways: Sequence[Way], steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -164,8 +172,8 @@ def _after(ways: Sequence[Way], steps: tuple[Step, ...]) -> tuple[Step, ...]:
 def _formed(platform: Platform, end: End) -> list[Odd]:
     """The usual in every other form; a target that mistakes one form does so whatever is said in it."""
 
-    def make(form: str, dice: Dice, user: int) -> Any:
-        return platform.say(end.usual.text, dice, user=user, form=form)
+    def make(form: str, dice: Dice, user: int, usual: Step) -> Any:
+        return platform.say(usual.text, dice, user=user, form=form)
 
     asked = f" in answer to {end.before[-1]}" if end.usual.ours else ""
     return [
@@ -181,17 +189,45 @@ def _formed(platform: Platform, end: End) -> list[Odd]:
     ]
 
 
-def _pressed(platform: Platform, end: End) -> Iterator[Odd]:
-    """A button's data in another form: a client can send any, and buttons of an older version of the target stay where they are."""
+def odd_data(data: str, shown: Collection[str]) -> dict[str, tuple[str, str]]:
+    """A button's data changed, with what was changed: a client can send any, and buttons of an older version of the target stay where they are.
 
-    def make(data: str, dice: Dice, user: int) -> Any:
-        return platform.say(data, dice, user=user, kind="callback_query")
-
-    parts = _PARTS.findall(end.usual.text)[:1] if end.usual.pressed else []
-    for word, (form, what) in _ODD_DATA.items() if parts else ():
-        data = form.format(*parts[0])
-        if len(data.encode()) <= _LONGEST_DATA:
-            yield Odd(end, f"data-{word}", f"{end.usual} with {what}", "form/data", partial(make, data))
+    Args:
+        data: The data.
+        shown: The data of all buttons that were shown: a number is too large where it is larger than that of every button of the kind.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    alike = [_NUMBER.findall(one) for one in shown if kind_of(one) == kind_of(data)]
+    for nth, match in enumerate(list(_NUMBER.finditer(data))[:_MOST_NUMBERS], 1):
+        number = match.group()
+        largest = max(int(row[nth - 1]) for row in [*alike, _NUMBER.findall(data)] if len(row) >= nth)
+        values = {
+            "next": largest + 1,
+            "far": largest + 1000,
+            "minus": -1,
+            "zero": 0,
+            "31": 2**31,
+            "63": 2**63,
+            "30": 10**30,
+        }
+        for word, value in (*values.items(), ("word", "chaosbot"), ("nothing", "")):
+            what = (
+                f"{value or 'nothing'} for its number {number}"
+                if word not in ("next", "far")
+                else f"its number {number} too large"
+            )
+            found[f"{nth}-{word}"] = f"{data[: match.start()]}{value}{data[match.end() :]}", what
+    if separator := _SEPARATOR.search(data):
+        sign, parts = separator.group(), data.split(separator.group())
+        found["word"] = sign.join([*parts[:-1], "chaosbot"]), "a word for its last part"
+        found["cut"] = sign.join(parts[:-1]), "its last part cut off"
+        found["more"] = sign.join([*parts, parts[-1]]), "one part more"
+        found["nothing"] = sign.join([parts[0], *("" for _ in parts[1:])]), "nothing behind its first part"
+    return {
+        word: (text, what)
+        for word, (text, what) in found.items()
+        if text != data and 0 < len(text.encode()) <= _LONGEST_DATA
+    }
 
 
 def _words(form: str) -> str:
@@ -201,7 +237,7 @@ def _words(form: str) -> str:
 def _texts(platform: Platform, end: End, *, told: bool) -> Iterator[Odd]:
     """Degenerate texts in answer to a question."""
 
-    def make(text: str, dice: Dice, user: int) -> Any:
+    def make(text: str, dice: Dice, user: int, _: Step) -> Any:
         return platform.say(text, dice, user=user)
 
     for value in TEXTS:
@@ -215,7 +251,7 @@ def _texts(platform: Platform, end: End, *, told: bool) -> Iterator[Odd]:
 def _contents(platform: Platform, dice: Dice, end: End) -> Iterator[Odd]:
     """Other kinds of content in answer to a question."""
 
-    def make(update: Any, dice: Dice, user: int) -> Any:
+    def make(update: Any, dice: Dice, user: int, _: Step) -> Any:
         return platform.sent_by(update, user, dice)
 
     for name, update in platform.golden(dice.at("golden")).items():
@@ -224,51 +260,141 @@ def _contents(platform: Platform, dice: Dice, end: End) -> Iterator[Odd]:
             yield Odd(end, name.replace("/", "-"), what, f"answer/{end.before[-1].text}", partial(make, update))
 
 
-def _usual(talks: Talks, end: End) -> bool:
-    """Whether who does there what people usually do is served afterwards."""
-    person, _ = walk(talks, (*end.before, end.usual))
-    return _serves(talks, person.user)
+class _Desk:
+    """Carries out the trials.
 
-
-def _serves(talks: Talks, user: int | None) -> bool:
-    """Whether the target answers a person something ordinary, if need be the second time."""
-    step = Step(talks.context.target.ordinary)
-    return any(any(map(speaks, talks.say(Person(user=user), step))) for _ in range(2))
-
-
-def _tried(talks: Talks, odd: Odd) -> None:
-    """One trial; the same again where what came of it is suspicious."""
-    replies = _try(talks, odd, "")
-    if replies is None:
-        _try(talks, odd, "-again", confirming=True)
-    elif odd.told and not any(map(speaks, replies)):
-        control = f"forms/{odd.end.name}-{odd.word}-control"
-        if _try(talks, odd, "-again", group="argument", control=control) is not None:
-            person, _ = walk(talks, odd.end.before)
-            talks.say(person, odd.end.usual, name=control, group="argument")
-
-
-def _try(talks: Talks, odd: Odd, suffix: str, *, confirming: bool = False, **how: Any) -> list[ApiCalled] | None:
-    """Somebody new goes the way and takes the odd step.
-
-    Returns:
-        What the target said to it; None where it says nothing to this person any more.
+    Args:
+        talks: The stage's conversations.
     """
-    person, _ = walk(talks, odd.end.before)
-    change = Change(Mechanism.TECHNIQUE, odd.place, odd.word)
-    name = f"forms/{odd.end.name}-{odd.word}{suffix}"
-    expect = Expect(reach=Reach.AT_MOST_ONCE)
-    case = talks.case(
-        person, odd.end.usual, make=odd.make, name=name, summary=odd.what, change=change, expect=expect, **how
-    )
-    result, replies = talks.sent(case, quietly=odd.told)
-    try:
-        if odd.end.after and result.outcome.ok:
-            walk(talks, odd.end.after, person)
-        if not result.outcome.ok or _serves(talks, person.user):
-            return replies
-        if confirming and _serves(talks, talks.stranger().user):
-            result.observations.append(Silenced(everybody=False))
-        return None
-    finally:
-        talks.note(result)
+
+    def __init__(self, talks: Talks) -> None:
+        self.talks = talks
+        self._ways = list(talks.context.ways)
+        plain = [
+            way.steps[0] for way in self._ways if len(way.steps) == 1 and way.plain and any(map(speaks, way.replies))
+        ]
+        self._readers = [step for step in plain if step.text.startswith("/")][:_READERS]
+
+    def work(self) -> None:
+        """All trials side by side, those first that tell most."""
+        context = self.talks.context
+        ends, questions = _ends(self._ways)
+        pressed = [partial(self._presses, end) for end in ends if end.usual.pressed]
+        trials = _trials(context.platform, context.dice.at("forms"), ends, questions)
+        tried = [partial(self._tried, odd, nth) for nth, odd in enumerate(trials)]
+        makers = {frozenset(words(way.replies)): way for way in self._ways if way.steps[-1].ours}
+        filled = [partial(self._filled, maker) for maker in list(makers.values())[:_MAKERS]]
+        own = set(context.learned("admin"))
+        texts = said(context)
+        series = [
+            Series(self.talks, f"/{command}", texts, self._ways)
+            for command in context.learned("commands")
+            if command not in own
+        ]
+        turns = zip_longest(pressed, [one.run for one in series], tried[: len(tried) // 4])
+        first = [one for turn in turns for one in turn if one is not None]
+        self.talks.run([*first, *filled, *tried[len(tried) // 4 :]])
+
+    def _filled(self, maker: Way) -> None:
+        """Somebody writes much and asks to see it: that an answer has grown longer than a message may be is no reason to say nothing."""
+        talks = self.talks
+        person, last, ids = talks.stranger(), maker.steps[-1], maker.ids
+        for size in _SIZES:
+            text = f"{last.text} {_FILLER}"[:size]
+            ids = walk(talks, (*maker.steps[:-1], replace(last, text=text)), person)[1].ids or ids
+        for reader in self._readers:
+            talks.say(person, reader)
+            if reader.text.startswith("/") and ids:
+                talks.say(person, Step(f"{reader.text} {ids[0]}", ours=True))
+
+    def _presses(self, end: End) -> None:
+        """Somebody presses a button with its data changed in every way; where something comes of it, each way by somebody new."""
+        person, usual = self._there(end)
+        odds = odd_data(usual.text, person.buttons)
+        for word in odds:
+            self.talks.note(self.talks.sent(self._pressed(end, word, person, usual), quietly=False)[0])
+        if self._serves(person.user) or not self._usual(end):
+            return
+        for word in odds:
+            for suffix in ("-again", "-once-more"):
+                person, usual = self._there(end)
+                if word not in odd_data(usual.text, person.buttons):
+                    break
+                result, _ = self.talks.sent(self._pressed(end, f"{word}{suffix}", person, usual), quietly=False)
+                silent = result.outcome.ok and not self._serves(person.user)
+                if silent and suffix == "-once-more" and self._serves(self.talks.stranger().user):
+                    result.observations.append(Silenced(everybody=False))
+                self.talks.note(result)
+                if not silent:
+                    break
+
+    def _there(self, end: End) -> tuple[Person, Step]:
+        """Somebody new who has come to an end, and what is usually done there as it is offered to them."""
+        person, _ = walk(self.talks, end.before, onwards=True)
+        return person, at_hand(end.usual, person.buttons, person.told, person.user or 0)
+
+    def _pressed(self, end: End, name: str, person: Person, usual: Step) -> Case:
+        data, what = odd_data(usual.text, person.buttons)[name.partition("-again")[0].partition("-once-more")[0]]
+        return self.talks.case(
+            replace(person, buttons={data: person.buttons.get(usual.text)}),
+            replace(usual, text=data),
+            name=f"forms/{end.name}-data-{name}",
+            summary=f"{end.usual} with {what}",
+            change=Change(Mechanism.TECHNIQUE, "form/data", name),
+            expect=Expect(reach=Reach.AT_MOST_ONCE),
+        )
+
+    def _usual(self, end: End, reader: Step | None = None) -> bool:
+        """Whether who does there what people usually do is served afterwards."""
+        person, _ = walk(self.talks, (*end.before, end.usual))
+        return self._serves(person.user, reader)
+
+    def _serves(self, user: int | None, reader: Step | None = None) -> bool:
+        """Whether the target answers a person something ordinary, and what they ask for, if need be the second time."""
+        asked = [Step(self.talks.context.target.ordinary), *([reader] if reader is not None else [])]
+        return all(
+            any(any(map(speaks, self.talks.say(Person(user=user), step, usual=1))) for _ in range(2)) for step in asked
+        )
+
+    def _tried(self, odd: Odd, nth: int) -> None:
+        """One trial; the same again where what came of it is suspicious."""
+        reader = self._readers[nth % len(self._readers)] if self._readers and odd.end.usual.ours else None
+        replies = self._try(odd, "", reader)
+        if replies is None:
+            if self._usual(odd.end, reader):
+                self._try(odd, "-again", reader, confirming=True)
+        elif odd.told and not any(map(speaks, replies)):
+            control = f"forms/{odd.end.name}-{odd.word}-control"
+            if self._try(odd, "-again", None, group="argument", control=control) is not None:
+                person, usual = self._there(odd.end)
+                self.talks.say(person, usual, name=control, group="argument")
+
+    def _try(
+        self, odd: Odd, suffix: str, reader: Step | None, *, confirming: bool = False, **how: Any
+    ) -> list[ApiCalled] | None:
+        """Somebody new goes the way and takes the odd step.
+
+        Returns:
+            What the target said to it; None where it says nothing to this person any more.
+        """
+        talks = self.talks
+        person, usual = self._there(odd.end)
+
+        def make(dice: Dice, user: int) -> Any:
+            return odd.make(dice, user, usual)
+
+        change = Change(Mechanism.TECHNIQUE, odd.place, odd.word)
+        name = f"forms/{odd.end.name}-{odd.word}{suffix}"
+        expect = Expect(reach=Reach.AT_MOST_ONCE)
+        case = talks.case(person, usual, make=make, name=name, summary=odd.what, change=change, expect=expect, **how)
+        result, replies = talks.sent(case, quietly=odd.told, usual=1)
+        try:
+            if odd.end.after and result.outcome.ok:
+                walk(talks, odd.end.after, person)
+            if not result.outcome.ok or self._serves(person.user, reader):
+                return replies
+            if confirming and self._serves(talks.stranger().user, reader):
+                result.observations.append(Silenced(everybody=False))
+            return None
+        finally:
+            talks.note(result)

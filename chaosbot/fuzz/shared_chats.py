@@ -81,10 +81,17 @@ class SharedChats:
         self.planned = 0
 
     def beside(self, source: ResultSource, chat: int | str | None, work: Callable[[], None]) -> Future[None]:
-        """Begins work that sends cases by itself and keeps a chat for itself; `take` gives its results as well."""
+        """Begins work that sends cases by itself and keeps a chat for itself, as soon as that is free; `take` gives its results as well."""
         if source not in self._beside:
             self._beside.append(source)
-        self._chats[chat] = future = self._pool.submit(work)
+        before = self._chats.get(chat)
+
+        def follow() -> None:
+            if before is not None:
+                before.result()
+            work()
+
+        self._chats[chat] = future = self._pool.submit(follow)
         return future
 
     def add(self, cases: Iterable[Case], stage: str) -> None:

@@ -32,11 +32,12 @@ from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import NUMBER, TEXT, at_hand, chosen, deed_of, kind_of, ways_of
+from chaosbot.fuzz.exploring import at_hand, chosen, deed_of, kind_of, ways_of
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.usages import NUMBER, TEXT
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -89,20 +89,20 @@ def spec_of(url: str, tmp_path: Path, started: float, **more: object) -> Campaig
 
 
 def campaign_behind_mock(
-    tmp_path: Path, webhook: Callable[[str], type[BaseHTTPRequestHandler]], stage: str
+    tmp_path: Path, webhook: Callable[[str], type[BaseHTTPRequestHandler]], stages: str
 ) -> tuple[CampaignResult, list[Event]]:
-    """One stage on a bot that calls the mock through the proxy, which may disturb its calls.
+    """Stages on a bot that calls the mock through the proxy, which may disturb its calls.
 
     Args:
         tmp_path: Where findings go.
         webhook: The bot's handler, given the base URL of its API.
-        stage: The stage.
+        stages: The stages, with commas between.
     """
-    return campaign_on(tmp_path, lambda api: served(webhook(api)), stage)
+    return campaign_on(tmp_path, lambda api: served(webhook(api)), stages)
 
 
 def campaign_on(
-    tmp_path: Path, start: Callable[[str], AbstractContextManager[str]], stage: str
+    tmp_path: Path, start: Callable[[str], AbstractContextManager[str]], stages: str
 ) -> tuple[CampaignResult, list[Event]]:
     """Like `campaign_behind_mock`, on a bot that `start` runs and whose URL it gives."""
     started, events = monotonic(), list[Event]()
@@ -117,7 +117,7 @@ def campaign_on(
     proxy.start()
     try:
         with start(proxy.url(Direction.OUTBOUND)) as url:
-            spec = spec_of(url, tmp_path, started, stages=(stage,), bot_api=True)
+            spec = spec_of(url, tmp_path, started, stages=tuple(stages.split(",")), bot_api=True)
             disturb = lambda rules: proxy.replace_plan(FaultPlan(rules))  # noqa: E731 - one line
             return Campaign(spec, emit, lambda: calls, disturb=disturb).run(), events
     finally:

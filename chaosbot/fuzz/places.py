@@ -1,0 +1,231 @@
+"""A command's arguments changed in one place at a time, one after the other by the same person, who must be served afterwards.
+
+Rules:
+
+- What stands in the places is what the target's texts show (`chaosbot.fuzz.usages`), or what somebody was answered before. Of several ways to
+  fill them the first is taken that gets another answer than the bare command.
+- After each of them the person asks something plain that people get an answer to. Where it is silent, the latest arguments are tried again,
+  each by somebody new, who was answered before it; the silence is charged where others are still answered.
+- An argument without an answer is tried again by somebody new, and compared with an ordinary one.
+- A command that writes to many others is asked once, not with every argument.
+- Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Any, Final
+
+from chaosbot.checks._likeness import words
+from chaosbot.core.case import Change, Expect, Reach, Role
+from chaosbot.core.event import ApiCalled
+from chaosbot.core.observation import Silenced
+from chaosbot.core.values import PLACED
+from chaosbot.core.verdict import Mechanism
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.exploring import Way
+from chaosbot.fuzz.replies import speaks
+from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.target import CaseResult
+from chaosbot.fuzz.usages import Usage, usages
+
+_LONGEST: Final = 4096
+_FILLINGS: Final = 6
+_PLACES: Final = 4
+"""So many places of a usage are changed."""
+_READERS: Final = 2
+"""So many plain things are asked for, one after each odd argument in turn."""
+_AGAIN: Final = 6
+"""So many unanswered arguments of a command are tried again."""
+_CROWD: Final = 3
+"""Who writes the same to so many chats writes to everybody."""
+_DIGITS: Final = re.compile(r"\d+")
+
+
+@dataclass(frozen=True)
+class Odd:
+    """An argument with one place changed.
+
+    Args:
+        word: Its name.
+        what: What it is, for people.
+        text: The argument.
+    """
+
+    word: str
+    what: str
+    text: str
+
+
+@dataclass
+class Series:
+    """One person's odd arguments of one command.
+
+    Args:
+        talks: The stage's conversations.
+        command: The command, with its slash.
+        texts: What the target has said.
+        ways: Where the target's own words lead.
+        admin: Whether the admin asks, else somebody new.
+    """
+
+    talks: Talks
+    command: str
+    texts: str
+    ways: Sequence[Way]
+    admin: bool = False
+
+    def run(self) -> None:
+        """Asks with all of them, and looks for what they have broken.
+
+        Raises:
+            TimeIsUp: The stage is over.
+        """
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """The same, one argument after the other, so that several commands may take turns."""
+        person = self._person()
+        base = self._base(person)
+        if base is None:
+            return
+        odds = list(_changed(base))
+        readers = self._plain()
+        unanswered: list[Odd] = []
+        since: list[Odd] = []
+        for nth, odd in enumerate(odds):
+            yield
+            since = [*since, odd][-_READERS:]
+            result, replies = self._ask(person, odd, "")
+            self.talks.note(result)
+            if result.outcome.ok and not any(map(speaks, replies)):
+                unanswered.append(odd)
+            # The admin is one person, whose silence may be an earlier argument's.
+            reader = readers[nth % len(readers)] if readers and not self.admin else None
+            # What one argument has broken the next one may hide.
+            if reader is not None and not self._answered(person, reader):
+                self._find(since, reader)
+                person, since = self._person(), []
+        for odd in unanswered[:_AGAIN]:
+            yield
+            self._compare(odd, base)
+
+    def _person(self) -> Person:
+        return Person(tier=self.talks.context.platform.tiers[-1]) if self.admin else self.talks.stranger()
+
+    def _base(self, person: Person) -> Usage | None:
+        """An argument that the command can do something with; None where there is none, or where it should not be repeated."""
+        bare = self.talks.say(person, Step(self.command), usual=1)
+        told = "\n".join([*(call.text for call in bare), self.texts])
+        known = [
+            Usage(tuple(way.steps[0].text.split()[1:]))
+            for way in self.ways
+            if len(way.steps) == 1 and way.steps[0].text.startswith(f"{self.command} ")
+        ]
+        tried = [filled for one in usages(self.command, told) for filled in one.fillings()]
+        choices = [one for one in dict.fromkeys([*tried, *known]) if one.places][:_FILLINGS]
+        for usage in choices:
+            began = len(self.talks.context.target.calls())
+            replies = self.talks.say(person, Step(f"{self.command} {usage}"), usual=1)
+            if self._crowd(began, person, str(usage)):
+                return None
+            if words(replies) - words(bare):
+                return usage
+        return choices[0] if choices else None
+
+    def _crowd(self, began: int, person: Person, text: str) -> bool:
+        """Whether the same was written to many chats."""
+        later = self.talks.context.target.calls()[began:]
+        told = Counter(call.text for call in later if str(call.chat) != str(person.chat) and text in call.text)
+        return any(count >= _CROWD for count in told.values())
+
+    def _plain(self) -> list[Step]:
+        """What is asked for afterwards: best what is answered from what people have done."""
+        own = (self.command, "/start")
+        counted = [way.steps[-1] for way in self.ways if len(way.steps) > 1 and not way.steps[-1].ours]
+        single = [
+            way.steps[0] for way in self.ways if len(way.steps) == 1 and way.plain and any(map(speaks, way.replies))
+        ]
+        asked = [step for step in dict.fromkeys([*counted, *single]) if step in single and step.text.startswith("/")]
+        return [step for step in asked if step.text not in own][:_READERS]
+
+    def _ask(self, person: Person, odd: Odd, suffix: str, **how: Any) -> tuple[CaseResult, list[ApiCalled]]:
+        """Asks with an odd argument; the result must be noted."""
+        case = self.talks.case(
+            person,
+            Step(f"{self.command} {odd.text}"[:_LONGEST].rstrip(" ")),
+            name=f"argument/{self.command[1:]}-{'admin-' if self.admin else ''}{odd.word}{suffix}",
+            **{
+                "summary": f"{'the admin writes ' if self.admin else ''}{self.command} with {odd.what}",
+                "group": "argument",
+                "role": Role.ATTEMPT,
+                "expect": Expect(reach=Reach.AT_MOST_ONCE),
+                "change": Change(Mechanism.TECHNIQUE, f"argument/{self.command[1:]}", odd.word),
+                **how,
+            },
+        )
+        return self.talks.sent(case, usual=1)
+
+    def _answered(self, person: Person, step: Step) -> bool:
+        """Whether the person gets an answer, if need be the second time."""
+        return any(any(map(speaks, self.talks.say(person, step, usual=1))) for _ in range(2))
+
+    def _find(self, odds: Sequence[Odd], silent: Step) -> None:
+        """Finds the argument after which somebody gets no answer any more, where everybody else does."""
+        for odd in reversed(odds):
+            person = self.talks.stranger()
+            if not self._answered(person, silent):
+                return
+            result, _ = self._ask(person, odd, "-again")
+            try:
+                if (
+                    result.outcome.ok
+                    and not self._answered(person, silent)
+                    and self._answered(self.talks.stranger(), silent)
+                ):
+                    result.observations.append(Silenced(everybody=False))
+                    return
+            finally:
+                self.talks.note(result)
+
+    def _compare(self, odd: Odd, base: Usage) -> None:
+        """Tries what was not answered again, and an ordinary argument after it."""
+        control = f"argument/{self.command[1:]}-{'admin-' if self.admin else ''}{odd.word}-control"
+        result, replies = self._ask(self._person(), odd, "-compared", control=control)
+        self.talks.note(result)
+        if not any(map(speaks, replies)):
+            usual = Odd(odd.word, f"the argument {base}", str(base))
+            self.talks.note(self._ask(self._person(), usual, "-control")[0])
+
+
+def said(context: CampaignContext) -> str:
+    """What the target has said that names commands."""
+    return "\n".join(dict.fromkeys(call.text for call in context.target.calls() if "/" in call.text))
+
+
+def _changed(base: Usage) -> Iterator[Odd]:
+    """The usage with one place changed, the places in turn; with a place too few and one too many."""
+    rows = [list(_at(base, nth)) for nth in base.places[:_PLACES]]
+    found = [one for turn in zip_longest(*rows) for one in turn if one is not None]
+    more = Odd("more", "one argument too many", f"{base} 7")
+    yield from chain(found[: 2 * len(rows)], [more], found[2 * len(rows) :])
+
+
+def _at(base: Usage, nth: int) -> Iterator[Odd]:
+    number, part = base.places.index(nth) + 1, base.parts[nth]
+    place = f"its {_NTH[number]} argument" if len(base.places) > 1 else "its argument"
+    for value in PLACED:
+        yield Odd(f"{number}-{value.word}", f"{value.what} as {place}", str(base.with_part(nth, value.text)))
+    if len(_DIGITS.findall(part)) > 1:  # a day, a time, an amount
+        for word, digit in (("nines", "9"), ("zeros", "0")):
+            text = re.sub(r"\d", digit, part)
+            yield Odd(f"{number}-{word}", f"{text} as {place}", str(base.with_part(nth, text)))
+    yield Odd(f"{number}-none", f"{place} left out", str(base.with_part(nth, "")))
+
+
+_NTH: Final = ("", "first", "second", "third", "fourth")
