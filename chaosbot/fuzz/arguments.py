@@ -73,6 +73,7 @@ class Asked:
 
 def run_arguments(context: CampaignContext, clock: Clock) -> None:
     """Asks for each command with each argument, then again for what was not answered."""
+    context.resume()
     guide = context.target.guide
     coded = [one.removeprefix("/") for one in guide.commands() if one.startswith("/")] if guide is not None else []
     commands = list(dict.fromkeys([*context.learned("commands"), *coded]))

@@ -76,6 +76,7 @@ class CampaignContext:
         group_ways: Where they lead in a group, as far as that is somewhere else.
         usual: How many calls come of each way that was gone (whether in a group, and its steps), so that who goes on need not wait for more.
         explored: Whether ways were explored after the vocabulary stage had found none.
+        later: Goes on with what a stage had no time for, beside the stages that disturb nobody by it.
         held_until: When a call that gets no answer has been held for long enough to be judged (monotonic seconds); 0 where none is.
     """
 
@@ -94,6 +95,7 @@ class CampaignContext:
     usual: dict[tuple[object, ...], int] = field(default_factory=dict)
     explored: bool = False
     held_until: float = 0.0
+    later: Callable[[], None] | None = None
 
     @property
     def dice(self) -> Dice:
@@ -104,6 +106,12 @@ class CampaignContext:
     def apart(self) -> int:
         """How far apart the ids of new people are, so that they differ in nothing else: what is said to them differs by what they did."""
         return self.platform.alike or 1
+
+    def resume(self) -> None:
+        """Goes on with what a stage had no time for."""
+        later, self.later = self.later, None
+        if later is not None:
+            later()
 
     def case(self, update: Any, place: Dice, name: str, summary: str, expect: Expect | None = None) -> Case:
         """An update as a case.

@@ -25,6 +25,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
+from math import inf
 from time import sleep
 from typing import Any, Final
 
@@ -57,8 +58,6 @@ _SIZES: Final = (900, 900, 900, 900, 900, 4090)
 """So long are the texts: together, and the last one alone, longer than a message that shows them may be."""
 _CONTENTS, _TEXTS = 4, 2
 """So many other kinds of content, and degenerate texts, answer each question for one form in which a word is said."""
-_LONGER: Final = 2.5
-"""So much longer than its own time, in parts of it, the stage goes on beside the next ones."""
 _LOOK_S: Final = 0.3
 """How often the target's health is looked at."""
 _SEPARATOR: Final = re.compile(r"[:|/,;#_ -]")
@@ -107,16 +106,16 @@ class Odd:
 
 
 def run_forms(context: CampaignContext, clock: Clock) -> None:
-    """Goes the target's ways again, and takes their last steps in other forms; goes on beside the stages that come next."""
+    """Goes the target's ways again, and takes their last steps in other forms; what there is no time for is left for later (`CampaignContext.resume`)."""
     if context.store.seen.replies == "none" or not context.platform.tiers:
         return
-    longer = Clock(clock.until + clock.left() * _LONGER, clock.should_stop)
-    desk = _Desk(Talks(context, longer, "forms"))
+    desk = _Desk(Talks(context, clock, "forms"))
     context.shared.beside(desk.talks, "forms", desk.work)
-    while context.shared.reserves("forms") and not clock.over():
+    while context.shared.reserves("forms"):
         sleep(_LOOK_S)
         observe(context, context.shared.take())
         context.show("forms", 0)
+    context.later = partial(desk.resume, clock.should_stop)
 
 
 def _ends(ways: Sequence[Way]) -> tuple[list[End], list[tuple[End, bool]]]:
@@ -274,6 +273,7 @@ class _Desk:
             way.steps[0] for way in self._ways if len(way.steps) == 1 and way.plain and any(map(speaks, way.replies))
         ]
         self._readers = [step for step in plain if step.text.startswith("/")][:_READERS]
+        self._left: list[Callable[[], None]] = []
 
     def work(self) -> None:
         """All trials side by side, those first that tell most."""
@@ -286,14 +286,32 @@ class _Desk:
         filled = [partial(self._filled, maker) for maker in list(makers.values())[:_MAKERS]]
         own = set(context.learned("admin"))
         texts = said(context)
-        series = [
-            Series(self.talks, f"/{command}", texts, self._ways)
-            for command in context.learned("commands")
-            if command not in own
-        ]
-        turns = zip_longest(pressed, [one.run for one in series], tried[: len(tried) // 4])
+        commands = [f"/{command}" for command in context.learned("commands") if command not in own]
+        series = [partial(self._places, command, texts) for command in commands]
+        turns = zip_longest(pressed, series, tried[: len(tried) // 4])
         first = [one for turn in turns for one in turn if one is not None]
-        self.talks.run([*first, *filled, *tried[len(tried) // 4 :]])
+        self._left = [*first, *filled, *tried[len(tried) // 4 :]]
+        self._go_on()
+
+    def resume(self, should_stop: Callable[[], bool]) -> None:
+        """Begins with those that have not begun, beside what comes next."""
+        context = self.talks.context
+        self.talks = Talks(context, Clock(inf, should_stop), "forms", part="later")
+        context.shared.beside(self.talks, "forms", self._go_on)
+
+    def _go_on(self) -> None:
+        todo, self._left = self._left, []
+        self.talks.run(partial(self._begun, one) for one in todo)
+
+    def _begun(self, trial: Callable[[], None]) -> None:
+        if self.talks.clock.over():
+            self._left.append(trial)
+        else:
+            trial()
+
+    def _places(self, command: str, texts: str) -> None:
+        """Somebody asks for a command, with one place of its argument changed at a time."""
+        Series(self.talks, command, texts, self._ways).run()
 
     def _filled(self, maker: Way) -> None:
         """Somebody writes much and asks to see it: that an answer has grown longer than a message may be is no reason to say nothing."""
@@ -331,7 +349,8 @@ class _Desk:
     def _there(self, end: End) -> tuple[Person, Step]:
         """Somebody new who has come to an end, and what is usually done there as it is offered to them."""
         person, _ = walk(self.talks, end.before, onwards=True)
-        return person, at_hand(end.usual, person.buttons, person.told, person.user or 0)
+        choice = (person.user or 0) // self.talks.context.apart
+        return person, at_hand(end.usual, person.buttons, person.told, choice)
 
     def _pressed(self, end: End, name: str, person: Person, usual: Step) -> Case:
         data, what = odd_data(usual.text, person.buttons)[name.partition("-again")[0].partition("-once-more")[0]]

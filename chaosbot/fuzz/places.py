@@ -109,7 +109,7 @@ class Series:
             reader = readers[nth % len(readers)] if readers and not self.admin else None
             # What one argument has broken the next one may hide.
             if reader is not None and not self._answered(person, reader):
-                self._find(since, reader)
+                self._find(since, reader, base)
                 person, since = self._person(), []
         for odd in unanswered[:_AGAIN]:
             yield
@@ -175,23 +175,26 @@ class Series:
         """Whether the person gets an answer, if need be the second time."""
         return any(any(map(speaks, self.talks.say(person, step, usual=1))) for _ in range(2))
 
-    def _find(self, odds: Sequence[Odd], silent: Step) -> None:
-        """Finds the argument after which somebody gets no answer any more, where everybody else does."""
-        for odd in reversed(odds):
-            person = self.talks.stranger()
-            if not self._answered(person, silent):
+    def _find(self, odds: Sequence[Odd], silent: Step, base: Usage) -> None:
+        """Finds the argument after which somebody gets no answer any more, where everybody else does, and who says the usual does."""
+        if not self._answered_after(Odd("usual", f"the argument {base}", str(base)), silent, "-usual"):
+            return
+        for nth, odd in enumerate(reversed(odds)):
+            if not self._answered_after(odd, silent, f"-again-{nth}"):
                 return
-            result, _ = self._ask(person, odd, "-again")
-            try:
-                if (
-                    result.outcome.ok
-                    and not self._answered(person, silent)
-                    and self._answered(self.talks.stranger(), silent)
-                ):
-                    result.observations.append(Silenced(everybody=False))
-                    return
-            finally:
-                self.talks.note(result)
+
+    def _answered_after(self, odd: Odd, step: Step, suffix: str) -> bool:
+        """Whether somebody new, who is answered first, is still answered after an argument; where others are, a silence is charged to it."""
+        person = self.talks.stranger()
+        if not self._answered(person, step):
+            return False
+        result, _ = self._ask(person, odd, suffix)
+        served = not result.outcome.ok or self._answered(person, step)
+        # Where the usual does it too, it is a limit.
+        if not served and odd.word != "usual" and self._answered(self.talks.stranger(), step):
+            result.observations.append(Silenced(everybody=False))
+        self.talks.note(result)
+        return served
 
     def _compare(self, odd: Odd, base: Usage) -> None:
         """Tries what was not answered again, and an ordinary argument after it."""
