@@ -151,6 +151,10 @@ def at_hand(step: Step, buttons: Collection[str], told: str, choice: int, *, apa
         choice: Which of several is taken; people who are shown the same take different ones.
         apart: Whether that also holds where the step itself could be taken.
     """
+    if step.shown and not _answers(told):
+        # Of days that are asked for by their form none is shown; each of the next ones has its own free places.
+        days = (one for one in formed(told, choice) if kind_of(one) == kind_of(step.text))
+        return replace(step, text=next(days, step.text))
     offered = buttons if step.pressed else _answers(told) if step.shown else ()
     alike = [one for one in offered if kind_of(one) == kind_of(step.text)]
     if step.pressed and not alike:

@@ -140,8 +140,10 @@ class Series:
 
     def _crowd(self, began: int, person: Person, text: str) -> bool:
         """Whether the same was written to many chats."""
-        later = self.talks.context.target.calls()[began:]
-        told = Counter(call.text for call in later if str(call.chat) != str(person.chat) and text in call.text)
+        calls = self.talks.context.target.calls()
+        before = {call.text for call in calls[:began]}  # what everybody is told all the time
+        new = (call for call in calls[began:] if call.text not in before and text in call.text)
+        told = Counter(call.text for call in new if str(call.chat) != str(person.chat))
         return any(count >= _CROWD for count in told.values())
 
     def _plain(self) -> list[Step]:

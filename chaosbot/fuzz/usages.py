@@ -23,6 +23,8 @@ TEXT: Final = "green tea"
 NUMBER: Final = "7"
 _WORD: Final = "tea"
 _SOON_DAYS: Final = 3
+_DAYS: Final = 7
+_WEEKEND: Final = 5
 _FORMS: Final = {
     re.compile(r"(?<!\w)[^\W\d]{2}([./-])[^\W\d]{2}\1[^\W\d]{4}(?!\w)"): "%d-%m-%Y",
     re.compile(r"(?<!\w)[^\W\d]{4}([./-])[^\W\d]{2}\1[^\W\d]{2}(?!\w)"): "%Y-%m-%d",
@@ -34,10 +36,11 @@ _MARKUP: Final = re.compile(r"</?(?:b|strong|i|em|u|ins|s|code|pre)>|`")
 _TOKEN: Final = re.compile(
     r"<([^<>]{1,80})>|\[([^\[\]]{1,80})\]|\{([^{}]{1,80})\}|([«“„\"'][^«»“”„\"']{1,80}[»”\"'])|(\S+)"
 )
-_BETWEEN: Final = re.compile(r"[|;,+/]|[-=]>")
+_BETWEEN: Final = re.compile(r"[|;,+/=]|[-=]>")
 """What stands between places, and is none."""
-_DASH: Final = re.compile(r"[:–—=•→-]|\(.*")
-"""Where the usage is over and the text goes on."""
+_OVER: Final = {True: re.compile(r"[:–—•→-]|\(.*"), False: re.compile(r"[:–—=•→-]|\(.*")}
+"""Where the usage is over and the text goes on, read as late as may be (``cat = gato``) or as early."""
+_ENDS: Final = {True: re.compile(r"[.。)\]>!]+\Z"), False: re.compile(r"[,;.:、。)\]>!]+\Z")}
 _END: Final = re.compile(r"[,;.:、。)\]>!]+\Z")
 _CAPITALS: Final = re.compile(r"[^\W\d_]{2,}(?:_[^\W\d_]+)*")
 _NUMERIC: Final = re.compile(
@@ -88,37 +91,45 @@ class Usage:
 def usages(command: str, texts: str) -> list[Usage]:
     """What texts show behind a command (with its slash), the first shown first."""
     plain = html.unescape(_MARKUP.sub("", texts))
-    found = map(_usage, re.findall(_BEHIND.format(re.escape(command)), plain, re.IGNORECASE))
+    shown = re.findall(_BEHIND.format(re.escape(command)), plain, re.IGNORECASE)
+    found = (_usage(rest, late=late) for rest in shown for late in (True, False))
     return [one for one in dict.fromkeys(found) if one.places and not MARKER.search(str(one))]
 
 
-def formed(text: str) -> Iterator[str]:
-    """Answers in the forms that a text asks for: a day (``DD.MM.YYYY``, in any language's letters) or a time (``HH:MM``)."""
+def formed(text: str, choice: int = 0) -> Iterator[str]:
+    """Answers in the forms that a text asks for: a day (``DD.MM.YYYY``, in any language's letters) or a time (``HH:MM``).
+
+    Args:
+        text: The text.
+        choice: Which of the next days; who chooses otherwise takes nobody's place.
+    """
     for form, meant in _FORMS.items():
-        yield from (_day(meant.replace("-", found)) for found in dict.fromkeys(form.findall(text)))
+        yield from (_day(meant.replace("-", found), choice) for found in dict.fromkeys(form.findall(text)))
     if _TIME.search(text):
         yield "10:00"
 
 
-def _day(form: str) -> str:
-    day = date.today() + timedelta(days=_SOON_DAYS)  # noqa: DTZ011 - what people write has no zone
-    return day.strftime(form)
+def _day(form: str, choice: int = 0) -> str:
+    """A day soon, but not on a weekend."""
+    soon = date.today() + timedelta(days=_SOON_DAYS)  # noqa: DTZ011 - what people write has no zone
+    days = (soon + timedelta(days=number) for number in range(2 * _DAYS))
+    return [day for day in days if day.weekday() < _WEEKEND][choice % _DAYS].strftime(form)
 
 
-def _usage(rest: str) -> Usage:
+def _usage(rest: str, *, late: bool) -> Usage:
     parts: list[str] = []
     opened: list[int] = []
     for angle, square, brace, quoted, bare in _TOKEN.findall(rest):
         asked, over = angle or square or brace, False
         if not asked:
-            if _DASH.fullmatch(bare):
+            if _OVER[late].fullmatch(bare):
                 break
-            word = quoted[1:-1] if quoted else _END.sub("", bare)
-            over = word != (quoted or bare) and not quoted
+            word = quoted[1:-1] if quoted else _ENDS[late].sub("", bare)
+            over = not quoted and word != bare
             if not word:
                 break
-            if any(formed(word)) or (_CAPITALS.fullmatch(word) and word.isupper()):
-                asked = word
+            if any(formed(word)) or (_CAPITALS.fullmatch(_END.sub("", word)) and word.isupper()):
+                asked = _END.sub("", word)
             elif opened and not _BETWEEN.fullmatch(word) and not _BETWEEN.fullmatch(parts[-1]):
                 break  # behind what is asked for the text goes on
             else:
@@ -128,7 +139,9 @@ def _usage(rest: str) -> Usage:
             parts.append(_filled(asked))
         if over:
             break
-    if parts and parts[-1] == _WORD and len(parts) - 1 in opened:
+    if parts and len(parts) - 1 not in opened:
+        parts[-1] = _END.sub("", parts[-1]) or parts[-1]
+    elif parts and parts[-1] == _WORD:
         parts[-1] = TEXT  # nothing comes behind it that its second word could be taken for
     return Usage(tuple(parts), tuple(opened))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from chaosbot.core.dice import Dice
@@ -73,6 +75,15 @@ def test_a_shown_answer_that_is_gone_is_replaced_by_one_of_its_form() -> None:
     assert at_hand(nine, (), f"09:00, {told}", 5).text == "09:00"
     assert at_hand(nine, (), f"09:00, {told}", 5, apart=True).text == "10:00"
     assert at_hand(nine, (), "Your name?", 5).text == "09:00"
+
+
+def test_people_who_are_asked_for_a_day_take_different_ones_as_they_are_free() -> None:
+    day = Step("30.11.2026", ours=True, shown=True)
+    taken = {at_hand(day, (), "Which day? (DD.MM.YYYY)", choice).text for choice in range(70)}
+    assert len(taken) == 7
+    weekdays = {datetime.strptime(one, "%d.%m.%Y").weekday() for one in taken}  # noqa: DTZ007 - a day has no zone
+    assert weekdays == set(range(5))
+    assert at_hand(day, (), "Your name?", 5) == day
 
 
 def test_the_newest_calls_to_a_busy_chat_are_seen() -> None:
