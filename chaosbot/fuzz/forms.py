@@ -6,14 +6,15 @@ changing an update that means nothing to the target does not.
 Rules:
 
 - Words and questions are those that the vocabulary stage has found: somebody new goes a way again, up to its last step.
-- The last step is then taken in another form; a question is also answered by every other kind of content and by degenerate texts. Questions
-  come first: only what is kind of an answer reaches what is behind them.
+- The last step is then taken in another form; a question is also answered by every other kind of content and by degenerate texts. Of
+  both a question gets several before a word is said in the next form.
 - Who was shown a button presses it with its data changed, part by part, one after the other; only where something comes of it is each tried
   by somebody new.
 - Afterwards the same person asks something ordinary, and something plain that is answered from what is kept. Who gets no answer is charged
   when it happens to a second person as well while somebody new is answered, and who takes the last step as usual is.
-- What stands in the places of a command's usage is changed by users here (`chaosbot.fuzz.arguments`).
+- What stands in the places of a command's usage is changed by users here (`chaosbot.fuzz.places`).
 - Somebody writes much, and asks to see it.
+- What there is no time for goes on beside the stages after those that would be disturbed.
 - Where a question answers any ordinary word, an odd one without an answer is tried again, and compared with an ordinary one.
 - Nothing is judged here.
 """
