@@ -212,7 +212,7 @@ def odd_data(data: str, shown: Collection[str]) -> dict[str, tuple[str, str]]:
         }
         for word, value in (*values.items(), ("word", "chaosbot"), ("nothing", "")):
             what = (
-                f"{value or 'nothing'} for its number {number}"
+                f"{'nothing' if value == '' else value} for its number {number}"
                 if word not in ("next", "far")
                 else f"its number {number} too large"
             )

@@ -43,10 +43,9 @@ class Quiz:
         parts = text.split(":")
         if len(parts) != 3 or parts[1] != str(self.running.get(chat)) or not parts[2].isascii():
             self.say(chat, "This round is over.")
-        elif self.bug == "index" and parts[2].isdigit():
-            self.broken.add(chat)
-            self.say(chat, f"You chose {_ANSWERS[int(parts[2])]}.")
-            self.broken.discard(chat)
+        elif self.bug == "index" and parts[2].isdigit() and int(parts[2]) >= len(_ANSWERS):
+            self.broken.add(chat)  # the chat's lock is never given back
+            raise IndexError(parts[2])
         elif parts[2] in ("0", "1", "2"):
             self.say(chat, f"You chose {_ANSWERS[int(parts[2])]}.")
         else:
