@@ -36,7 +36,7 @@ from chaosbot.fuzz.scenario import out_of_order
 from chaosbot.fuzz.shared_chats import SharedChats
 from chaosbot.fuzz.slow_cases import SlowCases
 from chaosbot.fuzz.spec import STAGES, CampaignResult, CampaignSpec, Clock, Progress
-from chaosbot.fuzz.stages import TABLE, catalogue, take_shared
+from chaosbot.fuzz.stages import TABLE, catalogue, run_cases, take_shared
 from chaosbot.fuzz.target import CampaignTarget, CaseResult, HealthReply
 from chaosbot.workers import StartWorker, Worker
 
@@ -185,6 +185,9 @@ class Campaign:
         self, context: CampaignContext, clock: Clock, closing_s: float, longest: float
     ) -> tuple[Clock, bool, bool]:
         """Runs the stages; the clock as it stands then, whether all had their turn, and whether the catalogue was cut."""
+        if context.target.small_ids:
+            self._only_ids(context, clock)
+            return clock, False, False
         complete, cut = True, False
         guide = context.target.guide
         if guide is not None:
@@ -233,6 +236,13 @@ class Campaign:
         context.slow.collect(context.recorder, context.attribution, last)
         return clock, complete, cut
 
+    def _only_ids(self, context: CampaignContext, clock: Clock) -> None:
+        """Shows that ids of more than 32 bits are refused: each other stage would say the same, of every user."""
+        cases = (case for case in catalogue(self.spec, self.platform) if case.name.startswith("identity/id-bits"))
+        run_cases(context, cases, "catalogue", clock)
+        what = "users whose ids need more than 32 bits are refused, so nothing else was tried; mend that first"
+        self.recorder.emit(Trouble(self.recorder.now(), "fuzz", what))
+
     def _mechanism(self, result: CaseResult) -> Change:
         return result.case.change
 
@@ -267,6 +277,9 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
     """
     spec = target.spec
     healths = [target.health() for _ in range(5)]
+    if not any(health.ok for health in healths):
+        target.meet_smaller_ids()
+        healths = [target.health() for _ in range(5)]
     last = healths[-1]
     if not any(health.ok for health in healths):
         outcome = last.outcome

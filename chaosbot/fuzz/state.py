@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic, sleep
 from typing import Final, TypeVar
@@ -121,6 +121,7 @@ class Speaker:
         told: What the target said last.
         choice: Which of several things of a kind is taken; people with different ones take different things.
         quotes: The message of the target that is answered.
+        pressed: What each button of the action stood for when the action began, and below which message: pressed again, it is the same one.
     """
 
     user: int | None
@@ -133,6 +134,7 @@ class Speaker:
     told: str = ""
     choice: int = 0
     quotes: int | None = None
+    pressed: dict[Step, tuple[Step, int | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,9 @@ class _Trials:
             self._count += 1
             name = f"state/{self._count}"
         place = self._dice.at("say", like.name if like is not None else name)
-        line = at_hand(line, who.buttons, who.told, who.choice or (who.user or 0) // self.context.apart)
+        choice = who.choice or (who.user or 0) // self.context.apart
+        meant = at_hand(line, who.buttons, who.told, choice), who.below
+        line, below = who.pressed.setdefault(line, meant) if who.settled and line.pressed else meant
         text = line.text.replace("{n}", who.number or "7")
         platform = self.context.platform
         update = platform.say(
@@ -219,7 +223,7 @@ class _Trials:
             user=who.user,
             kind="callback_query" if line.pressed else kind,
             chat=who.group,
-            message=who.below if line.pressed else who.quotes,
+            message=below if line.pressed else who.quotes,
             answers=_FIRST_USER if who.answers and not line.pressed else None,
         )
         if update is None:

@@ -51,6 +51,8 @@ _HEALTH_USER: Final = 4_503_599_000_000_000
 """Health requests come from ids that no person has, one each, so that no rate limit counts them together, nor with those of other runs."""
 _HEALTH_USERS: Final = 600_000_000
 """So many, which stay within 52 bits."""
+_SMALL_USER: Final = 1_400_000_000
+"""The same where a target refuses ids that need more than 32 bits, as those of many people do."""
 _HEALTH_TEXT: Final = "chaosbot health ✓ é 日本 🙂"
 _POLL_S: Final = 0.02
 
@@ -118,6 +120,8 @@ class CampaignTarget:
         self.replies_in_answers = False
         self.latency_s = spec.latency_s
         self.deaths = 0
+        self.small_ids = False
+        """Whether only users with small ids are acknowledged."""
         self._numbers = count(1)
         self.pids: frozenset[int] = frozenset()
         self._health_requests = 0
@@ -301,6 +305,11 @@ class CampaignTarget:
         if not self.platform.answers_act or not outcome.ok or not outcome.body:
             return False
         return bool(self.platform.effects(outcome.body))
+
+    def meet_smaller_ids(self) -> None:
+        """Lets health requests come from ids of 31 bits from now on."""
+        self.small_ids = True
+        self._first_user = _SMALL_USER + self._dice.at("user").integer(0, _HEALTH_USERS)
 
     def health_case(self) -> Case:
         """A valid update from somebody new."""

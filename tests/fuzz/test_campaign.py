@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from chaosbot.fuzz.replay import replay
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
 from chaosbot.fuzz.stages import TABLE
 from chaosbot.transport import Address
+from tests.support.campaigns import served
 
 SECRET = "S3cret_token-xyz"
 
@@ -75,6 +77,23 @@ def run(spec: CampaignSpec, events: list[Event] | None = None) -> CampaignResult
 def test_a_foreign_target_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(TargetRefused, match="--allow-host"):
         run(spec_of("http://192.0.2.1:9/hook", tmp_path))
+
+
+def test_a_target_for_small_ids_alone_is_said_to_be_that_and_nothing_else(tmp_path: Path) -> None:
+    class Small(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            large = any(int(number) >= 2**31 for number in re.findall(rb'"id": ?(\d+)', body))
+            self.send_response(400 if large else 200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    events: list[Event] = []
+    with served(Small) as url:
+        result = run(spec_of(url, tmp_path, stages=("catalogue", "mutations")), events)
+    assert [finding.check for finding in result.findings] == ["valid_accepted"]
+    assert any("more than 32 bits" in event.what for event in events if isinstance(event, Trouble))
+    assert not result.complete
 
 
 def test_a_target_that_does_not_take_valid_updates_is_no_target(tmp_path: Path) -> None:
