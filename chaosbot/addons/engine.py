@@ -120,7 +120,11 @@ class ExchangeEngine:
             return None
         name = name or mock.name
         dice = Dice(self.spec.seed).at("mock", name)
-        return mock.api(MockServices(self.now, of_upstream(name, self._emit_call), self._ids, dice))
+        return mock.api(
+            MockServices(
+                self.now, of_upstream(name, self._emit_call), self._ids, dice, admin=self._platform.administrator
+            )
+        )
 
     def _emit_call(self, event: Event) -> None:
         """Takes an event of an API; a call by which the target speaks may tell what it must keep to itself."""

@@ -201,7 +201,7 @@ def _judged(
                 violations.plan(subject, reason)
             continue
         if plain[name] and all(
-            resembles(join.calls(other), model) if model else _takes(join.calls(other), rights, other)
+            resembles(join.calls(other), model) if model else _takes(join.calls(other), rights, other, control)
             for other in plain[name]
         ):
             continue  # where nobody is told apart from the admin, the target has another admin, or gives this to everybody
@@ -219,7 +219,7 @@ def _judged(
             alike = sum(resembles([call], model, whole) for call in telling) > len(late)
             # Who gets for themself what the control's sender got for themself has taken it from nobody.
             due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
-            if (alike and not due) or _takes(join.calls(tried), rights, tried):
+            if (alike and not due) or _takes(join.calls(tried), rights, tried, control):
                 title = f"{what}: {tried.summary or tried.case}"
                 violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
             violations.look(tried, violation)
@@ -239,9 +239,13 @@ def _alike(cases: list[CaseTried], join: Join) -> set[tuple[object, Words]]:
     return {key for key, buttons in found.items() if len(buttons) > 1}
 
 
-def _takes(calls: Iterable[ApiCalled], rights: Mapping[str, set[str]], tried: CaseTried) -> bool:
-    """Whether calls change another one's rights by a method of the control's."""
-    methods = set[str]().union(*rights.values())
+def _takes(calls: Iterable[ApiCalled], rights: Mapping[str, set[str]], tried: CaseTried, control: CaseTried) -> bool:
+    """Whether calls change another one's rights by a method of the control's.
+
+    What the control did for its own sender (an oath, a captcha) is another one's only where a button was meant for that one.
+    """
+    pressed = tried.kind == "callback_query"
+    methods = {one for member, found in rights.items() if pressed or member != str(control.user) for one in found}
     return any(methods & found for member, found in changed(calls).items() if member != str(tried.user))
 
 

@@ -107,12 +107,14 @@ class MockServices:
         emit: Takes the events of the run. `ApiCalled` is for calls by which the target speaks to its users: checks look there for replies.
         ids: Rising numbers that no other process of the run uses.
         dice: The mock's own chance, from the run's seed.
+        admin: The id of the target's admin (`Platform.administrator`), who administers every group as well; None where nobody is known to.
     """
 
     now: Callable[[], float]
     emit: Callable[[Event], None]
     ids: Iterator[int]
     dice: Dice = field(default_factory=lambda: Dice(0))
+    admin: int | None = None
 
 
 SHORTEST: Final = {"key": 12, "instructions": 40}

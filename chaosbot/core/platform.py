@@ -272,6 +272,15 @@ class Examples(Protocol):
         """Like `canary`, where every fresh one happens in a chat of its own, however many there are."""
         return self.canary()
 
+    @property
+    def administrator(self) -> int | None:
+        """The id of the target's admin, where it is a number."""
+        return None
+
+    def called(self, user: int) -> str:
+        """The names by which a user is known to others; empty where they have none."""
+        return ""
+
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same update as a delivery of its own: new delivery id, chat, sender (of the same tier) and marker.
 

@@ -74,6 +74,7 @@ class CampaignContext:
         disturbances: What the target's outbound calls meet; None where they cannot be disturbed.
         ways: Where the target's own words lead, as far as that is known.
         group_ways: Where they lead in a group, as far as that is somewhere else.
+        orders: What the admin writes in groups in answer to a member and no member gets; ``{member}`` stands for that one's id.
         usual: How many calls come of each way that was gone (whether in a group, and its steps), so that who goes on need not wait for more.
         explored: Whether ways were explored after the vocabulary stage had found none.
         later: Goes on with what a stage had no time for, beside the stages that disturb nobody by it.
@@ -92,6 +93,7 @@ class CampaignContext:
     disturbances: Disturbances | None = None
     ways: list[Way] = field(default_factory=list)
     group_ways: list[Way] = field(default_factory=list)
+    orders: list[str] = field(default_factory=list)
     usual: dict[tuple[object, ...], int] = field(default_factory=dict)
     explored: bool = False
     held_until: float = 0.0

@@ -1,9 +1,10 @@
 """The growth stage: hundreds of updates of one kind, and memory and descriptors are read between.
 
-First long texts of one user in one chat, so that what a target remembers of each user and chat stays what it is; ordinary ones, which most
-targets answer with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some
-rounds. Then a few rounds of each other kind (inline queries, edits, presses, new users, new groups), each with something new in it, and of those
-that made the target hold more, as many as tell.
+First inline queries, where the target answers them: what it keeps of those is small, and would fit into what long texts leave behind. Then long
+texts of one user in one chat, so that what a target remembers of each user and chat stays what it is; ordinary ones, which most targets answer
+with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some rounds. Then a few
+rounds of each other kind (edits, presses, new users, new groups), each with something new in it, and of those that made the target hold more, as
+many as tell.
 
 It comes before anything heavy: what a target has once held hides what it keeps. Rounds end early where nothing grows; where something
 does, or where there were too few to tell, they go on for a while when the stage's time is over. Judged by `bounded_resources`.
@@ -36,6 +37,7 @@ _IN_GROUP: Final = 72
 _IN_PRIVATE: Final = 24
 _TEXT: Final = "слово " * 600
 """Long enough that keeping it shows: 3600 characters, about 20 KB of JSON."""
+_QUERIES: Final = "inline_query"
 _QUERY: Final = "слово " * 38
 """An inline query has at most 256 characters; a number comes before this."""
 _USER: Final = 4_503_565_000_000_000
@@ -55,13 +57,17 @@ def run_growth(context: CampaignContext, clock: Clock) -> None:
     slow = context.target.latency_s > context.spec.latency_s
     if slow or not context.store.seen.memory or not context.platform.greets:
         return
-    rounds = [_Rounds(context, kind) for kind in KEPT]
-    first, *others = rounds
-    while first.go_on(_FEWEST) and not _over(clock, _LONGER_S):
-        first.send()
+    queries, texts, *others = (
+        _Rounds(context, kind) for kind in (_QUERIES, *(kind for kind in KEPT if kind != _QUERIES))
+    )
+    while queries.go_on(_FEWEST) and not _over(clock, 0.0):
+        queries.send()
+    while texts.go_on(_FEWEST) and not _over(clock, _LONGER_S):
+        texts.send()
     for one in others:
         while one.go_on(_SCOUTS) and not _over(clock, 0.0):
             one.send()
+    others.append(queries)
     # What may have grown most comes first.
     for one in sorted((one for one in others if one.suspicious), key=lambda one: -one.each):
         while one.go_on(_FEWEST) and not _over(clock, _LONGER_S / 2):
@@ -147,7 +153,7 @@ class _Rounds:
         user = _USER + self.context.dice.at("growth").integer(0, 10**6)
         number = self.done * (_IN_GROUP + _IN_PRIVATE) + nth
         match self.kind:
-            case "inline_query":
+            case kind if kind == _QUERIES:
                 return say(f"{number} {_QUERY}", place, user=user + nth % _ASKERS, kind=self.kind)
             case "callback_query":
                 return say(f"chaosbot:{number}", place, user=user, kind=self.kind)

@@ -3,8 +3,8 @@
 Rules:
 
 - Each try has a group of its own, so all go on side by side.
-- The admin gives each command that the target names to its admin only in answer to a member's message: bare, with the member's id, with more
-  behind it. The control is the admin's own; a plain member writes the same.
+- The admin gives commands in answer to a member's message: bare, with the member's id, with more behind it. What the target names to its admin
+  only, a plain member writes as well, with the admin's as the control. What it names to everybody is the admin's where a member gets less.
 - A button below the admin's answer may be meant for all (a vote), so others press it only where the admin's press did what a moderator does: it
   changed somebody's rights, took back what the command had done, or was answered as another command of the admin's is.
 - A button by which somebody changed their own rights (a newcomer who shows that they are human) is pressed by another member of the group.
@@ -27,6 +27,7 @@ from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.talks import Person, Step, Talks
 
 _FORMS: Final = ("{command}", "{command} {member}", "{command} {member} 7", "{command} {member} 7 green tea")
+_UNKNOWN: Final = ("/chaosbotx0", "/chaosbotx1 {member}", "green tea")
 _MOST_COMMANDS: Final = 12
 _MOST_BUTTONS: Final = 8
 _MOST_PRESSES: Final = 6
@@ -62,6 +63,10 @@ class _Order:
         """The command."""
         return self.form.partition(" ")[0]
 
+    def lacks(self, order: _Order) -> bool:
+        """Whether another one is answered with words that this is not, or changed rights where this did not."""
+        return bool(deeds(order.replies) - deeds(self.replies))
+
     @property
     def carried_out(self) -> bool:
         """Whether it did something, and was not answered by how it is to be written."""
@@ -70,24 +75,33 @@ class _Order:
         return shows or (bool(text) and self.command not in text and "?" not in text)
 
 
-def try_moderation(talks: Talks, own: Sequence[Step]) -> list[str]:
+def try_moderation(talks: Talks, own: Sequence[str], common: Sequence[str]) -> list[str]:
     """Gives the admin's commands in groups, and lets members do what only the admin may.
 
     Args:
         talks: Conversations in groups.
-        own: What the target names or shows to its admin only.
+        own: The commands that the target names to its admin only.
+        common: Those that it names to everybody.
 
     Returns:
         What was found, for the coverage of judgement.
     """
-    commands = [step.text for step in own if not step.pressed and step.text.startswith("/") and " " not in step.text]
-    forms = [form.replace("{command}", command) for command in commands[:_MOST_COMMANDS] for form in _FORMS]
-    orders = [one for one in talks.run(partial(_ordered, talks, form) for form in forms) if one and one.carried_out]
-    # What nothing gets is no answer; what several forms get is asked for once, in the first of them.
-    first = {(one.command, frozenset(deeds(one.replies))): one for one in reversed(orders)}
-    orders = list(reversed(first.values()))
-    buttons = {kind_of(data): (one, data) for one in reversed(orders) for call in one.replies for data in call.buttons}
+    forms = [form.replace("{command}", command) for command in own[:_MOST_COMMANDS] for form in _FORMS]
+    shared = [form.replace("{command}", command) for command in common[:_MOST_COMMANDS] for form in _FORMS[:2]]
+    meaningless = [partial(_ordered, talks, form, role=Role.BACKGROUND) for form in _UNKNOWN]
+    given = talks.run([*meaningless, *(partial(_ordered, talks, form) for form in (*forms, *shared))])
+    unknown = {word for one in given[: len(_UNKNOWN)] if one for word in deeds(one.replies)}
+    known = [one for one in given[len(_UNKNOWN) :] if one and one.carried_out and deeds(one.replies) - unknown]
+    # What several forms get is asked for once, in the first of them.
+    first = {(one.command, frozenset(deeds(one.replies))): one for one in reversed(known)}
+    orders = [one for one in reversed(first.values()) if one.form in forms]
+    # What a thing is called that is made each time, or how often it was, differs in numbers only.
+    doubtful = [one for one in reversed(first.values()) if one.form not in forms]
+    members = talks.run(partial(_ordered, talks, one.form, admin=False) for one in doubtful)
     tries = [partial(_written, talks, one) for one in orders]
+    orders += [one for one, less in zip(doubtful, members, strict=True) if less and less.lacks(one)]
+    talks.context.orders.extend(one.form for one in orders)
+    buttons = {kind_of(data): (one, data) for one in reversed(orders) for call in one.replies for data in call.buttons}
     pressed = list(buttons.values())[:_MOST_BUTTONS]
     presses = [partial(_pressed, talks, order, data, orders) for order, data in pressed]
     return [note for note in talks.run([*presses, *tries]) if note]
@@ -114,10 +128,11 @@ def _scene(talks: Talks) -> _Scene:
     return _Scene(admin, member, Person(user=talks.stranger().user, group=member.group, answers=member.user))
 
 
-def _ordered(talks: Talks, form: str) -> _Order:
-    """The admin gives a command."""
+def _ordered(talks: Talks, form: str, *, admin: bool = True, role: Role = Role.SETUP) -> _Order:
+    """The admin gives a command, or a plain member does."""
     scene = _scene(talks)
-    case = talks.case(scene.admin, scene.step(form), "the admin, in answer to a member in a group,")
+    who, what = (scene.admin, "the admin") if admin else (scene.other, "a guest")
+    case = talks.case(who, scene.step(form), f"{what}, in answer to a member in a group,", role=role)
     return _Order(form, case.name, tuple(talks.send(case)))
 
 

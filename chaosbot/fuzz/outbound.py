@@ -393,6 +393,8 @@ class _Trials:
             return True  # the target says nothing in groups, so nothing of it can be lost there
         if trouble.group and self.in_groups is not None:
             trigger = Trigger(trigger.method, (self.in_groups,))
+        if trigger.to is not None and self.context.shared.reserves(trigger.to):
+            return False  # what the target says there meanwhile answers others
         key = f"{trigger.method} {trigger.to}" if trigger.to is not None else name
         with self._others[key]:
             tried = self._attempt(name, trigger, trouble)

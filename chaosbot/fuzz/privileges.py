@@ -19,7 +19,7 @@ from functools import partial
 from itertools import chain, islice, zip_longest
 from typing import Final
 
-from chaosbot.checks._likeness import deeds
+from chaosbot.checks._likeness import deeds, words_in
 from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.event import TRIALS, ApiCalled
 from chaosbot.core.fault import FAULTS
@@ -128,6 +128,12 @@ class _Desk:
     twins: dict[Step, tuple[ApiCalled, ...]] = field(default_factory=dict)
     nothing: set[str] = field(default_factory=set)
 
+    @property
+    def names(self) -> set[str]:
+        """The words of the admin's name."""
+        platform = self.talks.context.platform
+        return words_in(platform.called(platform.administrator)) if platform.administrator is not None else set()
+
     def ask_guest(self, step: Step) -> None:
         """A stranger asks."""
         self.guests[step] = tuple(self.talks.say(self.talks.stranger(), step))
@@ -179,10 +185,10 @@ class _Desk:
         return _UNKNOWN if any(step.pressed for step in self.gets) else _UNKNOWN[:2]
 
     def telling(self, step: Step) -> set[str]:
-        """The words of the admin's reply that no meaningless request gets."""
+        """The words of the admin's reply that no meaningless request gets, without the admin's name."""
         if step not in self.gets:
             return set()
-        return deeds(self.gets[step][1]) - self.nothing
+        return deeds(self.gets[step][1]) - self.nothing - self.names
 
     def apart(self, step: Step) -> bool:
         """Whether the admin is told something for it that a stranger is not."""

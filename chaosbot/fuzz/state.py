@@ -830,7 +830,8 @@ class _Trials:
     def _orders(self) -> list[Dialogue]:
         """The admin's own commands, each in groups of its own, in answer to a member."""
         own, told = self._told()
-        forms = [form for name in told if name in own for form in (f"/{name} {_FIRST_USER - 5}", f"/{name}")]
+        forms = self.context.orders or [f"/{name}{more}" for name in told if name in own for more in (" {member}", "")]
+        forms = [form.replace("{member}", str(_FIRST_USER)) for form in forms]
         return [Dialogue((Step(form),), group=True, answers=True, admin=True) for form in forms[:_MOST_ORDERS]]
 
 

@@ -98,7 +98,7 @@ def _work(talks: Talks) -> None:
     if not late:
         shown_unasked += own
     groups.clock = part("privileges").clock
-    meanwhile = beside(lambda: privileges.extend(try_moderation(groups, own)))
+    meanwhile = beside(lambda: privileges.extend(try_moderation(groups, _commands(own), _commands(common))))
     if shown_unasked:
         privileges += try_privileges(talks, shown_unasked, ways, twin, own=True)
     meanwhile.result()

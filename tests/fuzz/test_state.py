@@ -181,11 +181,45 @@ class Club:
         call_api(self.api, method, **parameters)
 
 
+class Judge:
+    """Its admin warns members in groups, in answer to them; each warning is counted, for a group by itself.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``warnings`` where two warnings at once count as one.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.lock = threading.Lock()
+        self.warnings: Counter[tuple[int, int]] = Counter()
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, _, message = said
+        member = ((message.get("reply_to_message") or {}).get("from") or {}).get("id")
+        if text != "/ostrzez" or user != ADMIN_ID:
+            more = ", /ostrzez" if user == ADMIN_ID else ""
+            self.say(chat, f"Użyj: /zasady{more}" if chat > 0 else "Spokojnie.")
+        elif member is None:
+            self.say(chat, "Odpowiedz na wiadomość.")
+        else:
+            with nullcontext() if self.bug else self.lock:
+                count = self.warnings[chat, member] + 1
+                call_api(self.api, "sendChatAction", chat_id=chat, action="typing")
+                self.warnings[chat, member] = count
+            self.say(chat, f"Ostrzeżenie, razem {count}.")
+
+    def say(self, chat: int, text: str) -> None:
+        call_api(self.api, "sendMessage", chat_id=chat, text=text)
+
+
 def keys(data: list[str]) -> dict:
     return {"inline_keyboard": [[{"text": one, "callback_data": one}] for one in data]}
 
 
-def webhook(bot: Bot | Desk | Club) -> type[BaseHTTPRequestHandler]:
+def webhook(bot: Bot | Desk | Club | Judge) -> type[BaseHTTPRequestHandler]:
     return updates_to(bot.update, first=bot.bug == "disorder")
 
 
@@ -240,3 +274,12 @@ def test_several_people_at_one_thing_each_count_and_no_more_get_it_than_there_is
     assert {event.trial for event in events if isinstance(event, StateTried)} >= {"one-thing", "one-thing-once"}
     told = {"": set(), "evenings": {("no_lost_update", "let-through")}, "votes": {("no_lost_update", "lost")}}
     assert found(result) == told[bug]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "warnings"])
+def test_what_the_admin_counts_of_a_member_in_a_group_is_all_counted(tmp_path: Path, bug: str) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: webhook(Judge(api, bug)), "vocabulary,state")
+    tried = [event.what for event in events if isinstance(event, StateTried) and event.trial == "at-once"]
+    assert any("/ostrzez" in what and "by the admin" in what for what in tried)
+    assert found(result) == ({("no_lost_update", "lost")} if bug else set())

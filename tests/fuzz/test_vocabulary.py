@@ -179,9 +179,11 @@ class Warden:
         match text:
             case "/start" | "/help":
                 more = ". Moderadores: /avisar, /silenciar, /encuesta" if admin else ""
-                self.say(chat, f"Soy el guardia: /reglas, /opinar{more}")
+                self.say(chat, f"Soy el guardia: /reglas, /opinar, /jurar{more}")
             case "/reglas":
                 self.say(chat, "Sed amables.")
+            case "/jurar":
+                self.welcome(chat, user)
             case "/opinar":
                 self.say(chat, "¿Te gusta lo que dice?", f"gusta:{user}")
             case "/silenciar" if self.bug == "anybody-mutes" and member:

@@ -22,12 +22,14 @@ class Desk:
         ids: Rising numbers for messages, files, polls …
         settings: What ``set…`` methods left, by the name that ``get…`` asks for.
         webhook: The webhook's URL; empty when none is set.
+        admin: Who administers every group.
     """
 
     bot_id: int
     ids: Iterator[int]
     settings: dict[str, Any] = field(default_factory=dict)
     webhook: str = ""
+    admin: int = 1
 
     def bot(self, call: ApiCall) -> dict[str, Any]:
         """The bot as a User."""

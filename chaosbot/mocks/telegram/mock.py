@@ -48,6 +48,7 @@ class BotApiMock(MockApi):
         bot_id: The bot's id where the token does not tell it.
         ids: Rising numbers for messages and files; workers of one run use disjoint ones.
         scripts: Failures on purpose; the first that matches counts.
+        admin: Who administers every group; None for user 1.
     """
 
     def __init__(
@@ -58,10 +59,11 @@ class BotApiMock(MockApi):
         bot_id: int = 1_000_000_001,
         ids: Iterator[int] | None = None,
         scripts: Sequence[Script] = (),
+        admin: int | None = None,
     ) -> None:
         self._now = now
         self._emit = emit
-        self._desk = Desk(bot_id, ids or itertools.count(1))
+        self._desk = Desk(bot_id, ids or itertools.count(1), admin=1 if admin is None else admin)
         self._scripts = [[script, script.first] for script in scripts]
 
     def answer(self, request: MockRequest) -> MockAnswer:

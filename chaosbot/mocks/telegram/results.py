@@ -39,6 +39,11 @@ def _user(number: int | None) -> dict[str, Any]:
     return {"id": number or 1, "is_bot": False, "first_name": "Test"}
 
 
+def _member(user: int | None, desk: Desk) -> dict[str, Any]:
+    role = {"status": "creator", "is_anonymous": False} if user == desk.admin else {"status": "member"}
+    return role | {"user": _user(user)}
+
+
 def _chat(call: ApiCall, _desk: Desk) -> Any:
     gifts = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels")
     return chat_of(call.chat) | {
@@ -178,8 +183,8 @@ _BUILDERS: Final[dict[str, Builder]] = {
     "getMyStarBalance": _fixed({"amount": 0}),
     "getBusinessAccountStarBalance": _fixed({"amount": 0}),
     "getChat": _chat,
-    "getChatMember": lambda call, _desk: {"status": "member", "user": _user(call.integer("user_id"))},
-    "getChatAdministrators": lambda _call, _desk: [{"status": "creator", "user": _user(1), "is_anonymous": False}],
+    "getChatMember": lambda call, desk: _member(call.integer("user_id"), desk),
+    "getChatAdministrators": lambda _call, desk: [_member(desk.admin, desk)],
     "getChatMemberCount": _fixed(2),
     "getChatMenuButton": _fixed({"type": "commands"}),
     "getUserProfilePhotos": _fixed({"total_count": 0, "photos": []}),

@@ -32,7 +32,7 @@ from chaosbot.platforms.telegram._sender import RULES, queue_of
 from chaosbot.platforms.telegram._shape import shape
 from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, read_facts
 from chaosbot.platforms.telegram._updates import golden
-from chaosbot.platforms.telegram._users import ADMIN_ID, ALIKE, TIERS, Population
+from chaosbot.platforms.telegram._users import ADMIN_ID, ALIKE, TIERS, Population, person
 from chaosbot.platforms.telegram.builders import (
     UserPool,
     callback_query,
@@ -74,6 +74,16 @@ class Telegram(Platform):
     def population(self) -> Population:
         """Which ids belong to which tier."""
         return Population(self.admin_id)
+
+    @property
+    def administrator(self) -> int:
+        """The bot's real admin."""
+        return self.admin_id
+
+    def called(self, user: int) -> str:
+        """First and last name."""
+        someone = person(user)
+        return f"{someone['first_name']} {someone['last_name']}"
 
     def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
         """Reads a delivery; any path counts, since people choose theirs."""

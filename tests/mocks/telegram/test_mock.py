@@ -220,6 +220,24 @@ def test_markers_are_found_in_nested_words_too() -> None:
     assert seen.events[0].markers == ("cbm0123456789ab",)
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "member"), [("banChatMember", {"user_id": "7"}, 7), ("getChatMember", {"user_id": 7}, None)]
+)
+def test_a_call_that_changes_what_a_member_may_do_names_them(method: str, body: dict, member: int | None) -> None:
+    seen = Seen()
+    seen.result(method, {"chat_id": -5} | body)
+    assert [event.member for event in seen.events if isinstance(event, ApiCalled)] == [member]
+    said = reply_in_response(json.dumps({"method": method, "chat_id": -5} | body).encode())
+    assert said is None or said.member == member
+
+
+def test_the_targets_admin_administers_every_group() -> None:
+    seen = Seen(admin=9)
+    told = [seen.result("getChatMember", {"chat_id": -5, "user_id": user})["status"] for user in (8, 9)]
+    assert told == ["member", "creator"]
+    assert [one["user"]["id"] for one in seen.result("getChatAdministrators", {"chat_id": -5})] == [9]
+
+
 def test_scripts_fail_the_first_calls_of_their_method_only() -> None:
     seen = Seen(scripts=[Script(500, "sendMessage", first=2)])
     statuses = [seen.ask("sendMessage", {"chat_id": 1, "text": "x"}).status for _ in range(4)]
