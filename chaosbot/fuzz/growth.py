@@ -1,6 +1,7 @@
 """The growth stage: hundreds of updates of one kind, and memory and descriptors are read between.
 
-First inline queries, where the target answers them: what it keeps of those is small, and would fit into what long texts leave behind. Then long
+First all rounds of inline queries, where the target answers them: what it keeps of those is small, and fits for long into what other things have
+left behind. Then long
 texts of one user in one chat, so that what a target remembers of each user and chat stays what it is; ordinary ones, which most targets answer
 with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some rounds. Then a few
 rounds of each other kind (edits, presses, new users, new groups), each with something new in it, and of those that made the target hold more, as
@@ -60,7 +61,7 @@ def run_growth(context: CampaignContext, clock: Clock) -> None:
     queries, texts, *others = (
         _Rounds(context, kind) for kind in (_QUERIES, *(kind for kind in KEPT if kind != _QUERIES))
     )
-    while queries.go_on(_FEWEST) and not _over(clock, 0.0):
+    while queries.go_on(ROUNDS) and not _over(clock, 0.0):
         queries.send()
     while texts.go_on(_FEWEST) and not _over(clock, _LONGER_S):
         texts.send()

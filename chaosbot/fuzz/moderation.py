@@ -6,7 +6,7 @@ Rules:
 - The admin gives commands in answer to a member's message: bare, with the member's id, with more behind it. What the target names to its admin
   only, a plain member writes as well, with the admin's as the control. What it names to everybody is the admin's where a member gets less.
 - A button below the admin's answer may be meant for all (a vote), so others press it only where the admin's press did what a moderator does: it
-  changed somebody's rights, took back what the command had done, or was answered as another command of the admin's is.
+  changed another one's rights, took back what the command had done, or was answered as another command of the admin's is.
 - A button by which somebody changed their own rights (a newcomer who shows that they are human) is pressed by another member of the group.
 """
 
@@ -152,7 +152,8 @@ def _pressed(talks: Talks, order: _Order, data: str, orders: Sequence[_Order]) -
     case = talks.case(scene.admin, step, "the admin, in a group,")
     calls = talks.send(case)
     subject = f"{kind_of(str(step))} below {order.form}"
-    if not (_rights(calls) or _another(calls, order, orders) or _taken_back(talks, order, scene, before)):
+    theirs = any(call.member not in (None, case.user) for call in calls)
+    if not (theirs or _another(calls, order, orders) or _taken_back(talks, order, scene, before)):
         return f"{subject}: not tried, nothing shows that it is a moderator's"
     for what in ("the member concerned", "another member"):
         scene = _scene(talks)
@@ -167,10 +168,6 @@ def _pressed(talks: Talks, order: _Order, data: str, orders: Sequence[_Order]) -
 def _again(talks: Talks, order: _Order, scene: _Scene) -> list[ApiCalled]:
     """The admin gives a command in another group; no more is waited for than what came of it the first time."""
     return talks.say(scene.admin, scene.step(order.form), "the admin", sum(map(speaks, order.replies)))
-
-
-def _rights(calls: Sequence[ApiCalled]) -> bool:
-    return any(call.member is not None for call in calls)
 
 
 def _another(calls: Sequence[ApiCalled], order: _Order, orders: Sequence[_Order]) -> bool:

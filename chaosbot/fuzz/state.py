@@ -155,8 +155,7 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
         trials.learn()
         for trial, share in (
             (trials.crossed, 0.3),
-            (trials.one_thing, 0.4),
-            (trials.at_once, 0.5),
+            (trials.races, 0.65),
             (trials.conversations, 0.5),
             (trials.shared_numbers, 0.5),
             (trials.order, 0.5),
@@ -296,13 +295,13 @@ class _Trials:
         for _ in range(times):
             if self.clock.over():
                 break
-            answers.append(self._act(who, dialogue))
+            answers.append(self._act(who, dialogue, answers[0].calls if answers else 0))
         return answers
 
-    def _act(self, who: Speaker, dialogue: Dialogue) -> Answer:
-        """Says the action."""
+    def _act(self, who: Speaker, dialogue: Dialogue, calls: int = 0) -> Answer:
+        """Says the action, which usually gets so many calls where nothing else is known of it."""
         usual = self.alone.get(dialogue) or self.alone.get(replace(dialogue, group=False))
-        known = self.context.usual.get((dialogue.group, *dialogue.lines), 0)
+        known = self.context.usual.get((dialogue.group, *dialogue.lines), 0) or calls
         return self._ask(who, dialogue.lines[-1], usual.calls if usual is not None else known)
 
     def _burst(self, lines: Sequence[tuple[Speaker, Step]], *, each: int = 1) -> list[list[str]]:
@@ -464,7 +463,9 @@ class _Trials:
 
     def crossed(self) -> None:
         """Many users at once, each with something else: everybody gets the answer to their own."""
-        asked = [one for one in self.alone if len(one.lines) == 1 and not one.group][:_HANDS]
+        single = [one for one in self.alone if len(one.lines) == 1 and not one.group]
+        # One of each command: what one of them is told in turns, another one may be told next.
+        asked = list({one.lines[0].text.partition(" ")[0]: one for one in reversed(single)}.values())[::-1][:_HANDS]
         # Where one's answer depends on who else is there (people are brought together), nobody's own can be told.
         again = self._side_by_side(lambda one: [self._one(one).text for _ in range(2)], asked)
         steady = [
@@ -609,6 +610,12 @@ class _Trials:
 
     # ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def races(self) -> None:
+        """What one does several times at once, and what several do, side by side: each is about people and things of its own."""
+        with ThreadPoolExecutor(2, "fuzz-state-races") as both:
+            for race in [both.submit(self.at_once), both.submit(self.one_thing)]:
+                race.result()
+
     def at_once(self) -> None:
         """One user does the same several times at once, the admin in a group as well: all of it counts, and no limit is passed."""
         orders = self._orders()
@@ -671,7 +678,8 @@ class _Trials:
             for one in sorted(self.alone, key=lambda one: (len(one.lines), not one.group))
             if not one.admin and (any(map(chosen, one.lines)) or one.group or "{n}" in one.lines[-1].text)
         ]
-        self._side_by_side(self._contended, actions[:_MOST_ACTIONS])
+        with ThreadPoolExecutor(_HANDS, "fuzz-state-things") as hands:
+            list(hands.map(self._contended, actions[:_MOST_ACTIONS]))
 
     def _contended(self, action: Dialogue) -> None:
         alone: list[list[str]] = []
