@@ -393,10 +393,9 @@ class _Trials:
             return True  # the target says nothing in groups, so nothing of it can be lost there
         if trouble.group and self.in_groups is not None:
             trigger = Trigger(trigger.method, (self.in_groups,))
-        if trigger.to is not None and self.context.shared.reserves(trigger.to):
-            return False  # what the target says there meanwhile answers others
         key = f"{trigger.method} {trigger.to}" if trigger.to is not None else name
-        with self._others[key]:
+        # In the chat to which the target writes nobody else may be asking: what comes there would be taken for the trial's.
+        with self._others[key], self.context.shared.alone(trigger.to):
             tried = self._attempt(name, trigger, trouble)
             told = [tried] if tried is not None else []
             if told and not told[0][1] and not self._dead:

@@ -10,6 +10,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic, sleep
 from typing import Final, Protocol
 
@@ -74,6 +75,7 @@ class SharedChats:
         self._target = target
         self._pool = ThreadPool(_WIDTH, "fuzz-shared")
         self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._done: list[CaseResult] = []
         self._chats: dict[int | str | None, Future[None]] = {}
         self._beside: list[ResultSource] = []
@@ -112,7 +114,8 @@ class SharedChats:
         for case in cases:
             if self._stopped or self._target.should_stop():
                 return
-            result = self._target.fire_quietly(case, stage)
+            with self.alone(case.chat):
+                result = self._target.fire_quietly(case, stage)
             with self._lock:
                 self._done.append(result)
 
@@ -120,6 +123,10 @@ class SharedChats:
     def busy(self) -> bool:
         """Whether cases are still under way or wait."""
         return any(not chat.done() for chat in self._chats.values())
+
+    def alone(self, chat: int | str | None) -> AbstractContextManager[object]:
+        """Entered while one case of a chat is under way, and by who looks at what comes there: no case leaves meanwhile; None is no chat."""
+        return self._locks[str(chat)] if chat is not None else nullcontext()
 
     def reserves(self, chat: int | str | None) -> bool:
         """Whether nothing else may be sent in this chat now."""
