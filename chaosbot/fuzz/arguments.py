@@ -38,6 +38,7 @@ _ORDINARY: Final = tuple(
 )
 """Arguments that most commands can do something with; a command that answers one of them answers."""
 _BARE: Final = TextValue("none", "", "no argument")
+_GREETINGS: Final = ("start",)
 _LONGEST: Final = 4096
 _FIRST_USER: Final = 4_503_100_000_000_000
 _PAIRS: Final = 48
@@ -77,6 +78,8 @@ def run_arguments(context: CampaignContext, clock: Clock) -> None:
     guide = context.target.guide
     coded = [one.removeprefix("/") for one in guide.commands() if one.startswith("/")] if guide is not None else []
     commands = list(dict.fromkeys([*context.learned("commands"), *coded]))
+    # A greeting with an argument is what a link to the target sends (deep links), named or not.
+    commands += [one for one in _GREETINGS if commands and one not in commands and one in context.platform.commands]
     if not commands or context.store.seen.replies == "none":
         return
     _begin_admins(context, clock)

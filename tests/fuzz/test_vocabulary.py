@@ -44,6 +44,8 @@ class Gardener:
         command, _, argument = text.partition(" ")
         match command:
             case "/start" | "/help":
+                if self.bug == "link" and argument and (len(argument.strip()) % 4 or not argument.strip().isascii()):
+                    raise ValueError(argument)
                 more = " Administração: /podar, /colheita." if admin else ""
                 return (
                     f"Bem-vindo ao jardim! /regar para regar, /semear para semear, /plantas para ver as plantas.{more}"
@@ -343,6 +345,8 @@ def test_somebody_who_replies_to_the_admin(tmp_path: Path) -> None:
 def test_an_argument_on_which_the_handler_fails_without_a_word(tmp_path: Path) -> None:
     result, _ = campaign(tmp_path, Gardener("silent"), ("vocabulary", "arguments"))
     assert places(result, "user_told") == {"argument/regar"}
+    link, _ = campaign(tmp_path, Gardener("link"), ("vocabulary", "arguments"))
+    assert places(link, "user_told") == {"argument/start"}
     healthy, _ = campaign(tmp_path, Gardener(), ("vocabulary", "arguments"))
     assert healthy.findings == ()
     assert next(one for one in healthy.judgements if one.check == "user_told").judged > 100
