@@ -37,7 +37,7 @@ _ORDINARY: Final = tuple(
     for number, text in enumerate(("chaosbot", "2000001", "2000001 user", "7", "tomorrow 10:00 tea"))
 )
 """Arguments that most commands can do something with; a command that answers one of them answers."""
-_BARE: Final = TextValue("none", "", "no argument")
+_BARE: Final = TextValue("bare", "", "no argument")
 _GREETINGS: Final = ("start",)
 _LONGEST: Final = 4096
 _FIRST_USER: Final = 4_503_100_000_000_000
@@ -137,6 +137,10 @@ def _again(context: CampaignContext, asked: Mapping[str, Asked]) -> Iterator[tup
     tried = {one.case: one for one in history.cases if one.case in asked and one.outcome.ok}
     answered = {name for name, one in tried.items() if any(map(reached, join.calls(one)))}
     controls = {asked[name].command: asked[name] for name in answered if asked[name].value in _ORDINARY}
+    # Other commands may want just what they say; a link may send any word.
+    for name in (f"argument/{command}-{_BARE.word}" for command in _GREETINGS):
+        if name in answered:
+            controls.setdefault(asked[name].command, asked[name])
     # Who must not have a command may be ignored; one that everybody is told of and that answers nothing at all is compared with others.
     told = set(context.learned("commands")) - set(context.learned("admin"))
     another = next(iter(controls.values()), None)
