@@ -6,6 +6,7 @@ In a private chat the sender's id is the chat's id, so a bot that mixes them up 
 # ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _SEVERAL: Final = 3
+_ID: Final = re.compile(r"-?\d{5,}")
 
 
 def _strays(chat: object, calls: Sequence[ApiCalled], callback: str | None = None) -> list[ApiCalled]:
@@ -40,14 +42,22 @@ class RightChat(CaseCheck):
         return tried.chat is not None and bool(tried.marker) and not odd
 
     def relevant(self, history: History) -> Callable[[ApiCalled], bool]:
-        """What is passed on is no reply, and nothing is in a chat that is told what several people write elsewhere: an operator's, or a log."""
+        """What is passed on is no reply, and nothing is in a chat that is told what several people write elsewhere: an operator's, or a log.
+
+        What is written there may be meant for others, and whom it names may be made operators.
+        """
         told: dict[str, set[int | str]] = defaultdict(set)
         for tried in history.cases:
             for call in history.calls_by_marker.get(tried.marker, ()) if tried.marker else ():
                 if tried.user is not None and str(call.chat) not in (str(tried.chat), str(tried.user)):
                     told[str(call.chat)].add(tried.user)
         passed_on = {chat for chat, people in told.items() if len(people) >= _SEVERAL}
-        return lambda call: call.origin is None and str(call.chat) not in passed_on
+        theirs = [tried for tried in history.cases if str(tried.chat) in passed_on]
+        meant = {tried.marker for tried in theirs if tried.marker}
+        passed_on |= {number for tried in theirs for number in _ID.findall(tried.summary)}
+        return lambda call: (
+            call.origin is None and str(call.chat) not in passed_on and not meant.intersection(call.markers)
+        )
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """All calls that carry its marker went elsewhere."""

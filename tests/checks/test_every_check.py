@@ -821,6 +821,25 @@ def test_a_chat_that_is_told_what_several_people_write_gets_no_replies(people: i
     assert bool(judgement.findings) is stray
 
 
+@pytest.mark.parametrize(
+    ("chat", "to", "stray"), [(777, 1, False), (777, 4000001, False), (5, 1, True), (5, 4000001, False)]
+)
+def test_what_an_operator_writes_may_be_for_others_and_whom_the_operator_names_may_be_one(
+    chat: int, to: int, *, stray: bool
+) -> None:
+    events: list[Event] = []
+    for number in range(3):
+        marker = f"cbm{number:012x}"
+        events += [case(f"s/{number}", answer(200), marker=marker, chat=number + 1, user=number + 1)]
+        events += [call(f"somebody wrote {marker}", marker, chat=777)]
+    named = case("s/named", answer(200), marker="cbm" + "8" * 12, chat=777, user=777, summary="/addop 4000001")
+    marker = "cbm" + "9" * 12
+    written = case("s/written", answer(200), marker=marker, chat=chat, user=chat)
+    events += [named, written, call(f"somebody wrote {marker}", marker, chat=to)]
+    judgement = CHECKS.build("right_chat").judge(History.of([START, SEES, *events]))
+    assert bool(judgement.findings) is stray
+
+
 @pytest.mark.parametrize(("token", "stray"), [("tok-1", False), ("tok-2", True)])
 def test_under_load_an_interaction_is_answered_by_its_token_and_not_in_a_chat(token: str, stray: bool) -> None:
     asked = request(M, 1.0, callback="tok-1")
