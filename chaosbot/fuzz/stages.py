@@ -76,7 +76,7 @@ TABLE: Final = {
     "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35, guided=True),
     "growth": CampaignStage("chaosbot.fuzz.growth", "run_growth", 0.05),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
-    "forms": CampaignStage("chaosbot.fuzz.forms", "run_forms", 0.18),
+    "forms": CampaignStage("chaosbot.fuzz.forms", "run_forms", 0.16),
     "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.35),
     "trust": CampaignStage("chaosbot.fuzz.trust", "run_trust", 0.5),
     "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.55),
