@@ -27,7 +27,7 @@ from chaosbot.core.check import History
 from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.places import Series, said
+from chaosbot.fuzz.places import ArgumentSeries, said
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe, run_cases
 from chaosbot.fuzz.talks import Talks, TimeIsUp
@@ -104,7 +104,7 @@ def _begin_admins(context: CampaignContext, clock: Clock) -> None:
     if not own or not context.platform.tiers:
         return
     texts = said(context)
-    series = [Series(talks, f"/{command}", texts, context.ways, admin=True).steps() for command in own]
+    series = [ArgumentSeries(talks, f"/{command}", texts, context.ways, admin=True).steps() for command in own]
 
     def work() -> None:
         talks.at_least(_ADMINS_S)

@@ -40,7 +40,7 @@ from chaosbot.core.values import TEXTS
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import Way, at_hand, kind_of, walk
-from chaosbot.fuzz.places import Series, said
+from chaosbot.fuzz.places import ArgumentSeries, said
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
@@ -312,7 +312,7 @@ class _Desk:
 
     def _places(self, command: str, texts: str) -> None:
         """Somebody asks for a command, with one place of its argument changed at a time."""
-        Series(self.talks, command, texts, self._ways).run()
+        ArgumentSeries(self.talks, command, texts, self._ways).run()
 
     def _filled(self, maker: Way) -> None:
         """Somebody writes much and asks to see it: that an answer has grown longer than a message may be is no reason to say nothing."""

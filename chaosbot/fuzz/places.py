@@ -47,7 +47,7 @@ _DIGITS: Final = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
-class Odd:
+class OddArgument:
     """An argument with one place changed.
 
     Args:
@@ -62,7 +62,7 @@ class Odd:
 
 
 @dataclass
-class Series:
+class ArgumentSeries:
     """One person's odd arguments of one command.
 
     Args:
@@ -96,8 +96,8 @@ class Series:
             return
         odds = list(_changed(base))
         readers = self._plain()
-        unanswered: list[Odd] = []
-        since: list[Odd] = []
+        unanswered: list[OddArgument] = []
+        since: list[OddArgument] = []
         for nth, odd in enumerate(odds):
             yield
             since = [*since, odd][-_READERS:]
@@ -156,7 +156,7 @@ class Series:
         asked = [step for step in dict.fromkeys([*counted, *single]) if step in single and step.text.startswith("/")]
         return [step for step in asked if step.text not in own][:_READERS]
 
-    def _ask(self, person: Person, odd: Odd, suffix: str, **how: Any) -> tuple[CaseResult, list[ApiCalled]]:
+    def _ask(self, person: Person, odd: OddArgument, suffix: str, **how: Any) -> tuple[CaseResult, list[ApiCalled]]:
         """Asks with an odd argument; the result must be noted."""
         case = self.talks.case(
             person,
@@ -177,15 +177,15 @@ class Series:
         """Whether the person gets an answer, if need be the second time."""
         return any(any(map(speaks, self.talks.say(person, step, usual=1))) for _ in range(2))
 
-    def _find(self, odds: Sequence[Odd], silent: Step, base: Usage) -> None:
+    def _find(self, odds: Sequence[OddArgument], silent: Step, base: Usage) -> None:
         """Finds the argument after which somebody gets no answer any more, where everybody else does, and who says the usual does."""
-        if not self._answered_after(Odd("usual", f"the argument {base}", str(base)), silent, "-usual"):
+        if not self._answered_after(OddArgument("usual", f"the argument {base}", str(base)), silent, "-usual"):
             return
         for nth, odd in enumerate(reversed(odds)):
             if not self._answered_after(odd, silent, f"-again-{nth}"):
                 return
 
-    def _answered_after(self, odd: Odd, step: Step, suffix: str) -> bool:
+    def _answered_after(self, odd: OddArgument, step: Step, suffix: str) -> bool:
         """Whether somebody new, who is answered first, is still answered after an argument; where others are, a silence is charged to it."""
         person = self.talks.stranger()
         if not self._answered(person, step):
@@ -198,13 +198,13 @@ class Series:
         self.talks.note(result)
         return served
 
-    def _compare(self, odd: Odd, base: Usage) -> None:
+    def _compare(self, odd: OddArgument, base: Usage) -> None:
         """Tries what was not answered again, and an ordinary argument after it."""
         control = f"argument/{self.command[1:]}-{'admin-' if self.admin else ''}{odd.word}-control"
         result, replies = self._ask(self._person(), odd, "-compared", control=control)
         self.talks.note(result)
         if not any(map(speaks, replies)):
-            usual = Odd(odd.word, f"the argument {base}", str(base))
+            usual = OddArgument(odd.word, f"the argument {base}", str(base))
             self.talks.note(self._ask(self._person(), usual, "-control")[0])
 
 
@@ -213,24 +213,24 @@ def said(context: CampaignContext) -> str:
     return "\n".join(dict.fromkeys(call.text for call in context.target.calls() if "/" in call.text))
 
 
-def _changed(base: Usage) -> Iterator[Odd]:
+def _changed(base: Usage) -> Iterator[OddArgument]:
     """The usage with one place changed, the places in turn; with a place too few and one too many."""
     rows = [list(_at(base, nth)) for nth in base.places[:_PLACES]]
     found = [one for turn in zip_longest(*rows) for one in turn if one is not None]
-    more = Odd("more", "one argument too many", f"{base} 7")
+    more = OddArgument("more", "one argument too many", f"{base} 7")
     yield from chain(found[: 2 * len(rows)], [more], found[2 * len(rows) :])
 
 
-def _at(base: Usage, nth: int) -> Iterator[Odd]:
+def _at(base: Usage, nth: int) -> Iterator[OddArgument]:
     number, part = base.places.index(nth) + 1, base.parts[nth]
     place = f"its {_NTH[number]} argument" if len(base.places) > 1 else "its argument"
     for value in PLACED:
-        yield Odd(f"{number}-{value.word}", f"{value.what} as {place}", str(base.with_part(nth, value.text)))
+        yield OddArgument(f"{number}-{value.word}", f"{value.what} as {place}", str(base.with_part(nth, value.text)))
     if len(_DIGITS.findall(part)) > 1:  # a day, a time, an amount
         for word, digit in (("nines", "9"), ("zeros", "0")):
             text = re.sub(r"\d", digit, part)
-            yield Odd(f"{number}-{word}", f"{text} as {place}", str(base.with_part(nth, text)))
-    yield Odd(f"{number}-none", f"{place} left out", str(base.with_part(nth, "")))
+            yield OddArgument(f"{number}-{word}", f"{text} as {place}", str(base.with_part(nth, text)))
+    yield OddArgument(f"{number}-none", f"{place} left out", str(base.with_part(nth, "")))
 
 
 _NTH: Final = ("", "first", "second", "third", "fourth")
