@@ -59,6 +59,8 @@ _SIZES: Final = (900, 900, 900, 900, 900, 4090)
 """So long are the texts: together, and the last one alone, longer than a message that shows them may be."""
 _CONTENTS, _TEXTS = 4, 2
 """So many other kinds of content, and degenerate texts, answer each question for one form in which a word is said."""
+_BESIDE: Final = 4
+"""So many people at once go on beside other stages, which need the target as well."""
 _LOOK_S: Final = 0.3
 """How often the target's health is looked at."""
 _SEPARATOR: Final = re.compile(r"[:|/,;#_ -]")
@@ -297,7 +299,7 @@ class _Desk:
     def resume(self, should_stop: Callable[[], bool]) -> None:
         """Begins with those that have not begun, beside what comes next."""
         context = self.talks.context
-        self.talks = Talks(context, Clock(inf, should_stop), "forms", part="later")
+        self.talks = Talks(context, Clock(inf, should_stop), "forms", part="later", width=_BESIDE)
         context.shared.beside(self.talks, "forms", self._go_on)
 
     def _go_on(self) -> None:

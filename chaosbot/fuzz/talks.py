@@ -100,9 +100,12 @@ class Talks:
         clock: Until when they may go on.
         stage: The stage's name.
         part: What tells these conversations apart from others of the stage: their cases, people and ids are other ones.
+        width: So many conversations go on at once.
     """
 
-    def __init__(self, context: CampaignContext, clock: Clock, stage: str, part: str = "") -> None:
+    def __init__(
+        self, context: CampaignContext, clock: Clock, stage: str, part: str = "", *, width: int = _WIDTH
+    ) -> None:
         self.context = context
         self.clock = clock
         self.stage = stage
@@ -113,7 +116,7 @@ class Talks:
         first = _FIRST_USER + self._dice.integer(0, 10**9)
         self._users = count(first - first % context.apart, context.apart)
         self._names = count(1)
-        self._pool = ThreadPool(_WIDTH, f"fuzz-{stage}")
+        self._pool = ThreadPool(width, f"fuzz-{stage}")
         self._lock = threading.Lock()
         self._done: list[CaseResult] = []
         self._stopped = False
