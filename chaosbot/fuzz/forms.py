@@ -66,6 +66,8 @@ _LOOK_S: Final = 0.3
 _SEPARATOR: Final = re.compile(r"[:|/,;#_ -]")
 _NUMBER: Final = re.compile(r"\d+", re.ASCII)
 _MOST_NUMBERS: Final = 3
+_PRESSES: Final = 5
+"""So many odd data are pressed before it is looked whether who presses is still served."""
 _LONGEST_DATA: Final = 64
 """Bytes (Bot API, InlineKeyboardButton)."""
 
@@ -200,7 +202,8 @@ def odd_data(data: str, shown: Collection[str]) -> dict[str, tuple[str, str]]:
     """
     found: dict[str, tuple[str, str]] = {}
     alike = [_NUMBER.findall(one) for one in shown if kind_of(one) == kind_of(data)]
-    for nth, match in enumerate(list(_NUMBER.finditer(data))[:_MOST_NUMBERS], 1):
+    # The last number is most often one of several that there are.
+    for nth, match in reversed(list(enumerate(_NUMBER.finditer(data), 1))[-_MOST_NUMBERS:]):
         number = match.group()
         largest = max(int(row[nth - 1]) for row in [*alike, _NUMBER.findall(data)] if len(row) >= nth)
         values = {
@@ -329,13 +332,21 @@ class _Desk:
                 talks.say(person, Step(f"{reader.text} {ids[0]}", ours=True))
 
     def _presses(self, end: End) -> None:
-        """Somebody presses a button with its data changed in every way; where something comes of it, each way by somebody new."""
+        """Somebody presses a button with its data changed in every way, a few at a time; what a silence follows is tried by somebody new."""
         person, usual = self._there(end)
-        odds = odd_data(usual.text, person.buttons)
-        for word in odds:
-            self.talks.note(self.talks.sent(self._pressed(end, word, person, usual), quietly=False)[0])
-        if self._serves(person.user) or not self._usual(end):
-            return
+        odds = list(odd_data(usual.text, person.buttons))
+        for few in (odds[start : start + _PRESSES] for start in range(0, len(odds), _PRESSES)):
+            for word in few:
+                # A late answer to a press would be taken for one to what is asked next.
+                pressed = self._pressed(end, word, person, usual)
+                self.talks.note(self.talks.sent(pressed, quietly=word == few[-1])[0])
+            if not self._serves(person.user):
+                if self._usual(end):
+                    self._silencing(end, few)
+                return
+
+    def _silencing(self, end: End, odds: Sequence[str]) -> None:
+        """Charges a button's data after which two people are not answered any more, while somebody new is."""
         for word in odds:
             for suffix in ("-again", "-once-more"):
                 person, usual = self._there(end)
@@ -343,9 +354,12 @@ class _Desk:
                     break
                 result, _ = self.talks.sent(self._pressed(end, f"{word}{suffix}", person, usual), quietly=False)
                 silent = result.outcome.ok and not self._serves(person.user)
-                if silent and suffix == "-once-more" and self._serves(self.talks.stranger().user):
+                charged = silent and suffix == "-once-more" and self._serves(self.talks.stranger().user)
+                if charged:
                     result.observations.append(Silenced(everybody=False))
                 self.talks.note(result)
+                if charged:
+                    return
                 if not silent:
                     break
 
