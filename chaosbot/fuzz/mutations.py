@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from typing import Any, Final
@@ -177,6 +177,22 @@ def product(platform: Platform, dice: Dice, without: frozenset[str] = frozenset(
         ranked += [(turn * weight, number, place.turn(turn), operator) for turn, operator in enumerate(turns)]
     ranked.sort(key=lambda entry: entry[:2])
     return Product(tuple((place, operator) for _, _, place, operator in ranked))
+
+
+def written_first(platform: Platform, pairs: Product, kinds: Collection[str]) -> Product:
+    """The same product, every other pair one of a text that people write in an update of these kinds, as long as there are any."""
+    shape = platform.shape()
+
+    def written(pair: tuple[Place, Operator]) -> bool:
+        place, operator = pair
+        if place.kind not in kinds or operator.family not in ("text", "backtracking"):
+            return False
+        return any(isinstance(one, Text) and one.hostile for one in reached(shape, place.path))
+
+    parts: tuple[list[tuple[Place, Operator]], list[tuple[Place, Operator]]] = [], []
+    for pair in pairs.pairs:
+        parts[not written(pair)].append(pair)
+    return Product(tuple(pair for turn in zip_longest(*parts) for pair in turn if pair is not None))
 
 
 def _at(shape: Shape | None, path: Path) -> Shape | None:

@@ -24,7 +24,7 @@ from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz import findings, process
 from chaosbot.fuzz.catalogue import stranger_flood
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import mutations, product
+from chaosbot.fuzz.mutations import mutations, product, written_first
 from chaosbot.fuzz.requests import slow
 from chaosbot.fuzz.shared_chats import compared, divided
 from chaosbot.fuzz.spec import CampaignSpec, Clock
@@ -100,11 +100,20 @@ def run_mutations(context: CampaignContext, clock: Clock) -> None:
     if context.spec.part == 0:
         text = f"{len(pairs.pairs)} pairs of an operator and a place are to be tried"
         context.recorder.emit(Noted(context.recorder.now(), PRODUCT, text, pairs.planned()))
-    cases = mutations(context.platform, context.spec.endpoint, dice, pairs)
+    cases = mutations(
+        context.platform, context.spec.endpoint, dice, written_first(context.platform, pairs, _answered_kinds(context))
+    )
     # Making the product takes longer than a short campaign's share of time, and none of it is the target's.
     clock = Clock(max(clock.until, monotonic() + _LEAST_S), clock.should_stop)
     cases = islice(cases, context.spec.part, None, context.spec.workers)
     run_cases(context, islice(cases, limit) if limit is not None else cases, "mutations", clock)
+
+
+def _answered_kinds(context: CampaignContext) -> frozenset[str]:
+    """The kinds of update that the API has an answer of its own for, which the target was seen to give: ``inline_query`` by answerInlineQuery."""
+    methods = {call.method.lower() for call in context.target.calls()}
+    kinds = {place.partition("/")[0] for place in context.platform.golden(context.dice)}
+    return frozenset(kind for kind in kinds if f"answer{kind.replace('_', '')}" in methods)
 
 
 def catalogue(spec: CampaignSpec, platform: Platform, ordinary: str = "") -> tuple[Case, ...]:

@@ -15,7 +15,7 @@ from chaosbot.core.event import CaseTried
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.fuzz.catalogue import cases
-from chaosbot.fuzz.mutations import Product, changed, mutations, product, sites
+from chaosbot.fuzz.mutations import Product, changed, mutations, product, sites, written_first
 from chaosbot.fuzz.operators import ABSENT, OPERATORS, SAME, Literal, kind_of
 from chaosbot.fuzz.requests import split
 
@@ -153,3 +153,11 @@ def test_cases_with_one_cause_have_one_mechanism(name: str, mechanism: str) -> N
 def tried(case: Case) -> CaseTried:
     outcome = Outcome(Fate.ANSWERED, 500)
     return CaseTried(0.0, case.name, case.group, case.threat, "s", outcome, change=case.change)
+
+
+def test_what_people_write_in_a_kind_that_is_answered_comes_every_other_time(pairs: Product) -> None:
+    ordered = written_first(TELEGRAM, pairs, {"inline_query"}).pairs
+    assert Counter(map(id, ordered)) == Counter(map(id, pairs.pairs))
+    queries = [operator for place, operator in ordered[:300:2] if place.path[-1] == "query"]
+    assert len(queries) > 20
+    assert {operator.family for operator in queries} == {"text", "backtracking"}
