@@ -12,9 +12,11 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.checks._likeness import words
@@ -241,10 +243,18 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
         talks.say, made.owner, access.step(_absent(made.name)), "the owner", role=Role.BACKGROUND, control=control.name
     )
     nothing = words(absent())
+    began = monotonic()
     told = words(talks.send(control)) - nothing
     # Asked again for what does not exist: where the first answer was only the first one, the name changed nothing.
     if not told or not told - words(absent()):
         return None
+    watch = talks.context.target.watch
+    if not nothing:
+        # Silence may be an answer that is late, and was taken for that to the owner's own.
+        sleep(watch.patience_s)
+        said = Counter(call.text for call in watch.replies(control, began) if call.text)
+        if max(said.values(), default=0) > 1:
+            return None
     spent = words(talks.say(made.owner, step, "the owner")) <= nothing
     return _Use(access, control.name, spent)
 

@@ -35,7 +35,7 @@ _MOST_DEEDS: Final = 8
 _MOST_AFTER: Final = 14
 _WHATEVER: Final = 3
 """An answer that so many commands get is none to what was asked."""
-_MOST_WAYS: Final = 200
+_MOST_WAYS: Final = 150
 _MOST_KINDS: Final = 48
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
