@@ -102,7 +102,17 @@ class Attribution:
         results[-1].health_s = health.seconds
         if health.ok and health.seconds <= self.target.latency_s and not suspects and not died:
             return
-        if died or not health.ok:
+        self.target.calm.clear()
+        try:
+            self._blame(results, suspects, died=died, healthy=health.ok)
+        finally:
+            self.target.calm.set()
+
+    def _blame(
+        self, results: Sequence[CaseResult], suspects: Sequence[CaseResult], *, died: bool, healthy: bool
+    ) -> None:
+        """Sends again, alone, what may have done it; what goes on beside waits meanwhile."""
+        if died or not healthy:
             self._wait()
         blamed = 0
         # The unanswered ones first. A process may also die a moment after it has answered: then it is one of the others.

@@ -61,6 +61,7 @@ _CONTENTS, _TEXTS = 4, 2
 """So many other kinds of content, and degenerate texts, answer each question for one form in which a word is said."""
 _BESIDE: Final = 4
 """So many people at once go on beside other stages, which need the target as well."""
+_LACKS: Final = "form/without-"
 _LOOK_S: Final = 0.3
 """How often the target's health is looked at."""
 _SEPARATOR: Final = re.compile(r"[:|/,;#_ -]")
@@ -420,6 +421,9 @@ class _Desk:
             return odd.make(dice, user, usual)
 
         change = Change(Mechanism.TECHNIQUE, odd.place, odd.word)
+        if odd.place.startswith(_LACKS):
+            # What an update lacks is one cause, whichever stage leaves it out.
+            change = Change(Mechanism.MEMBER, f"*.{odd.place.removeprefix(_LACKS)}", odd.word)
         name = f"forms/{odd.end.name}-{odd.word}{suffix}"
         expect = Expect(reach=Reach.AT_MOST_ONCE)
         case = talks.case(person, usual, make=make, name=name, summary=odd.what, change=change, expect=expect, **how)

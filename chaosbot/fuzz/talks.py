@@ -33,6 +33,8 @@ T = TypeVar("T")
 _WIDTH: Final = 24
 _GONE_S: Final = 0.5
 """The pause of a conversation that finds the target gone, before it ends."""
+_CALM_S: Final = 30.0
+"""The longest that a conversation waits while it is looked who ended the target."""
 _FIRST_USER: Final = 4_503_570_000_000_000
 _FIRST_GROUP: Final = -4_700_000_000
 
@@ -144,8 +146,7 @@ class Talks:
 
     def fire(self, case: Case) -> None:
         """Sends a case and waits for its answer alone."""
-        if self._over():
-            raise TimeIsUp
+        self._await_calm()
         self.note(self.context.target.fire(case, self.stage))
 
     def note(self, result: CaseResult) -> None:
@@ -154,6 +155,15 @@ class Talks:
             self._done.append(result)
         if result.outcome.fate is Fate.REFUSED:
             sleep(_GONE_S)  # the campaign waits for it as well
+            raise TimeIsUp
+
+    def _await_calm(self) -> None:
+        """Waits while it is looked who ended the target, or holds it up.
+
+        Raises:
+            TimeIsUp: The stage is over.
+        """
+        if self._over() or not self.context.target.calm.wait(_CALM_S) or self._over():
             raise TimeIsUp
 
     def take(self) -> list[CaseResult]:
@@ -264,8 +274,7 @@ class Talks:
             quietly: Whether to wait until the target is done with it.
             usual: So many calls are all that comes of it, where that is known.
         """
-        if self._over():
-            raise TimeIsUp
+        self._await_calm()
         began = monotonic()
         target = self.context.target
         result = target.fire_quietly(case, self.stage, usual) if quietly else target.fire(case, self.stage)

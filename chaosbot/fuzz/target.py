@@ -15,6 +15,7 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -120,6 +121,9 @@ class CampaignTarget:
         self.replies_in_answers = False
         self.latency_s = spec.latency_s
         self.deaths = 0
+        self.calm = threading.Event()
+        """Clear while it is looked who ended the process: conversations beside that would end it again."""
+        self.calm.set()
         self.small_ids = False
         """Whether only users with small ids are acknowledged."""
         self._numbers = count(1)

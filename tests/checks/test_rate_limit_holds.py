@@ -46,10 +46,10 @@ def bot(how: str, api: int) -> Iterator[str]:
     [
         ("sliding", "pass"),
         pytest.param("fixed", "pass", marks=pytest.mark.slow),
-        ("wordy", "pass"),
+        pytest.param("wordy", "pass", marks=pytest.mark.slow),
         ("none", "fail"),
         pytest.param("by_message", "fail", marks=pytest.mark.slow),
-        ("resets", "fail"),
+        pytest.param("resets", "fail", marks=pytest.mark.slow),
     ],
 )
 def test_limits_that_hold_pass_and_limits_that_do_not_are_found(how: str, verdict: str, tmp_path: Path) -> None:

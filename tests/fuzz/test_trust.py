@@ -230,7 +230,7 @@ def test_who_does_it_right_is_left_alone(platform: str) -> None:
         pytest.param("messenger", "any-host-with-token", "urls_not_fetched", Severity.MEDIUM, marks=slow),
         pytest.param("messenger", "previews", "urls_not_fetched", Severity.HIGH, marks=slow),
         pytest.param("messenger", "fetches-first", "urls_not_fetched", Severity.HIGH, marks=slow),
-        ("github", "header", "kind_as_signed", Severity.MEDIUM),
+        pytest.param("github", "header", "kind_as_signed", Severity.MEDIUM, marks=slow),
         pytest.param("github", "issue-author", "privilege_not_claimed", Severity.CRITICAL, marks=slow),
         pytest.param("github", "id-only", "replay_recognised", Severity.MEDIUM, marks=slow),
         ("whatsapp", "any-secret", "tenants_apart", Severity.CRITICAL),
