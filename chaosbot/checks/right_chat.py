@@ -39,7 +39,8 @@ class RightChat(CaseCheck):
         """Cases that know where their reply belongs."""
         # A chat id of the wrong type belongs nowhere, so no reply to it is a wrong one.
         odd = tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SHAPE)
-        return tried.chat is not None and bool(tried.marker) and not odd
+        # Whoever is compared with somebody else may be taken for them, who may write to others.
+        return tried.chat is not None and bool(tried.marker) and not odd and not tried.control
 
     def relevant(self, history: History) -> Callable[[ApiCalled], bool]:
         """What is passed on is no reply, and nothing is in a chat that is told what several people write elsewhere: an operator's, or a log.

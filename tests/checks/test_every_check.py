@@ -840,6 +840,13 @@ def test_what_an_operator_writes_may_be_for_others_and_whom_the_operator_names_m
     assert bool(judgement.findings) is stray
 
 
+@pytest.mark.parametrize(("control", "stray"), [("", True), ("s/admin", False)])
+def test_who_tries_to_be_taken_for_somebody_else_may_write_as_they_do(control: str, *, stray: bool) -> None:
+    tried = case("s/twice", answer(200), marker=M, chat=5, user=5, control=control)
+    judgement = CHECKS.build("right_chat").judge(History.of([START, SEES, tried, call(f"told: {M}", M, chat=9)]))
+    assert bool(judgement.findings) is stray
+
+
 @pytest.mark.parametrize(("token", "stray"), [("tok-1", False), ("tok-2", True)])
 def test_under_load_an_interaction_is_answered_by_its_token_and_not_in_a_chat(token: str, stray: bool) -> None:
     asked = request(M, 1.0, callback="tok-1")
