@@ -53,10 +53,8 @@ def _silenced(tried: CaseTried, silenced: Silenced) -> Violation:
         return Violation(cause, title, Severity.CRITICAL, tried.threat, summary, stateful=True)
     if silenced.beside:
         title = "acknowledges updates, but some users are not answered any more"
-        summary = (
-            f"{says(tried)}; some of those who were answered before got no answer from then on; sent at the same time: "
-        )
-        summary += ", ".join(silenced.beside)
+        others = f"sent at the same time: {', '.join(silenced.beside)}"
+        summary = f"{says(tried)}; some of those who were answered before got no answer from then on; {others}"
         cause = RootCause("silent", place="some")
         return Violation(cause, title, Severity.CRITICAL, tried.threat, summary, stateful=True)
     title = f"stops answering a user after their {tried.summary.removeprefix('a valid ') or tried.case}"

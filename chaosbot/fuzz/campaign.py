@@ -278,8 +278,12 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
     spec = target.spec
     healths = [target.health() for _ in range(5)]
     if not any(health.ok for health in healths):
-        target.meet_smaller_ids()
+        target.small_ids = True
         healths = [target.health() for _ in range(5)]
+        if any(health.ok for health in healths):
+            # What was only starting takes the others as well by now.
+            target.small_ids = False
+            target.small_ids = not target.health().ok
     last = healths[-1]
     if not any(health.ok for health in healths):
         outcome = last.outcome

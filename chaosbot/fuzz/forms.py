@@ -389,9 +389,7 @@ class _Desk:
     def _serves(self, user: int | None, reader: Step | None = None) -> bool:
         """Whether the target answers a person something ordinary, and what they ask for, if need be the second time."""
         asked = [Step(self.talks.context.target.ordinary), *([reader] if reader is not None else [])]
-        return all(
-            any(any(map(speaks, self.talks.say(Person(user=user), step, usual=1))) for _ in range(2)) for step in asked
-        )
+        return all(self.talks.answered(Person(user=user), step) for step in asked)
 
     def _tried(self, odd: Odd, nth: int) -> None:
         """One trial; the same again where what came of it is suspicious."""

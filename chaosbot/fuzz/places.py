@@ -108,7 +108,7 @@ class ArgumentSeries:
             # The admin is one person, whose silence may be an earlier argument's.
             reader = readers[nth % len(readers)] if readers and not self.admin else None
             # What one argument has broken the next one may hide.
-            if reader is not None and not self._answered(person, reader):
+            if reader is not None and not self.talks.answered(person, reader):
                 self._find(since, reader, base)
                 person, since = self._person(), []
         for odd in unanswered[:_AGAIN]:
@@ -173,10 +173,6 @@ class ArgumentSeries:
         )
         return self.talks.sent(case, usual=1)
 
-    def _answered(self, person: Person, step: Step) -> bool:
-        """Whether the person gets an answer, if need be the second time."""
-        return any(any(map(speaks, self.talks.say(person, step, usual=1))) for _ in range(2))
-
     def _find(self, odds: Sequence[OddArgument], silent: Step, base: Usage) -> None:
         """Finds the argument after which somebody gets no answer any more, where everybody else does, and who says the usual does."""
         if not self._answered_after(OddArgument("usual", f"the argument {base}", str(base)), silent, "-usual"):
@@ -188,12 +184,12 @@ class ArgumentSeries:
     def _answered_after(self, odd: OddArgument, step: Step, suffix: str) -> bool:
         """Whether somebody new, who is answered first, is still answered after an argument; where others are, a silence is charged to it."""
         person = self.talks.stranger()
-        if not self._answered(person, step):
+        if not self.talks.answered(person, step):
             return False
         result, _ = self._ask(person, odd, suffix)
-        served = not result.outcome.ok or self._answered(person, step)
+        served = not result.outcome.ok or self.talks.answered(person, step)
         # Where the usual does it too, it is a limit.
-        if not served and odd.word != "usual" and self._answered(self.talks.stranger(), step):
+        if not served and odd.word != "usual" and self.talks.answered(self.talks.stranger(), step):
             result.observations.append(Silenced(everybody=False))
         self.talks.note(result)
         return served

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from chaosbot.core.case import Case, Ending, Reading, Segment
 from chaosbot.core.dice import Dice
@@ -95,6 +95,24 @@ def resigned(platform: Platform, secret: str, before: Case, after: Case, later_s
         segments.append(Segment(request[: len(segment.data)], segment.pause_s))
         request = request[len(segment.data) :]
     return replace(after, segments=(*segments, Segment(request, after.segments[-1].pause_s)))
+
+
+def renumbered(case: Case, old: int, new: int, sign: Signer, **members: Any) -> Case | None:
+    """The same case with another number wherever one stands in its body, signed anew.
+
+    Args:
+        case: The case.
+        old: The number that stands there.
+        new: What stands there then.
+        sign: Signs it as the case is signed.
+        members: Members of the case that follow from it.
+
+    Returns:
+        None where the body cannot be changed so, or not be signed.
+    """
+    parts = split(case.request)
+    request = with_body(case.request, parts[1].replace(str(old).encode(), str(new).encode())) if parts else None
+    return sign(case, replace(case, segments=(Segment(request),), **members)) if request is not None else None
 
 
 def renewed(case: Case, dice: Dice, sign: Signer = unsigned, ids: Dice | None = None) -> Case:

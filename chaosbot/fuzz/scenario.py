@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from chaosbot.checks._join import Join
-from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
+from chaosbot.core.case import Case, Change, Expect, Reach, Role
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled, Event
@@ -24,7 +24,7 @@ from chaosbot.core.marker import marker
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.catalogue.scenarios import SCENARIOS, SHORTEST_ID
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.requests import split, with_body
+from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.target import CaseResult
 
 NOBODY: Final = 4_503_590_000_000_000
@@ -183,10 +183,6 @@ def _said(scenario: Scenario, nth: int, name: str, summary: str, threat: Threat)
 
 def _numbered(context: CampaignContext, case: Case, number: int) -> Case | None:
     """The case with this delivery id; None where it has none that is a number."""
-    parts = split(case.request)
-    if not isinstance(case.update_id, int) or case.update_id < SHORTEST_ID or parts is None:
+    if not isinstance(case.update_id, int) or case.update_id < SHORTEST_ID:
         return None
-    request = with_body(case.request, parts[1].replace(str(case.update_id).encode(), str(number).encode()))
-    if request is None:
-        return None
-    return context.target.resigned(case, replace(case, segments=(Segment(request),), update_id=number))
+    return renumbered(case, case.update_id, number, context.target.resigned, update_id=number)

@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.core.case import Case, Change, Segment
+from chaosbot.core.case import Case, Change
 from chaosbot.core.event import CaseTried
 from chaosbot.core.observation import Silenced
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.requests import with_body
+from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.target import CaseResult
@@ -152,13 +152,11 @@ def _moved(context: CampaignContext, suspects: Sequence[Trial]) -> list[Trial]:
     found = []
     for one in suspects:
         dice = context.dice.at("served", "moved", one.case.name, context.spec.endpoint.started)
-        other = str(one.user)[:-3] + f"{dice.integer(0, 999):03}"
+        other = int(str(one.user)[:-3] + f"{dice.integer(0, 999):03}")
         case = context.target.renewed(one.case, dice)
-        body = case.request.partition(b"\r\n\r\n")[2].replace(str(one.user).encode(), other.encode())
-        request = with_body(case.request, body)
-        moved = replace(case, segments=(Segment(request),), chat=int(other)) if request is not None else None
-        signed = context.target.resigned(case, moved) if moved is not None else None
-        found.append(Trial(replace(signed or case, name=f"served/{one.case.name}"), int(other) if signed else one.user))
+        moved = renumbered(case, one.user, other, context.target.resigned, chat=other)
+        name = f"served/{one.case.name}"
+        found.append(Trial(replace(moved or case, name=name), other if moved is not None else one.user))
     return found
 
 

@@ -243,13 +243,16 @@ def _is_heavy(case: Case) -> bool:
 def run_measured(context: CampaignContext, case: Case, stage: str) -> None:
     """Sends one case alone and measures what it costs the target in memory; what seems to cost much twice, since others may be served beside it."""
     result, growth = _measured(context, case, stage)
+    results = [result]
     if growth is not None and growth > len(case.request) // 2:
         again = context.target.renewed(case, context.dice.at("measured", case.name))
-        growth = min(growth, _measured(context, again, stage)[1] or growth)
+        second, less = _measured(context, replace(again, name=f"{case.name}-again"), stage)
+        results.append(second)
+        growth = min(growth, less or growth)
     if growth is not None:
         result.observations.append(Grew(growth))
         context.recorder.emit(ProbeSeen(context.recorder.now(), "case-memory", ok=True, value=growth, detail=case.name))
-    observe(context, [result])
+    observe(context, results)
 
 
 def _measured(context: CampaignContext, case: Case, stage: str) -> tuple[CaseResult, int | None]:

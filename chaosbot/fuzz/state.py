@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 
 from chaosbot.checks._likeness import commands_in
 from chaosbot.checks._state import bounded, counts, limit, numbers, shape
-from chaosbot.core.case import Case, Change, Segment
+from chaosbot.core.case import Case, Change
 from chaosbot.core.event import TRIALS, ApiCalled, CaseTried, Noted, StateTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
@@ -34,7 +34,7 @@ from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import at_hand, chosen, deed_of, kind_of, ways_of
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
-from chaosbot.fuzz.requests import split, with_body
+from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.usages import NUMBER, TEXT
@@ -779,16 +779,10 @@ class _Trials:
 
     def _numbered(self, case: Case) -> Case | None:
         """The case with another delivery id."""
-        parts = split(case.request)
-        if not isinstance(case.update_id, int) or parts is None:
+        number = case.update_id
+        if not isinstance(number, int):
             return None
-        body = parts[1].replace(str(case.update_id).encode(), str(case.update_id + 1).encode())
-        request = with_body(case.request, body)
-        if request is None:
-            return None
-        return self.context.target.resigned(
-            case, replace(case, segments=(Segment(request),), update_id=case.update_id + 1)
-        )
+        return renumbered(case, number, number + 1, self.context.target.resigned, update_id=number + 1)
 
     # ── the admin ────────────────────────────────────────────────────────────────────────────────────────────────────
 

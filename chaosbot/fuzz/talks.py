@@ -24,6 +24,7 @@ from chaosbot.core.event import ApiCalled
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import CaseResult
 from chaosbot.fuzz.threads import ThreadPool
@@ -259,6 +260,10 @@ class Talks:
     def _welcomed(self, person: Person) -> list[ApiCalled]:
         """What somebody was told in private who has only joined a group."""
         return [call for call in self.context.target.calls() if str(call.chat) == str(person.user)]
+
+    def answered(self, person: Person, step: Step) -> bool:
+        """Whether the person gets an answer to a step, if need be the second time."""
+        return any(any(map(speaks, self.say(person, step, usual=1))) for _ in range(2))
 
     def send(self, case: Case, usual: int = 0) -> list[ApiCalled]:
         """Sends a case and waits until the target is done with it."""

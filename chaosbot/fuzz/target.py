@@ -130,7 +130,7 @@ class CampaignTarget:
         self.pids: frozenset[int] = frozenset()
         self._health_requests = 0
         self._dice = Dice(spec.seed).at("health", spec.endpoint.started, *((spec.part,) if spec.part else ()))
-        self._first_user = _HEALTH_USER + self._dice.at("user").integer(0, _HEALTH_USERS)
+        self._first_user = self._dice.at("user").integer(0, _HEALTH_USERS)
         self._owned: subprocess.Popen[bytes] | None = None
         self._pool = ThreadPool(HANDS, "fuzz")
 
@@ -310,17 +310,16 @@ class CampaignTarget:
             return False
         return bool(self.platform.effects(outcome.body))
 
-    def meet_smaller_ids(self) -> None:
-        """Lets health requests come from ids of 31 bits from now on."""
-        self.small_ids = True
-        self._first_user = _SMALL_USER + self._dice.at("user").integer(0, _HEALTH_USERS)
+    @property
+    def _newcomer(self) -> int:
+        return (_SMALL_USER if self.small_ids else _HEALTH_USER) + self._first_user + self._health_requests
 
     def health_case(self) -> Case:
         """A valid update from somebody new."""
         self._health_requests += 1
         dice = self._dice.at(self._health_requests)
         planted = marker(dice)
-        user = self._first_user + self._health_requests
+        user = self._newcomer
         update = self.platform.say(f"{_HEALTH_TEXT} {planted}", dice, user=user)
         if update is None:
             update = self.platform.fresh(self.platform.golden(dice)[self.platform.canary()], dice)
@@ -342,7 +341,7 @@ class CampaignTarget:
     def said(self, text: str) -> Case | None:
         """A case in which somebody new writes this; None where the platform's users do not write."""
         self._health_requests += 1
-        user = self._first_user + self._health_requests
+        user = self._newcomer
         update = self.platform.say(text, self._dice.at(self._health_requests), user=user)
         if update is None:
             return None

@@ -96,6 +96,23 @@ def test_a_target_for_small_ids_alone_is_said_to_be_that_and_nothing_else(tmp_pa
     assert not result.complete
 
 
+def test_a_target_that_is_only_starting_refuses_no_ids(tmp_path: Path) -> None:
+    left = iter(range(8))
+
+    class Starting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200 if next(left, None) is None else 503)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    events: list[Event] = []
+    with served(Starting) as url:
+        result = run(spec_of(url, tmp_path, stages=("mutations",), max_examples=8), events)
+    assert result.by_stage["mutations"] > 0
+    assert not any("more than 32 bits" in event.what for event in events if isinstance(event, Trouble))
+
+
 def test_a_target_that_does_not_take_valid_updates_is_no_target(tmp_path: Path) -> None:
     events: list[Event] = []
     with demo() as url:
