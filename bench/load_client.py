@@ -7,6 +7,7 @@ histograms of response and service time, error kinds, coverage, and the journal 
 that are all different (ids, times, markers, texts, as a real run sends them), and with the constant one that the others send.
 
     python bench/load_client.py --seconds 8 --autocannon PATH --locust PYTHON_WITH_LOCUST
+    python bench/load_client.py --start-up 10     # instead: the CPU of `chaosbot load`, of all its processes, until its first update leaves
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from chaosbot.fuzz.process import family
 
 BODY = json.dumps(
     {
@@ -153,14 +159,21 @@ def target(home: Path, port: int, core: int) -> Iterator[str]:
             process.terminate()
 
 
+def installed() -> dict[str, str]:
+    """The environment with Python's bytecode cached, as it is for everything that was installed."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return env | {"PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "chaosbot-bench-bytecode")}
+
+
 def measure(client: str, command: Sequence[str], connections: int, pattern: str, seconds: float, core: int) -> Cost:
     """Runs a client on its core and reads what it used."""
     before = time.monotonic()
-    # Python's bytecode is cached, as it is for everything that was installed.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    env["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / "chaosbot-bench-bytecode")
     process = subprocess.Popen(
-        ["taskset", "-c", str(core), *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env
+        ["taskset", "-c", str(core), *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=installed(),
     )
     output = process.stdout.read() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)
@@ -263,6 +276,46 @@ def peers(
         yield measure(f"Locust {kind}", command, connections, r'"num_requests":\s*(\d+)', seconds, core)
 
 
+def start_up(times: int) -> list[float]:
+    """The CPU seconds that the command and its processes have used when their first update arrives, so many times."""
+    found: list[float] = []
+    first = threading.Event()
+    running: list[subprocess.Popen[bytes]] = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            if b'"update_id"' in body and not first.is_set():
+                found.append(sum(map(cpu_of, family(running[-1].pid))))
+                first.set()
+            self.send_response(200 if body else 400)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server, tempfile.TemporaryDirectory() as folder:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}{PATH}"
+        command = [sys.executable, "-m", "chaosbot", "load", url, "--users", "1", "--duration", "2s", "--out"]
+        for number in range(times + 1):
+            first.clear()
+            started = subprocess.Popen([*command, f"{folder}/{number}"], stdout=subprocess.DEVNULL, env=installed())
+            running.append(started)
+            if not first.wait(60):
+                raise SystemExit("chaosbot load: no update arrived within 60 s")
+            running[-1].wait()
+        server.shutdown()
+    return found[1:]  # the first writes bytecode
+
+
+def cpu_of(pid: int) -> float:
+    """User and system time of a process, and of its children that have ended, in seconds (proc(5), stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def table(costs: Sequence[Cost]) -> str:
     """The figures as Markdown."""
     lines = [
@@ -289,7 +342,16 @@ def main() -> None:
     parser.add_argument("--vegeta", default=shutil.which("vegeta") or "")
     parser.add_argument("--k6", default=shutil.which("k6") or "")
     parser.add_argument("--locust", default="", help="a Python that has Locust")
+    parser.add_argument(
+        "--start-up", type=int, default=0, metavar="N", help="measure the start N times, and nothing else"
+    )
     options = parser.parse_args()
+    if options.start_up:
+        costs_s = sorted(start_up(options.start_up))
+        print(
+            f"start-up: {statistics.median(costs_s):.3f} s of CPU, the median of {len(costs_s)} ({costs_s[0]:.3f} to {costs_s[-1]:.3f})"
+        )
+        return
     client_core, target_core = (int(core) for core in options.cores.split(","))
     costs: list[Cost] = []
     with tempfile.TemporaryDirectory() as folder, target(Path(folder), options.port, target_core) as url:
