@@ -396,6 +396,8 @@ class _Trials:
         key = f"{trigger.method} {trigger.to}" if trigger.to is not None else name
         # In the chat to which the target writes nobody else may be asking: what comes there would be taken for the trial's.
         with self._others[key], self.context.shared.alone(trigger.to):
+            if self.clock.over():
+                return False  # its turn in that chat came too late
             tried = self._attempt(name, trigger, trouble)
             told = [tried] if tried is not None else []
             if told and not told[0][1] and not self._dead:

@@ -4,17 +4,21 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from contextlib import nullcontext
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from queue import SimpleQueue
 from time import sleep
+from types import SimpleNamespace
 
 import pytest
 
 from chaosbot.core.event import Event, OutboundTried
-from chaosbot.fuzz.spec import CampaignResult
+from chaosbot.fuzz.outbound import Trigger, _Trials
+from chaosbot.fuzz.spec import CampaignResult, Clock
+from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.troubles import TROUBLES
 from tests.support.campaigns import campaign_behind_mock
 
@@ -147,3 +151,12 @@ def test_one_worker_for_all_chats_holds_everybody_up(tmp_path: Path) -> None:
 def test_a_pause_that_one_chat_must_make_is_everybodys(tmp_path: Path) -> None:
     result, _ = campaign(tmp_path, asleep=True)
     assert "no_hol_blocking" in {check for check, _ in found(result)}
+
+
+def test_a_trial_whose_turn_in_a_chat_comes_after_the_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = object.__new__(_Trials)
+    trials.clock, trials.in_groups, trials._others = Clock(0.0, lambda: False), None, defaultdict(threading.Lock)
+    trials.context = SimpleNamespace(shared=SimpleNamespace(alone=lambda _: nullcontext()))  # type: ignore[assignment]
+    monkeypatch.setattr(_Trials, "_attempt", lambda *_: pytest.fail("it was begun"))
+    trouble = next(one for one in TROUBLES if not one.group)
+    assert trials._trial(Trigger("sendMessage", (Step("/post"),), to=777), trouble) is False
