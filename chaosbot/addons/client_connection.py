@@ -17,7 +17,7 @@ from chaosbot.addons.exchange_context import ExchangeContext
 from chaosbot.addons.services import Services
 from chaosbot.addons.spec import ListenerSpec, is_loopback
 from chaosbot.core.effect import BytesEffect, MessageAction, StreamDirection
-from chaosbot.core.exchange import Exchange
+from chaosbot.core.exchange import Exchange, connection_key
 from chaosbot.injection.bytestream import refusal
 from chaosbot.injection.engine import ArmedFault, ConnectionContext
 from chaosbot.transport import bracketed
@@ -42,8 +42,7 @@ class ClientConnection:
         self.upstream_host = _host_header(self.listener)
         direction = self.listener.direction
         self._services = services
-        key = f"{direction}-connection-{number}"
-        bare = Exchange(key, direction, number, "", "", upstream=self.listener.name)
+        bare = Exchange(connection_key(direction, number), direction, number, "", "", upstream=self.listener.name)
         self._faults = ConnectionContext(services.rules, bare)
         self._lasting: tuple[BytesEffect, ...] = ()
         self._contexts: list[ExchangeContext] = []

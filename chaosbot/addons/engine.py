@@ -110,6 +110,7 @@ class ExchangeEngine:
         self.deliveries = Deliveries(self)
         self._performer = Performer(self, self.deliveries)
         self.connections: dict[str, ClientConnection] = {}
+        self._leaving: set[ExchangeContext] = set()
         self._noted: set[str] = set()
         self._remembers = False
         self._windows = WindowTimer(self.rules, self.refresh)
@@ -183,6 +184,8 @@ class ExchangeEngine:
         """The run is over: everything held goes on, and each rule's tally is emitted."""
         self._windows.stop()
         self.clear()
+        for context in tuple(self._leaving):
+            self._seen(context, out=False)
         for tally in self.rules.tallies():
             self.emit(tally)
 
@@ -293,8 +296,15 @@ class ExchangeEngine:
             for text, what in api.confidential(MockRequest(request.method, request.path, headers, body)):
                 if len(text) >= SHORTEST[what] and len(self._confidential) < _MOST_CONFIDENTIAL:
                     self._confidential[text] = what
+        carrier = connection.carrier
         context = ExchangeContext(
-            exchange, self.now(), self._ordinals[direction], flow, connection.carrier, connection.listener.address
+            exchange,
+            self.now(),
+            self._ordinals[direction],
+            flow,
+            carrier,
+            connection.listener.address,
+            0.0 if carrier.bytes is None else carrier.bytes.waited(),
         )
         if self._remembers and direction is Direction.INBOUND:
             self.deliveries.remember(context)
@@ -496,14 +506,31 @@ class ExchangeEngine:
             connection.linger(context.faults)
         else:
             self.end(context.faults)
-        exchange = context.exchange
-        now = self.now()
-        if self._recorder is not None and self._tape is not None:
-            self._recorder.add(taped(context, now - context.started))
-            for line in self._recorder.drain():
-                self._tape(line)
         self._note_reply(context)
         self._note_passed(context)
+        sockets = context.carrier.bytes
+        if sockets is None or context.carrier.gone or not sockets.holds_back:
+            self._seen(context, out=not context.carrier.gone)
+        else:  # its answer is handed over when this has returned, and leaves when the faults on bytes let it
+            self._leaving.add(context)
+            asyncio.get_running_loop().call_soon(sockets.when_out, partial(self._left, context))
+        self.deliveries.answered(context)
+
+    def _left(self, context: ExchangeContext, out: bool) -> None:
+        """The last byte of an answer leaves, or what is left of it never will."""
+        if context in self._leaving:
+            self._seen(context, out=out and not context.carrier.gone)
+
+    def _seen(self, context: ExchangeContext, *, out: bool) -> None:
+        """Records an exchange, as its client saw it."""
+        self._leaving.discard(context)
+        exchange = context.exchange
+        now = self.now()
+        seconds = now - context.started + context.waited
+        if self._recorder is not None and self._tape is not None:
+            self._recorder.add(taped(context, seconds))
+            for line in self._recorder.drain():
+                self._tape(line)
         self.emit(
             ExchangeSeen(
                 now,
@@ -513,15 +540,15 @@ class ExchangeEngine:
                 exchange.path,
                 context.status,
                 context.by,
-                now - context.started,
+                seconds,
                 context.upstream_status,
-                whole=not any(one.applied and any(map(spoils_answer, one.effects)) for one in context.faults),
+                whole=out and not any(one.applied and any(map(spoils_answer, one.effects)) for one in context.faults),
                 upstream=exchange.upstream,
-                began_s=None if context.began is None else context.began - context.started,
+                began_s=None if context.began is None else context.began - context.started + context.waited,
+                connection=exchange.connection,
                 **about(exchange.update),
             )
         )
-        self.deliveries.answered(context)
 
     def end(self, armed: Iterable[ArmedFault]) -> None:
         """These faults act no longer."""

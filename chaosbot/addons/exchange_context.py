@@ -26,6 +26,7 @@ class ExchangeContext:
         flow: mitmproxy's flow.
         carrier: The connection that carries it.
         upstream: Where its listener leads; None when it says so itself.
+        waited: For how many seconds before that faults held back what its client had sent.
     """
 
     exchange: Exchange
@@ -34,6 +35,7 @@ class ExchangeContext:
     flow: Any
     carrier: Any
     upstream: tuple[str, int] | None
+    waited: float = 0.0
     faults: list[ArmedFault] = field(default_factory=list)
     script: Script = field(default_factory=Script)
     status: int | None = None

@@ -115,6 +115,8 @@ class ExchangeSeen(Tagged, frozen=True):
     went to the client, None when nothing did; `upstream_status` what the upstream had answered, None when it was not asked.
     `whole` is False where a fault let only a part of the answer through, so that its client has none. `upstream` names the API that
     an outbound exchange is for. `began_s` says after how many seconds its answer began to come, where that came in pieces.
+    `seconds` ends when the answer's last byte has left to the client, also where faults on bytes hold it back. `connection` is the
+    client connection's ordinal.
     """
 
     t: float
@@ -136,6 +138,7 @@ class ExchangeSeen(Tagged, frozen=True):
     whole: bool = True
     upstream: str = ""
     began_s: float | None = None
+    connection: int = 0
 
 
 class RequestDone(Tagged, frozen=True):

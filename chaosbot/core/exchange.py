@@ -96,6 +96,11 @@ class Exchange:
     upstream: str = ""
 
 
+def connection_key(label: str, number: int) -> str:
+    """The key of a connection as a whole, by its direction (or its pipe's label) and its ordinal; its own faults are recorded under it."""
+    return f"{label}-connection-{number}"
+
+
 def split_exchange(value: str) -> tuple[str, float | None]:
     """The id and the due time in an exchange header's value."""
     key, _, due = value.partition("@")

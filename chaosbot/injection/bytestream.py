@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, assert_never
 
 from chaosbot.core.effect import BytesEffect, Farewell, RefuseConnection, StreamDirection
@@ -70,6 +70,8 @@ class FaultyWriter(ClockedStream):
         self._end_passed = False
         self._room = asyncio.Event()
         self._room.set()
+        self._fed = self._passed = 0  # bytes that met effects, and those of them that have come out
+        self._awaited: deque[tuple[int, Callable[[bool], None]]] = deque()
         ends.add(writer.transport)  # type: ignore[arg-type]  # a socket's transport reads too
         super().__init__(stream, ends, effects, acted)
 
@@ -85,8 +87,33 @@ class FaultyWriter(ClockedStream):
         if not self._bytes.active:
             self._writer.write(data)
             return
+        self._fed += len(data)
         self._bytes.feed(bytes(data), self._loop.time())
         self._pump()
+
+    @property
+    def active(self) -> bool:
+        """Whether anything acts on what is written."""
+        return self._bytes.active
+
+    def when_out(self, call: Callable[[bool], None]) -> None:
+        """Calls when all that was written so far has come out, just before its last byte leaves.
+
+        Args:
+            call: Takes whether all of it came out. What an effect swallows never does, nor what comes after the connection's end.
+        """
+        self._awaited.append((self._fed, call))
+        self._tell()
+
+    def _tell(self, *, more: bool = False) -> None:
+        """Calls those whose bytes are out, or can come out no more; `more` says that some are in between."""
+        while self._awaited:
+            end, call = self._awaited[0]
+            gone = self._ends.over or self._writer.is_closing()
+            if self._passed < end and not gone and (more or self._bytes.holds):
+                return
+            self._awaited.popleft()
+            call(self._passed >= end and not gone)
 
     def writelines(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Sends several pieces as one."""
@@ -170,12 +197,15 @@ class FaultyWriter(ClockedStream):
 
     def _pump(self) -> None:
         super()._pump()
+        self._tell()
         if self._bytes.room or self._bytes.closed or self.is_closing():
             self._room.set()
         else:
             self._room.clear()
 
     def _pass(self, data: bytes) -> None:
+        self._passed += len(data)
+        self._tell(more=True)
         if not self._ends.over and not self._writer.is_closing():
             self._writer.write(data)
 
@@ -235,12 +265,18 @@ class FaultyReader(ClockedStream):
         self._source_ended = False
         self._ended = False
         self._writers: list[FaultyWriter] = []
+        self._since: float | None = None
         super().__init__(stream, ends, effects, acted)
 
     def waits_for(self, writer: FaultyWriter) -> None:
         """Reads on only while this writer (where its bytes go to) has room; writers that have closed are forgotten."""
         self._writers = [each for each in self._writers if not each.is_closing()]
         self._writers.append(writer)
+
+    def waited(self) -> float:
+        """For how many seconds what was read was held back, from the first byte that came while nothing was inside; 0 if asked again."""
+        since, self._since = self._since, None
+        return 0.0 if since is None else self._loop.time() - since
 
     def at_eof(self) -> bool:
         """Whether everything was read."""
@@ -286,6 +322,8 @@ class FaultyReader(ClockedStream):
         return data[:n]
 
     def _take_in(self, data: bytes) -> None:
+        if not self._bytes.held and not self._ready:
+            self._since = self._loop.time()
         if data:
             self._bytes.feed(data, self._loop.time())
         else:

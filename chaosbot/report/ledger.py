@@ -2,7 +2,8 @@
 
 Rules:
 
-- Joins run over ids (exchange id, update id, marker), never over points in time.
+- Joins run over ids (exchange id, connection, update id, marker), never over points in time alone. A fault on a connection met the
+  exchanges that ended on it from when it first did something, while its rule was active.
 - A call counts as made when it was answered with a 2xx: a call that a fault refused is the bot's to repeat.
 - A fast run writes single requests for failures only; a ledger of those would be a ledger of failures. The ledger then comes
   from what the proxy saw of every exchange, and where nobody did, there is none.
@@ -23,7 +24,7 @@ from tempfile import SpooledTemporaryFile
 from chaosbot.checks._directions import outbound_trouble, settled
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, Injected, RequestDone, RuleTallied
-from chaosbot.core.exchange import Direction
+from chaosbot.core.exchange import Direction, connection_key
 from chaosbot.core.outcome import Fate
 from chaosbot.core.stats import Histogram, Sketch
 from chaosbot.report.intervals import recorded_whole, response_of
@@ -66,6 +67,12 @@ class _Rule:
         self.touched = _Fated()
         self.clean = _Fated()
 
+    def active(self, start: float, end: float) -> bool:
+        """Whether it was active at some moment of a span; always, where its times are not known."""
+        return not self.times or any(
+            one.from_s <= end and (one.to_s is None or start <= one.to_s) for one in self.times
+        )
+
 
 def faults_of(history: History, episodes: Sequence[Episode]) -> tuple[FaultRow, ...]:
     """One row a rule, in the order of the plan's tallies; rules that only injections know come after."""
@@ -99,16 +106,23 @@ def _compare(history: History, rules: Mapping[str, _Rule]) -> None:
     if inbound and not recorded_whole(history):
         driven = {}
     unseen: dict[str, Sequence[Injected]] = {}
+    lasting: dict[str, list[Injected]] = defaultdict(list)
+    for one in history.all(Injected):
+        if one.stage == "applied" and one.exchange == connection_key(one.direction, one.connection):
+            lasting[one.exchange].append(one)
     for seen, met in history.exchanges_with_faults():
         if seen is None:
             unseen[met[0].exchange] = met
         elif seen.exchange:
+            on_it = lasting.get(connection_key(seen.direction, seen.connection), ()) if lasting else ()
+            acting = [one for one in on_it if one.t <= seen.t and rules[one.rule].active(seen.t - seen.seconds, seen.t)]
+            touched = [*met, *acting]
             request = driven.pop(seen.exchange, None) if seen.direction is Direction.INBOUND else None
             if request is None:
                 bad = seen.status is None or seen.status >= 400 or not seen.whole
-                _sort(rules, seen.direction, seen.t, seen.seconds, met, bad=bad)
+                _sort(rules, seen.direction, seen.t, seen.seconds, touched, bad=bad)
             else:
-                _sort_request(rules, request, met)
+                _sort_request(rules, request, touched)
     for exchange, request in driven.items():
         _sort_request(rules, request, unseen.get(exchange, ()))
 
@@ -129,8 +143,7 @@ def _sort(
         return
     # Clean are those of the same time that met no fault at all; without known times, those of the whole run.
     for rule in rules.values():
-        active = not rule.times or any(one.from_s <= t and (one.to_s is None or t <= one.to_s) for one in rule.times)
-        if active and rule.first.direction is direction:
+        if rule.active(t, t) and rule.first.direction is direction:
             rule.clean.add(seconds, bad=bad)
 
 

@@ -278,9 +278,7 @@ def _faults(report: Report) -> Padding:
         for fates in (row.touched, row.clean):
             cells += ["–", "–"] if fates is None else [f"{fates.errors} of {fates.requests}", _time(fates.p99)]
         _row(table, row.rule, row.fault, str(row.applied), *cells)
-    parts: list[RenderableType] = [table]
-    parts += [Text(report.held_back, style="dim")] if report.held_back else []
-    return Padding(Group(*parts), _LEFT, expand=False)
+    return _indented(table)
 
 
 def _recovery(report: Report) -> Padding:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from chaosbot.core.exchange import Depth
 from chaosbot.core.stats import Histogram, Interval
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Subject, Verdict
 
@@ -494,13 +493,3 @@ class Report:
     def exit_code(self) -> int:
         """What the command line returns for it."""
         return self.verdict.exit_code
-
-    @property
-    def held_back(self) -> str:
-        """What a reader of the faults' times must know: without a driver they are the proxy's own. Empty where they are the client's."""
-        hold = self.load is None and any(row.applied and row.depth == Depth.BYTES for row in self.faults)
-        return (
-            "These are the times of the proxy; what faults on bytes hold back (latency, bandwidth …) comes on top."
-            if hold
-            else ""
-        )

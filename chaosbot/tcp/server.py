@@ -21,7 +21,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.effect import BytesEffect, Farewell
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Event, Noted, RuleTallied, Trouble
-from chaosbot.core.exchange import Depth, Direction, Exchange
+from chaosbot.core.exchange import Depth, Direction, Exchange, connection_key
 from chaosbot.core.plan import FaultPlan
 from chaosbot.injection.bytestream import refusal, refuse
 from chaosbot.injection.engine import ConnectionContext, RuleEngine, WindowTimer, needs_connection_only
@@ -260,7 +260,7 @@ class PipeServer:
         if not self._serving:
             link.abort()
             return
-        key = f"{self._label}-connection-{link.number}"
+        key = connection_key(self._label, link.number)
         connection = Exchange(key, self._direction, link.number, "", "", upstream=self._name)
         context = ConnectionContext(self._rules, connection, bare=True)
         self._live[link.number] = link, context

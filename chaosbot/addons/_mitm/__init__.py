@@ -50,6 +50,16 @@ class ByteCarrier(Protocol):
     def admit(self) -> None:
         """Makes effects report what they have done so far, to bytes that they still hold too."""
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether effects act on what goes to the client."""
+
+    def when_out(self, call: Callable[[bool], None]) -> None:
+        """Calls when what was written to the client has left, with whether all of it has; never for what is held for ever."""
+
+    def waited(self) -> float:
+        """For how many seconds the request that has just come was held back."""
+
     def refuse(self, farewell: Farewell) -> Later | None:
         """Turns the new connection away."""
 

@@ -82,6 +82,19 @@ class OwnBytes:
         for stream in (self._reader, self._writer, *self._server_writers):
             stream.admit()
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether effects act on what goes to the client."""
+        return self._writer.active
+
+    def when_out(self, call: Callable[[bool], None]) -> None:
+        """Calls when what was written to the client has left, with whether all of it has."""
+        self._writer.when_out(call)
+
+    def waited(self) -> float:
+        """For how many seconds the request that has just come was held back."""
+        return self._reader.waited()
+
     def refuse(self, farewell: Farewell) -> Later | None:
         """Turns the new connection away; SILENCE leaves it open and reads until the client gives up."""
         self._handler.client.error = "refused"

@@ -134,3 +134,64 @@ def test_pipelined_requests_keep_the_byte_faults_of_their_own(lab: Lab) -> None:
             data += sock.recv(1 << 16)
     assert stages(lab) == [("latency", "applied", "/slow")]
     assert [event.exchange for event in lab.seen] == ["/slow", "/quick"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "least_s"),
+    [
+        ("latency:300ms;stream=down", 0.3),
+        ("latency:300ms;stream=up", 0.3),
+        ("latency:300ms;path=/held", 0.3),
+        ("bandwidth:100KB;stream=down", 0.3),
+        ("bandwidth:2KB;stream=up", 0.1),
+        ("slicer:2KB;pause=20ms;stream=down", 0.3),
+        ("slicer:2KB;pause=20ms;path=/held", 0.3),
+        ("dribble:2KB;pause=20ms", 0.3),
+    ],
+)
+def test_an_exchange_takes_as_long_as_its_client_waits(lab: Lab, fault: str, least_s: float) -> None:
+    lab.faults(fault)
+    lab.upstream.respond = lambda _request: answer(b"x" * 40_000)
+    replies = []
+    with lab.connect() as sock:
+        for key in ("one", "two"):
+            replies.append(ask(sock, request(path="/held", key=key)))
+            assert [event.exchange for event in lab.seen][-1:] == [key]  # it is there when the client has its answer
+    for reply, event in zip(replies, lab.seen, strict=True):
+        # The client's clock runs from before its first byte until after its last.
+        assert least_s <= event.seconds <= reply.seconds
+        assert event.whole
+        assert event.connection == lab.injected[0].connection
+
+
+@pytest.mark.parametrize(
+    ("fault", "end"),
+    [("limit_data:90b", "fin"), ("limit_data:90b;farewell=rst;path=/cut", "rst"), ("timeout", "quiet")],
+)
+def test_an_answer_that_its_client_never_has_is_not_whole(lab: Lab, fault: str, end: str) -> None:
+    lab.faults(f"{fault};stream=down")
+    with lab.connect() as sock:
+        sock.sendall(request(path="/cut"))
+        assert read(sock, quiet_s=0.3).end == end
+    lab.wait_for(lambda: bool(lab.seen))
+    assert [(event.status, event.whole) for event in lab.seen] == [(200, False)]
+
+
+def test_a_client_that_leaves_before_the_last_byte_has_no_answer(lab: Lab) -> None:
+    lab.faults("latency:400ms;stream=down")
+    with lab.connect() as sock:
+        sock.sendall(request())
+        lab.upstream.wait_for(1)
+    lab.wait_for(lambda: bool(lab.seen))
+    assert [event.whole for event in lab.seen] == [False]
+
+
+def test_what_is_held_when_the_plan_ends_is_seen_at_once(lab: Lab) -> None:
+    lab.faults("latency:1h;stream=down")
+    with lab.connect() as sock:
+        sock.sendall(request())
+        lab.upstream.wait_for(1)
+        assert not lab.seen
+        lab.proxy.clear()
+        assert read(sock).status == 200
+        assert [(event.whole, event.seconds < 3600) for event in lab.seen] == [(True, True)]

@@ -2,12 +2,11 @@
 
 import pytest
 
-from chaosbot.core.event import ExchangeSeen, Injected, RuleTallied
+from chaosbot.core.event import ExchangeSeen, Injected, RuleSwitched, RuleTallied
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.outcome import Fate
 from chaosbot.report import fold
 from chaosbot.report.charts import bins_of, marks_of, timeline
-from chaosbot.reporters.html import render_html
 from chaosbot.reporters.json import to_json
 
 
@@ -160,20 +159,28 @@ def test_a_proxy_report_counts_what_the_client_got(story):
         seen = ExchangeSeen(number, f"x{number}", Direction.INBOUND, "POST", "/", 200, "target", 0.01, 200, whole=False)
         cut = Injected(number, "cut", "truncate_response", Depth.EXCHANGE, Direction.INBOUND, f"x{number}", "applied")
         told.add(cut, seen)
-    report = fold(told.history(), checks=())
-    (row,) = report.faults
+    (row,) = fold(told.history(), checks=()).faults
     assert (row.touched.requests, row.touched.errors) == (48, 48)
-    assert not report.held_back
 
 
-def test_a_proxy_report_says_that_its_times_lack_what_faults_on_bytes_hold_back(story):
+def test_a_fault_on_a_connection_met_what_ended_on_it_since_it_acted(story):
+    told = story(verb="proxy")
     held = Injected(
-        1, "slow", "latency", Depth.BYTES, Direction.INBOUND, "inbound-connection-1", "applied", connection=1
+        2.0, "slow", "latency", Depth.BYTES, Direction.INBOUND, "inbound-connection-1", "applied", connection=1
     )
-    report = fold(story(verb="proxy").add(held).history(end=5.0), checks=())
-    assert "comes on top" in report.held_back
-    assert report.held_back in render_html(report)
-    assert not fold(story().load(10).add(held).history(), checks=()).held_back
+    told.add(held)
+    for number, (at, connection) in enumerate(((1.0, 1), (2.5, 1), (3.0, 1), (3.0, 2), (6.0, 1))):
+        seconds = 0.4 if connection == 1 else 0.01
+        told.add(
+            ExchangeSeen(
+                at, f"x{number}", Direction.INBOUND, "POST", "/", 200, "target", seconds, 200, connection=connection
+            )
+        )
+    (row,) = fold(told.history(), checks=()).faults
+    assert (row.touched.requests, row.touched.p50, row.clean.requests) == (3, 0.4, 2)
+    told.add(RuleSwitched(1.9, "slow", "latency", active=True), RuleSwitched(5.0, "slow", "latency", active=False))
+    (row,) = fold(told.history(), checks=()).faults
+    assert (row.touched.requests, row.clean.requests) == (2, 1)
 
 
 def test_a_fast_runs_few_single_requests_are_not_taken_for_all(story):
