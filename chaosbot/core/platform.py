@@ -110,6 +110,23 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
+class Bait:
+    """A delivery that somebody else signed, and that says itself where the key is with which it is to be verified.
+
+    Args:
+        place: Where it says so.
+        path: The path that it names.
+        case: The delivery.
+        documents: What is served there and below, by what follows the path.
+    """
+
+    place: str
+    path: str
+    case: Case
+    documents: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Several updates of people in one delivery, once by themselves and once with something among them that is none.
 
@@ -369,6 +386,10 @@ class Examples(Protocol):
             dice: Their random stream.
             data: What is known of the button (`ApiCalled.buttons`).
         """
+        return iter(())
+
+    def baits(self, endpoint: Endpoint, dice: Dice, url: str) -> Iterator[Bait]:
+        """Deliveries that the attacker signed, with the key served below `url` and named by the delivery; none where no proof names its key."""
         return iter(())
 
     def batches(self, dice: Dice) -> tuple[Batch, ...]:

@@ -2,7 +2,7 @@
 
 | trial | sent | seen |
 |---|---|---|
-| URLs | every URL in a valid update leads to a listener here, in signed deliveries and in forged ones; a URL in what users write | who fetches it |
+| URLs | every URL in a valid update leads to a listener here, in signed deliveries and in forged ones; a URL in what users write; where a token's key is to be had (`Examples.baits`) | who fetches it |
 | doubts | what a platform says must not be believed (`Examples.doubts`), beside the same by right | what the target calls or answers |
 | presses | a button that only the admin was shown meanwhile, pressed by others (`Examples.presses`) | the same |
 | batches | several updates in one delivery, with and without something odd among them (`Examples.batches`) | who is answered |
@@ -127,6 +127,7 @@ class _Listener(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.fetched: dict[str, bool] = {}
+        self.documents: dict[str, bytes] = {}
         super().__init__(("127.0.0.1", 0), _Answering)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -149,7 +150,7 @@ class _Answering(BaseHTTPRequestHandler):
         self.server.fetched[path] = shown or self.server.fetched.get(path, False)
         # What was sent is read: to close on it would reset the connection, and the answer be lost.
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = b"chaosbot"
+        body = self.server.documents.get(path, b"chaosbot")
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))
@@ -186,7 +187,7 @@ class _Lure:
 
 def _lures(context: CampaignContext) -> None:
     with _listening() as server:
-        lures = [*_members(context, server.url), *_words(context, server.url)]
+        lures = [*_members(context, server.url), *_words(context, server.url), *_baits(context, server)]
         results = context.target.volley([lure.case for lure in lures], "trust")
         until, count = monotonic() + _FETCHED_S, -1
         while monotonic() < until and not context.target.should_stop():
@@ -195,8 +196,9 @@ def _lures(context: CampaignContext) -> None:
             sleep(POLL_S)
         for lure, result in zip(lures, results, strict=True):
             for place, path in lure.paths.items():
-                if path in server.fetched:
-                    result.observations.append(Fetched(place, server.fetched[path]))
+                shown = [shown for one, shown in server.fetched.items() if one == path or one.startswith(f"{path}/")]
+                if shown:
+                    result.observations.append(Fetched(place, any(shown)))
         observe(context, results)
 
 
@@ -268,6 +270,14 @@ def _words(context: CampaignContext, url: str) -> Iterator[_Lure]:
     if update is not None:
         case = context.case(update, place, "urls/text", "a text with a URL that leads to this machine", _ODD)
         yield _Lure(replace(_urls(case), threat=Threat.USER), {_WRITTEN: path})
+
+
+def _baits(context: CampaignContext, server: _Listener) -> Iterator[_Lure]:
+    """Proofs that say where their key is."""
+    place = context.dice.at("bait", context.spec.endpoint.started)
+    for bait in context.platform.baits(context.spec.endpoint, place, f"{server.url}/{place.token(12)}"):
+        server.documents |= {bait.path + rest: document for rest, document in bait.documents.items()}
+        yield _Lure(bait.case, {bait.place: bait.path})
 
 
 def _urls(case: Case) -> Case:

@@ -6,12 +6,15 @@ be refused before.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from chaosbot.core.case import Case, Expect, Reach, Role
 from chaosbot.core.kit import ACK, INVALID, REFUSED, Base, Kit, RawRequest, accepted, refused
+from chaosbot.core.platform import Bait
 from chaosbot.core.verdict import Threat
 from chaosbot.platforms import _keys
 from chaosbot.platforms._keys import ASYMMETRIC, public_key
@@ -271,6 +274,17 @@ def _tokens(maker: _Maker) -> Iterator[Case]:
         "a token signed with nothing, whose key id is a path",
         lambda said: _keys.jwt(b"", "sha256", said, kid="../../../../dev/null"),
     )
+    written = _keys.pem(_WRONG, style.algorithm).decode() if asymmetric else _WRONG
+    yield forged(
+        "kid-sql",
+        "a token of another key, whose key id is SQL that selects that key",
+        lambda said: _keys.jwt(other, style.algorithm, said, kid=f"' UNION SELECT '{written}' -- "),
+    )
+    yield forged(
+        "kid-list",
+        "a token of another key, whose key id is a list",
+        lambda said: _keys.jwt(other, style.algorithm, said, kid=["chaosbot"]),
+    )
     if asymmetric:
         known = {"kid": _keys.key_id(key, style.algorithm)}
         yield forged(
@@ -284,6 +298,13 @@ def _tokens(maker: _Maker) -> Iterator[Case]:
             "a token that brings the key with which it is to be verified",
             lambda said: _keys.jwt(other, style.algorithm, said, jwk=own),
         )
+        if style.algorithm == "rsa":
+            chain = [_keys.certificate(_WRONG).decode().partition("\n")[2].partition("-----END")[0].replace("\n", "")]
+            yield forged(
+                "chain",
+                "a token that brings a certificate of the key with which it is to be verified",
+                lambda said: _keys.jwt(other, style.algorithm, said, x5c=chain),
+            )
         public = _keys.pem(secret, style.algorithm)
         yield forged(
             "confused",
@@ -297,6 +318,31 @@ def _tokens(maker: _Maker) -> Iterator[Case]:
     if "aud" in (style.claims or {}):
         yield forged("aud", "a token for another target", genuine(aud="https://elsewhere.chaosbot.example"))
         yield forged("aud-missing", "a token for no target", genuine(aud=None))
+
+
+def baits(kit: Kit, style: Style, url: str) -> Iterator[Bait]:
+    """Tokens of another key that say where it is: by a URL as the header's ``jku``, ``x5u`` or ``kid``, or as the issuer."""
+    if style.claims is None or style.algorithm not in ASYMMETRIC:
+        return
+    maker, key = _Maker(kit, style), style.key_of(_WRONG)
+    keys, certificate = json.dumps(_keys.key_set(_WRONG)).encode(), _keys.certificate(_WRONG)
+    for place in ("jku", "x5u", "kid", "iss"):
+        here, base = f"{url}/{place}", kit.base(f"urls/token-{place}")
+        header, claims = ({}, {place: here}) if place == "iss" else ({place: here}, {})
+        token = _keys.jwt(key, style.algorithm, style.said(maker.parts(base)) | claims, **header)
+        case = kit.case(
+            f"urls/token-{place}",
+            base,
+            maker.request(base, style.version + token),
+            f"a token of another key whose {place} is the URL of that key",
+            _REFUSED,
+            threat=Threat.FORGER,
+            check="forged_refused",
+        )
+        metadata = json.dumps({"issuer": here, "jwks_uri": f"{here}/jwks.json"}).encode()
+        documents = {"": certificate if place == "x5u" else keys, "/.well-known/openid-configuration": metadata}
+        documents |= dict.fromkeys(("/jwks.json", "/.well-known/jwks.json"), keys)
+        yield Bait(place, urlsplit(here).path, case, documents)
 
 
 def _times(maker: _Maker) -> Iterator[Case]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Final
@@ -35,7 +36,7 @@ from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DAY_S, DeliveryRules
 from chaosbot.core.kit import Kit
 from chaosbot.core.marker import markers_in
-from chaosbot.core.platform import EPOCH, Endpoint, Platform
+from chaosbot.core.platform import EPOCH, Bait, Endpoint, Platform
 from chaosbot.core.registry import option
 from chaosbot.core.shape import Object, OneOf, Shape
 from chaosbot.platforms._generic import (
@@ -50,7 +51,7 @@ from chaosbot.platforms._generic import (
 )
 from chaosbot.platforms._keys import ASYMMETRIC, JWT_NAMES, key_set, public_key, seed_key, text_key, unfit
 from chaosbot.platforms._signatures import STYLES, Style, mistaken, resigned
-from chaosbot.platforms._signed_cases import cases
+from chaosbot.platforms._signed_cases import baits, cases
 from chaosbot.platforms._transport import dumps
 
 _CLAIMS: Final = {"iss": "https://webhooks.chaosbot.example", "aud": "{url}", "sub": "chaosbot", "jti": "{id}"}
@@ -302,3 +303,7 @@ class StandardWebhooks(Platform):
         if not endpoint.secret:
             return ()
         return tuple(cases(Kit(self, endpoint, dice), self.scheme))
+
+    def baits(self, endpoint: Endpoint, dice: Dice, url: str) -> Iterator[Bait]:
+        """Tokens of another key that say where it is."""
+        return baits(Kit(self, endpoint, dice), self.scheme, url)
