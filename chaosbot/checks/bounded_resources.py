@@ -75,7 +75,7 @@ KEPT: Final = {kind: _kept(kind) for kind in _KINDS}
 
 
 def grows(looks: Sequence[tuple[int, float]], each: float) -> bool:
-    """Whether what is held grows with every update: from third to third by as much, and by at least `each` for an update.
+    """Whether what is held grows with every update: from third to third of the looks by as much, and by at least `each` for an update.
 
     Args:
         looks: How many updates were sent, and what was held then.
@@ -83,9 +83,14 @@ def grows(looks: Sequence[tuple[int, float]], each: float) -> bool:
     """
     third = len(looks) // 3
     parts = (looks[:third], looks[third : 2 * third], looks[2 * third :])
-    first, middle, last = (median([value for _, value in part]) for part in parts)
-    updates = (looks[-1][0] - looks[0][0]) / 3
-    return last - middle >= each * updates and last - middle >= (middle - first) / 2 and middle > first
+    # Rounds of slow targets become smaller, so what counts is how much more each update adds.
+    first, middle, last = (
+        (median([float(sent) for sent, _ in part]), median([held for _, held in part])) for part in parts
+    )
+    early, late = (
+        (after[1] - before[1]) / (after[0] - before[0]) for before, after in ((first, middle), (middle, last))
+    )
+    return late >= each and late >= early / 2 and early > 0
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ _SLOW_S: Final = 0.25
 """Where a round takes longer, the next ones are half as long: how many rounds there were tells more than how many updates."""
 _SPARSEST: Final = 4
 _HALF: Final = 0.5
-_LONGER_S: Final = 10.0
+_LONGER_S: Final = 16.0
 """So much longer than its time the stage goes on until it knows whether something grows without end."""
 
 

@@ -19,6 +19,7 @@ STAGES: Final = (
     "vocabulary",
     "guided",
     "growth",
+    "urls",
     "catalogue",
     "state",
     "trust",

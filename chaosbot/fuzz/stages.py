@@ -75,6 +75,7 @@ TABLE: Final = {
     "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.27),
     "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35, guided=True),
     "growth": CampaignStage("chaosbot.fuzz.growth", "run_growth", 0.03),
+    "urls": CampaignStage("chaosbot.fuzz.urls", "run_urls", 0.05),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
     "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.35),
     "trust": CampaignStage("chaosbot.fuzz.trust", "run_trust", 0.5),

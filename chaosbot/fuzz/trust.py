@@ -2,60 +2,47 @@
 
 | trial | sent | seen |
 |---|---|---|
-| URLs | every URL in a valid update leads to a listener here, in signed deliveries and in forged ones; a URL in what users write; where a token's key is to be had (`Examples.baits`) | who fetches it |
 | doubts | what a platform says must not be believed (`Examples.doubts`), beside the same by right | what the target calls or answers |
 | presses | a button that only the admin was shown meanwhile, pressed by others (`Examples.presses`) | the same |
 | batches | several updates in one delivery, with and without something odd among them (`Examples.batches`) | who is answered |
 | silence | a few health requests, first of all | whether calls are made at all, as they were before |
-| outages | a delivery that makes the target call its API, while all calls of that fail (where no people talk with the target; else the outbound stage does it) | how often it calls again |
+| losses | a delivery that makes the target call its API, the first call of which fails (as the next, where no people talk with the target; else the outbound stage does it) | whether what was acknowledged arrives all the same |
+| outages | the same, while all calls fail | how often it calls again |
 
 Rules:
 
 - Doubts and batches are sent one at a time; what the target does until it is quiet is theirs. Each is tried twice.
 - Where the rightful delivery has no effect that can be seen, nothing is told, so nothing is judged.
-- The listener is on loopback, so only targets on this machine can reach it.
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from time import monotonic, sleep
 from typing import Any, Final
 
-from chaosbot.checks._outbound import OUTAGE
+from chaosbot.checks._outbound import OUTAGE, reached, speaks, succeeded
 from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
-from chaosbot.core.event import ApiCalled, CaseTried, TrustTried
+from chaosbot.core.dice import Dice
+from chaosbot.core.event import ApiCalled, CaseTried, OutboundTried, TrustTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
-from chaosbot.core.kit import RawRequest, refused
-from chaosbot.core.marker import MARKER, marker
-from chaosbot.core.observation import Fetched, Silenced
+from chaosbot.core.marker import MARKER
+from chaosbot.core.observation import Silenced
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.platform import Doubt
 from chaosbot.core.verdict import Mechanism, Threat
-from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.context import CampaignContext, Disturbances
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
-from chaosbot.fuzz.troubles import PLAIN
-from chaosbot.transport import is_loopback
+from chaosbot.fuzz.troubles import PLAIN, Trouble
 
 _TRIES: Final = 2
-_WRITTEN: Final = "text"
-"""The place of a URL that a user writes."""
-_URL: Final = re.compile(r"https?://[^\s]+")
-_NUMBER: Final = re.compile(r"(?:^|\.)\d+(?=\.|$)")
-_FETCHED_S: Final = 1.0
-"""So long after the last delivery a fetch is waited for."""
 _IN_ANSWER_S: Final = 0.05
 """The pause between two deliveries where effects are seen in answers alone."""
-_UNSIGNED: Final = 6
-"""So many kinds are sent unsigned as well."""
 _FIRST_S: Final = 1.0
 _LEAST_S: Final = 0.3
 _SILENT_S: Final = (1.0, 2.0, 4.0)
@@ -78,10 +65,7 @@ _ODD: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
 
 
 def run_trust(context: CampaignContext, clock: Clock) -> None:
-    """Lures first, since they are sent side by side; then batches and doubts one by one."""
-    if is_loopback(context.spec.address.host):
-        _lures(context)
-        context.show("trust", 0)
+    """Batches and doubts one by one, then outages."""
     if _silent(context):
         return
     trials = _Trials(context, clock)
@@ -117,178 +101,6 @@ def _silent(context: CampaignContext) -> bool:
     return True
 
 
-# ── URLs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class _Listener(ThreadingHTTPServer):
-    """Answers every request, and remembers for each path whether it came with credentials."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.fetched: dict[str, bool] = {}
-        self.documents: dict[str, bytes] = {}
-        super().__init__(("127.0.0.1", 0), _Answering)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A fetcher that goes away in the middle has fetched all the same."""
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Answering(BaseHTTPRequestHandler):
-    timeout = 5.0
-    server: _Listener
-
-    def do_GET(self) -> None:
-        """Notes the path."""
-        shown = bool(self.headers.get("Authorization") or self.headers.get("Cookie"))
-        path = self.path.partition("?")[0]
-        self.server.fetched[path] = shown or self.server.fetched.get(path, False)
-        # What was sent is read: to close on it would reset the connection, and the answer be lost.
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = self.server.documents.get(path, b"chaosbot")
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names that the server asks for
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Writes nothing."""
-
-
-@contextmanager
-def _listening() -> Iterator[_Listener]:
-    """A listener while it listens."""
-    with _Listener() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@dataclass(frozen=True, slots=True)
-class _Lure:
-    """A case with the paths of its URLs by place."""
-
-    case: Case
-    paths: dict[str, str]
-
-
-def _lures(context: CampaignContext) -> None:
-    with _listening() as server:
-        lures = [*_members(context, server.url), *_words(context, server.url), *_baits(context, server)]
-        results = context.target.volley([lure.case for lure in lures], "trust")
-        until, count = monotonic() + _FETCHED_S, -1
-        while monotonic() < until and not context.target.should_stop():
-            if len(server.fetched) > count:
-                until, count = monotonic() + _FETCHED_S, len(server.fetched)
-            sleep(POLL_S)
-        for lure, result in zip(lures, results, strict=True):
-            for place, path in lure.paths.items():
-                shown = [shown for one, shown in server.fetched.items() if one == path or one.startswith(f"{path}/")]
-                if shown:
-                    result.observations.append(Fetched(place, any(shown)))
-        observe(context, results)
-
-
-def _members(context: CampaignContext, url: str) -> Iterator[_Lure]:
-    """Every valid update with all its URLs changed; some of them unsigned as well."""
-    platform, endpoint, forged = context.platform, context.spec.endpoint, 0
-    meant = frozenset(platform.answers_to())
-    tried: set[str] = set()
-    for name, update in platform.golden(context.dice).items():
-        for word in ("signed", "forged"):
-            if word == "forged" and not (endpoint.secret and platform.proof and forged < _UNSIGNED):
-                break
-            # Two deliveries, each with a chat and a marker of its own: what one of them causes is not the other's.
-            place = context.dice.at("lure", name, word, endpoint.started)
-            made = platform.fresh(update, place)
-            lure = _Lured(f"/{place.token(12)}/{word}", url, meant, len(platform.inside(made)))
-            changed = lure.made(made, ())
-            if not lure.paths or ("/" in name and word == "signed" and lure.paths.keys() <= tried):
-                break  # a variant has the URLs of its kind
-            tried |= lure.paths.keys()
-            if word == "signed":
-                case = context.case(changed, place, f"urls/{name}", f"{name} with URLs that lead to this machine", _ODD)
-                yield _Lure(_urls(case), lure.paths)
-                continue
-            forged += 1
-            what = f"{name} with such URLs, unsigned"
-            case = context.case(changed, place, f"urls/{name}-unsigned", what, refused(400, 422))
-            bare = RawRequest.of(case.request).without(platform.proof)
-            yield _Lure(replace(_urls(case), segments=(Segment(bare.data),), threat=Threat.FORGER), lure.paths)
-
-
-@dataclass(frozen=True, slots=True)
-class _Lured:
-    """Changes the URLs in an update.
-
-    Args:
-        begins: How the paths of the new ones begin.
-        url: Where they lead.
-        meant: Places of those that stay.
-        inside: How long the path of the update's payload is.
-        paths: The new paths by place; grows.
-    """
-
-    begins: str
-    url: str
-    meant: frozenset[str]
-    inside: int
-    paths: dict[str, str] = field(default_factory=dict)
-
-    def made(self, value: Any, path: tuple[str | int, ...]) -> Any:
-        """The value with other URLs."""
-        if isinstance(value, dict):
-            return {name: self.made(one, (*path, name)) for name, one in value.items()}
-        if isinstance(value, list):
-            return [self.made(one, (*path, number)) for number, one in enumerate(value)]
-        dotted = ".".join(map(str, path[self.inside :]))
-        if not isinstance(value, str) or dotted in self.meant or not _URL.fullmatch(value):
-            return value
-        place = _NUMBER.sub("", dotted)
-        self.paths.setdefault(place, f"{self.begins}/{len(self.paths)}")
-        return self.url + self.paths[place]
-
-
-def _words(context: CampaignContext, url: str) -> Iterator[_Lure]:
-    """A text with a URL in it."""
-    place = context.dice.at("lure", _WRITTEN, context.spec.endpoint.started)
-    path = f"/{place.token(12)}/0"
-    update = context.platform.say(f"{url}{path} {marker(place)}", place)
-    if update is not None:
-        case = context.case(update, place, "urls/text", "a text with a URL that leads to this machine", _ODD)
-        yield _Lure(replace(_urls(case), threat=Threat.USER), {_WRITTEN: path})
-
-
-def _baits(context: CampaignContext, server: _Listener) -> Iterator[_Lure]:
-    """Proofs that say where their key is."""
-    place = context.dice.at("bait", context.spec.endpoint.started)
-    for bait in context.platform.baits(context.spec.endpoint, place, f"{server.url}/{place.token(12)}"):
-        server.documents |= {bait.path + rest: document for rest, document in bait.documents.items()}
-        yield _Lure(bait.case, {bait.place: bait.path})
-
-
-def _urls(case: Case) -> Case:
-    return replace(
-        case,
-        group="urls",
-        threat=Threat.NETWORK,
-        change=Change(Mechanism.TECHNIQUE, "urls/lure"),
-    )
-
-
 # ── doubts and batches ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -300,6 +112,7 @@ class _Trials:
         self.clock = clock
         self._dice = context.dice.at("trust", context.spec.endpoint.started)
         self._last = ""
+        self._acknowledged = False
         self._delay_s = 0.0
         self._shown: dict[str, set[str]] = {"rightful": set(), "plain": set()}
         self._pressed: set[str] = set()
@@ -372,21 +185,55 @@ class _Trials:
             return
         calling = self._calling()
         for trouble in PLAIN if calling else ():
+            if self.clock.over() or self._loses(context.disturbances, calling, trouble):
+                break
+        for trouble in PLAIN if calling else ():
             if self.clock.over():
                 return
-            place = self._dice.at("outage", trouble.name)
-            rule = Rule(
-                f"trust/{trouble.name}",
-                FAULTS.build(trouble.fault, trouble.options),
-                Matcher(direction=Direction.OUTBOUND),
-                scope=Scope.EXCHANGE,
-            )
-            with context.disturbances.during([rule]):
-                update = context.platform.fresh(context.platform.golden(place)[calling], place)
-                request = context.platform.encode(context.spec.endpoint, update)
+            with context.disturbances.during([_rule(f"trust/{trouble.name}", trouble)]):
+                request = self._made(calling, self._dice.at("outage", trouble.name))
                 began = monotonic()
                 self._calls(request, f"{OUTAGE}{trouble.name}", f"a {calling} while every call {trouble.what}", set())
                 sleep(max(0.0, began + _OUTAGE_S - monotonic()))
+
+    def _loses(self, disturbances: Disturbances, calling: str, trouble: Trouble) -> bool:
+        """Whether what was acknowledged never arrives when its first call meets the trouble; told when it is so twice, or not."""
+        recorder, target = self.context.recorder, self.context.target
+        lost: list[OutboundTried] = []
+        for number in range(_TRIES):
+            request, name = (
+                self._made(calling, self._dice.at("once", trouble.name, number)),
+                f"once/{trouble.name}-{number}",
+            )
+            facts = self.context.platform.read(request)
+            if facts is None or facts.chat is None or self.clock.over():
+                return False
+            chat, sent, until = facts.chat, recorder.now(), monotonic() + self._patience_s + trouble.wait_s
+
+            def made(chat: str = str(chat), sent: float = sent) -> list[ApiCalled]:
+                return [call for call in target.calls() if str(call.chat) == chat and call.t >= sent]
+
+            with disturbances.during([_rule(name, trouble, first=1)]):
+                self._calls(request, name, f"a {calling} whose first call {trouble.what}", {str(chat)})
+                while not any(map(reached, made())) and monotonic() < until and not self.clock.should_stop():
+                    sleep(POLL_S)
+            failed = next((call for call in made() if speaks(call) and not succeeded(call)), None)
+            if failed is None or not self._acknowledged:
+                return False  # it met another call, or the platform delivers it again
+            now = recorder.now()
+            tried = OutboundTried(now, trouble.name, failed.method, name, chat, sent, now, lossless=True)
+            if any(map(reached, made())):
+                recorder.emit(tried)
+                return False
+            lost.append(tried)
+        for tried in lost:
+            recorder.emit(tried)
+        return True
+
+    def _made(self, golden: str, place: Dice) -> bytes:
+        """A golden update as a delivery of its own."""
+        platform = self.context.platform
+        return platform.encode(self.context.spec.endpoint, platform.fresh(platform.golden(place)[golden], place))
 
     def _calling(self) -> str:
         """A golden update that makes the target call; empty where none of the first does."""
@@ -447,6 +294,7 @@ class _Trials:
         others = {str(one.chat) for one in context.recorder.cases.values() if one.chat is not None} - chats
         before = len(target.calls())
         result = target.fire(case, "trust")
+        self._acknowledged = result.outcome.ok
         self._until_quiet(before)
         # A look at the target costs a health request, so only what looks wrong gets one.
         if target.suspicious(result):
@@ -492,6 +340,12 @@ class _Trials:
     ) -> None:
         recorder = self.context.recorder
         recorder.emit(TrustTried(recorder.now(), check, name, self._last, what, threat, rightful, plain, tries))
+
+
+def _rule(name: str, trouble: Trouble, first: int | None = None) -> Rule:
+    """The trouble for the target's calls: all, or so many first ones."""
+    fault = FAULTS.build(trouble.fault, trouble.options)
+    return Rule(name, fault, Matcher(direction=Direction.OUTBOUND), scope=Scope.EXCHANGE, first=first)
 
 
 def _plain(text: str, ids: set[str]) -> str:

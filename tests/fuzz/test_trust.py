@@ -23,7 +23,7 @@ from chaosbot.core.verdict import Judgement, Severity, Threat, Verdict
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.trust import _members
+from chaosbot.fuzz.urls import _members
 from chaosbot.transport import Address
 from tests.support.campaigns import served
 
@@ -79,7 +79,7 @@ def judged(
             Endpoint(f"{address.host}:{address.port}", address.path, SECRET),
             spoken(platform, options),
             duration_s=60.0,
-            stages=("trust",),
+            stages=("urls", "trust"),
             checks=checks,
             bot_api=True,
         )
