@@ -74,12 +74,13 @@ KEPT: Final = {kind: _kept(kind) for kind in _KINDS}
 """What is looked at, memory and descriptors, by the kind of what is sent meanwhile."""
 
 
-def grows(looks: Sequence[tuple[int, float]], each: float) -> bool:
-    """Whether what is held grows with every update: from third to third of the looks by as much, and by at least `each` for an update.
+def grows(looks: Sequence[tuple[int, float]], each: float, *, steadily: bool = True) -> bool:
+    """Whether what is held grows by at least `each` with every update, from the second third of the looks to the last.
 
     Args:
         looks: How many updates were sent, and what was held then.
         each: The least growth for an update.
+        steadily: Whether it must grow nearly as much as from the first third to the second; a process that warms up does not.
     """
     third = len(looks) // 3
     parts = (looks[:third], looks[third : 2 * third], looks[2 * third :])
@@ -90,7 +91,7 @@ def grows(looks: Sequence[tuple[int, float]], each: float) -> bool:
     early, late = (
         (after[1] - before[1]) / (after[0] - before[0]) for before, after in ((first, middle), (middle, last))
     )
-    return late >= each and late >= early / 2 and early > 0
+    return late >= each and (not steadily or late >= early / 2 > 0)
 
 
 @dataclass(frozen=True)

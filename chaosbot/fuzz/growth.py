@@ -27,7 +27,7 @@ from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.spec import Clock
 
-ROUNDS: Final = 24
+ROUNDS: Final = 32
 _FEWEST: Final = 9
 """Rounds after which it may end early."""
 _SCOUTS: Final = 4
@@ -124,7 +124,9 @@ class _Rounds:
         """Whether another round tells more: there were too few, or something grows."""
         if self._lost or self.done >= ROUNDS or (self.kind and self.done >= _IGNORED and not self._called):
             return False
-        return self.done < fewest or any(grows(self.looks[row.probe], row.each) for row in KEPT[self.kind])
+        return self.done < fewest or any(
+            grows(self.looks[row.probe], row.each, steadily=False) for row in KEPT[self.kind]
+        )
 
     @property
     def each(self) -> float:

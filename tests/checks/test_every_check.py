@@ -681,6 +681,12 @@ def test_what_is_kept_of_every_update_never_levels_off_and_late_garbage_does() -
     assert (levelled.verdict, levelled.findings) == (Verdict.PASS, ())
 
 
+def test_smaller_rounds_of_a_slow_target_are_no_end_of_its_growth() -> None:
+    sent = [*range(96, 673, 96), *range(696, 985, 24)]
+    looks = [ProbeSeen(float(at), "kept-memory", ok=True, value=at * 40_000.0, detail=str(at)) for at in sent]
+    assert [finding.cause.place for finding in judged("bounded_resources", looks).findings] == ["kept-memory"]
+
+
 def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it() -> None:
     events: list[Event] = [request(M, 1.0, status=500)]
     assert judged("no_server_error", events).verdict is Verdict.FAIL
