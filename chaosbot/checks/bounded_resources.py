@@ -80,18 +80,22 @@ def grows(looks: Sequence[tuple[int, float]], each: float, *, steadily: bool = T
     Args:
         looks: How many updates were sent, and what was held then.
         each: The least growth for an update.
-        steadily: Whether it must grow nearly as much as from the first third to the second; a process that warms up does not.
+        steadily: Whether it must grow nearly as much as from the first third to the second, and from most looks to the next; a
+            process that warms up does neither.
     """
     third = len(looks) // 3
     parts = (looks[:third], looks[third : 2 * third], looks[2 * third :])
     # Rounds of slow targets become smaller, so what counts is how much more each update adds.
-    first, middle, last = (
-        (median([float(sent) for sent, _ in part]), median([held for _, held in part])) for part in parts
-    )
-    early, late = (
-        (after[1] - before[1]) / (after[0] - before[0]) for before, after in ((first, middle), (middle, last))
-    )
-    return late >= each and (not steadily or late >= early / 2 > 0)
+    middles = [(median([float(sent) for sent, _ in part]), median([held for _, held in part])) for part in parts]
+    early, late = map(_slope, middles, middles[1:])
+    if late < each or not steadily:
+        return late >= each
+    steps = sorted(map(_slope, looks[third:], looks[third + 1 :]))
+    return late >= early / 2 > 0 and steps[len(steps) // 4] >= late / 3
+
+
+def _slope(before: tuple[float, float], after: tuple[float, float]) -> float:
+    return (after[1] - before[1]) / (after[0] - before[0])
 
 
 @dataclass(frozen=True)

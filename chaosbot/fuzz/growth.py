@@ -27,7 +27,7 @@ from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.spec import Clock
 
-ROUNDS: Final = 32
+ROUNDS: Final = 40
 _FEWEST: Final = 9
 """Rounds after which it may end early."""
 _SCOUTS: Final = 4
@@ -49,7 +49,7 @@ _SLOW_S: Final = 0.25
 """Where a round takes longer, the next ones are half as long: how many rounds there were tells more than how many updates."""
 _SPARSEST: Final = 4
 _HALF: Final = 0.5
-_LONGER_S: Final = 16.0
+_LONGER_S: Final = 12.0
 """So much longer than its time the stage goes on until it knows whether something grows without end."""
 
 

@@ -114,11 +114,11 @@ TROUBLES: Final = (
 
 
 PLAIN: Final = (
+    Trouble("502", "is answered 502 with a page of HTML", "botapi_5xx_html", {"status": 502}, wait_s=3.0),
+    Trouble("reset", "meets a connection reset", "hang_up", {"farewell": "rst"}, wait_s=3.0),
     Trouble(
         "429", "is answered 429 in the API's own words", "api_error", {"status": 429, "retry_after": "2s"}, wait_s=5.0
     ),
-    Trouble("502", "is answered 502 with a page of HTML", "botapi_5xx_html", {"status": 502}, wait_s=3.0),
-    Trouble("reset", "meets a connection reset", "hang_up", {"farewell": "rst"}, wait_s=3.0),
 )
 """What calls of an API meet of which nothing more is known than that it speaks HTTP."""
 

@@ -201,34 +201,31 @@ class _Trials:
         recorder, target = self.context.recorder, self.context.target
         lost: list[OutboundTried] = []
         for number in range(_TRIES):
-            request, name = (
-                self._made(calling, self._dice.at("once", trouble.name, number)),
-                f"once/{trouble.name}-{number}",
-            )
-            facts = self.context.platform.read(request)
-            if facts is None or facts.chat is None or self.clock.over():
-                return False
-            chat, sent, until = facts.chat, recorder.now(), monotonic() + self._patience_s + trouble.wait_s
-
-            def made(chat: str = str(chat), sent: float = sent) -> list[ApiCalled]:
-                return [call for call in target.calls() if str(call.chat) == chat and call.t >= sent]
-
+            name, sent, before = f"once/{trouble.name}-{number}", recorder.now(), len(target.calls())
+            request = self._made(calling, self._dice.at("once", trouble.name, number))
+            until = monotonic() + self._patience_s + trouble.wait_s
             with disturbances.during([_rule(name, trouble, first=1)]):
-                self._calls(request, name, f"a {calling} whose first call {trouble.what}", {str(chat)})
-                while not any(map(reached, made())) and monotonic() < until and not self.clock.should_stop():
+                calls = self._calls(request, name, f"a {calling} whose first call {trouble.what}", set())
+                failed = next((call for call in calls if speaks(call) and not succeeded(call)), None)
+                if failed is None or failed.chat is None or not self._acknowledged:
+                    return False  # it met another call, or the platform delivers it again
+                while not (arrived := self._arrived(failed.chat, before)) and monotonic() < until:
+                    if self.clock.should_stop():
+                        return False
                     sleep(POLL_S)
-            failed = next((call for call in made() if speaks(call) and not succeeded(call)), None)
-            if failed is None or not self._acknowledged:
-                return False  # it met another call, or the platform delivers it again
             now = recorder.now()
-            tried = OutboundTried(now, trouble.name, failed.method, name, chat, sent, now, lossless=True)
-            if any(map(reached, made())):
+            tried = OutboundTried(now, trouble.name, failed.method, name, failed.chat, sent, now, lossless=True)
+            if arrived:
                 recorder.emit(tried)
                 return False
             lost.append(tried)
         for tried in lost:
             recorder.emit(tried)
         return True
+
+    def _arrived(self, chat: int | str, before: int) -> bool:
+        """Whether any later call to a chat succeeded."""
+        return any(reached(call) for call in self.context.target.calls()[before:] if str(call.chat) == str(chat))
 
     def _made(self, golden: str, place: Dice) -> bytes:
         """A golden update as a delivery of its own."""
