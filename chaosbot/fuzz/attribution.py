@@ -200,7 +200,7 @@ class Attribution:
         again = self._renewed(result)
         began = monotonic()
         with self._sentinel() as stands:
-            future = self._pool.submit(self.target.fire, again, result.stage, timeout_s=timeout_s)
+            future = self._pool.submit(self.target.fire, again, result.stage, timeout_s=timeout_s, fair=True)
             wait([future], timeout=_BESIDE_S)
             beside = None if future.done() else self._health()
             second = future.result()
@@ -221,7 +221,8 @@ class Attribution:
                 result.observations.append(Dropped())
                 self._known["dropped", mechanism] += 1
             elif second.outcome.fate in (Fate.ANSWERED, Fate.TIMEOUT):
-                blocked = beside is not None and (not beside.ok or beside.seconds > self.target.latency_s / 2)
+                others_s = 0.0 if beside is None else beside.seconds - second.starved_s
+                blocked = beside is not None and (not beside.ok or others_s > self.target.latency_s / 2)
                 result.observations.append(Hung(blocked))
                 self._known["hung", mechanism] += 1
                 self._known["blocked", ORDINARY] += blocked

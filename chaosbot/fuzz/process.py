@@ -158,6 +158,22 @@ def vitals(pids: frozenset[int]) -> Vitals | None:
     return Vitals(resident, max(peak, resident), descriptors) if read else None
 
 
+def waits(pids: frozenset[int]) -> dict[str, int]:
+    """By thread, how long each thread of these processes has waited for a processor so far, in nanoseconds."""
+    found: dict[str, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for task in (_PROC / str(pid) / "task").iterdir():
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    found[f"{pid}/{task.name}"] = int((task / "schedstat").read_text(encoding="ascii").split()[1])
+    return found
+
+
+def starved_s(before: Mapping[str, int], after: Mapping[str, int]) -> float:
+    """How many seconds, between two looks at `waits`, a busy machine took from the thread that waited longest."""
+    return max((waited - before.get(thread, 0) for thread, waited in after.items()), default=0) / 1e9
+
+
 def forget_peaks(pids: frozenset[int]) -> None:
     """Sets the peaks back to what is held now, so that the next peak is the next case's."""
     for pid in pids:

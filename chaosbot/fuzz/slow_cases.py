@@ -65,7 +65,9 @@ class SlowCases:
                 recorder.record(result)
         dice = Dice(self.target.spec.seed).at("slow-again")
         again = {
-            self._pool.submit(self.target.fire, self.target.renewed(result.case, dice.at(number)), result.stage): result
+            self._pool.submit(
+                self.target.fire, self.target.renewed(result.case, dice.at(number)), result.stage, fair=True
+            ): result
             for number, result in enumerate(suspects)
             if not clock.over()
         }

@@ -16,7 +16,7 @@ import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import inf
@@ -69,11 +69,12 @@ class CaseResult:
     observations: list[Observation] = field(default_factory=list)
     health_s: float | None = None
     exchange: str = ""
+    starved_s: float = 0.0
 
     @property
     def took(self) -> float:
-        """Seconds that the target took, without the case's own pauses."""
-        return max(0.0, self.outcome.total_s - pauses(self.case))
+        """Seconds that the target took, without the case's own pauses, and without those in which it is known to have had no processor."""
+        return max(0.0, self.outcome.total_s - pauses(self.case) - self.starved_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,9 @@ class CampaignTarget:
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def fire(self, case: Case, stage: str, *, timeout_s: float | None = None, awaited: bool = True) -> CaseResult:
+    def fire(
+        self, case: Case, stage: str, *, timeout_s: float | None = None, awaited: bool = True, fair: bool = False
+    ) -> CaseResult:
         """Sends one case and waits for its fate.
 
         Args:
@@ -239,6 +242,7 @@ class CampaignTarget:
             timeout_s: How long; by default what the case asks for.
             awaited: Whether its reply may be waited for, so that its delay tells how fast the target replies; a reply that is only come
                 upon later seems late.
+            fair: Whether it is looked how long the target, and this process, waited for a processor meanwhile.
         """
         bound = timeout_s if timeout_s is not None else self._bound(case)
         exchange = f"case-{self.spec.part}.{next(self._numbers)}"
@@ -247,8 +251,14 @@ class CampaignTarget:
         if self.guide is not None:
             self.guide.sending(case, exchange)
         sent = monotonic() - self.spec.started
+        before = self._waits() if fair else ()
         outcome = self._send(case, bound)
-        return CaseResult(case, stage, outcome, sent, exchange=exchange)
+        starved_s = sum(map(process.starved_s, before, self._waits())) if fair else 0.0
+        return CaseResult(case, stage, outcome, sent, exchange=exchange, starved_s=starved_s)
+
+    def _waits(self) -> tuple[Mapping[str, int], ...]:
+        """How long threads waited for a processor so far: the target's, and those of this process."""
+        return process.waits(self.pids), process.waits(frozenset({os.getpid()}))
 
     def _send(self, case: Case, bound_s: float) -> Outcome:
         left = self.until - monotonic()

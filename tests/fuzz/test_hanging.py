@@ -1,18 +1,25 @@
 """A target that stops answering: the campaign ends in its time all the same, with the hang as a finding."""
 
+import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
 from chaosbot.core.platform import Endpoint
+from chaosbot.fuzz import process
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.transport import Address
+from tests.support.campaigns import served
 
 OVER_S = 10.0
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -66,3 +73,54 @@ def test_a_campaign_on_a_target_that_hangs_ends_in_its_time(tmp_path: Path, afte
     assert took <= 10.0 + OVER_S
     assert not result.complete
     assert {finding.check for finding in result.findings} & {"no_hang", "canary_answered"}
+
+
+def test_what_a_busy_machine_takes_is_not_the_target_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three cases are answered after 2.3 s, of 2 s that are allowed; a target that had no processor for a second of them is not slow."""
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            try:
+                json.loads(self.rfile.read(int(self.headers["content-length"])))
+            except ValueError:
+                sleep(2.3)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    def found() -> set[str]:
+        with served(Slow) as url:
+            address = Address.parse(url)
+            endpoint = Endpoint(address.authority, address.path, "a-secret-of-some-length")
+            spec = CampaignSpec(
+                address,
+                endpoint,
+                "telegram",
+                duration_s=30.0,
+                stages=("catalogue",),
+                only=("json/truncated*",),
+                checks=("no_hang",),
+            )
+            result = Campaign(spec, lambda _event: None).run()
+        return {finding.check for finding in result.findings}
+
+    assert found() == {"no_hang"}
+    monkeypatch.setattr(process, "starved_s", lambda *_: 0.5)
+    assert found() == set()
+
+
+def test_who_waits_for_a_processor_is_seen() -> None:
+    spin = [sys.executable, "-c", "while True: pass"]
+    crowd = [subprocess.Popen(spin) for _ in range(2 * (os.cpu_count() or 1) + 1)]
+    try:
+        pids = frozenset(one.pid for one in crowd)
+        before, until = process.waits(pids), monotonic() + 20.0
+        while process.starved_s(before, process.waits(pids)) < 0.2 and monotonic() < until:
+            sleep(0.05)
+        assert process.starved_s(before, process.waits(pids)) >= 0.2
+    finally:
+        for one in crowd:
+            one.kill()
+            one.wait()
+    assert process.waits(pids) == {}
+    assert process.starved_s({"1/1": 5}, {"1/1": 5 + 10**9, "1/2": 3}) == 1.0
