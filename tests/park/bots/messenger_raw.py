@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import OrderedDict
@@ -24,13 +25,23 @@ lock = threading.Lock()
 
 
 def send(to: str, text: str) -> None:
-    """One message; what cannot be sent is given up."""
+    """One message, tried five times, later each time; what is refused is given up."""
     body = json.dumps({"recipient": {"id": to}, "message": {"text": text}}).encode()
     request = urllib.request.Request(f"{API}/v19.0/me/messages", body, {"Content-Type": "application/json"})
-    try:
-        urllib.request.urlopen(request, timeout=5).read()
-    except (OSError, ValueError):
-        print("not sent")
+    for attempt in range(5):
+        pause = 0.3 * 2**attempt
+        try:
+            urllib.request.urlopen(request, timeout=5).read()
+            return
+        except urllib.error.HTTPError as error:
+            if error.code < 500 and error.code != 429:
+                break
+            wait = error.headers.get("Retry-After") or ""
+            pause = int(wait) + 0.1 if wait.isdecimal() else pause
+        except (OSError, ValueError) as error:
+            print("failed:", error)
+        time.sleep(pause)
+    print("not sent")
 
 
 def fetch(url: object) -> None:
