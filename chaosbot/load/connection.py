@@ -39,7 +39,7 @@ CHUNK: Final = 1 << 16
 _LONGEST_HEAD: Final = 4096
 HEAD_REQUEST: Final = b"HEAD "
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
-_HEAR: Final = READ | HUNG_UP
+HEAR: Final = READ | HUNG_UP
 _STALE_S: Final = 4 * SLICE_S  # even a busy loop has listened since, if a connection was idle for less
 _WAITS: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 SLOW_S: Final = 3.0
@@ -182,7 +182,7 @@ class LoadConnection:
         self._open = True
         self._parser = httptools.HttpResponseParser(self)
         self._recv, self._send = sock.recv, sock.send
-        self._loop.rewatch(sock.fileno(), _HEAR)
+        self._loop.rewatch(sock.fileno(), HEAR)
         pending = self.pending
         if pending is None:
             return
@@ -217,7 +217,7 @@ class LoadConnection:
     def _look_up(self, pending: PendingRequest) -> None:
         """An answer that was left unread is read after all, so that its fate is known."""
         if self.pending is pending and self._sock is not None and self._open:
-            self._loop.rewatch(self._sock.fileno(), _HEAR)
+            self._loop.rewatch(self._sock.fileno(), HEAR)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -236,7 +236,7 @@ class LoadConnection:
         """Keeps what the socket did not take until it can be written."""
         if self._sock is not None:
             self._out = rest
-            self._loop.rewatch(self._sock.fileno(), _HEAR | WRITE)
+            self._loop.rewatch(self._sock.fileno(), HEAR | WRITE)
 
     def _write_failed(self, pending: PendingRequest | None, detail: str) -> None:
         if self.pending is pending and pending is not None:
@@ -248,7 +248,7 @@ class LoadConnection:
     def _flush(self) -> None:
         data, self._out = self._out, b""
         if self._sock is not None:
-            self._loop.rewatch(self._sock.fileno(), _HEAR)
+            self._loop.rewatch(self._sock.fileno(), HEAR)
         if data:
             self._write(data)
 

@@ -7,6 +7,7 @@ its way gets its answer or its timeout; then, or when somebody stops the run, th
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -40,6 +41,8 @@ from chaosbot.load.templates import TemplateFactory
 HEAD_START_S: Final = 0.05
 LOOK_S: Final = 0.05  # how often somebody asks whether to stop
 _END_LOOK_S: Final = 0.01
+_NEW_OBJECTS: Final = 50_000
+"""After so many the garbage collector looks for cycles, of which the hot path makes none."""
 _SWEEPS: Final = 10  # looks for requests past their time, within one timeout
 
 
@@ -236,6 +239,8 @@ class LoadEngine:
         self.factory.tick()
         self.begin()
         broken: Exception | None = None
+        thresholds = gc.get_threshold()
+        gc.set_threshold(_NEW_OBJECTS, *thresholds[1:])
         try:
             async with trio.open_nursery() as nursery:
                 for background_task in self.background:
@@ -248,6 +253,7 @@ class LoadEngine:
                     broken = error
                 nursery.cancel_scope.cancel()
         finally:
+            gc.set_threshold(*thresholds)
             self._finish()
         if broken is not None:
             raise EngineError(

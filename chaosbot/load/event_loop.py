@@ -29,6 +29,8 @@ READ: Final = 1
 WRITE: Final = 4
 HUNG_UP: Final = 0x2000
 """The peer has said its last, of which some may still be unread (EPOLLRDHUP; kqueue leaves it out)."""
+EDGE: Final = 1 << 31
+"""Only what is new: a descriptor that was not read to its end is not told of again (EPOLLET; kqueue leaves it out)."""
 
 SLICE_S: Final = 0.005
 _TICK_S: Final = 0.001

@@ -91,6 +91,12 @@ def test_what_is_not_plain_sailing_is_told_as_ever(serve: Serve, load: Load, jou
         if turn == 3:
             did["status_500"] += 1
             return b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+        if turn == 5:
+            return b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000)  # more than is read at once
+        if turn == 9:
+            hand.say(b"HTTP/1.1 200 OK\r\n\r\nuntil the end of the connection")
+            hand.close()
+            return None
         if turn == 7:
             hand.say(OK[:20])
             await hand.writer.drain()
