@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from chaosbot.core.case import Case, Expect
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import Noted
-from chaosbot.core.plan import Rule
+from chaosbot.core.event import TRIALS, Noted
+from chaosbot.core.exchange import Direction
+from chaosbot.core.fault import FAULTS
+from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.platform import Platform
 from chaosbot.fuzz.attribution import Attribution
 from chaosbot.fuzz.mutations import as_case
@@ -48,6 +50,22 @@ class Disturbances:
             yield
         finally:
             self._change({}, [rule.name for rule in rules])
+
+    def slowed(self, chats: Iterable[str], seconds: float, first: int | None = None) -> AbstractContextManager[None]:
+        """While entered, calls to these chats, or so many of each, take so long, as calls do over a network."""
+        fault = FAULTS.build("delay", {"time": f"{seconds}s"})
+        return self.during(
+            [
+                Rule(
+                    f"{TRIALS}slowed-{chat}",
+                    fault,
+                    Matcher(direction=Direction.OUTBOUND, body=(("chat_id", chat),)),
+                    scope=Scope.EXCHANGE,
+                    first=first,
+                )
+                for chat in chats
+            ]
+        )
 
     def _change(self, more: dict[str, Rule], less: Sequence[str]) -> None:
         with self._lock:

@@ -399,7 +399,6 @@ def _about(acts: Acts) -> str:
 
 def run_guided(context: CampaignContext, clock: Clock) -> None:
     """Sends inputs as the schedule says, until the time is up or nothing is left to try."""
-    context.target.watch.look()  # at what the stage before has left
     guide = context.target.guide
     if guide is None or not guide.sync("forget"):
         return
@@ -414,7 +413,7 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
 
     def fire(cases: Sequence[Case]) -> list[CaseResult]:
         timely = takewhile(lambda _: not clock.over(), cases)
-        return [context.target.fire(case, "guided", awaited=False) for case in timely]
+        return [context.target.fire(case, "guided") for case in timely]
 
     def send(attempts: Sequence[Attempt], turn: int) -> list[CaseResult]:
         made = [_cases(context, one, goldens, shapes, turn) for one in attempts]
@@ -443,7 +442,6 @@ def run_guided(context: CampaignContext, clock: Clock) -> None:
                     results += send(attempts, 1)
             events = guide.take_events(context)
             _placed(results, events)
-            context.target.watch.look()
             observe(context, results)
             bad = {steps[one.case] for one in events if one.case in steps and _tells(one)}
             worse = (

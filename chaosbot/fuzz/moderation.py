@@ -31,6 +31,8 @@ _UNKNOWN: Final = ("/chaosbotx0", "/chaosbotx1 {member}", "green tea")
 _MOST_COMMANDS: Final = 12
 _MOST_BUTTONS: Final = 8
 _MOST_PRESSES: Final = 6
+_CROWD: Final = 8
+"""Who writes to more chats than this writes to everybody."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,12 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _Order:
-    """The admin's command about a member: how it is written, the name of the case, and what the target did."""
+    """The admin's command about a member: how it is written, the name of the case, what the target did, and who the member is."""
 
     form: str
     control: str
     replies: tuple[ApiCalled, ...]
+    member: int | None
 
     @property
     def command(self) -> str:
@@ -100,7 +103,8 @@ def try_moderation(talks: Talks, own: Sequence[str], common: Sequence[str]) -> l
     members = talks.run(partial(_ordered, talks, one.form, admin=False) for one in doubtful)
     tries = [partial(_written, talks, one) for one in orders]
     orders += [one for one, less in zip(doubtful, members, strict=True) if less and less.lacks(one)]
-    talks.context.orders.extend(one.form for one in orders)
+    spread = _spread(talks, orders)
+    talks.context.orders.extend(one.form for one in orders if one.command not in spread)
     buttons = {kind_of(data): (one, data) for one in reversed(orders) for call in one.replies for data in call.buttons}
     pressed = list(buttons.values())[:_MOST_BUTTONS]
     presses = [partial(_pressed, talks, order, data, orders) for order, data in pressed]
@@ -122,6 +126,16 @@ def try_fellows(talks: Talks, ways: Sequence[Way]) -> list[str]:
     return [note for note in found if note]
 
 
+def _spread(talks: Talks, orders: Sequence[_Order]) -> set[str]:
+    """The commands by which the target writes to many: repeated, each of them would take as many calls as there are people."""
+    chats: dict[str, set[str]] = {order.command: set() for order in orders}
+    for call in talks.context.target.calls():
+        for order in orders:
+            if order.member is not None and str(order.member) in call.text:
+                chats[order.command].add(str(call.chat))
+    return {command for command, told in chats.items() if len(told) > _CROWD}
+
+
 def _scene(talks: Talks) -> _Scene:
     member = talks.stranger()
     admin = Person(tier=talks.context.platform.tiers[-1], group=member.group, answers=member.user)
@@ -133,7 +147,7 @@ def _ordered(talks: Talks, form: str, *, admin: bool = True, role: Role = Role.S
     scene = _scene(talks)
     who, what = (scene.admin, "the admin") if admin else (scene.other, "a guest")
     case = talks.case(who, scene.step(form), f"{what}, in answer to a member in a group,", role=role)
-    return _Order(form, case.name, tuple(talks.send(case)))
+    return _Order(form, case.name, tuple(talks.send(case)), scene.member.user)
 
 
 def _written(talks: Talks, order: _Order) -> str:

@@ -215,9 +215,7 @@ class _Trials:
         """Finds something that is answered in a group."""
 
         def asked(step: Step) -> bool:
-            done = self._do(f"outbound/learn-group{step.text}", step, _Person(self._user(), self._group()))
-            if done is not None:
-                self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
+            done = self._said(f"outbound/learn-group{step.text}", step, _Person(self._user(), self._group()))
             return done is not None and done.answered
 
         tried = sorted(steps, key=lambda step: not step.text.startswith("/"))[: 2 * AT_ONCE]
@@ -242,10 +240,9 @@ class _Trials:
                 if monotonic() > until or not seen:
                     return
                 start = self.context.recorder.now()
-                done = self._do(f"outbound/learn-others{steps[0].text}-{number}", step, person)
+                done = self._said(f"outbound/learn-others{steps[0].text}-{number}", step, person)
                 if done is None:
                     break
-                self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
                 soon = monotonic() + _LATE_S
                 while not (found := self._told_others(start) & seen) and monotonic() < soon:
                     sleep(_POLL_S)
@@ -420,10 +417,8 @@ class _Trials:
         """
         person = _Person(self._user(), self._group() if trouble.group else None)
         for number, step in enumerate(trigger.steps[:-1]):
-            done = self._do(f"{name}-before-{number}", step, person)
-            if done is None:
+            if self._said(f"{name}-before-{number}", step, person) is None:
                 return None
-            self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
         what = f"an update while {trigger.method} {trouble.what}"
         case = self._case(name, trigger.steps[-1], person, summary=what, trouble=trouble)
         crowd = [
@@ -500,9 +495,7 @@ class _Trials:
         name = f"outbound/{order.method}-blocked-ordered{suffix}"
         person, admin = _Person(self._user()), _Person(0, tier=self.context.platform.tiers[-1])
         for number, step in enumerate(order.before):
-            done = self._do(f"{name}-before-{number}", step, person)
-            if done is not None:
-                self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
+            self._said(f"{name}-before-{number}", step, person)
         case = self._case(
             name, order.step, admin, summary="the admin's command while somebody whom it concerns blocked the bot"
         )
@@ -585,6 +578,17 @@ class _Trials:
         self._record(done.result)
         return done
 
+    def _said(self, name: str, step: Step, person: _Person) -> _Done | None:
+        """Does one step that meets no trouble, and waits until the target is done with it."""
+        case = self._case(name, step, person)
+        if case is None:
+            return None
+        done = self._fire(case, person, quietly=True)
+        self._record(done.result)
+        done.calls += self._calls(case, done.began - self.context.spec.started)
+        _show(person, done.calls)
+        return done
+
     def _record(self, result: CaseResult) -> None:
         with self._lock:
             self.context.recorder.record(result)
@@ -608,11 +612,12 @@ class _Trials:
         change = Change(Mechanism.TECHNIQUE, f"outbound-{trouble.name}" if trouble is not None else "outbound")
         return replace(case, group=GROUP, threat=Threat.NETWORK, change=change)
 
-    def _fire(self, case: Case, person: _Person) -> _Done:
+    def _fire(self, case: Case, person: _Person, *, quietly: bool = False) -> _Done:
         """Sends a case and takes in the call that the webhook's answer makes."""
         began = monotonic()
         self._asked_at[str(case.chat)].append(began - self.context.spec.started)
-        result = self.context.target.fire(case, "outbound")
+        target = self.context.target
+        result = target.fire_quietly(case, "outbound") if quietly else target.fire(case, "outbound")
         _, replies = self.context.recorder.tried(result)
         _show(person, replies)
         return _Done(case, person, result, began, replies)

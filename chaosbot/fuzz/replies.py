@@ -1,16 +1,18 @@
 """Watches the calls that the target makes, and learns how long its replies take.
 
 A bot may acknowledge first and reply seconds later. How long is worth waiting is learned from the target's own habit: the delays of
-the replies seen so far, from sending a case to the first call in its chat. Bounds keep a silent target from costing more.
+the replies seen so far, from sending a case to the first call in its chat, and whether they come before the delivery is answered: a
+target that does first and answers then has no call left to wait for. Bounds keep a silent target from costing more.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from bisect import bisect_right, insort
-from collections import defaultdict, deque
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from time import monotonic, sleep
 from typing import Final
@@ -41,18 +43,53 @@ _MOST_CALLS: Final = 500
 """So many calls to one chat are remembered, the latest: a target that repeats a refused call without end makes thousands."""
 _PIECES: Final = 0.15
 """From this share of replies on that come in pieces, the next one is expected to do so."""
+_RARELY: Final = 0.03
+"""So large a part of a target's replies may be followed by a longer pause than is waited for."""
+_LATE: Final = 0.1
+_SOON_S: Final = 1.0
+"""So large a part of a target's calls may come so soon after its answers, and it still does first and answers then: others' doings may be told of."""
+_SETTLED_S: Final = 0.04
+_SILENT_S: Final = 0.1
+"""So long after its answer the calls of such a target are known here, and so long where none is known yet."""
+
+
+class _Latest:
+    """The latest durations of a kind, in seconds, in their order of size."""
+
+    def __init__(self) -> None:
+        self._in_turn: deque[float] = deque()
+        self.sorted: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        """Takes one in; the oldest goes when there are many."""
+        self._in_turn.append(seconds)
+        insort(self.sorted, seconds)
+        if len(self.sorted) > _KEPT:
+            del self.sorted[bisect_left(self.sorted, self._in_turn.popleft())]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.sorted)
+
+    def quantile(self, share: float) -> float:
+        """Such a share is shorter than this."""
+        return self.sorted[min(len(self.sorted) - 1, int(len(self.sorted) * share))]
 
 
 class ReplyWatch:
     """The target's calls so far, by what joins them to a case.
 
     Args:
-        calls: The calls so far; grows.
+        calls: The calls so far; grows. They may be taken in long after they came (an answer's, when its case is recorded).
         should_stop: Whether to give up waiting.
+        started: When the run started (monotonic seconds), from which calls are timed.
     """
 
-    def __init__(self, calls: Callable[[], Sequence[ApiCalled]], should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, calls: Callable[[], Sequence[ApiCalled]], should_stop: Callable[[], bool], started: float = 0.0
+    ) -> None:
         self._calls = calls
+        self._started = started
         self._should_stop = should_stop
         self._lock = threading.Lock()
         self._looked = 0
@@ -60,67 +97,89 @@ class ReplyWatch:
         self._by_marker: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._by_callback: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._sent: dict[str, float] = {}
+        self._answered: dict[str, float] = {}
         self._spoke: dict[str, float] = {}
-        self._shared: set[str] = set()
-        self._delays: list[float] = []
-        self._gaps: list[float] = []
+        self._awaited: Counter[str] = Counter()
+        self._delays, self._gaps, self._lags = _Latest(), _Latest(), _Latest()
+        self._before = self._after = 0
+        self.answers_last = False
+        """Whether deliveries were seen to be answered only when the calls that come of them are done."""
 
     @property
     def patience_s(self) -> float:
         """How long a first reply is waited for, in seconds."""
         if not self._delays:
             return _FIRST_S
-        usual = self._delays[min(len(self._delays) - 1, int(len(self._delays) * 0.98))]
-        return min(_MOST_S, max(_LEAST_S, usual * 1.3 + 0.3))
+        return min(_MOST_S, max(_LEAST_S, self._delays.quantile(0.98) * 1.3 + 0.3))
 
     @property
     def gap_s(self) -> float:
         """The pause after which the target counts as quiet, in seconds: longer where its replies usually come in pieces."""
-        if len(self._gaps) < max(2.0, _PIECES * len(self._delays)):
-            if len(self._delays) < _HABIT:
-                return _GAP_S
-            seen = 1.3 * self._gaps[-1] if self._gaps else 0.0
-            return min(_GAP_S, max(_LEAST_GAP_S, seen, _TIMES * self._delays[int(len(self._delays) * 0.9)]))
-        usual = self._gaps[min(len(self._gaps) - 1, int(len(self._gaps) * 0.9))]
-        return min(_MOST_GAP_S, max(_GAP_S, usual * 1.3))
+        if len(self._delays) < _HABIT:
+            return _GAP_S
+        usual = min(_GAP_S, max(_LEAST_GAP_S, _TIMES * self._delays.quantile(0.5)))
+        if len(self._gaps) >= _PIECES * len(self._delays):
+            return min(_MOST_GAP_S, max(usual, self._gaps.quantile(0.95) * 1.5))
+        often = len(self._gaps) - 1 - int(_RARELY * len(self._delays))
+        return max(usual, min(_GAP_S, 1.5 * self._gaps.sorted[often])) if often >= 0 else usual
 
-    def sending(self, case: Case) -> None:
-        """Notes when a case leaves; delays are learned only in chats that one case uses."""
+    @property
+    def prompt(self) -> bool:
+        """Whether no call is left to wait for when a delivery is answered."""
+        return self.answers_last and self._after <= _LATE * (self._before + self._after)
+
+    @property
+    def _settled_s(self) -> float:
+        """How long it takes after an answer until the calls before it are known here, in seconds."""
+        return min(_GAP_S, max(_SETTLED_S, 3 * self._lags.quantile(0.98) if self._lags else 0.0))
+
+    def answered(self, case: Case) -> None:
+        """Notes when a case's delivery is answered."""
         if case.chat is not None:
             with self._lock:
-                chat = str(case.chat)
-                if chat in self._sent:
-                    self._shared.add(chat)
-                self._sent[chat] = monotonic()
+                self._answered[str(case.chat)] = monotonic()
+
+    def sending(self, case: Case) -> None:
+        """Notes when a case leaves."""
+        if case.chat is not None:
+            with self._lock:
+                self._sent[str(case.chat)] = monotonic()
 
     def look(self) -> None:
-        """Takes in the calls since the last look; a call that is taken in late seems to have come late."""
-        calls, now = self._calls(), monotonic()
+        """Takes in the calls since the last look."""
+        calls = self._calls()
         with self._lock:
             new = calls[self._looked :]
             self._looked += len(new)
             for call in new:
-                seen = (now, call)
+                came = self._started + call.t
+                seen = (came, call)
                 for mark in call.markers:
                     self._by_marker[mark].append(seen)
                 if call.callback:
                     self._by_callback[call.callback].append(seen)
                 for chat in chats_of(call):
                     if speaks(call):
-                        self._learn(chat, now)
+                        self._learn(chat, came)
                     self._by_chat[chat].append(seen)
 
-    def _learn(self, chat: str, now: float) -> None:
-        earlier, self._spoke[chat] = self._spoke.get(chat), now
+    def _learn(self, chat: str, came: float) -> None:
+        earlier, self._spoke[chat] = self._spoke.get(chat), came
         sent = self._sent.get(chat)
-        if sent is None or chat in self._shared:
+        if sent is None or came < sent:
+            return
+        answered = self._answered.get(chat, 0.0)
+        if not sent <= answered < came:
+            self._before += 1
+        elif came < answered + _SOON_S:
+            self._after += 1
+        # What is sent in crowds shows the crowd's delays, not the target's.
+        if not self._awaited[chat]:
             return
         if earlier is None or earlier < sent:
-            if len(self._delays) < _KEPT:
-                insort(self._delays, now - sent)
-        # Between two messages of one reply.
-        elif len(self._gaps) < _KEPT:
-            insort(self._gaps, now - earlier)
+            self._delays.add(came - sent)
+        else:
+            self._gaps.add(came - earlier)  # between two messages of one reply
 
     def replies(self, case: Case, since: float = 0.0) -> list[ApiCalled]:
         """The calls that may be a case's: with its marker, to its press, or in its chat after `since` (monotonic seconds)."""
@@ -133,15 +192,26 @@ class ReplyWatch:
                 found += [seen for seen in self._by_chat.get(str(case.chat), ()) if seen[0] >= since]
         return list({id(call): call for _, call in found}.values())
 
+    @contextmanager
+    def awaiting(self, case: Case) -> Iterator[None]:
+        """While entered, the delays of what comes to the case's chat are learned."""
+        with self._lock:
+            self._awaited[str(case.chat)] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._awaited[str(case.chat)] -= 1
+
     def replied(self, case: Case, within_s: float | None = None, since: float = 0.0) -> bool:
         """Waits until a reply to a case is seen; by default as long as the target's habit suggests."""
         until = monotonic() + (self.patience_s if within_s is None else within_s)
-        while True:
-            if any(speaks(call) for call in self.replies(case, since)):
-                return True
-            if monotonic() >= until or self._should_stop():
-                return False
-            sleep(POLL_S)
+        with self.awaiting(case):
+            while not any(speaks(call) for call in self.replies(case, since)):
+                if monotonic() >= until or self._should_stop():
+                    return False
+                sleep(POLL_S)
+        return True
 
     def quiet(self, case: Case, since: float, *, replied: bool = False, usual: int = 0) -> bool:
         """Waits until a case's chat is quiet: replied to and then silent, or silent for as long as the habit suggests.
@@ -155,19 +225,29 @@ class ReplyWatch:
         Returns:
             Whether it is quiet; false where waiting was given up.
         """
-        until = monotonic() + self.patience_s
+        began = monotonic()
+        until, gap_s = began + self.patience_s, self.gap_s
+        settled = began + self._settled_s if self.prompt else inf
         seen = 0
-        last = monotonic() if replied else None
+        last = began if replied else None
+        if replied:
+            with self._lock:
+                self._delays.add(began - since)
         while not self._should_stop():
-            found = sum(speaks(call) for call in self.replies(case, since))
-            if usual and found >= usual:
-                return True
-            if found > seen:
-                seen, last = found, monotonic()
+            replies = [call for call in self.replies(case, since) if speaks(call)]
             now = monotonic()
-            if (last is not None and now - last >= self.gap_s) or (last is None and now >= until):
+            if usual and len(replies) >= usual:
                 return True
-            sleep(_QUICK_S if usual else POLL_S)
+            if len(replies) > seen:
+                if self._started + max(call.t for call in replies) <= began:
+                    with self._lock:
+                        self._lags.add(now - began)
+                seen, last = len(replies), now
+            if now >= (settled if last is not None else max(settled, began + _SILENT_S)):
+                return True
+            if (last is not None and now - last >= gap_s) or (last is None and now >= until):
+                return True
+            sleep(_QUICK_S if usual or settled < inf else POLL_S)
         return False
 
     def all_replied(self, cases: Iterable[Case], within_s: float = inf) -> None:

@@ -26,10 +26,7 @@ from typing import Final, TypeVar
 from chaosbot.checks._likeness import commands_in
 from chaosbot.checks._state import bounded, counts, limit, numbers, shape
 from chaosbot.core.case import Case, Change
-from chaosbot.core.event import TRIALS, ApiCalled, CaseTried, Noted, StateTried
-from chaosbot.core.exchange import Direction
-from chaosbot.core.fault import FAULTS
-from chaosbot.core.plan import Matcher, Rule, Scope
+from chaosbot.core.event import ApiCalled, CaseTried, Noted, StateTried
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import at_hand, chosen, deed_of, kind_of, ways_of
@@ -60,7 +57,6 @@ _LEARNING: Final = 0.4
 """The part of the stage's time in which ways are explored, where nothing has done so before."""
 _CONVERSATIONS: Final = 4
 """So many conversations are tried."""
-_QUICK_S: Final = 0.005
 _SLOWED_S: Final = 0.4
 _CALL_S: Final = 0.08
 """What a call to a platform's API usually takes over a network."""
@@ -186,7 +182,6 @@ class _Trials:
         self._pool = pool
         self._dice = context.dice.at("state", context.spec.endpoint.started)
         self._count = 0
-        self._delay_s = 0.0
         self._lock = threading.Lock()
         self._taken: set[str] = set()
 
@@ -245,32 +240,16 @@ class _Trials:
         return Answer() if case is None else self._heard(who, case, calls)
 
     def _heard(self, who: Speaker, case: Case, calls: int = 0) -> Answer:
-        began = monotonic()
-        inside = self._send(case)
-        watch = self.context.target.watch
-        seen, changed = (len(inside), monotonic()) if inside else (0, 0.0)
-        while not self.clock.should_stop():
-            now = len(inside) + len(_own(self._said(case, began), case.chat, case.callback))
-            if now > seen:
-                if not seen:
-                    self._delay_s = max(self._delay_s, monotonic() - began)
-                seen, changed = now, monotonic()
-            if (calls and seen >= calls) or (seen and monotonic() - changed >= watch.gap_s):
-                break
-            if not seen and monotonic() - began >= self._patience_s:
-                break
-            sleep(_QUICK_S if calls else POLL_S)
+        began, watch = monotonic(), self.context.target.watch
+        with watch.awaiting(case):
+            inside = self._send(case)
+            if not (calls and len(inside) >= calls):
+                watch.quiet(case, began, replied=bool(inside), usual=calls)
         return self._understood(who, [*inside, *self._said(case, began)], case.chat, case.callback)
 
     def _said(self, case: Case, began: float) -> list[ApiCalled]:
         """What the target called because of a case; what stands in its answer is known from there."""
         return [call for call in self.context.target.watch.replies(case, began) if not call.in_answer]
-
-    @property
-    def _patience_s(self) -> float:
-        """How long a first answer is waited for: by what the answers of this stage took, once there were some."""
-        usual = self.context.target.watch.patience_s
-        return min(usual, max(_LEAST_S, 2.5 * self._delay_s)) if self._delay_s else usual
 
     def _understood(
         self, who: Speaker, calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = None
@@ -337,7 +316,7 @@ class _Trials:
             now = sum(bool(call.text) for calls in answers.values() for call in calls)
             if now != count:
                 changed, count = monotonic(), now
-            if monotonic() - changed >= (watch.gap_s if count >= wanted else self._patience_s):
+            if monotonic() - changed >= (watch.gap_s if count >= wanted else watch.patience_s):
                 break
             sleep(POLL_S)
         return [
@@ -584,7 +563,7 @@ class _Trials:
         if case is None:
             return []
         changed, calls = monotonic(), list[ApiCalled]()
-        while monotonic() - changed < self._patience_s + _SLOWED_S and len(calls) < len(lines):
+        while monotonic() - changed < self.context.target.watch.patience_s + _SLOWED_S and len(calls) < len(lines):
             heard = [call for call in _own(self._said(case, began), case.chat, case.callback) if call.text]
             calls, changed = (heard, monotonic()) if len(heard) != len(calls) else (calls, changed)
             sleep(POLL_S)
@@ -594,19 +573,7 @@ class _Trials:
         """While entered, calls to these chats, or so many of each, take so long, as calls do over a network."""
         if self.context.disturbances is None:
             return nullcontext()
-        fault = FAULTS.build("delay", {"time": f"{seconds}s"})
-        return self.context.disturbances.during(
-            [
-                Rule(
-                    f"{TRIALS}state-{chat}",
-                    fault,
-                    Matcher(direction=Direction.OUTBOUND, body=(("chat_id", chat),)),
-                    scope=Scope.EXCHANGE,
-                    first=first,
-                )
-                for chat in chats
-            ]
-        )
+        return self.context.disturbances.slowed(chats, seconds, first)
 
     # ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -157,6 +157,9 @@ class Talks:
         if result.outcome.fate is Fate.REFUSED:
             sleep(_GONE_S)  # the campaign waits for it as well
             raise TimeIsUp
+        if result.outcome.fate is Fate.CANCELLED:
+            self._stopped = True
+            raise TimeIsUp
 
     def _await_calm(self) -> None:
         """Waits while it is looked who ended the target, or holds it up.

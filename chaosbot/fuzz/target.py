@@ -117,7 +117,7 @@ class CampaignTarget:
         self.should_stop = should_stop
         self.guide = guide
         self.until = inf
-        self.watch = ReplyWatch(calls, should_stop)
+        self.watch = ReplyWatch(calls, should_stop, spec.started)
         self.answered = ""
         self.replies_in_answers = False
         self.latency_s = spec.latency_s
@@ -231,28 +231,24 @@ class CampaignTarget:
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def fire(
-        self, case: Case, stage: str, *, timeout_s: float | None = None, awaited: bool = True, fair: bool = False
-    ) -> CaseResult:
+    def fire(self, case: Case, stage: str, *, timeout_s: float | None = None, fair: bool = False) -> CaseResult:
         """Sends one case and waits for its fate.
 
         Args:
             case: The case.
             stage: The stage that sends it.
             timeout_s: How long; by default what the case asks for.
-            awaited: Whether its reply may be waited for, so that its delay tells how fast the target replies; a reply that is only come
-                upon later seems late.
             fair: Whether it is looked how long the target, and this process, waited for a processor meanwhile.
         """
         bound = timeout_s if timeout_s is not None else self._bound(case)
         exchange = f"case-{self.spec.part}.{next(self._numbers)}"
-        if awaited:
-            self.watch.sending(case)
+        self.watch.sending(case)
         if self.guide is not None:
             self.guide.sending(case, exchange)
         sent = monotonic() - self.spec.started
         before = self._waits() if fair else ()
         outcome = self._send(case, bound)
+        self.watch.answered(case)
         starved_s = sum(map(process.starved_s, before, self._waits())) if fair else 0.0
         return CaseResult(case, stage, outcome, sent, exchange=exchange, starved_s=starved_s)
 
@@ -275,11 +271,12 @@ class CampaignTarget:
             usual: So many calls are all that comes of it, where that is known.
         """
         began = monotonic()
-        result = self.fire(case, stage)
-        if self.spec.bot_api and result.outcome.fate is Fate.ANSWERED:
-            replied = self.replies_in(result.outcome)
-            if self.watch.quiet(case, began, replied=replied, usual=usual):
-                result.observations.append(Quiet())
+        with self.watch.awaiting(case):
+            result = self.fire(case, stage)
+            if self.spec.bot_api and result.outcome.fate is Fate.ANSWERED:
+                replied = self.replies_in(result.outcome)
+                if self.watch.quiet(case, began, replied=replied, usual=usual):
+                    result.observations.append(Quiet())
         return result
 
     def _timely(self, case: Case) -> Case:

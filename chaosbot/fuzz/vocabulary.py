@@ -22,7 +22,7 @@ from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import ASKED, Way, asked, explored, in_groups, kind_of, offers
 from chaosbot.fuzz.moderation import try_fellows, try_moderation
 from chaosbot.fuzz.privileges import try_privileges
-from chaosbot.fuzz.replies import without_echo
+from chaosbot.fuzz.replies import speaks, without_echo
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Person, Step, Talks, relays
@@ -41,6 +41,10 @@ _SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.6, "belongings": 0.
 """The part of the stage's time left that each part may take; of exploring groups, the part of the time for groups."""
 
 
+_TOLD_S: Final = 0.3
+"""So slow the calls are made that show whether a delivery is answered after them."""
+
+
 def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
     """Learns what the target offers, follows it, and asks for what must not be had.
 
@@ -50,11 +54,38 @@ def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
         return
     longer = _LONGER[_late(context)]
     talks = Talks(context, Clock(clock.until + clock.left() * longer, clock.should_stop), "vocabulary")
+    context.target.watch.answers_last = last = _answers_last(context)
+    _note(
+        context, f"deliveries are answered {'after' if last else 'whatever becomes of'} the calls that come of them", {}
+    )
     context.shared.beside(talks, talks.admin_chat, partial(_work, talks))
     while context.shared.busy and not clock.over():
         sleep(_LOOK_S)
         observe(context, context.shared.take())
         context.show("vocabulary", 0)
+
+
+def _answers_last(context: CampaignContext) -> bool:
+    """Whether a delivery is answered only when the calls that come of it are done: those are slow for a moment, and it is late as well."""
+    talks = Talks(context, Clock(monotonic() + 10 * _TOLD_S, context.target.should_stop), "vocabulary", part="order")
+    cases = [talks.case(talks.stranger(), Step(text)) for text in (context.target.ordinary, *ASKED[:2])]
+    if context.disturbances is None:
+        return False
+    began = monotonic()
+    with context.disturbances.slowed([str(case.chat) for case in cases], _TOLD_S):
+        results = context.target.volley(cases, "vocabulary")
+        context.target.watch.all_replied(cases, 2 * _TOLD_S)
+    observe(context, results)
+    told = [
+        (result, [call for call in context.target.watch.replies(result.case, began) if speaks(call)])
+        for result in results
+    ]
+    shown = [
+        context.target.replies_in(result.outcome) or result.outcome.total_s >= _TOLD_S
+        for result, calls in told
+        if calls or context.target.replies_in(result.outcome)
+    ]
+    return bool(shown) and all(shown)
 
 
 def _late(context: CampaignContext) -> bool:

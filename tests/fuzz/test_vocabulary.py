@@ -422,3 +422,17 @@ def test_what_is_in_a_cart_is_ordered_and_what_its_admin_is_shown_unasked_is_tri
     assert {finding.check for finding in result.findings} == {check} - {""}
     assert "/anuluj #: tried" in learned(events)["objects"]
     assert "the button wyslij:#: only the admin gets it" in learned(events)["privileges"]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["acknowledges first", "acknowledges last"])
+def test_it_is_seen_whether_deliveries_are_answered_after_the_calls(tmp_path: Path, *, first: bool) -> None:
+    def webhook(api: str) -> type[BaseHTTPRequestHandler]:
+        def take(update: dict) -> None:
+            if (said := said_in(update)) is not None:
+                call_api(api, "sendMessage", chat_id=said[0], text="Write /start or /help.")
+
+        return updates_to(take, first=first)
+
+    _, events = campaign_behind_mock(tmp_path, webhook, "vocabulary")
+    told = [event.text for event in events if isinstance(event, Noted) and event.text.startswith("deliveries are")]
+    assert [" after " in text for text in told] == [not first]
