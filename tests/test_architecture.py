@@ -250,9 +250,9 @@ OTHER_MEANINGS = {
 }
 # Faults that belong into the table of troubles; the list only gets shorter.
 PLUGIN_NAME_DEBT = {
+    ("fuzz/context.py", "delay"),
     ("fuzz/outbound.py", "botapi_blocked"),
     ("fuzz/privileges.py", "abort"),
-    ("fuzz/state.py", "delay"),
 }
 
 
