@@ -43,10 +43,10 @@ REDACTED: Final = "[redacted]"
 IGNORE_FILE: Final = ".gitignore"
 """Keeps a run out of the repository that it is written into: it may hold what a target said."""
 EVENTS_FILE: Final = "events.ndjson"
-RECENT: Final = 5_000
+RECENT: Final = 30_000
 """So many events a spool holds in memory."""
 MOST_HELD: Final = 50_000
-MOST_HELD_BYTES: Final = 4_000_000
+MOST_HELD_BYTES: Final = 24_000_000
 """Up to so many events of one type, and lines of so many bytes in all, are held in memory when a journal is read back."""
 
 # A bot token is the bot's numeric id, a colon and 35 characters (Bot API, "Authorizing your bot"); shorter look-alikes of at

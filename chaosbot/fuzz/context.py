@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chaosbot.core.case import Case, Expect
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import TRIALS, Noted
+from chaosbot.core.event import TRIALS
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import Matcher, Rule, Scope
@@ -147,7 +147,7 @@ class CampaignContext:
 
     def learned(self, which: str) -> list[str]:
         """The commands that the vocabulary stage noted, without slash: all ``commands``, or those that only the ``admin`` is told of."""
-        notes = (one for one in self.recorder.events if isinstance(one, Noted) and one.area == "vocabulary")
+        notes = (one for one in list(self.recorder.notes) if one.area == "vocabulary")
         return [str(command) for note in notes for command in note.data.get(which, ())]
 
     def offers(self, *commands: str) -> bool:

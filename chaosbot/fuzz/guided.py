@@ -572,7 +572,7 @@ def _named(update: Any, names: set[str]) -> list[tuple[Path, Any]]:
 
 def _learned(context: CampaignContext) -> Iterator[Acts]:
     """What the vocabulary stage was told of: commands and buttons."""
-    for note in (one for one in context.recorder.events if isinstance(one, Noted) and one.area == "vocabulary"):
+    for note in (one for one in context.recorder.notes if one.area == "vocabulary"):
         yield from (
             (Act(f"/{command} {text}".strip()),) for text in _ORDINARY for command in note.data.get("commands", ())
         )

@@ -18,6 +18,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final
@@ -230,30 +231,37 @@ class _Trials:
         for event in self.context.recorder.events:
             if isinstance(event, CaseTried) and event.chat is not None:
                 self._asked_at[str(event.chat)].append(event.sent)
-        seen = self._told_others(0.0)
+        seen, desk = self._told_others(0.0), self._admin_chat()
+        left = {method for method, _ in seen}
         ways = [steps for steps, _ in walked]
         longest = [one for one in ways if not any(other[: len(one)] == one != other for other in ways)]
         likely = self._likely([call.t for call in self._since(0.0) if self._elsewhere(call) is not None])
         for steps in sorted(longest, key=lambda one: -max(likely.get(step.text[:_SAID], 0.0) for step in one)):
             person = _Person(self._user())
             for number, step in enumerate(steps, 1):
-                if monotonic() > until or not seen:
+                if monotonic() > until or not left:
                     return
-                start = self.context.recorder.now()
-                done = self._said(f"outbound/learn-others{steps[0].text}-{number}", step, person)
-                if done is None:
-                    break
-                soon = monotonic() + _LATE_S
-                while not (found := self._told_others(start) & seen) and monotonic() < soon:
-                    sleep(_POLL_S)
+                shared = self.context.shared
+                with ExitStack() as alone:
+                    # Where others ask as well, one at a time, nothing that comes meanwhile is theirs.
+                    held = [chat for chat in sorted({chat for _, chat in seen}, key=str) if shared.reserves(chat)]
+                    held += [desk] if desk is not None and desk not in held else []
+                    for chat in held:
+                        alone.enter_context(shared.alone(chat))
+                    start = self.context.recorder.now()
+                    if self._said(f"outbound/learn-others{steps[0].text}-{number}", step, person) is None:
+                        break
+                    soon = monotonic() + _LATE_S
+                    while not (found := self._told_others(start, held)) and monotonic() < soon:
+                        sleep(_POLL_S)
                 for method, chat in sorted(found, key=str):
-                    if any(method == one for one, _ in seen):
-                        seen = {one for one in seen if one[0] != method}
+                    if method in left:
+                        left.discard(method)
                         yield Trigger(method, steps[:number], chat)
 
-    def _told_others(self, since: float) -> set[tuple[str, int | str]]:
-        """Method and chat of the calls since then into chats in which nobody has just asked for something."""
-        return {key for call in self._since(since) if (key := self._elsewhere(call)) is not None}
+    def _told_others(self, since: float, held: Container[int | str] = ()) -> set[tuple[str, int | str]]:
+        """Method and chat of the calls since then into chats that are held, or in which nobody has just asked for something."""
+        return {key for call in self._since(since) if (key := self._elsewhere(call, held)) is not None}
 
     def _likely(self, times: Sequence[float]) -> dict[str, float]:
         """For what people have said, how often a call to somebody else came at that time: always, where it is the cause."""
@@ -297,12 +305,19 @@ class _Trials:
         ours = self._chats - {str(case.chat)}
         return [call for call in self._since(since) if tells(call.method) and str(call.chat) in ours]
 
-    def _elsewhere(self, call: ApiCalled) -> tuple[str, int | str] | None:
-        """Method and chat of a call into a chat in which nobody has just asked for something."""
+    def _elsewhere(self, call: ApiCalled, held: Container[int | str] = ()) -> tuple[str, int | str] | None:
+        """Method and chat of a call into a chat that is held, or in which nobody has just asked for something."""
         if call.chat is None or not tells(call.method):
             return None
-        asked = self._asked_at.get(str(call.chat), ())
-        return None if any(0.0 <= call.t - at <= self.habit_s for at in asked) else (call.method, call.chat)
+        asked = self._asked_at.get(str(call.chat), ()) if call.chat not in held else ()
+        within = min(self.habit_s, max(_LATE_S / 2, 2 * self.context.target.watch.usual_s))
+        return None if any(0.0 <= call.t - at <= within for at in asked) else (call.method, call.chat)
+
+    def _admin_chat(self) -> int | str | None:
+        """The admin's private chat, where the platform has an admin."""
+        tiers = self.context.platform.tiers
+        case = self._case("outbound/desk", Step(ASKED[0]), _Person(0, tier=tiers[-1])) if len(tiers) > 1 else None
+        return case.chat if case is not None else None
 
     # ── trials ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -24,7 +24,7 @@ from chaosbot.checks._join import SHRINKING
 from chaosbot.core.case import Case
 from chaosbot.core.check import CHECKS, Check
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, ProbeSeen
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, Noted, ProbeSeen
 from chaosbot.core.marker import markers_in
 from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, Leaked, NoProof, NotJson, Observation
 from chaosbot.core.outcome import Outcome
@@ -132,6 +132,8 @@ class CaseRecorder:
         self.platform = platform
         self._emit = emit
         self.events = EventSpool()
+        self.notes: list[Noted] = []
+        """What stages have noted; it stands among the events as well, which are many to look through."""
         self.cases: dict[str, Case] = {}
         self.by_stage: Counter[str] = Counter()
         self.store: FindingStore | None = None
@@ -171,6 +173,8 @@ class CaseRecorder:
     def emit(self, event: Event) -> None:
         """Emits an event and keeps it for the checks at the end."""
         self.events.append(event)
+        if isinstance(event, Noted):
+            self.notes.append(event)
         self._emit(event)
 
     def tried(self, result: CaseResult) -> tuple[CaseTried, list[ApiCalled]]:

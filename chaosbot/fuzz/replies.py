@@ -108,9 +108,12 @@ class ReplyWatch:
     @property
     def patience_s(self) -> float:
         """How long a first reply is waited for, in seconds."""
-        if not self._delays:
-            return _FIRST_S
-        return min(_MOST_S, max(_LEAST_S, self._delays.quantile(0.98) * 1.3 + 0.3))
+        return min(_MOST_S, max(_LEAST_S, self.usual_s * 1.3 + 0.3)) if self._delays else _FIRST_S
+
+    @property
+    def usual_s(self) -> float:
+        """Within how many seconds nearly all replies come."""
+        return self._delays.quantile(0.98) if self._delays else _FIRST_S
 
     @property
     def gap_s(self) -> float:
