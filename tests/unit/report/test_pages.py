@@ -1,5 +1,6 @@
 """What people and machines read: page, XML, Markdown, SARIF, terminal. Hostile texts stay texts, secrets stay away."""
 
+import html
 import io
 import json
 import re
@@ -12,7 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from chaosbot.core.event import ApiCalled, Injected, Noted, PhaseChanged, RuleTallied, Trouble
+from chaosbot.core.event import ApiCalled, ExchangeSeen, Injected, Noted, PhaseChanged, RuleTallied, Trouble
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.verdict import RootCause, Severity, Verdict
 from chaosbot.journal import Redactor
@@ -387,3 +388,24 @@ class TestComparison:
         assert changes["goodput"] == "too small to matter"
         bad = fold(story().load(60, errors=0.3).history(), checks=())
         assert {change.metric: change.change for change in compare(one, bad).changes}["goodput"] == "worse"
+
+
+def test_a_proxys_page_begins_with_its_traffic(story):
+    told = story(verb="proxy")
+    for number in range(3):
+        told.add(ExchangeSeen(number, f"x{number}", Direction.INBOUND, "POST", "/", 200, "target", 0.01, 200))
+    told.add(RuleTallied(5, "slow", "latency", Depth.BYTES, 3, 2, 2, 0))
+    figures = render_html(fold(told.history(), checks=())).partition('<dl class="figures">')[2].partition("</dl>")[0]
+    words = re.sub(r"<[^>]+>", " ", figures).split()
+    assert words[:2] == ["Traffic", "3"]
+    assert " ".join(words).endswith("Faults applied 2 by 1 rule")
+
+
+def test_checks_that_judged_nothing_stand_together(story):
+    report = fold(story().load(10).history())
+    assert len(report.unjudged) > 20
+    page = html.unescape(render_html(report))
+    assert f"{len(report.unjudged)} checks had nothing to judge" in page
+    reasons = {reason for _check, reason in report.unjudged}
+    assert len(reasons) < len(report.unjudged)
+    assert all(page.count(f"<dt>{reason}</dt>") == 1 for reason in reasons)
