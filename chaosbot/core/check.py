@@ -171,15 +171,16 @@ class History:
         """The calls in its chat by the marker of each request (with its redeliveries) near which nothing else was sent there."""
         by_chat: dict[str, list[RequestDone]] = defaultdict(list)
         for request in self.requests:
-            if request.chat is not None and request.marker:
+            if request.chat is not None:
                 by_chat[str(request.chat)].append(request)
         index: dict[str, list[ApiCalled]] = defaultdict(list)
         for chat, requests in by_chat.items():
             first: dict[str, float] = {}
             last: dict[str, float] = {}
             for request in sorted(requests, key=lambda one: one.started):
-                first.setdefault(request.marker or "", request.started)
-                last[request.marker or ""] = request.started
+                one = request.marker or request.exchange  # a press carries no marker, and is answered in the same chat
+                first.setdefault(one, request.started)
+                last[one] = request.started
             before = -math.inf
             for (marker, start), after in zip(first.items(), [*first.values(), math.inf][1:], strict=True):
                 if start - before >= ALONE_S and after - last[marker] >= ALONE_S:

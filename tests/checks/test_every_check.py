@@ -764,15 +764,18 @@ def test_calls_of_a_bot_that_repeats_no_marker_are_joined_by_a_chat_that_a_reque
         in_chat(2, "c", 1.0),
         in_chat(2, "d", 9.0),
         in_chat(3, "e", 2.0),
+        in_chat(4, "f", 1.0),
+        in_chat(4, "", 5.0),  # a press, which has no place for a marker
     ]
-    calls = [call("hi", t=t, chat=chat) for t, chat in ((2.0, 1), (41.0, 1), (2.0, 2), (10.0, 2), (0.5, 3))]
+    moments = ((2.0, 1), (41.0, 1), (2.0, 2), (10.0, 2), (0.5, 3), (6.0, 4))
+    calls = [call("hi", t=t, chat=chat) for t, chat in moments]
     history = History.of((START, *asked, *calls))
     assert {marker: [one.t for one in made] for marker, made in history.calls_by_marker.items()} == {
         "a": [2.0],
         "b": [41.0],
         "e": [],
     }
-    assert [history.joins(one) for one in asked] == [True, True, False, False, True]
+    assert [history.joins(one) for one in asked] == [True, True, False, False, True, False, False]
     repeating = History.of((START, *asked, call("hi a", "a", t=2.0, chat=1)))
     assert [*repeating.calls_by_marker] == ["a"]
     assert all(map(repeating.joins, asked))
