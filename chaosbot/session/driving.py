@@ -49,7 +49,9 @@ def endpoint_for(environment: Environment, url: str, secret: str, *, later_s: in
     """
     address = Address.parse(url).over(environment.tls)
     moment = FIXED_MOMENT if environment.demo is not None else int(time.time())
-    return address, Endpoint(address.authority, address.path, secret, started=moment + later_s, now=moment)
+    # A proxy is nobody to the sender, whose signature may hold the URL: it speaks to the target's own name.
+    host = Address.parse(environment.webhook).authority
+    return address, Endpoint(host, address.path, secret, started=moment + later_s, now=moment)
 
 
 def require_webhook(

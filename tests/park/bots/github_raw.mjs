@@ -8,13 +8,23 @@ const MAY = new Set(["OWNER", "MEMBER", "COLLABORATOR"]);
 const seen = new Map();
 const api = new URL(BOT_API);
 
-function post(path, body, to = api, headers = {}) {
+// Six attempts, later each time; what is refused is given up.
+function post(path, body, to = api, headers = {}, attempt = 0) {
   const text = JSON.stringify(body);
+  let over = false;
+  const later = (wait) => {
+    if (over || attempt === 5) return;
+    over = true;
+    setTimeout(() => post(path, body, to, headers, attempt + 1), wait || 300 * 2 ** attempt);
+  };
   const asked = call(
     { host: to.hostname, port: to.port, path, method: "POST", timeout: 5000, headers: { ...headers, "content-type": "application/json", "content-length": Buffer.byteLength(text) } },
-    (answer) => answer.resume(),
+    (answer) => {
+      answer.resume();
+      if (answer.statusCode >= 500 || answer.statusCode === 429) later(1000 * parseInt(answer.headers["retry-after"], 10));
+    },
   );
-  asked.on("error", () => {});
+  asked.on("error", () => later());
   asked.on("timeout", () => asked.destroy());
   asked.end(text);
 }
