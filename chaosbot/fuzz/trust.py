@@ -193,7 +193,13 @@ class _Trials:
             with context.disturbances.during([_rule(f"trust/{trouble.name}", trouble)]):
                 request = self._made(calling, self._dice.at("outage", trouble.name))
                 began = monotonic()
-                self._calls(request, f"{OUTAGE}{trouble.name}", f"a {calling} while every call {trouble.what}", set())
+                self._calls(
+                    request,
+                    f"{OUTAGE}{trouble.name}",
+                    f"a {calling} while every call {trouble.what}",
+                    set(),
+                    calm=False,
+                )
                 sleep(max(0.0, began + _OUTAGE_S - monotonic()))
 
     def _loses(self, disturbances: Disturbances, calling: str, trouble: Trouble) -> bool:
@@ -205,7 +211,7 @@ class _Trials:
             request = self._made(calling, self._dice.at("once", trouble.name, number))
             until = monotonic() + self._patience_s + trouble.wait_s
             with disturbances.during([_rule(name, trouble, first=1)]):
-                calls = self._calls(request, name, f"a {calling} whose first call {trouble.what}", set())
+                calls = self._calls(request, name, f"a {calling} whose first call {trouble.what}", set(), calm=False)
                 failed = next((call for call in calls if speaks(call) and not succeeded(call)), None)
                 if failed is None or failed.chat is None or not self._acknowledged:
                     return False  # it met another call, or the platform delivers it again
@@ -271,8 +277,11 @@ class _Trials:
             self._shown[which].update(data for call in calls for data in call.buttons)
         return tuple(dict.fromkeys(f"{call.method}: {_plain(call.text, ids)}"[:_KEPT] for call in calls))
 
-    def _calls(self, request: bytes, name: str, summary: str, chats: set[str]) -> list[ApiCalled]:
-        """Sends a request, waits until the target is quiet, and records; the calls that were made meanwhile, but for others' chats."""
+    def _calls(self, request: bytes, name: str, summary: str, chats: set[str], *, calm: bool = True) -> list[ApiCalled]:
+        """Sends a request, waits until the target is quiet, and records; the calls that were made meanwhile, but for others' chats.
+
+        While the target's calls fail (not `calm`), a late answer or none is the trouble's doing.
+        """
         context, target = self.context, self.context.target
         facts = context.platform.read(request)
         case = Case(
@@ -294,7 +303,7 @@ class _Trials:
         self._acknowledged = result.outcome.ok
         self._until_quiet(before)
         # A look at the target costs a health request, so only what looks wrong gets one.
-        if target.suspicious(result):
+        if calm and target.suspicious(result):
             observe(context, [result])
         else:
             context.recorder.record(result)

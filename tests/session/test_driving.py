@@ -9,7 +9,7 @@ import pytest
 
 from chaosbot.config.experiment import read_experiment
 from chaosbot.core.errors import TargetUnusable
-from chaosbot.session.driving import require_webhook, worker_processes
+from chaosbot.session.driving import endpoint_for, require_webhook, worker_processes
 from chaosbot.transport import Tls
 from chaosbot.workers import Worker
 from tests.support.campaigns import served
@@ -51,3 +51,10 @@ def test_a_framework_that_knows_no_handler_for_an_empty_document_is_a_webhook_al
         environment: Any = SimpleNamespace(webhook=target, tls=Tls(), demo=None)
         with nullcontext() if path == "/slack/events" else pytest.raises(TargetUnusable, match="404"):
             require_webhook(environment, "slack", "8f742231b10e8888abcd99yyyzzz85a5")
+
+
+def test_behind_a_proxy_the_target_is_spoken_to_by_its_own_name() -> None:
+    """Some senders sign the URL: with the proxy's in it, a target that rebuilds its own refuses everything."""
+    environment: Any = SimpleNamespace(webhook="http://127.0.0.1:5000/sms", tls=Tls(), demo=None)
+    address, endpoint = endpoint_for(environment, "http://127.0.0.1:9999/sms", "secret")
+    assert (address.port, endpoint.host, endpoint.path) == (9999, "127.0.0.1:5000", "/sms")

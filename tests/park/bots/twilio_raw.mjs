@@ -34,11 +34,21 @@ function genuine(request, fields) {
   });
 }
 
-function order(to, text) {
+// Six attempts, later each time; what is refused is given up.
+function order(to, text, attempt = 0) {
+  let over = false;
+  const later = (wait) => {
+    if (over || attempt === 5) return;
+    over = true;
+    setTimeout(() => order(to, text, attempt + 1), wait || 300 * 2 ** attempt);
+  };
   const body = new URLSearchParams({ To: to, From: "+15550002233", Body: text }).toString();
   const headers = { "content-type": "application/x-www-form-urlencoded", "content-length": Buffer.byteLength(body) };
-  const asked = call(`${BOT_API}/2010-04-01/Accounts/${ACCOUNT}/Messages.json`, { method: "POST", headers, timeout: 5000 }, (answer) => answer.resume());
-  asked.on("error", () => {});
+  const asked = call(`${BOT_API}/2010-04-01/Accounts/${ACCOUNT}/Messages.json`, { method: "POST", headers, timeout: 5000 }, (answer) => {
+    answer.resume();
+    if (answer.statusCode >= 500 || answer.statusCode === 429) later(1000 * parseInt(answer.headers["retry-after"], 10));
+  });
+  asked.on("error", () => later());
   asked.on("timeout", () => asked.destroy());
   asked.end(body);
 }
