@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -282,6 +283,28 @@ def test_while_its_api_fails_a_receiver_does_not_hammer_it(hasty: bool) -> None:
     found = judged(react, "messenger", "no_retry_storm", disturb=disturb)["no_retry_storm"]
     assert found.verdict is (Verdict.FAIL if hasty else Verdict.PASS), found
     assert not rules
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("again", [pytest.param(True, marks=slow), False])
+def test_what_one_failing_call_loses_is_found(again: bool) -> None:
+    rules: list[Rule] = []
+    careful = messenger()
+
+    def disturb(put: tuple[Rule, ...]) -> None:
+        rules[:] = put
+
+    def react(headers: Mapping[str, str], body: bytes) -> tuple[int, list[ApiCalled]]:
+        status, calls = careful(headers, body)
+        if rules:
+            calls = [structs.replace(one, t=monotonic() - began) for one in calls]
+            calls = [*(structs.replace(one, status=502) for one in calls), *(calls if again else ())]
+        return status, calls
+
+    began = monotonic()
+    found = judged(react, "messenger", "acked_not_lost", disturb=disturb)["acked_not_lost"]
+    assert [one.cause.place for one in found.findings] == ([] if again else ["502"]), found
+    assert found.verdict is (Verdict.PASS if again else Verdict.FAIL)
 
 
 @slow
