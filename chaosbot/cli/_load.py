@@ -100,6 +100,11 @@ def named_profile(text: str) -> tuple[str, dict[str, object]]:
 
 def profile_of(text: str, users: int | None, spawn_rate: str | None, duration: str | None, rate: str | None) -> Profile:
     """The profile with its overrides; a rate alone means the open profile `steady`."""
+    closed = "--users" if users is not None else "--spawn-rate" if spawn_rate is not None else ""
+    if rate is not None and closed:
+        raise ConfigError(
+            closed, "users who wait for answers and --rate, arrivals that do not, exclude each other; give one of them"
+        )
     if rate is not None and text.partition(":")[0] == "smoke":
         text = "steady"
     return PROFILES.build(*named_profile(text)).overridden(

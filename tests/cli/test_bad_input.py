@@ -118,6 +118,7 @@ def busy_port() -> Iterator[int]:
         (["load", "--wait", "3s", "--rate", "5/s"], "--wait: needs users"),
         (["load", "--processes", "4", "--max-in-flight", "3"], "--max-in-flight: 3 is less than one for each"),
         (["load", "--users", "-3"], "--users: -3 sends nothing"),
+        (["load", "--users", "5", "--rate", "5/s"], "--users: users who wait for answers and --rate"),
         (["load", "--rate", "0/s"], "--rate: 0 sends nothing"),
         (["run", "--rate", "fast"], "--rate: 'fast' is not a rate"),
         (["load", "--duration", "long"], "--duration: 'long' is not a duration"),
