@@ -123,7 +123,12 @@ class ExchangeEngine:
         dice = Dice(self.spec.seed).at("mock", name)
         return mock.api(
             MockServices(
-                self.now, of_upstream(name, self._emit_call), self._ids, dice, admin=self._platform.administrator
+                self.now,
+                of_upstream(name, self._emit_call),
+                self._ids,
+                dice,
+                admin=self._platform.administrator,
+                alone=self.spec.workers <= 1,
             )
         )
 

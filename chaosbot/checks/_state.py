@@ -22,6 +22,7 @@ from chaosbot.core.verdict import Judgement, Verdict
 _NUMBER: Final = re.compile(r"\d+")
 _LEAST: Final = 3
 """So many answers in a row must count evenly before they count as counting."""
+_HIGHER: Final = 30
 
 NO_TRIAL: Final = "no answer of the target depended on what came before (stage state)"
 
@@ -52,6 +53,21 @@ def counts(plays: Plays) -> dict[int, int]:
                 steps[place] = changes.pop()
         found.append(steps)
     return {place: step for place, step in found[0].items() if all(one.get(place) == step for one in found)}
+
+
+def rises(plays: Plays) -> frozenset[int]:
+    """The places of numbers in the answers that number what is done, whoever does it: each is a little higher than the one before.
+
+    Others may do the same meanwhile, so that some are left out; what tells the time rises by more, or stays the same for a while.
+    """
+    found: list[set[int]] = []
+    for play in plays:
+        if len(play) < _LEAST or len({shape(text) for text in play}) > 1:
+            return frozenset()
+        columns = enumerate(zip(*(numbers(text) for text in play), strict=True))
+        steps = {place: [later - earlier for earlier, later in pairwise(column)] for place, column in columns}
+        found.append({place for place, row in steps.items() if min(row) > 0 and max(row) <= _HIGHER})
+    return frozenset(set.intersection(*found)) if found else frozenset()
 
 
 def limit(plays: Plays) -> int | None:

@@ -54,6 +54,19 @@ def _twice(play: Sequence[str], steps: dict[int, int]) -> bool:
     )
 
 
+def _more(tried: StateTried) -> bool:
+    """Whether more of a thing is shown each time that its making was delivered twice."""
+    return all(play[0].isdigit() and int(play[0]) > int(tried.alone[0][0]) for play in tried.seen)
+
+
+def _made_again(tried: StateTried) -> Violation:
+    title = "an update that is delivered again takes effect more than once"
+    summary = f"{tried.what}: shown {tried.seen[0][0]} times, of one delivery {tried.alone[0][0]}"
+    return Violation(
+        RootCause("again"), title, Severity.HIGH, Threat.NETWORK, summary, category="sequence", stateful=True
+    )
+
+
 @dataclass(frozen=True)
 class EffectAtMostOnce(Check):
     """A repeated update does nothing more."""
@@ -128,8 +141,13 @@ class EffectAtMostOnce(Check):
             violations.look(first, violation)
 
     def _edits(self, history: History, violations: Violations) -> None:
-        """What was said and then edited counts once: the next one's number is the next (stage state)."""
+        """What was said and then edited counts once: the next one's number is the next; what came again made nothing more (stage state)."""
         for tried in history.all(StateTried):
+            if tried.trial == "again":
+                violations.judged += 1
+                if _more(tried):
+                    violations.add(_made_again(tried), tried.case)
+                continue
             if tried.trial != "edited":
                 continue
             violations.judged += 1

@@ -8,21 +8,26 @@ numbers in the answers rise, and how many are let through. It is a race: the sum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chaosbot.checks._cases import Violation
-from chaosbot.checks._state import StateCheck, bounded, counts, limit, numbers, shape
+from chaosbot.checks._state import StateCheck, bounded, counts, limit, numbers, rises, shape
 from chaosbot.core.event import StateTried
 from chaosbot.core.verdict import RootCause, Severity, Threat
+
+_COUNTS_LESS: Final = "what is asked for several times at once counts less often than one after another"
 
 
 @dataclass(frozen=True)
 class NoLostUpdate(StateCheck):
     """What happens at once all counts."""
 
-    trials: ClassVar[frozenset[str]] = frozenset({"at-once", "users-at-once", "one-thing", "one-thing-once"})
+    trials: ClassVar[frozenset[str]] = frozenset(
+        {"at-once", "users-at-once", "one-thing", "one-thing-once", "gathered"}
+    )
 
     def broken(self, tried: StateTried) -> Violation | None:
         """More is let through at once, or the last number is less far than it must be."""
@@ -31,7 +36,7 @@ class NoLostUpdate(StateCheck):
             passed = [sum(marks <= set(shape(text).split()) for text in play) for play in tried.seen]
         else:
             through = limit(tried.alone)
-            passed = [sum(shape(text) == shape(tried.alone[0][0]) for text in play) for play in tried.seen]
+            passed = [_let_through(play, tried.alone[0]) for play in tried.seen]
         if through is not None:
             more = [count for count in passed if count > through]
             if more:
@@ -45,6 +50,10 @@ class NoLostUpdate(StateCheck):
                     f"{said}in {len(more)} of {len(tried.seen)} tries; {tried.what}",
                 )
             return None
+        if tried.trial == "gathered":
+            return _missing(tried)
+        if tried.trial == "users-at-once" and (violation := _same_number(tried)) is not None:
+            return violation
         steps = counts(tried.alone)
         # Answers to several users come in any order; what one user was told first and last frames a burst.
         order = sorted if tried.trial == "users-at-once" else list
@@ -58,14 +67,60 @@ class NoLostUpdate(StateCheck):
         told = order(numbers(text)[place] * steps[place] for text in lost[0])
         told = [number // steps[place] for number in told]
         said = f"one after another the number changes by {steps[place] * rises}, at once by {told[-1] - told[0]} ({told}); "
-        title = "what is asked for several times at once counts less often than one after another"
         return Violation(
             RootCause("lost"),
-            title,
+            _COUNTS_LESS,
             Severity.HIGH,
             Threat.USER,
             f"{said}in {len(lost)} of {len(tried.seen)} tries; {tried.what}",
         )
+
+
+def _let_through(play: Sequence[str], alone: Sequence[str]) -> int:
+    """How often a play holds what only who is let through is told; an answer in several messages may come in parts."""
+    first, last = (Counter(filter(None, shape(text).split("\n"))) for text in (alone[0], alone[-1]))
+    marks = first.keys() - last.keys()
+    lines = Counter(line for text in play for line in shape(text).split("\n"))
+    if not marks:
+        return sum(shape(text) == shape(alone[0]) for text in play)
+    return max(lines[mark] // first[mark] for mark in marks)
+
+
+def _same_number(tried: StateTried) -> Violation | None:
+    """Two of those who did something at once were told one number, where each is told another one, one after the other."""
+    shared: list[int] = []
+    for play in tried.seen:
+        if len({shape(text) for text in (*play, tried.alone[0][0])}) == 1:
+            columns = list(zip(*(numbers(text) for text in play), strict=True))
+            shared += [
+                max(columns[place], key=columns[place].count)
+                for place in rises(tried.alone)
+                if len(set(columns[place])) < len(play)
+            ]
+    if not shared:
+        return None
+    return Violation(
+        RootCause("lost"),
+        _COUNTS_LESS,
+        Severity.HIGH,
+        Threat.USER,
+        f"one after another everybody is told another number, at once several are told {shared[0]}; {tried.what}",
+    )
+
+
+def _missing(tried: StateTried) -> Violation | None:
+    """Some of what was made at once is not there afterwards, although all of it was acknowledged."""
+    made = set(tried.others)
+    lacking = [made - set(play) for play in tried.seen if made - set(play)]
+    if not lacking or any(made - set(play) for play in tried.alone):
+        return None
+    return Violation(
+        RootCause("missing"),
+        "of several things that one makes at once some are gone afterwards",
+        Severity.HIGH,
+        Threat.USER,
+        f"{len(lacking[0])} of {len(made)} are not shown, in {len(lacking)} of {len(tried.seen)} tries; one after another all are; {tried.what}",
+    )
 
 
 def _lost(

@@ -23,7 +23,9 @@ from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threa
 class SessionsApart(StateCheck):
     """Nobody talks into another one's conversation."""
 
-    trials: ClassVar[frozenset[str]] = frozenset({"crossed", "conversation", "group-conversation", "operator"})
+    trials: ClassVar[frozenset[str]] = frozenset(
+        {"crossed", "conversation", "group-conversation", "operator", "displaced"}
+    )
 
     def judge(self, history: History) -> Judgement:
         """Conversations in turns, many users at once, and whose messages are edited."""
@@ -59,6 +61,8 @@ class SessionsApart(StateCheck):
             return _crossed(tried)
         if tried.trial == "operator":
             return _misdirected(tried)
+        if tried.trial == "displaced":
+            return _displaced(tried)
         usual = {shape(text) for play in tried.alone for text in play}
         ending = {shape(text) for text in tried.others if text} - usual
         taken = [play for play in tried.seen if shape(play[0]) in ending]
@@ -101,6 +105,14 @@ def _misdirected(tried: StateTried) -> Violation | None:
         return None
     title = "what the admin answers to one user goes to another, who wrote later"
     return Violation(RootCause("misdirected"), title, Severity.HIGH, Threat.USER, tried.what)
+
+
+def _displaced(tried: StateTried) -> Violation | None:
+    """Somebody who is shown what they made is shown instead what another made elsewhere, once that is there."""
+    if any(play != ("own", "own") for play in tried.alone) or any(play[1] != "another's" for play in tried.seen):
+        return None
+    title = "shows one user what another made in another chat in place of their own"
+    return Violation(RootCause("displaced"), title, Severity.HIGH, Threat.USER, tried.what)
 
 
 def _foreign_edits(history: History) -> tuple[int, list[ApiCalled]]:

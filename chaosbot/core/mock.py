@@ -108,6 +108,7 @@ class MockServices:
         ids: Rising numbers that no other process of the run uses.
         dice: The mock's own chance, from the run's seed.
         admin: The id of the target's admin (`Platform.administrator`), who administers every group as well; None where nobody is known to.
+        alone: Whether all calls of the target to this API come to this process, so that what it remembers of them is whole.
     """
 
     now: Callable[[], float]
@@ -115,6 +116,7 @@ class MockServices:
     ids: Iterator[int]
     dice: Dice = field(default_factory=lambda: Dice(0))
     admin: int | None = None
+    alone: bool = True
 
 
 SHORTEST: Final = {"key": 12, "instructions": 40}

@@ -51,19 +51,22 @@ class Disturbances:
         finally:
             self._change({}, [rule.name for rule in rules])
 
-    def slowed(self, chats: Iterable[str], seconds: float, first: int | None = None) -> AbstractContextManager[None]:
-        """While entered, calls to these chats, or so many of each, take so long, as calls do over a network."""
+    def slowed(
+        self, chats: Iterable[str], seconds: float, first: int | None = None, presses: Iterable[str] = ()
+    ) -> AbstractContextManager[None]:
+        """While entered, calls to these chats and answers to these presses, or so many of each, take so long, as calls do over a network."""
         fault = FAULTS.build("delay", {"time": f"{seconds}s"})
+        places = [("chat_id", chat) for chat in chats] + [("callback_query_id", press) for press in presses]
         return self.during(
             [
                 Rule(
-                    f"{TRIALS}slowed-{chat}",
+                    f"{TRIALS}slowed-{value}",
                     fault,
-                    Matcher(direction=Direction.OUTBOUND, body=(("chat_id", chat),)),
+                    Matcher(direction=Direction.OUTBOUND, body=((place, value),)),
                     scope=Scope.EXCHANGE,
                     first=first,
                 )
-                for chat in chats
+                for place, value in places
             ]
         )
 

@@ -130,7 +130,7 @@ def _usage(rest: str, *, late: bool) -> Usage:
                 break
             if any(formed(word)) or (_CAPITALS.fullmatch(_END.sub("", word)) and word.isupper()):
                 asked = _END.sub("", word)
-            elif opened and not _BETWEEN.fullmatch(word) and not _BETWEEN.fullmatch(parts[-1]):
+            elif opened and not (word.isdigit() or _BETWEEN.fullmatch(word) or _BETWEEN.fullmatch(parts[-1])):
                 break  # behind what is asked for the text goes on
             else:
                 parts.append(word)

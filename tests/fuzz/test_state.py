@@ -4,10 +4,11 @@ import itertools
 import re
 import threading
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import sleep
+from urllib.error import HTTPError
 
 import pytest
 
@@ -159,7 +160,8 @@ class Club:
         elif pressed and text == "tak" and chat < 0:
             count = self.vote((chat, message.get("message_id")), user)
             words = {"text": f"Idziemy? Na razie {count}.", "reply_markup": keys(["tak"])}
-            self.call("editMessageText", chat_id=chat, message_id=message.get("message_id"), **words)
+            with suppress(HTTPError):  # it may say that already
+                self.call("editMessageText", chat_id=chat, message_id=message.get("message_id"), **words)
         elif chat > 0:
             self.call("sendMessage", chat_id=chat, text="Użyj: /wieczory, w grupie /glosuj")
 
@@ -215,11 +217,91 @@ class Judge:
         call_api(self.api, "sendMessage", chat_id=chat, text=text)
 
 
+class Pantry:
+    """Keeps what users put there, each their own; its admin issues vouchers and decides what is put on show.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``gone`` where of things put there at once some are lost, ``newest`` where the last one of all is everybody's last,
+            ``again`` where a delivery that comes twice counts twice, ``voucher`` and ``shown`` where two at once both pass.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.lock = threading.Lock()
+        self.seen: set[object] = set()
+        self.kept: dict[int, list[str]] = {}
+        self.vouchers: set[str] = set()
+        self.used: set[object] = set()
+        self.decided: set[str] = set()
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, pressed, _ = said
+        with self.lock:
+            if update["update_id"] in self.seen and self.bug != "again":
+                return
+            self.seen.add(update["update_id"])
+        command, _, rest = text.partition(" ")
+        if command == "/schowaj" and rest:
+            self.keep(chat, rest)
+        elif command == "/spis":
+            self.say(chat, "Masz: " + (", ".join(self.kept.get(chat, [])) or "nic"))
+        elif command == "/ostatnie":
+            last = (
+                [one for mine in self.kept.values() for one in mine]
+                if self.bug == "newest"
+                else self.kept.get(chat, [])
+            )
+            self.say(chat, f"Ostatnie: {last[-1]}." if last else "Pusto.")
+        elif command == "/bon" and rest and user == ADMIN_ID:
+            self.vouchers.add(rest.upper())
+            self.say(chat, f"Bon {rest} wydany.")
+        elif command == "/odbierz" and rest.upper() in self.vouchers:
+            self.say(chat, "Odebrano." if self.first(("bon", rest, user), "voucher", chat) else "Już odebrane.")
+        elif command == "/odbierz":
+            self.say(chat, "Nie ma takiego bonu.")
+        elif pressed and user == ADMIN_ID and text.startswith("pokaz:"):
+            first = self.first(text, "shown", chat)
+            call_api(
+                self.api,
+                "answerCallbackQuery",
+                callback_query_id=pressed["id"],
+                text="Pokazane." if first else "Już było.",
+            )
+        else:
+            more = ", /bon KOD" if user == ADMIN_ID else ""
+            self.say(chat, f"Użyj: /schowaj herbata zielona, /spis, /ostatnie, /odbierz KOD{more}")
+
+    def keep(self, chat: int, what: str) -> None:
+        with nullcontext() if self.bug == "gone" else self.lock:
+            mine = list(self.kept.get(chat, []))
+            if self.bug == "gone":
+                call_api(self.api, "sendChatAction", chat_id=chat, action="typing")
+            self.kept[chat] = [*mine, what]
+        self.say(chat, "Schowano.")
+        if chat > 0:
+            show = keys([f"pokaz:{abs(hash((chat, what))) % 10**9}"])
+            call_api(self.api, "sendMessage", chat_id=ADMIN_ID, text=f"Nowe: {what}", reply_markup=show)
+
+    def first(self, what: object, bug: str, chat: int) -> bool:
+        with nullcontext() if self.bug == bug else self.lock:
+            new = what not in self.used
+            if self.bug == bug:
+                call_api(self.api, "sendChatAction", chat_id=chat, action="typing")
+            self.used.add(what)
+            return new
+
+    def say(self, chat: int, text: str) -> None:
+        call_api(self.api, "sendMessage", chat_id=chat, text=text)
+
+
 def keys(data: list[str]) -> dict:
     return {"inline_keyboard": [[{"text": one, "callback_data": one}] for one in data]}
 
 
-def webhook(bot: Bot | Desk | Club | Judge) -> type[BaseHTTPRequestHandler]:
+def webhook(bot: Bot | Desk | Club | Judge | Pantry) -> type[BaseHTTPRequestHandler]:
     return updates_to(bot.update, first=bot.bug == "disorder")
 
 
@@ -283,3 +365,30 @@ def test_what_the_admin_counts_of_a_member_in_a_group_is_all_counted(tmp_path: P
     tried = [event.what for event in events if isinstance(event, StateTried) and event.trial == "at-once"]
     assert any("/ostrzez" in what and "by the admin" in what for what in tried)
     assert found(result) == ({("no_lost_update", "lost")} if bug else set())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bug", "shown"),
+    [
+        ("", None),
+        ("gone", ("no_lost_update", "missing")),
+        ("newest", ("sessions_apart", "displaced")),
+        ("again", ("effect_at_most_once", "again")),
+        ("voucher", ("no_lost_update", "let-through")),
+        ("shown", ("no_lost_update", "let-through")),
+    ],
+)
+def test_what_users_make_is_all_there_once_and_their_own(
+    tmp_path: Path, bug: str, shown: tuple[str, str] | None
+) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: webhook(Pantry(api, bug)), "vocabulary,state")
+    if shown is not None:
+        assert shown in found(result)
+        return
+    assert found(result) == set()
+    tried = [event for event in events if isinstance(event, StateTried)]
+    assert {event.trial for event in tried} >= {"gathered", "again", "displaced"}
+    told = [event.what for event in tried if event.trial == "at-once"]
+    assert any("by the admin, then" in what for what in told)
+    assert any("the admin presses" in what for what in told)

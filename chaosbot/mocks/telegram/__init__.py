@@ -42,4 +42,11 @@ class TelegramApi(Mock):
         """The Bot API of one worker."""
         from chaosbot.mocks.telegram.mock import BotApiMock  # noqa: PLC0415 - a list of mocks needs none of it
 
-        return BotApiMock(services.now, services.emit, ids=services.ids, scripts=self.scripts, admin=services.admin)
+        return BotApiMock(
+            services.now,
+            services.emit,
+            ids=services.ids,
+            scripts=self.scripts,
+            admin=services.admin,
+            alone=services.alone,
+        )

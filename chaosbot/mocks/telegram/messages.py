@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 from chaosbot.mocks.telegram.call import ApiCall, BadCall
@@ -23,6 +23,8 @@ class Desk:
         settings: What ``set…`` methods left, by the name that ``get…`` asks for.
         webhook: The webhook's URL; empty when none is set.
         admin: Who administers every group.
+        alone: Whether no other process is called as well.
+        shown: What stands in messages, the latest, as far as calls told: by chat and number, the content and the buttons.
     """
 
     bot_id: int
@@ -30,6 +32,15 @@ class Desk:
     settings: dict[str, Any] = field(default_factory=dict)
     webhook: str = ""
     admin: int = 1
+    alone: bool = True
+    shown: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
+
+    def show(self, chat: int | str | None, message: int, content: Any, buttons: Any) -> None:
+        """Remembers what stands in a message from now on."""
+        self.shown.pop((str(chat), message), None)
+        self.shown[str(chat), message] = content, buttons
+        while len(self.shown) > _MOST_SHOWN:
+            self.shown.pop(next(iter(self.shown)))
 
     def bot(self, call: ApiCall) -> dict[str, Any]:
         """The bot as a User."""
@@ -40,6 +51,13 @@ class Desk:
             "username": MOCK_BOT,
         }
 
+
+_MOST_SHOWN: Final = 5_000
+_COMPARED: Final = frozenset({"editmessagetext", "editmessagecaption", "editmessagereplymarkup"})
+_SAME: Final = (
+    "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a current content "
+    "and reply markup of the message"
+)
 
 Builder: TypeAlias = Callable[[ApiCall, Desk], Any]
 
@@ -93,7 +111,9 @@ def captioned(message: dict[str, Any], call: ApiCall) -> dict[str, Any]:
 
 def text(call: ApiCall, desk: Desk) -> Any:
     """`sendMessage`."""
-    return envelope(call, desk) | {"text": call.text("text")}
+    message: dict[str, Any] = envelope(call, desk) | {"text": call.text("text")}
+    desk.show(call.chat, message["message_id"], _content(call), _buttons(call))
+    return message
 
 
 def media(kind: str) -> Builder:
@@ -245,12 +265,41 @@ def message_ids(call: ApiCall, desk: Desk) -> Any:
     return [{"message_id": next(desk.ids)} for _ in items(call, "message_ids")]
 
 
+def _content(call: ApiCall) -> Any:
+    """What a call writes into a message, so that the same is equal."""
+    texts = [call.text(name) for name in ("text", "caption", "parse_mode")]
+    return [*texts, call.nested("entities"), call.nested("caption_entities")]
+
+
+def _buttons(call: ApiCall) -> Any:
+    """The buttons that a call puts below a message; None for none."""
+    markup = call.nested("reply_markup")
+    rows = markup.get("inline_keyboard") if isinstance(markup, dict) else None
+    return rows or None
+
+
+def _change(call: ApiCall, desk: Desk, number: int) -> None:
+    """Changes what stands in a message.
+
+    Raises:
+        BadCall: It stands there already.
+    """
+    before = desk.shown.get((str(call.chat), number), (None, None))
+    content = before[0] if call.method.lower() == "editmessagereplymarkup" else _content(call)
+    now = content, _buttons(call)
+    if now == before and now != (None, None):
+        raise BadCall(400, _SAME)
+    desk.show(call.chat, number, *now)
+
+
 def edit(call: ApiCall, desk: Desk) -> Any:
-    """True for inline messages, else the message as edited."""
+    """True for inline messages, else the message as edited; refused where that changes nothing."""
     if call.chat is None:
         return True
     message = captioned(envelope(call, desk), call)
     message["message_id"] = call.integer("message_id") or message["message_id"]
+    if desk.alone and call.method.lower() in _COMPARED:
+        _change(call, desk, message["message_id"])
     message["edit_date"] = message["date"]
     media = call.nested("media")
     kind = str(media.get("type")) if isinstance(media, dict) else ""

@@ -49,6 +49,7 @@ class BotApiMock(MockApi):
         ids: Rising numbers for messages and files; workers of one run use disjoint ones.
         scripts: Failures on purpose; the first that matches counts.
         admin: Who administers every group; None for user 1.
+        alone: Whether all calls come here, so that what stands in a message is known.
     """
 
     def __init__(
@@ -60,10 +61,11 @@ class BotApiMock(MockApi):
         ids: Iterator[int] | None = None,
         scripts: Sequence[Script] = (),
         admin: int | None = None,
+        alone: bool = True,
     ) -> None:
         self._now = now
         self._emit = emit
-        self._desk = Desk(bot_id, ids or itertools.count(1), admin=1 if admin is None else admin)
+        self._desk = Desk(bot_id, ids or itertools.count(1), admin=1 if admin is None else admin, alone=alone)
         self._scripts = [[script, script.first] for script in scripts]
 
     def answer(self, request: MockRequest) -> MockAnswer:

@@ -165,6 +165,31 @@ def test_what_the_real_server_refuses_is_refused(method: str, body: object, stat
     assert [event.status for event in seen.events] == [status]
 
 
+def test_an_edit_that_changes_nothing_is_refused() -> None:
+    seen = Seen()
+    keys = {"inline_keyboard": [[{"text": "a", "callback_data": "b"}]]}
+    made = seen.result("sendMessage", {"chat_id": 5, "text": "x", "reply_markup": keys})["message_id"]
+    edits = [
+        ("editMessageText", {"text": "x", "reply_markup": json.dumps(keys)}, 400),
+        ("editMessageReplyMarkup", {"reply_markup": keys}, 400),
+        ("editMessageText", {"text": "x"}, 200),
+        ("editMessageText", {"text": "x", "parse_mode": "HTML"}, 200),
+        ("editMessageReplyMarkup", {}, 400),
+        ("editMessageReplyMarkup", {"reply_markup": keys}, 200),
+    ]
+    for method, more, status in edits:
+        answer = seen.ask(method, {"chat_id": 5, "message_id": made, **more})
+        assert answer.status == status, (method, more)
+        assert ("message is not modified" in str(json.loads(answer.body).get("description"))) == (status == 400)
+
+
+def test_what_stands_in_a_message_of_which_nothing_is_known_may_be_anything() -> None:
+    seen = Seen()
+    body = {"chat_id": 5, "message_id": 70, "text": "x"}
+    assert [seen.ask("editMessageText", body).status for _ in range(2)] == [200, 400]
+    assert seen.ask("editMessageText", body | {"message_id": 71}).status == 200
+
+
 def test_a_path_that_is_not_the_bot_apis_is_no_call() -> None:
     seen = Seen()
     for path in ("/", "/bot", f"/bot{TOKEN}", f"/bot{TOKEN}/", "/health", f"/bot{TOKEN}/a/b"):

@@ -1,0 +1,387 @@
+"""Things that users make: whether all are there that are made at once, whose they are, and what the admin makes or decides about them.
+
+Rules:
+
+- A thing is known by a word of its own, which stands in what its maker says; a reader is a command by which its maker is shown the word.
+- The admin makes things in groups of their own, and presses in private below what a maker caused to be shown there.
+- Each trial has a control: the same, one after another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic, sleep
+from typing import Final
+
+from chaosbot.checks._state import limit, shape
+from chaosbot.core.event import ApiCalled
+from chaosbot.fuzz.exploring import kind_of
+from chaosbot.fuzz.replies import POLL_S
+from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.usages import usages
+from chaosbot.fuzz.voices import Dialogue, Speaker, Voices
+
+WORD: Final = "{w}"
+_TIMES: Final = 3
+_AT_ONCE: Final = 5
+"""So many things are made at once."""
+_ALL: Final = tuple(str(nth) for nth in range(_AT_ONCE))
+_PRESSES: Final = 4
+_MOST_MAKERS: Final = 10
+_MOST_READERS: Final = 9
+_MOST_NAMED: Final = 3
+_MOST_PAIRS: Final = 4
+_MOST_DISPLACED: Final = 8
+_MOST_COUPONS: Final = 8
+_CROWD: Final = 3
+"""What more chats than this are told of is a message to everybody."""
+_HANDS: Final = 24
+_FREE_S: Final = 0.1
+"""How often it is looked whether the admin's chat is free."""
+_LETTERS: Final = "bcdfghjklmnpqrstvwxz"
+_REPLACED: Final = re.compile(r"(?<!\S)[^\W\d_]{3,}(?!\S)")
+"""What may be replaced in what a maker says: a word."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What makes a thing: a dialogue in whose last line its word is ``{w}``."""
+
+    dialogue: Dialogue
+
+    def line(self, word: str) -> Step:
+        """The last line, about the thing of this word."""
+        last = self.dialogue.lines[-1]
+        return replace(last, text=last.text.replace(WORD, word))
+
+    def __str__(self) -> str:
+        """For people."""
+        return str(self.dialogue).replace(WORD, "…")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A maker, and what its user says to be shown the thing."""
+
+    maker: Maker
+    reader: Step
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.maker}, then {self.reader}"
+
+
+class Things:
+    """The trials with things.
+
+    Args:
+        voices: Who speaks.
+    """
+
+    def __init__(self, voices: Voices) -> None:
+        self.voices = voices
+        self.context = voices.context
+        self._dice = voices.context.dice.at("state", "things", voices.context.spec.endpoint.started)
+        self._made_words: set[str] = set()
+        self._found: list[Shown] = []
+
+    def made(self) -> None:
+        """Finds what makes things and what shows them, makes several at once, and has one made twice; and what the admin makes and decides."""
+        with ThreadPoolExecutor(_HANDS, "fuzz-state-things") as hands:
+            makers = list(self._makers())[:_MOST_MAKERS]
+            beside = [hands.submit(self._coupons), hands.submit(self._decided, makers)]
+            found = [pair for pairs in hands.map(self._shown, makers) for pair in pairs]
+            # Of the ways to make a thing that are alike, one is enough, and of what shows it.
+            alike = {(self._deed(one.maker), one.reader.text): one for one in reversed(found)}
+            self._found = list(alike.values())[::-1]
+            first = {self._deed(one.maker): one for one in reversed(self._found)}
+            for one in list(first.values())[::-1][:_MOST_PAIRS]:
+                beside += [hands.submit(trial, one) for trial in (self._gathered, self._again)]
+            for future in beside:
+                future.result()
+
+    def displaced(self) -> None:
+        """Whether others' things take the place of one's own; nothing else may be made meanwhile."""
+        for one in self._found[:_MOST_DISPLACED]:
+            self._displaced(one)
+
+    def _deed(self, maker: Maker) -> tuple[str, ...]:
+        return tuple(line.text.partition(" ")[0] for line in maker.dialogue.lines)
+
+    def _texts(self) -> str:
+        """All that the target has said."""
+        return "\n".join(dict.fromkeys(call.text for call in list(self.context.target.calls())))
+
+    def _word(self) -> str:
+        """A word that stands nowhere else."""
+        with self.voices.lock:
+            dice = self._dice.at(str(len(self._made_words)))
+            word = "qu" + "".join(_LETTERS[dice.at(str(nth)).integer(0, len(_LETTERS) - 1)] for nth in range(8))
+            self._made_words.add(word)
+        return word
+
+    # ── what makes things, and what shows them ───────────────────────────────────────────────────────────────────────
+
+    def _makers(self) -> Iterator[Maker]:
+        """Dialogues that end with words, one for each place in which a word may stand; commands with arguments first."""
+        ways = [one for one in list(self.voices.alone) if not one.admin and not one.lines[-1].pressed]
+        seen: set[tuple[str, ...]] = set()
+        for one in sorted(ways, key=lambda one: (one.group, not _commanded(one.lines[-1]), len(one.lines))):
+            for text in _worded(one.lines[-1].text):
+                key = (*(line.text.partition(" ")[0] for line in one.lines[:-1]), _REPLACED.sub("", text))
+                if key not in seen:
+                    seen.add(key)
+                    yield Maker(replace(one, lines=(*one.lines[:-1], replace(one.lines[-1], text=text))))
+
+    def _shown(self, maker: Maker) -> list[Shown]:
+        """What shows its maker the thing, or another's that was made meanwhile."""
+        word, who = self._word(), self._ready(maker)
+        told = self.voices.ask(who, maker.line(word)).text
+        bare = self.voices.alone.get(Dialogue((Step(maker.dialogue.lines[-1].text.partition(" ")[0]),)))
+        if bare is not None and shape(bare.text) == shape(told):
+            return []  # what is written so is answered by how it is to be written
+        found: list[Shown] = []
+        for reader in self._readers(maker, who):
+            if self.voices.clock.over():
+                break
+            if self._shows(maker, who, reader, word):
+                found.append(Shown(maker, reader))
+        return found
+
+    def _shows(self, maker: Maker, who: Speaker, reader: Step, word: str) -> bool:
+        """Whether a reader shows somebody's thing, or does so before others make theirs."""
+        told = self._read(who, reader)
+        if word in told:
+            return True
+        usual = self.voices.alone.get(Dialogue((reader,), group=who.group is not None))
+        if usual is None or shape(usual.whole.casefold()) == shape(told) or " " in reader.text:
+            return False
+        again, word = self._ready(maker), self._word()
+        self.voices.ask(again, maker.line(word))
+        return word in self._read(again, reader)
+
+    def _ready(self, maker: Maker) -> Speaker:
+        """Somebody new who is about to make a thing, and takes for its number what they are told then."""
+        who = self.voices.ready(maker.dialogue)
+        who.settled = False
+        return who
+
+    def _readers(self, maker: Maker, who: Speaker) -> list[Step]:
+        """What may show a thing: commands without an argument, with one that the target names, or with the number that was told."""
+        own, texts = maker.dialogue.lines[0].text.partition(" ")[0], self._texts()
+        names = [name for name in self.voices.commands if f"/{name}" != own]
+        # What was seen to be answered otherwise after something else comes first.
+        after = {one.lines[-1].text for one in list(self.voices.alone) if len(one.lines) > 1}
+        bare = sorted((Step(f"/{name}") for name in names), key=lambda step: step.text not in after)
+        named = [
+            Step(f"/{name} {form}") for name in names for form in usages(f"/{name}", texts)[:2] if len(form.parts) == 1
+        ]
+        numbered = [Step(f"/{name} {{n}}") for name in names] if who.number else []
+        return list(dict.fromkeys((*bare[:_MOST_READERS], *named[:_MOST_NAMED], *numbered[:_MOST_READERS])))
+
+    def _read(self, who: Speaker, reader: Step) -> str:
+        usual = self.voices.alone.get(Dialogue((reader,), group=who.group is not None))
+        return self.voices.ask(who, reader, usual.calls if usual is not None else 0).whole.casefold()
+
+    # ── trials ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _gathered(self, shown: Shown) -> None:
+        """One user makes several at once: afterwards all of them are there."""
+        alone: list[tuple[str, ...]] = []
+        for _ in range(2):
+            if (made := self._made(shown, at_once=False)) is None or made != _ALL:
+                return
+            alone.append(made)
+        tried = [made for _ in range(_TIMES) if (made := self._made(shown, at_once=True)) is not None]
+        if tried:
+            self.voices.tell("gathered", shown, alone, tried, _ALL)
+
+    def _made(self, shown: Shown, *, at_once: bool) -> tuple[str, ...] | None:
+        """Which of the things that one makes are there afterwards; None where not each was acknowledged alike."""
+        who = self._ready(shown.maker)
+        words = [self._word() for _ in range(_AT_ONCE)]
+        lines = [shown.maker.line(word) for word in words]
+        if self.voices.clock.over():
+            return None
+        if at_once:
+            answers = self.voices.burst([(who, line) for line in lines])[0]
+        else:
+            answers = [self.voices.ask(who, line).text for line in lines]
+        told = [shape(_without(text, words)) for text in answers]
+        if len(told) < len(words) or len(set(told)) > 1:
+            return None
+        there = self._read(who, shown.reader)
+        return tuple(name for name, word in zip(_ALL, words, strict=True) if word in there)
+
+    def _displaced(self, shown: Shown) -> None:
+        """Another one, elsewhere, makes theirs: the first is still shown what is their own."""
+        alone = [self._looked(shown, other=False)]
+        if alone[0] != ("own", "own") or self.voices.clock.over():
+            return
+        seen = [self._looked(shown, other=True) for _ in range(2)]
+        self.voices.tell("displaced", f"{shown}; meanwhile another user does the same elsewhere", alone, seen)
+
+    def _looked(self, shown: Shown, *, other: bool) -> tuple[str, str]:
+        """Whose thing its maker is shown, before and after another one makes theirs."""
+        words = {"own": self._word(), "another's": self._word()}
+        who = self._ready(shown.maker)
+        self.voices.ask(who, shown.maker.line(words["own"]))
+        before = self._read(who, shown.reader)
+        if other:
+            someone = self._ready(shown.maker)
+            self.voices.ask(someone, shown.maker.line(words["another's"]))
+        after = self._read(who, shown.reader)
+        first, second = (next((name for name, word in words.items() if word in text), "") for text in (before, after))
+        return first, second
+
+    def _again(self, shown: Shown) -> None:
+        """The platform delivers once more what made a thing: there is still one of it."""
+        alone = [self._delivered(shown, times=1) for _ in range(2)]
+        if alone[0] != alone[1] or not alone[0][0].isdigit() or alone[0] == ("0",):
+            return
+        self.voices.tell("again", shown, alone, [self._delivered(shown, times=2) for _ in range(2)])
+
+    def _delivered(self, shown: Shown, *, times: int) -> tuple[str]:
+        """How often its maker is shown a thing whose making was delivered so often."""
+        who, word = self._ready(shown.maker), self._word()
+        case = self.voices.case(who, shown.maker.line(word))
+        if case is None or self.voices.clock.over():
+            return ("",)
+        for _ in range(times):
+            self.voices.heard(who, case)
+        return (str(self._read(who, shown.reader).count(word)),)
+
+    # ── the admin ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _coupons(self) -> None:
+        """What only the admin can make, taken by a user several times at once, and by several."""
+        own = self.context.learned("admin")
+        texts = self._texts()
+        made = [Step(f"/{name} {form}") for name in own for form in _forms(f"/{name}", texts)]
+        taken = [
+            Step(f"/{name} {WORD}")
+            for name in self.voices.commands
+            if any(len(one.split()) == 1 for one in _forms(f"/{name}", texts))
+        ]
+        if not taken:
+            return
+        made = [one for one in made if self._keeps(one)]
+        tried = [partial(self._coupon, first, second) for second in taken for first in made]
+        with ThreadPoolExecutor(_MOST_COUPONS, "fuzz-state-coupons") as hands:
+            list(hands.map(lambda trial: trial(), tried))
+
+    def _keeps(self, made: Step) -> bool:
+        """Whether what the admin makes is told to few; else it is a message to everybody, which is not to be repeated."""
+        word = self._word()
+        self.voices.ask(self.voices.new(Dialogue((made,), group=True, admin=True)), _filled(made, word))
+        told = {str(call.chat) for call in list(self.context.target.calls()) if word in call.text.casefold()}
+        return bool(told) and len(told) <= _CROWD and not self.voices.clock.over()
+
+    def _coupon(self, made: Step, taken: Step) -> None:
+        if self.voices.clock.over():
+            return
+        # What is made is taken otherwise than what is not there.
+        missing = self.voices.ask(self.voices.new(), _filled(taken, self._word())).text
+        alone = [self._taken(made, taken, at_once=False) for _ in range(2)]
+        if not alone[0] or shape(alone[0][0]) == shape(missing) or limit(alone) is None:
+            return
+        seen = [self._taken(made, taken, at_once=True) for _ in range(_TIMES)]
+        self.voices.tell("at-once", f"{_filled(made, '…')} by the admin, then {_filled(taken, '…')}", alone, seen)
+
+    def _taken(self, made: Step, taken: Step, *, at_once: bool) -> list[str]:
+        """What one is told who takes what the admin has made."""
+        word = self._word()
+        admin = self.voices.new(Dialogue((made,), group=True, admin=True))
+        self.voices.ask(admin, _filled(made, word))
+        who, line = self.voices.new(), _filled(taken, word)
+        if at_once:
+            texts = self.voices.burst([(who, line)] * _PRESSES)[0]
+        else:
+            texts = [self.voices.ask(who, line).text for _ in range(_PRESSES)]
+        return [_without(text, [word]) for text in texts]
+
+    def _decided(self, makers: Sequence[Maker]) -> None:
+        """The admin presses several times at once what is shown below another's thing: it is decided once."""
+        desk = self.voices.case(Speaker(None), Step("x")) if len(self.context.platform.tiers) > 1 else None
+        if desk is None:
+            return
+        while self.context.shared.reserves(desk.chat) and not self.voices.clock.over():
+            sleep(_FREE_S)
+        kinds: set[str] = set()
+        for maker in makers:
+            if self.voices.clock.over():
+                return
+            for data in self._notice(maker, desk.chat)[1]:
+                if kind_of(data) not in kinds:
+                    kinds.add(kind_of(data))
+                    self._decision(maker, desk.chat, kind_of(data))
+
+    def _decision(self, maker: Maker, chat: int | str | None, kind: str) -> None:
+        alone = [self._pressed(maker, chat, kind, at_once=False) for _ in range(2)]
+        if limit(alone) is not None:
+            seen = [self._pressed(maker, chat, kind, at_once=True) for _ in range(_TIMES)]
+            self.voices.tell("at-once", f"{maker}, then the admin presses {kind}", alone, seen)
+
+    def _pressed(self, maker: Maker, chat: int | str | None, kind: str, *, at_once: bool) -> list[str]:
+        below, buttons = self._notice(maker, chat)
+        data = next((data for data in buttons if kind_of(data) == kind), None)
+        if data is None or self.voices.clock.over():
+            return []
+        admin = Speaker(None, below=below, buttons=tuple(buttons))
+        step = Step(data, pressed=True)
+        if at_once:
+            return self.voices.burst([(admin, step)] * _PRESSES)[0]
+        # Others' things are told of in the same chat.
+        answers = [self.voices.ask(replace(admin), step) for _ in range(_PRESSES)]
+        return [answer.toast or answer.text for answer in answers]
+
+    def _notice(self, maker: Maker, chat: int | str | None) -> tuple[int | None, list[str]]:
+        """Somebody makes a thing; the message in which the admin is told of it, and its buttons."""
+        who, word = self._ready(maker), self._word()
+        self.voices.ask(who, maker.line(word))
+        until = monotonic() + self.voices.patience_s
+        while monotonic() < until and not self.voices.clock.over():
+            told = [call for call in self.context.target.calls() if _tells(call, chat, word)]
+            if told:
+                return told[-1].message, list(told[-1].buttons)
+            sleep(POLL_S)
+        return None, []
+
+
+def _tells(call: ApiCalled, chat: int | str | None, word: str) -> bool:
+    return bool(call.buttons) and str(call.chat) == str(chat) and word in call.text.casefold()
+
+
+def _commanded(line: Step) -> bool:
+    return not line.pressed and line.text.startswith("/")
+
+
+def _worded(text: str) -> list[str]:
+    """The text with ``{w}`` in place of its last word, and of its first."""
+    command, _, rest = text.partition(" ") if text.startswith("/") else ("", "", text)
+    places = [found.span() for found in _REPLACED.finditer(rest)]
+    chosen = dict.fromkeys([*places[-1:], *places[:1]])
+    return [f"{command} {rest[:start]}{WORD}{rest[end:]}".strip() for start, end in chosen]
+
+
+def _forms(command: str, texts: str) -> list[str]:
+    """What texts show behind a command, with ``{w}`` in place of the first word that is asked for."""
+    found = [
+        str(one.with_part(nth, WORD))
+        for one in usages(command, texts)
+        for nth in one.open[:1]
+        if not one.parts[nth].isdigit()
+    ]
+    return list(dict.fromkeys(found))[:2]
+
+
+def _filled(step: Step, word: str) -> Step:
+    return replace(step, text=step.text.replace(WORD, word))
+
+
+def _without(text: str, words: Sequence[str]) -> str:
+    return re.sub("|".join(map(re.escape, words)), WORD, text, flags=re.IGNORECASE)

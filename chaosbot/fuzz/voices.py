@@ -1,0 +1,354 @@
+"""Users who talk to the target in the state stage, one after another, side by side, or at once, and what each of them is told.
+
+Rules:
+
+- Everybody has a chat of their own; what comes there belongs to what was said last, what answers a press to that press.
+- Speaking is done from several threads; what was sent is charged and recorded by the campaign's own thread, which takes it now and then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from time import monotonic, sleep
+from typing import Final, TypeVar
+
+from chaosbot.checks._state import numbers
+from chaosbot.core.case import Case, Change
+from chaosbot.core.event import ApiCalled, StateTried
+from chaosbot.core.verdict import Mechanism, Threat
+from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.exploring import at_hand
+from chaosbot.fuzz.replies import POLL_S, speaks
+from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.target import CaseResult
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+FIRST_USER: Final = 4_503_560_000_000_000
+_FIRST_GROUP: Final = -3_900_000_000
+_WIDTH: Final = 12
+"""So many are waited for side by side: with more a busy target is late, and its answers are taken for none."""
+CALL_S: Final = 0.08
+"""What a call to a platform's API usually takes over a network."""
+_CALM_S: Final = 30.0
+"""The longest that is waited while it is looked who ended the target."""
+KEPT: Final = 200
+"""So many characters of an answer are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Lines that one user says one after the other; the last is the action.
+
+    Args:
+        lines: The lines.
+        group: Whether it is said in a group.
+        answers: Whether it is said in answer to another member's message.
+        admin: Whether the admin says it.
+    """
+
+    lines: tuple[Step, ...]
+    group: bool = False
+    answers: bool = False
+    admin: bool = False
+
+    def then(self, *lines: Step) -> Dialogue:
+        """This dialogue with more lines."""
+        return replace(self, lines=(*self.lines, *lines))
+
+    def __str__(self) -> str:
+        """For people."""
+        where = (" in a group" if self.group else "") + (" by the admin" if self.admin else "")
+        return " → ".join(map(str, self.lines)) + where
+
+
+@dataclass
+class Speaker:
+    """A user in a chat, and what the target told there last.
+
+    Args:
+        user: Who; None for the admin.
+        group: In which group; None for the private chat.
+        answers: Whether the user answers another member's message.
+        number: The number that the target told last.
+        settled: Whether the action has begun, so that the number stays what it is.
+        below: The message below which the last buttons stand.
+        buttons: Their data.
+        told: What the target said last.
+        choice: Which of several things of a kind is taken; people with different ones take different things.
+        quotes: The message of the target that is answered.
+        pressed: What each button of the action stood for when the action began, and below which message: pressed again, it is the same one.
+    """
+
+    user: int | None
+    group: int | None = None
+    answers: bool = False
+    number: str = ""
+    settled: bool = False
+    below: int | None = None
+    buttons: tuple[str, ...] = ()
+    told: str = ""
+    choice: int = 0
+    quotes: int | None = None
+    pressed: dict[Step, tuple[Step, int | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a line: the texts, each cut and joined, the buttons, in how many calls, the texts as they were, and what answers a press alone."""
+
+    text: str = ""
+    buttons: tuple[str, ...] = ()
+    calls: int = 0
+    whole: str = ""
+    toast: str = ""
+
+
+class Voices:
+    """Speaks for one campaign.
+
+    Args:
+        context: The campaign.
+        clock: Until when.
+        pool: Who speaks side by side.
+    """
+
+    def __init__(self, context: CampaignContext, clock: Clock, pool: ThreadPoolExecutor) -> None:
+        self.context = context
+        self._should_stop = clock.should_stop
+        self._stopped = False
+        self.clock = self.until(clock.left())
+        self.alone: dict[Dialogue, Answer] = {}
+        """What was learned: what each dialogue's action is answered, with nobody beside it."""
+        self.commands: list[str] = []
+        """The commands of which everybody is told, without slash."""
+        self.done = 0
+        self.lock = threading.Lock()
+        self._pool = pool
+        self._dice = context.dice.at("state", context.spec.endpoint.started)
+        self._count = 0
+        self._results: list[CaseResult] = []
+        self._slots = threading.BoundedSemaphore(_WIDTH)
+
+    def new(self, dialogue: Dialogue | None = None) -> Speaker:
+        """Somebody new, who is about to say this."""
+        with self.lock:
+            self._count += 1
+            number = self._count
+        group = (
+            _FIRST_GROUP - self._dice.integer(0, 10**7) - number if dialogue is not None and dialogue.group else None
+        )
+        first, apart = FIRST_USER + self._dice.integer(0, 10**9), self.context.apart
+        user = first - first % apart + number * apart
+        admin, answers = (dialogue.admin, dialogue.answers) if dialogue is not None else (False, False)
+        return Speaker(None if admin else user, group, answers)
+
+    def case(self, who: Speaker, line: Step, *, kind: str = "", like: Case | None = None) -> Case | None:
+        """The delivery of a line; with `like`, an edit of that one."""
+        with self.lock:
+            self._count += 1
+            name = f"state/{self._count}"
+        place = self._dice.at("say", like.name if like is not None else name)
+        choice = who.choice or (who.user or 0) // self.context.apart
+        meant = at_hand(line, who.buttons, who.told, choice), who.below
+        line, below = who.pressed.setdefault(line, meant) if who.settled and line.pressed else meant
+        text = line.text.replace("{n}", who.number or "7")
+        platform = self.context.platform
+        update = platform.say(
+            text,
+            place,
+            tier=platform.tiers[-1] if who.user is None else "",
+            user=who.user,
+            kind="callback_query" if line.pressed else kind,
+            chat=who.group,
+            message=below if line.pressed else who.quotes,
+            answers=FIRST_USER if who.answers and not line.pressed else None,
+        )
+        if update is None:
+            return None
+        case = self.context.case(update, place, name, str(line))
+        return replace(case, group="state", threat=Threat.USER, change=Change(Mechanism.SCENARIO, "state"))
+
+    def send(self, case: Case) -> list[ApiCalled]:
+        """Sends it; the calls in the webhook's own answer."""
+        self.context.target.calm.wait(_CALM_S)
+        if self._stopped:
+            return []
+        result = self.context.target.fire(case, "state")
+        with self.lock:
+            self._results.append(result)
+        return self.context.recorder.tried(result)[1]
+
+    def take(self) -> list[CaseResult]:
+        """What has come back since the last time."""
+        with self.lock:
+            results, self._results = self._results, []
+        return results
+
+    def stop(self) -> None:
+        """Sends no more."""
+        self._stopped = True
+
+    def until(self, seconds: float) -> Clock:
+        """A clock for what goes on from now, which is over as well when nothing is sent any more."""
+        return Clock(monotonic() + seconds, lambda: self._stopped or self._should_stop())
+
+    def ask(self, who: Speaker, line: Step, calls: int = 0) -> Answer:
+        """Says a line and waits until the target has answered and is quiet, or has made as many calls as it usually does."""
+        case = self.case(who, line)
+        return Answer() if case is None else self.heard(who, case, calls)
+
+    def heard(self, who: Speaker, case: Case, calls: int = 0) -> Answer:
+        """Sends a line's delivery and waits as `ask` does."""
+        watch = self.context.target.watch
+        with self._slots, watch.awaiting(case):
+            began = monotonic()
+            inside = self.send(case)
+            if not (calls and len(inside) >= calls):
+                watch.quiet(case, began, replied=bool(inside), usual=calls)
+        return self.understood(who, [*inside, *self.said(case, began)], case.chat, case.callback)
+
+    def said(self, case: Case, began: float) -> list[ApiCalled]:
+        """What the target called because of a case; what stands in its answer is known from there."""
+        return [call for call in self.context.target.watch.replies(case, began) if not call.in_answer]
+
+    @property
+    def patience_s(self) -> float:
+        """How long a first answer is waited for."""
+        return self.context.target.watch.patience_s
+
+    def understood(
+        self, who: Speaker, calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = None
+    ) -> Answer:
+        """Takes in what came to somebody, in their chat or to their press."""
+        theirs = own(calls, chat, press)
+        text = "\n".join(call.text[:KEPT] for call in theirs if call.text)
+        if who.user is not None:
+            text = text.replace(str(who.user), "{user}")
+        found = numbers(text)
+        if found and not who.settled:
+            who.number = str(found[-1])
+        for call in theirs:
+            if call.buttons:
+                who.below, who.buttons = call.message, call.buttons
+        who.told = text
+        buttons = tuple(button for call in theirs for button in call.buttons)
+        whole = "\n".join(call.text for call in theirs)
+        toast = "\n".join(call.text for call in theirs if call.callback and call.callback == press)
+        return Answer(text, buttons, len(theirs), whole, toast)
+
+    def play(self, dialogue: Dialogue, *, times: int = 1) -> list[Answer]:
+        """Plays a dialogue by somebody new, its action several times; the answers to the action."""
+        who = self.ready(dialogue)
+        answers: list[Answer] = []
+        for _ in range(times):
+            if self.clock.over():
+                break
+            answers.append(self.act(who, dialogue, answers[0].calls if answers else 0))
+        return answers
+
+    def act(self, who: Speaker, dialogue: Dialogue, calls: int = 0) -> Answer:
+        """Says the action, which usually gets so many calls where nothing else is known of it."""
+        usual = self.alone.get(dialogue) or self.alone.get(replace(dialogue, group=False))
+        known = self.context.usual.get((dialogue.group, *dialogue.lines), 0) or calls
+        return self.ask(who, dialogue.lines[-1], usual.calls if usual is not None else known)
+
+    def burst(self, lines: Sequence[tuple[Speaker, Step]], *, each: int = 1) -> list[list[str]]:
+        """Sends these at once; the texts that came to each one's chat or press meanwhile, for each chat once."""
+        cases = [case for who, line in lines if (case := self.case(who, line)) is not None]
+        # A call that takes no time leaves none in which others may be overlooked.
+        with self.slowed(cases, CALL_S):
+            return self._sent_at_once(cases, each)
+
+    def _sent_at_once(self, cases: Sequence[Case], each: int) -> list[list[str]]:
+        began = monotonic()
+        # Hands of its own: the trial itself holds one of the pool's, and a full pool would wait for itself.
+        with ThreadPoolExecutor(max(1, len(cases)), "fuzz-state-burst") as hands:
+            inside = list(hands.map(self.send, cases))
+        watch = self.context.target.watch
+        changed, told = monotonic(), dict[str, list[str]]()
+        while not self.clock.should_stop():
+            heard: dict[str, dict[int, ApiCalled]] = {str(case.chat): {} for case in cases}
+            for case, calls in zip(cases, inside, strict=True):
+                theirs = own([*calls, *self.said(case, began)], case.chat, case.callback)
+                heard[str(case.chat)].update((id(call), call) for call in theirs if call.text)
+            before = sum(map(len, told.values()))
+            told = {chat: [call.text[:KEPT] for call in calls.values()] for chat, calls in heard.items()}
+            now = sum(map(len, told.values()))
+            changed = monotonic() if now != before else changed
+            if monotonic() - changed >= (watch.gap_s if now >= each * len(cases) else self.patience_s):
+                break
+            sleep(POLL_S)
+        return list(told.values())
+
+    def side_by_side(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """The function's results, in their order."""
+        return list(self._pool.map(function, items))
+
+    def tell(
+        self,
+        trial: str,
+        what: object,
+        alone: Iterable[Iterable[str]],
+        seen: Iterable[Iterable[str]],
+        others: Iterable[str] = (),
+    ) -> None:
+        """Says what a trial showed (see `StateTried`)."""
+        with self.lock:
+            self.done += 1
+            event = StateTried(
+                self.context.recorder.now(),
+                trial,
+                f"state/{self._count}",
+                str(what),
+                tuple(tuple(play) for play in alone),
+                tuple(tuple(play) for play in seen),
+                tuple(others),
+            )
+            self.context.recorder.emit(event)
+
+    def slowed(self, cases: Sequence[Case], seconds: float, first: int | None = None) -> AbstractContextManager[None]:
+        """While entered, calls to these cases' chats and to their presses, or so many of each, take so long, as calls do over a network."""
+        if self.context.disturbances is None:
+            return nullcontext()
+        chats, presses = {str(case.chat) for case in cases}, {case.callback for case in cases if case.callback}
+        return self.context.disturbances.slowed(sorted(chats), seconds, first, presses=sorted(presses))
+
+    def one(self, dialogue: Dialogue) -> Answer:
+        """What somebody new is answered at the end of a dialogue."""
+        return next(iter(self.play(dialogue)), Answer())
+
+    def in_turn(self, action: Dialogue, users: int) -> list[str]:
+        """What so many users are told who do something one after another."""
+        ready = self.side_by_side(self.ready, [action] * users)
+        return [self.act(who, action).text for who in ready if not self.clock.over()]
+
+    def ready(self, action: Dialogue, choice: int = 0) -> Speaker:
+        """Somebody new who has said all lines but the last."""
+        who = self.new(action)
+        who.choice = choice or (who.user or 0) // self.context.apart
+        self.walk(who, replace(action, lines=action.lines[:-1]))
+        who.settled = True
+        return who
+
+    def walk(self, who: Speaker, dialogue: Dialogue) -> None:
+        """Says all lines of a dialogue."""
+        for number in range(len(dialogue.lines)):
+            self.act(who, replace(dialogue, lines=dialogue.lines[: number + 1]))
+
+
+def own(calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = None) -> list[ApiCalled]:
+    """The calls that succeeded and that are seen in a chat, or by who pressed."""
+    return [
+        call
+        for call in calls
+        if speaks(call)
+        and (call.status is None or call.status < 300)
+        and (str(call.chat) == str(chat) or (call.callback and call.callback == press))
+    ]
