@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from tempfile import SpooledTemporaryFile
 
 from chaosbot.checks._directions import outbound_trouble, settled
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, Injected, RequestDone, RuleTallied
+from chaosbot.core.event import TRIALS, ApiCalled, Injected, RequestDone, RuleTallied
 from chaosbot.core.exchange import Direction, connection_key
 from chaosbot.core.outcome import Fate
 from chaosbot.core.stats import Histogram, Sketch
@@ -57,39 +58,65 @@ class _Fated:
         return Fates(times.total, self._bad, times.quantile(0.5), times.quantile(0.99)) if times.total else None
 
 
+class _Times:
+    """When a fault was active, and how those fared meanwhile that met none; rules with one fault share it, since a campaign has hundreds."""
+
+    def __init__(self, direction: Direction, episodes: Iterable[Episode]) -> None:
+        self.direction = direction
+        self.clean = _Fated()
+        self._from: list[float] = []
+        self._to: list[float] = []
+        for start, end in sorted((one.from_s, math.inf if one.to_s is None else one.to_s) for one in episodes):
+            if self._to and start <= self._to[-1]:
+                self._to[-1] = max(self._to[-1], end)
+            else:
+                self._from.append(start)
+                self._to.append(end)
+
+    def active(self, start: float, end: float) -> bool:
+        """Whether it was active at some moment of a span; always, where its times are not known."""
+        last = bisect_right(self._from, end) - 1
+        return not self._from or (last >= 0 and start <= self._to[last])
+
+
 class _Rule:
     """What the run's injections and exchanges say of one rule."""
 
     def __init__(self, first: Injected) -> None:
         self.first = first
         self.stages: Counter[str] = Counter()
-        self.times: list[Episode] = []
+        self.times = _Times(first.direction, ())
         self.touched = _Fated()
-        self.clean = _Fated()
-
-    def active(self, start: float, end: float) -> bool:
-        """Whether it was active at some moment of a span; always, where its times are not known."""
-        return not self.times or any(
-            one.from_s <= end and (one.to_s is None or start <= one.to_s) for one in self.times
-        )
 
 
 def faults_of(history: History, episodes: Sequence[Episode]) -> tuple[FaultRow, ...]:
-    """One row a rule, in the order of the plan's tallies; rules that only injections know come after."""
+    """One row a rule, in the order of the plan's tallies; rules that only injections know come after.
+
+    A campaign has hundreds of rules of its own, one for each of its trials: those have one row a fault.
+    """
     tallies: dict[str, RuleTallied] = {}
     for tally in history.all(RuleTallied):
-        before = tallies.get(tally.rule)
-        tallies[tally.rule] = tally if before is None else _added(before, tally)
+        name = _row_name(tally)
+        before = tallies.get(name)
+        tallies[name] = tally if before is None else _added(before, tally)
     rules: dict[str, _Rule] = {}
     for injection in history.all(Injected):
-        rule = rules.get(injection.rule) or rules.setdefault(injection.rule, _Rule(injection))
+        name = _row_name(injection)
+        rule = rules.get(name) or rules.setdefault(name, _Rule(injection))
         rule.stages[injection.stage] += 1
+    times: dict[tuple[str, Direction], _Times] = {}
     for name, rule in rules.items():
-        fault = tallies[name].fault if name in tallies else rule.first.fault
-        rule.times = [episode for episode in episodes if episode.fault == fault]
+        key = (tallies[name].fault if name in tallies else rule.first.fault), rule.first.direction
+        if key not in times:
+            times[key] = _Times(key[1], (episode for episode in episodes if episode.fault == key[0]))
+        rule.times = times[key]
     if rules:
         _compare(history, rules)
     return tuple(_row(name, tallies.get(name), rules.get(name)) for name in dict.fromkeys([*tallies, *rules]))
+
+
+def _row_name(one: RuleTallied | Injected) -> str:
+    return f"{TRIALS}{one.fault}" if one.rule.startswith(TRIALS) else one.rule
 
 
 def _compare(history: History, rules: Mapping[str, _Rule]) -> None:
@@ -105,6 +132,7 @@ def _compare(history: History, rules: Mapping[str, _Rule]) -> None:
     inbound = any(seen.direction is Direction.INBOUND and seen.exchange for seen in history.exchanges)
     if inbound and not recorded_whole(history):
         driven = {}
+    all_times = tuple(dict.fromkeys(rule.times for rule in rules.values()))
     unseen: dict[str, Sequence[Injected]] = {}
     lasting: dict[str, list[Injected]] = defaultdict(list)
     for one in history.all(Injected):
@@ -115,36 +143,49 @@ def _compare(history: History, rules: Mapping[str, _Rule]) -> None:
             unseen[met[0].exchange] = met
         elif seen.exchange:
             on_it = lasting.get(connection_key(seen.direction, seen.connection), ()) if lasting else ()
-            acting = [one for one in on_it if one.t <= seen.t and rules[one.rule].active(seen.t - seen.seconds, seen.t)]
+            acting = [
+                one
+                for one in on_it
+                if one.t <= seen.t and rules[_row_name(one)].times.active(seen.t - seen.seconds, seen.t)
+            ]
             touched = [*met, *acting]
             request = driven.pop(seen.exchange, None) if seen.direction is Direction.INBOUND else None
             if request is None:
                 bad = seen.status is None or seen.status >= 400 or not seen.whole
-                _sort(rules, seen.direction, seen.t, seen.seconds, touched, bad=bad)
+                _sort(rules, all_times, seen.direction, seen.t, seen.seconds, touched, bad=bad)
             else:
-                _sort_request(rules, request, touched)
+                _sort_request(rules, all_times, request, touched)
     for exchange, request in driven.items():
-        _sort_request(rules, request, unseen.get(exchange, ()))
+        _sort_request(rules, all_times, request, unseen.get(exchange, ()))
 
 
-def _sort_request(rules: Mapping[str, _Rule], request: RequestDone, met: Sequence[Injected]) -> None:
+def _sort_request(
+    rules: Mapping[str, _Rule], all_times: Iterable[_Times], request: RequestDone, met: Sequence[Injected]
+) -> None:
     bad = request.outcome.error_kind is not None
-    _sort(rules, Direction.INBOUND, request.t, response_of(request), met, bad=bad)
+    _sort(rules, all_times, Direction.INBOUND, request.t, response_of(request), met, bad=bad)
 
 
 def _sort(
-    rules: Mapping[str, _Rule], direction: Direction, t: float, seconds: float, met: Sequence[Injected], *, bad: bool
+    rules: Mapping[str, _Rule],
+    all_times: Iterable[_Times],
+    direction: Direction,
+    t: float,
+    seconds: float,
+    met: Sequence[Injected],
+    *,
+    bad: bool,
 ) -> None:
-    touched = {injection.rule for injection in met if injection.stage == "applied"}
+    touched = {_row_name(injection) for injection in met if injection.stage == "applied"}
     for name in touched:
         if rules[name].first.direction is direction:
             rules[name].touched.add(seconds, bad=bad)
     if touched:
         return
     # Clean are those of the same time that met no fault at all; without known times, those of the whole run.
-    for rule in rules.values():
-        if rule.active(t, t) and rule.first.direction is direction:
-            rule.clean.add(seconds, bad=bad)
+    for times in all_times:
+        if times.direction is direction and times.active(t, t):
+            times.clean.add(seconds, bad=bad)
 
 
 def _added(one: RuleTallied, two: RuleTallied) -> RuleTallied:
@@ -177,7 +218,7 @@ def _row(name: str, tally: RuleTallied | None, rule: _Rule | None) -> FaultRow:
         failed=max(tally.failed if tally is not None else 0, stages["failed"]),
         missed=stages["missed"],
         touched=touched,
-        clean=rule.clean.fates() if rule is not None and touched is not None else None,
+        clean=rule.times.clean.fates() if rule is not None and touched is not None else None,
     )
 
 

@@ -153,6 +153,22 @@ def test_faults_on_the_bots_own_calls_are_joined_with_those(story):
     assert (row.clean.requests, row.clean.errors) == (5, 0)
 
 
+def test_the_trials_of_a_campaign_have_one_row_a_fault(story):
+    told = story().load(10)
+    for number in range(30):
+        rule, fault = f"outbound/trial-{number}", "botapi_5xx" if number % 3 else "hang_up"
+        seen = ExchangeSeen(number, f"o{number}", Direction.OUTBOUND, "POST", "/sendMessage", 502, "mock", 0.01)
+        told.fault(rule, fault, number, number + 0.5)
+        told.add(seen, Injected(number, rule, fault, Depth.EXCHANGE, Direction.OUTBOUND, f"o{number}", "applied"))
+        told.add(RuleTallied(40, rule, fault, Depth.EXCHANGE, 1, 1, 1, 0))
+    told.add(ExchangeSeen(6.2, "calm", Direction.OUTBOUND, "POST", "/sendMessage", 200, "mock", 0.01))
+    rows = {row.rule: row for row in fold(told.history(), checks=()).faults}
+    assert {name: row.applied for name, row in rows.items()} == {"outbound/botapi_5xx": 20, "outbound/hang_up": 10}
+    assert (rows["outbound/hang_up"].touched.requests, rows["outbound/hang_up"].touched.errors) == (10, 10)
+    assert rows["outbound/hang_up"].clean.requests == 1, "at 6.2 s a trial with this fault was going on"
+    assert rows["outbound/botapi_5xx"].clean is None or rows["outbound/botapi_5xx"].clean.requests == 0
+
+
 def test_a_proxy_report_counts_what_the_client_got(story):
     told = story(verb="proxy")
     for number in range(48):
