@@ -144,6 +144,10 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     valid = goldens(context)
     urgent = [case for case in valid if case.expect.within_s is not None]
     run_cases(context, urgent, "catalogue", clock)
+    # Any stranger can send it, and cases that stall the target may take all of the stage's time.
+    flood = stranger_flood(context.platform, context.spec.endpoint, context.dice) if context.store.seen.memory else None
+    if flood is not None and not clock.over():
+        run_measured(context, flood, "catalogue")
     small = [*known, *unknown_commands(context), *(case for case in light if len(case.request) <= size)]
     if context.store.seen.replies == "mock":
         shared, small = divided(small)
@@ -156,9 +160,7 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     from chaosbot.fuzz.served import still_served  # noqa: PLC0415 - it builds on this file
 
     still_served(context, clock)
-    endpoint = context.spec.endpoint
-    flood = stranger_flood(context.platform, endpoint, context.dice) if context.store.seen.memory else None
-    for case in (*([flood] if flood is not None else []), *heavy):
+    for case in heavy:
         if clock.over():
             return
         run_measured(context, case, "catalogue")
