@@ -434,7 +434,7 @@ class _Trials(Voices):
         # What is said again by the answer may be what began it, so that all that was learned is looked at.
         actions = [
             one
-            for one in sorted(self.alone, key=lambda one: (len(one.lines), not one.group))
+            for one in sorted(self.alone, key=_scarce)
             if not one.admin and (any(map(chosen, one.lines)) or one.group or "{n}" in one.lines[-1].text)
         ]
         with ThreadPoolExecutor(_HANDS, "fuzz-state-things") as hands:
@@ -589,6 +589,14 @@ def _said_alike(dialogue: Dialogue, answer: Answer) -> str:
     """An answer without numbers, and without what it repeats of what was said."""
     said = {word for line in dialogue.lines for word in re.findall(r"[^\W\d_]+", line.text)}
     return re.sub(r"[^\W\d_]+", lambda word: "~" if word[0] in said else word[0], shape(answer.text))
+
+
+def _scarce(dialogue: Dialogue) -> tuple[int, int, bool]:
+    """How to sort dialogues so that what was chosen step by step comes first, at its end: of such a thing there is one (a day, then an hour)."""
+    choices = sum(map(chosen, dialogue.lines))
+    if choices > 1:
+        return -choices, -len(dialogue.lines), not dialogue.group
+    return 0, len(dialogue.lines), not dialogue.group
 
 
 def _changes(play: Sequence[str]) -> bool:
