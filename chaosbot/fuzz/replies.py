@@ -58,22 +58,28 @@ class _Latest:
 
     def __init__(self) -> None:
         self._in_turn: deque[float] = deque()
-        self.sorted: list[float] = []
+        self._sorted: list[float] = []
 
     def add(self, seconds: float) -> None:
         """Takes one in; the oldest goes when there are many."""
         self._in_turn.append(seconds)
-        insort(self.sorted, seconds)
-        if len(self.sorted) > _KEPT:
-            del self.sorted[bisect_left(self.sorted, self._in_turn.popleft())]
+        insort(self._sorted, seconds)
+        if len(self._sorted) > _KEPT:
+            del self._sorted[bisect_left(self._sorted, self._in_turn.popleft())]
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self.sorted)
+        return len(self._sorted)
 
     def quantile(self, share: float) -> float:
-        """Such a share is shorter than this."""
-        return self.sorted[min(len(self.sorted) - 1, int(len(self.sorted) * share))]
+        """Such a share is shorter than this; there must be some."""
+        found = self._sorted.copy()  # other threads add meanwhile
+        return found[min(len(found) - 1, int(len(found) * share))]
+
+    def all_but(self, longest: int) -> float:
+        """The longest one when so many of the longest are left out; 0 where none is left."""
+        found = self._sorted.copy()
+        return found[-1 - longest] if longest < len(found) else 0.0
 
 
 class ReplyWatch:
@@ -123,8 +129,7 @@ class ReplyWatch:
         usual = min(_GAP_S, max(_LEAST_GAP_S, _TIMES * self._delays.quantile(0.5)))
         if len(self._gaps) >= _PIECES * len(self._delays):
             return min(_MOST_GAP_S, max(usual, self._gaps.quantile(0.95) * 1.5))
-        often = len(self._gaps) - 1 - int(_RARELY * len(self._delays))
-        return max(usual, min(_GAP_S, 1.5 * self._gaps.sorted[often])) if often >= 0 else usual
+        return max(usual, min(_GAP_S, 1.5 * self._gaps.all_but(int(_RARELY * len(self._delays)))))
 
     @property
     def prompt(self) -> bool:
