@@ -144,14 +144,17 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     valid = goldens(context)
     urgent = [case for case in valid if case.expect.within_s is not None]
     run_cases(context, urgent, "catalogue", clock)
-    # Any stranger can send it, and cases that stall the target may take all of the stage's time.
-    flood = stranger_flood(context.platform, context.spec.endpoint, context.dice) if context.store.seen.memory else None
-    if flood is not None and not clock.over():
-        run_measured(context, flood, "catalogue")
     small = [*known, *unknown_commands(context), *(case for case in light if len(case.request) <= size)]
     if context.store.seen.replies == "mock":
         shared, small = divided(small)
         context.shared.add(shared, "catalogue")
+    names = {case.name for case in known}
+    run_cases(context, [case for case in small if case.name in names], "catalogue", clock)
+    # Any stranger can send it, and cases that stall the target may take all of the stage's time.
+    flood = stranger_flood(context.platform, context.spec.endpoint, context.dice) if context.store.seen.memory else None
+    if flood is not None and not clock.over():
+        run_measured(context, flood, "catalogue")
+    small = [case for case in small if case.name not in names]
     run_cases(context, small, "catalogue", clock, planned=len(known) + len(cases))
     valid = [case for case in valid if case not in urgent]
     held = [case for case in valid if context.shared.reserves(case.chat)]

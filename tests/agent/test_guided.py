@@ -21,16 +21,13 @@ import pytest
 import chaosbot.agent
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.event import ApiCalled, CodeReached, Event, LoopBlocked, Noted, TargetRaised, Trouble
-from chaosbot.core.platform import platform_of
+from chaosbot.core.event import CodeReached, Event, LoopBlocked, Noted, TargetRaised, Trouble
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.guide import Guide, Novelty, Word
 from chaosbot.fuzz.guided import Act, Attempt, Schedule, _samples
-from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.patterns import matching
 from chaosbot.fuzz.process import why_unwatched
 from chaosbot.fuzz.spec import CampaignResult, Clock
-from chaosbot.fuzz.target import CampaignTarget
 from tests.park.running import free_port
 from tests.support.campaigns import spec_of
 from tests.support.pythons import python_of
@@ -116,21 +113,6 @@ def test_texts_that_are_not_drawn_in_time_are_left_out_and_the_report_says_so(gu
     assert _samples(context, guide, Clock(monotonic(), lambda: False)) == {}
     (note,) = [one.text for one in recorder.events if isinstance(one, Noted)]
     assert "goes without texts" in note
-
-
-@pytest.mark.parametrize("awaited", [True, False])
-def test_only_replies_that_are_looked_for_tell_how_fast_the_target_is(tmp_path: Path, awaited: bool) -> None:
-    calls: list[ApiCalled] = []
-    platform, dice = platform_of("telegram"), Dice(1)
-    spec = spec_of(f"http://127.0.0.1:{free_port()}/hook", tmp_path, monotonic())
-    target = CampaignTarget(spec, platform, lambda: calls, lambda: False)
-    before = target.watch.patience_s
-    case = as_case(platform, spec.endpoint, platform.say("hi", dice, user=5), dice, "hi", "somebody writes")
-    target.fire(case, "guided", awaited=awaited)
-    calls.append(ApiCalled(1.0, "sendMessage", 5, "hello"))
-    assert target.watch.replies(case)
-    assert (target.watch.patience_s != before) is awaited
-    target.close()
 
 
 def test_a_guide_without_a_process_of_its_own_is_refused(tmp_path: Path) -> None:

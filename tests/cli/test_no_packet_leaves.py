@@ -84,7 +84,7 @@ WALK: dict[tuple[str, str], list[list[str]]] = {
     ("shrink", "directory"): [["recorded"]],
 }
 # Options that speak of URLs and hosts but reach nothing by themselves.
-HARMLESS = {"port", "allow_host", "web", "prometheus", "bot_api_port", "directory", "unix", "printed"}
+HARMLESS = {"port", "allow_host", "web", "prometheus", "bot_api_port", "directory", "unix", "printed", "stages"}
 
 
 def parameters() -> set[tuple[str, str]]:
