@@ -59,11 +59,9 @@ class _Fated:
 
 
 class _Times:
-    """When a fault was active, and how those fared meanwhile that met none; rules with one fault share it, since a campaign has hundreds."""
+    """When a fault was active."""
 
-    def __init__(self, direction: Direction, episodes: Iterable[Episode]) -> None:
-        self.direction = direction
-        self.clean = _Fated()
+    def __init__(self, episodes: Iterable[Episode]) -> None:
         self._from: list[float] = []
         self._to: list[float] = []
         for start, end in sorted((one.from_s, math.inf if one.to_s is None else one.to_s) for one in episodes):
@@ -82,11 +80,12 @@ class _Times:
 class _Rule:
     """What the run's injections and exchanges say of one rule."""
 
-    def __init__(self, first: Injected) -> None:
+    def __init__(self, first: Injected, times: _Times) -> None:
         self.first = first
+        self.times = times
         self.stages: Counter[str] = Counter()
-        self.times = _Times(first.direction, ())
         self.touched = _Fated()
+        self.clean = _Fated()
 
 
 def faults_of(history: History, episodes: Sequence[Episode]) -> tuple[FaultRow, ...]:
@@ -102,14 +101,10 @@ def faults_of(history: History, episodes: Sequence[Episode]) -> tuple[FaultRow, 
     rules: dict[str, _Rule] = {}
     for injection in history.all(Injected):
         name = _row_name(injection)
-        rule = rules.get(name) or rules.setdefault(name, _Rule(injection))
-        rule.stages[injection.stage] += 1
-    times: dict[tuple[str, Direction], _Times] = {}
-    for name, rule in rules.items():
-        key = (tallies[name].fault if name in tallies else rule.first.fault), rule.first.direction
-        if key not in times:
-            times[key] = _Times(key[1], (episode for episode in episodes if episode.fault == key[0]))
-        rule.times = times[key]
+        if name not in rules:
+            fault = tallies[name].fault if name in tallies else injection.fault
+            rules[name] = _Rule(injection, _Times(episode for episode in episodes if episode.fault == fault))
+        rules[name].stages[injection.stage] += 1
     if rules:
         _compare(history, rules)
     return tuple(_row(name, tallies.get(name), rules.get(name)) for name in dict.fromkeys([*tallies, *rules]))
@@ -132,7 +127,6 @@ def _compare(history: History, rules: Mapping[str, _Rule]) -> None:
     inbound = any(seen.direction is Direction.INBOUND and seen.exchange for seen in history.exchanges)
     if inbound and not recorded_whole(history):
         driven = {}
-    all_times = tuple(dict.fromkeys(rule.times for rule in rules.values()))
     unseen: dict[str, Sequence[Injected]] = {}
     lasting: dict[str, list[Injected]] = defaultdict(list)
     for one in history.all(Injected):
@@ -152,23 +146,20 @@ def _compare(history: History, rules: Mapping[str, _Rule]) -> None:
             request = driven.pop(seen.exchange, None) if seen.direction is Direction.INBOUND else None
             if request is None:
                 bad = seen.status is None or seen.status >= 400 or not seen.whole
-                _sort(rules, all_times, seen.direction, seen.t, seen.seconds, touched, bad=bad)
+                _sort(rules, seen.direction, seen.t, seen.seconds, touched, bad=bad)
             else:
-                _sort_request(rules, all_times, request, touched)
+                _sort_request(rules, request, touched)
     for exchange, request in driven.items():
-        _sort_request(rules, all_times, request, unseen.get(exchange, ()))
+        _sort_request(rules, request, unseen.get(exchange, ()))
 
 
-def _sort_request(
-    rules: Mapping[str, _Rule], all_times: Iterable[_Times], request: RequestDone, met: Sequence[Injected]
-) -> None:
+def _sort_request(rules: Mapping[str, _Rule], request: RequestDone, met: Sequence[Injected]) -> None:
     bad = request.outcome.error_kind is not None
-    _sort(rules, all_times, Direction.INBOUND, request.t, response_of(request), met, bad=bad)
+    _sort(rules, Direction.INBOUND, request.t, response_of(request), met, bad=bad)
 
 
 def _sort(
     rules: Mapping[str, _Rule],
-    all_times: Iterable[_Times],
     direction: Direction,
     t: float,
     seconds: float,
@@ -183,9 +174,9 @@ def _sort(
     if touched:
         return
     # Clean are those of the same time that met no fault at all; without known times, those of the whole run.
-    for times in all_times:
-        if times.direction is direction and times.active(t, t):
-            times.clean.add(seconds, bad=bad)
+    for rule in rules.values():
+        if rule.first.direction is direction and rule.times.active(t, t):
+            rule.clean.add(seconds, bad=bad)
 
 
 def _added(one: RuleTallied, two: RuleTallied) -> RuleTallied:
@@ -218,7 +209,7 @@ def _row(name: str, tally: RuleTallied | None, rule: _Rule | None) -> FaultRow:
         failed=max(tally.failed if tally is not None else 0, stages["failed"]),
         missed=stages["missed"],
         touched=touched,
-        clean=rule.times.clean.fates() if rule is not None and touched is not None else None,
+        clean=rule.clean.fates() if rule is not None and touched is not None else None,
     )
 
 
