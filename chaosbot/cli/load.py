@@ -62,7 +62,7 @@ from chaosbot.cli._options import (
 from chaosbot.config import defaults
 from chaosbot.core import units
 from chaosbot.core.platform import Endpoint
-from chaosbot.core.profile import threshold_settings
+from chaosbot.core.profile import Threshold, threshold_settings
 from chaosbot.core.registry import options_of
 from chaosbot.load.cast import waits, weights
 from chaosbot.load.spec import LoadSpec, Sampling
@@ -215,6 +215,7 @@ def load(
         max_in_flight=max_in_flight,
         bodies=bodies,
         traceparent=traceparent,
+        promised=tuple(Threshold.parse(text).metric for text in slo or ()),
     )
     with running(
         "load",

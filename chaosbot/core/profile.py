@@ -72,6 +72,10 @@ class Metric:
         share = 0.999 if word == "p999" else round(float(word[1:]) / 100, 8)
         return cls(name, of, time[1] or "response", share) if share else cls(name, of)
 
+    def about(self, task: str) -> bool:
+        """Whether it is about this task (all of them, without a scope): ``grant`` and ``/grant`` mean ``admin/grant`` too."""
+        return not self.of or task == self.of or task.endswith("/" + self.of.removeprefix("/"))
+
     @property
     def streams(self) -> bool:
         """Whether it is about streams."""

@@ -14,7 +14,7 @@ from chaosbot.core.journey import JourneySpec, StreamAction
 from chaosbot.core.knee import KneeSearch
 from chaosbot.core.platform import platform_of
 from chaosbot.core.profile import Workload
-from chaosbot.load.cast import Cast, cast_of, shared_ids
+from chaosbot.load.cast import Cast, cast_of, check_promises, shared_ids
 from chaosbot.load.closed import ClosedExecutor
 from chaosbot.load.engine import LoadEngine, RunHooks
 from chaosbot.load.factory import Source
@@ -44,7 +44,8 @@ def check(spec: LoadSpec) -> Made:
     Raises:
         ConfigError: With the option, or the line of a journey file.
     """
-    made = made_of(spec)
+    source, cast = made = made_of(spec)
+    check_promises(spec, source, cast)
     searching = getattr(spec.profile, "search", None) is not None
     if searching and spec.processes > 1:
         raise ConfigError("--processes", "a knee search runs in one process: each step depends on the one before it")

@@ -23,8 +23,8 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.journey import JourneySpec, StreamAction, StreamSpec, Task
 from chaosbot.core.pacer import Pacer
-from chaosbot.core.profile import Workload
-from chaosbot.load.factory import Source
+from chaosbot.core.profile import Metric, Workload
+from chaosbot.load.factory import SLOW_MANNERS, Source, slowly
 from chaosbot.load.spec import LoadSpec
 
 STREAM_SHARE: Final = 0.25
@@ -119,6 +119,37 @@ def cast_of(spec: LoadSpec, source: Source) -> Cast:
     found = _counted(whole, pacer) if chosen else Counter[str]()
     missing = tuple(stream.name for stream in chosen if not found[stream.name])
     return Cast(whole, {stream.name: stream for stream in chosen}, missing, bool(spec.streams))
+
+
+def check_promises(spec: LoadSpec, source: Source, cast: Cast) -> None:
+    """Refuses promises about a task or a stream that does not take part, since nothing would ever be seen of it.
+
+    Raises:
+        UnknownName: With those that do.
+        ConfigError: A promise about streams where there are none.
+    """
+    sockets = [name for name, one in cast.streams.items() if one.action is not StreamAction.POLL]
+    people = (journey for journey in cast.journeys if journey.share and journey.name not in sockets)
+    tasks = {task.name for journey in people for task in journey.tasks if task.weight}
+    for metric in map(Metric.parse, spec.promised):
+        where = f"promise about {metric.name}{{{metric.of}}}" if metric.of else f"promise about {metric.name}"
+        if metric.streams:
+            if not sockets:
+                raise ConfigError(
+                    where,
+                    "no stream takes part; leave it out, or name one by --class or --stream where the source has any",
+                )
+            if metric.of and metric.of not in sockets:
+                raise UnknownName.of("stream", metric.of, sockets, where=where)
+            continue
+        known = {*tasks, *(f"{name}:{part}" for name in sockets for part in ("connect", "session"))}
+        if spec.slow_share:
+            known |= {slowly(task, how) for task in tasks for how in SLOW_MANNERS}
+        # A builder of one's own may count requests under names that only it knows.
+        if not (getattr(source, "renames", False) or any(map(metric.about, known))):
+            wanted = metric.of.removeprefix("/")
+            shown = known if "/" in wanted else {task.rpartition("/")[2] for task in known}
+            raise UnknownName.of("task", wanted, shown, where=where)
 
 
 def _needs_users(option: str) -> ConfigError:

@@ -28,6 +28,8 @@ Chance: TypeAlias = tuple[int, int, int]
 """Three words of 64 bits."""
 _WORDS: Final = struct.Struct(">3Q")
 _SCALE: Final = 1 << 64
+SLOW_MANNERS: Final = (SLOW_BODY, SLOW_READER)
+"""How users may be slow on purpose."""
 MOST_USERS: Final = 20_000
 """How many users are remembered with what was encoded for them."""
 
@@ -36,6 +38,11 @@ def draw_block(dice: Dice, count: int) -> Iterator[Chance]:
     """The chance of `count` requests in a row."""
     chances: Iterator[Chance] = _WORDS.iter_unpack(dice.data(_WORDS.size * count))
     return chances
+
+
+def slowly(task: str, how: str) -> str:
+    """What a task's requests count as where their user is slow on purpose."""
+    return f"{task} (slow {how})"
 
 
 class Source(Protocol):
@@ -148,7 +155,7 @@ class RequestFactory:
         """How a user is slow on purpose. It belongs to the user, not to the request: the same users are slow all the time."""
         dice = self._dice.at("slow", user)
         if self._slow_share and dice.chance(self._slow_share):
-            return dice.at("manner").choice((SLOW_BODY, SLOW_READER))
+            return dice.at("manner").choice(SLOW_MANNERS)
         return ""
 
 
@@ -189,7 +196,7 @@ class UserRequests:
         factory = self._factory
         name = request.task or self._journey.tasks[task].name
         if self._slow:
-            name = f"{name} (slow {self._slow})"
+            name = slowly(name, self._slow)
         label = factory.label(name, self._journey.name, request.facts)
         pending = PendingRequest(owner, ordinal, request.data, label, request.facts, due)
         pending.slow = self._slow

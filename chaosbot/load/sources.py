@@ -68,6 +68,8 @@ class JourneyFile:
 
     def __init__(self, path: Path, platform: Platform, endpoint: Endpoint) -> None:
         self.path = path
+        self.renames = False
+        """Whether its builder counts requests under other names than their tasks'."""
         _bounded(path, lambda: self._prepare(path, platform, endpoint))
 
     def _prepare(self, path: Path, platform: Platform, endpoint: Endpoint) -> None:
@@ -122,6 +124,7 @@ class JourneyFile:
                 problem = _problem(request)
                 if problem:
                     raise ConfigError(f"{self.path}:{line}", f"build({task.name!r}) returned {problem}")
+                self.renames |= request.task not in ("", task.name)
 
     def _blame(self, error: BaseException, what: str, line: int) -> ConfigError:
         """The error with the line that raised it; where it never got into the file (a missing argument), that of the function."""

@@ -81,6 +81,7 @@ class LoadSpec:
         max_in_flight: Most requests on their way at once, all processes together; None for no bound.
         bodies: Which answers' bodies single requests keep: ``failed``, ``sample`` (those, and one request in a hundred), ``all``, ``none``.
         traceparent: Whether each request carries a W3C trace context of its own.
+        promised: Metrics of the person's own promises: what one is about must take part.
         secret_env: The variable that holds the platform's secret on the machines of a cluster; empty where there is none.
     """
 
@@ -117,6 +118,7 @@ class LoadSpec:
     max_in_flight: int | None = None
     bodies: str = "sample"
     traceparent: bool = False
+    promised: tuple[str, ...] = ()
     secret_env: str = ""
 
     def __post_init__(self) -> None:

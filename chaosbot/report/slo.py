@@ -244,7 +244,7 @@ class Evidence:
         for interval in self.intervals:
             if (tick := tick_of(interval)) in ticks:
                 for name, part in (interval.streams if metric.streams else interval.by_task).items():
-                    if not metric.of or (name == metric.of if metric.streams else same_task(name, metric.of)):
+                    if metric.about(name) if not metric.streams else metric.of in ("", name):
                         yield tick, part
 
     def _histograms(self, metric: Metric, seconds: Sequence[Second], latency: str) -> list[Histogram]:
@@ -286,11 +286,6 @@ class Evidence:
             short = f"too few samples: {merged.total} of the {enough} that {metric.name} needs"
             return Observed(value * 1e3, shown, short)
         return Observed(value * 1e3, shown)
-
-
-def same_task(name: str, wanted: str) -> bool:
-    """Whether a promise about `wanted` is about this task: ``grant`` and ``/grant`` mean ``admin/grant`` too."""
-    return wanted == name or name.endswith("/" + wanted.removeprefix("/"))
 
 
 def _no_stream(metric: Metric) -> str:

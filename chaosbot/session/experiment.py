@@ -22,7 +22,7 @@ from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import FaultPlan, Rule, Window
 from chaosbot.core.platform import Endpoint, platform_of
-from chaosbot.core.profile import PROFILES, Profile
+from chaosbot.core.profile import PROFILES, Profile, Threshold
 from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.load.cast import waits, weights
@@ -303,6 +303,7 @@ def run_experiment(
         wait_s=compiled.wait_s,
         max_in_flight=workload.max_in_flight,
         traceparent=workload.traceparent,
+        promised=tuple(Threshold.parse(text).metric for text in compiled.experiment.thresholds),
         secret_env=secret_env,
     )
     if proxy is not None:

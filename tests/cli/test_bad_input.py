@@ -109,6 +109,7 @@ def busy_port() -> Iterator[int]:
         (["load", "--slo", "p101<1s"], "--slo: 'p101<1s': unknown metric 'p101'"),
         (["load", "--class", "guest=0"], "--class guest=0: gives nothing a weight above 0"),
         (["load", "--mix", "chat"], "--mix chat: 'chat' is no NAME=WEIGHT"),
+        (["load", "--slo", "p95{/grnt}<1s"], "promise about p95{/grnt}: unknown task 'grnt'; did you mean 'grant'?"),
         (["load", "--class", "gest=1"], "--class: unknown class 'gest'; did you mean 'guest'"),
         (["load", "--bodies", "some"], "--bodies: unknown choice 'some'"),
         (["load", "--linger", "soon"], "--linger"),

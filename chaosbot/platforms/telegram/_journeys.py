@@ -43,7 +43,7 @@ _OWN: Final[dict[str, dict[str, float]]] = {
     "guest": {"chat": 10, "complex": 3, "look": 3, "start": 1, "settings": 1, "category": 1},
     "user": {"task": 5, "skill": 3, "transform": 2, "media": 1, "reminder": 1, "select": 1, "improvement": 1},
     "developer": {"traces": 3, "circuits": 2, "tier": 1},
-    "admin": {"admin": 2, "rights": 1},
+    "admin": {"admin": 2, "grant": 0.5, "revoke": 0.5},
 }
 _LOWER_SHARE: Final = 0.3
 """How much of what a tier does is what the tiers below it may do."""
@@ -77,7 +77,8 @@ _COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "circuits": ("circuits",),
     "tier": ("tier",),
     "admin": ("admin", "circuits"),
-    "rights": ("grant", "revoke"),
+    "grant": ("grant",),
+    "revoke": ("revoke",),
 }
 
 
