@@ -55,7 +55,8 @@ def understood(arguments: Sequence[str]) -> list[str]:
         elif verb in HABITS and name in ("--host", "--html", "--report"):
             text = value if equals else next(rest, "")
             if not text:
-                raise ConfigError(name, "has no value; write for example --report report.html")
+                usual = "--host http://127.0.0.1:8000/webhook" if name == "--host" else f"{name} report.html"
+                raise ConfigError(name, f"has no value; write for example {usual}")
             if name == "--host":
                 warn_renamed("", name, "TARGET")
                 targets.append(text)

@@ -147,16 +147,16 @@ def z_of(confidence: float) -> float:
 
 
 def share_interval(hits: int, total: int, confidence: float = 0.95) -> Interval:
-    """Interval of a share: Wilson's, and the rule of three where there was no hit (or nothing but hits).
+    """Interval of a share: Wilson's, and an exact bound where there was no hit (or nothing but hits).
 
-    With no hit in n the upper bound is 3/n: the largest share that would still stay unseen in one of twenty such runs.
+    With no hit in n the upper bound is the largest share that would still stay unseen in one of twenty such runs: close to 3/n, and for
+    few also below 1.
     Nothing looked at leaves everything possible.
     """
     if total <= 0:
         return (0.0, 1.0)
     hits = min(max(hits, 0), total)
-    # -ln(0.05) is the "3" of the rule of three.
-    unseen = min(1.0, -math.log(1 - confidence) / total)
+    unseen = -math.expm1(math.log(1 - confidence) / total)
     if hits == 0:
         return (0.0, unseen)
     if hits == total:

@@ -190,6 +190,8 @@ class StreamClients:
             while True:
                 messages = await client.receive()
                 if messages is None:
+                    if not count:
+                        longest = math.inf  # it ended before its first message: an error, and no gap
                     return count > 0, ""
                 now = clock()
                 for message in messages:

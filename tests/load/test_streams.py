@@ -129,6 +129,7 @@ def test_a_token_refused_after_the_upgrade_is_an_error_of_each_connection(
     row = rows(done)["market_stream"]
     assert row.messages == 0
     assert row.trouble
+    assert row.gap.p50 is None
     assert sum(done.errors().values()) >= 8
 
 

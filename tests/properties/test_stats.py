@@ -70,6 +70,12 @@ def test_no_error_in_n_allows_three_in_n():
     assert share_interval(0, 0) == (0.0, 1.0)
 
 
+def test_a_few_that_all_went_wrong_show_that_many_do():
+    # Three of three: a share below 36.8 % would show that in less than one of twenty such runs (0.368 ** 3 = 0.05).
+    assert share_interval(3, 3) == (pytest.approx(0.3684, abs=1e-4), 1.0)
+    assert share_interval(0, 3) == (0.0, pytest.approx(0.6316, abs=1e-4))
+
+
 def test_wilsons_interval_is_the_published_one():
     # Newcombe 1998, table I: 81 of 263.
     assert share_interval(81, 263) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
