@@ -18,11 +18,7 @@ def clean_requests(history: History) -> list[RequestDone]:
     """The requests with a marker that no inbound fault met, so that they reached the bot as they were, and whose calls can be known."""
     if not history.requests:
         return []
-    met = {
-        exchange
-        for exchange, faults in history.injections.items()
-        if any(fault.direction is Direction.INBOUND and fault.stage != "missed" for fault in faults)
-    }
+    met = history.met_inbound
     proxied = {
         seen.exchange for seen in history.exchanges if seen.direction is Direction.INBOUND and seen.by == "proxy"
     }

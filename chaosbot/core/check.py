@@ -35,6 +35,7 @@ from chaosbot.core.event import (
     RunStarted,
     Trouble,
 )
+from chaosbot.core.exchange import Direction
 from chaosbot.core.registry import Registry, name_of
 from chaosbot.core.verdict import Finding, Judgement, Verdict
 
@@ -137,6 +138,15 @@ class History:
         for event in self.all(Injected):
             index[event.exchange].append(event)
         return index
+
+    @cached_property
+    def met_inbound(self) -> set[str]:
+        """The exchanges of what was sent to the target that a fault met, so that it may have got something else than was sent."""
+        return {
+            exchange
+            for exchange, faults in self.injections.items()
+            if any(fault.direction is Direction.INBOUND and fault.stage != "missed" for fault in faults)
+        }
 
     @cached_property
     def calls_by_chat(self) -> dict[str, list[ApiCalled]]:

@@ -226,6 +226,7 @@ class _Attempt:
     sent: float
     ended: float
     ok: bool
+    exchange: str
     sort: tuple[str | None, str | None]
 
 
@@ -234,7 +235,7 @@ def _attempts(history: History) -> Iterator[_Attempt]:
         for one in history.requests:
             if (update := _identity(one.update_id, one.marker)) and one.outcome.fate is not Fate.CANCELLED:
                 sort = (one.kind, one.command)
-                yield _Attempt(update, one.marker, one.started, one.t, one.outcome.ok, sort)
+                yield _Attempt(update, one.marker, one.started, one.t, one.outcome.ok, one.exchange, sort)
         return
     for seen in history.exchanges:
         # What the proxy itself repeated is counted as redelivered, not as the sender's attempt.
@@ -245,7 +246,7 @@ def _attempts(history: History) -> Iterator[_Attempt]:
         ):
             ok = seen.whole and seen.status is not None and 200 <= seen.status < 300
             sort = (seen.kind, seen.command)
-            yield _Attempt(update, seen.marker, seen.t - seen.seconds, seen.t, ok, sort)
+            yield _Attempt(update, seen.marker, seen.t - seen.seconds, seen.t, ok, seen.exchange, sort)
 
 
 def _identity(update_id: int | str | None, marker: str | None) -> str:
@@ -349,11 +350,13 @@ def _lost(
     history: History,
     end_s: float,
 ) -> int:
+    """How many acknowledged updates had no effect. What a fault changed on its way to the target is none that it owes."""
     sorts: dict[tuple[str | None, str | None], list[tuple[bool, bool]]] = defaultdict(list)
     trouble = min(outbound_trouble(history), default=math.inf) - GRACE_S
     for key in acknowledged:
         first, marker = attempts[key][0], markers[key]
-        if marker and first.ended <= end_s - GRACE_S:
+        whole = any(one.ok and one.exchange not in history.met_inbound for one in attempts[key])
+        if marker and whole and first.ended <= end_s - GRACE_S:
             done = settled(history.calls_by_marker.get(marker, ()))
             sorts[first.sort].append((first.ended < trouble, done))
     return sum(sum(not done for _, done in found) for found in sorts.values() if _is_answered(found))

@@ -94,6 +94,15 @@ def test_what_the_api_refuses_for_good_is_not_lost_by_the_bot(story):
     assert fold(told.history(end=20), checks=()).deliveries.lost == 3
 
 
+def test_what_a_fault_changed_on_its_way_to_the_bot_is_not_lost_by_the_bot(story):
+    told = story()
+    for number in range(20):
+        told.delivery(1 + number / 20, number, replies=0 if number in (7, 8) else 1)
+    changed = next(one.exchange for one in told.history().requests if one.marker == "cb-7")
+    told.add(Injected(1.3, "r", "drop_field", Depth.UPDATE, Direction.INBOUND, changed, "applied"))
+    assert fold(told.history(end=20), checks=()).deliveries.lost == 1
+
+
 def test_what_is_answered_by_nature_is_learnt_before_the_first_fault(story):
     told = story()
     for number in range(10):
