@@ -151,6 +151,15 @@ def test_odd_updates_are_read_without_an_error(number, payload, kind) -> None:
     assert found is None if number == 2**80 and found is None else found.kind == kind
 
 
+@pytest.mark.parametrize("odd", [r'"a\ud800"', "NaN", "1" * 40])
+def test_what_only_lenient_readers_take_has_its_facts(odd) -> None:
+    message = f'{{"message_id": 1337, "chat": {{"id": 7}}, "text": {odd}}}'
+    found = facts(
+        f'{{"update_id": 1, "callback_query": {{"id": "9", "from": {{"id": 7}}, "message": {message}}}}}'.encode()
+    )
+    assert (found.chat, found.user, found.message, found.callback) == (7, 7, 1337, "9")
+
+
 def test_other_methods_carry_no_updates() -> None:
     assert TELEGRAM.facts("GET", "/", (), b'{"update_id":1}') is None
 
