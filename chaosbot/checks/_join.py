@@ -177,11 +177,14 @@ def _parts(history: History) -> Iterator[History]:
     rest: list[ApiCalled] = []
     exchanges = {one.exchange: name for name, steps in cases.items() for one in steps if one.exchange}
     chats = {name: {str(one.chat) for one in steps} for name, steps in cases.items()}
+    # The answer to a press names no chat: it is its own case's, whoever speaks meanwhile.
+    pressed = {one.callback: one.scenario for one in history.cases if one.callback}
     starts = [spans[name][0] for name in order]
     for call in history.all(ApiCalled):
-        name = exchanges.get(call.exchange, "") or order[max(0, bisect_right(starts, call.t) - 1)]
+        owner = pressed.get(call.callback)
+        name = exchanges.get(call.exchange, "") or owner or order[max(0, bisect_right(starts, call.t) - 1)]
         here = not chats_of(call) or bool(chats_of(call) & chats[name])
-        inside = here and spans[name][0] <= call.t < spans[name][1]
+        inside = bool(owner) if owner is not None else here and spans[name][0] <= call.t < spans[name][1]
         if inside:
             during[name].append(call)
         if not inside or call.markers:

@@ -109,6 +109,23 @@ def test_scenarios_that_share_a_chat_do_not_mix() -> None:
     assert told == {"one": ["first"], "two": ["second"]}
 
 
+def test_the_answer_to_a_press_is_its_own_cases_whatever_scenario_goes_on_meanwhile() -> None:
+    events = [
+        case("alone", 1.1, message=10, callback="77"),
+        case("one", 1.0, ADMIN, scenario="s1"),
+        case("two", 5.0, OTHER, scenario="s2", message=11, callback="78"),
+        call("toast", 1.2, None, method="answerCallbackQuery", callback="77"),
+        call("late toast", 6.0, None, method="answerCallbackQuery", callback="78"),
+        case("three", 5.5, ADMIN, scenario="s3"),
+    ]
+    told = {
+        tried.case: [c.text for c in Join(part).calls(tried)]
+        for part in parts(History.of(events))
+        for tried in part.cases
+    }
+    assert told == {"alone": ["toast"], "one": [], "two": ["late toast"], "three": []}
+
+
 def escalation(control: str, trick: str, *more: Event, ordinary: str = "Hallo!") -> Any:
     """The judgement of a privileged command whose control and trick got these replies."""
     quiet = (Quiet(),)
