@@ -74,7 +74,9 @@ def _named(history: History) -> frozenset[str]:
     return frozenset(named)
 
 
-def resembles(calls: Iterable[ApiCalled], model: set[str], whole: set[str] | None = None) -> bool:
+def resembles(
+    calls: Iterable[ApiCalled], model: set[str], whole: set[str] | None = None, names: Iterable[str] = ()
+) -> bool:
     """Whether one of these replies has nearly all of the telling words.
 
     Args:
@@ -82,8 +84,10 @@ def resembles(calls: Iterable[ApiCalled], model: set[str], whole: set[str] | Non
         model: The telling words.
         whole: All words of the reply that they are from. Few telling words ("Moderators: 7, 8") stand in other sentences as well ("Only
             moderators may do that."), which say more beside them.
+        names: Words of what who got these replies is called: they tell nothing.
     """
-    for said in map(words, zip(calls)):
+    for call in calls:
+        said = words([call]).difference(names)
         beside = 0 if whole is None or len(model) > _FEW else len(said - whole)
         if model and len(said & model) >= ALIKE * len(model) and beside <= len(whole or ()):
             return True
@@ -193,7 +197,7 @@ def _judged(
         calls = join.calls(control)
         telling = [call for call in calls if not background.common(call, control.command)]
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
-        dull = background.nothing | own[name] | background.echo(control.command)
+        dull = background.nothing | own[name] | background.echo(control.command) | _names(control)
         model = words(call for call in telling if not call.method.startswith("edit")) - dull or words(telling) - dull
         rights = changed(calls)
         if not model and not rights:
@@ -216,7 +220,8 @@ def _judged(
             telling = [call for call in join.calls(tried) if not background.common(call, tried.command)]
             # Where the rightful one asked the same in this chat before, and got no answer yet, one of these is theirs.
             late = [one for one in _asked_before(cases, tried, control) if not resembles(join.calls(one), model)]
-            alike = sum(resembles([call], model, whole) for call in telling) > len(late)
+            # Whoever is called like the admin, or calls themself admin, is told so by what repeats their name.
+            alike = sum(resembles([call], model, whole, _names(tried)) for call in telling) > len(late)
             # Who gets for themself what the control's sender got for themself has taken it from nobody.
             due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
             if (alike and not due) or _takes(join.calls(tried), rights, tried, control):
@@ -237,6 +242,11 @@ def _alike(cases: list[CaseTried], join: Join) -> set[tuple[object, Words]]:
             if button:
                 found[tried.user, frozenset(words(join.calls(tried)))].add(button)
     return {key for key, buttons in found.items() if len(buttons) > 1}
+
+
+def _names(tried: CaseTried) -> set[str]:
+    """The words of what a case's sender and chat are called: a reply may repeat them."""
+    return {word for name in tried.names for word in words_in(name)}
 
 
 def _takes(calls: Iterable[ApiCalled], rights: Mapping[str, set[str]], tried: CaseTried, control: CaseTried) -> bool:

@@ -204,6 +204,7 @@ class CaseTried(Tagged, frozen=True):
     history. `expect`, `control`, `check`, `summary`, `change`, `role`, `scenario` and `copies` repeat what the case said (see
     `Case`). `sent` is when its first byte left, `health_s` how many seconds the health request after it took (None: none was sent),
     `observations` what was seen beside its answer. `exchange` is its own id, `message` and `callback` are what a reply may refer to.
+    `names` are what its sender and its chat are called, where it is compared with others.
     """
 
     t: float
@@ -233,6 +234,7 @@ class CaseTried(Tagged, frozen=True):
     user: int | str | None = None
     message: int | str | None = None
     callback: str | None = None
+    names: tuple[str, ...] = ()
 
 
 class ApiCalled(Tagged, frozen=True):

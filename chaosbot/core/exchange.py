@@ -51,6 +51,7 @@ class UpdateFacts:
         message: The id of the message that a reply would quote; of a pressed button, the one below which it stands.
         callback: The id by which a pressed button is answered.
         tenant: Whose account it happens in: a team, an installation, a merchant.
+        names: What its sender and its chat are called, which an answer may repeat; read by `Codec.read` only.
     """
 
     update_id: int | str | None = None
@@ -63,6 +64,7 @@ class UpdateFacts:
     message: int | str | None = None
     callback: str | None = None
     tenant: int | str | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ Rules:
 - A thing is what two people who went the same way were told different names of (a number, a short word), or shown different buttons for.
 - Its owner uses it first (the control), and asks for one that does not exist (the background). Only what the owner gets for the one and not
   for the other can be had wrongly.
-- A thing is private where a list shows it to its owner and not to a stranger, or where using it uses it up. Others may be meant for all,
-  and nothing is tried with them.
+- A thing is private where a list shows it to its owner, and no list shows it to a stranger, or where using it uses it up; of one that
+  strangers are shown as well, the buttons in its owner's own list are private. Others may be meant for all, and nothing is tried with them.
 """
 
 from __future__ import annotations
@@ -92,10 +92,11 @@ class _Access:
 
 @dataclass(frozen=True)
 class _Look:
-    """What somebody was shown of their thing, and whether that list keeps it from strangers."""
+    """What somebody was shown of their thing by a list, and whether that list keeps it from strangers or shows it to them too."""
 
     accesses: tuple[_Access, ...] = ()
     private: _Recipe | None = None
+    public: _Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,15 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
     private = {look.private for look in seen if look.private}
+    public = {look.public for look in seen if look.public}
     ranked = sorted((one for look in seen for one in look.accesses), key=lambda one: not one.public)
     shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
     uses = [one for one in (*found, *pressed) if isinstance(one, _Use)]
-    ours = [use for use in uses if use.spent or (use.access.recipe in private and not use.access.public)]
+    kept = [
+        use for use in uses if use.access.recipe in private and (use.access.pressed or use.access.recipe not in public)
+    ]
+    ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
     tried = talks.run(partial(_tried, talks, use) for use in ours)
     notes = [
@@ -200,6 +205,9 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     if not _shows(replies, made.name):
         return _Look()
     private = bool(steps) and not _shows(walk(talks, steps)[1].replies, made.name)
+    # A small number may stand in any text; two names hardly both.
+    again = _make(talks, recipe) if steps and not private else None
+    public = again is not None and _shows(walk(talks, steps)[1].replies, again.name)
     texts = {
         f"/{word}"
         for call in replies
@@ -208,7 +216,7 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     }
     data = {data for call in replies for data in call.buttons if _holds(data, made.name)}
     found = [_Access(recipe, _pattern(text, made.name), text in data, steps) for text in sorted(texts | data)]
-    return _Look(tuple(found), recipe if private else None)
+    return _Look(tuple(found), recipe if private else None, recipe if public else None)
 
 
 def _shows(calls: Iterable[ApiCalled], name: str) -> bool:

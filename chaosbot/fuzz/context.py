@@ -161,4 +161,4 @@ class CampaignContext:
 
     def kind_of(self, case: Case) -> str | None:
         """The kind of update that a case carries; None where it is none that the platform knows."""
-        return self.recorder.facts_of(case)[0]
+        return self.recorder.facts_of(case).kind

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import monotonic
 from typing import Final
@@ -21,10 +21,11 @@ import orjson
 
 from chaosbot.checks._cases import CaseCheck, Violation
 from chaosbot.checks._join import SHRINKING
-from chaosbot.core.case import Case
+from chaosbot.core.case import Case, Role
 from chaosbot.core.check import CHECKS, Check
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, Noted, ProbeSeen
+from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.marker import markers_in
 from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, Leaked, NoProof, NotJson, Observation
 from chaosbot.core.outcome import Outcome
@@ -42,6 +43,7 @@ _KEPT_HEADERS: Final = frozenset(
 _CODED: Final = re.compile(rb"(?im)^content-encoding:")
 _KEPT_OK: Final = 256
 _LARGEST_PARSED: Final = 100_000
+_MOST_READ: Final = 65_536
 _KEPT_TEXT: Final = 1024
 _SHORTEST_SECRET: Final = 6
 """A shorter one may stand in an answer by chance."""
@@ -206,8 +208,8 @@ class CaseRecorder:
             marker=case.marker,
             chat=case.chat,
             update_id=case.update_id,
-            command=facts[1],
-            kind=facts[0],
+            command=facts.command,
+            kind=facts.kind,
             expect=case.expect,
             control=case.control,
             check=case.check,
@@ -223,18 +225,17 @@ class CaseRecorder:
             user=case.user,
             message=case.message,
             callback=case.callback,
+            names=facts.names if case.check or case.control or case.role is not Role.ATTEMPT else (),
         )
         return event, [reply] if reply is not None else []
 
-    def facts_of(self, case: Case) -> tuple[str | None, str | None]:
-        """A case's kind, where the platform knows it, and its command."""
+    def facts_of(self, case: Case) -> UpdateFacts:
+        """What a case says; its kind only where the platform knows that."""
         parts = split(case.request)
-        if parts is None or len(parts[1]) > 65_536:
-            return None, None
-        found = self.platform.read(case.request)
+        found = self.platform.read(case.request) if parts is not None and len(parts[1]) <= _MOST_READ else None
         if found is None:
-            return None, None
-        return found.kind if found.kind in self._kinds else None, found.command
+            return UpdateFacts()
+        return found if found.kind in self._kinds else replace(found, kind=None)
 
     def record(self, result: CaseResult) -> list[tuple[str, Violation]]:
         """Judges and emits one result; what it broke."""

@@ -23,7 +23,7 @@ from chaosbot.fuzz.exploring import kind_of
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.usages import usages
-from chaosbot.fuzz.voices import Dialogue, Speaker, Voices
+from chaosbot.fuzz.voices import Answer, Dialogue, Speaker, Voices
 
 WORD: Final = "{w}"
 _TIMES: Final = 3
@@ -321,23 +321,31 @@ class Things:
                     self._decision(maker, desk.chat, kind_of(data))
 
     def _decision(self, maker: Maker, chat: int | str | None, kind: str) -> None:
-        alone = [self._pressed(maker, chat, kind, at_once=False) for _ in range(2)]
+        one_by_one = [self._pressed(maker, chat, kind) for _ in range(2)]
+        # Where every press has an answer of its own, what is said in the chat besides may repeat it.
+        toasts = all(answer.toast for answers in one_by_one for answer in answers)
+        alone = [[answer.toast if toasts else answer.text for answer in answers] for answers in one_by_one]
         if limit(alone) is not None:
-            seen = [self._pressed(maker, chat, kind, at_once=True) for _ in range(_TIMES)]
+            seen = [self._pressed_at_once(maker, chat, kind, toasts=toasts) for _ in range(_TIMES)]
             self.voices.tell("at-once", f"{maker}, then the admin presses {kind}", alone, seen)
 
-    def _pressed(self, maker: Maker, chat: int | str | None, kind: str, *, at_once: bool) -> list[str]:
+    def _pressed(self, maker: Maker, chat: int | str | None, kind: str) -> list[Answer]:
+        """What the admin is told who presses several times, one after another."""
+        admin, step = self._asked(maker, chat, kind)
+        # Others' things are told of in the same chat.
+        return [self.voices.ask(replace(admin), step) for _ in range(_PRESSES)] if step is not None else []
+
+    def _pressed_at_once(self, maker: Maker, chat: int | str | None, kind: str, *, toasts: bool) -> list[str]:
+        admin, step = self._asked(maker, chat, kind)
+        return self.voices.burst([(admin, step)] * _PRESSES, toasts=toasts)[0] if step is not None else []
+
+    def _asked(self, maker: Maker, chat: int | str | None, kind: str) -> tuple[Speaker, Step | None]:
+        """Somebody makes a thing; the admin as they are asked about it, and the button of this kind."""
         below, buttons = self._notice(maker, chat)
         data = next((data for data in buttons if kind_of(data) == kind), None)
         if data is None or self.voices.clock.over():
-            return []
-        admin = Speaker(None, below=below, buttons=tuple(buttons))
-        step = Step(data, pressed=True)
-        if at_once:
-            return self.voices.burst([(admin, step)] * _PRESSES)[0]
-        # Others' things are told of in the same chat.
-        answers = [self.voices.ask(replace(admin), step) for _ in range(_PRESSES)]
-        return [answer.toast or answer.text for answer in answers]
+            return Speaker(None), None
+        return Speaker(None, below=below, buttons=tuple(buttons)), Step(data, pressed=True)
 
     def _notice(self, maker: Maker, chat: int | str | None) -> tuple[int | None, list[str]]:
         """Somebody makes a thing; the message in which the admin is told of it, and its buttons."""

@@ -259,14 +259,14 @@ class Voices:
         known = self.context.usual.get((dialogue.group, *dialogue.lines), 0) or calls
         return self.ask(who, dialogue.lines[-1], usual.calls if usual is not None else known)
 
-    def burst(self, lines: Sequence[tuple[Speaker, Step]], *, each: int = 1) -> list[list[str]]:
-        """Sends these at once; the texts that came to each one's chat or press meanwhile, for each chat once."""
+    def burst(self, lines: Sequence[tuple[Speaker, Step]], *, each: int = 1, toasts: bool = False) -> list[list[str]]:
+        """Sends these at once; the texts that came to each one's chat or press (with `toasts` to presses only) meanwhile, for each chat once."""
         cases = [case for who, line in lines if (case := self.case(who, line)) is not None]
         # A call that takes no time leaves none in which others may be overlooked.
         with self.slowed(cases, CALL_S):
-            return self._sent_at_once(cases, each)
+            return self._sent_at_once(cases, each, toasts=toasts)
 
-    def _sent_at_once(self, cases: Sequence[Case], each: int) -> list[list[str]]:
+    def _sent_at_once(self, cases: Sequence[Case], each: int, *, toasts: bool) -> list[list[str]]:
         began = monotonic()
         # Hands of its own: the trial itself holds one of the pool's, and a full pool would wait for itself.
         with ThreadPoolExecutor(max(1, len(cases)), "fuzz-state-burst") as hands:
@@ -277,7 +277,8 @@ class Voices:
             heard: dict[str, dict[int, ApiCalled]] = {str(case.chat): {} for case in cases}
             for case, calls in zip(cases, inside, strict=True):
                 theirs = own([*calls, *self.said(case, began)], case.chat, case.callback)
-                heard[str(case.chat)].update((id(call), call) for call in theirs if call.text)
+                told_of = (call for call in theirs if call.text and (call.callback or not toasts))
+                heard[str(case.chat)].update((id(call), call) for call in told_of)
             before = sum(map(len, told.values()))
             told = {chat: [call.text[:KEPT] for call in calls.values()] for chat, calls in heard.items()}
             now = sum(map(len, told.values()))

@@ -330,3 +330,24 @@ def test_what_buttons_of_several_kinds_get_alike_is_a_refusal(ban: str, unban: s
         for number, text in enumerate(("Out of date.", ban, unban, ban))
     ]
     assert len(CHECKS.build("no_escalation").judge(History.of([*told, *answers])).findings) == found
+
+
+@pytest.mark.parametrize(("names", "verdict"), [(("Admin", "Lovelace"), Verdict.PASS), ((), Verdict.FAIL)])
+def test_a_name_that_a_reply_repeats_is_no_privilege(names: tuple[str, ...], verdict: Verdict) -> None:
+    quiet = (Quiet(),)
+    trick = {"control": "escalation/control-who", "check": "no_escalation", "command": "who"}
+    history = History.of(
+        [
+            SEES,
+            case("control/nothing", 1.0, ADMIN, role=Role.BACKGROUND, observations=quiet, user=ADMIN, kind="message"),
+            call("Kenne ich nicht.", 1.1, ADMIN),
+            case(
+                *("escalation/control-who", 3.0, ADMIN),
+                **{"observations": quiet, "user": ADMIN, "command": "who", "kind": "message", "names": ("Ada",)},
+            ),
+            call("You are Ada, admin.", 3.1, ADMIN),
+            case("escalation/name-who", 5.0, GUEST, names=names, **trick),
+            call("You are Admin, guest.", 5.1, GUEST),
+        ]
+    )
+    assert CHECKS.build("no_escalation").judge(history).verdict is verdict

@@ -8,7 +8,7 @@ commands are simply unknown ones; everything else holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -30,7 +30,7 @@ from chaosbot.platforms.telegram._journeys import first_delivery, journeys, perf
 from chaosbot.platforms.telegram._keyboards import call_in, offered
 from chaosbot.platforms.telegram._sender import RULES, queue_of
 from chaosbot.platforms.telegram._shape import shape
-from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, read_facts
+from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, names_in, read_facts
 from chaosbot.platforms.telegram._updates import golden
 from chaosbot.platforms.telegram._users import ADMIN_ID, ALIKE, TIERS, Population, person
 from chaosbot.platforms.telegram.builders import (
@@ -89,6 +89,11 @@ class Telegram(Platform):
         """Reads a delivery; any path counts, since people choose theirs."""
         del path, headers
         return read_facts(body, self.population) if method == "POST" else None
+
+    def read(self, request: bytes) -> UpdateFacts | None:
+        """The facts of a whole request, with the names in it."""
+        found = super().read(request)
+        return found and replace(found, names=names_in(request.partition(b"\r\n\r\n")[2]))
 
     def encode(self, endpoint: Endpoint, update: Any) -> bytes:
         """A POST as Telegram sends it; an update that is bytes already is sent as it is."""

@@ -24,6 +24,7 @@ SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a heade
 LARGEST: Final = 1 << 20
 
 _KINDS: Final = frozenset(KINDS)
+_NAMES: Final = ("first_name", "last_name", "username", "title")
 _MARKER: Final = re.compile(MARKER.pattern.encode())
 _COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@[A-Za-z0-9_]{1,64})?(?=\s|\Z)")
 
@@ -32,18 +33,33 @@ def read_facts(body: bytes, population: Population) -> UpdateFacts | None:
     """What an update is about; None when the body is no update."""
     if len(body) > LARGEST:
         return None
+    root = _root(body)
+    if root is None or "update_id" not in root:
+        return None
+    found = _MARKER.search(body) if b"cbm" in body else None
+    return facts_of(root, population, found[0].decode() if found else None)
+
+
+def _root(body: bytes) -> dict[str, Any] | None:
+    """The body's object; what half of a character, a number of any length or NaN stands in as well, since most targets read that."""
     try:
         root = orjson.loads(body)
     except (orjson.JSONDecodeError, RecursionError):
-        # Half of a character, numbers of any length and NaN are read by most targets, and what they then say belongs to this delivery.
         try:
             root = json.loads(body)
         except (ValueError, RecursionError):
             return None
-    if not isinstance(root, dict) or "update_id" not in root:
-        return None
-    found = _MARKER.search(body) if b"cbm" in body else None
-    return facts_of(root, population, found[0].decode() if found else None)
+    return root if isinstance(root, dict) else None
+
+
+def names_in(body: bytes) -> tuple[str, ...]:
+    """What the sender of an update and its chats are called."""
+    _, payload = _payload(_root(body) or {})
+    message = payload.get("message")
+    inside = message if isinstance(message, dict) else {}
+    places = [payload.get("from"), *(one.get(place) for one in (payload, inside) for place in ("chat", "sender_chat"))]
+    found = [place.get(name) for place in places if isinstance(place, dict) for name in _NAMES]
+    return tuple(dict.fromkeys(name for name in found if isinstance(name, str)))
 
 
 def facts_of(root: dict[str, Any], population: Population, marker: str | None) -> UpdateFacts:
