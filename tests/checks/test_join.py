@@ -343,7 +343,11 @@ def test_a_name_that_a_reply_repeats_is_no_privilege(names: tuple[str, ...], ver
             call("Kenne ich nicht.", 1.1, ADMIN),
             case(
                 *("escalation/control-who", 3.0, ADMIN),
-                **{"observations": quiet, "user": ADMIN, "command": "who", "kind": "message", "names": ("Ada",)},
+                observations=quiet,
+                user=ADMIN,
+                command="who",
+                kind="message",
+                names=("Ada",),
             ),
             call("You are Ada, admin.", 3.1, ADMIN),
             case("escalation/name-who", 5.0, GUEST, names=names, **trick),
