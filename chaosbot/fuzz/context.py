@@ -97,6 +97,7 @@ class CampaignContext:
         group_ways: Where they lead in a group, as far as that is somewhere else.
         orders: What the admin writes in groups in answer to a member and no member gets; ``{member}`` stands for that one's id.
         usual: How many calls come of each way that was gone (whether in a group, and its steps), so that who goes on need not wait for more.
+        peer: The id of somebody who has said something plain, for what people do to each other; None where nobody has.
         explored: Whether ways were explored after the vocabulary stage had found none.
         later: Goes on with what a stage had no time for, beside the stages that disturb nobody by it.
         held_until: When a call that gets no answer has been held for long enough to be judged (monotonic seconds); 0 where none is.
@@ -116,6 +117,7 @@ class CampaignContext:
     group_ways: list[Way] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     usual: dict[tuple[object, ...], int] = field(default_factory=dict)
+    peer: int | None = None
     explored: bool = False
     held_until: float = 0.0
     later: Callable[[], None] | None = None
@@ -150,8 +152,9 @@ class CampaignContext:
 
     def learned(self, which: str) -> list[str]:
         """The commands that the vocabulary stage noted, without slash: all ``commands``, or those that only the ``admin`` is told of."""
-        notes = (one for one in list(self.recorder.notes) if one.area == "vocabulary")
-        return [str(command) for note in notes for command in note.data.get(which, ())]
+        notes = [one for one in list(self.recorder.notes) if one.area == "vocabulary"]
+        told = {command for note in notes for command in note.data.get("told", ()) if which == "admin"}
+        return [str(command) for note in notes for command in note.data.get(which, ()) if command not in told]
 
     def offers(self, *commands: str) -> bool:
         """Whether the platform's example commands may be the target's too: a target that names its own has no others."""

@@ -3,6 +3,7 @@
 Rules:
 
 - Nothing is known beforehand: what is tried next is what the target has offered, an example that it gave, or an ordinary word.
+- Commands that are named on a way are said at its end, by who has gone it: people who have joined are told of more.
 - Each kind of button is pressed once, whoever is shown it; two data are of one kind when they differ in numbers only.
 - Strangers explore; each way is short enough to be gone again by somebody else.
 """
@@ -40,6 +41,11 @@ _MOST_KINDS: Final = 48
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
 _MOST_EXAMPLES: Final = 5
+_MOST_NAMED: Final = 48
+_MOST_MEANT: Final = 3
+_INTRODUCED: Final = 3
+_FIRST_PEER: Final = 6_500_000_000
+"""An id such as people have who came lately: an argument of more digits may be taken for none."""
 _MOST_FIELDS: Final = 5
 _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
 """What stands between the fields of an argument; the first that stands there at all."""
@@ -164,7 +170,7 @@ def at_hand(step: Step, buttons: Collection[str], told: str, choice: int, *, apa
     return replace(step, text=alike[choice % len(alike)])
 
 
-def asked(talks: Talks, person: Person, texts: Sequence[str]) -> list[ApiCalled]:
+def asked(talks: Talks, person: Person, texts: Iterable[str]) -> list[ApiCalled]:
     """What the target says to these texts."""
     return [call for text in texts for call in talks.say(person, Step(text))]
 
@@ -194,6 +200,10 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     told_before: set[tuple[frozenset[str], frozenset[str]]] = set()
     seen: set[tuple[Step, ...]] = set()
     unknown: set[frozenset[str]] = set()
+    first = list(first)
+    named = {step.text.lower() for step in first}
+    if talks.context.peer is None and not talks.grouped:
+        talks.context.peer = _introduced(talks, first)
     wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
     wave += [(Step(TEXT, ours=True),), (Step(NUMBER, ours=True),)]
     done: list[Way] = []
@@ -222,10 +232,13 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
             if says not in told_before or way.plain:
                 told_before.add(says)
                 new.append(way)
-        further = [[steps for step in _further(way, kinds, told) for steps in _instead(way, step)] for way in new]
+        peer = talks.context.peer
+        further = [
+            [(*way.steps, step) for step in _named(way, named)]
+            + [steps for step in _further(way, kinds, told, peer) for steps in _instead(way, step)]
+            for way in new
+        ]
         wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
-        # A command with an argument is a way of its own.
-        wave = [steps[-1:] if not steps[-1].pressed and steps[-1].text.startswith("/") else steps for steps in wave]
         if talks.clock.over() or (not wave and depth >= _AFTER):
             return
 
@@ -263,9 +276,29 @@ def _gone(talks: Talks, steps: tuple[Step, ...]) -> Way:
     return walk(talks, steps)[1]
 
 
+def _introduced(talks: Talks, first: Sequence[Step]) -> int | None:
+    """Somebody says the first few commands, so that others can mean them."""
+    number = _FIRST_PEER + talks.context.dice.at("peer", talks.context.spec.endpoint.started).integer(0, 10**8)
+    peer = Person(user=number - number % talks.context.apart)
+    commands = [step.text for step in first if not step.pressed and step.text.startswith("/")][:_INTRODUCED]
+    talks.run([partial(asked, talks, peer, dict.fromkeys((*ASKED[:1], *commands)))])
+    return peer.user
+
+
+def _named(way: Way, named: set[str]) -> Iterator[Step]:
+    """The commands that a way names and that nobody was told of before."""
+    for word in dict.fromkeys(word for call in way.replies for word in commands_in(call.text)):
+        if f"/{word}".lower() not in named and len(named) < _MOST_NAMED:
+            named.add(f"/{word}".lower())
+            yield Step(f"/{word}")
+
+
 def _instead(way: Way, step: Step) -> Iterator[tuple[Step, ...]]:
     """The way with one more step, and where it answers what was said wrongly before, with that in its place."""
     last = way.steps[-1]
+    if not step.pressed and not last.pressed and step.text.startswith(f"{last.text} "):
+        yield (*way.steps[:-1], step)  # the command with an argument
+        return
     if last.ours and step.ours and len(way.steps) > 1:
         yield (*way.steps[:-1], step)
     yield (*way.steps, step)
@@ -300,7 +333,15 @@ def _new(step: Step, kinds: set[str]) -> bool:
     return True
 
 
-def _further(way: Way, kinds: set[str], told: str) -> Iterator[Step]:
+def _people(example: str, peer: int | None) -> Iterator[str]:
+    """The example with somebody's id in place of one of its first two words, and a number in those of the others."""
+    words = example.split()
+    if peer is not None and 1 <= len(words) <= _MOST_MEANT:
+        for nth in range(min(2, len(words))):
+            yield " ".join(str(peer) if place == nth else NUMBER for place in range(len(words)))
+
+
+def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator[Step]:
     """What may be done next, where the target has said all this so far."""
     last = way.steps[-1]
     texts = "\n".join(call.text for call in way.replies)
@@ -315,5 +356,6 @@ def _further(way: Way, kinds: set[str], told: str) -> Iterator[Step]:
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
         examples = _examples(last.text.removeprefix("/"), f"{texts}\n{told}")[:_MOST_EXAMPLES]
         longest = max(examples, key=len, default="")
-        for argument in dict.fromkeys((*examples, *_filled(longest), TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}")):
+        meant = _people(longest, peer)
+        for argument in dict.fromkeys((*examples, *meant, *_filled(longest), TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}")):
             yield Step(f"{last.text} {argument}", ours=True)

@@ -44,7 +44,7 @@ from chaosbot.fuzz.places import ArgumentSeries, said
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
-from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.talks import Person, Step, Talks, TimeIsUp
 from chaosbot.fuzz.usages import NUMBER, TEXT
 
 _WORDS: Final = 32
@@ -294,14 +294,14 @@ class _Desk:
         own = set(context.learned("admin"))
         texts = said(context)
         commands = [f"/{command}" for command in context.learned("commands") if command not in own]
-        series = [partial(self._places, command, texts) for command in commands]
+        series = [partial(self._places, command, texts, self._before(command)) for command in commands]
         turns = zip_longest(pressed, series, tried[: len(tried) // 4])
         first = [one for turn in turns for one in turn if one is not None]
         self._left = [*first, *filled, *tried[len(tried) // 4 :]]
         self._go_on()
 
     def resume(self, should_stop: Callable[[], bool]) -> None:
-        """Begins with those that have not begun, beside what comes next."""
+        """Begins with those that were cut short and those that have not begun, beside what comes next."""
         context = self.talks.context
         self.talks = Talks(context, Clock(inf, should_stop), "forms", part="later", width=_BESIDE)
         context.shared.beside(self.talks, "forms", self._go_on)
@@ -313,12 +313,21 @@ class _Desk:
     def _begun(self, trial: Callable[[], None]) -> None:
         if self.talks.clock.over():
             self._left.append(trial)
-        else:
+            return
+        try:
             trial()
+        except TimeIsUp:
+            self._left.insert(0, trial)
+            raise
 
-    def _places(self, command: str, texts: str) -> None:
+    def _before(self, command: str) -> tuple[Step, ...]:
+        """What people do before a command that is answered otherwise, or named only, after it."""
+        ways = (way.steps for way in self._ways if len(way.steps) > 1 and not way.steps[-1].pressed)
+        return next((steps[:-1] for steps in ways if steps[-1].text.partition(" ")[0] == command), ())
+
+    def _places(self, command: str, texts: str, before: tuple[Step, ...]) -> None:
         """Somebody asks for a command, with one place of its argument changed at a time."""
-        ArgumentSeries(self.talks, command, texts, self._ways).run()
+        ArgumentSeries(self.talks, command, texts, self._ways, before=before).run()
 
     def _filled(self, maker: Way) -> None:
         """Somebody writes much and asks to see it: that an answer has grown longer than a message may be is no reason to say nothing."""

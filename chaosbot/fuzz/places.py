@@ -27,7 +27,7 @@ from chaosbot.core.observation import Silenced
 from chaosbot.core.values import PLACED
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import Way
+from chaosbot.fuzz.exploring import Way, walk
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.talks import Person, Step, Talks
 from chaosbot.fuzz.target import CaseResult
@@ -37,7 +37,7 @@ _LONGEST: Final = 4096
 _FILLINGS: Final = 6
 _PLACES: Final = 4
 """So many places of a usage are changed."""
-_READERS: Final = 2
+_READERS: Final = 4
 """So many plain things are asked for, one after each odd argument in turn."""
 _AGAIN: Final = 6
 """So many unanswered arguments of a command are tried again."""
@@ -71,6 +71,7 @@ class ArgumentSeries:
         texts: What the target has said.
         ways: Where the target's own words lead.
         admin: Whether the admin asks, else somebody new.
+        before: What somebody new does before.
     """
 
     talks: Talks
@@ -78,6 +79,7 @@ class ArgumentSeries:
     texts: str
     ways: Sequence[Way]
     admin: bool = False
+    before: tuple[Step, ...] = ()
 
     def run(self) -> None:
         """Asks with all of them, and looks for what they have broken.
@@ -116,19 +118,23 @@ class ArgumentSeries:
             self._compare(odd, base)
 
     def _person(self) -> Person:
-        return Person(tier=self.talks.context.platform.tiers[-1]) if self.admin else self.talks.stranger()
+        if self.admin:
+            return Person(tier=self.talks.context.platform.tiers[-1])
+        return walk(self.talks, self.before, onwards=True)[0] if self.before else self.talks.stranger()
 
     def _base(self, person: Person) -> Usage | None:
         """An argument that the command can do something with; None where there is none, or where it should not be repeated."""
         bare = self.talks.say(person, Step(self.command), usual=1)
         told = "\n".join([*(call.text for call in bare), self.texts])
         known = [
-            Usage(tuple(way.steps[0].text.split()[1:]))
+            Usage(tuple(way.steps[-1].text.split()[1:]))
             for way in self.ways
-            if len(way.steps) == 1 and way.steps[0].text.startswith(f"{self.command} ")
+            if way.steps[:-1] == self.before and way.steps[-1].text.startswith(f"{self.command} ")
         ]
+        # What somebody else is meant by says more than what the same words may mean otherwise.
+        meant = [one for one in known if str(self.talks.context.peer) in one.parts]
         tried = [filled for one in usages(self.command, told) for filled in one.fillings()]
-        choices = [one for one in dict.fromkeys([*tried, *known]) if one.places][:_FILLINGS]
+        choices = [one for one in dict.fromkeys([*meant, *tried, *known]) if one.places][: _FILLINGS + len(meant)]
         for usage in choices:
             began = len(self.talks.context.target.calls())
             replies = self.talks.say(person, Step(f"{self.command} {usage}"), usual=1)
@@ -183,7 +189,7 @@ class ArgumentSeries:
 
     def _answered_after(self, odd: OddArgument, step: Step, suffix: str) -> bool:
         """Whether somebody new, who is answered first, is still answered after an argument; where others are, a silence is charged to it."""
-        person = self.talks.stranger()
+        person = self._person()
         if not self.talks.answered(person, step):
             return False
         result, _ = self._ask(person, odd, suffix)

@@ -16,6 +16,7 @@ from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
+from chaosbot.checks._likeness import commands_in
 from chaosbot.core.event import CaseTried, Noted
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
@@ -118,6 +119,13 @@ def _work(talks: Talks) -> None:
         privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
     for way in explored(part("explore"), common):
         ways.append(way)
+    # Who has come further (has joined, has put something into a cart) may be told of more.
+    told = {name for way in ways for call in way.replies for name in commands_in(call.text)} & {*admins}
+    if told:
+        text = f"{len(told)} of them are told to people who have come further"
+        _note(context, text, {"told": sorted(told)})
+        own = [step for step in own if step.text.removeprefix("/") not in told]
+        common += [Step(f"/{name}") for name in sorted(told)]
     # Groups are chats of their own: what goes on there need not wait for what goes on in private, nor that for this.
     groups = Talks(context, part("belongings").clock, "vocabulary", part="groups")
     groups.grouped = True
