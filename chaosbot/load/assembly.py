@@ -116,14 +116,12 @@ def _stream(engine: LoadEngine, load: ClosedExecutor, cast: Cast) -> None:
         return
     from chaosbot.load.streams import StreamClients  # noqa: PLC0415 - a start without streams does not wait for wsproto
 
-    clients = []
-    for user in [user for user in load.users if user.journey.name in sockets]:
-        load.users.remove(user)
-        clients += [(sockets[user.journey.name], user.number, *span) for span in engine.pacer.spans(user.number)]
-    context = StreamClients(engine, sockets.values(), clients)
+    clients = load.without(sockets)
+    context = StreamClients(engine, sockets.values(), {user.number: sockets[user.journey.name] for user in clients})
     engine.background.append(context.run)
     engine.aggregator.streams = context.intervals
     engine.extra_users = lambda: context.connected
+    engine.extra_steer = context.steer
 
 
 def _name_missing(engine: LoadEngine, cast: Cast) -> None:

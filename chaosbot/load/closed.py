@@ -7,7 +7,7 @@ ordinal, so it is the same on one process and on eight.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -240,11 +240,19 @@ class ClosedExecutor:
         self._start = start
         self._over = False
         self._steered: int | None = None  # users at work, when a person said how many
+        self._elsewhere: frozenset[str] = frozenset()
         self.users = []
         for number in range(context.peak):
             journey, user = population.resident(number)
             if shard.owns(user):
                 self.users.append(VirtualUser(context, number, journey, user))
+
+    def without(self, kinds: Iterable[str]) -> list[VirtualUser]:
+        """Leaves kinds of users to somebody else; returns those that there are."""
+        self._elsewhere = frozenset(kinds)
+        gone = [user for user in self.users if user.journey.name in self._elsewhere]
+        self.users = [user for user in self.users if user.journey.name not in self._elsewhere]
+        return gone
 
     @property
     def active(self) -> int:
@@ -282,7 +290,7 @@ class ClosedExecutor:
         known, self._known = self._known, max(self._known, min(wanted or 0, self._context.peak + MOST_ADDED))
         for number in range(known, self._known):
             journey, who = self._population.resident(number)
-            if self._shard.owns(who):
+            if self._shard.owns(who) and journey.name not in self._elsewhere:
                 self.users.append(VirtualUser(self._context, number, journey, who))
         for user in self.users:
             spans = self._pacer.spans(user.number) if wanted is None else ()

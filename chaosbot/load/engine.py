@@ -165,6 +165,7 @@ class LoadEngine:
         self.background: list[Callable[[], Awaitable[None]]] = []
         """Tasks that run beside the load: samplers, streams. They are cancelled when it ends."""
         self.extra_users: Callable[[], int] = lambda: 0
+        self.extra_steer: Callable[[Wish], None] = lambda _wish: None
         self.search: KneeSteps | None = None
         self._make_connection: Callable[[EventLoop, LoadTarget], LoadConnection] = make_connection or fast_connections(
             spec.accepted
@@ -301,6 +302,7 @@ class LoadEngine:
         if wish != self._wished:
             self._wished = wish
             self.load.steer(wish.level, paused=wish.paused)
+            self.extra_steer(wish)
         self.loop.at(self.loop.clock() + LOOK_S, self._look)
 
     def _sweep(self) -> None:

@@ -15,7 +15,7 @@ import ssl
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -40,8 +40,10 @@ from chaosbot.core import hdr
 from chaosbot.core.event import StreamInterval, Trouble
 from chaosbot.core.journey import StreamAction, StreamMessage, StreamSpec
 from chaosbot.core.outcome import Fate
+from chaosbot.load.closed import MOST_ADDED
 from chaosbot.load.engine import LoadEngine
 from chaosbot.load.pending import PendingRequest, RequestLabel
+from chaosbot.load.spec import Wish
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
 _FINE_CLOSES: Final = {1000, 1001}
@@ -88,16 +90,20 @@ class StreamClients:
     Args:
         engine: The run that they are part of.
         specs: The scenarios.
-        clients: Who is there when: scenario, number, from, to (seconds after the start).
+        clients: The scenario of each client, by its number among the users.
     """
 
-    def __init__(
-        self, engine: LoadEngine, specs: Iterable[StreamSpec], clients: list[tuple[StreamSpec, int, float, float]]
-    ) -> None:
+    def __init__(self, engine: LoadEngine, specs: Iterable[StreamSpec], clients: Mapping[int, StreamSpec]) -> None:
         self._engine = engine
-        self._clients = clients
+        self._clients = dict(clients)
+        self._specs = {spec.name: spec for spec in specs}
+        self._peak = self._known = max(int(engine.pacer.peak + 1e-9), 1)
+        self._wanted: int | None = None  # users at work, when a person said how many
+        self._changed = trio.Event()
+        self._connections: dict[int, trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None
         self._token = os.environ.get(TOKEN_VARIABLE, "")
-        self._tallies = {spec.name: StreamTally() for spec in specs}
+        self._tallies = {spec.name: StreamTally() for spec in self._specs.values()}
         self._open = Counter[str]()
         self._hooks_told: set[str] = set()
 
@@ -114,20 +120,57 @@ class StreamClients:
     async def run(self) -> None:
         """Runs all clients."""
         async with trio.open_nursery() as nursery:
-            for spec, number, come, go in self._clients:
-                nursery.start_soon(self._client, spec, number, come, go)
+            for number in self._clients:
+                nursery.start_soon(self._client, number)
+            self._nursery = nursery
+            await trio.sleep_forever()  # a person may add clients until the run ends
 
-    async def _client(self, spec: StreamSpec, number: int, come: float, go: float) -> None:
+    def steer(self, wish: Wish) -> None:
+        """A person wants so many users, clients of streams among them, or none for now; without either the plan holds again."""
+        self._wanted = 0 if wish.paused else None if wish.level is None else int(wish.level)
+        for number in range(self._known, min(self._wanted or 0, self._peak + MOST_ADDED)):
+            self._known = number + 1
+            journey, who = self._engine.population.resident(number)
+            if journey.name in self._specs and self._engine.shard.owns(who):
+                self._clients[number] = self._specs[journey.name]
+                if self._nursery is not None:
+                    self._nursery.start_soon(self._client, number)
+        now = self._engine.loop.clock() - self._engine.start
+        for number, connection in self._connections.items():
+            if self._until(number, now) <= now:
+                connection.cancel()
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _spans(self, number: int) -> list[tuple[float, float]]:
+        """When the plan has a client there. A burst is everybody within a moment; the others come one after the other."""
+        burst = self._clients[number].action is StreamAction.BURST
+        return [(0.0 if burst else come, go) for come, go in self._engine.pacer.spans(number)]
+
+    def _until(self, number: int, now: float) -> float:
+        """Until when a client is there, in seconds after the start; 0 where it is not."""
+        if self._wanted is not None:
+            return self._engine.pacer.duration_s if number < self._wanted else 0.0
+        return max((go for come, go in self._spans(number) if come <= now < go), default=0.0)
+
+    async def _client(self, number: int) -> None:
+        spec, end = self._clients[number], self._engine.pacer.duration_s
         dice = self._engine.dice.at("stream", spec.name, number)
         start = self._engine.start - self._engine.loop.clock() + trio.current_time()
-        # A burst is everybody within a moment; the others come when the plan says.
-        first = start + (dice.uniform(0, spec.spread_s) if spec.action is StreamAction.BURST else come)
-        await trio.sleep_until(first)
+        if spec.action is StreamAction.BURST:
+            await trio.sleep_until(start + dice.uniform(0, spec.spread_s))
         visit = 0
-        while trio.current_time() < start + go:
+        while (now := trio.current_time() - start) < end:
+            until = self._until(number, now)
+            if until <= now:
+                plan = self._spans(number) if self._wanted is None else ()
+                with trio.move_on_at(start + min((come for come, _ in plan if come > now), default=end)):
+                    await self._changed.wait()
+                continue
             stay = dice.at("stay", visit).uniform(*spec.stay_s) or math.inf
-            with trio.move_on_at(min(trio.current_time() + stay, start + go)):
+            with trio.move_on_at(start + min(now + stay, until)) as self._connections[number]:
                 await self._visit(spec, number, visit)
+            del self._connections[number]
             visit += 1
             await trio.sleep(max(dice.at("pause", visit).uniform(*spec.pause_s), 0.01))
 

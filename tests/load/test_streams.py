@@ -17,6 +17,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.event import Noted, RunStarted, Trouble
 from chaosbot.core.platform import Endpoint
+from chaosbot.load.spec import Wish
 from chaosbot.report.intervals import load_of, seconds_of
 from chaosbot.report.values import StreamRow
 
@@ -229,3 +230,18 @@ def test_who_takes_part_can_be_chosen_by_kind_and_by_stream(
         drive(load, market, classes=(("clint", 1.0),))
     with pytest.raises(UnknownName, match="--mix: unknown task 'alert'; did you mean 'alerts'"):
         drive(load, market, mix=(("alert", 1.0),))
+
+
+def test_clients_of_streams_leave_in_a_pause_and_come_with_more_users(
+    market: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WS_AUTH_TOKEN", TOKEN)
+    seen: list[Any] = []
+    wishes = (Wish(paused=True), Wish(level=64), Wish())
+    hooks = {"wish": lambda: wishes[min(len(seen), 2)], "on_interval": seen.append}
+    done = drive(load, market, hooks=hooks, classes=(("client", 1.0), ("reconnect_storm", 1.0)))
+    paused, more = done.frames[:2]
+    assert (paused.active_users, paused.streams["reconnect_storm"].open) == (0, 0)
+    assert 32 < more.active_users <= 64
+    assert 16 < more.streams["reconnect_storm"].open <= 32
+    assert not done.errors()
