@@ -198,9 +198,15 @@ def _stay(live: Live, closes: ExitStack, has_page: bool, linger_s: float | None,
     """Keeps the live page and the figures until they were seen; Ctrl-C ends it."""
     with closes:
         person = sys.stderr.isatty()
+        asked = linger_s is not None
         if linger_s is None:
             linger_s = math.inf if has_page and person else 0.0 if has_page else HELD_S
         if has_page and linger_s and not quiet:
             typer.echo(f"the page stays on {live.page}; Ctrl-C (or its button) ends it", err=True)
+        elif asked and linger_s and live.figures and not quiet:
+            typer.echo(
+                f"the figures stay on {live.figures} until they are scraped, {units.format_duration(linger_s)} at most",
+                err=True,
+            )
         with suppress(KeyboardInterrupt):
-            live.stay(linger_s)
+            live.stay(linger_s, asked=asked)

@@ -50,6 +50,10 @@ _FINE_CLOSES: Final = {1000, 1001}
 _CHUNK: Final = 1 << 16
 
 
+class _HookBroke(Exception):
+    """A person's hook made a mistake of its own, which is none of the target's."""
+
+
 @dataclass(slots=True)
 class StreamTally:
     """What a scenario's clients saw since the last metrics interval."""
@@ -214,6 +218,8 @@ class StreamClients:
             if detail:
                 fate, status = Fate.CLOSED, None
                 self._tallies[name].broken += 1
+        except _HookBroke as error:
+            fate, status, detail = Fate.CANCELLED, None, str(error)
         finally:
             self._open[name] -= 1
             session.slow = "session"  # how long a session lasts is its client's wish, and no latency of the target's
@@ -270,11 +276,11 @@ class StreamClients:
             self._tallies[spec.name].ends["on_message"] += 1
             return f"on_message: {str(error) or 'the message is wrong'}"
         except Exception as error:  # noqa: BLE001 - a person's code; the run goes on, and cannot be a pass
-            self._hook_broke(spec, error)
-            return f"on_message raised {type(error).__name__}"
+            self._tell_hook(spec, error)
+            raise _HookBroke(f"on_message raised {type(error).__name__}") from None
         return ""
 
-    def _hook_broke(self, spec: StreamSpec, error: Exception) -> None:
+    def _tell_hook(self, spec: StreamSpec, error: Exception) -> None:
         """Says once that a hook is broken, with its line."""
         if spec.name in self._hooks_told:
             return

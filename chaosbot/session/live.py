@@ -365,15 +365,19 @@ class Live:
             except Exception as error:  # noqa: BLE001 - a broken view must not take the run's end with it
                 self._board.give_up(error)
 
-    def stay(self, seconds: float) -> None:
+    def stay(self, seconds: float, *, asked: bool = False) -> None:
         """Keeps serving after the run: the page until a person ends it, figures until they were scraped once more, where anybody scraped.
 
         Args:
             seconds: Most time; infinite for as long as it takes.
+            asked: Whether a person asked for that time: figures then wait for a scraper that has not come yet, too, whose pause may be
+                longer than the run.
         """
         self.end()
         until = time.monotonic() + seconds
-        waits = [server for server in self._servers if server.pages or time.monotonic() - server.scraped < SCRAPER_S]
+        waits = [
+            server for server in self._servers if asked or server.pages or time.monotonic() - server.scraped < SCRAPER_S
+        ]
         while waits and time.monotonic() < until:
             waits = [
                 server

@@ -209,6 +209,7 @@ def test_a_hook_that_refuses_a_message_fails_its_connection_and_one_that_is_brok
     assert row.broken == row.ends["on_message"] >= 4
     assert not refused.all(Trouble)
     broken = own(load, market, tmp_path, "data['no such key']")
+    assert (rows(broken)["ticks"].broken, broken.errors()) == (0, {})
     (trouble,) = broken.all(Trouble)
     assert trouble.where == "stream ticks"
     assert "on_message raised KeyError" in trouble.what

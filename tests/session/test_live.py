@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,17 @@ def test_a_taken_port_is_said_before_anything_starts() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(PortBusy, match=f"--prometheus {port}: .* is taken; choose another port"):
             Live(web=0, prometheus=port)
+
+
+def test_figures_wait_for_a_scraper_that_has_not_come_where_a_person_gives_them_time(run: Run) -> None:
+    live = Live(prometheus=0)
+    live.follow(run, "target")
+    live.stay(3600)  # nobody came: it does not wait
+    with ThreadPoolExecutor(1) as pool:
+        staying = pool.submit(live.stay, 3600, asked=True)
+        assert ask(live.figures, "/metrics")[0] == 200
+        staying.result(30)
+    live.close(linger_s=0)
 
 
 def test_one_port_serves_both(run: Run, free_port: Callable[[], int]) -> None:
