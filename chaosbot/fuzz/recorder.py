@@ -42,6 +42,7 @@ _KEPT_HEADERS: Final = frozenset(
 )
 _CODED: Final = re.compile(rb"(?im)^content-encoding:")
 _KEPT_OK: Final = 256
+_KEPT_BODY: Final = 4096
 _LARGEST_PARSED: Final = 100_000
 _MOST_READ: Final = 65_536
 _KEPT_TEXT: Final = 1024
@@ -196,7 +197,7 @@ class CaseRecorder:
         bounded = msgspec.structs.replace(
             outcome,
             headers=tuple(header for header in outcome.headers if header[0] in _KEPT_HEADERS),
-            body=outcome.body[:_KEPT_OK] if reply is not None else outcome.body,
+            body=outcome.body[: _KEPT_OK if reply is not None else _KEPT_BODY],
         )
         event = CaseTried(
             self.now(),

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 HANDS: Final = 16
 """How many cases are under way at once."""
 
-KEPT: Final = 4096
+KEPT: Final = 32 * 1024
+"""Most bytes of an answer that are read: a reply in it may hold a message of 4096 characters, each of them ``\\uXXXX`` in JSON."""
 RETURN_S: Final = 20.0
 _HEALTH_USER: Final = 4_503_599_000_000_000
 """Health requests come from ids that no person has, one each, so that no rate limit counts them together, nor with those of other runs."""
