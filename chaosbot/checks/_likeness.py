@@ -22,6 +22,8 @@ from chaosbot.core.verdict import Mechanism, Severity
 
 ALIKE: Final = 0.8
 _FEW: Final = 2
+_LONG: Final = 24
+_LONGER: Final = 3
 _LISTED: Final = ("catalogue", "sequences")
 """The stages that ask for what a list of the platform's says, whatever the target is."""
 PLAINLY: Final = "guest"
@@ -83,13 +85,14 @@ def resembles(
         calls: The replies.
         model: The telling words.
         whole: All words of the reply that they are from. Few telling words ("Moderators: 7, 8") stand in other sentences as well ("Only
-            moderators may do that."), which say more beside them.
+            moderators may do that."), which say more beside them; and a long text (what there is to be had) may have any.
         names: Words of what who got these replies is called: they tell nothing.
     """
+    size = len(whole) if whole is not None else 0
+    most = size if len(model) <= _FEW else max(_LONG, _LONGER * size)
     for call in calls:
         said = words([call]).difference(names)
-        beside = 0 if whole is None or len(model) > _FEW else len(said - whole)
-        if model and len(said & model) >= ALIKE * len(model) and beside <= len(whole or ()):
+        if model and len(said & model) >= ALIKE * len(model) and (whole is None or len(said - whole) <= most):
             return True
     return False
 

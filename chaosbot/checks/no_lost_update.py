@@ -26,11 +26,13 @@ class NoLostUpdate(StateCheck):
     """What happens at once all counts."""
 
     trials: ClassVar[frozenset[str]] = frozenset(
-        {"at-once", "users-at-once", "one-thing", "one-thing-once", "gathered"}
+        {"at-once", "users-at-once", "one-thing", "one-thing-once", "gathered", "credited"}
     )
 
     def broken(self, tried: StateTried) -> Violation | None:
         """More is let through at once, or the last number is less far than it must be."""
+        if tried.trial == "credited":
+            return _uncredited(tried)
         if tried.trial == "one-thing-once":
             through, marks = bounded(tried.alone) or (None, frozenset[str]())
             passed = [sum(marks <= set(shape(text).split()) for text in play) for play in tried.seen]
@@ -108,6 +110,21 @@ def _same_number(tried: StateTried) -> Violation | None:
     )
 
 
+def _uncredited(tried: StateTried) -> Violation | None:
+    """Of what two give somebody at once only a part arrives, although both were told so."""
+    due = abs(int(tried.alone[0][-1]))
+    lost = [play[0] for play in tried.seen if abs(int(play[0])) < due]
+    if not lost:
+        return None
+    return Violation(
+        RootCause("lost"),
+        _COUNTS_LESS,
+        Severity.HIGH,
+        Threat.USER,
+        f"by two one after another the number changes by {due}, at once by {lost[0]}, in {len(lost)} of {len(tried.seen)} tries; {tried.what}",
+    )
+
+
 def _missing(tried: StateTried) -> Violation | None:
     """Some of what was made at once is not there afterwards, although all of it was acknowledged."""
     made = set(tried.others)
@@ -116,7 +133,7 @@ def _missing(tried: StateTried) -> Violation | None:
         return None
     return Violation(
         RootCause("missing"),
-        "of several things that one makes at once some are gone afterwards",
+        "of several things that are made at once some are gone afterwards",
         Severity.HIGH,
         Threat.USER,
         f"{len(lacking[0])} of {len(made)} are not shown, in {len(lacking)} of {len(tried.seen)} tries; one after another all are; {tried.what}",

@@ -1,8 +1,8 @@
 """Users see, change and approve what is theirs, and nothing else.
 
 Ids of reminders and improvements are easy to guess, and callback data is whatever the sender says; only the owner protects a thing.
-Two ways show a violation: a case's replies resemble those that the owner got (the control), or a reply to one user carries the marker
-that another one had written in private.
+Three things show a violation: a case's replies resemble those that the owner got (the control), a reply to one user carries the marker
+that another one had written in private, or a negative amount takes from somebody what a positive one gives them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from chaosbot.checks._cases import Violation, Violations, unjudgeable
 from chaosbot.checks._join import SHRINKING, Join, parts
 from chaosbot.checks._likeness import compared
 from chaosbot.core.check import Check, History
-from chaosbot.core.event import CaseTried
+from chaosbot.core.event import CaseTried, StateTried
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
 
@@ -35,6 +35,10 @@ class OwnObjectsOnly(Check):
         for part in parts(history):
             self._foreign(part, violations)
         compared(history, violations, Severity.HIGH, "acts on what belongs to another user")
+        for event in history.all(StateTried):
+            violation = _taken(event) if event.trial == "taken" else None
+            if violation is not None:
+                violations.add(violation, event.case, "state")
         return violations.judgement(nothing="no case reached for what belongs to another user")
 
     def _foreign(self, history: History, violations: Violations) -> None:
@@ -65,3 +69,15 @@ class OwnObjectsOnly(Check):
             category="own objects",
             stateful=True,
         )
+
+
+def _taken(tried: StateTried) -> Violation | None:
+    """Whoever gives a negative amount takes it from who is given it."""
+    given = int(tried.alone[0][0])
+    if not all(int(play[0]) * given < 0 for play in tried.seen):
+        return None
+    title = "takes from another user what a negative amount says"
+    summary = f"the number of who is given something changes by {given}, and by {tried.seen[0][0]} with the amount negative; {tried.what}"
+    return Violation(
+        RootCause("negative-amount"), title, Severity.HIGH, Threat.USER, summary, "own objects", stateful=True
+    )

@@ -386,8 +386,9 @@ class StateTried(Tagged, frozen=True):
         t: When the trial was over.
         trial: Which one: ``at-once``, ``users-at-once``, ``edited``, ``conversation``, ``group-conversation``,
             ``crossed``, ``order``; ``one-thing`` and ``one-thing-once``, where several users ask for one thing that counts them, or that
-            only so many get; ``gathered``, where one makes several things at once, ``again``, where what makes one comes twice, and
-            ``displaced``, where another user makes theirs elsewhere.
+            only so many get; ``gathered``, where several things are made, or added to one, at once, ``again``, where what makes one comes twice, and
+            ``displaced``, where another user makes theirs elsewhere; ``credited``, where two at once change a number of somebody's, and
+            ``taken``, where somebody does so with a negative amount.
         case: A delivery of the stage about when the trial was over; trials run side by side.
         what: What is said, for people.
         alone: The controls: plays one after another, with nobody and nothing beside them.

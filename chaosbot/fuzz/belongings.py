@@ -92,11 +92,10 @@ class _Access:
 
 @dataclass(frozen=True)
 class _Look:
-    """What somebody was shown of their thing by a list, and whether that list keeps it from strangers or shows it to them too."""
+    """What somebody was shown of their thing by a list, and whether that list keeps it from strangers."""
 
     accesses: tuple[_Access, ...] = ()
     private: _Recipe | None = None
-    public: _Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -144,8 +143,8 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     looks += [partial(_used, talks, access) for access in written]
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
-    private = {look.private for look in seen if look.private}
-    public = {look.public for look in seen if look.public}
+    private = dict.fromkeys(look.private for look in seen if look.private)
+    public = _public(talks, list(private), _lists(ways))
     ranked = sorted((one for look in seen for one in look.accesses), key=lambda one: not one.public)
     shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
@@ -205,9 +204,6 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     if not _shows(replies, made.name):
         return _Look()
     private = bool(steps) and not _shows(walk(talks, steps)[1].replies, made.name)
-    # A small number may stand in any text; two names hardly both.
-    again = _make(talks, recipe) if steps and not private else None
-    public = again is not None and _shows(walk(talks, steps)[1].replies, again.name)
     texts = {
         f"/{word}"
         for call in replies
@@ -216,7 +212,25 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     }
     data = {data for call in replies for data in call.buttons if _holds(data, made.name)}
     found = [_Access(recipe, _pattern(text, made.name), text in data, steps) for text in sorted(texts | data)]
-    return _Look(tuple(found), recipe if private else None, recipe if public else None)
+    return _Look(tuple(found), recipe if private else None)
+
+
+def _public(talks: Talks, recipes: Sequence[_Recipe], lists: Sequence[tuple[Step, ...]]) -> set[_Recipe]:
+    """The recipes of things that some list shows to strangers as well, once they are made; nothing else is made meanwhile."""
+
+    def shown() -> list[tuple[ApiCalled, ...]]:
+        gone = talks.run(partial(walk, talks, steps) for steps in lists)
+        return [one[1].replies if one is not None else () for one in gone]
+
+    found: set[_Recipe] = set()
+    before = shown() if recipes else []
+    for recipe in recipes:
+        made = _make(talks, recipe)
+        # A small number may stand in any text, before there is a thing of that name.
+        new = zip(before, shown() if made is not None else [], strict=False)
+        if made is not None and any(_shows(later, made.name) and not _shows(first, made.name) for first, later in new):
+            found.add(recipe)
+    return found
 
 
 def _shows(calls: Iterable[ApiCalled], name: str) -> bool:

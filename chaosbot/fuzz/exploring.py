@@ -36,13 +36,14 @@ _MOST_DEEDS: Final = 8
 _MOST_AFTER: Final = 14
 _WHATEVER: Final = 3
 """An answer that so many commands get is none to what was asked."""
-_MOST_WAYS: Final = 150
+_MOST_WAYS: Final = 240
 _MOST_KINDS: Final = 48
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
 _MOST_EXAMPLES: Final = 5
 _MOST_NAMED: Final = 48
 _MOST_MEANT: Final = 3
+_MOST_THINGS: Final = 2
 _INTRODUCED: Final = 3
 _FIRST_PEER: Final = 6_500_000_000
 """An id such as people have who came lately: an argument of more digits may be taken for none."""
@@ -207,6 +208,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
     wave += [(Step(TEXT, ours=True),), (Step(NUMBER, ours=True),)]
     done: list[Way] = []
+    things: list[str] = []
     for depth in range(_DEEPEST):
         wave = [steps for steps in wave if steps not in seen][: _MOST_WAYS - len(seen)]
         seen.update(wave)
@@ -232,12 +234,14 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
             if says not in told_before or way.plain:
                 told_before.add(says)
                 new.append(way)
-        peer = talks.context.peer
+        made, things = things, _things(done)
         further = [
             [(*way.steps, step) for step in _named(way, named)]
-            + [steps for step in _further(way, kinds, told, peer) for steps in _instead(way, step)]
+            + [steps for step in _further(way, kinds, told, talks.context.peer) for steps in _instead(way, step)]
             for way in new
         ]
+        if things and not made:  # what others do to them comes when there are any
+            further = [*(list(_on_things(way, told, things)) for way in done), *further]
         wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
         if talks.clock.over() or (not wave and depth >= _AFTER):
             return
@@ -293,6 +297,13 @@ def _named(way: Way, named: set[str]) -> Iterator[Step]:
             yield Step(f"/{word}")
 
 
+def _things(ways: Sequence[Way]) -> list[str]:
+    """The numbers of the things that people have made lately by what they said, for others to mean."""
+    made = (way for way in reversed(ways) if way.steps[-1].ours or way.steps[-1].pressed)
+    numbered = (next((name for name in way.ids if name.isdigit()), "") for way in made)
+    return list(dict.fromkeys(filter(None, numbered)))[:_MOST_THINGS]
+
+
 def _instead(way: Way, step: Step) -> Iterator[tuple[Step, ...]]:
     """The way with one more step, and where it answers what was said wrongly before, with that in its place."""
     last = way.steps[-1]
@@ -333,12 +344,21 @@ def _new(step: Step, kinds: set[str]) -> bool:
     return True
 
 
-def _people(example: str, peer: int | None) -> Iterator[str]:
-    """The example with somebody's id in place of one of its first two words, and a number in those of the others."""
+def _meant(example: str, name: str, places: int) -> Iterator[str]:
+    """The example with a name in place of one of its first words, and a number in those of the others."""
     words = example.split()
-    if peer is not None and 1 <= len(words) <= _MOST_MEANT:
-        for nth in range(min(2, len(words))):
-            yield " ".join(str(peer) if place == nth else NUMBER for place in range(len(words)))
+    if 1 <= len(words) <= _MOST_MEANT:
+        for nth in range(min(places, len(words))):
+            yield " ".join(name if place == nth else NUMBER for place in range(len(words)))
+
+
+def _on_things(way: Way, told: str, things: Sequence[str]) -> Iterator[tuple[Step, ...]]:
+    """A bare command with the numbers of things that others have made."""
+    last = way.steps[-1]
+    if not last.pressed and last.text.startswith("/") and " " not in last.text:
+        longest = max(_examples(last.text.removeprefix("/"), told)[:_MOST_EXAMPLES], key=len, default="")
+        for argument in (argument for thing in things for argument in _meant(longest, thing, 1)):
+            yield (*way.steps[:-1], Step(f"{last.text} {argument}", ours=True))
 
 
 def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator[Step]:
@@ -356,6 +376,6 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
     if not last.pressed and last.text.startswith("/") and " " not in last.text:
         examples = _examples(last.text.removeprefix("/"), f"{texts}\n{told}")[:_MOST_EXAMPLES]
         longest = max(examples, key=len, default="")
-        meant = _people(longest, peer)
+        meant = _meant(longest, str(peer), 2) if peer is not None else ()
         for argument in dict.fromkeys((*examples, *meant, *_filled(longest), TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}")):
             yield Step(f"{last.text} {argument}", ours=True)

@@ -25,6 +25,7 @@ from chaosbot.checks._likeness import commands_in
 from chaosbot.checks._state import bounded, counts, limit, numbers, rises, shape
 from chaosbot.core.case import Case
 from chaosbot.core.event import ApiCalled, CaseTried, Noted
+from chaosbot.fuzz.between import Between
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import at_hand, chosen, deed_of, kind_of, ways_of
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
@@ -108,12 +109,12 @@ class _Trials(Voices):
         whole = self.clock
         try:
             self.learn()
-            things = Things(self)
+            things, between = Things(self), Between(self)
             turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
                 (0.25, (self.crossed,)),
                 # Where all share one conversation, another's text may end anybody's.
                 (0.3, (self.conversations,)),
-                (0.75, (self.at_once, things.made, self.one_thing, self.shared_numbers, self.order)),
+                (0.75, (self.at_once, things.made, between.run, self.one_thing, self.shared_numbers, self.order)),
                 # Nothing else may be made meanwhile.
                 (0.6, (things.displaced,)),
                 (1.0, (self.operators,)),

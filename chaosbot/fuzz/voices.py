@@ -259,11 +259,16 @@ class Voices:
         known = self.context.usual.get((dialogue.group, *dialogue.lines), 0) or calls
         return self.ask(who, dialogue.lines[-1], usual.calls if usual is not None else known)
 
-    def burst(self, lines: Sequence[tuple[Speaker, Step]], *, each: int = 1, toasts: bool = False) -> list[list[str]]:
-        """Sends these at once; the texts that came to each one's chat or press (with `toasts` to presses only) meanwhile, for each chat once."""
+    def burst(
+        self, lines: Sequence[tuple[Speaker, Step]], *, each: int = 1, toasts: bool = False, near: Sequence[str] = ()
+    ) -> list[list[str]]:
+        """Sends these at once; the texts that came to each one's chat or press (with `toasts` to presses only) meanwhile, for each chat once.
+
+        Calls to those chats are slow meanwhile, and to the chats that are `near`.
+        """
         cases = [case for who, line in lines if (case := self.case(who, line)) is not None]
         # A call that takes no time leaves none in which others may be overlooked.
-        with self.slowed(cases, CALL_S):
+        with self.slowed(cases, CALL_S, near=near):
             return self._sent_at_once(cases, each, toasts=toasts)
 
     def _sent_at_once(self, cases: Sequence[Case], each: int, *, toasts: bool) -> list[list[str]]:
@@ -314,11 +319,16 @@ class Voices:
             )
             self.context.recorder.emit(event)
 
-    def slowed(self, cases: Sequence[Case], seconds: float, first: int | None = None) -> AbstractContextManager[None]:
-        """While entered, calls to these cases' chats and to their presses, or so many of each, take so long, as calls do over a network."""
+    def slowed(
+        self, cases: Sequence[Case], seconds: float, first: int | None = None, near: Sequence[str] = ()
+    ) -> AbstractContextManager[None]:
+        """While entered, calls to these cases' chats, to those that are `near`, and to their presses, or so many of each, take so long, as calls do over a network."""
         if self.context.disturbances is None:
             return nullcontext()
-        chats, presses = {str(case.chat) for case in cases}, {case.callback for case in cases if case.callback}
+        chats, presses = (
+            {*near, *(str(case.chat) for case in cases)},
+            {case.callback for case in cases if case.callback},
+        )
         return self.context.disturbances.slowed(sorted(chats), seconds, first, presses=sorted(presses))
 
     def one(self, dialogue: Dialogue) -> Answer:

@@ -1,0 +1,284 @@
+"""What users do to each other: give somebody points, bid for somebody's thing, write below it.
+
+Rules:
+
+- Whom a deed means is told by an id in its argument, of a person or of a thing; the ways that were explored say which deeds there are.
+- A number of somebody's is one that they are shown, that stays what it is while nobody does anything, and that a deed changes by the same
+  each time. It is read in a line of its own kind: what is told besides (that somebody has given something) does not disturb.
+- Each trial has a control: the same, one after another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Final
+
+from chaosbot.checks._likeness import words
+from chaosbot.checks._state import numbers, shape
+from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.usages import NUMBER
+from chaosbot.fuzz.voices import Dialogue, Speaker, Voices
+
+_PERSON: Final = "{p}"
+_FIRST_PERSON: Final = 6_600_000_000
+"""Ids such as people have who came lately: an argument of more digits may be taken for none."""
+_INTRODUCED: Final = 2
+_MOST_DEEDS: Final = 4
+_MOST_READERS: Final = 6
+_MOST_MAKERS: Final = 3
+_MOST_COMMANDS: Final = 12
+_MOST_SHARED: Final = 3
+_TIMES: Final = 3
+_BESIDE: Final = 3
+"""So many add to one thing at once."""
+_ALL: Final = tuple(map(str, range(_BESIDE)))
+_HANDS: Final = 16
+_MINUS: Final = f"-{NUMBER}"
+_BETWEEN_DIGITS: Final = re.compile(r"(?<=\d)[.,' \u00a0\u202f](?=\d)")
+_WORDS: Final = ("quab", "queb", "quib", "quob")
+
+Place = tuple[str, int]
+"""A number in an answer: the line's shape, and which of the numbers in it."""
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """By how much somebody's numbers changed, and what those were told who did it."""
+
+    changes: dict[Place, int]
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """How a thing is made, what others add to it (with ``{n}`` for its number and ``{w}`` for what is added), and what shows it."""
+
+    maker: Dialogue
+    adds: str
+    reader: str
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.maker}, then {self.adds.replace('{w}' + NUMBER, '…').replace('{w}', '…')} by others, then {self.reader}"
+
+
+class Between:
+    """The trials.
+
+    Args:
+        voices: Who speaks.
+    """
+
+    def __init__(self, voices: Voices) -> None:
+        self.voices = voices
+        self.context = voices.context
+        self._people = 0
+        self._tokens = 0
+        self._numbered: dict[Dialogue, int] = {}
+        """What makes things that have a number, with its place among the numbers in the answer."""
+
+    def run(self) -> None:
+        """What is given to people, and what is added to their things."""
+        readers = [step for step in map(self._bare, self.voices.commands) if self._told_numbers(step)][:_MOST_READERS]
+        pairs = list(product(self._deeds(), readers))
+        with ThreadPoolExecutor(_HANDS, "fuzz-state-between") as hands:
+            added = hands.submit(lambda: [*hands.map(self._added, self._shared(hands))])
+            list(hands.map(lambda pair: self._given(*pair), pairs))
+            added.result()
+
+    def _bare(self, name: str) -> Step:
+        return Step(f"/{name}")
+
+    def _told_numbers(self, step: Step) -> bool:
+        usual = self.voices.alone.get(Dialogue((step,)))
+        return usual is not None and bool(numbers(usual.text))
+
+    # ── what is given to somebody ────────────────────────────────────────────────────────────────────────────────────
+
+    def _deeds(self) -> list[Dialogue]:
+        """What people do to somebody who is named by their id, one for each command: what is answered otherwise than the bare command."""
+        peer, found = str(self.context.peer), dict[str, Dialogue]()
+        bare = {way.steps: words(way.replies) for way in self.context.ways if not way.steps[-1].pressed}
+        for way in self.context.ways:
+            last = way.steps[-1]
+            if last.pressed or peer not in last.text.split():
+                continue
+            command = last.text.partition(" ")[0]
+            if words(way.replies) != bare.get((*way.steps[:-1], Step(command)), set()):
+                text = last.text.replace(peer, _PERSON)
+                found.setdefault(command, Dialogue((*way.steps[:-1], replace(last, text=text))))
+        return list(found.values())[:_MOST_DEEDS]
+
+    def _given(self, deed: Dialogue, reader: Step) -> None:
+        once = self._moved(deed, reader, (NUMBER,))
+        twice = self._moved(deed, reader, (NUMBER, NUMBER)) if once is not None and once.changes else None
+        if once is None or twice is None:
+            return
+        place = next((one for one, by in once.changes.items() if twice.changes.get(one) == 2 * by), None)
+        if place is None:
+            return
+        by, what = once.changes[place], f"{str(deed).replace(_PERSON, 'somebody')}, who then asks {reader}"
+        tried = [self._moved(deed, reader, (NUMBER, NUMBER), at_once=True) for _ in range(_TIMES)]
+        seen = [
+            (str(one.changes.get(place, 0)),)
+            for one in tried
+            if one is not None and Counter(one.answers) == Counter(twice.answers)
+        ]
+        if seen:
+            self.voices.tell("credited", what, [(str(by), str(2 * by))], seen)
+        if NUMBER in deed.lines[-1].text.split():
+            less = [self._moved(deed, reader, (_MINUS,)) for _ in range(2)]
+            taken = [(str(one.changes.get(place, 0)),) for one in less if one is not None]
+            if len(taken) == len(less):
+                self.voices.tell("taken", what.replace(f" {NUMBER}", f" {_MINUS}"), [(str(by),)], taken)
+
+    def _moved(self, deed: Dialogue, reader: Step, amounts: Sequence[str], *, at_once: bool = False) -> _Moved | None:
+        """Some do it to somebody new, each with an amount; None where that one's numbers change by themselves, or the time is up."""
+        person = self._somebody()
+        before, again = (self._read(person, reader) for _ in range(2))
+        givers = [self.voices.ready(deed) for _ in amounts]
+        if self.voices.clock.over() or before != again or not before:
+            return None
+        lines = [
+            (giver, self._meant(deed.lines[-1], person, amount)) for giver, amount in zip(givers, amounts, strict=True)
+        ]
+        if at_once:
+            told = ["\n".join(texts) for texts in self.voices.burst(lines, near=(str(person.user),))]
+        else:
+            told = [self.voices.ask(giver, line).text for giver, line in lines]
+        after = self._read(person, reader)
+        changes = {
+            (kind, place): later - earlier
+            for kind in before.keys() & after.keys()
+            for place, (earlier, later) in enumerate(zip(before[kind], after[kind], strict=True))
+            if later != earlier
+        }
+        return _Moved(changes, tuple(map(shape, told)))
+
+    def _meant(self, line: Step, person: Speaker, amount: str) -> Step:
+        parts = [amount if part == NUMBER else part for part in line.text.split()]
+        return replace(line, text=" ".join(parts).replace(_PERSON, str(person.user)))
+
+    def _somebody(self) -> Speaker:
+        """Somebody new, whom the target has heard of."""
+        with self.voices.lock:
+            self._people += 1
+            number = self._people
+        first, apart = _FIRST_PERSON + self.context.dice.at("between").integer(0, 10**7), self.context.apart
+        person = Speaker(first - first % apart + number * apart)
+        for name in dict.fromkeys(("start", *self.voices.commands[:_INTRODUCED])):
+            self.voices.ask(person, self._bare(name))
+        return person
+
+    def _read(self, person: Speaker, reader: Step) -> dict[str, list[int]]:
+        """The numbers of each line that is the only one of its kind."""
+        lines = [line for line in self.voices.ask(person, reader).text.split("\n") if numbers(line)]
+        kinds = Counter(map(shape, lines))
+        return {shape(line): numbers(line) for line in lines if kinds[shape(line)] == 1}
+
+    # ── what is added to somebody's thing ────────────────────────────────────────────────────────────────────────────
+
+    def _shared(self, hands: ThreadPoolExecutor) -> Iterator[_Shared]:
+        """Finds what is added to things and shown with them, one for each command that adds."""
+        makers = [one for one in list(self.voices.alone) if self._makes(one)]
+        again = hands.map(self.voices.one, makers)
+        for maker, answer in zip(makers, again, strict=True):
+            pairs = zip(numbers(answer.text), numbers(self.voices.alone[maker].text), strict=False)
+            place = next((nth for nth, (one, other) in enumerate(pairs) if one != other), None)
+            if place is not None:
+                self._numbered[maker] = place
+        numbered = list(self._numbered)
+        names = self.voices.commands[:_MOST_COMMANDS]
+        adds = [f"/{name} {{n}} {{w}}" for name in names]
+        tried = list(product(numbered[:_MOST_MAKERS], adds))
+        found: dict[str, _Shared] = {}
+        for (_, text), readers in zip(
+            tried, hands.map(lambda one: self._shows(one[0], one[1], names), tried), strict=True
+        ):
+            for shared in readers:
+                found.setdefault(text, shared)
+        yield from list(found.values())[:_MOST_SHARED]
+
+    def _makes(self, one: Dialogue) -> bool:
+        """Whether somebody may have made something that has a number."""
+        last = one.lines[-1]
+        said = last.pressed or last.ours or " " in last.text
+        return not one.admin and not one.group and said and bool(numbers(self.voices.alone[one].text))
+
+    def _shows(self, maker: Dialogue, adds: str, names: Sequence[str]) -> list[_Shared]:
+        """What shows the maker of a thing what another one has added to it."""
+        owner = self._owner(maker)
+        command = adds.partition(" ")[0]
+        bare = self.voices.alone.get(Dialogue((Step(command),)))
+        if not owner.number or self.voices.clock.over():
+            return []
+        for token in self._tokens_for(2):
+            answer = self.voices.ask(self.voices.new(), self._filled(adds, owner, token))
+            if answer.text and (bare is None or shape(answer.text) != shape(bare.text)):
+                readers = [f"/{name} {{n}}" for name in names if f"/{name}" != command]
+                found = [one for one in readers if self._holds(owner, one, token)]
+                if found:
+                    kind = NUMBER if token.isdigit() else ""
+                    return [_Shared(maker, adds.replace("{w}", "{w}" + kind), one) for one in found[:1]]
+        return []
+
+    def _added(self, shared: _Shared) -> None:
+        """Several add to one thing at once: afterwards all of it is there."""
+        alone = [self._adding(shared, at_once=False) for _ in range(2)]
+        if any(made != _ALL for made in alone):
+            return
+        tried = [self._adding(shared, at_once=True) for _ in range(_TIMES)]
+        seen = [made for made in tried if made is not None]
+        if seen:
+            self.voices.tell("gathered", shared, [_ALL], seen, _ALL)
+
+    def _adding(self, shared: _Shared, *, at_once: bool) -> tuple[str, ...] | None:
+        """Which of what several add is shown with the thing afterwards; None where not each was acknowledged alike."""
+        owner = self._owner(shared.maker)
+        if not owner.number or self.voices.clock.over():
+            return None
+        tokens = self._tokens_for(_BESIDE, words_only="{w}" + NUMBER not in shared.adds)
+        lines = [(self.voices.new(), self._filled(shared.adds, owner, token)) for token in tokens]
+        if at_once:
+            told = ["\n".join(texts) for texts in self.voices.burst(lines, near=(str(owner.user),))]
+        else:
+            told = [self.voices.ask(who, line).text for who, line in lines]
+        if not all(told) or len({_without(text, tokens) for text in told}) > 1:
+            return None
+        return tuple(name for name, token in zip(_ALL, tokens, strict=True) if self._holds(owner, shared.reader, token))
+
+    def _owner(self, maker: Dialogue) -> Speaker:
+        """Somebody who has just made a thing and was told its number."""
+        who = self.voices.ready(maker)
+        told = numbers(self.voices.act(who, maker).text)
+        who.number = str(told[self._numbered[maker]]) if self._numbered[maker] < len(told) else ""
+        return who
+
+    def _filled(self, text: str, owner: Speaker, token: str) -> Step:
+        return Step(text.replace("{w}" + NUMBER, token).replace("{w}", token).replace("{n}", owner.number))
+
+    def _holds(self, owner: Speaker, reader: str, token: str) -> bool:
+        shown = self.voices.ask(owner, Step(reader.replace("{n}", owner.number))).whole.casefold()
+        return token in shown or token in _BETWEEN_DIGITS.sub("", shown)
+
+    def _tokens_for(self, count: int, *, words_only: bool | None = None) -> list[str]:
+        """What stands nowhere else: a word and a number (`words_only` None), or as many of one of them."""
+        with self.voices.lock:
+            first, self._tokens = self._tokens, self._tokens + count
+        spelled = [
+            _WORDS[nth % len(_WORDS)] + "".join(chr(ord("b") + int(digit)) for digit in str(1000 + nth))
+            for nth in range(first, first + count)
+        ]
+        digits = [str(3001 + 7 * nth) for nth in range(first, first + count)]
+        if words_only is None:
+            return [spelled[0], digits[1]]
+        return spelled if words_only else digits
+
+
+def _without(text: str, tokens: Sequence[str]) -> str:
+    return shape(re.sub("|".join(tokens), "…", _BETWEEN_DIGITS.sub("", text), flags=re.IGNORECASE))
