@@ -234,6 +234,8 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
             if says not in told_before or way.plain:
                 told_before.add(says)
                 new.append(way)
+        # Without its argument a command may be answered as if it were none.
+        new += [way for way in gone if way not in ways and _bare(way.steps[-1]) and usages(way.steps[-1].text, told)]
         made, things = things, _things(done)
         further = [
             [(*way.steps, step) for step in _named(way, named)]
@@ -297,6 +299,10 @@ def _named(way: Way, named: set[str]) -> Iterator[Step]:
             yield Step(f"/{word}")
 
 
+def _bare(step: Step) -> bool:
+    return not step.pressed and step.text.startswith("/") and " " not in step.text
+
+
 def _things(ways: Sequence[Way]) -> list[str]:
     """The numbers of the things that people have made lately by what they said, for others to mean."""
     made = (way for way in reversed(ways) if way.steps[-1].ours or way.steps[-1].pressed)
@@ -344,20 +350,22 @@ def _new(step: Step, kinds: set[str]) -> bool:
     return True
 
 
-def _meant(example: str, name: str, places: int) -> Iterator[str]:
-    """The example with a name in place of one of its first words, and a number in those of the others."""
-    words = example.split()
-    if 1 <= len(words) <= _MOST_MEANT:
-        for nth in range(min(places, len(words))):
-            yield " ".join(name if place == nth else NUMBER for place in range(len(words)))
+def _meant(command: str, texts: str, name: str, places: int) -> Iterator[str]:
+    """The command's argument with a name in one of its first places, and numbers in the others."""
+    longest = max(usages(command, texts)[:_MOST_EXAMPLES], key=lambda one: len(one.places), default=None)
+    if longest is not None and len(longest.places) <= _MOST_MEANT:
+        for nth in longest.places[:places]:
+            parts = (
+                name if at == nth else NUMBER if at in longest.places else part for at, part in enumerate(longest.parts)
+            )
+            yield " ".join(filter(None, parts))
 
 
 def _on_things(way: Way, told: str, things: Sequence[str]) -> Iterator[tuple[Step, ...]]:
     """A bare command with the numbers of things that others have made."""
     last = way.steps[-1]
-    if not last.pressed and last.text.startswith("/") and " " not in last.text:
-        longest = max(_examples(last.text.removeprefix("/"), told)[:_MOST_EXAMPLES], key=len, default="")
-        for argument in (argument for thing in things for argument in _meant(longest, thing, 1)):
+    if _bare(last):
+        for argument in (argument for thing in things for argument in _meant(last.text, told, thing, 1)):
             yield (*way.steps[:-1], Step(f"{last.text} {argument}", ours=True))
 
 
@@ -373,9 +381,9 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
     elif len(way.steps) > 1 and not way.buttons:  # one question after the other
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), Step(_LIST, ours=True), *shown)
-    if not last.pressed and last.text.startswith("/") and " " not in last.text:
+    if _bare(last):
         examples = _examples(last.text.removeprefix("/"), f"{texts}\n{told}")[:_MOST_EXAMPLES]
         longest = max(examples, key=len, default="")
-        meant = _meant(longest, str(peer), 2) if peer is not None else ()
+        meant = _meant(last.text, f"{texts}\n{told}", str(peer), 2) if peer is not None else ()
         for argument in dict.fromkeys((*examples, *meant, *_filled(longest), TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}")):
             yield Step(f"{last.text} {argument}", ours=True)

@@ -297,11 +297,75 @@ class Pantry:
         call_api(self.api, "sendMessage", chat_id=chat, text=text)
 
 
+class Bank:
+    """People who have said hello give each other points, put lots up for sale that everybody sees, and bid for them.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``credit`` where of two gifts at once one is lost, ``minus`` where a negative gift takes, ``bids`` where of bids at once some are lost.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.lock = threading.Lock()
+        self.points: dict[int, int] = {}
+        self.lots: dict[int, tuple[int, list[str]]] = {}
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, _, _ = said
+        command, *rest = text.split()
+        with self.lock:
+            self.points.setdefault(user, 100)
+        lot = self.lots.get(int(rest[0])) if rest and rest[0].isascii() and rest[0].isdigit() else None
+        if command == "/daj" and len(rest) == 2 and rest[0].isdigit() and int(rest[0]) in self.points:
+            self.give(chat, user, int(rest[0]), rest[1])
+        elif command == "/saldo":
+            self.say(chat, f"Masz {self.points[user]} punktów.")
+        elif command == "/wystaw" and rest:
+            with self.lock:
+                number = 500 + len(self.lots)
+                self.lots[number] = user, []
+            self.say(chat, f"Wystawiono nr {number}.")
+        elif command == "/pokaz" and lot:
+            self.say(chat, f"Nr {rest[0]}, oferty: {', '.join(lot[1]) or 'brak'}.")
+        elif command == "/oferta" and lot and len(rest) == 2:
+            self.bid(chat, lot, rest[1])
+        else:
+            self.say(chat, "Użyj: /saldo, /daj OSOBA PUNKTY, /wystaw herbata zielona, /pokaz NR, /oferta NR KWOTA")
+
+    def give(self, chat: int, user: int, person: int, amount: str) -> None:
+        sign = "-" if self.bug == "minus" else ""
+        if not amount.lstrip(sign).isdigit() or user == person or len(amount) > 6:
+            self.say(chat, "Podaj liczbę.")
+            return
+        with nullcontext() if self.bug == "credit" else self.lock:
+            before = self.points[person]
+            if self.bug == "credit":
+                call_api(self.api, "sendChatAction", chat_id=person, action="typing")
+            self.points[person] = before + int(amount)
+            self.points[user] -= int(amount)
+        self.say(person, "Masz prezent!")
+        self.say(chat, "Dano.")
+
+    def bid(self, chat: int, lot: tuple[int, list[str]], amount: str) -> None:
+        with nullcontext() if self.bug == "bids" else self.lock:
+            bids = list(lot[1])
+            if self.bug == "bids":
+                call_api(self.api, "sendChatAction", chat_id=lot[0], action="typing")
+            lot[1][:] = [*bids, amount]
+        self.say(chat, "Przyjęto.")
+
+    def say(self, chat: int, text: str) -> None:
+        call_api(self.api, "sendMessage", chat_id=chat, text=text)
+
+
 def keys(data: list[str]) -> dict:
     return {"inline_keyboard": [[{"text": one, "callback_data": one}] for one in data]}
 
 
-def webhook(bot: Bot | Desk | Club | Judge | Pantry) -> type[BaseHTTPRequestHandler]:
+def webhook(bot: Bot | Desk | Club | Judge | Pantry | Bank) -> type[BaseHTTPRequestHandler]:
     return updates_to(bot.update, first=bot.bug == "disorder")
 
 
@@ -392,3 +456,24 @@ def test_what_users_make_is_all_there_once_and_their_own(
     told = [event.what for event in tried if event.trial == "at-once"]
     assert any("by the admin, then" in what for what in told)
     assert any("the admin presses" in what for what in told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bug", "shown"),
+    [
+        ("", None),
+        ("credit", ("no_lost_update", "lost")),
+        ("minus", ("own_objects_only", "negative-amount")),
+        ("bids", ("no_lost_update", "missing")),
+    ],
+)
+def test_what_users_do_to_each_other_counts_once_and_takes_nothing(
+    tmp_path: Path, bug: str, shown: tuple[str, str] | None
+) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: webhook(Bank(api, bug)), "vocabulary,state")
+    if shown is not None:
+        assert shown in found(result)
+        return
+    assert found(result) == set()
+    assert {event.trial for event in events if isinstance(event, StateTried)} >= {"gathered", "credited", "taken"}
