@@ -40,7 +40,7 @@ MUST = {
     "text-shell text-format",
     "framing": "length-short length-long length-twice length-differing chunks-length chunks-word "
     "chunks-oversized header-64k header-nul header-cr header-lf header-fold pipelined-garbage pipelined-smuggled tls-hello",
-    "encoding": "type-plain type-absent json-charset gzip-sound gzip-double gzip-bomb gzip-lying coding-br expect-continue",
+    "encoding": "type-plain type-absent json-charset gzip-sound gzip-double gzip-bomb gzip-lying gzip-coding-br expect-continue",
     "timing": "slow-head slow-body unread-answer halfclosed-body reset-body split-two-1 split-four-2 pipelined-50",
     "shape": "message-text/chat-dropped message-text/chat.id-null message-text/from.id-retyped message-text/text-wrapped "
     "message-text/chat-wrapped",
