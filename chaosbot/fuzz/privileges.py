@@ -30,12 +30,15 @@ from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, kind_of, offers
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.talks import Person, Step, Talks, relays
+from chaosbot.fuzz.usages import usages
 
 _MOST: Final = 12
 """So many privileges are asked for."""
 _WHOLE: Final = 4
 _PART: Final = 16
 """The first few are asked for in every way; of the ways to the others, these are tried that matter most."""
+_MOST_SHOWN: Final = 8
+_FIRST_THING: Final = "1"
 _PATIENCE_S: Final = 6.0
 """How long a reply to the admin is waited for where a stranger asks in the same chat next."""
 _LAST: Final = 24
@@ -82,6 +85,13 @@ def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], twi
     if commands:
         subject = _subject(talks)
         ask([Step(step.text + more) for more in (f" {subject}", f" {subject} user", " green tea") for step in commands])
+    if own:
+        # What its own usage says: it may make a thing, and what is done to that may be asked about first, by buttons.
+        ask(desk.as_shown(asked))
+        ask(desk.on_things(asked))
+        if any(desk.effects.values()):  # what has been done cannot be done again: another thing, for others to press
+            ask(desk.as_shown(asked))
+            ask([step for step in desk.on_things(asked) if step.text.partition(" ")[0] in desk.openers])
     talks.run([desk.ask_nothing, desk.twin_asks_nothing])
     found = desk.privileges()
     dice = context.dice.at("privileges", own, context.spec.endpoint.started)
@@ -127,6 +137,15 @@ class _Desk:
     gets: dict[Step, tuple[str, tuple[ApiCalled, ...]]] = field(default_factory=dict)
     twins: dict[Step, tuple[ApiCalled, ...]] = field(default_factory=dict)
     nothing: set[str] = field(default_factory=set)
+    opened: dict[str, Step] = field(default_factory=dict)
+    """What was asked when each kind of button was shown."""
+    effects: dict[str, bool] = field(default_factory=dict)
+    """By kind of button, whether the admin was told something else for that afterwards."""
+
+    @property
+    def openers(self) -> set[str]:
+        """The commands that are answered by buttons which change something."""
+        return {self.opened[kind].text.partition(" ")[0] for kind, changed in self.effects.items() if changed}
 
     @property
     def names(self) -> set[str]:
@@ -145,8 +164,15 @@ class _Desk:
             control = self.talks.case(self.admin, step, "the admin")
             gets = self.talks.send(control)
             self.gets[step] = control.name, tuple(gets)
+            kind = kind_of(step.text)
+            if step.pressed and kind in self.opened and kind not in self.effects:
+                again = self.talks.say(self.admin, self.opened[kind], "the admin")
+                self.effects[kind] = deeds(again) != deeds(self.gets[self.opened[kind]][1])
+                gets = [*gets, *again]
             for call in gets:
                 self.admin.buttons.update(dict.fromkeys(call.buttons, call.message))
+                for data in () if step.pressed else call.buttons:
+                    self.opened.setdefault(kind_of(data), step)
             return gets
 
         self._followed(ask, steps, shown | {kind_of(step.text) for step in self.gets if step.pressed})
@@ -170,6 +196,22 @@ class _Desk:
                 if new.pressed and kind_of(new.text) not in kinds:
                     kinds.add(kind_of(new.text))
                     queue.insert(0, new)
+
+    def as_shown(self, steps: Sequence[Step]) -> list[Step]:
+        """The admin's commands with the arguments that the target's texts show."""
+        shown = ((step, next(iter(usages(step.text, self._texts())), None)) for step in filter(_command, steps))
+        return [Step(f"{step.text} {usage}") for step, usage in shown if usage is not None][:_MOST_SHOWN]
+
+    def on_things(self, steps: Sequence[Step]) -> list[Step]:
+        """Those that take one argument with the number of what the admin has made last."""
+        made = (Way((step,), gets).ids for step, (_, gets) in reversed(self.gets.items()) if " " in step.text)
+        number = next((name for ids in made for name in ids if name.isdigit()), _FIRST_THING)
+        shown = ((step, next(iter(usages(step.text, self._texts())), None)) for step in filter(_command, steps))
+        return [Step(f"{step.text} {number}") for step, usage in shown if usage is not None and len(usage.places) == 1]
+
+    def _texts(self) -> str:
+        """What the admin was told for what was asked."""
+        return "\n".join(call.text for _, gets in self.gets.values() for call in gets)
 
     def ask_nothing(self) -> None:
         """The admin asks for what no bot knows."""
@@ -211,7 +253,11 @@ class _Desk:
     def privileges(self) -> list[Privilege]:
         """What the admin alone gets; of several requests with one command the first that tells, or else any that the target keeps private."""
         best: dict[str, Step] = {}
+        # Of the buttons below one message those that change nothing, while others do, only take a question back.
+        vain = {kind for kind, changed in self.effects.items() if not changed and self._decides(self.opened[kind])}
         for step in sorted(self.gets, key=lambda step: not self.apart(step)):
+            if step.pressed and kind_of(step.text) in vain:
+                continue
             if self.telling(step) and (self._served(step) or self.apart(step)):
                 best.setdefault(step.text if step.pressed else step.text.split(" ")[0], step)
         chosen = sorted(best.values(), key=lambda step: not self.private(step))
@@ -225,6 +271,10 @@ class _Desk:
             )
             for nth, step in enumerate(chosen)
         ]
+
+    def _decides(self, asked: Step) -> bool:
+        """Whether one of the buttons that were shown for what was asked changes something."""
+        return any(changed and self.opened[kind] == asked for kind, changed in self.effects.items())
 
     def _another(self, step: Step) -> Step:
         """A button like it that the admin was shown and has not pressed: what one press does, the next one may find done."""
