@@ -401,6 +401,7 @@ def test_every_move_is_played_once_however_little_time_the_sequences_have(
     assert rejected in {event.summary for event in events if isinstance(event, CaseTried)}
 
 
+@pytest.mark.slow
 def test_a_rate_limit_does_not_make_a_finding_look_mended(tmp_path: Path) -> None:
     only = ("control/*", "escalation/control-admin", "escalation/admin-by-guest", "escalation/reply-admin")
     with demo("tier-from-reply") as url:

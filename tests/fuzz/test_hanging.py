@@ -59,6 +59,7 @@ def hanging(after: int) -> Iterator[str]:
             connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [20])
 def test_a_campaign_on_a_target_that_hangs_ends_in_its_time(tmp_path: Path, after: int) -> None:
     with hanging(after) as url:

@@ -83,6 +83,7 @@ def test_places_reach_every_kind_of_update(pairs: Product) -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_the_platform_calls_optional_may_be_absent_and_what_it_needs_may_not(pairs: Product) -> None:
     wanted = {
         "mutation/message.from.last_name/absent": {2},

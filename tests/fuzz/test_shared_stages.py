@@ -49,6 +49,7 @@ def choosy() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_generated_updates_find_the_same_whatever_the_number_of_processes(choosy: str, tmp_path: Path) -> None:
     found, sent = [], []
     for workers in (1, 3):

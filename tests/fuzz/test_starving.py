@@ -137,6 +137,7 @@ def test_a_bot_that_takes_rising_ids_only_starves_whoever_comes_late(tmp_path: P
     assert (mended.still_fails, mended.conclusive) == (False, True)
 
 
+@pytest.mark.slow
 def test_a_bot_that_takes_one_at_a_time_and_drops_the_others_starves_in_a_burst(tmp_path: Path) -> None:
     with bot(OneHand()) as url:
         (finding,) = campaign(url, tmp_path).findings

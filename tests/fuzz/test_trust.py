@@ -211,7 +211,9 @@ def test_a_button_that_the_admin_was_shown_is_pressed_by_others(bug: str) -> Non
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("platform", [pytest.param(one, marks=slow if one == "github" else ()) for one in HEALTHY])
+@pytest.mark.parametrize(
+    "platform", [pytest.param(one, marks=slow if one in ("github", "messenger") else ()) for one in HEALTHY]
+)
 def test_who_does_it_right_is_left_alone(platform: str) -> None:
     make, options, checks = HEALTHY[platform]
     found = judged(make(), platform, *checks, **options)
@@ -286,7 +288,8 @@ def test_while_its_api_fails_a_receiver_does_not_hammer_it(hasty: bool) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("again", [pytest.param(True, marks=slow), False])
+@slow
+@pytest.mark.parametrize("again", [True, False])
 def test_what_one_failing_call_loses_is_found(again: bool) -> None:
     rules: list[Rule] = []
     careful = messenger()
