@@ -123,6 +123,11 @@ class Between:
         if place is None:
             return
         by, what = once.changes[place], f"{str(deed).replace(_PERSON, 'somebody')}, who then asks {reader}"
+        if NUMBER in deed.lines[-1].text.split():
+            less = [self._moved(deed, reader, (_MINUS,)) for _ in range(2)]
+            taken = [(str(one.changes.get(place, 0)),) for one in less if one is not None]
+            if len(taken) == len(less):
+                self.voices.tell("taken", what.replace(f" {NUMBER}", f" {_MINUS}"), [(str(by),)], taken)
         tried = [self._moved(deed, reader, (NUMBER, NUMBER), at_once=True) for _ in range(_TIMES)]
         seen = [
             (str(one.changes.get(place, 0)),)
@@ -131,11 +136,6 @@ class Between:
         ]
         if seen:
             self.voices.tell("credited", what, [(str(by), str(2 * by))], seen)
-        if NUMBER in deed.lines[-1].text.split():
-            less = [self._moved(deed, reader, (_MINUS,)) for _ in range(2)]
-            taken = [(str(one.changes.get(place, 0)),) for one in less if one is not None]
-            if len(taken) == len(less):
-                self.voices.tell("taken", what.replace(f" {NUMBER}", f" {_MINUS}"), [(str(by),)], taken)
 
     def _moved(self, deed: Dialogue, reader: Step, amounts: Sequence[str], *, at_once: bool = False) -> _Moved | None:
         """Some do it to somebody new, each with an amount; None where that one's numbers change by themselves, or the time is up."""

@@ -54,7 +54,7 @@ _MOST_ACTIONS: Final = 40
 _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
 _MOST_MAKERS: Final = 2
-_LONGER: Final = 1.2
+_LONGER: Final = 1.8
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones."""
 _LOOK_S: Final = 0.2
 """How often the target's health is looked at."""
