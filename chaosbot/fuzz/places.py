@@ -39,6 +39,8 @@ _PLACES: Final = 4
 """So many places of a usage are changed."""
 _READERS: Final = 4
 """So many plain things are asked for, one after each odd argument in turn."""
+_IGNORED: Final = 6
+"""So many odd arguments get what an argument makes no difference to."""
 _AGAIN: Final = 6
 """So many unanswered arguments of a command are tried again."""
 _CROWD: Final = 3
@@ -93,10 +95,11 @@ class ArgumentSeries:
     def steps(self) -> Iterator[None]:
         """The same, one argument after the other, so that several commands may take turns."""
         person = self._person()
-        base = self._base(person)
+        base, taken = self._base(person)
         if base is None:
             return
-        odds = list(_changed(base))
+        # What is answered as if it had no argument hardly reads one.
+        odds = list(_changed(base))[: None if taken else _IGNORED]
         readers = self._plain()
         unanswered: list[OddArgument] = []
         since: list[OddArgument] = []
@@ -122,8 +125,11 @@ class ArgumentSeries:
             return Person(tier=self.talks.context.platform.tiers[-1])
         return walk(self.talks, self.before, onwards=True)[0] if self.before else self.talks.stranger()
 
-    def _base(self, person: Person) -> Usage | None:
-        """An argument that the command can do something with; None where there is none, or where it should not be repeated."""
+    def _base(self, person: Person) -> tuple[Usage | None, bool]:
+        """An argument that the command can do something with, and whether it is answered otherwise than the bare command.
+
+        None where there is none, or where it should not be repeated.
+        """
         bare = self.talks.say(person, Step(self.command), usual=1)
         told = "\n".join([*(call.text for call in bare), self.texts])
         known = [
@@ -139,10 +145,10 @@ class ArgumentSeries:
             began = len(self.talks.context.target.calls())
             replies = self.talks.say(person, Step(f"{self.command} {usage}"), usual=1)
             if self._crowd(began, person, str(usage)):
-                return None
+                return None, False
             if words(replies) - words(bare):
-                return usage
-        return choices[0] if choices else None
+                return usage, True
+        return next(iter(choices), None), False
 
     def _crowd(self, began: int, person: Person, text: str) -> bool:
         """Whether the same was written to many chats."""
