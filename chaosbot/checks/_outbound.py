@@ -21,7 +21,7 @@ class Trial:
 
     Args:
         tried: The trial.
-        calls: The calls to its chat (and to the one that it moved to), in order.
+        calls: The calls to its chat (and to the one that it moved to) and in answer to its press, in order.
     """
 
     tried: OutboundTried
@@ -56,8 +56,13 @@ def trials(history: History) -> Iterator[Trial]:
         if tried.case in idle or (met and tried.case not in met):
             continue
         chats = {str(tried.chat), *([str(tried.moved_to)] if tried.moved_to is not None else [])}
-        found = (call for chat in chats for call in history.calls_by_chat.get(chat, ()) if call.t >= tried.sent)
-        yield Trial(tried, tuple(sorted((call for call in found if call.t <= tried.until), key=lambda call: call.t)))
+        found = [call for chat in chats for call in history.calls_by_chat.get(chat, ())]
+        case = history.case(tried.case)
+        if case is not None and case.callback:
+            # Its waiting is ended by the press's id alone.
+            found += [call for call in history.calls_by_chat.get("None", ()) if call.callback == case.callback]
+        timely = (call for call in found if tried.sent <= call.t <= tried.until)
+        yield Trial(tried, tuple(sorted(timely, key=lambda call: call.t)))
 
 
 def messages(history: History) -> Iterator[list[ApiCalled]]:
@@ -68,8 +73,10 @@ def messages(history: History) -> Iterator[list[ApiCalled]]:
         if not any(call.markers for call in calls):
             yield calls
     for trial in trials(history):
-        if not any(call.markers for call in trial.calls):
-            yield list(trial.calls)
+        plain = [call for call in trial.calls if not call.markers]
+        # To somebody else's chat the same words may come of what others do beside.
+        if plain and trial.tried.answered is None:
+            yield plain
 
 
 def judged_trials(

@@ -1,13 +1,15 @@
 """Once a fault is over, the bot answers as it did before, within a bounded time.
 
 Both sides count: the webhook's answers and, where the mock sees them, the replies that follow. A bot whose pool is still filled
-with calls that will never end acknowledges everything and answers nobody.
+with calls that will never end acknowledges everything and answers nobody. In a campaign each chat whose calls met trouble is asked again;
+that of a call without an answer when the bot has given it up.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Final
 
 from chaosbot.checks._directions import NO_RUN, clean_requests, last_moment
@@ -33,7 +35,13 @@ class Recovers(Check):
 
     def judge(self, history: History) -> Judgement:
         """Over a load run, and over the trials of a campaign."""
-        tried = [trial for trial in trials(history) if trial.tried.again is not None]
+        ends = _ends(history)
+        tried = [
+            trial
+            for trial in trials(history)
+            # While a call was still under way the chat rightly waited for it.
+            if trial.tried.again is not None and ends.get(trial.tried.case, 0.0) <= trial.tried.t
+        ]
         gone = (
             (
                 trial,
@@ -88,6 +96,16 @@ class Recovers(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason="too few requests came after a fault")
         verdict = Verdict.FAIL if found else Verdict.worst(assertion.verdict for assertion in assertions)
         return Judgement(self.name, verdict, tuple(found), tuple(assertions), judged=judged)
+
+
+def _ends(history: History) -> dict[str, float]:
+    """When the last of the calls that met a rule was over, by the rule's name."""
+    over = {seen.exchange: seen.t for seen in history.exchanges}
+    ends: dict[str, float] = defaultdict(float)
+    for exchange, faults in history.injections.items():
+        for fault in faults:
+            ends[fault.rule] = max(ends[fault.rule], over.get(exchange, inf))
+    return ends
 
 
 def _spans(history: History) -> list[tuple[float, float, str]]:

@@ -3,8 +3,8 @@
 Frameworks acknowledge an update before, or although, its handler has failed; the user then waits for nothing. Such a failure shows only
 in the answer that is missing. Judged where it was missing twice and the same command was answered right after it, so that silence by
 design, a limit or a busy target is no finding. The same holds where a call to somebody else fails meanwhile (a notice to the owner):
-who asked is answered. And where the API refuses the answer itself, for markup that somebody's words have broken or for its length, it must
-be said in another way.
+who asked is answered, and of a message to many all others get theirs. And where the API refuses the answer itself, for markup that
+somebody's words have broken or for its length, it must be said in another way.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import inf, nextafter
 from typing import ClassVar, Final
 
@@ -37,6 +38,17 @@ class UserTold(Check):
     def judge(self, history: History) -> Judgement:
         """Over a campaign's commands, and over its trials."""
         seen = [trial for trial in trials(history) if trial.tried.answered is not None]
+        ended = (
+            (
+                trial,
+                RootCause("rest-untold", Mechanism.TECHNIQUE, f"outbound-{trial.tried.trouble}"),
+                f"ends a message to many at the first whom it cannot reach ({trial.tried.trouble})",
+                Severity.MEDIUM,
+                f"{trial.tried.case}: {trial.tried.method} to {trial.tried.chat} failed, and nobody else got theirs",
+            )
+            for trial in seen
+            if trial.tried.rest is False
+        )
         silent = (
             (
                 trial,
@@ -48,7 +60,7 @@ class UserTold(Check):
             for trial in seen
             if not trial.tried.answered
         )
-        return judged_trials(self._commands(history), len(seen), silent)
+        return judged_trials(self._commands(history), len(seen), chain(silent, ended))
 
     def reproducer(self, history: History, case: str) -> Steps:
         """What was written in the case's chat, up to it: an answer may be refused for what was said before."""

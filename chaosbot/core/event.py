@@ -360,6 +360,7 @@ class OutboundTried(Tagged, frozen=True):
         again: Whether the same chat was answered afterwards; None when nobody asked.
         moved_to: The chat's new id, where the trouble is that it moved.
         answered: Whether the sender was answered, where the trouble met a call to somebody else; None otherwise.
+        rest: Whether others got theirs of a message to many, where one of the many met the trouble; None otherwise.
     """
 
     t: float
@@ -375,6 +376,7 @@ class OutboundTried(Tagged, frozen=True):
     again: bool | None = None
     moved_to: int | str | None = None
     answered: bool | None = None
+    rest: bool | None = None
 
 
 class StateTried(Tagged, frozen=True):

@@ -17,6 +17,14 @@ ANSWER: Final = re.compile(r"cba[se][0-9a-f]{8}(?![0-9a-f])")
 """What the answer of a mocked model begins with (``cbas…``) and ends with (``cbae…``)."""
 
 
+_LETTERS: Final = "bcdfghjklmnpqrstvwxz"
+
+
+def plain_word(dice: Dice) -> str:
+    """The word at this place in the tree of chance: it stands nowhere else either, and is no marker, so that it joins nothing by itself."""
+    return "qu" + "".join(_LETTERS[dice.at(str(nth)).integer(0, len(_LETTERS) - 1)] for nth in range(8))
+
+
 def marker(dice: Dice) -> str:
     """The marker at this place in the tree of chance."""
     return "cbm" + dice.at("marker").token(12)

@@ -49,6 +49,8 @@ def close_campaign(
     if complete:
         # However late it is, a target that is well is waited for.
         context.target.until = max(context.target.until, monotonic() + _SETTLE_S)
+        for look in context.afterwards:
+            look()
     complete = _settle(context) and complete
     recorder, spec = context.recorder, context.spec
     for call in calls():

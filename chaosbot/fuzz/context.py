@@ -100,6 +100,7 @@ class CampaignContext:
         peer: The id of somebody who has said something plain, for what people do to each other; None where nobody has.
         explored: Whether ways were explored after the vocabulary stage had found none.
         later: Goes on with what a stage had no time for, beside the stages that disturb nobody by it.
+        afterwards: What is still to be looked at when all stages are over, by whom a stage has left something under way.
         held_until: When a call that gets no answer has been held for long enough to be judged (monotonic seconds); 0 where none is.
     """
 
@@ -119,6 +120,7 @@ class CampaignContext:
     usual: dict[tuple[object, ...], int] = field(default_factory=dict)
     peer: int | None = None
     explored: bool = False
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
     held_until: float = 0.0
     later: Callable[[], None] | None = None
 

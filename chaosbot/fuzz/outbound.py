@@ -5,8 +5,10 @@ Rules:
 - What makes the target call is learned from the target: texts, the commands that its replies name, the buttons that they show.
 - One trial is one user (or group) of its own, whose calls alone meet the trouble: the fault's rule names the chat, or the button
   press. Trials therefore run side by side, a few at a time. A call to somebody else's chat (a notice to an owner) is met there, in
-  one trial at a time.
+  one trial at a time, beside the others.
 - Beside each trial another user writes, and after it the same user writes again: both must be answered as usual.
+- What the admin writes to many is met at the first of them; the others must get theirs all the same.
+- Where a call gets no answer, its chat is asked again at the end of the campaign: by then the target has given the call up.
 - How long a reply is waited for follows from the target's own habit, measured before the first trial.
 - What looks wrong is tried once more before it is told. Nothing is judged here: `OutboundTried` says what was done and seen.
 """
@@ -15,11 +17,12 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from time import monotonic, sleep
 from typing import Final
 
@@ -29,7 +32,7 @@ from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.event import ApiCalled, CaseTried, Noted, OutboundTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
-from chaosbot.core.marker import marker
+from chaosbot.core.marker import marker, plain_word
 from chaosbot.core.observation import Died
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.verdict import Mechanism, Threat
@@ -41,17 +44,27 @@ from chaosbot.fuzz.target import CaseResult
 from chaosbot.fuzz.troubles import GROUP, Trouble, tells, troubles_of
 
 AT_ONCE: Final = 3
-"""Trials side by side, of the service's trouble and of refusals each: fewer than the failures in a row that trip a usual circuit breaker (5)."""
+"""Trials side by side, of the service's trouble: fewer than the failures in a row that trip a usual circuit breaker (5)."""
+_REFUSALS_AT_ONCE: Final = 4
+"""The same of refusals."""
 _FIRST_USER: Final = 4_503_580_000_000_000
 _FIRST_GROUP: Final = -4_000_000_000
 _BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 """Calls beside a reply, which must come whatever becomes of them."""
 _ANSWER: Final = "Anna"
-_ORDERS: Final = 4
+_ORDERS: Final = 8
+_FOR_GOOD: Final = (400, 403)
+_STUBBORN: Final = 3
+"""So many refusals of one and the same call are waited for, where there was a second one."""
+_STUBBORN_S: Final = 4.0
+"""And so long."""
 _SAID: Final = 80
 """So many characters of what was said stand in a case's summary."""
 _LATE_S: Final = 0.2
 """So long after an update was acknowledged a call may still come of it."""
+_NOISY_S: Final = 3.0
+"""A chat to which something came so lately is written to anyway."""
+_MANY: Final = 3
 _LEARNING: Final = 0.35
 """The part of the stage's time that learning may take."""
 _LEAST_S: Final = 1.0
@@ -59,6 +72,8 @@ _MOST_S: Final = 8.0
 """Bounds on how long a reply is waited for."""
 _RETRIES_S: Final = 7.0
 """How much longer the same chat may take afterwards: a target that keeps a chat's order first repeats the call that failed."""
+_AGAIN_S: Final = 3.0
+"""So long, at least, is waited for an ordinary answer."""
 _HELD_S: Final = 22.0
 """After so long a call that gets no answer was waited for too long."""
 _HOLDING_S: Final = 0.4
@@ -94,14 +109,16 @@ class Order:
 
     Args:
         method: The method.
-        step: What the admin writes.
-        many: Whether it wrote to several.
+        text: What the admin writes.
+        worded: Whether it passes on a word that it is given.
+        chats: To whom it wrote then, the first one first.
         before: What somebody else does before, so that there is somebody to write to.
     """
 
     method: str
-    step: Step
-    many: bool
+    text: str
+    worded: bool
+    chats: tuple[str, ...]
     before: tuple[Step, ...]
 
 
@@ -149,6 +166,7 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
         return
     trials = _Trials(context, context.disturbances, clock)
     triggers = trials.learn()
+    context.afterwards.append(trials.served_again)
     if not triggers:
         text = "outbound trouble was not tried: no ordinary message made the target call its API"
         context.recorder.emit(Noted(context.recorder.now(), "outbound", text))
@@ -156,7 +174,7 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
     ranked = [
         (3 * number + rank, trigger, replace(trouble, lossless=trouble.lossless and trigger.tells))
         for number, trigger in enumerate(triggers)
-        for rank, trouble in enumerate(troubles_of(trigger.method))
+        for rank, trouble in enumerate(troubles_of(trigger.method, notice=trigger.to is not None))
     ]
     trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
 
@@ -172,14 +190,20 @@ class _Trials:
         self.quiet_s = context.target.watch.gap_s
         self.usual: Step | None = None
         self.in_groups: Step | None = None
-        self.orders: list[Order] = []
+        self._orders: Iterator[Order] | None = None
+        self._order: Order | None = None
+        """The one that is being tried."""
         self._dice = context.dice.at("outbound", context.spec.endpoint.started)
         self._count = 0
         self._lock = threading.Lock()
-        self._others: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way: dict[str, CaseResult] = {}
+        self._held: list[tuple[OutboundTried, Case, _Person]] = []
+        self._mute: set[Trigger] = set()
+        """What made the target call, and does not any more."""
+        self._before: tuple[Step, ...] = ()
         self._chats: set[str] = set()
-        self._asked_at: dict[str, list[float]] = defaultdict(list)
+        self._settled: frozenset[str] = frozenset()
+        """Chats of people of this stage with whom nothing goes on any more."""
         self._dead = False
         self._in_turn = False
         self._compared = threading.Event()
@@ -206,10 +230,10 @@ class _Trials:
                         found[call.method] = one
         self.usual = next(iter(answering), None)
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))
-        known = {step.text for steps, _ in walked for step in steps}
+        self._before = max((steps for steps, _ in walked), key=len, default=())
         # Before the admin is asked anything: what comes to the admin then may be an answer.
-        others = list(self._to_others(walked, until + self.clock.left() * _LEARNING / 4))
-        self.orders = list(self._to_users(known, max((steps for steps, _ in walked), key=len, default=())))
+        others = list(self._to_others(walked, monotonic() + self.clock.left() * _LEARNING / 2))
+        self._settled = frozenset(self._chats)
         return [*triggers, *others]
 
     def _learn_group(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> None:
@@ -228,14 +252,13 @@ class _Trials:
         self, walked: Iterable[tuple[tuple[Step, ...], Sequence[ApiCalled]]], until: float
     ) -> Iterator[Trigger]:
         """What makes the target write into a chat that is none of those who did something: once more, one at a time, to see who does."""
-        for event in self.context.recorder.events:
-            if isinstance(event, CaseTried) and event.chat is not None:
-                self._asked_at[str(event.chat)].append(event.sent)
-        seen, desk = self._told_others(0.0), self._admin_chat()
-        left = {method for method, _ in seen}
+        usual_s = min(self.habit_s, max(_LATE_S / 2, 2 * self.context.target.watch.usual_s))
+        seen, desk = self._told_others(0.0, usual_s), self.desk
+        # A notice to the admin and one to another user are written in two places.
+        left = {(method, chat == desk) for method, chat in seen}
         ways = [steps for steps, _ in walked]
         longest = [one for one in ways if not any(other[: len(one)] == one != other for other in ways)]
-        likely = self._likely([call.t for call in self._since(0.0) if self._elsewhere(call) is not None])
+        likely = self._likely([call.t for call in self._since(0.0) if self._elsewhere(call, usual_s) is not None])
         for steps in sorted(longest, key=lambda one: -max(likely.get(step.text[:_SAID], 0.0) for step in one)):
             person = _Person(self._user())
             for number, step in enumerate(steps, 1):
@@ -252,16 +275,33 @@ class _Trials:
                     if self._said(f"outbound/learn-others{steps[0].text}-{number}", step, person) is None:
                         break
                     soon = monotonic() + _LATE_S
-                    while not (found := self._told_others(start, held)) and monotonic() < soon:
+                    # Beside the other stages, whose replies may be late: who was asked lately is nobody else.
+                    while not (found := self._told_others(start, self.habit_s, held)) and monotonic() < soon:
                         sleep(_POLL_S)
                 for method, chat in sorted(found, key=str):
-                    if method in left:
-                        left.discard(method)
+                    if (method, chat == desk) in left:
+                        left.discard((method, chat == desk))
                         yield Trigger(method, steps[:number], chat)
 
-    def _told_others(self, since: float, held: Container[int | str] = ()) -> set[tuple[str, int | str]]:
-        """Method and chat of the calls since then into chats that are held, or in which nobody has just asked for something."""
-        return {key for call in self._since(since) if (key := self._elsewhere(call, held)) is not None}
+    def _told_others(
+        self, since: float, within_s: float, held: Sequence[int | str] | None = None
+    ) -> set[tuple[str, int | str]]:
+        """Method and chat of the calls since then into chats that are held, or in which nobody has just asked for something.
+
+        Where some are held, others go on beside: what many are told at once, and what comes to a chat anyway, they have brought about.
+        """
+        calls, noisy, told = list(self._since(since)), set[str](), defaultdict[str, set[str]](set)
+        if held is not None:
+            noisy = {str(one.chat) for one in self._since(since - _NOISY_S) if one.t < since and tells(one.method)}
+            for call in calls:
+                told[call.text].add(str(call.chat))
+        found = ((self._elsewhere(call, within_s, held or ()), call) for call in calls)
+        return {
+            key
+            for key, call in found
+            if key is not None
+            and (key[1] in (held or ()) or (str(call.chat) not in noisy and len(told[call.text]) < _MANY))
+        }
 
     def _likely(self, times: Sequence[float]) -> dict[str, float]:
         """For what people have said, how often a call to somebody else came at that time: always, where it is the cause."""
@@ -275,45 +315,61 @@ class _Trials:
                 said[text.strip("'\"")].append(near)
         return {text: sum(near) / (len(near) + 1) for text, near in said.items()}  # once may be by chance
 
-    def _to_users(self, known: Container[str], before: tuple[Step, ...]) -> Iterator[Order]:
-        """The admin's own commands that make the target write to people who did something here."""
-        platform = self.context.platform
+    def _to_users(self) -> Iterator[Order]:
+        """The admin's own commands that make the target write to others."""
+        platform, told = self.context.platform, self.context.learned("admin")
         admin = _Person(0, tier=platform.tiers[-1] if len(platform.tiers) > 1 else "")
-        until = monotonic() + self.clock.left() * _LEARNING / 2
-        told = [f"/{word}" for word in self.context.learned("admin")]
+        known = {*ASKED, *(f"/{word}" for word in self.context.learned("commands") if word not in told)}
+        own = [f"/{word}" for word in told]
         for text in ASKED[:2] if admin.tier and not self.context.learned("commands") else ():
-            done = self._do(f"outbound/learn-admin{text}", Step(text), admin)
-            if done is None or self.context.shared.reserves(done.case.chat):
+            done = self._ask_admin(Step(text), admin, bool)
+            if done is None:
                 return
-            self._await(done, self.habit_s, bool)
-            told += [f"/{word}" for call in done.calls for word in commands_in(call.text)]
-        own = [name for name in dict.fromkeys(told) if name not in known and name not in ASKED][:_ORDERS]
-        for text in (written for name in own for written in (name, f"{name} {_ANSWER}")):
-            if monotonic() > until:
+            own += [f"/{word}" for call in done.calls for word in commands_in(call.text)]
+        names = [name for name in dict.fromkeys(own) if name not in known][:_ORDERS]
+        for text, worded in [*((f"{name} {_ANSWER}", True) for name in names), *((name, False) for name in names)]:
+            began, word = self.context.recorder.now(), self._word() if worded else ""
+            ask = not self.clock.over() and not self._died()
+            done = self._ask_admin(Step(f"{text} {word}".rstrip()), admin, _anything) if ask else None
+            if done is None:
                 return
-            began = self.context.recorder.now()
-            done = self._do(f"outbound/learn-admin{text}", Step(text), admin)
-            if done is None or self.context.shared.reserves(done.case.chat):
-                return
-            self._await(done, self.habit_s, lambda calls: any(map(reached, calls)))
-            others = self._to_crowd(done.case, began)
+            others = self._to_crowd(done.case, began, word, self._settled)
             if others and done.answered:
-                yield Order(others[0].method, Step(text), len({str(call.chat) for call in others}) > 1, before)
+                chats = tuple(dict.fromkeys(str(one.chat) for one in others))
+                yield Order(others[0].method, text, worded, chats, () if len(chats) > 1 else self._before)
 
-    def _to_crowd(self, case: Case, since: float) -> list[ApiCalled]:
-        """The calls to people of this stage other than the sender."""
-        ours = self._chats - {str(case.chat)}
-        return [call for call in self._since(since) if tells(call.method) and str(call.chat) in ours]
+    def _ask_admin(self, step: Step, admin: _Person, enough: Callable[[Sequence[ApiCalled]], bool]) -> _Done | None:
+        """What comes of something that the admin writes; None where others ask in that chat."""
+        if self.context.shared.reserves(self.desk):
+            return None
+        with self.context.shared.alone(self.desk):
+            done = self._do(f"outbound/learn-admin{step.text}", step, admin)
+            if done is not None:
+                self._await(done, self.habit_s, enough)
+        return done
 
-    def _elsewhere(self, call: ApiCalled, held: Container[int | str] = ()) -> tuple[str, int | str] | None:
-        """Method and chat of a call into a chat that is held, or in which nobody has just asked for something."""
+    def _to_crowd(self, case: Case, since: float, word: str, people: Container[str]) -> list[ApiCalled]:
+        """The calls to others than the sender since then, in their order: those that hold the word, or, without one, to these people."""
+        found = [one for one in self._since(since) if tells(one.method) and str(one.chat) != str(case.chat)]
+        return [one for one in reversed(found) if (word in one.text if word else str(one.chat) in people)]
+
+    def _word(self) -> str:
+        with self._lock:
+            self._count += 1
+            return plain_word(self._dice.at("word", self._count))
+
+    def _elsewhere(
+        self, call: ApiCalled, within_s: float, held: Container[int | str] = ()
+    ) -> tuple[str, int | str] | None:
+        """Method and chat of a call into a chat that is held, or in which nobody has asked for something so shortly before."""
         if call.chat is None or not tells(call.method):
             return None
-        asked = self._asked_at.get(str(call.chat), ()) if call.chat not in held else ()
-        within = min(self.habit_s, max(_LATE_S / 2, 2 * self.context.target.watch.usual_s))
-        return None if any(0.0 <= call.t - at <= within for at in asked) else (call.method, call.chat)
+        came = self.context.spec.started + call.t
+        asked = call.chat not in held and self.context.target.watch.asked(call.chat, came, within_s)
+        return None if asked else (call.method, call.chat)
 
-    def _admin_chat(self) -> int | str | None:
+    @cached_property
+    def desk(self) -> int | str | None:
         """The admin's private chat, where the platform has an admin."""
         tiers = self.context.platform.tiers
         case = self._case("outbound/desk", Step(ASKED[0]), _Person(0, tier=tiers[-1])) if len(tiers) > 1 else None
@@ -335,7 +391,7 @@ class _Trials:
                     left.remove(pair)
                 self.context.show("outbound", len(planned))
 
-        with ThreadPoolExecutor(1, "fuzz-outbound") as probe:
+        with ThreadPoolExecutor(2, "fuzz-outbound") as probe:
             first = probe.submit(one, planned[0])
             while not first.done() and not self._compared.is_set():
                 sleep(_POLL_S)
@@ -343,35 +399,55 @@ class _Trials:
             if self._in_turn:
                 first.result()
                 self._asked("outbound/ready", more_s=_RETRIES_S)
-            width = 1 if self._in_turn else AT_ONCE
             rest = [pair for pair in planned[0 if first.done() else 1 :] if pair in left]
-            service = [pair for pair in rest if self._in_turn or pair[1].service]
-            refusals = [pair for pair in rest if pair not in service]
-            with (
-                ThreadPoolExecutor(width, "fuzz-outbound") as pool,
-                ThreadPoolExecutor(width, "fuzz-outbound") as second,
-            ):
-                for work in [
-                    *(pool.submit(one, pair) for pair in service),
-                    *(second.submit(one, pair) for pair in refusals),
-                    first,
-                ]:
-                    work.result()
+            notices: dict[str, list[tuple[Trigger, Trouble]]] = defaultdict(list)
+            for pair in rest:
+                if pair[0].to is not None:
+                    notices[str(pair[0].to)].append(pair)
+            own = [[pair] for pair in rest if pair[0].to is None]
+            service = [line for line in own if line[0][1].service]
+            refusals = [line for line in own if not line[0][1].service]
+
+            def one_by_one(line: Sequence[tuple[Trigger, Trouble]]) -> None:
+                for pair in line:
+                    one(pair)
+
+            lanes = [(service, AT_ONCE), (refusals, _REFUSALS_AT_ONCE), ([*notices.values()], max(1, len(notices)))]
+            if self._in_turn:
+                lanes = [([[pair] for pair in rest], 1)]
+            with ExitStack() as pools:
+                work = [first]
+                for lines, width in lanes:
+                    pool = pools.enter_context(ThreadPoolExecutor(width, "fuzz-outbound"))
+                    work += [pool.submit(one_by_one, line) for line in lines]
+                # A target that does one thing after the other is asked for the admin's when all the rest is done.
+                work.append((pool if self._in_turn else probe).submit(self._give_orders))
+                for future in work:
+                    future.result()
         under_way, self._under_way = self._under_way, {}
         if self._dead:
             self._return(under_way)
-            for pair in left[:]:
-                one(pair)
+            trials: list[Callable[[], None]] = [partial(one, pair) for pair in left]
+            for again in [*trials, self._give_orders]:
+                again()
                 if self._dead:
                     self._return(self._under_way, alone=True)
                     self._under_way = {}
-        for order in self.orders:
-            if not self.clock.over() and not self._ordered(order, "") and not self.clock.over():
-                self._ordered(order, "-2", last=True)
         done = len(planned) - len(left)
         if done < len(planned):
             text = f"{done} of {len(planned)} kinds of outbound trouble were tried in the time; --duration gives more"
             self.context.recorder.emit(Noted(self.context.recorder.now(), "outbound", text))
+
+    def _give_orders(self) -> None:
+        """The trials of what the admin writes to others, each as soon as it is found; what a death cut short is tried again."""
+        self._orders = self._orders or self._to_users()
+        while not self._dead and not self.clock.over():
+            self._order = self._order or next(self._orders, None)
+            if self._order is None:
+                return
+            if not self._ordered(self._order, "") and not self._dead and not self.clock.over():
+                self._ordered(self._order, "-2", last=True)
+            self._order = self._order if self._dead else None
 
     def _return(self, under_way: dict[str, CaseResult], *, alone: bool = False) -> None:
         """The process has ended: charges it where that is known, and waits until it is back.
@@ -400,14 +476,14 @@ class _Trials:
 
     def _trial(self, trigger: Trigger, trouble: Trouble) -> bool:
         """One trial, and once more when it looks wrong; whether it could be had."""
-        name = f"outbound/{trigger.method}-{trouble.name}" + ("-elsewhere" if trigger.to is not None else "")
-        if trouble.group and (trigger.to is not None or self.in_groups is None):
-            return True  # the target says nothing in groups, so nothing of it can be lost there
+        whose = "" if trigger.to is None else "-to-admin" if trigger.to == self.desk else "-elsewhere"
+        name = f"outbound/{trigger.method}-{trouble.name}{whose}"
+        if trigger in self._mute or (trouble.group and self.in_groups is None):
+            return True  # nothing comes of it, or the target says nothing in groups, so nothing can be lost there
         if trouble.group and self.in_groups is not None:
             trigger = Trigger(trigger.method, (self.in_groups,))
-        key = f"{trigger.method} {trigger.to}" if trigger.to is not None else name
         # In the chat to which the target writes nobody else may be asking: what comes there would be taken for the trial's.
-        with self._others[key], self.context.shared.alone(trigger.to):
+        with self.context.shared.alone(trigger.to):
             if self.clock.over():
                 return False  # its turn in that chat came too late
             tried = self._attempt(name, trigger, trouble)
@@ -419,7 +495,7 @@ class _Trials:
                 again = self._attempt(f"{name}-2", trigger, trouble)
                 told = [again] if again is not None and again[1] else [*told, *([again] if again is not None else [])]
         if not told or self._dead:
-            return False
+            return trigger in self._mute
         with self._lock:
             for one, _ in told:
                 self.context.recorder.emit(one)
@@ -431,9 +507,8 @@ class _Trials:
         None where the target cannot be asked so, or died meanwhile.
         """
         person = _Person(self._user(), self._group() if trouble.group else None)
-        for number, step in enumerate(trigger.steps[:-1]):
-            if self._said(f"{name}-before-{number}", step, person) is None:
-                return None
+        if any(self._said(f"{name}-before-{i}", step, person) is None for i, step in enumerate(trigger.steps[:-1])):
+            return None
         what = f"an update while {trigger.method} {trouble.what}"
         case = self._case(name, trigger.steps[-1], person, summary=what, trouble=trouble)
         crowd = [
@@ -451,15 +526,15 @@ class _Trials:
             Rule(f"{name}-{number}" if number else name, fault, match, scope=Scope.EXCHANGE, first=trouble.first)
             for number, match in enumerate(met)
         ]
-        answered = None
         with self.disturbances.during(rules):
             with ThreadPoolExecutor(1, "fuzz-outbound-fire") as hand:
                 firing = hand.submit(self._fire, case, person)
                 if trouble.name == "silence":
                     self.context.held_until = self.context.held_until or monotonic() + _HELD_S
                     wait([firing], _HOLDING_S)  # others are asked while a target that acknowledges last still waits
-                else:
-                    self._met(firing.result(), trigger)
+                elif not self._met(firing.result(), trigger) and trigger.to is not None and not self._died():
+                    self._no_more(trigger, firing.result())
+                    return None
                 for one in crowd:
                     if one is not None:
                         self._record(self._fire(one, person).result)
@@ -477,12 +552,13 @@ class _Trials:
                 # It was not acknowledged: the platform delivers it again.
                 done = replace(self._fire(case, person), began=done.began)
                 self._await(done, monotonic() - done.began + patience, enough, to=trigger.to)
-            if trigger.to is not None:
-                answered = done.answered
-        if self._died():
-            return None
+            if _refusals(done.calls) > 1:
+                longer = monotonic() - done.began + _STUBBORN_S
+                self._await(done, longer, lambda calls: _refusals(calls) >= _STUBBORN, to=trigger.to)
+            answered = done.answered if trigger.to is not None else None
         until = self.context.recorder.now()
-        again = self._asked(f"{name}-again", person=person, more_s=_RETRIES_S) if trouble.after else None
+        ask = trouble.after and not self._died()
+        again = self._asked(f"{name}-again", person=person, more_s=_RETRIES_S) if ask else None
         if self._died():
             return None
         with self._lock:
@@ -503,44 +579,100 @@ class _Trials:
             moved_to=_MOVED - moved if trouble.group else None,
             answered=answered,
         )
+        if trouble.name == "silence" and trigger.to is None:
+            self._held.append((tried, case, person))
         return tried, well and (done.told(chat) or not trouble.lossless)
+
+    def _no_more(self, trigger: Trigger, done: _Done) -> None:
+        """Nothing comes of it any more, so there is nothing that trouble could meet."""
+        self._mute.add(trigger)
+        self._record(done.result)
+
+    def served_again(self) -> None:
+        """Asks once more in the chats of the calls that got no answer, where the target has given these up by now."""
+        step, target, asked = self.usual, self.context.target, list[tuple[OutboundTried, _Person, _Done, float]]()
+        if step is None or not target.lives:
+            return
+        for tried, case, person in self._held:
+            ended = [call.t for call in self._calls(case, tried.sent) if call.method == tried.method]
+            done = self._do(f"{tried.case}-afterwards", step, person) if ended else None
+            if done is not None:
+                asked.append((tried, person, done, max(0.0, _RETRIES_S - self.context.recorder.now() + min(ended))))
+        for tried, person, done, more_s in asked:
+            self._await(done, max(2 * self.habit_s, _AGAIN_S) + more_s, _anything)
+            answered, began = done.answered, done.began
+            if not answered:
+                # Others are answered, and the chat is not, twice: it is neither the target's end nor its pace.
+                other = self._do(f"{tried.case}-afterwards-other", step, _Person(self._user()))
+                again = self._do(f"{tried.case}-afterwards-2", step, person)
+                if other is None or again is None:
+                    continue
+                self._await(again, max(2 * self.habit_s, _AGAIN_S), _anything)
+                self._await(other, 0.0, _anything)
+                if not again.answered and not other.answered:
+                    continue
+                answered = again.answered
+            now = self.context.recorder.now()
+            said = began - self.context.spec.started
+            seen = OutboundTried(now, tried.trouble, tried.method, tried.case, tried.chat, said, now, again=answered)
+            self.context.recorder.emit(seen)
 
     def _ordered(self, order: Order, suffix: str, *, last: bool = False) -> bool:
         """One trial in which the first of those whom the target writes to has blocked it; whether the admin and the others got theirs."""
-        name = f"outbound/{order.method}-blocked-ordered{suffix}"
+        name = f"outbound/{order.method}-blocked-ordered{order.text.partition(' ')[0]}{suffix}"
         person, admin = _Person(self._user()), _Person(0, tier=self.context.platform.tiers[-1])
         for number, step in enumerate(order.before):
             self._said(f"{name}-before-{number}", step, person)
-        case = self._case(
-            name, order.step, admin, summary="the admin's command while somebody whom it concerns blocked the bot"
+        word, first, rest = (
+            self._word() if order.worded else "",
+            str(person.user) if order.before else order.chats[0],
+            order.chats[1:],
         )
-        if case is None:
+        what = "the admin's command while somebody whom it concerns blocked the bot"
+        case = self._case(name, Step(f"{order.text} {word}".rstrip()), admin, summary=what)
+        if case is None or self._died() or self.context.shared.reserves(case.chat):
             return True
-        match = Matcher(
-            direction=Direction.OUTBOUND, path=f"*/{order.method}", body=(("chat_id", f"{_FIRST_USER // 10**10}*"),)
-        )
+        match = Matcher(direction=Direction.OUTBOUND, path=f"*/{order.method}", body=(("chat_id", first),))
         rule = Rule(name, FAULTS.build("botapi_blocked", {}), match, scope=Scope.EXCHANGE, first=1)
-        with self.disturbances.during([rule]):
-            began = self.context.recorder.now()
+        began = self.context.recorder.now()
+
+        def told() -> list[ApiCalled]:
+            return self._to_crowd(case, began, word, (first, *order.chats))
+
+        def got() -> bool:
+            return any(reached(one) and str(one.chat) in rest for one in told())
+
+        with self.disturbances.during([rule]), self.context.shared.alone(case.chat):
             done = self._fire(case, admin)
-            self._await(done, 2 * self.habit_s, lambda calls: any(map(reached, calls)))
-            others = self._to_crowd(case, began)
-        self._record(done.result)
-        well = done.answered and (not order.many or len(others) > 1)
+            with self._lock:
+                self._under_way[name] = done.result
+            patience = max(2 * self.habit_s, _AGAIN_S)
+            self._await(done, patience, lambda calls: _anything(calls) and (not rest or got()))
+        if self._died():
+            return False
+        with self._lock:
+            self.context.recorder.record(self._under_way.pop(name))
+        if not any(str(one.chat) == first and not reached(one) for one in told()):
+            return True  # it did not write to that one, so nothing is shown
+        answered, others = done.answered, got() if rest else None
+        well = answered and others is not False
         if well or last or self.clock.over():
             now = self.context.recorder.now()
-            chat = others[-1].chat if others and others[-1].chat is not None else ""
-            tried = OutboundTried(now, "blocked", order.method, name, chat, began, now, answered=well)
+            tried = OutboundTried(now, "blocked", order.method, name, first, began, now, answered=answered, rest=others)
             self.context.recorder.emit(tried)
         return well
 
-    def _met(self, done: _Done, trigger: Trigger) -> None:
-        """Waits until a call has met the trouble: a target that acknowledges first may not have made it yet."""
+    def _met(self, done: _Done, trigger: Trigger) -> bool:
+        """Waits until a call has met the trouble, as a target that acknowledges first may not have made it yet; whether one has."""
         start, until = done.began - self.context.spec.started, done.began + self.habit_s
         while monotonic() < until and not self.clock.should_stop():
-            if any(call.method == trigger.method for call in self._calls(done.case, start, trigger.to)):
-                return
+            if any(
+                call.method == trigger.method and (trigger.to is None or str(call.chat) == str(trigger.to))
+                for call in self._calls(done.case, start, trigger.to)
+            ):
+                return True
             sleep(_POLL_S)
+        return False
 
     def _others_asked(self, name: str, least_s: float) -> bool | None:
         """Whether one of two others, who ask at once, is answered in time: a bot of several workers may have one wait behind the chat in trouble."""
@@ -553,7 +685,7 @@ class _Trials:
         done = [one for future in asked if (one := future.result()) is not None]
         patience = max(2 * self.habit_s, least_s)
         for one in done:
-            self._await(one, patience, lambda calls: any(map(reached, calls)))
+            self._await(one, patience, _anything)
         return any(one.answered_by(one.began - self.context.spec.started + patience) for one in done) if done else None
 
     def _died(self) -> bool:
@@ -569,7 +701,7 @@ class _Trials:
         done = self._do(name, step, person or _Person(self._user()))
         if done is None:
             return None
-        self._await(done, max(2 * self.habit_s, 3.0) + more_s, lambda calls: any(map(reached, calls)))
+        self._await(done, max(2 * self.habit_s, _AGAIN_S) + more_s, _anything)
         return done.answered
 
     # ── sending and waiting ──────────────────────────────────────────────────────────────────────────────────────────
@@ -630,7 +762,6 @@ class _Trials:
     def _fire(self, case: Case, person: _Person, *, quietly: bool = False) -> _Done:
         """Sends a case and takes in the call that the webhook's answer makes."""
         began = monotonic()
-        self._asked_at[str(case.chat)].append(began - self.context.spec.started)
         target = self.context.target
         result = target.fire_quietly(case, "outbound") if quietly else target.fire(case, "outbound")
         _, replies = self.context.recorder.tried(result)
@@ -648,7 +779,7 @@ class _Trials:
         """Takes in the calls of a step, until they are `enough` and quiet for a moment, or patience ends."""
         start = done.began - self.context.spec.started
         until = done.began + patience_s
-        replies = list(done.calls)
+        replies = [call for call in done.calls if call.in_answer]  # the others are looked up anew
         changed = monotonic()
         while not self.clock.should_stop():
             now = [*replies, *self._calls(done.case, start, to)]
@@ -672,6 +803,16 @@ class _Trials:
                 return
             if call.t >= since:
                 yield call
+
+
+def _anything(calls: Sequence[ApiCalled]) -> bool:
+    return any(map(reached, calls))
+
+
+def _refusals(calls: Sequence[ApiCalled]) -> int:
+    """How often the same call was refused for good, at most."""
+    refused = Counter((call.method, call.text) for call in calls if call.status in _FOR_GOOD)
+    return max(refused.values(), default=0)
 
 
 def _show(person: _Person, calls: Iterable[ApiCalled]) -> None:

@@ -41,6 +41,8 @@ _HABIT: Final = 40
 """So many replies show a habit."""
 _MOST_CALLS: Final = 500
 """So many calls to one chat are remembered, the latest: a target that repeats a refused call without end makes thousands."""
+_MOST_ASKED: Final = 64
+"""So many cases in one chat are remembered, the latest."""
 _PIECES: Final = 0.15
 """From this share of replies on that come in pieces, the next one is expected to do so."""
 _RARELY: Final = 0.03
@@ -103,6 +105,7 @@ class ReplyWatch:
         self._by_marker: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._by_callback: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._sent: dict[str, float] = {}
+        self._asked: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_MOST_ASKED))
         self._answered: dict[str, float] = {}
         self._spoke: dict[str, float] = {}
         self._awaited: Counter[str] = Counter()
@@ -151,7 +154,13 @@ class ReplyWatch:
         """Notes when a case leaves."""
         if case.chat is not None:
             with self._lock:
-                self._sent[str(case.chat)] = monotonic()
+                self._sent[str(case.chat)] = now = monotonic()
+                self._asked[str(case.chat)].append(now)
+
+    def asked(self, chat: int | str | None, came: float, within_s: float) -> bool:
+        """Whether anybody, whichever stage it was, sent something in a chat so shortly before a moment (monotonic seconds)."""
+        with self._lock:
+            return any(0.0 <= came - sent <= within_s for sent in self._asked.get(str(chat), ()))
 
     def look(self) -> None:
         """Takes in the calls since the last look."""

@@ -19,6 +19,7 @@ from typing import Final
 
 from chaosbot.checks._state import limit, shape
 from chaosbot.core.event import ApiCalled
+from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.exploring import kind_of
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Step
@@ -42,7 +43,6 @@ _CROWD: Final = 3
 _HANDS: Final = 24
 _FREE_S: Final = 0.1
 """How often it is looked whether the admin's chat is free."""
-_LETTERS: Final = "bcdfghjklmnpqrstvwxz"
 _REPLACED: Final = re.compile(r"(?<!\S)[^\W\d_]{3,}(?!\S)")
 """What may be replaced in what a maker says: a word."""
 
@@ -119,8 +119,7 @@ class Things:
     def _word(self) -> str:
         """A word that stands nowhere else."""
         with self.voices.lock:
-            dice = self._dice.at(str(len(self._made_words)))
-            word = "qu" + "".join(_LETTERS[dice.at(str(nth)).integer(0, len(_LETTERS) - 1)] for nth in range(8))
+            word = plain_word(self._dice.at(str(len(self._made_words))))
             self._made_words.add(word)
         return word
 

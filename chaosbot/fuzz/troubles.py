@@ -128,16 +128,16 @@ def tells(method: str) -> bool:
     return method.lower().startswith(_TELLS) and method.lower() != "sendchataction"
 
 
-def troubles_of(method: str) -> Iterator[Trouble]:
-    """The kinds of trouble that calls of a method can meet, as they are for it.
+def troubles_of(method: str, *, notice: bool = False) -> Iterator[Trouble]:
+    """The kinds of trouble that calls of a method can meet, as they are for it; `notice` is a call to somebody else than who asked.
 
     What is refused only beside the message (the end of a button's waiting, a typing note) is no reason not to send the message.
     """
     beside = not tells(method)
-    # What everybody meets who presses a button twice comes first.
-    often = method.lower().startswith("edit")
-    for trouble in sorted(TROUBLES, key=lambda one: not (often and one.name == "refused")):
-        if beside and (trouble.group or trouble.name in ("blocked", "down")):
+    # What happens every day comes first: who presses a button twice, and who is told of something and has blocked the bot.
+    often = "blocked" if notice else "refused" if method.lower().startswith("edit") else ""
+    for trouble in sorted(TROUBLES, key=lambda one: one.name != often):
+        if (beside and (trouble.group or trouble.name in ("blocked", "down"))) or (notice and trouble.group):
             continue
         if trouble.name == "refused":
             why = next(why for start, why in _REFUSED if method.lower().startswith(start))

@@ -91,6 +91,22 @@ def refused(t: float = 2.0, status: int = 502, **more: Any) -> ApiCalled:
     return call("hi", t=t, chat=77, status=status, **more)
 
 
+def held(until: float) -> list[Event]:
+    """A call of the trial's that got no answer, and when it was over."""
+    name = "outbound/sendMessage-silence"
+    met = Injected(until, name, "delay", Depth.EXCHANGE, Direction.OUTBOUND, "held", "applied")
+    return [met, ExchangeSeen(until, "held", Direction.OUTBOUND, "POST", "/x", None, "proxy", 5.0)]
+
+
+def unheard(times: int) -> list[Event]:
+    """A press whose end was refused so often: nothing but the press's id joins these calls."""
+    pressed = case("outbound/sendMessage-refused", answer(200), callback="p1")
+    ends = (
+        call("", t=2.0 + n, chat=None, method="answerCallbackQuery", status=400, callback="p1") for n in range(times)
+    )
+    return [pressed, *ends]
+
+
 def trust(check: str, *tries: Sequence[str], plain: Sequence[str] = ()) -> list[Event]:
     """Something doubtful that was tried twice, where who may gets a deployment."""
     rightful, who = ("deployments.create: production",), case("doubt/x/rightful", answer(200))
@@ -705,6 +721,9 @@ def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it(
         ("acked_not_lost", (trial("cut", lossless=False), refused()), Verdict.INCONCLUSIVE),
         ("recovers", (trial(again=True), refused()), Verdict.PASS),
         ("recovers", (trial(again=False), refused()), Verdict.FAIL),
+        # A chat that was asked while its call was still held, and one whose call had been given up.
+        ("recovers", (trial("silence", again=False), *held(until=9.5)), Verdict.INCONCLUSIVE),
+        ("recovers", (trial("silence", again=False), *held(until=6.0)), Verdict.FAIL),
         ("no_hol_blocking", (trial(others=True),), Verdict.PASS),
         ("no_hol_blocking", (trial(others=False),), Verdict.FAIL),
         ("no_hol_blocking", (trial(),), Verdict.INCONCLUSIVE),
@@ -720,7 +739,17 @@ def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it(
         ("no_retry_storm", (trial(), *(refused(2.0 + n * 0.3) for n in range(14))), Verdict.FAIL),
         ("no_retry_storm", (trial("blocked"), *(refused(2.0 + n, status=403) for n in range(3))), Verdict.FAIL),
         ("no_retry_storm", (trial("blocked"), refused(2.0, status=403), refused(3.0, status=403)), Verdict.PASS),
+        # To somebody else's chat the same words may come of what others do.
+        (
+            "no_retry_storm",
+            (trial("blocked", answered=True), *(refused(2.0 + n, status=403) for n in range(3))),
+            Verdict.INCONCLUSIVE,
+        ),
+        ("no_retry_storm", (trial("refused"), *unheard(2)), Verdict.PASS),
+        ("no_retry_storm", (trial("refused"), *unheard(3)), Verdict.FAIL),
         ("user_told", (trial("blocked", answered=True), refused(status=403)), Verdict.PASS),
+        ("user_told", (trial("blocked", answered=True, rest=True), refused(status=403)), Verdict.PASS),
+        ("user_told", (trial("blocked", answered=True, rest=False), refused(status=403)), Verdict.FAIL),
         ("user_told", (trial("blocked", answered=False), refused(status=403)), Verdict.FAIL),
         # A trial whose trouble met no call says nothing.
         ("acked_not_lost", (trial(), refused(), outage("o1", 1.0)), Verdict.INCONCLUSIVE),

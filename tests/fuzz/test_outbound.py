@@ -4,7 +4,6 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections import defaultdict
 from contextlib import nullcontext
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler
@@ -19,8 +18,9 @@ from chaosbot.core.event import Event, OutboundTried
 from chaosbot.fuzz.outbound import Trigger, _Trials
 from chaosbot.fuzz.spec import CampaignResult, Clock
 from chaosbot.fuzz.talks import Step
-from chaosbot.fuzz.troubles import TROUBLES
-from tests.support.campaigns import campaign_behind_mock
+from chaosbot.fuzz.troubles import TROUBLES, troubles_of
+from chaosbot.platforms.telegram._users import ADMIN_ID
+from tests.support.campaigns import call_api, campaign_behind_mock, said_in, updates_to
 
 
 class Bot:
@@ -32,12 +32,23 @@ class Bot:
         follows: Whether it follows a group that moved.
         one_by_one: Whether all chats share one worker, which waits for each.
         asleep: Whether nobody is served while it waits as long as it was told to.
+        fragile: Whether a call without an answer ends the service of its chat.
+        stubborn: Whether what was refused for good is sent again, after longer and longer pauses.
     """
 
     def __init__(
-        self, api: str, *, patient: bool = True, follows: bool = True, one_by_one: bool = False, asleep: bool = False
+        self,
+        api: str,
+        *,
+        patient: bool = True,
+        follows: bool = True,
+        one_by_one: bool = False,
+        asleep: bool = False,
+        fragile: bool = False,
+        stubborn: bool = False,
     ) -> None:
         self.api, self.patient, self.follows, self.one_by_one = api, patient, follows, one_by_one
+        self.fragile, self.stubborn, self.gone = fragile, stubborn, set[int]()
         self.pauses = threading.Lock() if asleep else nullcontext()
         self.waiting: SimpleQueue[int] = SimpleQueue()
         if one_by_one:
@@ -60,7 +71,9 @@ class Bot:
             self.greet(self.waiting.get())
 
     def greet(self, chat: int) -> None:
-        for _ in range(4 if self.patient else 1):
+        for number in range(4 if self.patient else 1):
+            if chat in self.gone:
+                return
             status, answer = self.call(chat)
             parameters = answer.get("parameters", {})
             if status == 200:
@@ -68,7 +81,9 @@ class Bot:
             if self.follows and "migrate_to_chat_id" in parameters:
                 chat = parameters["migrate_to_chat_id"]
             elif status in (400, 403):
-                return
+                if not self.stubborn:
+                    return
+                sleep(0.6 * 2**number)
             elif "retry_after" in parameters:
                 with self.pauses:
                     sleep(parameters["retry_after"])
@@ -90,7 +105,9 @@ class Bot:
                 return error.code, json.loads(error.read())
             except ValueError:
                 return error.code, {}
-        except (OSError, HTTPException, ValueError):
+        except (OSError, HTTPException, ValueError) as error:
+            if self.fragile and isinstance(error, TimeoutError):
+                self.gone.add(chat)
             return 0, {}
 
 
@@ -153,9 +170,78 @@ def test_a_pause_that_one_chat_must_make_is_everybodys(tmp_path: Path) -> None:
     assert "no_hol_blocking" in {check for check, _ in found(result)}
 
 
+@pytest.mark.slow
+def test_a_chat_that_a_silent_call_has_ended_is_found_when_that_is_over(tmp_path: Path) -> None:
+    result, events = campaign(tmp_path, fragile=True)
+    assert ("recovers", "silence") in found(result)
+    again = [one.again for one in events if isinstance(one, OutboundTried) and one.trouble == "silence"]
+    assert again == [None, False]
+
+
+@pytest.mark.slow
+def test_what_was_refused_for_good_and_comes_again_ever_later_is_waited_for(tmp_path: Path) -> None:
+    result, _ = campaign(tmp_path, stubborn=True)
+    assert "no_retry_storm" in {check for check, _ in found(result)}
+
+
+class Board:
+    """Greets; what its admin announces goes to everybody whom it knows.
+
+    Args:
+        api: Base URL of its API.
+        ends: Whether it ends at the first whom it cannot write to.
+    """
+
+    def __init__(self, api: str, *, ends: bool) -> None:
+        self.api, self.ends, self.known = api, ends, dict[int, None]()
+
+    def update(self, update: dict) -> None:
+        said = said_in(update)
+        if said is None:
+            return
+        chat, user, text, _, _ = said
+        command, _, rest = text.partition(" ")
+        if user == ADMIN_ID and command == "/announce":
+            self.say(chat, "It is on its way.")
+            for one in list(self.known):
+                if not self.say(one, rest or "Nothing new.") and self.ends:
+                    return
+        else:
+            self.say(chat, "/announce tells all." if user == ADMIN_ID else "Welcome.")
+            if user == chat != ADMIN_ID:
+                self.known.setdefault(chat)
+
+    def say(self, chat: int, text: str) -> bool:
+        try:
+            call_api(self.api, "sendMessage", chat_id=chat, text=text)
+        except urllib.error.HTTPError as error:
+            return error.code != 403
+        except (OSError, HTTPException, ValueError):
+            return True
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_message_to_many_that_ends_at_the_first_who_blocked_the_bot(tmp_path: Path, ends: bool) -> None:
+    result, events = campaign_behind_mock(
+        tmp_path, lambda api: updates_to(Board(api, ends=ends).update, first=True), "outbound"
+    )
+    rests = [one.rest for one in events if isinstance(one, OutboundTried) and one.rest is not None]
+    assert rests
+    assert all(rests) is not ends
+    assert ("user_told" in {check for check, _ in found(result)}) is ends
+
+
+def test_who_is_told_of_something_and_has_blocked_the_bot_is_the_first_trouble_of_a_notice() -> None:
+    own, notice = (list(troubles_of("sendMessage", notice=to)) for to in (False, True))
+    assert (own[0].name, notice[0].name) == ("silence", "blocked")
+    assert {one.name for one in own} - {one.name for one in notice} == {"migrated"}
+
+
 def test_a_trial_whose_turn_in_a_chat_comes_after_the_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     trials = object.__new__(_Trials)
-    trials.clock, trials.in_groups, trials._others = Clock(0.0, lambda: False), None, defaultdict(threading.Lock)
+    trials.clock, trials.in_groups, trials.desk, trials._mute = Clock(0.0, lambda: False), None, None, set()
     trials.context = SimpleNamespace(shared=SimpleNamespace(alone=lambda _: nullcontext()))  # type: ignore[assignment]
     monkeypatch.setattr(_Trials, "_attempt", lambda *_: pytest.fail("it was begun"))
     trouble = next(one for one in TROUBLES if not one.group)

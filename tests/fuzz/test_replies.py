@@ -76,6 +76,16 @@ def test_replies_that_come_after_the_answer_are_waited_for_all_the_same(time: Ti
     assert asked(time, watch, 30, reply_s=0.3, answer_s=0.01) > 0.3
 
 
+def test_who_was_asked_lately_is_known_whichever_stage_asked(time: Time) -> None:
+    watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
+    sent = time.now
+    watch.sending(case_of(7))
+    assert watch.asked("7", sent + 1.0, 1.5)
+    assert not watch.asked(7, sent + 2.0, 1.5)
+    assert not watch.asked(7, sent - 0.1, 1.5), "what comes before cannot be the answer"
+    assert not watch.asked(8, sent + 1.0, 1.5)
+
+
 def test_a_call_is_timed_by_when_it_came_and_not_by_when_it_is_known(time: Time) -> None:
     watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
     case = case_of(1)
