@@ -521,9 +521,15 @@ class _Trials:
         moved = 2_000_000_000 + person.user % 1_000_000_000
         options = {**trouble.options, **({"chat": moved} if trouble.group else {})}
         met = [_matcher(trigger, one) for one in (case, *crowd) if one is not None]
-        fault = FAULTS.build(trouble.fault, options)
+        where = _MOVED - moved if trouble.group else chat
         rules = [
-            Rule(f"{name}-{number}" if number else name, fault, match, scope=Scope.EXCHANGE, first=trouble.first)
+            Rule(
+                f"{name}-{number}" if number else name,
+                FAULTS.build(trouble.fault, options),
+                match,
+                scope=Scope.EXCHANGE,
+                first=trouble.first,
+            )
             for number, match in enumerate(met)
         ]
         with self.disturbances.during(rules):
@@ -546,8 +552,8 @@ class _Trials:
             with self._lock:
                 self._under_way[name] = done.result
             patience = self.habit_s + trouble.wait_s
-            enough = lambda _: trouble.lossless and done.told(chat)  # noqa: E731 - one line
-            self._await(done, patience, enough, to=trigger.to)
+            enough = lambda _: trouble.arrives and done.told(where)  # noqa: E731 - one line
+            self._await(done, patience, enough, to=where)
             if trouble.lossless and not acknowledged and not done.told(chat) and not self.clock.over():
                 # It was not acknowledged: the platform delivers it again.
                 done = replace(self._fire(case, person), began=done.began)
@@ -576,12 +582,12 @@ class _Trials:
             lossless=trouble.lossless,
             others=other,
             again=again,
-            moved_to=_MOVED - moved if trouble.group else None,
+            moved_to=where if trouble.group else None,
             answered=answered,
         )
         if trouble.name == "silence" and trigger.to is None:
             self._held.append((tried, case, person))
-        return tried, well and (done.told(chat) or not trouble.lossless)
+        return tried, well and (done.told(where) or not trouble.arrives)
 
     def _no_more(self, trigger: Trigger, done: _Done) -> None:
         """Nothing comes of it any more, so there is nothing that trouble could meet."""

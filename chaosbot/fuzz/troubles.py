@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+_TIME_OUT_S: Final = 10.0
+"""So long clients usually wait for an answer, at most."""
 GROUP: Final = "outbound"
 """The group of cases that show nothing without the trouble that the target's calls met meanwhile."""
 _SERVICE: Final = frozenset({"silence", "502", "reset", "not-json", "cut", "500", "down"})
@@ -54,6 +56,11 @@ class Trouble:
     others_s: float = 3.0
 
     @property
+    def arrives(self) -> bool:
+        """Whether the message comes all the same: in the chat, or in the one that a group has moved to."""
+        return self.lossless or self.group
+
+    @property
     def service(self) -> bool:
         """Whether the service is in trouble, not one chat."""
         return self.name in _SERVICE
@@ -80,7 +87,7 @@ TROUBLES: Final = (
         "botapi_migrate",
         first=None,
         group=True,
-        wait_s=1.0,
+        wait_s=3.0,
         after=False,
         final=True,
     ),
@@ -143,4 +150,7 @@ def troubles_of(method: str, *, notice: bool = False) -> Iterator[Trouble]:
             why = next(why for start, why in _REFUSED if method.lower().startswith(start))
             yield replace(trouble, options={"description": why}, lossless=beside)
         else:
-            yield replace(trouble, lossless=trouble.lossless or (beside and trouble.name != "silence"))
+            lossless = trouble.lossless or (beside and trouble.name != "silence")
+            # A client may wait for the other half until its own time is over, and then go on to the reply.
+            wait_s = _TIME_OUT_S if lossless and trouble.name == "cut" else trouble.wait_s
+            yield replace(trouble, lossless=lossless, wait_s=wait_s)

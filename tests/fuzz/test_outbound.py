@@ -22,6 +22,8 @@ from chaosbot.fuzz.troubles import TROUBLES, troubles_of
 from chaosbot.platforms.telegram._users import ADMIN_ID
 from tests.support.campaigns import call_api, campaign_behind_mock, said_in, updates_to
 
+METHODS = ("sendMessage", "answerCallbackQuery")
+
 
 class Bot:
     """Acknowledges first and greets later, echoing nothing; how it copes with failed calls is given.
@@ -237,6 +239,13 @@ def test_who_is_told_of_something_and_has_blocked_the_bot_is_the_first_trouble_o
     own, notice = (list(troubles_of("sendMessage", notice=to)) for to in (False, True))
     assert (own[0].name, notice[0].name) == ("silence", "blocked")
     assert {one.name for one in own} - {one.name for one in notice} == {"migrated"}
+
+
+def test_half_an_answer_beside_a_reply_may_hold_that_up_as_long_as_clients_wait() -> None:
+    cut = {method: next(one for one in troubles_of(method) if one.name == "cut") for method in METHODS}
+    assert cut["answerCallbackQuery"].lossless
+    assert cut["answerCallbackQuery"].wait_s >= 10.0
+    assert cut["sendMessage"].wait_s == 0.0
 
 
 def test_a_trial_whose_turn_in_a_chat_comes_after_the_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
