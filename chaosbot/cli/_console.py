@@ -12,7 +12,7 @@ UNWRAPPED: Final = 4000
 """Columns of a file or a pipe: what reads it wants a line to be a line."""
 
 
-_PADDING: Final = re.compile(r"[ \t]+$", re.MULTILINE)
+_PADDING: Final = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
 
 
 class _Unpadded:

@@ -152,10 +152,10 @@ class StreamClients:
         return [(0.0 if burst else come, go) for come, go in self._engine.pacer.spans(number)]
 
     def _until(self, number: int, now: float) -> float:
-        """Until when a client is there, in seconds after the start; 0 where it is not."""
+        """Until when a client is there, in seconds after the start; minus infinity where it is not (before the start as well)."""
         if self._wanted is not None:
-            return self._engine.pacer.duration_s if number < self._wanted else 0.0
-        return max((go for come, go in self._spans(number) if come <= now < go), default=0.0)
+            return self._engine.pacer.duration_s if number < self._wanted else -math.inf
+        return max((go for come, go in self._spans(number) if come <= now < go), default=-math.inf)
 
     async def _client(self, number: int) -> None:
         spec, end = self._clients[number], self._engine.pacer.duration_s

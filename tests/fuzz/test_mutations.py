@@ -121,6 +121,7 @@ def test_every_mutation_is_one_request_with_a_right_length(pairs: Product) -> No
         assert f"Content-Length: {len(parts[1])}".encode() in parts[0]
 
 
+@pytest.mark.slow
 def test_a_case_says_what_it_changes_whatever_the_update_s_kind(pairs: Product) -> None:
     changes = {case.name: str(cause_of(tried(case), "500")) for case in sent(pairs, 20_000)}
     wanted = {
