@@ -298,6 +298,14 @@ class Examples(Protocol):
         """The names by which a user is known to others; empty where they have none."""
         return ""
 
+    def mention(self, user: int) -> str:
+        """How others write whom they mean by a name that is one user's at a time; empty where nobody has such a name."""
+        return ""
+
+    def renamed(self, update: Any, owner: int) -> Any:
+        """The same update from somebody who bears the name by which `owner` is mentioned; None where nobody has such a name."""
+        return None
+
     def fresh(self, update: Any, dice: Dice) -> Any:
         """The same update as a delivery of its own: new delivery id, chat, sender (of the same tier) and marker.
 

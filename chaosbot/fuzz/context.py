@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chaosbot.core.case import Case, Expect
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import TRIALS
+from chaosbot.core.event import TRIALS, ApiCalled
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import Matcher, Rule, Scope
@@ -96,6 +96,7 @@ class CampaignContext:
         ways: Where the target's own words lead, as far as that is known.
         group_ways: Where they lead in a group, as far as that is somewhere else.
         orders: What the admin writes in groups in answer to a member and no member gets; ``{member}`` stands for that one's id.
+        privileges: What the admin alone gets, by what the admin writes for it.
         usual: How many calls come of each way that was gone (whether in a group, and its steps), so that who goes on need not wait for more.
         peer: The id of somebody who has said something plain, for what people do to each other; None where nobody has.
         explored: Whether ways were explored after the vocabulary stage had found none.
@@ -117,6 +118,7 @@ class CampaignContext:
     ways: list[Way] = field(default_factory=list)
     group_ways: list[Way] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
+    privileges: dict[str, tuple[ApiCalled, ...]] = field(default_factory=dict)
     usual: dict[tuple[object, ...], int] = field(default_factory=dict)
     peer: int | None = None
     explored: bool = False

@@ -31,7 +31,7 @@ _UNKNOWN: Final = ("/chaosbotx0", "/chaosbotx1 {member}", "green tea")
 _MOST_COMMANDS: Final = 12
 _MOST_BUTTONS: Final = 8
 _MOST_PRESSES: Final = 6
-_CROWD: Final = 8
+CROWD: Final = 8
 """Who writes to more chats than this writes to everybody."""
 
 
@@ -133,7 +133,7 @@ def _spread(talks: Talks, orders: Sequence[_Order]) -> set[str]:
         for order in orders:
             if order.member is not None and str(order.member) in call.text:
                 chats[order.command].add(str(call.chat))
-    return {command for command, told in chats.items() if len(told) > _CROWD}
+    return {command for command, told in chats.items() if len(told) > CROWD}
 
 
 def _scene(talks: Talks) -> _Scene:

@@ -94,6 +94,8 @@ def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], twi
             ask([step for step in desk.on_things(asked) if step.text.partition(" ")[0] in desk.openers])
     talks.run([desk.ask_nothing, desk.twin_asks_nothing])
     found = desk.privileges()
+    written = {step.text: replies for step, (_, replies) in desk.gets.items() if not step.pressed}
+    context.privileges.update((one.text, written[one.text]) for one in found if not one.pressed)
     dice = context.dice.at("privileges", own, context.spec.endpoint.started)
     ways_in = [
         list(islice(context.platform.escalations(context.spec.endpoint, dice, one), None if nth < _WHOLE else _PART))

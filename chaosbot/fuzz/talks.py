@@ -104,10 +104,18 @@ class Talks:
         stage: The stage's name.
         part: What tells these conversations apart from others of the stage: their cases, people and ids are other ones.
         width: So many conversations go on at once.
+        first: About where the ids of strangers begin.
     """
 
     def __init__(
-        self, context: CampaignContext, clock: Clock, stage: str, part: str = "", *, width: int = _WIDTH
+        self,
+        context: CampaignContext,
+        clock: Clock,
+        stage: str,
+        part: str = "",
+        *,
+        width: int = _WIDTH,
+        first: int = _FIRST_USER,
     ) -> None:
         self.context = context
         self.clock = clock
@@ -116,7 +124,7 @@ class Talks:
         """Whether strangers talk in groups, each in one of their own."""
         self._begin = "/".join(filter(None, (stage, part)))
         self._dice = context.dice.at(self._begin, context.spec.endpoint.started)
-        first = _FIRST_USER + self._dice.integer(0, 10**9)
+        first += self._dice.integer(0, 10**9)
         self._users = count(first - first % context.apart, context.apart)
         self._names = count(1)
         self._pool = ThreadPool(width, f"fuzz-{stage}")

@@ -33,6 +33,7 @@ _TIME: Final = re.compile(r"(?<![\w/])[^\W\d]{1,2}:[^\W\d]{2}(?!\w)")
 _BEHIND: Final = r"(?<![\w/.:]){}(?:@\w+)?[ \u00a0]+((?:[^\n/]|(?<=\S)/)+)"
 """What stands behind a command, up to the next one."""
 _MARKUP: Final = re.compile(r"</?(?:b|strong|i|em|u|ins|s|code|pre)>|`")
+_CHOICES: Final = re.compile(r"\w+(?: ?[|/] ?\w+)+")
 _TOKEN: Final = re.compile(
     r"<([^<>]{1,80})>|\[([^\[\]]{1,80})\]|\{([^{}]{1,80})\}|([«“„\"'][^«»“”„\"']{1,80}[»”\"'])|(\S+)"
 )
@@ -90,10 +91,23 @@ class Usage:
 
 def usages(command: str, texts: str) -> list[Usage]:
     """What texts show behind a command (with its slash), the first shown first."""
-    plain = html.unescape(_MARKUP.sub("", texts))
-    shown = re.findall(_BEHIND.format(re.escape(command)), plain, re.IGNORECASE)
-    found = (_usage(rest, late=late) for rest in shown for late in (True, False))
+    found = (_usage(rest, late=late) for rest in _behind(command, texts) for late in (True, False))
     return [one for one in dict.fromkeys(found) if one.places and not MARKER.search(str(one))]
+
+
+def choices(command: str, texts: str) -> list[str]:
+    """What texts let one choose behind a command, with ``{}`` for its other place: ``user viewer|lead`` → ``{} viewer``, ``{} lead``."""
+    found: list[str] = []
+    for rest in _behind(command, texts):
+        if named := _CHOICES.search(rest):
+            form = "{} %s" if re.search(r"\w", rest[: named.start()]) else "%s {}"
+            found += [form % word for word in re.findall(r"\w+", named[0])]
+    return list(dict.fromkeys(found))
+
+
+def _behind(command: str, texts: str) -> list[str]:
+    plain = html.unescape(_MARKUP.sub("", texts))
+    return re.findall(_BEHIND.format(re.escape(command)), plain, re.IGNORECASE)
 
 
 def formed(text: str, choice: int = 0) -> Iterator[str]:

@@ -4,7 +4,7 @@ Rules:
 
 - Commands, keys and buttons come from the target's replies (help texts, keyboards, command menus, deep links), never from a list.
 - Then come, each in a file of its own: where they lead (`exploring`), what belongs to one user in another one's hands (`belongings`), and
-  what the admin alone gets, asked for by everybody else (`privileges`).
+  what the admin alone gets, asked for by everybody else (`privileges`), and rights that the admin gives and takes again (`rights`).
 - With what arguments commands are asked for besides is another stage's (`chaosbot.fuzz.arguments`), which reads their note.
 - Nothing is judged here.
 """
@@ -24,6 +24,7 @@ from chaosbot.fuzz.exploring import ASKED, Way, asked, explored, in_groups, kind
 from chaosbot.fuzz.moderation import try_fellows, try_moderation
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.replies import speaks, without_echo
+from chaosbot.fuzz.rights import try_rights
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Person, Step, Talks, relays
@@ -36,9 +37,13 @@ _LOOK_S: Final = 0.4
 """How often the target's health is looked at."""
 _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
+_RIGHTS: Final = 0.25
+"""The part of the campaign's time that rights may take at least, beside the next stages: they come last, and few need them."""
+_FIRST_MEANT: Final = 7_000_000_000
+"""An id such as people have who came lately: in an argument, one of more digits may be taken for none."""
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
-_SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.6, "belongings": 0.5, "privileges": 0.6}
+_SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.6, "belongings": 0.5, "privileges": 0.6, "rights": 0.8}
 """The part of the stage's time left that each part may take; of exploring groups, the part of the time for groups."""
 
 
@@ -144,8 +149,12 @@ def _work(talks: Talks) -> None:
     written = [step for step in common if not step.pressed]
     privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
+    people = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT)
+    people.at_least(_RIGHTS * context.spec.duration_s)
+    rights: list[str] = []
+    context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own)))).result()
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
-    _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges})
+    _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges, "rights": rights})
 
 
 def _in_groups(talks: Talks, commands: Sequence[str], ways: Sequence[Way]) -> list[str]:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from chaosbot.fuzz.usages import formed, usages
+from chaosbot.fuzz.usages import choices, formed, usages
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,19 @@ def test_what_a_usage_asks_for_may_be_misunderstood() -> None:
     assert "7" in close
     assert any(re.fullmatch(r"\d\d\.\d\d\.20\d\d", one) for one in close)
     assert [str(one) for one in usages("/spent", "/spent 12.50 pizza")[0].fillings()] == ["12.50 pizza"]
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "chosen"),
+    [
+        ("/role", "Usage: /role user viewer|lead (somebody, or an id)", ["{} viewer", "{} lead"]),
+        ("/rank", "/rank &lt;sailor&gt; &lt;mate | deckhand&gt;", ["{} mate", "{} deckhand"]),
+        ("/set", "/set on/off [user]", ["on {}", "off {}"]),
+        ("/ban", "/ban <id> - no choice\n/unban <id|name>", []),
+    ],
+)
+def test_what_may_be_chosen_behind_a_command(command: str, text: str, chosen: list[str]) -> None:
+    assert choices(command, text) == chosen
 
 
 def test_what_no_text_shows_has_no_usage() -> None:

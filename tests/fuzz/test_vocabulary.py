@@ -68,6 +68,52 @@ class Gardener:
         return "Não percebi."
 
 
+class Crew:
+    """A ship whose captain makes people mates, and deckhands again.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``kept`` where who has steered goes on, ``name`` where names have ranks.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.names: dict[str, object] = {}
+        self.mates: set[object] = set()
+        self.steered: set[object] = set()
+
+    def update(self, update: dict) -> None:
+        if (message := update.get("message") or {}).get("chat"):
+            call_api(self.api, "sendMessage", chat_id=message["chat"]["id"], text=self.answer(message))
+
+    def answer(self, message: dict) -> str:
+        text, someone = message.get("text", ""), message.get("from") or {}
+        name, sender = f"@{someone.get('username')}", someone.get("id")
+        self.names.setdefault(name, sender)
+        captain = sender == ADMIN_ID
+        mate = captain or sender in self.mates or (self.bug == "name" and name in self.mates)
+        match str(text).split():
+            case ["/start" | "/help"]:
+                return (
+                    f"Ahoy! /log shows the log.{' Captain: /steer, /rank <sailor> <mate|deckhand>.' if captain else ''}"
+                )
+            case ["/log"]:
+                return "Calm sea since Tuesday."
+            case ["/steer", *_] if mate or (self.bug == "kept" and sender in self.steered):
+                self.steered.add(sender)
+                return "Hard to starboard, the wind is with us."
+            case ["/rank", who, "mate" | "deckhand" as rank] if captain and (who in self.names or who.isdecimal()):
+                change = self.mates.add if rank == "mate" else self.mates.discard
+                change(self.names.get(who) or int(who))
+                change(who)
+                return f"Aye, {who} is {rank} from now on."
+            case ["/rank", *_] if captain:
+                return "Whom, and what are they to be?"
+            case ["/steer" | "/rank", *_]:
+                return "The captain would not like that."
+        return "Speak up, sailor."
+
+
 class Lockers:
     """Rents lockers by buttons, in the webhook's response; `bug` names what is wrong with it."""
 
@@ -293,7 +339,10 @@ def webhook(bot: Gardener | Lockers | Interviewer) -> type[BaseHTTPRequestHandle
 
 
 def campaign(
-    tmp_path: Path, bot: Gardener | Lockers | Interviewer, stages: tuple[str, ...] = ("vocabulary",), **more: object
+    tmp_path: Path,
+    bot: Gardener | Lockers | Interviewer,
+    stages: tuple[str, ...] = ("vocabulary",),
+    **more: object,
 ) -> tuple[CampaignResult, list[Event]]:
     events: list[Event] = []
     with served(webhook(bot)) as url:
@@ -324,6 +373,18 @@ def test_a_bot_that_names_its_commands_is_not_asked_for_those_of_others(tmp_path
     asked = {event.command for event in events if isinstance(event, CaseTried) and event.stage == "sequences"}
     assert asked
     assert not asked & {"grant", "revoke", "remind", "reminders", "rewrite"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bug", "place"), [("", ""), ("kept", "escalation/taken"), ("name", "escalation/username")])
+def test_a_right_that_was_taken_again_and_one_that_goes_with_a_name(tmp_path: Path, bug: str, place: str) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: updates_to(Crew(api, bug).update), "vocabulary")
+    assert {(one.check, one.cause.place) for one in result.findings} == ({("no_escalation", place)} if place else set())
+    assert learned(events)["rights"] == [
+        "/rank ID mate: gives /steer, which others who look alike ask for",
+        "/rank ID mate, then /rank ID deckhand: /steer tried",
+        "/rank @name mate: gives /steer, which others who look alike ask for",
+    ]
 
 
 @pytest.mark.slow

@@ -85,6 +85,17 @@ class Telegram(Platform):
         someone = person(user)
         return f"{someone['first_name']} {someone['last_name']}"
 
+    def mention(self, user: int) -> str:
+        """The username, which can be given up and taken by others."""
+        return f"@{person(user)['username']}"
+
+    def renamed(self, update: Any, owner: int) -> Any:
+        """The same message from somebody with this user's username."""
+        message = update["message"]
+        username = {"username": person(owner)["username"]}
+        own = {"chat": message["chat"] | username} if message["chat"]["type"] == "private" else {}
+        return update | {"message": message | {"from": message["from"] | username} | own}
+
     def facts(self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpdateFacts | None:
         """Reads a delivery; any path counts, since people choose theirs."""
         del path, headers
