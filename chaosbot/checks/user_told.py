@@ -58,7 +58,7 @@ class UserTold(Check):
                 f"{trial.tried.case}: {trial.tried.method} to {trial.tried.chat} failed, and who asked for it got no reply",
             )
             for trial in seen
-            if not trial.tried.answered
+            if not trial.tried.answered and not _answered_later(history, trial.tried.case)
         )
         return judged_trials(self._commands(history), len(seen), chain(silent, ended))
 
@@ -97,6 +97,13 @@ class UserTold(Check):
             violations.look(tried, violation)
         _refused(history, chats, violations)
         return violations.judgement(nothing="no command of the target answers ordinary arguments")
+
+
+def _answered_later(history: History, case: str) -> bool:
+    """Whether something reached the chat of a case after all: a slow target answers when the trial is over."""
+    tried = history.case(case)
+    calls = history.calls_by_chat.get(str(tried.chat), ()) if tried is not None else ()
+    return tried is not None and any(call.t >= tried.sent and reached(call) for call in calls)
 
 
 class _Chats:
