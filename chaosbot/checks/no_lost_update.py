@@ -69,13 +69,11 @@ class NoLostUpdate(StateCheck):
         told = order(numbers(text)[place] * steps[place] for text in lost[0])
         told = [number // steps[place] for number in told]
         said = f"one after another the number changes by {steps[place] * rises}, at once by {told[-1] - told[0]} ({told}); "
-        return Violation(
-            RootCause("lost"),
-            _COUNTS_LESS,
-            Severity.HIGH,
-            Threat.USER,
-            f"{said}in {len(lost)} of {len(tried.seen)} tries; {tried.what}",
-        )
+        return _counts_less(f"{said}in {len(lost)} of {len(tried.seen)} tries; {tried.what}")
+
+
+def _counts_less(summary: str) -> Violation:
+    return Violation(RootCause("lost"), _COUNTS_LESS, Severity.HIGH, Threat.USER, summary)
 
 
 def _let_through(play: Sequence[str], alone: Sequence[str]) -> int:
@@ -101,12 +99,8 @@ def _same_number(tried: StateTried) -> Violation | None:
             ]
     if not shared:
         return None
-    return Violation(
-        RootCause("lost"),
-        _COUNTS_LESS,
-        Severity.HIGH,
-        Threat.USER,
-        f"one after another everybody is told another number, at once several are told {shared[0]}; {tried.what}",
+    return _counts_less(
+        f"one after another everybody is told another number, at once several are told {shared[0]}; {tried.what}"
     )
 
 
@@ -116,12 +110,8 @@ def _uncredited(tried: StateTried) -> Violation | None:
     lost = [play[0] for play in tried.seen if abs(int(play[0])) < due]
     if not lost:
         return None
-    return Violation(
-        RootCause("lost"),
-        _COUNTS_LESS,
-        Severity.HIGH,
-        Threat.USER,
-        f"by two one after another the number changes by {due}, at once by {lost[0]}, in {len(lost)} of {len(tried.seen)} tries; {tried.what}",
+    return _counts_less(
+        f"by two one after another the number changes by {due}, at once by {lost[0]}, in {len(lost)} of {len(tried.seen)} tries; {tried.what}"
     )
 
 

@@ -35,9 +35,9 @@ class OwnObjectsOnly(Check):
         for part in parts(history):
             self._foreign(part, violations)
         compared(history, violations, Severity.HIGH, "acts on what belongs to another user")
-        for event in history.all(StateTried):
-            violation = _taken(event) if event.trial == "taken" else None
-            if violation is not None:
+        for event in (one for one in history.all(StateTried) if one.trial == "taken"):
+            violations.judged += 1
+            if (violation := _taken(event)) is not None:
                 violations.add(violation, event.case, "state")
         return violations.judgement(nothing="no case reached for what belongs to another user")
 

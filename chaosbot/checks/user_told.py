@@ -13,18 +13,19 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from math import inf, nextafter
 from typing import ClassVar, Final
 
 from chaosbot.checks._cases import Violation, Violations, says, unjudgeable
 from chaosbot.checks._join import SHRINKING, Join
-from chaosbot.checks._outbound import judged_trials, reached, speaks, trials
+from chaosbot.checks._outbound import Trial, judged_trials, reached, speaks, trials
 from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import ApiCalled, CaseTried
 from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _MOST_STEPS: Final = 12
+_SILENT: Final = "leaves a user without an answer when it cannot write to somebody else"
+_ENDED: Final = "ends a message to many at the first whom it cannot reach"
 
 
 @dataclass(frozen=True)
@@ -38,29 +39,22 @@ class UserTold(Check):
     def judge(self, history: History) -> Judgement:
         """Over a campaign's commands, and over its trials."""
         seen = [trial for trial in trials(history) if trial.tried.answered is not None]
-        ended = (
+        chats = _Chats(history)
+        silent = [
+            trial for trial in seen if not trial.tried.answered and not chats.late(history.case(trial.tried.case))
+        ]
+        return judged_trials(
+            self._commands(history, chats),
+            len(seen),
             (
-                trial,
-                RootCause("rest-untold", Mechanism.TECHNIQUE, f"outbound-{trial.tried.trouble}"),
-                f"ends a message to many at the first whom it cannot reach ({trial.tried.trouble})",
-                Severity.MEDIUM,
-                f"{trial.tried.case}: {trial.tried.method} to {trial.tried.chat} failed, and nobody else got theirs",
-            )
-            for trial in seen
-            if trial.tried.rest is False
+                *(_untold(trial, "unanswered", _SILENT, "who asked for it got no reply") for trial in silent),
+                *(
+                    _untold(trial, "rest-untold", _ENDED, "nobody else got theirs")
+                    for trial in seen
+                    if trial.tried.rest is False
+                ),
+            ),
         )
-        silent = (
-            (
-                trial,
-                RootCause("unanswered", Mechanism.TECHNIQUE, f"outbound-{trial.tried.trouble}"),
-                f"leaves a user without an answer when it cannot write to somebody else ({trial.tried.trouble})",
-                Severity.MEDIUM,
-                f"{trial.tried.case}: {trial.tried.method} to {trial.tried.chat} failed, and who asked for it got no reply",
-            )
-            for trial in seen
-            if not trial.tried.answered and not _answered_later(history, trial.tried.case)
-        )
-        return judged_trials(self._commands(history), len(seen), chain(silent, ended))
 
     def reproducer(self, history: History, case: str) -> Steps:
         """What was written in the case's chat, up to it: an answer may be refused for what was said before."""
@@ -70,21 +64,13 @@ class UserTold(Check):
         before = (one for one in history.cases if one.chat == named.chat and one.sent <= named.sent)
         return tuple((one.case,) for one in sorted(before, key=lambda one: one.sent)[-_MOST_STEPS:])
 
-    def _commands(self, history: History) -> Judgement:
+    def _commands(self, history: History, chats: _Chats) -> Judgement:
         """Looks for acknowledged commands without any reply among others of their kind with one, and for refused messages."""
         if (reason := unjudgeable(history, self)) is not None:
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         violations, join = Violations(self.name), Join.of(history)
         asked = {tried.case: tried for tried in history.cases if tried.group == "argument" and tried.stage != SHRINKING}
-        chats = _Chats(history)
-
-        def late(tried: CaseTried) -> bool:
-            """Whether as many answers as messages came to the chat since: a slow target answers after the next one was written."""
-            return chats.told(tried.chat, tried.sent) >= len(chats.written(tried.chat)) - chats.place(
-                tried.chat, tried.sent
-            )
-
-        answered = {name for name, tried in asked.items() if any(map(reached, join.calls(tried))) or late(tried)}
+        answered = {name for name, tried in asked.items() if any(map(reached, join.calls(tried))) or chats.late(tried)}
         for name, tried in asked.items():
             # An answer shows that the rule was kept; a missing one counts where its control was answered after it.
             if not tried.outcome.ok or (name not in answered and tried.control not in answered):
@@ -99,11 +85,12 @@ class UserTold(Check):
         return violations.judgement(nothing="no command of the target answers ordinary arguments")
 
 
-def _answered_later(history: History, case: str) -> bool:
-    """Whether something reached the chat of a case after all: a slow target answers when the trial is over."""
-    tried = history.case(case)
-    calls = history.calls_by_chat.get(str(tried.chat), ()) if tried is not None else ()
-    return tried is not None and any(call.t >= tried.sent and reached(call) for call in calls)
+def _untold(trial: Trial, symptom: str, title: str, what: str) -> tuple[Trial, RootCause, str, Severity, str]:
+    """A violation in a trial."""
+    tried = trial.tried
+    cause = RootCause(symptom, Mechanism.TECHNIQUE, f"outbound-{tried.trouble}")
+    summary = f"{tried.case}: {tried.method} to {tried.chat} failed, and {what}"
+    return trial, cause, f"{title} ({tried.trouble})", Severity.MEDIUM, summary
 
 
 class _Chats:
@@ -134,6 +121,12 @@ class _Chats:
             self._reached[name] = sorted(call.t for call in self._calls.get(name, ()) if reached(call))
         times = self._reached[name]
         return bisect_left(times, until) - bisect_left(times, since)
+
+    def late(self, tried: CaseTried | None) -> bool:
+        """Whether as many answers as messages came to a case's chat since: a slow target answers after the next one was written."""
+        if tried is None:
+            return False
+        return self.told(tried.chat, tried.sent) >= len(self.written(tried.chat)) - self.place(tried.chat, tried.sent)
 
 
 def _sent(tried: CaseTried) -> float:

@@ -20,13 +20,14 @@ from typing import Final
 
 from chaosbot.checks._likeness import words
 from chaosbot.checks._state import numbers, shape
-from chaosbot.fuzz.talks import Step
+from chaosbot.core.marker import plain_word
+from chaosbot.fuzz.talks import MEANT, Step
+from chaosbot.fuzz.things import WORD
 from chaosbot.fuzz.usages import NUMBER
 from chaosbot.fuzz.voices import Dialogue, Speaker, Voices
 
 _PERSON: Final = "{p}"
-_FIRST_PERSON: Final = 6_600_000_000
-"""Ids such as people have who came lately: an argument of more digits may be taken for none."""
+_FIRST_PERSON: Final = MEANT + 100_000_000
 _INTRODUCED: Final = 2
 _MOST_DEEDS: Final = 4
 _MOST_READERS: Final = 6
@@ -40,7 +41,6 @@ _ALL: Final = tuple(map(str, range(_BESIDE)))
 _HANDS: Final = 16
 _MINUS: Final = f"-{NUMBER}"
 _BETWEEN_DIGITS: Final = re.compile(r"(?<=\d)[.,' \u00a0\u202f](?=\d)")
-_WORDS: Final = ("quab", "queb", "quib", "quob")
 
 Place = tuple[str, int]
 """A number in an answer: the line's shape, and which of the numbers in it."""
@@ -61,10 +61,12 @@ class _Shared:
     maker: Dialogue
     adds: str
     reader: str
+    counted: bool
+    """Whether what is added is a number."""
 
     def __str__(self) -> str:
         """For people."""
-        return f"{self.maker}, then {self.adds.replace('{w}' + NUMBER, '…').replace('{w}', '…')} by others, then {self.reader}"
+        return f"{self.maker}, then {self.adds.replace(WORD, '…')} by others, then {self.reader}"
 
 
 class Between:
@@ -77,6 +79,7 @@ class Between:
     def __init__(self, voices: Voices) -> None:
         self.voices = voices
         self.context = voices.context
+        self._dice = voices.context.dice.at("between", voices.context.spec.endpoint.started)
         self._people = 0
         self._tokens = 0
         self._numbered: dict[Dialogue, int] = {}
@@ -169,7 +172,7 @@ class Between:
         with self.voices.lock:
             self._people += 1
             number = self._people
-        first, apart = _FIRST_PERSON + self.context.dice.at("between").integer(0, 10**7), self.context.apart
+        first, apart = _FIRST_PERSON + self._dice.integer(0, 10**7), self.context.apart
         person = Speaker(first - first % apart + number * apart)
         for name in dict.fromkeys(("start", *self.voices.commands[:_INTRODUCED])):
             self.voices.ask(person, self._bare(name))
@@ -194,7 +197,7 @@ class Between:
                 self._numbered[maker] = place
         numbered = list(self._numbered)
         names = self.voices.commands[:_MOST_COMMANDS]
-        adds = [f"/{name} {{n}} {{w}}" for name in names]
+        adds = [f"/{name} {{n}} {WORD}" for name in names]
         tried = list(product(numbered[:_MOST_MAKERS], adds))
         found: dict[str, _Shared] = {}
         for (_, text), readers in zip(
@@ -217,14 +220,13 @@ class Between:
         bare = self.voices.alone.get(Dialogue((Step(command),)))
         if not owner.number or self.voices.clock.over():
             return []
-        for token in self._tokens_for(2):
+        for counted in (False, True):
+            (token,) = self._tokens_for(1, counted=counted)
             answer = self.voices.ask(self.voices.new(), self._filled(adds, owner, token))
             if answer.text and (bare is None or shape(answer.text) != shape(bare.text)):
                 readers = [f"/{name} {{n}}" for name in names if f"/{name}" != command]
-                found = [one for one in readers if self._holds(owner, one, token)]
-                if found:
-                    kind = NUMBER if token.isdigit() else ""
-                    return [_Shared(maker, adds.replace("{w}", "{w}" + kind), one) for one in found[:1]]
+                if found := [one for one in readers if self._holds(owner, one, token)]:
+                    return [_Shared(maker, adds, found[0], counted)]
         return []
 
     def _added(self, shared: _Shared) -> None:
@@ -242,7 +244,7 @@ class Between:
         owner = self._owner(shared.maker)
         if not owner.number or self.voices.clock.over():
             return None
-        tokens = self._tokens_for(_BESIDE, words_only="{w}" + NUMBER not in shared.adds)
+        tokens = self._tokens_for(_BESIDE, counted=shared.counted)
         lines = [(self.voices.new(), self._filled(shared.adds, owner, token)) for token in tokens]
         if at_once:
             told = ["\n".join(texts) for texts in self.voices.burst(lines, near=(str(owner.user),))]
@@ -260,24 +262,18 @@ class Between:
         return who
 
     def _filled(self, text: str, owner: Speaker, token: str) -> Step:
-        return Step(text.replace("{w}" + NUMBER, token).replace("{w}", token).replace("{n}", owner.number))
+        return Step(text.replace(WORD, token).replace("{n}", owner.number))
 
     def _holds(self, owner: Speaker, reader: str, token: str) -> bool:
         shown = self.voices.ask(owner, Step(reader.replace("{n}", owner.number))).whole.casefold()
         return token in shown or token in _BETWEEN_DIGITS.sub("", shown)
 
-    def _tokens_for(self, count: int, *, words_only: bool | None = None) -> list[str]:
-        """What stands nowhere else: a word and a number (`words_only` None), or as many of one of them."""
+    def _tokens_for(self, count: int, *, counted: bool) -> list[str]:
+        """Words, or numbers, that stand nowhere else."""
         with self.voices.lock:
             first, self._tokens = self._tokens, self._tokens + count
-        spelled = [
-            _WORDS[nth % len(_WORDS)] + "".join(chr(ord("b") + int(digit)) for digit in str(1000 + nth))
-            for nth in range(first, first + count)
-        ]
-        digits = [str(3001 + 7 * nth) for nth in range(first, first + count)]
-        if words_only is None:
-            return [spelled[0], digits[1]]
-        return spelled if words_only else digits
+        places = range(first, first + count)
+        return [str(3001 + 7 * nth) if counted else plain_word(self._dice.at("words", nth)) for nth in places]
 
 
 def _without(text: str, tokens: Sequence[str]) -> str:

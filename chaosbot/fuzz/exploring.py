@@ -25,7 +25,7 @@ from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
-from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.talks import MEANT, Person, Step, Talks
 from chaosbot.fuzz.usages import NUMBER, TEXT, formed, usages
 
 ASKED: Final = ("/start", "/help", "what can you do?")
@@ -45,8 +45,6 @@ _MOST_NAMED: Final = 48
 _MOST_MEANT: Final = 3
 _MOST_THINGS: Final = 2
 _INTRODUCED: Final = 3
-_FIRST_PEER: Final = 6_500_000_000
-"""An id such as people have who came lately: an argument of more digits may be taken for none."""
 _MOST_FIELDS: Final = 5
 _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
 """What stands between the fields of an argument; the first that stands there at all."""
@@ -284,7 +282,7 @@ def _gone(talks: Talks, steps: tuple[Step, ...]) -> Way:
 
 def _introduced(talks: Talks, first: Sequence[Step]) -> int | None:
     """Somebody says the first few commands, so that others can mean them."""
-    number = _FIRST_PEER + talks.context.dice.at("peer", talks.context.spec.endpoint.started).integer(0, 10**8)
+    number = MEANT + talks.context.dice.at("peer", talks.context.spec.endpoint.started).integer(0, 10**8)
     peer = Person(user=number - number % talks.context.apart)
     commands = [step.text for step in first if not step.pressed and step.text.startswith("/")][:_INTRODUCED]
     talks.run([partial(asked, talks, peer, dict.fromkeys((*ASKED[:1], *commands)))])

@@ -30,7 +30,7 @@ from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, kind_of, offers
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.talks import Person, Step, Talks, relays
-from chaosbot.fuzz.usages import usages
+from chaosbot.fuzz.usages import Usage, usages
 
 _MOST: Final = 12
 """So many privileges are asked for."""
@@ -201,19 +201,19 @@ class _Desk:
 
     def as_shown(self, steps: Sequence[Step]) -> list[Step]:
         """The admin's commands with the arguments that the target's texts show."""
-        shown = ((step, next(iter(usages(step.text, self._texts())), None)) for step in filter(_command, steps))
-        return [Step(f"{step.text} {usage}") for step, usage in shown if usage is not None][:_MOST_SHOWN]
+        return [Step(f"{step.text} {usage}") for step, usage in self._used(steps)][:_MOST_SHOWN]
 
     def on_things(self, steps: Sequence[Step]) -> list[Step]:
         """Those that take one argument with the number of what the admin has made last."""
         made = (Way((step,), gets).ids for step, (_, gets) in reversed(self.gets.items()) if " " in step.text)
         number = next((name for ids in made for name in ids if name.isdigit()), _FIRST_THING)
-        shown = ((step, next(iter(usages(step.text, self._texts())), None)) for step in filter(_command, steps))
-        return [Step(f"{step.text} {number}") for step, usage in shown if usage is not None and len(usage.places) == 1]
+        return [Step(f"{step.text} {number}") for step, usage in self._used(steps) if len(usage.places) == 1]
 
-    def _texts(self) -> str:
-        """What the admin was told for what was asked."""
-        return "\n".join(call.text for _, gets in self.gets.values() for call in gets)
+    def _used(self, steps: Sequence[Step]) -> Iterator[tuple[Step, Usage]]:
+        """The commands whose usage stands in what the admin was told, with the first that does."""
+        texts = "\n".join(call.text for _, gets in self.gets.values() for call in gets)
+        for step in filter(_command, steps):
+            yield from ((step, usage) for usage in usages(step.text, texts)[:1])
 
     def ask_nothing(self) -> None:
         """The admin asks for what no bot knows."""

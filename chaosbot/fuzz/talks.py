@@ -36,6 +36,8 @@ _GONE_S: Final = 0.5
 """The pause of a conversation that finds the target gone, before it ends."""
 _CALM_S: Final = 30.0
 """The longest that a conversation waits while it is looked who ended the target."""
+MEANT: Final = 6_500_000_000
+"""About where the ids begin of people who are meant in arguments: such as people have who came lately. One of more digits may be taken for none."""
 _FIRST_USER: Final = 4_503_570_000_000_000
 _FIRST_GROUP: Final = -4_700_000_000
 

@@ -27,7 +27,7 @@ from chaosbot.fuzz.replies import speaks, without_echo
 from chaosbot.fuzz.rights import try_rights
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
-from chaosbot.fuzz.talks import Person, Step, Talks, relays
+from chaosbot.fuzz.talks import MEANT, Person, Step, Talks, relays
 
 _MOST: Final = 24
 """So many things that the target names to everybody, and to its admin only."""
@@ -39,8 +39,7 @@ _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
 _RIGHTS: Final = 0.25
 """The part of the campaign's time that rights may take at least, beside the next stages: they come last, and few need them."""
-_FIRST_MEANT: Final = 7_000_000_000
-"""An id such as people have who came lately: in an argument, one of more digits may be taken for none."""
+_FIRST_MEANT: Final = MEANT + 500_000_000
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
 _SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.6, "belongings": 0.5, "privileges": 0.6, "rights": 0.8}
