@@ -33,7 +33,7 @@ _TIME: Final = re.compile(r"(?<![\w/])[^\W\d]{1,2}:[^\W\d]{2}(?!\w)")
 _BEHIND: Final = r"(?<![\w/.:]){}(?:@\w+)?[ \u00a0]+((?:[^\n/]|(?<=\S)/)+)"
 """What stands behind a command, up to the next one."""
 _MARKUP: Final = re.compile(r"</?(?:b|strong|i|em|u|ins|s|code|pre)>|`")
-_CHOICES: Final = re.compile(r"\w+(?: ?[|/] ?\w+)+")
+_CHOICES: Final = re.compile(r"(?<!\w)\w++(?: ?[|/] ?\w++)+")
 _TOKEN: Final = re.compile(
     r"<([^<>]{1,80})>|\[([^\[\]]{1,80})\]|\{([^{}]{1,80})\}|([«“„\"'][^«»“”„\"']{1,80}[»”\"'])|(\S+)"
 )
