@@ -46,13 +46,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 from park.roster import BOTS, GUIDED, KINDS, RECEIVERS, Bot, Bug, bot  # noqa: E402 - found by the line above
 from park.running import ADMIN_ID, SECRET, WEBHOOK_PATH, Running, environment_of, free_port, running  # noqa: E402
 from park.running import command as start_of  # noqa: E402
+from park.strangers import STRANGERS  # noqa: E402
 
 from chaosbot.fuzz.process import family  # noqa: E402
 from chaosbot.mocks.server import MockListener, MockServer  # noqa: E402
 from chaosbot.mocks.telegram import TelegramApi  # noqa: E402
 
 HEALTHY = "healthy"
-PARK = [*BOTS, *RECEIVERS, *GUIDED]
+PARK = [*BOTS, *STRANGERS, *RECEIVERS, *GUIDED]
 CLASSES = (*KINDS, "magic")
 OWNED = ("owned", "guided")  # chaosbot starts the bot itself; with the guide inside, or without
 DEEP = frozenset({"state", "outbound"})  # the classes about which `chaosbot run` is asked as well
