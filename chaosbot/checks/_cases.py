@@ -187,6 +187,7 @@ class Violations:
 
 
 _LOOSE: Final = frozenset({Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SHAPE})
+_TRICK: Final = "escalation/"
 _PLACES: Final = 40
 """So many places are named in a finding's summary."""
 
@@ -203,8 +204,12 @@ def together(judgement: Judgement, does: Callable[[str], str], *, one: bool = Fa
     """
     groups: dict[RootCause, list[Finding]] = defaultdict(list)
     kept: list[Finding] = []
+    shapes = {finding.cause.symptom for finding in judgement.findings if finding.cause.mechanism in _LOOSE}
     for finding in judgement.findings:
         cause = finding.cause
+        if cause.place.startswith(_TRICK) and cause.symptom in shapes:
+            # A trick for rights that only breaks the target does so by its shape, as other updates do.
+            cause = replace(cause, mechanism=Mechanism.SHAPE)
         if cause.mechanism is Mechanism.KIND or (one and cause.mechanism in _LOOSE):
             groups[RootCause(cause.symptom, Mechanism.KIND)].append(finding)
         elif cause.mechanism in _LOOSE:
