@@ -50,6 +50,8 @@ _RARELY: Final = 0.03
 _LATE: Final = 0.1
 _SOON_S: Final = 1.0
 """So large a part of a target's calls may come so soon after its answers, and it still does first and answers then: others' doings may be told of."""
+_UNASKED: Final = 3
+"""What came unasked to so many chats is told to everybody."""
 _SETTLED_S: Final = 0.04
 _SILENT_S: Final = 0.1
 """So long after its answer the calls of such a target are known here, and so long where none is known yet."""
@@ -104,6 +106,7 @@ class ReplyWatch:
         self._by_chat: dict[str, deque[tuple[float, ApiCalled]]] = defaultdict(lambda: deque(maxlen=_MOST_CALLS))
         self._by_marker: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._by_callback: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
+        self._by_text: dict[str, deque[tuple[float, str]]] = defaultdict(lambda: deque(maxlen=_MOST_ASKED))
         self._sent: dict[str, float] = {}
         self._asked: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_MOST_ASKED))
         self._answered: dict[str, float] = {}
@@ -179,6 +182,15 @@ class ReplyWatch:
                     if speaks(call):
                         self._learn(chat, came)
                     self._by_chat[chat].append(seen)
+                    if call.text:
+                        self._by_text[call.text].append((came, chat))
+
+    def announced(self, call: ApiCalled) -> bool:
+        """Whether the same text came to several chats in which nobody had asked anything: no answer to what somebody says meanwhile."""
+        with self._lock:
+            told = list(self._by_text.get(call.text, ()))
+        unasked = {chat for came, chat in told if not self.asked(chat, came, self.patience_s)}
+        return len(unasked - {str(call.chat)}) >= _UNASKED
 
     def _learn(self, chat: str, came: float) -> None:
         earlier, self._spoke[chat] = self._spoke.get(chat), came

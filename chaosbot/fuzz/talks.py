@@ -275,8 +275,11 @@ class Talks:
         return [call for call in self.context.target.calls() if str(call.chat) == str(person.user)]
 
     def answered(self, person: Person, step: Step) -> bool:
-        """Whether the person gets an answer to a step, if need be the second time."""
-        return any(any(map(speaks, self.say(person, step, usual=1))) for _ in range(2))
+        """Whether the person gets an answer to a step, if need be the second time; what everybody is told meanwhile is none."""
+        announced = self.context.target.watch.announced
+        return any(
+            any(speaks(call) and not announced(call) for call in self.say(person, step, usual=1)) for _ in range(2)
+        )
 
     def send(self, case: Case, usual: int = 0) -> list[ApiCalled]:
         """Sends a case and waits until the target is done with it."""

@@ -117,3 +117,27 @@ def test_pieces_of_a_reply_are_waited_for_as_long_as_they_take(time: Time) -> No
         time.due.append((time.now + 0.21, second))
         asked(time, watch, user, reply_s=0.01, answer_s=0.005)
     assert 0.2 < watch.gap_s < 0.5
+
+
+def test_what_comes_unasked_to_several_chats_is_an_announcement(time: Time) -> None:
+    watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
+    case = case_of(1)
+    watch.sending(case)
+    news = [ApiCalled(0.1, "sendMessage", chat, "the shop is shut") for chat in (1, 2, 3, 4)]
+    answer = ApiCalled(0.2, "sendMessage", 1, "hello")
+    time.calls += [*news[:3], answer]
+    watch.look()
+    assert not watch.announced(news[0])  # two others were told, who may have asked for it
+    time.calls.append(news[3])
+    watch.look()
+    assert watch.announced(news[0])
+    assert not watch.announced(answer)
+
+
+def test_what_several_ask_for_at_once_is_no_announcement(time: Time) -> None:
+    watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
+    for user in (1, 2, 3, 4, 5):
+        watch.sending(case_of(user))
+    time.calls += [ApiCalled(0.1, "sendMessage", user, "hello") for user in (1, 2, 3, 4, 5)]
+    watch.look()
+    assert not watch.announced(time.calls[0])
