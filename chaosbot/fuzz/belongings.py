@@ -7,6 +7,8 @@ Rules:
   for the other can be had wrongly.
 - A thing is private where a list shows it to its owner, and no list shows it to a stranger, or where using it uses it up; of one that
   strangers are shown as well, the buttons in its owner's own list are private. Others may be meant for all, and nothing is tried with them.
+- What others do to a thing (an offer for it, a request to join it) may be told to its owner with buttons that decide about it: of those the
+  ones that can be used once only are the owner's, whoever else presses them, and whoever caused them to be shown.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic, sleep
 from typing import Final
@@ -25,7 +27,9 @@ from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, kind_of, walk
+from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.usages import NUMBER
 
 _MOST_RECIPES: Final = 6
 _MOST_WRITTEN: Final = 3
@@ -33,6 +37,9 @@ _MOST_WRITTEN: Final = 3
 _MOST_LISTS: Final = 14
 _TRYING_S: Final = 3.0
 """So long strangers may try what was found, however late it is."""
+_MOST_DEEDS: Final = 4
+_NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
+"""From the first number of a button's data to the last."""
 _SLASHED: Final = re.compile(r"(?<![\w/.:])/(\w{1,64})")
 
 
@@ -44,19 +51,28 @@ class _Made:
         owner: Who.
         way: How, with what the target said then.
         name: The thing's name.
+        other: Who has done something to it.
     """
 
     owner: Person
     way: Way
     name: str
+    other: Person | None = None
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """How to make a thing; `nth` is where its name stands among those in the reply."""
+    """How to make a thing.
+
+    Args:
+        steps: What its owner does.
+        nth: Where its name stands among those in the reply.
+        deed: What another one writes about it, with ``{}`` for its name; then the thing is what its owner is asked to decide about that.
+    """
 
     steps: tuple[Step, ...]
     nth: int
+    deed: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,6 +157,11 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
         if not any(step.text.split(" ")[0] == command for step in recipe.steps)  # it would make another thing
     ]
     looks += [partial(_used, talks, access) for access in written]
+    asks = any(_NUMBERS.search(data) for call in talks.context.target.calls() for data in call.buttons)
+    deeds = _deeds(talks, ways) if asks else []
+    looks += [
+        partial(_listed, talks, replace(recipe, deed=deed), ()) for recipe in recipes[:_MOST_WRITTEN] for deed in deeds
+    ]
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
     private = dict.fromkeys(look.private for look in seen if look.private)
@@ -154,10 +175,13 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     ]
     ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
-    tried = talks.run(partial(_tried, talks, use) for use in ours)
+    decided = [use for use in ours if use.access.recipe.deed]
+    tried = talks.run(
+        [partial(_tried, talks, use) for use in ours] + [partial(_tried, talks, use, by_other=True) for use in decided]
+    )
     notes = [
         f"{use.access.subject}: {'tried' if done else 'not tried for lack of time'}"
-        for use, done in zip(ours, tried, strict=True)
+        for use, done in zip(ours, tried, strict=False)
     ]
     rest = (use for use in uses if use not in ours)
     return [*notes, *(f"{use.access.subject}: not tried, nothing shows that it is its owner's alone" for use in rest)]
@@ -187,7 +211,44 @@ def _names(way: Way) -> tuple[str, ...]:
 def _make(talks: Talks, recipe: _Recipe) -> _Made | None:
     owner, way = walk(talks, recipe.steps, apart=True)
     names = _names(way)
-    return _Made(owner, way, names[recipe.nth]) if recipe.nth < len(names) else None
+    made = _Made(owner, way, names[recipe.nth]) if recipe.nth < len(names) else None
+    return _asked_about(talks, made, recipe.deed) if made is not None and recipe.deed else made
+
+
+def _asked_about(talks: Talks, made: _Made, deed: str) -> _Made | None:
+    """Another one does something to a thing: what its owner is asked to decide then is named by the numbers in the buttons."""
+    target, other = talks.context.target, talks.stranger()
+    known = {id(call) for call in target.calls()}
+    talks.say(other, Step(deed.replace("{}", made.name), ours=True))
+    until = monotonic() + target.watch.patience_s
+    while True:
+        notices = [
+            call
+            for call in target.calls()
+            if id(call) not in known
+            and str(call.chat) == str(made.owner.chat)
+            and any(map(_NUMBERS.search, call.buttons))
+        ]
+        if notices or monotonic() >= until:
+            break
+        sleep(POLL_S)
+    for call in notices[:1]:
+        made.owner.buttons.update(dict.fromkeys(call.buttons, call.message))
+        name = next(found[0] for data in call.buttons if (found := _NUMBERS.search(data)))
+        return _Made(made.owner, replace(made.way, replies=(call,)), name, other)
+    return None
+
+
+def _deeds(talks: Talks, ways: Sequence[Way]) -> list[str]:
+    """What is written about others' things, one for each command, with ``{}`` for the thing's number: what is answered otherwise than the bare command."""
+    bare = {way.steps: words(way.replies) for way in ways}
+    found: dict[str, str] = {}
+    for way in (way for way in ways if len(way.steps) == 1 and way.steps[0].ours):
+        command, *rest = way.steps[0].text.split()
+        thing = next((part for part in rest if part.isdigit() and part not in (NUMBER, str(talks.context.peer))), "")
+        if thing and words(way.replies) != bare.get((Step(command),), set()):
+            found.setdefault(command, " ".join("{}" if part == thing else part for part in (command, *rest)))
+    return list(found.values())[:_MOST_DEEDS]
 
 
 def _lists(ways: Sequence[Way]) -> list[tuple[Step, ...]]:
@@ -281,15 +342,15 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
     return _Use(access, control.name, spent)
 
 
-def _tried(talks: Talks, use: _Use) -> bool:
-    """A stranger uses somebody else's thing."""
+def _tried(talks: Talks, use: _Use, *, by_other: bool = False) -> bool:
+    """A stranger uses somebody else's thing, or whoever has done something to it does."""
     made = _make(talks, use.access.recipe)
     if made is None:
         return False
     if use.access.before:
         walk(talks, use.access.before, made.owner)
     talks.say(
-        talks.stranger(),
+        made.other if by_other and made.other is not None else talks.stranger(),
         use.access.step(made.name),
         check=check_of("foreign"),
         role=Role.ATTEMPT,

@@ -206,6 +206,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
     wave += [(Step(TEXT, ours=True),), (Step(NUMBER, ours=True),)]
     done: list[Way] = []
+    unanswered: list[Way] = []
     things: list[str] = []
     for depth in range(_DEEPEST):
         wave = [steps for steps in wave if steps not in seen][: _MOST_WAYS - len(seen)]
@@ -233,7 +234,9 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
                 told_before.add(says)
                 new.append(way)
         # Without its argument a command may be answered as if it were none.
-        new += [way for way in gone if way not in ways and _bare(way.steps[-1]) and usages(way.steps[-1].text, told)]
+        bare = [way for way in gone if way not in ways and _bare(way.steps[-1]) and usages(way.steps[-1].text, told)]
+        unanswered += bare
+        new += bare
         made, things = things, _things(done)
         further = [
             [(*way.steps, step) for step in _named(way, named)]
@@ -241,7 +244,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
             for way in new
         ]
         if things and not made:  # what others do to them comes when there are any
-            further = [*(list(_on_things(way, told, things)) for way in done), *further]
+            further = [*(list(_on_things(way, told, things)) for way in (*done, *unanswered)), *further]
         wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
         if talks.clock.over() or (not wave and depth >= _AFTER):
             return

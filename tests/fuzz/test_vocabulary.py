@@ -199,6 +199,55 @@ class Shop:
         call_api(self.api, "sendMessage", chat_id=chat, text=text, **more)
 
 
+class Flea:
+    """A flea market: people sell things, others bid for them, and the seller decides by a button below each bid.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``anybody`` where everybody may press that button, ``bidder`` where who bids may.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.sellers: dict[int, int] = {}
+        self.bids: dict[int, tuple[int, int]] = {}
+        self.numbers = itertools.count(301)
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, pressed, _ = said
+        match text.split():
+            case ["/sell", *what] if what:
+                self.sellers[number := next(self.numbers)] = user
+                self.say(chat, f"It stands in the hall as number {number}.")
+            case ["/bid", number, euros] if (
+                number.isdecimal() and euros.isdecimal() and int(number[:9]) in self.sellers
+            ):
+                self.bids[bid := next(self.numbers)] = (int(number), user)
+                self.say(chat, "The seller hears of it.")
+                key = {"text": "Sold", "callback_data": f"sold:{number}:{bid}"}
+                offer = f"Somebody offers {euros[:9]} euros for number {number}"
+                self.say(self.sellers[int(number)], offer, reply_markup={"inline_keyboard": [[key]]})
+            case [data] if pressed and data.startswith("sold:"):
+                self.say(chat, self.sold(user, data.rpartition(":")[2]))
+            case _:
+                self.say(chat, "Use: /sell what, /bid number euros")
+
+    def sold(self, user: int, bid: str) -> str:
+        number, bidder = self.bids.get(int(bid[:9]) if bid.isdecimal() else 0, (0, 0))
+        if not number:
+            return "That bid is gone."
+        allowed = user == self.sellers[number] or self.bug == "anybody" or (self.bug == "bidder" and user == bidder)
+        if not allowed:
+            return "Only the seller decides."
+        del self.bids[int(bid)]
+        return "Agreed, hand it over at the gate."
+
+    def say(self, chat: int, text: str, **more: object) -> None:
+        call_api(self.api, "sendMessage", chat_id=chat, text=text, **more)
+
+
 class Warden:
     """Keeps order in groups: who joins shows that they are human, and its admin warns and mutes members in answer to them.
 
@@ -386,6 +435,15 @@ def test_a_right_that_was_taken_again_and_one_that_goes_with_a_name(tmp_path: Pa
         "/rank ID mate, then /rank ID deckhand: /steer tried",
         "/rank @name mate: gives /steer, which others who look alike ask for",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "anybody", "bidder"])
+def test_a_button_by_which_somebody_decides_what_another_one_asked_for(tmp_path: Path, bug: str) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: updates_to(Flea(api, bug).update), "vocabulary")
+    found = {(one.check, one.cause.place) for one in result.findings}
+    assert found == ({("own_objects_only", "objects/button")} if bug else set())
+    assert "the button sold:#: tried" in learned(events)["objects"]
 
 
 @pytest.mark.slow
