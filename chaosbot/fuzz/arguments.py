@@ -28,9 +28,9 @@ from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.places import ArgumentSeries, said
-from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.stages import observe, run_cases
-from chaosbot.fuzz.talks import Talks, TimeIsUp
+from chaosbot.fuzz.talks import Talks
 
 _ORDINARY: Final = tuple(
     TextValue(f"ordinary-{number}", text, f"'{text}'")

@@ -8,7 +8,8 @@ Rules:
 - A thing is private where a list shows it to its owner, and no list shows it to a stranger, or where using it uses it up; of one that
   strangers are shown as well, the buttons in its owner's own list are private. Others may be meant for all, and nothing is tried with them.
 - What others do to a thing (an offer for it, a request to join it) may be told to its owner with buttons that decide about it: of those the
-  ones that can be used once only are the owner's, whoever else presses them, and whoever caused them to be shown.
+  ones that can be used once only are the owner's, whoever else presses them, and whoever caused them to be shown. What everybody may do
+  once is none of these: another one still can when the owner has.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.checks._likeness import words
+from chaosbot.checks._likeness import ALIKE, words
 from chaosbot.core.case import Change, Role
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Mechanism
@@ -286,7 +287,7 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], lists: Sequence[tuple[Step
     found: set[_Recipe] = set()
     before = shown() if recipes else []
     for recipe in recipes:
-        made = _make(talks, recipe)
+        (made,) = talks.run([partial(_make, talks, recipe)])
         # A small number may stand in any text, before there is a thing of that name.
         new = zip(before, shown() if made is not None else [], strict=False)
         if made is not None and any(_shows(later, made.name) and not _shows(first, made.name) for first, later in new):
@@ -339,6 +340,10 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
         if max(said.values(), default=0) > 1:
             return None
     spent = words(talks.say(made.owner, step, "the owner")) <= nothing
+    if spent and access.public:
+        # What each may do once (joining a round) is used up for who did, and for nobody else.
+        theirs = words(talks.say(talks.stranger(), step, "another one, afterwards,"))
+        spent = len(theirs & told) < ALIKE * len(told)
     return _Use(access, control.name, spent)
 
 

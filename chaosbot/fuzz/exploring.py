@@ -196,7 +196,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     """The ways that begin with these steps, the shorter ones first; a word where the target says the same to everything."""
     kinds: set[str] = set()
     known = False
-    told_before: set[tuple[frozenset[str], frozenset[str]]] = set()
+    told_before: set[frozenset[str]] = set()
     seen: set[tuple[Step, ...]] = set()
     unknown: set[frozenset[str]] = set()
     first = list(first)
@@ -229,7 +229,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         # What leads to the same words leads on alike: it is followed once.
         new: list[Way] = []
         for way in ways:
-            says = frozenset(words(way.replies)), frozenset(map(kind_of, way.buttons))
+            says = _says(way)
             if says not in told_before or way.plain:
                 told_before.add(says)
                 new.append(way)
@@ -252,7 +252,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
 
 def _dependent(talks: Talks, ways: Sequence[Way]) -> list[Way]:
     """Commands that are answered otherwise by who has done something before: what is in a cart can be ordered."""
-    plain = {way.steps[0]: words(way.replies) for way in ways if len(way.steps) == 1 and way.plain}
+    plain = {way.steps[0]: _says(way) for way in ways if len(way.steps) == 1 and way.plain}
     commands = [step for step in plain if step.text.startswith("/")][:_MOST_AFTER]
     # What is written or pressed changes more than a bare command does.
     ordered = sorted(ways, key=lambda way: (way.plain and len(way.steps) == 1, len(way.steps)))
@@ -260,14 +260,19 @@ def _dependent(talks: Talks, ways: Sequence[Way]) -> list[Way]:
     firsts = list(reversed(deeds.values()))[:_MOST_DEEDS]
     tried = [(*way.steps, step) for way in firsts for step in commands if way.steps != (step,)]
     gone = talks.run([partial(_gone, talks, steps) for steps in tried])
-    found = [way for way in gone if way is not None and words(way.replies) - plain[way.steps[-1]]]
+    found = [way for way in gone if way is not None and _says(way) - plain[way.steps[-1]]]
     # Who is in the middle of something may be told so whatever they write.
-    said = Counter(frozenset(words(way.replies)) for way in found)
+    said = Counter(map(_says, found))
     first: dict[frozenset[str], Way] = {}
     for way in found:
-        if said[frozenset(words(way.replies))] < _WHATEVER:
-            first.setdefault(frozenset(words(way.replies)), way)
+        if said[_says(way)] < _WHATEVER:
+            first.setdefault(_says(way), way)
     return list(first.values())
+
+
+def _says(way: Way) -> frozenset[str]:
+    """The words of what a way leads to, and the kinds of buttons that stand below it."""
+    return frozenset((*words(way.replies), *map(kind_of, way.buttons)))
 
 
 def in_groups(talks: Talks, commands: Sequence[Step], ways: Sequence[Way]) -> Iterator[Way]:

@@ -42,9 +42,9 @@ from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import Way, at_hand, kind_of, walk
 from chaosbot.fuzz.places import ArgumentSeries, said
 from chaosbot.fuzz.replies import speaks
-from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.stages import observe
-from chaosbot.fuzz.talks import Person, Step, Talks, TimeIsUp
+from chaosbot.fuzz.talks import Person, Step, Talks
 from chaosbot.fuzz.usages import NUMBER, TEXT
 
 _WORDS: Final = 32

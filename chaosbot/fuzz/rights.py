@@ -29,7 +29,8 @@ from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import ASKED, Way, asked, walk
 from chaosbot.fuzz.moderation import CROWD
-from chaosbot.fuzz.talks import Person, Step, Talks, TimeIsUp
+from chaosbot.fuzz.spec import TimeIsUp
+from chaosbot.fuzz.talks import Person, Step, Talks
 from chaosbot.fuzz.usages import choices
 
 _MOST_COMMANDS: Final = 12

@@ -10,13 +10,13 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from time import monotonic, sleep
 from typing import Final, Protocol
 
 from chaosbot.core.case import Case, Role
 from chaosbot.core.check import CHECKS
-from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.target import CampaignTarget, CaseResult
 from chaosbot.fuzz.threads import ThreadPool
 
@@ -91,7 +91,8 @@ class SharedChats:
         def follow() -> None:
             if before is not None:
                 before.result()
-            work()
+            with suppress(TimeIsUp):
+                work()
 
         self._chats[chat] = future = self._pool.submit(follow)
         return future

@@ -158,6 +158,10 @@ class CampaignResult:
     cut: bool = False
 
 
+class TimeIsUp(Exception):
+    """A conversation ends because the stage does."""
+
+
 @dataclass(frozen=True)
 class Clock:
     """Until when something may go on."""

@@ -87,7 +87,7 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
     with_more = Clock(clock.until + clock.left() * _LONGER, clock.should_stop)
     trials = _Trials(context, with_more, ThreadPoolExecutor(_HANDS, "fuzz-state"))
     work = context.shared.beside(trials, "state", trials.run)
-    while not work.done() and not clock.over():
+    while not work.done() and not clock.over() and not trials.sociable:
         sleep(_LOOK_S)
         if not trials.hushed:  # a health request is somebody's message as well
             observe(context, context.shared.take())
@@ -102,6 +102,8 @@ class _Trials(Voices):
         self.plain: dict[tuple[bool, Step], list[str]] = defaultdict(list)
         self.hushed = False
         """Whether what anybody else says would disturb."""
+        self.sociable = False
+        """Whether what is tried now bears others beside it, so that the next stages may begin."""
         self._taken: set[str] = set()
 
     def run(self) -> None:
@@ -116,7 +118,7 @@ class _Trials(Voices):
                 (0.3, (self.conversations,)),
                 (0.75, (self.at_once, things.made, between.run, self.one_thing, self.shared_numbers, self.order)),
                 # Nothing else may be made meanwhile.
-                (0.6, (things.displaced,)),
+                (0.6, (things.undisturbed,)),
                 (1.0, (self.operators,)),
             )
             for share, turn in turns:
@@ -124,6 +126,7 @@ class _Trials(Voices):
                     break
                 # No trial leaves nothing to those that come after it.
                 self.clock, self.hushed = self.until(whole.left() * share), len(turn) == 1
+                self.sociable = self.sociable or not self.hushed
                 with ThreadPoolExecutor(len(turn), "fuzz-state-trials") as hands:
                     for begun in [hands.submit(trial) for trial in turn]:
                         begun.result()
@@ -476,11 +479,14 @@ class _Trials(Voices):
         """
         last = action.lines[-1]
         first = self.ready(action)
-        if first.group is not None or "{n}" in last.text:
+        if first.group is not None:
             others = [replace(first, user=self.new().user) for _ in range(_PEOPLE - 1)]
             return [(who, at_hand(last, first.buttons, first.told, first.choice)) for who in (first, *others)]
-        with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
-            people = [first, *hands.map(partial(self.ready, choice=first.choice), [action] * (_PEOPLE - 1))]
+        if "{n}" in last.text:
+            # Who has come as far as the first one means the first one's thing.
+            others = self._as_far(action, first)
+            return [(replace(who, number=first.number), last) for who in (first, *others)]
+        people = [first, *self._as_far(action, first)]
         shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
         with self.lock:
             fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
@@ -491,6 +497,11 @@ class _Trials(Voices):
             return [(who, last) for who in people]
         # What each is shown is their own; a group is shown what one of its members has begun.
         return self._around(replace(action, group=True))
+
+    def _as_far(self, action: Dialogue, first: Speaker) -> list[Speaker]:
+        """Others who have said what the first one has."""
+        with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
+            return list(hands.map(partial(self.ready, choice=first.choice), [action] * (_PEOPLE - 1)))
 
     def _together(self, action: Dialogue) -> list[str]:
         first, *rest, last = self.side_by_side(self.ready, [action] * (AT_ONCE + 2))

@@ -25,7 +25,7 @@ from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.replies import speaks
-from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.target import CaseResult
 from chaosbot.fuzz.threads import ThreadPool
 
@@ -40,10 +40,6 @@ MEANT: Final = 6_500_000_000
 """About where the ids begin of people who are meant in arguments: such as people have who came lately. One of more digits may be taken for none."""
 _FIRST_USER: Final = 4_503_570_000_000_000
 _FIRST_GROUP: Final = -4_700_000_000
-
-
-class TimeIsUp(Exception):
-    """A conversation ends because the stage does."""
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice, product
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.checks._state import limit, shape
+from chaosbot.checks._state import bounded, limit, numbers, shape
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import plain_word
-from chaosbot.fuzz.exploring import kind_of
+from chaosbot.fuzz.exploring import chosen, deed_of, kind_of
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.usages import usages
@@ -38,6 +39,14 @@ _MOST_NAMED: Final = 3
 _MOST_PAIRS: Final = 4
 _MOST_DISPLACED: Final = 8
 _MOST_COUPONS: Final = 8
+_MOST_FORMS: Final = 3
+_MOST_WANTED: Final = 3
+_WANTING: Final = 3
+"""So many users want one thing."""
+_NOBODYS: Final = "700001"
+"""The number of a thing that there is not."""
+_SMALL: Final = 3
+"""A number of so many digits may say how many."""
 _CROWD: Final = 3
 """What more chats than this are told of is a message to everybody."""
 _HANDS: Final = 24
@@ -104,10 +113,11 @@ class Things:
             for future in beside:
                 future.result()
 
-    def displaced(self) -> None:
-        """Whether others' things take the place of one's own; nothing else may be made meanwhile."""
+    def undisturbed(self) -> None:
+        """Whether others' things take the place of one's own, and who gets what there is one of; nothing else may be made meanwhile."""
         for one in self._found[:_MOST_DISPLACED]:
             self._displaced(one)
+        self._limited()
 
     def _deed(self, maker: Maker) -> tuple[str, ...]:
         return tuple(line.text.partition(" ")[0] for line in maker.dialogue.lines)
@@ -303,6 +313,71 @@ class Things:
             texts = [self.voices.ask(who, line).text for _ in range(_PRESSES)]
         return [_without(text, [word]) for text in texts]
 
+    def _limited(self) -> None:
+        """What only the admin can make, for one only, is wanted by several users at once, as one after another."""
+        own, texts = self.context.learned("admin"), self._texts()
+        forms = (Step(f"/{name} {form}") for name in own for form in _for_one(f"/{name}", texts))
+        made = [(one, nth) for one in islice(forms, _MOST_FORMS) if (nth := self._number_told(one)) is not None]
+        for numbered, wanted in product(made, self._by_number() if made else ()):
+            self._wanted(*numbered, wanted)
+
+    def _number_told(self, made: Step) -> int | None:
+        """Where, among the numbers that the admin is told who makes a thing, its own stands; None where all are told of it, or it has none."""
+        told: list[list[int]] = []
+        announced = self.context.target.watch.announced
+        for _ in range(2):
+            began = len(self.context.target.calls())
+            told.append(numbers(self._by_admin(made).text))
+            about = (call for call in list(self.context.target.calls())[began:] if made.text.split()[-1] in call.text)
+            if any(map(announced, about)):
+                return None
+        pairs = zip(*told, strict=False)
+        return next((nth for nth, (first, second) in enumerate(pairs) if first != second), None)
+
+    def _by_admin(self, made: Step) -> Answer:
+        return self.voices.ask(self.voices.new(Dialogue((made,), group=True, admin=True)), made)
+
+    def _by_number(self) -> list[Dialogue]:
+        """What users do with things that have a number, which ``{n}`` stands for: the shortest way to each."""
+        found: dict[str, Dialogue] = {}
+        for one in sorted(self.voices.alone, key=lambda one: (not chosen(one.lines[-1]), len(one.lines))):
+            last = one.lines[-1]
+            text = last.text
+            for digits in list(re.finditer(r"\d+", text))[-1:]:
+                text = f"{text[: digits.start()]}{{n}}{text[digits.end() :]}"
+            if not one.admin and not one.group and "{n}" in text and (last.pressed or text.startswith("/")):
+                found.setdefault(deed_of(text), replace(one, lines=(*one.lines[:-1], replace(last, text=text))))
+        return list(found.values())[:_MOST_WANTED]
+
+    def _wanted(self, made: Step, nth: int, wanted: Dialogue) -> None:
+        if self.voices.clock.over():
+            return
+        missing = self._asked_for(wanted, _NOBODYS, [self.voices.ready(wanted)], at_once=False)
+        alone = [self._wanted_by_several(made, nth, wanted, at_once=False) for _ in range(2)]
+        if not all(alone) or shape(alone[0][0]) in map(shape, missing) or bounded(alone) is None:
+            return
+        seen = [self._wanted_by_several(made, nth, wanted, at_once=True) for _ in range(_TIMES)]
+        if not self.voices.clock.over():
+            what = f"{made} by the admin, then {wanted} by {_WANTING} users"
+            self.voices.tell("one-thing-once", what, alone, [texts for texts in seen if texts])
+
+    def _wanted_by_several(self, made: Step, nth: int, wanted: Dialogue, *, at_once: bool) -> list[str]:
+        """What each is told who wants the one that the admin has just made; nothing where there is none, or the time is up."""
+        if self.voices.clock.over():
+            return []
+        told = numbers(self._by_admin(made).text)
+        people = self.voices.side_by_side(self.voices.ready, [wanted] * _WANTING) if nth < len(told) else []
+        return self._asked_for(wanted, str(told[nth]), people, at_once=at_once) if people else []
+
+    def _asked_for(self, wanted: Dialogue, number: str, people: Sequence[Speaker], *, at_once: bool) -> list[str]:
+        last = wanted.lines[-1]
+        step = replace(last, text=last.text.replace("{n}", number))
+        if step.pressed and not all(step.text in who.buttons for who in people):
+            return []
+        if at_once:
+            return ["\n".join(texts) for texts in self.voices.burst([(who, step) for who in people])]
+        return [self.voices.ask(who, step).text for who in people]
+
     def _decided(self, makers: Sequence[Maker]) -> None:
         """The admin presses several times at once what is shown below another's thing: it is decided once."""
         desk = self.voices.case(Speaker(None), Step("x")) if len(self.context.platform.tiers) > 1 else None
@@ -384,6 +459,15 @@ def _forms(command: str, texts: str) -> list[str]:
         if not one.parts[nth].isdigit()
     ]
     return list(dict.fromkeys(found))[:2]
+
+
+def _for_one(command: str, texts: str) -> list[str]:
+    """What texts show behind a command, with 1 in place of each small number."""
+    found = (
+        " ".join("1" if part.isdecimal() and len(part) <= _SMALL else part for part in one.parts if part)
+        for one in usages(command, texts)
+    )
+    return list(dict.fromkeys(form for form in found if "1" in form.split()))[:2]
 
 
 def _filled(step: Step, word: str) -> Step:

@@ -183,6 +183,46 @@ class Club:
         call_api(self.api, method, **parameters)
 
 
+class Rota:
+    """Its admin plans shifts with so many places, and people take them by their number.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``places`` where what is asked for meanwhile is let through as well.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.lock = threading.Lock()
+        self.free: list[int] = []
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, _, _ = said
+        admin = user == ADMIN_ID
+        match text.split():
+            case ["/plan", places, *_] if admin and places.isdecimal():
+                self.free.append(int(places[:3]))
+                answer = f"Zmiana numer {len(self.free)} jest w planie."
+            case ["/plan", *_] if admin:
+                answer = "Tak: /plan 2 recepcja"
+            case ["/biore", number, *_] if number.isdecimal() and 0 < int(number[:9]) <= len(self.free):
+                answer = "Zapisano, do zobaczenia." if self.takes(int(number) - 1) else "Brak wolnych miejsc."
+            case ["/biore", *_]:
+                answer = "Nie ma takiej zmiany: /biore <numer>"
+            case _:
+                answer = f"Polecenia: /biore <numer>, /pomoc{', /plan <miejsca> <nazwa>' if admin else ''}"
+        call_api(self.api, "sendMessage", chat_id=chat, text=answer)
+
+    def takes(self, shift: int) -> bool:
+        with nullcontext() if self.bug == "places" else self.lock:
+            free = self.free[shift]
+            sleep(0.05 if self.bug == "places" else 0)
+            self.free[shift] = max(0, free - 1)
+            return free > 0
+
+
 class Judge:
     """Its admin warns members in groups, in answer to them; each warning is counted, for a group by itself.
 
@@ -420,6 +460,15 @@ def test_several_people_at_one_thing_each_count_and_no_more_get_it_than_there_is
     assert {event.trial for event in events if isinstance(event, StateTried)} >= {"one-thing", "one-thing-once"}
     told = {"": set(), "evenings": {("no_lost_update", "let-through")}, "votes": {("no_lost_update", "lost")}}
     assert found(result) == told[bug]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "places"])
+def test_no_more_get_what_the_admin_has_made_than_there_is(tmp_path: Path, bug: str) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: webhook(Rota(api, bug)), "vocabulary,state")
+    tried = [event.what for event in events if isinstance(event, StateTried) and event.trial == "one-thing-once"]
+    assert any("by the admin, then /biore {n} by 3 users" in what for what in tried)
+    assert found(result) == ({("no_lost_update", "let-through")} if bug else set())
 
 
 @pytest.mark.slow
