@@ -22,6 +22,8 @@ from chaosbot.core.verdict import Mechanism, Severity
 
 ALIKE: Final = 0.8
 _FEW: Final = 2
+_SOME: Final = 5
+"""A reply of fewer words tells nothing by being part of another one."""
 _LONG: Final = 24
 _LONGER: Final = 3
 _LISTED: Final = ("catalogue", "sequences")
@@ -97,6 +99,12 @@ def resembles(
     return False
 
 
+def _part_of(call: ApiCalled, model: set[str], whole: set[str], names: Iterable[str]) -> bool:
+    """Whether a reply is much of another one, and nothing else: what only the owner is told besides (a link to share it) is left out."""
+    said = words([call]).difference(names)
+    return len(said) >= _SOME and said <= whole and len(said & model) >= len(model) / 2
+
+
 @dataclass(frozen=True)
 class _Background:
     """What replies say that tells nothing.
@@ -130,8 +138,16 @@ class _Background:
         return bool(self.usual.get(frozenset(words([call])), frozenset()) - {command})
 
 
-def compared(history: History, violations: Violations, severity: Severity, what: str) -> None:
-    """Judges every case of a check that is compared with a control, each scenario by itself."""
+def compared(history: History, violations: Violations, severity: Severity, what: str, *, in_part: bool = False) -> None:
+    """Judges every case of a check that is compared with a control, each scenario by itself.
+
+    Args:
+        history: The run.
+        violations: Where it is told.
+        severity: How bad it is.
+        what: What the target does then.
+        in_part: Whether a part of what the control got is too much as well; of rights, less is what others are meant to get.
+    """
     usual: dict[Words, frozenset[str | None]] = {}
     known = _named(history)
     for part in parts(history):
@@ -150,7 +166,13 @@ def compared(history: History, violations: Violations, severity: Severity, what:
         replied = frozenset(tried.kind for tried in background if join.calls(tried))
         echoes = not background or any((one.command or "").lower() in words(join.calls(one)) for one in background)
         _judged(
-            cases, join, _Background(frozenset(words(told)), usual, replied, echoes, known), violations, severity, what
+            cases,
+            join,
+            _Background(frozenset(words(told)), usual, replied, echoes, known),
+            violations,
+            severity,
+            what,
+            in_part=in_part,
         )
 
 
@@ -166,7 +188,14 @@ def _ordinary(tried: CaseTried, named: set[str], senders: set[int | str | None])
 
 
 def _judged(
-    cases: list[CaseTried], join: Join, background: _Background, violations: Violations, severity: Severity, what: str
+    cases: list[CaseTried],
+    join: Join,
+    background: _Background,
+    violations: Violations,
+    severity: Severity,
+    what: str,
+    *,
+    in_part: bool,
 ) -> None:
     compared_with: dict[str, list[CaseTried]] = defaultdict(list)
     plain: dict[str, list[CaseTried]] = defaultdict(list)
@@ -224,7 +253,11 @@ def _judged(
             # Where the rightful one asked the same in this chat before, and got no answer yet, one of these is theirs.
             late = [one for one in _asked_before(cases, tried, control) if not resembles(join.calls(one), model)]
             # Whoever is called like the admin, or calls themself admin, is told so by what repeats their name.
-            alike = sum(resembles([call], model, whole, _names(tried)) for call in telling) > len(late)
+            names = _names(tried)
+            alike = sum(
+                resembles([call], model, whole, names) or (in_part and _part_of(call, model, whole, names))
+                for call in telling
+            ) > len(late)
             # Who gets for themself what the control's sender got for themself has taken it from nobody.
             due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
             if (alike and not due) or _takes(join.calls(tried), rights, tried, control):

@@ -116,9 +116,12 @@ def _uncredited(tried: StateTried) -> Violation | None:
 
 
 def _missing(tried: StateTried) -> Violation | None:
-    """Some of what was made at once is not there afterwards, although all of it was acknowledged."""
+    """Some of what was made at once is not there afterwards, although all of it was acknowledged.
+
+    Of updates that overwrite each other the last one stands; where nothing is shown at all, the list shows only so much.
+    """
     made = set(tried.others)
-    lacking = [made - set(play) for play in tried.seen if made - set(play)]
+    lacking = [made - set(play) for play in tried.seen if play and made - set(play)]
     if not lacking or any(made - set(play) for play in tried.alone):
         return None
     return Violation(

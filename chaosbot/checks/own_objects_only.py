@@ -34,7 +34,7 @@ class OwnObjectsOnly(Check):
         violations = Violations(self.name)
         for part in parts(history):
             self._foreign(part, violations)
-        compared(history, violations, Severity.HIGH, "acts on what belongs to another user")
+        compared(history, violations, Severity.HIGH, "acts on what belongs to another user", in_part=True)
         for event in (one for one in history.all(StateTried) if one.trial == "taken"):
             violations.judged += 1
             if (violation := _taken(event)) is not None:

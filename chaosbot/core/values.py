@@ -162,6 +162,7 @@ PLACED: Final[tuple[TextValue, ...]] = (
     TextValue("infinity", "Infinity", "the word Infinity"),
     TextValue("superscript", "²", "a superscript digit (a digit that is no number)"),
     TextValue("html", "<b>&<script>", "unclosed HTML"),
+    TextValue("format", "{x}{0}%s%n", "a format string"),
     TextValue("above-31", str(2**31), "2^31"),
     TextValue("decimal", "1.5", "a decimal number"),
     TextValue("digits-4000", "9" * 4000, "a number of 4000 digits"),

@@ -266,6 +266,8 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     if not _shows(replies, made.name):
         return _Look()
     private = bool(steps) and not _shows(walk(talks, steps)[1].replies, made.name)
+    # A list that shows only the latest shows it to nobody a moment later.
+    private = private and _shows(walk(talks, steps, made.owner)[1].replies, made.name)
     texts = {
         f"/{word}"
         for call in replies

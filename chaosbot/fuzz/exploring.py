@@ -48,8 +48,8 @@ _INTRODUCED: Final = 3
 _MOST_FIELDS: Final = 5
 _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
 """What stands between the fields of an argument; the first that stands there at all."""
-_SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d)")
-"""What may be an example of an answer: what stands in quotes, and what begins and ends with a digit."""
+_SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d(?: \d[^\s,;)]*\d)*)")
+"""What may be an example of an answer: what stands in quotes, and what begins and ends with a digit, one after another (``25/12 20:00``)."""
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
 _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?!\d)(?![:,]\d)", re.ASCII)
 """What may be the name of a thing: a number, or a short word with a digit in it."""
