@@ -99,10 +99,12 @@ def resembles(
     return False
 
 
-def _part_of(call: ApiCalled, model: set[str], whole: set[str], names: Iterable[str]) -> bool:
-    """Whether a reply is much of another one, and nothing else: what only the owner is told besides (a link to share it) is left out."""
-    said = words([call]).difference(names)
-    return len(said) >= _SOME and said <= whole and len(said & model) >= len(model) / 2
+def _gets(call: ApiCalled, model: set[str], whole: set[str], tried: CaseTried, *, in_part: bool) -> bool:
+    """Whether a reply resembles another one, or is much of it and nothing else: what only the owner is told besides (a link to share it) is left out."""
+    names = _names(tried)
+    said = words([call]) - names
+    part = len(said) >= _SOME and said <= whole and len(said & model) >= len(model) / 2
+    return resembles([call], model, whole, names) or (in_part and part)
 
 
 @dataclass(frozen=True)
@@ -253,11 +255,7 @@ def _judged(
             # Where the rightful one asked the same in this chat before, and got no answer yet, one of these is theirs.
             late = [one for one in _asked_before(cases, tried, control) if not resembles(join.calls(one), model)]
             # Whoever is called like the admin, or calls themself admin, is told so by what repeats their name.
-            names = _names(tried)
-            alike = sum(
-                resembles([call], model, whole, names) or (in_part and _part_of(call, model, whole, names))
-                for call in telling
-            ) > len(late)
+            alike = sum(_gets(call, model, whole, tried, in_part=in_part) for call in telling) > len(late)
             # Who gets for themself what the control's sender got for themself has taken it from nobody.
             due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
             if (alike and not due) or _takes(join.calls(tried), rights, tried, control):

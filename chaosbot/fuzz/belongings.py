@@ -38,7 +38,9 @@ _MOST_WRITTEN: Final = 3
 _MOST_LISTS: Final = 14
 _TRYING_S: Final = 3.0
 """So long strangers may try what was found, however late it is."""
-_MOST_DEEDS: Final = 4
+_MOST_DEEDS: Final = 6
+_MOST_ASKED: Final = 2
+"""So many ways to make things are tried with what others do to them."""
 _NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
 """From the first number of a button's data to the last."""
 _SLASHED: Final = re.compile(r"(?<![\w/.:])/(\w{1,64})")
@@ -68,12 +70,12 @@ class _Recipe:
     Args:
         steps: What its owner does.
         nth: Where its name stands among those in the reply.
-        deed: What another one writes about it, with ``{}`` for its name; then the thing is what its owner is asked to decide about that.
+        deeds: What another one then writes about it, with ``{}`` for its name: the thing is what its owner is asked to decide about the last.
     """
 
     steps: tuple[Step, ...]
     nth: int
-    deed: str = ""
+    deeds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,9 +162,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     looks += [partial(_used, talks, access) for access in written]
     asks = any(_NUMBERS.search(data) for call in talks.context.target.calls() for data in call.buttons)
     deeds = _deeds(talks, ways) if asks else []
-    looks += [
-        partial(_listed, talks, replace(recipe, deed=deed), ()) for recipe in recipes[:_MOST_WRITTEN] for deed in deeds
-    ]
+    looks += [partial(_asked, talks, recipe, first, deeds) for recipe in recipes[:_MOST_ASKED] for first in deeds]
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
     private = dict.fromkeys(look.private for look in seen if look.private)
@@ -176,7 +176,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     ]
     ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
-    decided = [use for use in ours if use.access.recipe.deed]
+    decided = [use for use in ours if use.access.recipe.deeds]
     tried = talks.run(
         [partial(_tried, talks, use) for use in ours] + [partial(_tried, talks, use, by_other=True) for use in decided]
     )
@@ -213,31 +213,50 @@ def _make(talks: Talks, recipe: _Recipe) -> _Made | None:
     owner, way = walk(talks, recipe.steps, apart=True)
     names = _names(way)
     made = _Made(owner, way, names[recipe.nth]) if recipe.nth < len(names) else None
-    return _asked_about(talks, made, recipe.deed) if made is not None and recipe.deed else made
+    if made is None or not recipe.deeds:
+        return made
+    other, notice = talks.stranger(), None
+    for deed in recipe.deeds:
+        notice = _done(talks, made, other, deed)
+    return _decision(made, other, notice) if notice is not None else None
 
 
-def _asked_about(talks: Talks, made: _Made, deed: str) -> _Made | None:
-    """Another one does something to a thing: what its owner is asked to decide then is named by the numbers in the buttons."""
-    target, other = talks.context.target, talks.stranger()
-    known = {id(call) for call in target.calls()}
+def _done(talks: Talks, made: _Made, other: Person, deed: str) -> ApiCalled | None:
+    """Another one does something to a thing; the call by which its owner is asked to decide about it, by buttons."""
+    target = talks.context.target
+    known = len(target.calls())
     talks.say(other, Step(deed.replace("{}", made.name), ours=True))
-    until = monotonic() + target.watch.patience_s
+    until = monotonic() + target.watch.gap_s
     while True:
-        notices = [
-            call
-            for call in target.calls()
-            if id(call) not in known
-            and str(call.chat) == str(made.owner.chat)
-            and any(map(_NUMBERS.search, call.buttons))
-        ]
-        if notices or monotonic() >= until:
-            break
+        new = (call for call in list(target.calls())[known:] if str(call.chat) == str(made.owner.chat))
+        asked = next((call for call in new if any(map(_NUMBERS.search, call.buttons))), None)
+        if asked is not None or monotonic() >= until:
+            return asked
         sleep(POLL_S)
-    for call in notices[:1]:
-        made.owner.buttons.update(dict.fromkeys(call.buttons, call.message))
-        name = next(found[0] for data in call.buttons if (found := _NUMBERS.search(data)))
-        return _Made(made.owner, replace(made.way, replies=(call,)), name, other)
-    return None
+
+
+def _decision(made: _Made, other: Person, asked: ApiCalled) -> _Made:
+    """What an owner is asked to decide, named by the numbers in the buttons."""
+    made.owner.buttons.update(dict.fromkeys(asked.buttons, asked.message))
+    name = next(found[0] for data in asked.buttons if (found := _NUMBERS.search(data)))
+    return _Made(made.owner, replace(made.way, replies=(asked,)), name, other)
+
+
+def _asked(talks: Talks, recipe: _Recipe, first: str, deeds: Sequence[str]) -> _Look:
+    """What the owner of a thing is asked to decide when others do one thing to it, and then another (who has signed up says that they have paid)."""
+    found: dict[str, _Access] = {}
+    made = _make(talks, recipe)
+    if made is None:
+        return _Look()
+    for second in deeds:
+        other = talks.stranger()
+        for done in ((first,), (first, second)) if second != first else ((first,),):
+            asked = _done(talks, made, other, done[-1])
+            name = _decision(made, other, asked).name if asked is not None else ""
+            for data in (data for data in (asked.buttons if asked is not None else ()) if _holds(data, name)):
+                pattern, of = _pattern(data, name), replace(recipe, deeds=done)
+                found.setdefault(kind_of(data), _Access(of, pattern, pressed=True))
+    return _Look(tuple(found.values()))
 
 
 def _deeds(talks: Talks, ways: Sequence[Way]) -> list[str]:
