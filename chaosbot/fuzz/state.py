@@ -486,6 +486,10 @@ class _Trials(Voices):
             # Who has come as far as the first one means the first one's thing.
             others = self._as_far(action, first)
             return [(replace(who, number=first.number), last) for who in (first, *others)]
+        if last.pressed and chosen(last) and any(map(_made, action.lines[:-1])):
+            # What one has made others are shown by it, in whatever way.
+            meant = at_hand(last, first.buttons, first.told, first.choice)
+            return [(who, meant) for who in (first, *(self.new() for _ in range(_PEOPLE - 1)))]
         people = [first, *self._as_far(action, first)]
         shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
         with self.lock:
@@ -601,6 +605,11 @@ def _said_alike(dialogue: Dialogue, answer: Answer) -> str:
     """An answer without numbers, and without what it repeats of what was said."""
     said = {word for line in dialogue.lines for word in re.findall(r"[^\W\d_]+", line.text)}
     return re.sub(r"[^\W\d_]+", lambda word: "~" if word[0] in said else word[0], shape(answer.text))
+
+
+def _made(line: Step) -> bool:
+    """Whether somebody says something of their own, of which a thing may be made."""
+    return line.ours and not line.shown
 
 
 def _scarce(dialogue: Dialogue) -> tuple[int, int, bool]:
