@@ -20,6 +20,8 @@ from chaosbot.core.marker import MARKER
 from chaosbot.core.verdict import Judgement, Verdict
 
 _NUMBER: Final = re.compile(r"\d+")
+_CODE: Final = re.compile(r"(?<!\w)(?=\w*\d)(?=\w*[^\W\d])\w{6,}(?!\w)")
+"""A word of letters and digits that is drawn each time (``ea11528c``); it counts nothing."""
 _LEAST: Final = 3
 """So many answers in a row must count evenly before they count as counting."""
 _HIGHER: Final = 30
@@ -30,13 +32,17 @@ Plays = Sequence[Sequence[str]]
 
 
 def shape(text: str) -> str:
-    """An answer without markers and numbers."""
-    return _NUMBER.sub("#", MARKER.sub("~", text))
+    """An answer without markers, codes and numbers."""
+    return _NUMBER.sub("#", _named(text))
+
+
+def _named(text: str) -> str:
+    return _CODE.sub("~", MARKER.sub("~", text))
 
 
 def numbers(text: str) -> list[int]:
-    """The numbers in an answer, in order, without those in markers; very long ones are ids."""
-    return [int(found) for found in _NUMBER.findall(MARKER.sub("~", text)) if len(found) < 13]
+    """The numbers in an answer, in order, without those in markers and codes; very long ones are ids."""
+    return [int(found) for found in _NUMBER.findall(_named(text)) if len(found) < 13]
 
 
 def counts(plays: Plays) -> dict[int, int]:

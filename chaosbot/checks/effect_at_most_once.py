@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 
 from chaosbot.checks._cases import NEEDS_CALLS, NOT_ASKED, Violation, Violations, sight
 from chaosbot.checks._join import SHRINKING, Join, parts
-from chaosbot.checks._state import counts, numbers, shape
+from chaosbot.checks._state import counts, numbers, rises, shape
 from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import ApiCalled, CaseTried, ExchangeSeen, StateTried
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
@@ -57,6 +57,25 @@ def _twice(play: Sequence[str], steps: dict[int, int]) -> bool:
 def _more(tried: StateTried) -> bool:
     """Whether more of a thing is shown each time that its making was delivered twice."""
     return all(play[0].isdigit() and int(play[0]) > int(tried.alone[0][0]) for play in tried.seen)
+
+
+def _each_press(tried: StateTried) -> bool:
+    """Whether each press of one button takes a number of its own, from the row in which others' things are numbered as well."""
+    first, second = tried.alone[0], tried.seen[0]
+    return any(
+        numbers(second[0])[place] > numbers(first[-1])[place]
+        for place in rises([first, second])
+        if shape(first[0]) == shape(second[0])
+    )
+
+
+def _confirmed_again(tried: StateTried) -> Violation:
+    title = "a button that confirms what was written does so once more each time that it is pressed"
+    said = " · ".join(tried.alone[0][:2])
+    summary = f"{tried.what}, pressed twice as by a double tap: {said}"
+    return Violation(
+        RootCause("confirmed"), title, Severity.MEDIUM, Threat.USER, summary, category="state", stateful=True
+    )
 
 
 def _made_again(tried: StateTried) -> Violation:
@@ -147,6 +166,11 @@ class EffectAtMostOnce(Check):
                 violations.judged += 1
                 if _more(tried):
                     violations.add(_made_again(tried), tried.case)
+                continue
+            if tried.trial == "confirmed":
+                violations.judged += 1
+                if _each_press(tried):
+                    violations.add(_confirmed_again(tried), tried.case)
                 continue
             if tried.trial != "edited":
                 continue

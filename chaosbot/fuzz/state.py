@@ -388,9 +388,19 @@ class _Trials(Voices):
                 new = kind not in raced and _changes(play)
                 raced.update([kind] if new else [])
             if new:
+                self._confirmed(action, play)
                 self._raced(action)
 
         self.side_by_side(race, actions)
+
+    def _confirmed(self, action: Dialogue, play: Sequence[str]) -> None:
+        """What somebody has written is confirmed by a button, which is pressed again: a double tap makes no second one."""
+        written = [line.text for line in action.lines[:-1] if _made(line)]
+        if action.group or not action.lines[-1].pressed or not any(text in play[0] for text in written):
+            return
+        if rises([play]) and not self.clock.over():
+            other = [answer.text for answer in self.play(action, times=_LOOK)]
+            self.tell("confirmed", action, [play], [other])
 
     def _raced(self, action: Dialogue) -> None:
         alone: list[list[str]] = []
