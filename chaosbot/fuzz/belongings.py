@@ -27,10 +27,10 @@ from chaosbot.core.case import Change, Role
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
-from chaosbot.fuzz.exploring import Way, kind_of, walk
+from chaosbot.fuzz.exploring import Way, deed_of, kind_of, walk
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Person, Step, Talks
-from chaosbot.fuzz.usages import NUMBER
+from chaosbot.fuzz.usages import NUMBER, usages
 
 _MOST_RECIPES: Final = 6
 _MOST_WRITTEN: Final = 3
@@ -38,6 +38,8 @@ _MOST_WRITTEN: Final = 3
 _MOST_LISTS: Final = 14
 _TRYING_S: Final = 3.0
 """So long strangers may try what was found, however late it is."""
+_SEVERAL: Final = 3
+"""So many of others' things in one list are no chance."""
 _MOST_DEEDS: Final = 6
 _MOST_ASKED: Final = 2
 """So many ways to make things are tried with what others do to them."""
@@ -149,7 +151,9 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
         for first, second in zip(twice[::2], twice[1::2], strict=True)
         if first and second and (recipe := _recipe(first, second))
     ]
-    recipes = recipes[:_MOST_RECIPES]
+    # Of ways that differ in what is written only, one is enough.
+    recipes.sort(key=lambda recipe: not _worded(recipe.steps))
+    recipes = list({_deed(recipe.steps): recipe for recipe in reversed(recipes)}.values())[: -_MOST_RECIPES - 1 : -1]
     looks: list[Callable[[], _Look | _Use | None]] = [
         partial(_listed, talks, recipe, steps) for recipe in recipes for steps in ((), *_lists(ways))
     ]
@@ -161,12 +165,12 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     ]
     looks += [partial(_used, talks, access) for access in written]
     asks = any(_NUMBERS.search(data) for call in talks.context.target.calls() for data in call.buttons)
-    deeds = _deeds(talks, ways) if asks else []
+    deeds = _deeds(talks, ways, commands) if asks else []
     looks += [partial(_asked, talks, recipe, first, deeds) for recipe in recipes[:_MOST_ASKED] for first in deeds]
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
     private = dict.fromkeys(look.private for look in seen if look.private)
-    public = _public(talks, list(private), _lists(ways))
+    public = _public(talks, list(private), ways)
     ranked = sorted((one for look in seen for one in look.accesses), key=lambda one: not one.public)
     shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
@@ -215,7 +219,7 @@ def _make(talks: Talks, recipe: _Recipe) -> _Made | None:
     made = _Made(owner, way, names[recipe.nth]) if recipe.nth < len(names) else None
     if made is None or not recipe.deeds:
         return made
-    other, notice = talks.stranger(), None
+    other, notice = talks.peer(), None
     for deed in recipe.deeds:
         notice = _done(talks, made, other, deed)
     return _decision(made, other, notice) if notice is not None else None
@@ -249,7 +253,7 @@ def _asked(talks: Talks, recipe: _Recipe, first: str, deeds: Sequence[str]) -> _
     if made is None:
         return _Look()
     for second in deeds:
-        other = talks.stranger()
+        other = talks.peer()
         for done in ((first,), (first, second)) if second != first else ((first,),):
             asked = _done(talks, made, other, done[-1])
             name = _decision(made, other, asked).name if asked is not None else ""
@@ -259,8 +263,11 @@ def _asked(talks: Talks, recipe: _Recipe, first: str, deeds: Sequence[str]) -> _
     return _Look(tuple(found.values()))
 
 
-def _deeds(talks: Talks, ways: Sequence[Way]) -> list[str]:
-    """What is written about others' things, one for each command, with ``{}`` for the thing's number: what is answered otherwise than the bare command."""
+def _deeds(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -> list[str]:
+    """What is written about others' things, one for each command, with ``{}`` for the thing's number.
+
+    First what was answered otherwise than the bare command, then what asks for one thing.
+    """
     bare = {way.steps: words(way.replies) for way in ways}
     found: dict[str, str] = {}
     for way in (way for way in ways if len(way.steps) == 1 and way.steps[0].ours):
@@ -268,6 +275,10 @@ def _deeds(talks: Talks, ways: Sequence[Way]) -> list[str]:
         thing = next((part for part in rest if part.isdigit() and part not in (NUMBER, str(talks.context.peer))), "")
         if thing and words(way.replies) != bare.get((Step(command),), set()):
             found.setdefault(command, " ".join("{}" if part == thing else part for part in (command, *rest)))
+    texts = "\n".join({call.text for call in talks.context.target.calls() if "/" in call.text})
+    for command in commands:
+        if any(len(usage.places) == 1 for usage in usages(command, texts)):
+            found.setdefault(command, f"{command} {{}}")
     return list(found.values())[:_MOST_DEEDS]
 
 
@@ -298,15 +309,21 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     return _Look(tuple(found), recipe if private else None)
 
 
-def _public(talks: Talks, recipes: Sequence[_Recipe], lists: Sequence[tuple[Step, ...]]) -> set[_Recipe]:
-    """The recipes of things that some list shows to strangers as well, once they are made; nothing else is made meanwhile."""
+def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> set[_Recipe]:
+    """The recipes of things that some list shows to strangers as well: several that others have made, or the one that is made now, and nothing else meanwhile."""
+    lists = _lists(ways)
 
     def shown() -> list[tuple[ApiCalled, ...]]:
         gone = talks.run(partial(walk, talks, steps) for steps in lists)
         return [one[1].replies if one is not None else () for one in gone]
 
-    found: set[_Recipe] = set()
     before = shown() if recipes else []
+    # A long list shows not all of them.
+    found = {
+        recipe
+        for recipe in recipes
+        if any(sum(_shows(replies, name) for name in _made_by_others(recipe, ways)) >= _SEVERAL for replies in before)
+    }
     for recipe in recipes:
         (made,) = talks.run([partial(_make, talks, recipe)])
         # A small number may stand in any text, before there is a thing of that name.
@@ -314,6 +331,30 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], lists: Sequence[tuple[Step
         if made is not None and any(_shows(later, made.name) and not _shows(first, made.name) for first, later in new):
             found.add(recipe)
     return found
+
+
+def _deed(steps: Sequence[Step]) -> tuple[str, ...]:
+    """What people do, whatever they write: the commands, and what the buttons do."""
+    return tuple(
+        deed_of(step.text)
+        if step.pressed
+        else step.text.partition(" ")[0] + ("" if " " not in step.text else " …")
+        if step.text.startswith("/")
+        else ""
+        for step in steps
+    )
+
+
+def _worded(steps: Sequence[Step]) -> bool:
+    """Whether somebody says words of their own, of which a thing is made more likely than of a number."""
+    said = (step.text.partition(" ")[2] if step.text.startswith("/") else step.text for step in steps if step.ours)
+    return any(re.search(r"[^\W\d]{2}", text) for text in said)
+
+
+def _made_by_others(recipe: _Recipe, ways: Sequence[Way]) -> set[str]:
+    """The names of things that those were told who explored and did the like."""
+    told = (_names(way) for way in ways if _deed(way.steps) == _deed(recipe.steps))
+    return {names[recipe.nth] for names in told if recipe.nth < len(names)}
 
 
 def _shows(calls: Iterable[ApiCalled], name: str) -> bool:

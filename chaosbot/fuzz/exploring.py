@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,6 +44,7 @@ _MOST_EXAMPLES: Final = 5
 _MOST_NAMED: Final = 48
 _MOST_MEANT: Final = 3
 _MOST_THINGS: Final = 2
+_TOLD_MANY: Final = 4
 _INTRODUCED: Final = 3
 _MOST_FIELDS: Final = 5
 _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
@@ -207,7 +208,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     wave += [(Step(TEXT, ours=True),), (Step(NUMBER, ours=True),)]
     done: list[Way] = []
     unanswered: list[Way] = []
-    things: list[str] = []
+    meant: list[str] = []
     for depth in range(_DEEPEST):
         wave = [steps for steps in wave if steps not in seen][: _MOST_WAYS - len(seen)]
         seen.update(wave)
@@ -237,13 +238,14 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         bare = [way for way in gone if way not in ways and _bare(way.steps[-1]) and usages(way.steps[-1].text, told)]
         unanswered += bare
         new += bare
-        made, things = things, _things(done)
+        things = [one for one in _things(done, talks.context.target.calls()) if one not in meant]
         further = [
             [(*way.steps, step) for step in _named(way, named)]
             + [steps for step in _further(way, kinds, told, talks.context.peer) for steps in _instead(way, step)]
             for way in new
         ]
-        if things and not made:  # what others do to them comes when there are any
+        if things and len(meant) < 2 * _MOST_THINGS:  # what others do to them comes when there are any
+            meant += things
             further = [*(list(_on_things(way, told, things)) for way in (*done, *unanswered)), *further]
         wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
         if talks.clock.over() or (not wave and depth >= _AFTER):
@@ -309,11 +311,15 @@ def _bare(step: Step) -> bool:
     return not step.pressed and step.text.startswith("/") and " " not in step.text
 
 
-def _things(ways: Sequence[Way]) -> list[str]:
-    """The numbers of the things that people have made lately by what they said, for others to mean."""
+def _things(ways: Sequence[Way], calls: Iterable[ApiCalled]) -> list[str]:
+    """The numbers of the things that people have made lately by what they said, for others to mean; what many are told names none (an example)."""
     made = (way for way in reversed(ways) if way.steps[-1].ours or way.steps[-1].pressed)
-    numbered = (next((name for name in way.ids if name.isdigit()), "") for way in made)
-    return list(dict.fromkeys(filter(None, numbered)))[:_MOST_THINGS]
+    numbered = dict.fromkeys(next((name for name in way.ids if name.isdigit()), "") for way in made)
+    told: dict[str, set[str]] = defaultdict(set)
+    for call in calls:
+        for name in numbered.keys() & set(re.findall(r"\d+", call.text)):
+            told[name].add(str(call.chat))
+    return [name for name in numbered if name and len(told[name]) < _TOLD_MANY][:_MOST_THINGS]
 
 
 def _instead(way: Way, step: Step) -> Iterator[tuple[Step, ...]]:

@@ -136,6 +136,11 @@ class Talks:
             user = next(self._users)
         return Person(user=user, group=_FIRST_GROUP - user % 10**9 if self.grouped else None)
 
+    def peer(self) -> Person:
+        """Somebody new whom the target may name to others: with an id of no more digits than people have."""
+        person = self.stranger()
+        return Person(user=MEANT + (person.user or 0) % 10**9, group=person.group)
+
     @property
     def admin_chat(self) -> int | str | None:
         """The admin's private chat, in which one conversation goes on at a time."""
