@@ -52,6 +52,7 @@ _SOON_S: Final = 1.0
 """So large a part of a target's calls may come so soon after its answers, and it still does first and answers then: others' doings may be told of."""
 _UNASKED: Final = 3
 """What came unasked to so many chats is told to everybody."""
+_LATE_TIMES: Final = 4
 _SETTLED_S: Final = 0.04
 _SILENT_S: Final = 0.1
 """So long after its answer the calls of such a target are known here, and so long where none is known yet."""
@@ -186,10 +187,15 @@ class ReplyWatch:
                         self._by_text[call.text].append((came, chat))
 
     def announced(self, call: ApiCalled) -> bool:
-        """Whether the same text came to several chats in which nobody had asked anything: no answer to what somebody says meanwhile."""
+        """Whether the same text came to several chats in which nobody had asked anything: no answer to what somebody says meanwhile.
+
+        An answer may be late, so that it is long ago at least that somebody has asked.
+        """
         with self._lock:
             told = list(self._by_text.get(call.text, ()))
-        unasked = {chat for came, chat in told if not self.asked(chat, came, self.patience_s)}
+        lately_s, came_here = max(_FIRST_S, _LATE_TIMES * self.patience_s), self._started + call.t
+        near = ((came, chat) for came, chat in told if abs(came - came_here) < lately_s)
+        unasked = {chat for came, chat in near if not self.asked(chat, came, lately_s)}
         return len(unasked - {str(call.chat)}) >= _UNASKED
 
     def _learn(self, chat: str, came: float) -> None:

@@ -120,7 +120,7 @@ bot.on("callback_query:data", async (ctx) => {
     receipts.clear();
     text = "The book is empty.";
   }
-  await ctx.answerCallbackQuery(text);
+  await ctx.answerCallbackQuery(text).catch(() => {}); // too old: the message still tells
   if (BUG === "message-assumed" || ctx.callbackQuery.message) await ctx.api.editMessageText(ctx.callbackQuery.message.chat.id, ctx.callbackQuery.message.message_id, text).catch(() => {});
 });
 
