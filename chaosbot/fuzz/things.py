@@ -32,6 +32,7 @@ _TIMES: Final = 3
 _AT_ONCE: Final = 5
 """So many things are made at once."""
 _ALL: Final = tuple(str(nth) for nth in range(_AT_ONCE))
+_SHORTER: Final = 0.9
 _PRESSES: Final = 4
 _MOST_MAKERS: Final = 10
 _MOST_READERS: Final = 9
@@ -201,16 +202,26 @@ class Things:
     def _gathered(self, shown: Shown) -> None:
         """One user makes several at once: afterwards all of them are there."""
         alone: list[tuple[str, ...]] = []
+        whole: list[str] = []
         for _ in range(2):
-            if (made := self._made(shown, at_once=False)) is None or made != _ALL:
+            if (made := self._made(shown, whole, at_once=False)) is None or made != _ALL:
                 return
             alone.append(made)
-        tried = [made for _ in range(_TIMES) if (made := self._made(shown, at_once=True)) is not None]
+        tried = [made for _ in range(_TIMES) if (made := self._made(shown, whole, at_once=True)) is not None]
         if tried:
             self.voices.tell("gathered", shown, alone, tried, _ALL)
 
-    def _made(self, shown: Shown, *, at_once: bool) -> tuple[str, ...] | None:
-        """Which of the things that one makes are there afterwards; None where not each was acknowledged alike."""
+    def _made(self, shown: Shown, whole: list[str], *, at_once: bool) -> tuple[str, ...] | None:
+        """Which of the things that one makes are there afterwards.
+
+        Args:
+            shown: What makes them, and what shows them.
+            whole: What was shown when all were there, one after another.
+            at_once: Whether they are made at once.
+
+        Returns:
+            None where not each was acknowledged alike, or others' things may have taken the place of those that are missing.
+        """
         who = self._ready(shown.maker)
         words = [self._word() for _ in range(_AT_ONCE)]
         lines = [shown.maker.line(word) for word in words]
@@ -224,7 +235,11 @@ class Things:
         if len(told) < len(words) or len(set(told)) > 1:
             return None
         there = self._read(who, shown.reader)
-        return tuple(name for name, word in zip(_ALL, words, strict=True) if word in there)
+        found = tuple(name for name, word in zip(_ALL, words, strict=True) if word in there)
+        if not at_once:
+            whole.append(there)
+        # A list of everybody's that shows the latest is as long without them.
+        return found if found == _ALL or all(_shorter(there, other) for other in whole) else None
 
     def _displaced(self, shown: Shown) -> None:
         """Another one, elsewhere, makes theirs: the first is still shown what is their own."""
@@ -432,6 +447,10 @@ class Things:
                 return told[-1].message, list(told[-1].buttons)
             sleep(POLL_S)
         return None, []
+
+
+def _shorter(text: str, other: str) -> bool:
+    return text.count("\n") < other.count("\n") or len(text) < _SHORTER * len(other)
 
 
 def _tells(call: ApiCalled, chat: int | str | None, word: str) -> bool:
