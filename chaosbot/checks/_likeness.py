@@ -99,9 +99,17 @@ def resembles(
     return False
 
 
-def _gets(call: ApiCalled, model: set[str], whole: set[str], tried: CaseTried, *, in_part: bool) -> bool:
+def _beside(call: ApiCalled, calls: Iterable[ApiCalled], tried: CaseTried) -> bool:
+    """Whether a reply names its receiver beside whom the control's named: who has joined in what is meant for several has taken nothing."""
+    named = (name for name in tried.names if name)
+    return any(call.text.count(name) > max((one.text.count(name) for one in calls), default=0) > 0 for name in named)
+
+
+def _gets(call: ApiCalled, model: set[str], calls: Sequence[ApiCalled], tried: CaseTried, *, in_part: bool) -> bool:
     """Whether a reply resembles another one, or is much of it and nothing else: what only the owner is told besides (a link to share it) is left out."""
-    names = _names(tried)
+    names, whole = _names(tried), words(calls)
+    if in_part and _beside(call, calls, tried):
+        return False
     said = words([call]) - names
     part = len(said) >= _SOME and said <= whole and len(said & model) >= len(model) / 2
     return resembles([call], model, whole, names) or (in_part and part)
@@ -255,7 +263,7 @@ def _judged(
             # Where the rightful one asked the same in this chat before, and got no answer yet, one of these is theirs.
             late = [one for one in _asked_before(cases, tried, control) if not resembles(join.calls(one), model)]
             # Whoever is called like the admin, or calls themself admin, is told so by what repeats their name.
-            alike = sum(_gets(call, model, whole, tried, in_part=in_part) for call in telling) > len(late)
+            alike = sum(_gets(call, model, calls, tried, in_part=in_part) for call in telling) > len(late)
             # Who gets for themself what the control's sender got for themself has taken it from nobody.
             due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
             if (alike and not due) or _takes(join.calls(tried), rights, tried, control):

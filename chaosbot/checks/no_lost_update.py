@@ -105,9 +105,9 @@ def _same_number(tried: StateTried) -> Violation | None:
 
 
 def _uncredited(tried: StateTried) -> Violation | None:
-    """Of what two give somebody at once only a part arrives, although both were told so."""
-    due = abs(int(tried.alone[0][-1]))
-    lost = [play[0] for play in tried.seen if abs(int(play[0])) < due]
+    """Of what two give somebody at once only one's arrives, although both were told so; any other change is somebody else's doing."""
+    one, due = tried.alone[0]
+    lost = [play[0] for play in tried.seen if play[0] == one]
     if not lost:
         return None
     return _counts_less(

@@ -127,11 +127,13 @@ class _Use:
         access: How.
         control: The case in which the owner did.
         spent: Whether it was used up by that.
+        told: The words that the owner was told, and is not told of what does not exist.
     """
 
     access: _Access
     control: str
     spent: bool
+    told: frozenset[str]
 
 
 def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -> list[str]:
@@ -176,7 +178,11 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
     uses = [one for one in (*found, *pressed) if isinstance(one, _Use)]
     kept = [
-        use for use in uses if use.access.recipe in private and (use.access.pressed or use.access.recipe not in public)
+        use
+        for use in uses
+        if use.access.recipe in private
+        and (use.access.pressed or use.access.recipe not in public)
+        and not _offered(use, ways)
     ]
     ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
@@ -333,6 +339,12 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> se
     return found
 
 
+def _offered(use: _Use, ways: Sequence[Way]) -> bool:
+    """Whether the target offers the like to people who have made nothing: what anybody is shown of others' things is meant for all."""
+    plain = (way for way in ways if way.plain and use.access.recipe.steps[-1] not in way.steps)
+    return any(len(use.told & words(way.replies)) >= ALIKE * len(use.told) for way in plain)
+
+
 def _deed(steps: Sequence[Step]) -> tuple[str, ...]:
     """What people do, whatever they write: the commands, and what the buttons do."""
     return tuple(
@@ -406,7 +418,7 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
         # What each may do once (joining a round) is used up for who did, and for nobody else.
         theirs = words(talks.say(talks.stranger(), step, "another one, afterwards,"))
         spent = len(theirs & told) < ALIKE * len(told)
-    return _Use(access, control.name, spent)
+    return _Use(access, control.name, spent, frozenset(told))
 
 
 def _tried(talks: Talks, use: _Use, *, by_other: bool = False) -> bool:
