@@ -223,6 +223,39 @@ class Rota:
             return free > 0
 
 
+class Clerk:
+    """Takes down what people want and books it when they confirm by a button.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``draft`` where what was confirmed may be confirmed again.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.drafts: dict[int, str] = {}
+        self.numbers = itertools.count(401)
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, pressed, _ = said
+        more: dict = {}
+        if pressed and text == "tak" and self.drafts.get(user):
+            answer = f"Wpis numer {next(self.numbers)}: {self.drafts[user][:40]}."
+            self.drafts.pop(user) if self.bug != "draft" else None
+        elif pressed:
+            answer = "Nie ma czego potwierdzić."
+        elif text == "/wpis":
+            self.drafts[user], answer = "", "Co mam wpisać?"
+        elif self.drafts.get(user) == "" and not text.startswith("/"):
+            self.drafts[user], answer = text, f"Wpisać: {text[:40]}?"
+            more = {"reply_markup": keys(["tak"])}
+        else:
+            answer = "Użyj: /wpis"
+        call_api(self.api, "sendMessage", chat_id=chat, text=answer, **more)
+
+
 class Judge:
     """Its admin warns members in groups, in answer to them; each warning is counted, for a group by itself.
 
@@ -460,6 +493,15 @@ def test_several_people_at_one_thing_each_count_and_no_more_get_it_than_there_is
     assert {event.trial for event in events if isinstance(event, StateTried)} >= {"one-thing", "one-thing-once"}
     told = {"": set(), "evenings": {("no_lost_update", "let-through")}, "votes": {("no_lost_update", "lost")}}
     assert found(result) == told[bug]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "draft"])
+def test_a_double_tap_confirms_what_was_written_once(tmp_path: Path, bug: str) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: webhook(Clerk(api, bug)), "vocabulary,state")
+    if bug:
+        assert any(isinstance(event, StateTried) and event.trial == "confirmed" for event in events)
+    assert found(result) == ({("effect_at_most_once", "confirmed")} if bug else set())
 
 
 @pytest.mark.slow
