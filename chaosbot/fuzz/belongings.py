@@ -40,6 +40,7 @@ _TRYING_S: Final = 3.0
 """So long strangers may try what was found, however late it is."""
 _SEVERAL: Final = 3
 """So many of others' things in one list are no chance."""
+_LONGER: Final = 2
 _MOST_DEEDS: Final = 6
 _MOST_ASKED: Final = 2
 """So many ways to make things are tried with what others do to them."""
@@ -341,8 +342,9 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> se
 
 def _offered(use: _Use, ways: Sequence[Way]) -> bool:
     """Whether the target offers the like to people who have made nothing: what anybody is shown of others' things is meant for all."""
-    plain = (way for way in ways if way.plain and use.access.recipe.steps[-1] not in way.steps)
-    return any(len(use.told & words(way.replies)) >= ALIKE * len(use.told) for way in plain)
+    plain = (words(way.replies) for way in ways if way.plain and use.access.recipe.steps[-1] not in way.steps)
+    # Another thing has other words of its own, and a long text (what there is to be had) has any.
+    return any(2 * len(use.told & told) >= len(use.told) and len(told) <= _LONGER * len(use.told) for told in plain)
 
 
 def _deed(steps: Sequence[Step]) -> tuple[str, ...]:
