@@ -342,7 +342,11 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> se
 
 def _offered(use: _Use, ways: Sequence[Way]) -> bool:
     """Whether the target offers the like to people who have made nothing: what anybody is shown of others' things is meant for all."""
-    plain = (words(way.replies) for way in ways if way.plain and use.access.recipe.steps[-1] not in way.steps)
+    plain = (
+        words(way.replies)
+        for way in ways
+        if not way.steps[-1].ours and not _worded(way.steps) and use.access.recipe.steps[-1] not in way.steps
+    )
     # Another thing has other words of its own, and a long text (what there is to be had) has any.
     return any(2 * len(use.told & told) >= len(use.told) and len(told) <= _LONGER * len(use.told) for told in plain)
 
@@ -385,9 +389,9 @@ def _pattern(text: str, name: str) -> str:
 
 def _absent(name: str) -> str:
     """A name like this one that nothing has."""
-    return (
-        str(int(name) + 700_001) if name.isdigit() else re.sub(r"\d", lambda digit: str(9 - int(digit[0])), name[::-1])
-    )
+    if re.fullmatch(r"\d+(?:[^\w]+\d+)*", name):
+        return re.sub(r"\d+", lambda number: str(int(number[0]) + 700_001), name)
+    return re.sub(r"\d", lambda digit: str(9 - int(digit[0])), name[::-1])
 
 
 def _used(talks: Talks, access: _Access) -> _Use | None:

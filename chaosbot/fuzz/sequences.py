@@ -129,8 +129,7 @@ class SequenceMachine(RuleBasedStateMachine):
         """The platform saw no acknowledgement and sends an earlier update again; not the latest one, which careless targets know."""
         if len(self.sent) == 1:
             self.scenario.settle()
-            self._deliver(self._plain("meanwhile"))
-            self.scenario.settle()
+            self._deliver(self._plain("meanwhile"), quiet=True)
         if self.sent:
             self._deliver(replace(self.sent[which % len(self.sent)], expect=_AGAIN))
 
