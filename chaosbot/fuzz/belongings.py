@@ -419,7 +419,9 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
         said = Counter(call.text for call in watch.replies(control, began) if call.text)
         if max(said.values(), default=0) > 1:
             return None
-    spent = words(talks.say(made.owner, step, "the owner")) <= nothing
+    again = words(talks.say(made.owner, step, "the owner"))
+    # What is decided is told so, and not that there is nothing.
+    spent = again <= nothing or (bool(access.recipe.deeds) and len(again & told) < ALIKE * len(told))
     if spent and access.public:
         # What each may do once (joining a round) is used up for who did, and for nobody else.
         theirs = words(talks.say(talks.stranger(), step, "another one, afterwards,"))

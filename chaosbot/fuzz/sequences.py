@@ -126,12 +126,17 @@ class SequenceMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 7))
     def redeliver(self, which: int) -> None:
-        """The platform saw no acknowledgement and sends an earlier update again; not the latest one, which careless targets know."""
-        if len(self.sent) == 1:
-            self.scenario.settle()
-            self._deliver(self._plain("meanwhile"), quiet=True)
-        if self.sent:
+        """The platform saw no acknowledgement and sends an earlier update again: not the latest one, which careless targets know."""
+        if not self.sent:
+            return
+        if len(self.sent) > 1:
             self._deliver(replace(self.sent[which % len(self.sent)], expect=_AGAIN))
+            return
+        # In a chat of several only what was awaited tells whose reply a reply is.
+        user = NOBODY + 2_000_000_000 + self.scenario.dice.integer(0, 10**9)
+        first = self._plain("once", user=user)
+        for case in (first, self._plain("meanwhile", user=user), first and replace(first, expect=_AGAIN)):
+            self._deliver(case, quiet=True)
 
     @rule(times=st.integers(2, 5))
     def together(self, times: int) -> None:
