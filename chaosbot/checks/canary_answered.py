@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chaosbot.checks._cases import CaseCheck, Violation, cause_of, says
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.observation import Died, HealthLost, Hung, Silenced, observed
 from chaosbot.core.verdict import Mechanism, RootCause, Severity
+
+WAITING: Final = frozenset({429, 500, 502, 503, 504})
+"""Answers of a target's API after which it waits, and tries again."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,9 @@ class CanaryAnswered(CaseCheck):
         """The health request after it got no answer, though the process lives and its own answer blames nothing else."""
         silenced = observed(tried.observations, Silenced)
         if silenced is not None:
-            return _silenced(tried, silenced)
+            # While its API asks a target to wait, it does well to keep the chat's order.
+            held = not silenced.everybody and any((call.status or 0) in WAITING for call in calls)
+            return None if held else _silenced(tried, silenced)
         lost = observed(tried.observations, HealthLost)
         if lost is None or any(isinstance(one, (Died, Hung)) for one in tried.observations):
             return None

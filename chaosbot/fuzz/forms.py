@@ -363,7 +363,7 @@ class _Desk:
                 if word not in odd_data(usual.text, person.buttons):
                     break
                 result, _ = self.talks.sent(self._pressed(end, f"{word}{suffix}", person, usual), quietly=False)
-                silent = result.outcome.ok and not self._serves(person.user)
+                silent = result.outcome.ok and not self._serves(person.user) and not self.talks.held(person)
                 charged = silent and suffix == "-once-more" and self._serves(self.talks.stranger().user)
                 if charged:
                     result.observations.append(Silenced(everybody=False))
@@ -440,7 +440,7 @@ class _Desk:
                 walk(talks, odd.end.after, person)
             if not result.outcome.ok or self._serves(person.user, reader):
                 return replies
-            if confirming and self._serves(talks.stranger().user, reader):
+            if confirming and not talks.held(person) and self._serves(talks.stranger().user, reader):
                 result.observations.append(Silenced(everybody=False))
             return None
         finally:

@@ -201,7 +201,8 @@ class ArgumentSeries:
         result, _ = self._ask(person, odd, suffix)
         served = not result.outcome.ok or self.talks.answered(person, step)
         # Where the usual does it too, it is a limit.
-        if not served and odd.word != "usual" and self.talks.answered(self.talks.stranger(), step):
+        silenced = not served and odd.word != "usual" and not self.talks.held(person)
+        if silenced and self.talks.answered(self.talks.stranger(), step):
             result.observations.append(Silenced(everybody=False))
         self.talks.note(result)
         return served

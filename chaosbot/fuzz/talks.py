@@ -18,6 +18,7 @@ from itertools import count
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
+from chaosbot.checks.canary_answered import WAITING
 from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
@@ -281,6 +282,11 @@ class Talks:
         return any(
             any(speaks(call) and not announced(call) for call in self.say(person, step, usual=1)) for _ in range(2)
         )
+
+    def held(self, person: Person) -> bool:
+        """Whether the target's API has made it wait in the person's chat, whose order it does well to keep."""
+        calls = (call for call in self.context.target.calls() if str(call.chat) == str(person.chat))
+        return any((call.status or 0) in WAITING for call in calls)
 
     def send(self, case: Case, usual: int = 0) -> list[ApiCalled]:
         """Sends a case and waits until the target is done with it."""

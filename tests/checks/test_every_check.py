@@ -34,7 +34,7 @@ from chaosbot.core.event import (
 )
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.kit import technique
-from chaosbot.core.observation import Died, Echoed, Fetched, Grew, HealthLost, Hung, VictimOfDeath
+from chaosbot.core.observation import Died, Echoed, Fetched, Grew, HealthLost, Hung, Silenced, VictimOfDeath
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.registry import describe, options_of
 from chaosbot.core.verdict import Mechanism, Threat, Verdict
@@ -617,6 +617,13 @@ def test_violations_with_one_cause_are_one_finding_and_others_are_others() -> No
     root = [case("json/root-null", answer(500), expect=Expect(frozenset({2, 400})))]
     judgement = judged("no_server_error", [*cut, *root])
     assert sorted(finding.occurrences for finding in judgement.findings) == [1, 5]
+
+
+@pytest.mark.parametrize(("status", "found"), [(None, 1), (400, 1), (429, 0), (502, 0)])
+def test_whom_the_api_makes_wait_is_not_silenced(status: int | None, found: int) -> None:
+    silenced = case("argument/a", answer(200), chat=5, observations=(Silenced(everybody=False),))
+    history = History.of([CampaignStarted(0.0, "mock"), silenced, call("hello", status=status)])
+    assert len(CHECKS.build("canary_answered").judge(history).findings) == found
 
 
 def test_nobody_starves_in_a_bot_that_does_not_answer_what_came_afterwards_either() -> None:
