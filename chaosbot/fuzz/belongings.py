@@ -155,8 +155,10 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
         if first and second and (recipe := _recipe(first, second))
     ]
     # Of ways that differ in what is written only, one is enough.
-    recipes.sort(key=lambda recipe: not _worded(recipe.steps))
-    recipes = list({_deed(recipe.steps): recipe for recipe in reversed(recipes)}.values())[: -_MOST_RECIPES - 1 : -1]
+    alike: dict[tuple[str, ...], _Recipe] = {}
+    for recipe in sorted(recipes, key=lambda one: not _worded(one.steps)):
+        alike.setdefault(_deed(recipe.steps), recipe)
+    recipes = list(alike.values())[:_MOST_RECIPES]
     looks: list[Callable[[], _Look | _Use | None]] = [
         partial(_listed, talks, recipe, steps) for recipe in recipes for steps in ((), *_lists(ways))
     ]
@@ -263,10 +265,13 @@ def _asked(talks: Talks, recipe: _Recipe, first: str, deeds: Sequence[str]) -> _
         other = talks.peer()
         for done in ((first,), (first, second)) if second != first else ((first,),):
             asked = _done(talks, made, other, done[-1])
-            name = _decision(made, other, asked).name if asked is not None else ""
-            for data in (data for data in (asked.buttons if asked is not None else ()) if _holds(data, name)):
-                pattern, of = _pattern(data, name), replace(recipe, deeds=done)
-                found.setdefault(kind_of(data), _Access(of, pattern, pressed=True))
+            if asked is None:
+                continue
+            name = _decision(made, other, asked).name
+            for data in asked.buttons:
+                if _holds(data, name):
+                    access = _Access(replace(recipe, deeds=done), _pattern(data, name), pressed=True)
+                    found.setdefault(kind_of(data), access)
     return _Look(tuple(found.values()))
 
 
@@ -326,10 +331,11 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> se
 
     before = shown() if recipes else []
     # A long list shows not all of them.
+    others = {recipe: _made_by_others(recipe, ways) for recipe in recipes}
     found = {
         recipe
-        for recipe in recipes
-        if any(sum(_shows(replies, name) for name in _made_by_others(recipe, ways)) >= _SEVERAL for replies in before)
+        for recipe, names in others.items()
+        if any(sum(_shows(replies, name) for name in names) >= _SEVERAL for replies in before)
     }
     for recipe in recipes:
         (made,) = talks.run([partial(_make, talks, recipe)])

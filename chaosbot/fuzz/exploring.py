@@ -238,13 +238,13 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         bare = [way for way in gone if way not in ways and _bare(way.steps[-1]) and usages(way.steps[-1].text, told)]
         unanswered += bare
         new += bare
-        things = [one for one in _things(done, talks.context.target.calls()) if one not in meant]
         further = [
             [(*way.steps, step) for step in _named(way, named)]
             + [steps for step in _further(way, kinds, told, talks.context.peer) for steps in _instead(way, step)]
             for way in new
         ]
-        if things and len(meant) < 2 * _MOST_THINGS:  # what others do to them comes when there are any
+        if len(meant) < 2 * _MOST_THINGS:  # what others do to them comes when there are any
+            things = [one for one in _things(done, talks.context.target.calls()) if one not in meant]
             meant += things
             further = [*(list(_on_things(way, told, things)) for way in (*done, *unanswered)), *further]
         wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]

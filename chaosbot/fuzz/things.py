@@ -371,10 +371,11 @@ class Things:
         alone = [self._wanted_by_several(made, nth, wanted, at_once=False) for _ in range(2)]
         if not all(alone) or shape(alone[0][0]) in map(shape, missing) or bounded(alone) is None:
             return
-        seen = [self._wanted_by_several(made, nth, wanted, at_once=True) for _ in range(_TIMES)]
-        if not self.voices.clock.over():
+        tried = [self._wanted_by_several(made, nth, wanted, at_once=True) for _ in range(_TIMES)]
+        seen = [texts for texts in tried if texts]
+        if seen and not self.voices.clock.over():
             what = f"{made} by the admin, then {wanted} by {_WANTING} users"
-            self.voices.tell("one-thing-once", what, alone, [texts for texts in seen if texts])
+            self.voices.tell("one-thing-once", what, alone, seen)
 
     def _wanted_by_several(self, made: Step, nth: int, wanted: Dialogue, *, at_once: bool) -> list[str]:
         """What each is told who wants the one that the admin has just made; nothing where there is none, or the time is up."""
