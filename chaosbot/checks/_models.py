@@ -20,7 +20,7 @@ from chaosbot.checks._outbound import reached
 from chaosbot.core.check import Check, History
 from chaosbot.core.event import ApiCalled, ExchangeSeen, ModelCalled
 from chaosbot.core.exchange import Direction
-from chaosbot.core.llm.prices import prices_in
+from chaosbot.core.prices import prices_in
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
 NO_CALLS: Final = "no language model was called (--llm mock)"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chaosbot.checks._models import Broken, ModelCheck, Models
-from chaosbot.core.llm.prices import cost_of
+from chaosbot.core.prices import cost_of
 from chaosbot.core.registry import option
 from chaosbot.core.verdict import RootCause, Severity
 

@@ -15,9 +15,9 @@ from typer.core import TyperCommand
 from chaosbot.config import defaults
 from chaosbot.config.document import read_document
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
-from chaosbot.core.llm.prices import prices_of
 from chaosbot.core.mock import with_llm
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken, unspoken
+from chaosbot.core.prices import prices_of
 from chaosbot.core.registry import options_of
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.environment import embedded_secret

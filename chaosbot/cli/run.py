@@ -64,8 +64,8 @@ from chaosbot.config.plan import parse_fault, plan_of, read_plan
 from chaosbot.core import units
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.llm.prices import prices_with
 from chaosbot.core.plan import FaultPlan
+from chaosbot.core.prices import prices_with
 from chaosbot.core.profile import PROFILES
 from chaosbot.core.profile import Workload as Shape
 from chaosbot.session.abort import StopCondition

@@ -38,10 +38,10 @@ from chaosbot.config.table import (
 )
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.llm.prices import prices_of
 from chaosbot.core.mock import is_mock, upstreams_of, with_llm
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken
+from chaosbot.core.prices import prices_of
 from chaosbot.core.profile import PROFILES, Threshold, threshold_settings
 from chaosbot.core.timeline import Lengths
 from chaosbot.transport import Address
@@ -115,7 +115,7 @@ class Experiment:
         alone: Whether each fault acts in a window of its own.
         outbound: ``mock``, ``off``, a base URL to pass through to, or several with commas; language models are the upstream ``llm``.
         llm_spend: What calls of real language models may cost, in US dollars.
-        prices: What models cost, before the usual prices (`chaosbot.core.llm.prices`).
+        prices: What models cost, before the usual prices (`chaosbot.core.prices`).
         thresholds: What must hold, as people write it (``p99<2s,5s``); empty for the standard table.
         abort_on: Conditions that end the run early, as texts (``error_rate > 50% for 10s``).
         checks: The checks that judge it; empty for all.

@@ -5,7 +5,7 @@ Rules:
 - A call belongs to the update whose marker the user's last words carry. An update belongs to every fault that any of its calls met, so
   what retries cost is counted to the fault that caused them.
 - Tokens are the provider's own count where it says one, otherwise an estimate (four characters a token). Costs are these tokens at the
-  run's prices (`chaosbot.core.llm.prices`).
+  run's prices (`chaosbot.core.prices`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from chaosbot.checks._models import Call, Models
 from chaosbot.core.check import History
-from chaosbot.core.llm.prices import cost_of, price_of
+from chaosbot.core.prices import cost_of, price_of
 from chaosbot.core.stats import Histogram
 from chaosbot.report.values import NO_FAULT, ModelRow, ModelUse, Quantiles
 

@@ -19,14 +19,13 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, EngineError, UsageError
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import Direction
-from chaosbot.core.llm.prices import prices_with
 from chaosbot.core.mock import is_mock
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import platform_of
+from chaosbot.core.prices import prices_with
 from chaosbot.demo.bugs import parse_bugs
 from chaosbot.demo.settings import DemoSettings
 from chaosbot.journal import EventSpool
-from chaosbot.session.models import ModelWatch
 from chaosbot.session.run import Run
 from chaosbot.transport import Address, Tls, checked_address, permit, require_reachable
 from chaosbot.workers import Startable, Worker, listen
@@ -235,6 +234,8 @@ def _watch_models(run: Run, spec: EnvironmentSpec, outbound: Sequence[ListenerSp
     if known:
         real = any(not is_mock(each.upstream) for each in outbound if each.name in known)
         limit = spec.llm_spend if real else math.inf
+        from chaosbot.session.models import ModelWatch  # noqa: PLC0415 - the providers' forms, which only this watch reads
+
         run.listeners.append(ModelWatch(limit, run.stop, run.note, prices_with(spec.prices)).notice)
     return frozenset(known)
 

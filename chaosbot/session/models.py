@@ -8,7 +8,7 @@ from typing import Final
 
 from chaosbot.core.event import Event, ExchangeSeen, ModelCalled
 from chaosbot.core.llm import Api
-from chaosbot.core.llm.prices import USUAL, Prices, cost_of
+from chaosbot.core.prices import USUAL, Prices, cost_of
 
 _MOST_NAMED: Final = 20
 

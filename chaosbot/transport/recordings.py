@@ -17,7 +17,6 @@ from urllib.parse import quote, urlencode, urlsplit
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.shape import sample
-from chaosbot.platforms._json_schema import shape_of
 
 MOST_BYTES: Final = 1 << 28
 _SAMPLES: Final = 24
@@ -211,8 +210,8 @@ def _openapi(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Heade
                     headers.append((parameter["name"], _value(document, parameter)))
             body = b""
             if any("json" in kind for kind in operation.get("requestBody", {}).get("content", {})):
-                shape = shape_of(document, f"{method.upper()} {path}")
-                body = json.dumps(sample(shape, Dice(0).at("openapi", method, path), 1.0)).encode()
+                made = _sample(document, f"{method.upper()} {path}", at=(method, path))
+                body = json.dumps(made).encode()
                 headers.append(("Content-Type", "application/json"))
             name = operation.get("operationId") or f"{method.upper()} {path}"
             yield name, method.upper(), target + (f"?{urlencode(query)}" if query else ""), headers, body
@@ -223,8 +222,15 @@ def _value(document: Mapping[str, Any], parameter: Mapping[str, Any]) -> str:
     if "example" in parameter:
         return str(parameter["example"])
     schema = {**parameter.get("schema", {"type": "integer"}), "components": document.get("components", {})}
-    made = sample(shape_of(schema), Dice(0).at("openapi", parameter["name"]), 1.0)
+    made = _sample(schema, at=(parameter["name"],))
     return str(made).lower() if isinstance(made, bool) else str(made)
+
+
+def _sample(schema: Mapping[str, Any], *place: str, at: tuple[str, ...]) -> Any:
+    """A value that a schema, or what is at a place of an OpenAPI document, takes."""
+    from chaosbot.platforms._json_schema import shape_of  # noqa: PLC0415 - only a description needs it
+
+    return sample(shape_of(schema, *place), Dice(0).at("openapi", *at), 1.0)
 
 
 def _target(url: str) -> str:

@@ -25,8 +25,8 @@ from chaosbot.core.check import CHECKS
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import TYPES
 from chaosbot.core.fault import FAULTS
-from chaosbot.core.llm.prices import prices_of
 from chaosbot.core.platform import PLATFORMS, Endpoint
+from chaosbot.core.prices import prices_of
 from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.registry import Registry
 from chaosbot.fuzz.catalogue import cases

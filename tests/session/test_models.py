@@ -17,8 +17,8 @@ import pytest
 from chaosbot.cli._options import choose_upstreams, read_prices
 from chaosbot.core.errors import ConfigError, TargetRefused
 from chaosbot.core.event import ApiCalled, ExchangeSeen, Injected, ModelCalled, Noted
-from chaosbot.core.llm.prices import USUAL, cost_of, prices_of
 from chaosbot.core.mock import with_llm
+from chaosbot.core.prices import USUAL, cost_of, prices_of
 from chaosbot.mocks.llm import LlmApi
 from chaosbot.session.diagnosis import target_diagnosis
 from chaosbot.session.environment import EnvironmentSpec, prepared
