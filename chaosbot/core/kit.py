@@ -32,8 +32,10 @@ FRAMED: Final = frozenset({400, 405, 408, 411, 413, 414, 417, 426, 431, 501, 505
 """A request that is no proper HTTP."""
 
 
-FRESH: Final = 4_503_200_000_000_000
-"""From here on, ids are of people who are made up for one case or one conversation."""
+FRESH: Final = 7_000_000_000
+"""From here on, ids are of people who are made up for one case or one conversation: as long as people's ids are, for targets that look at that."""
+IDS: Final = 100_000_000
+"""So many ids each part of a campaign chooses from, by seed and start, so that runs against one target seldom meet the same people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ class Kit:
         """Somebody new writes what the target answers, so that whatever comes to their chat is the case's effect; where nobody writes, `base`."""
         place = self.place(name)
         text = self.ordinary or f"hello {marker(place)}"
-        update = self.platform.say(text, place, user=FRESH + place.at("user").integer(0, 10**9))
+        update = self.platform.say(text, place, user=FRESH + place.at("user").integer(0, IDS))
         return self.take(self.wrap(update)) if update is not None else self.base(name)
 
     def wrap(self, update: Any) -> Base:

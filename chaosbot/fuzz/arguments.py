@@ -24,6 +24,7 @@ from chaosbot.checks._join import Join
 from chaosbot.checks._outbound import reached
 from chaosbot.core.case import Case, Change, Expect, Reach
 from chaosbot.core.check import History
+from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
@@ -40,7 +41,7 @@ _ORDINARY: Final = tuple(
 _BARE: Final = TextValue("bare", "", "no argument")
 _GREETINGS: Final = ("start",)
 _LONGEST: Final = 4096
-_FIRST_USER: Final = 4_503_100_000_000_000
+_FIRST_USER: Final = FRESH + 2 * IDS
 _PAIRS: Final = 48
 """So many unanswered arguments are asked for again."""
 _HURRIED: Final = 12
@@ -161,7 +162,7 @@ def _case(context: CampaignContext, name: str, asked: Asked) -> Iterator[Case]:
     """Somebody new asks; nothing where the platform's users do not write."""
     endpoint, value = context.spec.endpoint, asked.value
     stream = context.dice.at("arguments", name, endpoint.started)
-    user = _FIRST_USER + stream.at("user").integer(0, 10**9)
+    user = _FIRST_USER + stream.at("user").integer(0, IDS)
     update = context.platform.say(asked.text, stream, user=user)
     if update is None:
         return

@@ -23,6 +23,7 @@ from chaosbot.checks.bounded_resources import KEPT, grows
 from chaosbot.core.case import Case, Change
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ProbeSeen
+from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.spec import Clock
@@ -41,7 +42,7 @@ _TEXT: Final = "слово " * 600
 _QUERIES: Final = "inline_query"
 _QUERY: Final = "слово " * 38
 """An inline query has at most 256 characters; a number comes before this."""
-_USER: Final = 4_503_565_000_000_000
+_USER: Final = FRESH + 10 * IDS
 _ASKERS: Final = 16
 _GROUP: Final = -3_800_000_000
 _QUIET_S: Final = 0.05

@@ -28,7 +28,7 @@ from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import WorkerDied
 from chaosbot.core.event import LoopBlocked, Noted, TargetRaised
-from chaosbot.core.kit import Path, look, put
+from chaosbot.core.kit import FRESH, IDS, Path, look, put
 from chaosbot.core.observation import Died, Dropped, Hung
 from chaosbot.core.shape import Shape
 from chaosbot.core.verdict import Mechanism, Threat
@@ -47,7 +47,7 @@ _VOLLEY: Final = 24
 _CHUNK: Final = 8
 """So many changes of one input before it is another one's turn."""
 _DEEPEST: Final = 4
-_FIRST_USER: Final = 4_503_540_000_000_000
+_FIRST_USER: Final = FRESH + 6 * IDS
 _ORDINARY: Final = ("", "7", "green tea", "7 green tea")
 _WEIGHTS: Final = {"command": 0, "equal": 1, "seen": 1, "prefix": 1, "suffix": 1, "contains": 1, "regex": 1, "length": 2, "number": 2, "word": 4}  # fmt: skip
 """The kinds of words that make texts, those that say most about what is waited for first."""
@@ -502,7 +502,7 @@ def _cases(
     """An input as cases of one new user (another in each turn), one for each act; `shapes` remembers what the description says of a place."""
     platform, endpoint = context.platform, context.spec.endpoint
     stream = context.dice.at("guided", attempt.number, endpoint.started, *((turn,) if turn else ()))
-    user = _FIRST_USER + stream.at("user").integer(0, 10**10)
+    user = _FIRST_USER + stream.at("user").integer(0, IDS)
     found = []
     for step, act in enumerate(attempt.acts):
         place = stream.at(step)

@@ -32,6 +32,7 @@ from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.event import ApiCalled, CaseTried, Noted, OutboundTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
+from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.marker import marker, plain_word
 from chaosbot.core.observation import Died
 from chaosbot.core.plan import Matcher, Rule, Scope
@@ -47,7 +48,7 @@ AT_ONCE: Final = 3
 """Trials side by side, of the service's trouble: fewer than the failures in a row that trip a usual circuit breaker (5)."""
 _REFUSALS_AT_ONCE: Final = 4
 """The same of refusals."""
-_FIRST_USER: Final = 4_503_580_000_000_000
+_FIRST_USER: Final = FRESH + 14 * IDS
 _FIRST_GROUP: Final = -4_000_000_000
 _BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 """Calls beside a reply, which must come whatever becomes of them."""
@@ -715,7 +716,7 @@ class _Trials:
     def _user(self) -> int:
         with self._lock:
             self._count += 1
-            return _FIRST_USER + self._dice.integer(0, 10**9) + self._count
+            return _FIRST_USER + self._dice.integer(0, IDS) + self._count
 
     def _group(self) -> int:
         with self._lock:

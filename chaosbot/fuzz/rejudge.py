@@ -17,6 +17,7 @@ from chaosbot.core.case import Case, Segment
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, ProbeSeen
+from chaosbot.core.kit import IDS
 from chaosbot.core.observation import Grew
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Judgement, Verdict
@@ -166,7 +167,7 @@ _ID: Final = re.compile(rb"(?<![\d.])\d{6,16}(?!\d)")
 _LARGEST: Final = 1_000_000
 """Larger requests are not searched: what they show is their size."""
 _ATTEMPTS: Final = 200
-_NOBODIES: Final = range(NOBODY, NOBODY + 5_000_000_000)
+_NOBODIES: Final = range(NOBODY, NOBODY + 5 * IDS)
 
 
 class Peers:

@@ -20,6 +20,7 @@ from chaosbot.core.case import Case, Change, Expect, Reach, Role
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled, Event
+from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.marker import marker
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.catalogue.scenarios import SCENARIOS, SHORTEST_ID
@@ -27,8 +28,8 @@ from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.target import CaseResult
 
-NOBODY: Final = 4_503_590_000_000_000
-"""Senders of sequences: ids that no person has and no tier lists, so they are guests until somebody grants them more."""
+NOBODY: Final = FRESH + 16 * IDS
+"""Senders of sequences: people whom no tier lists, so they are guests until somebody grants them more."""
 _ONCE: Final = Expect(reach=Reach.AT_MOST_ONCE)
 
 
@@ -166,7 +167,7 @@ def burst(context: CampaignContext) -> None:
 
 
 def _said(scenario: Scenario, nth: int, name: str, summary: str, threat: Threat) -> Case | None:
-    case = scenario.say(scenario.plain("hello"), user=NOBODY + 3_000_000_000 + scenario.dice.integer(0, 10**9) + nth)
+    case = scenario.say(scenario.plain("hello"), user=NOBODY + 3 * IDS + scenario.dice.integer(0, IDS) + nth)
     if case is None:
         return None
     return replace(

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from chaosbot.core.case import Case, Expect, Reach, Role, Segment
+from chaosbot.core.kit import IDS
 from chaosbot.core.marker import marker
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.catalogue.scenarios import check_of, scenarios_of
@@ -95,7 +96,7 @@ class SequenceMachine(RuleBasedStateMachine):
         dice = self.context.dice.at("scenario", self.context.spec.endpoint.started, self.round, ordinal)
         self.scenario = Scenario(self.context, f"sequence/{self.round}.{ordinal}", dice)
         self.sent: list[Case] = []
-        self.user = NOBODY + dice.integer(0, 10**9)
+        self.user = NOBODY + dice.integer(0, IDS)
         self.granted = False
 
     def _new(self, text: str, **how: Any) -> Case | None:
@@ -133,7 +134,7 @@ class SequenceMachine(RuleBasedStateMachine):
             self._deliver(replace(self.sent[which % len(self.sent)], expect=_AGAIN))
             return
         # In a chat of several only what was awaited tells whose reply a reply is.
-        user = NOBODY + 2_000_000_000 + self.scenario.dice.integer(0, 10**9)
+        user = NOBODY + 2 * IDS + self.scenario.dice.integer(0, IDS)
         first = self._plain("once", user=user)
         for case in (first, self._plain("meanwhile", user=user), first and replace(first, expect=_AGAIN)):
             self._deliver(case, quiet=True)
@@ -179,7 +180,7 @@ class SequenceMachine(RuleBasedStateMachine):
         self.granted = True
         check = check_of("demoted")
         admin = self.context.platform.tiers[-1]
-        subject = NOBODY + 2_000_000_000 + self.scenario.dice.integer(0, 10**9)
+        subject = NOBODY + 2 * IDS + self.scenario.dice.integer(0, IDS)
         control = self._named("control", "/remind granted {m}", user=subject)
         unknown = self._named("nothing", "/chaosbot_unknown {m}", user=subject)
         before = self._named("before", "/remind before {m}", user=subject)

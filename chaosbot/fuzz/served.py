@@ -21,6 +21,7 @@ from typing import Final
 
 from chaosbot.core.case import Case, Change
 from chaosbot.core.event import CaseTried
+from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.observation import Silenced
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
@@ -29,7 +30,7 @@ from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.target import CaseResult
 
-_FIRST_USER: Final = 4_503_300_000_000_000
+_FIRST_USER: Final = FRESH + 4 * IDS
 _SURE_S: Final = 2.0
 """The least time, in seconds, after which an answer counts as missing."""
 _GAP_S: Final = 0.5
@@ -85,7 +86,7 @@ def still_served(context: CampaignContext, clock: Clock) -> None:
     suspects = _acknowledged(context) if context.store.seen.replies == "mock" else []
     if not suspects:
         return
-    first = _FIRST_USER + context.dice.at("served", "people", context.spec.endpoint.started).integer(0, 10**9)
+    first = _FIRST_USER + context.dice.at("served", "people", context.spec.endpoint.started).integer(0, IDS)
     people = [Trial(suspects[0].case, first + number) for number in range(_PEOPLE)]
     asked = [*people, *(one for one in suspects if one.case.change.mechanism in _ODD and one.user > 0)]
     silent = _without(asked, _answered(context, asked, "later"))
@@ -172,7 +173,7 @@ def _trials(context: CampaignContext) -> Iterator[Trial]:
     platform, endpoint = context.platform, context.spec.endpoint
     for name, update in platform.golden(context.dice).items():
         stream = context.dice.at("served", name, endpoint.started)
-        user = _FIRST_USER + stream.at("user").integer(0, 10**9)
+        user = _FIRST_USER + stream.at("user").integer(0, IDS)
         made = platform.sent_by(update, user, stream)
         if made is None or name == "my_chat_member":  # who blocks the bot is rightly not answered
             continue

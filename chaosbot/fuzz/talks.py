@@ -22,6 +22,7 @@ from chaosbot.checks.canary_answered import WAITING
 from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
+from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
@@ -37,9 +38,9 @@ _GONE_S: Final = 0.5
 """The pause of a conversation that finds the target gone, before it ends."""
 _CALM_S: Final = 30.0
 """The longest that a conversation waits while it is looked who ended the target."""
-MEANT: Final = 6_500_000_000
+MEANT: Final = 6_300_000_000
 """About where the ids begin of people who are meant in arguments: such as people have who came lately. One of more digits may be taken for none."""
-_FIRST_USER: Final = 4_503_570_000_000_000
+_FIRST_USER: Final = FRESH + 12 * IDS
 _FIRST_GROUP: Final = -4_700_000_000
 
 
@@ -123,7 +124,7 @@ class Talks:
         """Whether strangers talk in groups, each in one of their own."""
         self._begin = "/".join(filter(None, (stage, part)))
         self._dice = context.dice.at(self._begin, context.spec.endpoint.started)
-        first += self._dice.integer(0, 10**9)
+        first += self._dice.integer(0, IDS)
         self._users = count(first - first % context.apart, context.apart)
         self._names = count(1)
         self._pool = ThreadPool(width, f"fuzz-{stage}")
@@ -140,7 +141,7 @@ class Talks:
     def peer(self) -> Person:
         """Somebody new whom the target may name to others: with an id of no more digits than people have."""
         person = self.stranger()
-        return Person(user=MEANT + (person.user or 0) % 10**9, group=person.group)
+        return Person(user=MEANT + (person.user or 0) % IDS, group=person.group)
 
     @property
     def admin_chat(self) -> int | str | None:

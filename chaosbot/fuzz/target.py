@@ -27,6 +27,7 @@ from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import EngineError, TargetUnusable
 from chaosbot.core.event import ApiCalled
+from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.marker import marker
 from chaosbot.core.observation import Observation, Quiet
 from chaosbot.core.outcome import Fate, Outcome
@@ -49,10 +50,8 @@ HANDS: Final = 16
 KEPT: Final = 32 * 1024
 """Most bytes of an answer that are read: a reply in it may hold a message of 4096 characters, each of them ``\\uXXXX`` in JSON."""
 RETURN_S: Final = 20.0
-_HEALTH_USER: Final = 4_503_599_000_000_000
-"""Health requests come from ids that no person has, one each, so that no rate limit counts them together, nor with those of other runs."""
-_HEALTH_USERS: Final = 600_000_000
-"""So many, which stay within 52 bits."""
+_HEALTH_USER: Final = FRESH + 22 * IDS
+"""Health requests come from people who are made up, one each, so that no rate limit counts them together, nor with those of other runs."""
 _SMALL_USER: Final = 1_400_000_000
 """The same where a target refuses ids that need more than 32 bits, as those of many people do."""
 _HEALTH_TEXT: Final = "chaosbot health ✓ é 日本 🙂"
@@ -132,7 +131,7 @@ class CampaignTarget:
         self.pids: frozenset[int] = frozenset()
         self._health_requests = 0
         self._dice = Dice(spec.seed).at("health", spec.endpoint.started, *((spec.part,) if spec.part else ()))
-        self._first_user = self._dice.at("user").integer(0, _HEALTH_USERS)
+        self._first_user = self._dice.at("user").integer(0, IDS)
         self._owned: subprocess.Popen[bytes] | None = None
         self._pool = ThreadPool(HANDS, "fuzz")
 

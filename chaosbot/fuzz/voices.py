@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from chaosbot.checks._state import numbers
 from chaosbot.core.case import Case, Change
 from chaosbot.core.event import ApiCalled, StateTried
+from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import at_hand
@@ -30,7 +31,7 @@ from chaosbot.fuzz.target import CaseResult
 T = TypeVar("T")
 R = TypeVar("R")
 
-FIRST_USER: Final = 4_503_560_000_000_000
+FIRST_USER: Final = FRESH + 8 * IDS
 _FIRST_GROUP: Final = -3_900_000_000
 _WIDTH: Final = 12
 """So many are waited for side by side: with more a busy target is late, and its answers are taken for none."""
@@ -144,7 +145,7 @@ class Voices:
         group = (
             _FIRST_GROUP - self._dice.integer(0, 10**7) - number if dialogue is not None and dialogue.group else None
         )
-        first, apart = FIRST_USER + self._dice.integer(0, 10**9), self.context.apart
+        first, apart = FIRST_USER + self._dice.integer(0, IDS), self.context.apart
         user = first - first % apart + number * apart
         admin, answers = (dialogue.admin, dialogue.answers) if dialogue is not None else (False, False)
         return Speaker(None if admin else user, group, answers)

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, Final
 
 from chaosbot.core.case import Case, Change, Role
-from chaosbot.core.kit import Base
+from chaosbot.core.kit import FRESH, IDS, Base
 from chaosbot.core.platform import Privilege
 from chaosbot.core.values import related_ids
 from chaosbot.core.verdict import Mechanism
@@ -26,8 +26,8 @@ from chaosbot.platforms.telegram._users import MOCK_BOT, channel, person, privat
 
 Vector = Callable[[Pen, str, int], dict[str, Any]]
 
-_STRANGER: Final = 4_503_560_000_000_000
-"""Senders of these cases: ids that no person has, one each, so that no chat is used twice."""
+_STRANGER: Final = FRESH + 24 * IDS
+"""Senders of these cases: people who are made up, one each, so that no chat is used twice."""
 _ROLES: Final = ("admin", "owner", "administrator", "root", "moderator", "support", "staff", "boss", "developer")
 """Words that mean a right in names of people and groups."""
 _ANONYMOUS: Final = {"id": 1_087_968_824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
@@ -163,7 +163,7 @@ class _Asker:
 
     def __post_init__(self) -> None:
         """Begins to count strangers where no other privilege's are."""
-        start = dice_of(self.pen, f"tricks/{self.privilege.name}").integer(0, 10**10)
+        start = dice_of(self.pen, f"tricks/{self.privilege.name}").integer(0, IDS)
         self.strangers = count(_STRANGER + start)
 
     def case(self, word: str, what: str, base: Base, role: Role = Role.ATTEMPT) -> Case:
