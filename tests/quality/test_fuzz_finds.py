@@ -72,6 +72,7 @@ def test_the_healthy_bot_has_no_finding_and_every_check_passes_within_a_minute(t
     assert result.by_stage["catalogue"] >= 400
 
 
+@pytest.mark.slow  # `chaosbot demo`, which CI runs, ends with a failure where it finds less
 @pytest.mark.timeout(300)
 def test_every_reachable_bug_of_the_fragile_bot_is_found_within_a_minute(tmp_path: Path) -> None:
     with mockg(tmp_path, "fragile") as (run, stage):

@@ -210,7 +210,7 @@ def interrupted_at(tmp_path: Path) -> Iterator:
     [
         (("run", "long.toml"), "baseline", signal.SIGINT),
         pytest.param(("run", "long.toml"), "baseline", signal.SIGTERM, marks=pytest.mark.slow),
-        (("fuzz", "--duration", "10m"), "catalogue", signal.SIGINT),
+        (("fuzz", "--duration", "10m"), "vocabulary", signal.SIGINT),
         (("load", "--duration", "10m", "--users", "20"), "/s", signal.SIGTERM),
     ],
 )
