@@ -35,6 +35,9 @@ from chaosbot.core.verdict import Judgement, Threat
 SCHEMA: Final = 2
 """The version of the journal's form that this version writes: 2 adds sequence numbers and the running digest; 1 lacks `RunStarted.schema`."""
 
+KEPT_TEXT: Final = 1024
+"""At most so many characters of what the target writes to its users are kept of each message."""
+
 Scalar: TypeAlias = str | int | float | bool | None
 
 
@@ -241,7 +244,7 @@ class ApiCalled(Tagged, frozen=True):
     """The target called the API by which it speaks to its users (or answered a delivery with a call, `via` = ``reply``,
     or ``answer`` where the platform reads one answer to each delivery only).
 
-    `text` is bounded; `status` is what the mock or a fault answered, None when nothing came back. `message` is the id of the message
+    `text` is bounded (`KEPT_TEXT`); `status` is what the mock or a fault answered, None when nothing came back. `message` is the id of the message
     that the call created, edited or deleted, `callback` the id of the pressed button that it answers; `upstream` is the API's name. `tells`
     names a secret that stands in what the user would read: ``token`` (the bot's), ``secret`` (the run's), ``key`` (a model provider's) or
     ``instructions`` (what a model was told). `buttons` are the data of the buttons below the message, `keys` the texts that it offers to

@@ -24,7 +24,7 @@ from chaosbot.checks._join import SHRINKING
 from chaosbot.core.case import Case, Role
 from chaosbot.core.check import CHECKS, Check
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, Noted, ProbeSeen
+from chaosbot.core.event import KEPT_TEXT, ApiCalled, CampaignStarted, CaseTried, Event, Noted, ProbeSeen
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.marker import markers_in
 from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, Leaked, NoProof, NotJson, Observation
@@ -45,7 +45,6 @@ _KEPT_OK: Final = 256
 _KEPT_BODY: Final = 4096
 _LARGEST_PARSED: Final = 100_000
 _MOST_READ: Final = 65_536
-_KEPT_TEXT: Final = 1024
 _SHORTEST_SECRET: Final = 6
 """A shorter one may stand in an answer by chance."""
 
@@ -58,7 +57,7 @@ def reply_in(platform: Platform, outcome: Outcome, case: Case, t: float, exchang
         # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
         markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(call.text))))
         chat, via = call.chat if call.chat is not None else case.chat, "reply" if platform.answers_act else "answer"
-        text = call.text[:_KEPT_TEXT]
+        text = call.text[:KEPT_TEXT]
         return msgspec.structs.replace(call, t=t, chat=chat, text=text, markers=markers, via=via, exchange=exchange)
     return None
 

@@ -19,7 +19,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.checks._state import bounded, limit, numbers, shape
-from chaosbot.core.event import ApiCalled
+from chaosbot.core.event import KEPT_TEXT, ApiCalled
 from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.exploring import chosen, deed_of, kind_of
 from chaosbot.fuzz.replies import POLL_S
@@ -238,8 +238,9 @@ class Things:
         found = tuple(name for name, word in zip(_ALL, words, strict=True) if word in there)
         if not at_once:
             whole.append(there)
-        # A list of everybody's that shows the latest is as long without them.
-        return found if found == _ALL or all(_shorter(there, other) for other in whole) else None
+        # A list of everybody's that shows the latest is as long without them, and what stands far down in a long one was not kept.
+        gone = len(there) < KEPT_TEXT and all(_shorter(there, other) for other in whole)
+        return found if found == _ALL or gone else None
 
     def _displaced(self, shown: Shown) -> None:
         """Another one, elsewhere, makes theirs: the first is still shown what is their own."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from chaosbot.core.event import ApiCalled, Event, Trouble
+from chaosbot.core.event import KEPT_TEXT, ApiCalled, Event, Trouble
 from chaosbot.core.marker import answer_marks_in, markers_in
 from chaosbot.core.mock import MockAnswer, MockApi, MockRequest
 from chaosbot.mocks.telegram import Script
@@ -27,7 +27,6 @@ from chaosbot.mocks.telegram.messages import Desk
 from chaosbot.mocks.telegram.results import METHODS
 from chaosbot.platforms.telegram._keyboards import concerned, menu_chat, offered
 
-MOST_TEXT: Final = 1024
 _MOST_SEARCHED: Final = 64 * 1024
 _LONGEST_POLL_S: Final = 50.0
 _JSON: Final = (("content-type", "application/json"),)
@@ -256,7 +255,7 @@ def called(
         t=t,
         method=name,
         chat=call.chat if "commands" not in call.params else menu_chat(call.params),
-        text=said[:MOST_TEXT],
+        text=said[:KEPT_TEXT],
         markers=markers_in(said) if said else (),
         answers=answer_marks_in(said) if "cba" in said else (),
         status=status,
