@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from time import monotonic
 
+import msgspec
 import pytest
 
 from chaosbot.core.case import Case, Change, Segment
@@ -111,6 +112,13 @@ def test_a_framed_or_coded_body_is_not_taken_for_broken_json(telegram: Bench) ->
     broken += [telegram.tried(f"encoding/{name}", answer(500)) for name in ("gzip-checksum", "gzip-lying")]
     buckets = {str(finding.cause) for finding in telegram.judged("no_server_error", *broken)}
     assert buckets == {"500:technique:framing/chunks", "500:technique:framing/length", "500:technique:encoding/gzip"}
+
+
+def test_a_coding_that_the_http_library_undoes_is_no_mistake_of_the_target(telegram: Bench) -> None:
+    """aiohttp 3 answers 500 before any handler has seen the body."""
+    library = msgspec.structs.replace(answer(500), headers=(("server", "Python/3.11 aiohttp/3.14.5"),))
+    assert telegram.judged("no_server_error", telegram.tried("encoding/gzip-lying", library)) == ()
+    assert len(telegram.judged("no_server_error", telegram.tried("encoding/type-xml", library))) == 1
 
 
 def test_no_signature_is_one_cause(telegram: Bench) -> None:
