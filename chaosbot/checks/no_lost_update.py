@@ -35,7 +35,10 @@ class NoLostUpdate(StateCheck):
             return _uncredited(tried)
         if tried.trial == "one-thing-once":
             through, marks = bounded(tried.alone) or (None, frozenset[str]())
-            passed = [sum(marks <= set(shape(text).split()) for text in play) for play in tried.seen]
+            # Each asks once: who is refused is not let through, whatever else comes late.
+            refusal = shape(tried.alone[0][-1])
+            heard = [[shape(text) for text in play if refusal not in shape(text)] for play in tried.seen]
+            passed = [sum(marks <= set(text.split()) for text in play) for play in heard]
         else:
             through = limit(tried.alone)
             passed = [_let_through(play, tried.alone[0]) for play in tried.seen]

@@ -914,6 +914,7 @@ def test_what_several_people_do_to_one_thing_counts_for_each(last: int, lost: bo
         (["Sorry, somebody was quicker.", "Friday at 7 is yours.", "Sorry, somebody was quicker."], False),
         (["Friday at 7 is yours.", "Friday at 7 is yours.", "Sorry, somebody was quicker."], True),
         (["The bot is tired.", "The bot is tired.", "The bot is tired."], False),
+        (["Friday at 7 is yours.", "Saturday at 7 is yours.\nSorry, somebody was quicker."], False),
     ],
 )
 def test_no_more_people_get_a_thing_at_once_than_one_after_another(heard: list[str], more: bool) -> None:
