@@ -43,6 +43,8 @@ _IGNORED: Final = 6
 """So many odd arguments get what an argument makes no difference to."""
 _AGAIN: Final = 6
 """So many unanswered arguments of a command are tried again."""
+_PATIENT: Final = 3
+"""So often it is looked whether somebody else is answered, while the target is busy."""
 _CROWD: Final = 3
 """Who writes the same to so many chats writes to everybody."""
 _DIGITS: Final = re.compile(r"\d+")
@@ -94,10 +96,11 @@ class ArgumentSeries:
 
     def steps(self) -> Iterator[None]:
         """The same, one argument after the other, so that several commands may take turns."""
-        person = self._person()
+        person, began = self._person(), len(self.talks.context.target.calls())
         base, taken = self._base(person)
         if base is None:
             return
+        asked = [str(base)]
         # What is answered as if it had no argument hardly reads one.
         odds = list(_changed(base))[: None if taken else _IGNORED]
         readers = self._plain()
@@ -105,8 +108,11 @@ class ArgumentSeries:
         since: list[OddArgument] = []
         for nth, odd in enumerate(odds):
             yield
+            if self.admin and self._crowd(began, person, asked):
+                return  # the others were told after the admin was
+            asked.append(odd.text)
             since = [*since, odd][-_READERS:]
-            result, replies = self._ask(person, odd, "")
+            result, replies = self._ask(person, odd, "", usual=0 if self.admin and not nth else 1)
             self.talks.note(result)
             if result.outcome.ok and not any(map(speaks, replies)):
                 unanswered.append(odd)
@@ -144,17 +150,17 @@ class ArgumentSeries:
         for usage in choices:
             began = len(self.talks.context.target.calls())
             replies = self.talks.say(person, Step(f"{self.command} {usage}"), usual=1)
-            if self._crowd(began, person, str(usage)):
+            if self._crowd(began, person, [str(usage)]):
                 return None, False
             if words(replies) - words(bare):
                 return usage, True
         return next(iter(choices), None), False
 
-    def _crowd(self, began: int, person: Person, text: str) -> bool:
-        """Whether the same was written to many chats."""
+    def _crowd(self, began: int, person: Person, asked: Sequence[str]) -> bool:
+        """Whether something that was asked was written to many chats."""
         calls = self.talks.context.target.calls()
         before = {call.text for call in calls[:began]}  # what everybody is told all the time
-        new = (call for call in calls[began:] if call.text not in before and text in call.text)
+        new = (call for call in calls[began:] if call.text not in before and any(text in call.text for text in asked))
         told = Counter(call.text for call in new if str(call.chat) != str(person.chat))
         return any(count >= _CROWD for count in told.values())
 
@@ -168,8 +174,10 @@ class ArgumentSeries:
         asked = [step for step in dict.fromkeys([*counted, *single]) if step in single and step.text.startswith("/")]
         return [step for step in asked if step.text not in own][:_READERS]
 
-    def _ask(self, person: Person, odd: OddArgument, suffix: str, **how: Any) -> tuple[CaseResult, list[ApiCalled]]:
-        """Asks with an odd argument; the result must be noted."""
+    def _ask(
+        self, person: Person, odd: OddArgument, suffix: str, usual: int = 1, **how: Any
+    ) -> tuple[CaseResult, list[ApiCalled]]:
+        """Asks with an odd argument, which so many calls come of, where that is known; the result must be noted."""
         case = self.talks.case(
             person,
             Step(f"{self.command} {odd.text}"[:_LONGEST].rstrip(" ")),
@@ -183,21 +191,26 @@ class ArgumentSeries:
                 **how,
             },
         )
-        return self.talks.sent(case, usual=1)
+        return self.talks.sent(case, usual=usual)
 
     def _find(self, odds: Sequence[OddArgument], silent: Step, base: Usage) -> None:
         """Finds the argument after which somebody gets no answer any more, where everybody else does, and who says the usual does."""
-        if not self._answered_after(OddArgument("usual", f"the argument {base}", str(base)), silent, "-usual"):
+        usual = OddArgument("usual", f"the argument {base}", str(base))
+        tries = (self._answered_after(usual, silent, f"-usual-{nth}") for nth in range(_PATIENT))
+        if not next((served for served in tries if served is not None), False):
             return
         for nth, odd in enumerate(reversed(odds)):
-            if not self._answered_after(odd, silent, f"-again-{nth}"):
+            if self._answered_after(odd, silent, f"-again-{nth}") is False:
                 return
 
-    def _answered_after(self, odd: OddArgument, step: Step, suffix: str) -> bool:
-        """Whether somebody new, who is answered first, is still answered after an argument; where others are, a silence is charged to it."""
+    def _answered_after(self, odd: OddArgument, step: Step, suffix: str) -> bool | None:
+        """Whether somebody new, who is answered first, is still answered after an argument; where others are, a silence is charged to it.
+
+        None where nobody new is answered at all, as by a target that is busy.
+        """
         person = self._person()
         if not self.talks.answered(person, step):
-            return False
+            return None
         result, _ = self._ask(person, odd, suffix)
         served = not result.outcome.ok or self.talks.answered(person, step)
         # Where the usual does it too, it is a limit.
