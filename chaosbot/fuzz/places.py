@@ -48,6 +48,7 @@ _PATIENT: Final = 3
 _CROWD: Final = 3
 """Who writes the same to so many chats writes to everybody."""
 _DIGITS: Final = re.compile(r"\d+")
+_NUMERIC: Final = re.compile(r"-?[\d._]+(?:e\d+)?|NaN|Infinity")
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,8 @@ def _changed(base: Usage) -> Iterator[OddArgument]:
 def _at(base: Usage, nth: int) -> Iterator[OddArgument]:
     number, part = base.places.index(nth) + 1, base.parts[nth]
     place = f"its {_NTH[number]} argument" if len(base.places) > 1 else "its argument"
-    for value in PLACED:
+    # Where a word stands, other words get further than numbers.
+    for value in PLACED if _DIGITS.search(part) else sorted(PLACED, key=lambda one: bool(_NUMERIC.fullmatch(one.text))):
         yield OddArgument(f"{number}-{value.word}", f"{value.what} as {place}", str(base.with_part(nth, value.text)))
     if len(_DIGITS.findall(part)) > 1:  # a day, a time, an amount
         for word, digit in (("nines", "9"), ("zeros", "0")):

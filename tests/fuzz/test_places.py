@@ -143,6 +143,8 @@ def test_a_usage_is_changed_in_one_place_at_a_time() -> None:
     made = [odd.text for odd in _changed(usage)]
     assert {"7 NaN", "NaN 7", f"7 {'9' * 29}", "7 -1", "7", "7 7 7"} <= set(made)
     assert len(made) == len(set(made)) + 1  # which of two sevens is left out makes no difference
+    words = [odd.word for odd in _changed(usages("/add", "/add <name>")[0])]
+    assert words.index("1-format") < words.index("1-nan")
     assert "99.99" in {odd.text for odd in _changed(usages("/spent", "/spent 12.50")[0])}
 
 
