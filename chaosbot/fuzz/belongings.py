@@ -7,6 +7,8 @@ Rules:
   for the other can be had wrongly.
 - A thing is private where a list shows it to its owner, and no list shows it to a stranger, or where using it uses it up; of one that
   strangers are shown as well, the buttons in its owner's own list are private. Others may be meant for all, and nothing is tried with them.
+- What is written about a thing is its owner's alone where it does or tells something: its owner is told of the thing, or is shown it otherwise
+  afterwards. By what gives it to others as well, so that both are shown it, others are let in (an invitation).
 - What others do to a thing (an offer for it, a request to join it) may be told to its owner with buttons that decide about it: of those the
   ones that can be used once only are the owner's, whoever else presses them, and whoever caused them to be shown. What everybody may do
   once is none of these: another one still can when the owner has.
@@ -22,7 +24,7 @@ from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.checks._likeness import ALIKE, words
+from chaosbot.checks._likeness import ALIKE, words, words_in
 from chaosbot.core.case import Change, Role
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Mechanism
@@ -114,10 +116,19 @@ class _Access:
 
 @dataclass(frozen=True)
 class _Look:
-    """What somebody was shown of their thing by a list, and whether that list keeps it from strangers."""
+    """What somebody was shown of their thing by a list, and whether that list keeps it from strangers.
+
+    Args:
+        accesses: The ways to the thing that it shows.
+        private: How the thing is made that it keeps from strangers.
+        steps: What its owner does to see it.
+        offered: The kinds of buttons that the list shows to who has made nothing: unless they use the thing up they are for all.
+    """
 
     accesses: tuple[_Access, ...] = ()
     private: _Recipe | None = None
+    steps: tuple[Step, ...] = ()
+    offered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -129,12 +140,14 @@ class _Use:
         control: The case in which the owner did.
         spent: Whether it was used up by that.
         told: The words that the owner was told, and is not told of what does not exist.
+        named: Whether the owner was told the thing's name, or words of their own about it.
     """
 
     access: _Access
     control: str
     spent: bool
     told: frozenset[str]
+    named: bool = True
 
 
 def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -> list[str]:
@@ -174,21 +187,26 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     looks += [partial(_asked, talks, recipe, first, deeds) for recipe in recipes[:_MOST_ASKED] for first in deeds]
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
-    private = dict.fromkeys(look.private for look in seen if look.private)
+    private = {look.private: look.steps for look in reversed(seen) if look.private}
     public = _public(talks, list(private), ways)
     ranked = sorted((one for look in seen for one in look.accesses), key=lambda one: not one.public)
     shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
     uses = [one for one in (*found, *pressed) if isinstance(one, _Use)]
+    offered = frozenset[str]().union(*(look.offered for look in seen))
     kept = [
         use
         for use in uses
         if use.access.recipe in private
+        and not (use.access.pressed and kind_of(use.access.step("7").text) in offered)
         and (use.access.pressed or use.access.recipe not in public)
         and not _offered(use, ways)
     ]
     ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
+    said = [use for use in ours if not use.access.pressed]
+    shared = talks.run(partial(_shared, talks, use, private.get(use.access.recipe)) for use in said)
+    ours = [use for use in ours if use not in [one for one, others in zip(said, shared, strict=True) if others]]
     decided = [use for use in ours if use.access.recipe.deeds]
     tried = talks.run(
         [partial(_tried, talks, use) for use in ours] + [partial(_tried, talks, use, by_other=True) for use in decided]
@@ -307,7 +325,8 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     replies = walk(talks, steps, made.owner)[1].replies if steps else made.way.replies
     if not _shows(replies, made.name):
         return _Look()
-    private = bool(steps) and not _shows(walk(talks, steps)[1].replies, made.name)
+    theirs = walk(talks, steps)[1] if steps else Way((), ())
+    private = bool(steps) and not _shows(theirs.replies, made.name)
     # A list that shows only the latest shows it to nobody a moment later.
     private = private and _shows(walk(talks, steps, made.owner)[1].replies, made.name)
     texts = {
@@ -318,7 +337,7 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     }
     data = {data for call in replies for data in call.buttons if _holds(data, made.name)}
     found = [_Access(recipe, _pattern(text, made.name), text in data, steps) for text in sorted(texts | data)]
-    return _Look(tuple(found), recipe if private else None)
+    return _Look(tuple(found), recipe if private else None, steps, frozenset(map(kind_of, theirs.buttons)))
 
 
 def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> set[_Recipe]:
@@ -414,7 +433,8 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
     )
     nothing = words(absent())
     began = monotonic()
-    told = words(talks.send(control)) - nothing
+    replies = talks.send(control)
+    told = words(replies) - nothing
     # Asked again for what does not exist: where the first answer was only the first one, the name changed nothing.
     if not told or not told - words(absent()):
         return None
@@ -432,7 +452,51 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
         # What each may do once (joining a round) is used up for who did, and for nobody else.
         theirs = words(talks.say(talks.stranger(), step, "another one, afterwards,"))
         spent = len(theirs & told) < ALIKE * len(told)
-    return _Use(access, control.name, spent, frozenset(told))
+    own = {word for step in access.recipe.steps if step.ours for word in words_in(step.text)}
+    return _Use(access, control.name, spent, frozenset(told), bool(own & told) or _shows(replies, made.name))
+
+
+def _shared(talks: Talks, use: _Use, steps: tuple[Step, ...] | None) -> bool:
+    """Whether what is written is not for the owner of a thing alone.
+
+    Anybody can write it of what they have only been offered (a free hour), nothing comes of it, or it lets others in, and both are shown
+    the thing then.
+
+    Args:
+        talks: The stage's conversations.
+        use: What is written.
+        steps: What shows the thing to its owner, and to no stranger, where something does.
+    """
+    made = _make(talks, use.access.recipe)
+    if made is None or _is_offered(talks, use, made.name):
+        return made is not None
+    if steps is None:
+        return False
+    step, stranger = use.access.step(made.name), talks.stranger()
+    if not use.spent and not use.named:
+        before = _texts(walk(talks, steps, made.owner)[1])
+        talks.say(made.owner, step, "the owner")
+        if _texts(walk(talks, steps, made.owner)[1]) == before:
+            return True
+    talks.say(stranger, step, "another one")
+    return all(_shows(walk(talks, steps, one)[1].replies, made.name) for one in (stranger, made.owner))
+
+
+def _is_offered(talks: Talks, use: _Use, name: str) -> bool:
+    """Whether somebody is told the same who has only been offered another thing to choose from, and has not chosen it."""
+    *before, last = use.access.recipe.steps
+    if not before or not last.pressed or kind_of(last.text) == last.text:
+        return False
+    stranger, way = walk(talks, before)
+    alike = (data for data in way.buttons if kind_of(data) == kind_of(last.text) and not _holds(data, name))
+    # Others choose among the first ones meanwhile.
+    names = [found[0] for data in reversed(list(alike)) if (found := re.search(r"\d+", data))]
+    told = words(talks.say(stranger, use.access.step(names[0]), "another one")) if names else set[str]()
+    return len(told & use.told) >= ALIKE * len(use.told)
+
+
+def _texts(way: Way) -> list[str]:
+    return [call.text for call in way.replies]
 
 
 def _tried(talks: Talks, use: _Use, *, by_other: bool = False) -> bool:

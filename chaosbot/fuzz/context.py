@@ -97,6 +97,7 @@ class CampaignContext:
         group_ways: Where they lead in a group, as far as that is somewhere else.
         orders: What the admin writes in groups in answer to a member and no member gets; ``{member}`` stands for that one's id.
         privileges: What the admin alone gets, by what the admin writes for it.
+        announcers: The admin's commands, without slash, by which the target writes to everybody: each time as many calls as there are people.
         usual: How many calls come of each way that was gone (whether in a group, and its steps), so that who goes on need not wait for more.
         peer: The id of somebody who has said something plain, for what people do to each other; None where nobody has.
         explored: Whether ways were explored after the vocabulary stage had found none.
@@ -119,6 +120,7 @@ class CampaignContext:
     group_ways: list[Way] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     privileges: dict[str, tuple[ApiCalled, ...]] = field(default_factory=dict)
+    announcers: frozenset[str] = frozenset()
     usual: dict[tuple[object, ...], int] = field(default_factory=dict)
     peer: int | None = None
     explored: bool = False

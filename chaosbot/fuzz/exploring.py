@@ -51,6 +51,8 @@ _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
 """What stands between the fields of an argument; the first that stands there at all."""
 _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d(?: \d[^\s,;)]*\d)*)")
 """What may be an example of an answer: what stands in quotes, and what begins and ends with a digit, one after another (``25/12 20:00``)."""
+_COMPLETE: Final = re.compile(r"(?<![\w/.:])(/\w{1,32}[ \u00a0](?=\S*\d)[\w-]{4,64})(?![\w-])", re.ASCII)
+"""A command that is shown with a drawn name behind it (``/join 5da5364c``), to be written as it stands."""
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
 _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?!\d)(?![:,]\d)", re.ASCII)
 """What may be the name of a thing: a number, or a short word with a digit in it."""
@@ -162,12 +164,19 @@ def at_hand(step: Step, buttons: Collection[str], told: str, choice: int, *, apa
         days = (one for one in formed(told, choice) if kind_of(one) == kind_of(step.text))
         return replace(step, text=next(days, step.text))
     offered = buttons if step.pressed else _answers(told) if step.shown else ()
-    alike = [one for one in offered if kind_of(one) == kind_of(step.text)]
+    alike = [
+        one for one in offered if kind_of(one) == kind_of(step.text) or (step.shown and _one_command(one, step.text))
+    ]
     if step.pressed and not alike:
         alike = [data for data in buttons if deed_of(data) == deed_of(step.text)]
     if not alike or (step.text in alike and not apart):
         return step
     return replace(step, text=alike[choice % len(alike)])
+
+
+def _one_command(one: str, other: str) -> bool:
+    """Whether these are one command, whatever drawn names stand behind it."""
+    return one.startswith("/") and one.partition(" ")[0] == other.partition(" ")[0]
 
 
 def asked(talks: Talks, person: Person, texts: Iterable[str]) -> list[ApiCalled]:
@@ -335,7 +344,7 @@ def _instead(way: Way, step: Step) -> Iterator[tuple[Step, ...]]:
 
 def _answers(text: str) -> list[str]:
     """What a text shows that may be an answer to it."""
-    found = dict.fromkeys(quoted or digits for quoted, digits in _SHOWN.findall(text))
+    found = dict.fromkeys([*_COMPLETE.findall(text), *(quoted or digits for quoted, digits in _SHOWN.findall(text))])
     return [one for one in found if not MARKER.search(one)]
 
 
@@ -389,6 +398,7 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
         if _new(step := Step(data, pressed=True), kinds):
             yield step
     shown = [Step(one, ours=True, shown=True) for one in (*formed(texts), *_answers(texts)) if one != last.text][:2]
+    yield from (Step(one, ours=True, shown=True) for one in _COMPLETE.findall(texts)[:1] if one != last.text)
     if not last.ours:
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
     elif len(way.steps) > 1 and not way.buttons:  # one question after the other

@@ -39,6 +39,7 @@ _PART: Final = 16
 """The first few are asked for in every way; of the ways to the others, these are tried that matter most."""
 _MOST_SHOWN: Final = 8
 _FIRST_THING: Final = "1"
+_MISSING: Final = "700123"
 _PATIENCE_S: Final = 6.0
 """How long a reply to the admin is waited for where a stranger asks in the same chat next."""
 _LAST: Final = 24
@@ -81,7 +82,7 @@ def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], twi
     # What the admin was shown unasked (what to do with what others have made) nobody else is shown.
     talks.run([partial(desk.ask_all, [step for step in asked if own and step.pressed], shown)])
     ask([step for step in asked if not (own and step.pressed)])
-    commands = [step for step in asked if own and _command(step) and not desk.apart(step)]
+    commands = [step for step in asked if own and desk.repeatable(step) and not desk.apart(step)]
     if commands:
         subject = _subject(talks)
         ask([Step(step.text + more) for more in (f" {subject}", f" {subject} user", " green tea") for step in commands])
@@ -139,6 +140,8 @@ class _Desk:
     gets: dict[Step, tuple[str, tuple[ApiCalled, ...]]] = field(default_factory=dict)
     twins: dict[Step, tuple[ApiCalled, ...]] = field(default_factory=dict)
     nothing: set[str] = field(default_factory=set)
+    latest: dict[str, str] = field(default_factory=dict)
+    """The button of each kind that the admin was shown last, and the first of those below one message."""
     opened: dict[str, Step] = field(default_factory=dict)
     """What was asked when each kind of button was shown."""
     effects: dict[str, bool] = field(default_factory=dict)
@@ -163,6 +166,8 @@ class _Desk:
         """The admin asks for everything, and presses each kind of button that is shown then and that no stranger was shown."""
 
         def ask(step: Step) -> list[ApiCalled]:
+            # What one button has done to a thing leaves nothing for the others below it: there is a newer one.
+            step = replace(step, text=self.latest.get(kind_of(step.text), step.text)) if step.pressed else step
             control = self.talks.case(self.admin, step, "the admin")
             gets = self.talks.send(control)
             self.gets[step] = control.name, tuple(gets)
@@ -173,6 +178,7 @@ class _Desk:
                 gets = [*gets, *again]
             for call in gets:
                 self.admin.buttons.update(dict.fromkeys(call.buttons, call.message))
+                self.latest.update((kind_of(data), data) for data in reversed(call.buttons))
                 for data in () if step.pressed else call.buttons:
                     self.opened.setdefault(kind_of(data), step)
             return gets
@@ -212,8 +218,12 @@ class _Desk:
     def _used(self, steps: Sequence[Step]) -> Iterator[tuple[Step, Usage]]:
         """The commands whose usage stands in what the admin was told, with the first that does."""
         texts = "\n".join(call.text for _, gets in self.gets.values() for call in gets)
-        for step in filter(_command, steps):
+        for step in filter(self.repeatable, steps):
             yield from ((step, usage) for usage in usages(step.text, texts)[:1])
+
+    def repeatable(self, step: Step) -> bool:
+        """Whether it is a command that is not told to everybody each time."""
+        return _command(step) and step.text.removeprefix("/") not in self.talks.context.announcers
 
     def ask_nothing(self) -> None:
         """The admin asks for what no bot knows."""
@@ -226,7 +236,12 @@ class _Desk:
             self.talks.say(self.twin, step)
 
     def _unknown(self) -> Sequence[Step]:
-        return _UNKNOWN if any(step.pressed for step in self.gets) else _UNKNOWN[:2]
+        """Commands and buttons that no bot knows, and the buttons that it has shown, of things that there are not."""
+        shown = [step for step in self.gets if step.pressed]
+        # Longer numbers may be people's.
+        things = (step for step in shown if not re.search(r"\d{7}", step.text))
+        missing = [replace(step, text=re.sub(r"\d+", _MISSING, step.text)) for step in things]
+        return [*_UNKNOWN[: 3 if shown else 2], *(step for step in dict.fromkeys(missing) if step not in shown)]
 
     def telling(self, step: Step) -> set[str]:
         """The words of the admin's reply that no meaningless request gets, without the admin's name."""

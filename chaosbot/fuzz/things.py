@@ -282,10 +282,13 @@ class Things:
 
     # ── the admin ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _admins(self) -> list[str]:
+        """The admin's commands that are not told to everybody each time."""
+        return [name for name in self.context.learned("admin") if name not in self.context.announcers]
+
     def _coupons(self) -> None:
         """What only the admin can make, taken by a user several times at once, and by several."""
-        own = self.context.learned("admin")
-        texts = self._texts()
+        own, texts = self._admins(), self._texts()
         made = [Step(f"/{name} {form}") for name in own for form in _forms(f"/{name}", texts)]
         taken = [
             Step(f"/{name} {WORD}")
@@ -331,7 +334,7 @@ class Things:
 
     def _limited(self) -> None:
         """What only the admin can make, for one only, is wanted by several users at once, as one after another."""
-        own, texts = self.context.learned("admin"), self._texts()
+        own, texts = self._admins(), self._texts()
         forms = (Step(f"/{name} {form}") for name in own for form in _for_one(f"/{name}", texts))
         made = [(one, nth) for one in islice(forms, _MOST_FORMS) if (nth := self._number_told(one)) is not None]
         for numbered, wanted in product(made, self._by_number() if made else ()):

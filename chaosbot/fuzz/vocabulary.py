@@ -11,17 +11,18 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.checks._likeness import commands_in
 from chaosbot.core.event import CaseTried, Noted
+from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import ASKED, Way, asked, explored, in_groups, kind_of, offers
-from chaosbot.fuzz.moderation import try_fellows, try_moderation
+from chaosbot.fuzz.moderation import CROWD, try_fellows, try_moderation
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.replies import speaks, without_echo
 from chaosbot.fuzz.rights import try_rights
@@ -121,8 +122,7 @@ def _work(talks: Talks) -> None:
     late = _late(context)
     if late:
         privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
-    for way in explored(part("explore"), common):
-        ways.append(way)
+    _explore(part("explore"), _commands(own), common, twin)
     # Who has come further (has joined, has put something into a cart) may be told of more.
     told = {name for way in ways for call in way.replies for name in commands_in(call.text)} & {*admins}
     if told:
@@ -151,9 +151,40 @@ def _work(talks: Talks) -> None:
     people = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT)
     people.at_least(_RIGHTS * context.spec.duration_s)
     rights: list[str] = []
-    context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own)))).result()
+    givers = [name for name in _commands(own) if name.removeprefix("/") not in context.announcers]
+    context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, givers))).result()
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
     _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges, "rights": rights})
+
+
+def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Person) -> None:
+    """Follows what everybody is told of, and looks meanwhile, while few people are known, what the admin says to all of them."""
+    context = talks.context
+    dice = context.dice.at("announced", context.spec.endpoint.started)
+    said = {command: plain_word(dice.at(command)) for command in own}
+    texts = [f"{command} {word}" for command, word in said.items()]
+    early = Talks(context, talks.clock, "vocabulary", part="announced")
+    # The twin has said what the admin has said.
+    people = (Person(tier=context.platform.tiers[-1]), twin)
+
+    def say() -> None:
+        early.run([partial(asked, early, person, texts) for person in people])
+
+    saying = context.shared.beside(early, "announced", say)
+    for way in explored(talks, common):
+        context.ways.append(way)
+    saying.result()
+    context.announcers = _announcers(context, said)
+
+
+def _announcers(context: CampaignContext, said: Mapping[str, str]) -> frozenset[str]:
+    """The commands, without slash, whose word came to many."""
+    told: dict[str, set[str]] = {command: set() for command in said}
+    for call in context.target.calls():
+        for command, word in said.items():
+            if word in call.text:
+                told[command].add(str(call.chat))
+    return frozenset(command.removeprefix("/") for command, chats in told.items() if len(chats) > CROWD)
 
 
 def _in_groups(talks: Talks, commands: Sequence[str], ways: Sequence[Way]) -> list[str]:

@@ -158,7 +158,7 @@ class Voices:
         place = self._dice.at("say", like.name if like is not None else name)
         choice = who.choice or (who.user or 0) // self.context.apart
         meant = at_hand(line, who.buttons, who.told, choice), who.below
-        line, below = who.pressed.setdefault(line, meant) if who.settled and line.pressed else meant
+        line, below = who.pressed.setdefault(line, meant) if who.settled and (line.pressed or line.shown) else meant
         text = line.text.replace("{n}", who.number or "7")
         platform = self.context.platform
         update = platform.say(
