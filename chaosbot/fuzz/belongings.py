@@ -46,6 +46,9 @@ _LONGER: Final = 2
 _MOST_DEEDS: Final = 6
 _MOST_ASKED: Final = 2
 """So many ways to make things are tried with what others do to them."""
+_STRANGER: Final = "a stranger"
+_DOER: Final = "a stranger who has done something to it"
+_MAKER: Final = "a stranger who has made one as well"
 _NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
 """From the first number of a button's data to the last."""
 _SLASHED: Final = re.compile(r"(?<![\w/.:])/(\w{1,64})")
@@ -209,7 +212,11 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     ours = [use for use in ours if use not in [one for one, others in zip(said, shared, strict=True) if others]]
     decided = [use for use in ours if use.access.recipe.deeds]
     tried = talks.run(
-        [partial(_tried, talks, use) for use in ours] + [partial(_tried, talks, use, by_other=True) for use in decided]
+        [
+            *(partial(_tried, talks, use, _STRANGER) for use in ours),
+            *(partial(_tried, talks, use, _DOER) for use in decided),
+            *(partial(_tried, talks, use, _MAKER) for use in ours),
+        ]
     )
     notes = [
         f"{use.access.subject}: {'tried' if done else 'not tried for lack of time'}"
@@ -499,20 +506,25 @@ def _texts(way: Way) -> list[str]:
     return [call.text for call in way.replies]
 
 
-def _tried(talks: Talks, use: _Use, *, by_other: bool = False) -> bool:
-    """A stranger uses somebody else's thing, or whoever has done something to it does."""
+def _tried(talks: Talks, use: _Use, by: str) -> bool:
+    """Somebody else uses somebody's thing: a stranger, who has made one as well, or who has done something to it."""
     made = _make(talks, use.access.recipe)
-    if made is None:
+    # Whoever has a thing may have a part in the target that opens what is nobody's but another one's.
+    like = _make(talks, use.access.recipe) if by == _MAKER else None
+    if made is None or (by == _MAKER and like is None):
         return False
     if use.access.before:
         walk(talks, use.access.before, made.owner)
+    person = (
+        like.owner if like is not None else made.other if by == _DOER and made.other is not None else talks.stranger()
+    )
     talks.say(
-        made.other if by_other and made.other is not None else talks.stranger(),
+        person,
         use.access.step(made.name),
         check=check_of("foreign"),
         role=Role.ATTEMPT,
         control=use.control,
         change=Change(Mechanism.TECHNIQUE, "objects/button" if use.access.pressed else "objects/number"),
-        summary=f"a stranger uses another user's: {use.access.subject}",
+        summary=f"{by} uses another user's: {use.access.subject}",
     )
     return True

@@ -26,8 +26,12 @@ _SOON_DAYS: Final = 3
 _DAYS: Final = 7
 _WEEKEND: Final = 5
 _FORMS: Final = {
-    re.compile(r"(?<!\w)[^\W\d]{2}([./-])[^\W\d]{2}\1[^\W\d]{4}(?!\w)"): "%d-%m-%Y",
-    re.compile(r"(?<!\w)[^\W\d]{4}([./-])[^\W\d]{2}\1[^\W\d]{2}(?!\w)"): "%Y-%m-%d",
+    re.compile(r"(?<!\w)[^\W\d]{2}(?P<sep>[./-])[^\W\d]{2}(?P=sep)[^\W\d]{4}(?!\w)"): "%d-%m-%Y",
+    re.compile(r"(?<!\w)[^\W\d]{4}(?P<sep>[./-])[^\W\d]{2}(?P=sep)[^\W\d]{2}(?!\w)"): "%Y-%m-%d",
+    re.compile(r"(?<![\w./-])(?P<m>[mм])(?P=m)(?P<sep>[./-])(?P<d>[^\W\d])(?P=d)(?![\w./-])", re.IGNORECASE): "%m-%d",
+    re.compile(
+        r"(?<![\w./-])(?P<d>[^\W\dmм])(?P=d)(?P<sep>[./-])(?P<m>[^\W\d])(?P=m)(?![\w./-])", re.IGNORECASE
+    ): "%d-%m",
 }
 _TIME: Final = re.compile(r"(?<![\w/])[^\W\d]{1,2}:[^\W\d]{2}(?!\w)")
 _BEHIND: Final = r"(?<![\w/.:]){}(?:@\w+)?[ \u00a0]+((?:[^\n/]|(?<=\S)/)+)"
@@ -118,7 +122,8 @@ def formed(text: str, choice: int = 0) -> Iterator[str]:
         choice: Which of the next days; who chooses otherwise takes nobody's place.
     """
     for form, meant in _FORMS.items():
-        yield from (_day(meant.replace("-", found), choice) for found in dict.fromkeys(form.findall(text)))
+        found = dict.fromkeys(one["sep"] for one in form.finditer(text))
+        yield from (_day(meant.replace("-", sep), choice) for sep in found)
     if _TIME.search(text):
         yield "10:00"
 

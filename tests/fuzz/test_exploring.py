@@ -86,6 +86,13 @@ def test_people_who_are_asked_for_a_day_take_different_ones_as_they_are_free() -
     assert at_hand(day, (), "Your name?", 5) == day
 
 
+def test_a_command_that_is_shown_complete_is_written_as_it_is_shown_now() -> None:
+    join, told = Step("/join 5da5364c", ours=True, shown=True), "Made. Others enter it with\n<code>/join X7KQ2P</code>"
+    assert at_hand(join, (), told, 0).text == "/join X7KQ2P"
+    assert at_hand(join, (), "You are in.", 0) == join
+    assert at_hand(join, (), "/join <code> enters a group, /show 12 shows one.", 0) == join
+
+
 def test_the_newest_calls_to_a_busy_chat_are_seen() -> None:
     calls = [ApiCalled(float(number), "sendMessage", 5, f"{number}") for number in range(2_000)]
     watch = ReplyWatch(lambda: calls, lambda: False)

@@ -72,6 +72,8 @@ def test_what_no_text_shows_has_no_usage() -> None:
         ("Hangi gün? (GG/AA/YYYY)", r"\d\d/\d\d/20\d\d"),
         ("дата ГГГГ-ММ-ДД", r"20\d\d-\d\d-\d\d"),
         ("When, as HH:MM?", "10:00"),
+        ("Коли? ДД.ММ", r"\d\d\.\d\d"),
+        ("Which day (MM/DD)?", r"(0\d|1[0-2])/\d\d"),
     ],
 )
 def test_answers_have_the_form_that_is_asked_for(text: str, form: str) -> None:
