@@ -174,7 +174,9 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     alike: dict[tuple[str, ...], _Recipe] = {}
     for recipe in sorted(recipes, key=lambda one: not _worded(one.steps)):
         alike.setdefault(_deed(recipe.steps), recipe)
-    recipes = list(alike.values())[:_MOST_RECIPES]
+    # What only shows what was made before makes nothing.
+    recipes = [recipe for deed, recipe in alike.items() if not any(_only_shows(deed, recipe, one) for one in alike)]
+    recipes = recipes[:_MOST_RECIPES]
     looks: list[Callable[[], _Look | _Use | None]] = [
         partial(_listed, talks, recipe, steps) for recipe in recipes for steps in ((), *_lists(ways))
     ]
@@ -224,6 +226,12 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     ]
     rest = (use for use in uses if use not in ours)
     return [*notes, *(f"{use.access.subject}: not tried, nothing shows that it is its owner's alone" for use in rest)]
+
+
+def _only_shows(deed: tuple[str, ...], recipe: _Recipe, before: tuple[str, ...]) -> bool:
+    """Whether a recipe is another one, and then something to which nothing is added."""
+    more = recipe.steps[len(before) :]
+    return deed[: len(before)] == before != deed and not any(step.ours or step.pressed for step in more)
 
 
 def _candidates(ways: Sequence[Way]) -> list[Way]:

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,6 +44,7 @@ _MOST_EXAMPLES: Final = 5
 _MOST_NAMED: Final = 48
 _MOST_MEANT: Final = 3
 _MOST_THINGS: Final = 2
+_MOST_MAKERS: Final = 3
 _TOLD_MANY: Final = 4
 _INTRODUCED: Final = 3
 _MOST_FIELDS: Final = 5
@@ -60,11 +61,12 @@ _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-
 
 @dataclass(frozen=True)
 class Way:
-    """What somebody did, step by step, what the target said to the last step, and who it was."""
+    """What somebody did, step by step, what the target said to the last step, who it was, and what they really wrote."""
 
     steps: tuple[Step, ...]
     replies: tuple[ApiCalled, ...]
     who: Person = field(default_factory=Person, compare=False)
+    said: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def buttons(self) -> tuple[str, ...]:
@@ -74,9 +76,14 @@ class Way:
     @property
     def ids(self) -> tuple[str, ...]:
         """What may name a thing in its words, but for what it was told itself."""
-        said = {word for step in self.steps for word in re.findall(r"\w+", step.text)}
+        said = {word for text in (*(step.text for step in self.steps), *self.said) for word in re.findall(r"\w+", text)}
         found = (name for call in self.replies for name in _ID.findall(MARKER.sub(" ", call.text)))
         return tuple(dict.fromkeys(name for name in found if name not in said))
+
+    @property
+    def number(self) -> str:
+        """The number that may name a thing; empty where there is none."""
+        return next((name for name in self.ids if name.isdigit()), "")
 
     @property
     def rights(self) -> bool:
@@ -138,15 +145,19 @@ def walk(
     """
     someone = person or talks.stranger()
     replies: list[ApiCalled] = []
+    said: list[str] = []
     for nth, step in enumerate(steps, 1):
         part = (someone.group is not None, *steps[:nth])
         # On the way only what has been seen to come is waited for; at its end nobody knows whether more does.
         usual = talks.context.usual.get(part, 0) if person is None and (onwards or nth < len(steps)) else 0
         taken = at_hand(step, someone.buttons, someone.told, (someone.user or 0) // talks.context.apart, apart=apart)
+        taken = taken.of(someone.number)
+        said += [] if taken.pressed else [taken.text]
         replies = talks.say(someone, taken, what, usual)
+        someone.number = Way((taken,), tuple(replies)).number or someone.number
         if person is None:
             talks.context.usual.setdefault(part, sum(map(speaks, replies)))
-    return someone, Way(tuple(steps), tuple(replies), someone)
+    return someone, Way(tuple(steps), tuple(replies), someone, tuple(said))
 
 
 def at_hand(step: Step, buttons: Collection[str], told: str, choice: int, *, apart: bool = False) -> Step:
@@ -218,6 +229,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     done: list[Way] = []
     unanswered: list[Way] = []
     meant: list[str] = []
+    makers: list[str] = []
     for depth in range(_DEEPEST):
         wave = [steps for steps in wave if steps not in seen][: _MOST_WAYS - len(seen)]
         seen.update(wave)
@@ -225,6 +237,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         gone = [way for way in found if way is not None]
         if depth == _AFTER:
             gone += _dependent(talks, done)
+        gone = [way for way in gone if "{n}" not in way.steps[-1].text or _says(way) not in told_before]
         # What a text gets that nobody has asked for is what the target says when it understands nothing.
         unknown |= {
             frozenset(words(way.replies))
@@ -256,6 +269,11 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
             things = [one for one in _things(done, talks.context.target.calls()) if one not in meant]
             meant += things
             further = [*(list(_on_things(way, told, things)) for way in (*done, *unanswered)), *further]
+        if len(makers) < _MOST_MAKERS:
+            further += [
+                list(_in_things(way, (*done, *unanswered)))
+                for way in _makers(ways, makers, talks.context.target.calls())
+            ]
         wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
         if talks.clock.over() or (not wave and depth >= _AFTER):
             return
@@ -323,12 +341,18 @@ def _bare(step: Step) -> bool:
 def _things(ways: Sequence[Way], calls: Iterable[ApiCalled]) -> list[str]:
     """The numbers of the things that people have made lately by what they said, for others to mean; what many are told names none (an example)."""
     made = (way for way in reversed(ways) if way.steps[-1].ours or way.steps[-1].pressed)
-    numbered = dict.fromkeys(next((name for name in way.ids if name.isdigit()), "") for way in made)
-    told: dict[str, set[str]] = defaultdict(set)
-    for call in calls:
-        for name in numbered.keys() & set(re.findall(r"\d+", call.text)):
-            told[name].add(str(call.chat))
+    numbered = dict.fromkeys(way.number for way in made)
+    told = _told_to(numbered, calls)
     return [name for name in numbered if name and len(told[name]) < _TOLD_MANY][:_MOST_THINGS]
+
+
+def _told_to(numbers: Iterable[str], calls: Iterable[ApiCalled]) -> dict[str, set[str]]:
+    """The chats that were told each of these numbers."""
+    told: dict[str, set[str]] = {number: set() for number in numbers}
+    for call in calls:
+        for number in told.keys() & set(re.findall(r"\d+", call.text)):
+            told[number].add(str(call.chat))
+    return told
 
 
 def _instead(way: Way, step: Step) -> Iterator[tuple[Step, ...]]:
@@ -380,6 +404,28 @@ def _meant(command: str, texts: str, name: str, places: int) -> Iterator[str]:
                 name if at == nth else NUMBER if at in longest.places else part for at, part in enumerate(longest.parts)
             )
             yield " ".join(filter(None, parts))
+
+
+def _makers(ways: Sequence[Way], known: list[str], calls: Sequence[ApiCalled]) -> Iterator[Way]:
+    """Ways at whose end somebody has made a thing that has a number, one for each command by which they begin, and not within another thing."""
+    told = _told_to([way.number for way in ways], calls)
+    for way in ways:
+        last, command = way.steps[-1], way.steps[0].text.partition(" ")[0]
+        makes = (
+            (last.ours or last.pressed)
+            and 0 < len(told[way.number]) < _TOLD_MANY
+            and not any("{n}" in step.text for step in way.steps)
+        )
+        if makes and command not in known and len(known) < _MOST_MAKERS:
+            known.append(command)
+            yield way
+
+
+def _in_things(maker: Way, ways: Iterable[Way]) -> Iterator[tuple[Step, ...]]:
+    """What somebody does with a thing of their own, by its number: things may hold others (a board its cards)."""
+    for way in ways:
+        if len(way.steps) == 1 and _bare(way.steps[0]) and way.steps[0].text != maker.steps[0].text.partition(" ")[0]:
+            yield (*maker.steps, Step(f"{way.steps[0].text} {{n}}", ours=True))
 
 
 def _on_things(way: Way, told: str, things: Sequence[str]) -> Iterator[tuple[Step, ...]]:

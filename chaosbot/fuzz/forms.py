@@ -377,7 +377,7 @@ class _Desk:
         """Somebody new who has come to an end, and what is usually done there as it is offered to them."""
         person, _ = walk(self.talks, end.before, onwards=True)
         choice = (person.user or 0) // self.talks.context.apart
-        return person, at_hand(end.usual, person.buttons, person.told, choice)
+        return person, at_hand(end.usual, person.buttons, person.told, choice).of(person.number)
 
     def _pressed(self, end: End, name: str, person: Person, usual: Step) -> Case:
         data, what = odd_data(usual.text, person.buttons)[name.partition("-again")[0].partition("-once-more")[0]]

@@ -215,6 +215,7 @@ class _Trials:
         """Finds what makes the target call, one trigger for each method and kind of chat; measures how long its replies take."""
         until = monotonic() + self.clock.left() * _LEARNING
         walked = [(way.steps, way.replies) for way in ways_of(self.context, Clock(until, self.clock.should_stop))]
+        walked = [(steps, replies) for steps, replies in walked if not any("{n}" in step.text for step in steps)]
         watch = self.context.target.watch
         self.habit_s, self.quiet_s = min(_MOST_S, max(_LEAST_S, 1.5 * watch.patience_s)), watch.gap_s
         answering = [steps[0] for steps, calls in walked if len(steps) == 1 and any(map(reached, calls))]

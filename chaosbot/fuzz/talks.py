@@ -62,6 +62,10 @@ class Step:
     shown: bool = False
     joins: bool = False
 
+    def of(self, number: str) -> Step:
+        """The step about the thing of this number, where ``{n}`` stands for one."""
+        return replace(self, text=self.text.replace("{n}", number or "7")) if "{n}" in self.text else self
+
     @property
     def kind(self) -> str:
         """The kind of update; empty for a plain message."""
@@ -84,6 +88,7 @@ class Person:
         chat: Where they said something last.
         group: The group in which they talk; None for their private chat.
         answers: Whose message they answer when they write; None where they answer none.
+        number: The number of what they have made last.
     """
 
     tier: str = ""
@@ -93,6 +98,7 @@ class Person:
     chat: int | str | None = None
     group: int | None = None
     answers: int | None = None
+    number: str = ""
 
 
 class Talks:
