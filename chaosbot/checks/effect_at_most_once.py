@@ -86,6 +86,13 @@ def _made_again(tried: StateTried) -> Violation:
     )
 
 
+def _pressed_again(tried: StateTried) -> Violation:
+    title = "a press that is delivered again takes effect more than once"
+    summary = f"{tried.what}: afterwards everything is as after two presses"
+    cause = RootCause("again", place="press")
+    return Violation(cause, title, Severity.HIGH, Threat.NETWORK, summary, category="sequence", stateful=True)
+
+
 @dataclass(frozen=True)
 class EffectAtMostOnce(Check):
     """A repeated update does nothing more."""
@@ -166,6 +173,12 @@ class EffectAtMostOnce(Check):
                 violations.judged += 1
                 if _more(tried):
                     violations.add(_made_again(tried), tried.case)
+                continue
+            if tried.trial == "pressed-again":
+                violations.judged += 1
+                # Of two presses each counts, and of one that comes twice only the first.
+                if all(play == tried.others for play in tried.seen) and tried.others not in tried.alone:
+                    violations.add(_pressed_again(tried), tried.case)
                 continue
             if tried.trial == "confirmed":
                 violations.judged += 1

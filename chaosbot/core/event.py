@@ -393,12 +393,13 @@ class StateTried(Tagged, frozen=True):
             ``crossed``, ``order``; ``one-thing`` and ``one-thing-once``, where several users ask for one thing that counts them, or that
             only so many get; ``gathered``, where several things are made, or added to one, at once, ``again``, where what makes one comes twice, and
             ``displaced``, where another user makes theirs elsewhere; ``credited``, where two at once change a number of somebody's, and
-            ``taken``, where somebody does so with a negative amount; ``confirmed``, where one presses again what has confirmed their words.
+            ``taken``, where somebody does so with a negative amount; ``confirmed``, where one presses again what has confirmed their words;
+            ``pressed-again``, where a press comes twice.
         case: A delivery of the stage about when the trial was over; trials run side by side.
         what: What is said, for people.
         alone: The controls: plays one after another, with nobody and nothing beside them.
         seen: The plays that were tried.
-        others: What somebody else rightly gets for the same, where answers may be mixed up.
+        others: What somebody else rightly gets for the same, where answers may be mixed up; what is shown after two presses.
     """
 
     t: float

@@ -130,7 +130,11 @@ TEXTS: Final[tuple[TextValue, ...]] = (
 )
 """Short texts; each can stand wherever a text can."""
 
+SHORT_WORD: Final = TextValue("word-32", "a" * 32 + "!", "one word character 32 times, then another character")
+"""What a regular expression with a repeated repetition takes minutes for, and what fits into most names."""
+
 BACKTRACKING: Final[tuple[TextValue, ...]] = (
+    SHORT_WORD,
     TextValue("word-chars", "a" * 3000 + "!", "one word character 3000 times, then another character"),
     TextValue("pairs", "aA" * 1500 + "!", "two word characters in turn, then another character"),
     TextValue("words", "a " * 1500 + "!", "single letters between blanks"),

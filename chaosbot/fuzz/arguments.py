@@ -25,7 +25,7 @@ from chaosbot.checks._outbound import reached
 from chaosbot.core.case import Case, Change, Expect, Reach
 from chaosbot.core.check import History
 from chaosbot.core.kit import FRESH, IDS
-from chaosbot.core.values import BACKTRACKING, TEXTS, TextValue
+from chaosbot.core.values import BACKTRACKING, SHORT_WORD, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.places import ArgumentSeries, said
@@ -123,9 +123,9 @@ def _wait(context: CampaignContext, cases: Sequence[Case], clock: Clock) -> None
 
 def _product(context: CampaignContext, commands: Sequence[str]) -> Iterator[Asked]:
     """Each command with each value: first those that show what it answers, then every command with another one in each turn."""
-    for value in (_BARE, *_ORDINARY):
+    for value in (_BARE, *_ORDINARY, SHORT_WORD):
         yield from (Asked(command, value) for command in commands)
-    values = context.dice.at("arguments", "order").shuffled((*TEXTS, *BACKTRACKING))
+    values = context.dice.at("arguments", "order").shuffled((*TEXTS, *BACKTRACKING[1:]))
     for turn in range(len(values)):
         for number, command in enumerate(commands):
             yield Asked(command, values[(turn + number * 7) % len(values)])

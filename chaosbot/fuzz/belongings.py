@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic, sleep
@@ -30,11 +30,13 @@ from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, deed_of, kind_of, walk
+from chaosbot.fuzz.places import said
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Person, Step, Talks
 from chaosbot.fuzz.usages import NUMBER, usages
 
 _MOST_RECIPES: Final = 6
+_EACH: Final = 2
 _MOST_WRITTEN: Final = 3
 """So many ways to make things are tried with every command; several ways often make things of one kind."""
 _MOST_LISTS: Final = 14
@@ -126,12 +128,14 @@ class _Look:
         private: How the thing is made that it keeps from strangers.
         steps: What its owner does to see it.
         offered: The kinds of buttons that the list shows to who has made nothing: unless they use the thing up they are for all.
+        name: The thing's name.
     """
 
     accesses: tuple[_Access, ...] = ()
     private: _Recipe | None = None
     steps: tuple[Step, ...] = ()
     offered: frozenset[str] = frozenset()
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,10 +184,12 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     looks: list[Callable[[], _Look | _Use | None]] = [
         partial(_listed, talks, recipe, steps) for recipe in recipes for steps in ((), *_lists(ways))
     ]
+    texts = said(talks.context)
     written = [
-        _Access(recipe, f"{command} {{}}")
+        _Access(recipe, pattern)
         for recipe in recipes[:_MOST_WRITTEN]
         for command in commands
+        for pattern in _written(command, texts)
         if not any(step.text.split(" ")[0] == command for step in recipe.steps)  # it would make another thing
     ]
     looks += [partial(_used, talks, access) for access in written]
@@ -193,7 +199,11 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
     private = {look.private: look.steps for look in reversed(seen) if look.private}
-    public = _public(talks, list(private), ways)
+    names = {
+        recipe: {look.name for look in seen if look.name and (look.private or look.accesses[0].recipe) == recipe}
+        for recipe in private
+    }
+    public = _public(talks, names, ways)
     ranked = sorted((one for look in seen for one in look.accesses), key=lambda one: not one.public)
     shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
@@ -209,9 +219,9 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     ]
     ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
-    said = [use for use in ours if not use.access.pressed]
-    shared = talks.run(partial(_shared, talks, use, private.get(use.access.recipe)) for use in said)
-    ours = [use for use in ours if use not in [one for one, others in zip(said, shared, strict=True) if others]]
+    typed = [use for use in ours if not use.access.pressed]
+    shared = talks.run(partial(_shared, talks, use, private.get(use.access.recipe)) for use in typed)
+    ours = [use for use in ours if use not in [one for one, others in zip(typed, shared, strict=True) if others]]
     decided = [use for use in ours if use.access.recipe.deeds]
     tried = talks.run(
         [
@@ -235,11 +245,18 @@ def _only_shows(deed: tuple[str, ...], recipe: _Recipe, before: tuple[str, ...])
 
 
 def _candidates(ways: Sequence[Way]) -> list[Way]:
-    """Ways at whose end a thing may have been made, one for each thing that the target says then."""
+    """Ways at whose end a thing may have been made, one for each thing that the target says then, and two for each deed."""
     found: dict[frozenset[str], Way] = {}
+    deeds: Counter[tuple[str, ...]] = Counter()
     for way in sorted(ways, key=lambda one: len(one.steps)):
-        if way.ids or any(re.search(r"\d", data) for data in way.buttons):
-            found.setdefault(frozenset(words(way.replies)), way)
+        says, deed = frozenset(words(way.replies)), _deed(way.steps)
+        if (
+            says not in found
+            and deeds[deed] < _EACH
+            and (way.ids or any(re.search(r"\d", data) for data in way.buttons))
+        ):
+            found[says] = way
+            deeds[deed] += 1
     return list(found.values())[: 2 * _MOST_RECIPES]
 
 
@@ -327,6 +344,14 @@ def _deeds(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -> list[s
     return list(found.values())[:_MOST_DEEDS]
 
 
+def _written(command: str, texts: str) -> Iterator[str]:
+    """What may be written about a thing by its number, which ``{}`` stands for: the number alone, and first of what the command's usage shows."""
+    yield f"{command} {{}}"
+    longer = (usage for usage in usages(command, texts) if len(usage.places) > 1)
+    if (usage := next(longer, None)) is not None:
+        yield f"{command} {usage.with_part(usage.places[0], '{}')}"
+
+
 def _lists(ways: Sequence[Way]) -> list[tuple[Step, ...]]:
     """Ways that may show what somebody has: everything that takes no words of one's own."""
     return list(dict.fromkeys(way.steps for way in ways if way.plain and len(way.steps) <= 2))[:_MOST_LISTS]
@@ -352,11 +377,18 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     }
     data = {data for call in replies for data in call.buttons if _holds(data, made.name)}
     found = [_Access(recipe, _pattern(text, made.name), text in data, steps) for text in sorted(texts | data)]
-    return _Look(tuple(found), recipe if private else None, steps, frozenset(map(kind_of, theirs.buttons)))
+    offered = frozenset(map(kind_of, theirs.buttons))
+    return _Look(tuple(found), recipe if private else None, steps, offered, made.name if private or found else "")
 
 
-def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> set[_Recipe]:
-    """The recipes of things that some list shows to strangers as well: several that others have made, or the one that is made now, and nothing else meanwhile."""
+def _public(talks: Talks, recipes: Mapping[_Recipe, set[str]], ways: Sequence[Way]) -> set[_Recipe]:
+    """The recipes of things that some list shows to strangers as well: several that others have made, or the one that is made now, and nothing else meanwhile.
+
+    Args:
+        talks: The stage's conversations.
+        recipes: The recipes, with names of things that were made by them lately.
+        ways: What strangers have explored.
+    """
     lists = _lists(ways)
 
     def shown() -> list[tuple[ApiCalled, ...]]:
@@ -370,6 +402,7 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> se
         recipe
         for recipe, names in others.items()
         if any(sum(_shows(replies, name) for name in names) >= _SEVERAL for replies in before)
+        or any(_lines_of(recipe, recipes[recipe], replies) >= _SEVERAL for replies in before)
     }
     for recipe in recipes:
         (made,) = talks.run([partial(_make, talks, recipe)])
@@ -378,6 +411,13 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> se
         if made is not None and any(_shows(later, made.name) and not _shows(first, made.name) for first, later in new):
             found.add(recipe)
     return found
+
+
+def _lines_of(recipe: _Recipe, names: Iterable[str], replies: Iterable[ApiCalled]) -> int:
+    """How many lines hold the name of a thing beside words that its owner has written: a number alone may stand anywhere."""
+    own = {word for step in recipe.steps if step.ours for word in words_in(step.text)}
+    lines = [line for call in replies for line in call.text.split("\n") if own & words_in(line)]
+    return sum(any(_holds(line, name) for line in lines) for name in names)
 
 
 def _offered(use: _Use, ways: Sequence[Way]) -> bool:

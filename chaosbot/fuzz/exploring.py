@@ -18,7 +18,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import Final
 
-from chaosbot.checks._likeness import commands_in, words
+from chaosbot.checks._likeness import commands_in, words, words_in
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import MARKER
 from chaosbot.fuzz.context import CampaignContext
@@ -300,8 +300,9 @@ def _dependent(talks: Talks, ways: Sequence[Way]) -> list[Way]:
 
 
 def _says(way: Way) -> frozenset[str]:
-    """The words of what a way leads to, and the kinds of buttons that stand below it."""
-    return frozenset((*words(way.replies), *map(kind_of, way.buttons)))
+    """The words of what a way leads to, without those that were said, and the kinds of buttons that stand below it."""
+    said = {word for text in (*(step.text for step in way.steps), *way.said) for word in words_in(text)}
+    return frozenset((*(words(way.replies) - said), *map(kind_of, way.buttons)))
 
 
 def in_groups(talks: Talks, commands: Sequence[Step], ways: Sequence[Way]) -> Iterator[Way]:

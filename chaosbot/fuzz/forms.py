@@ -36,7 +36,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.observation import Silenced
 from chaosbot.core.platform import Platform
-from chaosbot.core.values import TEXTS
+from chaosbot.core.values import SHORT_WORD, TEXTS, TextValue
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import Way, at_hand, kind_of, walk
@@ -138,12 +138,18 @@ def _ends(ways: Sequence[Way]) -> tuple[list[End], list[tuple[End, bool]]]:
             before = way.steps[:-1]
             # What asks in the same words is one question, whatever led to it.
             known.setdefault(asked.setdefault(question.get(before, before), before), set()).add(last.text)
-    answer = Step(TEXT, ours=True)
-    questions = [
-        (End(f"answer-{nth}", before, answer, _after(ways, (*before, answer))), known[before] >= {TEXT, NUMBER})
-        for nth, before in enumerate(list(asked.values())[:_QUESTIONS])
-    ]
+    questions: list[tuple[End, bool]] = []
+    for nth, before in enumerate(list(asked.values())[:_QUESTIONS]):
+        # A day or a time, where one is asked for.
+        dated = (way.steps[-1] for way in ways if way.steps[:-1] == before and way.steps[-1].shown)
+        answer = next((step for step in dated if _dated(step)), Step(TEXT, ours=True))
+        end = End(f"answer-{nth}", before, answer, _after(ways, (*before, answer)))
+        questions.append((end, known[before] >= {TEXT, NUMBER}))
     return [End(f"{nth}", one[:-1], one[-1]) for nth, one in enumerate(list(said.values())[:_WORDS])], questions
+
+
+def _dated(step: Step) -> bool:
+    return len(_NUMBER.findall(step.text)) > 1
 
 
 def _trials(
@@ -153,10 +159,9 @@ def _trials(
     rows: list[Iterator[Odd]] = []
     for end, told in questions:
         place = dice.at("order", end.name)
-        contents, texts = (
-            iter(_contents(platform, dice, end)),
-            iter(place.shuffled(list(_texts(platform, end, told=told)))),
-        )
+        first, *others = _texts(platform, end, told=told)
+        contents = iter(_contents(platform, dice, end))
+        texts = iter([first, *place.shuffled(others)])
         rows += [contents] * _CONTENTS + [texts] * _TEXTS + [iter(place.at("forms").shuffled(_formed(platform, end)))]
     rows += [iter(dice.at("order", end.name).shuffled(_formed(platform, end))) for end in ends]
     while rows:
@@ -246,7 +251,12 @@ def _texts(platform: Platform, end: End, *, told: bool) -> Iterator[Odd]:
     def make(text: str, dice: Dice, user: int, _: Step) -> Any:
         return platform.say(text, dice, user=user)
 
-    for value in TEXTS:
+    impossible = [
+        TextValue(word, re.sub(r"\d", digit, end.usual.text), f"only {word}")
+        for word, digit in (("nines", "9"), ("zeros", "0"))
+        if _dated(end.usual)
+    ]
+    for value in (*impossible, SHORT_WORD, *TEXTS):
         if value.valid:
             # What looks like a command is answered as one, or not at all.
             answered = told and bool(value.text.strip()) and not value.text.startswith("/")
