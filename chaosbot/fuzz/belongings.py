@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic, sleep
@@ -37,6 +37,7 @@ from chaosbot.fuzz.usages import NUMBER, usages
 
 _MOST_RECIPES: Final = 6
 _EACH: Final = 2
+_CHOICES: Final = 3
 _MOST_WRITTEN: Final = 3
 """So many ways to make things are tried with every command; several ways often make things of one kind."""
 _MOST_LISTS: Final = 14
@@ -63,7 +64,6 @@ class _Made:
     Args:
         owner: Who.
         way: How, with what the target said then.
-        name: The thing's name.
         other: Who has done something to it.
     """
 
@@ -135,7 +135,6 @@ class _Look:
     private: _Recipe | None = None
     steps: tuple[Step, ...] = ()
     offered: frozenset[str] = frozenset()
-    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,11 +198,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
     private = {look.private: look.steps for look in reversed(seen) if look.private}
-    names = {
-        recipe: {look.name for look in seen if look.name and (look.private or look.accesses[0].recipe) == recipe}
-        for recipe in private
-    }
-    public = _public(talks, names, ways)
+    public = _public(talks, list(private), ways)
     ranked = sorted((one for look in seen for one in look.accesses), key=lambda one: not one.public)
     shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
@@ -227,7 +222,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
         [
             *(partial(_tried, talks, use, _STRANGER) for use in ours),
             *(partial(_tried, talks, use, _DOER) for use in decided),
-            *(partial(_tried, talks, use, _MAKER) for use in ours),
+            *(partial(_tried, talks, use, _MAKER, private.get(use.access.recipe)) for use in ours),
         ]
     )
     notes = [
@@ -377,18 +372,11 @@ def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     }
     data = {data for call in replies for data in call.buttons if _holds(data, made.name)}
     found = [_Access(recipe, _pattern(text, made.name), text in data, steps) for text in sorted(texts | data)]
-    offered = frozenset(map(kind_of, theirs.buttons))
-    return _Look(tuple(found), recipe if private else None, steps, offered, made.name if private or found else "")
+    return _Look(tuple(found), recipe if private else None, steps, frozenset(map(kind_of, theirs.buttons)))
 
 
-def _public(talks: Talks, recipes: Mapping[_Recipe, set[str]], ways: Sequence[Way]) -> set[_Recipe]:
-    """The recipes of things that some list shows to strangers as well: several that others have made, or the one that is made now, and nothing else meanwhile.
-
-    Args:
-        talks: The stage's conversations.
-        recipes: The recipes, with names of things that were made by them lately.
-        ways: What strangers have explored.
-    """
+def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> set[_Recipe]:
+    """The recipes of things that some list shows to strangers as well: several that others have made, or the one that is made now, and nothing else meanwhile."""
     lists = _lists(ways)
 
     def shown() -> list[tuple[ApiCalled, ...]]:
@@ -402,7 +390,6 @@ def _public(talks: Talks, recipes: Mapping[_Recipe, set[str]], ways: Sequence[Wa
         recipe
         for recipe, names in others.items()
         if any(sum(_shows(replies, name) for name in names) >= _SEVERAL for replies in before)
-        or any(_lines_of(recipe, recipes[recipe], replies) >= _SEVERAL for replies in before)
     }
     for recipe in recipes:
         (made,) = talks.run([partial(_make, talks, recipe)])
@@ -410,7 +397,17 @@ def _public(talks: Talks, recipes: Mapping[_Recipe, set[str]], ways: Sequence[Wa
         new = zip(before, shown() if made is not None else [], strict=False)
         if made is not None and any(_shows(later, made.name) and not _shows(first, made.name) for first, later in new):
             found.add(recipe)
+        if made is not None and any(_lines_of(recipe, _all_made(talks, made), one) >= _SEVERAL for one in before):
+            found.add(recipe)
     return found
+
+
+def _all_made(talks: Talks, made: _Made) -> set[str]:
+    """The names of all things of a kind that anybody was told to have made, in the same words."""
+    own = {word for step in made.way.steps for word in words_in(step.text)}
+    telling = [words_in(call.text) - own for call in made.way.replies if _holds(call.text, made.name)]
+    alike = (call for call in talks.context.target.calls() if words_in(call.text) - own in telling)
+    return {name for call in alike for name in Way((), (call,)).ids}
 
 
 def _lines_of(recipe: _Recipe, names: Iterable[str], replies: Iterable[ApiCalled]) -> int:
@@ -546,20 +543,32 @@ def _is_offered(talks: Talks, use: _Use, name: str) -> bool:
     alike = (data for data in way.buttons if kind_of(data) == kind_of(last.text) and not _holds(data, name))
     # Others choose among the first ones meanwhile.
     names = [found[0] for data in reversed(list(alike)) if (found := re.search(r"\d+", data))]
-    told = words(talks.say(stranger, use.access.step(names[0]), "another one")) if names else set[str]()
-    return len(told & use.told) >= ALIKE * len(use.told)
+    for other in names[:_CHOICES]:
+        told = words(talks.say(stranger, use.access.step(other), "another one"))
+        if len(told & use.told) >= ALIKE * len(use.told):
+            return True
+    return False
 
 
 def _texts(way: Way) -> list[str]:
     return [call.text for call in way.replies]
 
 
-def _tried(talks: Talks, use: _Use, by: str) -> bool:
-    """Somebody else uses somebody's thing: a stranger, who has made one as well, or who has done something to it."""
+def _tried(talks: Talks, use: _Use, by: str, steps: tuple[Step, ...] | None = None) -> bool:
+    """Somebody else uses somebody's thing: a stranger, who has made one as well, or who has done something to it.
+
+    Args:
+        talks: The stage's conversations.
+        use: How its owner uses it.
+        by: Who does.
+        steps: What shows it to those whose it is; who has made one as well may have made it in the same place, and share it.
+    """
     made = _make(talks, use.access.recipe)
     # Whoever has a thing may have a part in the target that opens what is nobody's but another one's.
     like = _make(talks, use.access.recipe) if by == _MAKER else None
-    if made is None or (by == _MAKER and like is None):
+    if made is None or (by == _MAKER and (like is None or steps is None)):
+        return False
+    if like is not None and steps is not None and _shows(walk(talks, steps, like.owner)[1].replies, made.name):
         return False
     if use.access.before:
         walk(talks, use.access.before, made.owner)

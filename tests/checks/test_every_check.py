@@ -908,6 +908,13 @@ def test_what_several_people_do_to_one_thing_counts_for_each(last: int, lost: bo
     assert bool(judgement.findings) is lost
 
 
+@pytest.mark.parametrize(("again", "twice"), [("doing", False), ("done", True), ("That is over.", False)])
+def test_a_press_that_comes_twice_counts_once(again: str, twice: bool) -> None:
+    tried = memory("pressed-again", [["doing"]] * 2, [[again]] * 2, "done")
+    judgement = CHECKS.build("effect_at_most_once").judge(History.of([START, SEES, tried]))
+    assert bool(judgement.findings) is twice
+
+
 @pytest.mark.parametrize(
     ("heard", "more"),
     [

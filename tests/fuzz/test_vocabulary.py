@@ -248,6 +248,88 @@ class Flea:
         call_api(self.api, "sendMessage", chat_id=chat, text=text, **more)
 
 
+class Choirs:
+    """Choirs that people found and let others join by a code, with songs in them; and rehearsal rooms that anybody may take.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``any-founder`` where who has founded any choir may close all of them, ``any-song`` where everybody may read a song.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.founders: dict[int, int] = {}
+        self.members: dict[int, set[int]] = {}
+        self.songs: dict[int, tuple[int, str]] = {}
+        self.asked: dict[int, int] = {}
+        self.rooms: dict[int, int] = {}
+        self.numbers = itertools.count(41)
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, pressed, _ = said
+        if text.startswith("/") or pressed:
+            self.asked.pop(user, None)
+        match text.split():
+            case ["/found", *name] if name:
+                number = next(self.numbers)
+                self.founders[number], self.members[number] = user, {user}
+                self.say(chat, f"Choir {number} is founded. Others get in with /enter c{number * 7919:05}x")
+            case ["/choirs"]:
+                mine = [number for number, members in self.members.items() if user in members]
+                self.say(chat, "\n".join(f"Choir {number}" for number in mine[-20:]) or "You sing in no choir.")
+            case ["/enter", code]:
+                number = int(code[1:-1]) // 7919 if code[1:-1].isdecimal() and len(code) < 16 else 0
+                known = number in self.members and code == f"c{number * 7919:05}x"
+                self.members.get(number, set()).add(user)
+                self.say(chat, f"You sing in choir {number} now." if known else "No choir has that code.")
+            case ["/close", number] if number.isdecimal():
+                founder = self.founders.get(int(number[:9]))
+                mine = founder == user or (self.bug == "any-founder" and user in self.founders.values())
+                if founder is not None and mine:
+                    del self.founders[int(number)], self.members[int(number)]
+                self.say(
+                    chat, "It sings no more." if founder is not None and mine else "You have founded no such choir."
+                )
+            case ["/song", number] if number.isdecimal():
+                theirs = user in self.members.get(int(number[:9]), set())
+                if theirs:
+                    self.asked[user] = int(number)
+                self.say(chat, "What are its words?" if theirs else "You do not sing there.")
+            case ["/words", number] if number.isdecimal():
+                choir, words = self.songs.get(int(number[:9]), (0, ""))
+                theirs = bool(choir) and (self.bug == "any-song" or user in self.members.get(choir, set()))
+                self.say(chat, f"Song {number} goes: {words}" if theirs else "You do not sing that.")
+            case ["/songs"]:
+                mine = [song for song, (choir, _) in self.songs.items() if user in self.members.get(choir, set())]
+                self.say(chat, "\n".join(f"Song {song}" for song in mine[-20:]) or "You know no songs.")
+            case ["/rooms"]:
+                free = [room for room in range(501, 900) if room not in self.rooms][:8]
+                keys = [[{"text": str(room), "callback_data": f"room:{room}"}] for room in free]
+                self.say(chat, "These rooms are free:", reply_markup={"inline_keyboard": keys})
+            case ["/room", room] if room.isdecimal() and 500 < int(room[:9]) < 900:
+                self.say(chat, self.taken(user, int(room)))
+            case [data] if pressed and data.startswith("room:") and data[5:].isdecimal():
+                self.say(chat, self.taken(user, int(data[5:14])))
+            case _ if user in self.asked and not pressed:
+                self.songs[song := next(self.numbers)] = (self.asked.pop(user), text[:80])
+                self.say(chat, f"Song {song} is written down.")
+            case _:
+                self.say(
+                    chat,
+                    "/found name, /choirs, /enter code, /close choir, /song choir, /words song, /songs, /rooms, /room room",
+                )
+
+    def taken(self, user: int, room: int) -> str:
+        if self.rooms.setdefault(room, user) != user or not 500 < room < 900:
+            return "That room is not free."
+        return f"Room {room} waits for you."
+
+    def say(self, chat: int, text: str, **more: object) -> None:
+        call_api(self.api, "sendMessage", chat_id=chat, text=text, **more)
+
+
 class Warden:
     """Keeps order in groups: who joins shows that they are human, and its admin warns and mutes members in answer to them.
 
@@ -444,6 +526,22 @@ def test_a_button_by_which_somebody_decides_what_another_one_asked_for(tmp_path:
     found = {(one.check, one.cause.place) for one in result.findings}
     assert found == ({("own_objects_only", "objects/button")} if bug else set())
     assert "the button sold:#: tried" in learned(events)["objects"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "any-founder", "any-song"])
+def test_what_all_may_take_or_are_invited_to_is_nobodys_and_things_may_hold_others(tmp_path: Path, bug: str) -> None:
+    result, _ = campaign_behind_mock(tmp_path, lambda api: updates_to(Choirs(api, bug).update), "vocabulary")
+    found = [(one.check, one.title.partition(": ")[2]) for one in result.findings]
+    by = "a stranger who has made one as well uses another user's: /close #"
+    assert (
+        found
+        == {
+            "": [],
+            "any-founder": [("own_objects_only", by)],
+            "any-song": [("own_objects_only", "a stranger uses another user's: /words #")],
+        }[bug]
+    )
 
 
 @pytest.mark.slow
