@@ -216,7 +216,10 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     talks.at_least(_TRYING_S)  # all before was for this
     typed = [use for use in ours if not use.access.pressed]
     shared = talks.run(partial(_shared, talks, use, private.get(use.access.recipe)) for use in typed)
-    ours = [use for use in ours if use not in [one for one, others in zip(typed, shared, strict=True) if others]]
+    # What there was no time to look at is not told apart.
+    ours = [
+        use for use in ours if use not in [one for one, meant in zip(typed, shared, strict=True) if meant is not False]
+    ]
     decided = [use for use in ours if use.access.recipe.deeds]
     tried = talks.run(
         [
@@ -509,7 +512,7 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
 
 
 def _shared(talks: Talks, use: _Use, steps: tuple[Step, ...] | None) -> bool:
-    """Whether what is written is not for the owner of a thing alone.
+    """Whether what is written is not for the owner of a thing alone, or that cannot be seen.
 
     Anybody can write it of what they have only been offered (a free hour), nothing comes of it, or it lets others in, and both are shown
     the thing then.
@@ -521,7 +524,7 @@ def _shared(talks: Talks, use: _Use, steps: tuple[Step, ...] | None) -> bool:
     """
     made = _make(talks, use.access.recipe)
     if made is None or _is_offered(talks, use, made.name):
-        return made is not None
+        return True
     if steps is None:
         return False
     step, stranger = use.access.step(made.name), talks.stranger()
@@ -547,7 +550,7 @@ def _is_offered(talks: Talks, use: _Use, name: str) -> bool:
         told = words(talks.say(stranger, use.access.step(other), "another one"))
         if len(told & use.told) >= ALIKE * len(use.told):
             return True
-    return False
+    return not names  # where nothing else is left to choose from, that cannot be seen
 
 
 def _texts(way: Way) -> list[str]:

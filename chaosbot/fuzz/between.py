@@ -22,7 +22,7 @@ from chaosbot.checks._likeness import words
 from chaosbot.checks._state import numbers, shape
 from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.talks import MEANT, Step
-from chaosbot.fuzz.things import WORD
+from chaosbot.fuzz.things import WORD, are_gone
 from chaosbot.fuzz.usages import NUMBER
 from chaosbot.fuzz.voices import Dialogue, Speaker, Voices
 
@@ -225,22 +225,29 @@ class Between:
             answer = self.voices.ask(self.voices.new(), self._filled(adds, owner, token))
             if answer.text and (bare is None or shape(answer.text) != shape(bare.text)):
                 readers = [f"/{name} {{n}}" for name in names if f"/{name}" != command]
-                if found := [one for one in readers if self._holds(owner, one, token)]:
+                if found := [one for one in readers if _holds(self._shown_by(owner, one), token)]:
                     return [_Shared(maker, adds, found[0], counted)]
         return []
 
     def _added(self, shared: _Shared) -> None:
         """Several add to one thing at once: afterwards all of it is there."""
-        alone = [self._adding(shared, at_once=False) for _ in range(2)]
+        whole: list[str] = []
+        alone = [self._adding(shared, whole, at_once=False) for _ in range(2)]
         if any(made != _ALL for made in alone):
             return
-        tried = [self._adding(shared, at_once=True) for _ in range(_TIMES)]
+        tried = [self._adding(shared, whole, at_once=True) for _ in range(_TIMES)]
         seen = [made for made in tried if made is not None]
         if seen:
             self.voices.tell("gathered", shared, [_ALL], seen, _ALL)
 
-    def _adding(self, shared: _Shared, *, at_once: bool) -> tuple[str, ...] | None:
-        """Which of what several add is shown with the thing afterwards; None where not each was acknowledged alike."""
+    def _adding(self, shared: _Shared, whole: list[str], *, at_once: bool) -> tuple[str, ...] | None:
+        """Which of what several add is shown with the thing afterwards; None where not each was acknowledged alike, or others may have displaced it.
+
+        Args:
+            shared: What is added to what.
+            whole: What was shown when all was there, one after another.
+            at_once: Whether it is added at once.
+        """
         owner = self._owner(shared.maker)
         if not owner.number or self.voices.clock.over():
             return None
@@ -252,7 +259,11 @@ class Between:
             told = [self.voices.ask(who, line).text for who, line in lines]
         if not all(told) or len({_without(text, tokens) for text in told}) > 1:
             return None
-        return tuple(name for name, token in zip(_ALL, tokens, strict=True) if self._holds(owner, shared.reader, token))
+        there = self._shown_by(owner, shared.reader)
+        found = tuple(name for name, token in zip(_ALL, tokens, strict=True) if _holds(there, token))
+        if not at_once:
+            whole.append(there)
+        return found if found == _ALL or are_gone(there, whole) else None
 
     def _owner(self, maker: Dialogue) -> Speaker:
         """Somebody who has just made a thing and was told its number."""
@@ -264,9 +275,8 @@ class Between:
     def _filled(self, text: str, owner: Speaker, token: str) -> Step:
         return Step(text.replace(WORD, token).replace("{n}", owner.number))
 
-    def _holds(self, owner: Speaker, reader: str, token: str) -> bool:
-        shown = self.voices.ask(owner, Step(reader.replace("{n}", owner.number))).whole.casefold()
-        return token in shown or token in _BETWEEN_DIGITS.sub("", shown)
+    def _shown_by(self, owner: Speaker, reader: str) -> str:
+        return self.voices.ask(owner, Step(reader.replace("{n}", owner.number))).whole.casefold()
 
     def _tokens_for(self, count: int, *, counted: bool) -> list[str]:
         """Words, or numbers, that stand nowhere else."""
@@ -274,6 +284,10 @@ class Between:
             first, self._tokens = self._tokens, self._tokens + count
         places = range(first, first + count)
         return [str(3001 + 7 * nth) if counted else plain_word(self._dice.at("words", nth)) for nth in places]
+
+
+def _holds(shown: str, token: str) -> bool:
+    return token in shown or token in _BETWEEN_DIGITS.sub("", shown)
 
 
 def _without(text: str, tokens: Sequence[str]) -> str:

@@ -242,9 +242,7 @@ class Things:
         found = tuple(name for name, word in zip(_ALL, words, strict=True) if word in there)
         if not at_once:
             whole.append(there)
-        # A list of everybody's that shows the latest is as long without them, and what stands far down in a long one was not kept.
-        gone = len(there) < KEPT_TEXT and all(_shorter(there, other) for other in whole)
-        return found if found == _ALL or gone else None
+        return found if found == _ALL or are_gone(there, whole) else None
 
     def _displaced(self, shown: Shown) -> None:
         """Another one, elsewhere, makes theirs: the first is still shown what is their own."""
@@ -487,6 +485,14 @@ class Things:
                 return told[-1].message, list(told[-1].buttons)
             sleep(POLL_S)
         return None, []
+
+
+def are_gone(there: str, whole: Sequence[str]) -> bool:
+    """Whether things that a list does not show are gone, where it has shown all of them before.
+
+    A list of everybody's that shows the latest is as long without them, and what stands far down in a long one was not kept.
+    """
+    return len(there) < KEPT_TEXT and all(_shorter(there, other) for other in whole)
 
 
 def _shorter(text: str, other: str) -> bool:

@@ -22,13 +22,14 @@ from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import ASKED, Way, asked, explored, in_groups, kind_of, offers
-from chaosbot.fuzz.moderation import CROWD, try_fellows, try_moderation
+from chaosbot.fuzz.moderation import try_fellows, try_moderation
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.replies import speaks, without_echo
 from chaosbot.fuzz.rights import try_rights
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import MEANT, Person, Step, Talks, relays
+from chaosbot.fuzz.usages import TEXT
 
 _MOST: Final = 24
 """So many things that the target names to everybody, and to its admin only."""
@@ -162,29 +163,28 @@ def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Per
     context = talks.context
     dice = context.dice.at("announced", context.spec.endpoint.started)
     said = {command: plain_word(dice.at(command)) for command in own}
-    texts = [f"{command} {word}" for command, word in said.items()]
     early = Talks(context, talks.clock, "vocabulary", part="announced")
-    # The twin has said what the admin has said.
-    people = (Person(tier=context.platform.tiers[-1]), twin)
+    admin = partial(asked, early, Person(tier=context.platform.tiers[-1]))
+    # Who says what the admin says, in other words, must not be told of it.
+    other = partial(asked, early, twin)
 
     def say() -> None:
-        early.run([partial(asked, early, person, texts) for person in people])
+        texts = [f"{command} {word}" for command, word in said.items()]
+        early.run([partial(admin, texts), partial(other, [f"{command} {TEXT}" for command in own])])
 
     saying = context.shared.beside(early, "announced", say)
     for way in explored(talks, common):
         context.ways.append(way)
     saying.result()
-    context.announcers = _announcers(context, said)
+    context.announcers = _announcers(context, str(talks.admin_chat), said)
 
 
-def _announcers(context: CampaignContext, said: Mapping[str, str]) -> frozenset[str]:
-    """The commands, without slash, whose word came to many."""
-    told: dict[str, set[str]] = {command: set() for command in said}
-    for call in context.target.calls():
-        for command, word in said.items():
-            if word in call.text:
-                told[command].add(str(call.chat))
-    return frozenset(command.removeprefix("/") for command, chats in told.items() if len(chats) > CROWD)
+def _announcers(context: CampaignContext, home: str, said: Mapping[str, str]) -> frozenset[str]:
+    """The commands, without slash, whose word came to others than who said it."""
+    calls = [call for call in context.target.calls() if str(call.chat) != home]
+    return frozenset(
+        command.removeprefix("/") for command, word in said.items() if any(word in call.text for call in calls)
+    )
 
 
 def _in_groups(talks: Talks, commands: Sequence[str], ways: Sequence[Way]) -> list[str]:
