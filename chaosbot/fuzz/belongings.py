@@ -538,14 +538,16 @@ def _shared(talks: Talks, use: _Use, steps: tuple[Step, ...] | None) -> bool:
 
 
 def _is_offered(talks: Talks, use: _Use, name: str) -> bool:
-    """Whether somebody is told the same who has only been offered another thing to choose from, and has not chosen it."""
+    """Whether a thing that was chosen is still offered to others, or somebody is told the same of another one that was offered and not chosen."""
     *before, last = use.access.recipe.steps
     if not before or not last.pressed or kind_of(last.text) == last.text:
         return False
     stranger, way = walk(talks, before)
-    alike = (data for data in way.buttons if kind_of(data) == kind_of(last.text) and not _holds(data, name))
+    alike = [data for data in way.buttons if kind_of(data) == kind_of(last.text)]
+    if any(_holds(data, name) for data in alike):
+        return True  # it is still there for others, who may have chosen it meanwhile
     # Others choose among the first ones meanwhile.
-    names = [found[0] for data in reversed(list(alike)) if (found := re.search(r"\d+", data))]
+    names = [found[0] for data in reversed(alike) if (found := re.search(r"\d+", data))]
     for other in names[:_CHOICES]:
         told = words(talks.say(stranger, use.access.step(other), "another one"))
         if len(told & use.told) >= ALIKE * len(use.told):
