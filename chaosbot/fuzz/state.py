@@ -62,7 +62,8 @@ _LEARNING: Final = 0.4
 """The part of the stage's time in which ways are explored, where nothing has done so before."""
 _CONVERSATIONS: Final = 4
 """So many conversations are tried."""
-_SLOWED_S: Final = 0.4
+_SLOWED_S: Final = 1.2
+"""So long the first answer is held up: longer than a target waits that gives up its order after a moment."""
 _ALONE: Final = 8
 """So many openers are looked at one at a time where, side by side, none began anything, and so many things to say to an operator."""
 _DOUBTFUL: Final = 0.35
