@@ -215,11 +215,11 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
     typed = [use for use in ours if not use.access.pressed]
-    shared = talks.run(partial(_shared, talks, use, private.get(use.access.recipe)) for use in typed)
+    looked = talks.run(partial(_shared, talks, use, private.get(use.access.recipe)) for use in typed)
     # What there was no time to look at is not told apart.
-    ours = [
-        use for use in ours if use not in [one for one, meant in zip(typed, shared, strict=True) if meant is not False]
-    ]
+    shared = {use for use, others in zip(typed, looked, strict=True) if others is not False}
+    ours = [use for use in ours if use not in shared]
+    talks.at_least(_TRYING_S)
     decided = [use for use in ours if use.access.recipe.deeds]
     tried = talks.run(
         [
