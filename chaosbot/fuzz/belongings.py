@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic, sleep
@@ -178,8 +178,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     for recipe in sorted(recipes, key=lambda one: not _worded(one.steps)):
         alike.setdefault(_deed(recipe.steps), recipe)
     # What only shows what was made before makes nothing.
-    recipes = [recipe for deed, recipe in alike.items() if not any(_only_shows(deed, recipe, one) for one in alike)]
-    recipes = recipes[:_MOST_RECIPES]
+    recipes = [recipe for recipe in alike.values() if not _only_shows(recipe.steps, alike)][:_MOST_RECIPES]
     looks: list[Callable[[], _Look | _Use | None]] = [
         partial(_listed, talks, recipe, steps) for recipe in recipes for steps in ((), *_lists(ways))
     ]
@@ -236,10 +235,10 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     return [*notes, *(f"{use.access.subject}: not tried, nothing shows that it is its owner's alone" for use in rest)]
 
 
-def _only_shows(deed: tuple[str, ...], recipe: _Recipe, before: tuple[str, ...]) -> bool:
-    """Whether a recipe is another one, and then something to which nothing is added."""
-    more = recipe.steps[len(before) :]
-    return deed[: len(before)] == before != deed and not any(step.ours or step.pressed for step in more)
+def _only_shows(steps: Sequence[Step], deeds: Container[tuple[str, ...]]) -> bool:
+    """Whether these are steps by which something is made, and then some in which nothing is said but the number of that."""
+    says = [step.pressed or (step.ours and "{n}" not in step.text) for step in steps]
+    return any(_deed(steps[:nth]) in deeds and not any(says[nth:]) for nth in range(1, len(steps)))
 
 
 def _candidates(ways: Sequence[Way]) -> list[Way]:
@@ -248,11 +247,8 @@ def _candidates(ways: Sequence[Way]) -> list[Way]:
     deeds: Counter[tuple[str, ...]] = Counter()
     for way in sorted(ways, key=lambda one: len(one.steps)):
         says, deed = frozenset(words(way.replies)), _deed(way.steps)
-        if (
-            says not in found
-            and deeds[deed] < _EACH
-            and (way.ids or any(re.search(r"\d", data) for data in way.buttons))
-        ):
+        named = way.ids or any(re.search(r"\d", data) for data in way.buttons)
+        if named and says not in found and deeds[deed] < _EACH and not _only_shows(way.steps, deeds):
             found[says] = way
             deeds[deed] += 1
     return list(found.values())[: 2 * _MOST_RECIPES]

@@ -152,8 +152,7 @@ def _work(talks: Talks) -> None:
     people = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT)
     people.at_least(_RIGHTS * context.spec.duration_s)
     rights: list[str] = []
-    givers = [name for name in _commands(own) if name.removeprefix("/") not in context.announcers]
-    context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, givers))).result()
+    context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own)))).result()
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
     _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges, "rights": rights})
 
