@@ -54,6 +54,8 @@ _BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 """Calls beside a reply, which must come whatever becomes of them."""
 _ANSWER: Final = "Anna"
 _ORDERS: Final = 8
+_ORDERING_S: Final = 5.0
+"""So long at least the admin's commands to others are tried where they come last."""
 _FOR_GOOD: Final = (400, 403)
 _STUBBORN: Final = 3
 """So many refusals of one and the same call are waited for, where there was a second one."""
@@ -424,10 +426,14 @@ class _Trials:
                 for lines, width in lanes:
                     pool = pools.enter_context(ThreadPoolExecutor(width, "fuzz-outbound"))
                     work += [pool.submit(one_by_one, line) for line in lines]
-                # A target that does one thing after the other is asked for the admin's when all the rest is done.
-                work.append((pool if self._in_turn else probe).submit(self._give_orders))
+                # A target that does one thing after the other, or writes to everybody, is asked for the admin's when all the rest is done.
+                last = self._in_turn or self.context.announcers
+                work += [] if last else [probe.submit(self._give_orders)]
                 for future in work:
                     future.result()
+        if last and not self._dead:
+            self.clock = Clock(max(self.clock.until, monotonic() + _ORDERING_S), self.clock.should_stop)
+            self._give_orders()
         under_way, self._under_way = self._under_way, {}
         if self._dead:
             self._return(under_way)
