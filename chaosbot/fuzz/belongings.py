@@ -197,6 +197,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
     private = {look.private: look.steps for look in reversed(seen) if look.private}
+    talks.at_least(_TRYING_S)
     public = _public(talks, list(private), ways)
     ranked = sorted((one for look in seen for one in look.accesses), key=lambda one: not one.public)
     shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
@@ -380,9 +381,11 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> se
 
     def shown() -> list[tuple[ApiCalled, ...]]:
         gone = talks.run(partial(walk, talks, steps) for steps in lists)
-        return [one[1].replies if one is not None else () for one in gone]
+        return [one[1].replies for one in gone if one is not None]
 
     before = shown() if recipes else []
+    if recipes and len(before) < len(lists):
+        return set(recipes)  # there was no time to look
     # A long list shows not all of them.
     others = {recipe: _made_by_others(recipe, ways) for recipe in recipes}
     found = {
@@ -393,8 +396,9 @@ def _public(talks: Talks, recipes: Sequence[_Recipe], ways: Sequence[Way]) -> se
     for recipe in recipes:
         (made,) = talks.run([partial(_make, talks, recipe)])
         # A small number may stand in any text, before there is a thing of that name.
-        new = zip(before, shown() if made is not None else [], strict=False)
-        if made is not None and any(_shows(later, made.name) and not _shows(first, made.name) for first, later in new):
+        later = shown() if made is not None else []
+        new = zip(before, later, strict=True) if len(later) == len(before) else ()
+        if made is not None and any(_shows(one, made.name) and not _shows(first, made.name) for first, one in new):
             found.add(recipe)
         if made is not None and any(_lines_of(recipe, _all_made(talks, made), one) >= _SEVERAL for one in before):
             found.add(recipe)
