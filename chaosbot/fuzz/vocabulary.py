@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.checks._likeness import commands_in
-from chaosbot.core.event import CaseTried, Noted
+from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
@@ -35,6 +35,8 @@ _MOST: Final = 24
 """So many things that the target names to everybody, and to its admin only."""
 _MOST_SHOWN: Final = 64
 _MOST_NOTICES: Final = 6
+_ASKED_S: Final = 0.3
+"""Who has asked for something so shortly before, and as long as replies are waited for, may be answered."""
 _LOOK_S: Final = 0.4
 """How often the target's health is looked at."""
 _LONGER: Final = {False: 0.6, True: 2.2}
@@ -164,23 +166,33 @@ def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Per
     said = {command: plain_word(dice.at(command)) for command in own}
     early = Talks(context, talks.clock, "vocabulary", part="announced")
     admin = partial(asked, early, Person(tier=context.platform.tiers[-1]))
-    # Who says what the admin says, in other words, must not be told of it.
-    other = partial(asked, early, twin)
 
     def say() -> None:
-        texts = [f"{command} {word}" for command, word in said.items()]
-        early.run([partial(admin, texts), partial(other, [f"{command} {TEXT}" for command in own])])
+        sleep(within_s)
+        early.run([partial(admin, [f"{command} {word}" for command, word in said.items()])])
+        # The twin, who says what the admin has said, has kept still so far: whatever came there nobody had asked for.
+        early.run([partial(asked, early, twin, [f"{command} {TEXT}" for command in own])])
 
+    within_s = _ASKED_S + context.target.watch.patience_s
     saying = context.shared.beside(early, "announced", say)
     for way in explored(talks, common):
         context.ways.append(way)
     saying.result()
-    context.announcers = _announcers(context, str(talks.admin_chat), said)
+    context.announcers = _announcers(context, str(talks.admin_chat), said, within_s)
 
 
-def _announcers(context: CampaignContext, home: str, said: Mapping[str, str]) -> frozenset[str]:
-    """The commands, without slash, whose word came to others than who said it."""
-    calls = [call for call in context.target.calls() if str(call.chat) != home]
+def _announcers(context: CampaignContext, home: str, said: Mapping[str, str], within_s: float) -> frozenset[str]:
+    """The commands, without slash, whose word came to others than who said it, who had not asked for anything so shortly before."""
+
+    def unasked(call: ApiCalled) -> bool:
+        came = context.spec.started + call.t
+        return (
+            call.chat is not None
+            and str(call.chat) != home
+            and not context.target.watch.asked(call.chat, came, within_s)
+        )
+
+    calls = list(filter(unasked, context.target.calls()))
     return frozenset(
         command.removeprefix("/") for command, word in said.items() if any(word in call.text for call in calls)
     )
