@@ -602,6 +602,7 @@ class _Trials(Voices):
     def _orders(self) -> list[Dialogue]:
         """The admin's own commands, each in groups of its own, in answer to a member."""
         own, told = self._told()
+        own -= self.context.announcers
         forms = self.context.orders or [f"/{name}{more}" for name in told if name in own for more in (" {member}", "")]
         forms = [form.replace("{member}", str(FIRST_USER)) for form in forms]
         return [Dialogue((Step(form),), group=True, answers=True, admin=True) for form in forms[:_MOST_ORDERS]]
