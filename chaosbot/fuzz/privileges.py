@@ -39,7 +39,6 @@ _PART: Final = 16
 """The first few are asked for in every way; of the ways to the others, these are tried that matter most."""
 _MOST_SHOWN: Final = 8
 _FIRST_THING: Final = "1"
-_MISSING: Final = "700123"
 _PATIENCE_S: Final = 6.0
 """How long a reply to the admin is waited for where a stranger asks in the same chat next."""
 _LAST: Final = 24
@@ -236,12 +235,7 @@ class _Desk:
             self.talks.say(self.twin, step)
 
     def _unknown(self) -> Sequence[Step]:
-        """Commands and buttons that no bot knows, and the buttons that it has shown, of things that there are not."""
-        shown = [step for step in self.gets if step.pressed]
-        # Longer numbers may be people's.
-        things = (step for step in shown if not re.search(r"\d{7}", step.text))
-        missing = [replace(step, text=re.sub(r"\d+", _MISSING, step.text)) for step in things]
-        return [*_UNKNOWN[: 3 if shown else 2], *(step for step in dict.fromkeys(missing) if step not in shown)]
+        return _UNKNOWN if any(step.pressed for step in self.gets) else _UNKNOWN[:2]
 
     def telling(self, step: Step) -> set[str]:
         """The words of the admin's reply that no meaningless request gets, without the admin's name."""
