@@ -37,7 +37,9 @@ from chaosbot.fuzz.usages import NUMBER, usages
 
 _MOST_RECIPES: Final = 6
 _EACH: Final = 2
+"""So many ways of one deed may make things: one of them may only have been told how it is done."""
 _CHOICES: Final = 3
+"""So many of the other things that were offered are tried."""
 _MOST_WRITTEN: Final = 3
 """So many ways to make things are tried with every command; several ways often make things of one kind."""
 _MOST_LISTS: Final = 14
@@ -64,6 +66,7 @@ class _Made:
     Args:
         owner: Who.
         way: How, with what the target said then.
+        name: The thing's name.
         other: Who has done something to it.
     """
 
@@ -128,7 +131,6 @@ class _Look:
         private: How the thing is made that it keeps from strangers.
         steps: What its owner does to see it.
         offered: The kinds of buttons that the list shows to who has made nothing: unless they use the thing up they are for all.
-        name: The thing's name.
     """
 
     accesses: tuple[_Access, ...] = ()

@@ -444,8 +444,10 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
     for data in way.buttons:
         if _new(step := Step(data, pressed=True), kinds):
             yield step
-    shown = [Step(one, ours=True, shown=True) for one in (*formed(texts), *_answers(texts)) if one != last.text][:2]
-    yield from (Step(one, ours=True, shown=True) for one in _COMPLETE.findall(texts)[:1] if one != last.text)
+    complete = [Step(one, ours=True, shown=True) for one in _COMPLETE.findall(texts)[:1] if one != last.text]
+    shown = [Step(one, ours=True, shown=True) for one in (*formed(texts), *_answers(texts)) if one != last.text]
+    shown = [step for step in shown if step not in complete][:2]
+    yield from complete
     if not last.ours:
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
     elif len(way.steps) > 1 and not way.buttons:  # one question after the other

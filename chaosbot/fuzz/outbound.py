@@ -428,7 +428,8 @@ class _Trials:
                     work += [pool.submit(one_by_one, line) for line in lines]
                 # A target that does one thing after the other, or writes to everybody, is asked for the admin's when all the rest is done.
                 last = self._in_turn or self.context.announcers
-                work += [] if last else [probe.submit(self._give_orders)]
+                if not last:
+                    work.append(probe.submit(self._give_orders))
                 for future in work:
                     future.result()
         if last and not self._dead:

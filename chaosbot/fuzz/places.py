@@ -66,6 +66,32 @@ class OddArgument:
     text: str
 
 
+class _Audience:
+    """Who is told what a person asks, from now on.
+
+    Args:
+        talks: The stage's conversations.
+        person: Who asks.
+    """
+
+    def __init__(self, talks: Talks, person: Person) -> None:
+        self.asked: list[str] = []
+        self._target, self._person = talks.context.target, person
+        calls = self._target.calls()
+        self._looked = len(calls)
+        self._before = {call.text for call in calls}  # what everybody is told all the time
+        self._told: Counter[str] = Counter()
+
+    def crowd(self) -> bool:
+        """Whether something that was asked has been written to many chats by now."""
+        new = self._target.calls()[self._looked :]
+        self._looked += len(new)
+        for call in new:
+            due = call.text not in self._before and any(text in call.text for text in self.asked)
+            self._told[call.text] += due and str(call.chat) != str(self._person.chat)
+        return any(count >= _CROWD for count in self._told.values())
+
+
 @dataclass
 class ArgumentSeries:
     """One person's odd arguments of one command.
@@ -97,11 +123,11 @@ class ArgumentSeries:
 
     def steps(self) -> Iterator[None]:
         """The same, one argument after the other, so that several commands may take turns."""
-        person, began = self._person(), len(self.talks.context.target.calls())
-        base, taken = self._base(person)
+        person = self._person()
+        audience = _Audience(self.talks, person)
+        base, taken = self._base(person, audience)
         if base is None:
             return
-        asked = [str(base)]
         # What is answered as if it had no argument hardly reads one.
         odds = list(_changed(base))[: None if taken else _IGNORED]
         readers = self._plain()
@@ -109,9 +135,9 @@ class ArgumentSeries:
         since: list[OddArgument] = []
         for nth, odd in enumerate(odds):
             yield
-            if self.admin and self._crowd(began, person, asked):
+            if self.admin and audience.crowd():
                 return  # the others were told after the admin was
-            asked.append(odd.text)
+            audience.asked.append(odd.text)
             since = [*since, odd][-_READERS:]
             result, replies = self._ask(person, odd, "", usual=0 if self.admin and not nth else 1)
             self.talks.note(result)
@@ -132,7 +158,7 @@ class ArgumentSeries:
             return Person(tier=self.talks.context.platform.tiers[-1])
         return walk(self.talks, self.before, onwards=True)[0] if self.before else self.talks.stranger()
 
-    def _base(self, person: Person) -> tuple[Usage | None, bool]:
+    def _base(self, person: Person, audience: _Audience) -> tuple[Usage | None, bool]:
         """An argument that the command can do something with, and whether it is answered otherwise than the bare command.
 
         None where there is none, or where it should not be repeated.
@@ -149,21 +175,13 @@ class ArgumentSeries:
         tried = [filled for one in usages(self.command, told) for filled in one.fillings()]
         choices = [one for one in dict.fromkeys([*meant, *tried, *known]) if one.places][: _FILLINGS + len(meant)]
         for usage in choices:
-            began = len(self.talks.context.target.calls())
+            audience.asked.append(str(usage))
             replies = self.talks.say(person, Step(f"{self.command} {usage}"), usual=1)
-            if self._crowd(began, person, [str(usage)]):
+            if audience.crowd():
                 return None, False
             if words(replies) - words(bare):
                 return usage, True
         return next(iter(choices), None), False
-
-    def _crowd(self, began: int, person: Person, asked: Sequence[str]) -> bool:
-        """Whether something that was asked was written to many chats."""
-        calls = self.talks.context.target.calls()
-        before = {call.text for call in calls[:began]}  # what everybody is told all the time
-        new = (call for call in calls[began:] if call.text not in before and any(text in call.text for text in asked))
-        told = Counter(call.text for call in new if str(call.chat) != str(person.chat))
-        return any(count >= _CROWD for count in told.values())
 
     def _plain(self) -> list[Step]:
         """What is asked for afterwards: best what is answered from what people have done."""

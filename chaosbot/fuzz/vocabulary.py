@@ -192,9 +192,11 @@ def _announcers(context: CampaignContext, home: str, said: Mapping[str, str], wi
             and not context.target.watch.asked(call.chat, came, within_s)
         )
 
-    calls = list(filter(unasked, context.target.calls()))
     return frozenset(
-        command.removeprefix("/") for command, word in said.items() if any(word in call.text for call in calls)
+        command.removeprefix("/")
+        for call in context.target.calls()
+        for command, word in said.items()
+        if word in call.text and unasked(call)
     )
 
 
