@@ -100,7 +100,7 @@ def run_arguments(context: CampaignContext, clock: Clock) -> None:
 
 def _begin_admins(context: CampaignContext, clock: Clock) -> None:
     """Begins to change the arguments of the admin's own commands, each command in turn, in the admin's chat."""
-    own = [command for command in context.learned("admin") if command not in context.announcers]
+    own = [command for command in context.learned("admin") if not context.announces(command)]
     talks = Talks(context, clock, "arguments")
     if not own or not context.platform.tiers:
         return

@@ -138,6 +138,10 @@ class CampaignContext:
         """How far apart the ids of new people are, so that they differ in nothing else: what is said to them differs by what they did."""
         return self.platform.alike or 1
 
+    def announces(self, command: str) -> bool:
+        """Whether the target tells everybody what the admin says with this command, with its slash or without."""
+        return command.removeprefix("/") in self.announcers
+
     def resume(self) -> None:
         """Goes on with what a stage had no time for."""
         later, self.later = self.later, None

@@ -89,11 +89,10 @@ def try_moderation(talks: Talks, own: Sequence[str], common: Sequence[str]) -> l
     Returns:
         What was found, for the coverage of judgement.
     """
-    announcers = talks.context.announcers
     forms = [
         form.replace("{command}", command)
         for command in own[:_MOST_COMMANDS]
-        for form in (_FORMS[:1] if command.removeprefix("/") in announcers else _FORMS)
+        for form in (_FORMS[:1] if talks.context.announces(command) else _FORMS)
     ]
     shared = [form.replace("{command}", command) for command in common[:_MOST_COMMANDS] for form in _FORMS[:2]]
     meaningless = [partial(_ordered, talks, form, role=Role.BACKGROUND) for form in _UNKNOWN]

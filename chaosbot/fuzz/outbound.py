@@ -332,7 +332,7 @@ class _Trials:
             own += [f"/{word}" for call in done.calls for word in commands_in(call.text)]
         names = [name for name in dict.fromkeys(own) if name not in known]
         # What was seen to go to everybody comes first.
-        names = sorted(names, key=lambda name: name.removeprefix("/") not in self.context.announcers)[:_ORDERS]
+        names = sorted(names, key=lambda name: not self.context.announces(name))[:_ORDERS]
         for text, worded in [*((f"{name} {_ANSWER}", True) for name in names), *((name, False) for name in names)]:
             began, word = self.context.recorder.now(), self._word() if worded else ""
             ask = not self.clock.over() and not self._died()

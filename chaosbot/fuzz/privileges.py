@@ -222,7 +222,7 @@ class _Desk:
 
     def repeatable(self, step: Step) -> bool:
         """Whether it is a command that is not told to everybody each time."""
-        return _command(step) and step.text.removeprefix("/") not in self.talks.context.announcers
+        return _command(step) and not self.talks.context.announces(step.text)
 
     def ask_nothing(self) -> None:
         """The admin asks for what no bot knows."""

@@ -80,7 +80,7 @@ def _forms(talks: Talks, own: Iterable[str]) -> list[str]:
     calls = [*helped, *context.target.calls(), *chain.from_iterable(context.privileges.values())]
     told = "\n".join(dict.fromkeys(call.text for call in calls))
     known = dict.fromkeys([*own, *(text.partition(" ")[0] for text in context.privileges)])
-    commands = [one for one in known if one.removeprefix("/") not in context.announcers][:_MOST_COMMANDS]
+    commands = [one for one in known if not context.announces(one)][:_MOST_COMMANDS]
     chosen = [f"{command} {form}" for command in commands for form in choices(command, told)]
     return [*(f"{command} {{}}" for command in commands), *chosen][:_MOST_FORMS]
 

@@ -317,7 +317,7 @@ class Things:
 
     def _admins(self) -> list[str]:
         """The admin's commands that are not told to everybody each time."""
-        return [name for name in self.context.learned("admin") if name not in self.context.announcers]
+        return [name for name in self.context.learned("admin") if not self.context.announces(name)]
 
     def _coupons(self) -> None:
         """What only the admin can make, taken by a user several times at once, and by several."""
@@ -424,7 +424,7 @@ class Things:
 
     def _asked_for(self, wanted: Dialogue, number: str, people: Sequence[Speaker], *, at_once: bool) -> list[str]:
         last = wanted.lines[-1]
-        step = replace(last, text=last.text.replace("{n}", number))
+        step = last.of(number)
         if step.pressed and not all(step.text in who.buttons for who in people):
             return []
         if at_once:

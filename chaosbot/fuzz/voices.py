@@ -159,7 +159,7 @@ class Voices:
         choice = who.choice or (who.user or 0) // self.context.apart
         meant = at_hand(line, who.buttons, who.told, choice), who.below
         line, below = who.pressed.setdefault(line, meant) if who.settled and (line.pressed or line.shown) else meant
-        text = line.text.replace("{n}", who.number or "7")
+        text = line.of(who.number).text
         platform = self.context.platform
         update = platform.say(
             text,
