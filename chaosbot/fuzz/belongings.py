@@ -43,6 +43,8 @@ _CHOICES: Final = 3
 _MOST_WRITTEN: Final = 3
 """So many ways to make things are tried with every command; several ways often make things of one kind."""
 _MOST_LISTS: Final = 14
+_MOST_INSIDE: Final = 6
+"""So many commands may show what is in a thing."""
 _TRYING_S: Final = 3.0
 """So long strangers may try what was found, however late it is."""
 _SEVERAL: Final = 3
@@ -74,6 +76,16 @@ class _Made:
     way: Way
     name: str
     other: Person | None = None
+
+    def around(self, steps: Sequence[Step]) -> list[Step]:
+        """These steps, with ``{n}`` for the number of the thing in which this one was made."""
+        written = (step.text for step in self.way.steps if not step.pressed)
+        numbers = [
+            found[1]
+            for text, said in zip(written, self.way.said, strict=False)
+            if (found := re.fullmatch(re.escape(text).replace(r"\{n\}", r"(\d+)"), said)) and found.re.groups
+        ]
+        return [step.of(numbers[-1]) if numbers else step for step in steps]
 
 
 @dataclass(frozen=True)
@@ -158,7 +170,7 @@ class _Use:
     named: bool = True
 
 
-def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -> list[str]:
+def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -> list[str]:
     """Finds things and tries each way to them as their owner and as a stranger.
 
     Args:
@@ -181,10 +193,12 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -
         alike.setdefault(_deed(recipe.steps), recipe)
     # What only shows what was made before makes nothing.
     recipes = [recipe for recipe in alike.values() if not _only_shows(recipe.steps, alike)][:_MOST_RECIPES]
-    looks: list[Callable[[], _Look | _Use | None]] = [
-        partial(_listed, talks, recipe, steps) for recipe in recipes for steps in ((), *_lists(ways))
-    ]
     texts = said(talks.context)
+    looks: list[Callable[[], _Look | _Use | None]] = [
+        partial(_listed, talks, recipe, steps)
+        for recipe in recipes
+        for steps in ((), *_lists(ways), *_inside(recipe, commands, texts))
+    ]
     written = [
         _Access(recipe, pattern)
         for recipe in recipes[:_MOST_WRITTEN]
@@ -354,18 +368,29 @@ def _lists(ways: Sequence[Way]) -> list[tuple[Step, ...]]:
     return list(dict.fromkeys(way.steps for way in ways if way.plain and len(way.steps) <= 2))[:_MOST_LISTS]
 
 
+def _inside(recipe: _Recipe, commands: Iterable[str], texts: str) -> list[tuple[Step, ...]]:
+    """What may show what is in the thing in which another one is made, by its number: first what is told to take one argument."""
+    if not any("{n}" in step.text for step in recipe.steps):
+        return []
+    own = {step.text.partition(" ")[0] for step in recipe.steps}
+    others = [command for command in commands if command not in own]
+    others.sort(key=lambda command: not any(len(usage.places) == 1 for usage in usages(command, texts)))
+    return [(Step(f"{command} {{n}}"),) for command in others[:_MOST_INSIDE]]
+
+
 def _listed(talks: Talks, recipe: _Recipe, steps: tuple[Step, ...]) -> _Look:
     """The ways to a thing that its owner is shown after these steps; with no step, when it is made."""
     made = _make(talks, recipe)
     if made is None:
         return _Look()
-    replies = walk(talks, steps, made.owner)[1].replies if steps else made.way.replies
+    shown = made.around(steps)
+    replies = walk(talks, shown, made.owner)[1].replies if steps else made.way.replies
     if not _shows(replies, made.name):
         return _Look()
-    theirs = walk(talks, steps)[1] if steps else Way((), ())
+    theirs = walk(talks, shown)[1] if steps else Way((), ())
     private = bool(steps) and not _shows(theirs.replies, made.name)
     # A list that shows only the latest shows it to nobody a moment later.
-    private = private and _shows(walk(talks, steps, made.owner)[1].replies, made.name)
+    private = private and _shows(walk(talks, shown, made.owner)[1].replies, made.name)
     texts = {
         f"/{word}"
         for call in replies
@@ -482,7 +507,7 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
     if made is None:
         return None
     if access.before:
-        walk(talks, access.before, made.owner)
+        walk(talks, made.around(access.before), made.owner)
     step = access.step(made.name)
     control = talks.case(made.owner, step, summary=f"the owner's own: {access.subject}")
     absent = partial(
@@ -513,7 +538,7 @@ def _used(talks: Talks, access: _Access) -> _Use | None:
     return _Use(access, control.name, spent, frozenset(told), bool(own & told) or _shows(replies, made.name))
 
 
-def _shared(talks: Talks, use: _Use, steps: tuple[Step, ...] | None) -> bool:
+def _shared(talks: Talks, use: _Use, private: Sequence[Step] | None) -> bool:
     """Whether what is written is not for the owner of a thing alone, or that cannot be seen.
 
     Anybody can write it of what they have only been offered (a free hour), nothing comes of it, or it lets others in, and both are shown
@@ -522,13 +547,14 @@ def _shared(talks: Talks, use: _Use, steps: tuple[Step, ...] | None) -> bool:
     Args:
         talks: The stage's conversations.
         use: What is written.
-        steps: What shows the thing to its owner, and to no stranger, where something does.
+        private: What shows the thing to its owner, and to no stranger, where something does.
     """
     made = _make(talks, use.access.recipe)
     if made is None or _is_offered(talks, use, made.name):
         return True
-    if steps is None:
+    if private is None:
         return False
+    steps = made.around(private)
     step, stranger = use.access.step(made.name), talks.stranger()
     if not use.spent and not use.named:
         before = _texts(walk(talks, steps, made.owner)[1])
@@ -563,7 +589,7 @@ def _texts(way: Way) -> list[str]:
     return [call.text for call in way.replies]
 
 
-def _tried(talks: Talks, use: _Use, by: str, steps: tuple[Step, ...] | None = None) -> bool:
+def _tried(talks: Talks, use: _Use, by: str, steps: Sequence[Step] | None = None) -> bool:
     """Somebody else uses somebody's thing: a stranger, who has made one as well, or who has done something to it.
 
     Args:
@@ -577,10 +603,14 @@ def _tried(talks: Talks, use: _Use, by: str, steps: tuple[Step, ...] | None = No
     like = _make(talks, use.access.recipe) if by == _MAKER else None
     if made is None or (by == _MAKER and (like is None or steps is None)):
         return False
-    if like is not None and steps is not None and _shows(walk(talks, steps, like.owner)[1].replies, made.name):
+    if (
+        like is not None
+        and steps is not None
+        and _shows(walk(talks, made.around(steps), like.owner)[1].replies, made.name)
+    ):
         return False
     if use.access.before:
-        walk(talks, use.access.before, made.owner)
+        walk(talks, made.around(use.access.before), made.owner)
     person = (
         like.owner if like is not None else made.other if by == _DOER and made.other is not None else talks.stranger()
     )

@@ -301,9 +301,10 @@ class Choirs:
                 choir, words = self.songs.get(int(number[:9]), (0, ""))
                 theirs = bool(choir) and (self.bug == "any-song" or user in self.members.get(choir, set()))
                 self.say(chat, f"Song {number} goes: {words}" if theirs else "You do not sing that.")
-            case ["/songs"]:
-                mine = [song for song, (choir, _) in self.songs.items() if user in self.members.get(choir, set())]
-                self.say(chat, "\n".join(f"Song {song}" for song in mine[-20:]) or "You know no songs.")
+            case ["/songs", number] if number.isdecimal():
+                theirs = user in self.members.get(int(number[:9]), set())
+                known = [song for song, (choir, _) in self.songs.items() if theirs and str(choir) == number]
+                self.say(chat, "\n".join(f"Song {song}" for song in known[-20:]) or "You know no songs of theirs.")
             case ["/rooms"]:
                 free = [room for room in range(501, 900) if room not in self.rooms][:8]
                 keys = [[{"text": str(room), "callback_data": f"room:{room}"}] for room in free]
@@ -318,7 +319,7 @@ class Choirs:
             case _:
                 self.say(
                     chat,
-                    "/found name, /choirs, /enter code, /close choir, /song choir, /words song, /songs, /rooms, /room room",
+                    "/found name, /choirs, /enter code, /close choir, /song choir, /words song, /songs choir, /rooms, /room room",
                 )
 
     def taken(self, user: int, room: int) -> str:
