@@ -1,0 +1,238 @@
+"""How users make things, learned from the ways that were explored, and what is written or pressed about one of them.
+
+Rules:
+
+- A thing is what two people who went the same way were told different names of (a number, a short word), or shown different buttons for.
+- What others do to a thing (an offer for it, a request to join it) may be told to its owner with buttons that decide about it: that decision
+  is a thing as well, made by both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic, sleep
+from typing import Final
+
+from chaosbot.checks._likeness import words
+from chaosbot.core.event import ApiCalled
+from chaosbot.fuzz.exploring import Way, deed_of, kind_of, walk
+from chaosbot.fuzz.replies import POLL_S
+from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.usages import NUMBER, usages
+
+_MOST_RECIPES: Final = 6
+_EACH: Final = 2
+"""So many ways of one deed may make things: one of them may only have been told how it is done."""
+_MOST_DEEDS: Final = 6
+_NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
+"""From the first number of a button's data to the last."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """Somebody made a thing.
+
+    Args:
+        owner: Who.
+        way: How, with what the target said then.
+        name: The thing's name.
+        other: Who has done something to it.
+    """
+
+    owner: Person
+    way: Way
+    name: str
+    other: Person | None = None
+
+    def around(self, steps: Sequence[Step]) -> list[Step]:
+        """These steps, with ``{n}`` for the number of the thing in which this one was made."""
+        written = (step.text for step in self.way.steps if not step.pressed)
+        numbers = [
+            found[1]
+            for text, said in zip(written, self.way.said, strict=False)
+            if (found := re.fullmatch(re.escape(text).replace(r"\{n\}", r"(\d+)"), said)) and found.re.groups
+        ]
+        return [step.of(numbers[-1]) if numbers else step for step in steps]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make a thing.
+
+    Args:
+        steps: What its owner does.
+        nth: Where its name stands among those in the reply.
+        deeds: What another one then writes about it, with ``{}`` for its name: the thing is what its owner is asked to decide about the last.
+    """
+
+    steps: tuple[Step, ...]
+    nth: int
+    deeds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Access:
+    """A way to a thing.
+
+    Args:
+        recipe: How the thing is made.
+        pattern: A text, or a button's data, in which the thing's name is written `{}`.
+        pressed: Whether it is a button.
+        before: What its owner does before, to be shown it.
+    """
+
+    recipe: Recipe
+    pattern: str
+    pressed: bool = False
+    before: tuple[Step, ...] = ()
+
+    def step(self, name: str) -> Step:
+        """The step for the thing of this name."""
+        return Step(self.pattern.replace("{}", name), self.pressed)
+
+    @property
+    def public(self) -> bool:
+        """Whether the thing itself shows the button, and no list of its owner's: it may be meant for all who see the thing (a vote)."""
+        return self.pressed and not self.before
+
+    @property
+    def subject(self) -> str:
+        """What people call it."""
+        return kind_of(str(self.step("7")))
+
+
+def recipes_of(talks: Talks, ways: Sequence[Way]) -> list[Recipe]:
+    """The ways at whose end people were told different names; one for each deed, those in which words are written first."""
+    twice = talks.run(partial(walk, talks, way.steps, apart=True) for way in _candidates(ways) for _ in range(2))
+    recipes = [
+        recipe
+        for first, second in zip(twice[::2], twice[1::2], strict=True)
+        if first and second and (recipe := _recipe(first, second))
+    ]
+    # Of ways that differ in what is written only, one is enough.
+    alike: dict[tuple[str, ...], Recipe] = {}
+    for recipe in sorted(recipes, key=lambda one: not worded(one.steps)):
+        alike.setdefault(deeds_in(recipe.steps), recipe)
+    # What only shows what was made before makes nothing.
+    return [recipe for recipe in alike.values() if not _only_shows(recipe.steps, alike)][:_MOST_RECIPES]
+
+
+def _only_shows(steps: Sequence[Step], deeds: Container[tuple[str, ...]]) -> bool:
+    """Whether these are steps by which something is made, and then some in which nothing is said but the number of that."""
+    says = [step.pressed or (step.ours and "{n}" not in step.text) for step in steps]
+    return any(deeds_in(steps[:nth]) in deeds and not any(says[nth:]) for nth in range(1, len(steps)))
+
+
+def _candidates(ways: Sequence[Way]) -> list[Way]:
+    """Ways at whose end a thing may have been made, one for each thing that the target says then, and two for each deed."""
+    found: dict[frozenset[str], Way] = {}
+    deeds: Counter[tuple[str, ...]] = Counter()
+    for way in sorted(ways, key=lambda one: len(one.steps)):
+        says, deed = frozenset(words(way.replies)), deeds_in(way.steps)
+        named = way.ids or any(re.search(r"\d", data) for data in way.buttons)
+        if named and says not in found and deeds[deed] < _EACH and not _only_shows(way.steps, deeds):
+            found[says] = way
+            deeds[deed] += 1
+    return list(found.values())[: 2 * _MOST_RECIPES]
+
+
+def _recipe(one: tuple[Person, Way], other: tuple[Person, Way]) -> Recipe | None:
+    """The way of two people as a recipe, when they were told different names at its end."""
+    pairs = zip(names_of(one[1]), names_of(other[1]), strict=False)
+    nth = next((nth for nth, (first, second) in enumerate(pairs) if first != second), None)
+    return Recipe(one[1].steps, nth) if nth is not None else None
+
+
+def names_of(way: Way) -> tuple[str, ...]:
+    """The names in a reply's words, or, where those hold none, the numbers in its buttons."""
+    return way.ids or tuple(number for data in way.buttons for number in re.findall(r"\d+", data))
+
+
+def make(talks: Talks, recipe: Recipe) -> Made | None:
+    """Somebody new makes a thing; None where they are told no name, or its owner is not asked to decide."""
+    owner, way = walk(talks, recipe.steps, apart=True)
+    names = names_of(way)
+    made = Made(owner, way, names[recipe.nth]) if recipe.nth < len(names) else None
+    if made is None or not recipe.deeds:
+        return made
+    other, notice = talks.peer(), None
+    for deed in recipe.deeds:
+        notice = done_to(talks, made, other, deed)
+    return decision_on(made, other, notice) if notice is not None else None
+
+
+def done_to(talks: Talks, made: Made, other: Person, deed: str) -> ApiCalled | None:
+    """Another one does something to a thing; the call by which its owner is asked to decide about it, by buttons."""
+    target = talks.context.target
+    known = len(target.calls())
+    talks.say(other, Step(deed.replace("{}", made.name), ours=True))
+    until = monotonic() + target.watch.gap_s
+    while True:
+        new = (call for call in list(target.calls())[known:] if str(call.chat) == str(made.owner.chat))
+        asked = next((call for call in new if any(map(_NUMBERS.search, call.buttons))), None)
+        if asked is not None or monotonic() >= until:
+            return asked
+        sleep(POLL_S)
+
+
+def decision_on(made: Made, other: Person, asked: ApiCalled) -> Made:
+    """What an owner is asked to decide, named by the numbers in the buttons."""
+    made.owner.buttons.update(dict.fromkeys(asked.buttons, asked.message))
+    name = next(found[0] for data in asked.buttons if (found := _NUMBERS.search(data)))
+    return Made(made.owner, replace(made.way, replies=(asked,)), name, other)
+
+
+def deeds_to(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -> list[str]:
+    """What is written about others' things, one for each command, with ``{}`` for the thing's number.
+
+    First what was answered otherwise than the bare command, then what asks for one thing.
+    """
+    bare = {way.steps: words(way.replies) for way in ways}
+    found: dict[str, str] = {}
+    for way in (way for way in ways if len(way.steps) == 1 and way.steps[0].ours):
+        command, *rest = way.steps[0].text.split()
+        thing = next((part for part in rest if part.isdigit() and part not in (NUMBER, str(talks.context.peer))), "")
+        if thing and words(way.replies) != bare.get((Step(command),), set()):
+            found.setdefault(command, " ".join("{}" if part == thing else part for part in (command, *rest)))
+    texts = "\n".join({call.text for call in talks.context.target.calls() if "/" in call.text})
+    for command in commands:
+        if any(len(usage.places) == 1 for usage in usages(command, texts)):
+            found.setdefault(command, f"{command} {{}}")
+    return list(found.values())[:_MOST_DEEDS]
+
+
+def deeds_in(steps: Sequence[Step]) -> tuple[str, ...]:
+    """What people do, whatever they write: the commands, and what the buttons do."""
+    return tuple(
+        deed_of(step.text)
+        if step.pressed
+        else step.text.partition(" ")[0] + ("" if " " not in step.text else " …")
+        if step.text.startswith("/")
+        else ""
+        for step in steps
+    )
+
+
+def worded(steps: Sequence[Step]) -> bool:
+    """Whether somebody says words of their own, of which a thing is made more likely than of a number."""
+    said = (step.text.partition(" ")[2] if step.text.startswith("/") else step.text for step in steps if step.ours)
+    return any(re.search(r"[^\W\d]{2}", text) for text in said)
+
+
+def shows(calls: Iterable[ApiCalled], name: str) -> bool:
+    """Whether a thing's name stands in what the target said, or in one of the buttons below."""
+    return any(holds(text, name) for call in calls for text in (call.text, *call.buttons))
+
+
+def holds(text: str, name: str) -> bool:
+    """Whether a name stands in a text, and is no part of a longer one."""
+    return re.search(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])", text) is not None
+
+
+def pattern_of(text: str, name: str) -> str:
+    """The text with ``{}`` in place of the name."""
+    return re.sub(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])", "{}", text)

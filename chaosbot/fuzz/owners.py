@@ -1,0 +1,177 @@
+"""Whose a thing is: its owner's alone, or everybody's who may see it, take it or be let in.
+
+Rules:
+
+- A thing is private where a list shows it to its owner, and no list shows it to a stranger, or where using it uses it up; of one that
+  strangers are shown as well, the buttons in its owner's own list are private. Others may be meant for all.
+- What is written about a thing is its owner's alone where it does or tells something: its owner is told of the thing, or is shown it otherwise
+  afterwards. By what gives it to others as well, so that both are shown it, others are let in (an invitation).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from chaosbot.checks._likeness import ALIKE, words, words_in
+from chaosbot.core.event import ApiCalled
+from chaosbot.fuzz.exploring import Way, kind_of, walk
+from chaosbot.fuzz.making import (
+    Access,
+    Made,
+    Recipe,
+    deeds_in,
+    holds,
+    make,
+    names_of,
+    shows,
+    worded,
+)
+from chaosbot.fuzz.talks import Step, Talks
+
+_CHOICES: Final = 3
+"""So many of the other things that were offered are tried."""
+_MOST_LISTS: Final = 14
+_SEVERAL: Final = 3
+"""So many of others' things in one list are no chance."""
+_LONGER: Final = 2
+
+
+@dataclass(frozen=True)
+class Use:
+    """The owner used a thing.
+
+    Args:
+        access: How.
+        control: The case in which the owner did.
+        spent: Whether it was used up by that.
+        told: The words that the owner was told, and is not told of what does not exist.
+        named: Whether the owner was told the thing's name, or words of their own about it.
+    """
+
+    access: Access
+    control: str
+    spent: bool
+    told: frozenset[str]
+    named: bool = True
+
+
+def lists_in(ways: Sequence[Way]) -> list[tuple[Step, ...]]:
+    """Ways that may show what somebody has: everything that takes no words of one's own."""
+    return list(dict.fromkeys(way.steps for way in ways if way.plain and len(way.steps) <= 2))[:_MOST_LISTS]
+
+
+def shown_to_all(talks: Talks, recipes: Sequence[Recipe], ways: Sequence[Way]) -> set[Recipe]:
+    """The recipes of things that some list shows to strangers as well: several that others have made, or the one that is made now, and nothing else meanwhile."""
+    lists = lists_in(ways)
+
+    def shown() -> list[tuple[ApiCalled, ...]]:
+        gone = talks.run(partial(walk, talks, steps) for steps in lists)
+        return [one[1].replies for one in gone if one is not None]
+
+    before = shown() if recipes else []
+    if recipes and len(before) < len(lists):
+        return set(recipes)  # there was no time to look
+    # A long list shows not all of them.
+    others = {recipe: _made_by_others(recipe, ways) for recipe in recipes}
+    found = {
+        recipe
+        for recipe, names in others.items()
+        if any(sum(shows(replies, name) for name in names) >= _SEVERAL for replies in before)
+    }
+    for recipe in recipes:
+        (made,) = talks.run([partial(make, talks, recipe)])
+        # A small number may stand in any text, before there is a thing of that name.
+        later = shown() if made is not None else []
+        new = zip(before, later, strict=True) if len(later) == len(before) else ()
+        if made is not None and any(shows(one, made.name) and not shows(first, made.name) for first, one in new):
+            found.add(recipe)
+        if made is not None and any(_lines_of(recipe, _all_made(talks, made), one) >= _SEVERAL for one in before):
+            found.add(recipe)
+    return found
+
+
+def _all_made(talks: Talks, made: Made) -> set[str]:
+    """The names of all things of a kind that anybody was told to have made, in the same words."""
+    own = {word for step in made.way.steps for word in words_in(step.text)}
+    telling = [words_in(call.text) - own for call in made.way.replies if holds(call.text, made.name)]
+    alike = (call for call in talks.context.target.calls() if words_in(call.text) - own in telling)
+    return {name for call in alike for name in Way((), (call,)).ids}
+
+
+def _lines_of(recipe: Recipe, names: Iterable[str], replies: Iterable[ApiCalled]) -> int:
+    """How many lines hold the name of a thing beside words that its owner has written: a number alone may stand anywhere."""
+    own = {word for step in recipe.steps if step.ours for word in words_in(step.text)}
+    lines = [line for call in replies for line in call.text.split("\n") if own & words_in(line)]
+    return sum(any(holds(line, name) for line in lines) for name in names)
+
+
+def _made_by_others(recipe: Recipe, ways: Sequence[Way]) -> set[str]:
+    """The names of things that those were told who explored and did the like."""
+    told = (names_of(way) for way in ways if deeds_in(way.steps) == deeds_in(recipe.steps))
+    return {names[recipe.nth] for names in told if recipe.nth < len(names)}
+
+
+def offered_to_all(use: Use, ways: Sequence[Way]) -> bool:
+    """Whether the target offers the like to people who have made nothing: what anybody is shown of others' things is meant for all."""
+    plain = (
+        words(way.replies)
+        for way in ways
+        if not way.steps[-1].ours and not worded(way.steps) and use.access.recipe.steps[-1] not in way.steps
+    )
+    # Another thing has other words of its own, and a long text (what there is to be had) has any.
+    return any(2 * len(use.told & told) >= len(use.told) and len(told) <= _LONGER * len(use.told) for told in plain)
+
+
+def is_shared(talks: Talks, use: Use, private: Sequence[Step] | None) -> bool:
+    """Whether what is written is not for the owner of a thing alone, or that cannot be seen.
+
+    Anybody can write it of what they have only been offered (a free hour), nothing comes of it, or it lets others in, and both are shown
+    the thing then.
+
+    Args:
+        talks: The stage's conversations.
+        use: What is written.
+        private: What shows the thing to its owner, and to no stranger, where something does.
+    """
+    made = make(talks, use.access.recipe)
+    if made is None or _is_offered(talks, use, made.name):
+        return True
+    if private is None:
+        return False
+    steps = made.around(private)
+    step, stranger = use.access.step(made.name), talks.stranger()
+    if not use.spent and not use.named:
+        before = _texts(walk(talks, steps, made.owner)[1])
+        talks.say(made.owner, step, "the owner")
+        if _texts(walk(talks, steps, made.owner)[1]) == before:
+            return True
+    talks.say(stranger, step, "another one")
+    others, own = (walk(talks, steps, one)[1].replies for one in (stranger, made.owner))
+    # Where a busy target shows nothing in time, that is not seen.
+    return not others or not own or (shows(others, made.name) and shows(own, made.name))
+
+
+def _is_offered(talks: Talks, use: Use, name: str) -> bool:
+    """Whether a thing that was chosen is still offered to others, or somebody is told the same of another one that was offered and not chosen."""
+    *before, last = use.access.recipe.steps
+    if not before or not last.pressed or kind_of(last.text) == last.text:
+        return False
+    stranger, way = walk(talks, before)
+    alike = [data for data in way.buttons if kind_of(data) == kind_of(last.text)]
+    if any(holds(data, name) for data in alike):
+        return True  # it is still there for others, who may have chosen it meanwhile
+    # Others choose among the first ones meanwhile.
+    names = [found[0] for data in reversed(alike) if (found := re.search(r"\d+", data))]
+    for other in names[:_CHOICES]:
+        told = words(talks.say(stranger, use.access.step(other), "another one"))
+        if len(told & use.told) >= ALIKE * len(use.told):
+            return True
+    return not names  # where nothing else is left to choose from, that cannot be seen
+
+
+def _texts(way: Way) -> list[str]:
+    return [call.text for call in way.replies]
