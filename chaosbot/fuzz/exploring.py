@@ -367,9 +367,14 @@ def _instead(way: Way, step: Step) -> Iterator[tuple[Step, ...]]:
     yield (*way.steps, step)
 
 
+def complete(text: str) -> list[str]:
+    """The commands that a text shows with a drawn name behind them."""
+    return _COMPLETE.findall(text)
+
+
 def _answers(text: str) -> list[str]:
     """What a text shows that may be an answer to it."""
-    found = dict.fromkeys([*_COMPLETE.findall(text), *(quoted or digits for quoted, digits in _SHOWN.findall(text))])
+    found = dict.fromkeys([*complete(text), *(quoted or digits for quoted, digits in _SHOWN.findall(text))])
     return [one for one in found if not MARKER.search(one)]
 
 
@@ -444,10 +449,10 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
     for data in way.buttons:
         if _new(step := Step(data, pressed=True), kinds):
             yield step
-    complete = [Step(one, ours=True, shown=True) for one in _COMPLETE.findall(texts)[:1] if one != last.text]
+    whole = [Step(one, ours=True, shown=True) for one in complete(texts)[:1] if one != last.text]
     shown = [Step(one, ours=True, shown=True) for one in (*formed(texts), *_answers(texts)) if one != last.text]
-    shown = [step for step in shown if step not in complete][:2]
-    yield from complete
+    shown = [step for step in shown if step not in whole][:2]
+    yield from whole
     if not last.ours:
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
     elif len(way.steps) > 1 and not way.buttons:  # one question after the other

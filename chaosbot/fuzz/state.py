@@ -28,6 +28,7 @@ from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.fuzz.between import Between
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import at_hand, chosen, deed_of, kind_of, ways_of
+from chaosbot.fuzz.fellows import Fellows
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.spec import Clock
@@ -112,12 +113,23 @@ class _Trials(Voices):
         whole = self.clock
         try:
             self.learn()
-            things, between = Things(self), Between(self)
+            things, between, fellows = Things(self), Between(self), Fellows(self)
             turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
                 (0.25, (self.crossed,)),
                 # Where all share one conversation, another's text may end anybody's.
                 (0.3, (self.conversations,)),
-                (0.75, (self.at_once, things.made, between.run, self.one_thing, self.shared_numbers, self.order)),
+                (
+                    0.75,
+                    (
+                        self.at_once,
+                        things.made,
+                        between.run,
+                        fellows.run,
+                        self.one_thing,
+                        self.shared_numbers,
+                        self.order,
+                    ),
+                ),
                 # Nothing else may be made meanwhile.
                 (0.6, (things.undisturbed,)),
                 (1.0, (self.operators,)),

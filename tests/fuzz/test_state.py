@@ -434,6 +434,52 @@ class Bank:
         call_api(self.api, "sendMessage", chat_id=chat, text=text)
 
 
+class Kitty:
+    """Kitties that friends share: who opens one is told a code, others get in with it, and what anybody pays is added to its sum.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``sum`` where of two payments at once one is not added.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.lock = threading.Lock()
+        self.codes: dict[str, int] = {}
+        self.within: dict[int, int] = {}
+        self.sums: Counter[int] = Counter()
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, _, _ = said
+        kitty = self.within.get(user)
+        match text.split():
+            case ["/open", *name] if name:
+                with self.lock:
+                    kitty = len(self.codes) + 1
+                    self.codes[code := f"k{kitty * 7919:06}q"] = kitty
+                    self.within[user] = kitty
+                answer = f"It is open. Your friends write /enter {code}"
+            case ["/enter", code]:
+                if code in self.codes:
+                    self.within[user] = self.codes[code]
+                answer = "You are in." if code in self.codes else "There is no such kitty."
+            case ["/pay", amount] if kitty and amount.isdecimal() and 0 < len(amount) < 6:
+                with nullcontext() if self.bug else self.lock:
+                    held = self.sums[kitty]
+                    call_api(self.api, "sendChatAction", chat_id=chat, action="typing")
+                    self.sums[kitty] = held + int(amount)
+                answer = "Thank you, it is in."
+            case ["/pay", *_]:
+                answer = "Use: /pay 20" if kitty else "You are in no kitty."
+            case ["/sum"]:
+                answer = f"There are {self.sums[kitty]} euros in it." if kitty else "You are in no kitty."
+            case _:
+                answer = "Use: /open NAME, /enter CODE, /pay 20, /sum"
+        call_api(self.api, "sendMessage", chat_id=chat, text=answer)
+
+
 def keys(data: list[str]) -> dict:
     return {"inline_keyboard": [[{"text": one, "callback_data": one}] for one in data]}
 
@@ -493,6 +539,13 @@ def test_several_people_at_one_thing_each_count_and_no_more_get_it_than_there_is
     assert {event.trial for event in events if isinstance(event, StateTried)} >= {"one-thing", "one-thing-once"}
     told = {"": set(), "evenings": {("no_lost_update", "let-through")}, "votes": {("no_lost_update", "lost")}}
     assert found(result) == told[bug]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "sum"])
+def test_what_two_do_at_once_to_what_they_share_counts_twice(tmp_path: Path, bug: str) -> None:
+    result, _ = campaign_behind_mock(tmp_path, lambda api: updates_to(Kitty(api, bug).update), "state")
+    assert [one.check for one in result.findings] == (["no_lost_update"] if bug else [])
 
 
 @pytest.mark.slow
