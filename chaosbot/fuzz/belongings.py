@@ -96,7 +96,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
         Access(recipe, pattern)
         for recipe in recipes[:_MOST_WRITTEN]
         for command in commands
-        for pattern in _written(command, texts)
+        for pattern in _written(command, texts, talks.context.peer)
         if not any(step.text.split(" ")[0] == command for step in recipe.steps)  # it would make another thing
     ]
     looks += [partial(_used, talks, access) for access in written]
@@ -165,12 +165,18 @@ def _asked(talks: Talks, recipe: Recipe, first: str, deeds: Sequence[str]) -> _L
     return _Look(tuple(found.values()))
 
 
-def _written(command: str, texts: str) -> Iterator[str]:
-    """What may be written about a thing by its number, which ``{}`` stands for: the number alone, and first of what the command's usage shows."""
+def _written(command: str, texts: str, peer: int | None) -> Iterator[str]:
+    """What may be written about a thing by its number, which ``{}`` stands for: the number alone, and first of what the command's usage shows.
+
+    Where one more thing is asked for, it may be whom the thing is passed on to.
+    """
     yield f"{command} {{}}"
     longer = (usage for usage in usages(command, texts) if len(usage.places) > 1)
     if (usage := next(longer, None)) is not None:
-        yield f"{command} {usage.with_part(usage.places[0], '{}')}"
+        first, second, *more = usage.places
+        yield f"{command} {usage.with_part(first, '{}')}"
+        if peer is not None and not more:
+            yield f"{command} {usage.with_part(first, '{}').with_part(second, str(peer))}"
 
 
 def _inside(recipe: Recipe, commands: Iterable[str], texts: str) -> list[tuple[Step, ...]]:

@@ -36,7 +36,7 @@ _MOST_DEEDS: Final = 8
 _MOST_AFTER: Final = 14
 _WHATEVER: Final = 3
 """An answer that so many commands get is none to what was asked."""
-_MOST_WAYS: Final = 240
+_MOST_WAYS: Final = 480
 _MOST_KINDS: Final = 48
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
@@ -48,6 +48,8 @@ _MOST_MAKERS: Final = 3
 _TOLD_MANY: Final = 4
 _INTRODUCED: Final = 3
 _MOST_FIELDS: Final = 5
+_SEVERAL: Final = 3
+"""So many buttons of a kind are a choice."""
 _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
 """What stands between the fields of an argument; the first that stands there at all."""
 _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d(?: \d[^\s,;)]*\d)*)")
@@ -401,6 +403,19 @@ def _new(step: Step, kinds: set[str]) -> bool:
     return True
 
 
+def _pressed(buttons: Sequence[str], kinds: set[str]) -> Iterator[Step]:
+    """The first button of each kind that is new, and the last where it is one of several: the first may be none that can be had (an hour that has passed)."""
+    alike: dict[str, list[str]] = {}
+    for data in buttons:
+        alike.setdefault(kind_of(data), []).append(data)
+    for data in buttons:
+        same = alike[kind_of(data)]
+        if data == same[0] and _new(step := Step(data, pressed=True), kinds):
+            yield step
+            if len(same) >= _SEVERAL:
+                yield Step(same[-1], pressed=True)
+
+
 def _meant(command: str, texts: str, name: str, places: int) -> Iterator[str]:
     """The command's argument with a name in one of its first places, and numbers in the others."""
     longest = max(usages(command, texts)[:_MOST_EXAMPLES], key=lambda one: len(one.places), default=None)
@@ -446,9 +461,7 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
     """What may be done next, where the target has said all this so far."""
     last = way.steps[-1]
     texts = "\n".join(call.text for call in way.replies)
-    for data in way.buttons:
-        if _new(step := Step(data, pressed=True), kinds):
-            yield step
+    yield from _pressed(way.buttons, kinds)
     whole = [Step(one, ours=True, shown=True) for one in complete(texts)[:1] if one != last.text]
     shown = [Step(one, ours=True, shown=True) for one in (*formed(texts), *_answers(texts)) if one != last.text]
     shown = [step for step in shown if step not in whole][:2]
@@ -456,7 +469,7 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
     if not last.ours:
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
     elif len(way.steps) > 1 and not way.buttons:  # one question after the other
-        yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), Step(_LIST, ours=True), *shown)
+        yield from (*shown, Step(TEXT, ours=True), Step(NUMBER, ours=True), Step(_LIST, ours=True))
     if _bare(last):
         examples = _examples(last.text.removeprefix("/"), f"{texts}\n{told}")[:_MOST_EXAMPLES]
         longest = max(examples, key=len, default="")

@@ -168,11 +168,11 @@ def make(talks: Talks, recipe: Recipe) -> Made | None:
 def done_to(talks: Talks, made: Made, other: Person, deed: str) -> ApiCalled | None:
     """Another one does something to a thing; the call by which its owner is asked to decide about it, by buttons."""
     target = talks.context.target
-    known = len(target.calls())
+    known, theirs = len(target.calls()), {str(made.owner.chat), str(made.owner.user)}
     talks.say(other, Step(deed.replace("{}", made.name), ours=True))
     until = monotonic() + target.watch.gap_s
     while True:
-        new = (call for call in list(target.calls())[known:] if str(call.chat) == str(made.owner.chat))
+        new = (call for call in list(target.calls())[known:] if str(call.chat) in theirs)
         asked = next((call for call in new if any(map(_NUMBERS.search, call.buttons))), None)
         if asked is not None or monotonic() >= until:
             return asked

@@ -24,6 +24,7 @@ from chaosbot.fuzz.making import (
     Made,
     Recipe,
     deeds_in,
+    done_to,
     holds,
     make,
     names_of,
@@ -130,7 +131,7 @@ def is_shared(talks: Talks, use: Use, private: Sequence[Step] | None) -> bool:
     """Whether what is written is not for the owner of a thing alone, or that cannot be seen.
 
     Anybody can write it of what they have only been offered (a free hour), nothing comes of it, or it lets others in, and both are shown
-    the thing then.
+    the thing then, or its owner is asked whether they may have it.
 
     Args:
         talks: The stage's conversations.
@@ -141,7 +142,8 @@ def is_shared(talks: Talks, use: Use, private: Sequence[Step] | None) -> bool:
     if made is None or _is_offered(talks, use, made.name):
         return True
     if private is None:
-        return False
+        # What all may ask for is decided by its owner.
+        return use.spent and done_to(talks, made, talks.stranger(), use.access.pattern) is not None
     steps = made.around(private)
     step, stranger = use.access.step(made.name), talks.stranger()
     if not use.spent and not use.named:

@@ -30,7 +30,7 @@ from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, kind_of, offers
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.talks import Person, Step, Talks, relays
-from chaosbot.fuzz.usages import Usage, usages
+from chaosbot.fuzz.usages import NUMBER, Usage, usages
 
 _MOST: Final = 12
 """So many privileges are asked for."""
@@ -84,7 +84,13 @@ def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], twi
     commands = [step for step in asked if own and desk.repeatable(step) and not desk.apart(step)]
     if commands:
         subject = _subject(talks)
-        ask([Step(step.text + more) for more in (f" {subject}", f" {subject} user", " green tea") for step in commands])
+        ask(
+            [
+                Step(step.text + more)
+                for more in (f" {subject}", f" {subject} user", f" {subject} {NUMBER}", " green tea")
+                for step in commands
+            ]
+        )
     if own:
         # What its own usage says: it may make a thing, and what is done to that may be asked about first, by buttons.
         ask(desk.as_shown(asked))

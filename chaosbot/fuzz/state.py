@@ -28,9 +28,9 @@ from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.fuzz.between import Between
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import at_hand, chosen, deed_of, kind_of, ways_of
-from chaosbot.fuzz.fellows import Fellows
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import renumbered
+from chaosbot.fuzz.sharing import Sharing
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Step
@@ -113,7 +113,7 @@ class _Trials(Voices):
         whole = self.clock
         try:
             self.learn()
-            things, between, fellows = Things(self), Between(self), Fellows(self)
+            things, between, sharing = Things(self), Between(self), Sharing(self)
             turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
                 (0.25, (self.crossed,)),
                 # Where all share one conversation, another's text may end anybody's.
@@ -124,7 +124,7 @@ class _Trials(Voices):
                         self.at_once,
                         things.made,
                         between.run,
-                        fellows.run,
+                        sharing.run,
                         self.one_thing,
                         self.shared_numbers,
                         self.order,

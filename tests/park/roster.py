@@ -2428,6 +2428,9 @@ RECEIVERS: tuple[Bot, ...] = (
             "admin=U02PARKOWNR",
             "admin_name=park.owner",
         ),
+        weaknesses={
+            "no_server_error": "Bolt matches the callback_id of a view that has none against its listeners' expressions, and answers 500",
+        },
     ),
 )
 

@@ -65,7 +65,7 @@ class _Deed:
         return f"{self.maker}, then {self.line} by two others, then {' or '.join(self.readers)}"
 
 
-class Fellows:
+class Sharing:
     """The trials.
 
     Args:
@@ -78,7 +78,7 @@ class Fellows:
 
     def run(self) -> None:
         """Finds what others do to people's things, and has two do it at once."""
-        with ThreadPoolExecutor(_HANDS, "fuzz-state-fellows") as hands:
+        with ThreadPoolExecutor(_HANDS, "fuzz-state-sharing") as hands:
             found = [deed for deeds in hands.map(self._deeds, self._makers()) for deed in deeds]
             list(hands.map(self._tried, found[:_MOST_TRIALS]))
 
