@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,7 @@ from typing import Final
 
 from chaosbot.checks._likeness import words
 from chaosbot.core.event import ApiCalled
-from chaosbot.fuzz.exploring import Way, deed_of, kind_of, walk
+from chaosbot.fuzz.exploring import Way, chosen, deed_of, kind_of, walk
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Person, Step, Talks
 from chaosbot.fuzz.usages import NUMBER, usages
@@ -28,6 +28,9 @@ _MOST_RECIPES: Final = 6
 _EACH: Final = 2
 """So many ways of one deed may make things: one of them may only have been told how it is done."""
 _MOST_DEEDS: Final = 6
+_FEW: Final = 2
+"""What more chats than this were told is no name of a thing that one of them has made."""
+_WORDS: Final = re.compile(r"[\w-]*\d[\w-]*")
 _NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
 """From the first number of a button's data to the last."""
 
@@ -107,7 +110,7 @@ class Access:
 
 def recipes_of(talks: Talks, ways: Sequence[Way]) -> list[Recipe]:
     """The ways at whose end people were told different names; one for each deed, those in which words are written first."""
-    twice = talks.run(partial(walk, talks, way.steps, apart=True) for way in _candidates(ways) for _ in range(2))
+    twice = talks.run(partial(walk, talks, way.steps, apart=True) for way in _candidates(talks, ways) for _ in range(2))
     recipes = [
         recipe
         for first, second in zip(twice[::2], twice[1::2], strict=True)
@@ -127,12 +130,25 @@ def _only_shows(steps: Sequence[Step], deeds: Container[tuple[str, ...]]) -> boo
     return any(deeds_in(steps[:nth]) in deeds and not any(says[nth:]) for nth in range(1, len(steps)))
 
 
-def _candidates(ways: Sequence[Way]) -> list[Way]:
-    """Ways at whose end a thing may have been made, one for each thing that the target says then, and two for each deed."""
-    found: dict[frozenset[str], Way] = {}
+def _candidates(talks: Talks, ways: Sequence[Way]) -> list[Way]:
+    """Ways at whose end a thing may have been made, one for each thing that the target says then, and two for each deed.
+
+    First those that were told a name, or shown a button, that hardly anybody else was: a menu is shown to all.
+    """
+    found: dict[tuple[frozenset[str], bool], Way] = {}
     deeds: Counter[tuple[str, ...]] = Counter()
-    for way in sorted(ways, key=lambda one: len(one.steps)):
-        says, deed = frozenset(words(way.replies)), deeds_in(way.steps)
+    chats: dict[str, set[str]] = defaultdict(set)
+    for call in talks.context.target.calls():
+        for word in (*_WORDS.findall(call.text), *call.buttons):
+            chats[word].add(str(call.chat))
+
+    def common(way: Way) -> bool:
+        shown = (*way.ids, *(data for data in way.buttons if re.search(r"\d", data)))
+        return all(len(chats[name]) > _FEW for name in shown)
+
+    for way in sorted(ways, key=lambda one: (common(one), len(one.steps))):
+        # What is written to have one of several things others cannot write again; they choose another one.
+        says, deed = (frozenset(words(way.replies)), any(map(chosen, way.steps))), deeds_in(way.steps)
         named = way.ids or any(re.search(r"\d", data) for data in way.buttons)
         if named and says not in found and deeds[deed] < _EACH and not _only_shows(way.steps, deeds):
             found[says] = way
