@@ -29,6 +29,8 @@ from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Seve
 
 ASKED: Final = "auth/right-asked"
 """The case in which somebody new asks with the right secret what the forged requests ask."""
+MADE_UP_IDS: Final = frozenset({"update_id", "update_kinds/id", "numbers/id"})
+"""Places of changes that give a case another delivery id: it may be that of an earlier one."""
 NO_CAMPAIGN: Final = "no fuzz campaign in this run"
 NEEDS_CALLS: Final = "needs --bot-api: the bot's calls were not seen"
 NOT_ASKED: Final = "not asked for (--check)"

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Final
 
-from chaosbot.checks._cases import NEEDS_CALLS, NOT_ASKED, Violation, Violations, sight
+from chaosbot.checks._cases import MADE_UP_IDS, NEEDS_CALLS, NOT_ASKED, Violation, Violations, sight
 from chaosbot.checks._join import SHRINKING, Join, parts
 from chaosbot.checks._state import counts, numbers, rises, shape
 from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import ApiCalled, CaseTried, ExchangeSeen, StateTried
 from chaosbot.core.verdict import Judgement, RootCause, Severity, Threat, Verdict
 
-_IDS: Final = frozenset({"update_id", "update_kinds/id"})
-"""Places of changes that give a case another delivery id."""
 _DIGITS: Final = re.compile(r"\d+")
 
 
@@ -30,7 +28,8 @@ def effects(calls: Iterable[ApiCalled], history: History) -> int:
     """How often the most frequent effect happened: equal calls that succeeded and whose answer reached the bot."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for call in calls:
-        if call.via == "answer":  # the platform reads one answer to each delivery, however often it comes
+        # The platform reads one answer to each delivery, however often it comes: what comes again was not seen before.
+        if call.in_answer:
             continue
         lost = call.status is None or not 200 <= call.status < 300 or bool(history.injections.get(call.exchange))
         if not lost:
@@ -127,7 +126,7 @@ class EffectAtMostOnce(Check):
         by_id: dict[str, list[CaseTried]] = defaultdict(list)
         for tried in history.cases:
             # An id that a case was given on purpose says nothing about redelivery.
-            made_up = tried.change.place in _IDS
+            made_up = tried.change.place in MADE_UP_IDS
             if tried.update_id is not None and tried.stage != SHRINKING and not made_up:
                 by_id[str(tried.update_id)].append(tried)
         usual: Counter[str | None] = Counter()

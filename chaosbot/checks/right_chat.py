@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks._cases import NEEDS_CALLS, CaseCheck, Violation, says
+from chaosbot.checks._cases import MADE_UP_IDS, NEEDS_CALLS, CaseCheck, Violation, says
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
@@ -39,6 +39,8 @@ class RightChat(CaseCheck):
         """Cases that know where their reply belongs."""
         # A chat id of the wrong type belongs nowhere, so no reply to it is a wrong one.
         odd = tried.change.mechanism in (Mechanism.MEMBER, Mechanism.PAYLOAD, Mechanism.SHAPE)
+        # What has the id of another delivery may be answered as that one was.
+        odd = odd or tried.change.place in MADE_UP_IDS
         # Whoever is compared with somebody else may be taken for them, who may write to others.
         return tried.chat is not None and bool(tried.marker) and not odd and not tried.control
 

@@ -54,6 +54,7 @@ _DOER: Final = "a stranger who has done something to it"
 _MAKER: Final = "a stranger who has made one as well"
 _NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
 """From the first number of a button's data to the last."""
+_SOON: Final = 0.8
 _SLASHED: Final = re.compile(r"(?<![\w/.:])/(\w{1,64})")
 
 
@@ -123,8 +124,12 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     ]
     ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
+    # What came by chance (others' doings) does not come again.
+    again = talks.run(partial(_used, talks, use.access) for use in ours)
+    ours = [use for use, other in zip(ours, again, strict=True) if other is not None and use.agrees(other)]
     typed = [use for use in ours if not use.access.pressed]
-    looked = talks.run(partial(is_shared, talks, use, private.get(use.access.recipe)) for use in typed)
+    kept_by = {use: private.get(use.access.recipe) if use in kept else None for use in typed}
+    looked = talks.run(partial(is_shared, talks, use, kept_by[use], ways) for use in typed)
     # What there was no time to look at is not told apart.
     shared = {use for use, others in zip(typed, looked, strict=True) if others is not False}
     ours = [use for use in ours if use not in shared]
@@ -213,11 +218,17 @@ def _listed(talks: Talks, recipe: Recipe, steps: tuple[Step, ...]) -> _Look:
     return _Look(tuple(found), recipe if private else None, steps, frozenset(map(kind_of, theirs.buttons)))
 
 
-def _absent(name: str) -> str:
-    """A name like this one that nothing has."""
-    if re.fullmatch(r"\d+(?:[^\w]+\d+)*", name):
-        return re.sub(r"\d+", lambda number: str(int(number[0]) + 700_001), name)
-    return re.sub(r"\d", lambda digit: str(9 - int(digit[0])), name[::-1])
+def _absent(name: str) -> list[str]:
+    """Names like this one that nothing has: a number far away, and a near one, which is as good an amount."""
+    if not re.fullmatch(r"\d+(?:[^\w]+\d+)*", name):
+        return [re.sub(r"\d", lambda digit: str(9 - int(digit[0])), name[::-1])]
+    return [re.sub(r"\d+", lambda number: str(int(number[0]) + 700_001), name), re.sub(r"\d+", _near, name)]
+
+
+def _near(number: re.Match[str]) -> str:
+    """A number of as many digits that nothing will have soon, where things are numbered one after the other."""
+    largest = 10 ** len(number[0]) - 3
+    return str(largest if int(number[0]) < _SOON * largest else 10 * largest)
 
 
 def _used(talks: Talks, access: Access) -> Use | None:
@@ -229,15 +240,17 @@ def _used(talks: Talks, access: Access) -> Use | None:
         walk(talks, made.around(access.before), made.owner)
     step = access.step(made.name)
     control = talks.case(made.owner, step, summary=f"the owner's own: {access.subject}")
-    absent = partial(
-        talks.say, made.owner, access.step(_absent(made.name)), "the owner", role=Role.BACKGROUND, control=control.name
-    )
-    nothing = words(absent())
+
+    def absent(name: str) -> set[str]:
+        return words(talks.say(made.owner, access.step(name), "the owner", role=Role.BACKGROUND, control=control.name))
+
+    others = _absent(made.name)
+    nothing = set[str]().union(*map(absent, others))
     began = monotonic()
     replies = talks.send(control)
     told = words(replies) - nothing
     # Asked again for what does not exist: where the first answer was only the first one, the name changed nothing.
-    if not told or not told - words(absent()):
+    if not told or not told - absent(others[0]):
         return None
     watch = talks.context.target.watch
     if not nothing:
@@ -247,9 +260,9 @@ def _used(talks: Talks, access: Access) -> Use | None:
         if max(said.values(), default=0) > 1:
             return None
     again = words(talks.say(made.owner, step, "the owner"))
-    # What is decided is told so, and not that there is nothing.
-    spent = again <= nothing or (bool(access.recipe.deeds) and len(again & told) < ALIKE * len(told))
-    if spent and access.public:
+    # Who does it again is told that there is nothing, or that it is done.
+    spent = again <= nothing or len(again & told) < ALIKE * len(told)
+    if spent and not access.recipe.deeds and (access.public or not again <= nothing):
         # What each may do once (joining a round) is used up for who did, and for nobody else.
         theirs = words(talks.say(talks.stranger(), step, "another one, afterwards,"))
         spent = len(theirs & told) < ALIKE * len(told)

@@ -31,7 +31,7 @@ from chaosbot.fuzz.making import (
     shows,
     worded,
 )
-from chaosbot.fuzz.talks import Step, Talks
+from chaosbot.fuzz.talks import Person, Step, Talks
 
 _CHOICES: Final = 3
 """So many of the other things that were offered are tried."""
@@ -58,6 +58,10 @@ class Use:
     spent: bool
     told: frozenset[str]
     named: bool = True
+
+    def agrees(self, other: Use) -> bool:
+        """Whether the same came of it when it was done with another thing."""
+        return self.spent == other.spent and len(self.told & other.told) >= ALIKE * len(self.told)
 
 
 def lists_in(ways: Sequence[Way]) -> list[tuple[Step, ...]]:
@@ -127,34 +131,46 @@ def offered_to_all(use: Use, ways: Sequence[Way]) -> bool:
     return any(2 * len(use.told & told) >= len(use.told) and len(told) <= _LONGER * len(use.told) for told in plain)
 
 
-def is_shared(talks: Talks, use: Use, private: Sequence[Step] | None) -> bool:
+def is_shared(talks: Talks, use: Use, private: Sequence[Step] | None, ways: Sequence[Way]) -> bool:
     """Whether what is written is not for the owner of a thing alone, or that cannot be seen.
 
-    Anybody can write it of what they have only been offered (a free hour), nothing comes of it, or it lets others in, and both are shown
-    the thing then, or its owner is asked whether they may have it.
+    Anybody can write it of what they have only been offered (a free hour), nothing comes of it, it lets others in, and both are shown
+    the thing then, its owner is asked whether they may have it, or who writes it is shown the thing as theirs afterwards.
 
     Args:
         talks: The stage's conversations.
         use: What is written.
         private: What shows the thing to its owner, and to no stranger, where something does.
+        ways: What strangers have explored.
     """
     made = make(talks, use.access.recipe)
     if made is None or _is_offered(talks, use, made.name):
         return True
-    if private is None:
-        # What all may ask for is decided by its owner.
-        return use.spent and done_to(talks, made, talks.stranger(), use.access.pattern) is not None
-    steps = made.around(private)
     step, stranger = use.access.step(made.name), talks.stranger()
+    if private is None:
+        lists = lists_in(ways)
+        before = [_shown_by(talks, steps, stranger, made.name) for steps in lists]
+        if use.spent and done_to(talks, made, stranger, use.access.pattern) is not None:
+            return True
+        return any(
+            _shown_by(talks, steps, stranger, made.name) and not known
+            for steps, known in zip(lists, before, strict=True)
+        )
+    steps = made.around(private)
     if not use.spent and not use.named:
-        before = _texts(walk(talks, steps, made.owner)[1])
+        told = _texts(walk(talks, steps, made.owner)[1])
         talks.say(made.owner, step, "the owner")
-        if _texts(walk(talks, steps, made.owner)[1]) == before:
+        if _texts(walk(talks, steps, made.owner)[1]) == told:
             return True
     talks.say(stranger, step, "another one")
     others, own = (walk(talks, steps, one)[1].replies for one in (stranger, made.owner))
     # Where a busy target shows nothing in time, that is not seen.
     return not others or not own or (shows(others, made.name) and shows(own, made.name))
+
+
+def _shown_by(talks: Talks, steps: Sequence[Step], person: Person, name: str) -> bool:
+    """Whether a list shows somebody a thing."""
+    return shows(walk(talks, steps, person)[1].replies, name)
 
 
 def _is_offered(talks: Talks, use: Use, name: str) -> bool:
