@@ -25,16 +25,20 @@ _DIGITS: Final = re.compile(r"\d+")
 
 
 def effects(calls: Iterable[ApiCalled], history: History) -> int:
-    """How often the most frequent effect happened: equal calls that succeeded and whose answer reached the bot."""
+    """How often the most frequent effect happened: equal calls that succeeded and whose answer reached the bot.
+
+    Those in the answer to a delivery happened once: what comes again was not answered, as far as the platform knows.
+    """
     counts: Counter[tuple[str, str, str]] = Counter()
+    answered = False
     for call in calls:
-        # The platform reads one answer to each delivery, however often it comes: what comes again was not seen before.
         if call.in_answer:
+            answered = True
             continue
         lost = call.status is None or not 200 <= call.status < 300 or bool(history.injections.get(call.exchange))
         if not lost:
             counts[call.method, str(call.chat), _DIGITS.sub("#", call.text)] += 1
-    return max(counts.values(), default=0)
+    return max(counts.values(), default=int(answered))
 
 
 def _at_once(deliveries: Sequence[CaseTried]) -> bool:

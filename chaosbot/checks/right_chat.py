@@ -15,6 +15,7 @@ from typing import Final
 from chaosbot.checks._cases import MADE_UP_IDS, NEEDS_CALLS, CaseCheck, Violation, says
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.marker import digest
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _SEVERAL: Final = 3
@@ -55,16 +56,29 @@ class RightChat(CaseCheck):
                 if tried.user is not None and str(call.chat) not in (str(tried.chat), str(tried.user)):
                     told[str(call.chat)].add(tried.user)
         passed_on = {chat for chat, people in told.items() if len(people) >= _SEVERAL}
+        # What has the id of another delivery may be answered as that one was.
+        homes: dict[object, set[str]] = defaultdict(set)
+        for tried in history.cases:
+            homes[tried.update_id].add(str(tried.chat))
+        twice = {chat for number, chats in homes.items() if number is not None and len(chats) > 1 for chat in chats}
         theirs = [tried for tried in history.cases if str(tried.chat) in passed_on]
         meant = {tried.marker for tried in theirs if tried.marker}
         passed_on |= {number for tried in theirs for number in _ID.findall(tried.summary)}
         return lambda call: (
-            call.origin is None and str(call.chat) not in passed_on and not meant.intersection(call.markers)
+            call.origin is None
+            and str(call.chat) not in passed_on
+            and not meant.intersection(call.markers)
+            and not (call.in_answer and str(call.chat) in twice)
         )
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """All calls that carry its marker went elsewhere."""
-        strays = _strays(tried.chat, calls, tried.callback)
+        # What a bot that brings people together passes on is what they write, word by word; what names them is about them. Neither is a reply.
+        strays = [
+            call
+            for call in _strays(tried.chat, calls, tried.callback)
+            if digest(call.text) != tried.wrote and (tried.user is None or str(tried.user) not in call.text)
+        ]
         if not strays:
             return None
         title = f"replies to another chat than the update's: {tried.summary or tried.case}"

@@ -207,7 +207,8 @@ class CaseTried(Tagged, frozen=True):
     history. `expect`, `control`, `check`, `summary`, `change`, `role`, `scenario` and `copies` repeat what the case said (see
     `Case`). `sent` is when its first byte left, `health_s` how many seconds the health request after it took (None: none was sent),
     `observations` what was seen beside its answer. `exchange` is its own id, `message` and `callback` are what a reply may refer to.
-    `names` are what its sender and its chat are called, where it is compared with others.
+    `names` are what its sender and its chat are called, where it is compared with others. `wrote` is a digest of the text that holds its
+    marker (`chaosbot.core.marker.digest`): what repeats all of that elsewhere passes it on.
     """
 
     t: float
@@ -238,6 +239,7 @@ class CaseTried(Tagged, frozen=True):
     message: int | str | None = None
     callback: str | None = None
     names: tuple[str, ...] = ()
+    wrote: str = ""
 
 
 class ApiCalled(Tagged, frozen=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from zlib import crc32
 
 from chaosbot.core.dice import Dice
 
@@ -33,6 +34,11 @@ def marker(dice: Dice) -> str:
 def markers_in(text: str) -> tuple[str, ...]:
     """All markers in a text, in order, each once."""
     return tuple(dict.fromkeys(MARKER.findall(text)))
+
+
+def digest(text: str) -> str:
+    """A few digits by which a text is known again, whatever markers stand in it."""
+    return f"{crc32(' '.join(MARKER.sub(' ', text).split()).encode(errors='replace')):08x}"
 
 
 def answer_marks_in(text: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from chaosbot.core.check import CHECKS, Check
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import KEPT_TEXT, ApiCalled, CampaignStarted, CaseTried, Event, Noted, ProbeSeen
 from chaosbot.core.exchange import UpdateFacts
-from chaosbot.core.marker import markers_in
+from chaosbot.core.marker import digest, markers_in
 from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, Leaked, NoProof, NotJson, Observation
 from chaosbot.core.outcome import Outcome
 from chaosbot.core.platform import Platform
@@ -104,6 +104,17 @@ def _damage(case: Case, proof: str) -> list[Observation]:
     if with_body(case.request, b"") is not None and not _CODED.search(parts[0]) and not _is_json(parts[1]):
         found.append(NotJson())
     return found
+
+
+def _wrote(case: Case) -> str:
+    """The digest of the JSON string in which a case's marker stands; empty where none does."""
+    found = re.search(
+        rb'"(?:[^"\\]|\\.){0,5000}' + case.marker.encode() + rb'(?:[^"\\]|\\.){0,200}"', case.request[:_MOST_READ]
+    )
+    try:
+        return digest(orjson.loads(found[0])) if found is not None and case.marker else ""
+    except orjson.JSONDecodeError:
+        return ""
 
 
 def _payload(update: object) -> tuple[str, set[str]]:
@@ -226,6 +237,7 @@ class CaseRecorder:
             message=case.message,
             callback=case.callback,
             names=facts.names if case.check or case.control or case.role is not Role.ATTEMPT else (),
+            wrote=_wrote(case),
         )
         return event, [reply] if reply is not None else []
 

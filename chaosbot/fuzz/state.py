@@ -264,13 +264,24 @@ class _Trials(Voices):
         ]
         astray = list(self._astray(steady))
         asked = [*steady, *astray]
-        for row in (asked, asked, *([astray] if astray else [])):
-            if self.clock.over() or len(asked) < 2:
+        bound: set[Dialogue] = set()
+        for choice in (asked, asked, astray):
+            row = [one for one in choice if one not in bound]
+            if self.clock.over() or len(asked) < 2 or not row:
                 return
             users = [(self.new(), row[number % len(row)]) for number in range(_CROWD)]
             heard = self.burst([(who, one.lines[0]) for who, one in users])
-            usual = [[self.alone[one].text] for _, one in users]
-            self.tell("crossed", f"{_CROWD} users at once", usual, heard)
+            for (_, one), told in zip(users, heard, strict=True):
+                # What is answered otherwise where nobody else says anything depends on who was there before.
+                if shape("\n".join(told)) != shape(self.alone[one].text) and not self._alike_alone(one):
+                    bound.add(one)
+            kept = [(one, told) for (_, one), told in zip(users, heard, strict=True) if one not in bound]
+            usual = [[self.alone[one].text] for one, _ in kept]
+            self.tell("crossed", f"{_CROWD} users at once", usual, [told for _, told in kept])
+
+    def _alike_alone(self, one: Dialogue) -> bool:
+        """Whether people are answered as usual while nobody else says anything."""
+        return all(shape(self.one(one).text) == shape(self.alone[one].text) for _ in range(2))
 
     def _astray(self, steady: Sequence[Dialogue]) -> Iterator[Dialogue]:
         """Commands that are answered alike one at a time only: while others write, the answer may go to one of them."""
