@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import Final
 
+from chaosbot.checks.canary_answered import WAITING
 from chaosbot.core.case import Case, Change
 from chaosbot.core.event import CaseTried
 from chaosbot.core.kit import FRESH, IDS
@@ -45,6 +46,13 @@ _PEOPLE: Final = 24
 """So many people who have sent nothing show whether some are not answered any more: those whom a worker served that is gone."""
 _TOGETHER: Final = 4
 """So many suspects are sent again at once: each time that one ends a worker there is one less to show it."""
+
+_SILENT_S: Final = (1.0, 2.0, 4.0)
+"""So long a call is waited for, each time that a target is asked which makes none any more."""
+_PLAIN: Final = frozenset({"vocabulary", "state"})
+"""The stages in which people say what the target understands."""
+_AROUND_S: Final = 1.0
+_SUSPECTS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,37 @@ def still_served(context: CampaignContext, clock: Clock) -> None:
     for suspect in silent[:_MOST_ALONE]:
         if clock.over() or _silencing(context, suspect):
             return  # one mistake ends the answers in many ways
+
+
+def gone_silent(context: CampaignContext) -> bool:
+    """Whether a target that called its API makes no call any more, though it acknowledges; what it was sent around its last call is suspected."""
+    target, recorder = context.target, context.recorder
+    before = target.calls()
+    last = max(before, key=lambda call: call.t, default=None)
+    if last is not None and (last.status or 0) in WAITING:
+        return False
+    patient_s = sum(max(wait_s, target.watch.patience_s) for wait_s in _SILENT_S)
+    target.until = max(target.until, monotonic() + patient_s + _SURE_S)  # however late it is
+    for wait_s in _SILENT_S:
+        result = target.fire(target.health_case(), "served")
+        if not result.outcome.ok or target.watch.replied(result.case, max(wait_s, target.watch.patience_s)):
+            return False
+        if len(target.calls()) > len(before):
+            return False  # it is only busy
+    tried = [event for event in recorder.events if isinstance(event, CaseTried)]
+    # What needs no sender, or is odd otherwise, may be answered still.
+    people = {str(one.user) for one in tried if one.stage in _PLAIN and one.user is not None}
+    came = max((call.t for call in before if str(call.chat) in people), default=last.t if last is not None else 0.0)
+    told = {str(call.chat) for call in before}
+    around = [one for one in tried if abs(one.sent - came) < _AROUND_S and one.outcome.ok]
+    around.sort(key=lambda one: (str(one.chat) in told, one.sent))
+    suspects = tuple(one.summary or one.case for one in around if not one.case.startswith("growth/"))
+    change = Change(Mechanism.BEHAVIOUR, "silent")
+    case = replace(result.case, name="served/silent", threat=Threat.NETWORK, change=change)
+    found = replace(result, case=case)
+    found.observations.append(Silenced(everybody=True, beside=suspects[:_SUSPECTS]))
+    recorder.record(found)
+    return True
 
 
 def _acknowledged(context: CampaignContext) -> list[Trial]:

@@ -19,23 +19,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from time import monotonic, sleep
 from typing import Any, Final
 
 from chaosbot.checks._outbound import OUTAGE, reached, speaks, succeeded
 from chaosbot.core.case import Case, Change, Expect, Reach, Role, Segment
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import ApiCalled, CaseTried, OutboundTried, TrustTried
+from chaosbot.core.event import ApiCalled, OutboundTried, TrustTried
 from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.marker import MARKER
-from chaosbot.core.observation import Silenced
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.platform import Doubt
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext, Disturbances
 from chaosbot.fuzz.replies import POLL_S
+from chaosbot.fuzz.served import gone_silent
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.troubles import PLAIN, Trouble
@@ -45,10 +44,6 @@ _IN_ANSWER_S: Final = 0.05
 """The pause between two deliveries where effects are seen in answers alone."""
 _FIRST_S: Final = 1.0
 _LEAST_S: Final = 0.3
-_SILENT_S: Final = (1.0, 2.0, 4.0)
-"""So long is each of several health requests waited for before a target counts as silent."""
-_AROUND_S: Final = 0.5
-_SUSPECTS: Final = 8
 _LONGEST_S: Final = 6.0
 """A target that calls without end is not waited for."""
 _TIMES: Final = 4.0
@@ -66,39 +61,14 @@ _ODD: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
 
 def run_trust(context: CampaignContext, clock: Clock) -> None:
     """Batches and doubts one by one, then outages."""
-    if _silent(context):
+    # Where people talk with the target, the stages before this one ask them.
+    if context.store.seen.replies == "mock" and not context.platform.tiers and gone_silent(context):
         return
     trials = _Trials(context, clock)
     for trial in (trials.batches, trials.doubts, trials.outages):
         if not clock.over():
             trial()
             context.show("trust", 0)
-
-
-def _silent(context: CampaignContext) -> bool:
-    """Whether a target that called its API makes no call any more, though it acknowledges; what it was sent around its last call is suspected.
-
-    Where people talk with the target, the stages before this one ask them.
-    """
-    target, recorder = context.target, context.recorder
-    if context.store.seen.replies != "mock" or context.platform.tiers:
-        return False
-    before = target.calls()
-    for wait_s in _SILENT_S:
-        result = target.fire(target.health_case(), "trust")
-        if not result.outcome.ok or target.watch.replied(result.case, max(wait_s, target.watch.patience_s)):
-            return False
-        if len(target.calls()) > len(before):
-            return False  # it is only busy
-    last = max((call.t for call in before), default=0.0)
-    around = (one for one in recorder.events if isinstance(one, CaseTried) and abs(one.sent - last) < _AROUND_S)
-    suspects = [one.case for one in around if one.outcome.ok and not one.case.startswith("growth/")]
-    case = replace(
-        result.case, name="trust/silent", threat=Threat.NETWORK, change=Change(Mechanism.BEHAVIOUR, "silent")
-    )
-    result = replace(result, case=case, observations=[Silenced(everybody=True, beside=tuple(suspects[:_SUSPECTS]))])
-    recorder.record(result)
-    return True
 
 
 # ── doubts and batches ────────────────────────────────────────────────────────────────────────────────────────────────
