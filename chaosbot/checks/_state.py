@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -43,6 +44,13 @@ def _named(text: str) -> str:
 def numbers(text: str) -> list[int]:
     """The numbers in an answer, in order, without those in markers and codes; very long ones are ids."""
     return [int(found) for found in _NUMBER.findall(_named(text)) if len(found) < 13]
+
+
+def views(text: str) -> dict[str, str]:
+    """What an answer shows, by what it is about: each line that is the only one of its shape, and the whole without its numbers (the empty name)."""
+    lines = text.split("\n")
+    kinds = Counter(map(shape, lines))
+    return {"": shape(text), **{shape(line): line for line in lines if line and kinds[shape(line)] == 1}}
 
 
 def counts(plays: Plays) -> dict[int, int]:

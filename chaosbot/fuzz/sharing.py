@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks._state import numbers, shape
+from chaosbot.checks._state import numbers, shape, views
 from chaosbot.fuzz.exploring import complete
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.usages import usages
@@ -31,8 +31,8 @@ _HANDS: Final = 8
 _ONE: Final = ("0",)
 _BOTH: Final = ("0", "1")
 
-View = tuple[str, bool]
-"""A reader, and whether its numbers count."""
+View = tuple[str, str]
+"""A reader, and what of its answer (`views`)."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,9 @@ class Sharing:
             self._says(company, company.others[0], line)
             after = self._shown(company, readers)
             # What changes by itself shows nothing.
-            if any(before[one] == again[one] != after[one] for one in before):
-                shown = {
-                    reader: calls for reader, calls in readers.items() if before[reader, True] != after[reader, True]
-                }
-                found.append(_Deed(maker, line, shown))
+            telling = {view[0] for view in before if before[view] == again.get(view) != after.get(view)}
+            if telling:
+                found.append(_Deed(maker, line, {one: calls for one, calls in readers.items() if one in telling}))
             before, again = again, after
         return found
 
@@ -153,12 +151,11 @@ class Sharing:
         return found
 
     def _shown(self, company: _Company, readers: Mapping[str, int]) -> dict[View, str]:
-        """What the maker is shown, with its numbers and without."""
+        """What the maker is shown."""
         found: dict[View, str] = {}
         for reader, calls in readers.items():
             told = self.voices.ask(company.maker, Step(reader).of(company.maker.number), calls).whole
-            told = company.without_names(told)
-            found.update({(reader, True): told, (reader, False): shape(told)})
+            found |= {(reader, kind): text for kind, text in views(company.without_names(told)).items()}
         return found
 
     def _says(self, company: _Company, who: Speaker, line: Step) -> str:
@@ -180,17 +177,22 @@ class Sharing:
 
     def _tried(self, deed: _Deed) -> None:
         """Two do it at once: afterwards the maker is shown what both have done, and not what one has."""
-        both, again = (self._done(deed, (0, 1)) for _ in range(2))
+        # Whoever is first.
+        both, again = (self._done(deed, order) for order in ((0, 1), (1, 0)))
         single = [self._done(deed, (nth,)) for nth in (0, 1)]
         if both is None or again is None or None in single:
             return
         (told, shown), (_, other) = both, again
         ones = [one[1] for one in single if one is not None]
         # Where two do as much as one, or it is never the same, nothing follows.
-        views = [view for view in shown if shown[view] == other[view] and all(shown[view] != one[view] for one in ones)]
-        tried = [self._done(deed, (0, 1), at_once=True) for _ in range(_TIMES)] if views else []
+        telling = [
+            view
+            for view in shown
+            if shown[view] == other.get(view) and all(one.get(view) not in (None, shown[view]) for one in ones)
+        ]
+        tried = [self._done(deed, (0, 1), at_once=True) for _ in range(_TIMES)] if telling else []
         seen = [
-            _ONE if any(after[view] == one[view] for one in ones for view in views) else _BOTH
+            _ONE if any(after.get(view) == one[view] for one in ones for view in telling) else _BOTH
             for answers, after in filter(None, tried)
             if answers == told
         ]

@@ -18,7 +18,7 @@ from itertools import islice, product
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.checks._state import bounded, limit, numbers, shape
+from chaosbot.checks._state import bounded, limit, numbers, shape, views
 from chaosbot.core.event import KEPT_TEXT, ApiCalled
 from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.exploring import chosen, deed_of, kind_of
@@ -38,8 +38,8 @@ _MOST_MAKERS: Final = 10
 _MOST_READERS: Final = 9
 _MOST_NAMED: Final = 3
 _MOST_PAIRS: Final = 4
-_MOST_PRESSED: Final = 4
-_MOST_SHOWING: Final = 4
+_MOST_PRESSED: Final = 8
+_MOST_SHOWING: Final = 6
 _MOST_DISPLACED: Final = 8
 _MOST_COUPONS: Final = 8
 _MOST_FORMS: Final = 3
@@ -113,7 +113,7 @@ class Things:
             first = {self._deed(one.maker): one for one in reversed(self._found)}
             for one in list(first.values())[::-1][:_MOST_PAIRS]:
                 beside += [hands.submit(trial, one) for trial in (self._gathered, self._again)]
-            readers = list(dict.fromkeys(one.reader for one in self._found))[:_MOST_SHOWING]
+            readers = list(dict.fromkeys([*(one.reader for one in self._found), *self._counting()]))[:_MOST_SHOWING]
             beside += [hands.submit(self._pressed_again, one, readers) for one in self._presses() if readers]
             for future in beside:
                 future.result()
@@ -272,36 +272,51 @@ class Things:
             return
         self.voices.tell("again", shown, alone, [self._delivered(shown, times=2) for _ in range(2)])
 
+    def _counting(self) -> list[Step]:
+        """Commands that tell people numbers."""
+        bare = (Dialogue((Step(f"/{name}"),)) for name in self.voices.commands)
+        return [one.lines[0] for one in bare if one in self.voices.alone and numbers(self.voices.alone[one].text)]
+
     def _presses(self) -> list[Dialogue]:
         """Dialogues that end with a press, one for each deed."""
         pressed = (one for one in list(self.voices.alone) if one.lines[-1].pressed and not one.admin and not one.group)
         # The longest ways press what stands below things of one's own.
-        longest = sorted(pressed, key=lambda one: -len(one.lines))
-        deeds = {deed_of(one.lines[-1].text): one for one in reversed(longest)}
-        return list(deeds.values())[::-1][:_MOST_PRESSED]
+        deeds: dict[str, Dialogue] = {}
+        for one in sorted(pressed, key=lambda one: -len(one.lines)):
+            deeds.setdefault(deed_of(one.lines[-1].text), one)
+        return list(deeds.values())[:_MOST_PRESSED]
 
     def _pressed_again(self, one: Dialogue, readers: Sequence[Step]) -> None:
         """The platform delivers a press once more: afterwards people are shown what one press has done, and not two."""
-        once = [self._after(one, readers) for _ in range(2)]
-        twice = self._after(one, readers, presses=2) if once[0] == once[1] and once[0] else ()
-        if twice in ((), *once) or twice != self._after(one, readers, presses=2):
+        once, other, twice, again = (self._after(one, readers, presses=presses) for presses in (1, 1, 2, 2))
+        telling = sorted(
+            view
+            for view in once.keys() & other.keys() & twice.keys() & again.keys()
+            if once[view] == other[view] != twice[view] == again[view]
+        )
+        if not telling:
             return
-        again = [self._after(one, readers, deliveries=2) for _ in range(2)]
-        if all(again):
-            self.voices.tell("pressed-again", one, once, again, twice)
+        delivered = [self._after(one, readers, deliveries=2) for _ in range(2)]
+        if all(delivered):
+            first, second, *seen = ([shown.get(view, "") for view in telling] for shown in (once, twice, *delivered))
+            self.voices.tell("pressed-again", one, [first], seen, second)
 
     def _after(
         self, one: Dialogue, readers: Sequence[Step], *, presses: int = 1, deliveries: int = 1
-    ) -> tuple[str, ...]:
-        """What somebody is shown, without its numbers, who has pressed so often, each press delivered so often; empty where the time is up."""
+    ) -> dict[tuple[str, str], str]:
+        """What somebody is shown (`views`), by reader, who has pressed so often, each press delivered so often; empty where the time is up."""
         who = self.voices.ready(one)
         for _ in range(presses):
             case = self.voices.case(who, one.lines[-1])
             for _ in range(deliveries):
                 if case is not None and not self.voices.clock.over():
                     self.voices.heard(who, case)
-        told = tuple(shape(self._read(who, reader)) for reader in readers if not self.voices.clock.over())
-        return told if len(told) == len(readers) else ()
+        shown = {
+            (str(reader), kind): text.replace(str(who.user), "{user}")
+            for reader in readers
+            for kind, text in views(self._read(who, reader)).items()
+        }
+        return shown if not self.voices.clock.over() else {}
 
     def _delivered(self, shown: Shown, *, times: int) -> tuple[str]:
         """How often its maker is shown a thing whose making was delivered so often."""
