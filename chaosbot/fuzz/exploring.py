@@ -36,7 +36,9 @@ _MOST_DEEDS: Final = 8
 _MOST_AFTER: Final = 14
 _WHATEVER: Final = 3
 """An answer that so many commands get is none to what was asked."""
-_MOST_WAYS: Final = 480
+_MOST_WAYS: Final = {True: 480, False: 240}
+"""So many ways are gone, by whether the target is quick: one that is not has a limit of its own, or has much to do for each."""
+_QUICK_S: Final = 0.5
 _MOST_KINDS: Final = 48
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
@@ -233,7 +235,8 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     meant: list[str] = []
     makers: list[str] = []
     for depth in range(_DEEPEST):
-        wave = [steps for steps in wave if steps not in seen][: _MOST_WAYS - len(seen)]
+        most = _MOST_WAYS[talks.context.target.watch.usual_s < _QUICK_S]
+        wave = [steps for steps in wave if steps not in seen][: max(0, most - len(seen))]
         seen.update(wave)
         found = talks.run([partial(_gone, talks, steps) for steps in wave])
         gone = [way for way in found if way is not None]
