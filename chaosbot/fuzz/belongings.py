@@ -125,8 +125,9 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
     talks.at_least(_TRYING_S)  # all before was for this
     # What came by chance (others' doings) does not come again.
-    again = talks.run(partial(_used, talks, use.access) for use in ours)
-    ours = [use for use, other in zip(ours, again, strict=True) if other is not None and use.agrees(other)]
+    again = talks.run(partial(_used, talks, use.access) for use in ours for _ in range(2))
+    pairs = zip(again[::2], again[1::2], strict=True)
+    ours = [use for use, pair in zip(ours, pairs, strict=True) if any(map(use.agrees, filter(None, pair)))]
     typed = [use for use in ours if not use.access.pressed]
     kept_by = {use: private.get(use.access.recipe) if use in kept else None for use in typed}
     looked = talks.run(partial(is_shared, talks, use, kept_by[use], ways) for use in typed)

@@ -65,12 +65,17 @@ _ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-
 
 @dataclass(frozen=True)
 class Way:
-    """What somebody did, step by step, what the target said to the last step, who it was, and what they really wrote."""
+    """What somebody did, step by step, what the target said to the last step, who it was, and what they really wrote and pressed."""
 
     steps: tuple[Step, ...]
     replies: tuple[ApiCalled, ...]
     who: Person = field(default_factory=Person, compare=False)
-    said: tuple[str, ...] = field(default=(), compare=False)
+    taken: tuple[Step, ...] = field(default=(), compare=False)
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What they really wrote."""
+        return tuple(step.text for step in self.taken if not step.pressed)
 
     @property
     def buttons(self) -> tuple[str, ...]:
@@ -149,19 +154,19 @@ def walk(
     """
     someone = person or talks.stranger()
     replies: list[ApiCalled] = []
-    said: list[str] = []
+    done: list[Step] = []
     for nth, step in enumerate(steps, 1):
         part = (someone.group is not None, *steps[:nth])
         # On the way only what has been seen to come is waited for; at its end nobody knows whether more does.
         usual = talks.context.usual.get(part, 0) if person is None and (onwards or nth < len(steps)) else 0
         taken = at_hand(step, someone.buttons, someone.told, (someone.user or 0) // talks.context.apart, apart=apart)
         taken = taken.of(someone.number)
-        said += [] if taken.pressed else [taken.text]
+        done.append(taken)
         replies = talks.say(someone, taken, what, usual)
         someone.number = Way((taken,), tuple(replies)).number or someone.number
         if person is None:
             talks.context.usual.setdefault(part, sum(map(speaks, replies)))
-    return someone, Way(tuple(steps), tuple(replies), someone, tuple(said))
+    return someone, Way(tuple(steps), tuple(replies), someone, tuple(done))
 
 
 def at_hand(step: Step, buttons: Collection[str], told: str, choice: int, *, apart: bool = False) -> Step:

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import combinations
 from time import monotonic, sleep
 from typing import Final
 
@@ -28,6 +29,8 @@ _MOST_RECIPES: Final = 6
 _EACH: Final = 2
 """So many ways of one deed may make things: one of them may only have been told how it is done."""
 _MOST_DEEDS: Final = 6
+_WALKS: Final = 3
+"""So many people go each way: what one of them chooses may not be had."""
 _FEW: Final = 2
 """What more chats than this were told is no name of a thing that one of them has made."""
 _WORDS: Final = re.compile(r"[\w-]*\d[\w-]*")
@@ -110,11 +113,12 @@ class Access:
 
 def recipes_of(talks: Talks, ways: Sequence[Way]) -> list[Recipe]:
     """The ways at whose end people were told different names; one for each deed, those in which words are written first."""
-    twice = talks.run(partial(walk, talks, way.steps, apart=True) for way in _candidates(talks, ways) for _ in range(2))
+    tried = [way for way in _candidates(talks, ways) for _ in range(_WALKS)]
+    gone = talks.run(partial(walk, talks, way.steps, apart=True) for way in tried)
     recipes = [
         recipe
-        for first, second in zip(twice[::2], twice[1::2], strict=True)
-        if first and second and (recipe := _recipe(first, second))
+        for nth in range(0, len(gone), _WALKS)
+        if (recipe := _recipe([way for _, way in filter(None, gone[nth : nth + _WALKS])]))
     ]
     # Of ways that differ in what is written only, one is enough.
     alike: dict[tuple[str, ...], Recipe] = {}
@@ -156,11 +160,13 @@ def _candidates(talks: Talks, ways: Sequence[Way]) -> list[Way]:
     return list(found.values())[: 2 * _MOST_RECIPES]
 
 
-def _recipe(one: tuple[Person, Way], other: tuple[Person, Way]) -> Recipe | None:
-    """The way of two people as a recipe, when they were told different names at its end."""
-    pairs = zip(names_of(one[1]), names_of(other[1]), strict=False)
-    nth = next((nth for nth, (first, second) in enumerate(pairs) if first != second), None)
-    return Recipe(one[1].steps, nth) if nth is not None else None
+def _recipe(ways: Sequence[Way]) -> Recipe | None:
+    """The way that several people have gone as a recipe, when two who were told most alike were told different names at its end."""
+    pairs = combinations(filter(names_of, ways), 2)
+    alike = min(pairs, key=lambda pair: len(words(pair[0].replies) ^ words(pair[1].replies)), default=None)
+    names = zip(*map(names_of, alike), strict=False) if alike else ()
+    nth = next((nth for nth, (first, second) in enumerate(names) if first != second), None)
+    return Recipe(ways[0].steps, nth) if nth is not None else None
 
 
 def names_of(way: Way) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ _MOST_LISTS: Final = 14
 _SEVERAL: Final = 3
 """So many of others' things in one list are no chance."""
 _LONGER: Final = 2
+_LAST: Final = re.compile(r"[0-9A-Za-z]*\d[0-9A-Za-z]*")
+"""What may name what a button chooses: the last that does."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def is_shared(talks: Talks, use: Use, private: Sequence[Step] | None, ways: Sequ
         ways: What strangers have explored.
     """
     made = make(talks, use.access.recipe)
-    if made is None or _is_offered(talks, use, made.name):
+    if made is None or _is_offered(talks, use, made):
         return True
     step, stranger = use.access.step(made.name), talks.stranger()
     if private is None:
@@ -158,9 +160,11 @@ def is_shared(talks: Talks, use: Use, private: Sequence[Step] | None, ways: Sequ
         )
     steps = made.around(private)
     if not use.spent and not use.named:
-        told = _texts(walk(talks, steps, made.owner)[1])
+        told, calls = _texts(walk(talks, steps, made.owner)[1]), len(talks.context.target.calls())
         talks.say(made.owner, step, "the owner")
-        if _texts(walk(talks, steps, made.owner)[1]) == told:
+        # Whom it is offered to may have to agree.
+        offered = any(str(call.chat) == str(talks.context.peer) for call in talks.context.target.calls()[calls:])
+        if not offered and _texts(walk(talks, steps, made.owner)[1]) == told:
             return True
     talks.say(stranger, step, "another one")
     others, own = (walk(talks, steps, one)[1].replies for one in (stranger, made.owner))
@@ -173,14 +177,15 @@ def _shown_by(talks: Talks, steps: Sequence[Step], person: Person, name: str) ->
     return shows(walk(talks, steps, person)[1].replies, name)
 
 
-def _is_offered(talks: Talks, use: Use, name: str) -> bool:
+def _is_offered(talks: Talks, use: Use, made: Made) -> bool:
     """Whether a thing that was chosen is still offered to others, or somebody is told the same of another one that was offered and not chosen."""
     *before, last = use.access.recipe.steps
-    if not before or not last.pressed or kind_of(last.text) == last.text:
+    choice = _LAST.findall(made.way.taken[-1].text)[-1:]
+    if not before or not last.pressed or kind_of(last.text) == last.text or choice != [made.name]:
         return False
     stranger, way = walk(talks, before)
     alike = [data for data in way.buttons if kind_of(data) == kind_of(last.text)]
-    if any(holds(data, name) for data in alike):
+    if any(_LAST.findall(data)[-1:] == choice for data in alike):
         return True  # it is still there for others, who may have chosen it meanwhile
     # Others choose among the first ones meanwhile.
     names = [found[0] for data in reversed(alike) if (found := re.search(r"\d+", data))]

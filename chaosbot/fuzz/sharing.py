@@ -196,7 +196,9 @@ class Sharing:
             for answers, after in filter(None, tried)
             if answers == told
         ]
-        if seen:
+        # What others do meanwhile may change what is shown as well.
+        last = self._done(deed, (0, 1)) if seen else None
+        if last is not None and all(last[1].get(view) == shown[view] for view in telling):
             self.voices.tell("gathered", deed, [_BOTH], seen, _BOTH)
 
     def _done(

@@ -107,6 +107,7 @@ class _Trials(Voices):
         self.sociable = False
         """Whether what is tried now bears others beside it, so that the next stages may begin."""
         self._taken: set[str] = set()
+        self._turns = 0
 
     def run(self) -> None:
         """All trials."""
@@ -482,11 +483,19 @@ class _Trials(Voices):
         alone: list[list[str]] = []
         if self.clock.over():
             return
-        for _ in range(2):
+        for _ in range(_LOOK if chosen(action.lines[-1]) else 2):
             around = self._around(action)
-            alone.append([self.ask(who, step).text for who, step in around if not self.clock.over()])
-            if len(alone[-1]) < _PEOPLE or len(set(map(shape, alone[-1]))) > 2 or len(set(alone[-1])) == 1:
+            told = [self.ask(who, step).text for who, step in around if not self.clock.over()]
+            if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
                 return
+            if len(set(told)) > 1:
+                alone.append(told)
+            elif not chosen(action.lines[-1]):
+                return
+            if len(alone) == 2:
+                break  # one that nobody gets (an hour that has passed) shows nothing
+        else:
+            return
         # In a group nothing tells for sure which of those who ask at once an answer is for.
         limited = bounded(alone) is not None and around[0][0].group is None
         if not (limited or counts(alone)):
@@ -503,6 +512,9 @@ class _Trials(Voices):
             before = self.ask(*first).text
             self.burst(rest)
             seen.append([before, self.ask(*last).text])
+        if seen and not limited:
+            # Others' doings may have been counted as well, as regularly; they are over now.
+            alone.append([self.ask(who, step).text for who, step in self._around(action) if not self.clock.over()])
         if seen:
             self.tell("one-thing-once" if limited else "one-thing", f"{action} by {_PEOPLE} users", alone, seen)
 
@@ -511,6 +523,7 @@ class _Trials(Voices):
 
         The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
         """
+        action = self._elsewhere(action)
         last = action.lines[-1]
         first = self.ready(action)
         if first.group is not None:
@@ -528,13 +541,27 @@ class _Trials(Voices):
         shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
         with self.lock:
             fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
-            self._taken.update(fresh[:1])
+            self._taken.update(fresh[-1:])
+        # The later ones are less often taken, or past.
         if last.pressed and chosen(last) and fresh:
-            return [(who, replace(last, text=fresh[0])) for who in people]
+            return [(who, replace(last, text=fresh[-1])) for who in people]
         if any(map(chosen, action.lines[:-1])):
             return [(who, last) for who in people]
         # What each is shown is their own; a group is shown what one of its members has begun.
         return self._around(replace(action, group=True))
+
+    def _elsewhere(self, action: Dialogue) -> Dialogue:
+        """The same with other choices on the way to the last one (another day): there is only so much to be had at each place."""
+        if not (action.lines[-1].pressed and any(line.pressed and chosen(line) for line in action.lines[:-1])):
+            return action
+        with self.lock:
+            self._turns += 1
+            turn = self._turns
+        who, lines = self.new(action), list[Step]()
+        for line in action.lines[:-1]:
+            lines.append(at_hand(line, who.buttons, who.told, turn, apart=line.pressed and chosen(line)))
+            self.ask(who, lines[-1])
+        return replace(action, lines=(*lines, action.lines[-1]))
 
     def _as_far(self, action: Dialogue, first: Speaker) -> list[Speaker]:
         """Others who have said what the first one has."""

@@ -288,7 +288,8 @@ class Things:
 
     def _pressed_again(self, one: Dialogue, readers: Sequence[Step]) -> None:
         """The platform delivers a press once more: afterwards people are shown what one press has done, and not two."""
-        once, other, twice, again = (self._after(one, readers, presses=presses) for presses in (1, 1, 2, 2))
+        # In turns, since others' doings may change what is shown as well, and once more at the end.
+        once, twice, other, again = (self._after(one, readers, presses=presses) for presses in (1, 2, 1, 2))
         telling = sorted(
             view
             for view in once.keys() & other.keys() & twice.keys() & again.keys()
@@ -297,7 +298,8 @@ class Things:
         if not telling:
             return
         delivered = [self._after(one, readers, deliveries=2) for _ in range(2)]
-        if all(delivered):
+        last = self._after(one, readers)
+        if all(delivered) and all(last.get(view) == once[view] for view in telling):
             first, second, *seen = ([shown.get(view, "") for view in telling] for shown in (once, twice, *delivered))
             self.voices.tell("pressed-again", one, [first], seen, second)
 
