@@ -77,7 +77,7 @@ class RightChat(CaseCheck):
         strays = [
             call
             for call in _strays(tried.chat, calls, tried.callback)
-            if digest(call.text) != tried.wrote and (tried.user is None or str(tried.user) not in call.text)
+            if digest(call.text) != tried.wrote and str(tried.user) not in _ID.findall(call.text)
         ]
         if not strays:
             return None
