@@ -11,12 +11,13 @@ Rules:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.checks._likeness import commands_in
+from chaosbot.checks._likeness import commands_in, words
 from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.belongings import try_belongings
@@ -50,6 +51,7 @@ _SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.6, "belongings": 0.
 """The part of the stage's time left that each part may take; of exploring groups, the part of the time for groups."""
 
 
+_ALIKE: Final = 2
 _TOLD_S: Final = 0.3
 """So slow the calls are made that show whether a delivery is answered after them."""
 
@@ -148,7 +150,7 @@ def _work(talks: Talks) -> None:
     if shown_unasked:
         privileges += try_privileges(talks, shown_unasked, ways, twin, own=True)
     meanwhile.result()
-    written = [step for step in common if not step.pressed]
+    written = _refused_first([step for step in common if not step.pressed], ways)
     privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
     people = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT)
@@ -210,6 +212,13 @@ def _in_groups(talks: Talks, commands: Sequence[str], ways: Sequence[Way]) -> li
     talks.clock = whole
     found = try_fellows(talks, [*context.group_ways, *ways])
     return found + try_belongings(talks, context.group_ways, commands)
+
+
+def _refused_first(steps: Sequence[Step], ways: Sequence[Way]) -> list[Step]:
+    """First what strangers are told the same for as for another command: most often that it is not for them."""
+    told = {way.steps[0]: frozenset(words(way.replies)) for way in ways if len(way.steps) == 1}
+    times = Counter(told.values())
+    return sorted(steps, key=lambda step: times[told.get(step, frozenset())] < _ALIKE or not told.get(step))
 
 
 def _notices(talks: Talks, ways: Sequence[Way]) -> list[Step]:
