@@ -44,6 +44,8 @@ _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
 _RIGHTS: Final = 0.25
 """The part of the campaign's time that rights may take at least, beside the next stages: they come last, and few need them."""
+_LEAST: Final = {"privileges": 0.12}
+"""The part of the campaign's time that a part of the stage may take at least, beside the next stages."""
 _FIRST_MEANT: Final = MEANT + 500_000_000
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
@@ -110,6 +112,7 @@ def _work(talks: Talks) -> None:
 
     def part(name: str) -> Talks:
         talks.clock = Clock(monotonic() + whole.left() * _SHARES[name], whole.should_stop)
+        talks.at_least(_LEAST.get(name, 0.0) * context.spec.duration_s)
         return talks
 
     twin = talks.stranger()
