@@ -25,20 +25,15 @@ _DIGITS: Final = re.compile(r"\d+")
 
 
 def effects(calls: Iterable[ApiCalled], history: History) -> int:
-    """How often the most frequent effect happened: equal calls that succeeded and whose answer reached the bot.
-
-    Those in the answer to a delivery happened once: what comes again was not answered, as far as the platform knows.
-    """
+    """How often the most frequent effect happened: equal calls that succeeded and whose answer reached the bot."""
     counts: Counter[tuple[str, str, str]] = Counter()
-    answered = False
     for call in calls:
-        if call.in_answer:
-            answered = True
+        if call.in_answer:  # what comes again was not answered, as far as the platform knows, which reads one answer
             continue
         lost = call.status is None or not 200 <= call.status < 300 or bool(history.injections.get(call.exchange))
         if not lost:
             counts[call.method, str(call.chat), _DIGITS.sub("#", call.text)] += 1
-    return max(counts.values(), default=int(answered))
+    return max(counts.values(), default=0)
 
 
 def _at_once(deliveries: Sequence[CaseTried]) -> bool:
@@ -148,7 +143,10 @@ class EffectAtMostOnce(Check):
             marked = [[call for call in calls if mark in call.markers] for mark in {one.marker for one in deliveries}]
             happened = max(sum(effects(own, history) for own in marked), effects(calls, history))
             if happened == 0:
-                if first.kind and usual[first.kind]:  # what never acts does not act twice
+                if any(call.in_answer for call in calls):
+                    violations.plan(f"a repeated {first.kind}")
+                    violations.look(first, None)
+                elif first.kind and usual[first.kind]:  # what never acts does not act twice
                     violations.plan(f"a repeated {first.kind}", "nothing was called because of it")
                 continue
             violations.plan(f"a repeated {first.kind}")

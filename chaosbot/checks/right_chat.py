@@ -73,11 +73,14 @@ class RightChat(CaseCheck):
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """All calls that carry its marker went elsewhere."""
-        # What a bot that brings people together passes on is what they write, word by word; what names them is about them. Neither is a reply.
+        # A bot that brings people together passes on what they write, word by word; what names them, or holds several of their messages, is
+        # about them. None of that is a reply.
         strays = [
             call
             for call in _strays(tried.chat, calls, tried.callback)
-            if digest(call.text) != tried.wrote and str(tried.user) not in _ID.findall(call.text)
+            if digest(call.text) != tried.wrote
+            and str(tried.user) not in _ID.findall(call.text)
+            and len(set(call.markers)) < _SEVERAL - 1
         ]
         if not strays:
             return None

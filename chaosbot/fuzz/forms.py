@@ -44,7 +44,7 @@ from chaosbot.fuzz.places import ArgumentSeries, said
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.stages import observe
-from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.talks import Person, Step, Talks, mixes
 from chaosbot.fuzz.usages import NUMBER, TEXT
 
 _WORDS: Final = 32
@@ -296,6 +296,8 @@ class _Desk:
         """All trials side by side, those first that tell most."""
         context = self.talks.context
         ends, questions = _ends(self._ways)
+        if mixes(context):  # an answer may have been another one's words
+            questions = [(end, False) for end, _ in questions]
         pressed = [partial(self._presses, end) for end in ends if end.usual.pressed]
         trials = _trials(context.platform, context.dice.at("forms"), ends, questions)
         tried = [partial(self._tried, odd, nth) for nth, odd in enumerate(trials)]

@@ -20,6 +20,7 @@ from itertools import chain, islice, zip_longest
 from typing import Final
 
 from chaosbot.checks._likeness import deeds, words_in
+from chaosbot.checks._state import shape
 from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.event import TRIALS, ApiCalled
 from chaosbot.core.fault import FAULTS
@@ -163,6 +164,14 @@ class _Desk:
         platform = self.talks.context.platform
         return words_in(platform.called(platform.administrator)) if platform.administrator is not None else set()
 
+    def _told_others(self, step: Step) -> set[str]:
+        """All that others than the admin were told in private who said the same."""
+        context, admin = self.talks.context, str(self.talks.admin_chat)
+        said = f" {'presses' if step.pressed else 'writes'} {step.text[:80]!r}"
+        theirs = [case for case in list(context.recorder.cases.values()) if case.summary.endswith(said)]
+        homes = {str(case.chat) for case in theirs if case.chat == case.user} - {admin}
+        return {shape(call.text) for call in context.target.calls() if str(call.chat) in homes}
+
     def ask_guest(self, step: Step) -> None:
         """A stranger asks."""
         self.guests[step] = tuple(self.talks.say(self.talks.stranger(), step))
@@ -252,6 +261,10 @@ class _Desk:
     def apart(self, step: Step) -> bool:
         """Whether the admin is told something for it that a stranger is not."""
         if step not in self.guests or step not in self.twins:
+            return False
+        # What people are told now and then (who is brought together with somebody) is no right.
+        texts = {shape(call.text) for call in self.gets[step][1] if call.text}
+        if texts <= self._told_others(step):
             return False
         return bool(self.telling(step) - deeds(self.guests[step]) - deeds(self.twins[step]))
 

@@ -30,6 +30,7 @@ from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.target import CaseResult
 from chaosbot.fuzz.threads import ThreadPool
+from chaosbot.fuzz.usages import TEXT
 
 T = TypeVar("T")
 
@@ -329,6 +330,15 @@ def relays(talks: Talks) -> bool:
     cases = {case.marker: str(case.chat) for case in list(talks.context.recorder.cases.values()) if case.marker}
     admin = str(talks.admin_chat)
     return any(map(partial(_passed_on, cases, admin), talks.context.target.calls()))
+
+
+def mixes(context: CampaignContext) -> bool:
+    """Whether the target passes on what people write, word by word, to others who have not written it: what comes to somebody's chat may be anybody's."""
+    wrote = {(str(case.chat), case.summary.partition(" writes ")[2]) for case in list(context.recorder.cases.values())}
+    return any(
+        call.text == TEXT and (str(call.chat), repr(TEXT)) not in wrote and call.origin is None
+        for call in context.target.calls()
+    )
 
 
 def _passed_on(homes: Mapping[str, str], admin: str, call: ApiCalled) -> bool:
