@@ -152,6 +152,8 @@ class _Desk:
     """What was asked when each kind of button was shown."""
     effects: dict[str, bool] = field(default_factory=dict)
     """By kind of button, whether the admin was told something else for that afterwards."""
+    told: dict[Step, set[str]] = field(default_factory=dict)
+    """By request, what others were told who have asked for the same."""
 
     @property
     def openers(self) -> set[str]:
@@ -264,7 +266,9 @@ class _Desk:
             return False
         # What people are told now and then (who is brought together with somebody) is no right.
         texts = {shape(call.text) for call in self.gets[step][1] if call.text}
-        if texts <= self._told_others(step):
+        if step not in self.told:
+            self.told[step] = self._told_others(step)
+        if texts <= self.told[step]:
             return False
         return bool(self.telling(step) - deeds(self.guests[step]) - deeds(self.twins[step]))
 
