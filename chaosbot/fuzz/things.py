@@ -33,6 +33,7 @@ _AT_ONCE: Final = 5
 """So many things are made at once."""
 _ALL: Final = tuple(str(nth) for nth in range(_AT_ONCE))
 _SHORTER: Final = 0.9
+_LISTED: Final = 4
 _PRESSES: Final = 4
 _MOST_MAKERS: Final = 10
 _MOST_READERS: Final = 9
@@ -513,7 +514,9 @@ def are_gone(there: str, whole: Sequence[str]) -> bool:
 
 
 def _shorter(text: str, other: str) -> bool:
-    return text.count("\n") < other.count("\n") or len(text) < _SHORTER * len(other)
+    """Whether a list shows less: fewer lines, or, where all of it stands in one, fewer words. Lines of others' things may be shorter."""
+    lines = other.count("\n")
+    return text.count("\n") < lines or (lines < _LISTED and len(text) < _SHORTER * len(other))
 
 
 def _tells(call: ApiCalled, chat: int | str | None, word: str) -> bool:
