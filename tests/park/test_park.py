@@ -14,7 +14,7 @@ from chaosbot.mocks.telegram import Script
 
 from .demonstrations import DEMONSTRATIONS
 from .roster import BOTS, KINDS, Bot, bot
-from .strangers import STRANGERS
+from .strangers import HEALTHY, STRANGERS
 from .talk import ADMIN, OTHER, STICKER, USER, Talk, talking
 
 QUICK = {"recados", "laden"}  # these take their turn in every run of the tests; the others in the slow ones
@@ -143,7 +143,8 @@ def test_a_bug_shows_and_the_healthy_bot_does_not_have_it(one: Bot, bug: str, sh
 def test_the_roster_has_ten_styles_and_eight_bugs_a_bot_over_all_classes() -> None:
     everybody = (*BOTS, *STRANGERS)
     assert len({one.name for one in everybody}) == len(everybody)
-    for one in everybody:
+    assert not any(one.bugs for one in HEALTHY)
+    for one in (one for one in everybody if one not in HEALTHY):
         names = [bug.name for bug in one.bugs]
         assert len(names) == len(set(names)) >= 8, one.name
         assert {bug.kind for bug in one.bugs} == set(KINDS), one.name
