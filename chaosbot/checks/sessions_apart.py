@@ -3,7 +3,7 @@
 A state that is kept for all, or for a whole chat, lets one user's text end what another one began; a chat that is kept in a global variable
 sends an answer to whoever wrote last, the admin's answer to a message that was passed on as well. Compared is the same talk with nobody
 beside it. In a group a game that everybody plays together is built so on purpose: accept the finding there (`--baseline`). State that
-follows one user from chat to chat is not looked at.
+follows one user from a private chat into a group shows there what was meant for the target alone: frameworks keep it by user and chat.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SessionsApart(StateCheck):
     """Nobody talks into another one's conversation."""
 
     trials: ClassVar[frozenset[str]] = frozenset(
-        {"crossed", "conversation", "group-conversation", "operator", "displaced"}
+        {"crossed", "conversation", "group-conversation", "elsewhere", "operator", "displaced"}
     )
 
     def judge(self, history: History) -> Judgement:
@@ -68,6 +68,10 @@ class SessionsApart(StateCheck):
         taken = [play for play in tried.seen if shape(play[0]) in ending]
         if not ending or len(taken) < len(tried.seen):
             return None
+        if tried.trial == "elsewhere":
+            title = "what somebody says in a group goes on with the conversation that they began in private"
+            summary = f"in {len(taken)} of {len(tried.seen)} tries: {tried.what}; answered there as in private"
+            return Violation(RootCause("elsewhere"), title, Severity.MEDIUM, Threat.USER, summary)
         group = tried.trial.startswith("group")
         title = "one user's text ends the conversation that another user began" + (
             " in the same group" if group else ""

@@ -325,6 +325,7 @@ class _Trials(Voices):
                 begun[name] = pair
         # Groups first: they tell each other apart, and more bots forget that several people write in one chat.
         self.side_by_side(lambda pair: self._apart(replace(pair[0], group=True), pair[1]), begun.values())
+        self.side_by_side(lambda pair: self._elsewhere(*pair), begun.values())
         for opener, said in begun.values():
             self._apart(opener, said)
 
@@ -347,6 +348,20 @@ class _Trials(Voices):
         trial = "group-conversation" if opener.group else "conversation"
         usual = [(one,) for one in self.plain[opener.group, text]]
         self.tell(trial, f"{opener} by one user, then {text} by another", usual, seen, (ending,))
+
+    def _elsewhere(self, opener: Dialogue, text: Step) -> None:
+        """What somebody begins in private does not go on by what they say in a group, before everybody's eyes."""
+        ending = self.one(opener.then(text)).text
+        seen = []
+        for _ in range(2):
+            who = self.new(Dialogue((text,), group=True))
+            self.walk(replace(who, group=None), opener)
+            seen.append((self.ask(who, text).text,))
+        if not self.clock.over():
+            usual = [(one,) for one in self.plain[True, text]]
+            self.tell(
+                "elsewhere", f"{opener} in private, then {text} by the same one in a group", usual, seen, (ending,)
+            )
 
     def _deeds(self) -> list[Dialogue]:
         """What people do, the shortest dialogue for each answer."""
@@ -523,7 +538,7 @@ class _Trials(Voices):
 
         The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
         """
-        action = self._elsewhere(action)
+        action = self._chosen_otherwise(action)
         last = action.lines[-1]
         first = self.ready(action)
         if first.group is not None:
@@ -550,7 +565,7 @@ class _Trials(Voices):
         # What each is shown is their own; a group is shown what one of its members has begun.
         return self._around(replace(action, group=True))
 
-    def _elsewhere(self, action: Dialogue) -> Dialogue:
+    def _chosen_otherwise(self, action: Dialogue) -> Dialogue:
         """The same with other choices on the way to the last one (another day): there is only so much to be had at each place."""
         if not (action.lines[-1].pressed and any(line.pressed and chosen(line) for line in action.lines[:-1])):
             return action

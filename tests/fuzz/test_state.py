@@ -58,7 +58,9 @@ class Bot:
 
     def answer(self, chat: int, user: int, text: str) -> None:
         command, _, rest = text.partition(" ")
-        key = (0, 0) if self.bug == "asked" else (chat, chat) if self.bug == "asked-in-group" else (chat, user)
+        key = {"asked": (0, 0), "asked-in-group": (chat, chat), "asked-anywhere": (user, user)}.get(
+            self.bug, (chat, user)
+        )
         if command == "/dopisz" and rest:
             self.say(chat, f"Zapisano pod numerem {self.note()}.")
         elif command == "/dopisz":
@@ -501,7 +503,16 @@ def test_a_bot_that_remembers_rightly_has_no_finding_and_every_trial_was_made(tm
     result, events = campaign(tmp_path, "")
     assert found(result) == set()
     made = {event.trial for event in events if isinstance(event, StateTried)}
-    assert made >= {"crossed", "conversation", "group-conversation", "users-at-once", "at-once", "order", "edited"}
+    assert made >= {
+        "crossed",
+        "conversation",
+        "group-conversation",
+        "elsewhere",
+        "users-at-once",
+        "at-once",
+        "order",
+        "edited",
+    }
 
 
 @pytest.mark.slow
@@ -513,6 +524,7 @@ def test_a_bot_that_remembers_rightly_has_no_finding_and_every_trial_was_made(tm
         ("lots", ("no_lost_update", "let-through")),
         ("asked", ("sessions_apart", "ended-by-another")),
         ("asked-in-group", ("sessions_apart", "ended-by-another:group")),
+        ("asked-anywhere", ("sessions_apart", "elsewhere")),
         ("elsewhere", ("sessions_apart", "crossed")),
         ("disorder", ("replies_in_order", "disorder")),
         ("edits", ("effect_at_most_once", "edited")),
