@@ -350,7 +350,9 @@ class _Trials(Voices):
         self.tell(trial, f"{opener} by one user, then {text} by another", usual, seen, (ending,))
 
     def _elsewhere(self, opener: Dialogue, text: Step) -> None:
-        """What somebody begins in private does not go on by what they say in a group, before everybody's eyes."""
+        """What somebody begins in private does not go on by what they say in a group, where the target is silent about ordinary texts."""
+        if any(self.plain[True, text]):
+            return
         ending = self.one(opener.then(text)).text
         seen = []
         for _ in range(2):

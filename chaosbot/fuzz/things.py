@@ -107,6 +107,8 @@ class Things:
         with ThreadPoolExecutor(_HANDS, "fuzz-state-things") as hands:
             makers = list(self._makers())[:_MOST_MAKERS]
             beside = [hands.submit(self._coupons), hands.submit(self._decided, makers)]
+            readers = self._plain_readers()
+            beside += [hands.submit(self._pressed_again, one, readers) for one in self._presses() if readers]
             found = [pair for pairs in hands.map(self._shown, makers) for pair in pairs]
             # Of the ways to make a thing that are alike, one is enough, and of what shows it.
             alike = {(self._deed(one.maker), one.reader.text): one for one in reversed(found)}
@@ -114,8 +116,6 @@ class Things:
             first = {self._deed(one.maker): one for one in reversed(self._found)}
             for one in list(first.values())[::-1][:_MOST_PAIRS]:
                 beside += [hands.submit(trial, one) for trial in (self._gathered, self._again)]
-            readers = list(dict.fromkeys([*(one.reader for one in self._found), *self._counting()]))[:_MOST_SHOWING]
-            beside += [hands.submit(self._pressed_again, one, readers) for one in self._presses() if readers]
             for future in beside:
                 future.result()
 
@@ -273,10 +273,12 @@ class Things:
             return
         self.voices.tell("again", shown, alone, [self._delivered(shown, times=2) for _ in range(2)])
 
-    def _counting(self) -> list[Step]:
-        """Commands that tell people numbers."""
-        bare = (Dialogue((Step(f"/{name}"),)) for name in self.voices.commands)
-        return [one.lines[0] for one in bare if one in self.voices.alone and numbers(self.voices.alone[one].text)]
+    def _plain_readers(self) -> list[Step]:
+        """Commands that tell people something, those first that tell numbers, and last what begins a conversation."""
+        bare = [Dialogue((Step(f"/{name}"),)) for name in self.voices.commands]
+        told = [(one, self.voices.alone[one].text) for one in bare if one in self.voices.alone]
+        told.sort(key=lambda pair: ("?" in pair[1] or "/" in pair[1], not numbers(pair[1])))
+        return [one.lines[0] for one, _ in told][:_MOST_SHOWING]
 
     def _presses(self) -> list[Dialogue]:
         """Dialogues that end with a press, one for each deed."""
