@@ -119,18 +119,18 @@ class Sharing:
         if company is None:
             return []
         readers = self._readers(company)
-        before, again = (self._shown(company, readers) for _ in range(2))
+        before, now = (self._shown(company, readers) for _ in range(2))
+        # What changes by itself shows nothing.
+        steady = [view for view in before if before[view] == now.get(view)]
         found: list[_Deed] = []
         for line in self._lines(maker, company):
             if self.voices.clock.over() or not readers:
                 break
             self._says(company, company.others[0], line)
-            after = self._shown(company, readers)
-            # What changes by itself shows nothing.
-            telling = {view[0] for view in before if before[view] == again.get(view) != after.get(view)}
+            before, now = now, self._shown(company, readers)
+            telling = {view[0] for view in steady if before.get(view) != now.get(view)}
             if telling:
                 found.append(_Deed(maker, line, {one: calls for one, calls in readers.items() if one in telling}))
-            before, again = again, after
         return found
 
     def _readers(self, company: _Company) -> dict[str, int]:
