@@ -26,6 +26,8 @@ _MOST_MAKERS: Final = 4
 _MOST_DEEDS: Final = 10
 _MOST_READERS: Final = 8
 _MOST_TRIALS: Final = 4
+_EACH: Final = 2
+"""So many deeds to things of one kind are tried."""
 _TIMES: Final = 3
 _HANDS: Final = 8
 _ONE: Final = ("0",)
@@ -124,7 +126,7 @@ class Sharing:
         steady = [view for view in before if before[view] == now.get(view)]
         found: list[_Deed] = []
         for line in self._lines(maker, company):
-            if self.voices.clock.over() or not readers:
+            if self.voices.clock.over() or not readers or len(found) >= _EACH:
                 break
             self._says(company, company.others[0], line)
             before, now = now, self._shown(company, readers)
