@@ -34,6 +34,7 @@ from chaosbot.core.event import (
 )
 from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.kit import technique
+from chaosbot.core.marker import digest
 from chaosbot.core.observation import Died, Echoed, Fetched, Grew, HealthLost, Hung, Silenced, VictimOfDeath
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.registry import describe, options_of
@@ -890,6 +891,39 @@ def test_who_tries_to_be_taken_for_somebody_else_may_write_as_they_do(control: s
     tried = case("s/twice", answer(200), marker=M, chat=5, user=5, control=control)
     judgement = CHECKS.build("right_chat").judge(History.of([START, SEES, tried, call(f"told: {M}", M, chat=9)]))
     assert bool(judgement.findings) is stray
+
+
+@pytest.mark.parametrize(
+    ("text", "stray"),
+    [
+        (f"Nice weather. {M}", False),  # word by word what was written
+        (f"You said: Nice weather. {M}", True),
+        (f"A complaint about 8123456789: {M}", False),  # about who wrote it
+        (f"Ticket 7: Nice weather. {M} and before that {N}", False),
+    ],
+)
+def test_what_is_passed_on_or_tells_about_somebody_is_no_reply(text: str, *, stray: bool) -> None:
+    tried = case("s/told", answer(200), marker=M, chat=8123456789, user=8123456789, wrote=digest(f"Nice weather. {M}"))
+    told = call(text, *(mark for mark in (M, N) if mark in text), chat=9)
+    judgement = CHECKS.build("right_chat").judge(History.of([START, SEES, tried, told]))
+    assert bool(judgement.findings) is stray
+
+
+@pytest.mark.parametrize(("via", "again"), [("reply", False), ("mock", True)])
+def test_what_comes_with_the_answer_to_a_delivery_comes_once(via: str, *, again: bool) -> None:
+    deliveries = [
+        case(f"s/{nth}", answer(200), marker=M, update_id=7, exchange=f"e{nth}", kind="message") for nth in (1, 2)
+    ]
+    calls = [call(f"Hello {M}", M, via=via, exchange=f"e{nth}" if via == "reply" else "") for nth in (1, 2)]
+    judgement = CHECKS.build("effect_at_most_once").judge(History.of([START, SEES, *deliveries, *calls]))
+    assert (judgement.verdict, bool(judgement.findings)) == (Verdict.FAIL if again else Verdict.PASS, again)
+
+
+@pytest.mark.parametrize(("heard", "shown"), [("Saved.", True), ("", False)])
+def test_a_conversation_that_was_begun_in_private_does_not_go_on_in_a_group(heard: str, *, shown: bool) -> None:
+    tried = memory("elsewhere", [[""]], [[heard], [heard]], "Saved.")
+    judgement = CHECKS.build("sessions_apart").judge(History.of([START, SEES, tried]))
+    assert [str(one.cause) for one in judgement.findings] == (["elsewhere"] if shown else [])
 
 
 @pytest.mark.parametrize(("token", "stray"), [("tok-1", False), ("tok-2", True)])
