@@ -40,7 +40,7 @@ database.execute(
 guard = threading.RLock()
 seen: OrderedDict[int, None] = OrderedDict()
 relayed: OrderedDict[int, int] = OrderedDict()
-writing: OrderedDict[int, bool] = OrderedDict()
+writing: OrderedDict[object, bool] = OrderedDict()
 moved: dict[int, int] = {}
 memory: list[object] = []
 lanes = [queue.Queue(500) for _ in range(1 if BUG == "one-thread" else 16)]
@@ -149,7 +149,7 @@ def handle(message: dict) -> None:
     elif command == "/toiawase" and rest:
         opened(chat, user, rest)
     elif command == "/toiawase":
-        writing[0 if BUG == "writing-is-global" else user] = True
+        writing[0 if BUG == "writing-is-global" else (chat, user)] = True
         while len(writing) > 5000:
             writing.popitem(last=False)
         say(chat, "内容をお書きください。")
@@ -166,7 +166,7 @@ def handle(message: dict) -> None:
             manage(chat, command, rest)
         else:
             say(chat, "担当者専用です。")
-    elif writing.pop(0 if BUG == "writing-is-global" else user, False) and not text.startswith("/"):
+    elif writing.pop(0 if BUG == "writing-is-global" else (chat, user), False) and not text.startswith("/"):
         opened(chat, user, text)
     elif chat > 0:
         say(chat, "分かりませんでした。" + HELP)
