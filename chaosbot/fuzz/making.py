@@ -33,7 +33,7 @@ _WALKS: Final = 3
 """So many people go each way: what one of them chooses may not be had."""
 _FEW: Final = 2
 """What more chats than this were told is no name of a thing that one of them has made."""
-_WORDS: Final = re.compile(r"[\w-]*\d[\w-]*")
+_WORDS: Final = re.compile(r"[\w-]+")
 _NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
 """From the first number of a button's data to the last."""
 

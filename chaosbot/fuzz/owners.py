@@ -39,8 +39,7 @@ _MOST_LISTS: Final = 14
 _SEVERAL: Final = 3
 """So many of others' things in one list are no chance."""
 _LONGER: Final = 2
-_LAST: Final = re.compile(r"[0-9A-Za-z]*\d[0-9A-Za-z]*")
-"""What may name what a button chooses: the last that does."""
+_PARTS: Final = re.compile(r"[0-9A-Za-z]+")
 
 
 @dataclass(frozen=True)
@@ -180,20 +179,25 @@ def _shown_by(talks: Talks, steps: Sequence[Step], person: Person, name: str) ->
 def _is_offered(talks: Talks, use: Use, made: Made) -> bool:
     """Whether a thing that was chosen is still offered to others, or somebody is told the same of another one that was offered and not chosen."""
     *before, last = use.access.recipe.steps
-    choice = _LAST.findall(made.way.taken[-1].text)[-1:]
-    if not before or not last.pressed or kind_of(last.text) == last.text or choice != [made.name]:
+    choice = _choice(made.way.taken[-1].text)
+    if not before or not last.pressed or kind_of(last.text) == last.text or choice != made.name:
         return False
     stranger, way = walk(talks, before)
     alike = [data for data in way.buttons if kind_of(data) == kind_of(last.text)]
-    if any(_LAST.findall(data)[-1:] == choice for data in alike):
+    if any(_choice(data) == choice for data in alike):
         return True  # it is still there for others, who may have chosen it meanwhile
     # Others choose among the first ones meanwhile.
-    names = [found[0] for data in reversed(alike) if (found := re.search(r"\d+", data))]
+    names = list(filter(None, map(_choice, reversed(alike))))
     for other in names[:_CHOICES]:
         told = words(talks.say(stranger, use.access.step(other), "another one"))
         if len(told & use.told) >= ALIKE * len(use.told):
             return True
     return not names  # where nothing else is left to choose from, that cannot be seen
+
+
+def _choice(data: str) -> str:
+    """What a button chooses: the last part of its data with a digit in it."""
+    return next((part for part in reversed(_PARTS.findall(data)) if not part.isalpha()), "")
 
 
 def _texts(way: Way) -> list[str]:
