@@ -80,7 +80,7 @@ class RightChat(CaseCheck):
             for call in _strays(tried.chat, calls, tried.callback)
             if digest(call.text) != tried.wrote
             and str(tried.user) not in _ID.findall(call.text)
-            and len(set(call.markers)) < _SEVERAL - 1
+            and len(set(call.markers)) <= 1
         ]
         if not strays:
             return None

@@ -25,6 +25,7 @@ from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, kind_of, walk
 from chaosbot.fuzz.making import (
+    NUMBERS,
     Access,
     Recipe,
     decision_on,
@@ -52,8 +53,6 @@ _MOST_ASKED: Final = 2
 _STRANGER: Final = "a stranger"
 _DOER: Final = "a stranger who has done something to it"
 _MAKER: Final = "a stranger who has made one as well"
-_NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
-"""From the first number of a button's data to the last."""
 _SOON: Final = 0.8
 _SLASHED: Final = re.compile(r"(?<![\w/.:])/(\w{1,64})")
 
@@ -101,7 +100,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
         if not any(step.text.split(" ")[0] == command for step in recipe.steps)  # it would make another thing
     ]
     looks += [partial(_used, talks, access) for access in written]
-    asks = any(_NUMBERS.search(data) for call in talks.context.target.calls() for data in call.buttons)
+    asks = any(NUMBERS.search(data) for call in talks.context.target.calls() for data in call.buttons)
     deeds = deeds_to(talks, ways, commands) if asks else []
     looks += [partial(_asked, talks, recipe, first, deeds) for recipe in recipes[:_MOST_ASKED] for first in deeds]
     found = talks.run(looks)
@@ -281,21 +280,20 @@ def _tried(talks: Talks, use: Use, by: str, steps: Sequence[Step] | None = None)
         steps: What shows it to those whose it is; who has made one as well may have made it in the same place, and share it.
     """
     made = make(talks, use.access.recipe)
-    # Whoever has a thing may have a part in the target that opens what is nobody's but another one's.
-    like = make(talks, use.access.recipe) if by == _MAKER else None
-    if made is None or (by == _MAKER and (like is None or steps is None)):
+    if made is None:
         return False
-    if (
-        like is not None
-        and steps is not None
-        and shows(walk(talks, made.around(steps), like.owner)[1].replies, made.name)
-    ):
-        return False
+    person = made.other if by == _DOER else None
+    if by == _MAKER:
+        # Whoever has a thing may have a part in the target that opens what is nobody's but another one's.
+        like = make(talks, use.access.recipe)
+        if like is None or steps is None:
+            return False
+        person = like.owner
+        if shows(walk(talks, made.around(steps), person)[1].replies, made.name):
+            return False
     if use.access.before:
         walk(talks, made.around(use.access.before), made.owner)
-    person = (
-        like.owner if like is not None else made.other if by == _DOER and made.other is not None else talks.stranger()
-    )
+    person = person or talks.stranger()
     talks.say(
         person,
         use.access.step(made.name),

@@ -19,7 +19,7 @@ from itertools import product
 from typing import Final
 
 from chaosbot.checks._likeness import words
-from chaosbot.checks._state import numbers, shape
+from chaosbot.checks._state import numbers, shape, views
 from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.talks import MEANT, Step
 from chaosbot.fuzz.things import WORD, are_gone
@@ -180,9 +180,8 @@ class Between:
 
     def _read(self, person: Speaker, reader: Step) -> dict[str, list[int]]:
         """The numbers of each line that is the only one of its kind."""
-        lines = [line for line in self.voices.ask(person, reader).text.split("\n") if numbers(line)]
-        kinds = Counter(map(shape, lines))
-        return {shape(line): numbers(line) for line in lines if kinds[shape(line)] == 1}
+        lines = views(self.voices.ask(person, reader).text)
+        return {kind: numbers(line) for kind, line in lines.items() if kind and numbers(line)}
 
     # ── what is added to somebody's thing ────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
@@ -353,16 +353,28 @@ def _things(ways: Sequence[Way], calls: Iterable[ApiCalled]) -> list[str]:
     """The numbers of the things that people have made lately by what they said, for others to mean; what many are told names none (an example)."""
     made = (way for way in reversed(ways) if way.steps[-1].ours or way.steps[-1].pressed)
     numbered = dict.fromkeys(way.number for way in made)
-    told = _told_to(numbered, calls)
+    told = told_to(numbered, calls)
     return [name for name in numbered if name and len(told[name]) < _TOLD_MANY][:_MOST_THINGS]
 
 
-def _told_to(numbers: Iterable[str], calls: Iterable[ApiCalled]) -> dict[str, set[str]]:
-    """The chats that were told each of these numbers."""
-    told: dict[str, set[str]] = {number: set() for number in numbers}
+def _numbers(call: ApiCalled) -> list[str]:
+    return re.findall(r"\d+", call.text)
+
+
+def told_to(
+    names: Iterable[str], calls: Iterable[ApiCalled], said: Callable[[ApiCalled], Iterable[str]] = _numbers
+) -> dict[str, set[str]]:
+    """The chats that were told each of these names.
+
+    Args:
+        names: The names.
+        calls: What the target said.
+        said: What may be a name in that; each number when left out.
+    """
+    told: dict[str, set[str]] = {name: set() for name in names}
     for call in calls:
-        for number in told.keys() & set(re.findall(r"\d+", call.text)):
-            told[number].add(str(call.chat))
+        for name in told.keys() & set(said(call)):
+            told[name].add(str(call.chat))
     return told
 
 
@@ -437,7 +449,7 @@ def _meant(command: str, texts: str, name: str, places: int) -> Iterator[str]:
 
 def _makers(ways: Sequence[Way], known: list[str], calls: Sequence[ApiCalled]) -> Iterator[Way]:
     """Ways at whose end somebody has made a thing that has a number, one for each command by which they begin, and not within another thing."""
-    told = _told_to([way.number for way in ways], calls)
+    told = told_to([way.number for way in ways], calls)
     for way in ways:
         last, command = way.steps[-1], way.steps[0].text.partition(" ")[0]
         makes = (

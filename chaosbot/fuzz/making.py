@@ -10,17 +10,17 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
+from itertools import chain, combinations
 from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.checks._likeness import words
 from chaosbot.core.event import ApiCalled
-from chaosbot.fuzz.exploring import Way, chosen, deed_of, kind_of, walk
+from chaosbot.fuzz.exploring import Way, chosen, deed_of, kind_of, told_to, walk
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Person, Step, Talks
 from chaosbot.fuzz.usages import NUMBER, usages
@@ -34,7 +34,7 @@ _WALKS: Final = 3
 _FEW: Final = 2
 """What more chats than this were told is no name of a thing that one of them has made."""
 _WORDS: Final = re.compile(r"[\w-]+")
-_NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
+NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
 """From the first number of a button's data to the last."""
 
 
@@ -141,20 +141,18 @@ def _candidates(talks: Talks, ways: Sequence[Way]) -> list[Way]:
     """
     found: dict[tuple[frozenset[str], bool], Way] = {}
     deeds: Counter[tuple[str, ...]] = Counter()
-    chats: dict[str, set[str]] = defaultdict(set)
-    for call in talks.context.target.calls():
-        for word in (*_WORDS.findall(call.text), *call.buttons):
-            chats[word].add(str(call.chat))
+    names = {way: (*way.ids, *(data for data in way.buttons if re.search(r"\d", data))) for way in ways}
+    chats = told_to(
+        chain(*names.values()), talks.context.target.calls(), lambda call: (*_WORDS.findall(call.text), *call.buttons)
+    )
 
     def common(way: Way) -> bool:
-        shown = (*way.ids, *(data for data in way.buttons if re.search(r"\d", data)))
-        return all(len(chats[name]) > _FEW for name in shown)
+        return all(len(chats[name]) > _FEW for name in names[way])
 
     for way in sorted(ways, key=lambda one: (common(one), len(one.steps))):
         # What is written to have one of several things others cannot write again; they choose another one.
         says, deed = (frozenset(words(way.replies)), any(map(chosen, way.steps))), deeds_in(way.steps)
-        named = way.ids or any(re.search(r"\d", data) for data in way.buttons)
-        if named and says not in found and deeds[deed] < _EACH and not _only_shows(way.steps, deeds):
+        if names[way] and says not in found and deeds[deed] < _EACH and not _only_shows(way.steps, deeds):
             found[says] = way
             deeds[deed] += 1
     return list(found.values())[: 2 * _MOST_RECIPES]
@@ -195,7 +193,7 @@ def done_to(talks: Talks, made: Made, other: Person, deed: str) -> ApiCalled | N
     until = monotonic() + target.watch.gap_s
     while True:
         new = (call for call in list(target.calls())[known:] if str(call.chat) in theirs)
-        asked = next((call for call in new if any(map(_NUMBERS.search, call.buttons))), None)
+        asked = next((call for call in new if any(map(NUMBERS.search, call.buttons))), None)
         if asked is not None or monotonic() >= until:
             return asked
         sleep(POLL_S)
@@ -204,7 +202,7 @@ def done_to(talks: Talks, made: Made, other: Person, deed: str) -> ApiCalled | N
 def decision_on(made: Made, other: Person, asked: ApiCalled) -> Made:
     """What an owner is asked to decide, named by the numbers in the buttons."""
     made.owner.buttons.update(dict.fromkeys(asked.buttons, asked.message))
-    name = next(found[0] for data in asked.buttons if (found := _NUMBERS.search(data)))
+    name = next(found[0] for data in asked.buttons if (found := NUMBERS.search(data)))
     return Made(made.owner, replace(made.way, replies=(asked,)), name, other)
 
 

@@ -40,6 +40,7 @@ from chaosbot.journal import EventSpool
 _KEPT_HEADERS: Final = frozenset(
     {"content-type", "retry-after", "server", "connection", "allow", "location", "x-powered-by"}
 )
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _CODED: Final = re.compile(rb"(?im)^content-encoding:")
 _KEPT_OK: Final = 256
 _KEPT_BODY: Final = 4096
@@ -108,11 +109,12 @@ def _damage(case: Case, proof: str) -> list[Observation]:
 
 def _wrote(case: Case) -> str:
     """The digest of the JSON string in which a case's marker stands; empty where none does."""
-    found = re.search(
-        rb'"(?:[^"\\]|\\.){0,5000}' + case.marker.encode() + rb'(?:[^"\\]|\\.){0,200}"', case.request[:_MOST_READ]
-    )
+    marker, request = case.marker.encode(), case.request[:_MOST_READ]
+    if not marker or marker not in request:
+        return ""
+    body = request.partition(b"\r\n\r\n")[2]
     try:
-        return digest(orjson.loads(found[0])) if found is not None and case.marker else ""
+        return next((digest(orjson.loads(one)) for one in _STRING.findall(body) if marker in one), "")
     except orjson.JSONDecodeError:
         return ""
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from time import monotonic, sleep
 from typing import Final
 
@@ -107,7 +108,7 @@ class _Trials(Voices):
         self.sociable = False
         """Whether what is tried now bears others beside it, so that the next stages may begin."""
         self._taken: set[str] = set()
-        self._turns = 0
+        self._turns = count(1)
 
     def run(self) -> None:
         """All trials."""
@@ -571,9 +572,7 @@ class _Trials(Voices):
         """The same with other choices on the way to the last one (another day): there is only so much to be had at each place."""
         if not (action.lines[-1].pressed and any(line.pressed and chosen(line) for line in action.lines[:-1])):
             return action
-        with self.lock:
-            self._turns += 1
-            turn = self._turns
+        turn = next(self._turns)
         who, lines = self.new(action), list[Step]()
         for line in action.lines[:-1]:
             lines.append(at_hand(line, who.buttons, who.told, turn, apart=line.pressed and chosen(line)))

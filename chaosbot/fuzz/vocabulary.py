@@ -42,18 +42,16 @@ _LOOK_S: Final = 0.4
 """How often the target's health is looked at."""
 _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
-_RIGHTS: Final = 0.25
-"""The part of the campaign's time that rights may take at least, beside the next stages: they come last, and few need them."""
-_LEAST: Final = {"privileges": 0.12}
-"""The part of the campaign's time that a part of the stage may take at least, beside the next stages."""
+_LEAST: Final = {"privileges": 0.12, "rights": 0.25}
+"""The part of the campaign's time that a part of the stage may take at least, beside the next stages; rights come last, and few need them."""
 _FIRST_MEANT: Final = MEANT + 500_000_000
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
 _SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.6, "belongings": 0.5, "privileges": 0.6, "rights": 0.8}
 """The part of the stage's time left that each part may take; of exploring groups, the part of the time for groups."""
 
-
 _ALIKE: Final = 2
+"""What so many commands are answered alike is a refusal, most often."""
 _TOLD_S: Final = 0.3
 """So slow the calls are made that show whether a delivery is answered after them."""
 
@@ -157,7 +155,6 @@ def _work(talks: Talks) -> None:
     privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
     people = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT)
-    people.at_least(_RIGHTS * context.spec.duration_s)
     rights: list[str] = []
     context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own)))).result()
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
