@@ -113,7 +113,7 @@ class Access:
 
 def recipes_of(talks: Talks, ways: Sequence[Way]) -> list[Recipe]:
     """The ways at whose end people were told different names; one for each deed, those in which words are written first."""
-    tried = [way for way in _candidates(talks, ways) for _ in range(_WALKS)]
+    tried = [way for way in candidates(talks.context.target.calls(), ways) for _ in range(_WALKS)]
     gone = talks.run(partial(walk, talks, way.steps, apart=True) for way in tried)
     recipes = [
         recipe
@@ -134,7 +134,7 @@ def _only_shows(steps: Sequence[Step], deeds: Container[tuple[str, ...]]) -> boo
     return any(deeds_in(steps[:nth]) in deeds and not any(says[nth:]) for nth in range(1, len(steps)))
 
 
-def _candidates(talks: Talks, ways: Sequence[Way]) -> list[Way]:
+def candidates(calls: Iterable[ApiCalled], ways: Sequence[Way]) -> list[Way]:
     """Ways at whose end a thing may have been made, one for each thing that the target says then, and two for each deed.
 
     First those that were told a name, or shown a button, that hardly anybody else was: a menu is shown to all.
@@ -142,9 +142,7 @@ def _candidates(talks: Talks, ways: Sequence[Way]) -> list[Way]:
     found: dict[tuple[frozenset[str], bool], Way] = {}
     deeds: Counter[tuple[str, ...]] = Counter()
     names = {way: (*way.ids, *(data for data in way.buttons if re.search(r"\d", data))) for way in ways}
-    chats = told_to(
-        chain(*names.values()), talks.context.target.calls(), lambda call: (*_WORDS.findall(call.text), *call.buttons)
-    )
+    chats = told_to(chain(*names.values()), calls, lambda call: (*_WORDS.findall(call.text), *call.buttons))
 
     def common(way: Way) -> bool:
         return all(len(chats[name]) > _FEW for name in names[way])

@@ -66,8 +66,9 @@ class Trouble:
         return self.name in _SERVICE
 
 
+SILENCE: Final = Trouble("silence", "gets no answer", "delay", {"time": "25s"}, after=False)
 TROUBLES: Final = (
-    Trouble("silence", "gets no answer", "delay", {"time": "25s"}, after=False),
+    SILENCE,
     Trouble(
         "429",
         "is answered 429 with retry_after",

@@ -4,9 +4,10 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from time import sleep
@@ -15,9 +16,10 @@ from types import SimpleNamespace
 import pytest
 
 from chaosbot.core.event import Event, OutboundTried
-from chaosbot.fuzz.outbound import Trigger, _Trials
+from chaosbot.fuzz.outbound import Trials
 from chaosbot.fuzz.spec import CampaignResult, Clock
 from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.triggers import Trigger
 from chaosbot.fuzz.troubles import TROUBLES, troubles_of
 from chaosbot.platforms.telegram._users import ADMIN_ID
 from tests.support.campaigns import call_api, campaign_behind_mock, said_in, updates_to
@@ -235,6 +237,39 @@ def test_a_message_to_many_that_ends_at_the_first_who_blocked_the_bot(tmp_path: 
     assert ("user_told" in {check for check, _ in found(result)}) is ends
 
 
+class Shop:
+    """Takes orders; `locked`: one at a time, until the customer has been told."""
+
+    def __init__(self, api: str, *, locked: bool) -> None:
+        self.api, self.ordering, self.orders = api, threading.Lock() if locked else nullcontext(), count(1)
+
+    def update(self, update: dict) -> None:
+        said = said_in(update)
+        if said is None:
+            return
+        chat, _, text, _, _ = said
+        if text.startswith("/order "):
+            with self.ordering:
+                self.say(chat, f"Order {next(self.orders)} is taken.")
+        else:
+            self.say(chat, "Usage: /order item")
+
+    def say(self, chat: int, text: str) -> None:
+        with suppress(OSError, HTTPException, ValueError):
+            call_api(self.api, "sendMessage", chat_id=chat, text=text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locked", [False, True])
+def test_who_does_the_same_as_somebody_whose_call_gets_no_answer_is_answered(tmp_path: Path, locked: bool) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: updates_to(Shop(api, locked=locked).update), "outbound")
+    others = {one.case: one.others for one in events if isinstance(one, OutboundTried) and one.others is not None}
+    alike = [well for case, well in others.items() if "-alike-/order" in case]
+    assert alike
+    assert all(alike) is not locked
+    assert ("no_hol_blocking" in {check for check, _ in found(result)}) is locked
+
+
 def test_who_is_told_of_something_and_has_blocked_the_bot_is_the_first_trouble_of_a_notice() -> None:
     own, notice = (list(troubles_of("sendMessage", notice=to)) for to in (False, True))
     assert (own[0].name, notice[0].name) == ("silence", "blocked")
@@ -249,9 +284,9 @@ def test_half_an_answer_beside_a_reply_may_hold_that_up_as_long_as_clients_wait(
 
 
 def test_a_trial_whose_turn_in_a_chat_comes_after_the_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials = object.__new__(_Trials)
+    trials = object.__new__(Trials)
     trials.clock, trials.in_groups, trials.desk, trials._mute = Clock(0.0, lambda: False), None, None, set()
     trials.context = SimpleNamespace(shared=SimpleNamespace(alone=lambda _: nullcontext()))  # type: ignore[assignment]
-    monkeypatch.setattr(_Trials, "_attempt", lambda *_: pytest.fail("it was begun"))
+    monkeypatch.setattr(Trials, "_attempt", lambda *_: pytest.fail("it was begun"))
     trouble = next(one for one in TROUBLES if not one.group)
     assert trials._trial(Trigger("sendMessage", (Step("/post"),), to=777), trouble) is False
