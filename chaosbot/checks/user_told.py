@@ -18,11 +18,13 @@ from typing import ClassVar, Final
 
 from chaosbot.checks._cases import Violation, Violations, says, unjudgeable
 from chaosbot.checks._join import SHRINKING, Join
-from chaosbot.checks._outbound import Trial, judged_trials, reached, speaks, trials
+from chaosbot.checks._outbound import Trial, judged_trials, reached, speaks, succeeded, trials
 from chaosbot.core.check import Check, History, Steps
 from chaosbot.core.event import ApiCalled, CaseTried
 from chaosbot.core.verdict import Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
+STILL: Final = "still"
+"""The place of what is asked when all else is over and was answered at first."""
 _MOST_STEPS: Final = 12
 _SILENT: Final = "leaves a user without an answer when it cannot write to somebody else"
 _ENDED: Final = "ends a message to many at the first whom it cannot reach"
@@ -70,19 +72,30 @@ class UserTold(Check):
             return Judgement(self.name, Verdict.INCONCLUSIVE, reason=reason)
         violations, join = Violations(self.name), Join.of(history)
         asked = {tried.case: tried for tried in history.cases if tried.group == "argument" and tried.stage != SHRINKING}
-        answered = {name for name, tried in asked.items() if any(map(reached, join.calls(tried))) or chats.late(tried)}
+        answered = {name for name, tried in asked.items() if any(map(_answers, join.calls(tried))) or chats.late(tried)}
         for name, tried in asked.items():
             # An answer shows that the rule was kept; a missing one counts where its control was answered after it.
             if not tried.outcome.ok or (name not in answered and tried.control not in answered):
                 continue
             violation = None
             if name not in answered:
-                title = f"acknowledges a command and never answers it: {tried.summary}"
                 cause = RootCause("unanswered", Mechanism.TECHNIQUE, tried.change.place)
-                violation = Violation(cause, title, Severity.MEDIUM, tried.threat, says(tried))
+                lost = tried.change.place == STILL
+                what = (
+                    "does not answer any more what everybody was answered"
+                    if lost
+                    else "acknowledges a command and never answers it"
+                )
+                severity = Severity.HIGH if lost else Severity.MEDIUM
+                violation = Violation(cause, f"{what}: {tried.summary}", severity, tried.threat, says(tried))
             violations.look(tried, violation)
         _refused(history, chats, violations)
         return violations.judgement(nothing="no command of the target answers ordinary arguments")
+
+
+def _answers(call: ApiCalled) -> bool:
+    """Whether somebody sees something of a call, be it that the button below which they wait has been pressed."""
+    return reached(call) or (bool(call.callback) and succeeded(call))
 
 
 def _untold(trial: Trial, symptom: str, title: str, what: str) -> tuple[Trial, RootCause, str, Severity, str]:

@@ -260,6 +260,8 @@ class Examples(Protocol):
     """The users' tiers, the lowest first; empty where the platform has none."""
     commands: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Each command's name (without slash) and the lowest tier that may use it."""
+    marked: ClassVar[frozenset[str]] = frozenset()
+    """The golden updates in which somebody writes ordinary words, some of which are marked (bold, a link)."""
     joins: ClassVar[tuple[str, ...]] = ()
     """The kinds (see `say`) of what a target is sent when somebody joins a group, or asks to."""
     alike: ClassVar[int | None] = None

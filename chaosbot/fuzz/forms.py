@@ -160,7 +160,7 @@ def _trials(
     for end, told in questions:
         place = dice.at("order", end.name)
         first, *others = _texts(platform, end, told=told)
-        contents = iter(_contents(platform, dice, end))
+        contents = iter(_contents(platform, dice, end, told=told))
         texts = iter([first, *place.shuffled(others)])
         rows += [contents] * _CONTENTS + [texts] * _TEXTS + [iter(place.at("forms").shuffled(_formed(platform, end)))]
     rows += [iter(dice.at("order", end.name).shuffled(_formed(platform, end))) for end in ends]
@@ -264,8 +264,8 @@ def _texts(platform: Platform, end: End, *, told: bool) -> Iterator[Odd]:
             yield Odd(end, value.word, what, f"answer/{end.before[-1].text}", partial(make, value.text), answered)
 
 
-def _contents(platform: Platform, dice: Dice, end: End) -> Iterator[Odd]:
-    """Other kinds of content in answer to a question."""
+def _contents(platform: Platform, dice: Dice, end: End, *, told: bool) -> Iterator[Odd]:
+    """Other kinds of content in answer to a question; words that are marked are an answer like any other."""
 
     def make(update: Any, dice: Dice, user: int, _: Step) -> Any:
         return platform.sent_by(update, user, dice)
@@ -273,7 +273,9 @@ def _contents(platform: Platform, dice: Dice, end: End) -> Iterator[Odd]:
     for name, update in platform.golden(dice.at("golden")).items():
         if not name.startswith("command/") and platform.sent_by(update, 1, dice) is not None:
             what = f"{name.partition('/')[2] or name} in answer to {end.before[-1]}"
-            yield Odd(end, name.replace("/", "-"), what, f"answer/{end.before[-1].text}", partial(make, update))
+            answered = told and name in platform.marked
+            place = "form/marked" if answered else f"answer/{end.before[-1].text}"
+            yield Odd(end, name.replace("/", "-"), what, place, partial(make, update), answered)
 
 
 class _Desk:
@@ -419,7 +421,7 @@ class _Desk:
         if replies is None:
             if self._usual(odd.end, reader):
                 self._try(odd, "-again", reader, confirming=True)
-        elif odd.told and not any(map(speaks, replies)):
+        elif odd.told and not any(speaks(call) or call.callback for call in replies):
             control = f"forms/{odd.end.name}-{odd.word}-control"
             if self._try(odd, "-again", None, group="argument", control=control) is not None:
                 person, usual = self._there(odd.end)

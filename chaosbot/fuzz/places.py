@@ -47,6 +47,8 @@ _PATIENT: Final = 3
 """So often it is looked whether somebody else is answered, while the target is busy."""
 _CROWD: Final = 3
 """Who writes the same to so many chats writes to everybody."""
+_LATE_S: Final = 0.5
+"""So soon, at least, somebody who asks is answered."""
 _DIGITS: Final = re.compile(r"\d+")
 _NUMERIC: Final = re.compile(r"-?[\d._]+(?:e\d+)?|NaN|Infinity")
 
@@ -77,18 +79,23 @@ class _Audience:
     def __init__(self, talks: Talks, person: Person) -> None:
         self.asked: list[str] = []
         self._target, self._person = talks.context.target, person
+        self._started = talks.context.spec.started
         calls = self._target.calls()
         self._looked = len(calls)
         self._before = {call.text for call in calls}  # what everybody is told all the time
         self._told: Counter[str] = Counter()
 
     def crowd(self) -> bool:
-        """Whether something that was asked has been written to many chats by now."""
+        """Whether something that was asked has been written by now to many chats in which nobody has just asked, as those do who look at a list."""
+        watch = self._target.watch
         new = self._target.calls()[self._looked :]
         self._looked += len(new)
         for call in new:
             due = call.text not in self._before and any(text in call.text for text in self.asked)
-            self._told[call.text] += due and str(call.chat) != str(self._person.chat)
+            if due and call.chat is not None and str(call.chat) != str(self._person.chat):
+                self._told[call.text] += not watch.asked(
+                    call.chat, self._started + call.t, max(_LATE_S, 2 * watch.usual_s)
+                )
         return any(count >= _CROWD for count in self._told.values())
 
 

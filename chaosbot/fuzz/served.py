@@ -7,6 +7,8 @@ Rules:
 
 - Each update has a sender of its own, who then asks something ordinary that others are answered, and once more where no answer came.
 - Where the sender is not answered and somebody new is, the update is charged. Where nobody is any more, all of them are suspects.
+- When all else is over, new people ask what was answered at first: what somebody has said since may have spoilt it for everybody (a list
+  that shows a name with a brace).
 - Odd updates are many, and a worker that one of them ended serves other people as well: what seems to blame is sent once more, by
   somebody who was answered a moment before, or a few at a time where people who have sent nothing are not answered.
 """
@@ -16,19 +18,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic, sleep
-from typing import Final
+from typing import Any, Final
 
 from chaosbot.checks.canary_answered import WAITING
+from chaosbot.checks.user_told import STILL
 from chaosbot.core.case import Case, Change
 from chaosbot.core.event import CaseTried
 from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.observation import Silenced
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.exploring import at_hand, kind_of, walk
+from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
+from chaosbot.fuzz.talks import Person, Step, Talks
 from chaosbot.fuzz.target import CaseResult
 
 _FIRST_USER: Final = FRESH + 4 * IDS
@@ -49,6 +56,11 @@ _TOGETHER: Final = 4
 
 _SILENT_S: Final = (1.0, 2.0, 4.0)
 """So long a call is waited for, each time that a target is asked which makes none any more."""
+_LATER: Final = "when all else is over a guest"
+_SHORT: Final = 2
+_MOST_STILL: Final = 32
+_STILL_S: Final = 8.0
+"""What was answered at first is asked for so long at the end: so many things, so many steps away at most."""
 _PLAIN: Final = frozenset({"vocabulary", "state"})
 """The stages in which people say what the target understands."""
 _AROUND_S: Final = 1.0
@@ -87,6 +99,7 @@ def run_served(context: CampaignContext, clock: Clock) -> None:
             _charge(results, silent, everybody=everybody)
     observe(context, results)
     context.show("served", len(trials))
+    context.afterwards.append(partial(_asked_as_at_first, context))
 
 
 def still_served(context: CampaignContext, clock: Clock) -> None:
@@ -137,6 +150,37 @@ def gone_silent(context: CampaignContext) -> bool:
     found.observations.append(Silenced(everybody=True, beside=suspects[:_SUSPECTS]))
     recorder.record(found)
     return True
+
+
+def _asked_as_at_first(context: CampaignContext) -> None:
+    """New people ask what everybody was answered at first; what two of them are told nothing about, though they are answered, is charged."""
+    if not context.target.lives:
+        return
+    talks = Talks(context, Clock(monotonic() + _STILL_S, lambda: False), "served", part="still", first=_FIRST_USER)
+    plain = [way for way in context.ways if way.plain and len(way.steps) <= _SHORT and any(map(speaks, way.replies))]
+    deeds = {kind_of(way.steps[-1].text): way.steps for way in reversed(plain)}
+
+    def silent(nth: int, steps: tuple[Step, ...], **how: Any) -> Person | None:
+        """Who has asked in vain."""
+        person, _ = walk(talks, steps[:-1], onwards=True)
+        step = at_hand(steps[-1], person.buttons, person.told, nth)
+        replies = talks.say(person, step, _LATER, **how)
+        return None if any(speaks(call) or call.callback for call in replies) else person
+
+    def ask(nth: int, steps: tuple[Step, ...]) -> None:
+        person, ordinary = silent(nth, steps), Step(context.target.ordinary)
+        if person is None or not talks.answered(person, ordinary):
+            return
+        name, change = f"served/still-{nth}", Change(Mechanism.TECHNIQUE, STILL)
+        control = f"{name}-control"
+        if person := silent(nth, steps, name=name, change=change, control=control, group="argument"):
+            talks.say(person, ordinary, name=control, group="argument")
+
+    try:
+        talks.run(partial(ask, nth, steps) for nth, steps in enumerate([*deeds.values()][:_MOST_STILL]))
+    finally:
+        talks.stop()
+        observe(context, talks.take())
 
 
 def _acknowledged(context: CampaignContext) -> list[Trial]:

@@ -181,6 +181,42 @@ def test_an_argument_of_the_admins_own_command(tmp_path: Path, bug: str) -> None
     assert told == ({("user_told", "argument/mute")} if bug else set())
 
 
+class Shelf:
+    """Shows everybody what was put on it last; `formats`: by a template that takes the braces of a name for its own."""
+
+    def __init__(self, api: str, *, formats: bool) -> None:
+        self.api, self.formats, self.items = api, formats, list[str]()
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None or said[3]:
+            return
+        chat, _, text, _, _ = said
+        command, _, rest = text.partition(" ")
+        if command == "/put" and rest:
+            self.items.append(rest)
+            self.say(chat, "Thank you, everybody can see that now.")
+        elif command == "/shelf":
+            shown = "\n".join(("On the shelf:", *self.items))
+            self.say(chat, (shown.format() if self.formats else shown)[-3_000:])
+        else:
+            self.say(chat, "Usage: /put item. See /shelf for what there is.")
+
+    def say(self, chat: int, text: str) -> None:
+        call_api(self.api, "sendMessage", chat_id=chat, text=text)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("formats", [False, True])
+def test_what_somebody_has_said_spoils_a_list_for_everybody(tmp_path: Path, formats: bool) -> None:
+    take = lambda api: updates_to(Shelf(api, formats=formats).update, first=True)  # noqa: E731 - one line
+    result, events = campaign_behind_mock(tmp_path, take, "served,vocabulary,forms")
+    asked = [event for event in events if isinstance(event, CaseTried) and event.case.startswith("served/still-")]
+    told = {(finding.check, finding.cause.place) for finding in result.findings}
+    assert bool(asked) is formats
+    assert (("user_told", "still") in told) is formats
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_goes_to_everybody_is_not_said_with_every_argument(tmp_path: Path) -> None:

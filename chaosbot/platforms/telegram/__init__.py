@@ -64,6 +64,7 @@ class Telegram(Platform):
     tiers: ClassVar[tuple[str, ...]] = TIERS
     commands: ClassVar[Mapping[str, str]] = COMMANDS
     alike: ClassVar[int | None] = ALIKE
+    marked: ClassVar[frozenset[str]] = frozenset({"message/text_entities"})
     joins: ClassVar[tuple[str, ...]] = ("new_chat_members", "chat_member", "chat_join_request")
 
     admin_id: int = option("count", "the id of the bot's admin (ADMIN_TELEGRAM_ID)", ADMIN_ID)

@@ -28,7 +28,7 @@ from chaosbot.platforms.telegram._users import channel, person, private, robot, 
 _EDITED: Final = {"edit_date": 1_700_000_005}
 _ODD: Final = {"first_name": "A_b*c <d> & [e]", "last_name": "`f_"}
 """A name as people may choose it; between markup it must be escaped."""
-_SAME: Final = frozenset({"bare-sender", "bare-presser", "odd-name"})
+_SAME: Final = frozenset({"bare-sender", "bare-presser", "odd-name", "inaccessible-message"})
 _BUSINESS: Final = {"business_connection_id": "chaos"}
 
 Written = Callable[[Place, int], dict[str, Any]]
