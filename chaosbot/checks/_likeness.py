@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,8 @@ _LISTED: Final = ("catalogue", "sequences")
 PLAINLY: Final = "guest"
 """The operator of a case in which somebody simply asks, without any trick."""
 _WORD: Final = re.compile(r"[^\W\d_]+")
+_PERSON: Final = re.compile(r"\d{5,}")
+"""The id of somebody, in what is written about them."""
 _COMMAND: Final = re.compile(r"(?<![\w/.:<])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
 
 Words = frozenset[str]
@@ -211,14 +213,8 @@ def _judged(
     plain: dict[str, list[CaseTried]] = defaultdict(list)
     own: dict[str, set[str]] = defaultdict(set)
     by_name = {tried.case: tried for tried in cases}
-    asked: dict[str | None, list[CaseTried]] = defaultdict(list)
+    strangers = _strangers(cases)
     for tried in cases:
-        if (
-            tried.role is Role.SETUP
-            and tried.change.mechanism is Mechanism.TECHNIQUE
-            and tried.kind != "callback_query"
-        ):
-            asked[tried.command].append(tried)
         if tried.role is Role.BACKGROUND and tried.control:
             own[tried.control] |= words(join.calls(tried))
         elif tried.control and tried.check == violations.check:
@@ -254,8 +250,7 @@ def _judged(
         whole = words(calls)
         if not rights and control.kind == "callback_query" and (control.user, frozenset(whole)) in _alike(cases, join):
             continue
-        strangers = (one for one in asked[control.command] if control.command and one.user != control.user)
-        if plain[name] and any(resembles(join.calls(one), model, whole) for one in strangers):
+        if plain[name] and any(resembles(join.calls(one), model, whole) for one in strangers(control)):
             continue  # what differs from time to time (a question, a quotation) is no right of whoever gets it
         for tried in sorted(attempts, key=lambda one: one.change.operator != PLAINLY):
             violation = None
@@ -273,6 +268,27 @@ def _judged(
             if violation is not None and tried.change.operator == PLAINLY:
                 break  # where anybody gets it, no trick is needed
         violations.plan(subject)
+
+
+def _strangers(cases: list[CaseTried]) -> Callable[[CaseTried], Iterator[CaseTried]]:
+    """For a control, the cases in which others asked for its command, without those whom its sender has named: they may have been given the right."""
+    asked: dict[str | None, list[CaseTried]] = defaultdict(list)
+    meant: dict[int | str | None, set[str]] = defaultdict(set)
+    for tried in cases:
+        meant[tried.user].update(_PERSON.findall(tried.summary))
+        if (
+            tried.role is Role.SETUP
+            and tried.change.mechanism is Mechanism.TECHNIQUE
+            and tried.kind != "callback_query"
+        ):
+            asked[tried.command].append(tried)
+
+    def strangers(control: CaseTried) -> Iterator[CaseTried]:
+        for one in asked[control.command] if control.command else ():
+            if one.user != control.user and str(one.user) not in meant[control.user]:
+                yield one
+
+    return strangers
 
 
 def _alike(cases: list[CaseTried], join: Join) -> set[tuple[object, Words]]:

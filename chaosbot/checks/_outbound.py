@@ -40,7 +40,9 @@ def succeeded(call: ApiCalled) -> bool:
 
 def speaks(call: ApiCalled) -> bool:
     """Whether a user sees something of the call; a chat action (``typing…``) is no answer."""
-    return call.chat is not None and not call.method.lower().startswith(("get", "sendchataction", "set", "delete"))
+    method = call.method.lower()
+    unseen = method.startswith(("get", "sendchataction", "set", "delete")) and method != "setmessagereaction"
+    return call.chat is not None and not unseen
 
 
 def reached(call: ApiCalled) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from unicodedata import category, normalize
 
 from chaosbot.checks._cases import CaseCheck, Violation, says, texts
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
@@ -26,6 +27,12 @@ def _lenient(text: str) -> re.Pattern[str]:
     )
 
 
+def _tidied(text: str) -> str:
+    """The text as a target may tidy it up: white space as one blank, characters composed, nothing that cannot be seen."""
+    shown = (one for one in normalize("NFKC", text) if one.isspace() or not category(one).startswith("C"))
+    return " ".join("".join(shown).split())
+
+
 @dataclass(frozen=True)
 class TextIntact(CaseCheck):
     """What the user wrote is what the bot works with."""
@@ -37,10 +44,11 @@ class TextIntact(CaseCheck):
         return tried.expect is not None and bool(tried.expect.text)
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
-        """A reply repeats the text, but not unharmed. A reply that does not repeat it says nothing."""
+        """A reply repeats the text, but not unharmed. A reply that does not repeat it, or tidied up, says nothing."""
         wanted = tried.expect.text if tried.expect is not None else ""
         said = texts(calls)
-        if any(wanted in text for text in said) or wanted.isascii():
+        tidy = _tidied(wanted)
+        if wanted.isascii() or any(wanted in text or tidy in _tidied(text) for text in said):
             return None
         if any(_lenient(wanted).search(text) for text in said):
             return Violation(

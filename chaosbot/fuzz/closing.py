@@ -20,7 +20,7 @@ from chaosbot.core.verdict import Finding, Judgement, Verdict
 from chaosbot.fuzz import findings as disk
 from chaosbot.fuzz.minimize import enough, minimize
 from chaosbot.fuzz.rejudge import Rejudge
-from chaosbot.fuzz.served import gone_silent
+from chaosbot.fuzz.served import gone_silent, hangs
 from chaosbot.fuzz.spec import CampaignResult, Clock
 from chaosbot.fuzz.troubles import GROUP
 
@@ -112,7 +112,7 @@ def _settle(context: CampaignContext) -> bool:
         settled = target.health().ok if silent else target.settle(max(5.0, 2 * target.watch.patience_s))
         # Who is busy is waited for, who makes no call any more is not.
         talks = context.store.seen.replies == "mock" and bool(context.platform.tiers)
-        if not settled and not (talks and gone_silent(context)):
+        if not settled and not (talks and gone_silent(context)) and not hangs(context):
             what = (
                 "the last health request was not answered: effects may be missing; a target that limits its own calls, or is still busy "
                 "with what was sent, needs those limits off in the test setup, or a longer --duration"

@@ -4,6 +4,7 @@ Rules:
 
 - Nothing is known beforehand: what is tried next is what the target has offered, an example that it gave, or an ordinary word.
 - Commands that are named on a way are said at its end, by who has gone it: people who have joined are told of more.
+- What people have made is meant by the word that they gave it, where the target tells no number: whoever has a dog Rex may book for Rex.
 - Each kind of button is pressed once, whoever is shown it; two data are of one kind when they differ in numbers only.
 - Strangers explore; each way is short enough to be gone again by somebody else.
 """
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import zip_longest
+from itertools import product, zip_longest
 from typing import Final
 
 from chaosbot.checks._likeness import commands_in, words, words_in
@@ -31,15 +32,20 @@ from chaosbot.fuzz.usages import NUMBER, TEXT, formed, usages
 ASKED: Final = ("/start", "/help", "what can you do?")
 _DEEPEST: Final = 8
 _AFTER: Final = 2
-"""After so many waves it is looked what one thing changes of another."""
+"""After so many waves it is looked what one thing changes of another, and after each later one what the longer ways change."""
 _MOST_DEEDS: Final = 8
-_MOST_AFTER: Final = 14
+_MOST_LATER: Final = 3
+_MOST_AFTER: Final = 20
+_MOST_NAMES: Final = 2
 _WHATEVER: Final = 3
 """An answer that so many commands get is none to what was asked."""
-_MOST_WAYS: Final = {True: 480, False: 240}
-"""So many ways are gone, by whether the target is quick: one that is not has a limit of its own, or has much to do for each."""
-_QUICK_S: Final = 0.5
-_MOST_KINDS: Final = 48
+_MOST_WAYS: Final = {0.1: 800, 0.5: 480}
+"""So many ways are gone, by how quick the target is: one that is not has a limit of its own, or has much to do for each."""
+_FEW_WAYS: Final = 240
+_LEAST_WAVE: Final = 40
+_WAVE: Final = 0.5
+"""The part of the ways that are left which may be gone in one wave, so that the longer ones get their turn."""
+_MOST_KINDS: Final = 64
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
 _MOST_EXAMPLES: Final = 5
@@ -51,16 +57,26 @@ _TOLD_MANY: Final = 4
 _INTRODUCED: Final = 3
 _MOST_FIELDS: Final = 5
 _SEVERAL: Final = 3
+_MOST_SHOWN: Final = 3
+_ASKS: Final = re.compile(r"[?？؟;]\s*$", re.MULTILINE)
 """So many buttons of a kind are a choice."""
 _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
 """What stands between the fields of an argument; the first that stands there at all."""
 _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d(?: \d[^\s,;)]*\d)*)")
 """What may be an example of an answer: what stands in quotes, and what begins and ends with a digit, one after another (``25/12 20:00``)."""
+_LISTED: Final = re.compile(r"(?:[:：]\s+|\()([^:：\n()]{1,80}(?::\d[^:：\n()]{0,40})?)[.!?)]*\s*$", re.MULTILINE)
+"""What a line ends with behind a colon, or in brackets: examples of answers, or what may be chosen."""
+_LEADING: Final = re.compile(r"^(?:[^\W\d]{1,3}\.? )+(?=[^\W\d]*\d)")
+"""Short words before an example (``or 25/12``, ``z. B. 10:00``)."""
+_RANGE: Final = re.compile(r"(?<![\w.,:/-])(\d{1,4})\s?(?:[-–—~]|\.\.|[^\W\d]{1,3})\s?(\d{1,4})(?![\w.,:/-]*\d)")
 _COMPLETE: Final = re.compile(r"(?<![\w/.:])(/\w{1,32}[ \u00a0](?=\S*\d)[\w-]{4,64})(?![\w-])", re.ASCII)
 """A command that is shown with a drawn name behind it (``/join 5da5364c``), to be written as it stands."""
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
-_ID: Final = re.compile(r"(?<![\w.,:])[#№]?((?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35})(?!\d)(?![:,]\d)", re.ASCII)
-"""What may be the name of a thing: a number, or a short word with a digit in it."""
+_ID: Final = re.compile(
+    r"(?<![\w.,:@])[#№]?((?:(?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35}|[a-z]{5,30}\d{1,5}|[A-Z]{4,8}|[A-Z]{1,4}[-_][A-Z0-9]{2,12}))(?![A-Za-z\d])(?![:,]\d)",
+    re.ASCII,
+)
+"""What may be the name of a thing: a number, a short word with a digit in it, a word with a number behind it, or a code in capitals."""
 
 
 @dataclass(frozen=True)
@@ -239,14 +255,16 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     unanswered: list[Way] = []
     meant: list[str] = []
     makers: list[str] = []
+    named_things: list[tuple[Step, ...]] = []
     for depth in range(_DEEPEST):
-        most = _MOST_WAYS[talks.context.target.watch.usual_s < _QUICK_S]
-        wave = [steps for steps in wave if steps not in seen][: max(0, most - len(seen))]
+        wave = _affordable(talks, wave, seen, first=depth == 0)
         seen.update(wave)
         found = talks.run([partial(_gone, talks, steps) for steps in wave])
         gone = [way for way in found if way is not None]
-        if depth == _AFTER:
-            gone += _dependent(talks, done)
+        if depth >= _AFTER:
+            before = done if depth == _AFTER else [way for way in done if len(way.steps) == depth]
+            changed, named_things = _dependent(talks, done, before, _MOST_DEEDS if depth == _AFTER else _MOST_LATER)
+            gone += changed
         gone = [way for way in gone if "{n}" not in way.steps[-1].text or _says(way) not in told_before]
         # What a text gets that nobody has asked for is what the target says when it understands nothing.
         unknown |= {
@@ -284,20 +302,42 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
                 list(_in_things(way, (*done, *unanswered)))
                 for way in _makers(ways, makers, talks.context.target.calls())
             ]
-        wave = [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
+        wave = named_things + [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
         if talks.clock.over() or (not wave and depth >= _AFTER):
             return
 
 
-def _dependent(talks: Talks, ways: Sequence[Way]) -> list[Way]:
-    """Commands that are answered otherwise by who has done something before: what is in a cart can be ordered."""
-    plain = {way.steps[0]: _says(way) for way in ways if len(way.steps) == 1 and way.plain}
+def _affordable(
+    talks: Talks, wave: Iterable[tuple[Step, ...]], seen: Collection[tuple[Step, ...]], *, first: bool
+) -> list[tuple[Step, ...]]:
+    """The ways of a wave that are new, as many as may be gone so that longer ones have their turn as well."""
+    usual_s = talks.context.target.watch.usual_s
+    left = next((most for quick_s, most in _MOST_WAYS.items() if usual_s < quick_s), _FEW_WAYS) - len(seen)
+    new = [steps for steps in dict.fromkeys(wave) if steps not in seen]
+    return new[: left if first else max(_LEAST_WAVE, int(left * _WAVE))]
+
+
+def _dependent(
+    talks: Talks, done: Sequence[Way], ways: Sequence[Way], most: int
+) -> tuple[list[Way], list[tuple[Step, ...]]]:
+    """Commands that are answered otherwise by who has done something before: what is in a cart can be ordered.
+
+    Args:
+        talks: The stage's conversations.
+        done: All ways so far.
+        ways: Those after which commands are said.
+        most: After so many of them at most.
+
+    Returns:
+        The ways to such commands, and further ones in which the commands are told what was made before by its name.
+    """
+    plain = {way.steps[0]: _says(way) for way in done if len(way.steps) == 1 and way.plain}
     commands = [step for step in plain if step.text.startswith("/")][:_MOST_AFTER]
     # What is written or pressed changes more than a bare command does.
     ordered = sorted(ways, key=lambda way: (way.plain and len(way.steps) == 1, len(way.steps)))
     deeds = {frozenset(words(way.replies)): way for way in reversed(ordered)}
-    firsts = list(reversed(deeds.values()))[:_MOST_DEEDS]
-    tried = [(*way.steps, step) for way in firsts for step in commands if way.steps != (step,)]
+    firsts = list(reversed(deeds.values()))[:most]
+    tried = {(*way.steps, step): way for way in firsts for step in commands if way.steps != (step,)}
     gone = talks.run([partial(_gone, talks, steps) for steps in tried])
     found = [way for way in gone if way is not None and _says(way) - plain[way.steps[-1]]]
     # Who is in the middle of something may be told so whatever they write.
@@ -306,7 +346,23 @@ def _dependent(talks: Talks, ways: Sequence[Way]) -> list[Way]:
     for way in found:
         if said[_says(way)] < _WHATEVER:
             first.setdefault(_says(way), way)
-    return list(first.values())
+    texts = "\n".join(call.text for call in talks.context.target.calls())
+    makers = dict.fromkeys(tried[way.steps] for way in first.values() if way.steps in tried)
+    named = [list(_by_name(maker, commands, texts)) for maker in makers]
+    return list(first.values()), [steps for turn in zip_longest(*named) for steps in turn if steps is not None]
+
+
+def _by_name(maker: Way, commands: Sequence[Step], texts: str) -> Iterator[tuple[Step, ...]]:
+    """What somebody does with a thing of their own, by the word that they gave it, or what the target calls it for short."""
+    told = "\n".join(call.text for call in maker.replies)
+    names = [name for name in (TEXT.partition(" ")[0], TEXT) if re.search(rf"\b{name}\b", told)]
+    if not any(step.ours and TEXT in step.text for step in maker.steps):
+        return
+    for name, command in product(names, commands):
+        examples = _examples(command.text.removeprefix("/"), texts)[:_MOST_EXAMPLES]
+        longest = max(examples, key=len, default="")
+        for argument in (list(_filled(longest, name)) or [name] * bool(longest))[:_MOST_NAMES]:
+            yield (*maker.steps, Step(f"{command.text} {argument}", ours=True))
 
 
 def _says(way: Way) -> frozenset[str]:
@@ -396,7 +452,12 @@ def complete(text: str) -> list[str]:
 
 def _answers(text: str) -> list[str]:
     """What a text shows that may be an answer to it."""
-    found = dict.fromkeys([*complete(text), *(quoted or digits for quoted, digits in _SHOWN.findall(text))])
+    parts = (part.strip(" .!?") for shown in _LISTED.findall(text) for part in re.split(r"[,;]\s", shown))
+    listed = [_LEADING.sub("", part) for part in parts if not part.startswith("/") and not any(formed(part))]
+    ranges = [str(min(int(low) + 1, int(high))) for low, high in _RANGE.findall(text) if int(low) < int(high)]
+    shown = [quoted or digits for quoted, digits in _SHOWN.findall(text)]
+    examples = [one for one in listed if any(map(str.isdigit, one))]
+    found = dict.fromkeys([*complete(text), *examples, *shown, *ranges, *(one for one in listed if one)])
     return [one for one in found if not MARKER.search(one)]
 
 
@@ -406,14 +467,14 @@ def _examples(command: str, texts: str) -> list[str]:
     return list(dict.fromkeys(text for one in found for text in (str(one), str(one).partition(" ")[0])))
 
 
-def _filled(example: str) -> Iterator[str]:
-    """The example with a number in place of one of its words or fields: nobody knows which of them must be one."""
+def _filled(example: str, by: str = NUMBER) -> Iterator[str]:
+    """The example with a number, or a name, in place of one of its words or fields: nobody knows which of them must be one."""
     between = next((one for one in _BETWEEN if re.search(one, example)), "")
     parts = re.split(f"({between})", example) if between else []
     if 2 <= len(parts[::2]) <= _MOST_FIELDS:
         for nth in range(0, len(parts), 2):
             if not parts[nth].isdigit():
-                yield "".join([*parts[:nth], NUMBER, *parts[nth + 1 :]])
+                yield "".join([*parts[:nth], by, *parts[nth + 1 :]])
 
 
 def _new(step: Step, kinds: set[str]) -> bool:
@@ -434,6 +495,18 @@ def _pressed(buttons: Sequence[str], kinds: set[str]) -> Iterator[Step]:
             yield step
             if len(same) >= _SEVERAL:
                 yield Step(same[-1], pressed=True)
+
+
+def _keys(way: Way, kinds: set[str]) -> Iterator[Step]:
+    """The first and the last key of each kind that a question shows in place of the keyboard, and that no other question with these words has shown."""
+    question = " ".join(sorted(_says(way)))
+    keys = dict.fromkeys(key for call in way.replies for key in call.keys if not key.startswith("/"))
+    alike: dict[str, list[str]] = {}
+    for key in keys:
+        alike.setdefault(kind_of(key), []).append(key)
+    for kind, same in alike.items():
+        if _new(Step(f"{question}: {kind}"), kinds):
+            yield from dict.fromkeys((Step(same[0]), Step(same[-1])))
 
 
 def _meant(command: str, texts: str, name: str, places: int) -> Iterator[str]:
@@ -484,11 +557,14 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
     yield from _pressed(way.buttons, kinds)
     whole = [Step(one, ours=True, shown=True) for one in complete(texts)[:1] if one != last.text]
     shown = [Step(one, ours=True, shown=True) for one in (*formed(texts), *_answers(texts)) if one != last.text]
-    shown = [step for step in shown if step not in whole][:2]
+    shown = [step for step in shown if step not in whole][:_MOST_SHOWN]
     yield from whole
+    keys = list(_keys(way, kinds))
+    yield from keys
     if not last.ours:
         yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
-    elif len(way.steps) > 1 and not way.buttons:  # one question after the other
+    # One question after the other; what is said behind a command may be its first answer.
+    elif (len(way.steps) > 1 or keys or _ASKS.search(texts)) and not way.buttons:
         yield from (*shown, Step(TEXT, ours=True), Step(NUMBER, ours=True), Step(_LIST, ours=True))
     if _bare(last):
         examples = _examples(last.text.removeprefix("/"), f"{texts}\n{told}")[:_MOST_EXAMPLES]

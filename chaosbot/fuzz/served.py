@@ -27,7 +27,8 @@ from chaosbot.checks.user_told import STILL
 from chaosbot.core.case import Case, Change
 from chaosbot.core.event import CaseTried
 from chaosbot.core.kit import FRESH, IDS
-from chaosbot.core.observation import Silenced
+from chaosbot.core.observation import Died, HealthLost, Hung, Silenced
+from chaosbot.core.outcome import Fate
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import at_hand, kind_of, walk
@@ -181,6 +182,31 @@ def _asked_as_at_first(context: CampaignContext) -> None:
     finally:
         talks.stop()
         observe(context, talks.take())
+
+
+def hangs(context: CampaignContext) -> bool:
+    """Whether a target that lives answers no delivery any more at the end; what was under way at its last answer, and never answered, is charged.
+
+    Where several stages go on at once, the one that sees it may have sent nothing that did it.
+    """
+    target, recorder = context.target, context.recorder
+    tried = [event for event in recorder.events if isinstance(event, CaseTried)]
+    answered = [one.sent + one.outcome.total_s for one in tried if one.outcome.fate is Fate.ANSWERED]
+    known = any(isinstance(seen, Died | HealthLost | Hung) for one in tried for seen in one.observations)
+    held = monotonic() < context.held_until  # a call that gets no answer, by our doing
+    if known or held or not answered or not target.lives or target.health().outcome.fate is not Fate.TIMEOUT:
+        return False
+    last = max(answered)
+    waiting = [one for one in tried if one.outcome.fate is Fate.TIMEOUT and one.sent <= last + _AROUND_S]
+    waiting = [one for one in waiting if one.sent + one.outcome.total_s > last and one.case in recorder.cases]
+    if not waiting:
+        return False
+    first, *others = sorted(waiting, key=lambda one: one.sent)
+    case = recorder.cases[first.case]
+    found = CaseResult(replace(case, name=f"{case.name}-hangs"), "served", first.outcome, first.sent)
+    found.observations.append(HealthLost(for_good=True, beside=tuple(one.case for one in others[:_SUSPECTS])))
+    recorder.record(found)
+    return True
 
 
 def _acknowledged(context: CampaignContext) -> list[Trial]:
