@@ -176,11 +176,12 @@ def _written(command: str, texts: str, peer: int | None) -> Iterator[str]:
     Where one more thing is asked for, it may be whom the thing is passed on to.
     """
     yield f"{command} {{}}"
-    longer = (usage for usage in usages(command, texts) if len(usage.places) > 1)
+    longer = (usage for usage in usages(command, texts) if len(usage.parts) > 1)
     if (usage := next(longer, None)) is not None:
-        first, second, *more = usage.places
+        first, *more = usage.places
         yield f"{command} {usage.with_part(first, '{}')}"
-        if peer is not None and not more:
+        if peer is not None and len(more) == 1:
+            second = more[0]
             yield f"{command} {usage.with_part(first, '{}').with_part(second, str(peer))}"
 
 

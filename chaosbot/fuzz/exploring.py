@@ -111,6 +111,11 @@ class Way:
         return next((name for name in self.ids if name.isdigit()), "")
 
     @property
+    def name(self) -> str:
+        """The number that may name a thing, or else another name; empty where there is none."""
+        return self.number or next(iter(self.ids), "")
+
+    @property
     def rights(self) -> bool:
         """Whether its last step changed what a member may do."""
         return any(call.member is not None for call in self.replies)
@@ -179,7 +184,8 @@ def walk(
         taken = taken.of(someone.number)
         done.append(taken)
         replies = talks.say(someone, taken, what, usual)
-        someone.number = Way((taken,), tuple(replies)).number or someone.number
+        told = Way((taken,), tuple(replies))
+        someone.number = told.number or someone.number or told.name
         if person is None:
             talks.context.usual.setdefault(part, sum(map(speaks, replies)))
     return someone, Way(tuple(steps), tuple(replies), someone, tuple(done))
@@ -408,24 +414,25 @@ def _bare(step: Step) -> bool:
 def _things(ways: Sequence[Way], calls: Iterable[ApiCalled]) -> list[str]:
     """The numbers of the things that people have made lately by what they said, for others to mean; what many are told names none (an example)."""
     made = (way for way in reversed(ways) if way.steps[-1].ours or way.steps[-1].pressed)
-    numbered = dict.fromkeys(way.number for way in made)
-    told = told_to(numbered, calls)
-    return [name for name in numbered if name and len(told[name]) < _TOLD_MANY][:_MOST_THINGS]
+    named = dict.fromkeys(way.name for way in made)
+    told = told_to(named, calls)
+    return [name for name in named if name and len(told[name]) < _TOLD_MANY][:_MOST_THINGS]
 
 
-def _numbers(call: ApiCalled) -> list[str]:
-    return re.findall(r"\d+", call.text)
+def _named_in(call: ApiCalled) -> list[str]:
+    """All that may be a name, and each number by itself."""
+    return [*re.findall(r"\d+", call.text), *re.findall(r"[\w-]+", call.text)]
 
 
 def told_to(
-    names: Iterable[str], calls: Iterable[ApiCalled], said: Callable[[ApiCalled], Iterable[str]] = _numbers
+    names: Iterable[str], calls: Iterable[ApiCalled], said: Callable[[ApiCalled], Iterable[str]] = _named_in
 ) -> dict[str, set[str]]:
     """The chats that were told each of these names.
 
     Args:
         names: The names.
         calls: What the target said.
-        said: What may be a name in that; each number when left out.
+        said: What may be a name in that; each number and word when left out.
     """
     told: dict[str, set[str]] = {name: set() for name in names}
     for call in calls:
@@ -522,12 +529,12 @@ def _meant(command: str, texts: str, name: str, places: int) -> Iterator[str]:
 
 def _makers(ways: Sequence[Way], known: list[str], calls: Sequence[ApiCalled]) -> Iterator[Way]:
     """Ways at whose end somebody has made a thing that has a number, one for each command by which they begin, and not within another thing."""
-    told = told_to([way.number for way in ways], calls)
+    told = told_to([way.name for way in ways], calls)
     for way in ways:
         last, command = way.steps[-1], way.steps[0].text.partition(" ")[0]
         makes = (
             (last.ours or last.pressed)
-            and 0 < len(told[way.number]) < _TOLD_MANY
+            and 0 < len(told[way.name]) < _TOLD_MANY
             and not any("{n}" in step.text for step in way.steps)
         )
         if makes and command not in known and len(known) < _MOST_MAKERS:

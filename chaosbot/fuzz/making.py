@@ -185,13 +185,19 @@ def make(talks: Talks, recipe: Recipe) -> Made | None:
 
 def done_to(talks: Talks, made: Made, other: Person, deed: str) -> ApiCalled | None:
     """Another one does something to a thing; the call by which its owner is asked to decide about it, by buttons."""
-    target = talks.context.target
-    known, theirs = len(target.calls()), {str(made.owner.chat), str(made.owner.user)}
+    known = len(talks.context.target.calls())
     talks.say(other, Step(deed.replace("{}", made.name), ours=True))
+    return notified(talks, {str(made.owner.chat), str(made.owner.user)}, known)
+
+
+def notified(talks: Talks, chats: Container[str], known: int, kind: str = "") -> ApiCalled | None:
+    """The first call to one of these chats that asks by buttons with a number, if need be of a kind, beyond so many calls that are known."""
+    target = talks.context.target
     until = monotonic() + target.watch.gap_s
     while True:
-        new = (call for call in list(target.calls())[known:] if str(call.chat) in theirs)
-        asked = next((call for call in new if any(map(NUMBERS.search, call.buttons))), None)
+        new = (call for call in list(target.calls())[known:] if str(call.chat) in chats)
+        numbered = ((call, data) for call in new for data in call.buttons if NUMBERS.search(data))
+        asked = next((call for call, data in numbered if kind in ("", kind_of(data))), None)
         if asked is not None or monotonic() >= until:
             return asked
         sleep(POLL_S)

@@ -22,6 +22,7 @@ from chaosbot.core.marker import MARKER
 TEXT: Final = "green tea"
 NUMBER: Final = "7"
 _WORD: Final = "tea"
+_LAST: Final = 1
 _SOON_DAYS: Final = 3
 _DAYS: Final = 7
 _WEEKEND: Final = 5
@@ -138,7 +139,8 @@ def _day(form: str, choice: int = 0) -> str:
 def _usage(rest: str, *, late: bool) -> Usage:
     parts: list[str] = []
     opened: list[int] = []
-    for angle, square, brace, quoted, bare in _TOKEN.findall(rest):
+    tokens = _TOKEN.findall(rest)
+    for nth, (angle, square, brace, quoted, bare) in enumerate(tokens):
         asked, over = angle or square or brace, False
         if not asked:
             if _OVER[late].fullmatch(bare):
@@ -149,6 +151,8 @@ def _usage(rest: str, *, late: bool) -> Usage:
                 break
             if any(formed(word)) or (_CAPITALS.fullmatch(_END.sub("", word)) and word.isupper()):
                 asked = _END.sub("", word)
+            elif late and opened and len(tokens) - nth <= _LAST and word.isalpha():
+                asked = word  # one more, in small letters, and the line is over
             elif opened and not (word.isdigit() or _BETWEEN.fullmatch(word) or _BETWEEN.fullmatch(parts[-1])):
                 break  # behind what is asked for the text goes on
             else:

@@ -22,6 +22,7 @@ from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.decisions import try_decisions
 from chaosbot.fuzz.exploring import ASKED, Way, asked, explored, in_groups, kind_of, offers
 from chaosbot.fuzz.moderation import try_fellows, try_moderation
 from chaosbot.fuzz.privileges import try_privileges
@@ -42,12 +43,20 @@ _LOOK_S: Final = 0.4
 """How often the target's health is looked at."""
 _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
-_LEAST: Final = {"privileges": 0.12, "rights": 0.25}
+_LEAST: Final = {"privileges": 0.12, "decisions": 0.08, "rights": 0.25}
 """The part of the campaign's time that a part of the stage may take at least, beside the next stages; rights come last, and few need them."""
 _FIRST_MEANT: Final = MEANT + 500_000_000
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
-_SHARES: Final = {"learn": 0.2, "explore": 0.45, "groups": 0.6, "belongings": 0.5, "privileges": 0.6, "rights": 0.8}
+_SHARES: Final = {
+    "learn": 0.2,
+    "explore": 0.45,
+    "groups": 0.6,
+    "belongings": 0.5,
+    "privileges": 0.6,
+    "decisions": 0.3,
+    "rights": 0.8,
+}
 """The part of the stage's time left that each part may take; of exploring groups, the part of the time for groups."""
 
 _ALIKE: Final = 2
@@ -151,6 +160,7 @@ def _work(talks: Talks) -> None:
     if shown_unasked:
         privileges += try_privileges(talks, shown_unasked, ways, twin, own=True)
     meanwhile.result()
+    privileges += try_decisions(part("decisions"), ways, [*_commands(own), *_commands(_refused_first(common, ways))])
     written = _refused_first([step for step in common if not step.pressed], ways)
     privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
