@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +21,7 @@ from typing import Final
 
 from chaosbot.checks._likeness import ALIKE, words, words_in
 from chaosbot.core.case import Change, Role
+from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import Way, kind_of, walk
@@ -54,6 +55,8 @@ _STRANGER: Final = "a stranger"
 _DOER: Final = "a stranger who has done something to it"
 _MAKER: Final = "a stranger who has made one as well"
 _SOON: Final = 0.8
+_MANY: Final = 4
+"""What so many chats are shown is meant for all."""
 _SLASHED: Final = re.compile(r"(?<![\w/.:])/(\w{1,64})")
 
 
@@ -86,6 +89,8 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
         What was found, for the coverage of judgement: each way to a thing, and whether a stranger tried it or why not.
     """
     recipes = recipes_of(talks, ways)
+    if not talks.grouped:
+        talks.context.recipes.extend(recipes)
     texts = said(talks.context)
     looks: list[Callable[[], _Look | Use | None]] = [
         partial(_listed, talks, recipe, steps)
@@ -112,7 +117,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
     uses = [one for one in (*found, *pressed) if isinstance(one, Use)]
-    offered = frozenset[str]().union(*(look.offered for look in seen))
+    offered = _shown_to_many(talks.context.target.calls()).union(*(look.offered for look in seen))
     kept = [
         use
         for use in uses
@@ -148,6 +153,15 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     ]
     rest = (use for use in uses if use not in ours)
     return [*notes, *(f"{use.access.subject}: not tried, nothing shows that it is its owner's alone" for use in rest)]
+
+
+def _shown_to_many(calls: Iterable[ApiCalled]) -> frozenset[str]:
+    """The kinds of buttons of which one and the same was shown in several chats: what it is about is no secret of one of them."""
+    chats: dict[str, set[str]] = defaultdict(set)
+    for call in calls:
+        for data in call.buttons:
+            chats[data].add(str(call.chat))
+    return frozenset(kind_of(data) for data, told in chats.items() if len(told) >= _MANY)
 
 
 def _asked(talks: Talks, recipe: Recipe, first: str, deeds: Sequence[str]) -> _Look:

@@ -25,6 +25,7 @@ from chaosbot.fuzz.target import CampaignTarget
 
 if TYPE_CHECKING:
     from chaosbot.fuzz.exploring import Way
+    from chaosbot.fuzz.making import Recipe
 
 _UNNAMED: Final = frozenset({"start", "help"})
 """What people write whether a target names it or not."""
@@ -94,6 +95,7 @@ class CampaignContext:
         show: Told the stage and the number of planned cases after each volley.
         disturbances: What the target's outbound calls meet; None where they cannot be disturbed.
         ways: Where the target's own words lead, as far as that is known.
+        recipes: How people make things of their own, as far as that is known.
         group_ways: Where they lead in a group, as far as that is somewhere else.
         orders: What the admin writes in groups in answer to a member and no member gets; ``{member}`` stands for that one's id.
         privileges: What the admin alone gets, by what the admin writes for it.
@@ -117,6 +119,7 @@ class CampaignContext:
     show: Callable[[str, int], None]
     disturbances: Disturbances | None = None
     ways: list[Way] = field(default_factory=list)
+    recipes: list[Recipe] = field(default_factory=list)
     group_ways: list[Way] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     privileges: dict[str, tuple[ApiCalled, ...]] = field(default_factory=dict)

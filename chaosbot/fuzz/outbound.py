@@ -84,10 +84,15 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
         (3 * number + rank, trigger, replace(trouble, lossless=trouble.lossless and trigger.tells))
         for number, trigger in enumerate(triggers)
         for rank, trouble in enumerate(
-            troubles_of(trigger.method, notice=trigger.to is not None) if not trigger.alike else (SILENCE,)
+            troubles_of(trigger.method, notice=trigger.notice) if not trigger.alike else (SILENCE,)
         )
     ]
-    trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
+    try:
+        trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
+    finally:
+        trials.talks.stop()
+        for result in trials.talks.take():
+            context.recorder.record(result)
 
 
 class Trials(Asking):
@@ -218,7 +223,9 @@ class Trials(Asking):
 
     def _trial(self, trigger: Trigger, trouble: Trouble) -> bool:
         """One trial, and once more when it looks wrong; whether it could be had."""
-        whose = "" if trigger.to is None else "-to-admin" if trigger.to == self.desk else "-elsewhere"
+        whose = "-to-owner" if trigger.recipe is not None else "-in-group" if trigger.grouped else ""
+        if trigger.to is not None:
+            whose = "-to-admin" if trigger.to == self.desk else "-elsewhere"
         name = f"outbound/{trigger.method}-{trouble.name}{whose}{trigger.alike and '-alike-'}{trigger.alike}"
         if trigger in self._mute or (trouble.group and self.in_groups is None):
             return True  # nothing comes of it, or the target says nothing in groups, so nothing can be lost there
@@ -228,14 +235,13 @@ class Trials(Asking):
         with self.context.shared.alone(trigger.to):
             if self.clock.over():
                 return False  # its turn in that chat came too late
-            attempt = self._attempt if not trigger.alike else self._beside
-            tried = attempt(name, trigger, trouble)
+            tried = self._begun(name, trigger, trouble)
             told = [tried] if tried is not None else []
             if told and not told[0][1] and not self._dead:
                 if self.clock.should_stop() or monotonic() > self.clock.until + _CONFIRMING_S:
                     return False  # what was seen once, by a target that may only have been slow, is not told
                 # A target that the first one still holds up calls nothing for the second: then the first one tells.
-                again = attempt(f"{name}-2", trigger, trouble)
+                again = self._begun(f"{name}-2", trigger, trouble)
                 told = [again] if again is not None and again[1] else [*told, *([again] if again is not None else [])]
         if not told or self._dead:
             return trigger in self._mute
@@ -244,12 +250,20 @@ class Trials(Asking):
                 self.context.recorder.emit(one)
         return True
 
+    def _begun(self, name: str, trigger: Trigger, trouble: Trouble) -> tuple[OutboundTried, bool] | None:
+        """One attempt, with a new thing where something is done to one."""
+        there = self.about_a_thing(trigger)
+        tried = (self._beside if trigger.alike else self._attempt)(name, there, trouble) if there is not None else None
+        if there is None or there in self._mute:
+            self._mute.add(trigger)
+        return tried
+
     def _attempt(self, name: str, trigger: Trigger, trouble: Trouble) -> tuple[OutboundTried, bool] | None:
         """Does the steps, the last while the trouble is there; what was seen, and whether all looks well.
 
         None where the target cannot be asked so, or died meanwhile.
         """
-        person = Speaker(self._user(), self._group() if trouble.group else None)
+        person = Speaker(self._user(), self._group() if trouble.group or trigger.grouped else None)
         if any(self._said(f"{name}-before-{i}", step, person) is None for i, step in enumerate(trigger.steps[:-1])):
             return None
         what = f"an update while {trigger.method} {trouble.what}"

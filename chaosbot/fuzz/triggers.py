@@ -10,9 +10,9 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from time import monotonic, sleep
 from typing import Final
@@ -26,10 +26,10 @@ from chaosbot.core.marker import marker, plain_word
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import ASKED, Way, deed_of, ways_of
-from chaosbot.fuzz.making import candidates, deeds_in
+from chaosbot.fuzz.making import Recipe, candidates, deeds_in, deeds_to, make
 from chaosbot.fuzz.replies import POLL_S
-from chaosbot.fuzz.spec import Clock
-from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.spec import Clock, TimeIsUp
+from chaosbot.fuzz.talks import Step, Talks
 from chaosbot.fuzz.target import CaseResult
 from chaosbot.fuzz.troubles import GROUP, Trouble, tells
 
@@ -41,6 +41,7 @@ _BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 """Calls beside a reply, which must come whatever becomes of them."""
 _ANSWER: Final = "Anna"
 _ORDERS: Final = 8
+_RECIPES: Final = 2
 _DEEDS: Final = 6
 """So many deeds others do as well while the first one's call gets no answer."""
 _SAID: Final = 80
@@ -69,6 +70,8 @@ class Trigger:
         to: The chat that the call goes to, where it is not the user's own.
         tells: Whether a message comes of it; a note above a button that could not be shown in time is no message that is lost.
         alike: What others do as well meanwhile, for people; empty where they do what is usual.
+        grouped: Whether it is done in a group.
+        recipe: How somebody else makes the thing that it is done to, ``{}`` in the step, where the call goes to that one.
     """
 
     method: str
@@ -76,6 +79,13 @@ class Trigger:
     to: int | str | None = None
     tells: bool = True
     alike: str = ""
+    grouped: bool = False
+    recipe: Recipe | None = None
+
+    @property
+    def notice(self) -> bool:
+        """Whether the call goes to somebody else than who does it."""
+        return self.to is not None or self.recipe is not None
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,8 @@ class Asking:
         self.quiet_s = context.target.watch.gap_s
         self.usual: Step | None = None
         self.in_groups: Step | None = None
+        self.talks = Talks(context, clock, "outbound", part="owners", first=_FIRST_USER + IDS // 2)
+        """In which others make the things that something is done to."""
         self._dice = context.dice.at("outbound", context.spec.endpoint.started)
         self._count = 0
         self._lock = threading.Lock()
@@ -172,13 +184,59 @@ class Asking:
                     kept = found.get(call.method)
                     if kept is None or (one.tells and not kept.tells):
                         found[call.method] = one
+        for way in self.context.group_ways:
+            for call in way.replies if not any("{n}" in step.text or step.joins for step in way.steps) else ():
+                if not call.in_answer and tells(call.method):
+                    found.setdefault(call.method, Trigger(call.method, way.steps, grouped=True))
         self.usual = next(iter(answering), None)
         triggers = sorted(found.values(), key=lambda one: not tells(one.method))
         self._before = max((steps for steps, _ in walked), key=len, default=())
         # Before the admin is asked anything: what comes to the admin then may be an answer.
         others = list(self._to_others(walked, monotonic() + self.clock.left() * _LEARNING / 2))
         self._settled = frozenset(self._chats)
-        return [*triggers, *_deeds(ways, candidates(self.context.target.calls(), ways)), *others]
+        owners = list(self._to_owners(ways, monotonic() + self.clock.left() * _LEARNING / 2))
+        return [*triggers, *owners, *_deeds(ways, candidates(self.context.target.calls(), ways)), *others]
+
+    def _to_owners(self, ways: Sequence[Way], until: float) -> Iterator[Trigger]:
+        """What others do to a thing so that its owner is told of it."""
+        told = set[str]()
+        self.talks.clock = Clock(until, self.clock.should_stop)
+        own = set(self.context.learned("admin"))
+        commands = [f"/{name}" for name in self.context.learned("commands") if name not in own]
+        for recipe in self.context.recipes[:_RECIPES]:
+            deeds = deeds_to(self.talks, ways, commands)
+            methods = self.talks.run(partial(self._noticed, recipe, deed) for deed in deeds)
+            for deed, method in zip(deeds, methods, strict=False):
+                if method and method not in told:
+                    told.add(method)
+                    yield Trigger(method, (Step(deed, ours=True),), recipe=recipe)
+        self.talks.clock = self.clock
+
+    def _noticed(self, recipe: Recipe, deed: str) -> str:
+        """The method by which the owner of a new thing is told what somebody does to it; empty where they are not."""
+        made, target = make(self.talks, recipe), self.context.target
+        if made is None:
+            return ""
+        known = len(target.calls())
+        self.talks.say(self.talks.stranger(), Step(deed.replace("{}", made.name), ours=True))
+        until = monotonic() + _LATE_S
+        while True:
+            new = (call for call in target.calls()[known:] if str(call.chat) == str(made.owner.chat))
+            method = next((call.method for call in new if tells(call.method) and not call.in_answer), "")
+            if method or monotonic() > until:
+                return method
+            sleep(POLL_S)
+
+    def about_a_thing(self, trigger: Trigger) -> Trigger | None:
+        """The trigger, done to a thing that somebody has made just now; None where that cannot be made."""
+        if trigger.recipe is None:
+            return trigger
+        with suppress(TimeIsUp):
+            made = make(self.talks, trigger.recipe)
+            if made is not None and made.owner.chat is not None:
+                steps = tuple(replace(step, text=step.text.replace("{}", made.name)) for step in trigger.steps)
+                return replace(trigger, steps=steps, to=made.owner.chat)
+        return None
 
     def _learn_group(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> None:
         """Finds something that is answered in a group."""
