@@ -34,9 +34,11 @@ _DEEPEST: Final = 8
 _AFTER: Final = 2
 """After so many waves it is looked what one thing changes of another, and after each later one what the longer ways change."""
 _MOST_DEEDS: Final = 8
-_MOST_LATER: Final = 3
+_MOST_LATER: Final = 2
+_LATEST: Final = 5
 _MOST_AFTER: Final = 20
 _MOST_NAMES: Final = 2
+_MOST_BY_NAME: Final = 24
 _WHATEVER: Final = 3
 """An answer that so many commands get is none to what was asked."""
 _MOST_WAYS: Final = {0.1: 800, 0.5: 480}
@@ -267,7 +269,8 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         seen.update(wave)
         found = talks.run([partial(_gone, talks, steps) for steps in wave])
         gone = [way for way in found if way is not None]
-        if depth >= _AFTER:
+        named_things = []
+        if _AFTER <= depth <= _LATEST:
             before = done if depth == _AFTER else [way for way in done if len(way.steps) == depth]
             changed, named_things = _dependent(talks, done, before, _MOST_DEEDS if depth == _AFTER else _MOST_LATER)
             gone += changed
@@ -347,7 +350,7 @@ def _dependent(
     gone = talks.run([partial(_gone, talks, steps) for steps in tried])
     found = [way for way in gone if way is not None and _says(way) - plain[way.steps[-1]]]
     # Who is in the middle of something may be told so whatever they write.
-    said = Counter(map(_says, found))
+    said = Counter(says for says, _ in {(_says(way), way.steps[-1]) for way in found})
     first: dict[frozenset[str], Way] = {}
     for way in found:
         if said[_says(way)] < _WHATEVER:
@@ -355,7 +358,8 @@ def _dependent(
     texts = "\n".join(call.text for call in talks.context.target.calls())
     makers = dict.fromkeys(tried[way.steps] for way in first.values() if way.steps in tried)
     named = [list(_by_name(maker, commands, texts)) for maker in makers]
-    return list(first.values()), [steps for turn in zip_longest(*named) for steps in turn if steps is not None]
+    byname = [steps for turn in zip_longest(*named) for steps in turn if steps is not None]
+    return list(first.values()), byname[:_MOST_BY_NAME]
 
 
 def _by_name(maker: Way, commands: Sequence[Step], texts: str) -> Iterator[tuple[Step, ...]]:

@@ -34,7 +34,7 @@ from chaosbot.fuzz.usages import TEXT
 
 T = TypeVar("T")
 
-_WIDTH: Final = 24
+_WIDTH: Final = 40
 _GONE_S: Final = 0.5
 """The pause of a conversation that finds the target gone, before it ends."""
 _CALM_S: Final = 30.0

@@ -50,7 +50,7 @@ _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
 _SHARES: Final = {
     "learn": 0.2,
-    "explore": 0.45,
+    "explore": 0.55,
     "groups": 0.6,
     "belongings": 0.5,
     "privileges": 0.6,
