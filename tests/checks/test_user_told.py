@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from chaosbot.core.case import Expect
+from chaosbot.checks.user_told import STILL
+from chaosbot.core.case import Change, Expect
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.outcome import Fate, Outcome
-from chaosbot.core.verdict import Threat
+from chaosbot.core.verdict import Mechanism, Severity, Threat
 
 CHAT = 4_503_570_000_000_007
 MARKUP = "can't parse entities: Can't find end of the entity starting at byte offset 3"
@@ -60,6 +61,28 @@ def test_an_answer_that_comes_after_the_next_message_was_written_is_no_missing_o
     answered = (control, said(5.1, CHAT + 1))
     assert causes(odd, tried("next", 2.0), said(2.2), *answered) == ["unanswered:technique"]
     assert causes(odd, tried("next", 2.0), said(2.2), said(2.3), *answered) == []
+
+
+def test_a_reaction_and_the_end_of_a_presss_waiting_are_answers() -> None:
+    control = tried("control", 5.0, group="argument", chat=CHAT + 1)
+    odd = tried("odd", 1.0, group="argument", control="control")
+    answered = (control, said(5.1, CHAT + 1))
+    assert causes(odd, ApiCalled(1.1, "setMessageReaction", CHAT, status=200), *answered) == []
+    assert causes(odd, ApiCalled(1.1, "sendChatAction", CHAT, status=200), *answered) == ["unanswered:technique"]
+    fields = {name: getattr(odd, name) for name in odd.__struct_fields__}
+    press = CaseTried(**fields | {"callback": "77"})
+    assert causes(press, ApiCalled(1.1, "answerCallbackQuery", status=200, callback="77"), *answered) == []
+
+
+def test_what_was_answered_at_first_and_is_not_any_more_is_worse_than_an_odd_argument() -> None:
+    asked = tried("asked", 1.0, group="argument", control="control")
+    fields = {name: getattr(asked, name) for name in asked.__struct_fields__}
+    asked = CaseTried(**fields | {"change": Change(Mechanism.TECHNIQUE, STILL)})
+    events = (asked, tried("control", 5.0, group="argument", chat=CHAT + 1), said(5.1, CHAT + 1))
+    history = History.of([CampaignStarted(0.0, "mock"), *events])
+    (finding,) = CHECKS.build("user_told").judge(history).findings
+    assert finding.severity is Severity.HIGH
+    assert "any more" in finding.title
 
 
 def test_what_is_sent_again_is_all_that_was_written_in_the_chat() -> None:

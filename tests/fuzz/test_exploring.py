@@ -9,7 +9,7 @@ import pytest
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.platform import Endpoint, platform_of
-from chaosbot.fuzz.exploring import Way, _examples, _filled, at_hand
+from chaosbot.fuzz.exploring import Way, _answers, _by_name, _examples, _filled, _further, at_hand
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.talks import Step
@@ -52,11 +52,49 @@ def test_one_field_after_the_other_may_have_to_be_a_number(example: str, filled:
         ("at 10:30 on Monday", ()),
         ("Note #17 is saved", ("17",)),
         ("7 green tea", ()),
+        ("Ticket to Ride [tickettoride2] is on the shelf", ("tickettoride2",)),
+        ("Published: VKTQ, from Lima, asked by @ada_1234567", ("VKTQ",)),
+        ("Booked W-7K2F for tomorrow", ("W-7K2F",)),
     ],
 )
 def test_what_names_a_thing(text: str, ids: tuple[str, ...]) -> None:
     steps = (Step("/add 7 green tea", ours=True),)
     assert Way(steps, (ApiCalled(1.0, "sendMessage", 1, text),)).ids == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("When? For example: tomorrow 7:30, or 25/12 9h", ["tomorrow 7:30", "25/12 9h", "7:30", "25/12"]),
+        ("Коли? (наприклад завтра 18:00)", ["наприклад завтра 18:00", "18:00"]),
+        ("How many seats? From 1 to 6.", ["2"]),
+        ("Which one: cat, dog?", ["cat", "dog"]),
+        ("Which day? (DD.MM.YYYY)", []),
+        ("How much? Say 10 (/cancel to leave it)", ["10"]),
+    ],
+)
+def test_what_a_question_shows_may_be_an_answer(text: str, answers: list[str]) -> None:
+    assert _answers(text) == answers
+
+
+def test_a_question_behind_a_command_is_answered_by_its_keys_and_in_words() -> None:
+    asks = ApiCalled(1.0, "sendMessage", 1, "How many play green tea?", keys=("1-2", "3-4", "5+"))
+    way = Way((Step("/donate green tea", ours=True),), (asks,))
+    further = [step.text for step in _further(way, set(), "", None)]
+    assert further[:3] == ["1-2", "3-4", "5+"]
+    assert {"green tea", "7"} <= set(further)
+    told = ApiCalled(1.0, "sendMessage", 1, "Thank you.")
+    assert not list(_further(Way(way.steps, (told,)), set(), "", None)), "nothing is asked"
+
+
+def test_a_thing_is_meant_by_the_name_that_its_maker_gave_it() -> None:
+    steps = (Step("/adddog"), Step("green tea", ours=True))
+    maker = Way(steps, (ApiCalled(1.0, "sendMessage", 1, "green is on our list."),))
+    commands = [Step("/book"), Step("/prices")]
+    meant = [way[-1].text for way in _by_name(maker, commands, "/book Rex tomorrow noon, /prices")]
+    assert meant == ["/book green tomorrow noon", "/book Rex green noon"]
+    nameless = Way(steps, (ApiCalled(1.0, "sendMessage", 1, "It is on our list."),))
+    assert not list(_by_name(nameless, commands, "/book Rex tomorrow noon"))
 
 
 def test_a_button_that_is_gone_is_replaced_by_one_of_its_kind() -> None:

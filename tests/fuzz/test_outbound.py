@@ -237,6 +237,49 @@ def test_a_message_to_many_that_ends_at_the_first_who_blocked_the_bot(tmp_path: 
     assert ("user_told" in {check for check, _ in found(result)}) is ends
 
 
+class Shelf:
+    """Lends what people have put there; its owner is told, and `floats`: where that fails, nothing is said to who takes it."""
+
+    def __init__(self, api: str, *, floats: bool) -> None:
+        self.api, self.floats, self.owners, self.numbers = api, floats, dict[str, int](), count(300)
+
+    def update(self, update: dict) -> None:
+        said = said_in(update)
+        if said is None:
+            return
+        chat, user, text, _, _ = said
+        command, _, rest = text.partition(" ")
+        if command == "/put" and rest:
+            self.owners[name := f"K{next(self.numbers)}"] = user
+            self.say(chat, f"It lies on the shelf as {name}.")
+        elif command == "/take" and rest in self.owners:
+            told = self.say(self.owners.pop(rest), "Somebody has taken what you put on the shelf.")
+            if told or not self.floats:
+                self.say(chat, "Bring it back on Sunday.")
+        else:
+            self.say(chat, "Usage: /put what\nUsage: /take code")
+
+    def say(self, chat: int, text: str) -> bool:
+        with suppress(OSError, HTTPException, ValueError):
+            call_api(self.api, "sendMessage", chat_id=chat, text=text)
+            return True
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("floats", [False, True])
+def test_the_owner_of_a_thing_who_is_told_what_others_do_with_it_has_blocked_the_bot(
+    tmp_path: Path, floats: bool
+) -> None:
+    take = lambda api: updates_to(Shelf(api, floats=floats).update, first=True)  # noqa: E731 - one line
+    result, events = campaign_behind_mock(tmp_path, take, "vocabulary,outbound")
+    notices = [one for one in events if isinstance(one, OutboundTried) and "-to-owner" in one.case]
+    blocked = [one.answered for one in notices if one.trouble == "blocked"]
+    assert blocked
+    assert all(blocked) is not floats
+    assert ("user_told" in {check for check, _ in found(result)}) is floats
+
+
 class Shop:
     """Takes orders; `locked`: one at a time, until the customer has been told."""
 

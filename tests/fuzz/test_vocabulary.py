@@ -199,6 +199,50 @@ class Shop:
         call_api(self.api, "sendMessage", chat_id=chat, text=text, **more)
 
 
+class Garden:
+    """Hands out plots: people choose a free one and its admin grants it, which can be done once for each plot.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``applicant`` where who has asked for a plot may press the admin's button.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.free = [f"plot:{number}" for number in range(1, 41)]
+        self.asked: dict[int, tuple[int, str]] = {}
+        self.numbers = itertools.count(1)
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, pressed, _ = said
+        if text == "/ask":
+            keys = [[{"text": plot, "callback_data": plot}] for plot in self.free]
+            self.say(chat, "Choose a plot.", reply_markup={"inline_keyboard": keys})
+        elif pressed and text in self.free:
+            self.asked[number := next(self.numbers)] = (user, text)
+            self.say(chat, "The gardener decides about it.")
+            key = {"text": "Grant", "callback_data": f"grant:{number}"}
+            self.say(ADMIN_ID, f"Somebody would like {text}", reply_markup={"inline_keyboard": [[key]]})
+        elif pressed and text.startswith("grant:"):
+            self.say(chat, self.granted(user, text.partition(":")[2]))
+        else:
+            self.say(chat, "Use: /ask")
+
+    def granted(self, user: int, number: str) -> str:
+        asker, plot = self.asked.get(int(number[:9]) if number.isdecimal() else 0, (0, ""))
+        if user != ADMIN_ID and not (self.bug == "applicant" and user == asker):
+            return "Only the gardener decides."
+        if plot not in self.free:
+            return "Somebody has that plot, or nobody wants it any more."
+        self.free.remove(plot)
+        return "Granted, the shed's key hangs behind the door."
+
+    def say(self, chat: int, text: str, **more: object) -> None:
+        call_api(self.api, "sendMessage", chat_id=chat, text=text, **more)
+
+
 class Flea:
     """A flea market: people sell things, others bid for them, and the seller decides by a button below each bid.
 
@@ -527,6 +571,14 @@ def test_a_button_by_which_somebody_decides_what_another_one_asked_for(tmp_path:
     found = {(one.check, one.cause.place) for one in result.findings}
     assert found == ({("own_objects_only", "objects/button")} if bug else set())
     assert "the button sold:#: tried" in learned(events)["objects"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "applicant"])
+def test_what_only_the_admin_decides_each_thing_once_is_tried_by_whom_it_is_about(tmp_path: Path, bug: str) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: updates_to(Garden(api, bug).update), "vocabulary")
+    assert {one.check for one in result.findings} == ({"no_escalation"} if bug else set())
+    assert "the button grant:#: tried" in learned(events)["privileges"]
 
 
 @pytest.mark.slow
