@@ -24,7 +24,7 @@ class SessionsApart(StateCheck):
     """Nobody talks into another one's conversation."""
 
     trials: ClassVar[frozenset[str]] = frozenset(
-        {"crossed", "conversation", "group-conversation", "elsewhere", "operator", "displaced"}
+        {"crossed", "conversation", "group-conversation", "elsewhere", "operator", "displaced", "interleaved"}
     )
 
     def judge(self, history: History) -> Judgement:
@@ -63,6 +63,8 @@ class SessionsApart(StateCheck):
             return _misdirected(tried)
         if tried.trial == "displaced":
             return _displaced(tried)
+        if tried.trial == "interleaved":
+            return _interleaved(tried)
         usual = {shape(text) for play in tried.alone for text in play}
         ending = {shape(text) for text in tried.others if text} - usual
         taken = [play for play in tried.seen if shape(play[0]) in ending]
@@ -117,6 +119,14 @@ def _displaced(tried: StateTried) -> Violation | None:
         return None
     title = "shows one user what another made in another chat in place of their own"
     return Violation(RootCause("displaced"), title, Severity.HIGH, Threat.USER, tried.what)
+
+
+def _interleaved(tried: StateTried) -> Violation | None:
+    """Somebody ends with what another one has said in answer to the same question meanwhile."""
+    if any(play != ("own",) for play in tried.alone) or any(play != ("another's",) for play in tried.seen):
+        return None
+    title = "ends one user's conversation with what another user has said in theirs"
+    return Violation(RootCause("mixed"), title, Severity.HIGH, Threat.USER, tried.what)
 
 
 def _foreign_edits(history: History) -> tuple[int, list[ApiCalled]]:

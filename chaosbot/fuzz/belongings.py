@@ -68,7 +68,7 @@ class _Look:
         accesses: The ways to the thing that it shows.
         private: How the thing is made that it keeps from strangers.
         steps: What its owner does to see it.
-        offered: The kinds of buttons that the list shows to who has made nothing: unless they use the thing up they are for all.
+        offered: The buttons that the list shows to who has made nothing: unless they use the thing up those of their kinds are for all.
     """
 
     accesses: tuple[Access, ...] = ()
@@ -122,7 +122,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
         use
         for use in uses
         if use.access.recipe in private
-        and not (use.access.pressed and kind_of(use.access.step("7").text) in offered)
+        and not (use.access.pressed and _is_among(use.access, offered))
         and (use.access.pressed or use.access.recipe not in public)
         and not offered_to_all(use, ways)
     ]
@@ -156,12 +156,19 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
 
 
 def _shown_to_many(calls: Iterable[ApiCalled]) -> frozenset[str]:
-    """The kinds of buttons of which one and the same was shown in several chats: what it is about is no secret of one of them."""
+    """The buttons that were shown in several chats: what such a one is about is no secret of one of them."""
     chats: dict[str, set[str]] = defaultdict(set)
     for call in calls:
         for data in call.buttons:
             chats[data].add(str(call.chat))
-    return frozenset(kind_of(data) for data, told in chats.items() if len(told) >= _MANY)
+    return frozenset(data for data, told in chats.items() if len(told) >= _MANY)
+
+
+def _is_among(access: Access, offered: Iterable[str]) -> bool:
+    """Whether a button of a kind is among these, whatever it is about: a number, or a drawn name."""
+    kind = kind_of(access.step("7").text)
+    like = re.compile(re.escape(access.pattern).replace(re.escape("{}"), r"[\w-]+"))
+    return any(kind_of(data) == kind or like.fullmatch(data) for data in offered)
 
 
 def _asked(talks: Talks, recipe: Recipe, first: str, deeds: Sequence[str]) -> _Look:
@@ -230,7 +237,7 @@ def _listed(talks: Talks, recipe: Recipe, steps: tuple[Step, ...]) -> _Look:
     }
     data = {data for call in replies for data in call.buttons if holds(data, made.name)}
     found = [Access(recipe, pattern_of(text, made.name), text in data, steps) for text in sorted(texts | data)]
-    return _Look(tuple(found), recipe if private else None, steps, frozenset(map(kind_of, theirs.buttons)))
+    return _Look(tuple(found), recipe if private else None, steps, frozenset(theirs.buttons))
 
 
 def _absent(name: str) -> list[str]:

@@ -73,7 +73,7 @@ _LEADING: Final = re.compile(r"^(?:[^\W\d]{1,3}\.? )+(?=[^\W\d]*\d)")
 _RANGE: Final = re.compile(r"(?<![\w.,:/-])(\d{1,4})\s?(?:[-–—~]|\.\.|[^\W\d]{1,3})\s?(\d{1,4})(?![\w.,:/-]*\d)")
 _COMPLETE: Final = re.compile(r"(?<![\w/.:])(/\w{1,32}[ \u00a0](?=\S*\d)[\w-]{4,64})(?![\w-])", re.ASCII)
 """A command that is shown with a drawn name behind it (``/join 5da5364c``), to be written as it stands."""
-_NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+")
+_NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+|(?<=[:_|/])[A-Z]{4,8}(?![A-Za-z])")
 _ID: Final = re.compile(
     r"(?<![\w.,:@])[#№]?((?:(?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35}|[a-z]{5,30}\d{1,5}|[A-Z]{4,8}|[A-Z]{1,4}[-_][A-Z0-9]{2,12}))(?![A-Za-z\d])(?![:,]\d)",
     re.ASCII,

@@ -125,6 +125,7 @@ class _Trials(Voices):
                     (
                         self.at_once,
                         things.made,
+                        things.interleaved,
                         between.run,
                         sharing.run,
                         self.one_thing,

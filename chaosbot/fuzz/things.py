@@ -22,9 +22,10 @@ from chaosbot.checks._state import bounded, limit, numbers, shape, views
 from chaosbot.core.event import KEPT_TEXT, ApiCalled
 from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.exploring import chosen, deed_of, kind_of
+from chaosbot.fuzz.making import deeds_in
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Step
-from chaosbot.fuzz.usages import usages
+from chaosbot.fuzz.usages import TEXT, usages
 from chaosbot.fuzz.voices import Answer, Dialogue, Speaker, Voices
 
 WORD: Final = "{w}"
@@ -120,6 +121,36 @@ class Things:
                 beside += [hands.submit(trial, one) for trial in (self._gathered, self._again)]
             for future in beside:
                 future.result()
+
+    def interleaved(self) -> None:
+        """Two people answer the same questions in turns, in one group and in private: what one ends with is what they have said themselves."""
+        found: dict[tuple[str, ...], tuple[Dialogue, int]] = {}
+        for one, answer in list(self.voices.alone.items()):
+            said = [nth for nth, line in enumerate(one.lines[:-1]) if line.ours and line.text == TEXT]
+            if said and not one.admin and TEXT in answer.whole:
+                found.setdefault(deeds_in(one.lines), (replace(one, group=False), said[0]))
+        for one, nth in list(found.values())[:_MOST_PAIRS]:
+            self._interleaved(replace(one, group=True), nth)
+            self._interleaved(one, nth)
+
+    def _interleaved(self, one: Dialogue, nth: int) -> None:
+        alone = [self._ended(one, nth, turns=False)]
+        if alone[0] != ("own",) or self.voices.clock.over():
+            return
+        seen = [self._ended(one, nth, turns=True) for _ in range(2)]
+        if not self.voices.clock.over():
+            self.voices.tell("interleaved", f"{one}; another one answers the same questions meanwhile", alone, seen)
+
+    def _ended(self, one: Dialogue, nth: int, *, turns: bool) -> tuple[str]:
+        """Whose word somebody is told at the end."""
+        first = self.voices.new(one)
+        people = [(first, self._word()), (replace(self.voices.new(one), group=first.group), self._word())]
+        for who, word in people[: 1 + turns]:
+            for line in (*one.lines[:nth], replace(one.lines[nth], text=word)):
+                self.voices.ask(who, line)
+        told = [self.voices.ask(first, line).whole for line in one.lines[nth + 1 :]]
+        names = ("own", "another's")
+        return (next((name for name, (_, word) in zip(names, people, strict=True) if word in told[-1]), ""),)
 
     def undisturbed(self) -> None:
         """Whether others' things take the place of one's own, and who gets what there is one of; nothing else may be made meanwhile."""
