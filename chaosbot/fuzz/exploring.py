@@ -74,7 +74,7 @@ _RANGE: Final = re.compile(r"(?<![\w.,:/-])(\d{1,4})\s?(?:[-–—~]|\.\.|[^\W\d
 _COMPLETE: Final = re.compile(r"(?<![\w/.:])(/\w{1,32}[ \u00a0](?=\S*\d)[\w-]{4,64})(?![\w-])", re.ASCII)
 """A command that is shown with a drawn name behind it (``/join 5da5364c``), to be written as it stands."""
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+|(?<=[:_|/])[A-Z]{4,8}(?![A-Za-z])")
-_ID: Final = re.compile(
+ID: Final = re.compile(
     r"(?<![\w.,:@])[#№]?((?:(?:[A-Za-z]{0,4}[-_]?)?\d[A-Za-z0-9_-]{0,35}|[a-z]{5,30}\d{1,5}|[A-Z]{4,8}|[A-Z]{1,4}[-_][A-Z0-9]{2,12}))(?![A-Za-z\d])(?![:,]\d)",
     re.ASCII,
 )
@@ -104,7 +104,7 @@ class Way:
     def ids(self) -> tuple[str, ...]:
         """What may name a thing in its words, but for what it was told itself."""
         said = {word for text in (*(step.text for step in self.steps), *self.said) for word in re.findall(r"\w+", text)}
-        found = (name for call in self.replies for name in _ID.findall(MARKER.sub(" ", call.text)))
+        found = (name for call in self.replies for name in ID.findall(MARKER.sub(" ", call.text)))
         return tuple(dict.fromkeys(name for name in found if name not in said))
 
     @property

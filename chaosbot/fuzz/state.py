@@ -37,7 +37,7 @@ from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.things import Things
 from chaosbot.fuzz.usages import NUMBER, TEXT, usages
-from chaosbot.fuzz.voices import FIRST_USER, KEPT, Answer, Dialogue, Speaker, Voices, own
+from chaosbot.fuzz.voices import FIRST_USER, KEPT, Answer, Dialogue, Speaker, Voices, names_in, own
 
 AT_ONCE: Final = 6
 """So many times something is asked for at once."""
@@ -235,9 +235,9 @@ class _Trials(Voices):
 
     def _references(self) -> None:
         """Commands that take the number which another one told: they answer it unlike any number."""
-        tells = [one for one in self._deeds() if numbers(self.alone[one].text)][:8]
+        tells = [one for one in self._deeds() if _names(self.alone[one])][:8]
         again = dict(zip(tells, self.side_by_side(self.one, tells), strict=True))
-        makers = [one for one in tells if numbers(again[one].text) != numbers(self.alone[one].text)][:_MOST_MAKERS]
+        makers = [one for one in tells if _names(again[one]) != _names(self.alone[one])][:_MOST_MAKERS]
         tried = [(maker, maker.then(Step(f"/{name} {{n}}"))) for maker in makers for name in self.commands]
         answers = self.side_by_side(self.one, [one for _, one in tried])
         for (_, one), answer in zip(tried, answers, strict=True):
@@ -689,6 +689,10 @@ def _said_alike(dialogue: Dialogue, answer: Answer) -> str:
 def _made(line: Step) -> bool:
     """Whether somebody says something of their own, of which a thing may be made."""
     return line.ours and not line.shown
+
+
+def _names(answer: Answer) -> list[str]:
+    return names_in(answer.text, answer.buttons)
 
 
 def _scarce(dialogue: Dialogue) -> tuple[int, int, bool]:
