@@ -827,6 +827,24 @@ def test_redeliveries_and_impatience_show_on_a_bot_that_repeats_no_marker() -> N
     assert judged("retry_after_obeyed", [in_chat(1, "a", 1.0), *early]).verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize(("ends", "cause"), [("own", []), ("another's", ["mixed"]), ("", [])])
+def test_what_one_ends_with_is_their_own(ends: str, cause: list[str]) -> None:
+    tried = memory("interleaved", [["own"]], [[ends], [ends]])
+    judgement = CHECKS.build("sessions_apart").judge(History.of([CampaignStarted(0.0, "mock"), tried]))
+    assert [str(one.cause) for one in judgement.findings] == cause
+    once = memory("interleaved", [["own"]], [[ends], ["own"]])
+    assert not CHECKS.build("sessions_apart").judge(History.of([CampaignStarted(0.0, "mock"), once])).findings
+
+
+@pytest.mark.parametrize(("echo", "intact"), [("a b", True), ("a \ufffd\ufffdb", False)])
+def test_white_space_that_a_reply_tidies_up_is_no_damage(echo: str, intact: bool) -> None:
+    tried = case("timing/split", answer(200), marker=M, expect=Expect(text="a\u2003\u200bb"))
+    judgement = CHECKS.build("text_intact").judge(History.of([CampaignStarted(0.0, "mock"), tried, call(echo, M)]))
+    assert (judgement.verdict is not Verdict.FAIL) is (intact or echo == "A b"), (
+        "what does not repeat the text says nothing"
+    )
+
+
 def test_a_group_that_moved_is_followed_by_the_same_words_elsewhere() -> None:
     told = [
         in_chat(-5, "a", 1.0),

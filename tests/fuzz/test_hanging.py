@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic, sleep
@@ -19,7 +19,7 @@ from chaosbot.fuzz import process
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.transport import Address
-from tests.support.campaigns import served
+from tests.support.campaigns import call_api, campaign_behind_mock, said_in, served, updates_to
 
 OVER_S = 10.0
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -74,6 +74,38 @@ def test_a_campaign_on_a_target_that_hangs_ends_in_its_time(tmp_path: Path, afte
     assert took <= 10.0 + OVER_S
     assert not result.complete
     assert {finding.check for finding in result.findings} & {"no_hang", "canary_answered"}
+
+
+class Freezing:
+    """Keeps notes, and stops for good at a note with markup in it: nobody is answered from then on."""
+
+    def __init__(self, api: str) -> None:
+        self.api, self.frozen, self.over = api, threading.Event(), threading.Event()
+
+    def update(self, update: dict) -> None:
+        said = said_in(update)
+        if said is not None and "<b>" in said[2]:
+            self.frozen.set()
+        if self.frozen.is_set():
+            self.over.wait(60.0)
+        if said is not None:
+            text = "Kept for you." if said[2].startswith("/note ") else "Use: /note <text>"
+            with suppress(OSError):  # the campaign may be over by then
+                call_api(self.api, "sendMessage", chat_id=said[0], text=text)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_target_that_freezes_while_several_stages_go_on_is_charged_with_what_was_under_way(tmp_path: Path) -> None:
+    bots: list[Freezing] = []
+
+    def take(api: str) -> type[BaseHTTPRequestHandler]:
+        bots.append(Freezing(api))
+        return updates_to(bots[0].update)
+
+    result, _ = campaign_behind_mock(tmp_path, take, "served,vocabulary,state,forms,sequences")
+    bots[0].over.set()
+    assert {finding.check for finding in result.findings} & {"canary_answered", "no_hang"}
 
 
 @pytest.mark.slow
