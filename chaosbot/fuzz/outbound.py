@@ -47,6 +47,8 @@ _REFUSALS_AT_ONCE: Final = 4
 """The same of refusals."""
 _ORDERING_S: Final = 5.0
 """So long at least the admin's commands to others are tried where they come last."""
+_OF_OTHERS: Final = frozenset({"blocked", "silence", "refused", "429"})
+"""What a notice to the owner of a thing meets."""
 _FOR_GOOD: Final = (400, 403)
 _STUBBORN: Final = 3
 """So many refusals of one and the same call are waited for, where there was a second one."""
@@ -83,9 +85,7 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
     ranked = [
         (3 * number + rank, trigger, replace(trouble, lossless=trouble.lossless and trigger.tells))
         for number, trigger in enumerate(triggers)
-        for rank, trouble in enumerate(
-            troubles_of(trigger.method, notice=trigger.notice) if not trigger.alike else (SILENCE,)
-        )
+        for rank, trouble in enumerate(_troubles(trigger))
     ]
     try:
         trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
@@ -93,6 +93,14 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
         trials.talks.stop()
         for result in trials.talks.take():
             context.recorder.record(result)
+
+
+def _troubles(trigger: Trigger) -> list[Trouble]:
+    """What calls of a trigger meet: each kind of trouble is met once by each method, and what else holds others up or leaves them without an answer."""
+    if trigger.alike:
+        return [SILENCE]
+    found = troubles_of(trigger.method, notice=trigger.notice)
+    return [one for one in found if trigger.recipe is None or one.name in _OF_OTHERS]
 
 
 class Trials(Asking):

@@ -80,7 +80,7 @@ TABLE: Final = {
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
     "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.35),
     "trust": CampaignStage("chaosbot.fuzz.trust", "run_trust", 0.5),
-    "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.55),
+    "outbound": CampaignStage("chaosbot.fuzz.outbound", "run_outbound", 0.65),
     "forms": CampaignStage("chaosbot.fuzz.forms", "run_forms", 0.4),
     "mutations": CampaignStage("chaosbot.fuzz.stages", "run_mutations", 0.2, divisible=True),
     "arguments": CampaignStage("chaosbot.fuzz.arguments", "run_arguments", 0.4),

@@ -495,6 +495,9 @@ class _Trials(Voices):
             for one in sorted(self.alone, key=_scarce)
             if not one.admin and (any(map(chosen, one.lines)) or one.group or "{n}" in one.lines[-1].text)
         ]
+        # Of what somebody makes several of (seven seats) there is enough for all who ask.
+        few = [_single(one) for one in actions if "{n}" in one.lines[-1].text]
+        actions = list(dict.fromkeys([*few, *actions]))
         with ThreadPoolExecutor(_HANDS, "fuzz-state-things") as hands:
             list(hands.map(self._contended, actions[:_MOST_ACTIONS]))
 
@@ -693,6 +696,12 @@ def _made(line: Step) -> bool:
 
 def _names(answer: Answer) -> list[str]:
     return names_in(answer.text, answer.buttons)
+
+
+def _single(dialogue: Dialogue) -> Dialogue:
+    """The same, where one is said in place of a number of ours."""
+    lines = (replace(line, text="1") if line.ours and line.text == NUMBER else line for line in dialogue.lines)
+    return replace(dialogue, lines=tuple(lines))
 
 
 def _scarce(dialogue: Dialogue) -> tuple[int, int, bool]:

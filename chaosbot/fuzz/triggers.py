@@ -42,7 +42,7 @@ _BESIDE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 _ANSWER: Final = "Anna"
 _ORDERS: Final = 8
 _RECIPES: Final = 2
-_DEEDS: Final = 6
+_DEEDS: Final = 4
 """So many deeds others do as well while the first one's call gets no answer."""
 _SAID: Final = 80
 """So many characters of what was said stand in a case's summary."""
@@ -194,7 +194,7 @@ class Asking:
         # Before the admin is asked anything: what comes to the admin then may be an answer.
         others = list(self._to_others(walked, monotonic() + self.clock.left() * _LEARNING / 2))
         self._settled = frozenset(self._chats)
-        owners = list(self._to_owners(ways, monotonic() + self.clock.left() * _LEARNING / 2))
+        owners = list(self._to_owners(ways, monotonic() + self.clock.left() * _LEARNING / 4))
         return [*triggers, *owners, *_deeds(ways, candidates(self.context.target.calls(), ways)), *others]
 
     def _to_owners(self, ways: Sequence[Way], until: float) -> Iterator[Trigger]:
