@@ -31,6 +31,7 @@ _LISTED: Final = ("catalogue", "sequences")
 PLAINLY: Final = "guest"
 """The operator of a case in which somebody simply asks, without any trick."""
 _WORD: Final = re.compile(r"[^\W\d_]+")
+_DRAWN: Final = re.compile(r"(?<![^\W\d_])[A-Z]{4,8}(?![^\W\d_])")
 _PERSON: Final = re.compile(r"\d{5,}")
 """The id of somebody, in what is written about them."""
 _COMMAND: Final = re.compile(r"(?<![\w/.:<])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
@@ -39,8 +40,11 @@ Words = frozenset[str]
 
 
 def words_in(text: str) -> set[str]:
-    """The words of a text, in lower case, without markers and numbers."""
-    return set(_WORD.findall(MARKER.sub(" ", text).lower()))
+    """The words of a text, in lower case, without markers, numbers and drawn names in capitals, where not all stands in capitals."""
+    plain = MARKER.sub(" ", text)
+    if any(map(str.islower, plain)):
+        plain = _DRAWN.sub(" ", plain)
+    return set(_WORD.findall(plain.lower()))
 
 
 def words(calls: Iterable[ApiCalled]) -> set[str]:

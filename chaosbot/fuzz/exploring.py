@@ -47,6 +47,8 @@ _FEW_WAYS: Final = 240
 _LEAST_WAVE: Final = 40
 _WAVE: Final = 0.5
 """The part of the ways that are left which may be gone in one wave, so that the longer ones get their turn."""
+_DRAWN: Final = 4
+"""A drawn name has so many characters."""
 _MOST_KINDS: Final = 64
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
@@ -114,8 +116,9 @@ class Way:
 
     @property
     def name(self) -> str:
-        """The number that may name a thing, or else another name; empty where there is none."""
-        return self.number or next(iter(self.ids), "")
+        """What names a thing most likely: a drawn name, or else a number; empty where there is none."""
+        drawn = (name for call in self.replies for name in drawn_in(call.text, self.buttons) if name in self.ids)
+        return next(drawn, "") or self.number
 
     @property
     def rights(self) -> bool:
@@ -126,6 +129,13 @@ class Way:
     def plain(self) -> bool:
         """Whether it takes no words but those that the target offered."""
         return not any(step.ours for step in self.steps)
+
+
+def drawn_in(text: str, buttons: Iterable[str]) -> list[str]:
+    """The drawn names in an answer: they begin with a letter, and hold a digit or stand in a button's data."""
+    data = " ".join(buttons)
+    names = (name for name in ID.findall(MARKER.sub(" ", text)) if name[0].isalpha() and len(name) >= _DRAWN)
+    return [name for name in names if re.search(r"\d", name) or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", data)]
 
 
 def kind_of(data: str) -> str:
@@ -186,8 +196,7 @@ def walk(
         taken = taken.of(someone.number)
         done.append(taken)
         replies = talks.say(someone, taken, what, usual)
-        told = Way((taken,), tuple(replies))
-        someone.number = told.number or someone.number or told.name
+        someone.number = Way((taken,), tuple(replies)).name or someone.number
         if person is None:
             talks.context.usual.setdefault(part, sum(map(speaks, replies)))
     return someone, Way(tuple(steps), tuple(replies), someone, tuple(done))

@@ -311,9 +311,10 @@ class _Desk:
         return any(changed and self.opened[kind] == asked for kind, changed in self.effects.items())
 
     def _another(self, step: Step) -> Step:
-        """A button like it that the admin was shown and has not pressed: what one press does, the next one may find done."""
-        alike = (Step(data, pressed=True) for data in self.admin.buttons if kind_of(data) == kind_of(step.text))
-        return next((one for one in alike if one not in self.gets), step) if step.pressed else step
+        """A button like it that the admin was shown last and has not pressed: what one press does, the next one may find done."""
+        shown = sorted(self.admin.buttons.items(), key=lambda pair: pair[1] or 0)
+        alike = [Step(data, pressed=True) for data, _ in shown if kind_of(data) == kind_of(step.text)]
+        return next((one for one in reversed(alike) if one not in self.gets), step) if step.pressed else step
 
     def notes(self) -> list[str]:
         """For each request of the admin's whether it is privileged, or why that is not known."""

@@ -160,9 +160,10 @@ def _work(talks: Talks) -> None:
     if shown_unasked:
         privileges += try_privileges(talks, shown_unasked, ways, twin, own=True)
     meanwhile.result()
-    privileges += try_decisions(part("decisions"), ways, [*_commands(own), *_commands(_refused_first(common, ways))])
     written = _refused_first([step for step in common if not step.pressed], ways)
     privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
+    alone = [*context.privileges, *_commands(own)]
+    privileges += try_decisions(part("decisions"), ways, [text for text in dict.fromkeys(alone) if " " not in text])
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
     people = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT)
     rights: list[str] = []

@@ -8,7 +8,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +20,9 @@ from chaosbot.checks._state import numbers
 from chaosbot.core.case import Case, Change
 from chaosbot.core.event import ApiCalled, StateTried
 from chaosbot.core.kit import FRESH, IDS
-from chaosbot.core.marker import MARKER
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import ID, at_hand
+from chaosbot.fuzz.exploring import at_hand, drawn_in
 from chaosbot.fuzz.replies import POLL_S, speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
@@ -37,8 +35,6 @@ FIRST_USER: Final = FRESH + 8 * IDS
 _FIRST_GROUP: Final = -3_900_000_000
 _WIDTH: Final = 12
 """So many are waited for side by side: with more a busy target is late, and its answers are taken for none."""
-_DRAWN: Final = 4
-"""A drawn name has so many characters."""
 CALL_S: Final = 0.08
 """What a call to a platform's API usually takes over a network."""
 _CALM_S: Final = 30.0
@@ -360,11 +356,8 @@ class Voices:
 
 
 def names_in(text: str, buttons: Iterable[str]) -> list[str]:
-    """What may name a thing in an answer, the likeliest last: its numbers, or drawn names, which hold a digit or stand in a button's data."""
-    data = " ".join(buttons)
-    drawn = [name for name in ID.findall(MARKER.sub(" ", text)) if name[0].isalpha() and len(name) >= _DRAWN]
-    drawn = [name for name in drawn if re.search(r"\d", name) or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", data)]
-    return drawn[:1] or list(map(str, numbers(text)))
+    """What may name a thing in an answer, the likeliest last: a drawn name, or else its numbers."""
+    return drawn_in(text, buttons)[:1] or list(map(str, numbers(text)))
 
 
 def own(calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = None) -> list[ApiCalled]:
