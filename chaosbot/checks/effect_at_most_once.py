@@ -122,12 +122,13 @@ class EffectAtMostOnce(Check):
 
     def _cases(self, history: History, violations: Violations) -> None:
         join = Join.of(history)
-        by_id: dict[str, list[CaseTried]] = defaultdict(list)
+        by_id: dict[tuple[str, str], list[CaseTried]] = defaultdict(list)
         for tried in history.cases:
             # An id that a case was given on purpose says nothing about redelivery.
             made_up = tried.change.place in MADE_UP_IDS
             if tried.update_id is not None and tried.stage != SHRINKING and not made_up:
-                by_id[str(tried.update_id)].append(tried)
+                # Thousands of drawn ids hold two that are equal by chance, of updates that have nothing in common.
+                by_id[str(tried.update_id), str(tried.chat)].append(tried)
         usual: Counter[str | None] = Counter()
         for deliveries in by_id.values():
             if len(deliveries) == 1 and deliveries[0].check != self.name:

@@ -827,6 +827,15 @@ def test_redeliveries_and_impatience_show_on_a_bot_that_repeats_no_marker() -> N
     assert judged("retry_after_obeyed", [in_chat(1, "a", 1.0), *early]).verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize(("chat", "again"), [(5, True), (6, False)])
+def test_two_drawn_delivery_ids_that_are_equal_by_chance_are_no_repetition(chat: int, again: bool) -> None:
+    first = case("kinds/a", answer(200), marker=M, chat=5, update_id=7, kind="message")
+    other = case("kinds/b", answer(200), marker=N, chat=chat, update_id=7, kind="message")
+    events = [CampaignStarted(0.0, "mock"), first, other, call("x", M), call("x", M)]
+    judgement = CHECKS.build("effect_at_most_once").judge(History.of(events))
+    assert bool(judgement.findings) is again
+
+
 @pytest.mark.parametrize(("ends", "cause"), [("own", []), ("another's", ["mixed"]), ("", [])])
 def test_what_one_ends_with_is_their_own(ends: str, cause: list[str]) -> None:
     tried = memory("interleaved", [["own"]], [[ends], [ends]])
