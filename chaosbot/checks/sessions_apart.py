@@ -10,13 +10,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chaosbot.checks._cases import Violation
 from chaosbot.checks._state import StateCheck, shape
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, StateTried
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
+
+_TAKEN: Final = {
+    "displaced": ("displaced", "shows one user what another made in another chat in place of their own"),
+    "interleaved": ("mixed", "ends one user's conversation with what another user has said in theirs"),
+}
+"""By trial, the cause and the title where one user is told another one's in place of their own."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,8 @@ class SessionsApart(StateCheck):
             return _crossed(tried)
         if tried.trial == "operator":
             return _misdirected(tried)
-        if tried.trial == "displaced":
-            return _displaced(tried)
-        if tried.trial == "interleaved":
-            return _interleaved(tried)
+        if tried.trial in _TAKEN:
+            return _taken(tried)
         usual = {shape(text) for play in tried.alone for text in play}
         ending = {shape(text) for text in tried.others if text} - usual
         taken = [play for play in tried.seen if shape(play[0]) in ending]
@@ -113,20 +117,12 @@ def _misdirected(tried: StateTried) -> Violation | None:
     return Violation(RootCause("misdirected"), title, Severity.HIGH, Threat.USER, tried.what)
 
 
-def _displaced(tried: StateTried) -> Violation | None:
-    """Somebody who is shown what they made is shown instead what another made elsewhere, once that is there."""
-    if any(play != ("own", "own") for play in tried.alone) or any(play[1] != "another's" for play in tried.seen):
+def _taken(tried: StateTried) -> Violation | None:
+    """Somebody is told what another one has made, or said, in place of their own, once that is there."""
+    if any({*play} != {"own"} for play in tried.alone) or any(play[-1] != "another's" for play in tried.seen):
         return None
-    title = "shows one user what another made in another chat in place of their own"
-    return Violation(RootCause("displaced"), title, Severity.HIGH, Threat.USER, tried.what)
-
-
-def _interleaved(tried: StateTried) -> Violation | None:
-    """Somebody ends with what another one has said in answer to the same question meanwhile."""
-    if any(play != ("own",) for play in tried.alone) or any(play != ("another's",) for play in tried.seen):
-        return None
-    title = "ends one user's conversation with what another user has said in theirs"
-    return Violation(RootCause("mixed"), title, Severity.HIGH, Threat.USER, tried.what)
+    cause, title = _TAKEN[tried.trial]
+    return Violation(RootCause(cause), title, Severity.HIGH, Threat.USER, tried.what)
 
 
 def _foreign_edits(history: History) -> tuple[int, list[ApiCalled]]:

@@ -117,7 +117,8 @@ class Way:
     @property
     def name(self) -> str:
         """What names a thing most likely: a drawn name, or else a number; empty where there is none."""
-        drawn = (name for call in self.replies for name in drawn_in(call.text, self.buttons) if name in self.ids)
+        ids, buttons = self.ids, self.buttons
+        drawn = (name for call in self.replies for name in drawn_in(call.text, buttons) if name in ids)
         return next(drawn, "") or self.number
 
     @property
@@ -272,13 +273,12 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     unanswered: list[Way] = []
     meant: list[str] = []
     makers: list[str] = []
-    named_things: list[tuple[Step, ...]] = []
     for depth in range(_DEEPEST):
         wave = _affordable(talks, wave, seen, first=depth == 0)
         seen.update(wave)
         found = talks.run([partial(_gone, talks, steps) for steps in wave])
         gone = [way for way in found if way is not None]
-        named_things = []
+        named_things: list[tuple[Step, ...]] = []
         if _AFTER <= depth <= _LATEST:
             before = done if depth == _AFTER else [way for way in done if len(way.steps) == depth]
             changed, named_things = _dependent(talks, done, before, _MOST_DEEDS if depth == _AFTER else _MOST_LATER)
@@ -377,9 +377,9 @@ def _by_name(maker: Way, commands: Sequence[Step], texts: str) -> Iterator[tuple
     names = [name for name in (TEXT.partition(" ")[0], TEXT) if re.search(rf"\b{name}\b", told)]
     if not any(step.ours and TEXT in step.text for step in maker.steps):
         return
-    for name, command in product(names, commands):
-        examples = _examples(command.text.removeprefix("/"), texts)[:_MOST_EXAMPLES]
-        longest = max(examples, key=len, default="")
+    examples = [_examples(command.text.removeprefix("/"), texts)[:_MOST_EXAMPLES] for command in commands]
+    shown = [(command, max(one, key=len, default="")) for command, one in zip(commands, examples, strict=True)]
+    for name, (command, longest) in product(names, shown):
         for argument in (list(_filled(longest, name)) or [name] * bool(longest))[:_MOST_NAMES]:
             yield (*maker.steps, Step(f"{command.text} {argument}", ours=True))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, combinations
@@ -192,14 +192,23 @@ def done_to(talks: Talks, made: Made, other: Person, deed: str) -> ApiCalled | N
 
 def notified(talks: Talks, chats: Container[str], known: int, kind: str = "") -> ApiCalled | None:
     """The first call to one of these chats that asks by buttons with a number, if need be of a kind, beyond so many calls that are known."""
-    target = talks.context.target
-    until = monotonic() + target.watch.gap_s
+
+    def asks(call: ApiCalled) -> bool:
+        return any(NUMBERS.search(data) and kind in ("", kind_of(data)) for data in call.buttons)
+
+    return first_told(talks, chats, known, asks, talks.context.target.watch.gap_s)
+
+
+def first_told(
+    talks: Talks, chats: Container[str], known: int, wanted: Callable[[ApiCalled], bool], within_s: float
+) -> ApiCalled | None:
+    """The first call to one of these chats that is wanted, beyond so many calls that are known; None where none comes in time."""
+    until = monotonic() + within_s
     while True:
-        new = (call for call in list(target.calls())[known:] if str(call.chat) in chats)
-        numbered = ((call, data) for call in new for data in call.buttons if NUMBERS.search(data))
-        asked = next((call for call, data in numbered if kind in ("", kind_of(data))), None)
-        if asked is not None or monotonic() >= until:
-            return asked
+        new = (call for call in list(talks.context.target.calls())[known:] if str(call.chat) in chats)
+        found = next(filter(wanted, new), None)
+        if found is not None or monotonic() >= until:
+            return found
         sleep(POLL_S)
 
 

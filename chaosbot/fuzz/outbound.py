@@ -76,18 +76,18 @@ def run_outbound(context: CampaignContext, clock: Clock) -> None:
     if context.disturbances is None:
         return
     trials = Trials(context, context.disturbances, clock)
-    triggers = trials.learn()
-    context.afterwards.append(trials.served_again)
-    if not triggers:
-        text = "outbound trouble was not tried: no ordinary message made the target call its API"
-        context.recorder.emit(Noted(context.recorder.now(), "outbound", text))
-        return
-    ranked = [
-        (3 * number + rank, trigger, replace(trouble, lossless=trouble.lossless and trigger.tells))
-        for number, trigger in enumerate(triggers)
-        for rank, trouble in enumerate(_troubles(trigger))
-    ]
     try:
+        triggers = trials.learn()
+        context.afterwards.append(trials.served_again)
+        if not triggers:
+            text = "outbound trouble was not tried: no ordinary message made the target call its API"
+            context.recorder.emit(Noted(context.recorder.now(), "outbound", text))
+            return
+        ranked = [
+            (3 * number + rank, trigger, replace(trouble, lossless=trouble.lossless and trigger.tells))
+            for number, trigger in enumerate(triggers)
+            for rank, trouble in enumerate(_troubles(trigger))
+        ]
         trials.run([(trigger, trouble) for _, trigger, trouble in sorted(ranked, key=lambda one: one[0])])
     finally:
         trials.talks.stop()
@@ -188,10 +188,12 @@ class Trials(Asking):
         deeds = [[pair for pair in rest if pair[0].alike]]
         service = [line for line in own if line[0][1].service]
         refusals = [line for line in own if not line[0][1].service]
-
-        lanes = [(service, _AT_ONCE), (refusals, _REFUSALS_AT_ONCE), ([*notices.values()], max(1, len(notices)))]
-        lanes.append((deeds, 1))
-        return lanes
+        return [
+            (service, _AT_ONCE),
+            (refusals, _REFUSALS_AT_ONCE),
+            ([*notices.values()], max(1, len(notices))),
+            (deeds, 1),
+        ]
 
     def _give_orders(self) -> None:
         """The trials of what the admin writes to others, each as soon as it is found; what a death cut short is tried again."""

@@ -26,7 +26,7 @@ from chaosbot.core.marker import marker, plain_word
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import ASKED, Way, deed_of, ways_of
-from chaosbot.fuzz.making import Recipe, candidates, deeds_in, deeds_to, make
+from chaosbot.fuzz.making import Recipe, candidates, deeds_in, deeds_to, first_told, make
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.talks import Step, Talks
@@ -199,33 +199,30 @@ class Asking:
 
     def _to_owners(self, ways: Sequence[Way], until: float) -> Iterator[Trigger]:
         """What others do to a thing so that its owner is told of it."""
-        told = set[str]()
+        seen = set[str]()
         self.talks.clock = Clock(until, self.clock.should_stop)
         own = set(self.context.learned("admin"))
         commands = [f"/{name}" for name in self.context.learned("commands") if name not in own]
-        for recipe in self.context.recipes[:_RECIPES]:
-            deeds = deeds_to(self.talks, ways, commands)
+        recipes = self.context.recipes[:_RECIPES]
+        deeds = deeds_to(self.talks, ways, commands) if recipes else []
+        for recipe in recipes:
             methods = self.talks.run(partial(self._noticed, recipe, deed) for deed in deeds)
             for deed, method in zip(deeds, methods, strict=False):
-                if method and method not in told:
-                    told.add(method)
+                if method and method not in seen:
+                    seen.add(method)
                     yield Trigger(method, (Step(deed, ours=True),), recipe=recipe)
         self.talks.clock = self.clock
 
     def _noticed(self, recipe: Recipe, deed: str) -> str:
         """The method by which the owner of a new thing is told what somebody does to it; empty where they are not."""
-        made, target = make(self.talks, recipe), self.context.target
+        made = make(self.talks, recipe)
         if made is None:
             return ""
-        known = len(target.calls())
+        known = len(self.context.target.calls())
         self.talks.say(self.talks.stranger(), Step(deed.replace("{}", made.name), ours=True))
-        until = monotonic() + _LATE_S
-        while True:
-            new = (call for call in target.calls()[known:] if str(call.chat) == str(made.owner.chat))
-            method = next((call.method for call in new if tells(call.method) and not call.in_answer), "")
-            if method or monotonic() > until:
-                return method
-            sleep(POLL_S)
+        wanted = lambda call: tells(call.method) and not call.in_answer  # noqa: E731 - one line
+        call = first_told(self.talks, {str(made.owner.chat)}, known, wanted, _LATE_S)
+        return call.method if call is not None else ""
 
     def about_a_thing(self, trigger: Trigger) -> Trigger | None:
         """The trigger, done to a thing that somebody has made just now; None where that cannot be made."""

@@ -22,7 +22,6 @@ from chaosbot.core.marker import MARKER
 TEXT: Final = "green tea"
 NUMBER: Final = "7"
 _WORD: Final = "tea"
-_LAST: Final = 1
 _SOON_DAYS: Final = 3
 _DAYS: Final = 7
 _WEEKEND: Final = 5
@@ -151,7 +150,7 @@ def _usage(rest: str, *, late: bool) -> Usage:
                 break
             if any(formed(word)) or (_CAPITALS.fullmatch(_END.sub("", word)) and word.isupper()):
                 asked = _END.sub("", word)
-            elif late and opened and len(tokens) - nth <= _LAST and word.isalpha():
+            elif late and opened and nth == len(tokens) - 1 and word.isalpha():
                 asked = word  # one more, in small letters, and the line is over
             elif opened and not (word.isdigit() or _BETWEEN.fullmatch(word) or _BETWEEN.fullmatch(parts[-1])):
                 break  # behind what is asked for the text goes on
