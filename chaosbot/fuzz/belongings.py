@@ -117,7 +117,8 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     shown = {(one.pattern, one.pressed): one for one in ranked}  # a list that shows it too comes last, and counts
     pressed = talks.run(partial(_used, talks, access) for access in shown.values())
     uses = [one for one in (*found, *pressed) if isinstance(one, Use)]
-    offered = _shown_to_many(talks.context.target.calls()).union(*(look.offered for look in seen))
+    told = _shown_to_many(talks.context.target.calls())
+    offered = told.union(*(look.offered for look in seen))
     kept = [
         use
         for use in uses
@@ -126,7 +127,13 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
         and (use.access.pressed or use.access.recipe not in public)
         and not offered_to_all(use, ways)
     ]
-    ours = [use for use in uses if use.spent or (use in kept and not use.access.public)]
+    # There may be one of what all are shown (a place, a game to be lent): who comes first uses it up for others.
+    ours = [
+        use
+        for use in uses
+        if (use.spent and not (use.access.pressed and _is_among(use.access, told)))
+        or (use in kept and not use.access.public)
+    ]
     talks.at_least(_TRYING_S)  # all before was for this
     # What came by chance (others' doings) does not come again.
     again = talks.run(partial(_used, talks, use.access) for use in ours for _ in range(2))

@@ -3,6 +3,7 @@
 Rules:
 
 - Nothing is known beforehand: what is tried next is what the target has offered, an example that it gave, or an ordinary word.
+- What everybody makes may be shown to all: bare commands are said again after each wave, by people who have done nothing else.
 - Commands that are named on a way are said at its end, by who has gone it: people who have joined are told of more.
 - What people have made is meant by the word that they gave it, where the target tells no number: whoever has a dog Rex may book for Rex.
 - Each kind of button is pressed once, whoever is shown it; two data are of one kind when they differ in numbers only.
@@ -270,6 +271,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
     wave += [(Step(TEXT, ours=True),), (Step(NUMBER, ours=True),)]
     done: list[Way] = []
+    ways: list[Way] = []
     unanswered: list[Way] = []
     meant: list[str] = []
     makers: list[str] = []
@@ -280,8 +282,9 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         gone = [way for way in found if way is not None]
         named_things: list[tuple[Step, ...]] = []
         if _AFTER <= depth <= _LATEST:
-            before = done if depth == _AFTER else [way for way in done if len(way.steps) == depth]
-            changed, named_things = _dependent(talks, done, before, _MOST_DEEDS if depth == _AFTER else _MOST_LATER)
+            before, most = (done, _MOST_DEEDS) if depth == _AFTER else (ways, _MOST_LATER)
+            gone += (fresh := _renewed(talks, done))
+            changed, named_things = _dependent(talks, [*done, *fresh], before, most)
             gone += changed
         gone = [way for way in gone if "{n}" not in way.steps[-1].text or _says(way) not in told_before]
         # What a text gets that nobody has asked for is what the target says when it understands nothing.
@@ -333,6 +336,13 @@ def _affordable(
     left = next((most for quick_s, most in _MOST_WAYS.items() if usual_s < quick_s), _FEW_WAYS) - len(seen)
     new = [steps for steps in dict.fromkeys(wave) if steps not in seen]
     return new[: left if first else max(_LEAST_WAVE, int(left * _WAVE))]
+
+
+def _renewed(talks: Talks, done: Sequence[Way]) -> list[Way]:
+    """Bare commands that tell newcomers more than they did: what others have made meanwhile may be shown to all."""
+    before = {way.steps: _says(way) for way in done if len(way.steps) == 1 and _bare(way.steps[0])}
+    again = talks.run([partial(_gone, talks, steps) for steps in list(before)[:_MOST_AFTER]])
+    return [way for way in again if way is not None and _says(way) - before[way.steps]]
 
 
 def _dependent(
