@@ -29,6 +29,7 @@ from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.fuzz.between import Between
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import at_hand, chosen, deed_of, kind_of, ways_of
+from chaosbot.fuzz.making import worded
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.sharing import Sharing
@@ -55,7 +56,7 @@ _MOST_COMMANDS: Final = 16
 _MOST_ACTIONS: Final = 40
 _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
-_MOST_MAKERS: Final = 2
+_MOST_MAKERS: Final = 3
 _LONGER: Final = 1.8
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones."""
 _LOOK_S: Final = 0.2
@@ -226,7 +227,12 @@ class _Trials(Voices):
     def _keep_telling(self) -> None:
         """Of what is done in the same way, with another argument or another button of a kind, keeps one for each answer."""
         seen: set[tuple[str, ...]] = set()
+        bare = {one.lines[0].text: shape(answer.text) for one, answer in self.alone.items() if len(one.lines) == 1}
         for dialogue, answer in list(self.alone.items()):
+            command, _, named = dialogue.lines[-1].text.partition(" ")
+            if named == "{n}" and bare.get(command) == shape(answer.text):
+                del self.alone[dialogue]  # nothing has that name
+                continue
             deeds = (deed_of(line.text) if line.pressed else line.text.partition(" ")[0] for line in dialogue.lines)
             key = (str(dialogue.group), *deeds, _said_alike(dialogue, answer))
             if key in seen:
@@ -234,19 +240,22 @@ class _Trials(Voices):
             seen.add(key)
 
     def _references(self) -> None:
-        """Commands that take the number which another one told: they answer it unlike any number."""
-        tells = [one for one in self._deeds() if _names(self.alone[one])][:8]
-        again = dict(zip(tells, self.side_by_side(self.one, tells), strict=True))
-        makers = [one for one in tells if _names(again[one]) != _names(self.alone[one])][:_MOST_MAKERS]
+        """Commands that take the name of a thing that somebody has made: they answer it unlike any number."""
+        # The shortest ones make a thing; longer ones may only show it.
+        recipes = sorted(self.context.recipes, key=lambda recipe: (not worded(recipe.steps), len(recipe.steps)))
+        makers = [Dialogue(recipe.steps) for recipe in recipes if not recipe.deeds]
+        if not makers:
+            tells = [one for one in self._deeds() if _names(self.alone[one])][:8]
+            again = dict(zip(tells, self.side_by_side(self.one, tells), strict=True))
+            makers = [one for one in tells if _names(again[one]) != _names(self.alone[one])]
+        makers = makers[:_MOST_MAKERS]
         tried = [(maker, maker.then(Step(f"/{name} {{n}}"))) for maker in makers for name in self.commands]
+        tried = [(maker, one) for maker, one in tried if one not in self.alone]
         answers = self.side_by_side(self.one, [one for _, one in tried])
         for (_, one), answer in zip(tried, answers, strict=True):
             name = one.lines[-1].text.partition(" ")[0]
-            known = {
-                shape(other.text)
-                for dialogue, other in self.alone.items()
-                if len(dialogue.lines) == 1 and dialogue.lines[0].text.partition(" ")[0] == name
-            }
+            plain = [Dialogue((Step(name),)), Dialogue((Step(f"{name} {NUMBER}", ours=True),))]
+            known = {shape(self.alone[other].text) for other in plain if other in self.alone}
             if answer.text and shape(answer.text) not in known:
                 self.alone[one] = answer
 
@@ -495,8 +504,13 @@ class _Trials(Voices):
             for one in sorted(self.alone, key=_scarce)
             if not one.admin and (any(map(chosen, one.lines)) or one.group or "{n}" in one.lines[-1].text)
         ]
-        # Of what somebody makes several of (seven seats) there is enough for all who ask.
-        few = [_single(one) for one in actions if "{n}" in one.lines[-1].text]
+        # Of what somebody makes several of (seven seats) there is enough for all who ask. What they have certainly made comes first.
+        made = {recipe.steps for recipe in self.context.recipes}
+        meant = sorted(
+            (one for one in actions if "{n}" in one.lines[-1].text), key=lambda one: one.lines[:-1] not in made
+        )
+        alike = {(one.lines[-1], one.group, _said_alike(one, self.alone[one])): one for one in reversed(meant)}
+        few = [_single(one) for one in reversed(alike.values())]
         actions = list(dict.fromkeys([*few, *actions]))
         with ThreadPoolExecutor(_HANDS, "fuzz-state-things") as hands:
             list(hands.map(self._contended, actions[:_MOST_ACTIONS]))
@@ -506,7 +520,7 @@ class _Trials(Voices):
         if self.clock.over():
             return
         for _ in range(_LOOK if chosen(action.lines[-1]) else 2):
-            around = self._around(action)
+            around, _ = self._around(action)
             told = [self.ask(who, step).text for who, step in around if not self.clock.over()]
             if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
                 return
@@ -524,24 +538,25 @@ class _Trials(Voices):
             return
         seen: list[list[str]] = []
         for _ in range(TRIES):
-            around = self._around(action)
+            around, near = self._around(action)
             if self.clock.over():
                 break
             if limited:
-                seen.append(["\n".join(texts) for texts in self.burst(around)])
+                seen.append(["\n".join(texts) for texts in self.burst(around, near=near)])
                 continue
             first, *rest, last = around
             before = self.ask(*first).text
-            self.burst(rest)
+            self.burst(rest, near=near)
             seen.append([before, self.ask(*last).text])
         if seen and not limited:
             # Others' doings may have been counted as well, as regularly; they are over now.
-            alone.append([self.ask(who, step).text for who, step in self._around(action) if not self.clock.over()])
+            around, _ = self._around(action)
+            alone.append([self.ask(who, step).text for who, step in around if not self.clock.over()])
         if seen:
             self.tell("one-thing-once" if limited else "one-thing", f"{action} by {_PEOPLE} users", alone, seen)
 
-    def _around(self, action: Dialogue) -> list[tuple[Speaker, Step]]:
-        """Users who may all ask for one thing, and what each then says.
+    def _around(self, action: Dialogue) -> tuple[list[tuple[Speaker, Step]], tuple[str, ...]]:
+        """Users who may all ask for one thing, and what each then says; and whose chats may be told of it besides.
 
         The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
         """
@@ -550,25 +565,25 @@ class _Trials(Voices):
         first = self.ready(action)
         if first.group is not None:
             others = [replace(first, user=self.new().user) for _ in range(_PEOPLE - 1)]
-            return [(who, at_hand(last, first.buttons, first.told, first.choice)) for who in (first, *others)]
+            return [(who, at_hand(last, first.buttons, first.told, first.choice)) for who in (first, *others)], ()
         if "{n}" in last.text:
-            # Who has come as far as the first one means the first one's thing.
-            others = self._as_far(action, first)
-            return [(replace(who, number=first.number), last) for who in (first, *others)]
+            # Who has come as far means somebody else's thing, whose maker may be told of it, and may do with it what others must not.
+            others = self._as_far(action, first, _PEOPLE)
+            return [(replace(who, number=first.number), last) for who in others], (str(first.user),)
         if last.pressed and chosen(last) and any(map(_made, action.lines[:-1])):
             # What one has made others are shown by it, in whatever way.
             meant = at_hand(last, first.buttons, first.told, first.choice)
-            return [(who, meant) for who in (first, *(self.new() for _ in range(_PEOPLE - 1)))]
-        people = [first, *self._as_far(action, first)]
+            return [(who, meant) for who in (first, *(self.new() for _ in range(_PEOPLE - 1)))], ()
+        people = [first, *self._as_far(action, first, _PEOPLE - 1)]
         shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
         with self.lock:
             fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
             self._taken.update(fresh[-1:])
         # The later ones are less often taken, or past.
         if last.pressed and chosen(last) and fresh:
-            return [(who, replace(last, text=fresh[-1])) for who in people]
+            return [(who, replace(last, text=fresh[-1])) for who in people], ()
         if any(map(chosen, action.lines[:-1])):
-            return [(who, last) for who in people]
+            return [(who, last) for who in people], ()
         # What each is shown is their own; a group is shown what one of its members has begun.
         return self._around(replace(action, group=True))
 
@@ -583,10 +598,10 @@ class _Trials(Voices):
             self.ask(who, lines[-1])
         return replace(action, lines=(*lines, action.lines[-1]))
 
-    def _as_far(self, action: Dialogue, first: Speaker) -> list[Speaker]:
+    def _as_far(self, action: Dialogue, first: Speaker, most: int) -> list[Speaker]:
         """Others who have said what the first one has."""
         with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
-            return list(hands.map(partial(self.ready, choice=first.choice), [action] * (_PEOPLE - 1)))
+            return list(hands.map(partial(self.ready, choice=first.choice), [action] * most))
 
     def _together(self, action: Dialogue) -> list[str]:
         first, *rest, last = self.side_by_side(self.ready, [action] * (AT_ONCE + 2))
