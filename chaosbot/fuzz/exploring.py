@@ -283,8 +283,7 @@ def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
         named_things: list[tuple[Step, ...]] = []
         if _AFTER <= depth <= _LATEST:
             before, most = (done, _MOST_DEEDS) if depth == _AFTER else (ways, _MOST_LATER)
-            gone += (fresh := _renewed(talks, done))
-            changed, named_things = _dependent(talks, [*done, *fresh], before, most)
+            changed, named_things = _dependent(talks, done, before, most)
             gone += changed
         gone = [way for way in gone if "{n}" not in way.steps[-1].text or _says(way) not in told_before]
         # What a text gets that nobody has asked for is what the target says when it understands nothing.
@@ -340,9 +339,9 @@ def _affordable(
 
 def _renewed(talks: Talks, done: Sequence[Way]) -> list[Way]:
     """Bare commands that tell newcomers more than they did: what others have made meanwhile may be shown to all."""
-    before = {way.steps: _says(way) for way in done if len(way.steps) == 1 and _bare(way.steps[0])}
-    again = talks.run([partial(_gone, talks, steps) for steps in list(before)[:_MOST_AFTER]])
-    return [way for way in again if way is not None and _says(way) - before[way.steps]]
+    before = {way.steps[0]: _says(way) for way in done if len(way.steps) == 1 and _bare(way.steps[0])}
+    again = talks.run([partial(_gone, talks, (step,)) for step in list(before)[:_MOST_AFTER]])
+    return [way for way in again if way is not None and _says(way) - before[way.steps[0]]]
 
 
 def _dependent(
@@ -357,9 +356,10 @@ def _dependent(
         most: After so many of them at most.
 
     Returns:
-        The ways to such commands, and further ones in which the commands are told what was made before by its name.
+        The ways to such commands, and those that tell newcomers more by now; and further ones in which the commands are told what was made before by its name.
     """
-    plain = {way.steps[0]: _says(way) for way in done if len(way.steps) == 1 and way.plain}
+    renewed = _renewed(talks, done)
+    plain = {way.steps[0]: _says(way) for way in (*done, *renewed) if len(way.steps) == 1 and way.plain}
     commands = [step for step in plain if step.text.startswith("/")][:_MOST_AFTER]
     # What is written or pressed changes more than a bare command does.
     ordered = sorted(ways, key=lambda way: (way.plain and len(way.steps) == 1, len(way.steps)))
@@ -378,7 +378,7 @@ def _dependent(
     makers = dict.fromkeys(tried[way.steps] for way in first.values() if way.steps in tried)
     named = [list(_by_name(maker, commands, texts)) for maker in makers]
     byname = [steps for turn in zip_longest(*named) for steps in turn if steps is not None]
-    return list(first.values()), byname[:_MOST_BY_NAME]
+    return [*renewed, *first.values()], byname[:_MOST_BY_NAME]
 
 
 def _by_name(maker: Way, commands: Sequence[Step], texts: str) -> Iterator[tuple[Step, ...]]:
