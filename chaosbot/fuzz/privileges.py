@@ -15,7 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice, zip_longest
 from typing import Final
 
@@ -166,6 +166,23 @@ class _Desk:
         platform = self.talks.context.platform
         return words_in(platform.called(platform.administrator)) if platform.administrator is not None else set()
 
+    @cached_property
+    def _offered(self) -> frozenset[str]:
+        """The kinds of buttons that others than the admin were shown in private, who had pressed none of them."""
+        context, admin = self.talks.context, str(self.talks.admin_chat)
+        pressed: dict[str, set[str]] = defaultdict(set)
+        homes: set[str] = {str(case.chat) for case in list(context.recorder.cases.values()) if case.chat == case.user}
+        for case in list(context.recorder.cases.values()):
+            if case.callback:
+                pressed[str(case.chat)].add(kind_of(case.summary.rpartition(" presses ")[2].strip("'")))
+        return frozenset(
+            kind
+            for call in context.target.calls()
+            if str(call.chat) in homes - {admin}
+            for kind in map(kind_of, call.buttons)
+            if kind not in pressed[str(call.chat)]
+        )
+
     def _told_others(self, step: Step) -> set[str]:
         """All that others than the admin were told in private who said the same."""
         context, admin = self.talks.context, str(self.talks.admin_chat)
@@ -262,8 +279,8 @@ class _Desk:
 
     def apart(self, step: Step) -> bool:
         """Whether the admin is told something for it that a stranger is not."""
-        if step not in self.guests or step not in self.twins:
-            return False
+        if not (step in self.gets and step in self.guests and step in self.twins):
+            return False  # there was no time to ask
         # What people are told now and then (who is brought together with somebody) is no right.
         texts = {shape(call.text) for call in self.gets[step][1] if call.text}
         if step not in self.told:
@@ -275,7 +292,10 @@ class _Desk:
     def private(self, step: Step) -> bool:
         """Whether the target told or showed it to its admin only."""
         if step.pressed:
-            return all(kind_of(step.text) != kind_of(shown.text) for shown in self.twins if shown.pressed)
+            kind = kind_of(step.text)
+            return kind not in self._offered and all(
+                kind != kind_of(shown.text) for shown in self.twins if shown.pressed
+            )
         return Step(step.text.split(" ")[0]) in self.own or step in self.own
 
     def _served(self, step: Step) -> bool:

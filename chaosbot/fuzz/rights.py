@@ -113,6 +113,8 @@ class _Desk:
     forms: Sequence[str]
     given: list[int] = field(default_factory=list)
     takes: list[str] = field(default_factory=list)
+    refused: dict[str, set[str]] = field(default_factory=dict)
+    """The words that people without rights get, by request."""
 
     def gives(self) -> list[tuple[str, str]]:
         """What gives a right, each with a request that is served then."""
@@ -122,7 +124,8 @@ class _Desk:
         admin = self.talks.context.platform.administrator
         names = words_in(self.talks.context.platform.called(admin)) if admin is not None else set()
         asking = zip(answered, refused, strict=False)
-        models = {text: words(gets[text]) - words(calls) - names for text, calls in asking if calls is not None}
+        self.refused = {text: words(calls) for text, calls in asking if calls is not None}
+        models = {text: words(gets[text]) - refused - names for text, refused in self.refused.items()}
         telling = dict([(text, model) for text, model in models.items() if model][:_MOST_REQUESTS])
         people = self.talks.run([self._somebody] * len(self.forms)) if telling else []
         about = [(form, person) for form, person in zip(self.forms, people, strict=False) if person is not None]
@@ -156,8 +159,10 @@ class _Desk:
         for named in (False, True):
             control, person, calls = self._has(form, text, named=named)
             others = self._asks(self._somebody(), text, "somebody who stands by", control)
-            model = words(calls) - words(others)
-            if not resembles(calls, model) or resembles(others, model):
+            model = words(calls) - words(others) - self.refused[text]
+            # Who is answered at other times and is not now may only be answered late.
+            late = bool(self.refused[text]) and not words(others)
+            if late or not resembles(calls, model) or resembles(others, model):
                 continue
             self._lookalikes(person, form, text, control, named=named)
             notes.append(

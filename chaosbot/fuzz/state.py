@@ -714,8 +714,8 @@ def _names(answer: Answer) -> list[str]:
 
 
 def _single(dialogue: Dialogue) -> Dialogue:
-    """The same, where one is said in place of a number of ours."""
-    lines = (replace(line, text="1") if line.ours and line.text == NUMBER else line for line in dialogue.lines)
+    """The same, where one is said in place of how many there are."""
+    lines = (replace(line, text="1") if line.ours and line.text.isdecimal() else line for line in dialogue.lines)
     return replace(dialogue, lines=tuple(lines))
 
 

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +86,7 @@ class Speaker:
         choice: Which of several things of a kind is taken; people with different ones take different things.
         quotes: The message of the target that is answered.
         pressed: What each button of the action stood for when the action began, and below which message: pressed again, it is the same one.
+        said: The numbers that they have said: what repeats one of them names no thing.
     """
 
     user: int | None
@@ -98,6 +100,7 @@ class Speaker:
     choice: int = 0
     quotes: int | None = None
     pressed: dict[Step, tuple[Step, int | None]] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,8 @@ class Voices:
         meant = at_hand(line, who.buttons, who.told, choice), who.below
         line, below = who.pressed.setdefault(line, meant) if who.settled and (line.pressed or line.shown) else meant
         text = line.of(who.number).text
+        if line.ours and not who.settled:
+            who.said.update(re.findall(r"\d+", text))
         platform = self.context.platform
         update = platform.say(
             text,
@@ -238,6 +243,7 @@ class Voices:
         who.told = text
         buttons = tuple(button for call in theirs for button in call.buttons)
         found = names_in(text, buttons)
+        found = [name for name in found if name not in who.said] or found
         if found and not who.settled:
             who.number = found[-1]
         whole = "\n".join(call.text for call in theirs)
