@@ -239,8 +239,8 @@ class _Trials(Voices):
                 del self.alone[dialogue]
             seen.add(key)
 
-    def _references(self) -> None:
-        """Commands that take the name of a thing that somebody has made: they answer it unlike any number."""
+    def _references(self) -> dict[Dialogue, Answer]:
+        """What others do to a thing that somebody has made, by its name, and by the buttons that they are shown then: what is answered unlike any number."""
         # The shortest ones make a thing; longer ones may only show it.
         recipes = sorted(self.context.recipes, key=lambda recipe: (not worded(recipe.steps), len(recipe.steps)))
         makers = [Dialogue(recipe.steps) for recipe in recipes if not recipe.deeds]
@@ -248,16 +248,27 @@ class _Trials(Voices):
             tells = [one for one in self._deeds() if _names(self.alone[one])][:8]
             again = dict(zip(tells, self.side_by_side(self.one, tells), strict=True))
             makers = [one for one in tells if _names(again[one]) != _names(self.alone[one])]
-        makers = makers[:_MOST_MAKERS]
-        tried = [(maker, maker.then(Step(f"/{name} {{n}}"))) for maker in makers for name in self.commands]
-        tried = [(maker, one) for maker, one in tried if one not in self.alone]
-        answers = self.side_by_side(self.one, [one for _, one in tried])
-        for (_, one), answer in zip(tried, answers, strict=True):
-            name = one.lines[-1].text.partition(" ")[0]
-            plain = [Dialogue((Step(name),)), Dialogue((Step(f"{name} {NUMBER}", ours=True),))]
-            known = {shape(self.alone[other].text) for other in plain if other in self.alone}
-            if answer.text and shape(answer.text) not in known:
-                self.alone[one] = answer
+        tried = [(maker, name) for maker in makers[:_MOST_MAKERS] for name in self.commands]
+        found: dict[Dialogue, Answer] = {}
+        for told in self.side_by_side(lambda pair: self._about(*pair), tried):
+            found.update(told)
+        return found
+
+    def _about(self, maker: Dialogue, name: str) -> dict[Dialogue, Answer]:
+        """What another one is answered who says a command with the name of what somebody has made, where that tells something."""
+        action = maker.then(Step(f"/{name} {{n}}"))
+        if self.clock.over():
+            return {}
+        owner, other = self.ready(action), self.ready(action)
+        other.number = owner.number
+        answer = self.ask(other, action.lines[-1])
+        plain = [Dialogue((Step(f"/{name}"),)), Dialogue((Step(f"/{name} {NUMBER}", ours=True),))]
+        known = {shape(self.alone[one].text) for one in plain if one in self.alone}
+        if not owner.number or not answer.text or shape(answer.text) in known:
+            return {}
+        kinds = {kind_of(data): data for data in reversed(answer.buttons)}
+        pressed = [action.then(Step(data, pressed=True)) for data in kinds.values()]
+        return {action: answer, **dict.fromkeys(pressed[:_MOST_PRESSED], answer)}
 
     # ── answers that cross ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -497,7 +508,7 @@ class _Trials(Voices):
 
     def one_thing(self) -> None:
         """Several users ask for one thing at once: what it counts counts each of them, and no more get it than there is."""
-        self._references()
+        about = self._references()
         # What is said again by the answer may be what began it, so that all that was learned is looked at.
         actions = [
             one
@@ -505,13 +516,10 @@ class _Trials(Voices):
             if not one.admin and (any(map(chosen, one.lines)) or one.group or "{n}" in one.lines[-1].text)
         ]
         # Of what somebody makes several of (seven seats) there is enough for all who ask. What they have certainly made comes first.
-        made = {recipe.steps for recipe in self.context.recipes}
-        meant = sorted(
-            (one for one in actions if "{n}" in one.lines[-1].text), key=lambda one: one.lines[:-1] not in made
-        )
-        alike = {(one.lines[-1], one.group, _said_alike(one, self.alone[one])): one for one in reversed(meant)}
+        meant = {**about, **{one: self.alone[one] for one in actions if "{n}" in one.lines[-1].text}}
+        alike = {(one.lines[-1], one.group, _said_alike(one, answer)): one for one, answer in reversed(meant.items())}
         few = [_single(one) for one in reversed(alike.values())]
-        actions = list(dict.fromkeys([*few, *actions]))
+        actions = list(dict.fromkeys([*few, *about, *actions]))
         with ThreadPoolExecutor(_HANDS, "fuzz-state-things") as hands:
             list(hands.map(self._contended, actions[:_MOST_ACTIONS]))
 
@@ -521,7 +529,7 @@ class _Trials(Voices):
             return
         for _ in range(_LOOK if chosen(action.lines[-1]) else 2):
             around, _ = self._around(action)
-            told = [self.ask(who, step).text for who, step in around if not self.clock.over()]
+            told = self._one_by_one(around)
             if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
                 return
             if len(set(told)) > 1:
@@ -542,7 +550,8 @@ class _Trials(Voices):
             if self.clock.over():
                 break
             if limited:
-                seen.append(["\n".join(texts) for texts in self.burst(around, near=near)])
+                heard = self.burst(around, near=near)
+                seen.append([_unnamed("\n".join(texts), who) for (who, _), texts in zip(around, heard, strict=True)])
                 continue
             first, *rest, last = around
             before = self.ask(*first).text
@@ -550,31 +559,40 @@ class _Trials(Voices):
             seen.append([before, self.ask(*last).text])
         if seen and not limited:
             # Others' doings may have been counted as well, as regularly; they are over now.
-            around, _ = self._around(action)
-            alone.append([self.ask(who, step).text for who, step in around if not self.clock.over()])
+            alone.append(self._one_by_one(self._around(action)[0]))
         if seen:
             self.tell("one-thing-once" if limited else "one-thing", f"{action} by {_PEOPLE} users", alone, seen)
+
+    def _one_by_one(self, around: Sequence[tuple[Speaker, Step]]) -> list[str]:
+        return [_unnamed(self.ask(who, step).text, who) for who, step in around if not self.clock.over()]
 
     def _around(self, action: Dialogue) -> tuple[list[tuple[Speaker, Step]], tuple[str, ...]]:
         """Users who may all ask for one thing, and what each then says; and whose chats may be told of it besides.
 
         The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
         """
+        nth = next((nth for nth, line in enumerate(action.lines) if "{n}" in line.text), None)
+        if nth is not None and not action.group:
+            # Who has come as far means somebody else's thing, whose maker may be told of it, and may do with it what others must not.
+            made = replace(action, lines=action.lines[: nth + 1])
+            with ThreadPoolExecutor(1 + _PEOPLE, "fuzz-state-people") as hands:
+                owner, *others = hands.map(self.ready, [made] * (1 + _PEOPLE))
+            for who in others:
+                who.number = owner.number
+                for line in action.lines[nth:-1]:
+                    self.ask(who, line)
+            return [(who, action.lines[-1]) for who in others], (str(owner.user),)
         action = self._chosen_otherwise(action)
-        last = action.lines[-1]
-        first = self.ready(action)
+        last, first = action.lines[-1], self.ready(action)
         if first.group is not None:
             others = [replace(first, user=self.new().user) for _ in range(_PEOPLE - 1)]
             return [(who, at_hand(last, first.buttons, first.told, first.choice)) for who in (first, *others)], ()
-        if "{n}" in last.text:
-            # Who has come as far means somebody else's thing, whose maker may be told of it, and may do with it what others must not.
-            others = self._as_far(action, first, _PEOPLE)
-            return [(replace(who, number=first.number), last) for who in others], (str(first.user),)
         if last.pressed and chosen(last) and any(map(_made, action.lines[:-1])):
             # What one has made others are shown by it, in whatever way.
             meant = at_hand(last, first.buttons, first.told, first.choice)
             return [(who, meant) for who in (first, *(self.new() for _ in range(_PEOPLE - 1)))], ()
-        people = [first, *self._as_far(action, first, _PEOPLE - 1)]
+        with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
+            people = [first, *hands.map(partial(self.ready, choice=first.choice), [action] * (_PEOPLE - 1))]
         shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
         with self.lock:
             fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
@@ -597,11 +615,6 @@ class _Trials(Voices):
             lines.append(at_hand(line, who.buttons, who.told, turn, apart=line.pressed and chosen(line)))
             self.ask(who, lines[-1])
         return replace(action, lines=(*lines, action.lines[-1]))
-
-    def _as_far(self, action: Dialogue, first: Speaker, most: int) -> list[Speaker]:
-        """Others who have said what the first one has."""
-        with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
-            return list(hands.map(partial(self.ready, choice=first.choice), [action] * most))
 
     def _together(self, action: Dialogue) -> list[str]:
         first, *rest, last = self.side_by_side(self.ready, [action] * (AT_ONCE + 2))
@@ -711,6 +724,12 @@ def _made(line: Step) -> bool:
 
 def _names(answer: Answer) -> list[str]:
     return names_in(answer.text, answer.buttons)
+
+
+def _unnamed(text: str, who: Speaker) -> str:
+    """What was told about a thing that has a drawn name, the same for every such thing."""
+    name = who.number
+    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "{n}", text) if name and not name.isdigit() else text
 
 
 def _single(dialogue: Dialogue) -> Dialogue:
