@@ -259,10 +259,11 @@ def _judged(
         for tried in sorted(attempts, key=lambda one: one.change.operator != PLAINLY):
             violation = None
             telling = [call for call in join.calls(tried) if not background.common(call, tried.command)]
-            # Where the rightful one asked the same in this chat before, and got no answer yet, one of these is theirs.
-            late = [one for one in _asked_before(cases, tried, control) if not resembles(join.calls(one), model)]
+            # Where the rightful one asked the same in this chat before, what has not come of that yet is theirs.
+            before = _asked_before(cases, tried, control)
+            late = sum(max(0, _alike_in(calls, model) - _alike_in(join.calls(one), model)) for one in before)
             # Whoever is called like the admin, or calls themself admin, is told so by what repeats their name.
-            alike = sum(_gets(call, model, calls, tried, in_part=in_part) for call in telling) > len(late)
+            alike = sum(_gets(call, model, calls, tried, in_part=in_part) for call in telling) > late
             # Who gets for themself what the control's sender got for themself has taken it from nobody.
             due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
             if (alike and not due) or _takes(join.calls(tried), rights, tried, control):
@@ -319,6 +320,11 @@ def _takes(calls: Iterable[ApiCalled], rights: Mapping[str, set[str]], tried: Ca
     pressed = tried.kind == "callback_query"
     methods = {one for member, found in rights.items() if pressed or member != str(control.user) for one in found}
     return any(methods & found for member, found in changed(calls).items() if member != str(tried.user))
+
+
+def _alike_in(calls: Iterable[ApiCalled], model: set[str]) -> int:
+    """How many of these replies resemble the control's."""
+    return sum(resembles([call], model) for call in calls)
 
 
 def _asked_before(cases: list[CaseTried], tried: CaseTried, control: CaseTried) -> list[CaseTried]:
