@@ -482,6 +482,52 @@ class Kitty:
         call_api(self.api, "sendMessage", chat_id=chat, text=answer)
 
 
+class Rides:
+    """Rides that people offer under drawn names; who else looks at one is shown a button to take its only place.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``place`` where the driver is told before the place is taken, so that several may have it at once.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.lock = threading.Lock()
+        self.rides: dict[str, tuple[int, list[int]]] = {}
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, pressed, _ = said
+        command, _, rest = text.partition(" ")
+        buttons: list[str] = []
+        if pressed and text.startswith("place:"):
+            answer = self.take(user, text.removeprefix("place:"))
+        elif command == "/offer" and rest:
+            with self.lock:
+                name = "".join(chr(ord("G") + int(digit)) for digit in f"{7919 * (len(self.rides) + 1) % 100_000:05}")
+                self.rides[name] = user, []
+            answer, buttons = f"Offered as {name}.", [f"cancel:{name}"]
+        elif command == "/ride" and rest in self.rides:
+            driver, _ = self.rides[rest]
+            answer, buttons = f"{rest}: a ride by {driver}.", [f"{'cancel' if driver == user else 'place'}:{rest}"]
+        elif command == "/ride":
+            answer = "There is no such ride."
+        else:
+            answer = "Use: /offer WHERE TO, /ride NAME"
+        call_api(self.api, "sendMessage", chat_id=chat, text=answer, reply_markup=keys(buttons))
+
+    def take(self, user: int, name: str) -> str:
+        driver, people = self.rides.get(name, (0, [0]))
+        with nullcontext() if self.bug else self.lock:
+            if people:
+                return "It is full."
+            if self.bug:
+                call_api(self.api, "sendMessage", chat_id=driver, text="Somebody rides with you.")
+            people.append(user)
+        return f"Your place in {name} is kept."
+
+
 def keys(data: list[str]) -> dict:
     return {"inline_keyboard": [[{"text": one, "callback_data": one}] for one in data]}
 
@@ -551,6 +597,15 @@ def test_several_people_at_one_thing_each_count_and_no_more_get_it_than_there_is
     assert {event.trial for event in events if isinstance(event, StateTried)} >= {"one-thing", "one-thing-once"}
     told = {"": set(), "evenings": {("no_lost_update", "let-through")}, "votes": {("no_lost_update", "lost")}}
     assert found(result) == told[bug]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "place"])
+def test_no_more_take_a_place_in_what_somebody_has_made_than_there_are(tmp_path: Path, bug: str) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: updates_to(Rides(api, bug).update), "vocabulary,state")
+    tried = [event.what for event in events if isinstance(event, StateTried) and event.trial == "one-thing-once"]
+    assert any("/ride {n} → the button place:" in what for what in tried)
+    assert found(result) == ({("no_lost_update", "let-through")} if bug else set())
 
 
 @pytest.mark.slow
