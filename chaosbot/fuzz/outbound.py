@@ -331,6 +331,8 @@ class Trials(Asking):
             answered = done.answered if trigger.to is not None else None
         until = self.context.recorder.now()
         ask = trouble.after and not self._died()
+        if ask and trouble.starts:
+            self._said(f"{name}-starts", Step("/start"), person)
         again = self._asked(f"{name}-again", person=person, more_s=_RETRIES_S) if ask else None
         if self._died():
             return None

@@ -36,7 +36,8 @@ class Trouble:
         lossless: Whether the message must arrive in the end all the same.
         group: Whether it happens to group chats only.
         wait_s: How much longer than usual the message may take.
-        after: Whether the same chat must be answered afterwards; not where the target rightly still waits, or may not write there.
+        after: Whether the same chat must be answered afterwards; not where the target rightly still waits, or has moved elsewhere.
+        starts: Whether who is in trouble begins anew first, as people do who let the target write to them again.
         crowd: How many chats meet it at once.
         final: Whether it is a refusal for good, so that a later delivery of the same update helps nobody.
         others_s: How long other users are waited for, at least; less than the pause that the trouble asks for, which is not theirs.
@@ -51,6 +52,7 @@ class Trouble:
     group: bool = False
     wait_s: float = 0.0
     after: bool = True
+    starts: bool = False
     crowd: int = 1
     final: bool = False
     others_s: float = 3.0
@@ -97,7 +99,7 @@ TROUBLES: Final = (
         "is answered 403, the user blocked the bot",
         "botapi_blocked",
         first=None,
-        after=False,
+        starts=True,
         crowd=6,
         final=True,
     ),
