@@ -18,6 +18,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product, zip_longest
+from math import inf
+from time import monotonic
 from typing import Final
 
 from chaosbot.checks._likeness import commands_in, words, words_in
@@ -46,6 +48,7 @@ _MOST_WAYS: Final = {0.1: 800, 0.5: 480}
 """So many ways are gone, by how quick the target is: one that is not has a limit of its own, or has much to do for each."""
 _FEW_WAYS: Final = 240
 _LEAST_WAVE: Final = 40
+_QUICKEST_S: Final = 0.05
 _WAVE: Final = 0.5
 """The part of the ways that are left which may be gone in one wave, so that the longer ones get their turn."""
 _DRAWN: Final = 4
@@ -53,6 +56,7 @@ _DRAWN: Final = 4
 _MOST_KINDS: Final = 64
 _LIST: Final = "tea, milk"
 _LINK: Final = "https://example.org/tea"
+_LINKS: Final = re.compile(r"https?:|\b(?:link|ur[il])s?\b", re.IGNORECASE)
 _MOST_EXAMPLES: Final = 5
 _MOST_NAMED: Final = 48
 _MOST_MEANT: Final = 3
@@ -105,8 +109,9 @@ class Way:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """What may name a thing in its words, but for what it was told itself."""
-        said = {word for text in (*(step.text for step in self.steps), *self.said) for word in re.findall(r"\w+", text)}
+        """What may name a thing in its words, but for what it was told itself, and who did it."""
+        texts = (str(self.who.user), *(step.text for step in self.steps), *self.said)
+        said = {word for text in texts for word in re.findall(r"\w+", text)}
         found = (name for call in self.replies for name in ID.findall(MARKER.sub(" ", call.text)))
         return tuple(dict.fromkeys(name for name in found if name not in said))
 
@@ -259,82 +264,116 @@ def ways_of(context: CampaignContext, clock: Clock) -> list[Way]:
 
 def explored(talks: Talks, first: Iterable[Step]) -> Iterator[Way]:
     """The ways that begin with these steps, the shorter ones first; a word where the target says the same to everything."""
-    kinds: set[str] = set()
-    known = False
-    told_before: set[frozenset[str]] = set()
-    seen: set[tuple[Step, ...]] = set()
-    unknown: set[frozenset[str]] = set()
-    first = list(first)
-    named = {step.text.lower() for step in first}
-    if talks.context.peer is None and not talks.grouped:
-        talks.context.peer = _introduced(talks, first)
-    wave: list[tuple[Step, ...]] = [(step,) for step in first if not step.pressed or _new(step, kinds)]
-    wave += [(Step(TEXT, ours=True),), (Step(NUMBER, ours=True),)]
-    done: list[Way] = []
-    ways: list[Way] = []
-    unanswered: list[Way] = []
-    meant: list[str] = []
-    makers: list[str] = []
-    for depth in range(_DEEPEST):
-        wave = _affordable(talks, wave, seen, first=depth == 0)
-        seen.update(wave)
-        found = talks.run([partial(_gone, talks, steps) for steps in wave])
-        gone = [way for way in found if way is not None]
-        named_things: list[tuple[Step, ...]] = []
-        if _AFTER <= depth <= _LATEST:
-            before, most = (done, _MOST_DEEDS) if depth == _AFTER else (ways, _MOST_LATER)
-            changed, named_things = _dependent(talks, done, before, most)
-            gone += changed
-        gone = [way for way in gone if "{n}" not in way.steps[-1].text or _says(way) not in told_before]
-        # What a text gets that nobody has asked for is what the target says when it understands nothing.
-        unknown |= {
-            frozenset(words(way.replies))
-            for way in gone
-            if way.steps in ((Step(TEXT, ours=True),), (Step(NUMBER, ours=True),))
-        }
-        ways = [way for way in gone if way.rights or frozenset(words(way.replies)) not in unknown]
-        known = known or bool(ways)
-        yield from ways or ([way for way in gone if way.replies][:1] if not known else ())
-        done += ways
-        told = "\n".join(call.text for call in talks.context.target.calls())
+    return _Explorer(talks, list(first)).ways()
+
+
+class _Explorer:
+    """Goes on from wave to wave of ways, and knows what was seen so far."""
+
+    def __init__(self, talks: Talks, first: list[Step]) -> None:
+        self.talks = talks
+        self.first = first
+        self.done: list[Way] = []
+        self.unanswered: list[Way] = []
+        """Commands that may be answered as if they were none because their argument is missing."""
+        self.told = ""
+        self._kinds: set[str] = set()
+        self._named = {step.text.lower() for step in first}
+        self._told_before: set[frozenset[str]] = set()
+        self._unknown: set[frozenset[str]] = set()
+        self._meant: list[str] = []
+        self._makers: list[str] = []
+
+    def ways(self) -> Iterator[Way]:
+        """The ways, as they are found."""
+        talks, known = self.talks, False
+        if talks.context.peer is None and not talks.grouped:
+            talks.context.peer = _introduced(talks, self.first)
+        wave: list[tuple[Step, ...]] = [(one,) for one in self.first if not one.pressed or _new(one, self._kinds)]
+        wave += [(Step(TEXT, ours=True),), (Step(NUMBER, ours=True),)]
+        seen: set[tuple[Step, ...]] = set()
+        ways: list[Way] = []
+        pace = inf
+        for depth in range(_DEEPEST):
+            wave = _affordable(talks, wave, seen, pace)
+            seen.update(wave)
+            began = monotonic()
+            found = talks.run([partial(_gone, talks, steps) for steps in wave])
+            pace = len(wave) / max(_QUICKEST_S, monotonic() - began)
+            gone = [way for way in found if way is not None]
+            named_things: list[tuple[Step, ...]] = []
+            before, most = (self.done, _MOST_DEEDS) if depth == _AFTER else (self._ended(ways), _MOST_LATER)
+            if _AFTER <= depth <= _LATEST and before:
+                affordable = _WAVE * pace * talks.clock.left() / _MOST_AFTER
+                most = max(_MOST_LATER, int(min(most, affordable)))
+                changed, named_things = _dependent(talks, self.done, before, most)
+                gone += changed
+            gone = [way for way in gone if "{n}" not in way.steps[-1].text or _says(way) not in self._told_before]
+            ways = self._understood(gone)
+            known = known or bool(ways)
+            yield from ways or ([way for way in gone if way.replies][:1] if not known else ())
+            wave = named_things + self._further(gone, ways)
+            if talks.clock.over() or (not wave and depth >= _AFTER):
+                return
+
+    def _ended(self, ways: Sequence[Way]) -> list[Way]:
+        """Those that may have changed something: who has pressed a button, or was told a name that hardly anybody else was, is in the middle of nothing."""
+        told = told_to([way.name for way in ways if way.name], self.talks.context.target.calls())
+        return [way for way in ways if way.steps[-1].pressed or 0 < len(told.get(way.name, ())) < _TOLD_MANY]
+
+    def _understood(self, gone: Sequence[Way]) -> list[Way]:
+        """The ways that were answered otherwise than what the target does not understand: a text that nobody has asked for."""
+        plain = ((Step(TEXT, ours=True),), (Step(NUMBER, ours=True),))
+        self._unknown |= {frozenset(words(way.replies)) for way in gone if way.steps in plain}
+        return [way for way in gone if way.rights or frozenset(words(way.replies)) not in self._unknown]
+
+    def _further(self, gone: Sequence[Way], ways: Sequence[Way]) -> list[tuple[Step, ...]]:
+        """The next wave, after these ways, of which those have told something: first the first step from each, then the second."""
+        talks = self.talks
+        self.done += ways
+        self.told = "\n".join(call.text for call in talks.context.target.calls())
         # What leads to the same words leads on alike: it is followed once.
         new: list[Way] = []
         for way in ways:
             says = _says(way)
-            if says not in told_before or way.plain:
-                told_before.add(says)
+            if says not in self._told_before or way.plain:
+                self._told_before.add(says)
                 new.append(way)
         # Without its argument a command may be answered as if it were none.
-        bare = [way for way in gone if way not in ways and _bare(way.steps[-1]) and usages(way.steps[-1].text, told)]
-        unanswered += bare
-        new += bare
-        further = [
-            [(*way.steps, step) for step in _named(way, named)]
-            + [steps for step in _further(way, kinds, told, talks.context.peer) for steps in _instead(way, step)]
-            for way in new
+        bare = [
+            way for way in gone if way not in ways and _bare(way.steps[-1]) and usages(way.steps[-1].text, self.told)
         ]
-        if len(meant) < 2 * _MOST_THINGS:  # what others do to them comes when there are any
-            things = [one for one in _things(done, talks.context.target.calls()) if one not in meant]
-            meant += things
-            further = [*(list(_on_things(way, told, things)) for way in (*done, *unanswered)), *further]
-        if len(makers) < _MOST_MAKERS:
-            further += [
-                list(_in_things(way, (*done, *unanswered)))
-                for way in _makers(ways, makers, talks.context.target.calls())
+        self.unanswered += bare
+        further = [
+            [(*way.steps, step) for step in _named(way, self._named)]
+            + [
+                steps
+                for step in _further(way, self._kinds, self.told, talks.context.peer)
+                for steps in _instead(way, step)
             ]
-        wave = named_things + [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
-        if talks.clock.over() or (not wave and depth >= _AFTER):
-            return
+            for way in (*new, *bare)
+        ]
+        asked = (*self.done, *self.unanswered)
+        if len(self._meant) < 2 * _MOST_THINGS:  # what others do to them comes when there are any
+            things = [one for one in _things(self.done, talks.context.target.calls()) if one not in self._meant]
+            self._meant += things
+            further = [*(list(_on_things(way, self.told, things)) for way in asked), *further]
+        if len(self._makers) < _MOST_MAKERS:
+            makers = _makers(ways, self._makers, talks.context.target.calls())
+            further += [list(_in_things(way, asked)) for way in makers]
+        return [steps for turn in zip_longest(*further) for steps in turn if steps is not None]
 
 
 def _affordable(
-    talks: Talks, wave: Iterable[tuple[Step, ...]], seen: Collection[tuple[Step, ...]], *, first: bool
+    talks: Talks, wave: Iterable[tuple[Step, ...]], seen: Collection[tuple[Step, ...]], pace: float
 ) -> list[tuple[Step, ...]]:
-    """The ways of a wave that are new, as many as may be gone so that longer ones have their turn as well."""
+    """The ways of a wave that are new, as many as may be gone, at so many a second, so that longer ones have their turn as well."""
     usual_s = talks.context.target.watch.usual_s
     left = next((most for quick_s, most in _MOST_WAYS.items() if usual_s < quick_s), _FEW_WAYS) - len(seen)
     new = [steps for steps in dict.fromkeys(wave) if steps not in seen]
-    return new[: left if first else max(_LEAST_WAVE, int(left * _WAVE))]
+    if pace == inf:
+        return new[:left]
+    return new[: max(_LEAST_WAVE, int(_WAVE * min(left, pace * max(0.0, talks.clock.left()))))]
 
 
 def _renewed(talks: Talks, done: Sequence[Way]) -> list[Way]:
@@ -361,9 +400,13 @@ def _dependent(
     renewed = _renewed(talks, done)
     plain = {way.steps[0]: _says(way) for way in (*done, *renewed) if len(way.steps) == 1 and way.plain}
     commands = [step for step in plain if step.text.startswith("/")][:_MOST_AFTER]
-    # What is written or pressed changes more than a bare command does.
+    # What is written or pressed changes more than a bare command does, unless it is answered as one.
+    usual = {frozenset(words(way.replies)) for way in done if way.steps[0] in plain and len(way.steps) == 1}
     ordered = sorted(ways, key=lambda way: (way.plain and len(way.steps) == 1, len(way.steps)))
-    deeds = {frozenset(words(way.replies)): way for way in reversed(ordered)}
+    told = {way: frozenset(words(way.replies)) for way in ordered}
+    deeds = {
+        told[way]: way for way in reversed(ordered) if (way.plain and len(way.steps) == 1) or told[way] not in usual
+    }
     firsts = list(reversed(deeds.values()))[:most]
     tried = {(*way.steps, step): way for way in firsts for step in commands if way.steps != (step,)}
     gone = talks.run([partial(_gone, talks, steps) for steps in tried])
@@ -592,7 +635,11 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
     keys = list(_keys(way, kinds))
     yield from keys
     if not last.ours:
-        yield from (Step(TEXT, ours=True), Step(NUMBER, ours=True), *shown)
+        yield Step(TEXT, ours=True)
+        yield from shown
+        # Where nobody has asked for anything a number is no better than a word.
+        if shown or keys or _ASKS.search(texts) or way.buttons:
+            yield Step(NUMBER, ours=True)
     # One question after the other; what is said behind a command may be its first answer.
     elif (len(way.steps) > 1 or keys or _ASKS.search(texts)) and not way.buttons:
         yield from (*shown, Step(TEXT, ours=True), Step(NUMBER, ours=True), Step(_LIST, ours=True))
@@ -600,5 +647,6 @@ def _further(way: Way, kinds: set[str], told: str, peer: int | None) -> Iterator
         examples = _examples(last.text.removeprefix("/"), f"{texts}\n{told}")[:_MOST_EXAMPLES]
         longest = max(examples, key=len, default="")
         meant = _meant(last.text, f"{texts}\n{told}", str(peer), 2) if peer is not None else ()
-        for argument in dict.fromkeys((*examples, *meant, *_filled(longest), TEXT, _LINK, NUMBER, f"{NUMBER} {TEXT}")):
+        links = (_LINK,) if not examples or _LINKS.search(f"{texts}\n{told}") else ()
+        for argument in dict.fromkeys((*examples, *meant, *_filled(longest), TEXT, *links, NUMBER, f"{NUMBER} {TEXT}")):
             yield Step(f"{last.text} {argument}", ours=True)

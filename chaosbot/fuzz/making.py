@@ -124,8 +124,18 @@ def recipes_of(talks: Talks, ways: Sequence[Way]) -> list[Recipe]:
     alike: dict[tuple[str, ...], Recipe] = {}
     for recipe in sorted(recipes, key=lambda one: not worded(one.steps)):
         alike.setdefault(deeds_in(recipe.steps), recipe)
-    # What only shows what was made before makes nothing.
-    return [recipe for recipe in alike.values() if not _only_shows(recipe.steps, alike)][:_MOST_RECIPES]
+    # What only shows what was made before makes nothing; and what is done afterwards as well as by itself has nothing to do with it.
+    alone = {way.steps for way in ways}
+    return [
+        recipe
+        for recipe in alike.values()
+        if not _only_shows(recipe.steps, alike) and not any(_then(one.steps, recipe.steps) in alone for one in recipes)
+    ][:_MOST_RECIPES]
+
+
+def _then(first: Sequence[Step], steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """What is done after the first steps; nothing where these are other ones."""
+    return steps[len(first) :] if steps[: len(first)] == tuple(first) else ()
 
 
 def _only_shows(steps: Sequence[Step], deeds: Container[tuple[str, ...]]) -> bool:

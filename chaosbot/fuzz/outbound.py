@@ -65,6 +65,7 @@ _HOLDING_S: Final = 0.4
 _CONFIRMING_S: Final = 2.0
 """So long after the stage's time what looks wrong is still tried once more."""
 _MOVED: Final = -1_000_000_000_000
+_BEGINNING: Final = Step("/start")
 
 
 def run_outbound(context: CampaignContext, clock: Clock) -> None:
@@ -331,9 +332,7 @@ class Trials(Asking):
             answered = done.answered if trigger.to is not None else None
         until = self.context.recorder.now()
         ask = trouble.after and not self._died()
-        if ask and trouble.starts:
-            self._said(f"{name}-starts", Step("/start"), person)
-        again = self._asked(f"{name}-again", person=person, more_s=_RETRIES_S) if ask else None
+        again = self._asked(f"{name}-again", person, more_s=_RETRIES_S, starts=trouble.starts) if ask else None
         if self._died():
             return None
         with self._lock:
@@ -517,13 +516,18 @@ class Trials(Asking):
             self._await(one, patience, anything)
         return any(one.answered_by(one.began - self.context.spec.started + patience) for one in done) if done else None
 
-    def _asked(self, name: str, *, person: Speaker | None = None, more_s: float = 0.0) -> bool | None:
-        """Whether an ordinary update is answered as usual; None when there was no time, or nothing, to ask."""
+    def _asked(
+        self, name: str, person: Speaker | None = None, *, more_s: float = 0.0, starts: bool = False
+    ) -> bool | None:
+        """Whether an ordinary update is answered as usual, where need be after a new beginning; None when there was no time, or nothing, to ask."""
         step = self.in_groups if person is not None and person.group is not None else None
         step = step or self.usual
         if self.clock.over() or self._dead or step is None:
             return None
-        done = self._do(name, step, person or Speaker(self._user()))
+        person = person or Speaker(self._user())
+        if starts:
+            self._said(f"{name}-starts", _BEGINNING, person)
+        done = self._do(name, step, person)
         if done is None:
             return None
         self._await(done, max(2 * self.habit_s, _AGAIN_S) + more_s, anything)

@@ -37,6 +37,8 @@ _MOST_GAP_S: Final = 1.5
 _LEAST_GAP_S: Final = 0.12
 _TIMES: Final = 8
 """A target whose replies come whole and at once is quiet after so many times what they take."""
+_FRESH: Final = 12
+"""Who has asked no more often than this is nobody to whom others' doings are told."""
 _HABIT: Final = 40
 """So many replies show a habit."""
 _MOST_CALLS: Final = 500
@@ -213,8 +215,10 @@ class ReplyWatch:
             return
         if earlier is None or earlier < sent:
             self._delays.add(came - sent)
-        else:
-            self._gaps.add(came - earlier)  # between two messages of one reply
+        elif len(self._asked[chat]) <= _FRESH:
+            self._gaps.add(
+                came - earlier
+            )  # between two messages of one reply, and not what others' doings bring to the admin
 
     def replies(self, case: Case, since: float = 0.0) -> list[ApiCalled]:
         """The calls that may be a case's: with its marker, to its press, or in its chat after `since` (monotonic seconds)."""

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic, sleep
 from typing import Final
@@ -137,7 +137,7 @@ def _work(talks: Talks) -> None:
     late = _late(context)
     if late:
         privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
-    _explore(part("explore"), _commands(own), common, twin)
+    announced = _explore(part("explore"), _commands(own), common, twin)
     # Who has come further (has joined, has put something into a cart) may be told of more.
     told = {name for way in ways for call in way.replies for name in commands_in(call.text)} & {*admins}
     if told:
@@ -152,6 +152,7 @@ def _work(talks: Talks) -> None:
     meanwhile = beside(lambda: objects.extend(_in_groups(groups, _commands(common), ways)))
     objects += try_belongings(talks, ways, _commands(common))
     meanwhile.result()
+    announced()
     shown_unasked = _notices(talks, ways)
     if not late:
         shown_unasked += own
@@ -172,8 +173,12 @@ def _work(talks: Talks) -> None:
     _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges, "rights": rights})
 
 
-def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Person) -> None:
-    """Follows what everybody is told of, and looks meanwhile, while few people are known, what the admin says to all of them."""
+def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Person) -> Callable[[], None]:
+    """Follows what everybody is told of, and looks beside that, while few people are known, what the admin says to all of them.
+
+    Returns:
+        What waits until that is known, and notes it.
+    """
     context = talks.context
     dice = context.dice.at("announced", context.spec.endpoint.started)
     said = {command: plain_word(dice.at(command)) for command in own}
@@ -190,8 +195,12 @@ def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Per
     saying = context.shared.beside(early, "announced", say)
     for way in explored(talks, common):
         context.ways.append(way)
-    saying.result()
-    context.announcers = _announcers(context, str(talks.admin_chat), said, within_s)
+
+    def note() -> None:
+        saying.result()
+        context.announcers = _announcers(context, str(talks.admin_chat), said, within_s)
+
+    return note
 
 
 def _announcers(context: CampaignContext, home: str, said: Mapping[str, str], within_s: float) -> frozenset[str]:
