@@ -50,6 +50,8 @@ _SLOW_S: Final = 0.25
 """Where a round takes longer, the next ones are half as long: how many rounds there were tells more than how many updates."""
 _SPARSEST: Final = 4
 _HALF: Final = 0.5
+_RIGHT: Final = frozenset({2, 429})
+"""Whom so much is sent to may ask for less of it (RFC 6585, section 4)."""
 _LONGER_S: Final = 12.0
 """So much longer than its time the stage goes on until it knows whether something grows without end."""
 
@@ -150,7 +152,10 @@ class _Rounds:
             return None
         name = "/".join(filter(None, ("growth", self.kind, f"{self.done}-{nth}")))
         case = context.case(update, place, name, "one of many updates")
-        return replace(case, group="state", threat=Threat.LOAD, change=Change(Mechanism.SCENARIO, "growth"))
+        expect = replace(case.expect, statuses=_RIGHT)
+        return replace(
+            case, group="state", threat=Threat.LOAD, change=Change(Mechanism.SCENARIO, "growth"), expect=expect
+        )
 
     def _update(self, place: Dice, nth: int) -> Any:
         say = self.context.platform.say
