@@ -24,7 +24,7 @@ from chaosbot.core.case import Change, Role
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
-from chaosbot.fuzz.exploring import Way, kind_of, walk
+from chaosbot.fuzz.exploring import ENTRY, Way, kind_of, walk
 from chaosbot.fuzz.making import (
     NUMBERS,
     Access,
@@ -41,7 +41,7 @@ from chaosbot.fuzz.making import (
 from chaosbot.fuzz.owners import Use, is_shared, lists_in, offered_to_all, shown_to_all
 from chaosbot.fuzz.places import said
 from chaosbot.fuzz.talks import Step, Talks
-from chaosbot.fuzz.usages import usages
+from chaosbot.fuzz.usages import TEXT, usages
 
 _MOST_WRITTEN: Final = 3
 """So many ways to make things are tried with every command; several ways often make things of one kind."""
@@ -184,9 +184,13 @@ def _asked(talks: Talks, recipe: Recipe, first: str, deeds: Sequence[str]) -> _L
     made = make(talks, recipe)
     if made is None:
         return _Look()
-    for second in deeds:
+    # Who was let in may be asked for words afterwards (what they hand in).
+    entry = (ENTRY.text,) if made.entry else ()
+    for second in (*deeds, TEXT):
         other = talks.peer()
-        for done in ((first,), (first, second)) if second != first else ((first,),):
+        if entry:
+            done_to(talks, made, other, *entry)
+        for done in ((*entry, first), (*entry, first, second)) if second != first else ((*entry, first),):
             asked = done_to(talks, made, other, done[-1])
             if asked is None:
                 continue

@@ -33,6 +33,8 @@ from chaosbot.fuzz.talks import MEANT, Person, Step, Talks
 from chaosbot.fuzz.usages import NUMBER, TEXT, formed, usages
 
 ASKED: Final = ("/start", "/help", "what can you do?")
+ENTRY: Final = Step("{e}", ours=True)
+"""The command with a drawn name behind it that somebody was told who has made a thing, for others to write."""
 _DEEPEST: Final = 8
 _AFTER: Final = 2
 """After so many waves it is looked what one thing changes of another, and after each later one what the longer ways change."""

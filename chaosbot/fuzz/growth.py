@@ -37,8 +37,8 @@ _IGNORED: Final = 2
 """Rounds of a kind after which it ends where the target calls nothing for it."""
 _IN_GROUP: Final = 72
 _IN_PRIVATE: Final = 24
-_TEXT: Final = "слово " * 600
-"""Long enough that keeping it shows: 3600 characters, about 20 KB of JSON."""
+_TEXT: Final = "слово " * 600 + "🙂"
+"""Long enough that keeping it shows: 3602 UTF-16 units, about 20 KB of JSON; with one character beyond 16 bits Python keeps four bytes of each (PEP 393)."""
 _QUERIES: Final = "inline_query"
 _QUERY: Final = "слово " * 38
 """An inline query has at most 256 characters; a number comes before this."""

@@ -20,7 +20,7 @@ from typing import Final
 
 from chaosbot.checks._likeness import words
 from chaosbot.core.event import ApiCalled
-from chaosbot.fuzz.exploring import Way, chosen, deed_of, kind_of, told_to, walk
+from chaosbot.fuzz.exploring import ENTRY, Way, chosen, complete, deed_of, kind_of, told_to, walk
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Person, Step, Talks
 from chaosbot.fuzz.usages import NUMBER, usages
@@ -53,6 +53,11 @@ class Made:
     way: Way
     name: str
     other: Person | None = None
+
+    @property
+    def entry(self) -> str:
+        """The command by which others are let in, as its maker was told it; empty where there is none."""
+        return next((text for call in self.way.replies for text in complete(call.text)), "")
 
     def around(self, steps: Sequence[Step]) -> list[Step]:
         """These steps, with ``{n}`` for the number of the thing in which this one was made."""
@@ -196,7 +201,8 @@ def make(talks: Talks, recipe: Recipe) -> Made | None:
 def done_to(talks: Talks, made: Made, other: Person, deed: str) -> ApiCalled | None:
     """Another one does something to a thing; the call by which its owner is asked to decide about it, by buttons."""
     known = len(talks.context.target.calls())
-    talks.say(other, Step(deed.replace("{}", made.name), ours=True))
+    text = made.entry if deed == ENTRY.text else deed.replace("{}", made.name)
+    talks.say(other, Step(text, ours=True))
     return notified(talks, {str(made.owner.chat), str(made.owner.user)}, known)
 
 

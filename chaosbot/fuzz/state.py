@@ -28,7 +28,7 @@ from chaosbot.core.case import Case
 from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.fuzz.between import Between
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import at_hand, chosen, deed_of, kind_of, ways_of
+from chaosbot.fuzz.exploring import ENTRY, at_hand, chosen, complete, deed_of, kind_of, ways_of
 from chaosbot.fuzz.making import worded
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import renumbered
@@ -252,6 +252,12 @@ class _Trials(Voices):
         found: dict[Dialogue, Answer] = {}
         for told in self.side_by_side(lambda pair: self._about(*pair), tried):
             found.update(told)
+        # What is handed on (a code) may be taken once only.
+        told_of = [
+            one for one in list(self.alone) if not one.admin and not one.group and complete(self.alone[one].whole)
+        ]
+        for one in sorted(told_of, key=lambda one: len(one.lines))[:_MOST_MAKERS]:
+            found[one.then(ENTRY)] = self.alone[one]
         return found
 
     def _about(self, maker: Dialogue, name: str) -> dict[Dialogue, Answer]:
@@ -260,7 +266,7 @@ class _Trials(Voices):
         if self.clock.over():
             return {}
         owner, other = self.ready(action), self.ready(action)
-        other.number = owner.number
+        self._let_in(owner, other)
         answer = self.ask(other, action.lines[-1])
         plain = [Dialogue((Step(f"/{name}"),)), Dialogue((Step(f"/{name} {NUMBER}", ours=True),))]
         known = {shape(self.alone[one].text) for one in plain if one in self.alone}
@@ -269,6 +275,12 @@ class _Trials(Voices):
         kinds = {kind_of(data): data for data in reversed(answer.buttons)}
         pressed = [action.then(Step(data, pressed=True)) for data in kinds.values()]
         return {action: answer, **dict.fromkeys(pressed[:_MOST_PRESSED], answer)}
+
+    def _let_in(self, owner: Speaker, other: Speaker) -> None:
+        """Another one means the owner's thing, and says first what lets others in, where the owner was told that."""
+        other.number, other.entry = owner.number, owner.entry
+        if owner.entry:
+            self.ask(other, ENTRY)
 
     # ── answers that cross ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -571,14 +583,17 @@ class _Trials(Voices):
 
         The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
         """
-        nth = next((nth for nth, line in enumerate(action.lines) if "{n}" in line.text), None)
+        nth = next((nth for nth, line in enumerate(action.lines) if "{n}" in line.text or line == ENTRY), None)
         if nth is not None and not action.group:
             # Who has come as far means somebody else's thing, whose maker may be told of it, and may do with it what others must not.
             made = replace(action, lines=action.lines[: nth + 1])
             with ThreadPoolExecutor(1 + _PEOPLE, "fuzz-state-people") as hands:
                 owner, *others = hands.map(self.ready, [made] * (1 + _PEOPLE))
             for who in others:
-                who.number = owner.number
+                if action.lines[nth] == ENTRY:
+                    who.entry = owner.entry
+                else:
+                    self._let_in(owner, who)
                 for line in action.lines[nth:-1]:
                     self.ask(who, line)
             return [(who, action.lines[-1]) for who in others], (str(owner.user),)
@@ -601,6 +616,11 @@ class _Trials(Voices):
         if last.pressed and chosen(last) and fresh:
             return [(who, replace(last, text=fresh[-1])) for who in people], ()
         if any(map(chosen, action.lines[:-1])):
+            rows = [[data for data in who.buttons if kind_of(data) == kind_of(last.text)] for who in people]
+            if last.pressed and chosen(last) and len(set(map(len, rows))) == 1 and len(rows[0]) > 1:
+                # The data may name who presses as well: what stands in the same place is the same (an hour).
+                place = -1 - next(self._turns) % len(rows[0])
+                return [(who, replace(last, text=row[place])) for who, row in zip(people, rows, strict=True)], ()
             return [(who, last) for who in people], ()
         # What each is shown is their own; a group is shown what one of its members has begun.
         return self._around(replace(action, group=True))

@@ -23,7 +23,7 @@ from chaosbot.core.event import ApiCalled, StateTried
 from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import at_hand, drawn_in
+from chaosbot.fuzz.exploring import ENTRY, at_hand, complete, drawn_in
 from chaosbot.fuzz.replies import POLL_S, speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
@@ -87,6 +87,7 @@ class Speaker:
         quotes: The message of the target that is answered.
         pressed: What each button of the action stood for when the action began, and below which message: pressed again, it is the same one.
         said: The numbers that they have said: what repeats one of them names no thing.
+        entry: The command with a drawn name behind it that the target told last, for others to write.
     """
 
     user: int | None
@@ -101,6 +102,7 @@ class Speaker:
     quotes: int | None = None
     pressed: dict[Step, tuple[Step, int | None]] = field(default_factory=dict)
     said: set[str] = field(default_factory=set)
+    entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Voices:
         choice = who.choice or (who.user or 0) // self.context.apart
         meant = at_hand(line, who.buttons, who.told, choice), who.below
         line, below = who.pressed.setdefault(line, meant) if who.settled and (line.pressed or line.shown) else meant
-        text = line.of(who.number).text
+        text = line.of(who.number).text.replace(ENTRY.text, who.entry)
         if line.ours and not who.settled:
             who.said.update(re.findall(r"\d+", text))
         platform = self.context.platform
@@ -244,9 +246,10 @@ class Voices:
         buttons = tuple(button for call in theirs for button in call.buttons)
         found = names_in(text, buttons)
         found = [name for name in found if name not in who.said] or found
-        if found and not who.settled:
-            who.number = found[-1]
         whole = "\n".join(call.text for call in theirs)
+        if not who.settled:
+            who.number = found[-1] if found else who.number
+            who.entry = next(iter(complete(whole)), who.entry)
         toast = "\n".join(call.text for call in theirs if call.callback and call.callback == press)
         return Answer(text, buttons, len(theirs), whole, toast)
 
