@@ -141,6 +141,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     ours = [use for use, pair in zip(ours, pairs, strict=True) if any(map(use.agrees, filter(None, pair)))]
     typed = [use for use in ours if not use.access.pressed]
     kept_by = {use: private.get(use.access.recipe) if use in kept else None for use in typed}
+    talks.at_least(_TRYING_S)
     looked = talks.run(partial(is_shared, talks, use, kept_by[use], ways) for use in typed)
     # What there was no time to look at is not told apart.
     shared = {use for use, others in zip(typed, looked, strict=True) if others is not False}

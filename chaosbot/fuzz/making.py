@@ -123,24 +123,14 @@ def recipes_of(talks: Talks, ways: Sequence[Way]) -> list[Recipe]:
     recipes = [
         recipe
         for nth in range(0, len(gone), _WALKS)
-        if (recipe := _recipe([way for _, way in filter(None, gone[nth : nth + _WALKS])]))
+        if (recipe := _recipe(talks, [way for _, way in filter(None, gone[nth : nth + _WALKS])]))
     ]
     # Of ways that differ in what is written only, one is enough.
     alike: dict[tuple[str, ...], Recipe] = {}
     for recipe in sorted(recipes, key=lambda one: not worded(one.steps)):
         alike.setdefault(deeds_in(recipe.steps), recipe)
-    # What only shows what was made before makes nothing; and what is done afterwards as well as by itself has nothing to do with it.
-    alone = {way.steps for way in ways}
-    return [
-        recipe
-        for recipe in alike.values()
-        if not _only_shows(recipe.steps, alike) and not any(_then(one.steps, recipe.steps) in alone for one in recipes)
-    ][:_MOST_RECIPES]
-
-
-def _then(first: Sequence[Step], steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """What is done after the first steps; nothing where these are other ones."""
-    return steps[len(first) :] if steps[: len(first)] == tuple(first) else ()
+    # What only shows what was made before makes nothing.
+    return [recipe for recipe in alike.values() if not _only_shows(recipe.steps, alike)][:_MOST_RECIPES]
 
 
 def _only_shows(steps: Sequence[Step], deeds: Container[tuple[str, ...]]) -> bool:
@@ -171,13 +161,30 @@ def candidates(calls: Iterable[ApiCalled], ways: Sequence[Way]) -> list[Way]:
     return list(found.values())[: 2 * _MOST_RECIPES]
 
 
-def _recipe(ways: Sequence[Way]) -> Recipe | None:
-    """The way that several people have gone as a recipe, when two who were told most alike were told different names at its end."""
+def _recipe(talks: Talks, ways: Sequence[Way]) -> Recipe | None:
+    """The way that several people have gone as a recipe, when two who were told most alike were told different names at its end, and not before."""
     pairs = combinations(filter(names_of, ways), 2)
-    alike = min(pairs, key=lambda pair: len(words(pair[0].replies) ^ words(pair[1].replies)), default=None)
-    names = zip(*map(names_of, alike), strict=False) if alike else ()
-    nth = next((nth for nth, (first, second) in enumerate(names) if first != second), None)
+    alike = min(pairs, key=lambda pair: len(words(pair[0].replies) ^ words(pair[1].replies)), default=())
+    calls = talks.context.target.calls()
+    old = [_told_before(way, calls) for way in alike]
+    new = (
+        nth
+        for nth, (first, second) in enumerate(zip(*map(names_of, alike), strict=False))
+        if first != second and not (holds(old[0], first) or holds(old[1], second))
+    )
+    nth = next(new, None)
     return Recipe(ways[0].steps, nth) if nth is not None else None
+
+
+def _told_before(way: Way, calls: Iterable[ApiCalled]) -> str:
+    """What somebody who has gone a way was told, and shown, before its end; what they have chosen (an hour) is theirs from then on."""
+    end, chat = min((call.t for call in way.replies), default=0.0), str(way.who.chat)
+    earlier = (call for call in calls if call.t < end and str(call.chat) == chat)
+    return (
+        ""
+        if any(map(chosen, way.taken[-1:]))
+        else "\n".join(text for call in earlier for text in (call.text, *call.buttons))
+    )
 
 
 def names_of(way: Way) -> tuple[str, ...]:
