@@ -146,7 +146,8 @@ def candidates(calls: Iterable[ApiCalled], ways: Sequence[Way]) -> list[Way]:
     """
     found: dict[tuple[frozenset[str], bool], Way] = {}
     deeds: Counter[tuple[str, ...]] = Counter()
-    names = {way: (*way.ids, *(data for data in way.buttons if re.search(r"\d", data))) for way in ways}
+    numbered = {way: [data for data in way.buttons if re.search(r"\d", data)] for way in ways}
+    names = {way: (*way.ids, *(data for data in numbered[way] if str(way.who.user) not in data)) for way in ways}
     chats = told_to(chain(*names.values()), calls, lambda call: (*_WORDS.findall(call.text), *call.buttons))
 
     def common(way: Way) -> bool:
@@ -188,8 +189,9 @@ def _told_before(way: Way, calls: Iterable[ApiCalled]) -> str:
 
 
 def names_of(way: Way) -> tuple[str, ...]:
-    """The names in a reply's words, or, where those hold none, the numbers in its buttons."""
-    return way.ids or tuple(number for data in way.buttons for number in re.findall(r"\d+", data))
+    """The names in a reply's words, or, where those hold none, the numbers in its buttons, but for that of who presses."""
+    own = str(way.who.user)
+    return way.ids or tuple(number for data in way.buttons for number in re.findall(r"\d+", data) if number != own)
 
 
 def make(talks: Talks, recipe: Recipe) -> Made | None:

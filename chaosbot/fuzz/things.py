@@ -134,7 +134,9 @@ class Things:
             self._interleaved(one, nth)
 
     def _interleaved(self, one: Dialogue, nth: int) -> None:
-        alone = [self._ended(one, nth, turns=False)]
+        # Where all share one draft, others' doings beside this may have mixed the first ones up as well.
+        controls = (self._ended(one, nth, turns=False) for _ in range(_TIMES))
+        alone = [next((told for told in controls if told == ("own",)), ("",))]
         if alone[0] != ("own",) or self.voices.clock.over():
             return
         seen = [self._ended(one, nth, turns=True) for _ in range(2)]
@@ -148,9 +150,13 @@ class Things:
         for who, word in people[: 1 + turns]:
             for line in (*one.lines[:nth], replace(one.lines[nth], text=word)):
                 self.voices.ask(who, line)
-        told = [self.voices.ask(first, line).whole for line in one.lines[nth + 1 :]]
-        names = ("own", "another's")
-        return (next((name for name, (_, word) in zip(names, people, strict=True) if word in told[-1]), ""),)
+        told = [self.voices.ask(first, line).whole for line in one.lines[nth + 1 :]][-1]
+        if people[0][1] in told:
+            return ("own",)
+        with self.voices.lock:
+            others = set(self._made_words)
+        # What everybody says who tries something else is another one's as well.
+        return ("another's" if told == self.voices.alone[one].whole or any(word in told for word in others) else "",)
 
     def undisturbed(self) -> None:
         """Whether others' things take the place of one's own, and who gets what there is one of; nothing else may be made meanwhile."""
