@@ -5,6 +5,7 @@ Rules:
 - Who is shown a command with a drawn name behind it (``/join 5da5364c``) passes it on; others are let in by saying it.
 - What they do is known by what it changes: its maker is shown something else afterwards, by one, and something else again by both, one after
   the other, the same each time. Nobody needs to know what that means (a balance, a list, a number of votes).
+- People with odd names do it as well: what names them is shown to the maker.
 - Where both were told that it is done, and what is shown is what only one of them has done, the other's is lost.
 """
 
@@ -30,6 +31,7 @@ _EACH: Final = 2
 """So many deeds to things of one kind are tried."""
 _TIMES: Final = 3
 _HANDS: Final = 8
+_ODD_NAME: Final = "odd-name"
 _ONE: Final = ("0",)
 _BOTH: Final = ("0", "1")
 
@@ -82,12 +84,28 @@ class Sharing:
         """Finds what others do to people's things, and has two do it at once."""
         with ThreadPoolExecutor(_HANDS, "fuzz-state-sharing") as hands:
             found = [deed for deeds in hands.map(self._deeds, self._makers()) for deed in deeds]
+            named = hands.map(self._named, found[:_MOST_TRIALS])
             list(hands.map(self._tried, found[:_MOST_TRIALS]))
+            list(named)
+
+    def _named(self, deed: _Deed) -> None:
+        """Somebody does it whose name holds what markup is made of, and the maker looks at the thing: what the API refuses then is nobody's to see."""
+        company = self._company(deed.maker) if _ODD_NAME in self.context.platform.forms(pressed=False) else None
+        if company is not None:
+            other, line = company.others[0], deed.line.of(company.maker.number)
+            if (case := self.voices.case(other, line, form=_ODD_NAME)) is not None:
+                self.voices.heard(other, case)
+            self._shown(company, deed.readers)
 
     def _makers(self) -> list[Dialogue]:
         """What makes things, one dialogue for each command; first those that name a command by which others are let in."""
         learned = [one for one in list(self.voices.alone) if not one.admin and not one.group]
-        made = [one for one in learned if one.lines[-1].ours and not complete(one.lines[0].text) and self._answer(one)]
+        known = {recipe.steps for recipe in self.context.recipes if not recipe.deeds}
+        made = [
+            one
+            for one in learned
+            if (one.lines[-1].ours or one.lines in known) and not complete(one.lines[0].text) and self._answer(one)
+        ]
         made.sort(key=lambda one: (not complete(self.voices.alone[one].whole), len(one.lines)))
         first = {one.lines[0].text.partition(" ")[0]: one for one in reversed(made)}
         return sorted(first.values(), key=made.index)[:_MOST_MAKERS]

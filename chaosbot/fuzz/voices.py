@@ -155,8 +155,10 @@ class Voices:
         admin, answers = (dialogue.admin, dialogue.answers) if dialogue is not None else (False, False)
         return Speaker(None if admin else user, group, answers)
 
-    def case(self, who: Speaker, line: Step, *, kind: str = "", like: Case | None = None) -> Case | None:
-        """The delivery of a line; with `like`, an edit of that one."""
+    def case(
+        self, who: Speaker, line: Step, *, kind: str = "", form: str = "", like: Case | None = None
+    ) -> Case | None:
+        """The delivery of a line, if need be in one of the platform's forms; with `like`, an edit of that one."""
         with self.lock:
             self._count += 1
             name = f"state/{self._count}"
@@ -177,6 +179,7 @@ class Voices:
             chat=who.group,
             message=below if line.pressed else who.quotes,
             answers=FIRST_USER if who.answers and not line.pressed else None,
+            form=form,
         )
         if update is None:
             return None
