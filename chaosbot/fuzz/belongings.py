@@ -268,8 +268,8 @@ def _near(number: re.Match[str]) -> str:
 def _used(talks: Talks, access: Access) -> Use | None:
     """The owner uses a thing; None where that gets nothing that a thing which does not exist would not get."""
     made = make(talks, access.recipe)
-    if made is None:
-        return None
+    if made is None or made.entry == access.step(made.name).text:
+        return None  # what its maker is told to pass on is meant for others
     if access.before:
         walk(talks, made.around(access.before), made.owner)
     step = access.step(made.name)

@@ -50,6 +50,8 @@ _PEOPLE: Final = 5
 """So many users ask for one thing."""
 _HANDS: Final = 32
 """So many conversations go on side by side."""
+_CONTENDED: Final = 8
+"""So many things are contended for side by side: what was certainly made comes first, and is not to wait for the rest."""
 _CROWD: Final = 16
 """So many users ask for something else each, at once."""
 _MOST_COMMANDS: Final = 16
@@ -109,6 +111,8 @@ class _Trials(Voices):
         self.sociable = False
         """Whether what is tried now bears others beside it, so that the next stages may begin."""
         self._taken: set[str] = set()
+        self._as_far: set[Dialogue] = set()
+        """What others can only do who have done what its maker has."""
         self._turns = count(1)
 
     def run(self) -> None:
@@ -265,11 +269,17 @@ class _Trials(Voices):
         action = maker.then(Step(f"/{name} {{n}}"))
         if self.clock.over():
             return {}
-        owner, other = self.ready(action), self.ready(action)
-        self._let_in(owner, other)
-        answer = self.ask(other, action.lines[-1])
+        owner, other = self.ready(action), self.new()
         plain = [Dialogue((Step(f"/{name}"),)), Dialogue((Step(f"/{name} {NUMBER}", ours=True),))]
         known = {shape(self.alone[one].text) for one in plain if one in self.alone}
+        self._let_in(owner, other)
+        answer = self.ask(other, action.lines[-1])
+        if owner.number and shape(answer.text) in known:
+            # Who has done nothing so far may have to do so first.
+            other = self.ready(action)
+            self._let_in(owner, other)
+            answer = self.ask(other, action.lines[-1])
+            self._as_far.add(action)
         if not owner.number or not answer.text or shape(answer.text) in known:
             return {}
         kinds = {kind_of(data): data for data in reversed(answer.buttons)}
@@ -278,7 +288,7 @@ class _Trials(Voices):
 
     def _let_in(self, owner: Speaker, other: Speaker) -> None:
         """Another one means the owner's thing, and says first what lets others in, where the owner was told that."""
-        other.number, other.entry = owner.number, owner.entry
+        other.number, other.entry, other.settled = owner.number, owner.entry, True
         if owner.entry:
             self.ask(other, ENTRY)
 
@@ -532,7 +542,7 @@ class _Trials(Voices):
         alike = {(one.lines[-1], one.group, _said_alike(one, answer)): one for one, answer in reversed(meant.items())}
         few = [_single(one) for one in reversed(alike.values())]
         actions = list(dict.fromkeys([*few, *about, *actions]))
-        with ThreadPoolExecutor(_HANDS, "fuzz-state-things") as hands:
+        with ThreadPoolExecutor(_CONTENDED, "fuzz-state-things") as hands:
             list(hands.map(self._contended, actions[:_MOST_ACTIONS]))
 
     def _contended(self, action: Dialogue) -> None:
@@ -583,16 +593,18 @@ class _Trials(Voices):
 
         The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
         """
-        nth = next((nth for nth, line in enumerate(action.lines) if "{n}" in line.text or line == ENTRY), None)
+        # What comes before may be its maker's doing (a note, then its code).
+        named = [nth for nth, line in enumerate(action.lines) if "{n}" in line.text or line == ENTRY]
+        nth = named[-1] if named else None
         if nth is not None and not action.group:
-            # Who has come as far means somebody else's thing, whose maker may be told of it, and may do with it what others must not.
+            # They mean somebody else's thing, whose maker may be told of it, and may do with it what others must not.
             made = replace(action, lines=action.lines[: nth + 1])
             with ThreadPoolExecutor(1 + _PEOPLE, "fuzz-state-people") as hands:
-                owner, *others = hands.map(self.ready, [made] * (1 + _PEOPLE))
+                begun = hands.map(self.ready, [made] * (1 + _PEOPLE * (made in self._as_far)))
+                owner, *others = [*begun] if made in self._as_far else [*begun, *(self.new() for _ in range(_PEOPLE))]
             for who in others:
-                if action.lines[nth] == ENTRY:
-                    who.entry = owner.entry
-                else:
+                who.entry = owner.entry
+                if action.lines[nth] != ENTRY:
                     self._let_in(owner, who)
                 for line in action.lines[nth:-1]:
                     self.ask(who, line)

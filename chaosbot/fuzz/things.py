@@ -156,7 +156,8 @@ class Things:
         with self.voices.lock:
             others = set(self._made_words)
         # What everybody says who tries something else is another one's as well.
-        return ("another's" if told == self.voices.alone[one].whole or any(word in told for word in others) else "",)
+        usual = self.voices.alone.get(replace(one, group=False), Answer())
+        return ("another's" if told == usual.whole or any(word in told for word in others) else "",)
 
     def undisturbed(self) -> None:
         """Whether others' things take the place of one's own, and who gets what there is one of; nothing else may be made meanwhile."""

@@ -211,8 +211,11 @@ class Voices:
         return Clock(monotonic() + seconds, lambda: self._stopped or self._should_stop())
 
     def ask(self, who: Speaker, line: Step, calls: int = 0) -> Answer:
-        """Says a line and waits until the target has answered and is quiet, or has made as many calls as it usually does."""
-        case = self.case(who, line)
+        """Says a line and waits until the target has answered and is quiet, or has made as many calls as it usually does.
+
+        When the time is up nothing is said any more, nor told (`tell`).
+        """
+        case = self.case(who, line) if not self.clock.over() else None
         return Answer() if case is None else self.heard(who, case, calls)
 
     def heard(self, who: Speaker, case: Case, calls: int = 0) -> Answer:
@@ -290,7 +293,7 @@ class Voices:
         with ThreadPoolExecutor(max(1, len(cases)), "fuzz-state-burst") as hands:
             inside = list(hands.map(self.send, cases))
         watch = self.context.target.watch
-        changed, told = monotonic(), dict[str, list[str]]()
+        changed, told = monotonic(), {str(case.chat): list[str]() for case in cases}
         while not self.clock.should_stop():
             heard: dict[str, dict[int, ApiCalled]] = {str(case.chat): {} for case in cases}
             for case, calls in zip(cases, inside, strict=True):
@@ -318,7 +321,9 @@ class Voices:
         seen: Iterable[Iterable[str]],
         others: Iterable[str] = (),
     ) -> None:
-        """Says what a trial showed (see `StateTried`)."""
+        """Says what a trial showed (see `StateTried`); nothing when the time is up, as some of it may not have been said."""
+        if self.clock.over():
+            return
         with self.lock:
             self.done += 1
             event = StateTried(
