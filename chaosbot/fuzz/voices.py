@@ -34,8 +34,11 @@ R = TypeVar("R")
 
 FIRST_USER: Final = FRESH + 8 * IDS
 _FIRST_GROUP: Final = -3_900_000_000
-_WIDTH: Final = 12
-"""So many are waited for side by side: with more a busy target is late, and its answers are taken for none."""
+_WIDTH: Final = {True: 12, False: 24}
+"""So many are waited for side by side, by whether the target has nothing left to say when it has answered a delivery.
+
+With more a busy target is late, and its answers are taken for none; of one that answers first, most are only waited for until they are all there.
+"""
 CALL_S: Final = 0.08
 """What a call to a platform's API usually takes over a network."""
 _CALM_S: Final = 30.0
@@ -140,7 +143,7 @@ class Voices:
         self._dice = context.dice.at("state", context.spec.endpoint.started)
         self._count = 0
         self._results: list[CaseResult] = []
-        self._slots = threading.BoundedSemaphore(_WIDTH)
+        self._slots = threading.BoundedSemaphore(_WIDTH[context.target.watch.prompt])
 
     def new(self, dialogue: Dialogue | None = None) -> Speaker:
         """Somebody new, who is about to say this."""
