@@ -42,9 +42,9 @@ _MOST_SHOWN: Final = 8
 _FIRST_THING: Final = "1"
 _PATIENCE_S: Final = 6.0
 """How long a reply to the admin is waited for where a stranger asks in the same chat next."""
-_LAST: Final = 24
 _TRYING_S: Final = 3.0
 """So long what was found is tried, however late it is."""
+_LAST: Final = 24
 """A target that has replied to so many of the last requests is not busy with the others any more."""
 _WORD: Final = re.compile(r"\w+")
 _UNKNOWN: Final = (Step("/chaosbotx0"), Step("/chaosbotx1 7"), Step("chaosbot:unknown", pressed=True))
