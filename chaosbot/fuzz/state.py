@@ -45,6 +45,8 @@ AT_ONCE: Final = 6
 TRIES: Final = 3
 _LOOK: Final = 4
 """So many answers in a row show whether something is counted or bounded."""
+_BY_OTHERS: Final = 0.5
+"""So large a part of what rises may be others' doing."""
 _IN_A_ROW: Final = 4
 _PEOPLE: Final = 5
 """So many users ask for one thing."""
@@ -523,10 +525,23 @@ class _Trials(Voices):
             first, second = (numbers(self.one(action).text) for _ in range(2))
             if not any(later > earlier for earlier, later in zip(first, second, strict=False)):
                 continue
+            began = monotonic()
             alone = self.in_turn(action, AT_ONCE + 2)
-            if rises([alone]):
+            if rises([alone]) and not self._rises_by_itself(action, alone, monotonic() - began):
                 self.tell("users-at-once", action, [alone], [self._together(action) for _ in range(2)])
                 self._edited(action)
+
+    def _rises_by_itself(self, action: Dialogue, alone: Sequence[str], took_s: float) -> bool:
+        """Whether what rises while several do the same does so, in as long a time, while nobody does: others' doings are counted there as well."""
+        until = monotonic() + took_s
+        while monotonic() < until and not self.clock.over():
+            sleep(POLL_S)
+        first, last, later = map(numbers, (alone[0], alone[-1], self.one(action).text))
+        places = rises([alone])
+        return self.clock.over() or not all(
+            len(later) > place and later[place] - last[place] - 1 <= _BY_OTHERS * (last[place] - first[place])
+            for place in places
+        )
 
     def one_thing(self) -> None:
         """Several users ask for one thing at once: what it counts counts each of them, and no more get it than there is."""
