@@ -38,6 +38,7 @@ class Bot:
         asleep: Whether nobody is served while it waits as long as it was told to.
         fragile: Whether a call without an answer ends the service of its chat.
         stubborn: Whether what was refused for good is sent again, after longer and longer pauses.
+        grudging: Whether who has blocked it once is never served again.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Bot:
         asleep: bool = False,
         fragile: bool = False,
         stubborn: bool = False,
+        grudging: bool = False,
     ) -> None:
         self.api, self.patient, self.follows, self.one_by_one = api, patient, follows, one_by_one
-        self.fragile, self.stubborn, self.gone = fragile, stubborn, set[int]()
+        self.fragile, self.stubborn, self.grudging, self.gone = fragile, stubborn, grudging, set[int]()
         self.pauses = threading.Lock() if asleep else nullcontext()
         self.waiting: SimpleQueue[int] = SimpleQueue()
         if one_by_one:
@@ -85,6 +87,8 @@ class Bot:
             if self.follows and "migrate_to_chat_id" in parameters:
                 chat = parameters["migrate_to_chat_id"]
             elif status in (400, 403):
+                if status == 403 and self.grudging:
+                    self.gone.add(chat)
                 if not self.stubborn:
                     return
                 sleep(0.6 * 2**number)
@@ -180,6 +184,14 @@ def test_a_chat_that_a_silent_call_has_ended_is_found_when_that_is_over(tmp_path
     assert ("recovers", "silence") in found(result)
     again = [one.again for one in events if isinstance(one, OutboundTried) and one.trouble == "silence"]
     assert again == [None, False]
+
+
+@pytest.mark.slow
+def test_who_lets_the_bot_write_again_is_served_again_or_not(tmp_path: Path) -> None:
+    result, _ = campaign(tmp_path, grudging=True)
+    assert [(one.check, one.title) for one in result.findings] == [
+        ("recovers", "does not answer a chat any more after trouble with sendMessage (blocked)")
+    ]
 
 
 @pytest.mark.slow

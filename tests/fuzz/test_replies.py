@@ -119,6 +119,15 @@ def test_pieces_of_a_reply_are_waited_for_as_long_as_they_take(time: Time) -> No
     assert 0.2 < watch.gap_s < 0.5
 
 
+def test_what_others_do_beside_somebody_who_asks_often_is_no_piece_of_a_reply(time: Time) -> None:
+    watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
+    for _ in range(60):  # the admin, who is told of what others do
+        notice = ApiCalled(time.now + 0.11 - STARTED, "sendMessage", 777, "Somebody has come.")
+        time.due.append((time.now + 0.11, notice))
+        asked(time, watch, 777, reply_s=0.01, answer_s=0.005)
+    assert watch.gap_s < 0.2
+
+
 def test_what_comes_unasked_to_several_chats_is_an_announcement(time: Time) -> None:
     watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
     case = case_of(1)

@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from chaosbot.core.event import Event, StateTried
+from chaosbot.core.event import Event, Noted, StateTried
 from chaosbot.fuzz.spec import CampaignResult
 from chaosbot.platforms.telegram._users import ADMIN_ID
 from tests.support.campaigns import call_api, campaign_behind_mock, said_in, updates_to
@@ -513,8 +513,14 @@ class Rides:
             answer, buttons = f"{rest}: a ride by {driver}.", [f"{'cancel' if driver == user else 'place'}:{rest}"]
         elif command == "/ride":
             answer = "There is no such ride."
+        elif command == "/rides":
+            free = [name for name, (_, people) in list(self.rides.items())[-3:] if not people]
+            answer, buttons = (
+                "Rides with a place." if free else "Nobody goes anywhere.",
+                [f"place:{name}" for name in free],
+            )
         else:
-            answer = "Use: /offer WHERE TO, /ride NAME"
+            answer = "Use: /offer WHERE TO, /ride NAME, /rides"
         call_api(self.api, "sendMessage", chat_id=chat, text=answer, reply_markup=keys(buttons))
 
     def take(self, user: int, name: str) -> str:
@@ -605,6 +611,9 @@ def test_no_more_take_a_place_in_what_somebody_has_made_than_there_are(tmp_path:
     result, events = campaign_behind_mock(tmp_path, lambda api: updates_to(Rides(api, bug).update), "vocabulary,state")
     tried = [event.what for event in events if isinstance(event, StateTried) and event.trial == "one-thing-once"]
     assert any("/ride {n} → the button place:" in what for what in tried)
+    # There were none when newcomers asked first.
+    notes = [event for event in events if isinstance(event, Noted) and event.area == "state"]
+    assert any(one.startswith("/rides → the button place:") for note in notes for one in note.data["dialogues"])
     assert found(result) == ({("no_lost_update", "let-through")} if bug else set())
 
 
