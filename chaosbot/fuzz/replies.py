@@ -216,9 +216,8 @@ class ReplyWatch:
         if earlier is None or earlier < sent:
             self._delays.add(came - sent)
         elif len(self._asked[chat]) <= _FRESH:
-            self._gaps.add(
-                came - earlier
-            )  # between two messages of one reply, and not what others' doings bring to the admin
+            # Between two messages of one reply, and not what others' doings bring to the admin.
+            self._gaps.add(came - earlier)
 
     def replies(self, case: Case, since: float = 0.0) -> list[ApiCalled]:
         """The calls that may be a case's: with its marker, to its press, or in its chat after `since` (monotonic seconds)."""
