@@ -8,7 +8,7 @@ numbers in the answers rise, and how many are let through. It is a race: the sum
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -41,7 +41,7 @@ class NoLostUpdate(StateCheck):
             passed = [sum(marks <= set(text.split()) for text in play) for play in heard]
         else:
             through = limit(tried.alone)
-            passed = [_let_through(play, tried.alone[0]) for play in tried.seen]
+            passed = [_let_through(play, tried.alone) for play in tried.seen]
         if through is not None:
             more = [count for count in passed if count > through]
             if more:
@@ -79,14 +79,17 @@ def _counts_less(summary: str) -> Violation:
     return Violation(RootCause("lost"), _COUNTS_LESS, Severity.HIGH, Threat.USER, summary)
 
 
-def _let_through(play: Sequence[str], alone: Sequence[str]) -> int:
-    """How often a play holds what only who is let through is told; an answer in several messages may come in parts."""
-    first, last = (Counter(filter(None, shape(text).split("\n"))) for text in (alone[0], alone[-1]))
+def _let_through(play: Sequence[str], alone: Sequence[Sequence[str]]) -> int:
+    """How often a play holds what only who is let through is told; an answer in several messages may come in parts, and one that names its own thing (an order's number) twice."""
+    first, last = (Counter(filter(None, shape(text).split("\n"))) for text in (alone[0][0], alone[0][-1]))
     marks = first.keys() - last.keys()
-    lines = Counter(line for text in play for line in shape(text).split("\n"))
     if not marks:
-        return sum(shape(text) == shape(alone[0]) for text in play)
-    return max(lines[mark] // first[mark] for mark in marks)
+        return sum(shape(text) == shape(alone[0][0]) for text in play)
+    named = len({one[0] for one in alone}) > 1
+    lines: dict[str, list[str]] = defaultdict(list)
+    for line in (line for text in play for line in text.split("\n")):
+        lines[shape(line)].append(line)
+    return max(len(set(lines[mark]) if named else lines[mark]) // first[mark] for mark in marks)
 
 
 def _same_number(tried: StateTried) -> Violation | None:
@@ -98,13 +101,21 @@ def _same_number(tried: StateTried) -> Violation | None:
             shared += [
                 max(columns[place], key=columns[place].count)
                 for place in rises(tried.alone)
-                if len(set(columns[place])) < len(play)
+                if len(set(columns[place])) < len(play) and _falls_short(columns[place])
             ]
     if not shared:
         return None
     return _counts_less(
         f"one after another everybody is told another number, at once several are told {shared[0]}; {tried.what}"
     )
+
+
+def _falls_short(told: Sequence[int]) -> bool:
+    """Whether who came last was told a number that is too low for as many as came before.
+
+    What tells how many there are by now may tell two the same, and is right in the end; a place in a table goes up and down.
+    """
+    return max(told) <= told[-1] < told[0] + len(told) - 1
 
 
 def _uncredited(tried: StateTried) -> Violation | None:

@@ -34,8 +34,8 @@ _KEPT: Final = 400
 _GAP_S: Final = 0.25
 """The least pause after which a target counts as quiet; longer where its replies come in pieces, up to `_MOST_GAP_S`."""
 _MOST_GAP_S: Final = 1.5
-_LEAST_GAP_S: Final = 0.1
-_TIMES: Final = 5
+_LEAST_GAP_S: Final = 0.12
+_TIMES: Final = 8
 """A target whose replies come whole and at once is quiet after so many times what they take."""
 _FRESH: Final = 12
 """Who has asked no more often than this is nobody to whom others' doings are told."""
