@@ -29,13 +29,22 @@ class Trial:
 
     @property
     def delivered(self) -> bool:
-        """Whether anything reached the user: a call that says something succeeded."""
-        return any(map(reached, self.calls))
+        """Whether anything reached the user: a call that says something succeeded, a note above a button as well."""
+        return any(reached(call) or (succeeded(call) and _notes(call)) for call in self.calls)
+
+    @property
+    def refused_note(self) -> bool:
+        """Whether all that the target had to say stood in a note above a button, which the API refuses when that has waited too long."""
+        return self.tried.trouble == "refused" and bool(self.calls) and all(map(_notes, self.calls))
 
 
 def succeeded(call: ApiCalled) -> bool:
     """Whether the API did what the target asked for."""
     return call.status is not None and 200 <= call.status < 300
+
+
+def _notes(call: ApiCalled) -> bool:
+    return bool(call.callback and call.text)
 
 
 def speaks(call: ApiCalled) -> bool:

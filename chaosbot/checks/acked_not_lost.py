@@ -42,7 +42,7 @@ class AckedNotLost(Check):
                 f"{trial.tried.case}: {len(trial.calls)} calls, none of which reached the user",
             )
             for trial in tried
-            if not trial.delivered
+            if not (trial.delivered or trial.refused_note)
         )
         return judged_trials(self._under_load(history), len(tried), lost)
 

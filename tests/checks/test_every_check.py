@@ -92,6 +92,15 @@ def refused(t: float = 2.0, status: int = 502, **more: Any) -> ApiCalled:
     return call("hi", t=t, chat=77, status=status, **more)
 
 
+def note(t: float, status: int = 200) -> ApiCalled:
+    return call("You are late.", t=t, chat=None, status=status, method="answerCallbackQuery", callback="q1")
+
+
+PRESS, REFUSED_PRESS = (
+    case(f"outbound/sendMessage-{trouble}", answer(200), chat=77, callback="q1") for trouble in ("502", "refused")
+)
+
+
 def held(until: float) -> list[Event]:
     """A call of the trial's that got no answer, and when it was over."""
     name = "outbound/sendMessage-silence"
@@ -727,6 +736,10 @@ def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it(
         ("acked_not_lost", (trial(), refused()), Verdict.FAIL),
         ("acked_not_lost", (trial(), refused(), call("", t=3.0, chat=77, method="sendChatAction")), Verdict.FAIL),
         ("acked_not_lost", (trial("cut", lossless=False), refused()), Verdict.INCONCLUSIVE),
+        # What is said in a note above a button only is told by that, or refused with it.
+        ("acked_not_lost", (PRESS, trial(), note(2.0, status=502), note(3.0)), Verdict.PASS),
+        ("acked_not_lost", (PRESS, trial(), note(2.0, status=502)), Verdict.FAIL),
+        ("acked_not_lost", (REFUSED_PRESS, trial("refused"), note(2.0, status=400)), Verdict.PASS),
         ("recovers", (trial(again=True), refused()), Verdict.PASS),
         ("recovers", (trial(again=False), refused()), Verdict.FAIL),
         # A chat that was asked while its call was still held, and one whose call had been given up.
@@ -881,6 +894,25 @@ def test_several_users_may_be_told_their_numbers_in_any_order(told: str, lost: b
     tried = memory("users-at-once", alone, [[f"Note {number} kept." for number in told]])
     judgement = CHECKS.build("no_lost_update").judge(History.of([START, SEES, tried]))
     assert bool(judgement.findings) is lost
+
+
+@pytest.mark.parametrize(("told", "lost"), [((8, 9, 9, 10), True), ((8, 10, 10, 12), False), ((8, 12, 12, 9), False)])
+def test_a_number_that_two_are_told_is_lost_where_who_comes_last_is_told_too_low_a_one(
+    told: tuple[int, ...], lost: bool
+) -> None:
+    alone = [[f"You are number {number}." for number in (1, 3, 4, 7)]]
+    tried = memory("users-at-once", alone, [[f"You are number {number}." for number in told]])
+    judgement = CHECKS.build("no_lost_update").judge(History.of([START, SEES, tried]))
+    assert bool(judgement.findings) is lost
+
+
+@pytest.mark.parametrize(("second", "through"), [(57, False), (58, True)])
+def test_an_order_that_is_named_twice_is_let_through_once(second: int, through: bool) -> None:
+    late = ["That is done already."] * 6
+    alone = [[f"Order {number} is yours.", *late, late[0]] for number in (17, 35)]
+    tried = memory("at-once", alone, [["Order 57 is yours.", f"Order {second} is yours.", *late]])
+    judgement = CHECKS.build("no_lost_update").judge(History.of([START, SEES, tried]))
+    assert bool(judgement.findings) is through
 
 
 @pytest.mark.parametrize(("people", "stray"), [(3, False), (2, True)])
