@@ -28,6 +28,7 @@ from chaosbot.fuzz.exploring import ENTRY, Way, kind_of, walk
 from chaosbot.fuzz.making import (
     NUMBERS,
     Access,
+    Made,
     Recipe,
     decision_on,
     deeds_to,
@@ -43,6 +44,8 @@ from chaosbot.fuzz.places import said
 from chaosbot.fuzz.talks import Step, Talks
 from chaosbot.fuzz.usages import TEXT, usages
 
+_ROW: Final = 5
+"""So many lists one owner looks at."""
 _MOST_WRITTEN: Final = 3
 """So many ways to make things are tried with every command; several ways often make things of one kind."""
 _MOST_INSIDE: Final = 6
@@ -92,10 +95,10 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     if not talks.grouped:
         talks.context.recipes.extend(recipes)
     texts = said(talks.context)
-    looks: list[Callable[[], _Look | Use | None]] = [
-        partial(_listed, talks, recipe, steps)
+    looks: list[Callable[[], list[_Look] | _Look | Use | None]] = [
+        partial(_listed, talks, recipe, rows)
         for recipe in recipes
-        for steps in ((), *lists_in(ways), *_inside(recipe, commands, texts))
+        for rows in _in_rows([(), *lists_in(ways), *_inside(recipe, commands, texts)])
     ]
     written = [
         Access(recipe, pattern)
@@ -110,6 +113,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     looks += [partial(_asked, talks, recipe, first, deeds) for recipe in recipes[:_MOST_ASKED] for first in deeds]
     found = talks.run(looks)
     seen = [one for one in found if isinstance(one, _Look)]
+    seen = [look for looks in found if isinstance(looks, list) for look in looks] + seen
     private = {look.private: look.steps for look in reversed(seen) if look.private}
     talks.at_least(_TRYING_S)
     public = shown_to_all(talks, list(private), ways)
@@ -228,11 +232,23 @@ def _inside(recipe: Recipe, commands: Iterable[str], texts: str) -> list[tuple[S
     return [(Step(f"{command} {{n}}"),) for command in others[:_MOST_INSIDE]]
 
 
-def _listed(talks: Talks, recipe: Recipe, steps: tuple[Step, ...]) -> _Look:
-    """The ways to a thing that its owner is shown after these steps; with no step, when it is made."""
+def _in_rows(lists: Sequence[tuple[Step, ...]]) -> list[list[tuple[Step, ...]]]:
+    """What one owner looks at, one after the other: several commands, of which none changes much, or one that is followed by a press.
+
+    Of what there is only so much of (rooms by the hour) not everyone who looks can have one.
+    """
+    short = [steps for steps in lists if len(steps) <= 1]
+    rows = [short[start : start + _ROW] for start in range(0, len(short), _ROW)]
+    return rows + [[steps] for steps in lists if len(steps) > 1]
+
+
+def _listed(talks: Talks, recipe: Recipe, rows: Sequence[tuple[Step, ...]]) -> list[_Look]:
+    """The ways to a thing that its owner is shown after each of these steps; with no step, when it is made."""
     made = make(talks, recipe)
-    if made is None:
-        return _Look()
+    return [_look(talks, recipe, made, steps) for steps in rows] if made is not None else []
+
+
+def _look(talks: Talks, recipe: Recipe, made: Made, steps: tuple[Step, ...]) -> _Look:
     shown = made.around(steps)
     replies = walk(talks, shown, made.owner)[1].replies if steps else made.way.replies
     if not shows(replies, made.name):

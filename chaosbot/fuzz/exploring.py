@@ -201,7 +201,9 @@ def walk(
         part = (someone.group is not None, *steps[:nth])
         # On the way only what has been seen to come is waited for; at its end nobody knows whether more does.
         usual = talks.context.usual.get(part, 0) if person is None and (onwards or nth < len(steps)) else 0
-        taken = at_hand(step, someone.buttons, someone.told, (someone.user or 0) // talks.context.apart, apart=apart)
+        choice = (someone.user or 0) // talks.context.apart // someone.choices
+        taken = at_hand(step, someone.buttons, someone.told, choice, apart=apart)
+        someone.choices *= len(_alike(step, someone.buttons, someone.told)) or 1
         taken = taken.of(someone.number)
         done.append(taken)
         replies = talks.say(someone, taken, what, usual)
@@ -225,15 +227,21 @@ def at_hand(step: Step, buttons: Collection[str], told: str, choice: int, *, apa
         # Of days that are asked for by their form none is shown; each of the next ones has its own free places.
         days = (one for one in formed(told, choice) if kind_of(one) == kind_of(step.text))
         return replace(step, text=next(days, step.text))
+    alike = _alike(step, buttons, told)
+    if not alike or (step.text in alike and not apart):
+        return step
+    return replace(step, text=alike[choice % len(alike)])
+
+
+def _alike(step: Step, buttons: Collection[str], told: str) -> list[str]:
+    """What does the same as a step where these buttons were shown, or this was told."""
     offered = buttons if step.pressed else _answers(told) if step.shown else ()
     alike = [
         one for one in offered if kind_of(one) == kind_of(step.text) or (step.shown and _one_command(one, step.text))
     ]
     if step.pressed and not alike:
         alike = [data for data in buttons if deed_of(data) == deed_of(step.text)]
-    if not alike or (step.text in alike and not apart):
-        return step
-    return replace(step, text=alike[choice % len(alike)])
+    return alike
 
 
 def _one_command(one: str, other: str) -> bool:

@@ -33,6 +33,8 @@ _WALKS: Final = 3
 """So many people go each way: what one of them chooses may not be had."""
 _FEW: Final = 2
 """What more chats than this were told is no name of a thing that one of them has made."""
+_SIGNED: Final = re.compile(r"[#№]\d+")
+"""A number with its sign: an hour or a place has none."""
 _WORDS: Final = re.compile(r"[\w-]+")
 NUMBERS: Final = re.compile(r"\d(?:[^\s]*\d)?")
 """From the first number of a button's data to the last."""
@@ -142,18 +144,28 @@ def _only_shows(steps: Sequence[Step], deeds: Container[tuple[str, ...]]) -> boo
 def candidates(calls: Iterable[ApiCalled], ways: Sequence[Way]) -> list[Way]:
     """Ways at whose end a thing may have been made, one for each thing that the target says then, and two for each deed.
 
-    First those that were told a name, or shown a button, that hardly anybody else was: a menu is shown to all.
+    First those that were told a name that nobody was told before; then those that were told one, or shown a button, that hardly anybody else
+    was: a menu is shown to all.
     """
+    calls = list(calls)
     found: dict[tuple[frozenset[str], bool], Way] = {}
     deeds: Counter[tuple[str, ...]] = Counter()
     numbered = {way: [data for data in way.buttons if re.search(r"\d", data)] for way in ways}
+    # What names its presser names no thing.
     names = {way: (*way.ids, *(data for data in numbered[way] if str(way.who.user) not in data)) for way in ways}
     chats = told_to(chain(*names.values()), calls, lambda call: (*_WORDS.findall(call.text), *call.buttons))
+    first: dict[str, float] = {}
+    for call in sorted(calls, key=lambda one: one.t):
+        for name in _SIGNED.findall(call.text):
+            first.setdefault(name, call.t)
+
+    def makes(way: Way) -> bool:
+        return any(first[name] >= call.t for call in way.replies for name in _SIGNED.findall(call.text))
 
     def common(way: Way) -> bool:
         return all(len(chats[name]) > _FEW for name in names[way])
 
-    for way in sorted(ways, key=lambda one: (common(one), len(one.steps))):
+    for way in sorted(ways, key=lambda one: (not makes(one), common(one), len(one.steps))):
         # What is written to have one of several things others cannot write again; they choose another one.
         says, deed = (frozenset(words(way.replies)), any(map(chosen, way.steps))), deeds_in(way.steps)
         if names[way] and says not in found and deeds[deed] < _EACH and not _only_shows(way.steps, deeds):

@@ -90,6 +90,7 @@ class Person:
         group: The group in which they talk; None for their private chat.
         answers: Whose message they answer when they write; None where they answer none.
         number: The number of what they have made last.
+        choices: How many ways there were to choose so far: who chooses a room and then an hour takes each hour in each room, not the third hour in the third.
     """
 
     tier: str = ""
@@ -100,6 +101,7 @@ class Person:
     group: int | None = None
     answers: int | None = None
     number: str = ""
+    choices: int = 1
 
 
 class Talks:
