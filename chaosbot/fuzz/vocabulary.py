@@ -43,7 +43,7 @@ _LOOK_S: Final = 0.4
 """How often the target's health is looked at."""
 _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
-_LEAST: Final = {"belongings": 0.15, "privileges": 0.12, "decisions": 0.08, "rights": 0.25}
+_LEAST: Final = {"privileges": 0.12, "decisions": 0.08, "rights": 0.25}
 """The part of the campaign's time that a part of the stage may take at least, beside the next stages; rights come last, and few need them."""
 _FIRST_MEANT: Final = MEANT + 500_000_000
 _SLOW_S: Final = 1.5
