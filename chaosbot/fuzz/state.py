@@ -113,7 +113,7 @@ class _Trials(Voices):
         self.sociable = False
         """Whether what is tried now bears others beside it, so that the next stages may begin."""
         self._taken: set[str] = set()
-        self._as_far: set[Dialogue] = set()
+        self._as_far: set[Step] = set()
         """What others can only do who have done what its maker has."""
         self._turns = count(1)
 
@@ -281,7 +281,7 @@ class _Trials(Voices):
             other = self.ready(action)
             self._let_in(owner, other)
             answer = self.ask(other, action.lines[-1])
-            self._as_far.add(action)
+            self._as_far.add(action.lines[-1])
         if not owner.number or not answer.text or shape(answer.text) in known:
             return {}
         kinds = {kind_of(data): data for data in reversed(answer.buttons)}
@@ -613,10 +613,10 @@ class _Trials(Voices):
         nth = named[-1] if named else None
         if nth is not None and not action.group:
             # They mean somebody else's thing, whose maker may be told of it, and may do with it what others must not.
-            made = replace(action, lines=action.lines[: nth + 1])
+            made, as_far = replace(action, lines=action.lines[: nth + 1]), action.lines[nth] in self._as_far
             with ThreadPoolExecutor(1 + _PEOPLE, "fuzz-state-people") as hands:
-                begun = hands.map(self.ready, [made] * (1 + _PEOPLE * (made in self._as_far)))
-                owner, *others = [*begun] if made in self._as_far else [*begun, *(self.new() for _ in range(_PEOPLE))]
+                owner, *others = hands.map(self.ready, [made] * (1 + _PEOPLE * as_far))
+            others = others or [self.new() for _ in range(_PEOPLE)]
             for who in others:
                 who.entry = owner.entry
                 if action.lines[nth] != ENTRY:
