@@ -95,7 +95,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     if not talks.grouped:
         talks.context.recipes.extend(recipes)
     texts = said(talks.context)
-    looks: list[Callable[[], list[_Look] | _Look | Use | None]] = [
+    looks: list[Callable[[], list[_Look] | Use | None]] = [
         partial(_listed, talks, recipe, rows)
         for recipe in recipes
         for rows in _in_rows([(), *lists_in(ways), *_inside(recipe, commands, texts)])
@@ -112,8 +112,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     deeds = deeds_to(talks, ways, commands) if asks else []
     looks += [partial(_asked, talks, recipe, first, deeds) for recipe in recipes[:_MOST_ASKED] for first in deeds]
     found = talks.run(looks)
-    seen = [one for one in found if isinstance(one, _Look)]
-    seen = [look for looks in found if isinstance(looks, list) for look in looks] + seen
+    seen = [look for one in found if isinstance(one, list) for look in one]
     private = {look.private: look.steps for look in reversed(seen) if look.private}
     talks.at_least(_TRYING_S)
     public = shown_to_all(talks, list(private), ways)
@@ -183,12 +182,12 @@ def _is_among(access: Access, offered: Iterable[str]) -> bool:
     return any(kind_of(data) == kind or like.fullmatch(data) for data in offered)
 
 
-def _asked(talks: Talks, recipe: Recipe, first: str, deeds: Sequence[str]) -> _Look:
+def _asked(talks: Talks, recipe: Recipe, first: str, deeds: Sequence[str]) -> list[_Look]:
     """What the owner of a thing is asked to decide when others do one thing to it, and then another (who has signed up says that they have paid)."""
     found: dict[str, Access] = {}
     made = make(talks, recipe)
     if made is None:
-        return _Look()
+        return []
     # Who was let in may be asked for words afterwards (what they hand in).
     entry = (ENTRY.text,) if made.entry else ()
     for second in (*deeds, TEXT):
@@ -204,7 +203,7 @@ def _asked(talks: Talks, recipe: Recipe, first: str, deeds: Sequence[str]) -> _L
                 if holds(data, name):
                     access = Access(replace(recipe, deeds=done), pattern_of(data, name), pressed=True)
                     found.setdefault(kind_of(data), access)
-    return _Look(tuple(found.values()))
+    return [_Look(tuple(found.values()))]
 
 
 def _written(command: str, texts: str, peer: int | None) -> Iterator[str]:

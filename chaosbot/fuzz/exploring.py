@@ -68,9 +68,9 @@ _TOLD_MANY: Final = 4
 _INTRODUCED: Final = 3
 _MOST_FIELDS: Final = 5
 _SEVERAL: Final = 3
+"""So many buttons of a kind are a choice."""
 _MOST_SHOWN: Final = 3
 _ASKS: Final = re.compile(r"[?？؟;]\s*$", re.MULTILINE)
-"""So many buttons of a kind are a choice."""
 _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
 """What stands between the fields of an argument; the first that stands there at all."""
 _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d(?: \d[^\s,;)]*\d)*)")
@@ -286,7 +286,6 @@ class _Explorer:
         self.done: list[Way] = []
         self.unanswered: list[Way] = []
         """Commands that may be answered as if they were none because their argument is missing."""
-        self.told = ""
         self._kinds: set[str] = set()
         self._named = {step.text.lower() for step in first}
         self._told_before: set[frozenset[str]] = set()
@@ -322,7 +321,7 @@ class _Explorer:
             ways = self._understood(gone)
             known = known or bool(ways)
             yield from ways or ([way for way in gone if way.replies][:1] if not known else ())
-            wave = named_things + self._further(gone, ways)
+            wave = named_things + self._next(gone, ways)
             if talks.clock.over() or (not wave and depth >= _AFTER):
                 return
 
@@ -337,11 +336,11 @@ class _Explorer:
         self._unknown |= {frozenset(words(way.replies)) for way in gone if way.steps in plain}
         return [way for way in gone if way.rights or frozenset(words(way.replies)) not in self._unknown]
 
-    def _further(self, gone: Sequence[Way], ways: Sequence[Way]) -> list[tuple[Step, ...]]:
+    def _next(self, gone: Sequence[Way], ways: Sequence[Way]) -> list[tuple[Step, ...]]:
         """The next wave, after these ways, of which those have told something: first the first step from each, then the second."""
         talks = self.talks
         self.done += ways
-        self.told = "\n".join(call.text for call in talks.context.target.calls())
+        told = "\n".join(call.text for call in talks.context.target.calls())
         # What leads to the same words leads on alike: it is followed once.
         new: list[Way] = []
         for way in ways:
@@ -350,24 +349,18 @@ class _Explorer:
                 self._told_before.add(says)
                 new.append(way)
         # Without its argument a command may be answered as if it were none.
-        bare = [
-            way for way in gone if way not in ways and _bare(way.steps[-1]) and usages(way.steps[-1].text, self.told)
-        ]
+        bare = [way for way in gone if way not in ways and _bare(way.steps[-1]) and usages(way.steps[-1].text, told)]
         self.unanswered += bare
         further = [
             [(*way.steps, step) for step in _named(way, self._named)]
-            + [
-                steps
-                for step in _further(way, self._kinds, self.told, talks.context.peer)
-                for steps in _instead(way, step)
-            ]
+            + [steps for step in _further(way, self._kinds, told, talks.context.peer) for steps in _instead(way, step)]
             for way in (*new, *bare)
         ]
         asked = (*self.done, *self.unanswered)
         if len(self._meant) < 2 * _MOST_THINGS:  # what others do to them comes when there are any
             things = [one for one in _things(self.done, talks.context.target.calls()) if one not in self._meant]
             self._meant += things
-            further = [*(list(_on_things(way, self.told, things)) for way in asked), *further]
+            further = [*(list(_on_things(way, told, things)) for way in asked), *further]
         if len(self._makers) < _MOST_MAKERS:
             makers = _makers(ways, self._makers, talks.context.target.calls())
             further += [list(_in_things(way, asked)) for way in makers]

@@ -150,9 +150,7 @@ def candidates(calls: Iterable[ApiCalled], ways: Sequence[Way]) -> list[Way]:
     calls = list(calls)
     found: dict[tuple[frozenset[str], bool], Way] = {}
     deeds: Counter[tuple[str, ...]] = Counter()
-    numbered = {way: [data for data in way.buttons if re.search(r"\d", data)] for way in ways}
-    # What names its presser names no thing.
-    names = {way: (*way.ids, *(data for data in numbered[way] if str(way.who.user) not in data)) for way in ways}
+    names = {way: (*way.ids, *_numbered(way)) for way in ways}
     chats = told_to(chain(*names.values()), calls, lambda call: (*_WORDS.findall(call.text), *call.buttons))
     first: dict[str, float] = {}
     for call in sorted(calls, key=lambda one: one.t):
@@ -174,6 +172,11 @@ def candidates(calls: Iterable[ApiCalled], ways: Sequence[Way]) -> list[Way]:
     return list(found.values())[: 2 * _MOST_RECIPES]
 
 
+def _numbered(way: Way) -> list[str]:
+    """The data with a number of the buttons that a way shows; what names who presses names no thing."""
+    return [data for data in way.buttons if re.search(r"\d", data) and str(way.who.user) not in data]
+
+
 def _recipe(talks: Talks, ways: Sequence[Way]) -> Recipe | None:
     """The way that several people have gone as a recipe, when two who were told most alike were told different names at its end, and not before."""
     pairs = combinations(filter(names_of, ways), 2)
@@ -191,13 +194,11 @@ def _recipe(talks: Talks, ways: Sequence[Way]) -> Recipe | None:
 
 def _told_before(way: Way, calls: Iterable[ApiCalled]) -> str:
     """What somebody who has gone a way was told, and shown, before its end; what they have chosen (an hour) is theirs from then on."""
+    if any(map(chosen, way.taken[-1:])):
+        return ""
     end, chat = min((call.t for call in way.replies), default=0.0), str(way.who.chat)
     earlier = (call for call in calls if call.t < end and str(call.chat) == chat)
-    return (
-        ""
-        if any(map(chosen, way.taken[-1:]))
-        else "\n".join(text for call in earlier for text in (call.text, *call.buttons))
-    )
+    return "\n".join(text for call in earlier for text in (call.text, *call.buttons))
 
 
 def names_of(way: Way) -> tuple[str, ...]:

@@ -169,16 +169,16 @@ class _Desk:
     @cached_property
     def _offered(self) -> frozenset[str]:
         """The kinds of buttons that others than the admin were shown in private, who had pressed none of them."""
-        context, admin = self.talks.context, str(self.talks.admin_chat)
+        context, cases = self.talks.context, list(self.talks.context.recorder.cases.values())
+        homes = {str(case.chat) for case in cases if case.chat == case.user} - {str(self.talks.admin_chat)}
         pressed: dict[str, set[str]] = defaultdict(set)
-        homes: set[str] = {str(case.chat) for case in list(context.recorder.cases.values()) if case.chat == case.user}
-        for case in list(context.recorder.cases.values()):
+        for case in cases:
             if case.callback:
                 pressed[str(case.chat)].add(kind_of(case.summary.rpartition(" presses ")[2].strip("'")))
         return frozenset(
             kind
             for call in context.target.calls()
-            if str(call.chat) in homes - {admin}
+            if str(call.chat) in homes
             for kind in map(kind_of, call.buttons)
             if kind not in pressed[str(call.chat)]
         )
