@@ -584,7 +584,8 @@ class _Trials(Voices):
         seen: list[list[str]] = []
         for _ in range(TRIES):
             around, near = self._around(action)
-            if self.clock.over():
+            # There may be nothing left that all are shown in private; a group is no place for it (see above).
+            if self.clock.over() or (limited and around[0][0].group is not None):
                 break
             if limited:
                 heard = self.burst(around, near=near)

@@ -501,8 +501,8 @@ class Rides:
         chat, user, text, pressed, _ = said
         command, _, rest = text.partition(" ")
         buttons: list[str] = []
-        if pressed and text.startswith("place:"):
-            answer = self.take(user, text.removeprefix("place:"))
+        if pressed and text.startswith(("place:", "take:")):
+            answer = self.take(user, text.partition(":")[2])
         elif command == "/offer" and rest:
             with self.lock:
                 name = "".join(chr(ord("G") + int(digit)) for digit in f"{7919 * (len(self.rides) + 1) % 100_000:05}")
@@ -513,11 +513,11 @@ class Rides:
             answer, buttons = f"{rest}: a ride by {driver}.", [f"{'cancel' if driver == user else 'place'}:{rest}"]
         elif command == "/ride":
             answer = "There is no such ride."
-        elif command == "/rides":
+        elif text == "/rides":
             free = [name for name, (_, people) in list(self.rides.items())[-3:] if not people]
             answer, buttons = (
                 "Rides with a place." if free else "Nobody goes anywhere.",
-                [f"place:{name}" for name in free],
+                [f"take:{name}" for name in free],
             )
         else:
             answer = "Use: /offer WHERE TO, /ride NAME, /rides"
@@ -613,7 +613,7 @@ def test_no_more_take_a_place_in_what_somebody_has_made_than_there_are(tmp_path:
     assert any("/ride {n} → the button place:" in what for what in tried)
     # There were none when newcomers asked first.
     notes = [event for event in events if isinstance(event, Noted) and event.area == "state"]
-    assert any(one.startswith("/rides → the button place:") for note in notes for one in note.data["dialogues"])
+    assert any(one.startswith("/rides → the button take:") for note in notes for one in note.data["dialogues"])
     assert found(result) == ({("no_lost_update", "let-through")} if bug else set())
 
 
