@@ -15,11 +15,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from chaosbot.core.event import Event, OutboundTried
+from chaosbot.core.event import ApiCalled, Event, OutboundTried
+from chaosbot.fuzz.exploring import Way
 from chaosbot.fuzz.outbound import Trials
 from chaosbot.fuzz.spec import CampaignResult, Clock
 from chaosbot.fuzz.talks import Step
-from chaosbot.fuzz.triggers import Trigger
+from chaosbot.fuzz.triggers import Trigger, _deeds
 from chaosbot.fuzz.troubles import TROUBLES, troubles_of
 from chaosbot.platforms.telegram._users import ADMIN_ID
 from tests.support.campaigns import call_api, campaign_behind_mock, said_in, updates_to
@@ -329,6 +330,12 @@ def test_who_is_told_of_something_and_has_blocked_the_bot_is_the_first_trouble_o
     own, notice = (list(troubles_of("sendMessage", notice=to)) for to in (False, True))
     assert (own[0].name, notice[0].name) == ("silence", "blocked")
     assert {one.name for one in own} - {one.name for one in notice} == {"migrated"}
+
+
+def test_a_text_is_no_deed_as_all_say_one_beside_each_trial() -> None:
+    told = (ApiCalled(1.0, "sendMessage", 1, "Taken."),)
+    ways = [Way((Step(text, ours=True),), told) for text in ("green tea", "/order tea")]
+    assert [one.alike for one in _deeds(ways, ways)] == ["/order …"]
 
 
 def test_half_an_answer_beside_a_reply_may_hold_that_up_as_long_as_clients_wait() -> None:
