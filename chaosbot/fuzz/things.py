@@ -153,11 +153,9 @@ class Things:
         told = [self.voices.ask(first, line).whole for line in one.lines[nth + 1 :]][-1]
         if people[0][1] in told:
             return ("own",)
-        with self.voices.lock:
-            others = set(self._made_words)
         # What everybody says who tries something else is another one's as well.
         usual = self.voices.alone.get(replace(one, group=False), Answer())
-        return ("another's" if told == usual.whole or any(word in told for word in others) else "",)
+        return ("another's" if told == usual.whole or self._anothers(told) else "",)
 
     def undisturbed(self) -> None:
         """Whether others' things take the place of one's own, and who gets what there is one of; nothing else may be made meanwhile."""
@@ -200,24 +198,31 @@ class Things:
         if bare is not None and shape(bare.text) == shape(told):
             return []  # what is written so is answered by how it is to be written
         found: list[Shown] = []
+        others: list[Shown] = []
         for reader in self._readers(maker, who):
             if self.voices.clock.over():
                 break
-            if self._shows(maker, who, reader, word):
+            told = self._read(who, reader)
+            if word in told or self._before_others(maker, reader, told, who):
                 found.append(Shown(maker, reader))
-        return found
+            elif self._anothers(told):
+                # Whether one's own is shown as well while nobody else makes any is seen when it is tried.
+                others.append(Shown(maker, reader))
+        return [*found, *others]
 
-    def _shows(self, maker: Maker, who: Speaker, reader: Step, word: str) -> bool:
-        """Whether a reader shows somebody's thing, or does so before others make theirs."""
-        told = self._read(who, reader)
-        if word in told:
-            return True
+    def _before_others(self, maker: Maker, reader: Step, told: str, who: Speaker) -> bool:
+        """Whether a reader that has just told something new shows somebody's thing before others make theirs."""
         usual = self.voices.alone.get(Dialogue((reader,), group=who.group is not None))
         if usual is None or shape(usual.whole.casefold()) == shape(told) or " " in reader.text:
             return False
         again, word = self._ready(maker), self._word()
         self.voices.ask(again, maker.line(word))
         return word in self._read(again, reader)
+
+    def _anothers(self, told: str) -> bool:
+        """Whether a thing that anybody has made here stands in it."""
+        with self.voices.lock:
+            return any(word in told for word in self._made_words)
 
     def _ready(self, maker: Maker) -> Speaker:
         """Somebody new who is about to make a thing, and takes for its number what they are told then."""
