@@ -69,6 +69,12 @@ class NoLostUpdate(StateCheck):
             return None
         rises = few or len(lost[0]) - 1
         place = next(iter(steps))
+        # What began anew between two answers others may have put back (a pardon); it is no race where that was so once.
+        anew = [
+            play for play in lost if _begins_anew([numbers(text)[place] * steps[place] for text in play], steps[place])
+        ]
+        if anew and 2 * len(lost) <= len(tried.seen):
+            return None
         told = order(numbers(text)[place] * steps[place] for text in lost[0])
         told = [number // steps[place] for number in told]
         said = f"one after another the number changes by {steps[place] * rises}, at once by {told[-1] - told[0]} ({told}); "
@@ -116,6 +122,13 @@ def _falls_short(told: Sequence[int]) -> bool:
     What tells how many there are by now may tell two the same, and is right in the end; a place in a table goes up and down.
     """
     return max(told) <= told[-1] < told[0] + len(told) - 1
+
+
+def _begins_anew(told: Sequence[int], step: int) -> bool:
+    """Whether a number that had risen more than once is the first one again."""
+    return any(
+        later <= told[0] and max(told[:nth], default=0) > told[0] + step * step for nth, later in enumerate(told)
+    )
 
 
 def _uncredited(tried: StateTried) -> Violation | None:

@@ -42,6 +42,8 @@ _MOST_SHOWN: Final = 8
 _FIRST_THING: Final = "1"
 _PATIENCE_S: Final = 6.0
 """How long a reply to the admin is waited for where a stranger asks in the same chat next."""
+_TRYING_S: Final = 3.0
+"""So long what was found is tried, however late it is."""
 _LAST: Final = 24
 """A target that has replied to so many of the last requests is not busy with the others any more."""
 _WORD: Final = re.compile(r"\w+")
@@ -103,6 +105,8 @@ def try_privileges(talks: Talks, asked: Sequence[Step], ways: Sequence[Way], twi
     found = desk.privileges()
     written = {step.text: replies for step, (_, replies) in desk.gets.items() if not step.pressed}
     context.privileges.update((one.text, written[one.text]) for one in found if not one.pressed)
+    if found:
+        talks.at_least(_TRYING_S)  # all before was for this
     dice = context.dice.at("privileges", own, context.spec.endpoint.started)
     ways_in = [
         list(islice(context.platform.escalations(context.spec.endpoint, dice, one), None if nth < _WHOLE else _PART))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from time import monotonic, sleep
 from typing import Final
 
@@ -242,11 +243,19 @@ def _refused_first(steps: Sequence[Step], ways: Sequence[Way]) -> list[Step]:
 
 
 def _notices(talks: Talks, ways: Sequence[Way]) -> list[Step]:
-    """A button of each kind that the admin was shown, most lately, and nobody who explored."""
+    """A button of each kind that the admin was shown, most lately, and nobody who explored; each below a message of its own.
+
+    What one button decides leaves those beside it nothing to decide, and the refusal is no control.
+    """
     common = {kind_of(data) for way in (*ways, *talks.context.group_ways) for data in way.buttons}
     told = (call for call in talks.context.target.calls() if str(call.chat) == str(talks.admin_chat))
-    latest = {kind_of(data): data for call in told for data in call.buttons}
-    return [Step(data, pressed=True) for kind, data in latest.items() if kind not in common][:_MOST_NOTICES]
+    latest: dict[str, str] = {}
+    as_it_stands = {call.message or call.t: call for call in told}
+    for call in sorted(as_it_stands.values(), key=lambda one: -one.t):
+        shown = {kind_of(data): data for data in call.buttons}
+        new = (kind for kind in shown if kind not in common and kind not in latest)
+        latest.update((kind, shown[kind]) for kind in islice(new, 1))
+    return [Step(data, pressed=True) for data in latest.values()][:_MOST_NOTICES]
 
 
 def _note(context: CampaignContext, text: str, data: dict[str, list[str]]) -> None:

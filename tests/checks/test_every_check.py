@@ -906,6 +906,22 @@ def test_a_number_that_two_are_told_is_lost_where_who_comes_last_is_told_too_low
     assert bool(judgement.findings) is lost
 
 
+@pytest.mark.parametrize(
+    ("plays", "lost"),
+    [
+        (["12345123", "12345678", "12345678"], False),  # others have put it back to nothing
+        (["12345123", "12341234", "12345678"], True),
+        (["12312341", "12345678", "12345678"], False),
+        (["12123456", "12345678", "12345678"], True),
+        (["11122233", "12345678", "12345678"], True),
+    ],
+)
+def test_a_number_that_begins_anew_once_is_no_race(plays: list[str], lost: bool) -> None:
+    alone, *seen = ([f"Warning {number}." for number in play] for play in ("12345678", *plays))
+    judgement = CHECKS.build("no_lost_update").judge(History.of([START, SEES, memory("at-once", [alone, alone], seen)]))
+    assert bool(judgement.findings) is lost
+
+
 @pytest.mark.parametrize(("second", "through"), [(57, False), (58, True)])
 def test_an_order_that_is_named_twice_is_let_through_once(second: int, through: bool) -> None:
     late = ["That is done already."] * 6

@@ -6,13 +6,16 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 
-from chaosbot.core.event import CaseTried, Event, Noted
+from chaosbot.core.event import ApiCalled, CaseTried, Event, Noted
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult
+from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.vocabulary import _notices
 from chaosbot.platforms.telegram._users import ADMIN_ID
 from tests.support.campaigns import call_api, campaign_behind_mock, said_in, served, spec_of, updates_to
 
@@ -707,3 +710,20 @@ def test_it_is_seen_whether_deliveries_are_answered_after_the_calls(tmp_path: Pa
     _, events = campaign_behind_mock(tmp_path, webhook, "vocabulary")
     told = [event.text for event in events if isinstance(event, Noted) and event.text.startswith("deliveries are")]
     assert [" after " in text for text in told] == [not first]
+
+
+def test_of_the_buttons_below_one_message_to_the_admin_one_is_pressed() -> None:
+    def asks(t: float, message: int, *buttons: str) -> ApiCalled:
+        return ApiCalled(t, "sendMessage", ADMIN_ID, "New.", message=message, buttons=buttons)
+
+    calls = [
+        asks(1.0, 5, "ok:1", "no:1"),
+        asks(2.0, 6, "ok:2", "no:2"),
+        asks(3.0, 7, "ok:3", "no:3", "menu"),
+        asks(4.0, 7),  # it is decided already
+        ApiCalled(5.0, "sendMessage", 2000001, "Thanks.", message=8, buttons=("menu",)),
+    ]
+    everybody = SimpleNamespace(buttons=("menu",))
+    target = SimpleNamespace(calls=lambda: calls)
+    talks = SimpleNamespace(admin_chat=ADMIN_ID, context=SimpleNamespace(group_ways=[], target=target))
+    assert _notices(talks, [everybody]) == [Step("ok:2", pressed=True), Step("no:1", pressed=True)]
