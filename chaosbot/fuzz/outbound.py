@@ -64,6 +64,8 @@ _HOLDING_S: Final = 0.4
 """How long the silent call is waited for before others are asked."""
 _CONFIRMING_S: Final = 2.0
 """So long after the stage's time what looks wrong is still tried once more."""
+_CONFIRMED_S: Final = 8.0
+"""And so long after it others, and the same chat, are asked then."""
 _MOVED: Final = -1_000_000_000_000
 _BEGINNING: Final = Step("/start")
 
@@ -141,7 +143,7 @@ class Trials(Asking):
             # A target that does one thing after the other is asked so, or every trial would wait for the one before.
             if self._in_turn:
                 first.result()
-                self._asked("outbound/ready", more_s=_RETRIES_S)
+                self._asked("outbound/ready", self.clock)
             rest = [pair for pair in planned[0 if first.done() else 1 :] if pair in left]
 
             def one_by_one(line: Sequence[tuple[Trigger, Trouble]]) -> None:
@@ -252,7 +254,7 @@ class Trials(Asking):
                 if self.clock.should_stop() or monotonic() > self.clock.until + _CONFIRMING_S:
                     return False  # what was seen once, by a target that may only have been slow, is not told
                 # A target that the first one still holds up calls nothing for the second: then the first one tells.
-                again = self._begun(f"{name}-2", trigger, trouble)
+                again = self._begun(f"{name}-2", trigger, trouble, longer_s=_CONFIRMED_S)
                 told = [again] if again is not None and again[1] else [*told, *([again] if again is not None else [])]
         if not told or self._dead:
             return trigger in self._mute
@@ -261,15 +263,21 @@ class Trials(Asking):
                 self.context.recorder.emit(one)
         return True
 
-    def _begun(self, name: str, trigger: Trigger, trouble: Trouble) -> tuple[OutboundTried, bool] | None:
-        """One attempt, with a new thing where something is done to one."""
+    def _begun(
+        self, name: str, trigger: Trigger, trouble: Trouble, longer_s: float = 0.0
+    ) -> tuple[OutboundTried, bool] | None:
+        """One attempt, with a new thing where something is done to one; others may be asked for so much longer than the stage's time."""
         there = self.about_a_thing(trigger)
-        tried = (self._beside if trigger.alike else self._attempt)(name, there, trouble) if there is not None else None
+        clock = Clock(self.clock.until + longer_s, self.clock.should_stop)
+        attempt = self._beside if trigger.alike else self._attempt
+        tried = attempt(name, there, trouble, clock) if there is not None else None
         if there is None or there in self._mute:
             self._mute.add(trigger)
         return tried
 
-    def _attempt(self, name: str, trigger: Trigger, trouble: Trouble) -> tuple[OutboundTried, bool] | None:
+    def _attempt(
+        self, name: str, trigger: Trigger, trouble: Trouble, clock: Clock
+    ) -> tuple[OutboundTried, bool] | None:
         """Does the steps, the last while the trouble is there; what was seen, and whether all looks well.
 
         None where the target cannot be asked so, or died meanwhile.
@@ -312,7 +320,7 @@ class Trials(Asking):
                 for one in crowd:
                     if one is not None:
                         self._record(self._fire(one, person).result)
-                other = self._others_asked(f"{name}-other", trouble.others_s, self.usual)
+                other = self._others_asked(f"{name}-other", trouble.others_s, self.usual, clock)
                 self._in_turn = self._in_turn or other is False
                 self._compared.set()
                 done = firing.result()
@@ -332,7 +340,7 @@ class Trials(Asking):
             answered = done.answered if trigger.to is not None else None
         until = self.context.recorder.now()
         ask = trouble.after and not self._died()
-        again = self._asked(f"{name}-again", person, more_s=_RETRIES_S, starts=trouble.starts) if ask else None
+        again = self._asked(f"{name}-again", clock, person, starts=trouble.starts) if ask else None
         if self._died():
             return None
         with self._lock:
@@ -357,7 +365,7 @@ class Trials(Asking):
             self._held.append((tried, case, person))
         return tried, well and (done.told(where) or not trouble.arrives)
 
-    def _beside(self, name: str, trigger: Trigger, trouble: Trouble) -> tuple[OutboundTried, bool] | None:
+    def _beside(self, name: str, trigger: Trigger, trouble: Trouble, clock: Clock) -> tuple[OutboundTried, bool] | None:
         """One does something, and the call gets no answer; two others do the same meanwhile. None where it gets no answer without trouble either."""
         people, last = [Speaker(self._user()) for _ in range(4)], len(trigger.steps) - 1
         with ThreadPoolExecutor(len(people), "fuzz-outbound-beside") as hands:
@@ -391,7 +399,7 @@ class Trials(Asking):
         with self.disturbances.during([rule]), ThreadPoolExecutor(1, "fuzz-outbound-fire") as hand:
             firing = hand.submit(self._fire, case, people[0])
             wait([firing], _HOLDING_S)
-            other = self._others_asked(f"{name}-other", trouble.others_s, trigger.steps[last], people[1:])
+            other = self._others_asked(f"{name}-other", trouble.others_s, trigger.steps[last], clock, people[1:])
             until, done = self.context.recorder.now(), firing.result()
         self._record(done.result)
         if self._died():
@@ -502,10 +510,10 @@ class Trials(Asking):
         return False
 
     def _others_asked(
-        self, name: str, least_s: float, step: Step | None, people: Sequence[Speaker] = ()
+        self, name: str, least_s: float, step: Step | None, clock: Clock, people: Sequence[Speaker] = ()
     ) -> bool | None:
         """Whether one of two others, who ask at once, is answered in time: a bot of several workers may have one wait behind the chat in trouble."""
-        if step is None or self.clock.over() or self._dead:
+        if step is None or clock.over() or self._dead:
             return None
         people = people or [Speaker(self._user()) for _ in range(2)]
         with ThreadPoolExecutor(len(people), "fuzz-outbound-others") as hands:
@@ -516,13 +524,11 @@ class Trials(Asking):
             self._await(one, patience, anything)
         return any(one.answered_by(one.began - self.context.spec.started + patience) for one in done) if done else None
 
-    def _asked(
-        self, name: str, person: Speaker | None = None, *, more_s: float = 0.0, starts: bool = False
-    ) -> bool | None:
+    def _asked(self, name: str, clock: Clock, person: Speaker | None = None, *, starts: bool = False) -> bool | None:
         """Whether an ordinary update is answered as usual, where need be after a new beginning; None when there was no time, or nothing, to ask."""
         step = self.in_groups if person is not None and person.group is not None else None
         step = step or self.usual
-        if self.clock.over() or self._dead or step is None:
+        if clock.over() or self._dead or step is None:
             return None
         person = person or Speaker(self._user())
         if starts:
@@ -530,7 +536,7 @@ class Trials(Asking):
         done = self._do(name, step, person)
         if done is None:
             return None
-        self._await(done, max(2 * self.habit_s, _AGAIN_S) + more_s, anything)
+        self._await(done, max(2 * self.habit_s, _AGAIN_S) + _RETRIES_S, anything)
         return done.answered
 
 
