@@ -14,8 +14,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from time import monotonic, sleep
 from typing import Final
 
@@ -26,6 +28,7 @@ from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
 from chaosbot.fuzz.exploring import ENTRY, Way, kind_of, walk
 from chaosbot.fuzz.making import (
+    MOST_DEEDS,
     NUMBERS,
     Access,
     Made,
@@ -41,6 +44,7 @@ from chaosbot.fuzz.making import (
 )
 from chaosbot.fuzz.owners import Use, is_shared, lists_in, offered_to_all, shown_to_all
 from chaosbot.fuzz.places import said
+from chaosbot.fuzz.spec import TimeIsUp
 from chaosbot.fuzz.talks import Step, Talks
 from chaosbot.fuzz.usages import TEXT, usages
 
@@ -50,6 +54,8 @@ _MOST_WRITTEN: Final = 3
 """So many ways to make things are tried with every command; several ways often make things of one kind."""
 _MOST_INSIDE: Final = 6
 """So many commands may show what is in a thing."""
+_LOOKING: Final = 0.1
+"""Such a part of the campaign's time things are looked at, at least, once it is known how they are made."""
 _TRYING_S: Final = 3.0
 """So long strangers may try what was found, however late it is."""
 _MOST_ASKED: Final = 2
@@ -95,23 +101,27 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     if not talks.grouped:
         talks.context.recipes.extend(recipes)
     texts = said(talks.context)
-    looks: list[Callable[[], list[_Look] | Use | None]] = [
-        partial(_listed, talks, recipe, rows)
-        for recipe in recipes
-        for rows in _in_rows([(), *lists_in(ways), *_inside(recipe, commands, texts)])
-    ]
-    written = [
-        Access(recipe, pattern)
-        for recipe in recipes[:_MOST_WRITTEN]
-        for command in commands
-        for pattern in _written(command, texts, talks.context.peer)
-        if not any(step.text.split(" ")[0] == command for step in recipe.steps)  # it would make another thing
-    ]
-    looks += [partial(_used, talks, access) for access in written]
-    asks = any(NUMBERS.search(data) for call in talks.context.target.calls() for data in call.buttons)
-    deeds = deeds_to(talks, ways, commands) if asks else []
-    looks += [partial(_asked, talks, recipe, first, deeds) for recipe in recipes[:_MOST_ASKED] for first in deeds]
-    found = talks.run(looks)
+    # What was seen to be answered otherwise about a thing, or asks for one, comes first.
+    deeds = deeds_to(talks, ways, commands)
+    first = [deed.partition(" ")[0] for deed in deeds]
+    ordered = sorted(commands, key=lambda command: first.index(command) if command in first else len(first))
+    looks: list[Callable[[], list[_Look] | Use | None]] = []
+    for nth, recipe in enumerate(recipes):
+        lists = [(), *lists_in(ways), *_inside(recipe, commands, texts)]
+        looks += [partial(_listed, talks, recipe, rows) for rows in _in_rows(lists)]
+        own = {step.text.partition(" ")[0] for step in recipe.steps}  # they would make another thing
+        looks += [
+            partial(_used, talks, Access(recipe, pattern))
+            for command in (ordered if nth < _MOST_WRITTEN else ())
+            for pattern in _written(command, texts, talks.context.peer)
+            if command not in own
+        ]
+    if any(NUMBERS.search(data) for call in talks.context.target.calls() for data in call.buttons):
+        asked = product(recipes[:_MOST_ASKED], deeds[:MOST_DEEDS])
+        looks += [partial(_asked, talks, recipe, deed, deeds[:MOST_DEEDS]) for recipe, deed in asked]
+    if looks:
+        talks.at_least(_LOOKING * talks.context.spec.duration_s)
+    found = talks.run(looks, long=True)
     seen = [look for one in found if isinstance(one, list) for look in one]
     private = {look.private: look.steps for look in reversed(seen) if look.private}
     talks.at_least(_TRYING_S)
@@ -243,8 +253,12 @@ def _in_rows(lists: Sequence[tuple[Step, ...]]) -> list[list[tuple[Step, ...]]]:
 
 def _listed(talks: Talks, recipe: Recipe, rows: Sequence[tuple[Step, ...]]) -> list[_Look]:
     """The ways to a thing that its owner is shown after each of these steps; with no step, when it is made."""
-    made = make(talks, recipe)
-    return [_look(talks, recipe, made, steps) for steps in rows] if made is not None else []
+    found: list[_Look] = []
+    with suppress(TimeIsUp):  # what was seen by then counts
+        made = make(talks, recipe)
+        if made is not None:
+            found.extend(_look(talks, recipe, made, steps) for steps in rows)
+    return found
 
 
 def _look(talks: Talks, recipe: Recipe, made: Made, steps: tuple[Step, ...]) -> _Look:

@@ -28,7 +28,8 @@ from chaosbot.fuzz.usages import NUMBER, usages
 _MOST_RECIPES: Final = 6
 _EACH: Final = 2
 """So many ways of one deed may make things: one of them may only have been told how it is done."""
-_MOST_DEEDS: Final = 6
+MOST_DEEDS: Final = 6
+"""So many things that others do to a thing are tried with what its owner is told of."""
 _WALKS: Final = 3
 """So many people go each way: what one of them chooses may not be had."""
 _FEW: Final = 2
@@ -273,7 +274,7 @@ def deeds_to(talks: Talks, ways: Sequence[Way], commands: Iterable[str]) -> list
     for command in commands:
         if any(len(usage.places) == 1 for usage in usages(command, texts)):
             found.setdefault(command, f"{command} {{}}")
-    return list(found.values())[:_MOST_DEEDS]
+    return list(found.values())
 
 
 def deeds_in(steps: Sequence[Step]) -> tuple[str, ...]:

@@ -66,8 +66,10 @@ class Use:
 
 
 def lists_in(ways: Sequence[Way]) -> list[tuple[Step, ...]]:
-    """Ways that may show what somebody has: everything that takes no words of one's own."""
-    return list(dict.fromkeys(way.steps for way in ways if way.plain and len(way.steps) <= 2))[:_MOST_LISTS]
+    """Ways that may show what somebody has: everything that takes no words of one's own; first what is answered otherwise after something else."""
+    after = {way.steps[-1] for way in ways if len(way.steps) > 1}
+    plain = dict.fromkeys(way.steps for way in ways if way.plain and len(way.steps) <= 2)
+    return sorted(plain, key=lambda steps: len(steps) > 1 or steps[0] not in after)[:_MOST_LISTS]
 
 
 def shown_to_all(talks: Talks, recipes: Sequence[Recipe], ways: Sequence[Way]) -> set[Recipe]:

@@ -131,6 +131,11 @@ class ReplyWatch:
         return self._delays.quantile(0.98) if self._delays else _FIRST_S
 
     @property
+    def quick_s(self) -> float:
+        """What the quickest replies take, which nothing has held up."""
+        return self._delays.quantile(0.1) if self._delays else _FIRST_S
+
+    @property
     def gap_s(self) -> float:
         """The pause after which the target counts as quiet, in seconds: longer where its replies usually come in pieces."""
         if len(self._delays) < _HABIT:

@@ -35,6 +35,10 @@ from chaosbot.fuzz.usages import TEXT
 T = TypeVar("T")
 
 _WIDTH: Final = 40
+_FEW: Final = 12
+"""So many long conversations are held at once."""
+_LATE_S: Final = 0.5
+"""A target whose quickest replies take as long as this is waited for, and not busy, most of the time: more of them take no longer."""
 _GONE_S: Final = 0.5
 """The pause of a conversation that finds the target gone, before it ends."""
 _CALM_S: Final = 30.0
@@ -157,11 +161,22 @@ class Talks:
         """The admin's private chat, in which one conversation goes on at a time."""
         return self.case(Person(tier=self.context.platform.tiers[-1]), Step("x")).chat
 
-    def run(self, conversations: Iterable[Callable[[], T]]) -> list[T | None]:
-        """Holds conversations side by side; their results in their order, None where the time was up before the end."""
+    def run(self, conversations: Iterable[Callable[[], T]], *, long: bool = False) -> list[T | None]:
+        """Holds conversations side by side; their results in their order, None where the time was up before the end.
+
+        Args:
+            conversations: What people say and do, in the order in which it tells most.
+            long: Whether each takes many steps. A busy target would be at the end of none of them when the time is up, were all begun at once.
+        """
+        few = long and self.context.target.watch.quick_s < _LATE_S
+        pool = ThreadPool(_FEW, f"fuzz-{self.stage}") if few else self._pool
         # A pool that is closed runs nothing any more.
-        futures = [self._pool.submit(conversation) if not self._over() else None for conversation in conversations]
-        return [_result(future) if future is not None else None for future in futures]
+        futures = [pool.submit(conversation) if not self._over() else None for conversation in conversations]
+        try:
+            return [_result(future) if future is not None else None for future in futures]
+        finally:
+            if pool is not self._pool:
+                pool.close()
 
     def volley(self, cases: Iterable[Case]) -> None:
         """Sends cases side by side without waiting for replies."""

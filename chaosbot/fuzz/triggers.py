@@ -26,7 +26,7 @@ from chaosbot.core.marker import marker, plain_word
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import ASKED, Way, deed_of, ways_of
-from chaosbot.fuzz.making import Recipe, candidates, deeds_in, deeds_to, first_told, make
+from chaosbot.fuzz.making import MOST_DEEDS, Recipe, candidates, deeds_in, deeds_to, first_told, make
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.talks import Step, Talks
@@ -204,7 +204,7 @@ class Asking:
         own = set(self.context.learned("admin"))
         commands = [f"/{name}" for name in self.context.learned("commands") if name not in own]
         recipes = self.context.recipes[:_RECIPES]
-        deeds = deeds_to(self.talks, ways, commands) if recipes else []
+        deeds = deeds_to(self.talks, ways, commands)[:MOST_DEEDS] if recipes else []
         for recipe in recipes:
             methods = self.talks.run(partial(self._noticed, recipe, deed) for deed in deeds)
             for deed, method in zip(deeds, methods, strict=False):
