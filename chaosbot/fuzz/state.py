@@ -17,19 +17,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
-from itertools import count
 from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.checks._likeness import commands_in
-from chaosbot.checks._state import bounded, counts, limit, numbers, rises, shape
+from chaosbot.checks._state import counts, limit, numbers, rises, shape
 from chaosbot.core.case import Case
 from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.fuzz.between import Between
+from chaosbot.fuzz.contention import Contention
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import ENTRY, at_hand, chosen, complete, deed_of, kind_of, ways_of
-from chaosbot.fuzz.making import worded
+from chaosbot.fuzz.exploring import deed_of, ways_of
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.sharing import Sharing
@@ -38,29 +36,24 @@ from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.things import Things
 from chaosbot.fuzz.usages import NUMBER, TEXT, usages
-from chaosbot.fuzz.voices import FIRST_USER, KEPT, Answer, Dialogue, Speaker, Voices, names_in, own
+from chaosbot.fuzz.voices import FIRST_USER, KEPT, Answer, Dialogue, Speaker, Voices, own, said_alike
 
-AT_ONCE: Final = 6
+_AT_ONCE: Final = 6
 """So many times something is asked for at once."""
-TRIES: Final = 3
+_TRIES: Final = 3
 _LOOK: Final = 4
 """So many answers in a row show whether something is counted or bounded."""
 _BY_OTHERS: Final = 0.5
 """So large a part of what rises may be others' doing."""
 _IN_A_ROW: Final = 4
-_PEOPLE: Final = 5
-"""So many users ask for one thing."""
 _HANDS: Final = 32
 """So many conversations go on side by side."""
-_CONTENDED: Final = 8
-"""So many things are contended for side by side: what was certainly made comes first, and is not to wait for the rest."""
 _CROWD: Final = 16
 """So many users ask for something else each, at once."""
 _MOST_COMMANDS: Final = 16
 _MOST_ACTIONS: Final = 40
 _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
-_MOST_MAKERS: Final = 3
 _LONGER: Final = 1.8
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones."""
 _LOOK_S: Final = 0.2
@@ -112,17 +105,13 @@ class _Trials(Voices):
         """Whether what anybody else says would disturb."""
         self.sociable = False
         """Whether what is tried now bears others beside it, so that the next stages may begin."""
-        self._taken: set[str] = set()
-        self._as_far: set[Step] = set()
-        """What others can only do who have done what its maker has."""
-        self._turns = count(1)
 
     def run(self) -> None:
         """All trials."""
         whole = self.clock
         try:
             self.learn()
-            things, between, sharing = Things(self), Between(self), Sharing(self)
+            things, between, sharing, contention = Things(self), Between(self), Sharing(self), Contention(self)
             turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
                 (0.25, (self.crossed,)),
                 # Where all share one conversation, another's text may end anybody's.
@@ -135,7 +124,7 @@ class _Trials(Voices):
                         things.interleaved,
                         between.run,
                         sharing.run,
-                        self.one_thing,
+                        contention.run,
                         self.shared_numbers,
                         self.order,
                     ),
@@ -240,59 +229,10 @@ class _Trials(Voices):
                 del self.alone[dialogue]  # nothing has that name
                 continue
             deeds = (deed_of(line.text) if line.pressed else line.text.partition(" ")[0] for line in dialogue.lines)
-            key = (str(dialogue.group), *deeds, _said_alike(dialogue, answer))
+            key = (str(dialogue.group), *deeds, said_alike(dialogue, answer))
             if key in seen:
                 del self.alone[dialogue]
             seen.add(key)
-
-    def _references(self) -> dict[Dialogue, Answer]:
-        """What others do to a thing that somebody has made, by its name, and by the buttons that they are shown then: what is answered unlike any number."""
-        # The shortest ones make a thing; longer ones may only show it.
-        recipes = sorted(self.context.recipes, key=lambda recipe: (not worded(recipe.steps), len(recipe.steps)))
-        makers = [Dialogue(recipe.steps) for recipe in recipes if not recipe.deeds]
-        if not makers:
-            tells = [one for one in self._deeds() if _names(self.alone[one])][:8]
-            again = dict(zip(tells, self.side_by_side(self.one, tells), strict=True))
-            makers = [one for one in tells if _names(again[one]) != _names(self.alone[one])]
-        tried = [(maker, name) for maker in makers[:_MOST_MAKERS] for name in self.commands]
-        found: dict[Dialogue, Answer] = {}
-        for told in self.side_by_side(lambda pair: self._about(*pair), tried):
-            found.update(told)
-        # What is handed on (a code) may be taken once only.
-        told_of = [
-            one for one in list(self.alone) if not one.admin and not one.group and complete(self.alone[one].whole)
-        ]
-        for one in sorted(told_of, key=lambda one: len(one.lines))[:_MOST_MAKERS]:
-            found[one.then(ENTRY)] = self.alone[one]
-        return found
-
-    def _about(self, maker: Dialogue, name: str) -> dict[Dialogue, Answer]:
-        """What another one is answered who says a command with the name of what somebody has made, where that tells something."""
-        action = maker.then(Step(f"/{name} {{n}}"))
-        if self.clock.over():
-            return {}
-        owner, other = self.ready(action), self.new()
-        plain = [Dialogue((Step(f"/{name}"),)), Dialogue((Step(f"/{name} {NUMBER}", ours=True),))]
-        known = {shape(self.alone[one].text) for one in plain if one in self.alone}
-        self._let_in(owner, other)
-        answer = self.ask(other, action.lines[-1])
-        if owner.number and shape(answer.text) in known:
-            # Who has done nothing so far may have to do so first.
-            other = self.ready(action)
-            self._let_in(owner, other)
-            answer = self.ask(other, action.lines[-1])
-            self._as_far.add(action.lines[-1])
-        if not owner.number or not answer.text or shape(answer.text) in known:
-            return {}
-        kinds = {kind_of(data): data for data in reversed(answer.buttons)}
-        pressed = [action.then(Step(data, pressed=True)) for data in kinds.values()]
-        return {action: answer, **dict.fromkeys(pressed[:_MOST_PRESSED], answer)}
-
-    def _let_in(self, owner: Speaker, other: Speaker) -> None:
-        """Another one means the owner's thing, and says first what lets others in, where the owner was told that."""
-        other.number, other.entry, other.settled = owner.number, owner.entry, True
-        if owner.entry:
-            self.ask(other, ENTRY)
 
     # ── answers that cross ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -411,19 +351,11 @@ class _Trials(Voices):
                 "elsewhere", f"{opener} in private, then {text} by the same one in a group", usual, seen, (ending,)
             )
 
-    def _deeds(self) -> list[Dialogue]:
-        """What people do, the shortest dialogue for each answer."""
-        found: dict[str, Dialogue] = {}
-        for one in sorted(self.alone, key=lambda one: len(one.lines)):
-            if not one.admin:
-                found.setdefault(_said_alike(one, self.alone[one]), one)
-        return list(found.values())
-
     # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def order(self) -> None:
         """Updates of one chat, each acknowledged before the next one leaves: answers come in their order."""
-        told = [one for one in self._deeds() if len(one.lines) == 1 and not one.group][:3]
+        told = [one for one in self.deeds() if len(one.lines) == 1 and not one.group][:3]
         if len(told) < 2:
             return
         rows = [told[number % len(told)] for number in range(_IN_A_ROW)]
@@ -435,7 +367,7 @@ class _Trials(Voices):
             with self.slowed([like] if like is not None else [], _SLOWED_S, first=1):
                 return usual, self._in_a_row(quick, [one.lines[0] for one in rows])
 
-        pairs = self.side_by_side(row, range(TRIES))
+        pairs = self.side_by_side(row, range(_TRIES))
         if self.clock.over():
             return
         self.tell("order", " · ".join(map(str, rows)), [usual for usual, _ in pairs], [heard for _, heard in pairs])
@@ -462,7 +394,7 @@ class _Trials(Voices):
     def at_once(self) -> None:
         """One user does the same several times at once, the admin in a group as well: all of it counts, and no limit is passed."""
         orders = self._orders()
-        deeds = self._deeds()[:_MOST_ACTIONS]
+        deeds = self.deeds()[:_MOST_ACTIONS]
         # Whether somebody belongs to a group is asked for there only.
         pressed = [replace(one, group=True) for one in deeds if one.lines[-1].pressed and not one.group]
         actions = [*orders, *deeds, *pressed[:_MOST_PRESSED]]
@@ -483,7 +415,7 @@ class _Trials(Voices):
 
     def _confirmed(self, action: Dialogue, play: Sequence[str]) -> None:
         """What somebody has written is confirmed by a button, which is pressed again: a double tap makes no second one."""
-        written = [line.text for line in action.lines[:-1] if _made(line)]
+        written = [line.text for line in action.lines[:-1] if line.ours and not line.shown]
         if action.group or not action.lines[-1].pressed or not any(text in play[0] for text in written):
             return
         if rises([play]) and not self.clock.over():
@@ -495,20 +427,20 @@ class _Trials(Voices):
         if self.clock.over():
             return
         for _ in range(2):
-            alone.append([answer.text for answer in self.play(action, times=AT_ONCE + 2)])
+            alone.append([answer.text for answer in self.play(action, times=_AT_ONCE + 2)])
             limited = limit(alone) is not None
-            if len(alone[-1]) < AT_ONCE + 2 or not (limited or counts(alone)):
+            if len(alone[-1]) < _AT_ONCE + 2 or not (limited or counts(alone)):
                 return
         seen: list[list[str]] = []
-        for _ in range(TRIES):
+        for _ in range(_TRIES):
             if self.clock.over():
                 break
             who, last = self.ready(action), action.lines[-1]
             if limited:
-                seen.append(self.burst([(who, last)] * (AT_ONCE + 2))[0])
+                seen.append(self.burst([(who, last)] * (_AT_ONCE + 2))[0])
                 continue
             first = self.act(who, action).text
-            burst = self.burst([(who, last)] * AT_ONCE)[0]
+            burst = self.burst([(who, last)] * _AT_ONCE)[0]
             seen.append([first, *burst, self.act(who, action).text])
         if seen:
             self.tell("at-once", action, alone, seen)
@@ -517,7 +449,7 @@ class _Trials(Voices):
 
     def shared_numbers(self) -> None:
         """Several users do the same at once, where the target numbers what all of them do: no two get one number."""
-        for action in self._deeds():
+        for action in self.deeds():
             if self.clock.over():
                 return
             if not numbers(self.alone[action].text):
@@ -526,7 +458,7 @@ class _Trials(Voices):
             if not any(later > earlier for earlier, later in zip(first, second, strict=False)):
                 continue
             began = monotonic()
-            alone = self.in_turn(action, AT_ONCE + 2)
+            alone = self.in_turn(action, _AT_ONCE + 2)
             if rises([alone]) and not self._rises_by_itself(action, alone, monotonic() - began):
                 self.tell("users-at-once", action, [alone], [self._together(action) for _ in range(2)])
                 self._edited(action)
@@ -543,129 +475,8 @@ class _Trials(Voices):
             for place in places
         )
 
-    def one_thing(self) -> None:
-        """Several users ask for one thing at once: what it counts counts each of them, and no more get it than there is."""
-        about = self._references()
-        # What is said again by the answer may be what began it, so that all that was learned is looked at.
-        actions = [
-            one
-            for one in sorted(self.alone, key=_scarce)
-            if not one.admin and (any(map(chosen, one.lines)) or one.group or "{n}" in one.lines[-1].text)
-        ]
-        # Of what somebody makes several of (seven seats) there is enough for all who ask. What they have certainly made comes first.
-        meant = {**about, **{one: self.alone[one] for one in actions if "{n}" in one.lines[-1].text}}
-        alike = {(one.lines[-1], one.group, _said_alike(one, answer)): one for one, answer in reversed(meant.items())}
-        few = [_single(one) for one in reversed(alike.values())]
-        actions = list(dict.fromkeys([*few, *about, *actions]))
-        with ThreadPoolExecutor(_CONTENDED, "fuzz-state-things") as hands:
-            list(hands.map(self._contended, actions[:_MOST_ACTIONS]))
-
-    def _contended(self, action: Dialogue) -> None:
-        alone: list[list[str]] = []
-        if self.clock.over():
-            return
-        for _ in range(_LOOK if chosen(action.lines[-1]) else 2):
-            around, _ = self._around(action)
-            told = self._one_by_one(around)
-            if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
-                return
-            if len(set(told)) > 1:
-                alone.append(told)
-            elif not chosen(action.lines[-1]):
-                return
-            if len(alone) == 2:
-                break  # one that nobody gets (an hour that has passed) shows nothing
-        else:
-            return
-        # In a group nothing tells for sure which of those who ask at once an answer is for.
-        limited = bounded(alone) is not None and around[0][0].group is None
-        if not (limited or counts(alone)):
-            return
-        seen: list[list[str]] = []
-        for _ in range(TRIES):
-            around, near = self._around(action)
-            # There may be nothing left that all are shown in private; a group is no place for it (see above).
-            if self.clock.over() or (limited and around[0][0].group is not None):
-                break
-            if limited:
-                heard = self.burst(around, near=near)
-                seen.append([_unnamed("\n".join(texts), who) for (who, _), texts in zip(around, heard, strict=True)])
-                continue
-            first, *rest, last = around
-            before = self.ask(*first).text
-            self.burst(rest, near=near)
-            seen.append([before, self.ask(*last).text])
-        if seen and not limited:
-            # Others' doings may have been counted as well, as regularly; they are over now.
-            alone.append(self._one_by_one(self._around(action)[0]))
-        if seen:
-            self.tell("one-thing-once" if limited else "one-thing", f"{action} by {_PEOPLE} users", alone, seen)
-
-    def _one_by_one(self, around: Sequence[tuple[Speaker, Step]]) -> list[str]:
-        return [_unnamed(self.ask(who, step).text, who) for who, step in around if not self.clock.over()]
-
-    def _around(self, action: Dialogue) -> tuple[list[tuple[Speaker, Step]], tuple[str, ...]]:
-        """Users who may all ask for one thing, and what each then says; and whose chats may be told of it besides.
-
-        The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
-        """
-        # What comes before may be its maker's doing (a note, then its code).
-        named = [nth for nth, line in enumerate(action.lines) if "{n}" in line.text or line == ENTRY]
-        nth = named[-1] if named else None
-        if nth is not None and not action.group:
-            # They mean somebody else's thing, whose maker may be told of it, and may do with it what others must not.
-            made, as_far = replace(action, lines=action.lines[: nth + 1]), action.lines[nth] in self._as_far
-            with ThreadPoolExecutor(1 + _PEOPLE, "fuzz-state-people") as hands:
-                owner, *others = hands.map(self.ready, [made] * (1 + _PEOPLE * as_far))
-            others = others or [self.new() for _ in range(_PEOPLE)]
-            for who in others:
-                who.entry = owner.entry
-                if action.lines[nth] != ENTRY:
-                    self._let_in(owner, who)
-                for line in action.lines[nth:-1]:
-                    self.ask(who, line)
-            return [(who, action.lines[-1]) for who in others], (str(owner.user),)
-        action = self._chosen_otherwise(action)
-        last, first = action.lines[-1], self.ready(action)
-        if first.group is not None:
-            others = [replace(first, user=self.new().user) for _ in range(_PEOPLE - 1)]
-            return [(who, at_hand(last, first.buttons, first.told, first.choice)) for who in (first, *others)], ()
-        if last.pressed and chosen(last) and any(map(_made, action.lines[:-1])):
-            # What one has made others are shown by it, in whatever way.
-            meant = at_hand(last, first.buttons, first.told, first.choice)
-            return [(who, meant) for who in (first, *(self.new() for _ in range(_PEOPLE - 1)))], ()
-        with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
-            people = [first, *hands.map(partial(self.ready, choice=first.choice), [action] * (_PEOPLE - 1))]
-        shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
-        with self.lock:
-            fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
-            self._taken.update(fresh[-1:])
-        # The later ones are less often taken, or past.
-        if last.pressed and chosen(last) and fresh:
-            return [(who, replace(last, text=fresh[-1])) for who in people], ()
-        if any(map(chosen, action.lines[:-1])):
-            rows = [[data for data in who.buttons if kind_of(data) == kind_of(last.text)] for who in people]
-            if last.pressed and chosen(last) and len(set(map(len, rows))) == 1 and len(rows[0]) > 1:
-                # The data may name who presses as well: what stands in the same place is the same (an hour).
-                place = -1 - next(self._turns) % len(rows[0])
-                return [(who, replace(last, text=row[place])) for who, row in zip(people, rows, strict=True)], ()
-            return [(who, last) for who in people], ()
-        # What each is shown is their own; a group is shown what one of its members has begun.
-        return self._around(replace(action, group=True))
-
-    def _chosen_otherwise(self, action: Dialogue) -> Dialogue:
-        """The same with other choices on the way to the last one (another day): there is only so much to be had at each place."""
-        if not (action.lines[-1].pressed and any(line.pressed and chosen(line) for line in action.lines[:-1])):
-            return action
-        turn = next(self._turns)
-        who, lines = self.new(action), list[Step]()
-        for line in action.lines[:-1]:
-            lines.append(at_hand(line, who.buttons, who.told, turn, apart=line.pressed and chosen(line)))
-            self.ask(who, lines[-1])
-        return replace(action, lines=(*lines, action.lines[-1]))
-
     def _together(self, action: Dialogue) -> list[str]:
-        first, *rest, last = self.side_by_side(self.ready, [action] * (AT_ONCE + 2))
+        first, *rest, last = self.side_by_side(self.ready, [action] * (_AT_ONCE + 2))
         before = self.act(first, action).text
         heard = self.burst([(who, action.lines[-1]) for who in rest])
         return [before, *("\n".join(texts) for texts in heard), self.act(last, action).text]
@@ -707,7 +518,7 @@ class _Trials(Voices):
         desk = self.case(Speaker(None), Step(TEXT)) if len(self.context.platform.tiers) > 1 else None
         if desk is None or self.context.shared.reserves(desk.chat):
             return
-        told = [one for one in self._deeds() if one.lines[-1].ours and not one.group]
+        told = [one for one in self.deeds() if one.lines[-1].ours and not one.group]
         for one in (Dialogue((Step(TEXT, ours=True),)), *told[:_ALONE]):
             _, passed_on = self._written(one, desk)
             if passed_on is not None and not self.clock.over():
@@ -757,41 +568,6 @@ class _Trials(Voices):
 def _commands(call: ApiCalled) -> list[str]:
     keys = [key for key in call.keys if key.startswith("/")]
     return [word for text in (call.text, *keys) for word in commands_in(text)]
-
-
-def _said_alike(dialogue: Dialogue, answer: Answer) -> str:
-    """An answer without numbers, and without what it repeats of what was said."""
-    said = {word for line in dialogue.lines for word in re.findall(r"[^\W\d_]+", line.text)}
-    return re.sub(r"[^\W\d_]+", lambda word: "~" if word[0] in said else word[0], shape(answer.text))
-
-
-def _made(line: Step) -> bool:
-    """Whether somebody says something of their own, of which a thing may be made."""
-    return line.ours and not line.shown
-
-
-def _names(answer: Answer) -> list[str]:
-    return names_in(answer.text, answer.buttons)
-
-
-def _unnamed(text: str, who: Speaker) -> str:
-    """What was told about a thing that has a drawn name, the same for every such thing."""
-    name = who.number
-    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "{n}", text) if name and not name.isdigit() else text
-
-
-def _single(dialogue: Dialogue) -> Dialogue:
-    """The same, where one is said in place of how many there are."""
-    lines = (replace(line, text="1") if line.ours and line.text.isdecimal() else line for line in dialogue.lines)
-    return replace(dialogue, lines=tuple(lines))
-
-
-def _scarce(dialogue: Dialogue) -> tuple[int, int, bool]:
-    """How to sort dialogues so that what was chosen step by step comes first, at its end: of such a thing there is one (a day, then an hour)."""
-    choices = sum(map(chosen, dialogue.lines))
-    if choices > 1:
-        return -choices, -len(dialogue.lines), not dialogue.group
-    return 0, len(dialogue.lines), not dialogue.group
 
 
 def _changes(play: Sequence[str]) -> bool:

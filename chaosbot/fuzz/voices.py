@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final, TypeVar
 
-from chaosbot.checks._state import numbers
+from chaosbot.checks._state import numbers, shape
 from chaosbot.core.case import Case, Change
 from chaosbot.core.event import ApiCalled, StateTried
 from chaosbot.core.kit import FRESH, IDS
@@ -356,6 +356,14 @@ class Voices:
         """What somebody new is answered at the end of a dialogue."""
         return next(iter(self.play(dialogue)), Answer())
 
+    def deeds(self) -> list[Dialogue]:
+        """What people do, the shortest dialogue for each answer."""
+        found: dict[str, Dialogue] = {}
+        for one in sorted(self.alone, key=lambda one: len(one.lines)):
+            if not one.admin:
+                found.setdefault(said_alike(one, self.alone[one]), one)
+        return list(found.values())
+
     def in_turn(self, action: Dialogue, users: int) -> list[str]:
         """What so many users are told who do something one after another."""
         ready = self.side_by_side(self.ready, [action] * users)
@@ -389,3 +397,9 @@ def own(calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = 
         and (call.status is None or call.status < 300)
         and (str(call.chat) == str(chat) or (call.callback and call.callback == press))
     ]
+
+
+def said_alike(dialogue: Dialogue, answer: Answer) -> str:
+    """An answer without numbers, and without what it repeats of what was said."""
+    said = {word for line in dialogue.lines for word in re.findall(r"[^\W\d_]+", line.text)}
+    return re.sub(r"[^\W\d_]+", lambda word: "~" if word[0] in said else word[0], shape(answer.text))

@@ -1,0 +1,253 @@
+"""What several users ask for at once that there is one of: what somebody has made, what all are shown, what a group has begun.
+
+Rules:
+
+- Who asks for a thing that somebody has made means it by its name, by a button of its card, or by a code that its maker hands on.
+- Each trial has a control: the same users, one after another. Of what nobody gets, or everybody does, nothing follows.
+- Of what is chosen step by step (a day, then an hour) there is only so much at each place: each try chooses otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from typing import Final
+
+from chaosbot.checks._state import bounded, counts, shape
+from chaosbot.fuzz.exploring import ENTRY, at_hand, chosen, complete, kind_of
+from chaosbot.fuzz.making import worded
+from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.usages import NUMBER
+from chaosbot.fuzz.voices import Answer, Dialogue, Speaker, Voices, names_in, said_alike
+
+_PEOPLE: Final = 5
+"""So many users ask for one thing."""
+_TRIES: Final = 3
+_LOOK: Final = 4
+"""So often it is looked whether one of several things (an hour) can be had."""
+_CONTENDED: Final = 8
+"""So many things are contended for side by side: what was certainly made comes first, and is not to wait for the rest."""
+_MOST_MAKERS: Final = 3
+_MOST_TELLING: Final = 8
+_MOST_ACTIONS: Final = 40
+_MOST_PRESSED: Final = 6
+
+
+class Contention:
+    """The trials about things of which there is one.
+
+    Args:
+        voices: Who speaks.
+    """
+
+    def __init__(self, voices: Voices) -> None:
+        self.voices = voices
+        self._taken: set[str] = set()
+        self._as_far: set[Step] = set()
+        """What others can only do who have done what its maker has."""
+        self._turns = count(1)
+
+    def run(self) -> None:
+        """Several users ask for one thing at once: what it counts counts each of them, and no more get it than there is."""
+        about = self._references()
+        # What is said again by the answer may be what began it, so that all that was learned is looked at.
+        actions = [
+            one
+            for one in sorted(self.voices.alone, key=_scarce)
+            if not one.admin and (any(map(chosen, one.lines)) or one.group or "{n}" in one.lines[-1].text)
+        ]
+        # Of what somebody makes several of (seven seats) there is enough for all who ask. What they have certainly made comes first.
+        meant = {**about, **{one: self.voices.alone[one] for one in actions if "{n}" in one.lines[-1].text}}
+        alike = {(one.lines[-1], one.group, said_alike(one, answer)): one for one, answer in reversed(meant.items())}
+        few = [_single(one) for one in reversed(alike.values())]
+        actions = list(dict.fromkeys([*few, *about, *actions]))
+        with ThreadPoolExecutor(_CONTENDED, "fuzz-state-things") as hands:
+            list(hands.map(self._contended, actions[:_MOST_ACTIONS]))
+
+    def _references(self) -> dict[Dialogue, Answer]:
+        """What others do to a thing that somebody has made, by its name, and by the buttons that they are shown then: what is answered unlike any number."""
+        # The shortest ones make a thing; longer ones may only show it.
+        recipes = sorted(self.voices.context.recipes, key=lambda recipe: (not worded(recipe.steps), len(recipe.steps)))
+        makers = [Dialogue(recipe.steps) for recipe in recipes if not recipe.deeds]
+        if not makers:
+            tells = [one for one in self.voices.deeds() if _names(self.voices.alone[one])][:_MOST_TELLING]
+            again = dict(zip(tells, self.voices.side_by_side(self.voices.one, tells), strict=True))
+            makers = [one for one in tells if _names(again[one]) != _names(self.voices.alone[one])]
+        tried = [(maker, name) for maker in makers[:_MOST_MAKERS] for name in self.voices.commands]
+        found: dict[Dialogue, Answer] = {}
+        for told in self.voices.side_by_side(lambda pair: self._about(*pair), tried):
+            found.update(told)
+        # What is handed on (a code) may be taken once only.
+        told_of = [
+            one
+            for one in list(self.voices.alone)
+            if not one.admin and not one.group and complete(self.voices.alone[one].whole)
+        ]
+        for one in sorted(told_of, key=lambda one: len(one.lines))[:_MOST_MAKERS]:
+            found[one.then(ENTRY)] = self.voices.alone[one]
+        return found
+
+    def _about(self, maker: Dialogue, name: str) -> dict[Dialogue, Answer]:
+        """What another one is answered who says a command with the name of what somebody has made, where that tells something."""
+        action = maker.then(Step(f"/{name} {{n}}"))
+        if self.voices.clock.over():
+            return {}
+        owner, other = self.voices.ready(action), self.voices.new()
+        plain = [Dialogue((Step(f"/{name}"),)), Dialogue((Step(f"/{name} {NUMBER}", ours=True),))]
+        known = {shape(self.voices.alone[one].text) for one in plain if one in self.voices.alone}
+        self._let_in(owner, other)
+        answer = self.voices.ask(other, action.lines[-1])
+        if owner.number and shape(answer.text) in known:
+            # Who has done nothing so far may have to do so first.
+            other = self.voices.ready(action)
+            self._let_in(owner, other)
+            answer = self.voices.ask(other, action.lines[-1])
+            self._as_far.add(action.lines[-1])
+        if not owner.number or not answer.text or shape(answer.text) in known:
+            return {}
+        kinds = {kind_of(data): data for data in reversed(answer.buttons)}
+        pressed = [action.then(Step(data, pressed=True)) for data in kinds.values()]
+        return {action: answer, **dict.fromkeys(pressed[:_MOST_PRESSED], answer)}
+
+    def _let_in(self, owner: Speaker, other: Speaker) -> None:
+        """Another one means the owner's thing, and says first what lets others in, where the owner was told that."""
+        other.number, other.entry, other.settled = owner.number, owner.entry, True
+        if owner.entry:
+            self.voices.ask(other, ENTRY)
+
+    def _contended(self, action: Dialogue) -> None:
+        alone: list[list[str]] = []
+        if self.voices.clock.over():
+            return
+        for _ in range(_LOOK if chosen(action.lines[-1]) else 2):
+            around, _ = self._around(action)
+            told = self._one_by_one(around)
+            if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
+                return
+            if len(set(told)) > 1:
+                alone.append(told)
+            elif not chosen(action.lines[-1]):
+                return
+            if len(alone) == 2:
+                break  # one that nobody gets (an hour that has passed) shows nothing
+        else:
+            return
+        # In a group nothing tells for sure which of those who ask at once an answer is for.
+        limited = bounded(alone) is not None and around[0][0].group is None
+        if not (limited or counts(alone)):
+            return
+        seen: list[list[str]] = []
+        for _ in range(_TRIES):
+            around, near = self._around(action)
+            # There may be nothing left that all are shown in private; a group is no place for it (see above).
+            if self.voices.clock.over() or (limited and around[0][0].group is not None):
+                break
+            if limited:
+                heard = self.voices.burst(around, near=near)
+                seen.append([_unnamed("\n".join(texts), who) for (who, _), texts in zip(around, heard, strict=True)])
+                continue
+            first, *rest, last = around
+            before = self.voices.ask(*first).text
+            self.voices.burst(rest, near=near)
+            seen.append([before, self.voices.ask(*last).text])
+        if seen and not limited:
+            # Others' doings may have been counted as well, as regularly; they are over now.
+            alone.append(self._one_by_one(self._around(action)[0]))
+        if seen:
+            self.voices.tell("one-thing-once" if limited else "one-thing", f"{action} by {_PEOPLE} users", alone, seen)
+
+    def _one_by_one(self, around: Sequence[tuple[Speaker, Step]]) -> list[str]:
+        return [_unnamed(self.voices.ask(who, step).text, who) for who, step in around if not self.voices.clock.over()]
+
+    def _around(self, action: Dialogue) -> tuple[list[tuple[Speaker, Step]], tuple[str, ...]]:
+        """Users who may all ask for one thing, and what each then says; and whose chats may be told of it besides.
+
+        The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
+        """
+        # What comes before may be its maker's doing (a note, then its code).
+        named = [nth for nth, line in enumerate(action.lines) if "{n}" in line.text or line == ENTRY]
+        nth = named[-1] if named else None
+        if nth is not None and not action.group:
+            # They mean somebody else's thing, whose maker may be told of it, and may do with it what others must not.
+            made, as_far = replace(action, lines=action.lines[: nth + 1]), action.lines[nth] in self._as_far
+            with ThreadPoolExecutor(1 + _PEOPLE, "fuzz-state-people") as hands:
+                owner, *others = hands.map(self.voices.ready, [made] * (1 + _PEOPLE * as_far))
+            others = others or [self.voices.new() for _ in range(_PEOPLE)]
+            for who in others:
+                who.entry = owner.entry
+                if action.lines[nth] != ENTRY:
+                    self._let_in(owner, who)
+                for line in action.lines[nth:-1]:
+                    self.voices.ask(who, line)
+            return [(who, action.lines[-1]) for who in others], (str(owner.user),)
+        action = self._chosen_otherwise(action)
+        last, first = action.lines[-1], self.voices.ready(action)
+        if first.group is not None:
+            others = [replace(first, user=self.voices.new().user) for _ in range(_PEOPLE - 1)]
+            return [(who, at_hand(last, first.buttons, first.told, first.choice)) for who in (first, *others)], ()
+        if last.pressed and chosen(last) and any(map(_made, action.lines[:-1])):
+            # What one has made others are shown by it, in whatever way.
+            meant = at_hand(last, first.buttons, first.told, first.choice)
+            return [(who, meant) for who in (first, *(self.voices.new() for _ in range(_PEOPLE - 1)))], ()
+        with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
+            people = [first, *hands.map(partial(self.voices.ready, choice=first.choice), [action] * (_PEOPLE - 1))]
+        shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
+        with self.voices.lock:
+            fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
+            self._taken.update(fresh[-1:])
+        # The later ones are less often taken, or past.
+        if last.pressed and chosen(last) and fresh:
+            return [(who, replace(last, text=fresh[-1])) for who in people], ()
+        if any(map(chosen, action.lines[:-1])):
+            rows = [[data for data in who.buttons if kind_of(data) == kind_of(last.text)] for who in people]
+            if last.pressed and chosen(last) and len(set(map(len, rows))) == 1 and len(rows[0]) > 1:
+                # The data may name who presses as well: what stands in the same place is the same (an hour).
+                place = -1 - next(self._turns) % len(rows[0])
+                return [(who, replace(last, text=row[place])) for who, row in zip(people, rows, strict=True)], ()
+            return [(who, last) for who in people], ()
+        # What each is shown is their own; a group is shown what one of its members has begun.
+        return self._around(replace(action, group=True))
+
+    def _chosen_otherwise(self, action: Dialogue) -> Dialogue:
+        """The same with other choices on the way to the last one (another day): there is only so much to be had at each place."""
+        if not (action.lines[-1].pressed and any(line.pressed and chosen(line) for line in action.lines[:-1])):
+            return action
+        turn = next(self._turns)
+        who, lines = self.voices.new(action), list[Step]()
+        for line in action.lines[:-1]:
+            lines.append(at_hand(line, who.buttons, who.told, turn, apart=line.pressed and chosen(line)))
+            self.voices.ask(who, lines[-1])
+        return replace(action, lines=(*lines, action.lines[-1]))
+
+
+def _made(line: Step) -> bool:
+    """Whether somebody says something of their own, of which a thing may be made."""
+    return line.ours and not line.shown
+
+
+def _names(answer: Answer) -> list[str]:
+    return names_in(answer.text, answer.buttons)
+
+
+def _unnamed(text: str, who: Speaker) -> str:
+    """What was told about a thing that has a drawn name, the same for every such thing."""
+    name = who.number
+    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "{n}", text) if name and not name.isdigit() else text
+
+
+def _single(dialogue: Dialogue) -> Dialogue:
+    """The same, where one is said in place of how many there are."""
+    lines = (replace(line, text="1") if line.ours and line.text.isdecimal() else line for line in dialogue.lines)
+    return replace(dialogue, lines=tuple(lines))
+
+
+def _scarce(dialogue: Dialogue) -> tuple[int, int, bool]:
+    """How to sort dialogues so that what was chosen step by step comes first, at its end: of such a thing there is one (a day, then an hour)."""
+    choices = sum(map(chosen, dialogue.lines))
+    if choices > 1:
+        return -choices, -len(dialogue.lines), not dialogue.group
+    return 0, len(dialogue.lines), not dialogue.group
