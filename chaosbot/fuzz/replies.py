@@ -104,7 +104,7 @@ class ReplyWatch:
         self._calls = calls
         self._started = started
         self._should_stop = should_stop
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._looked = 0
         self._by_chat: dict[str, deque[tuple[float, ApiCalled]]] = defaultdict(lambda: deque(maxlen=_MOST_CALLS))
         self._by_marker: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
@@ -188,7 +188,7 @@ class ReplyWatch:
                     self._by_callback[call.callback].append(seen)
                 for chat in chats_of(call):
                     if speaks(call):
-                        self._learn(chat, came)
+                        self._learn(chat, came, call)
                     self._by_chat[chat].append(seen)
                     if call.text:
                         self._by_text[call.text].append((came, chat))
@@ -205,7 +205,7 @@ class ReplyWatch:
         unasked = {chat for came, chat in near if not self.asked(chat, came, lately_s)}
         return len(unasked - {str(call.chat)}) >= _UNASKED
 
-    def _learn(self, chat: str, came: float) -> None:
+    def _learn(self, chat: str, came: float, call: ApiCalled) -> None:
         earlier, self._spoke[chat] = self._spoke.get(chat), came
         sent = self._sent.get(chat)
         if sent is None or came < sent:
@@ -220,8 +220,8 @@ class ReplyWatch:
             return
         if earlier is None or earlier < sent:
             self._delays.add(came - sent)
-        elif len(self._asked[chat]) <= _FRESH:
-            # Between two messages of one reply, and not what others' doings bring to the admin.
+        elif len(self._asked[chat]) <= _FRESH and not self.announced(call):
+            # Between two messages of one reply, and not what others' doings bring to the admin, or to all who want to be told.
             self._gaps.add(came - earlier)
 
     def replies(self, case: Case, since: float = 0.0) -> list[ApiCalled]:

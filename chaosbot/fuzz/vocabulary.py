@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from threading import Event
 from time import monotonic, sleep
 from typing import Final
 
@@ -46,6 +47,8 @@ _LONGER: Final = {False: 0.6, True: 2.2}
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones, by whether the target is slow."""
 _LEAST: Final = {"privileges": 0.12, "decisions": 0.08, "rights": 0.25}
 """The part of the campaign's time that a part of the stage may take at least, beside the next stages; rights come last, and few need them."""
+_CALM: Final = 0.12
+"""Such a part of the campaign's time the next stages wait, at most, until what belongs to people was looked at."""
 _FIRST_MEANT: Final = MEANT + 500_000_000
 _SLOW_S: Final = 1.5
 """A target whose replies are waited for longer than this is slow."""
@@ -79,8 +82,10 @@ def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
     _note(
         context, f"deliveries are answered {'after' if last else 'whatever becomes of'} the calls that come of them", {}
     )
-    context.shared.beside(talks, talks.admin_chat, partial(_work, talks))
-    while context.shared.busy and not clock.over():
+    looked, patient = Event(), Clock(clock.until + _CALM * context.spec.duration_s, clock.should_stop)
+    context.shared.beside(talks, talks.admin_chat, partial(_work, talks, looked))
+    # What comes next sends hundreds of updates, behind which each step of a conversation would wait.
+    while context.shared.busy and not (clock if looked.is_set() else patient).over():
         sleep(_LOOK_S)
         observe(context, context.shared.take())
         context.show("vocabulary", 0)
@@ -114,8 +119,8 @@ def _late(context: CampaignContext) -> bool:
     return context.store.seen.replies == "mock" and context.target.watch.patience_s > _SLOW_S
 
 
-def _work(talks: Talks) -> None:
-    """All parts, one after the other, each within its share of the time."""
+def _work(talks: Talks, looked: Event) -> None:
+    """All parts, one after the other, each within its share of the time; `looked` tells that what belongs to people was looked at."""
     context, whole = talks.context, talks.clock
 
     def part(name: str) -> Talks:
@@ -127,10 +132,7 @@ def _work(talks: Talks) -> None:
     own, common = _learned(part("learn"), twin)
     if not own and not common:
         return
-    commands = [name.removeprefix("/") for name in _commands([*own, *common])]
-    admins = sorted(name.removeprefix("/") for name in _commands(own))
-    text = f"the target names {len(commands)} commands, {len(admins)} of them to its admin only"
-    _note(context, text, {"commands": commands, "admin": admins})
+    admins = _note_offers(context, own, common)
     ways = context.ways
     privileges: list[str] = []
     objects: list[str] = []
@@ -152,6 +154,7 @@ def _work(talks: Talks) -> None:
     beside = partial(context.shared.beside, groups, "groups")
     meanwhile = beside(lambda: objects.extend(_in_groups(groups, _commands(common), ways)))
     objects += try_belongings(talks, ways, _commands(common))
+    looked.set()
     meanwhile.result()
     announced()
     shown_unasked = _notices(talks, ways)
@@ -172,6 +175,15 @@ def _work(talks: Talks) -> None:
     context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own)))).result()
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
     _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges, "rights": rights})
+
+
+def _note_offers(context: CampaignContext, own: list[Step], common: list[Step]) -> list[str]:
+    """Notes the commands that the target names; those that it names to its admin only."""
+    commands = [name.removeprefix("/") for name in _commands([*own, *common])]
+    admins = sorted(name.removeprefix("/") for name in _commands(own))
+    text = f"the target names {len(commands)} commands, {len(admins)} of them to its admin only"
+    _note(context, text, {"commands": commands, "admin": admins})
+    return admins
 
 
 def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Person) -> Callable[[], None]:

@@ -128,6 +128,16 @@ def test_what_others_do_beside_somebody_who_asks_often_is_no_piece_of_a_reply(ti
     assert watch.gap_s < 0.2
 
 
+def test_what_all_are_told_is_no_piece_of_a_reply(time: Time) -> None:
+    watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
+    for user in range(200, 250):
+        for chat in (1, 2, 3, 4, user):
+            news = ApiCalled(time.now + 0.21 - STARTED, "sendMessage", chat, f"number {user} is out")
+            time.due.append((time.now + 0.21, news))
+        asked(time, watch, user, reply_s=0.01, answer_s=0.005)
+    assert watch.gap_s < 0.2
+
+
 def test_what_comes_unasked_to_several_chats_is_an_announcement(time: Time) -> None:
     watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
     case = case_of(1)
