@@ -457,11 +457,15 @@ class _Trials(Voices):
             first, second = (numbers(self.one(action).text) for _ in range(2))
             if not any(later > earlier for earlier, later in zip(first, second, strict=False)):
                 continue
-            began = monotonic()
-            alone = self.in_turn(action, _AT_ONCE + 2)
-            if rises([alone]) and not self._rises_by_itself(action, alone, monotonic() - began):
-                self.tell("users-at-once", action, [alone], [self._together(action) for _ in range(2)])
-                self._edited(action)
+            for _ in range(_TRIES):  # others' doings come to an end
+                began = monotonic()
+                alone = self.in_turn(action, _AT_ONCE + 2)
+                if not rises([alone]) or self.clock.over():
+                    break
+                if not self._rises_by_itself(action, alone, monotonic() - began):
+                    self.tell("users-at-once", action, [alone], [self._together(action) for _ in range(2)])
+                    self._edited(action)
+                    break
 
     def _rises_by_itself(self, action: Dialogue, alone: Sequence[str], took_s: float) -> bool:
         """Whether what rises while several do the same does so, in as long a time, while nobody does: others' doings are counted there as well."""

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _WIDTH: Final = 40
 _FEW: Final = 20
-"""So many long conversations are held at once: half as many steps a second as with all, and the first are at their end long before."""
+"""So many long conversations are held at once: of a slow target the first ones come to their end in time, and a quick one is kept busy."""
 _LATE_S: Final = 0.5
 """A target whose quickest replies take as long as this is waited for, and not busy, most of the time: more of them take no longer."""
 _GONE_S: Final = 0.5
