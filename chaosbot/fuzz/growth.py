@@ -1,9 +1,8 @@
 """The growth stage: hundreds of updates of one kind, and memory and descriptors are read between.
 
-First all rounds of inline queries, where the target answers them: what it keeps of those is small, and fits for long into what other things have
-left behind. Then long
-texts of one user in one chat, so that what a target remembers of each user and chat stays what it is; ordinary ones, which most targets answer
-with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some rounds. Then a few
+First all rounds of inline queries, where the target answers them, in half of the stage's time: what it keeps of those is small, and fits for
+long into what other things have left behind. Then long texts of one user in one chat, so that what a target remembers of each user and chat
+stays what it is; ordinary ones, which most targets answer with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some rounds. Then a few
 rounds of each other kind (edits, presses, new users, new groups), each with something new in it, and of those that made the target hold more, as
 many as tell.
 
@@ -40,6 +39,8 @@ _IN_PRIVATE: Final = 24
 _TEXT: Final = "слово " * 600 + "🙂"
 """Long enough that keeping it shows: 3602 UTF-16 units, about 20 KB of JSON; with one character beyond 16 bits Python keeps four bytes of each (PEP 393)."""
 _QUERIES: Final = "inline_query"
+_QUERYING: Final = 0.5
+"""The part of the stage's time that inline queries may take."""
 _QUERY: Final = "слово " * 38
 """An inline query has at most 256 characters; a number comes before this."""
 _USER: Final = FRESH + 10 * IDS
@@ -64,7 +65,8 @@ def run_growth(context: CampaignContext, clock: Clock) -> None:
     queries, texts, *others = (
         _Rounds(context, kind) for kind in (_QUERIES, *(kind for kind in KEPT if kind != _QUERIES))
     )
-    while queries.go_on(ROUNDS) and not _over(clock, 0.0):
+    halfway = Clock(monotonic() + _QUERYING * clock.left(), clock.should_stop)
+    while queries.go_on(ROUNDS) and not _over(halfway, 0.0):
         queries.send()
     while texts.go_on(_FEWEST) and not _over(clock, _LONGER_S):
         texts.send()
