@@ -210,7 +210,7 @@ def hangs(context: CampaignContext) -> bool:
 
 
 def _acknowledged(context: CampaignContext) -> list[Trial]:
-    """What was acknowledged, and the only thing that was sent in its chat; first what lacks something, over which handlers trip most."""
+    """What was acknowledged, and the only thing that was sent in its chat; first what lacks a sender, or something else, over which handlers trip most."""
     tried = [event for event in context.recorder.events if isinstance(event, CaseTried)]
     uses = Counter(str(event.chat) for event in tried)
     found = [
@@ -223,7 +223,8 @@ def _acknowledged(context: CampaignContext) -> list[Trial]:
         and uses[str(event.chat)] == 1
         and event.case in context.recorder.cases
     ]
-    return sorted(found, key=lambda one: one.case.change.mechanism is not Mechanism.MEMBER)[:_MOST_ODD]
+    lacking = lambda one: (one.case.user is not None, one.case.change.mechanism is not Mechanism.MEMBER)  # noqa: E731 - one line
+    return sorted(found, key=lacking)[:_MOST_ODD]
 
 
 def _silencing(context: CampaignContext, suspect: Trial) -> bool:
