@@ -68,16 +68,13 @@ class NoLostUpdate(StateCheck):
         if not lost:
             return None
         rises = few or len(lost[0]) - 1
-        place = next(iter(steps))
+        place, step = next(iter(steps.items()))
+        rising = [[numbers(text)[place] * step for text in play] for play in lost]
         # What began anew between two answers others may have put back (a pardon); it is no race where that was so once.
-        anew = [
-            play for play in lost if _begins_anew([numbers(text)[place] * steps[place] for text in play], steps[place])
-        ]
-        if anew and 2 * len(lost) <= len(tried.seen):
+        if 2 * len(lost) <= len(tried.seen) and any(_begins_anew(play, step) for play in rising):
             return None
-        told = order(numbers(text)[place] * steps[place] for text in lost[0])
-        told = [number // steps[place] for number in told]
-        said = f"one after another the number changes by {steps[place] * rises}, at once by {told[-1] - told[0]} ({told}); "
+        told = [number // step for number in order(rising[0])]
+        said = f"one after another the number changes by {step * rises}, at once by {told[-1] - told[0]} ({told}); "
         return _counts_less(f"{said}in {len(lost)} of {len(tried.seen)} tries; {tried.what}")
 
 

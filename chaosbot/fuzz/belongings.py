@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 from time import monotonic, sleep
 from typing import Final
 
@@ -106,9 +105,10 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     first = [deed.partition(" ")[0] for deed in deeds]
     ordered = sorted(commands, key=lambda command: first.index(command) if command in first else len(first))
     looks: list[Callable[[], list[_Look] | Use | None]] = []
+    lists = lists_in(ways)
     for nth, recipe in enumerate(recipes):
-        lists = [(), *lists_in(ways), *_inside(recipe, commands, texts)]
-        looks += [partial(_listed, talks, recipe, rows) for rows in _in_rows(lists)]
+        inside = _inside(recipe, commands, texts)
+        looks += [partial(_listed, talks, recipe, rows) for rows in _in_rows([(), *lists, *inside])]
         own = {step.text.partition(" ")[0] for step in recipe.steps}  # they would make another thing
         looks += [
             partial(_used, talks, Access(recipe, pattern))
@@ -117,8 +117,8 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
             if command not in own
         ]
     if any(NUMBERS.search(data) for call in talks.context.target.calls() for data in call.buttons):
-        asked = product(recipes[:_MOST_ASKED], deeds[:MOST_DEEDS])
-        looks += [partial(_asked, talks, recipe, deed, deeds[:MOST_DEEDS]) for recipe, deed in asked]
+        likely = deeds[:MOST_DEEDS]
+        looks += [partial(_asked, talks, recipe, deed, likely) for recipe in recipes[:_MOST_ASKED] for deed in likely]
     if looks:
         talks.at_least(_LOOKING * talks.context.spec.duration_s)
     found = talks.run(looks, long=True)

@@ -2,9 +2,9 @@
 
 First all rounds of inline queries, where the target answers them, in half of the stage's time: what it keeps of those is small, and fits for
 long into what other things have left behind. Then long texts of one user in one chat, so that what a target remembers of each user and chat
-stays what it is; ordinary ones, which most targets answer with a hint or not at all. A healthy target keeps an id and no more; one whose garbage is collected late levels off after some rounds. Then a few
-rounds of each other kind (edits, presses, new users, new groups), each with something new in it, and of those that made the target hold more, as
-many as tell.
+stays what it is; ordinary ones, which most targets answer with a hint or not at all. A healthy target keeps an id and no more; one whose
+garbage is collected late levels off after some rounds. Then a few rounds of each other kind (edits, presses, new users, new groups), each with
+something new in it, and of those that made the target hold more, as many as tell.
 
 It comes before anything heavy: what a target has once held hides what it keeps. Rounds end early where nothing grows; where something
 does, or where there were too few to tell, they go on for a while when the stage's time is over. Judged by `bounded_resources`.

@@ -495,9 +495,9 @@ def _deeds(ways: Sequence[Way], made: Iterable[Way]) -> list[Trigger]:
         call = next((call for call in way.replies if reached(call) and not call.in_answer and tells(call.method)), None)
         if call is not None and (last.pressed or last.ours) and not any(step.shown or step.joins for step in way.steps):
             deed = f"the button {deeds[-1]}" if last.pressed else deeds[0]
-            found.setdefault(deed, Trigger(call.method, way.steps, alike=deed))
-    # What is just a text is usual: all others say one beside each trial.
-    return [one for one in found.values() if one.alike][:_DEEDS]
+            if deed:  # what is just a text is usual: all others say one beside each trial
+                found.setdefault(deed, Trigger(call.method, way.steps, alike=deed))
+    return list(found.values())[:_DEEDS]
 
 
 def anything(calls: Sequence[ApiCalled]) -> bool:
