@@ -103,10 +103,16 @@ class Workers:
 @pytest.mark.slow
 @pytest.mark.parametrize("fragile", [True, False])
 def test_a_worker_that_an_odd_update_ends_answers_its_chats_no_more(tmp_path: Path, *, fragile: bool) -> None:
-    webhook = lambda api: updates_to(Workers(api, fragile=fragile).take)  # noqa: E731 - one line
+    bots: list[Workers] = []
+
+    def webhook(api: str) -> type[BaseHTTPRequestHandler]:
+        bots.append(Workers(api, fragile=fragile))
+        return updates_to(bots[0].take)
+
     result, _ = campaign_behind_mock(tmp_path, webhook, "catalogue")
     found = {one.cause.place for one in result.findings if one.check == "canary_answered"}
     # Where all workers have ended by then nobody is answered any more.
+    assert ("everybody" in found) is (len(bots[0].gone) == 3)
     assert found <= {"some", "everybody"}
     assert bool(found) is fragile
 
