@@ -199,7 +199,9 @@ def test_who_stops_a_run_ends_the_part_of_every_machine(serve: Serve, dask_clust
         assert took < 30
     assert result.how == "stopped"
     assert result.undelivered == 0.0, "both said what they had done"
-    assert result.planned == len(target.asked)
+    # What was due while a busy machine stopped may never have been started: it is told as dropped, and not sent.
+    assert result.planned == result.started + result.dropped
+    assert result.started == len(target.asked)
     assert len(target.asked) - stopped[0][1] < 60 * 30
 
 
