@@ -157,6 +157,7 @@ def test_a_check_of_another_package_works(chaosbot_with: Callable[[str], Run], o
     assert finding["title"] == "answers as a teapot"
 
 
+@pytest.mark.slow
 def test_a_profile_of_another_package_works(chaosbot_with: Callable[[str], Run], tmp_path: Path) -> None:
     chaosbot = chaosbot_with("profile")
     assert "Climbs and drops" in chaosbot("profiles", "sawtooth").stdout
@@ -192,6 +193,7 @@ def test_a_platform_of_another_package_works(
     assert '"auth/' in events
 
 
+@pytest.mark.slow
 def test_a_mock_of_another_package_works(
     chaosbot_with: Callable[[str], Run], tmp_path: Path, free_port: Callable[[], int]
 ) -> None:

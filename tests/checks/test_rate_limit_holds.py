@@ -44,7 +44,7 @@ def bot(how: str, api: int) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("how", "verdict"),
     [
-        ("sliding", "pass"),
+        pytest.param("sliding", "pass", marks=pytest.mark.slow),
         pytest.param("fixed", "pass", marks=pytest.mark.slow),
         pytest.param("wordy", "pass", marks=pytest.mark.slow),
         ("none", "fail"),

@@ -226,7 +226,7 @@ def test_who_does_it_right_is_left_alone(platform: str) -> None:
 @pytest.mark.parametrize(
     ("platform", "bug", "check", "severity"),
     [
-        ("messenger", "first-only", "batch_survives", Severity.HIGH),
+        pytest.param("messenger", "first-only", "batch_survives", Severity.HIGH, marks=slow),
         pytest.param("messenger", "gives-up", "batch_survives", Severity.HIGH, marks=slow),
         pytest.param("messenger", "quoted", "privilege_not_claimed", Severity.CRITICAL, marks=slow),
         pytest.param("messenger", "any-host", "urls_not_fetched", Severity.LOW, marks=slow),

@@ -548,6 +548,7 @@ def test_a_healthy_bot_has_no_finding_and_its_commands_are_learned(tmp_path: Pat
     assert set(noted["admin"]) == {"podar", "colheita"}
 
 
+@pytest.mark.slow
 def test_a_bot_that_names_its_commands_is_not_asked_for_those_of_others(tmp_path: Path) -> None:
     _, events = campaign(tmp_path, Gardener(), ("vocabulary", "sequences"), max_examples=8)
     asked = {event.command for event in events if isinstance(event, CaseTried) and event.stage == "sequences"}
@@ -626,6 +627,7 @@ def test_an_argument_on_which_the_handler_fails_without_a_word(tmp_path: Path) -
     assert next(one for one in healthy.judgements if one.check == "user_told").judged > 100
 
 
+@pytest.mark.slow
 def test_a_healthy_bot_of_buttons_has_no_finding_and_what_it_shows_is_tried(tmp_path: Path) -> None:
     result, events = campaign(tmp_path, Lockers())
     assert [(finding.check, finding.title) for finding in result.findings] == []

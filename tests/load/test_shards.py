@@ -63,6 +63,7 @@ def users_at(frames: list[IntervalMeasured], second: int) -> int:
     return sum(frame.active_users for frame in frames if frame.second == second)
 
 
+@pytest.mark.slow
 def test_several_processes_are_steered_as_one_is(serve: Serve, load: Load) -> None:
     seen: list[IntervalMeasured] = []
 

@@ -397,7 +397,7 @@ def pem_of(key: Any) -> bytes:
     ("mistake", "told"),
     [
         ("", {}),
-        ("aud", {"forged_refused": "target"}),
+        pytest.param("aud", {"forged_refused": "target"}, marks=pytest.mark.slow),
         pytest.param("jku", {"forged_refused": "jku", "urls_not_fetched": "jku"}, marks=pytest.mark.slow),
         pytest.param("x5u", {"forged_refused": "x5u", "urls_not_fetched": "x5u"}, marks=pytest.mark.slow),
         pytest.param("iss", {"forged_refused": "iss", "urls_not_fetched": "iss"}, marks=pytest.mark.slow),

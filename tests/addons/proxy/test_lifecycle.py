@@ -107,6 +107,7 @@ def test_a_worker_that_dies_is_trouble(upstream: Upstream, confdir: str) -> None
     assert (trouble.where, "signal 9" in trouble.what) == ("proxy", True)
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_process_does_not_hang_the_end(upstream: Upstream, confdir: str) -> None:
     events: list[Event] = []
     proxy = Proxy(spec_for(upstream, confdir), events.append)

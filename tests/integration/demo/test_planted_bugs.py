@@ -17,6 +17,8 @@ from chaosbot.demo.botapi import READ_S
 from chaosbot.demo.bugs import CARDS, FRAGILE, Area, Bug
 
 World = Any  # see conftest.py
+# `chaosbot demo`, which CI runs, finds them as well.
+_LONG = (Bug.NO_OUTBOUND_TIMEOUT, Bug.CIRCUIT_NEVER_CLOSES, Bug.SLOW_TEXT_BLOCKS_LOOP)
 PROBES: dict[Bug, Any] = {}
 
 
@@ -332,7 +334,15 @@ def _(w: World) -> bool:
 
 
 # The agent's bugs need a model: test_agent.py.
-@pytest.mark.parametrize("bug", [bug for bug, card in CARDS.items() if card.area is not Area.AGENT], ids=str)
+@pytest.mark.parametrize(
+    "bug",
+    [
+        pytest.param(bug, marks=pytest.mark.slow) if bug in _LONG else bug
+        for bug, card in CARDS.items()
+        if card.area is not Area.AGENT
+    ],
+    ids=str,
+)
 def test_a_bug_shows_when_it_is_on_and_only_then(bug: Bug, start: Any, healthy: World) -> None:
     card = CARDS[bug]
     probe = PROBES[bug]

@@ -102,6 +102,7 @@ def test_a_stream_is_cut_inside_a_line_and_before_what_says_why_it_ends() -> Non
         assert [said(behind)[1] for said in (said_by_claude, said_by_gpt)] == ["end_turn", "stop"]
 
 
+@pytest.mark.slow
 def test_a_silent_stream_times_out_only_where_nothing_at_all_comes() -> None:
     with behind_proxy("mock:llm", "llm_stall:30s;after=5") as behind:
         started = time.monotonic()
@@ -156,6 +157,7 @@ def test_missing_and_doubled_events_are_quiet() -> None:
         assert complete(said_by_gpt(behind)[0])  # [DONE] is not missed
 
 
+@pytest.mark.slow
 def test_pieces_of_one_byte_and_comments_are_survived_but_for_a_comment_after_an_id() -> None:
     with behind_proxy("mock:llm", "llm_split") as behind:
         assert complete(said_by_claude(behind)[0])

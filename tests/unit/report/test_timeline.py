@@ -92,7 +92,7 @@ def test_seconds_without_answers_are_gaps_in_the_chart(story):
 
 
 def test_a_long_run_is_drawn_in_few_points_that_count_every_second(story):
-    report = fold(story().load(2000).history(), checks=())
+    report = fold(story().load(700).history(), checks=())
     bins = bins_of(report.load.seconds)
     assert len(bins) <= 600
     assert sum(round(one.offered * one.width_s) for one in bins) == report.load.planned
