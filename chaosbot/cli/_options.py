@@ -15,9 +15,7 @@ from typer.core import TyperCommand
 from chaosbot.config import defaults
 from chaosbot.config.document import read_document
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
-from chaosbot.core.mock import with_llm
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken, unspoken
-from chaosbot.core.prices import prices_of
 from chaosbot.core.registry import options_of
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.environment import embedded_secret
@@ -249,7 +247,11 @@ def read_prices(path: Path | None) -> dict[str, tuple[float, float]]:
         UsageError: It cannot be read.
         ConfigError: It holds something that is no price.
     """
-    return prices_of(read_document(path), str(path)) if path is not None else {}
+    if path is None:
+        return {}
+    from chaosbot.core.prices import prices_of  # noqa: PLC0415 - few name prices
+
+    return prices_of(read_document(path), str(path))
 
 
 def choose_upstreams(outbound: str, llm: str | None) -> str:
@@ -261,6 +263,7 @@ def choose_upstreams(outbound: str, llm: str | None) -> str:
     if llm is None:
         return outbound
     from chaosbot.config.experiment import outbound_of  # noqa: PLC0415 - plain load needs none of an experiment's keys
+    from chaosbot.core.mock import with_llm  # noqa: PLC0415 - few name models
 
     chosen = with_llm(outbound, llm)
     return outbound_of(chosen, "--llm") if llm not in ("off", "") else chosen

@@ -11,10 +11,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.markup import escape
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -35,6 +34,9 @@ from chaosbot.core.event import (
 )
 from chaosbot.core.hdr import CodedHistogram
 from chaosbot.core.units import format_duration
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 PLAIN_EVERY_S: Final = 5.0
 BAR_WIDTH: Final = 40
@@ -82,6 +84,8 @@ class Watch:
 
     def __enter__(self) -> Self:
         if not self.quiet and self.console.is_terminal:
+            from rich.live import Live  # noqa: PLC0415 - none where nobody watches
+
             self._live = Live(console=self.console, get_renderable=self._panel, refresh_per_second=4, transient=True)
             self._live.start()
         return self

@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from chaosbot.core.case import Case, Expect
 from chaosbot.core.dice import Dice
@@ -31,8 +31,10 @@ from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules, JourneySpec, StreamSpec, Task
 from chaosbot.core.registry import Registry, name_of
-from chaosbot.core.shape import Shape
 from chaosbot.core.verdict import Threat
+
+if TYPE_CHECKING:
+    from chaosbot.core.shape import Shape
 
 EPOCH: Final = 1_767_225_600
 """2026-01-01T00:00:00Z: the time that requests claim when nobody says what time it is."""

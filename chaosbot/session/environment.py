@@ -19,12 +19,9 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, EngineError, UsageError
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import Direction
-from chaosbot.core.mock import is_mock
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.platform import platform_of
-from chaosbot.core.prices import prices_with
 from chaosbot.demo.bugs import parse_bugs
-from chaosbot.demo.settings import DemoSettings
 from chaosbot.journal import EventSpool
 from chaosbot.session.run import Run
 from chaosbot.transport import Address, Tls, checked_address, permit, require_reachable
@@ -232,6 +229,9 @@ def _watch_models(run: Run, spec: EnvironmentSpec, outbound: Sequence[ListenerSp
     own = platform_of(spec.platform).api_mock or defaults.MOCK
     known = {each.name: mock for each in outbound if (mock := each.mock(own)) is not None and not mock.speaks}
     if known:
+        from chaosbot.core.mock import is_mock  # noqa: PLC0415 - a load without a proxy needs none of these
+        from chaosbot.core.prices import prices_with  # noqa: PLC0415
+
         real = any(not is_mock(each.upstream) for each in outbound if each.name in known)
         limit = spec.llm_spend if real else math.inf
         from chaosbot.session.models import ModelWatch  # noqa: PLC0415 - the providers' forms, which only this watch reads
@@ -293,6 +293,8 @@ class DemoTarget(Startable):
         limits: bool = True,
         token: str = "",
     ) -> None:
+        from chaosbot.demo.settings import DemoSettings  # noqa: PLC0415 - most targets are no demo
+
         try:
             self._settings = DemoSettings.from_environment(
                 {**os.environ, defaults.SECRET_ENV: secret, **({"BOT_TOKEN": token} if token else {})},

@@ -15,12 +15,12 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -57,14 +57,21 @@ def known_secrets(*more: str) -> tuple[str, ...]:
     return tuple(sorted((value for value in values if len(value) >= 4), key=len, reverse=True))
 
 
-def versions() -> dict[str, str]:
-    """The versions that a report should name."""
+def versions(verb: str = "") -> dict[str, str]:
+    """The versions that a report should name.
+
+    Args:
+        verb: What runs. A load has neither proxy nor cases: it names what it has loaded, without a look at what is installed besides.
+    """
     found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for package in ("mitmproxy", "hypothesis", "trio", "httptools"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+        if told := getattr(sys.modules.get(package), "__version__", ""):
+            found[package] = told
+        elif verb != "load":
+            from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - a tenth of a load's start
+
+            with suppress(PackageNotFoundError):
+                found[package] = version(package)
     return found
 
 
@@ -126,7 +133,7 @@ class Run:
                 target,
                 datetime.now().astimezone().isoformat(timespec="seconds"),
                 dict(settings or {}),
-                versions(),
+                versions(verb),
                 SCHEMA,
             )
         )

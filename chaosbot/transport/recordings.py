@@ -16,7 +16,6 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.shape import sample
 
 MOST_BYTES: Final = 1 << 28
 _SAMPLES: Final = 24
@@ -228,7 +227,8 @@ def _value(document: Mapping[str, Any], parameter: Mapping[str, Any]) -> str:
 
 def _sample(schema: Mapping[str, Any], *place: str, at: tuple[str, ...]) -> Any:
     """A value that a schema, or what is at a place of an OpenAPI document, takes."""
-    from chaosbot.platforms._json_schema import shape_of  # noqa: PLC0415 - only a description needs it
+    from chaosbot.core.shape import sample  # noqa: PLC0415 - only a description needs these
+    from chaosbot.platforms._json_schema import shape_of  # noqa: PLC0415
 
     return sample(shape_of(schema, *place), Dice(0).at("openapi", *at), 1.0)
 

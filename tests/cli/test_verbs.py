@@ -1,7 +1,11 @@
 """Every verb explains itself, and the small ones do what they say."""
 
 import json
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from chaosbot.cli import VERBS
 from chaosbot.core.check import CHECKS
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.profile import PROFILES
+from tests.cli.test_load_tls import Webhook
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
@@ -100,6 +105,29 @@ def test_a_smoke_load_passes_as_json_on_the_healthy_bot(chaosbot: Callable, tmp_
     assert report["load"]["planned"] == 150
     assert report["load"]["failed"] == report["load"]["dropped"] == 0
     assert report == json.loads((tmp_path / "run" / "report.json").read_text())
+
+
+def test_a_load_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
+    """Its start is to take less than a quarter of a second of CPU; each of these takes some hundredths."""
+    code = f"""
+import os, runpy, sys, trio
+def begins(*_, **__):
+    print(*sys.modules, flush=True)
+    os._exit(7)
+trio.run = begins
+sys.argv = ["chaosbot", "load", "http://127.0.0.1:{{port}}/", "--users", "1", "--duration", "1s", "--out", {str(tmp_path / "run")!r}]
+runpy.run_module("chaosbot", run_name="__main__")
+"""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code = code.replace("{port}", str(server.server_port))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        server.shutdown()
+    loaded = set(done.stdout.split())
+    assert {"trio", "chaosbot.load.engine"} <= loaded, done
+    heavy = {"importlib.metadata", "jinja2", "rich.live", "hypothesis", "mitmproxy", "httpx", "plotly"}
+    own = {"core.shape", "core.mock", "core.kit", "core.prices", "report.fold", "platforms.telegram._case_kit"}
+    assert not loaded & (heavy | {f"chaosbot.{name}" for name in own})
 
 
 def test_a_finding_of_the_embedded_bot_is_replayed_on_the_embedded_bot(chaosbot: Callable, tmp_path: Path) -> None:

@@ -10,26 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from chaosbot.core.case import Case
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules, JourneySpec
-from chaosbot.core.kit import Kit
 from chaosbot.core.platform import EPOCH, Endpoint, Platform, Privilege, Request
 from chaosbot.core.registry import option
-from chaosbot.core.shape import Shape
 from chaosbot.platforms.telegram import _parts as parts
-from chaosbot.platforms.telegram._case_kit import Pen
 from chaosbot.platforms.telegram._commands import COMMANDS
 from chaosbot.platforms.telegram._forms import formed, forms
 from chaosbot.platforms.telegram._fresh import freshen, sent_by
 from chaosbot.platforms.telegram._journeys import first_delivery, journeys, perform
 from chaosbot.platforms.telegram._keyboards import call_in, offered
 from chaosbot.platforms.telegram._sender import RULES, queue_of
-from chaosbot.platforms.telegram._shape import shape
 from chaosbot.platforms.telegram._speech import SECRET_HEADER, dumps, encode_body, facts_of, names_in, read_facts
 from chaosbot.platforms.telegram._updates import golden
 from chaosbot.platforms.telegram._users import ADMIN_ID, ALIKE, TIERS, Population, person
@@ -41,6 +36,11 @@ from chaosbot.platforms.telegram.builders import (
     text_message,
     voice_message,
 )
+
+if TYPE_CHECKING:
+    from chaosbot.core.case import Case
+    from chaosbot.core.kit import Kit
+    from chaosbot.core.shape import Shape
 
 __all__ = [
     "Telegram",
@@ -121,12 +121,16 @@ class Telegram(Platform):
 
     def catalogue(self, endpoint: Endpoint, dice: Dice) -> tuple[Case, ...]:
         """Telegram's own cases."""
+        from chaosbot.core.kit import Kit  # noqa: PLC0415 - load needs none
+
         date = endpoint.time if self.date == EPOCH else self.date
         return cases(Kit(self, endpoint, dice), self.population, date)
 
     def escalations(self, endpoint: Endpoint, dice: Dice, privilege: Privilege) -> Iterator[tuple[Case, ...]]:
         """A stranger's plain request first, then those with all that might be mistaken for a right."""
-        from chaosbot.platforms.telegram._tricks import attempts  # noqa: PLC0415 - load needs none
+        from chaosbot.core.kit import Kit  # noqa: PLC0415 - load needs none
+        from chaosbot.platforms.telegram._case_kit import Pen  # noqa: PLC0415
+        from chaosbot.platforms.telegram._tricks import attempts  # noqa: PLC0415
 
         date = endpoint.time if self.date == EPOCH else self.date
         return attempts(Pen(Kit(self, endpoint, dice), self.population, date), privilege, self.bot_username)
@@ -170,6 +174,8 @@ class Telegram(Platform):
 
     def shape(self) -> Shape:
         """Every kind of update, one payload each."""
+        from chaosbot.platforms.telegram._shape import shape  # noqa: PLC0415 - load needs none
+
         return shape()
 
     def fresh(self, update: Any, dice: Dice) -> Any:
@@ -235,6 +241,7 @@ def cases(kit: Kit, population: Population, date: int) -> tuple[Case, ...]:
         _cases_messages,
         _cases_shape,
     )
+    from chaosbot.platforms.telegram._case_kit import Pen  # noqa: PLC0415
 
     groups = (
         _cases_escalation,
