@@ -241,6 +241,8 @@ def _judged(
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
         dull = background.nothing | own[name] | background.echo(control.command) | _names(control)
         model = words(call for call in telling if not call.method.startswith("edit")) - dull or words(telling) - dull
+        if in_part:
+            model = _of_all(model, (words(join.calls(one)) for one in cases if one.summary == control.summary))
         rights = changed(calls)
         if not model and not rights:
             if reason := _no_control(control, calls, background):
@@ -273,6 +275,12 @@ def _judged(
             if violation is not None and tried.change.operator == PLAINLY:
                 break  # where anybody gets it, no trick is needed
         violations.plan(subject)
+
+
+def _of_all(model: set[str], others: Iterable[set[str]]) -> set[str]:
+    """The telling words that come with everything on which the same is done (of another hour, in another room), where these are most of them."""
+    common = model.intersection(*filter(None, others))
+    return common if len(common) >= max(_FEW, len(model) / 2) else model
 
 
 def _strangers(cases: list[CaseTried]) -> Callable[[CaseTried], Iterator[CaseTried]]:

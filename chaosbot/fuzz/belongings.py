@@ -330,7 +330,8 @@ def _used(talks: Talks, access: Access) -> Use | None:
         theirs = words(talks.say(talks.stranger(), step, "another one, afterwards,"))
         spent = len(theirs & told) < ALIKE * len(told)
     own = {word for step in access.recipe.steps if step.ours for word in words_in(step.text)}
-    return Use(access, control.name, spent, frozenset(told), bool(own & told) or shows(replies, made.name))
+    named = bool(own & told) or shows(replies, made.name)
+    return Use(access, control.name, spent, frozenset(told), named, frozenset(words(made.way.replies)))
 
 
 def _tried(talks: Talks, use: Use, by: str, steps: Sequence[Step] | None = None) -> bool:

@@ -22,7 +22,7 @@ from math import inf
 from time import monotonic
 from typing import Final
 
-from chaosbot.checks._likeness import commands_in, words, words_in
+from chaosbot.checks._likeness import ALIKE, commands_in, words, words_in
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import MARKER
 from chaosbot.fuzz.context import CampaignContext
@@ -53,6 +53,9 @@ _LEAST_WAVE: Final = 40
 _QUICKEST_S: Final = 0.05
 _WAVE: Final = 0.5
 """The part of the ways that are left which may be gone in one wave, so that the longer ones get their turn."""
+_TAKEN: Final = 2
+"""One in so many of the things of which each can be had once (an hour, a seat) is taken at most; the others are left to what comes later."""
+_LEAST_TAKEN: Final = 10
 _DRAWN: Final = 4
 """A drawn name has so many characters."""
 _MOST_KINDS: Final = 64
@@ -73,6 +76,7 @@ _MOST_SHOWN: Final = 3
 _ASKS: Final = re.compile(r"[?？؟;]\s*$", re.MULTILINE)
 _BETWEEN: Final = (r"\s*\|\s*", r"\s*;\s*", r"\s+=\s+", r"\s*,\s*", r"\s+")
 """What stands between the fields of an argument; the first that stands there at all."""
+_NUMBER_SIGNS: Final = "#№"
 _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})[»\"”`']|(?<!\S)(\d[^\s,;)]*\d(?: \d[^\s,;)]*\d)*)")
 """What may be an example of an answer: what stands in quotes, and what begins and ends with a digit, one after another (``25/12 20:00``)."""
 _LISTED: Final = re.compile(r"(?:[:：]\s+|\()([^:：\n()]{1,80}(?::\d[^:：\n()]{0,40})?)[.!?)]*\s*$", re.MULTILINE)
@@ -111,11 +115,12 @@ class Way:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """What may name a thing in its words, but for what it was told itself, and who did it."""
-        texts = (str(self.who.user), *(step.text for step in self.steps), *self.said)
-        said = {word for text in texts for word in re.findall(r"\w+", text)}
-        found = (name for call in self.replies for name in ID.findall(MARKER.sub(" ", call.text)))
-        return tuple(dict.fromkeys(name for name in found if name not in said))
+        """What may name a thing in its words, but for what it was told itself, and who did it; what is marked as a number may stand in a button as well."""
+        said = _words_of((str(self.who.user), *self.said, *(step.text for step in self.steps if not step.pressed)))
+        pressed = _words_of(step.text for step in (*self.steps, *self.taken) if step.pressed)
+        found = (name for call in self.replies for name in ID.finditer(MARKER.sub(" ", call.text)))
+        new = (name for name in found if name[1] not in (said if name[0][0] in _NUMBER_SIGNS else said | pressed))
+        return tuple(dict.fromkeys(name[1] for name in new))
 
     @property
     def number(self) -> str:
@@ -138,6 +143,10 @@ class Way:
     def plain(self) -> bool:
         """Whether it takes no words but those that the target offered."""
         return not any(step.ours for step in self.steps)
+
+
+def _words_of(texts: Iterable[str]) -> set[str]:
+    return {word for text in texts for word in re.findall(r"\w+", text)}
 
 
 def drawn_in(text: str, buttons: Iterable[str]) -> list[str]:
@@ -292,6 +301,9 @@ class _Explorer:
         self._unknown: set[frozenset[str]] = set()
         self._meant: list[str] = []
         self._makers: list[str] = []
+        self._chosen: set[str] = set()
+        self._scarce: dict[str, int] = {}
+        """So many times may each kind of choice still be made that makes something."""
 
     def ways(self) -> Iterator[Way]:
         """The ways, as they are found."""
@@ -304,7 +316,7 @@ class _Explorer:
         ways: list[Way] = []
         pace = inf
         for depth in range(_DEEPEST):
-            wave = _affordable(talks, wave, seen, pace)
+            wave = list(self._sparing(_affordable(talks, wave, seen, pace)))
             seen.update(wave)
             began = monotonic()
             found = talks.run([partial(_gone, talks, steps) for steps in wave])
@@ -315,7 +327,7 @@ class _Explorer:
             if _AFTER <= depth <= _LATEST and before:
                 affordable = _WAVE * pace * talks.clock.left() / _MOST_AFTER
                 most = max(_MOST_LATER, int(min(most, affordable)))
-                changed, named_things = _dependent(talks, self.done, before, most)
+                changed, named_things = _dependent(talks, self.done, before, most, self._sparing)
                 gone += changed
             gone = [way for way in gone if "{n}" not in way.steps[-1].text or _says(way) not in self._told_before]
             ways = self._understood(gone)
@@ -324,6 +336,24 @@ class _Explorer:
             wave = named_things + self._next(gone, ways)
             if talks.clock.over() or (not wave and depth >= _AFTER):
                 return
+
+    def _sparing(self, wave: Iterable[tuple[Step, ...]]) -> Iterator[tuple[Step, ...]]:
+        """Those of these ways that leave enough of what can be had once."""
+        for steps in wave:
+            taken = [kind_of(step.text) for step in steps if chosen(step) and kind_of(step.text) in self._scarce]
+            if all(self._scarce[kind] > 0 for kind in taken):
+                self._scarce.update({kind: self._scarce[kind] - 1 for kind in taken})
+                yield steps
+
+    def _taken(self, ways: Iterable[Way]) -> None:
+        """Learns of what there is one each: who chooses what another one has chosen before is told otherwise, or is not offered it any more."""
+        kinds = {kind_of(way.steps[-1].text): way for way in ways if chosen(way.steps[-1])}
+        new = {kind: way for kind, way in kinds.items() if way.who.choices >= _SEVERAL and kind not in self._chosen}
+        self._chosen.update(new)
+        taken = self.talks.run([partial(_is_taken, self.talks, way) for way in new.values()])
+        for (kind, way), gone in zip(new.items(), taken, strict=True):
+            if gone:
+                self._scarce[kind] = max(_LEAST_TAKEN, way.who.choices // _TAKEN)
 
     def _ended(self, ways: Sequence[Way]) -> list[Way]:
         """Those that may have changed something: who has pressed a button, or was told a name that hardly anybody else was, is in the middle of nothing."""
@@ -340,6 +370,7 @@ class _Explorer:
         """The next wave, after these ways, of which those have told something: first the first step from each, then the second."""
         talks = self.talks
         self.done += ways
+        self._taken(ways)
         told = "\n".join(call.text for call in talks.context.target.calls())
         # What leads to the same words leads on alike: it is followed once.
         new: list[Way] = []
@@ -387,7 +418,11 @@ def _renewed(talks: Talks, done: Sequence[Way]) -> list[Way]:
 
 
 def _dependent(
-    talks: Talks, done: Sequence[Way], ways: Sequence[Way], most: int
+    talks: Talks,
+    done: Sequence[Way],
+    ways: Sequence[Way],
+    most: int,
+    sparing: Callable[[Iterable[tuple[Step, ...]]], Iterable[tuple[Step, ...]]],
 ) -> tuple[list[Way], list[tuple[Step, ...]]]:
     """Commands that are answered otherwise by who has done something before: what is in a cart can be ordered.
 
@@ -396,6 +431,7 @@ def _dependent(
         done: All ways so far.
         ways: Those after which commands are said.
         most: After so many of them at most.
+        sparing: Leaves out what would take too much of what can be had once.
 
     Returns:
         The ways to such commands, and those that tell newcomers more by now; and further ones in which the commands are told what was made before by its name.
@@ -412,7 +448,7 @@ def _dependent(
     }
     firsts = list(reversed(deeds.values()))[:most]
     tried = {(*way.steps, step): way for way in firsts for step in commands if way.steps != (step,)}
-    gone = talks.run([partial(_gone, talks, steps) for steps in tried])
+    gone = talks.run([partial(_gone, talks, steps) for steps in sparing(tried)])
     found = [way for way in gone if way is not None and _says(way) - plain[way.steps[-1]]]
     # Who is in the middle of something may be told so whatever they write.
     said = Counter(says for says, _ in {(_says(way), way.steps[-1]) for way in found})
@@ -457,6 +493,15 @@ def in_groups(talks: Talks, commands: Sequence[Step], ways: Sequence[Way]) -> It
 
 def _gone(talks: Talks, steps: tuple[Step, ...]) -> Way:
     return walk(talks, steps)[1]
+
+
+def _is_taken(talks: Talks, way: Way) -> bool:
+    """Whether what somebody has chosen is another one's no more."""
+    stranger = talks.stranger()
+    same = [replace(step, text=step.text.replace(str(way.who.user), str(stranger.user))) for step in way.taken]
+    again = walk(talks, same, stranger)[1]
+    told = _says(way)
+    return list(again.taken) != same or 0 < len(_says(again) & told) < ALIKE * len(told)
 
 
 def _introduced(talks: Talks, first: Sequence[Step]) -> int | None:

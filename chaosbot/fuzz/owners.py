@@ -52,6 +52,7 @@ class Use:
         spent: Whether it was used up by that.
         told: The words that the owner was told, and is not told of what does not exist.
         named: Whether the owner was told the thing's name, or words of their own about it.
+        about: The words that the owner was told when the thing was made: another one's are others (another room).
     """
 
     access: Access
@@ -59,10 +60,12 @@ class Use:
     spent: bool
     told: frozenset[str]
     named: bool = True
+    about: frozenset[str] = frozenset()
 
     def agrees(self, other: Use) -> bool:
         """Whether the same came of it when it was done with another thing."""
-        return self.spent == other.spent and len(self.told & other.told) >= ALIKE * len(self.told)
+        told = self.told - self.about or self.told
+        return self.spent == other.spent and len(told & other.told) >= ALIKE * len(told)
 
 
 def lists_in(ways: Sequence[Way]) -> list[tuple[Step, ...]]:
