@@ -119,7 +119,11 @@ class Way:
         said = _words_of((str(self.who.user), *self.said, *(step.text for step in self.steps if not step.pressed)))
         pressed = _words_of(step.text for step in (*self.steps, *self.taken) if step.pressed)
         found = (name for call in self.replies for name in ID.finditer(MARKER.sub(" ", call.text)))
-        new = (name for name in found if name[1] not in (said if name[0][0] in _NUMBER_SIGNS else said | pressed))
+        new = [
+            name
+            for name in found
+            if name[1] not in said and (name[0][0] in _NUMBER_SIGNS or _words_of(name.groups()) - pressed)
+        ]
         return tuple(dict.fromkeys(name[1] for name in new))
 
     @property
@@ -211,7 +215,8 @@ def walk(
         # On the way only what has been seen to come is waited for; at its end nobody knows whether more does.
         usual = talks.context.usual.get(part, 0) if person is None and (onwards or nth < len(steps)) else 0
         choice = (someone.user or 0) // talks.context.apart // someone.choices
-        taken = at_hand(step, someone.buttons, someone.told, choice, apart=apart)
+        once = chosen(step) and kind_of(step.text) in talks.context.scarce
+        taken = at_hand(step, someone.buttons, someone.told, choice, apart=apart or once)
         someone.choices *= len(_alike(step, someone.buttons, someone.told)) or 1
         taken = taken.of(someone.number)
         done.append(taken)
@@ -302,8 +307,6 @@ class _Explorer:
         self._meant: list[str] = []
         self._makers: list[str] = []
         self._chosen: set[str] = set()
-        self._scarce: dict[str, int] = {}
-        """So many times may each kind of choice still be made that makes something."""
 
     def ways(self) -> Iterator[Way]:
         """The ways, as they are found."""
@@ -339,10 +342,11 @@ class _Explorer:
 
     def _sparing(self, wave: Iterable[tuple[Step, ...]]) -> Iterator[tuple[Step, ...]]:
         """Those of these ways that leave enough of what can be had once."""
+        left = self.talks.context.scarce
         for steps in wave:
-            taken = [kind_of(step.text) for step in steps if chosen(step) and kind_of(step.text) in self._scarce]
-            if all(self._scarce[kind] > 0 for kind in taken):
-                self._scarce.update({kind: self._scarce[kind] - 1 for kind in taken})
+            taken = [kind for step in steps if chosen(step) and (kind := kind_of(step.text)) in left]
+            if all(left[kind] > 0 for kind in taken):
+                left.update({kind: left[kind] - 1 for kind in taken})
                 yield steps
 
     def _taken(self, ways: Iterable[Way]) -> None:
@@ -353,7 +357,7 @@ class _Explorer:
         taken = self.talks.run([partial(_is_taken, self.talks, way) for way in new.values()])
         for (kind, way), gone in zip(new.items(), taken, strict=True):
             if gone:
-                self._scarce[kind] = max(_LEAST_TAKEN, way.who.choices // _TAKEN)
+                self.talks.context.scarce[kind] = max(_LEAST_TAKEN, way.who.choices // _TAKEN)
 
     def _ended(self, ways: Sequence[Way]) -> list[Way]:
         """Those that may have changed something: who has pressed a button, or was told a name that hardly anybody else was, is in the middle of nothing."""

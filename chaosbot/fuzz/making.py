@@ -159,7 +159,7 @@ def candidates(calls: Iterable[ApiCalled], ways: Sequence[Way]) -> list[Way]:
             first.setdefault(name, call.t)
 
     def makes(way: Way) -> bool:
-        return any(first[name] >= call.t for call in way.replies for name in _SIGNED.findall(call.text))
+        return any(first.get(name, call.t) >= call.t for call in way.replies for name in _SIGNED.findall(call.text))
 
     def common(way: Way) -> bool:
         return all(len(chats[name]) > _FEW for name in names[way])

@@ -24,9 +24,9 @@ from chaosbot.checks._join import SHRINKING
 from chaosbot.core.case import Case, Role
 from chaosbot.core.check import CHECKS, Check
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import KEPT_TEXT, ApiCalled, CampaignStarted, CaseTried, Event, Noted, ProbeSeen
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, Noted, ProbeSeen
 from chaosbot.core.exchange import UpdateFacts
-from chaosbot.core.marker import digest, markers_in
+from chaosbot.core.marker import digest
 from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, Leaked, NoProof, NotJson, Observation
 from chaosbot.core.outcome import Outcome
 from chaosbot.core.platform import Platform
@@ -34,7 +34,7 @@ from chaosbot.core.verdict import Mechanism, RootCause
 from chaosbot.fuzz.findings import CaseSteps
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.target import CaseResult, HealthReply
+from chaosbot.fuzz.target import CaseResult, HealthReply, reply_in
 from chaosbot.journal import EventSpool
 
 _KEPT_HEADERS: Final = frozenset(
@@ -48,19 +48,6 @@ _LARGEST_PARSED: Final = 100_000
 _MOST_READ: Final = 65_536
 _SHORTEST_SECRET: Final = 6
 """A shorter one may stand in an answer by chance."""
-
-
-def reply_in(platform: Platform, outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiCalled | None:
-    """The call that a webhook's answer asks the platform to make, when it does."""
-    if not outcome.ok or not outcome.body:
-        return None
-    for call in platform.effects(outcome.body):
-        # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
-        markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(call.text))))
-        chat, via = call.chat if call.chat is not None else case.chat, "reply" if platform.answers_act else "answer"
-        text = call.text[:KEPT_TEXT]
-        return msgspec.structs.replace(call, t=t, chat=chat, text=text, markers=markers, via=via, exchange=exchange)
-    return None
 
 
 def _echoes(outcome: Outcome, case: Case) -> bool:

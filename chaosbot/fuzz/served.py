@@ -25,7 +25,7 @@ from typing import Any, Final
 from chaosbot.checks.canary_answered import WAITING
 from chaosbot.checks.user_told import STILL
 from chaosbot.core.case import Case, Change
-from chaosbot.core.event import CaseTried
+from chaosbot.core.event import ApiCalled, CaseTried
 from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.observation import Died, HealthLost, Hung, Silenced
 from chaosbot.core.outcome import Fate
@@ -122,10 +122,15 @@ def still_served(context: CampaignContext, clock: Clock) -> None:
             return  # one mistake ends the answers in many ways
 
 
+def _calls(context: CampaignContext) -> list[ApiCalled]:
+    """The calls so far that were requests of the target's own."""
+    return [call for call in context.target.calls() if not call.in_answer]
+
+
 def gone_silent(context: CampaignContext) -> bool:
     """Whether a target that called its API makes no call any more, though it acknowledges; what it was sent around its last call is suspected."""
     target, recorder = context.target, context.recorder
-    before = target.calls()
+    before = _calls(context)
     last = max(before, key=lambda call: call.t, default=None)
     if last is not None and (last.status or 0) in WAITING:
         return False
@@ -135,7 +140,7 @@ def gone_silent(context: CampaignContext) -> bool:
         result = target.fire(target.health_case(), "served")
         if not result.outcome.ok or target.watch.replied(result.case, max(wait_s, target.watch.patience_s)):
             return False
-        if len(target.calls()) > len(before):
+        if len(_calls(context)) > len(before):
             return False  # it is only busy
     tried = [event for event in recorder.events if isinstance(event, CaseTried)]
     # What needs no sender, or is odd otherwise, may be answered still.

@@ -23,12 +23,14 @@ from math import inf
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import EngineError, TargetUnusable
-from chaosbot.core.event import ApiCalled
+from chaosbot.core.event import KEPT_TEXT, ApiCalled
 from chaosbot.core.kit import FRESH, IDS
-from chaosbot.core.marker import marker
+from chaosbot.core.marker import marker, markers_in
 from chaosbot.core.observation import Observation, Quiet
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform
@@ -88,6 +90,19 @@ class HealthReply:
     seen: str = ""
 
 
+def reply_in(platform: Platform, outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiCalled | None:
+    """The call that a webhook's answer asks the platform to make, when it does."""
+    if not outcome.ok or not outcome.body:
+        return None
+    for call in platform.effects(outcome.body):
+        # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
+        markers = tuple(dict.fromkeys((*((case.marker,) if case.marker else ()), *markers_in(call.text))))
+        chat, via = call.chat if call.chat is not None else case.chat, "reply" if platform.answers_act else "answer"
+        text = call.text[:KEPT_TEXT]
+        return msgspec.structs.replace(call, t=t, chat=chat, text=text, markers=markers, via=via, exchange=exchange)
+    return None
+
+
 class CampaignTarget:
     """The target of one campaign.
 
@@ -113,7 +128,8 @@ class CampaignTarget:
         guard(spec.address.host, spec.allow)
         self.spec = spec
         self.platform = platform
-        self.calls = calls
+        self._calls = calls
+        self._in_answers: list[tuple[int, ApiCalled]] = []
         self.should_stop = should_stop
         self.guide = guide
         self.until = inf
@@ -229,6 +245,19 @@ class CampaignTarget:
             f"{self.spec.address.url}: no answer for {max(0.0, until - began):.0f} s; start it again, or let chaosbot do it with --start-cmd"
         )
 
+    def calls(self) -> Sequence[ApiCalled]:
+        """All that the target has said so far, in the order in which it came: its calls, and what its answers asked the platform to call."""
+        calls = self._calls()
+        if not self._in_answers:
+            return calls
+        said: list[ApiCalled] = []
+        seen = 0
+        for known, reply in list(self._in_answers):
+            said += calls[seen:known]
+            seen = max(seen, known)
+            said.append(reply)
+        return [*said, *calls[seen:]]
+
     # -- sending -----------------------------------------------------------------------------------------------------
 
     def fire(self, case: Case, stage: str, *, timeout_s: float | None = None, fair: bool = False) -> CaseResult:
@@ -249,6 +278,8 @@ class CampaignTarget:
         before = self._waits() if fair else ()
         outcome = self._send(case, bound)
         self.watch.answered(case)
+        if (reply := reply_in(self.platform, outcome, case, sent + outcome.total_s, exchange)) is not None:
+            self._in_answers.append((len(self._calls()), reply))
         starved_s = sum(map(process.starved_s, before, self._waits())) if fair else 0.0
         return CaseResult(case, stage, outcome, sent, exchange=exchange, starved_s=starved_s)
 

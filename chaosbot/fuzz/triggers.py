@@ -483,7 +483,7 @@ class Asking:
         for call in reversed(self.context.target.calls()):
             if call.t < since - 1.0:
                 return
-            if call.t >= since:
+            if call.t >= since and not call.in_answer:
                 yield call
 
 

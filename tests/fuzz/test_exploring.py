@@ -10,6 +10,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.fuzz.exploring import Way, _answers, _by_name, _examples, _filled, _further, at_hand
+from chaosbot.fuzz.making import candidates
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.talks import Step
@@ -60,6 +61,19 @@ def test_one_field_after_the_other_may_have_to_be_a_number(example: str, filled:
 def test_what_names_a_thing(text: str, ids: tuple[str, ...]) -> None:
     steps = (Step("/add 7 green tea", ours=True),)
     assert Way(steps, (ApiCalled(1.0, "sendMessage", 1, text),)).ids == ids
+
+
+def test_a_marked_number_names_a_thing_and_what_stands_in_the_pressed_button_does_not() -> None:
+    steps = (Step("/menu"), Step("hour:1:2026-11-30:18", pressed=True))
+    taken = (Step("/menu"), Step("hour:1:2026-12-05:20", pressed=True))
+    told = ApiCalled(1.0, "sendMessage", 1, "Yours: #1 Cellar, 2026-12-05 20 Uhr.")
+    assert Way(steps, (told,), taken=taken).ids == ("1",)
+
+
+def test_what_was_said_in_an_answer_alone_may_be_a_thing() -> None:
+    told = ApiCalled(1.0, "sendMessage", 1, "Note #17 is saved.")
+    way = Way((Step("/note", ours=True),), (told,))
+    assert candidates([], [way]) == [way]
 
 
 @pytest.mark.parametrize(

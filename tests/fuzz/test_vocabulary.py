@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections import Counter
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -11,10 +12,12 @@ from types import SimpleNamespace
 import pytest
 
 from chaosbot.core.event import ApiCalled, CaseTried, Event, Noted
+from chaosbot.core.platform import platform_of
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult
 from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.target import CampaignTarget
 from chaosbot.fuzz.vocabulary import _notices
 from chaosbot.platforms.telegram._users import ADMIN_ID
 from tests.support.campaigns import call_api, campaign_behind_mock, said_in, served, spec_of, updates_to
@@ -151,6 +154,53 @@ class Lockers:
             case "figures" if admin:
                 return "Since Monday business has doubled."
         return "This button does nothing."
+
+
+class Studio:
+    """Lets three rooms by the hour, each once; what is let all are shown, and only who has it may give it back."""
+
+    ROOMS = ("Cellar", "Attic", "Barn")
+    HOURS = range(8, 22)
+
+    def __init__(self, bug: str = "") -> None:
+        self.bug = bug
+        self.let: dict[str, tuple[int, int]] = {}
+        self.last = 100
+
+    def answer(self, message: dict) -> str | dict | None:
+        """Menus for messages; `message` is a pressed button where it has data."""
+        sender = (message.get("from") or {}).get("id")
+        what, _, about = str(message.get("data") or "menu").partition(":")
+        mine = [(place, number) for place, (number, owner) in self.let.items() if owner == sender]
+        match what:
+            case "menu":
+                return menu("Welcome!", "rooms", "mine", "plan")
+            case "rooms":
+                return menu("Which room?", *(f"room:{nth}" for nth, _ in enumerate(self.ROOMS)))
+            case "room" if about in ("0", "1", "2"):
+                return menu(f"{self.ROOMS[int(about)]}, from when?", *(f"hour:{about}:{hour}" for hour in self.HOURS))
+            case "hour" if re.fullmatch(r"[012]:(?:[89]|1\d|2[01])", about):
+                if about in self.let:
+                    return "Somebody else has it then."
+                self.last += 1
+                self.let[about] = self.last, sender
+                return menu(f"Yours: {self._of(about)}. Two tokens are left.", "menu")
+            case "mine":
+                told = "\n".join(self._of(place) for place, _ in mine)
+                return menu(told, *(f"back:{number}" for _, number in mine)) if mine else "You have no room."
+            case "plan":
+                return "\n".join(map(self._of, self.let)) or "Nobody plays."
+            case "back":
+                found = next((place for place, (number, _) in self.let.items() if str(number) == about), "")
+                if not found or (self.let[found][1] != sender and self.bug != "back-any"):
+                    return "Not yours to give." if found else "There is none of that number."
+                given = f"Given back: {self.ROOMS[int(found[0])]}, {found[2:]} o'clock."
+                del self.let[found]
+                return given
+        return "This button does nothing."
+
+    def _of(self, place: str) -> str:
+        return f"#{self.let[place][0]} {self.ROOMS[int(place[0])]}, {place[2:]} o'clock"
 
 
 class Shop:
@@ -486,7 +536,7 @@ def menu(text: str, *buttons: str) -> dict:
     return {"text": text, "reply_markup": {"inline_keyboard": rows}}
 
 
-def webhook(bot: Gardener | Lockers | Interviewer) -> type[BaseHTTPRequestHandler]:
+def webhook(bot: Gardener | Lockers | Studio | Interviewer) -> type[BaseHTTPRequestHandler]:
     class Webhook(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
@@ -520,7 +570,7 @@ def webhook(bot: Gardener | Lockers | Interviewer) -> type[BaseHTTPRequestHandle
 
 def campaign(
     tmp_path: Path,
-    bot: Gardener | Lockers | Interviewer,
+    bot: Gardener | Lockers | Studio | Interviewer,
     stages: tuple[str, ...] = ("vocabulary",),
     **more: object,
 ) -> tuple[CampaignResult, list[Event]]:
@@ -640,6 +690,17 @@ def test_a_stranger_who_presses_another_users_button(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "back-any"])
+def test_of_what_can_be_had_once_enough_is_left_for_strangers_to_try(tmp_path: Path, bug: str) -> None:
+    studio = Studio(bug)
+    result, events = campaign(tmp_path, studio)
+    assert {(one.check, one.cause.place) for one in result.findings} == (
+        {("own_objects_only", "objects/button")} if bug else set()
+    )
+    assert "the button back:#: tried" in learned(events)["objects"]
+
+
+@pytest.mark.slow
 def test_the_admins_button_in_a_group(tmp_path: Path) -> None:
     assert "escalation/group" in places(campaign(tmp_path, Lockers("group"))[0], "no_escalation")
 
@@ -655,6 +716,19 @@ def test_a_button_of_a_message_that_is_gone_and_an_answer_that_is_no_text(tmp_pa
         result, events = campaign(tmp_path, healthy, ("vocabulary", "forms"))
         assert [(finding.check, finding.title) for finding in result.findings] == []
         assert sum(isinstance(event, CaseTried) and event.stage == "forms" for event in events) > 30
+
+
+def test_what_a_target_says_in_its_answers_stands_among_its_calls_as_it_came(tmp_path: Path) -> None:
+    calls: list[ApiCalled] = []
+    with served(webhook(Lockers())) as url:
+        spec = spec_of(url, tmp_path, monotonic())
+        target = CampaignTarget(spec, platform_of(spec.platform), lambda: calls, lambda: False)
+        for text in ("", "by itself", ""):
+            if text:
+                calls.append(ApiCalled(1.0, "sendMessage", 1, text))
+            else:
+                target.fire(target.health_case(), "vocabulary")
+    assert [call.text for call in target.calls()] == ["Welcome!", "by itself", "Welcome!"]
 
 
 def test_what_follows_from_a_conversation_is_no_right_and_a_repeated_command_is_none(tmp_path: Path) -> None:
