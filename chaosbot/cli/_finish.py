@@ -21,7 +21,7 @@ from chaosbot.cli._console import make_console
 from chaosbot.cli._options import read_option
 from chaosbot.cli._watch import Watch
 from chaosbot.core import units
-from chaosbot.session.run import Run, conducting, default_directory, known_secrets, signals_held
+from chaosbot.session.run import SERVING, Run, conducting, default_directory, known_secrets, signals_held
 from chaosbot.transport import checked_address
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def running(
             )
             stack.enter_context(conducting(run))
         watch = view(console, quiet=quiet, total_s=total_s, redact=run.redactor.text)
+        if verb in SERVING:
+            watch.began = 0.0
         watch.say(f"[bold]chaosbot {verb}[/] · {escape(target)} · seed {seed}")
         if live is not None:
             live.follow(run, target, total_s)

@@ -31,6 +31,7 @@ from chaosbot.core.event import (
     PhaseChanged,
     RuleSwitched,
     Trouble,
+    plan_began,
 )
 from chaosbot.core.hdr import CodedHistogram
 from chaosbot.core.units import format_duration
@@ -67,7 +68,9 @@ class Watch:
         self.quiet = quiet
         self.total_s = total_s
         self._lock = threading.Lock()
-        self._began = time.monotonic()
+        self._started = time.monotonic()
+        self.began: float | None = None
+        """When the plan began, in seconds since the start; None while parts start up."""
         self._phase = ""
         self._frames: dict[int, IntervalMeasured] = {}
         self._workers: dict[str, str] = {}
@@ -104,6 +107,8 @@ class Watch:
 
     def __call__(self, event: Event) -> None:
         """Takes notice of an event."""
+        if self.began is None:
+            self.began = plan_began(event)
         match event:
             case PhaseChanged(phase=phase, label=label):
                 self._phase = f"{phase}: {label}" if label else phase
@@ -198,7 +203,9 @@ class Watch:
         ] + ([Text(f"and {left_out} more, none later")] if left_out else [])
 
     def _panel(self) -> RenderableType:
-        elapsed = time.monotonic() - self._began
+        elapsed = time.monotonic() - self._started
+        if self.total_s:
+            elapsed = 0.0 if self.began is None else max(0.0, elapsed - self.began)
         left = f", about {format_duration(round(max(0.0, self.total_s - elapsed)))} left" if self.total_s else ""
         phase = self._phase or ("running" if self._frames else "starting")
         head = Text.from_markup(f"[bold]{escape(phase)}[/] [dim]{format_duration(round(elapsed))}{left}[/]")

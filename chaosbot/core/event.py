@@ -583,6 +583,13 @@ class IntervalMeasured(Tagged, frozen=True):
     streams: dict[str, StreamInterval] = msgspec.field(default_factory=dict)
 
 
+def plan_began(event: object) -> float | None:
+    """When the plan of a run began, if this is the first event to tell: with a phase or a second of load; what is before is start-up."""
+    if isinstance(event, IntervalMeasured):
+        return max(0.0, event.t - event.second - 1)
+    return event.t if isinstance(event, PhaseChanged) else None
+
+
 def without_parts(interval: IntervalMeasured) -> IntervalMeasured:
     """The interval without its tasks and streams, which are most of it, and with one text for each name instead of one a second."""
     named = {

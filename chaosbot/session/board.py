@@ -35,11 +35,12 @@ from chaosbot.core.event import (
     RunEnded,
     Steered,
     Trouble,
+    plan_began,
 )
 from chaosbot.core.hdr import decode
 from chaosbot.core.stats import Histogram
 from chaosbot.report import live_seconds
-from chaosbot.session.run import Run
+from chaosbot.session.run import SERVING, Run
 
 SECONDS_KEPT: Final = 900
 MOST_LISTED: Final = 200
@@ -195,7 +196,7 @@ class Board:
         self._open: dict[tuple[str, int], int] = {}
         self._steered: deque[dict[str, Any]] = deque(maxlen=MOST_LISTED)
         self._workers: dict[int, _LoadWorker] = {}
-        self._began: float | None = None
+        self._began = 0.0 if run.verb in SERVING else None
         self._ended: dict[str, Any] | None = None
         self._broken = False
 
@@ -274,6 +275,8 @@ class Board:
             del self._ticks[min(self._ticks)]
 
     def _take(self, event: Event) -> None:
+        if self._began is None:
+            self._began = plan_began(event)
         match event:
             case IntervalMeasured():
                 self._frame(event)
@@ -300,7 +303,6 @@ class Board:
             case Steered(t=t, what=what, value=value):
                 self._steered.append({"t": round(t, 3), "what": what, "value": value})
             case PhaseChanged(t=t, phase=phase, label=label):
-                self._begin(t)
                 self._phases.append({"t": round(t, 3), "phase": phase, "label": label})
             case Judged():
                 self._judged(event)
@@ -316,11 +318,6 @@ class Board:
                 self._ended = {"how": how, "reason": reason}
             case _:
                 pass
-
-    def _begin(self, t: float) -> None:
-        """The plan begins at its first phase, or with its first second of load; what comes before is start-up."""
-        if self._began is None:
-            self._began = t
 
     def _tick(self, t: float) -> _Tick:
         return self._ticks.setdefault(math.floor(t), _Tick())
@@ -339,7 +336,6 @@ class Board:
         if (worker := self._workers.get(frame.shard)) is not None:
             worker.planned += frame.planned
             worker.latest = frame
-        self._begin(max(0.0, frame.t - frame.second - 1))
         for name, part in frame.by_task.items():
             task = self._kept(self._tasks, name)
             task.counts.update(done=part.done, failed=sum(part.errors.values()))

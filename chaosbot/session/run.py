@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that end a run with its report: Ctrl-C, a supervisor, a terminal that closed, and the terminal's quit key."""
+SERVING: Final = frozenset({"proxy", "mock"})
+"""Verbs without a plan: their time runs from the start."""
 GRACE_S: Final = 0.6
 """How long parts may take to notice that they should stop before the main thread is interrupted."""
 

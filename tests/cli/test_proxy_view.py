@@ -264,6 +264,21 @@ def test_a_panel_shows_how_far_the_plan_is_and_which_faults_are_active() -> None
     assert lines[2:] == ["active now: latency"]
 
 
+def test_a_panel_counts_from_the_begin_of_the_plan_and_not_from_the_start_of_its_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("chaosbot.cli._watch.time.monotonic", lambda: now)
+    view = Watch(Console(record=True, width=80, file=io.StringIO()), total_s=60.0)
+    now = 108.0
+    view.console.print(view._panel())
+    view(IntervalMeasured(6.0, 0, 0, 3, 3, 3, 0, 0, 0, "", ""))
+    view(IntervalMeasured(7.0, 1, 0, 3, 3, 3, 0, 0, 0, "", ""))
+    view.console.print(view._panel())
+    lines = [line.rstrip() for line in view.console.export_text().splitlines() if "left" in line]
+    assert lines == ["starting 0s, about 1m left", "running 3s, about 57s left"]
+
+
 def test_a_load_without_phases_is_starting_until_its_first_second_and_then_running() -> None:
     view = Watch(Console(record=True, width=80, file=io.StringIO()), total_s=60.0)
     view.console.print(view._panel())

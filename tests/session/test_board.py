@@ -169,6 +169,17 @@ def test_verbs_without_frames_are_counted_event_by_event(verb: str, tmp_path: Pa
     assert state["breaches"] == ({"no_hang": 3} if verb == "fuzz" else {})
 
 
+@pytest.mark.parametrize(("verb", "serving"), [("proxy", True), ("mock", True), ("load", False)])
+def test_who_serves_has_begun_and_a_plan_begins_with_its_load(verb: str, serving: bool, tmp_path: Path) -> None:
+    run = Run(verb, "target", 7, tmp_path / "run")
+    board = Board(run, "target", total_s=30.0)
+    run.started -= 10.0
+    assert (board.state()["elapsed"] >= 10.0) == serving
+    board.notice(frame(3, 10.0))
+    assert board.state()["elapsed"] == pytest.approx(10.0 if serving else 10.0 - 0.003, abs=1.0)
+    run.journal.close()
+
+
 def test_noticing_an_event_folds_nothing_so_that_an_engine_never_waits_for_a_viewer(run: Run) -> None:
     board = Board(run, "target")
     board.notice(frame(1, 5.0))

@@ -18,9 +18,10 @@ from urllib.request import urlopen
 import pytest
 
 from chaosbot.core.errors import PortBusy
-from chaosbot.core.event import Noted, PhaseChanged
+from chaosbot.core.event import IntervalMeasured, Noted, PhaseChanged
 from chaosbot.session.live import LONGEST_WAIT_S, MOST_CONNECTIONS, Live
 from chaosbot.session.run import Run
+from tests.support.browser import Browser, needs_browser
 
 
 @pytest.fixture
@@ -140,6 +141,18 @@ def test_the_end_and_its_verdict_reach_who_still_watches_and_nothing_listens_aft
             pass
     assert not [thread for thread in threading.enumerate() if thread.name == "live"]
     live.close()
+
+
+@needs_browser
+def test_a_second_that_no_process_told_of_is_a_gap_and_no_zero(live: Live, run: Run) -> None:
+    for second in (0, 1, 2, 6, 7):
+        run.emit(IntervalMeasured(second + 1.0, second, 0, 3, 3, 3, 0, 0, 0, "", ""))
+    with Browser() as browser:
+        browser.open(live.page)
+        line = browser.until("document.querySelector('#rate .line.rate')?.getAttribute('d')")
+        assert browser.problems == []
+    assert line.count("M") == 2
+    assert len(re.findall(r"[ML]", line)) == 5
 
 
 def test_connections_are_bounded_and_idle_ones_keep_nobody_out_for_good(live: Live) -> None:
