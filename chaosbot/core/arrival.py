@@ -4,6 +4,7 @@ Rules:
 
 - The n-th arrival and the n-th virtual user are the same people doing the same things however many processes share the
   plan: identity is drawn from the number, never from the process.
+- Kinds of users with the same ids take them in turn together, so two virtual users share one only where there are more of them than ids.
 - A shard owns whole chats. Two processes never write into the same conversation, so no order inside one depends on them.
 - Draws come in blocks (one keyed hash gives eight numbers), because a plan of a million arrivals is drawn in full by
   every shard.
@@ -92,13 +93,15 @@ class Population:
         total = sum(journey.share for journey in self.journeys)
         self._bounds = [passed / total for passed in accumulate(journey.share for journey in self.journeys)]
         self._draws = Draws(dice.at("population"))
+        pools = [journey.users for journey in self.journeys]
+        self._pools = [pools.index(pool) for pool in pools]
         # A multiplier without a common factor spreads each journey evenly over the stretch.
         self._sizes = [0] * len(self.journeys)
         self._seats: list[tuple[int, int]] = []
         for place in range(_STRETCH):
             index = bisect_right(self._bounds, (place * 61 % _STRETCH + 0.5) / _STRETCH)
-            self._seats.append((index, self._sizes[index]))
-            self._sizes[index] += 1
+            self._seats.append((index, self._sizes[self._pools[index]]))
+            self._sizes[self._pools[index]] += 1
 
     def _journey(self, share: float) -> tuple[JourneySpec, float]:
         """The journey at a point of the population, and where in its share the point lies (0..1)."""
@@ -114,13 +117,13 @@ class Population:
     def resident(self, number: int) -> tuple[JourneySpec, int | str]:
         """Who the virtual user with this number is.
 
-        The shares hold in every stretch of a hundred users, not only on average, and the users of a journey take its ids in
-        turn.
+        The shares hold in every stretch of a hundred users, not only on average, and the users of a journey, or of all that
+        have the same ids, take them in turn.
         """
         stretch, place = divmod(number, _STRETCH)
         index, rank = self._seats[place]
         journey = self.journeys[index]
-        return journey, journey.users[(stretch * self._sizes[index] + rank) % len(journey.users)]
+        return journey, journey.users[(stretch * self._sizes[self._pools[index]] + rank) % len(journey.users)]
 
 
 @dataclass(frozen=True, slots=True)

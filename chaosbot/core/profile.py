@@ -108,7 +108,7 @@ class Threshold:
         """Reads ``p99<2s``, ``error_rate<1%``, ``throughput>100/s``, ``p95{/grant}<1s`` or, with the alert behind a comma, ``p99<2s,5s``.
 
         Raises:
-            ConfigError: Unknown metric, no comparison, wrong unit.
+            ConfigError: Unknown metric, no comparison, wrong unit, an alert inside the target.
         """
         match = _THRESHOLD.fullmatch(text.strip())
         if match is None:
@@ -119,7 +119,10 @@ class Threshold:
             raise ConfigError("", f"'{text}': unknown metric '{metric}'; there are {KNOWN_METRICS}")
         if metric.startswith("circuit_trips{"):
             raise ConfigError("", f"'{text}': circuits belong to no task; leave out the braces")
-        return cls(metric, read(target), None if alert is None else read(alert.strip()), sign.startswith("<"))
+        threshold = cls(metric, read(target), None if alert is None else read(alert.strip()), sign.startswith("<"))
+        if threshold.alert is not None and threshold.alert != threshold.target and threshold.holds(threshold.alert):
+            raise ConfigError("", f"'{text}': the alert lies inside the target; what must not be passed lies beyond it")
+        return threshold
 
     def holds(self, observed: float) -> bool:
         """Whether the target holds; a bound of zero ("no trips") includes itself."""

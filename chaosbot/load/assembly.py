@@ -94,8 +94,8 @@ def assemble(
             engine.search = KneeRun(engine, first)
     if isinstance(engine.load, ClosedExecutor):
         _stream(engine, engine.load, cast)
-        if engine.shard.index == 0 and (shared := shared_ids(cast.journeys, engine.pacer)):
-            hooks.emit(Noted(0.0, "users", f"virtual users with an id in common: {shared}"))
+        if engine.shard.index == 0 and (shared := shared_ids(cast, engine.pacer)):
+            hooks.emit(Noted(0.0, "users", shared))
     return engine
 
 

@@ -5,15 +5,16 @@ Rules:
 - Without a word from the person the source's journeys keep their shares, and a quarter of the users are clients of the platform's
   streams, in equal parts.
 - ``--class guest=80,market_stream=20`` names kinds of users and streams with relative weights; what is not named does not take part.
-- ``--mix ask=3,start=1`` does the same with tasks, in every kind of user that has one of them; a kind that has none keeps its own.
+- ``--mix ask=3,start=1`` does the same with tasks, in every kind of user that has one of them; a kind that has none keeps its own. A task
+  that nobody does who takes part is refused, as is a promise about one.
 - ``--wait 20s..60s`` replaces the pauses between two tasks of every kind of user; streams keep their own.
 - A stream's clients stand in the population as a journey of its name.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -40,14 +41,26 @@ class Cast:
     Args:
         journeys: The kinds of users with their shares; the clients of each stream are one of them.
         streams: The scenarios by name.
+        present: The kinds of which there is at least one virtual user.
         missing: Scenarios without any client, since there are too few users.
         asked: Whether the scenarios were chosen by name.
     """
 
     journeys: tuple[JourneySpec, ...]
     streams: Mapping[str, StreamSpec]
+    present: frozenset[str]
     missing: tuple[str, ...] = ()
     asked: bool = False
+
+    @property
+    def sockets(self) -> tuple[str, ...]:
+        """The scenarios whose clients connect; those of the others send requests."""
+        return tuple(name for name, one in self.streams.items() if one.action is not StreamAction.POLL)
+
+    @property
+    def people(self) -> list[JourneySpec]:
+        """The kinds of users who take part with requests."""
+        return [journey for journey in self.journeys if journey.share and journey.name not in self.sockets]
 
 
 def weights(option: str, text: str) -> tuple[tuple[str, float], ...]:
@@ -93,32 +106,39 @@ def cast_of(spec: LoadSpec, source: Source) -> Cast:
     """Who takes part.
 
     Raises:
-        UnknownName: A class, task or stream that there is not.
+        UnknownName: A class, task or stream that there is not, or a task that nobody does who takes part.
         ConfigError: Options that exclude each other.
     """
-    journeys = _mixed(tuple(source.journeys()), spec.mix)
-    known = {stream.name: stream for stream in source.streams()}
+    journeys, known = tuple(source.journeys()), {stream.name: stream for stream in source.streams()}
     for name in spec.streams:
+        if not known and name != NO_STREAMS:
+            raise ConfigError(f"--stream {name}", "there are no streams here to choose from; leave it out")
         if name not in known and name != NO_STREAMS:
-            raise UnknownName.of("stream", name, (*known, NO_STREAMS), where="--stream")
+            raise UnknownName.of("stream", name, known, where="--stream")
     _, workload, pacer = spec.shaped()
     if spec.wait_s is not None:
         if workload is Workload.OPEN:
             raise _needs_users("--wait")
         journeys = tuple(replace(journey, wait_s=spec.wait_s) for journey in journeys)
     if spec.classes:
-        return _chosen(spec, journeys, known, workload, pacer)
-    chosen = [known[name] for name in spec.streams if name in known] if spec.streams else list(known.values())
+        whole, chosen = _chosen(spec, journeys, known, workload)
+    else:
+        chosen = [known[name] for name in spec.streams if name in known] if spec.streams else list(known.values())
+        if workload is Workload.OPEN:
+            if spec.streams and chosen:
+                raise _needs_users("--stream")
+            chosen = []
+        total = sum(journey.share for journey in journeys)
+        share = total * STREAM_SHARE / (1 - STREAM_SHARE) / max(len(chosen), 1)
+        whole = [*journeys, *(_clients(stream, share, journeys) for stream in chosen)]
     if workload is Workload.OPEN:
-        if spec.streams and chosen:
-            raise _needs_users("--stream")
-        chosen = []
-    total = sum(journey.share for journey in journeys)
-    share = total * STREAM_SHARE / (1 - STREAM_SHARE) / max(len(chosen), 1)
-    whole = (*journeys, *(_clients(stream, share, journeys) for stream in chosen))
-    found = _counted(whole, pacer) if chosen else Counter[str]()
-    missing = tuple(stream.name for stream in chosen if not found[stream.name])
-    return Cast(whole, {stream.name: stream for stream in chosen}, missing, bool(spec.streams))
+        present = frozenset(journey.name for journey in whole if journey.share)
+    else:
+        present = frozenset(_counted(whole, pacer))
+    missing = tuple(stream.name for stream in chosen if stream.name not in present)
+    streams = {stream.name: stream for stream in chosen}
+    cast = Cast(tuple(whole), streams, present, missing, bool(spec.streams or spec.classes))
+    return replace(cast, journeys=_mixed(spec, cast, journeys)) if spec.mix else cast
 
 
 def check_promises(spec: LoadSpec, source: Source, cast: Cast) -> None:
@@ -126,30 +146,48 @@ def check_promises(spec: LoadSpec, source: Source, cast: Cast) -> None:
 
     Raises:
         UnknownName: With those that do.
-        ConfigError: A promise about streams where there are none.
+        ConfigError: A promise about streams where there are none, or about what too few users take part for.
     """
-    sockets = [name for name, one in cast.streams.items() if one.action is not StreamAction.POLL]
-    people = (journey for journey in cast.journeys if journey.share and journey.name not in sockets)
-    tasks = {task.name for journey in people for task in journey.tasks if task.weight}
+    tasks = [(task.name, journey.name) for journey in cast.people for task in journey.tasks if task.weight]
+    if spec.slow_share:
+        tasks += [(slowly(task, how), kind) for task, kind in tasks for how in SLOW_MANNERS]
+    tasks += [(f"{name}:{part}", name) for name in cast.sockets for part in ("connect", "session")]
     for metric in map(Metric.parse, spec.promised):
         where = f"promise about {metric.name}{{{metric.of}}}" if metric.of else f"promise about {metric.name}"
         if metric.streams:
-            if not sockets:
+            if not cast.sockets:
                 raise ConfigError(
                     where,
                     "no stream takes part; leave it out, or name one by --class or --stream where the source has any",
                 )
-            if metric.of and metric.of not in sockets:
-                raise UnknownName.of("stream", metric.of, sockets, where=where)
+            if metric.of and metric.of not in cast.sockets:
+                raise UnknownName.of("stream", metric.of, cast.sockets, where=where)
+            _require_users(where, {name for name in cast.sockets if metric.of in ("", name)}, spec, cast)
             continue
-        known = {*tasks, *(f"{name}:{part}" for name in sockets for part in ("connect", "session"))}
-        if spec.slow_share:
-            known |= {slowly(task, how) for task in tasks for how in SLOW_MANNERS}
         # A builder of one's own may count requests under names that only it knows.
-        if not (getattr(source, "renames", False) or any(map(metric.about, known))):
+        if not metric.of or getattr(source, "renames", False):
+            continue
+        kinds = {kind for task, kind in tasks if metric.about(task)}
+        if not kinds:
             wanted = metric.of.removeprefix("/")
-            shown = known if "/" in wanted else {task.rpartition("/")[2] for task in known}
+            shown = {task if "/" in wanted else _short(task) for task, _ in tasks}
             raise UnknownName.of("task", wanted, shown, where=where)
+        _require_users(where, kinds, spec, cast)
+
+
+def _require_users(where: str, kinds: Collection[str], spec: LoadSpec, cast: Cast) -> None:
+    """Refuses what is about kinds of users of whom there is none.
+
+    Raises:
+        ConfigError: None of these has a virtual user.
+    """
+    if cast.present.isdisjoint(kinds):
+        users = max(int(spec.shaped()[2].peak + 1e-9), 1)
+        raise ConfigError(
+            where,
+            f"is about {' and '.join(sorted(kinds))} alone, of whom there is none among {users} user{'s' * (users != 1)}; "
+            "use more, or choose who takes part by --class",
+        )
 
 
 def _needs_users(option: str) -> ConfigError:
@@ -159,12 +197,9 @@ def _needs_users(option: str) -> ConfigError:
 
 
 def _chosen(
-    spec: LoadSpec,
-    journeys: tuple[JourneySpec, ...],
-    known: Mapping[str, StreamSpec],
-    workload: Workload,
-    pacer: Pacer,
-) -> Cast:
+    spec: LoadSpec, journeys: tuple[JourneySpec, ...], known: Mapping[str, StreamSpec], workload: Workload
+) -> tuple[list[JourneySpec], list[StreamSpec]]:
+    """Those whom ``--class`` names, and the streams among them."""
     if spec.streams:
         raise ConfigError("--stream", "cannot be combined with --class, which names the streams that take part")
     tiers = {journey.name: journey for journey in journeys}
@@ -172,13 +207,11 @@ def _chosen(
     for name in named:
         if name not in tiers and name not in known:
             raise UnknownName.of("class", name, (*tiers, *known), where="--class")
-    streams = {name: known[name] for name, weight in named.items() if name in known and name not in tiers and weight}
+    streams = [known[name] for name, weight in named.items() if name in known and name not in tiers and weight]
     if streams and workload is Workload.OPEN:
         raise _needs_users("--class")
     whole = [replace(tiers[name], share=weight) for name, weight in named.items() if name in tiers]
-    whole += [_clients(stream, named[name], journeys) for name, stream in streams.items()]
-    found = _counted(tuple(whole), pacer)
-    return Cast(tuple(whole), streams, tuple(name for name in streams if not found[name]), asked=True)
+    return [*whole, *(_clients(stream, named[stream.name], journeys) for stream in streams)], streams
 
 
 def _clients(stream: StreamSpec, share: float, journeys: tuple[JourneySpec, ...]) -> JourneySpec:
@@ -188,35 +221,61 @@ def _clients(stream: StreamSpec, share: float, journeys: tuple[JourneySpec, ...]
     return JourneySpec(stream.name, share, stream.pause_s, tasks, journeys[0].users if polls else _STREAM_USERS)
 
 
-def _mixed(journeys: tuple[JourneySpec, ...], mix: tuple[tuple[str, float], ...]) -> tuple[JourneySpec, ...]:
-    """The journeys with the tasks that ``--mix`` names; ``ask`` stands for ``guest/ask`` too."""
-    if not mix:
-        return journeys
-    wanted = dict(mix)
-    known = {task.name for journey in journeys for task in journey.tasks}
-    short = {name.rpartition("/")[2] for name in known}
-    for name in wanted:
-        if name not in known | short:
-            raise UnknownName.of("task", name, sorted(known | short), where="--mix")
+def _mixed(spec: LoadSpec, cast: Cast, journeys: Sequence[JourneySpec]) -> tuple[JourneySpec, ...]:
+    """The cast's journeys with the tasks that ``--mix`` names; ``ask`` stands for ``guest/ask`` too.
+
+    Raises:
+        UnknownName: A task that there is not, or that nobody does who takes part.
+        ConfigError: One that too few users take part for.
+    """
+    wanted = dict(spec.mix)
+    everybody = {task.name for journey in (*journeys, *cast.people) for task in journey.tasks}
+    done = [(task.name, journey.name) for journey in cast.people for task in journey.tasks]
+    for name, weight in wanted.items():
+        kinds = {kind for task, kind in done if name in (task, _short(task))}
+        # What is not to be done may be a task of anybody's.
+        if not kinds and (weight or name not in everybody | set(map(_short, everybody))):
+            shown = {each for task, _ in done for each in (task, _short(task))}
+            raise UnknownName.of("task", name, shown, where="--mix")
+        if weight:
+            _require_users(f"--mix {name}", kinds, spec, cast)
     mixed = []
-    for journey in journeys:
+    for journey in cast.journeys:
         picked = tuple(
-            Task(task.name, wanted.get(task.name, wanted.get(task.name.rpartition("/")[2], 0.0)))
-            for task in journey.tasks
+            Task(task.name, wanted.get(task.name, wanted.get(_short(task.name), 0.0))) for task in journey.tasks
         )
         picked = tuple(task for task in picked if task.weight > 0)
         mixed.append(replace(journey, tasks=picked) if picked else journey)
     return tuple(mixed)
 
 
-def _counted(journeys: tuple[JourneySpec, ...], pacer: Pacer) -> Counter[str]:
-    """How many virtual users of each kind there are at the peak; who they are does not depend on chance."""
-    people = Population(journeys, Dice(0))
-    return Counter(people.resident(number)[0].name for number in range(max(int(pacer.peak + 1e-9), 1)))
+def _short(task: str) -> str:
+    """A task's name without the kind of user before it."""
+    return task.rpartition("/")[2]
 
 
-def shared_ids(journeys: tuple[JourneySpec, ...], pacer: Pacer) -> str:
-    """Which kinds of users have fewer ids than virtual users, in words; empty when every user has one of their own."""
-    counted, pools = _counted(journeys, pacer), {journey.name: len(journey.users) for journey in journeys}
-    few = [f"{count} of {name} share {pools[name]} ids" for name, count in counted.items() if count > pools[name]]
-    return ", ".join(few)
+def _counted(journeys: Sequence[JourneySpec], pacer: Pacer) -> Counter[str]:
+    """How many virtual users of each kind there are at the peak."""
+    return Counter(journey.name for journey, _ in _residents(journeys, pacer))
+
+
+def _residents(journeys: Sequence[JourneySpec], pacer: Pacer) -> Iterator[tuple[JourneySpec, int | str]]:
+    """The virtual users at the peak; who they are does not depend on chance."""
+    return map(Population(journeys, Dice(0)).resident, range(max(int(pacer.peak + 1e-9), 1)))
+
+
+def shared_ids(cast: Cast, pacer: Pacer) -> str:
+    """Which virtual users have an id that another one has too, in words; empty when every user has one of their own.
+
+    Clients of streams have no id that a target could see.
+    """
+    whose: dict[int | str, list[str]] = defaultdict(list)
+    for journey, user in _residents(cast.journeys, pacer):
+        if journey.name not in cast.sockets:
+            whose[user].append(journey.name)
+    shared = [kinds for kinds in whose.values() if len(kinds) > 1]
+    users = Counter(kind for kinds in shared for kind in kinds)
+    if not users:
+        return ""
+    told = ", ".join(f"{count} of {kind}" for kind, count in users.items())
+    return f"virtual users that share ids: {told} have {len(shared)} between them"

@@ -78,7 +78,7 @@ class LoadSpec:
         classes: Who takes part, kinds of users and streams with their weights; empty for the source's own shares.
         mix: What they do, tasks with their weights; empty for the journeys' own.
         wait_s: Shortest and longest pause of a user between two tasks; None for the journeys' own.
-        max_in_flight: Most requests on their way at once, all processes together; None for no bound.
+        max_in_flight: Most requests on their way at once, all processes together and without connections of streams; None for no bound.
         bodies: Which answers' bodies single requests keep: ``failed``, ``sample`` (those, and one request in a hundred), ``all``, ``none``.
         traceparent: Whether each request carries a W3C trace context of its own.
         promised: Metrics of the person's own promises: what one is about must take part.

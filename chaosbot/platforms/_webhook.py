@@ -39,8 +39,8 @@ _DEEPEST: Final = 40
 _IMPATIENT_S: Final = 5.0
 """A platform that waits no longer has a deadline that users notice."""
 _ROLES: Final = ("delivery", "chat", "user", "message", "callback", "own")
-_FEW: Final = range(1, 101)
-"""Those who go through flows: as few as let each come through one in a short load."""
+_FEW: Final = range(1001, 1101)
+"""Those who go through flows: as few as let each come through one in a short load, and none of the client's."""
 _OF_DELIVERY: Final = ("delivery", "callback")
 SERVED: Final = Expect(reach=Reach.AT_MOST_ONCE)
 """A valid update: acknowledged."""

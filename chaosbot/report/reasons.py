@@ -99,8 +99,9 @@ def _planned(faults: Sequence[FaultRow]) -> list[FaultRow]:
 
 
 def of_notes(history: History) -> list[str]:
-    """What the proxy met and a reader must not miss: an upstream that was not there, a rule that a client asked for in vain."""
-    return [note.text for note in history.all(Noted) if note.area in ("upstream", "header_control", "metrics-push")]
+    """What a reader must not miss: an upstream that was not there, a rule that a client asked for in vain, users with one id."""
+    told = ("upstream", "header_control", "metrics-push", "users")
+    return [note.text for note in history.all(Noted) if note.area in told]
 
 
 def of_steering(history: History) -> list[str]:

@@ -2,37 +2,112 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.platform import Endpoint
+from chaosbot.core.event import Noted
+from chaosbot.core.journey import Task
+from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.profile import PROFILES
 from chaosbot.load.assembly import check
+from chaosbot.load.cast import cast_of, shared_ids
 from chaosbot.load.spec import LoadSpec
+
+USER = re.compile(rb'"from":\{"id":(\d+)')
 
 
 def checked(*promised: str, platform: str = "telegram", profile: str = "smoke", **more: Any) -> None:
-    check(
-        LoadSpec(
-            "http://127.0.0.1:9/",
-            Endpoint("127.0.0.1:9"),
-            platform,
-            1,
-            PROFILES.build(profile, {}),
-            promised=promised,
-            **more,
-        )
-    )
+    check(spec_of(platform, profile, promised=promised, **more))
+
+
+def spec_of(platform: str, profile: str = "smoke", **more: Any) -> LoadSpec:
+    return LoadSpec("http://127.0.0.1:9/", Endpoint("127.0.0.1:9"), platform, 1, PROFILES.build(profile, {}), **more)
 
 
 @pytest.mark.parametrize(
     "promised", ["p95", "p95{/grant}", "p95{grant}", "error_rate{admin/grant}", "throughput{chat}"]
 )
 def test_a_promise_about_a_task_that_takes_part_is_taken(promised: str) -> None:
-    checked(promised)
+    checked(promised, profile="sustained")
+    checked(promised, profile="steady")
+
+
+@pytest.mark.parametrize(
+    ("promised", "more", "says"),
+    [
+        ("p95{/grant}", {}, r"promise about p95\{/grant\}: is about admin alone, of whom there is none among 5 users"),
+        ("p95{grant}", {"users": 1}, "among 1 user; use more, or choose who takes part by --class"),
+        ("error_rate{traces}", {"users": 8}, "is about admin and developer alone"),
+        ("stream_gap_p99{market_stream}", {"platform": "market"}, "is about market_stream alone"),
+        ("p95{market_stream:connect}", {"platform": "market"}, "is about market_stream alone"),
+        ("stream_errors", {"platform": "market", "users": 2}, "burst_test and market_stream and reconnect_storm alone"),
+    ],
+)
+def test_a_promise_about_whom_too_few_users_leave_out_is_refused(
+    promised: str, more: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        checked(promised, **more)
+
+
+GUESTS, BOTH = (("guest", 1.0),), (("guest", 1.0), ("admin", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("mix", "more", "says"),
+    [
+        ("grant", {"classes": GUESTS}, "--mix: unknown task 'grant'; Available: category, chat, "),
+        ("admin/grant", {"classes": GUESTS}, "unknown task 'admin/grant'"),
+        ("alerts", {"platform": "market", "classes": (("foreign_flow", 1.0),)}, "Available: foreign-detail, snapshot"),
+        ("alerts", {"platform": "market", "classes": (("market_stream", 1.0),)}, "unknown task 'alerts'"),
+        ("grant", {}, "--mix grant: is about admin alone, of whom there is none among 5 users"),
+    ],
+)
+def test_a_mix_of_what_nobody_does_is_refused(mix: str, more: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        checked(mix=((mix, 1.0), ("chat", 0.0)) if "platform" not in more else ((mix, 1.0),), **more)
+
+
+def test_a_mix_holds_for_whoever_has_its_tasks_and_may_leave_out_those_of_others() -> None:
+    checked(mix=(("grant", 1.0),), classes=BOTH)
+    checked(mix=(("chat", 1.0), ("grant", 0.0)), classes=GUESTS)
+    market = PLATFORMS.build("market", {})
+    spec = spec_of("market", mix=(("snapshot", 1.0),), classes=(("foreign_flow", 1.0),))
+    assert cast_of(spec, market).people[0].tasks == (Task("snapshot", 1.0),)
+
+
+def test_kinds_of_users_with_the_same_ids_share_none_while_there_are_enough() -> None:
+    telegram = PLATFORMS.build("telegram", {})
+
+    def shared(users: int, **classes: float) -> str:
+        spec = spec_of("telegram", "sustained", users=users, classes=tuple(classes.items()))
+        return shared_ids(cast_of(spec, telegram), spec.shaped()[2])
+
+    assert shared(1000, guest=1, mixed=1) == ""
+    assert shared(1002, guest=1, mixed=1) == "virtual users that share ids: 2 of guest, 2 of mixed have 2 between them"
+    assert shared(3, admin=1) == "virtual users that share ids: 3 of admin have 1 between them"
+    market = spec_of("market", "sustained", users=400)
+    assert shared_ids(cast_of(market, PLATFORMS.build("market", {})), market.shaped()[2]) == ""
+
+
+def test_users_of_several_kinds_write_under_ids_of_their_own(
+    serve: Callable[..., Any], load: Callable[..., Any]
+) -> None:
+    target = serve()
+    found = load(
+        target.url,
+        "smoke",
+        {"users": 10, "spawn_rate": "100/s", "duration": "1s"},
+        classes=(("guest", 1.0), ("mixed", 1.0)),
+    )
+    ids = {asked.connection: USER.search(asked.body)[1] for asked in target.asked}
+    assert len(set(ids.values())) == len(ids) == 10
+    assert not [note for note in found.all(Noted) if note.area == "users"]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +135,7 @@ def test_a_promise_about_what_does_not_take_part_names_what_does(
 
 
 def test_connections_of_streams_and_slow_users_are_tasks_too() -> None:
-    checked("error_rate{market_stream:session}", "p95{burst_test:connect}", platform="market")
+    checked("error_rate{market_stream:session}", "p95{burst_test:connect}", platform="market", users=100)
     checked("error_rate{guest/chat (slow body)}", slow_share=0.1)
     with pytest.raises(UnknownName, match="slow body"):
         checked("error_rate{guest/chat (slow body)}")
