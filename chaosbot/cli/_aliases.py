@@ -2,7 +2,9 @@
 
 Rules:
 
-- Old names of options (`chaosbot.config.renamed`) warn and name the new one; ``--host URL`` of Locust stands for the TARGET.
+- Old names of options (`chaosbot.config.renamed`) warn and name the new one.
+- Locust's words stay: ``--run-time`` is ``--duration``, and ``--host URL`` stands for the TARGET; as Locust's is a base URL, the
+  platform's usual path is added where it has none (`_options.webhook_of`).
 - ``--html FILE`` and ``--report FILE`` of `run` and `load` ask for one more copy of a report; its form follows from the file's
   ending, and the file is looked at before anything starts.
 - Nothing after ``--`` is touched.
@@ -21,6 +23,7 @@ from chaosbot.core.errors import ConfigError
 
 HABITS: Final = frozenset({"run", "load"})
 """Verbs that understand options of other load tools."""
+LOCUST: Final = {"--run-time": "--duration"}
 REPORTS: Final = {
     ".html": "report.html",
     ".json": "report.json",
@@ -32,10 +35,12 @@ REPORTS: Final = {
 
 copies: ContextVar[tuple[Path, ...]] = ContextVar("copies", default=())
 """Files that get a copy of the report when the run has ended."""
+hosts: ContextVar[tuple[str, ...]] = ContextVar("hosts", default=())
+"""What ``--host`` said."""
 
 
 def understood(arguments: Sequence[str]) -> list[str]:
-    """The arguments in chaosbot's own words; sets `copies`.
+    """The arguments in chaosbot's own words; sets `copies` and `hosts`.
 
     Raises:
         ConfigError: A report file that cannot be written, or an option without its value.
@@ -52,19 +57,21 @@ def understood(arguments: Sequence[str]) -> list[str]:
         if name in OPTIONS:
             warn_renamed("", name, OPTIONS[name])
             made.append(OPTIONS[name] + equals + value)
+        elif name in LOCUST:
+            made.append(LOCUST[name] + equals + value)
         elif verb in HABITS and name in ("--host", "--html", "--report"):
             text = value if equals else next(rest, "")
             if not text:
                 usual = "--host http://127.0.0.1:8000/webhook" if name == "--host" else f"{name} report.html"
                 raise ConfigError(name, f"has no value; write for example {usual}")
             if name == "--host":
-                warn_renamed("", name, "TARGET")
                 targets.append(text)
             else:
                 wanted.append(_report_file(name, text))
         else:
             made.append(word)
     copies.set(tuple(wanted))
+    hosts.set(tuple(targets))
     return [*made, *targets, *words[end:]]
 
 

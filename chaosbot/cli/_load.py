@@ -57,7 +57,11 @@ Wait = Annotated[
 ]
 MaxInFlight = Annotated[
     int | None,
-    typer.Option(min=1, help="Most requests on their way at once; others wait for their turn.", show_default=False),
+    typer.Option(
+        min=1,
+        help="Most requests on their way at once; others wait for their turn. Connections of streams are not among them.",
+        show_default=False,
+    ),
 ]
 Bodies = Annotated[
     str,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
+from chaosbot.cli._aliases import hosts
 from chaosbot.config import defaults
 from chaosbot.config.document import read_document
 from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
@@ -272,6 +273,22 @@ def choose_upstreams(outbound: str, llm: str | None) -> str:
 def choose_seed(seed: int | None) -> int:
     """The seed given, or a fresh one; the one place where chance enters from outside."""
     return seed if seed is not None else int.from_bytes(os.urandom(4))
+
+
+def webhook_of(target: str | None, platform: str) -> str | None:
+    """The target's URL; one of ``--host`` without a path gets the platform's usual one, and a line says so.
+
+    Raises:
+        ConfigError: ``--host`` is no URL.
+    """
+    if target is None or target not in hosts.get():
+        return target
+    address, usual = Address.parse(target, where="--host"), platform_of(platform).default_path
+    if address.path != "/" or usual == "/":
+        return target
+    url = replace(address, path=usual).url
+    typer.echo(f"--host {target} has no path, so the target is {url}", err=True)
+    return url
 
 
 def target_of(target: str | None, socket: Path | None) -> str | None:

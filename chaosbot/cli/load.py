@@ -58,12 +58,14 @@ from chaosbot.cli._options import (
     secret_variable,
     target_of,
     tls_of,
+    webhook_of,
 )
 from chaosbot.config import defaults
 from chaosbot.core import units
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import Threshold, threshold_settings
 from chaosbot.core.registry import options_of
+from chaosbot.load.assembly import check
 from chaosbot.load.cast import waits, weights
 from chaosbot.load.spec import LoadSpec, Sampling
 from chaosbot.session.abort import Sentinel, StopCondition
@@ -170,7 +172,7 @@ def load(
     - `chaosbot load --users 100 --class guest=80,admin=1 --slo 'p95{/grant}<1s' URL`
     """
     platform = choose_platform(platform, platform_option)
-    target = target_of(target, unix)
+    target = target_of(webhook_of(target, platform), unix)
     chosen = choose_seed(seed)
     shape = profile_of(profile, users, spawn_rate, duration, rate)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
@@ -216,7 +218,10 @@ def load(
         bodies=bodies,
         traceparent=traceparent,
         promised=tuple(Threshold.parse(text).metric for text in slo or ()),
+        processes=processes or 1,
     )
+    if journey is None:  # running somebody's file is left to the driver, which does it once
+        check(load_spec)
     with running(
         "load",
         target or "embedded demo bot",

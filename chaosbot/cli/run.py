@@ -57,6 +57,7 @@ from chaosbot.cli._options import (
     read_secret,
     secret_variable,
     target_of,
+    webhook_of,
 )
 from chaosbot.cli._timeline import draw_timeline
 from chaosbot.config.experiment import Experiment, built_in, experiment_schema, outbound_of, read_experiment
@@ -65,12 +66,15 @@ from chaosbot.core import units
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan
+from chaosbot.core.platform import Endpoint
 from chaosbot.core.prices import prices_with
-from chaosbot.core.profile import PROFILES
+from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.profile import Workload as Shape
+from chaosbot.load.assembly import check as check_load
+from chaosbot.load.spec import LoadSpec
 from chaosbot.session.abort import StopCondition
 from chaosbot.session.driving import check_cluster
-from chaosbot.session.experiment import check_experiment, compiled, lasting, perform
+from chaosbot.session.experiment import Compiled, check_experiment, compiled, lasting, perform
 
 app = verb()
 
@@ -190,7 +194,13 @@ def run(
     targets = [item for item in what or () if _is_target(item, unix)]
     names = [item for item in what or () if item not in targets]
     experiment = _experiment(names, targets, mode)
-    experiment = replace(experiment, target=target_of(experiment.target or None, unix) or "")
+    experiment = replace(
+        experiment,
+        platform=choose_platform(platform or experiment.platform, platform_option),
+        secret_env=secret_env or experiment.secret_env,
+    )
+    target = webhook_of(experiment.target or None, experiment.platform)
+    experiment = replace(experiment, target=target_of(target, unix) or "")
     if fault or plan:
         rules = (read_plan(plan).rules if plan else ()) + tuple(parse_fault(text) for text in fault or ())
         experiment = replace(experiment, plan=plan_of(list(rules)), alone=False, name="custom")
@@ -215,16 +225,12 @@ def run(
             traceparent=traceparent or experiment.workload.traceparent,
         ),
     )
-    experiment = replace(
-        experiment,
-        platform=choose_platform(platform or experiment.platform, platform_option),
-        secret_env=secret_env or experiment.secret_env,
-    )
     if duration is not None:
         experiment = lasting(experiment, read_option("--duration", duration, units.duration))
     file = next(iter(names), "")
     try:
         ready = compiled(experiment)
+        _check_load(ready)
     except ConfigError as error:
         raise (error.inside(file) if file else error) from None
     experiment = ready.experiment
@@ -276,6 +282,32 @@ def _experiment(names: list[str], targets: list[str], mode: str | None) -> Exper
     usual = "chaos" if mode in ("chaos", "full") else "resilience"
     experiment = read_experiment(names[0] if names else usual)
     return replace(experiment, target=targets[0]) if targets else experiment
+
+
+def _check_load(ready: Compiled) -> None:
+    """Refuses who takes part, what they do and promises that no load of this platform can be, before anything is said or started.
+
+    Raises:
+        ConfigError: With the option.
+    """
+    workload = ready.experiment.workload
+    check_load(
+        LoadSpec(
+            url="",
+            endpoint=Endpoint(),
+            platform=ready.experiment.platform,
+            seed=0,
+            profile=ready.profile,
+            sender=workload.sender,
+            processes=workload.processes or 1,
+            slow_share=workload.slow_share,
+            classes=ready.classes,
+            mix=ready.mix,
+            wait_s=ready.wait_s,
+            max_in_flight=workload.max_in_flight,
+            promised=tuple(Threshold.parse(text).metric for text in ready.experiment.thresholds),
+        )
+    )
 
 
 def _adjusted(

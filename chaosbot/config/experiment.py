@@ -63,7 +63,7 @@ class Workload:
         classes: Who takes part, as ``--class`` says it; empty for the platform's own shares.
         mix: What they do, as ``--mix`` says it.
         wait: A user's pause between two tasks, as ``--wait`` says it; empty for the journeys' own.
-        max_in_flight: Most requests on their way at once; None for no bound.
+        max_in_flight: Most requests on their way at once, without connections of streams; None for no bound.
         traceparent: Whether requests carry a W3C trace context.
     """
 
@@ -259,7 +259,7 @@ WORKLOAD: Final = Table(
         "classes": Key(TEXT, "Who takes part, e.g. guest=80,admin=1.", ""),
         "mix": Key(TEXT, "What they do, e.g. chat=3,complex=1.", ""),
         "wait": Key(TEXT, "A user's pause between two tasks, e.g. 20s..60s.", ""),
-        "max_in_flight": Key(whole(1), "Most requests on their way at once."),
+        "max_in_flight": Key(whole(1), "Most requests on their way at once, without connections of streams."),
         "traceparent": Key(FLAG, "Whether requests carry a W3C trace context.", False),
     },
 )

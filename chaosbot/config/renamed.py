@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from chaosbot.core.errors import ConfigError
 
-OPTIONS: Final = {"--dialect": "--platform", "--dialect-option": "--platform-option", "--run-time": "--duration"}
-"""Options of the command line; `--run-time` is Locust's word."""
+OPTIONS: Final = {"--dialect": "--platform", "--dialect-option": "--platform-option"}
+"""Options of the command line."""
 RULE_KEYS: Final = {"lane": "direction"}
 EXPERIMENT_KEYS: Final = {"dialect": "platform", "dialect_options": "platform_options"}
 PARAMETERS: Final = {"dialect": "platform"}

@@ -85,8 +85,9 @@ def require_webhook(
             f"{environment.webhook}: no HTTP answer ({seen.detail or seen.fate}); is this the webhook's address?"
         )
     if seen.status in (404, 405, 501):
+        usual = f" ({tongue.name}'s usual one is {tongue.default_path})" if address.path == "/" else ""
         raise TargetUnusable(
-            f"{environment.webhook}: answers {seen.status} to a POST, so there is no webhook; check host, port and path"
+            f"{environment.webhook}: answers {seen.status} to a POST, so there is no webhook; check host, port and path{usual}"
         )
     if seen.status in (401, 403):
         raise TargetUnusable(

@@ -1,8 +1,10 @@
 """Words of older versions and of other load tools on the command line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from chaosbot.cli._aliases import copies, understood
 from chaosbot.core.errors import ConfigError
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore:'--dialect:FutureWarning")
 def test_old_options_become_the_new_ones_and_what_follows_two_dashes_stays() -> None:
     assert understood(["fuzz", "--dialect", "telegram", "--dialect-option=admin_id=5", "--", "--dialect"]) == [
         "fuzz",
@@ -27,6 +29,61 @@ def test_old_options_become_the_new_ones_and_what_follows_two_dashes_stays() -> 
         "http://127.0.0.1:1",
     ]
     assert understood(["proxy", "--host", "x"]) == ["proxy", "--host", "x"]
+
+
+class Bot(BaseHTTPRequestHandler):
+    """Knows one path; counts what it was asked for there and elsewhere."""
+
+    asked: list[str]
+
+    def do_POST(self) -> None:
+        self.asked.append(self.path)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if self.path == "/webhook/telegram" else 405)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def bot() -> Iterator[tuple[str, list[str]]]:
+    asked: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Bot", (Bot,), {"asked": asked}))
+    thread = Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_locusts_words_are_understood_and_its_host_gets_the_platforms_path(
+    chaosbot: Callable[..., Any], bot: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    url, asked = bot
+    words = ("--class", "admin=1", "--users", "3", "--spawn-rate", "9/s", "--run-time", "1s", "--out", "run")
+    done = chaosbot("load", "--host", url, *words)
+    assert done.code in (0, 3), done
+    assert done.err == f"--host {url} has no path, so the target is {url}/webhook/telegram\n"
+    assert set(asked) == {"/webhook/telegram"}
+    # Whoever has an id in common with another is told wherever the run is.
+    told = "virtual users that share ids: 3 of admin have 1 between them"
+    assert told in done.out
+    assert told in json.loads((tmp_path / "run" / "report.json").read_text())["reasons"]
+    assert told in (tmp_path / "run" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("words", [("--host", "{}/hook"), ("{}",), ("--host", "{}/?a=b")])
+def test_a_target_with_a_path_and_one_that_is_no_base_url_are_left_alone(
+    chaosbot: Callable[..., Any], bot: tuple[str, list[str]], words: tuple[str, ...]
+) -> None:
+    url, asked = bot
+    done = chaosbot("load", *(word.format(url) for word in words))
+    assert done.code == 2
+    assert asked == [words[-1].removeprefix("{}") or "/"]
+    assert ("(telegram's usual one is /webhook/telegram)" in done.err) == (words == ("{}",))
 
 
 def test_report_files_are_looked_at_before_the_start(tmp_path: Path) -> None:
@@ -67,6 +124,7 @@ def test_an_experiment_takes_as_long_as_it_is_told(chaosbot: Callable[..., Any])
     run = chaosbot("run", "--run-time", "50s", "--dry-run", "--outbound", "stand-in")
     assert run.code == 0, run.err
     assert "50s in all" in run.out
+    assert "--run-time" not in run.err
     assert "--outbound: 'stand-in' is now 'mock'" in run.err
 
 
@@ -80,8 +138,19 @@ def test_an_experiment_takes_as_long_as_it_is_told(chaosbot: Callable[..., Any])
         (("--mode", "chaos"), "huge-answers"),
         (("--mode", "full", "--slo", "p95{/grant}<1s", "--abort-on", "p99 > 3s for 5s"), "1000/s"),
         (
-            ("--class", "guest=80,admin=1", "--mix", "chat=3,complex=1", "--wait", "2s..4s", "--max-in-flight", "9"),
-            "resilience",
+            (
+                "--users",
+                "9",
+                "--class",
+                "guest=8,admin=1",
+                "--mix",
+                "chat=3",
+                "--wait",
+                "2s..4s",
+                "--max-in-flight",
+                "9",
+            ),
+            "sustained 9 users",
         ),
     ],
 )

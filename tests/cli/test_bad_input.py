@@ -111,6 +111,15 @@ def busy_port() -> Iterator[int]:
         (["load", "--mix", "chat"], "--mix chat: 'chat' is no NAME=WEIGHT"),
         (["load", "--slo", "p95{/grnt}<1s"], "promise about p95{/grnt}: unknown task 'grnt'; did you mean 'grant'?"),
         (["load", "--class", "gest=1"], "--class: unknown class 'gest'; did you mean 'guest'"),
+        (["run", "--class", "gest=1"], "--class: unknown class 'gest'; did you mean 'guest'"),
+        (["run", "--class", "gest=1", "--dry-run"], "--class: unknown class 'gest'; did you mean 'guest'"),
+        (["run", "--mix", "chatt=1", "--dry-run"], "--mix: unknown task 'chatt'; did you mean 'chat'"),
+        (["run", "--users", "20", "--slo", "p95{/grant}<1s", "--dry-run"], "is about admin alone"),
+        (["load", "--users", "20", "--slo", "p95{/grant}<1s"], "is about admin alone, of whom there is none among 20"),
+        (["load", "--class", "guest=1", "--mix", "grant=1"], "--mix: unknown task 'grant'"),
+        (["load", "--slo", "p99<1s,0.5s"], "--slo: 'p99<1s,0.5s': the alert lies inside the target"),
+        (["run", "--slo", "throughput>10/s,20/s"], "the alert lies inside the target"),
+        (["load", "--stream", "market_stream"], "--stream market_stream: there are no streams here to choose from"),
         (["load", "--bodies", "some"], "--bodies: unknown choice 'some'"),
         (["load", "--linger", "soon"], "--linger"),
         (["load", "--otlp", "http://metrics.example:4318"], "--otlp"),
@@ -276,3 +285,12 @@ def test_a_target_that_is_no_webhook_is_said_to_be_none(chaosbot: Callable, http
     assert f"http://127.0.0.1:{http_server}/webhook" in done.err
     assert "501" in done.err
     assert "Traceback" not in done.err + done.out
+
+
+@pytest.mark.parametrize("verb", ["run", "load"])
+def test_who_takes_part_is_looked_at_before_anything_is_said_or_written(
+    chaosbot: Callable, verb: str, tmp_path: Path
+) -> None:
+    done = chaosbot(verb, "--class", "gest=1")
+    assert (done.code, done.out) == (2, "")
+    assert not list(tmp_path.iterdir())

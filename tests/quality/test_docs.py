@@ -19,6 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from chaosbot.cli import VERBS, Verbs, long_options
+from chaosbot.cli._aliases import LOCUST
 from chaosbot.config.experiment import built_in, experiment_from, read_experiment
 from chaosbot.config.plan import parse_fault, plan_from, read_plan
 from chaosbot.core.check import CHECKS
@@ -185,7 +186,8 @@ def test_the_documentation_shows_every_verb() -> None:
 
 def test_every_option_that_is_named_exists() -> None:
     known = {option for verb in VERBS for param in verb_command(verb).params for option in param.opts}
-    others = {"--chaos-seed", "--help", "--test-threads"}  # of the pytest plugin, of everything, of cargo
+    # Of the pytest plugin, of everything, of cargo, and Locust's words.
+    others = {"--chaos-seed", "--help", "--test-threads", "--host", *LOCUST}
     named = {
         (page.name, option)
         for page in PAGES
