@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from chaosbot.core.case import Case, Expect
@@ -101,7 +102,7 @@ class CampaignContext:
         privileges: What the admin alone gets, by what the admin writes for it.
         announcers: The admin's commands, without slash, by which the target writes to everybody: each time as many calls as there are people.
         usual: How many calls come of each way that was gone (whether in a group, and its steps), so that who goes on need not wait for more.
-        scarce: The kinds of choice (an hour in a room) that each can be made once only, by kind, and how often who explores may still make one.
+        choices: By kind of choice (an hour in a room) how often who explores may still make one; infinity where another one can choose the same.
         peer: The id of somebody who has said something plain, for what people do to each other; None where nobody has.
         explored: Whether ways were explored after the vocabulary stage had found none.
         later: Goes on with what a stage had no time for, beside the stages that disturb nobody by it.
@@ -126,12 +127,16 @@ class CampaignContext:
     privileges: dict[str, tuple[ApiCalled, ...]] = field(default_factory=dict)
     announcers: frozenset[str] = frozenset()
     usual: dict[tuple[object, ...], int] = field(default_factory=dict)
-    scarce: dict[str, int] = field(default_factory=dict)
+    choices: dict[str, float] = field(default_factory=dict)
     peer: int | None = None
     explored: bool = False
     afterwards: list[Callable[[], None]] = field(default_factory=list)
     held_until: float = 0.0
     later: Callable[[], None] | None = None
+
+    def is_scarce(self, kind: str) -> bool:
+        """Whether what is chosen so is had once only, as far as that is known."""
+        return self.choices.get(kind, inf) < inf
 
     @property
     def dice(self) -> Dice:

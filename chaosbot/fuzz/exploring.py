@@ -215,7 +215,7 @@ def walk(
         # On the way only what has been seen to come is waited for; at its end nobody knows whether more does.
         usual = talks.context.usual.get(part, 0) if person is None and (onwards or nth < len(steps)) else 0
         choice = (someone.user or 0) // talks.context.apart // someone.choices
-        once = chosen(step) and kind_of(step.text) in talks.context.scarce
+        once = chosen(step) and talks.context.is_scarce(kind_of(step.text))
         taken = at_hand(step, someone.buttons, someone.told, choice, apart=apart or once)
         someone.choices *= len(_alike(step, someone.buttons, someone.told)) or 1
         taken = taken.of(someone.number)
@@ -306,7 +306,6 @@ class _Explorer:
         self._unknown: set[frozenset[str]] = set()
         self._meant: list[str] = []
         self._makers: list[str] = []
-        self._chosen: set[str] = set()
 
     def ways(self) -> Iterator[Way]:
         """The ways, as they are found."""
@@ -342,7 +341,7 @@ class _Explorer:
 
     def _sparing(self, wave: Iterable[tuple[Step, ...]]) -> Iterator[tuple[Step, ...]]:
         """Those of these ways that leave enough of what can be had once."""
-        left = self.talks.context.scarce
+        left = self.talks.context.choices
         for steps in wave:
             taken = [kind for step in steps if chosen(step) and (kind := kind_of(step.text)) in left]
             if all(left[kind] > 0 for kind in taken):
@@ -352,12 +351,12 @@ class _Explorer:
     def _taken(self, ways: Iterable[Way]) -> None:
         """Learns of what there is one each: who chooses what another one has chosen before is told otherwise, or is not offered it any more."""
         kinds = {kind_of(way.steps[-1].text): way for way in ways if chosen(way.steps[-1])}
-        new = {kind: way for kind, way in kinds.items() if way.who.choices >= _SEVERAL and kind not in self._chosen}
-        self._chosen.update(new)
+        choices = self.talks.context.choices
+        new = {kind: way for kind, way in kinds.items() if way.who.choices >= _SEVERAL and kind not in choices}
         taken = self.talks.run([partial(_is_taken, self.talks, way) for way in new.values()])
         for (kind, way), gone in zip(new.items(), taken, strict=True):
-            if gone:
-                self.talks.context.scarce[kind] = max(_LEAST_TAKEN, way.who.choices // _TAKEN)
+            if gone is not None:
+                choices[kind] = max(_LEAST_TAKEN, way.who.choices // _TAKEN) if gone else inf
 
     def _ended(self, ways: Sequence[Way]) -> list[Way]:
         """Those that may have changed something: who has pressed a button, or was told a name that hardly anybody else was, is in the middle of nothing."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, combinations
+from math import inf
 from time import monotonic, sleep
 from typing import Final
 
@@ -31,6 +32,8 @@ _EACH: Final = 2
 MOST_DEEDS: Final = 6
 """So many things that others do to a thing are tried with what its owner is told of."""
 _WALKS: Final = 3
+_TRIES: Final = 4
+"""What each can have once may be another one's already: so often somebody new tries to make a thing of it, and to find out how that goes."""
 """So many people go each way: what one of them chooses may not be had."""
 _FEW: Final = 2
 """What more chats than this were told is no name of a thing that one of them has made."""
@@ -121,13 +124,14 @@ class Access:
 
 def recipes_of(talks: Talks, ways: Sequence[Way]) -> list[Recipe]:
     """The ways at whose end people were told different names; one for each deed, those in which words are written first."""
-    tried = [way for way in candidates(talks.context.target.calls(), ways) for _ in range(_WALKS)]
+    found = candidates(talks.context.target.calls(), ways)
+    tried = [way for way in found for _ in range(_TRIES * _WALKS if _is_scarce(talks, way.steps) else _WALKS)]
     gone = talks.run(partial(walk, talks, way.steps, apart=True) for way in tried)
-    recipes = [
-        recipe
-        for nth in range(0, len(gone), _WALKS)
-        if (recipe := _recipe(talks, [way for _, way in filter(None, gone[nth : nth + _WALKS])]))
-    ]
+    told: dict[tuple[Step, ...], list[Way]] = {way.steps: [] for way in found}
+    for way, one in zip(tried, gone, strict=True):
+        if one is not None:
+            told[way.steps].append(one[1])
+    recipes = [recipe for ways_of_it in told.values() if (recipe := _recipe(talks, ways_of_it))]
     # Of ways that differ in what is written only, one is enough.
     alike: dict[tuple[str, ...], Recipe] = {}
     for recipe in sorted(recipes, key=lambda one: not worded(one.steps)):
@@ -183,7 +187,7 @@ def _recipe(talks: Talks, ways: Sequence[Way]) -> Recipe | None:
     pairs = combinations(filter(names_of, ways), 2)
     alike = min(pairs, key=lambda pair: len(words(pair[0].replies) ^ words(pair[1].replies)), default=())
     calls = talks.context.target.calls()
-    old = [_told_before(way, calls) for way in alike]
+    old = [_told_before(talks, way, calls) for way in alike]
     new = (
         nth
         for nth, (first, second) in enumerate(zip(*map(names_of, alike), strict=False))
@@ -193,9 +197,9 @@ def _recipe(talks: Talks, ways: Sequence[Way]) -> Recipe | None:
     return Recipe(ways[0].steps, nth) if nth is not None else None
 
 
-def _told_before(way: Way, calls: Iterable[ApiCalled]) -> str:
-    """What somebody who has gone a way was told, and shown, before its end; what they have chosen (an hour) is theirs from then on."""
-    if any(map(chosen, way.taken[-1:])):
+def _told_before(talks: Talks, way: Way, calls: Iterable[ApiCalled]) -> str:
+    """What somebody who has gone a way was told, and shown, before its end; what they have chosen (an hour) is theirs from then on, unless others can choose it."""
+    if any(chosen(step) and talks.context.choices.get(kind_of(step.text)) != inf for step in way.taken[-1:]):
         return ""
     end, chat = min((call.t for call in way.replies), default=0.0), str(way.who.chat)
     earlier = (call for call in calls if call.t < end and str(call.chat) == chat)
@@ -210,8 +214,11 @@ def names_of(way: Way) -> tuple[str, ...]:
 
 def make(talks: Talks, recipe: Recipe) -> Made | None:
     """Somebody new makes a thing; None where they are told no name, or its owner is not asked to decide."""
-    owner, way = walk(talks, recipe.steps, apart=True)
-    names = names_of(way)
+    for _ in range(_TRIES if _is_scarce(talks, recipe.steps) else 1):
+        owner, way = walk(talks, recipe.steps, apart=True)
+        names = names_of(way)
+        if recipe.nth < len(names):
+            break
     made = Made(owner, way, names[recipe.nth]) if recipe.nth < len(names) else None
     if made is None or not recipe.deeds:
         return made
@@ -219,6 +226,11 @@ def make(talks: Talks, recipe: Recipe) -> Made | None:
     for deed in recipe.deeds:
         notice = done_to(talks, made, other, deed)
     return decision_on(made, other, notice) if notice is not None else None
+
+
+def _is_scarce(talks: Talks, steps: Iterable[Step]) -> bool:
+    """Whether something is chosen that another one may have chosen before."""
+    return any(chosen(step) and talks.context.is_scarce(kind_of(step.text)) for step in steps)
 
 
 def done_to(talks: Talks, made: Made, other: Person, deed: str) -> ApiCalled | None:
