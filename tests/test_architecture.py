@@ -240,9 +240,11 @@ OTHER_MEANINGS = {
     ("load/driver.py", "knee"),
     ("load/knee_steps.py", "knee"),
     ("load/knee_steps.py", "sustained"),
+    ("report/fold.py", "burst"),
     ("report/guidance.py", "pages"),
     ("report/intervals.py", "latency"),
     ("report/soak.py", "soak"),
+    ("report/timeline.py", "burst"),
     ("session/experiment.py", "stages"),
     *(
         (f"load/{name}.py", "telegram") for name in ("assembly", "driver", "engine", "shards", "spec")

@@ -109,13 +109,15 @@ def _ends(history: History) -> dict[str, float]:
 
 
 def _spans(history: History) -> list[tuple[float, float, str]]:
-    """The times after faults: each recovery phase, until the next fault begins or the load ends."""
+    """The times after faults: each recovery phase, until the next fault or a burst begins or the load ends."""
     phases = history.phases
     spans = []
     for number, phase in enumerate(phases):
         if phase.phase != "recovery":
             continue
-        end = next((later.t for later in phases[number + 1 :] if later.phase in ("fault", "settle", "fuzz")), None)
+        end = next(
+            (later.t for later in phases[number + 1 :] if later.phase in ("fault", "burst", "settle", "fuzz")), None
+        )
         spans.append((phase.t, end if end is not None else last_moment(history), phase.label))
     return spans
 

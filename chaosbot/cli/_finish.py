@@ -21,6 +21,7 @@ from chaosbot.cli._console import make_console
 from chaosbot.cli._options import read_option
 from chaosbot.cli._watch import Watch
 from chaosbot.core import units
+from chaosbot.core.errors import ConfigError
 from chaosbot.session.run import SERVING, Run, conducting, default_directory, known_secrets, signals_held
 from chaosbot.transport import checked_address
 
@@ -110,9 +111,11 @@ def running(
         view: How the run is shown in the terminal.
 
     Raises:
-        UsageError: The run directory holds a run already, or a port is taken.
+        UsageError: The run directory holds a run already, a port is taken, or there is nothing that could linger.
     """
     console = make_console(stderr=as_json)
+    if linger is not None and web is None and prometheus is None:
+        raise ConfigError("--linger", "holds what --web or --prometheus show; give one of them, or leave it out")
     linger_s = None if linger is None else read_option("--linger", linger, units.duration)
     directory = out or default_directory(verb)
     for option, url in (("--remote-write", remote_write), ("--otlp", otlp)):

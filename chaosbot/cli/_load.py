@@ -64,8 +64,11 @@ MaxInFlight = Annotated[
     ),
 ]
 Bodies = Annotated[
-    str,
-    typer.Option(help="Answers whose bodies the journal keeps: failed, sample (and one in a hundred), all, none."),
+    str | None,
+    typer.Option(
+        help="Answers whose bodies the journal keeps: failed, sample (and one in a hundred), all, none [sample].",
+        show_default=False,
+    ),
 ]
 Traceparent = Annotated[
     bool, typer.Option("--traceparent", help="Send a W3C trace context, and list the slowest requests by trace id.")
@@ -119,15 +122,20 @@ def profile_of(text: str, users: int | None, spawn_rate: str | None, duration: s
     )
 
 
-def promises(texts: Sequence[str] | None) -> tuple[str, ...]:
-    """The promises of ``--slo``, which can be read.
+def promises(texts: Sequence[str] | None, *, windows: bool = False) -> tuple[str, ...]:
+    """The promises of ``--slo``, which can be read; `windows` says whether the run has phases that they may name.
 
     Raises:
         ConfigError: One cannot; the message names the option.
     """
     for text in texts or ():
         try:
-            Threshold.parse(text)
+            window = Threshold.parse(text).window
         except ConfigError as error:
             raise error.inside("--slo") from None
+        if window not in ("", "all") and not windows:
+            raise ConfigError(
+                f"--slo '{text}'",
+                f"has no window '{window}': a load has no phases; leave out '/{window}', or use `chaosbot run`",
+            )
     return tuple(texts or ())

@@ -15,12 +15,19 @@ from chaosbot.session.experiment import Compiled
 WIDEST: Final = 60
 BESIDE: Final = 48
 """Columns that labels and times need beside the bars."""
-STYLES: Final = {"warmup": "dim", "baseline": "green", "fault": "red", "recovery": "yellow", "cooldown": "dim"}
-MARKS: Final = {"warmup": "·", "baseline": "═", "fault": "█", "recovery": "▒", "cooldown": "·"}
+STYLES: Final = {
+    "warmup": "dim",
+    "baseline": "green",
+    "fault": "red",
+    "recovery": "yellow",
+    "burst": "magenta",
+    "cooldown": "dim",
+}
+MARKS: Final = {"warmup": "·", "baseline": "═", "fault": "█", "recovery": "▒", "burst": "▲", "cooldown": "·"}
 
 
 def draw_timeline(console: Console, compiled: Compiled) -> None:
-    """Prints the phases as bars on one axis, and every rule with when it acts."""
+    """Prints the phases as bars on one axis, every rule with when it acts, and what differs from the experiment as written."""
     experiment, total = compiled.experiment, compiled.load_s or 1.0
     width = max(12, min(WIDEST, console.width - BESIDE))
     console.print(f"[bold]{escape(experiment.name)}[/]  {escape(experiment.about)}", highlight=False)
@@ -28,9 +35,12 @@ def draw_timeline(console: Console, compiled: Compiled) -> None:
     workload = experiment.workload
     load = f"{workload.rate:g}/s" if workload.rate else f"{workload.users} users" if workload.users else ""
     options = ", ".join(f"{key} {value}" for key, value in workload.options.items())
+    campaign = f", then a fuzz campaign of {format_duration(experiment.fuzz_s)}" if experiment.fuzz_s else ""
+    for remark in compiled.remarks:
+        console.print(escape(remark), style="yellow", highlight=False)
     console.print(
         f"target {escape(target)} · load {workload.profile} {load or options} · outbound {escape(experiment.outbound)} · "
-        f"{format_duration(total)} in all\n",
+        f"{format_duration(total)} in all{campaign}\n",
         highlight=False,
     )
     table = Table(box=None, pad_edge=False, show_header=False)

@@ -145,7 +145,7 @@ def load(
     ] = None,
     connect_timeout: Annotated[str, typer.Option(help="Most time to connect.")] = "5s",
     timeout: Annotated[str, typer.Option(help="Most time for a request.")] = "30s",
-    bodies: Bodies = "sample",
+    bodies: Bodies = None,
     traceparent: Traceparent = False,
     seed: Seed = None,
     out: Out = None,
@@ -190,6 +190,7 @@ def load(
         "sender": sender,
         "platform": platform,
         "processes": processes or 1,
+        "traceparent": traceparent,
         **({"thresholds": threshold_settings(promises(slo))} if slo else {}),
     }
     conditions = [StopCondition.parse(text, "--abort-on") for text in abort_on or ()]
@@ -215,7 +216,7 @@ def load(
         mix=weights("--mix", mix) if mix is not None else (),
         wait_s=waits("--wait", wait) if wait is not None else None,
         max_in_flight=max_in_flight,
-        bodies=bodies,
+        bodies=bodies or "sample",
         traceparent=traceparent,
         promised=tuple(Threshold.parse(text).metric for text in slo or ()),
         processes=processes or 1,

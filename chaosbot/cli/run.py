@@ -15,6 +15,7 @@ from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._load import (
     PROFILE_HELP,
     AbortOn,
+    Bodies,
     Classes,
     MaxInFlight,
     Mix,
@@ -71,7 +72,7 @@ from chaosbot.core.prices import prices_with
 from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.profile import Workload as Shape
 from chaosbot.load.assembly import check as check_load
-from chaosbot.load.spec import LoadSpec
+from chaosbot.load.spec import BODIES, LoadSpec
 from chaosbot.session.abort import StopCondition
 from chaosbot.session.driving import check_cluster
 from chaosbot.session.experiment import Compiled, check_experiment, compiled, lasting, perform
@@ -128,6 +129,7 @@ def run(
     max_in_flight: MaxInFlight = None,
     slo: Slo = None,
     abort_on: AbortOn = None,
+    bodies: Bodies = None,
     traceparent: Traceparent = False,
     check: Annotated[
         list[str] | None,
@@ -187,6 +189,8 @@ def run(
     if schema:
         typer.echo(json.dumps(experiment_schema(), indent=2))
         return
+    if bodies is not None and bodies not in BODIES:
+        raise UnknownName.of("choice", bodies, BODIES, where="--bodies")
     for text in abort_on or ():
         StopCondition.parse(text, "--abort-on")
     bugs = choose_bugs(bugs)
@@ -214,7 +218,7 @@ def run(
     experiment = _loaded(experiment, profile, users, spawn_rate, rate)
     experiment = replace(
         experiment,
-        thresholds=(*experiment.thresholds, *promises(slo)),
+        thresholds=(*experiment.thresholds, *promises(slo, windows=True)),
         abort_on=(*experiment.abort_on, *(abort_on or ())),
         workload=replace(
             experiment.workload,
@@ -223,10 +227,13 @@ def run(
             wait=wait or experiment.workload.wait,
             max_in_flight=max_in_flight or experiment.workload.max_in_flight,
             traceparent=traceparent or experiment.workload.traceparent,
+            bodies=bodies or experiment.workload.bodies,
         ),
     )
     if duration is not None:
-        experiment = lasting(experiment, read_option("--duration", duration, units.duration))
+        experiment = lasting(
+            experiment, read_option("--duration", duration, units.duration), own_load=profile is not None
+        )
     file = next(iter(names), "")
     try:
         ready = compiled(experiment)
@@ -314,7 +321,10 @@ def _adjusted(
     experiment: Experiment, mode: str | None, outbound: str | None, allow_host: list[str] | None
 ) -> Experiment:
     if mode == "load":
-        experiment = replace(experiment, plan=FaultPlan(), fuzz_s=0.0)
+        calm = tuple(
+            text for text in experiment.thresholds if Threshold.parse(text).window not in ("fault", "recovery")
+        )
+        experiment = replace(experiment, plan=FaultPlan(), fuzz_s=0.0, thresholds=calm)
     if mode == "full" and not experiment.fuzz_s:
         experiment = replace(experiment, fuzz_s=FULL_FUZZ_S)
     if outbound is not None:

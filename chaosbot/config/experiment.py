@@ -44,6 +44,7 @@ from chaosbot.core.platform import PLATFORMS, platform_of, spoken
 from chaosbot.core.prices import prices_of
 from chaosbot.core.profile import PROFILES, Threshold, threshold_settings
 from chaosbot.core.timeline import Lengths
+from chaosbot.load.spec import BODIES
 from chaosbot.transport import Address
 
 
@@ -65,6 +66,7 @@ class Workload:
         wait: A user's pause between two tasks, as ``--wait`` says it; empty for the journeys' own.
         max_in_flight: Most requests on their way at once, without connections of streams; None for no bound.
         traceparent: Whether requests carry a W3C trace context.
+        bodies: Which answers' bodies the journal keeps: ``failed``, ``sample``, ``all`` or ``none``.
     """
 
     profile: str = "sustained"
@@ -80,6 +82,7 @@ class Workload:
     wait: str = ""
     max_in_flight: int | None = None
     traceparent: bool = False
+    bodies: str = "sample"
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ class Experiment:
                 "baseline": self.lengths.baseline_s,
                 "fault": self.lengths.fault_s,
                 "recovery": self.lengths.recovery_s,
+                "burst": self.lengths.burst_s,
                 "cooldown": self.lengths.cooldown_s,
             },
             "fuzz_s": self.fuzz_s,
@@ -261,6 +265,7 @@ WORKLOAD: Final = Table(
         "wait": Key(TEXT, "A user's pause between two tasks, e.g. 20s..60s.", ""),
         "max_in_flight": Key(whole(1), "Most requests on their way at once, without connections of streams."),
         "traceparent": Key(FLAG, "Whether requests carry a W3C trace context.", False),
+        "bodies": Key(choice("choice", BODIES), "Answers whose bodies the journal keeps.", "sample"),
     },
 )
 USUAL: Final = Lengths()
@@ -271,6 +276,7 @@ PHASES: Final = Table(
         "baseline": Key(DURATION, "Load without faults, against which everything else is measured.", USUAL.baseline_s),
         "fault": Key(DURATION, "Each window in which faults act.", USUAL.fault_s),
         "recovery": Key(DURATION, "After each window.", USUAL.recovery_s),
+        "burst": Key(DURATION, "For a burst of the load: promises name it (error_rate/burst<1%).", USUAL.burst_s),
         "cooldown": Key(DURATION, "At the end.", USUAL.cooldown_s),
     },
 )

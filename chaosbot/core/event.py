@@ -60,7 +60,7 @@ class RunStarted(Tagged, frozen=True):
 
 
 class PhaseChanged(Tagged, frozen=True):
-    """A phase begins: ``warmup``, ``baseline``, ``fault``, ``recovery``, ``cooldown``, ``fuzz`` …; `label` tells two apart."""
+    """A phase begins: ``warmup``, ``baseline``, ``fault``, ``recovery``, ``burst``, ``cooldown``, ``fuzz`` …; `label` tells two apart."""
 
     t: float
     phase: str

@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, Self
 
 from chaosbot.core import units
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.pacer import Pacer, Stage
 from chaosbot.core.registry import Registry, name_of, options_of
 
@@ -31,7 +31,11 @@ class Workload(StrEnum):
     OPEN = "open"  # the clock
 
 
-_THRESHOLD: Final = re.compile(r"([\w.]+(?:\{[^{}]+\})?)\s*(<=|>=|<|>)([^,]*[^,\s][^,]*)(?:,(.+))?", re.DOTALL)
+_THRESHOLD: Final = re.compile(
+    r"([\w.]+(?:\{[^{}]+\})?)(?:/(\w+))?\s*(<=|>=|<|>)([^,]*[^,\s][^,]*)(?:,(.+))?", re.DOTALL
+)
+WINDOWS: Final = ("all", "baseline", "fault", "recovery", "burst")
+"""What a promise may be about instead of the time outside of faults."""
 _METRIC: Final = re.compile(r"([^{}]+?)(?:\{([^{}]+)\})?")
 _TIME: Final = re.compile(r"(?:stream_(gap|latency|connect)_)?(max|mean|p[0-9]{1,2}(?:\.[0-9]{1,4})?|p999)")
 
@@ -96,30 +100,37 @@ class Threshold:
         target: What should hold.
         alert: What must not be passed; None means that missing the target fails already.
         below: Whether smaller is better.
+        window: Which of `WINDOWS` it is about; empty for the time outside of warm-up, faults and burst.
     """
 
     metric: str
     target: float
     alert: float | None = None
     below: bool = True
+    window: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Threshold:
-        """Reads ``p99<2s``, ``error_rate<1%``, ``throughput>100/s``, ``p95{/grant}<1s`` or, with the alert behind a comma, ``p99<2s,5s``.
+        """Reads ``p99<2s``, ``error_rate<1%``, ``throughput>100/s``, ``p95{/grant}<1s``, of a window ``p99/fault<5s`` or, with
+        the alert behind a comma, ``p99<2s,5s``.
 
         Raises:
-            ConfigError: Unknown metric, no comparison, wrong unit, an alert inside the target.
+            ConfigError: Unknown metric or window, no comparison, wrong unit, an alert inside the target.
         """
         match = _THRESHOLD.fullmatch(text.strip())
         if match is None:
             raise ConfigError("", f'\'{text}\' is no threshold; write for example "p99<2s" or "error_rate<1%"')
-        metric, sign, target, alert = match[1], match[2], match[3].strip(), match[4]
+        metric, window, sign, target, alert = match[1], match[2] or "", match[3], match[4].strip(), match[5]
         read = Metric.parse(metric).read
         if read is None:
             raise ConfigError("", f"'{text}': unknown metric '{metric}'; there are {KNOWN_METRICS}")
         if metric.startswith("circuit_trips{"):
             raise ConfigError("", f"'{text}': circuits belong to no task; leave out the braces")
-        threshold = cls(metric, read(target), None if alert is None else read(alert.strip()), sign.startswith("<"))
+        if window and (metric == "circuit_trips" or window not in WINDOWS):
+            raise UnknownName.of("window", window, () if metric == "circuit_trips" else WINDOWS, where=f"'{text}'")
+        threshold = cls(
+            metric, read(target), None if alert is None else read(alert.strip()), sign.startswith("<"), window
+        )
         if threshold.alert is not None and threshold.alert != threshold.target and threshold.holds(threshold.alert):
             raise ConfigError("", f"'{text}': the alert lies inside the target; what must not be passed lies beyond it")
         return threshold
@@ -159,7 +170,10 @@ def threshold_settings(texts: Sequence[str]) -> list[dict[str, str]]:
     for threshold in map(Threshold.parse, texts):
         bound = threshold.write(threshold.alert).lstrip("<>= ")
         alert = f"{'>' if threshold.below else '<'} {bound}" if bound else ""
-        settings.append({"metric": threshold.metric, "target": threshold.write(threshold.target), "alert": alert})
+        window = {"window": threshold.window} if threshold.window else {}
+        settings.append(
+            {"metric": threshold.metric, "target": threshold.write(threshold.target), "alert": alert, **window}
+        )
     return settings
 
 

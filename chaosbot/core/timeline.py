@@ -4,13 +4,14 @@ Rules:
 
 - Warm-up and baseline come first, without faults; the baseline is what recovery is measured against.
 - Faults act in one window together, or alone, one window each with a recovery after it, so that an effect has one cause.
-- The last recovery and the cool-down end without faults.
+- A burst of the load has a window of its own, after the last recovery: what it does is neither the faults' nor the calm's.
+- The last recovery, the burst and the cool-down go without faults.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from chaosbot.core.plan import FaultPlan, Rule, Window
@@ -44,24 +45,19 @@ class Lengths:
     baseline_s: float = 15.0
     fault_s: float = 30.0
     recovery_s: float = 15.0
+    burst_s: float = 0.0
     cooldown_s: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuses an experiment that measures nothing."""
         if self.baseline_s <= 0:
             raise ValueError("baseline must be above 0; without one nothing can be said to have got worse")
-        if min(self.warmup_s, self.fault_s, self.recovery_s, self.cooldown_s) < 0:
+        if min(self.warmup_s, self.fault_s, self.recovery_s, self.burst_s, self.cooldown_s) < 0:
             raise ValueError("phases cannot be shorter than 0")
 
     def scaled(self, factor: float) -> Lengths:
         """All phases longer or shorter by this factor."""
-        return Lengths(
-            self.warmup_s * factor,
-            self.baseline_s * factor,
-            self.fault_s * factor,
-            self.recovery_s * factor,
-            self.cooldown_s * factor,
-        )
+        return Lengths(**{name: length * factor for name, length in asdict(self).items()})
 
 
 def steps(lengths: Lengths, windows: Sequence[str]) -> tuple[Step, ...]:
@@ -73,6 +69,7 @@ def steps(lengths: Lengths, windows: Sequence[str]) -> tuple[Step, ...]:
         for label in windows:
             yield "fault", lengths.fault_s, label
             yield "recovery", lengths.recovery_s, label
+        yield "burst", lengths.burst_s, ""
         yield "cooldown", lengths.cooldown_s, ""
 
     timeline: list[Step] = []

@@ -151,6 +151,7 @@ class Assertion:
         alert: The bound that must not be passed, as a person reads it.
         interval: Confidence interval of `observed`.
         reason: Why it is not a pass.
+        window: Which part of the run it was observed in, in words; empty where it is of no part of the time.
     """
 
     name: str
@@ -160,6 +161,12 @@ class Assertion:
     alert: str = ""
     interval: tuple[float, float] | None = None
     reason: str = ""
+    window: str = ""
+
+    @property
+    def apart(self) -> bool:
+        """Whether it was observed in a part of the run that its name does not say."""
+        return self.window.startswith("outside")
 
 
 @dataclass(frozen=True, slots=True)

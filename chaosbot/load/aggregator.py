@@ -18,6 +18,7 @@ from typing import Final
 
 from chaosbot.core import hdr
 from chaosbot.core.arrival import CPU_BOUND, GeneratorHealth
+from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event, IntervalMeasured, Noted, StreamInterval, TaskInterval
 from chaosbot.core.outcome import Fate
 from chaosbot.load.histogram import lateness_s, microseconds, quantile
@@ -26,8 +27,9 @@ from chaosbot.load.pending import PendingRequest, RequestLabel
 MOST_REQUESTS: Final = 100_000
 """Single requests written per run, so that a journal stays bounded; failures beyond it stay counted in the intervals."""
 MOST_FAILURES_PER_SECOND: Final = 50
-SAMPLED_EVERY: Final = 100
-"""Of so many requests one keeps its answer's body although it went well."""
+SAMPLED: Final = 0.01
+"""The share of requests that keep their answer's body although it went well."""
+_SAMPLE: Final = Dice(0).at("body")
 
 
 @dataclass(slots=True)
@@ -228,7 +230,8 @@ class MetricsAggregator:
             return self._bodies == "all"
         if not pending.ok and pending.status not in self._accepted:
             return True
-        return self._bodies == "sample" and pending.ordinal % SAMPLED_EVERY == 0
+        # By dice: ordinals step by the number of users, so that counting them would take the same users again and again.
+        return self._bodies == "sample" and _SAMPLE.at(pending.ordinal).chance(SAMPLED)
 
     def interval(
         self,

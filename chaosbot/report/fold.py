@@ -24,7 +24,7 @@ from chaosbot.report.coverage import circuits_of, coverage_of
 from chaosbot.report.intervals import generator_of
 from chaosbot.report.models import models_of
 from chaosbot.report.soak import drift_assertions, soak_of
-from chaosbot.report.values import Recovery, Report, Second
+from chaosbot.report.values import WHOLE_RUN, Recovery, Report, Second
 
 _NOBODY = RunStarted(0.0, "unknown", "unknown", 0, "unknown", "")
 
@@ -53,7 +53,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
     generator = generator_of(history, seconds.seconds, measured=seconds.measured)
     judgements, unjudged, troubled, subjects = _judge(history, checks)
     evidence = slo.Evidence(
-        _scopes(history, spans, recovery, seconds.seconds),
+        *_scopes(history, spans, recovery, seconds.seconds),
         generator,
         circuits,
         deliveries,
@@ -147,8 +147,8 @@ def _metastable(recovery: Sequence[Recovery]) -> list[Assertion]:
 
 
 def _away(spans: Sequence[tuple[str, float, float, str]], recovery: Sequence[Recovery]) -> list[tuple[float, float]]:
-    """The spans that say nothing about the target on its own: fault windows, and the time until recovery."""
-    away = [(start, end) for name, start, end, _ in spans if name == "fault"]
+    """The spans that say nothing about the target in the calm: faults, the time until recovery, a burst."""
+    away = [(start, end) for name, start, end, _ in spans if name in ("fault", "burst")]
     return away + [(one.ended_s, one.ended_s + one.seconds) for one in recovery if one.seconds is not None]
 
 
@@ -175,10 +175,9 @@ def _scopes(
     spans: Sequence[tuple[str, float, float, str]],
     recovery: Sequence[Recovery],
     seconds: Sequence[Second],
-) -> Mapping[str, Sequence[Second]]:
-    """The seconds that promises are judged on, by window name; see `slo`."""
-    phases = timeline.phases_of(history, float("inf"))
-    warm = [(start, end) for name, start, end, _ in phases if name in ("warmup", "cooldown")]
+) -> tuple[Mapping[str, Sequence[Second]], Mapping[str, str]]:
+    """The seconds that promises are judged on, by window name, and what these windows are in words; see `slo`."""
+    warm = [(start, end) for name, start, end, _ in timeline.phases_of(history, float("inf")) if name == "warmup"]
     counted = [second for second in seconds if not any(a <= second.at_s + 0.5 < b for a, b in warm)] or list(seconds)
     away = _away(spans, recovery)
     # A second that a fault reached into even partly says nothing about the calm.
@@ -187,7 +186,17 @@ def _scopes(
         name: [s for n, a, b, _ in spans if n == name for s in timeline.inside(counted, a, b)]
         for name in timeline.WINDOWS
     }
-    return {**named, "all": counted, "": calm if sum(s.finished for s in calm) else counted}
+    calm = calm if sum(second.finished for second in calm) else counted
+    left_out = ["warm-up"] * (len(counted) < len(seconds))
+    whole = _outside(left_out)
+    if len(calm) < len(counted):
+        met = {name for name, *_ in spans}
+        left_out += [word for name, word in (("fault", "faults"), ("burst", "burst")) if name in met]
+    return {**named, "all": counted, "": calm}, {"all": whole, "": _outside(left_out)}
+
+
+def _outside(left_out: Sequence[str]) -> str:
+    return f"outside of {', '.join(left_out)}" if left_out else WHOLE_RUN
 
 
 def _judge(

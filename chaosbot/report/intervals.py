@@ -176,6 +176,7 @@ def load_of(history: History, seconds: tuple[Second, ...], dice: Dice) -> Load |
         tasks=_tasks_of(history, length),
         streams=_streams_of(history, length),
         slowest=_slowest_of(history),
+        slowest_lacks=_slowest_lacks(history),
     )
 
 
@@ -265,6 +266,19 @@ def _slowest_of(history: History) -> tuple[SlowRequest, ...]:
     return tuple(
         SlowRequest(one.due, one.task, response_of(one), one.outcome.status, one.exchange, one.trace)
         for one in nlargest(SLOWEST, traced, key=response_of)
+    )
+
+
+def _slowest_lacks(history: History) -> str:
+    settings = history.start.settings if history.start is not None else {}
+    workload = settings.get("workload")
+    asked = settings.get("traceparent") or (isinstance(workload, Mapping) and workload.get("traceparent"))
+    if not asked or recorded_whole(history):
+        return ""
+    finished = sum(one.completed + one.failed + one.timed_out for one in history.intervals)
+    return (
+        f"only {len(history.requests)} of {finished} requests were recorded one by one, so the slowest are not known: a load of more than "
+        "1500/s records failures alone, and each process at most 100000 requests; use a lower rate or fewer users"
     )
 
 

@@ -41,7 +41,10 @@ def of_gaps(judgement: Judgement) -> str:
 def of_assertions(assertions: Sequence[Assertion]) -> Reasons:
     """Every promise that is not kept."""
     return [
-        (one.verdict, f"{one.name} is {measured(one)} (target {one.target}): {one.reason or one.verdict.value}")
+        (
+            one.verdict,
+            f"{one.name} is {measured(one)}{f' {one.window}' * one.apart} (target {one.target}): {one.reason or one.verdict.value}",
+        )
         for one in assertions
         # That the generator was the limit is said once, by the generator.
         if one.verdict is not Verdict.PASS and one.reason != GENERATOR_LIMIT

@@ -5,8 +5,8 @@ Rules:
 - FAIL when the observation, with its whole interval, is past the limit (the alert; the target where there is no alert).
   PASS when it is inside the target and its interval stays inside the limit. Everything between is INCONCLUSIVE, with the
   reason: the target was missed without an alert, or the noise reaches over the limit.
-- Promises are about the target and not about what chaosbot did to it: they are judged outside of fault windows (and of the
-  time until recovery) unless an entry says ``window: all``.
+- Promises are about the target and not about what chaosbot did to it: they are judged outside of warm-up, burst and fault windows
+  (and of the time until recovery) unless one names a window (``p99/fault<5s``). Each says in words which window it was judged in.
 - Without a word from the user the profile's thresholds hold (or, where the run names none, the standard table). Then p99 needs 10 000 samples; a shorter run asserts p95 with p99's
   bounds instead (200 samples; below that only p50, from 20 on), throughput is asserted only where that much was offered, and no
   error in at least 20 requests is enough, although the interval shown beside it says how little that proves.
@@ -38,13 +38,13 @@ _ALIASES: Final = {
     "rps": "throughput",
     "rate": "throughput",
     "trips": "circuit_trips",
-    "p999": "p999",
-    "p99.9": "p999",
     "recovery_time": "recovery",
 }
 _BOUND: Final = re.compile(r"(<=|>=|<|>|≤|≥)?\s*(?:[<>]=?\s*)?([^<>\s].*)", re.DOTALL)
 _PLAIN: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 GENERATOR_LIMIT: Final = "the load generator was the limit"
+_TIMELESS: Final = frozenset({"circuit_trips", "lost", "duplicated", "recovery"})
+"""What is observed of the run as a whole and of no part of its time."""
 MORE_IS_BETTER: Final = frozenset({"throughput", "stream_messages"})
 
 
@@ -178,7 +178,8 @@ class Evidence:
     """Everything that promises are judged by.
 
     Args:
-        windows: Seconds by window name; ``""`` holds those outside of faults, ``all`` every one.
+        windows: Seconds by window name; ``""`` holds those outside of faults and burst, ``all`` every one.
+        words: The windows' names in words, where these differ.
         generator: Its health.
         circuits: What the probe saw.
         deliveries: The ledger.
@@ -189,6 +190,7 @@ class Evidence:
     """
 
     windows: Mapping[str, Sequence[Second]]
+    words: Mapping[str, str]
     generator: Generator | None
     circuits: Circuits | None
     deliveries: Deliveries | None
@@ -207,10 +209,10 @@ class Evidence:
             low, high = share_interval(bad, finished)
             return Observed(bad / finished * 100 if finished else None, (low * 100, high * 100))
         if metric.name == "throughput" and not metric.of:
-            return Observed(sum(second.completed for second in seconds) / len(seconds) if seconds else None)
+            return Observed(sum(second.completed for second in seconds) / _loaded(seconds) if seconds else None)
         if metric.name == "throughput":
             done = sum(part.done - sum(part.errors.values()) for _, part in self._parts(metric, seconds))
-            return Observed(done / len(seconds) if done else None, short=f"no task '{metric.of}' in this run")
+            return Observed(done / _loaded(seconds) if done else None, short=f"no task '{metric.of}' in this run")
         if metric.name == "stream_messages":
             streams = [part for _, part in self._parts(metric, seconds)]
             return Observed(
@@ -288,6 +290,11 @@ class Evidence:
         return Observed(value * 1e3, shown)
 
 
+def _loaded(seconds: Sequence[Second]) -> int:
+    """How many seconds there were until nothing became due any more: waiting for the last answers lowers no throughput."""
+    return max((place for place, second in enumerate(seconds, 1) if second.planned), default=len(seconds))
+
+
 def _no_stream(metric: Metric) -> str:
     which = f" '{metric.of}'" if metric.of else ""
     return f"no stream{which} was seen, or it sent nothing of that kind"
@@ -307,7 +314,7 @@ def _fitted(promise: Promise, evidence: Evidence) -> Promise | None:
     """A default promise as this run can judge it; None when it cannot."""
     seconds = evidence.windows.get("", ())
     if promise.metric == "throughput":
-        offered = sum(second.planned for second in seconds) / len(seconds) if seconds else 0.0
+        offered = sum(second.planned for second in seconds) / _loaded(seconds) if seconds else 0.0
         return promise if offered >= bounds("throughput", promise.target, "")[0].value else None
     if promise.metric == "circuit_trips":
         return promise if evidence.circuits is not None and not evidence.faulted else None
@@ -337,7 +344,8 @@ def _assertion(promise: Promise, evidence: Evidence) -> Assertion:
     if evidence.generator is not None and not evidence.generator.valid:
         verdict, reason = _without_generator(promise, evidence, target, alert, verdict, reason)
     shown = alert.text if alert is not None else ""
-    return Assertion(name, target.text, observed.value, verdict, shown, observed.interval, reason)
+    window = "" if promise.metric in _TIMELESS else evidence.words.get(promise.window, promise.window)
+    return Assertion(name, target.text, observed.value, verdict, shown, observed.interval, reason, window)
 
 
 def _compare(observed: Observed, target: Bound, alert: Bound | None) -> tuple[Verdict, str]:

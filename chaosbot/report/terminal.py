@@ -64,18 +64,18 @@ def _parts(report: Report) -> list[RenderableType | _Command]:
         if len(report.findings) > FINDINGS_SHOWN:
             parts.append(Text(f"  … and {len(report.findings) - FINDINGS_SHOWN} more in report.html", style="dim"))
     if report.assertions:
-        parts += [_heading("Promises"), _assertions(report)]
+        parts += [_heading("Promises", report.promised_window), _assertions(report)]
     if report.coverage is not None and report.coverage.operators:
         parts += [_heading("Mutations"), _mutations(report.coverage)]
     if report.coverage is not None and (report.coverage.code or report.coverage.blocked):
         parts += [_heading("The target's code"), _code(report.coverage)]
     if report.load is not None:
-        parts += [_heading("Load"), _load(report.load)]
+        parts += [_heading("Load", report.load_window), _load(report.load)]
         if report.load.tasks:
-            parts += [_heading("Tasks"), _tasks(report.load)]
+            parts += [_heading("Tasks", report.load_window), _tasks(report.load)]
         if report.load.streams:
             parts += [_heading("Streams"), _streams(report.load)]
-        if report.load.slowest:
+        if report.load.slowest or report.load.slowest_lacks:
             parts += [_heading("Slowest requests"), _slowest(report.load)]
     if report.windows:
         parts += [_heading("Windows"), _windows(report)]
@@ -129,8 +129,8 @@ def _code(coverage: Coverage) -> Padding:
     return Padding(Group(*lines), _LEFT, expand=False)
 
 
-def _heading(text: str) -> Group:
-    return Group(Text(), Text(text, style="bold"))
+def _heading(text: str, window: str = "") -> Group:
+    return Group(Text(), Text(text, style="bold").append(f"  {window}" if window else "", style="not bold dim"))
 
 
 def _finding(finding: Finding) -> Iterator[RenderableType | _Command]:
@@ -259,7 +259,9 @@ def _slowest(load: Load) -> Padding:
     table = _table("task", "at", "response", "status", "trace id", text=1)
     for one in load.slowest:
         _row(table, one.task, f"{one.at_s:.1f}s", _time(one.response), str(one.status or "–"), one.trace)
-    return _indented(table)
+    lines: list[RenderableType] = [table] if load.slowest else []
+    lines += [Text(load.slowest_lacks, style="dim")] if load.slowest_lacks else []
+    return Padding(Group(*lines), _LEFT, expand=False)
 
 
 def _windows(report: Report) -> Padding:

@@ -20,7 +20,7 @@ from chaosbot.core.event import RuleSwitched
 from chaosbot.core.stats import Histogram, median, quantile, share_interval
 from chaosbot.report.values import Episode, Recovery, Second, Window
 
-WINDOWS = ("baseline", "fault", "recovery")
+WINDOWS = ("baseline", "fault", "recovery", "burst")
 IN_A_ROW = 3
 REQUESTS_A_SLICE = 20
 WIDEST_SLICE_S = 5
@@ -218,8 +218,9 @@ def recoveries_of(
     band = band_of(baseline)
     if band is None:
         return ()
+    bursts = [start for name, start, _, _ in spans if name == "burst"]
     return tuple(
-        _recovery(faults, start, end, until, band, seconds)
+        _recovery(faults, start, end, min([until, *(one for one in bursts if one >= end)]), band, seconds)
         for faults, start, end, until in _ended_together(episodes, end_s)
         if until > end
     )

@@ -18,6 +18,10 @@ NO_FAULT = "no fault"
 """The row of the updates that met none."""
 
 
+WHOLE_RUN = "whole run"
+"""The window of all figures of the load, and of promises where nothing was left out."""
+
+
 def _empty() -> Mapping[str, Any]:
     return MappingProxyType({})
 
@@ -155,7 +159,10 @@ class SlowRequest:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The load of a run as a whole; `achieved_rps` counts answers that were right (goodput)."""
+    """The load of a run as a whole; `achieved_rps` counts answers that were right (goodput).
+
+    `slowest_lacks` says in words why `slowest` was asked for and is not all; empty where it is.
+    """
 
     planned: int
     started: int
@@ -176,6 +183,7 @@ class Load:
     tasks: tuple[TaskRow, ...] = ()
     streams: tuple[StreamRow, ...] = ()
     slowest: tuple[SlowRequest, ...] = ()
+    slowest_lacks: str = ""
 
     @property
     def finished(self) -> int:
@@ -488,6 +496,17 @@ class Report:
     notes: tuple[tuple[str, str], ...] = ()
     events: int = 0
     steered: tuple[tuple[float, str, str | float | bool | None], ...] = ()
+
+    @property
+    def load_window(self) -> str:
+        """The window of the load's figures in words, where others of the report are of a part of the run; otherwise empty."""
+        parts = any(one.window not in ("", WHOLE_RUN) for one in self.assertions)
+        return WHOLE_RUN if parts or self.windows else ""
+
+    @property
+    def promised_window(self) -> str:
+        """The window of the promises that name none, in words; empty where that is the whole run."""
+        return next((one.window for one in self.assertions if one.apart), "")
 
     @property
     def exit_code(self) -> int:

@@ -17,6 +17,7 @@ from chaosbot.core.stats import Interval
 from chaosbot.core.verdict import Assertion, Finding
 from chaosbot.report.reporter import Reporter
 from chaosbot.report.values import (
+    WHOLE_RUN,
     Fates,
     FaultRow,
     Generator,
@@ -75,12 +76,14 @@ def _assertion(assertion: Assertion) -> dict[str, Any]:
         "alert": assertion.alert,
         "observed": _number(assertion.observed, 6),
         "verdict": assertion.verdict.value,
+        **({"window": assertion.window} if assertion.window else {}),
     }
     return plain if assertion.interval is None else {**plain, "interval": _interval(assertion.interval)}
 
 
 def _load(load: Load) -> dict[str, Any]:
     return {
+        "window": WHOLE_RUN,
         "planned": load.planned,
         "started": load.started,
         "completed": load.completed,
@@ -106,6 +109,7 @@ def _load(load: Load) -> dict[str, Any]:
         ],
         **({"streams": [_stream(one) for one in load.streams]} if load.streams else {}),
         **({"slowest": [_slow(one) for one in load.slowest]} if load.slowest else {}),
+        **({"slowest_lacks": load.slowest_lacks} if load.slowest_lacks else {}),
     }
 
 

@@ -46,13 +46,13 @@ def _finding(finding: Finding) -> str:
 
 def _assertions(report: Report) -> str:
     rows = [_assertion(assertion) for assertion in report.assertions]
-    head = ["| | promise | target | observed | interval |", "|---|---|---|--:|---|"]
+    head = ["| | promise | window | target | observed | interval |", "|---|---|---|---|--:|---|"]
     return "### Promises\n\n" + "\n".join([*head, *rows]) if rows else ""
 
 
 def _assertion(one: Assertion) -> str:
     interval = "" if one.interval is None else f"{shown(one.interval[0])} … {shown(one.interval[1])}"
-    cells = (MARKS[one.verdict], escape(one.name), escape(one.target), shown(one.observed), interval)
+    cells = (MARKS[one.verdict], escape(one.name), one.window, escape(one.target), shown(one.observed), interval)
     return f"| {' | '.join(cells)} |"
 
 
@@ -63,7 +63,7 @@ def _figures(report: Report) -> str:
         rate = "unknown" if load.error_rate is None else f"{load.error_rate:.2%}"
         lines.append(
             f"**Load** {load.completed} of {load.planned} answered right, {load.achieved_rps:.1f}/s; "
-            f"p50 {p50}, p99 {p99}; errors {rate}"
+            f"p50 {p50}, p99 {p99}; errors {rate}{f' ({window})' if (window := report.load_window) else ''}"
         )
     if report.recovery:
         parts = [

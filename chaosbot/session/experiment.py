@@ -6,6 +6,7 @@ before anything else ends.
 
 from __future__ import annotations
 
+import math
 import shlex
 import socket
 import sys
@@ -22,8 +23,9 @@ from chaosbot.core.exchange import Direction
 from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import FaultPlan, Rule, Window
 from chaosbot.core.platform import Endpoint, platform_of
-from chaosbot.core.profile import PROFILES, Profile, Threshold
+from chaosbot.core.profile import PROFILES, WINDOWS, Profile, Threshold
 from chaosbot.core.timeline import Step, schedule, shifted, steps, timed, total_s
+from chaosbot.core.units import format_duration
 from chaosbot.fuzz.spec import STAGES
 from chaosbot.load.cast import waits, weights
 from chaosbot.load.spec import LoadSpec, Sampling
@@ -59,6 +61,7 @@ class Compiled:
         mix: What they do, with weights; empty for their own.
         wait_s: Shortest and longest pause of a user between two tasks; None for their own.
         left_out: The rules whose trouble no call of the target can meet.
+        fitted: How the phases were made as long as the load, in words; empty where they were so already.
     """
 
     experiment: Experiment
@@ -71,30 +74,53 @@ class Compiled:
     mix: tuple[tuple[str, float], ...] = ()
     wait_s: tuple[float, float] | None = None
     left_out: tuple[str, ...] = ()
+    fitted: str = ""
 
     @property
     def load_s(self) -> float:
         """How long its phases take in all."""
         return total_s(self.timeline)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """In what it differs from what was written, as lines."""
+        left_out = f"left out, as no call of this target can meet such trouble: {', '.join(self.left_out)}"
+        return tuple(filter(None, (left_out if self.left_out else "", self.fitted)))
+
 
 def compiled(experiment: Experiment) -> Compiled:
     """Compiles an experiment.
 
     Raises:
-        ConfigError: Options that the profile refuses, a rule that waits for a phase which never comes, no stop condition, or no rule
-            that the platform's API could cause.
+        ConfigError: Options that the profile refuses, a profile that searches, a rule that waits or a promise for a phase which never
+            comes, no stop condition, or no rule that the platform's API could cause.
     """
     experiment, left_out = fitted(experiment)
     windows, labels = schedule(experiment.plan, alone=experiment.alone)
     timeline = steps(experiment.lengths, labels)
     workload = experiment.workload
     profile = PROFILES.build(workload.profile, workload.options)
-    # A shape of the user's own stages keeps its own length; every other one lasts as long as the phases.
-    length = total_s(timeline) if profile.has_duration() else None
-    profile = profile.overridden(users=workload.users, rate=workload.rate, duration=length)
+    if getattr(profile, "search", None) is not None:
+        raise ConfigError(
+            f"profile '{profile.name}'",
+            f"searches a rate, which faults would change on the way; use `chaosbot load --profile {profile.name}`",
+        )
+    written = total_s(timeline)
+    profile = profile.overridden(
+        users=workload.users, rate=workload.rate, duration=written if profile.has_duration() else None
+    )
+    fitted_to = ""
+    # A shape with a length of its own (stages) keeps it, and the phases last as long; every other one lasts as long as they do.
+    if not math.isclose(length := profile.pacer().duration_s, written, abs_tol=0.001):
+        experiment = replace(experiment, lengths=experiment.lengths.scaled(length / written))
+        timeline = steps(experiment.lengths, labels)
+        fitted_to = (
+            f"the phases take {format_duration(length)}, as long as the load's {profile.name}, not {format_duration(written)} "
+            "as written"
+        )
     stages = _stages_of(profile)
     _check_windows(windows, timeline, stages)
+    _check_promises(experiment.thresholds, timeline)
     return Compiled(
         experiment,
         profile,
@@ -106,6 +132,7 @@ def compiled(experiment: Experiment) -> Compiled:
         weights("--mix", workload.mix) if workload.mix else (),
         waits("--wait", workload.wait) if workload.wait else None,
         left_out,
+        fitted_to,
     )
 
 
@@ -141,15 +168,29 @@ def fitted(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
     return replace(experiment, plan=FaultPlan(tuple(rules))), left_out
 
 
-def lasting(experiment: Experiment, seconds: float) -> Experiment:
+def lasting(experiment: Experiment, seconds: float, *, own_load: bool = False) -> Experiment:
     """The experiment with all phases longer or shorter alike, so that they take so many seconds in all.
 
+    Args:
+        experiment: The experiment.
+        seconds: How long it should take.
+        own_load: Whether the person gave the load beside the experiment: stages of their own are sent as written.
+
     Raises:
-        ConfigError: No time.
+        ConfigError: No time, or another one than that of a load which has its own.
     """
     if seconds <= 0:
         raise ConfigError("--duration", "must be above 0")
-    factor = seconds / compiled(experiment).load_s
+    ready = compiled(experiment)
+    if own_load and not ready.profile.has_duration():
+        if not math.isclose(ready.load_s, seconds, abs_tol=0.001):
+            raise ConfigError(
+                "--duration",
+                f"--profile {ready.profile.name} takes {format_duration(ready.load_s)} as it is written; leave --duration out, or "
+                f"write stages of {format_duration(seconds)}",
+            )
+        return experiment
+    factor = seconds / ready.load_s
     workload = experiment.workload
     stretched = PROFILES.get(workload.profile).stretched(workload.options, factor)
     if stretched is not None:
@@ -221,8 +262,8 @@ def perform(
     with prepared(run, environment_for(experiment, secret, bugs=bugs, port=port)) as environment:
         if experiment.target:
             tell_addresses(environment.upstreams, experiment.outbound, experiment.platform, say)
-        if compiled.left_out:
-            say(f"left out, as no call of this target can meet such trouble: {', '.join(compiled.left_out)}")
+        for remark in compiled.remarks:
+            say(remark)
         require_webhook(environment, experiment.platform, secret, variable=experiment.secret_env or defaults.SECRET_ENV)
         with worker_processes(
             run, environment, cluster, experiment.workload.processes, secret_env, (), experiment.allow_hosts
@@ -269,6 +310,18 @@ def _check_windows(plan: FaultPlan, timeline: tuple[Step, ...], stages: tuple[St
             )
 
 
+def _check_promises(thresholds: Sequence[str], timeline: tuple[Step, ...]) -> None:
+    """Refuses promises about a window that the experiment has not, since nothing would ever be seen of it.
+
+    Raises:
+        UnknownName: With the windows that there are.
+    """
+    known = {"all", *(step.phase for step in timeline if step.phase in WINDOWS)}
+    for text in thresholds:
+        if (window := Threshold.parse(text).window) and window not in known:
+            raise UnknownName.of("window", window, known, where=f"promise '{text}'")
+
+
 def run_experiment(
     run: Run,
     environment: Environment,
@@ -303,6 +356,7 @@ def run_experiment(
         wait_s=compiled.wait_s,
         max_in_flight=workload.max_in_flight,
         traceparent=workload.traceparent,
+        bodies=workload.bodies,
         promised=tuple(Threshold.parse(text).metric for text in compiled.experiment.thresholds),
         secret_env=secret_env,
     )

@@ -9,6 +9,7 @@ import pytest
 
 from chaosbot.config.experiment import (
     Experiment,
+    Workload,
     built_in,
     experiment_from,
     experiment_schema,
@@ -17,8 +18,9 @@ from chaosbot.config.experiment import (
 )
 from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core.errors import ConfigError, UnknownName, UsageError
+from chaosbot.core.plan import FaultPlan
 from chaosbot.core.timeline import Lengths, schedule, steps
-from chaosbot.session.experiment import compiled
+from chaosbot.session.experiment import compiled, lasting
 
 BUILT_IN = built_in()
 
@@ -125,6 +127,39 @@ def test_faults_alone_have_a_window_each_with_a_recovery_after_it() -> None:
 
 def test_an_experiment_without_faults_has_no_fault_window() -> None:
     assert {step.phase for step in compiled(Experiment()).timeline} == {"warmup", "baseline", "cooldown"}
+
+
+@pytest.mark.parametrize(
+    ("name", "outbound", "most"),
+    [*((name, "mock", None) for name in BUILT_IN), ("chaos", "off", None), ("chaos", "mock", 1), ("chaos", "mock", 0)],
+)
+def test_phases_last_as_long_as_the_load_whatever_is_left_out(name: str, outbound: str, most: int | None) -> None:
+    written = read_experiment(name)
+    experiment = replace(written, plan=FaultPlan(written.plan.rules[:most]), outbound=outbound)
+    for one, seconds in ((compiled(experiment), None), (compiled(lasting(experiment, 20.0)), 20.0)):
+        assert one.profile.pacer().duration_s == pytest.approx(one.load_s, abs=0.001)
+        assert seconds in (None, pytest.approx(one.load_s, abs=0.001))
+
+
+def test_stages_of_ones_own_are_sent_as_written_and_the_phases_last_as_long() -> None:
+    load = Workload("stages", {"stages": "3s:10,2s:0"})
+    experiment = replace(read_experiment("resilience"), workload=load)
+    ready = compiled(experiment)
+    assert ready.load_s == pytest.approx(5)
+    assert ready.remarks == ("the phases take 5s, as long as the load's stages, not 1m 43s as written",)
+    assert lasting(experiment, 5.0, own_load=True).workload == load
+    with pytest.raises(ConfigError, match="--duration: --profile stages takes 5s as it is written"):
+        lasting(experiment, 12.0, own_load=True)
+
+
+def test_the_burst_of_all_the_chaos_lies_in_its_window_with_and_without_outbound_faults() -> None:
+    for outbound in ("mock", "off"):
+        ready = compiled(replace(read_experiment("chaos"), outbound=outbound))
+        pacer, window = ready.profile.pacer(), ready.timeline[-1]
+        assert window.phase == "burst"
+        assert max(pacer.level(moment / 10) for moment in range(int(window.start_s * 10))) == 40
+        assert pacer.level(window.start_s + window.length_s / 2) in (40, 1000)
+        assert pacer.level(95) == 1000
 
 
 def test_lengths_below_zero_are_refused() -> None:

@@ -95,7 +95,17 @@ def test_bodies_are_kept_of_a_sample_and_never_where_nobody_wants_them() -> None
         assert len(done) == 1000
         return sum(bool(event.outcome.body) for event in done)
 
-    assert (kept("all"), kept("none"), kept("sample"), kept("failed")) == (1000, 0, 10, 0)
+    assert (kept("all"), kept("none"), kept("sample"), kept("failed")) == (1000, 0, 12, 0)
+
+
+def test_the_sample_of_bodies_is_of_all_users() -> None:
+    options = {"users": 50, "spawn_rate": "1000/s", "duration": "40s"}
+    _, events = virtual("smoke", options, Bodies, record_requests=True, wait_s=(0.1, 0.1))
+    done = [event for event in events if isinstance(event, RequestDone)]
+    kept = [event for event in done if event.outcome.body]
+    assert 0.005 < len(kept) / len(done) < 0.02
+    ordinals = [int(event.exchange.removeprefix("load-")) for event in kept]
+    assert len({ordinal % 50 for ordinal in ordinals}) > 20
 
 
 class Bodies(MemoryConnection):

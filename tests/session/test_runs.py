@@ -3,13 +3,17 @@
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import quote
 
 import psutil
@@ -18,6 +22,7 @@ import pytest
 from chaosbot.core.event import Injected, PhaseChanged, RequestDone
 from chaosbot.journal import read
 from chaosbot.report import compare, fold
+from tests.cli.test_load_tls import Webhook
 
 SHORT = """
 name = "short"
@@ -244,3 +249,103 @@ def test_a_killed_run_leaves_no_child_and_a_journal_that_reads_as_inconclusive(t
     code, output = run(tmp_path, "report", "run", "--quiet")
     assert code in (2, 3), output
     assert "Traceback" not in output
+
+
+BURST = """
+alone = true
+thresholds = ["error_rate/burst<1%,5%"]
+[workload]
+profile = "stages"
+options = { stages = "1.4s:40/s,0s:400/s,0.5s:400/s,0s:40/s,0.6s:40/s", start = 40 }
+[phases]
+warmup = "0s"
+baseline = "1s"
+fault = "0s"
+recovery = "0s"
+burst = "1.5s"
+cooldown = "0s"
+"""
+
+
+class Overrun(Webhook):
+    """Answers 500 to all but the first of a burst, told by their number, since a busy machine's clock says little."""
+
+    traces: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.traces.append(self.headers.get("traceparent", ""))
+        self.send_response(500 if 70 < len(self.traces) < 250 else 200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+
+@pytest.fixture
+def overrun() -> Iterator[str]:
+    Overrun.traces.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Overrun) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/webhook/telegram"
+        server.shutdown()
+
+
+def test_a_burst_that_is_answered_by_errors_fails_for_that_and_figures_name_their_windows(
+    tmp_path: Path, overrun: str
+) -> None:
+    (tmp_path / "burst.toml").write_text(BURST)
+    code, said = run(
+        tmp_path, "run", "burst.toml", overrun, "--outbound", "off", "--traceparent", "--seed", "3", "--out", "one"
+    )
+    report = json.loads((tmp_path / "one" / "report.json").read_text())
+    assert code == 1, said
+    failed = {one["name"] for one in report["assertions"] if one["verdict"] == "fail"}
+    assert "error_rate/burst" in failed
+    assert "error_rate" not in failed
+    assert any(reason.startswith("error_rate/burst is") for reason in report["reasons"])
+    windows = {one["name"]: one["window"] for one in report["assertions"] if "window" in one}
+    assert windows["error_rate/burst"] == "burst"
+    assert windows["error_rate"] == "outside of burst"
+    assert report["load"]["window"] == "whole run"
+    assert "Promises  outside of burst" in said
+    assert "Load  whole run" in said
+    assert "| outside of burst |" in (tmp_path / "one" / "report.md").read_text()
+    assert "(whole run)" in (tmp_path / "one" / "report.md").read_text()
+    page = (tmp_path / "one" / "report.html").read_text()
+    assert "Response p50, whole run" in page
+    assert "<td>outside of burst</td>" in page
+    # Every request of the load carried a trace context of its own; what asked for the webhook before did not.
+    traces = [trace for trace in Overrun.traces if trace]
+    assert len(traces) == len(set(traces)) == report["load"]["planned"]
+    assert all(re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", trace) for trace in traces)
+    assert {one["trace"] for one in report["load"]["slowest"]} <= {trace.split("-")[1] for trace in traces}
+
+
+def test_a_trace_context_is_sent_on_demand_and_a_list_of_slow_requests_says_where_it_is_not_whole(
+    tmp_path: Path, overrun: str
+) -> None:
+    for name, options in (("off", ()), ("on", ("--traceparent",)), ("fast", ("--traceparent", "--wait", "1ms"))):
+        Overrun.traces.clear()
+        code, said = run(
+            tmp_path,
+            "load",
+            overrun,
+            "--users",
+            "2",
+            "--spawn-rate",
+            "50/s",
+            "--duration",
+            "1s",
+            "--out",
+            name,
+            *options,
+        )
+        assert code != 2, said
+        assert Overrun.traces
+        assert any(Overrun.traces) == bool(options)
+        report = json.loads((tmp_path / name / "report.json").read_text())
+        page = (tmp_path / name / "report.html").read_text()
+        lacks = "requests were recorded one by one, so the slowest are not known"
+        assert [lacks in report["load"].get("slowest_lacks", ""), lacks in " ".join(said.split()), lacks in page] == [
+            name == "fast"
+        ] * 3

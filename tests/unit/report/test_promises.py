@@ -4,6 +4,7 @@ import pytest
 
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import StreamInterval, TaskInterval
+from chaosbot.core.profile import threshold_settings
 from chaosbot.core.verdict import Verdict
 from chaosbot.report import fold
 from chaosbot.report.figures import github_lines
@@ -58,6 +59,61 @@ def test_an_unknown_metric_is_inconclusive_and_lists_those_there_are(story):
     found = judged(story(slo=[{"metric": "happiness", "target": "> 3"}]).load(60), "happiness")
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "error_rate" in found.reason or "p99" in found.reason
+
+
+def bursting(story, errors):
+    """A calm baseline, a fault of which half fails, a burst of which a share does, and its end."""
+    thresholds = threshold_settings(["error_rate/burst<1%,5%", "p50/fault<5s", "p50<1s"])
+    told = story(workload={"profile": "stages"}, thresholds=thresholds)
+    told.phase(0, "warmup").load(5, errors=0.9).phase(5, "baseline").load(20).fault("slow", "latency:1s", 25, 30)
+    told.phase(25, "fault").load(5, errors=0.5, latency=0.9).phase(30, "recovery").load(15)
+    return told.phase(45, "burst").load(4, rate=1000, errors=errors).phase(49, "cooldown").load(6).phase(55, "settle")
+
+
+def test_a_burst_is_judged_by_its_own_promise_and_by_no_other(story):
+    report = fold(bursting(story, 0.2).history(), checks=())
+    found = {one.name: one for one in report.assertions}
+    assert found["error_rate/burst"].verdict is Verdict.FAIL
+    assert found["error_rate"].verdict is Verdict.PASS
+    assert [one.name for one in report.assertions if one.verdict is Verdict.FAIL] == ["error_rate/burst"]
+    assert report.reasons[0].startswith("error_rate/burst is 20 % (target < 1 %): past the alert")
+    assert fold(bursting(story, 0.0).history(), checks=()).verdict is Verdict.PASS
+    assert [one.name for one in report.windows] == ["baseline", "fault", "recovery", "burst"]
+    assert {one.watched_s for one in report.recovery} == {15}  # what the burst does is no recovery
+
+
+def test_what_fails_in_the_cool_down_counts(story):
+    told = story().phase(0, "baseline").load(20).phase(20, "cooldown").load(10, errors=0.5)
+    assert judged(told, "error_rate").verdict is Verdict.FAIL
+
+
+def test_waiting_for_the_last_answers_lowers_no_throughput(story):
+    told = (
+        story()
+        .load(20, rate=200)
+        .load(30, rate=200, planned=0, started=0, completed=0, tasks={}, response="", service="")
+    )
+    assert judged(told, "throughput").observed == 200
+
+
+def test_every_figure_says_which_window_it_means_where_there_are_several(story):
+    report = fold(bursting(story, 0.0).history(), checks=())
+    assert {one.name: one.window for one in report.assertions} == {
+        "p50": "outside of warm-up, faults, burst",
+        "p95": "outside of warm-up, faults, burst",
+        "error_rate": "outside of warm-up, faults, burst",
+        "error_rate/burst": "burst",
+        "p50/fault": "fault",
+    }
+    assert report.load_window == "whole run"
+    plain = fold(story(verb="load").load(60).history(), checks=())
+    assert {one.window for one in plain.assertions} == {"whole run"}
+    assert plain.load_window == plain.promised_window == ""
+
+
+def test_a_promise_is_named_as_it_was_written(story):
+    for name in ("p99.9", "p999"):
+        assert judged(story(thresholds=threshold_settings([f"{name}<9s"])).load(10), name).observed is not None
 
 
 def test_thresholds_win_over_other_settings_and_those_over_the_usual_table():
