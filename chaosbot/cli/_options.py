@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,12 +16,12 @@ from typer.core import TyperCommand
 from chaosbot.cli._aliases import hosts
 from chaosbot.config import defaults
 from chaosbot.config.document import read_document
-from chaosbot.core.errors import ConfigError, SecretMissing, UnknownName
+from chaosbot.core.errors import ConfigError, SecretMissing, TargetRefused, UnknownName
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken, unspoken
 from chaosbot.core.registry import options_of
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.environment import embedded_secret
-from chaosbot.transport import Address, Tls, client_context, is_loopback, permit
+from chaosbot.transport import Address, Tls, checked_address, client_context, is_loopback, permit
 
 
 def _allow(hosts: list[str] | None) -> list[str] | None:
@@ -287,7 +288,9 @@ def webhook_of(target: str | None, platform: str) -> str | None:
     if address.path != "/" or usual == "/":
         return target
     url = replace(address, path=usual).url
-    typer.echo(f"--host {target} has no path, so the target is {url}", err=True)
+    with suppress(TargetRefused):  # which is told when it is looked at, and is enough then
+        checked_address(url)
+        typer.echo(f"--host {target} has no path, so the target is {url}", err=True)
     return url
 
 
