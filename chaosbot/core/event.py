@@ -528,9 +528,9 @@ class TaskInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
 class StreamInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What the clients of one stream saw in a metrics interval.
 
-    `connects` were accepted, `failed` were not, by kind. `ends` counts connections that the server ended, by close code (``none``: without
-    a goodbye); `broken` are those of them, or of those that a hook ended, that are errors. `open` are connected at its end. Histograms are
-    like those of `IntervalMeasured`: handshakes, gaps between messages of one connection, and their age where they carry their time.
+    `connects` were accepted, `failed` were not, by kind. `ends` counts connections that the server ended, by close code (``1006``: without
+    a close frame; ``bad_frame``: it broke the protocol), and those that a hook ended (``on_message``); `broken` are those of them that are
+    errors. `open` are connected at its end. Histograms are like those of `IntervalMeasured`: handshakes, gaps between messages of one connection, and their age where they carry their time.
     """
 
     connects: int = 0

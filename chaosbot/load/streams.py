@@ -34,6 +34,7 @@ from wsproto.events import (
     Request,
     TextMessage,
 )
+from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
 
 from chaosbot.core import hdr
@@ -46,7 +47,11 @@ from chaosbot.load.pending import PendingRequest, RequestLabel
 from chaosbot.load.spec import Wish
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
-_FINE_CLOSES: Final = {1000, 1001}
+NO_GOODBYE: Final = "1006"
+"""How a connection ended whose server reset or closed it without a close frame (RFC 6455's code for that)."""
+BAD_FRAME: Final = "bad_frame"
+"""How one ended on which the server broke the protocol."""
+_FINE_CLOSES: Final = {"1000", "1001"}
 _CHUNK: Final = 1 << 16
 
 
@@ -211,10 +216,8 @@ class StreamClients:
             spoke, detail = await self._listen(client, spec, number)
             if not detail:
                 # The server ended it. That is its right after it has spoken, if it says that all is well.
-                fine = client.close_code in _FINE_CLOSES and spoke
-                how = f"closed with {client.close_code}" if client.close_code else "closed without a goodbye"
-                detail = "" if fine else how
-                self._tallies[name].ends[str(client.close_code or "none")] += 1
+                detail = "" if client.end in _FINE_CLOSES and spoke else f"closed with {client.end}"
+                self._tallies[name].ends[client.end] += 1
             if detail:
                 fate, status = Fate.CLOSED, None
                 self._tallies[name].broken += 1
@@ -337,9 +340,10 @@ class StreamClient:
         self._protocol = WSConnection(ConnectionType.CLIENT)
         self._pieces: list[bytes] = []
         self._early: list[Event] = []
+        self._over = False
         self.status: int | None = None
-        self.close_code: int | None = None
-        """What the server's close frame said; None when there was none."""
+        self.end = ""
+        """How the server ended it: the close frame's code, `NO_GOODBYE` where there was none, `BAD_FRAME`."""
 
     async def shake(self, host: str, path: str, spec: StreamSpec) -> str:
         """Does the handshake; returns why it was refused, or nothing."""
@@ -357,7 +361,7 @@ class StreamClient:
                     self.status = event.status_code
                     return f"refused with {event.status_code}"
                 if isinstance(event, CloseConnection):
-                    return f"closed with {event.code}"
+                    return f"no handshake of WebSocket: {event.reason}"
             if self._protocol.state is ConnectionState.CLOSED:
                 return "closed during the handshake"
 
@@ -366,22 +370,21 @@ class StreamClient:
         try:
             self._protocol.receive_data(bytes(data) or None)
             return list(self._protocol.events())
-        except ProtocolError as error:
+        except (ProtocolError, UnicodeError) as error:
             return [CloseConnection(1002, str(error))]
 
     async def say(self, message: str | bytes) -> None:
         """Sends a text message."""
-        text = message if isinstance(message, str) else message.decode()
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError):
-            await self._stream.send_all(self._protocol.send(TextMessage(text)))
+        await self._send(TextMessage(message if isinstance(message, str) else message.decode()))
 
     async def receive(self) -> list[bytes] | None:
-        """The next messages (pings are answered); None when the server ended the connection."""
-        while True:
+        """The next messages (pings are answered); None when the server ended the connection and everything before that was given."""
+        while not self._over:
             try:
                 events, self._early = self._early or await self._events(), []
             except (trio.BrokenResourceError, OSError):
-                return None
+                self._protocol.receive_data(None)
+                events = list(self._protocol.events())
             whole: list[bytes] = []
             for event in events:
                 if isinstance(event, Message):
@@ -391,22 +394,26 @@ class StreamClient:
                         whole.append(b"".join(self._pieces))
                         self._pieces.clear()
                 elif isinstance(event, Ping):
-                    with contextlib.suppress(trio.BrokenResourceError, ProtocolError):
-                        await self._stream.send_all(self._protocol.send(event.response()))
+                    await self._send(event.response())
                 elif isinstance(event, CloseConnection):
-                    self.close_code = int(event.code)
-                    return whole or None
+                    # What came with it is looked at first; the next call tells the end.
+                    self._over = True
+                    # The protocol stays open where it was us who could not read on.
+                    self.end = BAD_FRAME if self._protocol.state is ConnectionState.OPEN else str(int(event.code))
+                    await self._send(event.response())
             if whole:
                 return whole
-            if self._protocol.state is ConnectionState.CLOSED:
-                return None
+        return None
 
     async def leave(self) -> None:
         """Says goodbye and hangs up."""
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError, OSError):
-            if self._protocol.state is ConnectionState.OPEN:
-                await self._stream.send_all(self._protocol.send(CloseConnection(1000)))
+        await self._send(CloseConnection(CloseReason.NORMAL_CLOSURE))
         await trio.aclose_forcefully(self._stream)
+
+    async def _send(self, event: Event) -> None:
+        """Sends what can still be sent."""
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError, OSError):
+            await self._stream.send_all(self._protocol.send(event))
 
 
 async def _dial(engine: LoadEngine) -> trio.abc.Stream:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, Event, TextMessage
+from wsproto.utilities import generate_accept_token
 
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
@@ -45,16 +48,37 @@ def rows(done: Any) -> dict[str, StreamRow]:
     return {row.name: row for row in load.streams} if load is not None else {}
 
 
-def drive(load: Load, url: str, **more: Any) -> Any:
+def upgraded(asked: Any, *frames: bytes) -> bytes:
+    """The answer to a handshake, with what the server says at once; a small answer to any other request."""
+    key = asked.header("sec-websocket-key")
+    if key is None:
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+    return head.encode() + generate_accept_token(key.encode()) + b"\r\n\r\n" + b"".join(frames)
+
+
+def said(*events: Event) -> bytes:
+    """Frames of a server."""
+    protocol = Connection(ConnectionType.SERVER)
+    return b"".join(protocol.send(event) for event in events)
+
+
+def drive(load: Load, url: str, duration: str = "3s", **more: Any) -> Any:
     host = url.split("/")[2]
     return load(
         url + "/",
         "smoke",
-        {"users": 32, "spawn_rate": "1000/s", "duration": "3s"},
+        {"users": 32, "spawn_rate": "1000/s", "duration": duration},
         platform="market",
         endpoint=Endpoint(host),
         **more,
     )
+
+
+def alone(load: Load, target: Any, **more: Any) -> Any:
+    """A short run with one stream against a scripted target; eight clients connect at least once."""
+    url = target.url.removesuffix("/webhook/telegram")
+    return drive(load, url, "1s", **({"streams": ("market_stream",)} | more))
 
 
 def test_every_scenario_runs_beside_the_rest_clients(market: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +138,50 @@ def test_a_server_that_resets_or_stays_silent_is_counted(serve: Serve, load: Loa
     done = drive(load, url, streams=("reconnect_storm",), connect_timeout_s=0.3)
     assert {"reset", "connect_timeout"} <= set(done.errors()) or done.result.cancelled > 0
     assert done.result.completed > 0
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["with its handshake", "later"])
+def test_a_close_in_one_segment_with_a_message_is_an_error_with_its_code(
+    serve: Serve, load: Load, together: bool
+) -> None:
+    last = said(TextMessage("{}"), CloseConnection(1008, "who are you"))
+
+    async def ends(asked: Any, hand: Any) -> bytes | None:
+        if together or asked.header("sec-websocket-key") is None:
+            return upgraded(asked, last)
+        hand.say(upgraded(asked))
+        await hand.writer.drain()
+        hand.say(last)  # and the connection stays open, as a server waits for the answer to its close
+        return None
+
+    done = alone(load, serve(ends))
+    row = rows(done)["market_stream"]
+    assert row.broken == row.messages == row.ends["1008"] >= 8
+    assert done.errors()["closed"] == row.broken
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+def test_a_connection_that_is_dropped_without_a_close_frame_is_an_error(serve: Serve, load: Load, how: str) -> None:
+    async def drops(asked: Any, hand: Any) -> bytes | None:
+        if asked.header("sec-websocket-key") is None:
+            return upgraded(asked)
+        hand.say(upgraded(asked, said(TextMessage("{}"))))
+        await hand.writer.drain()
+        await asyncio.sleep(0.1)  # a reset takes away what was not read yet
+        getattr(hand, how)()
+        return None
+
+    row = rows(alone(load, serve(drops)))["market_stream"]
+    assert row.broken == row.ends["1006"] >= 8
+    assert set(row.ends) == {"1006"}
+
+
+def test_a_frame_that_is_none_is_the_servers_error(serve: Serve, load: Load) -> None:
+    async def garbles(asked: Any, _hand: Any) -> bytes:
+        return upgraded(asked, said(TextMessage("{}")), b"\xff\xff\xff")
+
+    row = rows(alone(load, serve(garbles)))["market_stream"]
+    assert row.broken == row.ends["bad_frame"] >= 8
 
 
 def test_streams_can_be_switched_off_and_unknown_ones_are_named(market: str, load: Load) -> None:
