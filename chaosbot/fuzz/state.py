@@ -355,10 +355,10 @@ class _Trials(Voices):
 
     def order(self) -> None:
         """Updates of one chat, each acknowledged before the next one leaves: answers come in their order."""
-        told = [one for one in self.deeds() if len(one.lines) == 1 and not one.group][:3]
-        if len(told) < 2:
+        # Each once: what is asked again may be answered otherwise (by the next question), which tells no order.
+        rows = [one for one in self.deeds() if len(one.lines) == 1 and not one.group][:_IN_A_ROW]
+        if len(rows) < 2:
             return
-        rows = [told[number % len(told)] for number in range(_IN_A_ROW)]
 
         def row(_: int) -> tuple[list[str], list[str]]:
             quiet, quick = self.new(), self.new()

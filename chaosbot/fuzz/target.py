@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from math import inf
 from time import monotonic, sleep, time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
@@ -40,6 +40,7 @@ from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.requests import pauses, renewed, resigned, whole
 from chaosbot.fuzz.spec import CampaignSpec
 from chaosbot.fuzz.threads import ThreadPool
+from chaosbot.journal import EventSpool
 from chaosbot.transport import guard, metrics, send
 from chaosbot.transport.link import Link, LinkFailed
 
@@ -129,7 +130,10 @@ class CampaignTarget:
         self.spec = spec
         self.platform = platform
         self._calls = calls
-        self._in_answers: list[tuple[int, ApiCalled]] = []
+        self._said = EventSpool()
+        self._looked = 0
+        self._in_answers: set[str] = set()
+        self._catching = threading.Lock()
         self.should_stop = should_stop
         self.guide = guide
         self.until = inf
@@ -247,16 +251,21 @@ class CampaignTarget:
 
     def calls(self) -> Sequence[ApiCalled]:
         """All that the target has said so far, in the order in which it came: its calls, and what its answers asked the platform to call."""
-        calls = self._calls()
-        if not self._in_answers:
-            return calls
-        said: list[ApiCalled] = []
-        seen = 0
-        for known, reply in list(self._in_answers):
-            said += calls[seen:known]
-            seen = max(seen, known)
-            said.append(reply)
-        return [*said, *calls[seen:]]
+        self._catch_up()
+        return cast("Sequence[ApiCalled]", self._said)
+
+    def _catch_up(self, reply: ApiCalled | None = None) -> None:
+        """Takes over what came since the last look, and what an answer asks for now."""
+        with self._catching:
+            new = self._calls()[self._looked :]
+            self._looked += len(new)
+            for call in new:
+                # What stood in an answer comes a second time, with the case's own events, and is known by its exchange.
+                if not (call.in_answer and call.exchange in self._in_answers):
+                    self._said.append(call)
+            if reply is not None:
+                self._in_answers.add(reply.exchange)
+                self._said.append(reply)
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -279,7 +288,7 @@ class CampaignTarget:
         outcome = self._send(case, bound)
         self.watch.answered(case)
         if (reply := reply_in(self.platform, outcome, case, sent + outcome.total_s, exchange)) is not None:
-            self._in_answers.append((len(self._calls()), reply))
+            self._catch_up(reply)
         starved_s = sum(map(process.starved_s, before, self._waits())) if fair else 0.0
         return CaseResult(case, stage, outcome, sent, exchange=exchange, starved_s=starved_s)
 
