@@ -67,15 +67,14 @@ from chaosbot.core import units
 from chaosbot.core.check import CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.plan import FaultPlan
-from chaosbot.core.platform import Endpoint
 from chaosbot.core.prices import prices_with
 from chaosbot.core.profile import PROFILES, Threshold
 from chaosbot.core.profile import Workload as Shape
 from chaosbot.load.assembly import check as check_load
-from chaosbot.load.spec import BODIES, LoadSpec
+from chaosbot.load.spec import BODIES
 from chaosbot.session.abort import StopCondition
 from chaosbot.session.driving import check_cluster
-from chaosbot.session.experiment import Compiled, check_experiment, compiled, lasting, perform
+from chaosbot.session.experiment import check_experiment, compiled, lasting, load_of, perform
 
 app = verb()
 
@@ -237,7 +236,7 @@ def run(
     file = next(iter(names), "")
     try:
         ready = compiled(experiment)
-        _check_load(ready)
+        check_load(load_of(ready))
     except ConfigError as error:
         raise (error.inside(file) if file else error) from None
     experiment = ready.experiment
@@ -289,32 +288,6 @@ def _experiment(names: list[str], targets: list[str], mode: str | None) -> Exper
     usual = "chaos" if mode in ("chaos", "full") else "resilience"
     experiment = read_experiment(names[0] if names else usual)
     return replace(experiment, target=targets[0]) if targets else experiment
-
-
-def _check_load(ready: Compiled) -> None:
-    """Refuses who takes part, what they do and promises that no load of this platform can be, before anything is said or started.
-
-    Raises:
-        ConfigError: With the option.
-    """
-    workload = ready.experiment.workload
-    check_load(
-        LoadSpec(
-            url="",
-            endpoint=Endpoint(),
-            platform=ready.experiment.platform,
-            seed=0,
-            profile=ready.profile,
-            sender=workload.sender,
-            processes=workload.processes or 1,
-            slow_share=workload.slow_share,
-            classes=ready.classes,
-            mix=ready.mix,
-            wait_s=ready.wait_s,
-            max_in_flight=workload.max_in_flight,
-            promised=tuple(Threshold.parse(text).metric for text in ready.experiment.thresholds),
-        )
-    )
 
 
 def _adjusted(

@@ -34,7 +34,9 @@ class Workload(StrEnum):
 _THRESHOLD: Final = re.compile(
     r"([\w.]+(?:\{[^{}]+\})?)(?:/(\w+))?\s*(<=|>=|<|>)([^,]*[^,\s][^,]*)(?:,(.+))?", re.DOTALL
 )
-WINDOWS: Final = ("all", "baseline", "fault", "recovery", "burst")
+PHASES: Final = ("baseline", "fault", "recovery", "burst")
+"""What the phases of an experiment are."""
+WINDOWS: Final = ("all", *PHASES)
 """What a promise may be about instead of the time outside of faults."""
 _METRIC: Final = re.compile(r"([^{}]+?)(?:\{([^{}]+)\})?")
 _TIME: Final = re.compile(r"(?:stream_(gap|latency|connect)_)?(max|mean|p[0-9]{1,2}(?:\.[0-9]{1,4})?|p999)")

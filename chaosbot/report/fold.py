@@ -18,6 +18,7 @@ from chaosbot.core.check import CHECKS, Check, History
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError
 from chaosbot.core.event import Noted, RunStarted, Steered
+from chaosbot.core.profile import PHASES
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Subject, Verdict
 from chaosbot.report import intervals, ledger, reasons, slo, timeline
 from chaosbot.report.coverage import circuits_of, coverage_of
@@ -182,10 +183,7 @@ def _scopes(
     away = _away(spans, recovery)
     # A second that a fault reached into even partly says nothing about the calm.
     calm = [second for second in counted if not any(a < second.at_s + 1 and second.at_s < b for a, b in away)]
-    named = {
-        name: [s for n, a, b, _ in spans if n == name for s in timeline.inside(counted, a, b)]
-        for name in timeline.WINDOWS
-    }
+    named = {name: [s for n, a, b, _ in spans if n == name for s in timeline.inside(counted, a, b)] for name in PHASES}
     calm = calm if sum(second.finished for second in calm) else counted
     left_out = ["warm-up"] * (len(counted) < len(seconds))
     whole = _outside(left_out)

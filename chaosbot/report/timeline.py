@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from chaosbot.core.check import History
 from chaosbot.core.event import RuleSwitched
+from chaosbot.core.profile import PHASES
 from chaosbot.core.stats import Histogram, median, quantile, share_interval
 from chaosbot.report.values import Episode, Recovery, Second, Window
 
-WINDOWS = ("baseline", "fault", "recovery", "burst")
 IN_A_ROW = 3
 REQUESTS_A_SLICE = 20
 WIDEST_SLICE_S = 5
@@ -89,8 +89,8 @@ def phases_of(history: History, end_s: float) -> list[tuple[str, float, float, s
 def spans_of(history: History, episodes: Sequence[Episode], end_s: float) -> list[tuple[str, float, float, str]]:
     """The windows' names, bounds and labels, in order."""
     phases = phases_of(history, end_s)
-    if any(phase[0] in WINDOWS for phase in phases):
-        return [phase for phase in phases if phase[0] in WINDOWS]
+    if any(phase[0] in PHASES for phase in phases):
+        return [phase for phase in phases if phase[0] in PHASES]
     faulty = _joined((episode.from_s, end_s if episode.to_s is None else episode.to_s) for episode in episodes)
     if not faulty:
         return []

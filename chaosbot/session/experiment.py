@@ -322,6 +322,31 @@ def _check_promises(thresholds: Sequence[str], timeline: tuple[Step, ...]) -> No
             raise UnknownName.of("window", window, known, where=f"promise '{text}'")
 
 
+def load_of(compiled: Compiled) -> LoadSpec:
+    """The load that an experiment asks for; where it goes, with which seed and secret, is added at its start."""
+    workload = compiled.experiment.workload
+    return LoadSpec(
+        url="",
+        endpoint=Endpoint(),
+        platform=compiled.experiment.platform,
+        seed=0,
+        profile=compiled.profile,
+        sender=workload.sender,
+        processes=workload.processes or 1,
+        record_requests=True,
+        slow_share=workload.slow_share,
+        timeout_s=workload.timeout_s,
+        allow_hosts=compiled.experiment.allow_hosts,
+        classes=compiled.classes,
+        mix=compiled.mix,
+        wait_s=compiled.wait_s,
+        max_in_flight=workload.max_in_flight,
+        traceparent=workload.traceparent,
+        bodies=workload.bodies,
+        promised=tuple(Threshold.parse(text).metric for text in compiled.experiment.thresholds),
+    )
+
+
 def run_experiment(
     run: Run,
     environment: Environment,
@@ -334,30 +359,17 @@ def run_experiment(
     """Walks through the experiment's phases under load, then lets the bot settle."""
     proxy = environment.proxy
     zero = run.now() + HEAD_START_S
-    workload, probing = compiled.experiment.workload, compiled.experiment.probing
-    load = LoadSpec(
+    probing = compiled.experiment.probing
+    load = replace(
+        load_of(compiled),
         url=environment.entry,
         endpoint=Endpoint(secret=secret),
-        platform=compiled.experiment.platform,
         seed=run.seed,
-        profile=compiled.profile,
-        sender=workload.sender,
         processes=processes,
-        record_requests=True,
         zero_s=zero,
-        slow_share=workload.slow_share,
-        timeout_s=workload.timeout_s,
-        allow_hosts=compiled.experiment.allow_hosts,
         samples=Sampling(
             probing.pid, probing.metrics or environment.metrics, health=probing.health or environment.health
         ),
-        classes=compiled.classes,
-        mix=compiled.mix,
-        wait_s=compiled.wait_s,
-        max_in_flight=workload.max_in_flight,
-        traceparent=workload.traceparent,
-        bodies=workload.bodies,
-        promised=tuple(Threshold.parse(text).metric for text in compiled.experiment.thresholds),
         secret_env=secret_env,
     )
     if proxy is not None:

@@ -728,7 +728,9 @@ def test_what_a_target_says_in_its_answers_stands_among_its_calls_as_it_came(tmp
                 calls.append(ApiCalled(1.0, "sendMessage", 1, text))
             else:
                 target.fire(target.health_case(), "vocabulary")
-        calls += [call for call in target.calls() if call.in_answer]  # the cases are recorded, with what their answers said
+        calls += [
+            call for call in target.calls() if call.in_answer
+        ]  # the cases are recorded, with what their answers said
     assert [call.text for call in target.calls()] == ["Welcome!", "by itself", "Welcome!"]
 
 
