@@ -530,7 +530,7 @@ class StreamInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
 
     `connects` were accepted, `failed` were not, by kind. `ends` counts connections that the server ended, by close code (``1006``: without
     a close frame; ``bad_frame``: it broke the protocol), and those that a hook ended (``on_message``); `broken` are those of them that are
-    errors. `open` are connected at its end. Histograms are like those of `IntervalMeasured`: handshakes, gaps between messages of one connection, and their age where they carry their time.
+    errors. `quiet` were left by their client without a single message, where one was expected. `open` are connected at its end. Histograms are like those of `IntervalMeasured`: handshakes, gaps between messages of one connection, and their age where they carry their time.
     """
 
     connects: int = 0
@@ -543,6 +543,7 @@ class StreamInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     connect: str = ""
     gap: str = ""
     latency: str = ""
+    quiet: int = 0
 
 
 class IntervalMeasured(Tagged, frozen=True):

@@ -136,6 +136,8 @@ class StreamSpec:
         subprotocols: What the handshake offers; a server that chooses none of them has refused.
         headers: More headers of the handshake.
         on_message: Called with each message.
+        silent: Whether its server has nothing to say to clients that only send. Otherwise a stream on which nothing was ever said makes the run
+            inconclusive, and a connection that ends before its first message is an error.
     """
 
     name: str
@@ -150,6 +152,7 @@ class StreamSpec:
     subprotocols: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     on_message: OnMessage | None = None
+    silent: bool = False
 
     def __post_init__(self) -> None:
         """Refuses what no client could perform."""

@@ -2,8 +2,9 @@
 
 Each connection is a request of the run (planned, started, completed when the handshake was accepted, else failed) with the handshake as its
 latency, and a second one, ``SCENARIO:session``, that fails when the server ends it without a normal close (1000, 1001) or before its first
-message, or when an `on_message` hook says that a message is wrong: a token refused after the upgrade is an error. What its clients saw goes
-into each metrics interval as a `StreamInterval`.
+message, or when an `on_message` hook says that a message is wrong: a token refused after the upgrade is an error. One on which nothing was
+said until its client left is counted as quiet (unless its scenario is `silent`): where that is all that was seen of a stream, the report calls
+the run inconclusive. What its clients saw goes into each metrics interval as a `StreamInterval`.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class StreamTally:
     failed: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
     broken: int = 0
+    quiet: int = 0
     messages: int = 0
     received: int = 0
     connect: list[float] = field(default_factory=list)
@@ -90,6 +92,7 @@ class StreamTally:
             text(self.connect),
             text(self.gap),
             text(self.latency),
+            self.quiet,
         )
 
 
@@ -244,7 +247,7 @@ class StreamClients:
                 if messages is None:
                     if not count:
                         longest = math.inf  # it ended before its first message: an error, and no gap
-                    return count > 0, ""
+                    return count > 0 or spec.silent, ""
                 now = clock()
                 for message in messages:
                     count, gap, last = count + 1, now - last, now
@@ -254,8 +257,10 @@ class StreamClients:
                     if wrong:
                         return True, wrong
         finally:
+            if not (count or client.end or spec.silent):
+                self._tallies[spec.name].quiet += 1
             # A silence that nothing ended is a gap too, or a stream that dried up would have the best ones.
-            if clock() - last > longest:
+            if clock() - last > longest and not (spec.silent and not count):
                 self._tallies[spec.name].gap.append(clock() - last)
 
     def _heard(self, spec: StreamSpec, message: bytes, gap_s: float) -> None:

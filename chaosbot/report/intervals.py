@@ -254,6 +254,7 @@ def _streams_of(history: History, length_s: float) -> tuple[StreamRow, ...]:
             times(name, "gap"),
             times(name, "latency"),
             missing.get(name, ""),
+            sum(part.quiet for part in told),
         )
         for name in sorted(parts.keys() | missing)
         for told in [parts[name]]

@@ -10,7 +10,7 @@ from chaosbot.core.event import TRIALS, Noted, Steered
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report.figures import measured
 from chaosbot.report.slo import GENERATOR_LIMIT
-from chaosbot.report.values import FaultRow, Generator, Window
+from chaosbot.report.values import FaultRow, Generator, Load, Window
 
 # A baseline that errs more than this is no steady state to compare with.
 UNSTEADY = 0.05
@@ -56,6 +56,12 @@ def of_generator(generator: Generator | None) -> Reasons:
     if generator is None:
         return []
     return [(Verdict.INVALID, f"the load generator was the limit: {reason}") for reason in generator.reasons]
+
+
+def of_streams(load: Load | None) -> Reasons:
+    """Streams of which nothing is known: that nobody heard anything is no sign that all is well."""
+    rows = load.streams if load is not None else ()
+    return [(Verdict.INCONCLUSIVE, f"stream {one.name}: {one.unknown}") for one in rows if one.unknown]
 
 
 def of_troubles(history: History, unreadable: int, faults: Sequence[FaultRow], windows: Sequence[Window]) -> Reasons:

@@ -120,6 +120,7 @@ class StreamRow:
         gap: From one message of a connection to its next.
         latency: How old messages were that carry their time.
         missing: Why it did not run; empty where it did.
+        quiet: Connections that their client left without a single message, where one was expected.
     """
 
     name: str
@@ -135,14 +136,31 @@ class StreamRow:
     gap: Quantiles
     latency: Quantiles
     missing: str = ""
+    quiet: int = 0
 
     @property
     def trouble(self) -> str:
-        """Why it did not run, or failed connects and the server's closes by kind, in words; empty when there were none."""
+        """Why it did not run, or failed connects, the server's closes and silence by kind, in words; empty when there were none."""
         if self.missing:
             return self.missing
         kinds = [f"{kind} {count}" for kind, count in self.failed.items()]
-        return ", ".join([*kinds, *(f"closed with {code} {count}" for code, count in self.ends.items())])
+        quiet = [f"without a message {self.quiet}"] * bool(self.quiet)
+        return ", ".join([*kinds, *(f"closed with {code} {count}" for code, count in self.ends.items()), *quiet])
+
+    @property
+    def unknown(self) -> str:
+        """Why nothing is known of what it says, in words; empty where something is."""
+        if self.missing or self.failed or self.messages:
+            return ""
+        if not self.connects:
+            return "no client was connected before the run ended; let it run longer, or give it more users"
+        if not self.quiet:
+            return ""
+        were = "1 connection was" if self.quiet == 1 else f"{self.quiet} connections were"
+        return (
+            f"{were} accepted and no message came; look at its token and its subscription, let it run longer, "
+            "or give a scenario that only sends silent=True"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,7 @@ def _stream(one: StreamRow) -> dict[str, Any]:
         "failed_connects": dict(one.failed),
         "closes": dict(one.ends),
         "broken": one.broken,
+        "quiet": one.quiet,
         "messages": one.messages,
         "messages_per_s": _number(one.messages_per_s),
         "bytes": one.received,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from wsproto.connection import Connection, ConnectionType
-from wsproto.events import CloseConnection, Event, TextMessage
+from wsproto.events import CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import generate_accept_token
 
 from chaosbot.core.check import History
@@ -182,6 +182,24 @@ def test_a_frame_that_is_none_is_the_servers_error(serve: Serve, load: Load) -> 
 
     row = rows(alone(load, serve(garbles)))["market_stream"]
     assert row.broken == row.ends["bad_frame"] >= 8
+
+
+def test_a_stream_that_only_pings_is_told_as_quiet_unless_it_is_said_to_be(
+    serve: Serve, load: Load, tmp_path: Path
+) -> None:
+    async def pings(asked: Any, _hand: Any) -> bytes:
+        return upgraded(asked, said(Ping(b"you"), Ping(b"still")))
+
+    row = rows(alone(load, serve(pings)))["market_stream"]
+    assert (row.broken, row.messages, row.failed) == (0, 0, {})
+    assert row.quiet == row.connects >= 8
+    assert "no message came" in row.unknown
+    assert (row.gap.p50 or 0) > 0
+    file = tmp_path / "own.py"
+    file.write_text(JOURNEY.replace("WHAT", "").replace("on_message=look", "silent=True"))
+    only_sends = rows(alone(load, serve(pings), journey=file, streams=()))["ticks"]
+    assert only_sends.connects >= 8
+    assert (only_sends.quiet, only_sends.unknown, only_sends.gap.p50) == (0, "", None)
 
 
 def test_streams_can_be_switched_off_and_unknown_ones_are_named(market: str, load: Load) -> None:

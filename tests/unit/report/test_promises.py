@@ -275,6 +275,20 @@ def test_connections_that_break_fail_a_run_whose_many_requests_are_well(story):
     assert (broken.verdict, broken.observed) == (Verdict.FAIL, 100)
 
 
+def test_a_stream_that_nobody_heard_a_word_of_is_no_pass(story):
+    def verdict(**seen):
+        report = fold(story().load(60, streams={"prices": StreamInterval(**seen)}).history())
+        return report.verdict, [reason for reason in report.reasons if reason.startswith("stream prices: ")]
+
+    assert verdict(connects=2, quiet=2)[0] is Verdict.INCONCLUSIVE
+    assert "120 connections were accepted and no message came" in verdict(connects=2, quiet=2)[1][0]
+    assert verdict()[0] is Verdict.INCONCLUSIVE
+    assert "no client was connected" in verdict()[1][0]
+    for well in ({"connects": 2, "quiet": 1, "messages": 1}, {"connects": 2}):
+        assert verdict(**well) == (Verdict.PASS, [])
+    assert verdict(failed={"status_403": 2}) == (Verdict.FAIL, [])
+
+
 def test_a_promise_about_streams_that_never_ran_is_no_pass(story):
     told = story(slo=[{"metric": "stream_errors", "target": "< 1%"}, {"metric": "stream_gap_p99{x}", "target": "< 1s"}])
     told = told.load(60)
