@@ -99,6 +99,7 @@ class Campaign:
         """
         began = monotonic()
         clock = Clock(began + self.spec.duration_s, should_stop)
+        self.recorder.stopped = should_stop
         target = CampaignTarget(self.spec, self.platform, self._calls, should_stop, self._guide())
         attribution = Attribution(target, self._mechanism, self.recorder.health)
         slow_cases = SlowCases(target)
@@ -110,7 +111,12 @@ class Campaign:
         complete, cut = True, False
         try:
             target.start()
-            seen = see(target, self.recorder)
+            try:
+                seen = see(target, self.recorder)
+            except TargetUnusable:
+                if not should_stop():
+                    raise
+                return CampaignResult((), (), (), 0, {}, complete=False)
             names = self.spec.checks or tuple(name for name in CHECKS.names() if CHECKS.get(name).live)
             store = self.recorder.store = FindingStore(names, seen)
             context = CampaignContext(
@@ -201,7 +207,9 @@ class Campaign:
             stage = TABLE[name]
             # A stage that runs whole has the longer time as its own, whatever those before it took.
             rest = max(clock.until + _LATE_S, longest - closing_s if stage.whole else 0.0)
-            if clock.over() and (clock.should_stop() or monotonic() >= rest):
+            if clock.should_stop():
+                return clock, False, cut
+            if clock.over() and monotonic() >= rest:
                 complete, cut = False, cut or stage.whole
                 what = f"no time was left for the stage {name}; --duration gives more"
                 context.recorder.emit(Trouble(self.recorder.now(), "fuzz", what))

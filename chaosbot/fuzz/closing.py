@@ -52,7 +52,8 @@ def close_campaign(
         context.target.until = max(context.target.until, monotonic() + _SETTLE_S)
         for look in context.afterwards:
             look()
-    complete = _settle(context) and complete
+    if not clock.should_stop():  # what it would be asked from then on says nothing about it
+        complete = _settle(context) and complete
     recorder, spec = context.recorder, context.spec
     for call in calls():
         if not call.in_answer:  # those the recorder has

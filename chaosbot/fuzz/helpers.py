@@ -58,7 +58,7 @@ def assist(
     platform = platform_of(spec.platform)
     target = CampaignTarget(spec, platform, tuple, should_stop)
     recorder = CaseRecorder(spec, platform, lambda _event: None)
-    recorder.store = FindingStore(names, seen)
+    recorder.store, recorder.stopped = FindingStore(names, seen), should_stop
     attribution = Attribution(target, lambda result: result.case.change, recorder.health)
     target.look()
     context = CampaignContext(

@@ -28,13 +28,13 @@ from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, No
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.marker import digest
 from chaosbot.core.observation import Echoed, HeadNotAscii, Lacks, Leaked, NoProof, NotJson, Observation
-from chaosbot.core.outcome import Outcome
+from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Mechanism, RootCause
 from chaosbot.fuzz.findings import CaseSteps
 from chaosbot.fuzz.requests import split, with_body
 from chaosbot.fuzz.spec import CampaignSpec
-from chaosbot.fuzz.target import CaseResult, HealthReply, reply_in
+from chaosbot.fuzz.target import STOPPED, CaseResult, HealthReply, reply_in
 from chaosbot.journal import EventSpool
 
 _KEPT_HEADERS: Final = frozenset(
@@ -94,6 +94,11 @@ def _damage(case: Case, proof: str) -> list[Observation]:
     return found
 
 
+def _went_well(outcome: Outcome) -> bool:
+    """Whether a target that is being ended may have said this all the same."""
+    return outcome.fate is Fate.ANSWERED and (outcome.status or 0) < 500
+
+
 def _wrote(case: Case) -> str:
     """The digest of the JSON string in which a case's marker stands; empty where none does."""
     marker, request = case.marker.encode(), case.request[:_MOST_READ]
@@ -137,6 +142,8 @@ class CaseRecorder:
         self.notes: list[Noted] = []
         """What stages have noted; it stands among the events as well, which are many to look through."""
         self.cases: dict[str, Case] = {}
+        self.stopped: Callable[[], bool] = lambda: False
+        """Whether a stop was asked for; a target that was ended with the run is not charged with what its last cases met."""
         self.by_stage: Counter[str] = Counter()
         self.store: FindingStore | None = None
 
@@ -184,6 +191,8 @@ class CaseRecorder:
         case, outcome = result.case, result.outcome
         facts = self.facts_of(case)
         observations = list(result.observations)
+        if self.stopped() and (observations or not _went_well(outcome)):
+            outcome, observations = msgspec.structs.replace(outcome, fate=Fate.CANCELLED, detail=STOPPED), []
         if _echoes(outcome, case):
             observations.append(Echoed())
         if (leaked := _leaked(outcome, case, self.spec.endpoint.secret)) is not None:
@@ -256,6 +265,8 @@ class CaseRecorder:
 
     def health(self, health: HealthReply) -> None:
         """Emits a health request's fate, and the reply in its answer."""
+        if self.stopped() and not health.ok:
+            return
         reply = reply_in(self.platform, health.outcome, health.case, self.now())
         if reply is not None:
             self.emit(reply)

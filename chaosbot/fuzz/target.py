@@ -6,6 +6,7 @@ Rules:
 - A death is seen in the process table where that is possible, and otherwise by a connection that was idle and ended at the
   same moment.
 - A target that has died is waited for, or started again when chaosbot owns it. While it is away nothing is judged.
+- What it does once a stop was asked for says nothing about it: whoever ended the run by a signal may have ended it by the same one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import msgspec
 
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import EngineError, TargetUnusable
+from chaosbot.core.errors import TargetUnusable
 from chaosbot.core.event import KEPT_TEXT, ApiCalled
 from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.marker import marker, markers_in
@@ -53,6 +54,7 @@ HANDS: Final = 16
 KEPT: Final = 32 * 1024
 """Most bytes of an answer that are read: a reply in it may hold a message of 4096 characters, each of them ``\\uXXXX`` in JSON."""
 RETURN_S: Final = 20.0
+STOPPED: Final = "the run was stopped first"
 _HEALTH_USER: Final = FRESH + 22 * IDS
 """Health requests come from people who are made up, one each, so that no rate limit counts them together, nor with those of other runs."""
 _SMALL_USER: Final = 1_400_000_000
@@ -212,8 +214,8 @@ class CampaignTarget:
 
     @property
     def lives(self) -> bool:
-        """Whether the processes that were there are still there (true where that cannot be seen)."""
-        return process.alive(self.pids)
+        """Whether the processes that were there are still there (true where that cannot be seen, or would say nothing any more)."""
+        return process.alive(self.pids) or self.should_stop()
 
     def vitals(self) -> process.Vitals | None:
         """What the target holds; None where that cannot be read."""
@@ -300,7 +302,8 @@ class CampaignTarget:
         left = self.until - monotonic()
         if left < min(bound_s, self.latency_s):
             return Outcome(Fate.CANCELLED, detail="the campaign's time is over")
-        return send(self._timely(case), self.spec.address, timeout_s=min(bound_s, left), keep=KEPT)
+        outcome = send(self._timely(case), self.spec.address, timeout_s=min(bound_s, left), keep=KEPT)
+        return msgspec.structs.replace(outcome, fate=Fate.CANCELLED, detail=STOPPED) if self.should_stop() else outcome
 
     def fire_quietly(self, case: Case, stage: str, usual: int = 0) -> CaseResult:
         """Sends one case and waits until the target is quiet in its chat, so that what comes there meanwhile is the case's.
@@ -430,13 +433,20 @@ class CampaignTarget:
 
     @contextlib.contextmanager
     def sentinel(self) -> Iterator[Callable[[], bool]]:
-        """An idle connection that ends when the process does; yields a function that tells whether it still stands."""
+        """An idle connection that ends when the process does; yields a function that tells whether it still stands.
+
+        Raises:
+            TargetUnusable: No connection can be had.
+        """
         import socket  # noqa: PLC0415 - a look, not a request
 
         try:
             idle = Link.open(replace(self.spec.address, tls=False), 2.0).sock
         except LinkFailed as error:
-            raise EngineError(f"no connection for the sentinel: {error.detail}") from None
+            if self.should_stop():
+                yield lambda: True
+                return
+            raise TargetUnusable(f"{self.spec.address.url}: takes no connection any more ({error.detail})") from None
         sleep(_POLL_S)  # long enough for the target to accept it
 
         def stands() -> bool:

@@ -88,6 +88,7 @@ class MetricsAggregator:
         accepted: Statuses beside 2xx that are no failures.
         bodies: Which answers' bodies single requests keep (`LoadSpec`).
         cpu: Seconds of CPU that the generator has used so far.
+        stopped: Whether a stop was asked for: what is not answered from then on says nothing about the target.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class MetricsAggregator:
         accepted: frozenset[int] = frozenset(),
         bodies: str = "all",
         cpu: Callable[[], float] = time.thread_time,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._emit = emit
         self._origin = origin
@@ -108,6 +110,7 @@ class MetricsAggregator:
         self._bodies = bodies
         self._accepted = accepted | {101}  # a stream's handshake
         self._cpu = cpu
+        self._stopped = stopped
         self._cpu_before = cpu()
         self._written = 0
         self._failures_now = 0
@@ -191,6 +194,8 @@ class MetricsAggregator:
     def _unanswered(self, pending: PendingRequest) -> bool:
         """Counts a request without an answer; says whether it has a duration: that of a cut-off one is its limit."""
         now, fate = self.now, pending.fate
+        if fate is not Fate.CANCELLED and self._stopped():
+            fate = pending.fate = Fate.CANCELLED  # the target may have been ended with the run
         if fate is Fate.CANCELLED:
             now.cancelled += 1
             if self._every:

@@ -145,6 +145,7 @@ class LoadEngine:
             every_request=spec.record_requests,
             accepted=spec.accepted,
             bodies=spec.bodies,
+            stopped=hooks.should_stop,
         )
         if spec.exchange_header or spec.record_requests or spec.traceparent:
             # Single requests are joined with what proxy and target saw of them, so each is encoded for itself.

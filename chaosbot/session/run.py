@@ -34,6 +34,7 @@ from chaosbot.core.event import (
     Event,
     Noted,
     PhaseChanged,
+    ProbeSeen,
     RuleTallied,
     RunEnded,
     RunStarted,
@@ -149,6 +150,8 @@ class Run:
         if isinstance(event, ApiCalled) and any(secret in event.text for secret in self.redactor.secrets):
             # The journal takes the secret out, and with it what shows that a user would have read it.
             event = event.telling("secret")
+        if isinstance(event, ProbeSeen) and not event.ok and self.should_stop():
+            return  # whoever stopped the run may have stopped the target with it
         self.journal.write(event)
         if self.journal.failure:
             self.stop(self.journal.failure)

@@ -147,3 +147,16 @@ def test_each_task_has_its_own_counts_and_histograms() -> None:
     (look,) = interval.by_task.values()
     assert (look.done, look.errors) == (3, {"status_500": 1, "timeout": 1})
     assert look.response == interval.response
+
+
+def test_what_goes_unanswered_once_a_stop_was_asked_for_is_no_failure() -> None:
+    stopped, events = False, list[RequestDone]()
+    aggregator = MetricsAggregator(events.append, 0.0, every_request=True, stopped=lambda: stopped)
+    for fate, status in ((Fate.RESET, None), (Fate.REFUSED, None), (Fate.TIMEOUT, None), (Fate.ANSWERED, 200)):
+        aggregator.begun(0.0)
+        aggregator.ended(ended(fate, status))
+        stopped = True
+    frame = aggregator.interval(0, 10.0, users=1)
+    assert (frame.completed, frame.failed, frame.timed_out, frame.cancelled) == (1, 1, 0, 2)
+    assert frame.errors == {"reset": 1}
+    assert [event.outcome.fate for event in events] == [Fate.RESET, Fate.CANCELLED, Fate.CANCELLED, Fate.ANSWERED]
