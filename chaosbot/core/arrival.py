@@ -31,7 +31,8 @@ BUSY_SHARE_BOUND: Final = 0.1
 UNDELIVERED_BOUND: Final = 0.01
 """A run that dropped a larger share of its arrivals did not offer the load that it claims."""
 
-_STRETCH: Final = 100
+STRETCH: Final = 100
+"""In so many users one after the other the shares of the kinds hold; a kind with a smaller part than one has none."""
 _BLOCK: Final = 1024
 _WORD: Final = 8
 _SCALE: Final = float(1 << 64)
@@ -98,8 +99,8 @@ class Population:
         # A multiplier without a common factor spreads each journey evenly over the stretch.
         self._sizes = [0] * len(self.journeys)
         self._seats: list[tuple[int, int]] = []
-        for place in range(_STRETCH):
-            index = bisect_right(self._bounds, (place * 61 % _STRETCH + 0.5) / _STRETCH)
+        for place in range(STRETCH):
+            index = bisect_right(self._bounds, (place * 61 % STRETCH + 0.5) / STRETCH)
             self._seats.append((index, self._sizes[self._pools[index]]))
             self._sizes[self._pools[index]] += 1
 
@@ -120,7 +121,7 @@ class Population:
         The shares hold in every stretch of a hundred users, not only on average, and the users of a journey, or of all that
         have the same ids, take them in turn.
         """
-        stretch, place = divmod(number, _STRETCH)
+        stretch, place = divmod(number, STRETCH)
         index, rank = self._seats[place]
         journey = self.journeys[index]
         return journey, journey.users[(stretch * self._sizes[self._pools[index]] + rank) % len(journey.users)]

@@ -92,6 +92,8 @@ def assemble(
         first = search()
         if isinstance(first, KneeSearch):
             engine.search = KneeRun(engine, first)
+    if engine.shard.index == 0:
+        _name_missing(engine, cast)
     if isinstance(engine.load, ClosedExecutor):
         _stream(engine, engine.load, cast)
         if engine.shard.index == 0 and (shared := shared_ids(cast, engine.pacer)):
@@ -110,8 +112,6 @@ def _watch(engine: LoadEngine, looks: list[Callable[[], Iterator[Look]]]) -> Non
 def _stream(engine: LoadEngine, load: ClosedExecutor, cast: Cast) -> None:
     """Takes the clients of streams out of the users who send requests, and lets them connect instead."""
     sockets = {name: one for name, one in cast.streams.items() if one.action is not StreamAction.POLL}
-    if engine.shard.index == 0:
-        _name_missing(engine, cast)
     if not sockets:
         return
     from chaosbot.load.streams import StreamClients  # noqa: PLC0415 - a start without streams does not wait for wsproto
@@ -125,10 +125,11 @@ def _stream(engine: LoadEngine, load: ClosedExecutor, cast: Cast) -> None:
 
 
 def _name_missing(engine: LoadEngine, cast: Cast) -> None:
-    """Says which scenarios have no client; one that was asked for by name makes the run inconclusive."""
-    for name in cast.missing:
-        text = f"did not run: {int(engine.pacer.peak)} users are too few; use more, or choose who takes part by --class"
+    """Says which scenarios and kinds of users nobody takes part for; one that was asked for by name makes the run inconclusive."""
+    kinds = {journey.name for journey in cast.journeys} - cast.streams.keys()
+    for name, why in cast.missing.items():
         if cast.asked:
-            engine.hooks.emit(Trouble(0.0, f"stream {name}", text))
+            engine.hooks.emit(Trouble(0.0, f"{'users' if name in kinds else 'stream'} {name}", why))
         else:
-            engine.hooks.emit(Noted(0.0, "stream-missing", f"{name} {text}", {"name": name, "why": text}))
+            area = "users-missing" if name in kinds else "stream-missing"
+            engine.hooks.emit(Noted(0.0, area, f"{name} {why}", {"name": name, "why": why}))

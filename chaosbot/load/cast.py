@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chaosbot.core import units
-from chaosbot.core.arrival import Population
+from chaosbot.core.arrival import STRETCH, Population
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.journey import JourneySpec, StreamAction, StreamSpec, Task
 from chaosbot.core.pacer import Pacer
+from chaosbot.core.platform import Platform, platform_of
 from chaosbot.core.profile import Metric, Workload
 from chaosbot.load.factory import SLOW_MANNERS, Source, slowly
 from chaosbot.load.spec import LoadSpec
@@ -31,7 +32,17 @@ from chaosbot.load.spec import LoadSpec
 STREAM_SHARE: Final = 0.25
 """The share of users who are clients of streams, where there are streams and nobody chose."""
 NO_STREAMS: Final = "none"
+MOST_DRAWN: Final = 10_000
+"""Of more arrivals than this every kind takes part: drawing them all would cost the start too much."""
 _STREAM_USERS: Final = range(1, 1_000_001)
+_STAY: Final = (
+    "did not run: the load is arrivals, and clients of streams are users who stay; "
+    "use --users in place of --rate, or choose who takes part by --class"
+)
+_REPLACED: Final = (
+    "did not run: a source of requests of one's own is in the platform's place and brings no streams; "
+    "define streams() in the journey file, or leave them out by --stream none"
+)
 
 
 @dataclass(frozen=True)
@@ -42,14 +53,14 @@ class Cast:
         journeys: The kinds of users with their shares; the clients of each stream are one of them.
         streams: The scenarios by name.
         present: The kinds of which there is at least one virtual user.
-        missing: Scenarios without any client, since there are too few users.
+        missing: Scenarios and kinds of users of whom there is none, each with the reason.
         asked: Whether the scenarios were chosen by name.
     """
 
     journeys: tuple[JourneySpec, ...]
     streams: Mapping[str, StreamSpec]
     present: frozenset[str]
-    missing: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
     asked: bool = False
 
     @property
@@ -120,6 +131,7 @@ def cast_of(spec: LoadSpec, source: Source) -> Cast:
         if workload is Workload.OPEN:
             raise _needs_users("--wait")
         journeys = tuple(replace(journey, wait_s=spec.wait_s) for journey in journeys)
+    missing: dict[str, str] = {}
     if spec.classes:
         whole, chosen = _chosen(spec, journeys, known, workload)
     else:
@@ -127,15 +139,17 @@ def cast_of(spec: LoadSpec, source: Source) -> Cast:
         if workload is Workload.OPEN:
             if spec.streams and chosen:
                 raise _needs_users("--stream")
+            missing |= {stream.name: _STAY for stream in chosen}
             chosen = []
+        if not (known or spec.streams or isinstance(source, Platform)):
+            missing |= {stream.name: _REPLACED for stream in platform_of(spec.platform).streams()}
         total = sum(journey.share for journey in journeys)
         share = total * STREAM_SHARE / (1 - STREAM_SHARE) / max(len(chosen), 1)
         whole = [*journeys, *(_clients(stream, share, journeys) for stream in chosen)]
-    if workload is Workload.OPEN:
-        present = frozenset(journey.name for journey in whole if journey.share)
-    else:
-        present = frozenset(_counted(whole, pacer))
-    missing = tuple(stream.name for stream in chosen if stream.name not in present)
+    present = _present(spec, whole)
+    missing |= {
+        one.name: _too_few(one.name, whole, workload, pacer) for one in whole if one.share and one.name not in present
+    }
     streams = {stream.name: stream for stream in chosen}
     cast = Cast(tuple(whole), streams, present, missing, bool(spec.streams or spec.classes))
     return replace(cast, journeys=_mixed(spec, cast, journeys)) if spec.mix else cast
@@ -254,9 +268,32 @@ def _short(task: str) -> str:
     return task.rpartition("/")[2]
 
 
-def _counted(journeys: Sequence[JourneySpec], pacer: Pacer) -> Counter[str]:
-    """How many virtual users of each kind there are at the peak."""
-    return Counter(journey.name for journey, _ in _residents(journeys, pacer))
+def _present(spec: LoadSpec, journeys: Sequence[JourneySpec]) -> frozenset[str]:
+    """The kinds of which somebody takes part: among the users at the peak, or among the arrivals."""
+    profile, workload, pacer = spec.shaped()
+    wanted = {journey.name for journey in journeys if journey.share}
+    if workload is Workload.CLOSED:
+        return frozenset(journey.name for journey, _ in _residents(journeys, pacer))
+    if getattr(profile, "search", None) is not None:
+        return frozenset(wanted)
+    drawn, found = Population(journeys, Dice(spec.seed).at("load")), set[str]()
+    for number in range(min(pacer.arrivals, MOST_DRAWN)):
+        found.add(drawn.visitor(number)[0].name)
+        if found == wanted:
+            break
+    return frozenset(found if pacer.arrivals <= MOST_DRAWN else wanted)
+
+
+def _too_few(name: str, journeys: Sequence[JourneySpec], workload: Workload, pacer: Pacer) -> str:
+    """Why a kind does not take part, and what would change that."""
+    if workload is Workload.OPEN:
+        count = pacer.arrivals
+        return f"did not run: none of the {count} arrival{'s' * (count != 1)} was drawn for it; use more, or choose who takes part by --class"
+    users, drawn = max(int(pacer.peak + 1e-9), 1), Population(journeys, Dice(0))
+    needed = next((number + 1 for number in range(STRETCH) if drawn.resident(number)[0].name == name), None)
+    if needed is None:
+        return "did not run: its share is too small for any number of users; choose who takes part by --class"
+    return f"did not run: {users} user{'s are' if users != 1 else ' is'} too few, {needed} are enough; use more, or choose who takes part by --class"
 
 
 def _residents(journeys: Sequence[JourneySpec], pacer: Pacer) -> Iterator[tuple[JourneySpec, int | str]]:

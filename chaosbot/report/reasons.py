@@ -15,6 +15,9 @@ from chaosbot.report.values import FaultRow, Generator, Load, Window
 # A baseline that errs more than this is no steady state to compare with.
 UNSTEADY = 0.05
 
+MISSING = ("stream-missing", "users-missing")
+"""Areas of the notes on scenarios and kinds of users for whom nobody took part."""
+
 Reasons = list[tuple[Verdict, str]]
 
 
@@ -108,9 +111,16 @@ def _planned(faults: Sequence[FaultRow]) -> list[FaultRow]:
 
 
 def of_notes(history: History) -> list[str]:
-    """What a reader must not miss: an upstream that was not there, a rule that a client asked for in vain, users with one id."""
+    """What a reader must not miss: an upstream that was not there, a rule that a client asked for in vain, users with one id, who never ran."""
     told = ("upstream", "header_control", "metrics-push", "users")
-    return [note.text for note in history.all(Noted) if note.area in told]
+    missing: dict[str, list[str]] = {}
+    for note in history.all(Noted):
+        if note.area in MISSING and "why" in note.data:
+            missing.setdefault(str(note.data["why"]), []).append(str(note.data["name"]))
+    return [
+        *(note.text for note in history.all(Noted) if note.area in told),
+        *(f"{', '.join(names)} {why}" for why, names in missing.items()),
+    ]
 
 
 def of_steering(history: History) -> list[str]:

@@ -250,8 +250,10 @@ def _streams(load: Load) -> Padding:
     for one in load.streams:
         counts = (one.connects, sum(one.failed.values()) + one.broken, one.messages)
         times = map(_time, (one.gap.p50, one.gap.p95, one.gap.p99, one.latency.p99))
-        _row(table, one.name, *map(str, counts), *times)
-    told = [Text(f"{one.name}: {text}", style="dim") for one in load.streams if (text := one.trouble)]
+        cells = ["not run", *6 * "–"] if one.missing else [*map(str, counts), *times]
+        _row(table, one.name, *cells)
+    # Why one did not run stands below the verdict.
+    told = [Text(f"{one.name}: {one.trouble}", style="dim") for one in load.streams if one.trouble and not one.missing]
     return Padding(Group(table, *told), (0, 0, 0, 2))
 
 

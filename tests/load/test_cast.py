@@ -14,7 +14,7 @@ from chaosbot.core.event import Noted
 from chaosbot.core.journey import Task
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.profile import PROFILES
-from chaosbot.load.assembly import check
+from chaosbot.load.assembly import check, made_of
 from chaosbot.load.cast import cast_of, shared_ids
 from chaosbot.load.spec import LoadSpec
 
@@ -71,6 +71,39 @@ GUESTS, BOTH = (("guest", 1.0),), (("guest", 1.0), ("admin", 1.0))
 def test_a_mix_of_what_nobody_does_is_refused(mix: str, more: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         checked(mix=((mix, 1.0), ("chat", 0.0)) if "platform" not in more else ((mix, 1.0),), **more)
+
+
+def missing(platform: str, profile: str = "smoke", **more: Any) -> dict[str, str]:
+    spec = spec_of(platform, profile, **more)
+    return dict(made_of(spec)[1].missing)
+
+
+def test_who_has_no_user_or_arrival_is_named_with_the_number_that_is_enough(tmp_path: Path) -> None:
+    assert missing("telegram", users=5)["admin"] == (
+        "did not run: 5 users are too few, 60 are enough; use more, or choose who takes part by --class"
+    )
+    assert missing("telegram", users=60) == {}
+    assert "none of the 1 arrival was drawn for it" in missing("telegram", "steady", rate=1, duration_s=1)["admin"]
+    assert missing("telegram", "steady") == {}
+    assert (
+        "too small for any number of users"
+        in missing("market", classes=(("client", 999.0), ("foreign_flow", 1.0)))["foreign_flow"]
+    )
+    assert missing("market", users=10).keys() == {"market_stream", "reconnect_storm"}
+
+
+def test_streams_that_arrivals_or_a_journey_file_leave_out_are_named_unless_somebody_chose(tmp_path: Path) -> None:
+    streams = {"market_stream", "foreign_flow", "burst_test", "reconnect_storm"}
+    arrivals = missing("market", "steady")
+    assert arrivals.keys() == streams
+    assert all("use --users in place of --rate" in why for why in arrivals.values())
+    file = tmp_path / "own.py"
+    file.write_text("from chaosbot.core.platform import PLATFORMS\nbuild = PLATFORMS.build('market', {}).build\n")
+    replaced = missing("market", journey=file)
+    assert replaced.keys() == streams
+    assert all("brings no streams" in why for why in replaced.values())
+    for chosen in ({"streams": ("none",)}, {"classes": (("client", 1.0),)}):
+        assert missing("market", "steady", **chosen) == missing("market", journey=file, **chosen) == {}
 
 
 def test_a_mix_holds_for_whoever_has_its_tasks_and_may_leave_out_those_of_others() -> None:

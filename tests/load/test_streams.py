@@ -240,6 +240,8 @@ def test_streams_with_arrivals_are_refused_and_those_without_clients_are_named(
     assert missing < {"market_stream", "foreign_flow", "burst_test", "reconnect_storm"}
     shown = {name: row.trouble for name, row in rows(few).items() if row.trouble.startswith("did not run: 8 users")}
     assert shown.keys() == missing
+    arrivals = drive(load, market, "1s", rate=20.0)
+    assert all(row.missing for row in rows(arrivals).values())
 
 
 JOURNEY = """
