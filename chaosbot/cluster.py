@@ -34,7 +34,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import chaosbot
-from chaosbot.core.errors import ChaosbotError, ConfigError, EngineError, UsageError, WorkerDied
+from chaosbot.core.errors import MOST_SHOWN, ChaosbotError, ConfigError, EngineError, UsageError, WorkerDied
+from chaosbot.core.units import MOST_PORT, whole
 from chaosbot.transport import Address, guard, permit, require_reachable
 from chaosbot.workers import READY_S, STOP_S, Worker
 
@@ -450,9 +451,12 @@ def check_address(address: str, allow: Sequence[str] = ()) -> None:
     host, _, port = place.rpartition(":")
     if address == LOCAL:
         return
-    if protocol not in ("tcp", "tls") or not host or not port.isdecimal():
-        raise ConfigError(f"--cluster {address}", "is no scheduler; write tcp://HOST:8786, tls://HOST:8786 or local")
-    guard(host, allow, port=int(port), where=f"--cluster {address}")
+    number = whole(port, MOST_PORT)
+    if protocol not in ("tcp", "tls") or not host or number is None:
+        raise ConfigError(
+            f"--cluster {address[:MOST_SHOWN]}", "is no scheduler; write tcp://HOST:8786, tls://HOST:8786 or local"
+        )
+    guard(host, allow, port=number, where=f"--cluster {address}")
 
 
 @contextlib.contextmanager

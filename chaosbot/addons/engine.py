@@ -46,6 +46,7 @@ from chaosbot.core.mock import (
 )
 from chaosbot.core.plan import FaultPlan, Scope
 from chaosbot.core.platform import platform_of
+from chaosbot.core.units import whole
 from chaosbot.injection.engine import ArmedFault, RuleEngine, WindowTimer
 
 CONTROL_HEADER: Final = "x-chaosbot-fault"
@@ -223,7 +224,7 @@ class ExchangeEngine:
     def request_head(self, flow: Any) -> Later | None:
         """A request's head has come; one that is too long to be held is decided by it, and its body passes as it comes."""
         length = flow.request.headers.get("content-length", "")
-        if self._streams and length.isdecimal() and int(length) > STREAM_REQUEST:
+        if self._streams and length.isdecimal() and whole(length, STREAM_REQUEST) is None:
             flow.request.stream = True
         if not flow.request.stream:
             return None
@@ -382,7 +383,7 @@ class ExchangeEngine:
             return None
         if self._streams:
             length = response.headers.get("content-length", "")
-            response.stream = not length.isdecimal() or int(length) > STREAM_RESPONSE
+            response.stream = whole(length, STREAM_RESPONSE) is None
             if response.stream and context.carrier.listener in self._reads:
                 response.stream = context.taste
         if not response.stream:

@@ -25,12 +25,14 @@ import orjson
 
 from chaosbot import __version__
 from chaosbot.addons.exchange_context import ExchangeContext
+from chaosbot.core.units import whole
 from chaosbot.journal import REDACTED, Redactor, private
 
 MOST_BODY: Final = 64 * 1024
 MOST_BYTES: Final = 256 * 1024 * 1024
 # A secret that the cut would halve must still be found whole.
 _MARGIN: Final = 4096
+_MOST_SIZE: Final = 2**53
 _CREDENTIALS: Final = frozenset(
     {
         "authorization",
@@ -107,7 +109,7 @@ def taped(context: ExchangeContext, seconds: float) -> Taped:
         status=context.status,
         response_headers=tuple(response.headers.items(multi=True)) if came else (),
         response_body=(response.raw_content or b"") if came else b"",
-        response_size=int(length) if "response" in streamed and length.isdecimal() else None,
+        response_size=whole(length, _MOST_SIZE) if "response" in streamed else None,
         http_version=request.http_version,
         exchange=exchange.key,
         direction=str(exchange.direction),

@@ -24,7 +24,7 @@ from typer.core import TyperGroup
 from chaosbot.cli._aliases import understood
 from chaosbot.config.renamed import RenamedWarning
 from chaosbot.config.settings import PREFIX, find_settings
-from chaosbot.core.errors import ChaosbotError, UnknownName
+from chaosbot.core.errors import ChaosbotError, UnknownName, brief
 
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Start here": {
@@ -265,7 +265,7 @@ def _code(begin: Callable[[], None] | None) -> int:
         _say(str(error))
         return error.exit_code
     except BadUsage as error:
-        told = " ".join(error.format_message().split()).rstrip(".")
+        told = brief(" ".join(error.format_message().split())).rstrip(".")
         help_line = f"{error.ctx.command_path if error.ctx else 'chaosbot'} --help"
         _say(f"{told[:1].lower()}{told[1:]}; see: {help_line}")
         return 2

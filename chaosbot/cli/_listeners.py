@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import MOST_SHOWN, ConfigError
+from chaosbot.core.units import MOST_PORT, whole
 from chaosbot.transport import UNIX, bracketed, permit_listening
 
 
@@ -21,12 +22,13 @@ def address_of(option: str, text: str, *, sockets: bool = False) -> tuple[str, i
     if sockets and text.startswith(UNIX) and len(text) > len(UNIX):
         return str(Path(text.removeprefix(UNIX)).absolute()), 0
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
+    number = whole(port, MOST_PORT)
+    if not colon or number is None:
         more = " or unix:/run/chaos.sock" if sockets else ""
-        raise ConfigError(f"{option} {text}", f"is no HOST:PORT; write for example 127.0.0.1:8080{more}")
+        raise ConfigError(f"{option} {text[:MOST_SHOWN]}", f"is no HOST:PORT; write for example 127.0.0.1:8080{more}")
     host = host.strip("[]") or "127.0.0.1"
     permit_listening(host)
-    return host, int(port)
+    return host, number
 
 
 def authority(path: Path | None) -> str:

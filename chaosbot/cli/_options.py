@@ -16,9 +16,10 @@ from typer.core import TyperCommand
 from chaosbot.cli._aliases import hosts
 from chaosbot.config import defaults
 from chaosbot.config.document import read_document
-from chaosbot.core.errors import ConfigError, SecretMissing, TargetRefused, UnknownName
+from chaosbot.core.errors import MOST_SHOWN, ConfigError, SecretMissing, TargetRefused, UnknownName
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken, unspoken
 from chaosbot.core.registry import options_of
+from chaosbot.core.units import MOST_PORT, whole
 from chaosbot.demo.bugs import Bug
 from chaosbot.session.environment import embedded_secret
 from chaosbot.transport import Address, Tls, checked_address, client_context, is_loopback, permit
@@ -372,9 +373,12 @@ def bot_api_port(text: str | None) -> int:
     if text is None:
         return 0
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or host not in ("127.0.0.1", "localhost", ""):
-        raise ConfigError(f"--bot-api {text}", "is no HOST:PORT on loopback; write for example 127.0.0.1:8081")
-    return int(port)
+    number = whole(port, MOST_PORT)
+    if not colon or number is None or host not in ("127.0.0.1", "localhost", ""):
+        raise ConfigError(
+            f"--bot-api {text[:MOST_SHOWN]}", "is no HOST:PORT on loopback; write for example 127.0.0.1:8081"
+        )
+    return number
 
 
 def _content(path: Path) -> str:

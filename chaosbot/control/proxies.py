@@ -19,6 +19,7 @@ from chaosbot.control.toxics import ApiError, Toxic, bad_body, expect_object, fi
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import Event
 from chaosbot.core.plan import FaultPlan
+from chaosbot.core.units import MOST_PORT, whole
 from chaosbot.tcp.server import PipeServer
 from chaosbot.transport import bracketed, is_loopback
 from chaosbot.workers import bind
@@ -29,7 +30,7 @@ def split_address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host and not text.startswith(":"):
         return text, 0
-    return host.removeprefix("[").removesuffix("]"), int(port) if port.isdecimal() and int(port) < 65536 else 0
+    return host.removeprefix("[").removesuffix("]"), whole(port, MOST_PORT) or 0
 
 
 def _listen_address(text: str) -> tuple[str, int]:

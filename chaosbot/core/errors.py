@@ -43,6 +43,11 @@ def shown(value: object) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
+def brief(text: str) -> str:
+    """A text that holds what somebody wrote, cut in its middle where that is too long."""
+    return text if len(text) <= MOST_SAID else f"{text[:MOST_SHOWN]} … {text[MOST_SHOWN - MOST_SAID :]}"
+
+
 class ChaosbotError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what the command line returns for it."""
 
@@ -64,10 +69,9 @@ class ConfigError(UsageError):
     """
 
     def __init__(self, where: str, what: str) -> None:
-        self.where = where
         # What somebody wrote may be of any length; the list of what there is may not be cut.
-        self.what = what if len(what) <= MOST_SAID else f"{what[:MOST_SHOWN]} … {what[MOST_SHOWN - MOST_SAID :]}"
-        super().__init__(f"{where}: {self.what}" if where else self.what)
+        self.where, self.what = brief(where), brief(what)
+        super().__init__(f"{self.where}: {self.what}" if where else self.what)
 
     def inside(self, outer: str) -> ConfigError:
         """The same error, seen from one level further out (a file around a key)."""

@@ -18,6 +18,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.marker import marker
 from chaosbot.core.platform import Endpoint, Platform
+from chaosbot.core.units import whole
 from chaosbot.core.verdict import Mechanism, Threat
 
 ACK: Final = frozenset({2})
@@ -405,11 +406,13 @@ class Gone:
 
 
 GONE: Final = Gone()
+_MOST_INDEX: Final = 10**9
 
 
 def path_of(dotted: str) -> Path:
     """The path that dots spell: ``entry.0.id``."""
-    return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
+    numbers = ((part, whole(part, _MOST_INDEX)) for part in dotted.split("."))
+    return tuple(part if number is None else number for part, number in numbers)
 
 
 def there(value: Any, dotted: str) -> Any:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import Depth, Direction, Exchange, UpdateFacts, values_of
 from chaosbot.core.fault import Fault
+from chaosbot.core.units import whole
 
 if TYPE_CHECKING:
     from chaosbot.core.effect import Effect
@@ -156,8 +157,8 @@ def at_path(document: Any, path: str) -> Any:
     for step in path.removeprefix("$.").split("."):
         if isinstance(document, dict) and step in document:
             document = document[step]
-        elif isinstance(document, list) and step.isdecimal() and int(step) < len(document):
-            document = document[int(step)]
+        elif isinstance(document, list) and (place := whole(step, len(document) - 1)) is not None:
+            document = document[place]
         else:
             raise LookupError(path)
     return document

@@ -48,6 +48,20 @@ MOST: Final = 1e15
 """No duration, size or rate is larger; beyond it floats and system calls lose their meaning."""
 
 
+MOST_PORT: Final = 65535
+
+
+def whole(text: str, most: int) -> int | None:
+    """The whole number from 0 to `most` that a text of ASCII digits says; None for every other text, of whatever length.
+
+    ``isdecimal`` alone is not enough: `int` refuses more digits than `sys.get_int_max_str_digits`.
+    """
+    if not (text.isascii() and text.isdecimal()) or len(text.lstrip("0")) > len(str(most)):
+        return None
+    number = int(text.lstrip("0") or "0")
+    return number if number <= most else None
+
+
 def _brief(text: object) -> str:
     """What was written, as an error shows it."""
     written = str(text)

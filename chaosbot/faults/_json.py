@@ -10,6 +10,7 @@ import jsonpatch
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect, SetBody, Side
+from chaosbot.core.units import whole
 
 Change = Callable[[Any, Any], None]
 """What is done to ``holder[key]``; raises LookupError when it cannot be done."""
@@ -74,8 +75,8 @@ def _find(document: Any, steps: list[str]) -> tuple[Any, Any]:
     for step in steps:
         if isinstance(here, dict) and step in here:
             holder, key = here, step
-        elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
-            holder, key = here, int(step)
+        elif isinstance(here, list) and (place := whole(step, len(here) - 1)) is not None:
+            holder, key = here, place
         else:
             raise LookupError(step)
         here = holder[key]

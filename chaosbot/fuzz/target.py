@@ -55,6 +55,7 @@ KEPT: Final = 32 * 1024
 """Most bytes of an answer that are read: a reply in it may hold a message of 4096 characters, each of them ``\\uXXXX`` in JSON."""
 RETURN_S: Final = 20.0
 STOPPED: Final = "the run was stopped first"
+_MOST: Final = 2**62
 _HEALTH_USER: Final = FRESH + 22 * IDS
 """Health requests come from people who are made up, one each, so that no rate limit counts them together, nor with those of other runs."""
 _SMALL_USER: Final = 1_400_000_000
@@ -226,8 +227,10 @@ class CampaignTarget:
                 values = metrics(self.spec.metrics)
             except TargetUnusable:
                 return None
-            resident = int(values.get("process_resident_memory_bytes", 0))
-            return process.Vitals(resident, resident, int(values.get("process_open_fds", 0))) if resident else None
+            held, fds = (values.get(f"process_{name}", 0.0) for name in ("resident_memory_bytes", "open_fds"))
+            if not (1 <= held < _MOST and 0 <= fds < _MOST):  # infinite, as a page may say
+                return None
+            return process.Vitals(int(held), int(held), int(fds))
         return None
 
     def await_return(self, within_s: float = RETURN_S) -> bool:

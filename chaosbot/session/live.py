@@ -33,6 +33,7 @@ from urllib.parse import parse_qs, urlsplit
 from chaosbot.control.push import TIMEOUT_S, Pusher
 from chaosbot.core.errors import ChaosbotError, ConfigError, PortBusy, UsageError
 from chaosbot.core.event import Event
+from chaosbot.core.units import whole
 from chaosbot.session.run import Run
 
 if TYPE_CHECKING:
@@ -120,11 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path != "/control" or not server.pages or server.board is None:
             self._text(HTTPStatus.NOT_FOUND, "nothing here\n")
             self.close_connection = True
-        elif not length.isdecimal() or int(length) > LONGEST_COMMAND:
+        elif (size := whole(length, LONGEST_COMMAND)) is None:
             self._text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a command has at most {LONGEST_COMMAND} bytes\n")
             self.close_connection = True
         else:
-            self._command(server.board, self.rfile.read(int(length)))
+            self._command(server.board, self.rfile.read(size))
 
     def _command(self, board: Board, body: bytes) -> None:
         try:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable
-from chaosbot.core.units import format_duration
+from chaosbot.core.errors import ConfigError, TargetRefused, TargetUnusable, shown
+from chaosbot.core.units import MOST_PORT, format_duration
 from chaosbot.transport.access import guard, is_socket, resolved
 
 UNIX: Final = "unix:"
@@ -69,39 +69,45 @@ class Address:
         """
         example = "write for example http://127.0.0.1:8000/webhook"
         if any(character <= " " or character == "\x7f" for character in url):
-            raise ConfigError(where, f"{url!r} holds blanks or control characters; a URL has none; {example}")
+            raise ConfigError(where, f"{shown(url)} holds blanks or control characters; a URL has none; {example}")
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
+            host = parts.hostname
         except ValueError as error:
-            raise ConfigError(where, f"{url!r} is not a URL ({error}); {example}") from None
+            raise ConfigError(where, f"{shown(url)} is not a URL ({error}); {example}") from None
+        try:
+            port = parts.port
+        except ValueError:
+            raise ConfigError(
+                where, f"{shown(url)} has a port that is none; ports go from 1 to {MOST_PORT}; {example}"
+            ) from None
         if parts.scheme not in _SCHEMES or not parts.netloc:
-            raise ConfigError(where, f"{url!r} has no scheme of http, https, ws or wss; {example}")
+            raise ConfigError(where, f"{shown(url)} has no scheme of http, https, ws or wss; {example}")
         if not host:
-            raise ConfigError(where, f"{url!r} names no host; {example}")
+            raise ConfigError(where, f"{shown(url)} names no host; {example}")
         if parts.username is not None or parts.password is not None:
             raise ConfigError(
                 where, "the URL carries a user name or password; it would end in reports; use a header by --secret-env"
             )
         if parts.fragment:
-            raise ConfigError(where, f"{url!r} has a fragment; it never reaches a server; leave '#…' out")
+            raise ConfigError(where, f"{shown(url)} has a fragment; it never reaches a server; leave '#…' out")
         if port == 0:
-            raise ConfigError(where, f"{url!r} has port 0; nothing listens there; {example}")
+            raise ConfigError(where, f"{shown(url)} has port 0; nothing listens there; {example}")
         try:
             host = host.encode("idna").decode() if not host.isascii() else host
         except UnicodeError:
-            raise ConfigError(where, f"{url!r} names no possible host; {example}") from None
+            raise ConfigError(where, f"{shown(url)} names no possible host; {example}") from None
         tls, path = _SCHEMES[parts.scheme], parts.path
         if parts.netloc == UNIX:
             host, _, path = path.partition(":")
             host = unquote(host)
             if not is_socket(host):
                 raise ConfigError(
-                    where, f"{url!r} names no socket; write for example http://unix:/run/bot.sock:/webhook"
+                    where, f"{shown(url)} names no socket; write for example http://unix:/run/bot.sock:/webhook"
                 )
         path = (path or "/") + (f"?{parts.query}" if parts.query else "")
         if not path.isascii():
-            raise ConfigError(where, f"{url!r} has a path outside ASCII; percent-encode it")
+            raise ConfigError(where, f"{shown(url)} has a path outside ASCII; percent-encode it")
         return cls(host, port or (443 if tls else 80), tls, path)
 
     def over(self, tls: Tls) -> Address:

@@ -18,6 +18,8 @@ from chaosbot.session.environment import check_target
 from chaosbot.transport import Address
 
 TARGET = "http://127.0.0.1:9/webhook"
+DIGITS = "9" * 5000
+"""More than Python reads as one number."""
 
 
 @pytest.fixture
@@ -87,6 +89,13 @@ def busy_port() -> Iterator[int]:
         (["load", TARGET], "127.0.0.1:9"),
         (["fuzz", TARGET], "127.0.0.1:9"),
         (["fuzz", "not a url"], "URL"),
+        (["load", f"http://127.0.0.1:{DIGITS}/"], "ports go from 1 to 65535"),
+        (["load", "--users", DIGITS], "--users"),
+        (["load", "--cluster", f"tcp://127.0.0.1:{DIGITS}"], "is no scheduler"),
+        (["mock", "--listen", f"127.0.0.1:{DIGITS}"], "is no HOST:PORT"),
+        (["proxy", f"http://127.0.0.1:{DIGITS}"], "is no upstream"),
+        (["proxy", TARGET, "--control", f"127.0.0.1:{DIGITS}"], "is no HOST:PORT"),
+        (["replay", ".", TARGET, "--bot-api", f"127.0.0.1:{DIGITS}"], "is no HOST:PORT"),
         (["fuzz", "--stages", "catalog"], "did you mean 'catalogue'?"),
         (["fuzz", "--bot-api", "10.0.0.1:80"], "loopback"),
         (["fuzz", "--case", "atuh/*"], "--case atuh/*: matches none"),
@@ -158,6 +167,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(chaosbot: Callable, argumen
     assert "Traceback" not in done.err + done.out
     [line] = done.err.strip().splitlines()
     assert line.startswith("chaosbot: ")
+    assert len(line) < 4000
     assert "trouble" not in done.out
 
 

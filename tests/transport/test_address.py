@@ -36,7 +36,7 @@ def test_an_address_is_written_as_a_person_writes_it() -> None:
         ("ftp://127.0.0.1/", "no scheme of http"),
         ("http:///path", "no scheme"),
         ("http://:80/", "names no host"),
-        ("http://h:99999/", "is not a URL"),
+        ("http://h:99999/", "ports go from 1 to 65535"),
         ("http://h:0/", "port 0"),
         ("http://u:secret@h/", "user name or password"),
         ("http://h/#part", "fragment"),
