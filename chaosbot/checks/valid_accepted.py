@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, overloaded, says, together
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Noted
 from chaosbot.core.exchange import Direction
-from chaosbot.core.journey import RECORDED
+from chaosbot.core.journey import GUESSED, RECORDED
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 _ACK_ONLY = frozenset({2})
@@ -41,7 +41,7 @@ class ValidAccepted(CaseCheck):
         """The cases of a campaign and, in a load run, the requests that no inbound fault met."""
         # What is refused is refused for one reason: the target does not know it.
         judgement = together(super().judge(history), lambda status: f"refuses valid updates with {status}", one=True)
-        if not history.requests:
+        if not history.requests or any(note.area == GUESSED for note in history.all(Noted)):
             return judgement
         refused: dict[int, int] = {}
         looked = 0

@@ -20,6 +20,8 @@ from chaosbot.core.dice import Dice
 
 RECORDED: Final = "corpus"
 """The kind of virtual user that replays recorded requests: whether those are valid is not known."""
+GUESSED: Final = "guessed"
+"""The area of the note that what a load sends is no more than likely to be valid."""
 
 
 @dataclass(frozen=True, slots=True)

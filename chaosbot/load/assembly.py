@@ -10,9 +10,9 @@ from typing import TypeAlias
 from chaosbot.core.arrival import Shard
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import Noted, Trouble
-from chaosbot.core.journey import JourneySpec, StreamAction
+from chaosbot.core.journey import GUESSED, JourneySpec, StreamAction
 from chaosbot.core.knee import KneeSearch
-from chaosbot.core.platform import platform_of
+from chaosbot.core.platform import Platform, platform_of
 from chaosbot.core.profile import Workload
 from chaosbot.load.cast import Cast, cast_of, check_promises, shared_ids
 from chaosbot.load.closed import ClosedExecutor
@@ -98,6 +98,9 @@ def assemble(
         _stream(engine, engine.load, cast)
         if engine.shard.index == 0 and (shared := shared_ids(cast, engine.pacer)):
             hooks.emit(Noted(0.0, "users", shared))
+    if engine.shard.index == 0 and isinstance(source, Platform) and not source.described:
+        text = "nobody has said which bodies are valid, so that one is refused is a failure and no finding"
+        hooks.emit(Noted(0.0, GUESSED, text))
     return engine
 
 

@@ -1,7 +1,8 @@
 """Reads a JSON Schema, or the request body of an OpenAPI operation, as a shape.
 
 Understood: type (lists of types too), properties, required, items, enum, const, oneOf, anyOf, allOf, local $ref, nullable, limits of
-numbers, texts and lists, the usual formats, examples and defaults. A `pattern` is met by the schema's own examples or default, and
+numbers, texts and lists, the usual formats, examples and defaults. Whatever is drawn keeps all limits that stand beside each other; what
+the schema itself lists (enum, examples, default) is taken only where it keeps them too. A `pattern` is met by the schema's own examples or default, and
 otherwise by texts drawn from it; one that cannot be drawn from needs an example, because a text that only sometimes fits would make
 valid bodies invalid. Other words that make bodies invalid (`not`, `if`, `uniqueItems` …) are left alone; with them what is made may be
 refused (`understood`).
@@ -9,8 +10,11 @@ refused (`understood`).
 
 from __future__ import annotations
 
+import math
 import re
 import string
+from collections.abc import Callable
+from itertools import combinations
 from re import _constants as op  # type: ignore[attr-defined]  # the standard library's parser has no public name
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any, Final, TypeVar
@@ -29,6 +33,7 @@ _DRAWN: Final = 8
 _UNREAD: Final = frozenset(
     {"not", "if", "dependentRequired", "dependentSchemas", "uniqueItems", "multipleOf", "contains", "minContains"}
     | {"minProperties", "maxProperties", "propertyNames", "prefixItems", "contentEncoding", "contentMediaType"}
+    | {"patternProperties", "unevaluatedProperties", "unevaluatedItems", "additionalItems"}
 )
 """Words that forbid some of what `shape_of` reads."""
 _METHODS: Final = ("post", "put", "patch")
@@ -48,12 +53,17 @@ _FORMATS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def understood(document: Any) -> bool:
-    """Whether a document has no word that forbids bodies which `shape_of` takes for valid."""
+def understood(document: Any, operation: str = "") -> bool:
+    """Whether `shape_of` takes no body for valid that a document forbids."""
+    return _known(document) and _reading(document, operation)[1]
+
+
+def _known(document: Any) -> bool:
+    """Whether a document has none of the words that are not read."""
     if isinstance(document, dict):
         known = not (_UNREAD & document.keys()) and str(document.get("format", "uuid")) in _FORMATS
-        return known and all(understood(value) for value in document.values())
-    return not isinstance(document, list) or all(understood(value) for value in document)
+        return known and all(map(_known, document.values()))
+    return not isinstance(document, list) or all(map(_known, document))
 
 
 def shape_of(document: Any, operation: str = "") -> Shape:
@@ -66,12 +76,19 @@ def shape_of(document: Any, operation: str = "") -> Shape:
     Raises:
         ConfigError: What cannot be understood, with its place in the document.
     """
+    return _reading(document, operation)[0]
+
+
+def _reading(document: Any, operation: str) -> tuple[Shape, bool]:
+    """The shape, and whether all of it is sure to be valid."""
     if not isinstance(document, (dict, bool)):
         raise ConfigError("schema", "is no JSON Schema; it must be an object")
     schema = document
     if isinstance(document, dict) and "paths" in document:
         schema = _request_body(document, operation)
-    return _Reader(document).read(schema, "schema", 0)
+    reader = _Reader(document)
+    shape = reader.read(schema, "schema", 0)
+    return shape, reader.sure
 
 
 def _request_body(document: dict[str, Any], operation: str) -> Any:
@@ -131,6 +148,8 @@ class _Reader:
 
     def __init__(self, document: Any) -> None:
         self._document = document
+        self.sure = True
+        """Whether what was read so far allows nothing that the document forbids."""
 
     def resolve(self, schema: Any, where: str) -> dict[str, Any]:
         """Follows local references, and merges what allOf lists."""
@@ -165,10 +184,29 @@ class _Reader:
                 **_given(other, "properties", dict, {}, where),
             }
             required = [*_given(merged, "required", list, [], where), *_given(other, "required", list, [], where)]
-            merged = {**other, **merged}
+            for name in other.get("properties", {}).keys() & merged.get("properties", {}).keys():
+                properties[name] = {"allOf": [merged["properties"][name], other["properties"][name]]}
+            merged = self._narrowed(merged, other)
             merged |= {"properties": properties} if properties else {}
             merged |= {"required": required} if required else {}
         return merged
+
+    def _narrowed(self, one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+        """The words of both: of two limits the narrower one, of two lists of values those in both."""
+        both = {**other, **one}
+        for word in one.keys() & other.keys() - {"properties", "required"} - _WORDLESS:
+            first, second = one[word], other[word]
+            if word in _LIMITS and all(
+                isinstance(limit, (int, float)) and limit is not True for limit in (first, second)
+            ):
+                both[word] = max(first, second) if word in _LEAST else min(first, second)
+            elif word == "enum" and isinstance(first, list) and isinstance(second, list):
+                both[word] = [value for value in first if value in second]
+            elif word == "type" and {str(first), str(second)} == {"integer", "number"}:
+                both[word] = "integer"
+            elif first != second:
+                self.sure = False
+        return both
 
     def read(self, schema: Any, where: str, depth: int) -> Shape:
         """The shape of one schema."""
@@ -176,18 +214,24 @@ class _Reader:
             raise ConfigError(where, "goes on without end; no finite body fits")
         schema = self.resolve(schema, where)
         if "const" in schema:
-            return Const(schema["const"])
+            schema = {**schema, "enum": [schema["const"]]}
         if "enum" in schema:
-            return OneOf(tuple(Const(value) for value in _given(schema, "enum", list, [], where)))
+            listed = [value for value in _given(schema, "enum", list, [], where) if _keeps(schema, value)]
+            if not listed:
+                raise ConfigError(f"{where}.enum", "none of its values keeps what the schema says besides")
+            # Limits inside of objects and lists are looked at by nobody here.
+            self.sure &= not (_NESTED & schema.keys())
+            return Const(listed[0]) if len(listed) == 1 else OneOf(tuple(map(Const, listed)))
         for word in ("oneOf", "anyOf"):
             if word in schema:
                 rest = {key: value for key, value in schema.items() if key != word}
                 options = [
                     {"allOf": [rest, option]} if rest else option for option in _given(schema, word, list, [], where)
                 ]
+                self.sure &= word == "anyOf" or self._apart(options, where)
                 shapes = [self.read(option, f"{where}.{word}[{n}]", depth + 1) for n, option in enumerate(options)]
                 return OneOf(tuple(shapes))
-        kind = schema.get("type") or ("object" if "properties" in schema else "array" if "items" in schema else None)
+        kind = schema.get("type") or next((kind for kind, words in _SAYS.items() if words & schema.keys()), None)
         if isinstance(kind, list) and kind:
             return OneOf(tuple(self.read({**schema, "type": one}, where, depth) for one in kind))
         shape = self._typed(kind, schema, where, depth)
@@ -200,12 +244,14 @@ class _Reader:
             case "array":
                 return self._array(schema, where, depth)
             case "string":
+                usual = _FORMATS.get(str(schema.get("format")), ())
+                self.sure &= not usual or any(_keeps(schema, value) for value in (*usual, *_examples(schema)))
                 return _text(schema, where)
             case "integer":
-                low, high = _bounds(schema, 1, where)
+                low, high = _bounds(schema, where, whole=True)
                 return Integer(int(low), int(high), tuple(v for v in _examples(schema) if type(v) is int))
             case "number":
-                low, high = _bounds(schema, 1e-9, where)
+                low, high = _bounds(schema, where)
                 return Number(float(low), float(high))
             case "boolean":
                 return Flag()
@@ -215,6 +261,22 @@ class _Reader:
                 return OneOf((Const({}), Text(0, 32), Integer(0, 100), Const(None)))
             case _:
                 raise ConfigError(where, f"type {shown(kind)} is none of JSON Schema's")
+
+    def _apart(self, options: list[Any], where: str) -> bool:
+        """Whether nothing can fit two of these options, so that what fits one fits exactly one."""
+        read = [self.resolve(option, where) for option in options]
+        return all(
+            _differ(one, other) or _lacks(one, other) or self._told_apart(one, other, where)
+            for one, other in combinations(read, 2)
+        )
+
+    def _told_apart(self, one: dict[str, Any], other: dict[str, Any], where: str) -> bool:
+        """Whether both require a member whose values (``"kind": "paid"``) tell objects of one from those of the other."""
+        for name in {*one.get("required", ())} & {*other.get("required", ())}:
+            members = [self.resolve(each.get("properties", {}).get(name), where) for each in (one, other)]
+            if _differ(*members):
+                return True
+        return False
 
     def _array(self, schema: dict[str, Any], where: str, depth: int) -> Shape:
         low = _size(schema, "minItems", 0, MOST_ITEMS, where)
@@ -236,22 +298,108 @@ class _Reader:
                 required[name] = self.read(inner, f"{where}.{name}", depth + 1)
             elif depth < _DEEPEST:
                 optional[name] = self.read(inner, f"{where}.{name}", depth + 1)
-        required |= {name: Text(1, 16) for name in sorted(names - properties.keys())}
+        more = schema.get("additionalProperties", True)
+        for name in sorted(names - properties.keys()):
+            self.sure &= more is not False
+            required[name] = Text(1, 16) if isinstance(more, bool) else self.read(more, f"{where}.{name}", depth + 1)
         return Object(required, optional)
 
 
 def _examples(schema: dict[str, Any]) -> tuple[Any, ...]:
-    """Values that the schema itself calls valid."""
+    """Values that the schema itself gives, where they keep its limits."""
     found = [*schema.get("examples", ())] if isinstance(schema.get("examples"), list) else []
-    return tuple(found + [schema[key] for key in ("example", "default") if key in schema])
+    found += [schema[key] for key in ("example", "default") if key in schema]
+    return tuple(value for value in found if _keeps(schema, value))
+
+
+_KINDS: Final[dict[str, Callable[[Any], bool]]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "integer": lambda value: type(value) is int or (isinstance(value, float) and value.is_integer()),
+    "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+}
+_LEAST: Final = frozenset({"minimum", "exclusiveMinimum", "minLength", "minItems"})
+_LIMITS: Final = _LEAST | {"maximum", "exclusiveMaximum", "maxLength", "maxItems"}
+_NESTED: Final = frozenset(
+    {"properties", "required", "items", "additionalProperties", "minItems", "maxItems", "oneOf", "anyOf"}
+)
+_WORDLESS: Final = frozenset(
+    {"title", "description", "example", "examples", "default", "$comment", "deprecated", "$schema", "$id"}
+)
+"""Words that forbid nothing."""
+_SAYS: Final = {
+    "object": frozenset({"properties", "required", "additionalProperties"}),
+    "array": frozenset({"items", "minItems", "maxItems"}),
+    "string": frozenset({"pattern", "format", "minLength", "maxLength"}),
+    "number": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}),
+}
+"""Where a schema names no type: the one that its other words are about."""
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    """The names of the types that a schema allows; empty where it names none."""
+    kinds = schema.get("type")
+    return [str(kind) for kind in (kinds if isinstance(kinds, list) else [kinds] if kinds else [])]
+
+
+def _keeps(schema: dict[str, Any], value: Any) -> bool:
+    """Whether a value keeps what a schema says of its type, its size and its form."""
+    types = _types(schema)
+    if value is None and schema.get("nullable"):
+        return True
+    if types and not any(_KINDS[kind](value) for kind in types if kind in _KINDS):
+        return False
+    if isinstance(value, str):
+        low, high = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+        if not low <= len(value) <= high:
+            return False
+        return "pattern" not in schema or _found(str(schema["pattern"]), value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low, high = _bounds(schema, "")
+        return (
+            not {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"} & schema.keys() or low <= value <= high
+        )
+    return True
+
+
+def _found(pattern: str, text: str) -> bool:
+    """Whether a text has a piece that matches; true where the pattern is another dialect's, so that its own example decides."""
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return True
+
+
+def _lacks(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether what is drawn of each, which has the members that it names alone, lacks something that the other one requires."""
+    needs = [{*each.get("required", ())} for each in (one, other)]
+    names = [need | each.get("properties", {}).keys() for need, each in zip(needs, (one, other), strict=True)]
+    return bool(needs[0] - names[1] and needs[1] - names[0])
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether no value can fit both, by type or by the values that they list."""
+    types = [{*_types(each)} for each in (one, other)]
+    if all(types) and not types[0] & types[1] and not all(kinds & {"integer", "number"} for kinds in types):
+        return True
+    listed = [each["enum"] if "enum" in each else [each["const"]] if "const" in each else None for each in (one, other)]
+    if listed[0] is None or listed[1] is None:
+        return False
+    return not any(value in listed[1] for value in listed[0])
 
 
 def _text(schema: dict[str, Any], where: str) -> Shape:
     examples = tuple(value for value in _examples(schema) if isinstance(value, str))
-    fixed = examples or _FORMATS.get(str(schema.get("format")), ())
+    usual = _FORMATS.get(str(schema.get("format")), ())
+    fixed = examples or tuple(value for value in usual if _keeps(schema, value))
     low = _size(schema, "minLength", 0, MOST_LENGTH, where)
     high = _size(schema, "maxLength", max(low, 256), MOST_LENGTH, where)
-    if "pattern" in schema and not examples:
+    if low > high:
+        raise ConfigError(f"{where}.minLength", f"{low} is more than maxLength, {high}; no text fits")
+    if "pattern" in schema and not fixed:
         fixed = matching(str(schema["pattern"]), Dice(0).at(where), _DRAWN, low, high)
     if "pattern" in schema and not fixed:
         raise ConfigError(
@@ -262,19 +410,42 @@ def _text(schema: dict[str, Any], where: str) -> Shape:
     return Text(low, min(high, max(low, 4096)), hostile=True)
 
 
-def _bounds(schema: dict[str, Any], step: float, where: str) -> tuple[float, float]:
-    """The ends of a number; exclusive ones are numbers in newer drafts and flags in older ones."""
-    low, high = schema.get("minimum", -(2**31)), schema.get("maximum", 2**31 - 1)
+def _bounds(schema: dict[str, Any], where: str, *, whole: bool = False) -> tuple[float, float]:
+    """The ends of a number, the narrower one of two; exclusive ones are numbers in newer drafts and flags in older ones.
+
+    Raises:
+        ConfigError: One is no number, or no number lies between them.
+    """
+    low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     for bound in (low, high):
-        if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not abs(bound) < 1e300:
+        if isinstance(bound, bool) or not isinstance(bound, (int, float)) or 1e300 <= abs(bound) < math.inf:
             raise ConfigError(where, f"{shown(bound)} is no bound of a number")
     for key, side in (("exclusiveMinimum", 0), ("exclusiveMaximum", 1)):
         value = schema.get(key)
         if value is True:
-            low, high = (low + step, high) if side == 0 else (low, high - step)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300:
-            low, high = (value + step, high) if side == 0 else (low, value - step)
-    return (low, max(low, high))
+            value = low if side == 0 else high
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
+            continue
+        if side == 0:
+            low = max(low, _next(value, math.inf, whole=whole))
+        else:
+            high = min(high, _next(value, -math.inf, whole=whole))
+    if low == -math.inf:
+        low = min(-(2**31), high - 2**31) if high < math.inf else -(2**31)
+    if high == math.inf:
+        high = max(2**31 - 1, low + 2**31)
+    if whole:
+        low, high = math.ceil(low), math.floor(high)
+    if low > high:
+        raise ConfigError(where, f"no {'whole ' * whole}number lies from {shown(low)} to {shown(high)}")
+    return low, high
+
+
+def _next(bound: float, towards: float, *, whole: bool) -> float:
+    """The number after a bound that does not itself count."""
+    if not whole:
+        return math.nextafter(bound, towards)
+    return math.floor(bound) + 1 if towards > 0 else math.ceil(bound) - 1
 
 
 # ── texts that match a pattern ────────────────────────────────────────────────────────────────────────────────────────

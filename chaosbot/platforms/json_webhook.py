@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from chaosbot.core.case import Case
+from chaosbot.core.case import Case, Expect
 from chaosbot.core.dice import Dice
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.marker import markers_in
@@ -49,7 +49,19 @@ class JsonWebhook(Platform):
     @property
     def described(self) -> bool:
         """A schema says what is valid, where all of it is understood; a sample says that of itself only."""
-        return self.schema is not None and understood(self.schema)
+        return self._understood
+
+    @cached_property
+    def _understood(self) -> bool:
+        return self.schema is not None and understood(self.schema, self.operation)
+
+    def expected(self, name: str) -> Expect:
+        """What a correct target answers: it acknowledges the first sample, and what a schema surely allows; other bodies may be refused.
+
+        A further sample that was made fresh is a guess as well: its texts may be names that the target knows.
+        """
+        promised = self.described or (name == "sample" and self.sample is not None)
+        return Expect() if promised else Expect(frozenset({2, 4}))
 
     @property
     def secret_header(self) -> str:  # type: ignore[override]

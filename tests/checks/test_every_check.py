@@ -20,6 +20,7 @@ from chaosbot.core.event import (
     Event,
     ExchangeSeen,
     Injected,
+    Noted,
     OutboundTried,
     PhaseChanged,
     ProbeSeen,
@@ -33,6 +34,7 @@ from chaosbot.core.event import (
     to_json,
 )
 from chaosbot.core.exchange import Depth, Direction
+from chaosbot.core.journey import GUESSED
 from chaosbot.core.kit import technique
 from chaosbot.core.marker import digest
 from chaosbot.core.observation import Died, Echoed, Fetched, Grew, HealthLost, Hung, Silenced, VictimOfDeath
@@ -1068,3 +1070,9 @@ def test_a_press_to_which_no_reply_is_ever_known_says_nothing_of_recovery() -> N
     events += [call("hi", one.marker or "", t=one.t) for one in asked]
     judgement = judged("recovers", [*events, PhaseChanged(16.0, "fault"), RunEnded(20.0, "completed")])
     assert [(one.observed, one.verdict) for one in judgement.assertions] == [(0.0, Verdict.PASS)]
+
+
+def test_a_load_of_guessed_bodies_says_nothing_about_valid_ones() -> None:
+    refused = [request(f"m{number}", 1.0, 422) for number in range(5)]
+    assert judged("valid_accepted", refused).verdict is Verdict.FAIL
+    assert judged("valid_accepted", [Noted(0.0, GUESSED, "guesses"), *refused]).verdict is Verdict.INCONCLUSIVE

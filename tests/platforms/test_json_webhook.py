@@ -3,6 +3,7 @@
 import json
 import re
 
+import jsonschema
 import pytest
 
 from chaosbot.core.dice import Dice
@@ -10,7 +11,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.marker import MARKER
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.shape import problems, sample
-from chaosbot.platforms._json_schema import matching, shape_of
+from chaosbot.platforms._json_schema import matching, shape_of, understood
 from chaosbot.platforms.json_webhook import JsonWebhook
 
 ORDER = {
@@ -196,3 +197,59 @@ def test_only_a_schema_that_is_understood_says_what_is_valid() -> None:
     assert not JsonWebhook(sample={"text": "hi"}).described
     assert not JsonWebhook(schema={"type": "object", "not": {"required": ["a"]}}).described
     assert not JsonWebhook(schema={"type": "string", "format": "iban"}).described
+
+
+LIMITED = [
+    {"type": "integer", "minimum": 1.5, "maximum": 3.5},
+    {"type": "integer", "exclusiveMinimum": 1.5, "exclusiveMaximum": 3.5},
+    {"type": "integer", "minimum": 0, "exclusiveMinimum": 5, "maximum": 9},
+    {"type": "integer", "minimum": 2**40},
+    {"type": "integer", "maximum": -(2**40)},
+    {"type": "integer", "examples": [500, 7], "default": 0, "minimum": 1, "maximum": 100},
+    {"type": "number", "exclusiveMinimum": 1e10, "maximum": 1.1e10},
+    {"allOf": [{"type": "integer", "minimum": 5, "maximum": 90}, {"minimum": 10, "maximum": 12}]},
+    {"allOf": [{"type": "string", "maxLength": 5}, {"maxLength": 3}]},
+    {"allOf": [{"properties": {"a": {"type": "integer", "minimum": 5}}}, {"required": ["a"], "properties": {"a": {"maximum": 9}}}]},
+    {"enum": ["a", 1, None], "type": "string"},
+    {"type": "string", "format": "email", "maxLength": 15},
+    {"type": "string", "default": "", "minLength": 1, "maxLength": 4},
+    {"type": "string", "pattern": "^[a-z]+$", "maxLength": 3, "examples": ["abcdef", "abc"]},
+    {"minimum": 3, "maximum": 5},
+    {"minLength": 3, "maxLength": 9},
+    {"type": "object", "required": ["b"], "additionalProperties": {"type": "integer"}},
+    {"oneOf": [{"properties": {"k": {"const": "a"}, "n": {"type": "integer"}}, "required": ["k"]},
+               {"properties": {"k": {"const": "b"}, "n": {"type": "string"}}, "required": ["k"]}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", LIMITED, ids=str)
+def test_what_is_called_valid_is_valid_for_another_reader_of_schemas(schema) -> None:
+    judge = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    assert understood(schema)
+    shape = shape_of(schema)
+    assert [body for number in range(100) if not judge.is_valid(body := sample(shape, Dice(number), 0.5))] == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+        {"oneOf": [{"type": "integer"}, {"type": "integer", "minimum": 3}]},
+        {"type": "object", "required": ["ab"], "patternProperties": {"^a": {"type": "integer"}}},
+        {"type": "string", "format": "email", "maxLength": 5},
+        {"allOf": [{"type": "string", "pattern": "a"}, {"pattern": "b"}]},
+    ],
+    ids=str,
+)
+def test_what_may_be_drawn_wrong_is_only_a_guess(schema) -> None:
+    webhook = JsonWebhook(schema=schema)
+    assert not webhook.described
+    assert webhook.expected("full").statuses == {2, 4}
+
+
+@pytest.mark.parametrize(
+    "schema", [{"type": "integer", "minimum": 5, "maximum": 3}, {"type": "string", "minLength": 5, "maxLength": 3}]
+)
+def test_limits_that_nothing_keeps_are_refused(schema) -> None:
+    with pytest.raises(ConfigError, match=r"no (whole number|text)|fits"):
+        shape_of(schema)
