@@ -10,7 +10,10 @@ Rules:
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,6 +39,13 @@ class Task:
     name: str
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuses what cannot be chosen."""
+        if problem := _bad_name(self.name) or (
+            "" if _amount(self.weight) else f"the weight is {self.weight!r}; it must be a number, at least 0"
+        ):
+            raise ValueError(f"task {self.name}: {problem}")
+
 
 @dataclass(frozen=True, slots=True)
 class JourneySpec:
@@ -60,12 +70,15 @@ class JourneySpec:
 
     def __post_init__(self) -> None:
         """Refuses what no driver could perform."""
-        low, high = self.wait_s
-        if not 0 <= low <= high:
-            raise ValueError(f"journey {self.name}: waits {low}..{high} s; the first must be in 0..the second")
+        if problem := _bad_name(self.name) or _bad_pair("waits", self.wait_s) or _bad_all("tasks", self.tasks, Task):
+            raise ValueError(f"journey {self.name}: {problem}")
+        if not isinstance(self.users, Sequence) or isinstance(self.users, (str, bytes)):
+            raise ValueError(
+                f"journey {self.name}: users is a {type(self.users).__name__}; it must be a range or tuple of ids"
+            )
         if not self.users:
             raise ValueError(f"journey {self.name}: no users; give at least one id")
-        if not self.share >= 0 or not any(task.weight > 0 for task in self.tasks):
+        if not _amount(self.share) or not any(task.weight > 0 for task in self.tasks):
             raise ValueError(f"journey {self.name}: the share must be at least 0 and one task's weight above 0")
 
     def draw(self, dice: Dice) -> Task:
@@ -118,7 +131,88 @@ class StreamMessage:
 
 OnMessage: TypeAlias = Callable[[StreamMessage], Iterable[str | bytes] | None]
 """What a client does with a message: returns what it answers (texts), or None. An ``AssertionError`` says that the message is wrong: the
-connection ends and counts as an error of the target. Any other exception is the hook's own mistake and makes the run inconclusive."""
+connection ends and counts as an error of the target. Any other exception, another thing than texts returned, and ten seconds without an end are
+the hook's own mistake and make the run inconclusive."""
+
+
+_PATH: Final = re.compile(r"/[!-~]*")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HANDSHAKE: Final = frozenset(
+    {
+        "host",
+        "upgrade",
+        "connection",
+        *(f"sec-websocket-{what}" for what in ("key", "version", "protocol", "extensions")),
+    }
+)
+
+
+def _bad_name(name: object) -> str:
+    return (
+        "" if isinstance(name, str) and name.strip() else f"the name is {name!r}; it must be a text that is not empty"
+    )
+
+
+def _amount(value: object) -> bool:
+    """Whether it is a finite number of at least 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _bad_pair(what: str, pair: object) -> str:
+    """What is wrong with a shortest and a longest time, in words; empty when nothing is."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(one, (int, float)) for one in pair):
+        return f"{what} is {pair!r}; it must be two numbers of seconds, the shortest and the longest"
+    low, high = pair
+    good = _amount(low) and _amount(high) and low <= high
+    return "" if good else f"{what} {low}..{high} s; the first must be in 0..the second"
+
+
+def _bad_all(what: str, parts: object, kind: type) -> str:
+    """What is wrong with several values of one kind, in words; a text is not several."""
+    if not isinstance(parts, (tuple, list)):
+        return f"{what} is {'a ' + type(parts).__name__ if parts is not None else None}; it must be a tuple, ({what[:-1]},) for one"
+    wrong = next((part for part in parts if not isinstance(part, kind)), None)
+    return f"{what} holds {wrong!r}; each must be a {kind.__name__}" if wrong is not None else ""
+
+
+def _bad_messages(messages: object) -> str:
+    if not isinstance(messages, (tuple, list)):
+        return f"messages is a {type(messages).__name__}; it must be a tuple of texts, (text,) for one"
+    for number, message in enumerate(messages):
+        if problem := bad_text(message):
+            return f"messages[{number}] is {problem}"
+        if not message:
+            return f"messages[{number}] is empty; leave it out"
+    return ""
+
+
+def bad_text(message: object) -> str:
+    """Why this cannot be sent as a text, in words; empty where it can."""
+    if isinstance(message, bytes):
+        try:
+            message.decode()
+        except UnicodeDecodeError:
+            return "bytes that are no UTF-8; clients send texts"
+        return ""
+    return (
+        "" if isinstance(message, str) else f"a {type(message).__name__}; clients send texts (str, or bytes of UTF-8)"
+    )
+
+
+def _bad_hook(hook: object) -> str:
+    if hook is None:
+        return ""
+    if not callable(hook):
+        return f"on_message is a {type(hook).__name__}; it must be a function that takes a StreamMessage"
+    if inspect.iscoroutinefunction(hook) or inspect.isasyncgenfunction(hook):
+        return "on_message is asynchronous; it must be a plain function, which returns what the client answers"
+    try:
+        inspect.signature(hook).bind(None)
+    except TypeError as error:
+        return f"on_message cannot be called with one StreamMessage: {error}"
+    except ValueError:  # a builtin that does not tell its arguments
+        return ""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +252,41 @@ class StreamSpec:
 
     def __post_init__(self) -> None:
         """Refuses what no client could perform."""
-        if self.action is not StreamAction.POLL and not self.path.startswith("/"):
-            raise ValueError(f"stream {self.name}: the path '{self.path}' must begin with /")
-        for what, (low, high) in (("stay_s", self.stay_s), ("pause_s", self.pause_s)):
-            if not 0 <= low <= high:
-                raise ValueError(f"stream {self.name}: {what} {low}..{high} s; the first must be in 0..the second")
+        problem = (
+            _bad_name(self.name)
+            or self._bad_handshake()
+            or _bad_messages(self.messages)
+            or _bad_pair("stay_s", self.stay_s)
+            or _bad_pair("pause_s", self.pause_s)
+            or (f"spread_s is {self.spread_s!r}; it must be seconds, at least 0" if not _amount(self.spread_s) else "")
+            or _bad_all("tasks", self.tasks, Task)
+            or _bad_hook(self.on_message)
+        )
+        if problem:
+            raise ValueError(f"stream {self.name}: {problem}")
+
+    def _bad_handshake(self) -> str:
+        if not isinstance(self.action, StreamAction):
+            return f"the action is {self.action!r}; it must be one of {', '.join(map(str, map(repr, StreamAction)))}"
+        if not isinstance(self.path, str) or (self.action is not StreamAction.POLL and not _PATH.fullmatch(self.path)):
+            return (
+                f"the path {self.path!r} must begin with / and be printable ASCII without spaces (%20 stands for one)"
+            )
+        if not isinstance(self.token_param, str) or not re.fullmatch(r"[\w.~%-]*", self.token_param, re.ASCII):
+            return f"token_param is {self.token_param!r}; it must be a query parameter's name, or empty for none"
+        if problem := _bad_all("subprotocols", self.subprotocols, str) or _bad_all("headers", self.headers, tuple):
+            return problem
+        for one in self.subprotocols:
+            if not _TOKEN.fullmatch(one):
+                return f"the subprotocol {one!r} must be letters, digits and !#$%&'*+-.^_`|~ alone"
+        for pair in self.headers:
+            if len(pair) != 2 or not all(isinstance(part, str) for part in pair) or not _TOKEN.fullmatch(pair[0]):
+                return f"the header {pair!r} must be a name and a value, both texts"
+            if not pair[1].isprintable():
+                return f"the header {pair[0]} must have a printable value"
+            if pair[0].lower() in _HANDSHAKE:
+                return f"the header {pair[0]} is the handshake's own; leave it out (subprotocols has its own argument)"
+        return ""
 
 
 DAY_S: Final = 86_400.0

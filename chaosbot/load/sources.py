@@ -27,13 +27,12 @@ Every task is built once before the start, so a mistake is named with its line b
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import sys
 import threading
 import traceback
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TypeVar
@@ -46,6 +45,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.journey import RECORDED, JourneySpec, StreamSpec, Task
 from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.load.factory import Source
+from chaosbot.load.stream_hooks import interrupt
 from chaosbot.transport.recordings import requests_in
 
 S = TypeVar("S")
@@ -86,6 +86,7 @@ class JourneyFile:
         self.alike = None if build else platform.alike
         self._specs = self._read(journeys, JourneySpec) if journeys is not None else tuple(platform.journeys())
         self._streams = self._read(streams, StreamSpec) if streams is not None else ()
+        self._name_twice(_line_of(streams))
         self._try(endpoint, _line_of(build))
 
     def journeys(self) -> Sequence[JourneySpec]:
@@ -103,23 +104,38 @@ class JourneyFile:
     def _read(self, function: Callable[[], Any], kind: type[S]) -> tuple[S, ...]:
         line, name = _line_of(function), getattr(function, "__name__", "the function")
         try:
-            specs = tuple(function())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+            made: object = function()
+            specs = tuple(made) if isinstance(made, Iterable) else ()
+        except BaseException as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
             raise self._blame(error, f"{name}()", line) from None
         if not specs or not all(isinstance(spec, kind) for spec in specs):
+            if inspect.iscoroutine(made):
+                made.close()
             raise ConfigError(
                 f"{self.path}:{line}",
-                f"{name}() must return {kind.__name__}s, at least one; see chaosbot.core.journey",
+                f"{name}() must return {kind.__name__}s, at least one, and not a {type(made).__name__}; see chaosbot.core.journey",
             )
         return specs
 
+    def _name_twice(self, line: int) -> None:
+        """Refuses a stream that has another's name, or a kind of user's: reports could not tell them apart."""
+        names = [spec.name for spec in self._specs]
+        for stream in self._streams:
+            if stream.name in names:
+                raise ConfigError(
+                    f"{self.path}:{line}", f"stream {stream.name}: another one has this name; give each its own"
+                )
+            names.append(stream.name)
+
     def _try(self, endpoint: Endpoint, line: int) -> None:
         """Builds every task once."""
-        for spec in self._specs:
-            for task in spec.tasks:
+        users = self._specs[0].users
+        tried = [(spec.tasks, spec.users[0]) for spec in self._specs] + [(one.tasks, users[0]) for one in self._streams]
+        for tasks, user in tried:
+            for task in tasks:
                 try:
-                    request = self._build(task.name, spec.users[0], 1, Dice(0).at("trial"), endpoint)
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+                    request = self._build(task.name, user, 1, Dice(0).at("trial"), endpoint)
+                except BaseException as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
                     raise self._blame(error, f"build({task.name!r})", line) from None
                 problem = _problem(request)
                 if problem:
@@ -134,10 +150,6 @@ class JourneyFile:
         return ConfigError(
             f"{self.path}:{lines[-1] if lines else line}", f"{what} raised {type(error).__name__}: {error}"
         )
-
-
-class _Overdue(BaseException):
-    """Ends a journey file that does not come to an end itself."""
 
 
 def _bounded(path: Path, call: Callable[[], None]) -> None:
@@ -163,8 +175,7 @@ def _bounded(path: Path, call: Callable[[], None]) -> None:
             for entry in traceback.extract_stack(sys._current_frames().get(thread.ident))  # noqa: SLF001 - no public way
             if entry.filename == str(path)
         ]
-        # Ends a loop in Python; one that sleeps in C ends with the process, as the thread is a daemon.
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Overdue))
+        interrupt(thread.ident)
         raise ConfigError(
             f"{path}:{lines[-1] if lines else 1}",
             f"still runs after {TRIAL_S:g} s; a journey file is read, and builds each task once, before the load starts",
@@ -187,7 +198,7 @@ def _load(path: Path) -> ModuleType:
     module.__file__ = str(path)
     try:
         exec(code, module.__dict__)  # noqa: S102 - running this file is what its owner asked for
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+    except BaseException as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         raise ConfigError(f"{path}:{lines[-1] if lines else 1}", f"raised {type(error).__name__}: {error}") from None
     return module

@@ -14,7 +14,6 @@ import math
 import os
 import ssl
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -46,6 +45,7 @@ from chaosbot.load.closed import MOST_ADDED
 from chaosbot.load.engine import LoadEngine
 from chaosbot.load.pending import PendingRequest, RequestLabel
 from chaosbot.load.spec import Wish
+from chaosbot.load.stream_hooks import HookWatch, answers, blame, slow
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
 NO_GOODBYE: Final = "1006"
@@ -118,6 +118,7 @@ class StreamClients:
         self._tallies = {spec.name: StreamTally() for spec in self._specs.values()}
         self._open = Counter[str]()
         self._hooks_told: set[str] = set()
+        self._watch = HookWatch()
 
     @property
     def connected(self) -> int:
@@ -277,25 +278,28 @@ class StreamClients:
         if spec.on_message is None:
             return ""
         try:
-            answers = spec.on_message(message)
-            for answer in (answers,) if isinstance(answers, (str, bytes)) else answers or ():
-                await client.say(answer)
+            with self._watch:
+                texts = answers(spec.on_message, message)
         except AssertionError as error:
             self._tallies[spec.name].ends["on_message"] += 1
             return f"on_message: {str(error) or 'the message is wrong'}"
-        except Exception as error:  # noqa: BLE001 - a person's code; the run goes on, and cannot be a pass
-            self._tell_hook(spec, error)
-            raise _HookBroke(f"on_message raised {type(error).__name__}") from None
+        except BaseException as error:  # noqa: BLE001 - a person's code; the run goes on, and cannot be a pass
+            what = blame(spec.on_message, error)
+            self._tell_hook(spec, what)
+            raise _HookBroke(f"on_message {what}") from None
+        if what := slow(spec.on_message, self._watch.took_s):
+            self._tell_hook(spec, what)
+        for text in texts:
+            await client.say(text)
         return ""
 
-    def _tell_hook(self, spec: StreamSpec, error: Exception) -> None:
+    def _tell_hook(self, spec: StreamSpec, what: str) -> None:
         """Says once that a hook is broken, with its line."""
         if spec.name in self._hooks_told:
             return
         self._hooks_told.add(spec.name)
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"on_message raised {type(error).__name__}: {error} ({line.filename}:{line.lineno})"
-        self._engine.hooks.emit(Trouble(self._engine.loop.clock() - self._engine.origin, f"stream {spec.name}", what))
+        now = self._engine.loop.clock() - self._engine.origin
+        self._engine.hooks.emit(Trouble(now, f"stream {spec.name}", f"on_message {what}"))
 
     async def _connect(self, spec: StreamSpec, pending: PendingRequest) -> StreamClient | None:
         engine = self._engine

@@ -127,6 +127,85 @@ def test_a_folder_without_requests_is_refused(tmp_path: Path) -> None:
         Corpus(tmp_path / "missing", TELEGRAM, HERE)
 
 
+STREAMS = """
+from functools import partial
+from chaosbot.core.journey import JourneySpec, StreamAction, StreamSpec, Task
+async def later(message): ...
+def two(message, more): ...
+def streams():
+    return (StreamSpec("ticks", WHAT),)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("StreamAction.SUBSCRIBE", "the path '' must begin with /"),
+        ("StreamAction.SUBSCRIBE, 'ws'", "the path 'ws' must begin with / and be printable ASCII"),
+        ("StreamAction.SUBSCRIBE, '/a b'", "%20 stands for one"),
+        ("StreamAction.SUBSCRIBE, 7", "the path 7 must begin with /"),
+        ("'subscribe', '/ws'", "the action is 'subscribe'; it must be one of <StreamAction.SUBSCRIBE"),
+        ("StreamAction.BURST, '/ws', 'a b'", "token_param is 'a b'; it must be a query parameter's name"),
+        ("StreamAction.BURST, '/ws', messages='all'", "messages is a str; it must be a tuple of texts"),
+        ("StreamAction.BURST, '/ws', messages=({'a': 1},)", r"messages\[0\] is a dict; clients send texts"),
+        ("StreamAction.BURST, '/ws', messages=(b'\\xff',)", r"messages\[0\] is bytes that are no UTF-8"),
+        ("StreamAction.BURST, '/ws', messages=('',)", r"messages\[0\] is empty; leave it out"),
+        ("StreamAction.BURST, '/ws', stay_s=5", "stay_s is 5; it must be two numbers of seconds"),
+        ("StreamAction.BURST, '/ws', pause_s=(2, 1)", r"pause_s 2\.\.1 s; the first must be in 0..the second"),
+        ("StreamAction.BURST, '/ws', spread_s='1s'", "spread_s is '1s'; it must be seconds"),
+        (
+            "StreamAction.BURST, '/ws', subprotocols='v1'",
+            r"subprotocols is a str; it must be a tuple, \(subprotocol,\)",
+        ),
+        ("StreamAction.BURST, '/ws', subprotocols=('',)", "the subprotocol '' must be letters"),
+        ("StreamAction.BURST, '/ws', subprotocols=(1,)", "subprotocols holds 1; each must be a str"),
+        ("StreamAction.BURST, '/ws', headers={'a': 'b'}", "headers is a dict; it must be a tuple"),
+        ("StreamAction.BURST, '/ws', headers=(('a', 'b\\r\\n'),)", "the header a must have a printable value"),
+        ("StreamAction.BURST, '/ws', headers=(('Host', 'b'),)", "the header Host is the handshake's own"),
+        ("StreamAction.BURST, '/ws', on_message=5", "on_message is a int; it must be a function"),
+        ("StreamAction.BURST, '/ws', on_message=later", "on_message is asynchronous; it must be a plain function"),
+        ("StreamAction.BURST, '/ws', on_message=two", "on_message cannot be called with one StreamMessage: missing"),
+        ("StreamAction.POLL, tasks=('chat',)", "tasks holds 'chat'; each must be a Task"),
+        ("StreamAction.POLL, tasks=(Task('chat', -1),)", "task chat: the weight is -1"),
+        ("StreamAction.POLL, tasks=(Task('nothing'),)", r"build\('nothing'\) raised UnknownName"),
+    ],
+)
+def test_a_stream_that_no_client_could_perform_is_told_with_its_line(tmp_path: Path, what: str, says: str) -> None:
+    path = tmp_path / "my.py"
+    path.write_text(STREAMS.replace("WHAT", what))
+    with pytest.raises(ConfigError, match=rf"my\.py:\d+: .*{says}"):
+        JourneyFile(path, TELEGRAM, HERE)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (
+            "def streams(): return None",
+            r"my\.py:1: streams\(\) must return StreamSpecs, at least one, and not a NoneType",
+        ),
+        ("async def streams(): return ()", "and not a coroutine"),
+        ("def streams(): raise KeyboardInterrupt", r"my\.py:1: streams\(\) raised KeyboardInterrupt"),
+        ("import asyncio\nraise asyncio.CancelledError", r"my\.py:2: raised CancelledError"),
+        (
+            STREAMS.replace('("ticks", WHAT)', '("guest", StreamAction.BURST, "/ws")'),
+            "stream guest: another one has this name",
+        ),
+        (
+            "from chaosbot.core.journey import *\ndef journeys(): return (JourneySpec('a', 1.0, (0, 1), (Task('b'),), {1}),)",
+            "journey a: users is a set; it must be a range or tuple of ids",
+        ),
+    ],
+)
+def test_functions_that_return_or_raise_the_wrong_thing_are_told_with_their_line(
+    tmp_path: Path, code: str, says: str
+) -> None:
+    path = tmp_path / "my.py"
+    path.write_text(code + "\n")
+    with pytest.raises(ConfigError, match=says):
+        JourneyFile(path, TELEGRAM, HERE)
+
+
 def test_a_run_has_one_source(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be combined"):
         source_of(TELEGRAM, HERE, tmp_path, tmp_path)

@@ -20,6 +20,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.event import Noted, RunStarted, Trouble
 from chaosbot.core.platform import Endpoint
+from chaosbot.load import stream_hooks
 from chaosbot.load.spec import Wish
 from chaosbot.report.intervals import load_of, seconds_of
 from chaosbot.report.values import StreamRow
@@ -302,6 +303,47 @@ def test_a_hook_that_refuses_a_message_fails_its_connection_and_one_that_is_brok
     assert trouble.where == "stream ticks"
     assert "on_message raised KeyError" in trouble.what
     assert "own.py:14" in trouble.what
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("raise SystemExit(3)", "raised SystemExit: 3 ({file}:14)"),
+        ("raise KeyboardInterrupt", "raised KeyboardInterrupt:  ({file}:14)"),
+        ("raise BaseException('all')", "raised BaseException: all ({file}:14)"),
+        ("return {'action': 'ping'}", "returned a dict; it must return texts, or None ({file}:12)"),
+        ("return [{'action': 'ping'}]", "returned a dict; clients send texts (str, or bytes of UTF-8) ({file}:12)"),
+        ("return True", "returned a bool; it must return texts, or None ({file}:12)"),
+        ("while True: pass", "still ran after 0.2 s ({file}:14)"),
+        ("return (str(n) for n in __import__('itertools').count())", "still ran after 0.2 s ({file}:14)"),
+    ],
+)
+def test_a_hook_that_leaves_never_ends_or_answers_nonsense_is_told_with_its_line(
+    serve: Serve, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, says: str
+) -> None:
+    monkeypatch.setattr(stream_hooks, "OVERDUE_S", 0.2)
+    monkeypatch.setattr(stream_hooks, "_LOOK_S", 0.05)
+
+    async def speaks(asked: Any, _hand: Any) -> bytes:
+        return upgraded(asked, said(TextMessage("{}")))
+
+    done = own(load, serve(speaks).url.removesuffix("/webhook/telegram"), tmp_path, what, duration="1s")
+    assert done.result.how == "completed"
+    assert rows(done)["ticks"].broken == 0
+    told = {trouble.what for trouble in done.all(Trouble) if trouble.where == "stream ticks"}
+    assert told == {"on_message " + says.format(file=tmp_path / "own.py")}
+
+
+def test_a_slow_hook_is_named(serve: Serve, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_hooks, "SLOW_S", 0.0)
+
+    async def speaks(asked: Any, _hand: Any) -> bytes:
+        return upgraded(asked, said(TextMessage("{}")))
+
+    done = own(load, serve(speaks).url.removesuffix("/webhook/telegram"), tmp_path, "", duration="1s")
+    (trouble,) = done.all(Trouble)
+    assert "on_message took 0.0 s, and nothing else is sent or read meanwhile" in trouble.what
+    assert trouble.what.endswith("own.py:12)")
 
 
 def test_who_takes_part_can_be_chosen_by_kind_and_by_stream(
