@@ -44,7 +44,7 @@ from chaosbot.injection.eventstream import EventStream
 Commands = Generator[Any, Any, None]
 
 MOST_HEAD: Final = 256 << 10
-"""A longer head of a request or an answer is refused; usual servers allow 8 to 64 KiB."""
+"""A longer head of a request or an answer is refused, as are such trailers and lines between chunks; usual servers allow 8 to 64 KiB."""
 _ROOM: Final = 512 * 1024
 _POLL_S: Final = 0.002
 _LONGEST_NAP_S: Final = 0.25
@@ -165,25 +165,25 @@ class ScriptedHttp(layers.HttpLayer):
         return peer is not self.context.client and peer.alpn == b"h2" and event.data.startswith(b"HTTP/1.")
 
     def _bound_head(self, parser: Any) -> Commands:
-        """Ends a connection whose peer sends a head without an end: mitmproxy would keep all of it."""
+        """Ends a connection whose peer sends a head, a chunk's line or trailers without an end: mitmproxy would keep all of it."""
         while (below := getattr(parser, "child_layer", None)) is not None:  # upstreams have tunnels and TLS above
             parser = below
-        if (
-            not isinstance(parser, Http1Connection)
-            or parser.state != parser.read_headers
-            or len(parser.buf) <= MOST_HEAD
-        ):
+        if not isinstance(parser, Http1Connection) or len(parser.buf) <= MOST_HEAD:
+            return
+        part = {parser.read_headers: "a head", parser.read_body: "trailers, or a chunk's line,"}.get(parser.state)
+        if part is None:
             return
         parser.buf = type(parser.buf)()
-        what = f"a head of more than {MOST_HEAD >> 10} KiB"
-        if parser.conn is self.context.client:
+        what = f"{part} of more than {MOST_HEAD >> 10} KiB"
+        from_client = parser.conn is self.context.client
+        if from_client and parser.response is None:
             yield commands.SendData(parser.conn, own_error(431, what))
         yield commands.CloseConnection(parser.conn)
         stream = self.streams.get(parser.stream_id) if parser.stream_id is not None else None
-        if stream is not None and parser.conn is not self.context.client:
-            # The class's own code means 502: a number in mitmproxy 11.0, a member of an enumeration, and to be named, in 12.3.
-            error = ResponseProtocolError(stream.stream_id, what, ResponseProtocolError.code)
-            yield from self.event_to_child(stream, error)
+        if stream is not None:
+            # The class's own code means 400 or 502: a number in mitmproxy 11.0, a member of an enumeration, and to be named, in 12.3.
+            failed = parser.ReceiveProtocolError
+            yield from self.event_to_child(stream, failed(stream.stream_id, what, failed.code))
 
     def event_to_child(self, child: Any, event: events.Event) -> Commands:
         """Passes an event on, by the script of its exchange when there is one."""

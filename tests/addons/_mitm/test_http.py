@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy.commands import CloseConnection, CloseTcpConnection, RequestWakeup, SendData
 
-from chaosbot.addons._mitm import SCRIPT, quick
+from chaosbot.addons._mitm import SCRIPT, direct, quick
 from chaosbot.addons._mitm.http import ScriptedHttp
 from chaosbot.addons.script import Script
 from chaosbot.core.effect import CloseIdle, Dribble, Farewell, Side, StreamBody
@@ -21,7 +22,7 @@ ANSWER = HEAD + b"0123456789"
 Play = Callable[..., Playbook]
 
 
-@pytest.fixture(params=[ScriptedHttp, quick.QuickHttp], ids=["plain", "quick"])
+@pytest.fixture(params=[ScriptedHttp, quick.QuickHttp, direct.DirectHttp], ids=["plain", "quick", "direct"])
 def play(request: pytest.FixtureRequest) -> Play:
     """A conversation whose exchanges follow a script."""
 
@@ -202,3 +203,54 @@ def test_the_carrier_hears_when_the_client_leaves(play: Play) -> None:
     it = play()
     it >> it.closed(it.client)
     assert it.sockets.gone
+
+
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"
+ENDLESS = {
+    "head": b"x-endless: ",
+    "header": b"",
+    "extension": CHUNKED + b"5;x=",
+    "size": CHUNKED + b"0" * 10,
+    "trailer": CHUNKED + b"0\r\nx-endless: ",
+    "trailers": CHUNKED + b"0\r\n",
+}
+
+
+def endless(what: str) -> bytes:
+    return {"header": b"x-more: 1\r\n", "trailers": b"x-more: 1\r\n", "size": b"0"}.get(what, b"x") * 6000
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_an_upstream_sends_without_an_end_ends_its_connection(play: Play, what: str, stream: bool) -> None:
+    it = play(stream=stream)
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(b"HTTP/1.1 200 OK\r\n" + ENDLESS[what])
+    held, pieces = endless(what), 0
+    while CloseConnection not in map(type, it.said):
+        it >> it.from_server(held)
+        assert (pieces := pieces + len(held)) < 400_000
+    sent = it.sent(it.client)
+    assert sent.startswith(b"HTTP/1.1 " + (b"200" if stream and CHUNKED in ENDLESS[what] else b"502"))
+    assert it.server.state is ConnectionState.CLOSED
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_client_sends_without_an_end_is_refused(play: Play, what: str, stream: bool) -> None:
+    it = play()
+
+    def head(flow: Any) -> None:
+        flow.request.stream = stream
+
+    it.hooks["requestheaders"] = head
+    it >> it.from_client(b"POST / HTTP/1.1\r\nhost: x\r\n" + ENDLESS[what])
+    held, pieces = endless(what), 0
+    while CloseConnection not in map(type, it.said):
+        it >> it.from_client(held)
+        assert (pieces := pieces + len(held)) < 400_000
+    if stream and CHUNKED in ENDLESS[what]:
+        assert it.server in [each.connection for each in it.said if isinstance(each, CloseConnection)]
+    assert it.sent(it.client).startswith(b"HTTP/1.1 431")
+    assert not it.layer.streams

@@ -340,7 +340,14 @@ def upstream() -> Iterator[Upstream]:
     server.close()
 
 
-BOTH_WAYS = {"test_bad_input", "test_byte_faults", "test_exchange_faults", "test_odd_upstreams", "test_pipelining"}
+BOTH_WAYS = {
+    "test_bad_input",
+    "test_bounds",
+    "test_byte_faults",
+    "test_exchange_faults",
+    "test_odd_upstreams",
+    "test_pipelining",
+}
 """Modules that always run without the proxy's shortcuts too; the others do in the slow suite."""
 
 
