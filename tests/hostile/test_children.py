@@ -22,7 +22,7 @@ RUNS = {
     "control": ("proxy", "{target}", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--duration", "6s"),
     "load": ("load", "{target}/webhook/telegram", "--rate", "50/s", "--duration", "6s", "--processes", "2"),
     "fuzz": ("fuzz", "--duration", "6s", "--workers", "2"),
-    "run": ("run", "--mode", "both", "--duration", "8s"),
+    "run": ("run", "--mode", "chaos", "--duration", "8s"),
     "mock": ("mock", "telegram", "--listen", "127.0.0.1:0", "--duration", "6s"),
 }
 MOST_S = 100.0
@@ -46,9 +46,13 @@ def disturbed(name: str, seed: int, folder: Path) -> tuple[int, str, list[str], 
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment
         ) as process:
-            began = time.monotonic()
             seen: set[psutil.Process] = set()
             ended: list[str] = []
+            began = time.monotonic()
+            while not seen and process.poll() is None and time.monotonic() < began + MOST_S:
+                seen.update(family(process.pid))
+                time.sleep(0.02)
+            began = time.monotonic()
             strikes = sorted(dice.uniform(0.5, 6.5) for _ in range(dice.randint(1, 3)))
             for moment in strikes:
                 while time.monotonic() < began + moment and process.poll() is None:
@@ -73,6 +77,7 @@ def disturbed(name: str, seed: int, folder: Path) -> tuple[int, str, list[str], 
 def check(name: str, seed: int, folder: Path) -> None:
     code, said, ended, seen = disturbed(name, seed, folder)
     assert "Traceback" not in said, said
+    assert seen, f"it never had a child that could be struck:\n{said}"
     assert code in (0, 1, 2, 3), said
     report = folder / "out" / "report.json"
     if code in (0, 1):
