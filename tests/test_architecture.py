@@ -62,7 +62,7 @@ DOORS = {
     "gevent": {"locustfile"},
     "websocket": {"locustfile"},
     "httptools": {"load", "addons", "mocks"},
-    "httpx": {"transport", "demo"},
+    "httpx": {"demo"},
     "msgspec": {"core", "journal", "load", "fuzz"},
     "orjson": {"journal", "platforms", "load", "addons", "mocks", "control", "demo", "fuzz"},
     "typer": {"cli"},

@@ -1,4 +1,4 @@
-"""DOOR to httpx and raw sockets: a case (bytes plus timing) becomes an Outcome, and no exception escapes.
+"""Raw sockets: a case (bytes plus timing) becomes an Outcome, and no exception escapes.
 
 Rules:
 

@@ -1,7 +1,6 @@
 """Looks at a target from outside: health pages, values in JSON, Prometheus metrics.
 
-httpx is imported when the first look happens: it takes longer to load than all the rest of this package, and most users of
-`chaosbot.transport` never probe.
+A look is over at its deadline and after 4 MB, whatever the page does: whoever probes waits for it.
 """
 
 from __future__ import annotations
@@ -9,20 +8,21 @@ from __future__ import annotations
 import json
 import math
 import re
+from base64 import b64encode
 from dataclasses import dataclass
-from functools import lru_cache
 from time import monotonic
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from chaosbot.core.errors import ConfigError, TargetUnusable
 from chaosbot.core.event import Scalar
+from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.plan import at_path
-from chaosbot.transport.address import UNIX, USUAL_TLS, Address, Tls
-from chaosbot.transport.link import client_context
+from chaosbot.transport.address import USUAL_TLS, Address, Tls
+from chaosbot.transport.answer import MOST_HEAD, AnswerReader
+from chaosbot.transport.link import LinkFailed, client_context, explain
+from chaosbot.transport.sending import Run, opened
 
-# Contexts of its own: httpx writes its protocols (ALPN) into one, and requests over TLS would offer them from then on.
-_page_context: Final = lru_cache(maxsize=8)(client_context.__wrapped__)
 MOST_BODY: Final = 4 * 1024 * 1024
 _KEPT_TEXT: Final = 512
 _SAMPLE: Final = re.compile(
@@ -60,11 +60,11 @@ def look(
     headers: tuple[tuple[str, str], ...] = (),
     tls: Tls = USUAL_TLS,
 ) -> tuple[int, bytes]:
-    """A page's status and body, of which at most 4 MB are read. Redirects are not followed.
+    """A page's status and body, of which at most 4 MB are read, as they are (no compression). Redirects are not followed.
 
     Args:
         url: The page.
-        timeout_s: Bound on the look.
+        timeout_s: Bound on the whole look, however slowly the page comes.
         headers: Headers to send, for example an authorisation.
         tls: How an https page is spoken to.
 
@@ -72,27 +72,43 @@ def look(
         TargetUnusable: No answer; the reason in one line.
         ConfigError: A file of `tls` that holds nothing of the kind, or a Unix socket's URL that names none.
     """
-    import httpx  # noqa: PLC0415 - see the module's docstring
-
-    until = monotonic() + timeout_s
-    body = bytearray()
+    place, owner = _place(url)
+    lines = [f"GET {place.path} HTTP/1.1", f"Host: {place.authority}", "Accept: */*", "Accept-Encoding: identity"]
+    lines += [*owner, *(f"{name}: {value}" for name, value in headers), "Connection: close", "", ""]
+    began = monotonic()
+    link = opened(place.over(tls), timeout_s, began)
+    if isinstance(link, Outcome):
+        if link.fate is Fate.CANCELLED:
+            client_context(tls)  # says which file is none of those that it should be
+        raise TargetUnusable(f"{url}: {link.detail}")
+    run = Run(link, AnswerReader(MOST_BODY), began + timeout_s, began)
     try:
-        context = _page_context(tls)
-        place = Address.parse(url) if urlsplit(url).netloc == UNIX else None
-        way = httpx.HTTPTransport(verify=context, uds=place.host) if place else None
-        page = f"{place.origin}{place.path}" if place else url
-        # No environment: HTTP_PROXY may well point at chaosbot itself, whose faults are not for the probe.
-        with (
-            httpx.Client(trust_env=False, timeout=timeout_s, verify=context, transport=way) as client,
-            client.stream("GET", page, headers=list(headers)) as answer,
-        ):
-            for piece in answer.iter_bytes():
-                body += piece
-                if len(body) > MOST_BODY or monotonic() > until:
-                    raise TargetUnusable(f"{url}: the answer does not end; at most 4 MB in {timeout_s:g} s are read")
-            return answer.status_code, bytes(body)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise TargetUnusable(f"{url}: {type(error).__name__}: {error}") from None
+        if run.write("\r\n".join(lines).encode("latin-1"), read=True):
+            run.read_until(run.until, most=MOST_BODY + MOST_HEAD)
+        seen = run.judged(timeout_s)
+    except LinkFailed as error:
+        seen = run.outcome(error.fate, error.detail)
+    except OSError as error:
+        seen = run.outcome(Fate.CLOSED, explain(error))
+    finally:
+        link.close()
+    if seen.fate is Fate.TIMEOUT and seen.received:
+        raise TargetUnusable(f"{url}: the answer does not end; at most 4 MB in {timeout_s:g} s are read")
+    if seen.fate is not Fate.ANSWERED or seen.status is None:
+        raise TargetUnusable(f"{url}: {seen.detail}")
+    return seen.status, seen.body
+
+
+def _place(url: str) -> tuple[Address, list[str]]:
+    """Where a page is, and the header that carries the user name and password of its URL, where it has some.
+
+    Raises:
+        ConfigError: No such URL.
+    """
+    parts = urlsplit(url)
+    owner, at, host = parts.netloc.rpartition("@")
+    place = Address.parse(urlunsplit((parts.scheme, host, parts.path, parts.query, "")))
+    return place, [f"Authorization: Basic {b64encode(unquote(owner).encode()).decode()}"] if at else []
 
 
 def probe(

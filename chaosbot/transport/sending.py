@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
+from math import inf
 from time import monotonic
 
 from chaosbot.core.case import Case, Ending, Reading
@@ -68,9 +69,9 @@ class Run:
             self.first_byte_at = monotonic()
         self.reader.feed(data)
 
-    def read_until(self, moment: float) -> None:
-        """Reads until the answer is complete or the moment has come."""
-        while not self.reader.done:
+    def read_until(self, moment: float, most: float = inf) -> None:
+        """Reads until the answer is complete, the moment has come, or more than `most` bytes have."""
+        while not self.reader.done and self.reader.received <= most:
             readable, _ = self.link.wait(moment)
             if readable:
                 self.take()

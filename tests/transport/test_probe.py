@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def test_a_look_changes_nothing_of_how_requests_speak_tls(
     assert send(request, address, timeout_s=60).ok
     assert probe(address.url, tls=trust).ok
     assert send(request, address, timeout_s=60).ok
-    assert offered == [None, "http/1.1", None]
+    assert offered == [None, None, None]
 
 
 def test_a_probe_ignores_the_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +112,32 @@ def test_a_trickling_page_is_bounded(serve: Serve) -> None:
     seen = probe(url(serve(endless), "/"), timeout_s=60)
     assert not seen.ok
     assert "does not end" in seen.detail
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_page_that_dribbles_is_over_at_the_deadline(serve: Serve, first: bytes) -> None:
+    def dribbles(sock: socket.socket) -> None:
+        until(sock, b"\r\n\r\n")
+        sock.sendall(first)
+        while True:
+            sock.sendall(b"X")
+            time.sleep(0.02)
+
+    began = time.monotonic()
+    assert not probe(url(serve(dribbles), "/"), timeout_s=0.5).ok
+    assert time.monotonic() - began < 10
+
+
+def test_the_user_name_of_a_page_is_its_authorisation(serve: Serve) -> None:
+    heads: list[bytes] = []
+
+    def keeps(sock: socket.socket) -> None:
+        heads.append(until(sock, b"\r\n\r\n"))
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    assert probe(f"http://me:a%40b@{serve(keeps).authority}/x?y#z").ok
+    assert heads[0].startswith(b"GET /x?y HTTP/1.1\r\n")
+    assert b"\r\nAuthorization: Basic bWU6YUBi\r\n" in heads[0]
 
 
 def test_metrics_are_read_by_name_and_labels(serve: Serve) -> None:

@@ -170,8 +170,11 @@ class ScriptedHttp(layers.HttpLayer):
             parser = below
         if not isinstance(parser, Http1Connection) or len(parser.buf) <= MOST_HEAD:
             return
-        part = {parser.read_headers: "a head", parser.read_body: "trailers, or a chunk's line,"}.get(parser.state)
-        if part is None:
+        if parser.state == parser.read_headers:
+            part = "a head"
+        elif parser.state == parser.read_body:
+            part = "trailers, or a chunk's line,"
+        else:
             return
         parser.buf = type(parser.buf)()
         what = f"{part} of more than {MOST_HEAD >> 10} KiB"
