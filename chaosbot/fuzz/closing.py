@@ -47,9 +47,9 @@ def close_campaign(
         calls: The mock's calls.
         complete: Whether every stage had its turn and the target is there.
     """
+    # However late it is, a target that is well is waited for: what is not sent any more tells nothing of it.
+    context.target.until = max(context.target.until, monotonic() + _SETTLE_S)
     if complete:
-        # However late it is, a target that is well is waited for.
-        context.target.until = max(context.target.until, monotonic() + _SETTLE_S)
         for look in context.afterwards:
             look()
     if not clock.should_stop():  # what it would be asked from then on says nothing about it

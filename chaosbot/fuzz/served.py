@@ -138,7 +138,8 @@ def gone_silent(context: CampaignContext) -> bool:
     target.until = max(target.until, monotonic() + patient_s + _SURE_S)  # however late it is
     for wait_s in _SILENT_S:
         result = target.fire(target.health_case(), "served")
-        if not result.outcome.ok or target.watch.replied(result.case, max(wait_s, target.watch.patience_s)):
+        # What is not acknowledged is no silence either.
+        if not result.outcome.ok or target.replied(result.case, result.outcome, max(wait_s, target.watch.patience_s)):
             return False
         if len(_calls(context)) > len(before):
             return False  # it is only busy

@@ -416,9 +416,13 @@ class CampaignTarget:
             return True
         if not self.answered:
             health = self.health()
-            return health.ok and (self.replies_in(health.outcome) or self.watch.replied(health.case, within_s))
+            return self.replied(health.case, health.outcome, within_s)
         case = self.said(self.answered)
-        return case is not None and self.fire(case, "health").outcome.ok and self.watch.replied(case, within_s)
+        return case is not None and self.replied(case, self.fire(case, "health").outcome, within_s)
+
+    def replied(self, case: Case, outcome: Outcome, within_s: float | None = None) -> bool:
+        """Whether a reply comes to what was acknowledged, in the answer itself or at the mock; waits for that as `ReplyWatch.replied` does."""
+        return outcome.ok and (self.replies_in(outcome) or self.watch.replied(case, within_s))
 
     # -- attribution -------------------------------------------------------------------------------------------------
 

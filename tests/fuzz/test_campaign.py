@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -19,11 +20,12 @@ import pytest
 
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.errors import SecretMissing, TargetRefused, TargetUnusable
-from chaosbot.core.event import CaseTried, Event, Judged, Trouble
+from chaosbot.core.event import ApiCalled, CaseTried, Event, Judged, Trouble
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.verdict import Severity, Threat, Verdict
 from chaosbot.fuzz import campaign as campaigns
 from chaosbot.fuzz.campaign import Campaign
+from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.export import FILE, export_pytest
 from chaosbot.fuzz.replay import replay
 from chaosbot.fuzz.spec import CampaignResult, CampaignSpec
@@ -432,3 +434,45 @@ def test_a_bot_with_another_admin_or_with_commands_for_everybody_escalates_nothi
         result = run(spec_of(url, tmp_path, stages=("catalogue", "sequences"), only=only, max_examples=16))
     assert result.findings == ()
     assert "another admin" in dict(result.unjudged)["no_escalation"]
+
+
+def test_who_is_late_still_asks_whether_the_target_is_well_and_a_reply_in_the_answer_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = campaigns.close_campaign
+
+    def late(context: CampaignContext, *parts: Any, complete: bool) -> CampaignResult:
+        """As on a busy machine, where the time was over before the last stages had any."""
+        context.target.until = time.monotonic()
+        return close(context, *parts, complete=not complete)
+
+    monkeypatch.setattr(campaigns, "close_campaign", late)
+    calls: list[ApiCalled] = []
+    events: list[Event] = []
+    started = time.monotonic()
+
+    class Webhook(BaseHTTPRequestHandler):
+        """Greets by a call, and answers all else in the webhook's answer."""
+
+        def do_POST(self) -> None:
+            message = json.loads(self.rfile.read(int(self.headers["content-length"]))).get("message") or {}
+            chat, text = (message.get("chat") or {}).get("id"), message.get("text")
+            body = b""
+            if text == "/start":
+                calls.append(
+                    ApiCalled(time.monotonic() - started, "sendMessage", chat, "Hello!", message=len(calls) + 1)
+                )
+            elif text:
+                body = json.dumps({"method": "sendMessage", "chat_id": chat, "text": "Pardon?"}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with served(Webhook) as url:
+        spec = spec_of(url, tmp_path, stages=("served",), bot_api=True)
+        result = Campaign(replace(spec, started=started), events.append, lambda: calls).run()
+    assert not result.complete
+    assert [finding.check for finding in result.findings] == []
+    assert not [one.what for one in events if isinstance(one, Trouble) and "health request" in one.what]
