@@ -38,6 +38,7 @@ from chaosbot.core.check import History
 from chaosbot.core.errors import JournalError, UsageError
 from chaosbot.core.event import SCHEMA, TYPES, Event, Judged, RunEnded, RunStarted, decode, dumps, encode, to_json
 from chaosbot.core.outcome import Outcome
+from chaosbot.files import regular, why
 
 REDACTED: Final = "[redacted]"
 IGNORE_FILE: Final = ".gitignore"
@@ -45,6 +46,7 @@ IGNORE_FILE: Final = ".gitignore"
 EVENTS_FILE: Final = "events.ndjson"
 RECENT: Final = 30_000
 """So many events a spool holds in memory."""
+MOST_LINE: Final = 64 << 20
 MOST_HELD: Final = 50_000
 MOST_HELD_BYTES: Final = 24_000_000
 """Up to so many events of one type, and lines of so many bytes in all, are held in memory when a journal is read back."""
@@ -407,10 +409,15 @@ class _Reader:
 
 def _lines(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
-            yield from file
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); a run directory holds {EVENTS_FILE}") from None
+        with regular(path).open("rb") as file:
+            while line := file.readline(MOST_LINE + 1):
+                if len(line) > MOST_LINE:
+                    raise JournalError(
+                        f"{path}: a line has more than {MOST_LINE >> 20} MB; the journal is damaged, the run cannot be judged"
+                    )
+                yield line
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({why(error)}); a run directory holds {EVENTS_FILE}") from None
 
 
 class _OnDisk(Collection[Event]):

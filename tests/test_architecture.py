@@ -36,6 +36,7 @@ LEVELS = {
     "workers": 4,
     "transport": 4,
     "journal": 4,
+    "files": 3,
     "faults": 3,
     "platforms": 3,
     "checks": 3,

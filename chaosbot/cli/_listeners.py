@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from chaosbot.core.errors import MOST_SHOWN, ConfigError
 from chaosbot.core.units import MOST_PORT, whole
+from chaosbot.files import regular
 from chaosbot.transport import UNIX, bracketed, permit_listening
+
+_PEM: Final = "name a PEM file"
 
 
 def address_of(option: str, text: str, *, sockets: bool = False) -> tuple[str, int]:
@@ -40,7 +44,7 @@ def authority(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        ssl.create_default_context(cafile=path)
+        ssl.create_default_context(cafile=regular(path, f"--upstream-ca {path}", remedy=_PEM))
     except OSError as error:  # what OpenSSL cannot read is one too
         why = error.strerror if error.errno and not isinstance(error, ssl.SSLError) else "it holds no certificate"
         raise ConfigError(f"--upstream-ca {path}", f"cannot be used ({why}); name a PEM file") from None
@@ -60,7 +64,10 @@ def client_certificate(certificate: Path | None, key: Path | None) -> Iterator[s
         yield ""
         return
     try:
-        ssl.create_default_context().load_cert_chain(certificate, key)
+        ssl.create_default_context().load_cert_chain(
+            regular(certificate, f"--upstream-cert {certificate}", remedy=_PEM),
+            key and regular(key, f"--upstream-key {key}", remedy=_PEM),
+        )
     except OSError as error:
         why = "no certificate with its key" if isinstance(error, ssl.SSLError) else error.strerror
         remedy = "name PEM files, the key by --upstream-key unless the certificate's file holds it"

@@ -16,11 +16,12 @@ from typer.core import TyperCommand
 from chaosbot.cli._aliases import hosts
 from chaosbot.config import defaults
 from chaosbot.config.document import read_document
-from chaosbot.core.errors import MOST_SHOWN, ConfigError, SecretMissing, TargetRefused, UnknownName
+from chaosbot.core.errors import MOST_SHOWN, ConfigError, SecretMissing, TargetRefused, UnknownName, UsageError
 from chaosbot.core.platform import PLATFORMS, platform_of, spoken, unspoken
 from chaosbot.core.registry import options_of
 from chaosbot.core.units import MOST_PORT, whole
 from chaosbot.demo.bugs import Bug
+from chaosbot.files import read_text
 from chaosbot.session.environment import embedded_secret
 from chaosbot.transport import Address, Tls, checked_address, client_context, is_loopback, permit
 
@@ -385,7 +386,7 @@ def _content(path: Path) -> str:
     """A file's text; a YAML document as JSON."""
     if path.suffix in (".yaml", ".yml"):
         return json.dumps(read_document(path), default=str)
-    return path.read_text(encoding="utf-8")
+    return read_text(path)
 
 
 def choose_platform(name: str, options: list[str] | None) -> str:
@@ -410,13 +411,8 @@ def choose_platform(name: str, options: list[str] | None) -> str:
                 value = json.dumps(recorded[0], ensure_ascii=False) if recorded else _content(Path(value[1:]))
                 if recorded[1:] and "more" in has:
                     values["more"] = json.dumps(recorded[1:], ensure_ascii=False)
-            except OSError as error:
-                why = error.strerror or "no such file"
-                raise ConfigError(
-                    f"--platform-option {text}", f"'{value[1:]}' cannot be read ({why.lower()}); name a file"
-                ) from None
-            except UnicodeDecodeError:
-                raise ConfigError(f"--platform-option {text}", f"'{value[1:]}' is no UTF-8 text") from None
+            except UsageError as error:
+                raise ConfigError(f"--platform-option {key}", str(error)) from None
         values[key.strip().replace("-", "_")] = value
     for key, variable in defaults.OPTION_VARIABLES.items():
         owner, _, option = key.rpartition(".")

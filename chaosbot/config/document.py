@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from chaosbot.core.errors import MOST_SHOWN, ConfigError, UsageError
+from chaosbot.core.errors import MOST_SHOWN, ConfigError
+from chaosbot.files import read_text
 
-MOST_BYTES: Final = 4 << 20
-"""Plans and experiments are written by people; a larger file is a mistake."""
 MOST_DEPTH: Final = 64
 """No key of ours stands deeper than a few levels; a body's own value may."""
+MOST_VALUES: Final = 1_000_000
+"""So many values a document has at most once its aliases are written out."""
 
 
 def exists(path: Path) -> bool:
@@ -27,28 +28,6 @@ def exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
-
-
-def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
-    """A file's text.
-
-    Raises:
-        UsageError: It cannot be read.
-        ConfigError: It is too large, or no UTF-8.
-    """
-    name = str(path) if len(str(path)) <= MOST_SHOWN * 4 else f"{str(path)[:MOST_SHOWN]}…"
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except (OSError, ValueError) as error:  # a NUL in a name is a ValueError
-        why = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{name}: cannot be read ({why}); name a file that exists") from None
-    if len(data) > most:
-        raise ConfigError(name, f"is larger than {most >> 20} MB; that is no file of chaosbot's")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(name, "is no UTF-8 text; save it as UTF-8") from None
 
 
 def read_document(path: Path) -> Mapping[str, Any]:
@@ -104,14 +83,18 @@ PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
 
 
 def _check_depth(document: object, where: str) -> None:
-    """Refuses documents that are nested deeper than `MOST_DEPTH`, or that contain themselves."""
-    deepest: dict[int, int] = {}
+    """Refuses documents that are nested deeper than `MOST_DEPTH`, contain themselves, or grow beyond `MOST_VALUES` by their aliases."""
     waiting: list[tuple[object, int]] = [(document, 0)]
+    seen = 0
     while waiting:
         value, depth = waiting.pop()
+        seen += 1
+        if seen > MOST_VALUES:
+            raise ConfigError(
+                where, f"holds more than {MOST_VALUES} values, aliases written out; nothing of ours is as long"
+            )
         if depth > MOST_DEPTH:
             raise ConfigError(where, f"is nested too deeply; {MOST_DEPTH} levels are more than any key needs")
-        if not isinstance(value, (dict, list)) or deepest.get(id(value), -1) >= depth:
+        if not isinstance(value, (dict, list)):
             continue
-        deepest[id(value)] = depth
         waiting += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.config.document import read_document
-from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName, UsageError
+from chaosbot.files import read_text
 
 FILE: Final = "chaosbot.toml"
 PROJECT: Final = "pyproject.toml"
@@ -75,8 +76,8 @@ def find_settings(folder: Path, verbs: Collection[str]) -> Settings:
         project = place / PROJECT
         if project.is_file():
             try:
-                tool = tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {})
-            except (OSError, ValueError, RecursionError):
+                tool = tomllib.loads(read_text(project)).get("tool", {})
+            except (UsageError, ValueError, RecursionError):
                 continue  # another tool's file: whoever it belongs to says what is wrong with it
             if isinstance(tool, dict) and "chaosbot" in tool:
                 return _settings(tool["chaosbot"], f"{project}: tool.chaosbot", verbs)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from chaosbot.core.errors import ConfigError
+from chaosbot.files import read_text
+from chaosbot.fuzz.findings import MOST_BYTES
 
 FILE: Final = "test_chaosbot_regressions.py"
 _LARGEST: Final = 200_000
@@ -34,7 +36,7 @@ def export_pytest(findings: Path, directory: Path) -> int:
     """
     entries = []
     for path in sorted(findings.glob("*/case.json")):
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path, most=MOST_BYTES))
         size = sum(len(segment["data_b64"]) for step in value["steps"] for case in step for segment in case["segments"])
         if (
             value["needs_calls"]

@@ -23,15 +23,18 @@ from typing import Any, Final
 
 from chaosbot.core.case import Case, Change, Ending, Expect, Reach, Reading, Role, Segment, hide, reveal
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import ConfigError, UsageError
 from chaosbot.core.platform import Endpoint, Platform, platform_of
 from chaosbot.core.verdict import Finding, Mechanism, Threat
+from chaosbot.files import named, read_text
 from chaosbot.fuzz.requests import renewed, resigned
 from chaosbot.fuzz.spec import STAGES, CampaignSpec
 from chaosbot.transport import Address, curl_line
 
 SCHEMA: Final = "chaosbot.case/2"
 _LONGEST_LINE: Final = 4000
+MOST_BYTES: Final = 64 << 20
+"""The largest file of a finding or a baseline."""
 LARGEST_REQUEST: Final = 4_000_000
 """Larger requests are not written out: what they show is their size."""
 
@@ -178,7 +181,7 @@ def read(directory: Path, secret: str) -> Reproducer:
     """
     path = directory if directory.suffix == ".json" else directory / "case.json"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path, most=MOST_BYTES, remedy="give the directory of a finding"))
         if value["schema"] != SCHEMA:
             raise ConfigError(str(path), f"schema {value['schema']!r} is not {SCHEMA!r}; it is of another version")
         return Reproducer(
@@ -195,8 +198,6 @@ def read(directory: Path, secret: str) -> Reproducer:
             time=value.get("time", 0),
             perishable=value.get("perishable", False),
         )
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror}); give the directory of a finding") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(str(path), f"is no chaosbot case ({type(error).__name__}: {error})") from None
 
@@ -215,9 +216,9 @@ def needs_secret(directory: Path) -> str:
     """The name of the environment variable that the reproducer needs; empty when it needs none."""
     path = directory if directory.suffix == ".json" else directory / "case.json"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path, most=MOST_BYTES))
         return str(value["secret_env"]) if value["secret"] else ""
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (UsageError, ValueError, LookupError, TypeError, RecursionError):
         return ""
 
 
@@ -358,13 +359,8 @@ def accepted(baseline: Path | None) -> frozenset[str]:
     """
     if baseline is None:
         return frozenset()
-    try:
-        text = baseline.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"--baseline {baseline}", "is no UTF-8 text; name a list of ids, or a report.json") from None
-    except (OSError, ValueError) as error:  # a NUL in a name is a ValueError
-        why = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"--baseline {str(baseline)[:200]}", f"cannot be read ({why})") from None
+    where = f"--baseline {named(baseline)}"
+    text = read_text(baseline, most=MOST_BYTES, where=where, remedy="name a list of ids, or a report.json")
     if text.lstrip().startswith("{"):
         try:
             return frozenset(str(finding["id"]) for finding in json.loads(text)["findings"])

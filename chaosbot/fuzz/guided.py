@@ -26,12 +26,13 @@ from typing import Any, Final
 
 from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import WorkerDied
+from chaosbot.core.errors import UsageError, WorkerDied
 from chaosbot.core.event import LoopBlocked, Noted, TargetRaised
 from chaosbot.core.kit import FRESH, IDS, Path, look, put
 from chaosbot.core.observation import Died, Dropped, Hung
 from chaosbot.core.shape import Shape
 from chaosbot.core.verdict import Mechanism, Threat
+from chaosbot.files import read_text
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.guide import Guide, Novelty, Word, by_function
 from chaosbot.fuzz.mutations import sites
@@ -59,6 +60,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{1,31}")
 _MARKS: Final = ":;,.|/#@=_-"
 _SPOTS: Final = 24
 _KEPT: Final = 200
+_MOST_KEPT_BYTES: Final = 16 << 20
 _DRAWING: Final = 0.3
 """The part of the stage's time in which texts for regular expressions are waited for."""
 
@@ -591,13 +593,24 @@ def _remembered(context: CampaignContext) -> list[Acts]:
     """The inputs that the last campaign kept; none where there are none, or another version wrote them."""
     home = _home(context)
     try:
-        told = json.loads(home.read_text(encoding="utf-8")) if home is not None else []
-        return [
-            tuple(Act(text, golden, tuple((tuple(path), value) for path, value in sets)) for text, golden, sets in acts)
-            for acts in told
-        ]
-    except (OSError, ValueError, TypeError):
+        told = json.loads(read_text(home, most=_MOST_KEPT_BYTES)) if home is not None and home.exists() else []
+        return [tuple(_act(*act) for act in acts) for acts in told[:_KEPT]]
+    except (UsageError, OSError, ValueError, TypeError, RecursionError):
         return []
+
+
+def _act(text: Any, golden: Any, sets: Any) -> Act:
+    """An act as it was written down.
+
+    Raises:
+        TypeError: It was not written by this version.
+        ValueError: See above.
+    """
+    places = tuple((tuple(path), value) for path, value in sets)
+    steps = (step for path, _ in places for step in path)
+    if not isinstance(text, str) or not isinstance(golden, str) or not all(type(step) in (int, str) for step in steps):
+        raise TypeError("no act")
+    return Act(text, golden, places)
 
 
 def _remember(context: CampaignContext, schedule: Schedule) -> None:

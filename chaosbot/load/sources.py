@@ -33,6 +33,7 @@ import threading
 import traceback
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TypeVar
@@ -44,11 +45,16 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.journey import RECORDED, JourneySpec, StreamSpec, Task
 from chaosbot.core.platform import Endpoint, Platform, Request
+from chaosbot.files import read_bytes
 from chaosbot.load.factory import Source
 from chaosbot.load.stream_hooks import interrupt
 from chaosbot.transport.recordings import requests_in
 
 S = TypeVar("S")
+MOST_RECORDED: Final = 64 << 20
+"""The largest file of a corpus, in bytes: a request, or a finding whose requests are written in base64."""
+MOST_HELD: Final = 1 << 28
+MOST_FILES: Final = 100_000
 TRIAL_S: Final = 10.0
 """How long a journey file may take to be read and tried before the start."""
 _METHODS: Final = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
@@ -70,10 +76,11 @@ class JourneyFile:
         self.path = path
         self.renames = False
         """Whether its builder counts requests under other names than their tasks'."""
-        _bounded(path, lambda: self._prepare(path, platform, endpoint))
+        source = read_bytes(path, remedy="name a Python file")
+        _bounded(path, lambda: self._prepare(path, source, platform, endpoint))
 
-    def _prepare(self, path: Path, platform: Platform, endpoint: Endpoint) -> None:
-        module = _load(path)
+    def _prepare(self, path: Path, source: bytes, platform: Platform, endpoint: Endpoint) -> None:
+        module = _load(path, source)
         journeys, build, streams = (getattr(module, name, None) for name in ("journeys", "build", "streams"))
         if journeys is build is streams is None:
             raise ConfigError(
@@ -184,11 +191,9 @@ def _bounded(path: Path, call: Callable[[], None]) -> None:
         raise raised[0]
 
 
-def _load(path: Path) -> ModuleType:
+def _load(path: Path, source: bytes) -> ModuleType:
     try:
-        code = compile(path.read_bytes(), str(path), "exec")
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror}); name a Python file") from None
+        code = compile(source, str(path), "exec")
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise ConfigError(
@@ -254,11 +259,17 @@ class Corpus:
                 f"--corpus {folder}",
                 "is not there; name a folder of requests, a HAR file, a Postman collection or an OpenAPI document",
             )
-        for path in sorted(folder.rglob("*")):
+        held = 0
+        for path in _within(folder):
             name = str(path.relative_to(folder).with_suffix("")).removesuffix("/request")
             for number, recorded in enumerate(_recorded(path)):
                 # Findings are kept without the secret; who replays them has it.
                 data = reveal(recorded, endpoint.secret)
+                held += len(data)
+                if held > MOST_HELD:
+                    raise ConfigError(
+                        f"--corpus {folder}", f"holds more than {MOST_HELD >> 20} MB of requests; name a smaller folder"
+                    )
                 if data.startswith(_METHODS):
                     task = f"{name}#{number}" if number else name
                     self._requests[task] = Request(data, task, _facts(platform, data))
@@ -280,16 +291,28 @@ class Corpus:
         return self._requests[task]
 
 
+def _within(folder: Path) -> list[Path]:
+    """All that lies in a folder, at any depth.
+
+    Raises:
+        ConfigError: It is more than a corpus is.
+    """
+    found = list(islice(folder.rglob("*"), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise ConfigError(f"--corpus {folder}", f"holds more than {MOST_FILES} files; name a folder of requests alone")
+    return sorted(found)
+
+
 def _recorded(path: Path) -> list[bytes]:
     """The requests in a file: its bytes, or the steps of a fuzz finding's reproducer."""
     if not path.is_file():
         return []
     if path.name == "request.bin" or path.suffix in {".http", ".raw"}:
-        return [path.read_bytes()]
+        return [read_bytes(path, most=MOST_RECORDED)]
     if path.suffix != ".json" or (path.parent / "request.bin").exists():
         return []
     try:
-        steps = orjson.loads(path.read_bytes())["steps"]
+        steps = orjson.loads(read_bytes(path, most=MOST_RECORDED))["steps"]
         return [b"".join(b64decode(part["data_b64"]) for part in case["segments"]) for step in steps for case in step]
     except (LookupError, TypeError, ValueError):
         return []  # some other JSON file

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chaosbot.core.errors import JournalError, UsageError
+from chaosbot.fuzz.findings import read as read_finding
 from chaosbot.fuzz.replay import Replayed
 from chaosbot.fuzz.replay import replay as replay_finding
 from chaosbot.journal import EVENTS_FILE, read
@@ -39,6 +40,7 @@ def replayed(
         JournalError: The finding cannot be read.
     """
     _require_finding(directory)
+    read_finding(directory, "")  # what is damaged is said before anything is asked for or started
     origin = _origin(directory)
     embedded = None if target else origin.get("embedded")
     known = secret(origin["seed"] if embedded is not None else None)

@@ -13,11 +13,13 @@ import ssl
 import struct
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from time import monotonic
 from typing import Final
 
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.outcome import Fate
+from chaosbot.files import regular
 from chaosbot.transport.access import look_up
 from chaosbot.transport.address import Address, Tls
 
@@ -60,7 +62,7 @@ def client_context(tls: Tls) -> ssl.SSLContext:
         ConfigError: A file that holds nothing of the kind.
     """
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file or None)
+        context = ssl.create_default_context(cafile=_pem(tls.ca_file))
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             tls.ca_file, f"holds no certificates in PEM form ({error}); give a CA file that does"
@@ -68,16 +70,21 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if tls.cert_file:
+    if _pem(tls.cert_file):
         try:
             # Without a password: an encrypted key would ask for one on the terminal.
-            context.load_cert_chain(tls.cert_file, tls.key_file or None, password=lambda: "")
+            context.load_cert_chain(tls.cert_file, _pem(tls.key_file), password=lambda: "")
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(
                 f"--cert {tls.cert_file}",
                 f"holds no certificate with its unencrypted key in PEM form ({error}); --key names the key's file",
             ) from None
     return context
+
+
+def _pem(name: str) -> str | None:
+    """The name of a file for OpenSSL, which would wait for a pipe for ever; None where there is none."""
+    return str(regular(Path(name), remedy="name a PEM file")) if name else None
 
 
 class Link:

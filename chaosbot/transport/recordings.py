@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
+from chaosbot.files import read_bytes
 
 MOST_BYTES: Final = 1 << 28
 _SAMPLES: Final = 24
@@ -99,16 +100,8 @@ def _form(value: Any, name: str = "") -> Any:
 
 def _document(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise ConfigError(str(path), f"is larger than {MOST_BYTES >> 20} MB; record less, or cut it")
-        text = data.decode("utf-8-sig")
+        text = read_bytes(path, most=MOST_BYTES, remedy="name a recording").decode("utf-8-sig")
         return _yaml(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
-    except OSError as error:
-        raise ConfigError(
-            str(path), f"cannot be read ({(error.strerror or str(error)).lower()}); name a file"
-        ) from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(
             str(path),
