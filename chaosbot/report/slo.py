@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from chaosbot.core import units
@@ -234,11 +234,29 @@ class Evidence:
         if metric.streams:
             streams = [part for _, part in self._parts(metric, seconds)]
             failed = sum(sum(one.failed.values()) for one in streams)
-            return sum(one.connects for one in streams) + failed, failed + sum(one.broken for one in streams)
+            bad = failed + sum(one.broken for one in streams)
+            # Connections that were open before may break here as well.
+            return max(sum(one.connects for one in streams) + failed + self._open_before(metric, seconds), bad), bad
         if metric.of:
             parts = [part for _, part in self._parts(metric, seconds)]
             return sum(part.done for part in parts), sum(sum(part.errors.values()) for part in parts)
         return sum(second.finished for second in seconds), sum(second.bad for second in seconds)
+
+    def _open_before(self, metric: Metric, seconds: Sequence[Second]) -> int:
+        """How many connections of the metric's streams were open when these seconds began."""
+        before = min((math.floor(second.at_s + 1.5) for second in seconds), default=0) - 1
+        return sum(
+            part.open
+            for interval in self.intervals
+            if tick_of(interval) == before
+            for name, part in interval.streams.items()
+            if metric.of in ("", name)
+        )
+
+    def streams_of(self, promise: Promise) -> list[str]:
+        """The streams that were seen in a promise's window."""
+        ticks = {math.floor(second.at_s + 1.5) for second in self.windows.get(promise.window, ())}
+        return sorted({name for one in self.intervals if tick_of(one) in ticks for name in one.streams})
 
     def _parts(self, metric: Metric, seconds: Sequence[Second]) -> Iterator[tuple[int, Any]]:
         """What the metric's tasks or streams did in these seconds, each with its second's number."""
@@ -297,17 +315,34 @@ def _loaded(seconds: Sequence[Second]) -> int:
 
 def _no_stream(metric: Metric) -> str:
     which = f" '{metric.of}'" if metric.of else ""
-    return f"no stream{which} was seen, or it sent nothing of that kind"
+    aged = " (no message that carries its time as ts)" * metric.name.startswith("stream_latency_")
+    return f"no stream{which} was seen, or it sent nothing of that kind{aged}"
 
 
 def judge(promises: Iterable[Promise], evidence: Evidence) -> tuple[Assertion, ...]:
     """Judges every promise; those of the default table that cannot apply vanish."""
-    found = []
+    found, promises = [], tuple(promises)
     for promise in promises:
         fitted = promise if promise.asked else _fitted(promise, evidence)
-        if fitted is not None:
+        if fitted is None:
+            continue
+        each = _each_stream(fitted, promises, evidence)
+        if fitted.asked or not each:
             found.append(_assertion(fitted, evidence))
+        found += each
     return tuple(found)
+
+
+def _each_stream(promise: Promise, promises: Sequence[Promise], evidence: Evidence) -> list[Assertion]:
+    """What a promise about the errors of all streams comes to for each with errors, where there are several: one whose connections all fail
+    must not hide among the many of another. Where it was asked for, those alone that break it.
+    """
+    if promise.metric != "stream_errors" or len(names := evidence.streams_of(promise)) < 2:
+        return []
+    narrowed = [replace(promise, metric=f"stream_errors{{{name}}}", asked=False) for name in names]
+    asked = {one.metric for one in promises}
+    judged = [_assertion(one, evidence) for one in narrowed if one.metric not in asked]
+    return [one for one in judged if (one.verdict is Verdict.FAIL if promise.asked else one.observed)]
 
 
 def _fitted(promise: Promise, evidence: Evidence) -> Promise | None:

@@ -246,15 +246,17 @@ def _tasks(load: Load) -> Padding:
 
 
 def _streams(load: Load) -> Padding:
-    table = _table("stream", "connects", "errors", "messages", "gap p50", "p95", "p99", "age p99")
+    table = _table("stream", "connects", "failed", "broken", "messages", "rate")
+    times = _table("stream", "gap p50", "p95", "p99", "age p50", "p95", "p99", "shake p50", "p99")
     for one in load.streams:
-        counts = (one.connects, sum(one.failed.values()) + one.broken, one.messages)
-        times = map(_time, (one.gap.p50, one.gap.p95, one.gap.p99, one.latency.p99))
-        cells = ["not run", *6 * "–"] if one.missing else [*map(str, counts), *times]
-        _row(table, one.name, *cells)
+        counts = map(str, (one.connects, sum(one.failed.values()), one.broken, one.messages))
+        _row(table, one.name, *(["not run", *4 * "–"] if one.missing else [*counts, f"{one.messages_per_s:.1f}/s"]))
+        if one.connects:
+            parts = (getattr(part, share) for part in (one.gap, one.latency) for share in ("p50", "p95", "p99"))
+            _row(times, one.name, *map(_time, (*parts, one.connect.p50, one.connect.p99)))
     # Why one did not run stands below the verdict.
     told = [Text(f"{one.name}: {one.trouble}", style="dim") for one in load.streams if one.trouble and not one.missing]
-    return Padding(Group(table, *told), (0, 0, 0, 2))
+    return Padding(Group(table, *told, *[times] * bool(times.rows)), (0, 0, 0, 2))
 
 
 def _slowest(load: Load) -> Padding:

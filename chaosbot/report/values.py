@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from chaosbot.core.stats import Histogram, Interval
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Subject, Verdict
@@ -102,6 +102,14 @@ class TaskRow:
     response: Quantiles
 
 
+_ENDS: Final = {
+    "1006": "dropped without a close frame (1006)",
+    "bad_frame": "broke the protocol (bad_frame)",
+    "on_message": "refused by on_message",
+}
+"""How connections ended otherwise than by a close frame's code, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamRow:
     """One stream over the whole run, as its clients saw it.
@@ -143,9 +151,9 @@ class StreamRow:
         """Why it did not run, or failed connects, the server's closes and silence by kind, in words; empty when there were none."""
         if self.missing:
             return self.missing
-        kinds = [f"{kind} {count}" for kind, count in self.failed.items()]
-        quiet = [f"without a message {self.quiet}"] * bool(self.quiet)
-        return ", ".join([*kinds, *(f"closed with {code} {count}" for code, count in self.ends.items()), *quiet])
+        kinds = [f"{count} failed with {kind}" for kind, count in self.failed.items()]
+        ends = [f"{count} {_ENDS.get(code) or f'closed with {code}'}" for code, count in self.ends.items()]
+        return ", ".join([*kinds, *ends, *[f"{self.quiet} without a message"] * bool(self.quiet)])
 
     @property
     def unknown(self) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import itertools
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import generate_accept_token
@@ -22,8 +27,12 @@ from chaosbot.core.event import Noted, RunStarted, Trouble
 from chaosbot.core.platform import Endpoint
 from chaosbot.load import stream_hooks
 from chaosbot.load.spec import Wish
+from chaosbot.report import fold
 from chaosbot.report.intervals import load_of, seconds_of
+from chaosbot.report.terminal import render_terminal
 from chaosbot.report.values import StreamRow
+from chaosbot.reporters.html import render_html
+from chaosbot.reporters.json import to_json
 
 Serve = Load = Callable[..., Any]
 TOKEN = "token-of-the-market-tests"
@@ -201,6 +210,30 @@ def test_a_stream_that_only_pings_is_told_as_quiet_unless_it_is_said_to_be(
     only_sends = rows(alone(load, serve(pings), journey=file, streams=()))["ticks"]
     assert only_sends.connects >= 8
     assert (only_sends.quiet, only_sends.unknown, only_sends.gap.p50) == (0, "", None)
+
+
+def test_every_form_of_the_report_tells_how_a_stream_went(serve: Serve, load: Load) -> None:
+    numbers = itertools.count()
+
+    async def ends(asked: Any, _hand: Any) -> bytes:
+        number = next(numbers) if asked.header("sec-websocket-key") else 0
+        if number % 4 == 1:
+            return b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+        stamped = TextMessage(json.dumps({"ts": time.time()}))
+        return upgraded(asked, said(stamped, *[CloseConnection(4401, "")] * (number % 2)))
+
+    done = alone(load, serve(ends))
+    report = fold(History.of([RunStarted(0.0, "load", "1", 1, "t", ""), *done.events]))
+    (one,) = to_json(report)["load"]["streams"]
+    assert (one["failed_connects"].keys(), one["closes"].keys()) == ({"status_403"}, {"4401"})
+    for times in ("gap_ms", "latency_ms", "connect_ms"):
+        assert all(one[times][share] > 0 for share in ("p50", "p95", "p99")), times
+    assert one["messages_per_s"] > 0
+    text = io.StringIO()
+    render_terminal(report, Console(file=text, width=100))
+    for shown in (text.getvalue(), render_html(report)):
+        for told in ("failed with status_403", "closed with 4401"):
+            assert told in shown
 
 
 def test_streams_can_be_switched_off_and_unknown_ones_are_named(market: str, load: Load) -> None:

@@ -275,6 +275,37 @@ def test_connections_that_break_fail_a_run_whose_many_requests_are_well(story):
     assert (broken.verdict, broken.observed) == (Verdict.FAIL, 100)
 
 
+def test_a_stream_that_fails_whole_does_not_hide_among_the_connections_of_another(story):
+    storm, dead = StreamInterval(connects=300, messages=900), StreamInterval(connects=1, broken=1, ends={"4401": 1})
+
+    def found(*slo):
+        report = fold(story(slo=list(slo)).load(60, streams={"storm": storm, "prices": dead}).history(), checks=())
+        return {one.name: (one.verdict, one.observed) for one in report.assertions if "stream" in one.name}
+
+    assert found() == {"stream_errors{prices}": (Verdict.FAIL, 100)}
+    asked = found({"metric": "stream_errors", "target": "< 1%"})
+    assert asked["stream_errors"][0] is Verdict.PASS
+    assert asked["stream_errors{prices}"] == (Verdict.FAIL, 100)
+    mine = {"metric": "stream_errors{prices}", "target": "< 1%"}
+    assert found({"metric": "stream_errors", "target": "< 1%"}, mine).keys() == {
+        "stream_errors",
+        "stream_errors{prices}",
+    }
+
+
+def test_connections_that_were_open_before_a_window_may_break_in_it(story):
+    told = story(slo=[{"metric": "stream_errors", "target": "< 1%", "window": "fault"}]).fault(
+        "1", "reset_peer", 30, 40
+    )
+    told.load(1, streams={"prices": StreamInterval(connects=16, open=16)})
+    told.load(29, streams={"prices": StreamInterval(open=16, messages=9)})
+    told.load(10, streams={"prices": StreamInterval(open=8)}).load(1, streams={"prices": StreamInterval()})
+    assert judged(told, "stream_errors/fault").observed == 0
+    told.load(1, start=31, shard=1, streams={"prices": StreamInterval(broken=8, ends={"1006": 8})})
+    broken = judged(told, "stream_errors/fault")
+    assert (broken.verdict, broken.observed) == (Verdict.FAIL, 50)
+
+
 def test_a_stream_that_nobody_heard_a_word_of_is_no_pass(story):
     def verdict(**seen):
         report = fold(story().load(60, streams={"prices": StreamInterval(**seen)}).history())
