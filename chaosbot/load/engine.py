@@ -258,9 +258,8 @@ class LoadEngine:
             gc.set_threshold(*thresholds)
             self._finish()
         if broken is not None:
-            raise EngineError(
-                f"load: {type(broken).__name__}: {broken}; what was measured until then is in the journal"
-            ) from broken
+            what = str(broken) if isinstance(broken, EngineError) else f"{type(broken).__name__}: {broken}"
+            raise EngineError(f"load: {what}; what was measured until then is in the journal") from broken
 
     async def _run_background(self, background_task: Callable[[], Awaitable[None]]) -> None:
         """Runs a sampler or the stream clients; if one breaks, the run goes on, but cannot be a pass."""

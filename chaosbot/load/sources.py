@@ -42,12 +42,12 @@ import orjson
 
 from chaosbot.core.case import reveal
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import ConfigError, EngineError
 from chaosbot.core.journey import RECORDED, JourneySpec, StreamSpec, Task
 from chaosbot.core.platform import Endpoint, Platform, Request
 from chaosbot.files import read_bytes
 from chaosbot.load.factory import Source
-from chaosbot.load.stream_hooks import interrupt
+from chaosbot.load.hooks import HookWatch, Overdue, interrupt
 from chaosbot.transport.recordings import requests_in
 
 S = TypeVar("S")
@@ -90,11 +90,12 @@ class JourneyFile:
             if function is not None and not callable(function):
                 raise ConfigError(str(path), f"{name} is a {type(function).__name__}; it must be a function")
         self._build: Callable[..., Request] = build or platform.build
+        self._own, self._line, self._watch = build is not None, _line_of(build), HookWatch()
         self.alike = None if build else platform.alike
         self._specs = self._read(journeys, JourneySpec) if journeys is not None else tuple(platform.journeys())
         self._streams = self._read(streams, StreamSpec) if streams is not None else ()
         self._name_twice(_line_of(streams))
-        self._try(endpoint, _line_of(build))
+        self._try(endpoint, self._line)
 
     def journeys(self) -> Sequence[JourneySpec]:
         """The kinds of users."""
@@ -105,8 +106,22 @@ class JourneyFile:
         return self._streams
 
     def build(self, task: str, user: int | str, ordinal: int, dice: Dice, endpoint: Endpoint) -> Request:
-        """Encodes one task."""
-        return self._build(task, user, ordinal, dice, endpoint)
+        """Encodes one task.
+
+        Raises:
+            EngineError: The file's builder made a mistake, with its line; nothing can be sent for it.
+        """
+        if not self._own:
+            return self._build(task, user, ordinal, dice, endpoint)
+        what = f"build({task!r})"
+        try:
+            with self._watch:
+                request = self._build(task, user, ordinal, dice, endpoint)
+        except BaseException as error:  # noqa: BLE001 - whatever that file does wrong is told with its line
+            raise EngineError(str(self._blame(error, what, self._line))) from None
+        if type(request) is not Request or type(request.data) is not bytes:
+            raise EngineError(f"{self.path}:{self._line}: {what} returned {_problem(request)}")
+        return request
 
     def _read(self, function: Callable[[], Any], kind: type[S]) -> tuple[S, ...]:
         line, name = _line_of(function), getattr(function, "__name__", "the function")
@@ -154,9 +169,8 @@ class JourneyFile:
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)
         ]
-        return ConfigError(
-            f"{self.path}:{lines[-1] if lines else line}", f"{what} raised {type(error).__name__}: {error}"
-        )
+        said = str(error) if isinstance(error, Overdue) else f"raised {type(error).__name__}: {error}"
+        return ConfigError(f"{self.path}:{lines[-1] if lines else line}", f"{what} {said}")
 
 
 def _bounded(path: Path, call: Callable[[], None]) -> None:

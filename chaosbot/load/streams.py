@@ -43,9 +43,9 @@ from chaosbot.core.journey import StreamAction, StreamMessage, StreamSpec
 from chaosbot.core.outcome import Fate
 from chaosbot.load.closed import MOST_ADDED
 from chaosbot.load.engine import LoadEngine
+from chaosbot.load.hooks import HookWatch, answers, blame, slow
 from chaosbot.load.pending import PendingRequest, RequestLabel
 from chaosbot.load.spec import Wish
-from chaosbot.load.stream_hooks import HookWatch, answers, blame, slow
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
 NO_GOODBYE: Final = "1006"

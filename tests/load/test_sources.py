@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import ConfigError, EngineError
 from chaosbot.core.platform import PLATFORMS, Endpoint
-from chaosbot.load import sources
+from chaosbot.load import hooks, sources
 from chaosbot.load.sources import Corpus, JourneyFile, source_of
 
 TELEGRAM = PLATFORMS.build("telegram")
@@ -204,6 +204,31 @@ def test_functions_that_return_or_raise_the_wrong_thing_are_told_with_their_line
     path.write_text(code + "\n")
     with pytest.raises(ConfigError, match=says):
         JourneyFile(path, TELEGRAM, HERE)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("raise SystemExit(3)", r"my\.py:4: build\('guest/chat'\) raised SystemExit: 3"),
+        ("return b'GET /'", r"my\.py:2: build\('guest/chat'\) returned a bytes; it must return a Request"),
+        ("while True: pass", r"my\.py:4: build\('guest/chat'\) still ran after 0.2 s"),
+    ],
+)
+def test_a_builder_that_breaks_in_the_middle_of_a_run_ends_it_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, says: str
+) -> None:
+    monkeypatch.setattr(hooks, "OVERDUE_S", 0.2)
+    monkeypatch.setattr(hooks, "_LOOK_S", 0.05)
+    path = tmp_path / "my.py"
+    path.write_text(
+        "from chaosbot.core.platform import Request\n"
+        f"def build(task, user, ordinal, dice, endpoint):\n    if ordinal == 7:\n        {line}\n"
+        "    return Request(b'GET / HTTP/1.1\\r\\n\\r\\n', task)\n"
+    )
+    source = JourneyFile(path, TELEGRAM, HERE)
+    source.build("guest/chat", 1, 6, Dice(1), HERE)
+    with pytest.raises(EngineError, match=says):
+        source.build("guest/chat", 1, 7, Dice(1), HERE)
 
 
 def test_a_run_has_one_source(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.event import Noted, RunStarted, Trouble
 from chaosbot.core.platform import Endpoint
-from chaosbot.load import stream_hooks
+from chaosbot.load import hooks
 from chaosbot.load.spec import Wish
 from chaosbot.report import fold
 from chaosbot.report.intervals import load_of, seconds_of
@@ -354,8 +354,8 @@ def test_a_hook_that_refuses_a_message_fails_its_connection_and_one_that_is_brok
 def test_a_hook_that_leaves_never_ends_or_answers_nonsense_is_told_with_its_line(
     serve: Serve, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, says: str
 ) -> None:
-    monkeypatch.setattr(stream_hooks, "OVERDUE_S", 0.2)
-    monkeypatch.setattr(stream_hooks, "_LOOK_S", 0.05)
+    monkeypatch.setattr(hooks, "OVERDUE_S", 0.2)
+    monkeypatch.setattr(hooks, "_LOOK_S", 0.05)
 
     async def speaks(asked: Any, _hand: Any) -> bytes:
         return upgraded(asked, said(TextMessage("{}")))
@@ -368,7 +368,7 @@ def test_a_hook_that_leaves_never_ends_or_answers_nonsense_is_told_with_its_line
 
 
 def test_a_slow_hook_is_named(serve: Serve, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_hooks, "SLOW_S", 0.0)
+    monkeypatch.setattr(hooks, "SLOW_S", 0.0)
 
     async def speaks(asked: Any, _hand: Any) -> bytes:
         return upgraded(asked, said(TextMessage("{}")))
