@@ -100,6 +100,8 @@ class NoServerError(CaseCheck):
             outcome = request.outcome
             if outcome.fate is not Fate.ANSWERED or (outcome.status or 0) < 500:
                 continue
+            if outcome.status in history.accepted_statuses:
+                continue
             if outcome.status == 503:  # it asks for another delivery, since its own API fails
                 continue
             key = (outcome.status or 0, request.kind or "")

@@ -55,7 +55,7 @@ class ValidAccepted(CaseCheck):
             ):
                 continue
             looked += 1
-            if 400 <= status < 500 and status != 429:
+            if 400 <= status < 500 and status != 429 and status not in history.accepted_statuses:
                 refused[status] = refused.get(status, 0) + 1
         found = tuple(
             Finding(

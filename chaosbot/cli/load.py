@@ -62,6 +62,7 @@ from chaosbot.cli._options import (
 )
 from chaosbot.config import defaults
 from chaosbot.core import units
+from chaosbot.core.check import ACCEPTED
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import Threshold, threshold_settings
 from chaosbot.core.registry import options_of
@@ -184,6 +185,7 @@ def load(
     if target:
         check_target(target, allow)
     pacer = shape.pacer()
+    accepted = statuses(accept_status or ())
     settings: dict[str, Any] = {
         "profile": shape.name,
         "options": {field.name: getattr(shape, field.name) for field in options_of(type(shape))},
@@ -192,6 +194,7 @@ def load(
         "processes": processes or 1,
         "traceparent": traceparent,
         **({"thresholds": threshold_settings(promises(slo))} if slo else {}),
+        **({ACCEPTED: sorted(accepted)} if accepted else {}),
     }
     conditions = [StopCondition.parse(text, "--abort-on") for text in abort_on or ()]
     load_spec = LoadSpec(
@@ -211,7 +214,7 @@ def load(
         connect_timeout_s=read_option("--connect-timeout", connect_timeout, units.duration),
         timeout_s=read_option("--timeout", timeout, units.duration),
         streams=tuple(stream or ()),
-        accepted=statuses(accept_status or ()),
+        accepted=accepted,
         classes=weights("--class", classes) if classes is not None else (),
         mix=weights("--mix", mix) if mix is not None else (),
         wait_s=waits("--wait", wait) if wait is not None else None,

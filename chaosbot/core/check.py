@@ -42,6 +42,8 @@ from chaosbot.core.verdict import Finding, Judgement, Verdict
 R = TypeVar("R")
 V = TypeVar("V")
 
+ACCEPTED: Final = "accept_status"
+"""The key of a run's settings with the statuses that count as acknowledged."""
 ALONE_S: Final = 15.0
 """So long before and after it nothing else may have been sent in a request's chat, or whose reply a reply is cannot be told."""
 
@@ -125,6 +127,12 @@ class History:
     def start(self) -> RunStarted | None:
         """The run's first event; None in a journal that lost it."""
         return next(iter(self.all(RunStarted)), None)
+
+    @cached_property
+    def accepted_statuses(self) -> frozenset[int]:
+        """The statuses beside 2xx that the run's person calls right (`--accept-status`)."""
+        named = self.start.settings.get(ACCEPTED) if self.start is not None else None
+        return frozenset(one for one in named if type(one) is int) if isinstance(named, (list, tuple)) else frozenset()
 
     @property
     def end(self) -> RunEnded | None:

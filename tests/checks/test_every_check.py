@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from chaosbot.core.case import Answer, Change, Expect, Reach, Role
-from chaosbot.core.check import CHECKS, History
+from chaosbot.core.check import ACCEPTED, CHECKS, History
 from chaosbot.core.event import (
     ApiCalled,
     CampaignStarted,
@@ -1076,3 +1076,11 @@ def test_a_load_of_guessed_bodies_says_nothing_about_valid_ones() -> None:
     refused = [request(f"m{number}", 1.0, 422) for number in range(5)]
     assert judged("valid_accepted", refused).verdict is Verdict.FAIL
     assert judged("valid_accepted", [Noted(0.0, GUESSED, "guesses"), *refused]).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("check", "status"), [("valid_accepted", 404), ("no_server_error", 501)])
+def test_a_status_that_was_declared_right_is_no_finding_of_a_load(check: str, status: int) -> None:
+    refused = [request(f"m{number}", 1.0, status) for number in range(5)]
+    assert judged(check, refused).verdict is Verdict.FAIL
+    start = msgspec.structs.replace(START, settings={**START.settings, ACCEPTED: [status]})
+    assert CHECKS.build(check).judge(History.of([start, *refused])).verdict is Verdict.PASS
