@@ -16,13 +16,14 @@ from types import TracebackType
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from chaosbot.cli._console import escape_line
 from chaosbot.cli._watch import Watch
 from chaosbot.core.event import Event, ExchangeSeen, Injected, Noted
 from chaosbot.core.exchange import Direction
+from chaosbot.core.visible import one_line
 
 SHOWN: Final = 15
 LINES_A_SECOND: Final = 10
@@ -76,7 +77,7 @@ class Exchanges(Watch):
                 if failed and not told:
                     self._tell(event.t, self._failure(event))
             case Noted(area=area, text=text):
-                self.say(f"[dim]{self._clock(event.t)}[/] [magenta]{area.replace('_', ' ')}[/] {escape(text)}")
+                self.say(f"[dim]{self._clock(event.t)}[/] [magenta]{area.replace('_', ' ')}[/] {escape_line(text)}")
             case _:
                 pass
 
@@ -113,9 +114,9 @@ class Exchanges(Watch):
 
     def _failure(self, event: ExchangeSeen) -> str:
         met = self._met.get(event.exchange)
-        faults = f"  [yellow]{escape(', '.join(met))}[/]" if met else ""
+        faults = f"  [yellow]{escape_line(', '.join(met))}[/]" if met else ""
         what = "[red]no answer[/]" if event.status is None else f"[red]{event.status}[/] by {event.by}"
-        return f"{event.direction} {escape(f'{event.method} {event.path}')} → {what} in {event.seconds * 1e3:.0f} ms{faults}"
+        return f"{event.direction} {escape_line(f'{event.method} {event.path}')} → {what} in {event.seconds * 1e3:.0f} ms{faults}"
 
     # ── the panel ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,8 +141,8 @@ class Exchanges(Watch):
             table.add_row(
                 Text(self._clock(event.t), style="dim"),
                 ARROWS[event.direction],
-                event.method[:7],
-                Text.assemble(self.redact(event.path), (f"  {about}" if about else "", "dim")),
+                Text(one_line(event.method[:7])),
+                Text.assemble(one_line(self.redact(event.path)), (one_line(f"  {about}") if about else "", "dim")),
                 Text(_status(event), style=_style(event)),
                 event.by,
                 f"{event.seconds * 1e3:.0f}",
@@ -151,12 +152,12 @@ class Exchanges(Watch):
 
 
 def _injection(event: Injected) -> str:
-    rule = f" ({escape(event.rule)})" if event.rule != event.fault else ""
+    rule = f" ({escape_line(event.rule)})" if event.rule != event.fault else ""
     where = f"connection {event.connection}" if event.connection else ""
-    what = f"[yellow]{escape(event.fault)}[/]{rule} {event.direction}"
+    what = f"[yellow]{escape_line(event.fault)}[/]{rule} {event.direction}"
     if event.stage == "failed":
         what = f"[bold magenta]failed[/] {what}"
-    detail = escape(event.detail[:120])
+    detail = escape_line(event.detail[:120])
     return "  ".join(part for part in (what, where, detail) if part)
 
 

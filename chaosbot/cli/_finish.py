@@ -17,7 +17,7 @@ import typer
 from rich.markup import escape
 
 from chaosbot.cli._aliases import copy_reports
-from chaosbot.cli._console import make_console
+from chaosbot.cli._console import echo, make_console
 from chaosbot.cli._options import read_option
 from chaosbot.cli._watch import Watch
 from chaosbot.core import units
@@ -179,7 +179,7 @@ def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.E
     report = run.finish("completed")
     copy_reports(run.directory)
     if as_json:
-        typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
+        echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
     else:
         console = make_console()
         if quiet:
@@ -190,9 +190,9 @@ def conclude(run: Run, *, quiet: bool = False, as_json: bool = False) -> typer.E
                 console.print(f"\nReport: [bold]{run.directory / 'report.html'}[/]", highlight=False, soft_wrap=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in github_lines(report):
-            typer.echo(line, err=as_json)
+            echo(line, err=as_json)
     if run.unwritten:
-        typer.echo(f"chaosbot: {run.unwritten}", err=True)
+        echo(f"chaosbot: {run.unwritten}", err=True)
     for stay in run.aftermath:
         stay(quiet=quiet)
     # What could not be kept is no pass.
@@ -207,9 +207,9 @@ def _stay(live: Live, closes: ExitStack, has_page: bool, linger_s: float | None,
         if linger_s is None:
             linger_s = math.inf if has_page and person else 0.0 if has_page else HELD_S
         if has_page and linger_s and not quiet:
-            typer.echo(f"the page stays on {live.page}; Ctrl-C (or its button) ends it", err=True)
+            echo(f"the page stays on {live.page}; Ctrl-C (or its button) ends it", err=True)
         elif asked and linger_s and live.figures and not quiet:
-            typer.echo(
+            echo(
                 f"the figures stay on {live.figures} until they are scraped, {units.format_duration(linger_s)} at most",
                 err=True,
             )

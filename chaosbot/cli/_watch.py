@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from chaosbot.cli._console import escape_line
 from chaosbot.core.event import (
     WORKERS,
     ApiCalled,
@@ -112,7 +112,7 @@ class Watch:
         match event:
             case PhaseChanged(phase=phase, label=label):
                 self._phase = f"{phase}: {label}" if label else phase
-                self.say(f"[dim]{self._clock(event.t)}[/] {escape(self._phase)}")
+                self.say(f"[dim]{self._clock(event.t)}[/] {escape_line(self._phase)}")
             case IntervalMeasured():
                 with self._lock:
                     self._frames[event.shard] = event
@@ -141,7 +141,7 @@ class Watch:
             case Noted(area=area, data=names) if area == WORKERS:
                 self._workers = names
             case Trouble(where=where, what=what):
-                self.say(f"[dim]{self._clock(event.t)}[/] [bold magenta]trouble[/]  {escape(f'{where}: {what}')}")
+                self.say(f"[dim]{self._clock(event.t)}[/] [bold magenta]trouble[/]  {escape_line(f'{where}: {what}')}")
             case _:
                 pass
 
@@ -208,7 +208,7 @@ class Watch:
             elapsed = 0.0 if self.began is None else max(0.0, elapsed - self.began)
         left = f", about {format_duration(round(max(0.0, self.total_s - elapsed)))} left" if self.total_s else ""
         phase = self._phase or ("running" if self._frames else "starting")
-        head = Text.from_markup(f"[bold]{escape(phase)}[/] [dim]{format_duration(round(elapsed))}{left}[/]")
+        head = Text.from_markup(f"[bold]{escape_line(phase)}[/] [dim]{format_duration(round(elapsed))}{left}[/]")
         parts: list[RenderableType] = [head]
         if self.total_s:
             bar = ProgressBar(total=self.total_s, completed=min(elapsed, self.total_s), width=BAR_WIDTH)

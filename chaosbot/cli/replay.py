@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from chaosbot.cli import verb
+from chaosbot.cli._console import echo
 from chaosbot.cli._options import AllowHost, SecretEnv, UnixSocket, bot_api_port, read_secret, target_of
 from chaosbot.session.replay import replayed
 
@@ -48,5 +49,5 @@ def replay(
         secret=lambda seed: read_secret(secret_env, embedded_seed=seed),
         allow=tuple(allow_host or ()),
     )
-    typer.echo(result.text)
+    echo(result.text)
     raise typer.Exit(3 if not result.conclusive else 1 if result.still_fails else 0)

@@ -9,7 +9,7 @@ import typer
 from rich.markdown import Markdown
 
 from chaosbot.cli import verb
-from chaosbot.cli._console import make_console
+from chaosbot.cli._console import echo, make_console
 from chaosbot.cli._options import Quiet
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.journal import Redactor, read
@@ -67,9 +67,9 @@ def report(
         comparison = compare(folded, fold(read(other)))
         text = render_comparison(comparison)
         if form == "html":
-            typer.echo(render_comparison_page(text))
+            echo(render_comparison_page(text))
         elif form == "markdown":
-            typer.echo(text)
+            echo(text)
         else:
             console.print(Markdown(text))
         raise typer.Exit(comparison.exit_code)
@@ -77,7 +77,7 @@ def report(
     write_all(folded, directory, redactor)
     if form != "text":
         written = REPORTERS.build(form).render(scrub(folded, redactor))
-        typer.echo((written or "").removesuffix("\n"))
+        echo((written or "").removesuffix("\n"))
     elif quiet:
         console.print(f"{folded.verdict.upper()}  {directory}", highlight=False, soft_wrap=True)
     else:

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from chaosbot.cli import verb
-from chaosbot.cli._console import make_console
+from chaosbot.cli._console import echo, make_console
 from chaosbot.cli._options import (
     AllowHost,
     Authority,
@@ -107,7 +107,7 @@ def send(
             raise ConfigError(
                 "--public-key", f"{spoken.name} signs with the secret itself; give the target the same one"
             )
-        typer.echo(told)
+        echo(told)
         return
     if url is None and ("://" in event or event.startswith("/")):  # a path: that of --unix
         event, url = "", event
@@ -134,7 +134,7 @@ def send(
         line = curl_line(case, address) if printed == "curl" else case.request.decode("utf-8", "replace")
         if line is None:
             raise ConfigError("--print curl", "curl cannot express this request; use --print raw")
-        typer.echo(line)
+        typer.echo(line)  # byte for byte what would be sent
         return
     check_target(url, tuple(allow_host or ()))
     outcome = transmit(case, address, connect_timeout_s=5.0, timeout_s=wait_s, keep=_SHOWN)
@@ -147,7 +147,7 @@ def send(
             "fate": str(outcome.fate),
             "seconds": round(outcome.total_s, 4),
         }
-        typer.echo(
+        echo(
             json.dumps(
                 row | {"headers": dict(outcome.headers), "body": body, "wrong": wrong}, indent=2, ensure_ascii=False
             )
@@ -204,7 +204,7 @@ def _believed(outcome: Outcome) -> str:
 def _list(platform: Platform, *, as_json: bool) -> None:
     names = list(platform.golden(Dice(0)))
     if as_json:
-        typer.echo(json.dumps(names, indent=2))
+        echo(json.dumps(names, indent=2))
         return
     for name in names:
-        typer.echo(name)
+        echo(name)

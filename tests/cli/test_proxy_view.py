@@ -250,6 +250,16 @@ def test_what_a_reader_should_know_is_said_as_it_happens(told: tuple[Exchanges, 
     ]
 
 
+def test_nobody_else_begins_a_line_or_moves_the_cursor(told: tuple[Exchanges, Console]) -> None:
+    view, console = told
+    view(Noted(3.0, "upstream", "first\n00:03 all is well\x1b[2J"))
+    view(ExchangeSeen(3.1, "x1", Direction.INBOUND, "POST", "/a\x9bb\u202ec", 500, "target", 0.25))
+    assert console.export_text().splitlines() == [
+        r"00:03 upstream first\n00:03 all is well\x1b[2J",
+        r"00:03 inbound POST /a\u009bb\u202ec → 500 by target in 250 ms",
+    ]
+
+
 def test_a_panel_shows_how_far_the_plan_is_and_which_faults_are_active() -> None:
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         console = Console(record=True, force_terminal=True, color_system="truecolor", width=80, file=nowhere)

@@ -142,3 +142,11 @@ def test_a_missing_secret_is_said_before_anything_is_sent(chaosbot: Callable, se
     assert done.code == 2
     assert "--secret-env" in done.err
     assert server.seen == []
+
+
+def test_what_a_target_answers_moves_no_cursor(chaosbot: Callable, server: Any) -> None:
+    server.says = "\x1b[2Jgone \x9b1A\u202eevil".encode()
+    for option in ((), ("--json",)):
+        done = chaosbot("send", "github", "ping", server.url, *option, "--secret-env", "HOOK", HOOK=SECRET)
+        assert not {"\x1b", "\x9b", "\u202e"} & set(done.out + done.err), done.out
+        assert "gone" in done.out
