@@ -179,15 +179,23 @@ class HarRecorder:
             log["comment"] = f"{self.left_out} later exchanges were left out; the recording is full"
         log["entries"] = []
         head = orjson.dumps({"log": log}).removesuffix(b"]}}")
-        partial = path.with_name(f".{path.name}.partial")
-        with open(partial, "wb", opener=private) as file:
-            file.write(head)
-            file.writelines(
-                (b",\n" if number else b"\n") + entry
-                for number, (_, entry) in enumerate(sorted(self._entries, key=lambda item: item[0]))
-            )
-            file.write(b"\n]}}\n")
-        partial.replace(path)
+        # A device or a pipe is written itself, and not replaced.
+        whole = path.is_file() or not path.exists()
+        partial = path.with_name(f".{path.name}.partial") if whole else path
+        try:
+            with open(partial, "wb", opener=private) as file:
+                file.write(head)
+                file.writelines(
+                    (b",\n" if number else b"\n") + entry
+                    for number, (_, entry) in enumerate(sorted(self._entries, key=lambda item: item[0]))
+                )
+                file.write(b"\n]}}\n")
+        except OSError:
+            if whole:
+                partial.unlink(missing_ok=True)
+            raise
+        if whole:
+            partial.replace(path)
 
     # ── one entry ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -280,7 +280,13 @@ def _code(begin: Callable[[], None] | None) -> int:
         if error.errno == errno.ENAMETOOLONG:
             _say(f"{str(error.filename)[:60]}…: the name is too long for this file system; choose a shorter one")
             return 2
-        if error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO) and error.filename is None:
+        full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
+        if full and error.filename is not None:
+            _say(
+                f"{brief(str(error.filename))}: cannot be written ({error.strerror}); what was kept is in the run's directory"
+            )
+            return 3
+        if (full or error.errno in (errno.EPIPE, errno.EBADF, errno.EIO)) and error.filename is None:
             _lost_output(error)
             return 3
         return _unforeseen(error)

@@ -12,14 +12,14 @@ Rules:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
+from chaosbot.config.outputs import check_output
 from chaosbot.config.renamed import OPTIONS, warn_renamed
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import ConfigError, EngineError
 
 HABITS: Final = frozenset({"run", "load"})
 """Verbs that understand options of other load tools."""
@@ -84,16 +84,19 @@ def _report_file(option: str, text: str) -> Path:
         raise ConfigError(
             f"{option} {text}", f"'{path.suffix}' is no form of a report; end the name in one of {', '.join(REPORTS)}"
         )
-    try:
-        usable = not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK)
-    except OSError as error:
-        raise ConfigError(f"{option} {text[:60]}", f"cannot be written ({error.strerror}); choose another") from None
-    if not usable:
-        raise ConfigError(f"{option} {text}", "cannot be written; name a file in a directory of yours")
+    check_output(option, path)
     return path
 
 
 def copy_reports(directory: Path) -> None:
-    """Copies the reports that were asked for out of the run directory."""
+    """Copies the reports that were asked for out of the run directory.
+
+    Raises:
+        EngineError: One cannot be written.
+    """
     for path in copies.get():
-        path.write_bytes((directory / REPORTS[path.suffix]).read_bytes())
+        report = directory / REPORTS[path.suffix]
+        try:
+            path.write_bytes(report.read_bytes())
+        except OSError as error:
+            raise EngineError(f"{path}: cannot be written ({error.strerror}); the run is kept in {directory}") from None

@@ -52,6 +52,7 @@ from chaosbot.cli._options import (
     tls_of,
 )
 from chaosbot.config import defaults
+from chaosbot.config.outputs import check_output
 from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core import units
 from chaosbot.core.case import Case
@@ -175,6 +176,8 @@ def fuzz(
     bugs = choose_bugs(bugs)
     _require_cases(platform, case or [])
     check_corpus(corpus)
+    if export is not None:
+        check_output("--export-pytest", export, folder=True)
     if guide and not start_cmd:
         raise ConfigError("--guide", "needs --start-cmd: only a target that chaosbot starts can be watched from inside")
     if guide_include and not guide:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +34,7 @@ from chaosbot.cli._options import (
 from chaosbot.config import defaults
 from chaosbot.config.experiment import plan_schema
 from chaosbot.config.fit import plan_for
+from chaosbot.config.outputs import check_output
 from chaosbot.config.plan import plan_to_mapping
 from chaosbot.config.renamed import OUTBOUND, with_new_word
 from chaosbot.config.replay import Recording, read_recording
@@ -159,8 +159,8 @@ def proxy(
     if print_env:
         typer.echo(exports(address))
         return
-    if record and not os.access(record.parent, os.W_OK):
-        raise ConfigError(f"--record {record}", "its directory is not there or not writable; make it first")
+    if record:
+        check_output("--record", record)
     recording = _recording(replay, plan, fault, seed)
     with ExitStack() as stack:
         request = ProxyRequest(

@@ -16,7 +16,7 @@ from chaosbot.cli._console import make_console
 from chaosbot.cli._options import BOT_API_PORT, AllowHost, SecretEnv, read_secret
 from chaosbot.config.experiment import Experiment, experiment_from, write_experiment
 from chaosbot.core.check import History
-from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.errors import ConfigError, EngineError, UnknownName
 from chaosbot.journal import read
 from chaosbot.report import fold
 from chaosbot.session.environment import prepared
@@ -94,7 +94,10 @@ def shrink(
     tell("the whole plan: still breaks")
     result = Shrinker(again, wanted, max_runs - 1, tell).shrink(experiment)
     file = base / "smallest.toml"
-    file.write_text(write_experiment(result.experiment, f"The smallest plan that still breaks: {wanted}."))
+    try:
+        file.write_text(write_experiment(result.experiment, f"The smallest plan that still breaks: {wanted}."))
+    except OSError as error:
+        raise EngineError(f"{file}: cannot be written ({error.strerror}); the runs are kept in {base}") from None
     names = ", ".join(f"{rule.name} (p {rule.rate:g})" for rule in result.experiment.plan.rules)
     console.print(f"\n[bold]smallest[/]: {escape(names)}, fault windows of {result.experiment.lengths.fault_s:g} s")
     if not result.complete:

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from chaosbot.core.errors import ConfigError
+from chaosbot.core.errors import EngineError
 from chaosbot.files import read_text
 from chaosbot.fuzz.findings import MOST_BYTES
 
@@ -32,7 +32,7 @@ def export_pytest(findings: Path, directory: Path) -> int:
         How many findings became tests.
 
     Raises:
-        ConfigError: The directory cannot be written.
+        EngineError: The directory cannot be written.
     """
     entries = []
     for path in sorted(findings.glob("*/case.json")):
@@ -51,7 +51,9 @@ def export_pytest(findings: Path, directory: Path) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / FILE).write_text(_HEAD + "CASES = [\n" + "".join(entries) + "]\n" + _TAIL, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--export-pytest {directory}", f"cannot be written ({error.strerror})") from None
+        raise EngineError(
+            f"--export-pytest {directory}: cannot be written ({error.strerror}); the findings are in {findings}"
+        ) from None
     return len(entries)
 
 

@@ -16,6 +16,7 @@ from chaosbot.config import defaults
 from chaosbot.config.fit import Ground, check_fit
 from chaosbot.config.plan import plan_from, plan_to_mapping
 from chaosbot.control.server import ControlServer
+from chaosbot.core.errors import EngineError
 from chaosbot.core.exchange import Direction
 from chaosbot.core.mock import is_mock, mock_of
 from chaosbot.core.plan import FaultPlan
@@ -202,7 +203,12 @@ def serve(run: Run, request: ProxyRequest, composition: Composition, say: Callab
         say(f"{count} rule{'' if count == 1 else 's'}; Ctrl-C ends it and writes the report")
         _until_stopped(run, request.duration_s)
     if request.record is not None and proxy.recording is not None:
-        proxy.recording.save(request.record)
+        try:
+            proxy.recording.save(request.record)
+        except OSError as error:
+            raise EngineError(
+                f"--record {request.record}: cannot be written ({error.strerror}); the run's report is in {run.directory}"
+            ) from None
         say(f"{len(proxy.recording)} exchanges recorded in {_escaped(str(request.record))}")
 
 

@@ -84,6 +84,64 @@ def test_an_error_that_nobody_foresaw_is_no_finding(chaosbot: Callable[..., Any]
     assert "an error of chaosbot itself (TypeError); the target was not judged" in done.err
 
 
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("folder.html", "is a folder"),
+        ("missing/file.html", "is no folder"),
+        ("file/file.html", "is no folder"),
+        ("n" * 300 + ".html", "too long"),
+        ("n" * 250 + ".h", "too long"),
+    ],
+)
+@pytest.mark.parametrize(
+    "verb",
+    ["proxy http://127.0.0.1:9 --listen 127.0.0.1:0 --duration 1s --record", "load --duration 1s --rate 5/s --html"],
+)
+def test_a_file_that_cannot_be_written_is_told_before_anything_starts(
+    verb: str, place: str, says: str, tmp_path: Path, chaosbot: Callable[..., Any]
+) -> None:
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").touch()
+    if place.endswith(".h") and "--html" in verb:
+        place += "tml"
+    done = chaosbot(*verb.split(), str(tmp_path / place), "--out", str(tmp_path / "run"))
+    assert done.code == 2, done
+    (line,) = done.err.splitlines()
+    assert says in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "says"), [("file", "is a file"), ("file/tests", "is a file"), ("n" * 300, "too long")]
+)
+def test_a_folder_for_tests_that_cannot_be_made_is_told_before_anything_is_sent(
+    place: str, says: str, tmp_path: Path, chaosbot: Callable[..., Any]
+) -> None:
+    (tmp_path / "file").touch()
+    done = chaosbot("fuzz", "--export-pytest", str(tmp_path / place), "--out", str(tmp_path / "run"))
+    assert done.code == 2, done
+    (line,) = done.err.splitlines()
+    assert says in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "verb",
+    ["proxy http://127.0.0.1:9 --listen 127.0.0.1:0 --duration 1s --record", "load --duration 1s --rate 5/s --html"],
+)
+def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_run_is_kept(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "full.html").symlink_to("/dev/full")
+    done = run(f"chaosbot {verb} full.html --out run --quiet", tmp_path)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert "full.html: cannot be written (No space left on device)" in line
+    assert "run" in line.partition(";")[2]
+    assert (tmp_path / "run" / "report.json").is_file()
+    assert Path("/dev/full").is_char_device()
+
+
 def hear_signals() -> None:
     """What runs behind a shell's `&` or `nohup` has some of them ignored."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
