@@ -17,6 +17,7 @@ Rules:
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import re
@@ -32,10 +33,10 @@ from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, overload
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from chaosbot.core.check import History
-from chaosbot.core.errors import JournalError, UsageError
+from chaosbot.core.errors import EngineError, JournalError, UsageError
 from chaosbot.core.event import SCHEMA, TYPES, Event, Judged, RunEnded, RunStarted, decode, dumps, encode, to_json
 from chaosbot.core.outcome import Outcome
 from chaosbot.files import regular, why
@@ -61,8 +62,12 @@ SHORTEST_SECRET: Final = 4
 # One escaped character: percent (a byte), backslash as JSON, JavaScript and Python write it, an HTML entity.
 _ESCAPE: Final = re.compile(
     rb"%(?P<byte>[0-9A-Fa-f]{2})|\\(?:u(?P<unit>[0-9A-Fa-f]{4})|x(?P<hex>[0-9A-Fa-f]{2})|(?P<plain>[/\"\\]))"
-    rb"|&#(?:(?P<decimal>\d{1,7})|[xX](?P<entity>[0-9A-Fa-f]{1,6}));"
+    rb"|&(?:#(?:(?P<decimal>\d{1,7})|[xX](?P<entity>[0-9A-Fa-f]{1,6}))|(?P<name>quot|amp|lt|gt|apos));"
 )
+# The other ways of mail and of forms (multipart bodies): "=" before a byte, and base64 cut into lines.
+_QUOTED: Final = re.compile(rb"=(?:(?P<byte>[0-9A-Fa-f]{2})|\r?\n)")
+_FOLDED: Final = re.compile(rb"(?<=[A-Za-z0-9+/]{60})\r?\n(?=[A-Za-z0-9+/=])")
+_NAMED: Final = {b"quot": b'"', b"amp": b"&", b"lt": b"<", b"gt": b">", b"apos": b"'"}
 _DEEPEST: Final = 3
 """How often escapes of escapes are undone when secrets are looked for."""
 
@@ -89,9 +94,10 @@ class Redactor:
                     f"a secret of {len(secret)} characters cannot be redacted; use at least {SHORTEST_SECRET}"
                 )
             raw = secret.encode("utf-8", "surrogatepass")
-            escaped = {quote(secret.encode("utf-8", "surrogatepass"), safe=""), json.dumps(secret)[1:-1]}
+            escaped = {quote(raw, safe=""), quote_plus(raw), json.dumps(secret)[1:-1], html.escape(secret)}
+            escaped |= {secret.replace(" ", "+")}
             spellings |= {raw, raw.hex().encode(), raw.hex().upper().encode(), *_base64_cores(raw)}
-            spellings |= {text.encode() for text in escaped}
+            spellings |= {text.encode("utf-8", "surrogatepass") for text in escaped}
         object.__setattr__(self, "_spellings", tuple(sorted(spellings, key=len, reverse=True)))
         ordered = [re.escape(spelling) for spelling in self._spellings]
         object.__setattr__(self, "_known", re.compile(b"|".join([*ordered, _BOT_TOKEN.pattern])))
@@ -106,7 +112,12 @@ class Redactor:
         """The bytes without secrets; lengths may change. What holds none comes back as it is, the same object."""
         if self._known.search(value) is not None:
             value = self._known.sub(REDACTED.encode(), value)
-        return self._behind_escapes(value) if b"%" in value or b"\\" in value or b"&#" in value else value
+        if b"%" in value or b"\\" in value or b"&" in value:
+            value = self._behind_escapes(value)
+        for written in (_QUOTED, _FOLDED):
+            if written.search(value) is not None:
+                value = self._behind_escapes(value, written, 1)
+        return value
 
     def json(self, value: Any) -> Any:
         """A JSON value without secrets, keys included (but for those that events are made of); bytes become base64."""
@@ -125,12 +136,12 @@ class Redactor:
         # A dozen plain searches take a fifth of the time that one pattern of as many alternatives takes.
         return any(spelling in line for spelling in self._spellings)
 
-    def _behind_escapes(self, value: bytes) -> bytes:
-        """The bytes without secrets of which some characters are escaped."""
+    def _behind_escapes(self, value: bytes, written: re.Pattern[bytes] = _ESCAPE, deepest: int = _DEEPEST) -> bytes:
+        """The bytes without secrets of which some characters are escaped, in one way of writing that."""
         layers: list[_Unescaped] = []
         decoded = value
-        for _ in range(_DEEPEST):
-            layer = _Unescaped(decoded)
+        for _ in range(deepest):
+            layer = _Unescaped(decoded, written)
             if not layer.escapes:
                 break
             layers.append(layer)
@@ -138,21 +149,21 @@ class Redactor:
             if (found := [match.span() for match in self._known.finditer(decoded)]) != []:
                 for outer in reversed(layers):
                     found = [outer.span(*span) for span in found]
-                return self._behind_escapes(_without(value, found))
+                return self._behind_escapes(_without(value, found), written, deepest)
         return value
 
 
 class _Unescaped:
     """Bytes whose escapes are undone once, and where each of them came from."""
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, written: re.Pattern[bytes] = _ESCAPE) -> None:
         pieces: list[bytes] = []
         self._starts: list[int] = [0]  # where, in the data, runs with one constant distance to the raw bytes begin
         self._raw: list[int] = [0]
         self._widths: list[int] = [0]  # 0 for a plain run, else how many raw bytes the escape takes
         self.escapes = 0
         at = size = 0
-        for match in _ESCAPE.finditer(raw):
+        for match in written.finditer(raw):
             plain, character = raw[at : match.start()], _character(match)
             at = match.end()
             pieces += (plain, character)
@@ -176,8 +187,12 @@ class _Unescaped:
 
 def _character(match: re.Match[bytes]) -> bytes:
     """What one escape stands for, in UTF-8."""
+    if match.re is not _ESCAPE:
+        return bytes.fromhex(match[1].decode()) if match.re is _QUOTED and match[1] else b""  # a line that goes on
     if (byte := match["byte"]) is not None:
         return bytes.fromhex(byte.decode())
+    if (name := match["name"]) is not None:
+        return _NAMED[name]
     if (plain := match["plain"]) is not None:
         return plain
     if (decimal := match["decimal"]) is not None:
@@ -223,6 +238,24 @@ def _digest(before: bytes, body: bytes) -> bytes:
 def private(path: str, flags: int) -> int:
     """An opener for files that only their owner may read (0600)."""
     return os.open(path, flags, 0o600)
+
+
+def write_private(path: Path, content: bytes | str) -> None:
+    """Writes a file that only its owner may read, in a folder that is made for its owner alone where there is none.
+
+    Raises:
+        EngineError: It cannot be written.
+    """
+    try:
+        if not path.parent.is_dir():
+            path.parent.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        with open(path, "wb", opener=private) as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+    except OSError as error:
+        raise EngineError(
+            f"{path}: cannot be written ({error.strerror}); what was seen until then is in the run's journal"
+        ) from None
 
 
 class Journal:
@@ -378,6 +411,9 @@ class _Reader:
                     f"{self.path}: written by chaosbot {event.version} in a newer form ({event.schema}; this version "
                     f"reads up to {SCHEMA}); use that version"
                 )
+            if isinstance(event, RunStarted) and event.schema == SCHEMA != self._schema:
+                # Taken away from every line, they would look like those of an old version, which wrote none.
+                self._damaged(number, "carries no number, as no other does; they were taken out")
             yield event
 
     def _unsealed(self, at: int, line: bytes) -> bytes:

@@ -29,6 +29,7 @@ from chaosbot.core.verdict import Finding, Mechanism, Threat
 from chaosbot.files import named, read_text
 from chaosbot.fuzz.requests import renewed, resigned
 from chaosbot.fuzz.spec import STAGES, CampaignSpec
+from chaosbot.journal import write_private
 from chaosbot.transport import Address, curl_line
 
 SCHEMA: Final = "chaosbot.case/2"
@@ -245,13 +246,10 @@ def beginning(request: bytes, secret: str, most: int) -> bytes:
 def write(directory: Path, finding: Finding, reproducer: Reproducer, address: Address, secret: str) -> None:
     """Writes ``<id>/request.bin``, ``case.json`` and ``README.md`` below a directory."""
     home = directory / finding.id
-    home.mkdir(parents=True, exist_ok=True)
     last = reproducer.steps[-1][-1]
-    (home / "request.bin").write_bytes(beginning(last.request, secret, LARGEST_REQUEST))
-    (home / "case.json").write_text(
-        json.dumps(to_json(reproducer, secret), ensure_ascii=True, indent=1) + "\n", encoding="utf-8"
-    )
-    (home / "README.md").write_text(_readme(finding, reproducer, last, address, secret), encoding="utf-8")
+    write_private(home / "request.bin", beginning(last.request, secret, LARGEST_REQUEST))
+    write_private(home / "case.json", json.dumps(to_json(reproducer, secret), ensure_ascii=True, indent=1) + "\n")
+    write_private(home / "README.md", _readme(finding, reproducer, last, address, secret))
 
 
 def _readme(finding: Finding, reproducer: Reproducer, last: Case, address: Address, secret: str) -> str:
@@ -336,13 +334,12 @@ def remember(spec: CampaignSpec, found: Iterable[tuple[str, Reproducer]], *, com
     if spec.corpus is None:
         return
     folder = spec.corpus / _FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     written: set[str] = set()
     for identity, reproducer in found:
         if sum(len(case.request) for step in reproducer.steps for case in step) > LARGEST_REQUEST:
             continue
         text = json.dumps(to_json(reproducer, spec.endpoint.secret), indent=1)
-        (folder / f"{identity}.json").write_text(text + "\n", encoding="utf-8")
+        write_private(folder / f"{identity}.json", text + "\n")
         written.add(f"{identity}.json")
     looked_at_all = not spec.only and spec.checks is None and set(spec.stages) == set(STAGES)
     if complete and looked_at_all:

@@ -31,6 +31,7 @@ import chaosbot.agent
 from chaosbot.core.case import Case
 from chaosbot.core.event import UNREACHED, CodeReached, LoopBlocked, Noted, TargetRaised, Trouble
 from chaosbot.fuzz import process
+from chaosbot.journal import write_private
 from chaosbot.workers import Worker
 
 if TYPE_CHECKING:
@@ -367,7 +368,7 @@ class Guide:
         if not self.watches:
             return
         if context.spec.lcov is not None:
-            context.spec.lcov.write_text(self.lcov(), encoding="utf-8")
+            write_private(context.spec.lcov, self.lcov())
         unreached = self.unreached()
         rows = [{"file": path, "function": function, "lines": lines[:_LISTED]} for path, function, lines in unreached]
         if rows:

@@ -41,6 +41,7 @@ from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.target import CaseResult
 from chaosbot.fuzz.threads import ThreadPool
+from chaosbot.journal import write_private
 
 _IDS: Final = frozenset({"update_id", "id", "message_id", "date", "chat_id", "user_id"})
 """Members by which a case is told from others."""
@@ -618,5 +619,4 @@ def _remember(context: CampaignContext, schedule: Schedule) -> None:
     if home is not None and schedule.kept:
         best = sorted(schedule.kept.values(), key=lambda one: (-one.depth, one.attempt.number))[:_KEPT]
         told = [[(act.text, act.golden, act.sets) for act in one.attempt.acts] for one in best]
-        home.parent.mkdir(parents=True, exist_ok=True)
-        home.write_text(json.dumps(told, ensure_ascii=True, indent=0) + "\n", encoding="utf-8")
+        write_private(home, json.dumps(told, ensure_ascii=True, indent=0) + "\n")

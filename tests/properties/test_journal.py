@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chaosbot.core.errors import JournalError, UsageError
+from chaosbot.core.errors import EngineError, JournalError, UsageError
 from chaosbot.core.event import (
     SCHEMA,
     TYPES,
@@ -40,7 +41,7 @@ from chaosbot.core.event import (
 from chaosbot.core.exchange import Direction
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.verdict import Assertion, Finding, Judgement, RootCause, Severity, Threat, Verdict
-from chaosbot.journal import EVENTS_FILE, REDACTED, Journal, Redactor, read
+from chaosbot.journal import EVENTS_FILE, REDACTED, Journal, Redactor, read, write_private
 from chaosbot.report import fold
 
 SECRET = "s3cr3t-väl ue/with+odd&chars"
@@ -412,3 +413,49 @@ def test_a_journal_that_cannot_be_written_any_more_keeps_what_is_there(tmp_path:
         "(damage,) = history.damage; assert 'File too large' in damage, damage; assert 'events were lost' in damage"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=True)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "Planted&amp;=3Dsecret &quot;77&quot;/é",
+        "Planted%26=3Dsecret+%2277%22%2F%C3%A9",
+        "Planted%26=3Dsecret+%2277%22%2f%c3%a9",
+        "Planted&=3D3Dsecret =2277=22/=C3=A9",
+        'Planted&=3D3Dse=\r\ncret "77=\n"/=C3=A9',
+        'Planted&=3Dsecret+"77"/é',
+    ],
+)  # fmt: skip
+def test_a_secret_is_found_as_forms_and_mails_write_it(hidden: str) -> None:
+    redactor = Redactor(('Planted&=3Dsecret "77"/é',))
+    assert redactor.text(f"a: {hidden};") == "a: [redacted];"
+    assert redactor.data(f"a: {hidden};".encode()) == b"a: [redacted];"
+
+
+def test_a_secret_is_found_in_base64_that_is_cut_into_lines() -> None:
+    secret = "PlantedSecret-77"
+    for before in range(90):
+        cut = base64.encodebytes(b"x" * before + secret.encode() + b"y" * 60).replace(b"\n", b"\r\n")
+        assert b"[redacted]" in Redactor((secret,)).data(cut)
+
+
+def test_what_is_written_beside_the_journal_belongs_to_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "findings" / "one" / "case.json"
+    write_private(path, "{}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    with pytest.raises(EngineError, match=r"case\.json.x: cannot be written .*journal"):
+        write_private(path / "x", "")
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_journal_that_lacks_all_its_numbers_is_inconclusive(kept: int, tmp_path: Path) -> None:
+    seen = ExchangeSeen(1.0, "1", Direction.INBOUND, "GET", "/", 200, "target", 0.1)
+    start = RunStarted(0.0, "proxy", "1", 1, "x", "now", schema=SCHEMA)
+    path = _journal(tmp_path / "run", start, seen, RunEnded(9.0, "completed"))
+    assert fold(read(path.parent)).verdict is Verdict.PASS
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:kept]) + b"".join(re.sub(rb',"n":.*', b"}", line) for line in lines[kept:]))
+    report = fold(read(path.parent))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert any("carries no number" in reason for reason in report.reasons)
