@@ -31,6 +31,10 @@ def ensure_ca(directory: Path | None = None) -> Path:
     from mitmproxy import certs  # noqa: PLC0415 - 0.3 s that only those pay who need a CA
 
     home = directory or default_directory()
+    if not home.is_absolute() and home.parts[:1] == ("~",):
+        raise UsageError(
+            "the proxy's CA has no place, since this user has no home; name a writable folder by XDG_DATA_HOME"
+        )
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         certs.CertStore.from_store(home, _NAME, _KEY_BITS)

@@ -18,7 +18,7 @@ from chaosbot.addons.ca import ensure_ca
 from chaosbot.config import defaults
 from chaosbot.core.case import Case, Expect, Segment
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ChaosbotError
+from chaosbot.core.errors import ChaosbotError, UsageError
 from chaosbot.core.event import ExchangeSeen, ModelCalled
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import platform_of
@@ -68,14 +68,18 @@ def machine() -> Iterator[Diagnosis]:
             True,
             f"processes: not seen on {platform.system()}, so a target's death shows by its connections only, and its memory by --metrics only",
         )
-    free = shutil.disk_usage(Path.cwd()).free
-    yield Diagnosis(
-        free > 1e9, f"disk: {free / 1e9:.1f} GB free here", "journals need room; run somewhere else or clean up"
-    )
+    try:
+        free = shutil.disk_usage(Path.cwd()).free
+    except OSError as error:
+        yield Diagnosis(False, f"disk: this folder cannot be looked at ({error.strerror})", "run somewhere else")
+    else:
+        what = f"disk: {free / 1e9:.1f} GB free here"
+        yield Diagnosis(free > 1e9, what, "journals need room; run somewhere else or clean up")
     try:
         yield Diagnosis(True, f"certificate authority: {ensure_ca()}")
-    except OSError as error:
-        yield Diagnosis(False, f"certificate authority: {error.strerror}", "set XDG_DATA_HOME to a place of yours")
+    except UsageError as error:
+        what, _, remedy = str(error).rpartition("; ")
+        yield Diagnosis(False, f"certificate authority: {what}", remedy)
 
 
 def target_diagnosis(

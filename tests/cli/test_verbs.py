@@ -84,6 +84,16 @@ def test_doctor_finds_the_machine_well_and_says_what_is_wrong_with_a_target(chao
     assert "127.0.0.1:9" in sick.out
 
 
+def test_doctor_says_that_the_ca_has_no_place_and_goes_on(chaosbot: Callable) -> None:
+    for home in ("/proc/nobody", "/dev/null"):
+        done = chaosbot("doctor", "http://127.0.0.1:9/webhook", "--json", HOME=home, XDG_DATA_HOME="")
+        assert (done.code, done.err) == (2, "")
+        wrong = [look for look in json.loads(done.out) if not look["ok"]]
+        assert home in wrong[0]["what"]
+        assert "XDG_DATA_HOME" in wrong[0]["remedy"]
+        assert "127.0.0.1:9" in wrong[1]["what"]
+
+
 def test_a_corpus_of_forged_requests_is_no_fault_of_the_bot_that_refuses_them(
     chaosbot: Callable, tmp_path: Path
 ) -> None:
