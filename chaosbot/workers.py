@@ -23,6 +23,7 @@ import contextlib
 import errno
 import importlib
 import inspect
+import ipaddress
 import itertools
 import os
 import pickle
@@ -120,7 +121,15 @@ def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """
     if host.startswith("/"):
         return _bind_path(host)
-    infos = socket.getaddrinfo(host or None, 0, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE)
+    literal = "127.0.0.1" if host.lower() == "localhost" else host
+    if literal:
+        # Names are not looked up: a resolver would hear of them, and what it says need not be what was meant.
+        try:
+            ipaddress.ip_address(literal)
+        except ValueError:
+            raise socket.gaierror(socket.EAI_NONAME, "no address") from None
+    flags = socket.AI_PASSIVE | socket.AI_NUMERICHOST
+    infos = socket.getaddrinfo(literal or None, 0, proto=socket.IPPROTO_TCP, flags=flags)
     # IPv4 first: control clients split addresses at the colon.
     family, kind, proto, _, address = min(infos, key=lambda info: info[0] != socket.AF_INET)
     # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP (p50 20 → 48 ms).
@@ -180,6 +189,11 @@ def listen(host: str, port: int, where: str = "") -> socket.socket:
             remedy = "another path" if on_socket else "another port, or 0 for a free one"
             raise PortBusy(f"{address} is taken; choose {remedy}") from None
         reason = error.strerror if isinstance(error, OSError) else error
+        if isinstance(error, socket.gaierror):
+            raise UsageError(
+                f"{address} is no address, and names are not looked up to listen; write one of this machine's, "
+                "such as 127.0.0.1, or localhost"
+            ) from None
         remedy = "a path in a folder that is there and yours" if on_socket else "an address of this machine"
         raise UsageError(f"{address} cannot be listened on ({reason or error}); choose {remedy}") from None
 

@@ -43,14 +43,20 @@ WALK: dict[tuple[str, str], list[list[str]]] = {
         ["probed.toml"],
         ["watched.toml"],
     ],
-    ("mock", "listen"): [["telegram", "--listen", "192.0.2.1:0"]],
+    ("mock", "listen"): [["telegram", "--listen", "192.0.2.1:0"], ["telegram", "--listen", "evil.invalid:0"]],
     ("proxy", "upstream"): [["http://evil.invalid"], ["http://127.0.0.1@evil.invalid:80"], ["tcp://evil.invalid:80"]],
     ("proxy", "outbound"): [["http://127.0.0.1:9", "--outbound", "http://evil.invalid"]],
-    ("proxy", "listen"): [["http://127.0.0.1:9", "--listen", "192.0.2.1:0"]],
+    ("proxy", "listen"): [
+        ["http://127.0.0.1:9", "--listen", "192.0.2.1:0"],
+        ["http://127.0.0.1:9", "--listen", "evil.invalid:0"],
+    ],
     ("proxy", "outbound_listen"): [
         ["http://127.0.0.1:9", "--outbound", "mock", "--outbound-listen", "192.0.2.1:0", "--listen", "127.0.0.1:0"]
     ],
-    ("proxy", "control"): [["http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--control", "192.0.2.1:0"]],
+    ("proxy", "control"): [
+        ["http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--control", "192.0.2.1:0"],
+        ["http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--control", "evil.invalid:0"],
+    ],
     ("fuzz", "target"): [["http://evil.invalid/"], ["http://127.0.0.1@evil.invalid/"]],
     ("fuzz", "metrics"): [
         [TARGET, "--metrics", "http://evil.invalid/"],
