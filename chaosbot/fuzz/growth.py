@@ -6,6 +6,9 @@ stays what it is; ordinary ones, which most targets answer with a hint or not at
 garbage is collected late levels off after some rounds. Then a few rounds of each other kind (edits, presses, new users, new groups), each with
 something new in it, and of those that made the target hold more, as many as tell.
 
+What a target still has to do is no leak: it is waited for between rounds, and where that takes long nothing is noted (a bot that acknowledges
+first and answers from a queue, on a busy machine or at the pace that its API allows).
+
 It comes before anything heavy: what a target has once held hides what it keeps. Rounds end early where nothing grows; where something
 does, or where there were too few to tell, they go on for a while when the stage's time is over. Judged by `bounded_resources`.
 """
@@ -25,6 +28,7 @@ from chaosbot.core.event import ProbeSeen
 from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.spec import Clock
 
 ROUNDS: Final = 40
@@ -47,6 +51,10 @@ _USER: Final = FRESH + 10 * IDS
 _ASKERS: Final = 16
 _GROUP: Final = -3_800_000_000
 _QUIET_S: Final = 0.05
+_BEHIND_S: Final = 1.5
+"""So long a target is waited for that is behind, after one round."""
+_MOST_BEHIND_S: Final = 6.0
+"""And after all rounds of a kind."""
 _SLOW_S: Final = 0.25
 """Where a round takes longer, the next ones are half as long: how many rounds there were tells more than how many updates."""
 _SPARSEST: Final = 4
@@ -101,6 +109,7 @@ class _Rounds:
         self._step = 1
         self._lost = False
         self._called = False
+        self._behind_s = 0.0
 
     def send(self) -> None:
         """Sends a round and looks at the target."""
@@ -113,8 +122,12 @@ class _Rounds:
         self._step = min(_SPARSEST, 2 * self._step) if monotonic() - began > _SLOW_S else self._step
         self._sent += len(cases)
         self.done += 1
-        sleep(_QUIET_S)
+        done = self._caught_up(cases)
         self._called = self._called or len(context.target.calls()) > calls
+        if not done:
+            self._step = min(_SPARSEST, 2 * self._step)
+            self._lost = self._behind_s >= _MOST_BEHIND_S
+            return
         vitals = context.target.vitals() if cases and context.target.lives else None
         self._lost = vitals is None
         if vitals is None:
@@ -124,6 +137,25 @@ class _Rounds:
             seen = ProbeSeen(context.recorder.now(), row.probe, ok=True, value=value, detail=str(self._sent))
             context.recorder.emit(seen)
         context.show("growth", ROUNDS)
+
+    def _caught_up(self, cases: Sequence[Case]) -> bool:
+        """Whether the target is done with what it was sent: for a moment it says nothing more in these chats."""
+        target, chats = self.context.target, {str(case.chat) for case in cases}
+        began = last = monotonic()
+        seen = len(target.calls())
+        # Where it does nothing more once it has acknowledged, or says nothing of these at all, there is nothing to wait for.
+        at_once = target.watch.prompt or (self.done > 1 and not self._called)
+        gap_s = _QUIET_S if at_once else max(_QUIET_S, target.watch.gap_s)
+        while (now := monotonic()) - last < gap_s:
+            if now - began >= _BEHIND_S or target.should_stop():
+                self._behind_s += now - began
+                return False
+            sleep(POLL_S)
+            new = target.calls()[seen:]
+            seen += len(new)
+            if any(str(call.chat) in chats for call in new):
+                last, gap_s = monotonic(), max(gap_s, target.watch.gap_s)
+        return True
 
     def go_on(self, fewest: int) -> bool:
         """Whether another round tells more: there were too few, or something grows."""

@@ -12,10 +12,21 @@ from chaosbot.core.event import ProbeSeen
 from tests.support.campaigns import campaign_on
 
 BOT = """
-import json, sys, urllib.request
+import json, queue, sys, threading, time, urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-api, keeps, kept = sys.argv[1], sys.argv[2], []
+api, keeps, kept, waiting = sys.argv[1], sys.argv[2], [], queue.Queue()
+
+
+def work():
+    while True:
+        chat, _ = waiting.get()
+        time.sleep(0.15)
+        Webhook.call(None, "sendMessage", chat_id=chat, text="Pardon?")
+
+
+if keeps == "queue":
+    threading.Thread(target=work, daemon=True).start()
 
 
 class Webhook(BaseHTTPRequestHandler):
@@ -28,6 +39,8 @@ class Webhook(BaseHTTPRequestHandler):
             self.call("answerInlineQuery", inline_query_id=query["id"], results=[])
         elif message.get("text") == "/start":
             self.call("sendMessage", chat_id=message["chat"]["id"], text="Hello")
+        elif keeps == "queue" and message.get("text"):
+            waiting.put((message["chat"]["id"], bytearray(24_000)))
         if keeps in update:
             kept.append(bytearray(24_000))
         self.send_response(200)
@@ -51,7 +64,7 @@ server.serve_forever()
 
 @contextmanager
 def started(api: str, keeps: str) -> Iterator[str]:
-    """The bot, which keeps 24 KB of each update that has this member."""
+    """The bot, which keeps 24 KB of each update that has this member, or of each message until it is answered (``queue``)."""
     command = [sys.executable, "-c", BOT, api, keeps]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -63,11 +76,12 @@ def started(api: str, keeps: str) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("keeps", "places"), [("", set()), ("inline_query", {"kept-memory/inline_query"}), ("message", {"kept-memory"})]
+    ("keeps", "places"),
+    [("", set()), ("queue", set()), ("inline_query", {"kept-memory/inline_query"}), ("message", {"kept-memory"})],
 )
 def test_what_is_kept_of_each_update_of_one_kind_is_found(tmp_path: Path, keeps: str, places: set[str]) -> None:
     result, events = campaign_on(tmp_path, lambda api: started(api, keeps), "growth")
     assert {finding.cause.place for finding in result.findings} >= places
     assert bool(places) == bool(result.findings)
     looked = {event.probe for event in events if isinstance(event, ProbeSeen)}
-    assert looked >= {"kept-memory", "kept-memory/inline_query"}
+    assert looked >= ({"kept-memory/inline_query"} if keeps == "queue" else {"kept-memory", "kept-memory/inline_query"})
