@@ -38,7 +38,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
 
 from chaosbot.core import hdr
-from chaosbot.core.event import StreamInterval, Trouble
+from chaosbot.core.event import Noted, StreamInterval, Trouble
 from chaosbot.core.journey import StreamAction, StreamMessage, StreamSpec
 from chaosbot.core.outcome import Fate
 from chaosbot.load.closed import MOST_ADDED
@@ -118,6 +118,7 @@ class StreamClients:
         self._tallies = {spec.name: StreamTally() for spec in self._specs.values()}
         self._open = Counter[str]()
         self._hooks_told: set[str] = set()
+        self._tokenless: set[str] = set()
         self._watch = HookWatch()
 
     @property
@@ -205,6 +206,7 @@ class StreamClients:
             raise
         if client is None:
             self._tallies[name].failed[pending.error_kind or str(pending.fate)] += 1
+            self._tell_tokenless(spec)
             return
         self._tallies[name].connects += 1
         self._tallies[name].connect.append(pending.ended - pending.started)
@@ -225,6 +227,7 @@ class StreamClients:
             if detail:
                 fate, status = Fate.CLOSED, None
                 self._tallies[name].broken += 1
+                self._tell_tokenless(spec)
         except _HookBroke as error:
             fate, status, detail = Fate.CANCELLED, None, str(error)
         finally:
@@ -300,6 +303,14 @@ class StreamClients:
         self._hooks_told.add(spec.name)
         now = self._engine.loop.clock() - self._engine.origin
         self._engine.hooks.emit(Trouble(now, f"stream {spec.name}", f"on_message {what}"))
+
+    def _tell_tokenless(self, spec: StreamSpec) -> None:
+        """Says once, where connections fail, that their token is not set: which is why, most often."""
+        if self._token or not spec.token_param or spec.name in self._tokenless:
+            return
+        self._tokenless.add(spec.name)
+        text = f"{TOKEN_VARIABLE} is not set, so the clients of {spec.name} connect without a {spec.token_param}"
+        self._engine.hooks.emit(Noted(self._engine.loop.clock() - self._engine.origin, "stream-token", text))
 
     async def _connect(self, spec: StreamSpec, pending: PendingRequest) -> StreamClient | None:
         engine = self._engine
@@ -415,9 +426,15 @@ class StreamClient:
         return None
 
     async def leave(self) -> None:
-        """Says goodbye and hangs up."""
-        await self._send(CloseConnection(CloseReason.NORMAL_CLOSURE))
-        await trio.aclose_forcefully(self._stream)
+        """Says goodbye, waits for the server's and hangs up: who hangs up on what is still unread resets the connection."""
+        try:
+            await self._send(CloseConnection(CloseReason.NORMAL_CLOSURE))
+            while self._protocol.state is ConnectionState.LOCAL_CLOSING:
+                await self._events()
+        except (trio.BrokenResourceError, OSError):
+            pass  # it has hung up itself
+        finally:
+            await trio.aclose_forcefully(self._stream)
 
     async def _send(self, event: Event) -> None:
         """Sends what can still be sent."""
@@ -442,12 +459,15 @@ async def _dial(engine: LoadEngine) -> trio.abc.Stream:
 
 
 def _stamp(message: bytes) -> float | None:
-    """The Unix time that a message carries, when it does."""
+    """The Unix time that a message carries, in seconds or milliseconds; of a batch, that of its first part."""
     if b'"ts"' not in message:
         return None
     with contextlib.suppress(orjson.JSONDecodeError, AttributeError):
-        stamp = orjson.loads(message).get("ts")
-        # Seconds; a plausible range keeps counters of the same name out.
+        whole = orjson.loads(message)
+        stamp = (whole[0] if isinstance(whole, list) and whole else whole).get("ts")
+        # A plausible range keeps counters of the same name out.
         if isinstance(stamp, (int, float)) and 1e9 < stamp < 1e11:
             return float(stamp)
+        if isinstance(stamp, (int, float)) and 1e12 < stamp < 1e14:
+            return stamp / 1000
     return None

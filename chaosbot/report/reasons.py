@@ -112,7 +112,7 @@ def _planned(faults: Sequence[FaultRow]) -> list[FaultRow]:
 
 def of_notes(history: History) -> list[str]:
     """What a reader must not miss: an upstream that was not there, a rule that a client asked for in vain, users with one id, who never ran."""
-    told = ("upstream", "header_control", "metrics-push", "users")
+    told = ("upstream", "header_control", "metrics-push", "users", "stream-token")
     missing: dict[str, list[str]] = {}
     for note in history.all(Noted):
         if note.area in MISSING and "why" in note.data:

@@ -45,7 +45,8 @@ class Asked:
 class Hand:
     """What a script can do to the connection beside answering."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
         self.writer = writer
 
     def reset(self) -> None:
@@ -113,7 +114,7 @@ class Target:
                 )
                 asked = Asked(len(self.asked), head, await reader.readexactly(length), number, time.monotonic())
                 self.asked.append(asked)
-                answer = await self.script(asked, Hand(writer))
+                answer = await self.script(asked, Hand(reader, writer))
                 if answer is not None:
                     writer.write(answer)
                     await writer.drain()

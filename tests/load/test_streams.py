@@ -25,7 +25,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.event import Noted, RunStarted, Trouble
 from chaosbot.core.platform import Endpoint
-from chaosbot.load import hooks
+from chaosbot.load import hooks, streams
 from chaosbot.load.spec import Wish
 from chaosbot.report import fold
 from chaosbot.report.intervals import load_of, seconds_of
@@ -118,9 +118,12 @@ def test_without_the_token_every_connection_is_refused_or_closed(
     market: str, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WS_AUTH_TOKEN", raising=False)
-    row = rows(drive(load, market, streams=("market_stream",)))["market_stream"]
+    done = drive(load, market, streams=("market_stream",))
+    row = rows(done)["market_stream"]
     assert row.messages == 0
     assert row.broken + sum(row.failed.values()) >= 8
+    (note,) = (one.text for one in done.all(Noted) if one.area == "stream-token")
+    assert note == "WS_AUTH_TOKEN is not set, so the clients of market_stream connect without a token"
 
 
 def test_a_server_that_speaks_no_websocket_is_counted_as_refusing(serve: Serve, load: Load) -> None:
@@ -234,6 +237,41 @@ def test_every_form_of_the_report_tells_how_a_stream_went(serve: Serve, load: Lo
     for shown in (text.getvalue(), render_html(report)):
         for told in ("failed with status_403", "closed with 4401"):
             assert told in shown
+
+
+def test_a_client_waits_for_the_goodbye_of_its_server(serve: Serve, load: Load) -> None:
+    seen: list[str] = []
+
+    async def talks(asked: Any, hand: Any) -> bytes | None:
+        if asked.header("sec-websocket-key") is None:
+            return upgraded(asked)
+        hand.say(upgraded(asked))
+        protocol = Connection(ConnectionType.SERVER)
+        try:
+            while True:
+                protocol.receive_data(await hand.reader.read(1 << 16) or None)
+                for event in protocol.events():
+                    if isinstance(event, CloseConnection):
+                        for late in range(50):  # what the client will not read any more
+                            hand.say(said(TextMessage(f"late {late}")))
+                        hand.say(protocol.send(event.response()))
+                        await hand.reader.read(1)
+                        seen.append(str(event.code))
+                        return None
+                    if isinstance(event, TextMessage):
+                        hand.say(protocol.send(TextMessage("{}")))
+        except ConnectionError:
+            seen.append("reset")
+        return None
+
+    alone(load, serve(talks), streams=("reconnect_storm",))
+    assert len(seen) >= 8
+    assert set(seen) == {"1000"}
+
+
+@pytest.mark.parametrize("message", ['[{"ts": %d}, {"ts": 1}]', '{"ts": %d123}', '{"ts": %d.5}'])
+def test_messages_tell_their_age_in_seconds_milliseconds_and_batches(message: str) -> None:
+    assert streams._stamp((message % 1_700_000_000).encode()) == pytest.approx(1_700_000_000, abs=1)
 
 
 def test_streams_can_be_switched_off_and_unknown_ones_are_named(market: str, load: Load) -> None:
