@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -22,7 +22,8 @@ import trio
 
 from chaosbot.core.arrival import GeneratorHealth, Population, Shard
 from chaosbot.core.dice import Dice
-from chaosbot.core.event import WORKERS, Event, IntervalMeasured, Noted, ProbeSeen, Trouble
+from chaosbot.core.event import WORKERS, Event, IntervalMeasured, Noted, ProbeSeen, RequestDone, Trouble
+from chaosbot.core.outcome import Fate
 from chaosbot.core.profile import Workload
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.assembly import assemble, made_of
@@ -37,6 +38,8 @@ _HEAD_START_S: Final = 0.25  # between the last shard's "ready" and the common s
 _TELL_S: Final = 0.01  # more of it for each process: telling one of another machine takes a few milliseconds
 _LOOK_S: Final = 0.05
 _MOST_WAITING: Final = 1024  # messages of shards that are not passed on yet
+_ENDED: Final = frozenset({Fate.REFUSED, Fate.RESET, Fate.CLOSED})
+"""What requests meet at a target that is gone."""
 _END_S: Final = 5.0  # a shard that was told to stop has this long
 
 
@@ -253,6 +256,8 @@ class LoadProcesses:
 
     def _pass_on(self, member: _Member, event: Event) -> None:
         hooks = self._hooks
+        if hooks.should_stop():
+            event = unblamed(event)
         if isinstance(event, IntervalMeasured):
             event = msgspec.structs.replace(
                 event,
@@ -280,6 +285,31 @@ class LoadProcesses:
                 f"{member.worker.name} was lost after {member.seconds} s; {share:.1%} of the plan was not delivered; the run is degraded",
             )
         )
+
+
+def unblamed(event: Event) -> Event:
+    """What a process told of the second in which a stop was asked for: it heard of the stop a moment later than a target that was ended with the run."""
+    if isinstance(event, RequestDone) and event.outcome.fate in _ENDED:
+        return msgspec.structs.replace(event, outcome=msgspec.structs.replace(event.outcome, fate=Fate.CANCELLED))
+    if not isinstance(event, IntervalMeasured) or not _ENDED & event.errors.keys():
+        return event
+    count = sum(event.errors.get(kind, 0) for kind in _ENDED)
+    return msgspec.structs.replace(
+        event,
+        failed=event.failed - count,
+        cancelled=event.cancelled + count,
+        errors=_without(event.errors),
+        by_task={
+            name: msgspec.structs.replace(
+                part, done=part.done - sum(part.errors.get(kind, 0) for kind in _ENDED), errors=_without(part.errors)
+            )
+            for name, part in event.by_task.items()
+        },
+    )
+
+
+def _without(errors: Mapping[str, int]) -> dict[str, int]:
+    return {kind: count for kind, count in errors.items() if kind not in _ENDED}
 
 
 def owed(spec: LoadSpec, shard: Shard, planned: int, seconds: float) -> float:

@@ -14,12 +14,13 @@ import pytest
 
 from chaosbot.core.arrival import GeneratorHealth, Shard
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.event import Event, IntervalMeasured, Noted, RequestDone, Trouble
+from chaosbot.core.event import Event, IntervalMeasured, Noted, RequestDone, TaskInterval, Trouble
+from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import PROFILES
 from chaosbot.load.aggregator import RequestCounts
 from chaosbot.load.driver import _conclude
-from chaosbot.load.shards import owed
+from chaosbot.load.shards import owed, unblamed
 from chaosbot.load.spec import LoadSpec, Wish
 
 Serve = Load = Callable[..., Any]
@@ -190,3 +191,19 @@ def test_a_process_that_is_late_or_full_makes_the_run_invalid_by_its_name() -> N
         spec, RequestCounts(), "stopped", 0.0, GeneratorHealth(150, 20, 0.0, 0.0), told.append, each=each
     )
     assert len(stopped.reasons) == 1, "what waits when a person stops a run is nobody's fault"
+
+
+def test_what_a_process_met_in_the_second_of_a_stop_is_charged_to_nobody() -> None:
+    errors: dict[str, int] = {Fate.REFUSED: 4, Fate.RESET: 1, Fate.TIMEOUT: 2, "status_500": 3}
+    told = IntervalMeasured(
+        1.0, 0, 0, 30, 30, 20, 8, 2, 0, "", "", dict(errors), by_task={"text": TaskInterval(30, dict(errors))}
+    )
+    kept = {Fate.TIMEOUT: 2, "status_500": 3}
+    seen = unblamed(told)
+    assert isinstance(seen, IntervalMeasured)
+    assert (seen.completed, seen.failed, seen.timed_out, seen.cancelled, seen.errors) == (20, 3, 2, 5, kept)
+    assert (seen.by_task["text"].done, seen.by_task["text"].errors) == (25, kept)
+    refused = RequestDone(1.0, "load-1", 0.9, 0.9, Outcome(Fate.REFUSED))
+    lost = unblamed(refused)
+    assert isinstance(lost, RequestDone)
+    assert lost.outcome.fate is Fate.CANCELLED
