@@ -135,6 +135,7 @@ class Guide:
         self._events: list[TargetRaised | LoopBlocked] = []
         self._strays: set[tuple[str, str]] = set()
         self._troubles: list[str] = []
+        self._unwatched: dict[str, str] = {}
         self._told = 0
         self._sampler: Worker | None = None
         self.runs = ""
@@ -378,6 +379,10 @@ class Guide:
     def _tell_troubles(self, context: CampaignContext) -> None:
         with self._lock:
             troubles, self._troubles = self._troubles, []
+            unwatched, self._unwatched = self._unwatched, {}
+        for path, why in unwatched.items():
+            text = f"what runs of {self._short(path)} is not seen ({why}); its words are used all the same"
+            context.recorder.emit(Noted(context.recorder.now(), _AREA, text))
         told = [
             f"the agent inside the target failed ({trouble}); what it has not told is not known" for trouble in troubles
         ]
@@ -453,6 +458,8 @@ class Guide:
                 self._events.append(LoopBlocked(monotonic(), round(seconds, 2), shown, case))
             case {"synced": number}:
                 self._synced.put((line, number))
+            case {"unwatched": path, "why": why}:
+                self._unwatched[path] = why
             case {"trouble": text}:
                 self._troubles.append(text)
 
@@ -470,6 +477,8 @@ class Guide:
         if key not in self._known:
             self._known.add(key)
             self._fresh.append(key)
+            if self.alone and offset >= 0:
+                return  # the code that stands there is told as that; the way past it is where everybody goes
             self._new.append(Novelty(file.path, function, line, offset, self._whose(values)[0]))
 
     def _see(self, texts: Sequence[str], case: str, function: str, path: str) -> None:

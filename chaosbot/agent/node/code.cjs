@@ -206,12 +206,6 @@ class Source {
     return low;
   }
 
-  // What handles an error that arises there: the innermost `try` around it whose handler does not throw again.
-  handler(offset) {
-    const around = this.guards.filter((one) => one.first <= offset && offset < one.last);
-    return around.sort((a, b) => a.last - a.first - (b.last - b.first))[0];
-  }
-
   walk() {
     const around = [];
     const functions = [MODULE];
@@ -245,11 +239,11 @@ class Source {
     const body = this.tokens[end - 1];
     if (!body || body.role !== 'try' || body.open < 0) return;
     const inside = this.tokens.slice(closing.open + 1, index).map((one) => one.value);
-    if (inside.includes('throw')) return;
     const within = this.tokens.slice(body.open + 1, end - 1);
     const brief = within.filter((one) => one.value === ';').length <= 1 && !within.some((one) => one.role && one.role !== 'object');
     const exact = inside.includes('instanceof') || inside.includes('code') || inside.includes('name');
-    this.guards.push({ first: this.tokens[body.open].at, last: body.at, line: this.tokens[end].line, brief, broad: !exact });
+    if (inside.includes('throw') && !exact) return; // it handles nothing
+    this.guards.push({ at: this.tokens[end].at, line: this.tokens[end].line, brief, broad: !exact });
   }
 
   add(kind, value, token) {
