@@ -60,7 +60,15 @@ OBJECTS = 160
 FRAMES = 5
 NUMBERS = re.compile(r"\d{6,19}|cbm[0-9a-f]{12}")
 BUILTIN = {"LookupError", "TypeError", "AttributeError", "NameError", "ArithmeticError", "ValueError", "AssertionError", "RuntimeError", "Error", "error"}  # fmt: skip
+OUTSIDE = {"OSError", "EOFError", "MemoryError", "ImportError", "BufferError"}
+"""Errors of Python itself that count too; a package's that derive from them belong to whom it serves."""
+NETWORK = {"ConnectionError", "TimeoutError", "BlockingIOError", "InterruptedError"}
+"""What somebody else does, and nobody's mistake."""
 LIBRARIES = ("site-packages", "dist-packages")
+LOOPS = {"uvloop"}
+"""Event loops that run callbacks without a frame of asyncio's, by package."""
+OUTERMOST = 12
+"""So many of a thread's outermost frames are looked at for such a loop."""
 
 
 def begin(source: Callable[[str], Any]) -> None:
@@ -99,7 +107,11 @@ class Agent:
         self.monitoring: Any = getattr(sys, "monitoring", None)
         self.tool: int | None = None
         self.events: tuple[int, ...] = ()
-        self.blocked: tuple[FrameType | None, float, dict[str, Any]] = (None, 0.0, {})
+        self.blocked: tuple[object, float, dict[str, Any]] = (None, 0.0, {})
+        self.loop: Any = None  # one that is none of asyncio's, with the frame that runs it and its thread
+        self.base: FrameType | None = None
+        self.thread = 0
+        self.beat: object = None  # what the loop was handed last, until it takes it
         self.dump: IO[bytes] | None = None
         self.dumped = self.inode = 0
         self.lost: list[IO[bytes]] = []
@@ -252,7 +264,8 @@ class Agent:
 
     def _raised(self, code: CodeType, offset: int, error: BaseException, frame: FrameType) -> None:
         names = {one.__name__ for one in type(error).__mro__}
-        if not names & BUILTIN or "StopAsyncIteration" in names:
+        own = type(error).__module__ == "builtins" and names & OUTSIDE and not names & NETWORK
+        if not (names & BUILTIN or own) or "StopAsyncIteration" in names:
             return
         trace = error.__traceback__
         inner: list[CodeType] = []
@@ -441,7 +454,7 @@ class Agent:
         if "asyncio.events" not in sys.modules:
             return
         self._dumped(since)
-        running = None
+        running: tuple[object, list[FrameType]] | None = self._waits()
         for frame in sys._current_frames().values():
             trace: list[FrameType] = []
             at: FrameType | None = frame
@@ -462,6 +475,34 @@ class Agent:
         elif now - began >= STUCK_S and told:
             self._tell({**told, "blocked": now - began})
             self.blocked = (root, now, told)
+
+    def _waits(self) -> tuple[object, list[FrameType]] | None:
+        """What a loop that is none of asyncio's runs while something that it was handed waits for its turn."""
+        if not LOOPS & sys.modules.keys():
+            return None
+        frames = sys._current_frames()
+        if self.loop is None:
+            self.loop, self.base, self.thread = next((found for one in frames.items() if (found := _loop(*one))), (None, None, 0))  # fmt: skip
+            self.beat = None
+        trace: list[FrameType] = []
+        frame = frames.get(self.thread)
+        while frame is not None and frame is not self.base:
+            trace.append(frame)
+            frame = frame.f_back
+        if frame is None:  # it does not run any more
+            self.loop = None
+        elif self.beat is not None:
+            return (self.beat, trace) if trace else None
+        else:
+            self.beat = object()
+            try:
+                self.loop.call_soon_threadsafe(self._taken)
+            except RuntimeError:  # it is closed
+                self.loop = None
+        return None
+
+    def _taken(self) -> None:
+        self.beat = None
 
     def _named(self, frames: list[Frame]) -> list[Frame]:
         """The innermost frame, then those of own code."""
@@ -485,10 +526,11 @@ class Agent:
                 os.lseek(self.dump.fileno(), 0, 0)
                 for thread in text.split("\n\n"):
                     found = [(file, int(line), name) for file, line, name in DUMPED.findall(thread)]
+                    base = (self.base.f_code.co_filename, self.base.f_code.co_name) if self.base is not None else None
                     ends = [
                         number
                         for number, one in enumerate(found)
-                        if one[2] == "_run" and one[0].endswith("asyncio/events.py")
+                        if (one[2] == "_run" and one[0].endswith("asyncio/events.py")) or (one[0], one[2]) == base
                     ]
                     if ends and found:
                         self._tell({"blocked": since - TICK_S, "frames": self._named(found[: ends[0]])})
@@ -509,6 +551,20 @@ def _is_still(descriptor: int, inode: int) -> bool:
         return os.fstat(descriptor).st_ino == inode
     except OSError:
         return False
+
+
+def _loop(thread: int, frame: FrameType | None) -> tuple[Any, FrameType, int] | None:
+    """The loop of `LOOPS` that a thread runs, and the frame that does."""
+    trace: list[FrameType] = []
+    while frame is not None:
+        trace.append(frame)
+        frame = frame.f_back
+    for one in trace[-OUTERMOST:]:
+        values = list(one.f_locals.values())
+        for value in (*values, *(_held(value).get("_loop") for value in values)):
+            if type(value).__module__.partition(".")[0] in LOOPS and hasattr(type(value), "call_soon_threadsafe"):
+                return value, one, thread
+    return None
 
 
 def _held(value: Any) -> dict[str, Any]:

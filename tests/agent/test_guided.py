@@ -24,7 +24,7 @@ from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import CodeReached, Event, LoopBlocked, Noted, TargetRaised, Trouble
 from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.guide import Guide, Novelty, Word
-from chaosbot.fuzz.guided import Act, Attempt, Schedule, _samples
+from chaosbot.fuzz.guided import Act, Attempt, Schedule, _remember, _remembered, _samples
 from chaosbot.fuzz.patterns import matching
 from chaosbot.fuzz.process import why_unwatched
 from chaosbot.fuzz.spec import CampaignResult, Clock
@@ -75,6 +75,21 @@ def test_words_of_the_function_that_was_reached_lead_further_step_by_step() -> N
 def test_the_same_seed_and_the_same_coverage_give_the_same_order() -> None:
     assert played(5, 20)[0] == played(5, 20)[0]
     assert played(5, 20)[0] != played(6, 20)[0]
+
+
+def test_what_a_campaign_has_kept_is_sent_first_by_the_next_one(tmp_path: Path) -> None:
+    sets = ((("message", "from", "is_bot"), True),)
+    kept = (Act("/play"), Act("xyzzy", sets=sets))
+    schedule = Schedule(Dice(1), WORDS, {"": []}, [(Act("/nothing"),), kept])
+    _, second = schedule.take(2)
+    schedule.reached(second.number, [Novelty("bot.py", "redeem", 4, -1)])
+    context: Any = SimpleNamespace(spec=SimpleNamespace(platform="telegram", corpus=tmp_path))
+    _remember(context, schedule)
+    found = _remembered(context)
+    assert found == [kept]
+    assert Schedule(Dice(2), WORDS, {"": []}, found).take(1)[0].acts == kept
+    (tmp_path / "guided" / "telegram.json").write_text('[["of another version"]]')
+    assert _remembered(context) == []
 
 
 def test_what_ends_the_target_is_not_followed() -> None:
