@@ -96,6 +96,9 @@ WORDS: Final = (
 """What sampled texts are made of: scripts, directions, combined emoji and characters that need escaping."""
 
 
+_DRAWN: Final = 4096
+
+
 def sample(shape: Shape, dice: Dice, optional: float = 0.3) -> Any:
     """Draws one valid value.
 
@@ -142,11 +145,13 @@ def _text(low: int, high: int, dice: Dice) -> str:
     length = dice.at("length").integer(low, high)
     words: list[str] = []
     size = 0
-    while size < length:
+    while size < min(length, _DRAWN):
         word = dice.at("word", len(words)).choice(WORDS)
         words.append(word)
         size += len(word) + 1
     text = " ".join(words)[:length].strip()
+    if length > _DRAWN:  # what is longer repeats itself
+        text = (text * (length // len(text) + 1))[:length].strip()
     return text + "." * (length - len(text))
 
 

@@ -11,24 +11,30 @@ refused (`understood`).
 from __future__ import annotations
 
 import math
-import re
-import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import combinations
-from re import _constants as op  # type: ignore[attr-defined]  # the standard library's parser has no public name
-from re import _parser  # type: ignore[attr-defined]
 from typing import Any, Final, TypeVar
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, shown
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
+from chaosbot.platforms._patterns import found, matching
 
 T = TypeVar("T")
 
 MOST_DEPTH: Final = 64
 MOST_ITEMS: Final = 10_000
 MOST_LENGTH: Final = 1 << 20
+MOST_VALUES: Final = 50_000
+"""So many values a body with everything in it has at most, where that depends on what is left out."""
+MOST_SIZE: Final = 2 << 20
+"""So many characters and values what a body must hold has at most."""
 _DEEPEST: Final = 8
+_LESS_DEEP: Final = (_DEEPEST, 5, 3, 2, 1, 0)
+_STEPS: Final = 40_000
+_A_SHAPE: Final = 8
+_MOST_APART: Final = 64
 _DRAWN: Final = 8
 _UNREAD: Final = frozenset(
     {"not", "if", "dependentRequired", "dependentSchemas", "uniqueItems", "multipleOf", "contains", "minContains"}
@@ -86,9 +92,42 @@ def _reading(document: Any, operation: str) -> tuple[Shape, bool]:
     schema = document
     if isinstance(document, dict) and "paths" in document:
         schema = _request_body(document, operation)
-    reader = _Reader(document)
-    shape = reader.read(schema, "schema", 0)
-    return shape, reader.sure
+    for deepest in _LESS_DEEP:
+        reader = _Reader(document, deepest)
+        try:
+            shape = reader.read(schema, "schema", 0)
+        except _Grows:
+            continue
+        except RecursionError:
+            raise ConfigError("schema", "contains itself, or is nested too deeply; no finite body fits") from None
+        if _size_of(shape, 0) > MOST_SIZE:
+            raise ConfigError(
+                "schema", f"asks for bodies of more than {MOST_SIZE >> 20} MB; lower its minItems and minLength"
+            )
+        if deepest == 0 or _size_of(shape, 1) <= MOST_VALUES:
+            return shape, reader.sure
+    raise ConfigError("schema", "describes more than can be made of it; give the schema of one event, or a sample")
+
+
+class _Grows(Exception):
+    """A schema describes more than is read of it."""
+
+
+def _size_of(shape: Shape, share: int) -> int:
+    """How much a body holds: with a share of 0 characters and values that it must have, with 1 the values of one that has everything."""
+    match shape:
+        case Text(low):
+            return 1 if share else low + 1
+        case Array(item, low, high):
+            times = (low + high + 1) // 2 if share else low
+            return 1 + times * _size_of(item, share) if times else 1
+        case Object(required, optional):
+            inner = (*required.values(), *(optional.values() if share else ()))
+            return 1 + sum(_size_of(each, share) for each in inner)
+        case OneOf(options):
+            return (max if share else min)(_size_of(each, share) for each in options)
+        case _:
+            return 1
 
 
 def _request_body(document: dict[str, Any], operation: str) -> Any:
@@ -146,13 +185,30 @@ def _size(schema: dict[str, Any], word: str, default: int, most: int, where: str
 class _Reader:
     """One document."""
 
-    def __init__(self, document: Any) -> None:
+    def __init__(self, document: Any, deepest: int = _DEEPEST) -> None:
         self._document = document
+        self._deepest = deepest
+        self._left = _STEPS
         self.sure = True
         """Whether what was read so far allows nothing that the document forbids."""
 
+    def _spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise _Grows
+
+    def _one_of(self, options: Sequence[Any], read: Callable[[int, Any], Shape], depth: int) -> Shape:
+        """One of these; beyond the depth up to which all is read the first that can be read."""
+        if depth <= self._deepest and self._deepest:
+            return OneOf(tuple(read(number, option) for number, option in enumerate(options)))
+        for number, option in enumerate(options[:-1]):
+            with suppress(ConfigError):
+                return read(number, option)
+        return read(len(options) - 1, options[-1])
+
     def resolve(self, schema: Any, where: str) -> dict[str, Any]:
         """Follows local references, and merges what allOf lists."""
+        self._spend(1)
         hops = 0
         while isinstance(schema, dict) and "$ref" in schema:
             reference = schema["$ref"]
@@ -210,13 +266,15 @@ class _Reader:
 
     def read(self, schema: Any, where: str, depth: int) -> Shape:
         """The shape of one schema."""
+        self._spend(_A_SHAPE)
         if depth > MOST_DEPTH:
             raise ConfigError(where, "goes on without end; no finite body fits")
         schema = self.resolve(schema, where)
         if "const" in schema:
             schema = {**schema, "enum": [schema["const"]]}
         if "enum" in schema:
-            listed = [value for value in _given(schema, "enum", list, [], where) if _keeps(schema, value)]
+            self._spend(len(_given(schema, "enum", list, [], where)) // 2)
+            listed = [value for value in schema["enum"] if _keeps(schema, value)]
             if not listed:
                 raise ConfigError(f"{where}.enum", "none of its values keeps what the schema says besides")
             # Limits inside of objects and lists are looked at by nobody here.
@@ -229,11 +287,15 @@ class _Reader:
                     {"allOf": [rest, option]} if rest else option for option in _given(schema, word, list, [], where)
                 ]
                 self.sure &= word == "anyOf" or self._apart(options, where)
-                shapes = [self.read(option, f"{where}.{word}[{n}]", depth + 1) for n, option in enumerate(options)]
-                return OneOf(tuple(shapes))
+                return self._one_of(
+                    options,
+                    lambda n, option, word=word: self.read(option, f"{where}.{word}[{n}]", depth + 1),  # type: ignore[misc]
+                    depth,
+                )
         kind = schema.get("type") or next((kind for kind, words in _SAYS.items() if words & schema.keys()), None)
         if isinstance(kind, list) and kind:
-            return OneOf(tuple(self.read({**schema, "type": one}, where, depth) for one in kind))
+            kinds = list(dict.fromkeys(map(str, kind)))
+            return self._one_of(kinds, lambda _, one: self.read({**schema, "type": one}, where, depth), depth)
         shape = self._typed(kind, schema, where, depth)
         return OneOf((shape, Const(None))) if schema.get("nullable") else shape
 
@@ -264,6 +326,8 @@ class _Reader:
 
     def _apart(self, options: list[Any], where: str) -> bool:
         """Whether nothing can fit two of these options, so that what fits one fits exactly one."""
+        if len(options) > _MOST_APART:
+            return False
         read = [self.resolve(option, where) for option in options]
         return all(
             _differ(one, other) or _lacks(one, other) or self._told_apart(one, other, where)
@@ -281,7 +345,7 @@ class _Reader:
     def _array(self, schema: dict[str, Any], where: str, depth: int) -> Shape:
         low = _size(schema, "minItems", 0, MOST_ITEMS, where)
         high = min(_size(schema, "maxItems", low + 3, MOST_ITEMS, where), low + 10)
-        if depth >= _DEEPEST and low == 0:
+        if depth >= self._deepest and low == 0:
             return Const([])
         return Array(self.read(schema.get("items", True), f"{where}.items", depth + 1), low, max(low, high))
 
@@ -290,13 +354,14 @@ class _Reader:
             raise ConfigError(where, "requires itself without end; no finite body fits")
         properties = _given(schema, "properties", dict, {}, where)
         names = {str(name) for name in _given(schema, "required", list, [], where)}
+        self._spend(len(properties) // 2)
         required: dict[str, Shape] = {}
         optional: dict[str, Shape] = {}
         for name, inner in properties.items():
             # Beyond the bound only what must be there is written out, so recursion through optional members ends.
             if name in names:
                 required[name] = self.read(inner, f"{where}.{name}", depth + 1)
-            elif depth < _DEEPEST:
+            elif depth < self._deepest:
                 optional[name] = self.read(inner, f"{where}.{name}", depth + 1)
         more = schema.get("additionalProperties", True)
         for name in sorted(names - properties.keys()):
@@ -356,21 +421,14 @@ def _keeps(schema: dict[str, Any], value: Any) -> bool:
         low, high = schema.get("minLength", 0), schema.get("maxLength", math.inf)
         if not low <= len(value) <= high:
             return False
-        return "pattern" not in schema or _found(str(schema["pattern"]), value)
+        # Where the pattern is another dialect's, or too intricate, its own example decides.
+        return "pattern" not in schema or found(str(schema["pattern"]), value) is not False
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = _bounds(schema, "")
         return (
             not {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"} & schema.keys() or low <= value <= high
         )
     return True
-
-
-def _found(pattern: str, text: str) -> bool:
-    """Whether a text has a piece that matches; true where the pattern is another dialect's, so that its own example decides."""
-    try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return True
 
 
 def _lacks(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -446,87 +504,3 @@ def _next(bound: float, towards: float, *, whole: bool) -> float:
     if not whole:
         return math.nextafter(bound, towards)
     return math.floor(bound) + 1 if towards > 0 else math.ceil(bound) - 1
-
-
-# ── texts that match a pattern ────────────────────────────────────────────────────────────────────────────────────────
-
-# Only what every text of the pattern has in common with a drawn one is promised: it matches. Look-around and back
-# references are not drawn; what comes out is tried against the pattern, so a pattern that is too clever gives nothing
-# instead of something wrong.
-
-_MOST: Final = 3
-"""How much more often than it must an open-ended part comes."""
-_ALPHABET: Final = string.ascii_letters + string.digits + "-_.:/@ "
-_CLASSES: Final = {
-    op.CATEGORY_DIGIT: string.digits,
-    op.CATEGORY_WORD: string.ascii_letters + string.digits + "_",
-    op.CATEGORY_SPACE: " ",
-}
-_NEGATED: Final = {
-    op.CATEGORY_NOT_DIGIT: string.digits,
-    op.CATEGORY_NOT_WORD: string.ascii_letters + string.digits + "_",
-    op.CATEGORY_NOT_SPACE: string.whitespace,
-}
-
-
-def matching(pattern: str, dice: Dice, count: int, low: int = 0, high: int = 4096) -> tuple[str, ...]:
-    """Up to `count` different texts of `low` to `high` characters that match; none where the pattern cannot be drawn from."""
-    try:
-        compiled = re.compile(pattern)
-        tree = _parser.parse(pattern)
-    except (re.error, RecursionError):
-        return ()
-    found: dict[str, None] = {}
-    for attempt in range(20 * count):
-        text = _sequence(tree, dice.at(attempt))
-        if text is not None and low <= len(text) <= high and compiled.search(text):
-            found[text] = None
-        if len(found) == count:
-            break
-    return tuple(found)
-
-
-def _sequence(items: Any, dice: Dice) -> str | None:
-    parts = [_part(kind, value, dice.at(number)) for number, (kind, value) in enumerate(items)]
-    return None if None in parts else "".join(part for part in parts if part)
-
-
-def _part(kind: Any, value: Any, dice: Dice) -> str | None:
-    if kind is op.AT:
-        return ""
-    if kind is op.LITERAL:
-        return chr(value)
-    if kind in (op.ANY, op.NOT_LITERAL, op.IN):
-        allowed = _letters(kind, value)
-        return dice.choice(allowed) if allowed else None
-    if kind is op.BRANCH:
-        return _sequence(dice.choice(value[1]), dice.at("branch"))
-    if kind is op.SUBPATTERN:
-        return _sequence(value[-1], dice)
-    if kind in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
-        low, high, inner = value
-        times = dice.at("times").integer(low, min(int(high), low + _MOST))
-        parts = [_sequence(inner, dice.at("repeat", number)) for number in range(times)]
-        return None if None in parts else "".join(part for part in parts if part)
-    return None
-
-
-def _letters(kind: Any, value: Any) -> str:
-    """The letters that one place may hold."""
-    if kind is op.ANY:
-        return _ALPHABET
-    if kind is op.NOT_LITERAL:
-        return _ALPHABET.replace(chr(value), "")
-    negated = bool(value) and value[0][0] is op.NEGATE
-    allowed = "".join(_class(*entry) for entry in (value[1:] if negated else value))
-    return "".join(letter for letter in _ALPHABET if letter not in allowed) if negated else allowed
-
-
-def _class(kind: Any, value: Any) -> str:
-    if kind is op.LITERAL:
-        return chr(value)
-    if kind is op.RANGE:
-        return "".join(map(chr, range(value[0], min(value[1], value[0] + 255) + 1)))
-    if kind is op.CATEGORY:
-        return _CLASSES.get(value) or "".join(letter for letter in _ALPHABET if letter not in _NEGATED.get(value, ""))
-    return ""

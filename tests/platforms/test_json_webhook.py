@@ -2,18 +2,26 @@
 
 import json
 import re
+import time
+from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator, Draft202012Validator
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.marker import MARKER
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.shape import problems, sample
-from chaosbot.platforms._json_schema import matching, shape_of, understood
+from chaosbot.platforms._json_schema import shape_of, understood
+from chaosbot.platforms._patterns import found, matching
 from chaosbot.platforms.json_webhook import JsonWebhook
 
+MOST_S = 5.0
+"""Without a bound the schemas below take minutes, or all memory."""
 ORDER = {
     "type": "object",
     "required": ["id", "customer", "lines"],
@@ -253,3 +261,99 @@ def test_what_may_be_drawn_wrong_is_only_a_guess(schema) -> None:
 def test_limits_that_nothing_keeps_are_refused(schema) -> None:
     with pytest.raises(ConfigError, match=r"no (whole number|text)|fits"):
         shape_of(schema)
+
+
+TEN_OF_ITSELF = {"type": "object", "properties": {f"p{number}": {"$ref": "#"} for number in range(10)}}
+TEN_REQUIRED = {
+    "$ref": "#/d/0",
+    "d": {
+        str(level): {
+            "type": "object",
+            "required": [f"p{number}" for number in range(10)],
+            "properties": {f"p{number}": {"$ref": f"#/d/{level + 1}"} for number in range(10)},
+        }
+        for level in range(8)
+    }
+    | {"8": {"type": "string"}},
+}
+LISTS = {"type": "array", "minItems": 10_000, "items": {"type": "array", "minItems": 10_000, "items": {}}}
+NEST: dict[str, Any] = {"type": "string"}
+for _ in range(6):
+    NEST = {"anyOf": [NEST, NEST, {"allOf": [NEST, NEST]}]}
+ALL_OF: dict[str, Any] = {"type": "string"}
+for _ in range(200):
+    ALL_OF = {"allOf": [ALL_OF]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        TEN_OF_ITSELF,
+        Draft7Validator.META_SCHEMA,
+        NEST,
+        ALL_OF,
+        {"type": "string", "minLength": 1 << 20},
+        {"type": ["object", "array"] * 200, "properties": {f"p{n}": {"items": {"$ref": "#"}} for n in range(9)}},
+        {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(50_000)}},
+        {"oneOf": [{"type": "string"}] * 5000},
+        {"type": "string", "pattern": "^(a+)+$", "examples": ["a" * 40 + "!"]},
+        {"type": "string", "pattern": "^(a|a)*b{200}(a+)+c$"},
+        {"type": "string", "pattern": "^((a{1,50}){1,50}){1,50}$", "minLength": 3},
+    ],
+    ids=lambda schema: str(schema)[:40],
+)
+def test_a_schema_without_end_is_read_as_far_as_a_body_goes(schema: dict[str, Any]) -> None:
+    began = time.process_time()
+    bodies = JsonWebhook(schema=schema).golden(Dice(1))
+    assert time.process_time() - began < MOST_S
+    assert len(json.dumps(bodies)) < 16 << 20
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (TEN_REQUIRED, "describes more than can be made of it"),
+        (LISTS, "asks for bodies of more than 2 MB"),
+        ({"$ref": "#"}, "goes in circles"),
+        ({"allOf": [{"$ref": "#"}]}, "contains itself"),
+        ({"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}, "describes more|goes on without end"),
+        ({"$ref": "http://127.0.0.1:9/schema.json"}, "use local references"),
+        ({"$ref": "file:///etc/passwd"}, "use local references"),
+        (Draft202012Validator.META_SCHEMA, "use local references"),
+        ({"enum": []}, "enum: is empty"),
+        ({"type": "array", "minItems": 10**9}, "the most that is made"),
+        ({"type": "string", "minLength": 10**9}, "the most that is made"),
+        ({"type": "string", "minLength": 5, "maxLength": 1}, "no text fits"),
+        ({"type": "integer", "minimum": 5, "maximum": 1}, "no whole number lies"),
+        ({"type": "string", "pattern": "(((a{100}){100}){100}){100}"}, "too intricate"),
+        ({"type": "string", "pattern": "a{4294967294}"}, "too intricate"),
+        ({"type": "string", "pattern": "a{99999999999999999999}"}, "too intricate"),
+        ({"type": "string", "pattern": "^(?=(a+)+$)a{30}$"}, "too intricate"),
+        ({"type": "string", "pattern": "^(a+)+$", "enum": ["a" * 40 + "!"]}, "none of its values"),
+    ],
+)
+def test_a_schema_that_no_body_fits_is_refused_at_once(schema: dict[str, Any], says: str) -> None:
+    began = time.process_time()
+    with pytest.raises(ConfigError, match=says):
+        JsonWebhook(schema=schema)
+    assert time.process_time() - began < MOST_S
+
+
+PARTS = st.sampled_from(
+    [
+        *("a", "b", "[ab]", ".", "a*", "b+?", "(a|b)*", "(ab)?", "(a+b)+", "^", "$", r"\b", "(?=a)", "(?!b)", "(?<=a)"),
+        *("(?<!ab)", "a{2,3}", "(a|bb){1,2}", "[^a]", r"\w", "(a*)*", "(?:a|ab)(?:c|bcd)?", "(?i:A)"),
+    ]
+)
+
+
+@given(st.lists(PARTS, max_size=5).map("".join), st.text("abcd ", max_size=7))
+def test_a_pattern_is_found_where_python_finds_it(pattern: str, text: str) -> None:
+    assert found(pattern, text) in (None, re.search(pattern, text) is not None)
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "(a+a+)+b", "(.*)*(.*)*c{3}$", "^(a|aa)+$", "(a{0,60}){60}b", "(a"])
+def test_a_pattern_is_looked_for_in_bounded_time(pattern: str) -> None:
+    began = time.process_time()
+    assert not found(pattern, "a" * 3000 + "!")
+    assert time.process_time() - began < MOST_S
