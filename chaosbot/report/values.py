@@ -110,6 +110,11 @@ _ENDS: Final = {
 """How connections ended otherwise than by a close frame's code, in words."""
 
 
+def how_ended(code: str) -> str:
+    """How connections of a stream ended, in words."""
+    return _ENDS.get(code) or f"closed with {code}"
+
+
 @dataclass(frozen=True, slots=True)
 class StreamRow:
     """One stream over the whole run, as its clients saw it.
@@ -152,7 +157,7 @@ class StreamRow:
         if self.missing:
             return self.missing
         kinds = [f"{count} failed with {kind}" for kind, count in self.failed.items()]
-        ends = [f"{count} {_ENDS.get(code) or f'closed with {code}'}" for code, count in self.ends.items()]
+        ends = [f"{count} {how_ended(code)}" for code, count in self.ends.items()]
         return ", ".join([*kinds, *ends, *[f"{self.quiet} without a message"] * bool(self.quiet)])
 
     @property

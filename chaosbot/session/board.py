@@ -40,6 +40,7 @@ from chaosbot.core.event import (
 from chaosbot.core.hdr import decode
 from chaosbot.core.stats import Histogram
 from chaosbot.report import live_seconds
+from chaosbot.report.values import how_ended
 from chaosbot.session.run import SERVING, Run
 
 SECONDS_KEPT: Final = 900
@@ -350,7 +351,8 @@ class Board:
             self._open[name, frame.shard] = seen.open
             stream.counts["open"] = sum(count for (of, _), count in self._open.items() if of == name)
             stream.errors.update(seen.failed)
-            stream.errors.update({f"closed with {code}": count for code, count in seen.ends.items()})
+            stream.errors.update({how_ended(code): count for code, count in seen.ends.items()})
+            stream.errors.update({"without a message": seen.quiet} if seen.quiet else {})
             stream.add_times(seen.gap)
 
     @staticmethod

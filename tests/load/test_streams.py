@@ -25,6 +25,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.event import Noted, RunStarted, Trouble
 from chaosbot.core.platform import Endpoint
+from chaosbot.core.verdict import Verdict
 from chaosbot.load import hooks, streams
 from chaosbot.load.spec import Wish
 from chaosbot.report import fold
@@ -71,6 +72,10 @@ def said(*events: Event) -> bytes:
     """Frames of a server."""
     protocol = Connection(ConnectionType.SERVER)
     return b"".join(protocol.send(event) for event in events)
+
+
+def verdict(done: Any) -> Verdict:
+    return fold(History.of([RunStarted(0.0, "load", "1", 1, "t", ""), *done.events])).verdict
 
 
 def drive(load: Load, url: str, duration: str = "3s", **more: Any) -> Any:
@@ -171,6 +176,7 @@ def test_a_close_in_one_segment_with_a_message_is_an_error_with_its_code(
     row = rows(done)["market_stream"]
     assert row.broken == row.messages == row.ends["1008"] >= 8
     assert done.errors()["closed"] == row.broken
+    assert verdict(done) is Verdict.FAIL
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
@@ -184,17 +190,21 @@ def test_a_connection_that_is_dropped_without_a_close_frame_is_an_error(serve: S
         getattr(hand, how)()
         return None
 
-    row = rows(alone(load, serve(drops)))["market_stream"]
+    done = alone(load, serve(drops))
+    row = rows(done)["market_stream"]
     assert row.broken == row.ends["1006"] >= 8
     assert set(row.ends) == {"1006"}
+    assert verdict(done) is Verdict.FAIL
 
 
 def test_a_frame_that_is_none_is_the_servers_error(serve: Serve, load: Load) -> None:
     async def garbles(asked: Any, _hand: Any) -> bytes:
         return upgraded(asked, said(TextMessage("{}")), b"\xff\xff\xff")
 
-    row = rows(alone(load, serve(garbles)))["market_stream"]
+    done = alone(load, serve(garbles))
+    row = rows(done)["market_stream"]
     assert row.broken == row.ends["bad_frame"] >= 8
+    assert verdict(done) is Verdict.FAIL
 
 
 def test_a_stream_that_only_pings_is_told_as_quiet_unless_it_is_said_to_be(
@@ -290,6 +300,7 @@ def test_a_token_refused_after_the_upgrade_is_an_error_of_each_connection(
     assert row.trouble
     assert row.gap.p50 is None
     assert sum(done.errors().values()) >= 8
+    assert verdict(done) is Verdict.FAIL
 
 
 def test_streams_with_arrivals_are_refused_and_those_without_clients_are_named(

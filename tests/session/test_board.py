@@ -18,6 +18,7 @@ from chaosbot.core.event import (
     PhaseChanged,
     RuleSwitched,
     RunEnded,
+    StreamInterval,
     Trouble,
 )
 from chaosbot.core.exchange import Depth, Direction
@@ -198,3 +199,15 @@ def test_the_processes_of_a_load_stand_there_with_host_share_lateness_and_cpu(ru
     first, second = board.state()["workers"]
     assert (first["name"], first["host"], first["share"], first["lost"]) == ("load process 0", "alpha", 0.75, False)
     assert (second["host"], second["lateness_ms"], second["cpu"], second["lost"]) == ("beta", 250.0, 0.97, True)
+
+
+def test_how_connections_of_a_stream_ended_is_told_in_words(run: Run) -> None:
+    board = Board(run, "target")
+    seen = StreamInterval(connects=4, ends={"1006": 1, "4401": 2}, broken=3, quiet=1)
+    board.notice(msgspec.structs.replace(frame(0, 5), streams={"prices": seen}))
+    (row,) = board.state()["streams"]
+    assert row["errors"] == {
+        "closed with 4401": 2,
+        "dropped without a close frame (1006)": 1,
+        "without a message": 1,
+    }
