@@ -217,7 +217,7 @@ def _judged(
     plain: dict[str, list[CaseTried]] = defaultdict(list)
     own: dict[str, set[str]] = defaultdict(set)
     by_name = {tried.case: tried for tried in cases}
-    strangers = _strangers(cases)
+    strangers, asked_before = _strangers(cases), _askers(cases)
     for tried in cases:
         if tried.role is Role.BACKGROUND and tried.control:
             own[tried.control] |= words(join.calls(tried))
@@ -262,7 +262,7 @@ def _judged(
             violation = None
             telling = [call for call in join.calls(tried) if not background.common(call, tried.command)]
             # Where the rightful one asked the same in this chat before, what has not come of that yet is theirs.
-            before = _asked_before(cases, tried, control)
+            before = asked_before(tried, control)
             late = sum(max(0, _alike_in(calls, model) - _alike_in(join.calls(one), model)) for one in before)
             # Whoever is called like the admin, or calls themself admin, is told so by what repeats their name.
             alike = sum(_gets(call, model, calls, tried, in_part=in_part) for call in telling) > late
@@ -335,10 +335,17 @@ def _alike_in(calls: Iterable[ApiCalled], model: set[str]) -> int:
     return sum(resembles([call], model) for call in calls)
 
 
-def _asked_before(cases: list[CaseTried], tried: CaseTried, control: CaseTried) -> list[CaseTried]:
-    """The cases in which the control's sender asked for the same in the chat of a case, before it."""
-    asked = (control.user, control.kind, control.command, tried.chat)
-    return [one for one in cases if one.sent < tried.sent and (one.user, one.kind, one.command, one.chat) == asked]
+def _askers(cases: Iterable[CaseTried]) -> Callable[[CaseTried, CaseTried], list[CaseTried]]:
+    """For a case and its control, the cases in which the control's sender asked for the same in the case's chat, before it."""
+    asked: dict[tuple[object, ...], list[CaseTried]] = defaultdict(list)
+    for one in cases:
+        asked[one.user, one.kind, one.command, one.chat].append(one)
+
+    def before(tried: CaseTried, control: CaseTried) -> list[CaseTried]:
+        same = asked.get((control.user, control.kind, control.command, tried.chat), ())
+        return [one for one in same if one.sent < tried.sent]
+
+    return before
 
 
 def _no_control(control: CaseTried, calls: list[ApiCalled], background: _Background) -> str:
