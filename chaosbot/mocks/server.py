@@ -32,6 +32,11 @@ from chaosbot.transport import bracketed, enforce
 from chaosbot.workers import AsyncParent, Startable, Worker, listen
 
 _MOST_HEADERS: Final = 64 * 1024
+"""A longer head is refused, and so are such trailers."""
+_MOST_DROPPED: Final = 1 << 30
+"""So much of a body that is too long is read and thrown away, so that its client reads the refusal; then the connection ends."""
+_MOST_WAITING: Final = 256
+"""So many answers wait for their time; a client that asks for more is read when some have left."""
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -170,6 +175,9 @@ class _Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answers: deque[tuple[MockAnswer, str, bool]] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self._read = 0  # bytes since the parser last gave anything out: it keeps them
+        self._refused = False
+        self._full = False
         self._begin()
 
     def _begin(self) -> None:
@@ -190,23 +198,51 @@ class _Client(asyncio.Protocol):
         if self._sending is not None:
             self._sending.cancel()
 
+    def pause_writing(self) -> None:
+        self._full = True
+        self._regulate()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._regulate()
+
+    def _regulate(self) -> None:
+        """Reads only while answers leave: what a client asks for and does not take is not kept."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._full or self._refused or len(self._answers) >= _MOST_WAITING:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
+        self._read += len(data)
         while data:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as asked:
                 if self._parser.get_method() == b"CONNECT":
-                    self._reply(self._api.refusal(400, "Bad Request"), "GET", keep=False)
+                    self._refuse(400, "Bad Request")
                     return
                 # Another protocol is wanted, which no mock speaks: the request is read once more, without the wish.
                 data = self._unwished() + data[asked.args[0] :]
                 self._begin()
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError:
-                self._reply(self._api.refusal(400, "Bad Request"), "GET", keep=False)
+                self._refuse(400, "Bad Request")
                 return
             else:
-                return
+                break
+        if self._read > _MOST_HEADERS:
+            self._refuse(431, "Request Header Fields Too Large")
+        elif self._size > self._most_body + _MOST_DROPPED:
+            self._refuse(413, "Request Entity Too Large")
+
+    def _refuse(self, status: int, phrase: str) -> None:
+        """Answers what is no request, and ends the connection."""
+        self._refused = True
+        self._regulate()
+        self._reply(self._api.refusal(status, phrase), "GET", keep=False)
 
     def _unwished(self) -> bytes:
         """The head that was read last, without its wish for another protocol."""
@@ -227,10 +263,12 @@ class _Client(asyncio.Protocol):
         self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
+        self._read = 0
         if ("expect", "100-continue") in [(name, value.lower()) for name, value in self._headers]:
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
+        self._read = 0
         self._size += len(body)
         if self._size <= self._most_body:
             self._body.append(body)
@@ -238,6 +276,7 @@ class _Client(asyncio.Protocol):
             self._body.clear()  # the rest is read and thrown away; the call is refused by its size
 
     def on_message_complete(self) -> None:
+        self._read = 0
         if self._parser.should_upgrade():
             return
         method = self._parser.get_method().decode("latin-1")
@@ -274,12 +313,14 @@ class _Client(asyncio.Protocol):
             self._whole(answer, method, keep=keep)
             return
         self._answers.append((answer, method, keep))
+        self._regulate()
         if self._sending is None:
             self._sending = asyncio.get_running_loop().create_task(self._send_all())
 
     async def _send_all(self) -> None:
         while self._answers:
             answer, method, keep = self._answers.popleft()
+            self._regulate()
             await _wait(answer.hold_s)
             if answer.end is None and len(answer.parts) <= 1:
                 await _wait(sum(part.delay_s for part in answer.parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -23,6 +24,8 @@ from chaosbot.mocks.telegram import TelegramApi
 from chaosbot.transport import Address, Connection
 
 from .conftest import TOKEN, Running, Start
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def request(method: str, payload: object, *, verb: str = "POST", headers: str = "") -> bytes:
@@ -125,6 +128,45 @@ def test_an_upload_over_the_limit_is_refused_without_keeping_it(start: Start) ->
         assert b" 413 " in sock.recv(65536)
     assert psutil.Process(server.pid).memory_info().rss - before < 110 * 1024 * 1024
     assert server.calls()[0].status == 413
+
+
+@pytest.mark.parametrize(
+    ("first", "piece", "status"),
+    [
+        (b"POST /", b"x", b" 431 "),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nX-Endless: ", b"x", b" 431 "),
+        (b"POST / HTTP/1.1\r\nHost: a\r\n", b"X-More: 1\r\n", b" 4"),
+        (CHUNKED + b"2;x=", b"x", b" 431 "),
+        (CHUNKED + b"2\r\n{}\r\n0\r\nX-Endless: ", b"x", b" 431 "),
+        (CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-More: 1\r\n", b" 4"),
+    ],
+)
+def test_what_has_no_end_is_refused_and_not_kept(start: Start, first: bytes, piece: bytes, status: bytes) -> None:
+    server = start()
+    before = psutil.Process(server.pid).memory_info().rss
+    with socket.create_connection(("127.0.0.1", Address.parse(server.url).port)) as sock:
+        sock.settimeout(60)
+        sock.sendall(first)
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                sock.sendall(piece * ((1 << 20) // len(piece)))
+        with contextlib.suppress(ConnectionError):
+            said = sock.recv(65536)  # lost where the server's reset overtakes it
+    assert not said or status in said
+    assert psutil.Process(server.pid).memory_info().rss - before < 16 << 20
+
+
+def test_a_client_that_asks_and_never_reads_is_not_read_either(start: Start) -> None:
+    server = start()
+    before = psutil.Process(server.pid).memory_info().rss
+    with socket.create_connection(("127.0.0.1", Address.parse(server.url).port)) as sock:
+        sock.settimeout(1)
+        block = request("getMe", {}) * 1000
+        with contextlib.suppress(TimeoutError):
+            for _ in range(500):
+                sock.sendall(block)
+        assert psutil.Process(server.pid).memory_info().rss - before < 24 << 20
 
 
 def test_long_polling_is_held_as_long_as_it_was_asked_to(start: Start) -> None:
