@@ -73,6 +73,17 @@ def needs_answer(effect: Effect) -> bool:
             return False
 
 
+def needs_request(effect: Effect) -> bool:
+    """Whether an effect needs the client's whole request, so that it misses one that is too long to be held."""
+    match effect:
+        case CutBody() | SetBody():
+            return effect.side is Side.REQUEST
+        case SendAgain():
+            return True
+        case _:
+            return False
+
+
 def _is_event_stream(response: Any) -> bool:
     """Whether an answer is a stream of server-sent events that can be read."""
     if response is None or response.headers.get("content-encoding", "identity") != "identity":

@@ -21,16 +21,16 @@ from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any, Final
 
-from chaosbot.addons._mitm import EXCHANGE, SCRIPT, Carrier, Later
+from chaosbot.addons._mitm import EXCHANGE, LONG, MOST_ANSWER, MOST_MESSAGE, MOST_REQUEST, SCRIPT, Carrier, Later
 from chaosbot.addons.answers import answer, plainly
 from chaosbot.addons.client_connection import ClientConnection
 from chaosbot.addons.deliveries import Deliveries
-from chaosbot.addons.effects import Performer, needs_answer
+from chaosbot.addons.effects import Performer, needs_answer, needs_request
 from chaosbot.addons.exchange_context import ExchangeContext, about
 from chaosbot.addons.record import HarRecorder, taped
 from chaosbot.addons.spec import ListenerSpec, ProxySpec
 from chaosbot.core.dice import Dice
-from chaosbot.core.effect import Point, spoils_answer
+from chaosbot.core.effect import Effect, Point, spoils_answer
 from chaosbot.core.event import ApiCalled, Event, ExchangeSeen, Noted, Trouble
 from chaosbot.core.exchange import EXCHANGE_HEADER, Depth, Direction, Exchange, split_exchange
 from chaosbot.core.mock import (
@@ -58,7 +58,6 @@ MARK: Final = ":zap:"
 MOST_BODY: Final = 1 << 20
 """Targeting reads at most so much of a body."""
 
-STREAM_REQUEST: Final = 16 << 20
 STREAM_RESPONSE: Final = 256 << 10
 _KNOWN_REQUESTS: Final = 1 << 16
 _MOST_NOTED: Final = 1000
@@ -222,9 +221,12 @@ class ExchangeEngine:
     # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def request_head(self, flow: Any) -> Later | None:
-        """A request's head has come; one that is too long to be held is decided by it, and its body passes as it comes."""
+        """A request's head has come; one that is too long to be held is decided by it, and its body passes as it comes.
+
+        One that does not say its length comes here again when it has become too long, with the beginning of its body.
+        """
         length = flow.request.headers.get("content-length", "")
-        if self._streams and length.isdecimal() and whole(length, STREAM_REQUEST) is None:
+        if self._streams and length.isdecimal() and whole(length, MOST_REQUEST) is None:
             flow.request.stream = True
         if not flow.request.stream:
             return None
@@ -249,6 +251,8 @@ class ExchangeEngine:
         if forced is not None:
             self._heed(forced)
         context.faults = self.rules.decide(context.exchange, _EXCHANGES, forced=forced)
+        if context.faults and flow.request.stream:
+            self._leave_out(context, needs_request, "request", MOST_REQUEST)
         if context.faults:
             setattr(flow, SCRIPT, context.script)
             return self._before(context, connection)
@@ -257,6 +261,16 @@ class ExchangeEngine:
             flow.request.stream = False
             return later
         return None
+
+    def _leave_out(self, context: ExchangeContext, needs: Callable[[Effect], bool], what: str, most: int) -> None:
+        """Faults that need the whole of what is too long to be held miss it."""
+        why = f"it needs the whole {what}, which is longer than the {most >> 20} MiB that are held"
+        rest = [armed for armed in context.faults if not any(map(needs, armed.decision.effects))]
+        left_out = [armed for armed in context.faults if armed not in rest]
+        for armed in left_out:
+            self.rules.missed(armed, why)
+        self.end(left_out)
+        context.faults = rest
 
     def _heed(self, forced: str) -> None:
         """A client that asks for a rule which is not there would take its silence for health."""
@@ -312,7 +326,7 @@ class ExchangeEngine:
             connection.listener.address,
             0.0 if carrier.bytes is None else carrier.bytes.waited(),
         )
-        if self._remembers and direction is Direction.INBOUND:
+        if self._remembers and direction is Direction.INBOUND and len(body) < MOST_BODY and not request.stream:
             self.deliveries.remember(context)
         return context
 
@@ -381,7 +395,9 @@ class ExchangeEngine:
         response = flow.response
         if context is None or response.raw_content is not None or response.status_code == _SWITCHING:
             return None
-        if self._streams:
+        if self._streams and response.stream:  # it was held, and has become too long
+            self._leave_out(context, needs_answer, "answer", MOST_ANSWER)
+        elif self._streams:
             length = response.headers.get("content-length", "")
             response.stream = whole(length, STREAM_RESPONSE) is None
             if response.stream and context.carrier.listener in self._reads:
@@ -398,7 +414,7 @@ class ExchangeEngine:
             self.note_once(
                 "held",
                 f"rule {rule.name} ({rule.fault.name}) needs the whole answer: an answer of unknown length to "
-                f"{context.exchange.method} {context.exchange.path} is held until it has ended",
+                f"{context.exchange.method} {context.exchange.path} is held until it has ended, or has {MOST_ANSWER >> 20} MiB",
                 {"rule": rule.name, "exchange": context.exchange.key},
                 known=f"held by {rule.name}",
             )
@@ -495,6 +511,14 @@ class ExchangeEngine:
 
     def message(self, flow: Any) -> Later | None:
         """A WebSocket message passes."""
+        message, long = flow.websocket.messages[-1], vars(flow).get(LONG, ())
+        if message.from_client in long and not message.injected:
+            long.discard(message.from_client)
+            context: ExchangeContext | None = vars(flow).get(EXCHANGE)
+            if context is not None and context.disturb:
+                text = f"a message of more than {MOST_MESSAGE >> 20} MiB passed as it came: no fault met it"
+                self.note_once("websocket", text, {"exchange": context.exchange.key}, known=text)
+            return None
         connection = self.connections.get(flow.client_conn.id)
         return None if connection is None else connection.message(flow)
 

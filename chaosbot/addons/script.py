@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import Any
 
 from chaosbot.core.effect import CloseIdle, Dribble, Farewell, SendH2Frame, StreamBody
 from chaosbot.injection.eventstream import EventStream, Step
@@ -27,6 +28,8 @@ class Script:
         close_idle: How the client's connection ends after the answer.
         events: What becomes of an answer that is a stream of events.
         frame: The HTTP/2 frame that takes the answer's place.
+        asked: Whether the request is complete.
+        dry: What follows when the whole answer has trickled out.
         ended: Called once, when everything that the client will ever see of the answer has left.
     """
 
@@ -46,6 +49,10 @@ class Script:
     released: bool = False
     steps: deque[Step] = field(default_factory=deque)
     pumping: bool = False
+    trickling: bool = False
+    trickling_up: bool = False
+    asked: bool = False
+    dry: Callable[[], Generator[Any, Any, None]] | None = None
     complete: bool = False
 
     @property

@@ -80,7 +80,7 @@ class Injected(Tagged, frozen=True):
     """A fault met an exchange or a connection.
 
     `stage` is ``applied`` (it physically happened), ``failed`` (it broke: the run is inconclusive) or ``missed`` (decided,
-    but the exchange ended before it could act).
+    but the exchange ended before it could act, or what `detail` says).
     """
 
     t: float

@@ -266,7 +266,16 @@ class FaultyReader(ClockedStream):
         self._ended = False
         self._writers: list[FaultyWriter] = []
         self._since: float | None = None
+        self._held: asyncio.Event | None = None
         super().__init__(stream, ends, effects, acted)
+
+    def hold(self, *, on: bool) -> None:
+        """Reads nothing while its owner has no room for it."""
+        if on:
+            self._held = asyncio.Event()
+        elif self._held is not None:
+            self._held.set()
+            self._held = None
 
     def waits_for(self, writer: FaultyWriter) -> None:
         """Reads on only while this writer (where its bytes go to) has room; writers that have closed are forgotten."""
@@ -302,6 +311,8 @@ class FaultyReader(ClockedStream):
                 self._perform(item)
             if self._ended or n == 0:
                 return b""
+            if self._held is not None:
+                await self._held.wait()
             for writer in self._writers:
                 if not writer.empty:
                     await writer.room()

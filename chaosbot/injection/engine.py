@@ -209,11 +209,11 @@ class RuleEngine:
         self._injected(armed, "failed", what)
         self._emit(Trouble(self._now(), f"fault {rule.fault.name} (rule {rule.name})", what))
 
-    def missed(self, armed: ArmedFault) -> None:
-        """What it was for is over before it could act; nothing when it did act."""
+    def missed(self, armed: ArmedFault, why: str = "") -> None:
+        """What it was for is over before it could act, or cannot be had (`why`); nothing when it did act."""
         if not armed.settled:
             armed.settled = True
-            self._injected(armed, "missed", "")
+            self._injected(armed, "missed", why)
 
     def end(self, faults: Iterable[ArmedFault]) -> None:
         """These act no longer, which frees their rules' caps."""

@@ -39,6 +39,7 @@ class Sockets:
         self.handler = self
         self.resets: list[Any] = []
         self.closed: list[Any] = []
+        self.held: set[Any] = set()
         self.reasons: dict[Any, str] = {}
         self.room = True
         self._play = play
@@ -60,6 +61,9 @@ class Sockets:
 
     def close(self, connection: Any) -> None:
         self.closed.append(connection)
+
+    def hold(self, connection: Any, *, on: bool) -> None:
+        (self.held.add if on else self.held.discard)(connection)
 
     def reason(self, server: Any) -> str:
         return self.reasons.get(server, "")

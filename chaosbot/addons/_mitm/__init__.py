@@ -3,7 +3,7 @@
 Rules:
 
 - The rest of `addons/` sees mitmproxy's documented parts (hooks, flows, `mitmproxy.http`) and these protocols.
-- Each behaviour has a plain implementation: `connection` (a client connection), `http` (the HTTP layer), `runtime` (the core without
+- Each behaviour has a plain implementation: `connection` (a client connection), `http` (the HTTP layer), `streams` (an exchange), `runtime` (the core without
   a Master). `shortcuts` holds faster ones of the same behaviour; ``CHAOSBOT_PLAIN_PROXY=1`` leaves them out.
 - Works on mitmproxy 11.0.2 and on 12.x. Importing this file imports nothing of mitmproxy.
 """
@@ -25,6 +25,21 @@ SCRIPT: Final = "_chaosbot_script"
 
 EXCHANGE: Final = "_chaosbot"
 """The attribute of a flow that holds its `ExchangeContext`."""
+
+LONG: Final = "_chaosbot_long"
+"""The attribute of a flow that holds in which directions (whether from the client) the message that comes to its end was too long to be held."""
+
+MOST_REQUEST: Final = 16 << 20
+"""So many bytes of a request's body are held; a longer one passes as it comes, decided by its head and what has come."""
+
+MOST_ANSWER: Final = 64 << 20
+"""So many bytes of an answer's body are held for a fault that needs the whole of it."""
+
+MOST_MESSAGE: Final = 4 << 20
+"""So many bytes of a WebSocket message are held; a longer one passes as it comes."""
+
+MOST_WAITING: Final = 1 << 20
+"""When more bytes of a connection wait inside for their time, it is not read from."""
 
 Later = Coroutine[Any, Any, None]
 """What a hook returns when mitmproxy must wait for it."""

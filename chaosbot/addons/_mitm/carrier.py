@@ -83,6 +83,9 @@ class HandlerCarrier:
         if io is not None and io.writer is not None:
             io.writer.close()
 
+    def hold(self, connection: Connection, *, on: bool) -> None:
+        """Reads no more from a connection, or again; these sockets are mitmproxy's to read."""
+
     def _transport(self, connection: Connection) -> asyncio.Transport | None:
         self.flush()
         io = self.handler.transports.get(connection)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from mitmproxy.connection import Client, Server
+from mitmproxy.connection import Connection as MitmConnection
 from mitmproxy.proxy import commands, events, layer, mode_servers, server_hooks
 
 from chaosbot.addons._mitm import Later
@@ -129,6 +130,12 @@ class OwnCarrier(HandlerCarrier):
     def bytes(self) -> OwnBytes:
         """What byte effects act on."""
         return self._bytes
+
+    def hold(self, connection: MitmConnection, *, on: bool) -> None:
+        """Reads no more from a connection, or again."""
+        io = self.handler.transports.get(connection)
+        if io is not None and isinstance(io.reader, FaultyReader):
+            io.reader.hold(on=on)
 
 
 class _OnSocket:

@@ -5,12 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from mitmproxy.connection import Client
+from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from chaosbot.addons._mitm.carrier import HandlerCarrier, substitute
+from chaosbot.addons._mitm.http import ScriptedHttp
 from chaosbot.addons.spec import ListenerSpec
 from chaosbot.core.exchange import Direction
 from chaosbot.transport import bracketed
+
+
+class HostedHttp(ScriptedHttp):
+    """The HTTP layer of somebody's mitmproxy, whose own options say what is held (`body_size_limit`, `stream_large_bodies`)."""
+
+    stream_class = HttpStream
+
+
+class HostedCarrier(HandlerCarrier):
+    """A connection of somebody's mitmproxy."""
+
+    layer_class = HostedHttp
 
 
 class HostedDoor:
@@ -22,12 +36,12 @@ class HostedDoor:
 
     def __init__(self, master: Any) -> None:
         self._master = master
-        self._carriers: dict[str, HandlerCarrier] = {}
+        self._carriers: dict[str, HostedCarrier] = {}
 
-    def carrier(self, client: Any) -> HandlerCarrier:
+    def carrier(self, client: Any) -> HostedCarrier:
         """The connection of a client that has just come."""
         handler = self._master.addons.get("proxyserver").connections[client.id]
-        carrier = HandlerCarrier(handler, _listener(client), frozenset())
+        carrier = HostedCarrier(handler, _listener(client), frozenset())
         self._carriers = {key: each for key, each in self._carriers.items() if not each.gone}
         self._carriers[client.id] = carrier
         return carrier

@@ -35,7 +35,8 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 
-from chaosbot.addons._mitm import SCRIPT
+from chaosbot.addons._mitm import MOST_WAITING, SCRIPT
+from chaosbot.addons._mitm.streams import BoundedStream
 from chaosbot.addons.answers import own_error
 from chaosbot.addons.script import Script
 from chaosbot.core.effect import Ending, Farewell
@@ -46,6 +47,8 @@ Commands = Generator[Any, Any, None]
 MOST_HEAD: Final = 256 << 10
 """A longer head of a request or an answer is refused, as are such trailers and lines between chunks; usual servers allow 8 to 64 KiB."""
 _ROOM: Final = 512 * 1024
+_EVENT: Final = 256
+"""Bytes that one event takes beside its data."""
 _POLL_S: Final = 0.002
 _LONGEST_NAP_S: Final = 0.25
 _SETTLE_POLLS: Final = 100
@@ -88,6 +91,9 @@ class Sockets(Protocol):
     def close(self, connection: Connection) -> None:
         """Ends a connection with a FIN."""
 
+    def hold(self, connection: Connection, *, on: bool) -> None:
+        """Reads no more from a connection, or again."""
+
 
 class Say(events.Event):
     """Asks a layer, from outside of the conversation, to give commands now (the end of a WebSocket, half a frame)."""
@@ -129,6 +135,8 @@ class ScriptedHttp(layers.HttpLayer):
         sockets: The connection that carries the layer.
     """
 
+    stream_class: type[HttpStream] = BoundedStream
+
     def __init__(self, context: Context, mode: HTTPMode, sockets: Sockets) -> None:
         super().__init__(context, mode)
         self.sockets = sockets
@@ -136,8 +144,58 @@ class ScriptedHttp(layers.HttpLayer):
         self.trickles: dict[int, deque[bytes]] = {}
         self.timers: dict[commands.Command, Callable[[], Commands]] = {}
         self.silenced = False
+        self.held: set[Connection] = set()
+
+    def make_stream(self, stream_id: int) -> Commands:
+        """An exchange begins."""
+        self.streams[stream_id] = self.stream_class(self.context.fork(), stream_id)
+        return self.event_to_child(self.streams[stream_id], events.Start())
 
     def _handle_event(self, event: events.Event) -> Commands:
+        yield from self._conduct(event)
+        if isinstance(event, events.DataReceived) and self.trickles:
+            yield from self._overflow()
+        if self.held or (isinstance(event, events.DataReceived) and self.streams):
+            self._regulate(event)
+
+    def _overflow(self) -> Commands:
+        """What is to trickle begins to when it is complete; where much waits for that, before."""
+        for number, script in tuple(self.scripts.items()):
+            if not script.trickling and sum(map(len, self.trickles.get(number, ()))) > MOST_WAITING:
+                yield from self._trickle(number, script)
+            if not script.trickling_up and sum(map(len, self.trickles.get(-number, ()))) > MOST_WAITING:
+                yield from self._trickle_up(number, self.streams[number].flow.server_conn, script)
+
+    def _regulate(self, event: events.Event) -> None:
+        """Reads from a connection only while what came from it does not wait inside, for a pause or because it trickles."""
+        peers = {event.connection, *self.held} if isinstance(event, events.DataReceived) else tuple(self.held)
+        for peer in peers:
+            on = self._waiting(peer) > MOST_WAITING
+            if on is not (peer in self.held):
+                (self.held.add if on else self.held.discard)(peer)
+                self.sockets.hold(peer, on=on)
+
+    def _waiting(self, peer: Connection) -> int:
+        """Bytes that came from a connection and wait inside."""
+        from_client = peer is self.context.client
+        kind = RequestData if from_client else ResponseData
+        total = 0
+        parser: Any = self.connections.get(peer)
+        if isinstance(parser, Http1Server) and parser.state == parser.wait:
+            total += len(parser.buf)  # requests that came before the answer to the one before them
+        for number, stream in self.streams.items():
+            if not from_client and stream.context.server is not peer:
+                continue
+            for paused in filter(None, (stream, stream.child_layer)):
+                for each in vars(paused)["_paused_event_queue"]:
+                    if isinstance(each, kind) or (isinstance(each, events.DataReceived) and each.connection is peer):
+                        total += len(each.data) + _EVENT
+            total += sum(map(len, self.trickles.get(-number if from_client else number, ())))
+            if not from_client and (script := self.scripts.get(number)) is not None:
+                total += sum(len(step.data) + _EVENT for step in script.steps)
+        return total
+
+    def _conduct(self, event: events.Event) -> Commands:
         if isinstance(event, events.Wakeup) and event.command in self.timers:
             yield from self.timers.pop(event.command)()
         elif isinstance(event, Say):
@@ -308,23 +366,22 @@ class ScriptedHttp(layers.HttpLayer):
             return
         script.pumping = False
 
-    def _trickle(self, stream_id: int, script: Script, then: Callable[[], Commands]) -> Commands:
+    def _trickle(self, stream_id: int, script: Script) -> Commands:
         """Sends the next piece of what trickles, and comes back for more."""
         waiting = self.trickles.get(stream_id)
         data = b"".join(waiting) if waiting else b""
-        if not data or script.dribble is None:
-            self.trickles.pop(stream_id, None)
-            yield from then()
+        size = len(data) if script.released or script.dribble is None else script.dribble.chunk
+        script.trickling = size < len(data)
+        if data:
+            yield commands.SendData(self.context.client, data[:size])
+        if script.trickling and script.dribble is not None:
+            self.trickles[stream_id] = deque([data[size:]])
+            yield from self._nap(script.dribble.pause_s, script, partial(self._trickle, stream_id, script))
             return
-        size = len(data) if script.released else script.dribble.chunk
-        yield commands.SendData(self.context.client, data[:size])
-        if size >= len(data):
-            # No pause after the last piece: its reader may ask for the record at once.
-            self.trickles.pop(stream_id, None)
-            yield from then()
-            return
-        self.trickles[stream_id] = deque([data[size:]])
-        yield from self._nap(script.dribble.pause_s, script, partial(self._trickle, stream_id, script, then))
+        # No pause after the last piece: its reader may ask for the record at once.
+        self.trickles.pop(stream_id, None)
+        if script.dry is not None:
+            yield from script.dry()
 
     def _nap(self, seconds: float, script: Script, then: Callable[[], Commands]) -> Commands:
         """A pause that a release cuts short."""
@@ -336,10 +393,16 @@ class ScriptedHttp(layers.HttpLayer):
             yield from self._later(_LONGEST_NAP_S, partial(self._nap, seconds - _LONGEST_NAP_S, script, then))
 
     def _farewell_after_trickle(self, stream_id: int, script: Script) -> Commands:
-        yield from self._trickle(stream_id, script, partial(self._farewell, script))
+        yield from self._when_dry(stream_id, script, partial(self._farewell, script))
 
     def _end_after_trickle(self, child: Any, event: Any, script: Script) -> Commands:
-        yield from self._trickle(event.stream_id, script, partial(self._end, child, event, script))
+        yield from self._when_dry(event.stream_id, script, partial(self._end, child, event, script))
+
+    def _when_dry(self, stream_id: int, script: Script, then: Callable[[], Commands]) -> Commands:
+        """The answer has come to its end: `then` follows when all of it has trickled out."""
+        script.dry = then
+        if not script.trickling:
+            yield from self._trickle(stream_id, script)
 
     def _end(self, child: Any, event: Any, script: Script) -> Commands:
         """The answer is complete; what may come is the unannounced end of the connection."""
@@ -434,17 +497,21 @@ class ScriptedHttp(layers.HttpLayer):
         if isinstance(event, RequestEndOfMessage):
             stream = self.streams.get(event.stream_id)
             server = server or (stream.flow.server_conn if stream is not None else None)
-            if server is not None:
+            script.asked = True
+            if server is not None and not script.trickling_up:
                 yield from self._trickle_up(event.stream_id, server, script)
 
     def _trickle_up(self, stream_id: int, server: Any, script: Script) -> Commands:
         data = b"".join(self.trickles.pop(-stream_id, ()))
+        script.trickling_up = bool(data)
         if data and script.dribble_up is not None:
             size = len(data) if script.released else script.dribble_up.chunk
             yield commands.SendData(server, data[:size])
             self.trickles[-stream_id] = deque([data[size:]])
             again = partial(self._trickle_up, stream_id, server, script)
             yield from self._nap(script.dribble_up.pause_s, script, again)
+            return
+        if not script.asked:
             return
         match script.cut_request:
             case Farewell.FIN:

@@ -19,12 +19,12 @@ from functools import cache
 from typing import Any
 
 from mitmproxy.proxy import commands, context, events, layer, server
-from mitmproxy.proxy.layers.http import HttpStream
 
 from chaosbot.addons._mitm import Later
 from chaosbot.addons._mitm.connection import Connection, OwnCarrier
 from chaosbot.addons._mitm.http import Commands, ScriptedHttp
 from chaosbot.addons._mitm.runtime import Mode, Runtime
+from chaosbot.addons._mitm.streams import BoundedStream
 
 
 @cache
@@ -34,7 +34,7 @@ def _argument(hook: type[commands.StartHook]) -> str:
     return field.name
 
 
-class PromptStream(HttpStream):
+class PromptStream(BoundedStream):
     """One exchange inside mitmproxy; goes on at once after a hook that did what it had to do in place.
 
     Args:

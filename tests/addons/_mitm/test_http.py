@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from mitmproxy.connection import ConnectionState
+from mitmproxy.proxy import events
 from mitmproxy.proxy.commands import CloseConnection, CloseTcpConnection, RequestWakeup, SendData
 
-from chaosbot.addons._mitm import SCRIPT, direct, quick
+from chaosbot.addons._mitm import SCRIPT, direct, http, quick, streams
 from chaosbot.addons._mitm.http import ScriptedHttp
+from chaosbot.addons.answers import answer
 from chaosbot.addons.script import Script
 from chaosbot.core.effect import CloseIdle, Dribble, Farewell, Side, StreamBody
 from tests.support.playbook import Playbook
@@ -254,3 +256,95 @@ def test_what_a_client_sends_without_an_end_is_refused(play: Play, what: str, st
         assert it.server in [each.connection for each in it.said if isinstance(each, CloseConnection)]
     assert it.sent(it.client).startswith(b"HTTP/1.1 431")
     assert not it.layer.streams
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that are reached soon."""
+    monkeypatch.setattr(streams, "MOST_REQUEST", 1000)
+    monkeypatch.setattr(streams, "MOST_ANSWER", 1000)
+    monkeypatch.setattr(http, "MOST_WAITING", 5000)
+
+
+CHUNK = b"1f4\r\n" + b"x" * 500 + b"\r\n"
+UPLOAD = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_request_that_grows_too_long_passes_from_there_on(play: Play) -> None:
+    it = play()
+    it >> it.from_client(UPLOAD + CHUNK * 2)
+    assert it.silent()
+    it >> it.from_client(CHUNK)
+    assert it.sent(it.server) == UPLOAD + b"5dc\r\n" + b"x" * 1500 + b"\r\n"
+    for _ in range(9):
+        it >> it.from_client(CHUNK)
+        it << SendData(it.server, CHUNK)
+    it >> it.from_client(b"0\r\n\r\n")
+    it << SendData(it.server, b"0\r\n\r\n")
+    it >> it.from_server(ANSWER)
+    assert it.sent(it.client) == ANSWER
+    assert not it.layer.streams
+
+
+@pytest.mark.usefixtures("small")
+def test_the_rest_of_a_request_that_was_answered_without_it_is_thrown_away(play: Play) -> None:
+    it = play()
+    told: list[int] = []
+
+    def head(flow: Any) -> None:
+        if flow.request.stream:
+            told.append(len(flow.request.raw_content))
+            flow.response, flow.request.stream = answer(418, (), b"mine", "rule"), False
+
+    it.hooks["requestheaders"] = head
+    it >> it.from_client(UPLOAD + CHUNK * 9)
+    (stream,) = it.layer.streams.values()
+    assert (told, len(stream.request_body_buf) <= 1000) == ([1500], True)
+    it >> it.from_client(CHUNK * 3 + b"0\r\n\r\n")
+    assert it.sent(it.client).startswith(b"HTTP/1.1 418")
+
+
+@pytest.mark.usefixtures("small")
+def test_an_answer_that_is_held_passes_when_it_has_become_too_long(play: Play) -> None:
+    it = play()
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(head + CHUNK * 2)
+    assert it.silent()
+    it >> it.from_server(CHUNK)
+    assert it.sent(it.client) == head + b"5dc\r\n" + b"x" * 1500 + b"\r\n"
+    it >> it.from_server(CHUNK + b"0\r\n\r\n")
+    assert it.sent(it.client) == CHUNK + b"0\r\n\r\n"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_peer_is_not_read_while_what_it_sent_trickles(play: Play) -> None:
+    it = play(ended(dribble=Dribble(Side.RESPONSE, 4000, 0.1))[0], stream=True)
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_server(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 4000)
+    assert not it.sockets.held
+    it >> it.from_server(b"x" * 9000)
+    assert it.sockets.held == {it.server}
+    sent = it.sent(it.client)
+    it >> it.from_server(b"x" * 9000) >> it.closed(it.server)
+    it.sockets.held.clear()
+    while it.layer.timers:
+        it >> events.Wakeup(next(iter(it.layer.timers)))
+        sent += it.sent(it.client)
+    assert sent.endswith(b"\r\n\r\n" + b"x" * 22_000)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_client_is_not_read_while_it_asks_ahead(play: Play) -> None:
+    it = play()
+    it >> it.from_client(ASK)
+    it << SendData(it.server, ASK)
+    it >> it.from_client(ASK * 200)
+    assert it.sockets.held == {it.client}
+    it >> it.from_server(ANSWER)
+    while it.sockets.held:
+        it.sent(it.client)
+        it >> it.from_server(ANSWER)

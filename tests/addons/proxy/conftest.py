@@ -342,7 +342,6 @@ def upstream() -> Iterator[Upstream]:
 
 BOTH_WAYS = {
     "test_bad_input",
-    "test_bounds",
     "test_byte_faults",
     "test_exchange_faults",
     "test_odd_upstreams",
