@@ -529,7 +529,7 @@ class StreamInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     """What the clients of one stream saw in a metrics interval.
 
     `connects` were accepted, `failed` were not, by kind. `ends` counts connections that the server ended, by close code (``1006``: without
-    a close frame; ``bad_frame``: it broke the protocol), and those that a hook ended (``on_message``); `broken` are those of them that are
+    a close frame; ``bad_frame``: it broke the protocol; ``too_long``: its message had no end), and those that a hook ended (``on_message``); `broken` are those of them that are
     errors. `quiet` were left by their client without a single message, where one was expected. `open` are connected at its end. Histograms are like those of `IntervalMeasured`: handshakes, gaps between messages of one connection, and their age where they carry their time.
     """
 

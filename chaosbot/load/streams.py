@@ -52,8 +52,16 @@ NO_GOODBYE: Final = "1006"
 """How a connection ended whose server reset or closed it without a close frame (RFC 6455's code for that)."""
 BAD_FRAME: Final = "bad_frame"
 """How one ended on which the server broke the protocol."""
+TOO_LONG: Final = "too_long"
+"""How one ended whose server sent a message without an end."""
 _FINE_CLOSES: Final = {"1000", "1001"}
 _CHUNK: Final = 1 << 16
+MOST_MESSAGE: Final = 16 << 20
+"""A client hangs up (1009) on a server whose message is longer; Node's `ws` takes 100 MiB, Python's `websockets` 1 MiB."""
+
+
+class _TooLong(Exception):
+    """The server's message does not end."""
 
 
 class _HookBroke(Exception):
@@ -260,6 +268,9 @@ class StreamClients:
                     wrong = await self._answer(client, spec, StreamMessage(message, count, number, now - began))
                     if wrong:
                         return True, wrong
+        except _TooLong:
+            self._tallies[spec.name].ends[TOO_LONG] += 1
+            return True, f"a message of more than {MOST_MESSAGE >> 20} MiB"
         finally:
             if not (count or client.end or spec.silent):
                 self._tallies[spec.name].quiet += 1
@@ -359,6 +370,7 @@ class StreamClient:
         self._stream = stream
         self._protocol = WSConnection(ConnectionType.CLIENT)
         self._pieces: list[bytes] = []
+        self._size = 0
         self._early: list[Event] = []
         self._over = False
         self.status: int | None = None
@@ -410,9 +422,13 @@ class StreamClient:
                 if isinstance(event, Message):
                     data = event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
                     self._pieces.append(data)
+                    self._size += len(data)
+                    if self._size > MOST_MESSAGE:
+                        await self._refuse()
                     if event.message_finished:
                         whole.append(b"".join(self._pieces))
                         self._pieces.clear()
+                        self._size = 0
                 elif isinstance(event, Ping):
                     await self._send(event.response())
                 elif isinstance(event, CloseConnection):
@@ -424,6 +440,13 @@ class StreamClient:
             if whole:
                 return whole
         return None
+
+    async def _refuse(self) -> None:
+        """Says that a message is too long."""
+        self._pieces.clear()
+        with trio.move_on_after(1):  # a server that only sends may not read
+            await self._send(CloseConnection(CloseReason.MESSAGE_TOO_BIG))
+        raise _TooLong
 
     async def leave(self) -> None:
         """Says goodbye, waits for the server's and hangs up: who hangs up on what is still unread resets the connection."""

@@ -105,6 +105,7 @@ class TaskRow:
 _ENDS: Final = {
     "1006": "dropped without a close frame (1006)",
     "bad_frame": "broke the protocol (bad_frame)",
+    "too_long": "sent a message of more than 16 MiB (too_long)",
     "on_message": "refused by on_message",
 }
 """How connections ended otherwise than by a close frame's code, in words."""

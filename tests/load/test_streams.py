@@ -207,6 +207,27 @@ def test_a_frame_that_is_none_is_the_servers_error(serve: Serve, load: Load) -> 
     assert verdict(done) is Verdict.FAIL
 
 
+def test_a_message_without_an_end_is_the_servers_error(
+    serve: Serve, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaosbot.load.streams.MOST_MESSAGE", 10_000)
+
+    async def announces(asked: Any, hand: Any) -> bytes | None:
+        if asked.header("sec-websocket-key") is None:
+            return upgraded(asked)
+        hand.say(upgraded(asked, said(TextMessage("{}")), b"\x82\x7f\x3f" + bytes(7)))
+        for _ in range(5):
+            hand.say(bytes(4096))
+        await hand.writer.drain()
+        await asyncio.sleep(3600)
+        return None
+
+    done = alone(load, serve(announces))
+    row = rows(done)["market_stream"]
+    assert row.broken == row.ends["too_long"] >= 8
+    assert done.errors()["closed"] == row.broken
+
+
 def test_a_stream_that_only_pings_is_told_as_quiet_unless_it_is_said_to_be(
     serve: Serve, load: Load, tmp_path: Path
 ) -> None:
