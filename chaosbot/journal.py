@@ -17,6 +17,7 @@ Rules:
 from __future__ import annotations
 
 import base64
+import binascii
 import html
 import json
 import os
@@ -134,7 +135,8 @@ class Redactor:
         if b"%" in line or b"\\" in line or b"&#" in line or _TOKEN_END.search(line) is not None:
             return True
         # A dozen plain searches take a fifth of the time that one pattern of as many alternatives takes.
-        return any(spelling in line for spelling in self._spellings)
+        lines = (line, binascii.a2b_qp(line)) if _QUOTED.search(line) is not None else (line,)
+        return any(spelling in one for one in lines for spelling in self._spellings)
 
     def _behind_escapes(self, value: bytes, written: re.Pattern[bytes] = _ESCAPE, deepest: int = _DEEPEST) -> bytes:
         """The bytes without secrets of which some characters are escaped, in one way of writing that."""

@@ -432,6 +432,13 @@ def test_a_secret_is_found_as_forms_and_mails_write_it(hidden: str) -> None:
     assert redactor.data(f"a: {hidden};".encode()) == b"a: [redacted];"
 
 
+def test_an_event_whose_text_is_quoted_as_in_mails_is_looked_at_as_well() -> None:
+    redactor = Redactor(("PlantedSecret77",))
+    line = encode(Noted(0.0, "fuzz", "x=50lantedSecret77"))
+    assert redactor.may_hold(line)
+    assert not redactor.may_hold(encode(Noted(0.0, "fuzz", "?id=50&n=12")))
+
+
 def test_a_secret_is_found_in_base64_that_is_cut_into_lines() -> None:
     secret = "PlantedSecret-77"
     for before in range(90):
