@@ -29,6 +29,7 @@ class Instrumenter {
     this.after = new Map();
     this.blocks = []; // [first, last, counter]
     this.jumps = []; // [place, counters of one way, counters of the other]
+    this.printed = new WeakSet(); // what V8 tells in its errors as it is written
     this.made = []; // [place, class] of errors that the code makes itself
     const counted = `${this.set(this.counter(0, text.length))};`;
     this.open(begins(tree.body, tree.body[0].start), `${tree.body[0].directive === undefined ? '' : ';'}${counted}`);
@@ -114,8 +115,8 @@ class Instrumenter {
   }
 
   loop(node, scope) {
-    const shown = node.type === 'ForOfStatement' ? { ...scope, shown: bare(node.right) } : scope;
-    for (const one of inside(node)) if (one !== node.body) this.visit(one, shown);
+    if (node.type === 'ForOfStatement') this.print(node.right);
+    this.children(node, scope, node.body);
     const [, end] = this.block(node.body);
     this.visit(node.body, scope);
     end();
@@ -124,11 +125,14 @@ class Instrumenter {
   SwitchStatement(node, scope) {
     this.visit(node.discriminant, scope);
     const entered = [];
+    let from = null; // of the labels that stand together
     for (const one of node.cases) {
       if (one.test) this.visit(one.test, scope);
+      if (from === null) from = one.start;
       if (!one.consequent.length) continue;
       const [first, last] = [one.consequent[0].start, one.consequent[one.consequent.length - 1].end];
-      const counter = this.counter(first, last);
+      const counter = this.counter(from, last);
+      from = null;
       entered.push([one, counter]);
       this.open(first, `${this.set(counter)};`);
       this.list(one.consequent, last, scope);
@@ -168,13 +172,28 @@ class Instrumenter {
 
   ConditionalExpression(node, scope) {
     this.visit(node.test, scope);
-    const arms = [node.alternate, node.consequent].map((arm) => this.arm(arm, scope, scope.shown !== node));
-    if (scope.shown !== node) this.jumps.push([node.start, [arms[0]], [arms[1]]]);
+    const arms = [node.alternate, node.consequent].map((arm) => this.arm(arm, scope, !this.printed.has(node)));
+    if (!this.printed.has(node)) this.jumps.push([node.start, [arms[0]], [arms[1]]]);
   }
 
   LogicalExpression(node, scope) {
     this.visit(node.left, scope);
-    this.arm(node.right, scope, scope.shown !== node);
+    this.arm(node.right, scope, !this.printed.has(node));
+  }
+
+  MemberExpression(node, scope) {
+    if (!node.optional || this.printed.has(node)) return this.children(node, scope);
+    const counter = this.counter(node.object.end, node.end);
+    this.open(node.object.start, `${MARK}o(`);
+    this.visit(node.object, scope);
+    this.close(node.object.end, `,${counter})`);
+    return this.visit(node.property, scope);
+  }
+
+  print(node) {
+    this.printed.add(node);
+    const inner = node.object || node.callee || node.expression;
+    if (inner && inner.type) this.print(inner); // of an arrow it is a flag
   }
 
   // A part of an expression; V8 tells some expressions in its errors, and would tell the counter as well.
@@ -192,12 +211,8 @@ class Instrumenter {
 
   CallExpression(node, scope) {
     if (node.type === 'CallExpression' && node.callee.type === 'Identifier' && node.callee.name.endsWith('Error')) this.made.push([node.start, node.callee.name]);
-    this.visit(node.callee, { ...scope, shown: bare(node.callee) });
-    this.spread(node.arguments, scope);
-  }
-
-  spread(nodes, scope) {
-    for (const one of nodes) if (one) this.visit(one, one.type === 'SpreadElement' ? { ...scope, shown: bare(one.argument) } : scope);
+    this.print(node.callee);
+    this.children(node, scope);
   }
 
   NewExpression(node, scope) {
@@ -205,20 +220,25 @@ class Instrumenter {
     this.CallExpression(node, scope);
   }
 
-  ArrayExpression(node, scope) {
-    this.spread(node.elements, scope);
+  TaggedTemplateExpression(node, scope) {
+    this.print(node.tag);
+    this.children(node, scope);
+  }
+
+  SpreadElement(node, scope) {
+    this.print(node.argument);
+    this.visit(node.argument, scope);
   }
 
   AssignmentExpression(node, scope) {
-    const shown = node.left.type === 'Identifier' || node.left.type === 'MemberExpression' ? scope : { ...scope, shown: bare(node.right) };
-    this.visit(node.left, scope);
-    this.visit(node.right, shown);
+    if (node.left.type !== 'Identifier' && node.left.type !== 'MemberExpression') this.print(node.right);
+    this.children(node, scope);
   }
 
   VariableDeclarator(node, scope) {
     if (node.id.type !== 'Identifier') {
-      this.visit(node.id, scope);
-      if (node.init) this.visit(node.init, { ...scope, shown: bare(node.init) });
+      if (node.init) this.print(node.init);
+      this.children(node, scope);
     } else if (node.init) {
       const holds = scope.held && scope.held.length < MOST_HELD && HELD.has(node.init.type);
       if (holds) {
@@ -302,10 +322,6 @@ function* inside(node) {
 function begins(statements, otherwise) {
   const directives = statements.filter((one) => one.directive !== undefined);
   return directives.length ? directives[directives.length - 1].end : otherwise;
-}
-
-function bare(node) {
-  return node.type === 'ParenthesizedExpression' ? bare(node.expression) : node;
 }
 
 // Whether a statement may leave the block that it stands in.

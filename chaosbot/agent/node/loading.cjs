@@ -181,6 +181,7 @@ function define(name, value) {
 function idle() {
   if (Object.hasOwn(globalThis, `${MARK}c`)) return;
   define('c', new Uint8Array(0));
+  define('o', (value) => value);
   define('t', (error) => error);
   define('h', (error) => error);
 }
@@ -190,6 +191,10 @@ function hook({ shared, port, include, counters, hooksPort }) {
   const loader = new Loader({ shared, port, include });
   const errors = new Errors({ shared, port });
   define('c', counters);
+  define('o', (value, counter) => {
+    if (value !== null && value !== undefined) counters[counter] = 1; // of `value?.member`
+    return value;
+  });
   define('t', (error, file, values) => (errors.left(error, file, values), error));
   define('h', (error, file, at, values) => (errors.handled(error, file, at, values), error));
   readsAsWritten();
