@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from chaosbot.core.case import Case, Change, Ending, Expect, Reach, Reading, Role, Segment, hide, reveal
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError, UsageError
+from chaosbot.core.errors import ConfigError, UsageError, shown
 from chaosbot.core.platform import Endpoint, Platform, platform_of
 from chaosbot.core.verdict import Finding, Mechanism, Threat
 from chaosbot.files import named, read_text
@@ -115,6 +115,97 @@ def _segment_json(segment: Segment, times: int, secret: str) -> dict[str, Any]:
     return said | ({"times": times} if times > 1 else {})
 
 
+_NOTHING: Final = type(None)
+_WORDS: Final = (
+    "name",
+    "group",
+    "threat",
+    "summary",
+    "ending",
+    "reading",
+    "marker",
+    "check",
+    "control",
+    "role",
+    "scenario",
+)
+_IDS: Final = ("chat", "update_id", "user", "message")
+_LONGEST_S: Final = 3600
+"""No case pauses longer, nor waits longer for an answer."""
+_MOST_CASES: Final = 10_000
+_MOST_AT_ONCE: Final = 256
+_MOST_SEGMENTS: Final = 1_000_000
+_MOST_SENT: Final = 1 << 28
+
+
+def _must(where: str, value: Any, kinds: tuple[type, ...], low: float = 0, most: float = 2**63) -> Any:
+    """A member of a case, which must be of one of these kinds; numbers within bounds, lists with so many values.
+
+    Raises:
+        ConfigError: It is none; names its place.
+    """
+    right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+    if right and isinstance(value, (int, float)) and bool not in kinds:
+        right = low <= value <= most
+    elif right and isinstance(value, list):
+        right = low <= len(value) <= most
+    if not right:
+        names = {str: "a text", list: "a list", dict: "a table", bool: "true or false", _NOTHING: "null"}
+        wanted = " or ".join(dict.fromkeys(names.get(kind, "a number") for kind in kinds))
+        bounds = f" of {low:g} to {most:g}" if {int, float, list} & {*kinds} else ""
+        raise ConfigError(where, f"{shown(value)} is not {wanted}{bounds}; take the finding as chaosbot wrote it")
+    return value
+
+
+def _checked(value: Any) -> None:
+    """Looks at each member of a reproducer before anything is made of it.
+
+    Raises:
+        ConfigError: One is no such thing, or without end; names its place.
+    """
+    for name in ("check", "cause", "title", "platform", "path", "secret_env", "malformed"):
+        _must(name, value[name], (str,))
+    _must("needs_calls", value["needs_calls"], (bool,))
+    _must("perishable", value.get("perishable", False), (bool,))
+    _must("target", value.get("target", ""), (str,))
+    _must("time", value.get("time", 0), (int,), 0, 2**40)
+    count = 0
+    for number, step in enumerate(_must("steps", value["steps"], (list,), 1, _MOST_CASES)):
+        for nth, case in enumerate(_must(f"steps[{number}]", step, (list,), 1, _MOST_AT_ONCE)):
+            _check_case(_must(f"steps[{number}][{nth}]", case, (dict,)), f"steps[{number}][{nth}]")
+        count += len(step)
+        _must("the number of cases", count, (int,), 1, _MOST_CASES)
+
+
+def _check_case(case: dict[str, Any], where: str) -> None:
+    for name in (*_WORDS, "recalls"):
+        _must(f"{where}.{name}", case.get(name, "") if name == "recalls" else case[name], (str,))
+    for name in _IDS:
+        _must(f"{where}.{name}", case[name], (int, str, _NOTHING), -(2**63))
+    _must(f"{where}.callback", case["callback"], (str, _NOTHING))
+    _must(f"{where}.copies", case["copies"], (int,), 0, _MOST_CASES)
+    _must(f"{where}.nth", case.get("nth", 0), (int,))
+    for nth, word in enumerate(_must(f"{where}.change", case["change"], (list,), 3, 3)):
+        _must(f"{where}.change[{nth}]", word, (str,))
+    expect = _must(f"{where}.expect", case["expect"], (dict,))
+    for nth, status in enumerate(_must(f"{where}.expect.statuses", expect["statuses"], (list,), 0, 999)):
+        _must(f"{where}.expect.statuses[{nth}]", status, (int,), 1, 999)
+    _must(f"{where}.expect.close", expect["close"], (bool,))
+    _must(f"{where}.expect.within_s", expect["within_s"], (int, float, _NOTHING), 0, _LONGEST_S)
+    _must(f"{where}.expect.text", expect["text"], (str,))
+    pauses, segments, sent = 0.0, 0, 0
+    for nth, segment in enumerate(_must(f"{where}.segments", case["segments"], (list,), 1, _MOST_SEGMENTS)):
+        place = f"{where}.segments[{nth}]"
+        _must(place, segment, (dict,))
+        times = _must(f"{place}.times", segment.get("times", 1), (int,), 1, _MOST_SEGMENTS)
+        pauses += times * _must(f"{place}.pause_s", segment["pause_s"], (int, float), 0, _LONGEST_S)
+        sent += times * len(_must(f"{place}.data_b64", segment["data_b64"], (str,)))
+        segments += times
+    _must(f"{where}: the sum of its pauses", pauses, (int, float), 0, _LONGEST_S)
+    _must(f"{where}: the number of its segments", segments, (int,), 1, _MOST_SEGMENTS)
+    _must(f"{where}: the bytes of its segments", sent, (int,), 0, _MOST_SENT)
+
+
 def _segments_of(value: dict[str, Any], secret: str) -> Iterable[Segment]:
     data = reveal(base64.b64decode(value["data_b64"], validate=True), secret)
     return repeat(Segment(data, float(value["pause_s"])), int(value.get("times", 1)))
@@ -185,6 +276,10 @@ def read(directory: Path, secret: str) -> Reproducer:
         value = json.loads(read_text(path, most=MOST_BYTES, remedy="give the directory of a finding"))
         if value["schema"] != SCHEMA:
             raise ConfigError(str(path), f"schema {value['schema']!r} is not {SCHEMA!r}; it is of another version")
+        try:
+            _checked(value)
+        except ConfigError as error:
+            raise error.inside(str(path)) from None
         return Reproducer(
             check=value["check"],
             cause=value["cause"],

@@ -146,3 +146,46 @@ def test_a_baseline_is_a_list_of_ids_or_a_report(tmp_path: Path) -> None:
 def test_a_campaign_refuses_what_would_only_fail_later(change: dict[str, object], word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         CampaignSpec(ADDRESS, Endpoint(), **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [
+        (("segments", 0, "pause_s"), 1e308, r"segments\[0\].pause_s: 1e\+308 is not a number of 0 to 3600"),
+        (("segments", 0, "pause_s"), -5, "pause_s: -5 is not a number"),
+        (("segments", 0, "pause_s"), float("nan"), "pause_s: nan is not a number"),
+        (("segments", 0, "times"), 10**18, "times: 10{18} is not a number of 1 to"),
+        (("segments", 0, "times"), float("inf"), "times: inf is not a number"),
+        (("segments", 0, "data_b64"), "!!!", "is no chaosbot case"),
+        (("segments",), [], r"segments: a list is not a list of 1 to"),
+        (("expect", "within_s"), "soon", "within_s: 'soon' is not a number or null"),
+        (("expect", "statuses"), ["2xx"], r"statuses\[0\]: '2xx' is not a number"),
+        (("marker",), 5, "marker: 5 is not a text"),
+        (("callback",), 5, "callback: 5 is not a text or null"),
+        (("copies",), 10**9, "copies: 1000000000 is not a number"),
+    ],
+)
+def test_a_damaged_case_is_refused_with_file_key_and_rule(
+    tmp_path: Path, place: tuple[str | int, ...], value: object, says: str
+) -> None:
+    case = Case("n", "c", Threat.NETWORK, (Segment(b"POST / HTTP/1.1\r\n\r\n"),), Expect())
+    document = findings.to_json(findings.Reproducer("no_hang", "a cause", "telegram", "/", ((case,),)), "")
+    holder = document["steps"][0][0]
+    for step in place[:-1]:
+        holder = holder[step]
+    holder[place[-1]] = value
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=says) as told:
+        findings.read(path, "")
+    assert str(told.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(("steps", "most"), [(0, "1 to 10000"), (20_000, "1 to 10000")])
+def test_a_finding_without_end_is_refused(tmp_path: Path, steps: int, most: str) -> None:
+    case = Case("n", "c", Threat.NETWORK, (Segment(b"x"),), Expect())
+    document = findings.to_json(findings.Reproducer("no_hang", "a cause", "telegram", "/", ((case,),)), "")
+    document["steps"] *= steps
+    (tmp_path / "case.json").write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=f"steps: a list is not a list of {most}"):
+        findings.read(tmp_path, "")
