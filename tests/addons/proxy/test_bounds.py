@@ -143,3 +143,4 @@ def test_a_message_without_an_end_passes_as_it_comes(
         sock.sendall(head + bytes(4))
         pour(sock, piece, 24 * MB)
         assert resident(lab) - before < 20 * MB
+    lab.upstream.wait_for_end()  # it takes the frames for a request, which no other test is to find
