@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -52,10 +53,13 @@ def requests_in(path: Path, host: str) -> dict[str, bytes]:
     """
     document = _document(path)
     found: dict[str, bytes] = {}
+    numbers: Counter[str] = Counter()
     for name, method, target, headers, body in _requests(document, str(path)):
-        number, unique = 2, name
-        while unique in found:
-            unique, number = f"{name} #{number}", number + 1
+        numbers[name] += 1
+        unique = name if numbers[name] == 1 else f"{name} #{numbers[name]}"
+        while unique in found:  # so another one is called
+            numbers[name] += 1
+            unique = f"{name} #{numbers[name]}"
         found[unique] = _encoded(method, target, headers, body, host)
     if not found:
         raise ConfigError(str(path), "holds no request; record some, or name another file")

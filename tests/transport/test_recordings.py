@@ -1,6 +1,7 @@
 """What other tools wrote down becomes requests: HAR, Postman collections, OpenAPI documents."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,13 @@ def test_yaml_and_har_are_taken_where_a_body_or_a_schema_is_wanted(tmp_path: Pat
     )
     choose_platform("json_webhook", [f"schema=@{tmp_path / 'api.yaml'}"])
     assert "чай" in choose_platform("json_webhook", [f"sample=@{written(tmp_path, HAR)}"])
+
+
+def test_a_recording_of_many_equal_requests_is_read_in_linear_time(tmp_path: Path) -> None:
+    entry = {"request": {"method": "POST", "url": "http://a/b", "headers": [], "postData": {"text": "{}"}}}
+    path = tmp_path / "long.har"
+    path.write_text(json.dumps({"log": {"entries": [entry] * 20_000}}))
+    began = time.process_time()
+    found = requests_in(path, "localhost")
+    assert time.process_time() - began < 15
+    assert (len(found), [*found][:2], [*found][-1]) == (20_000, ["POST /b", "POST /b #2"], "POST /b #20000")
