@@ -213,6 +213,8 @@ def _load(path: Path, source: bytes) -> ModuleType:
         raise ConfigError(
             f"{path}:{line}" if line else str(path), f"is no Python: {getattr(error, 'msg', error)}"
         ) from None
+    except (MemoryError, RecursionError):  # how the compiler says so
+        raise ConfigError(str(path), "is nested too deeply to be compiled; no journey needs that") from None
     module = ModuleType("chaosbot_journey")
     module.__file__ = str(path)
     try:

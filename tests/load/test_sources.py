@@ -8,14 +8,14 @@ import pytest
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, EngineError
-from chaosbot.core.platform import PLATFORMS, Endpoint
+from chaosbot.core.platform import PLATFORMS, Endpoint, platform_of
 from chaosbot.load import hooks, sources
 from chaosbot.load.sources import Corpus, JourneyFile, source_of
 
 TELEGRAM = PLATFORMS.build("telegram")
 HERE = Endpoint("127.0.0.1:1", "/webhook", "open-sesame")
 GOOD = """
-from chaosbot.core.platform import Request
+from chaosbot.core.platform import platform_of, Request
 from chaosbot.core.journey import JourneySpec, Task
 
 def journeys():
@@ -247,3 +247,10 @@ def test_a_journey_file_that_leaves_or_never_ends_is_named_with_its_line(
     path.write_text("def journeys(): ...\n" * (place == "{line}") + place.format(line=line) + "\n")
     with pytest.raises(ConfigError, match=f"journey.py:2: .*({'SystemExit' if 'raise' in line else 'still runs'})"):
         JourneyFile(path, TELEGRAM, Endpoint())
+
+
+def test_a_journey_file_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.py"
+    path.write_text("x = " + "-" * 200_000 + "1")
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        JourneyFile(path, platform_of("telegram"), Endpoint("localhost", "/"))
