@@ -25,7 +25,7 @@ from chaosbot.cli._aliases import understood
 from chaosbot.config.renamed import RenamedWarning
 from chaosbot.config.settings import PREFIX, find_settings
 from chaosbot.core.errors import ChaosbotError, UnknownName, brief
-from chaosbot.core.visible import visible
+from chaosbot.core.visible import one_line
 
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Start here": {
@@ -334,7 +334,7 @@ def _prepare_streams() -> bool:
 def _say(line: str) -> None:
     """One line on standard error, as far as it can be written."""
     try:
-        sys.stderr.write(f"chaosbot: {visible(line)}\n")
+        sys.stderr.write(f"chaosbot: {one_line(line)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         return

@@ -41,6 +41,7 @@ def busy_port() -> Iterator[int]:
         (["proxy", "http://127.0.0.1:9", "--fault", "latency:1s;p=130%"], "outside 0..1"),
         (["proxy", "http://127.0.0.1:9", "--fault", "latency:1s;colour=red"], "colour"),
         (["proxy", "http://127.0.0.1:9", "--plan", "absent.toml"], "cannot be read"),
+        (["proxy", "http://127.0.0.1:9", "--plan", "ab\nsent.toml"], "ab\\nsent.toml"),
         (
             ["proxy", "http://127.0.0.1:9", "--fault", "abort;paht=/x"],
             "--fault 'abort;paht=/x': unknown key 'paht'; did you mean",
