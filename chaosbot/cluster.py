@@ -516,11 +516,14 @@ def _machines(client: Client, where: str, needs: Requirements) -> dict[str, Mach
     Raises:
         ConfigError: There is none, or one of them cannot; with its name.
     """
-    known = client.scheduler_info(n_workers=-1)["workers"]
-    if not known:
+    if not client.scheduler_info(n_workers=-1)["workers"]:
         raise ConfigError(where, "has no workers; start some with `dask worker tcp://HOST:8786`")
     found: dict[str, Machine] = {}
-    for address, answer in client.run(describe, needs, on_error="return").items():
+    answers = client.run(describe, needs, on_error="return")
+    known = client.scheduler_info(n_workers=-1)["workers"]  # one may have joined meanwhile
+    for address, answer in answers.items():
+        if address not in known:
+            continue  # it has left
         name = f"worker {known.get(address, {}).get('name', address)} at {address}"
         if isinstance(answer, ModuleNotFoundError):
             raise ConfigError(where, f"{name} has no chaosbot; install chaosbot {chaosbot.__version__} there")

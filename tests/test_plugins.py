@@ -126,6 +126,7 @@ def test_every_public_name_is_there() -> None:
     assert plugins.__all__ == sorted(set(plugins.__all__))
 
 
+@pytest.mark.slow
 def test_a_fault_of_another_package_works(chaosbot_with: Callable[[str], Run], tmp_path: Path) -> None:
     chaosbot = chaosbot_with("fault")
     assert "The upstream is a teapot now and then." in chaosbot("faults", "teapot").stdout

@@ -6,8 +6,8 @@ stays what it is; ordinary ones, which most targets answer with a hint or not at
 garbage is collected late levels off after some rounds. Then a few rounds of each other kind (edits, presses, new users, new groups), each with
 something new in it, and of those that made the target hold more, as many as tell.
 
-What a target still has to do is no leak: it is waited for between rounds, and where that takes long nothing is noted (a bot that acknowledges
-first and answers from a queue, on a busy machine or at the pace that its API allows).
+What a target still has to do is no leak (a bot that acknowledges first and answers from a queue, on a busy machine or at the pace that its API
+allows): where something grows while answers are outstanding, looking begins anew, and it is waited for between rounds.
 
 It comes before anything heavy: what a target has once held hides what it keeps. Rounds end early where nothing grows; where something
 does, or where there were too few to tell, they go on for a while when the stage's time is over. Judged by `bounded_resources`.
@@ -73,19 +73,22 @@ def run_growth(context: CampaignContext, clock: Clock) -> None:
     queries, texts, *others = (
         _Rounds(context, kind) for kind in (_QUERIES, *(kind for kind in KEPT if kind != _QUERIES))
     )
-    halfway = Clock(monotonic() + _QUERYING * clock.left(), clock.should_stop)
-    while queries.go_on(ROUNDS) and not _over(halfway, 0.0):
-        queries.send()
-    while texts.go_on(_FEWEST) and not _over(clock, _LONGER_S):
-        texts.send()
-    for one in others:
-        while one.go_on(_SCOUTS) and not _over(clock, 0.0):
-            one.send()
-    others.append(queries)
-    # What may have grown most comes first.
-    for one in sorted((one for one in others if one.suspicious), key=lambda one: -one.each):
-        while one.go_on(_FEWEST) and not _over(clock, _LONGER_S / 2):
-            one.send()
+    try:
+        halfway = Clock(monotonic() + _QUERYING * clock.left(), clock.should_stop)
+        while queries.go_on(ROUNDS) and not _over(halfway, 0.0):
+            queries.send()
+        while texts.go_on(_FEWEST) and not _over(clock, _LONGER_S):
+            texts.send()
+        for one in others:
+            while one.go_on(_SCOUTS) and not _over(clock, 0.0):
+                one.send()
+        # What may have grown most comes first.
+        for one in sorted((one for one in (*others, queries) if one.suspicious), key=lambda one: -one.each):
+            while one.go_on(_FEWEST) and not _over(clock, _LONGER_S / 2):
+                one.send()
+    finally:
+        for one in (queries, texts, *others):
+            one.tell()
 
 
 def _slope(looks: Sequence[tuple[int, float]]) -> float:
@@ -110,6 +113,10 @@ class _Rounds:
         self._lost = False
         self._called = False
         self._behind_s = 0.0
+        self._told: list[ProbeSeen] = []
+        self._waits: bool | None = None
+        """Whether the target is waited for; None until something grows."""
+        self._chats: set[str] = set()
 
     def send(self) -> None:
         """Sends a round and looks at the target."""
@@ -122,11 +129,11 @@ class _Rounds:
         self._step = min(_SPARSEST, 2 * self._step) if monotonic() - began > _SLOW_S else self._step
         self._sent += len(cases)
         self.done += 1
-        done = self._caught_up(cases)
+        self._chats = {str(case.chat) for case in cases}
+        sleep(_QUIET_S)
+        behind = bool(self._waits) and self._is_behind()
         self._called = self._called or len(context.target.calls()) > calls
-        if not done:
-            self._step = min(_SPARSEST, 2 * self._step)
-            self._lost = self._behind_s >= _MOST_BEHIND_S
+        if behind:
             return
         vitals = context.target.vitals() if cases and context.target.lives else None
         self._lost = vitals is None
@@ -135,41 +142,52 @@ class _Rounds:
         for row, value in zip(KEPT[self.kind], (vitals.resident, vitals.descriptors), strict=True):
             self.looks[row.probe].append((self._sent, float(value)))
             seen = ProbeSeen(context.recorder.now(), row.probe, ok=True, value=value, detail=str(self._sent))
-            context.recorder.emit(seen)
+            self._told.append(seen)
         context.show("growth", ROUNDS)
 
-    def _caught_up(self, cases: Sequence[Case]) -> bool:
-        """Whether the target is done with what it was sent: for a moment it says nothing more in these chats."""
-        target, chats = self.context.target, {str(case.chat) for case in cases}
+    def tell(self) -> None:
+        """Emits what was seen."""
+        for seen in self._told:
+            self.context.recorder.emit(seen)
+
+    def _is_behind(self) -> bool:
+        """Waits until the target says nothing more in the chats of the last round (from then on after each); whether that was in vain."""
         began = last = monotonic()
-        seen = len(target.calls())
-        # Where it does nothing more once it has acknowledged, or says nothing of these at all, there is nothing to wait for.
-        at_once = target.watch.prompt or (self.done > 1 and not self._called)
-        gap_s = _QUIET_S if at_once else max(_QUIET_S, target.watch.gap_s)
-        while (now := monotonic()) - last < gap_s:
+        target, seen = self.context.target, len(self.context.target.calls())
+        while (now := monotonic()) - last < max(_QUIET_S, target.watch.gap_s):
             if now - began >= _BEHIND_S or target.should_stop():
+                self._step = _SPARSEST
                 self._behind_s += now - began
-                return False
+                self._lost = self._behind_s >= _MOST_BEHIND_S
+                return True
             sleep(POLL_S)
             new = target.calls()[seen:]
             seen += len(new)
-            if any(str(call.chat) in chats for call in new):
-                last, gap_s = monotonic(), max(gap_s, target.watch.gap_s)
-        return True
+            if any(str(call.chat) in self._chats for call in new):
+                last = monotonic()
+                self._waits = True
+        return False
 
     def go_on(self, fewest: int) -> bool:
         """Whether another round tells more: there were too few, or something grows."""
         if self._lost or self.done >= ROUNDS or (self.kind and self.done >= _IGNORED and not self._called):
             return False
-        return self.done < fewest or any(
-            grows(self.looks[row.probe], row.each, steadily=False) for row in KEPT[self.kind]
-        )
+        if min(self.done, len(self._told)) < fewest:
+            return True
+        grown = any(grows(self.looks[row.probe], row.each, steadily=False) for row in KEPT[self.kind])
+        if grown and self._waits is None:
+            self._waits = False
+            self._is_behind()
+            if self._waits:
+                self.looks.clear()
+                self._told.clear()
+        return grown
 
     @property
     def each(self) -> float:
         """How much more the target holds for each update, as a multiple of the least that is no noise."""
-        rows = [(row.each, self.looks[row.probe]) for row in KEPT[self.kind] if self.done >= _SCOUTS and not self._lost]
-        return max((_slope(looks) / least for least, looks in rows), default=0.0)
+        rows = [(row.each, self.looks[row.probe]) for row in KEPT[self.kind] if not self._lost]
+        return max((_slope(looks) / least for least, looks in rows if len(looks) >= _SCOUTS), default=0.0)
 
     @property
     def suspicious(self) -> bool:

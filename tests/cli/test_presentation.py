@@ -116,7 +116,7 @@ def test_a_line_that_repeats_a_run_says_nothing_of_how_it_was_shown(
         (("proxy", "http://127.0.0.1:9", "--fault", "latency"), "write latency:250ms"),
         (
             ("fuzz", "--platform", "json_webhook", "--platform-option", "sample=@nope.json"),
-            "'nope.json' cannot be read (no such file or directory)",
+            "--platform-option sample: nope.json: cannot be read (No such file or directory); name a file",
         ),
         (("replay", "nope"), "nope: is not there; a finding's directory is RUN_DIR/findings/ID"),
         (("replay", "."), "holds no finding"),

@@ -367,7 +367,7 @@ def test_the_same_seed_sends_the_same_cases(tmp_path: Path) -> None:
     assert len(names[0]) == 300
 
 
-@pytest.mark.parametrize("check", ["own_objects_only", "no_escalation"])
+@pytest.mark.parametrize("check", [pytest.param("own_objects_only", marks=pytest.mark.slow), "no_escalation"])
 def test_a_finding_that_needs_calls_shows_again_on_another_target_and_is_mended_on_a_healthy_one(
     tmp_path: Path, check: str
 ) -> None:

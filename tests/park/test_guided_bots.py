@@ -68,6 +68,7 @@ def test_a_rare_word_is_answered_500(bug: str) -> None:
         assert statuses(talk, CRASHES[bug])[-1] == 500
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_others_show_by_a_press_a_leak_a_death_and_by_silence() -> None:
     with talking(KASSA, "pass-unknown") as talk:

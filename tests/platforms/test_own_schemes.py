@@ -396,7 +396,7 @@ def pem_of(key: Any) -> bytes:
 @pytest.mark.parametrize(
     ("mistake", "told"),
     [
-        ("", {}),
+        pytest.param("", {}, marks=pytest.mark.slow),
         pytest.param("aud", {"forged_refused": "target"}, marks=pytest.mark.slow),
         pytest.param("jku", {"forged_refused": "jku", "urls_not_fetched": "jku"}, marks=pytest.mark.slow),
         pytest.param("x5u", {"forged_refused": "x5u", "urls_not_fetched": "x5u"}, marks=pytest.mark.slow),

@@ -256,9 +256,8 @@ def test_a_campaign_over_a_receiver_that_verifies_finds_nothing(serve, style, tm
     assert report["coverage"]["cases"].keys() >= {"signed", "json", "generated", "sequence"}
 
 
-@pytest.mark.parametrize(
-    "style", [pytest.param(one, marks=() if one == "standard" else pytest.mark.slow) for one in VERIFIERS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("style", VERIFIERS)
 def test_a_signed_finding_is_shrunk_and_shows_again_when_its_signature_has_expired(
     serve, style, tmp_path, monkeypatch
 ) -> None:

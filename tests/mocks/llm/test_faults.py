@@ -90,6 +90,7 @@ def test_a_stream_that_breaks_off_raises_what_is_no_error_of_anthropics_sdk(end:
     assert type(caught.value).__name__ in ("RemoteProtocolError", "ReadError")
 
 
+@pytest.mark.slow
 def test_a_stream_is_cut_inside_a_line_and_before_what_says_why_it_ends() -> None:
     with behind_proxy("mock:llm", "llm_cut_stream:5;where=line") as behind:
         assert not complete(said_by_claude(behind)[0])
