@@ -149,7 +149,13 @@ def hear_signals() -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["HUP", "TERM", pytest.param("QUIT", marks=pytest.mark.slow), pytest.param("INT", marks=pytest.mark.slow)]
+    "number",
+    [
+        pytest.param("HUP", marks=pytest.mark.slow),
+        "TERM",
+        pytest.param("QUIT", marks=pytest.mark.slow),
+        pytest.param("INT", marks=pytest.mark.slow),
+    ],
 )
 def test_every_signal_that_ends_a_run_leaves_its_report(number: str, tmp_path: Path) -> None:
     process = subprocess.Popen(

@@ -140,6 +140,7 @@ runpy.run_module("chaosbot", run_name="__main__")
     assert not loaded & (heavy | {f"chaosbot.{name}" for name in own})
 
 
+@pytest.mark.slow
 def test_a_finding_of_the_embedded_bot_is_replayed_on_the_embedded_bot(chaosbot: Callable, tmp_path: Path) -> None:
     """Found on the fragile bot, mended in the healthy one; the same directory says which."""
     arguments = ("--stages", "catalogue", "--case", "json/root-null", "--duration", "6s", "--corpus", "corpus")

@@ -190,6 +190,7 @@ def test_a_death_for_good_is_a_finding_that_names_the_case_and_says_what_was_not
     assert any("not reached: mutations" in what for what in troubles)
 
 
+@pytest.mark.slow
 def test_a_target_that_chaosbot_owns_is_started_again_when_it_has_died(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
@@ -236,6 +237,7 @@ def test_a_campaign_keeps_its_time(tmp_path: Path) -> None:
         assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_a_catalogue_that_needs_longer_than_its_share_runs_whole_where_it_may(tmp_path: Path) -> None:
     with demo() as url:
         short = run(spec_of(url, tmp_path, duration_s=0.5, longest_s=None))
@@ -290,6 +292,7 @@ def test_the_summary_of_a_huge_case_says_how_much_of_it_is_enough_and_its_title_
     assert finding.title == "answers 500 to 100000 lists inside each other; an expected refusal is a 4xx"
 
 
+@pytest.mark.slow
 def test_known_findings_replay_first_and_accepted_ones_are_muted(tmp_path: Path) -> None:
     corpus, accepted = tmp_path / ".chaosbot", tmp_path / "accepted.txt"
     with demo("crash-on-truncated-json") as url:
@@ -305,6 +308,7 @@ def test_known_findings_replay_first_and_accepted_ones_are_muted(tmp_path: Path)
     assert muted.muted == (finding.id,)
 
 
+@pytest.mark.slow
 def test_exported_tests_fail_on_the_bug_and_pass_when_it_is_mended(tmp_path: Path) -> None:
     def exported(url: str) -> int:
         environment = dict(os.environ, CHAOSBOT_TARGET=url, TELEGRAM_SECRET_TOKEN=SECRET)
@@ -336,6 +340,7 @@ def test_replies_in_webhook_answers_are_enough_to_see_an_escalation(tmp_path: Pa
     assert {finding.check for finding in result.findings} == {"no_escalation"}
 
 
+@pytest.mark.slow
 def test_a_policy_for_malformed_requests_is_enforced(tmp_path: Path) -> None:
     with demo() as url:
         rejected = run(spec_of(url, tmp_path, only=("json/*",), malformed="reject"))

@@ -92,6 +92,7 @@ def test_several_processes_are_steered_as_one_is(serve: Serve, load: Load) -> No
     ] == [12, 31, 0]
 
 
+@pytest.mark.slow
 def test_a_rate_that_a_person_wants_is_that_of_all_processes_together(serve: Serve, load: Load) -> None:
     seen: list[IntervalMeasured] = []
     done = load(

@@ -158,6 +158,7 @@ def test_a_strict_webhook_that_does_what_it_says_has_no_finding(fuzzed, option, 
 @pytest.mark.parametrize(
     ("option", "content"), [pytest.param("sample", SAMPLE, marks=pytest.mark.slow), ("schema", SCHEMA)]
 )
+@pytest.mark.slow
 def test_a_bug_behind_the_validation_is_found(orders, fuzzed, option, content) -> None:
     orders.careless = True
     code, findings = fuzzed(option, content)

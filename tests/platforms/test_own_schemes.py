@@ -218,6 +218,7 @@ def test_a_private_key_in_pem_is_a_secret(monkeypatch) -> None:
 # ── signatures inside of the body ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_sns_is_a_few_options(issuer: str) -> None:
     """SNS: RSA over names and values in lines, in the body, with a certificate behind a URL that the body names."""
     fields = "Message,MessageId,Subject,SubscribeURL,Timestamp,Token,TopicArn,Type"

@@ -248,7 +248,9 @@ def fuzzed(port: int, style: str, out, *options: str) -> tuple[int, dict]:
     return result.exit_code, json.loads((out / "report.json").read_text())
 
 
-@pytest.mark.parametrize("style", VERIFIERS)
+@pytest.mark.parametrize(
+    "style", [pytest.param(one, marks=() if one == "standard" else pytest.mark.slow) for one in VERIFIERS]
+)
 def test_a_campaign_over_a_receiver_that_verifies_finds_nothing(serve, style, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("HOOK", secret_for(style))
     code, report = fuzzed(serve(style), style, tmp_path / "run", "--case", "signed/*", "--case", "json/*")

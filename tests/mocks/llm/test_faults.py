@@ -141,6 +141,7 @@ def test_an_error_in_a_stream_has_no_class_of_its_own() -> None:
         assert [event.type for event in asked][-1] == "error"  # handed on, not raised
 
 
+@pytest.mark.slow
 def test_missing_and_doubled_events_are_quiet() -> None:
     with behind_proxy("mock:llm", "llm_double_event:1") as behind:
         plain = ModelCalled
@@ -275,6 +276,7 @@ def test_an_answer_at_its_bound_and_a_refusal_are_quiet(ask: Callable[..., Any])
     assert (refused.stop_reason, refused.content, call.stop) == ("refusal", [], "refusal")
 
 
+@pytest.mark.slow
 def test_openai_says_length_and_content_filter() -> None:
     for fault, reason in (("llm_max_tokens", "length"), ("llm_refusal", "content_filter")):
         with behind_proxy("mock:llm", fault) as behind:
@@ -284,6 +286,7 @@ def test_openai_says_length_and_content_filter() -> None:
             assert answer.status == "incomplete"
 
 
+@pytest.mark.slow
 def test_bad_tool_calls_are_handed_on_by_the_sdks_or_break_them() -> None:
     tools = {"tools": [TOOL]}
     with behind_proxy("mock:llm", "llm_bad_tool") as behind:
@@ -303,6 +306,7 @@ def test_bad_tool_calls_are_handed_on_by_the_sdks_or_break_them() -> None:
         assert of_claude(behind).content[0].type == "text"  # where no tool is offered, none is called
 
 
+@pytest.mark.slow
 def test_a_model_that_was_talked_into_it_reaches_for_the_admins_tool_or_command() -> None:
     with behind_proxy("mock:llm", "llm_escalate") as behind:
         called = of_claude(behind, tools=[TOOL]).content[0]
@@ -311,6 +315,7 @@ def test_a_model_that_was_talked_into_it_reaches_for_the_admins_tool_or_command(
         assert of_claude(behind).content[0].text.startswith("/grant 2000001 admin\ncbas")
 
 
+@pytest.mark.slow
 def test_text_that_the_platform_refuses_is_drawn_by_the_dice_or_named() -> None:
     with behind_proxy("mock:llm", "llm_hostile_text:over4096") as behind:
         assert len(of_claude(behind).content[0].text) > 4096
@@ -321,6 +326,7 @@ def test_text_that_the_platform_refuses_is_drawn_by_the_dice_or_named() -> None:
     assert len(texts) > 3
 
 
+@pytest.mark.slow
 def test_instructions_are_told_to_the_user_and_usage_is_not() -> None:
     with behind_proxy("mock:llm", "llm_echo") as behind:
         assert SYSTEM in of_claude(behind, system=SYSTEM).content[0].text
