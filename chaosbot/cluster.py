@@ -524,7 +524,7 @@ def _machines(client: Client, where: str, needs: Requirements) -> dict[str, Mach
     for address, answer in answers.items():
         if address not in known:
             continue  # it has left
-        name = f"worker {known.get(address, {}).get('name', address)} at {address}"
+        name = f"worker {known[address].get('name', address)} at {address}"
         if isinstance(answer, ModuleNotFoundError):
             raise ConfigError(where, f"{name} has no chaosbot; install chaosbot {chaosbot.__version__} there")
         if not isinstance(answer, Machine):

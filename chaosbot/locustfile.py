@@ -42,7 +42,6 @@ _USAGE: Final = 2
 _UNTIL_KILLED_S: Final = 3600.0
 _FINE_CLOSES: Final = {1000, 1001, None}
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each look at a health page
 locust.stats.PERCENTILES_TO_REPORT = [0.5, 0.9, 0.95, 0.99, 0.999, 1.0]
 locust.stats.PERCENTILES_TO_STATISTICS = [0.5, 0.95, 0.99]
 

@@ -7,14 +7,14 @@ level of memory is compared between its thirds under the same load.
 # ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar, Final
 
 from chaosbot.checks._cases import NEEDS_MEMORY, CaseCheck, Violation, cause_of, says, sight
 from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, ProbeSeen
 from chaosbot.core.observation import Grew, observed
 from chaosbot.core.registry import option
 from chaosbot.core.stats import median
@@ -72,6 +72,15 @@ def _kept(kind: str) -> tuple[Kept, Kept]:
 
 KEPT: Final = {kind: _kept(kind) for kind in _KINDS}
 """What is looked at, memory and descriptors, by the kind of what is sent meanwhile."""
+
+
+def looks_of(probes: Iterable[ProbeSeen], row: Kept) -> list[tuple[int, float]]:
+    """How many updates had been sent, and what was held then, at each look at a row."""
+    return [
+        (int(one.detail), float(one.value))
+        for one in probes
+        if one.probe == row.probe and isinstance(one.value, (int, float))
+    ]
 
 
 def grows(looks: Sequence[tuple[int, float]], each: float, *, steadily: bool = True) -> bool:
@@ -143,11 +152,7 @@ class BoundedResources(CaseCheck):
         found: list[Finding] = []
         judged = 0
         for row in chain.from_iterable(KEPT.values()):
-            looks = [
-                (int(one.detail), float(one.value))
-                for one in history.probes
-                if one.probe == row.probe and isinstance(one.value, (int, float))
-            ]
+            looks = looks_of(history.probes, row)
             judged += len(looks) >= _ENOUGH
             if len(looks) < _ENOUGH or not grows(looks, row.each):
                 continue

@@ -15,13 +15,12 @@ does, or where there were too few to tell, they go on for a while when the stage
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic, sleep
 from typing import Any, Final
 
-from chaosbot.checks.bounded_resources import KEPT, grows
+from chaosbot.checks.bounded_resources import KEPT, Kept, grows, looks_of
 from chaosbot.core.case import Case, Change
 from chaosbot.core.dice import Dice
 from chaosbot.core.event import ProbeSeen
@@ -106,14 +105,13 @@ class _Rounds:
     def __init__(self, context: CampaignContext, kind: str) -> None:
         self.context = context
         self.kind = kind
-        self.looks: dict[str, list[tuple[int, float]]] = defaultdict(list)
         self.done = 0
         self._sent = 0
         self._step = 1
         self._lost = False
         self._called = False
         self._behind_s = 0.0
-        self._told: list[ProbeSeen] = []
+        self._seen: list[ProbeSeen] = []
         self._waits: bool | None = None
         """Whether the target is waited for; None until something grows."""
         self._chats: set[str] = set()
@@ -140,14 +138,13 @@ class _Rounds:
         if vitals is None:
             return
         for row, value in zip(KEPT[self.kind], (vitals.resident, vitals.descriptors), strict=True):
-            self.looks[row.probe].append((self._sent, float(value)))
             seen = ProbeSeen(context.recorder.now(), row.probe, ok=True, value=value, detail=str(self._sent))
-            self._told.append(seen)
+            self._seen.append(seen)
         context.show("growth", ROUNDS)
 
     def tell(self) -> None:
         """Emits what was seen."""
-        for seen in self._told:
+        for seen in self._seen:
             self.context.recorder.emit(seen)
 
     def _is_behind(self) -> bool:
@@ -172,22 +169,26 @@ class _Rounds:
         """Whether another round tells more: there were too few, or something grows."""
         if self._lost or self.done >= ROUNDS or (self.kind and self.done >= _IGNORED and not self._called):
             return False
-        if min(self.done, len(self._told)) < fewest:
+        looks = self._looks()
+        if min(map(len, looks.values())) < fewest:
             return True
-        grown = any(grows(self.looks[row.probe], row.each, steadily=False) for row in KEPT[self.kind])
+        grown = any(grows(found, row.each, steadily=False) for row, found in looks.items())
         if grown and self._waits is None:
             self._waits = False
             self._is_behind()
             if self._waits:
-                self.looks.clear()
-                self._told.clear()
+                self._seen.clear()
         return grown
+
+    def _looks(self) -> dict[Kept, list[tuple[int, float]]]:
+        """What was seen so far, by row: how many updates had been sent, and what was held."""
+        return {row: looks_of(self._seen, row) for row in KEPT[self.kind]}
 
     @property
     def each(self) -> float:
         """How much more the target holds for each update, as a multiple of the least that is no noise."""
-        rows = [(row.each, self.looks[row.probe]) for row in KEPT[self.kind] if not self._lost]
-        return max((_slope(looks) / least for least, looks in rows if len(looks) >= _SCOUTS), default=0.0)
+        looks = {} if self._lost else self._looks()
+        return max((_slope(found) / row.each for row, found in looks.items() if len(found) >= _SCOUTS), default=0.0)
 
     @property
     def suspicious(self) -> bool:
