@@ -5,7 +5,7 @@ numbers, texts and lists, the usual formats, examples and defaults. Whatever is 
 the schema itself lists (enum, examples, default) is taken only where it keeps them too. A `pattern` is met by the schema's own examples or default, and
 otherwise by texts drawn from it; one that cannot be drawn from needs an example, because a text that only sometimes fits would make
 valid bodies invalid. Other words that make bodies invalid (`not`, `if`, `uniqueItems` …) are left alone; with them what is made may be
-refused (`understood`).
+refused.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _UNREAD: Final = frozenset(
     | {"minProperties", "maxProperties", "propertyNames", "prefixItems", "contentEncoding", "contentMediaType"}
     | {"patternProperties", "unevaluatedProperties", "unevaluatedItems", "additionalItems"}
 )
-"""Words that forbid some of what `shape_of` reads."""
+"""Words that forbid some of what `read_schema` reads."""
 _METHODS: Final = ("post", "put", "patch")
 _FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "date-time": ("2026-01-01T00:00:00Z", "2026-12-31T23:59:59+07:00"),
@@ -59,11 +59,6 @@ _FORMATS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def understood(document: Any, operation: str = "") -> bool:
-    """Whether `shape_of` takes no body for valid that a document forbids."""
-    return _known(document) and _reading(document, operation)[1]
-
-
 def _known(document: Any) -> bool:
     """Whether a document has none of the words that are not read."""
     if isinstance(document, dict):
@@ -72,8 +67,8 @@ def _known(document: Any) -> bool:
     return not isinstance(document, list) or all(map(_known, document))
 
 
-def shape_of(document: Any, operation: str = "") -> Shape:
-    """The shape of valid bodies.
+def read_schema(document: Any, operation: str = "") -> tuple[Shape, bool]:
+    """The shape of valid bodies, and whether it takes no body for valid that the document forbids.
 
     Args:
         document: A JSON Schema or an OpenAPI document.
@@ -82,11 +77,6 @@ def shape_of(document: Any, operation: str = "") -> Shape:
     Raises:
         ConfigError: What cannot be understood, with its place in the document.
     """
-    return _reading(document, operation)[0]
-
-
-def _reading(document: Any, operation: str) -> tuple[Shape, bool]:
-    """The shape, and whether all of it is sure to be valid."""
     if not isinstance(document, (dict, bool)):
         raise ConfigError("schema", "is no JSON Schema; it must be an object")
     schema = document
@@ -96,6 +86,7 @@ def _reading(document: Any, operation: str) -> tuple[Shape, bool]:
         reader = _Reader(document, deepest)
         try:
             shape = reader.read(schema, "schema", 0)
+            sure = reader.sure and _known(document)
         except _Grows:
             continue
         except RecursionError:
@@ -105,7 +96,7 @@ def _reading(document: Any, operation: str) -> tuple[Shape, bool]:
                 "schema", f"asks for bodies of more than {MOST_SIZE >> 20} MB; lower its minItems and minLength"
             )
         if deepest == 0 or _size_of(shape, 1) <= MOST_VALUES:
-            return shape, reader.sure
+            return shape, sure
     raise ConfigError("schema", "describes more than can be made of it; give the schema of one event, or a sample")
 
 

@@ -20,7 +20,7 @@ from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.registry import option
 from chaosbot.core.shape import OneOf, Shape, problems, sample
 from chaosbot.platforms._generic import bodies_of, delivery_id, inferred, marker_place, parsed, post, renew
-from chaosbot.platforms._json_schema import shape_of, understood
+from chaosbot.platforms._json_schema import read_schema
 
 _EXAMPLE = {"id": "evt_1", "type": "chaosbot.ping", "text": "hello", "count": 1, "data": {"tags": ["a"], "ok": True}}
 
@@ -49,11 +49,11 @@ class JsonWebhook(Platform):
     @property
     def described(self) -> bool:
         """A schema says what is valid, where all of it is understood; a sample says that of itself only."""
-        return self._understood
+        return self.schema is not None and self._read[1]
 
     @cached_property
-    def _understood(self) -> bool:
-        return self.schema is not None and understood(self.schema, self.operation)
+    def _read(self) -> tuple[Shape, bool]:
+        return read_schema(self.schema, self.operation)
 
     def expected(self, name: str) -> Expect:
         """What a correct target answers: it acknowledges the first sample, and what a schema surely allows; other bodies may be refused.
@@ -71,7 +71,7 @@ class JsonWebhook(Platform):
     @cached_property
     def _shape(self) -> Shape:
         if self.schema is not None:
-            return shape_of(self.schema, self.operation)
+            return self._read[0]
         bodies = self._bodies.values()
         return OneOf(tuple(map(inferred, bodies))) if self.more else inferred(self._body)
 

@@ -225,9 +225,9 @@ def _value(document: Mapping[str, Any], parameter: Mapping[str, Any]) -> str:
 def _sample(schema: Mapping[str, Any], *place: str, at: tuple[str, ...]) -> Any:
     """A value that a schema, or what is at a place of an OpenAPI document, takes."""
     from chaosbot.core.shape import sample  # noqa: PLC0415 - only a description needs these
-    from chaosbot.platforms._json_schema import shape_of  # noqa: PLC0415
+    from chaosbot.platforms._json_schema import read_schema  # noqa: PLC0415
 
-    return sample(shape_of(schema, *place), Dice(0).at("openapi", *at), 1.0)
+    return sample(read_schema(schema, *place)[0], Dice(0).at("openapi", *at), 1.0)
 
 
 def _target(url: str) -> str:
