@@ -30,7 +30,7 @@ _LEAKS: Final = (
         "traceback",
         Severity.MEDIUM,
         "a traceback",
-        re.compile(rb"Traceback \(most recent call last\)|\n\s+at .+:\d+:\d+\)?"),
+        re.compile(rb"Traceback \(most recent call last\)|\n[ \t]+at .+:\d+:\d+\)?"),
     ),
     (
         "path",
