@@ -302,6 +302,12 @@ def overloaded(tried: CaseTried) -> bool:
     return tried.outcome.status in (429, 503) and any(name == "retry-after" for name, _ in tried.outcome.headers)
 
 
+def declared_right(tried: CaseTried, seen: CampaignStarted) -> bool:
+    """Whether a valid update got a status that the run's person calls right (`--accept-status`)."""
+    valid = tried.expect is not None and tried.expect.allows_status(200)
+    return valid and tried.outcome.status in seen.accept_status
+
+
 def forged(tried: CaseTried) -> bool:
     """Whether the case comes from a sender without the secret and must have no effect."""
     return tried.threat is Threat.FORGER and tried.expect is not None and tried.expect.reach is Reach.NONE

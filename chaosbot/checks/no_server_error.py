@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, frame, lacking, overloaded, says, together
+from chaosbot.checks._cases import (
+    CaseCheck,
+    Violation,
+    answered,
+    cause_of,
+    declared_right,
+    frame,
+    lacking,
+    overloaded,
+    says,
+    together,
+)
 from chaosbot.core.case import Role
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
@@ -51,7 +62,8 @@ class NoServerError(CaseCheck):
             cause = self._cause(tried, "dropped")
         else:
             status = tried.outcome.status or 0
-            if status < 500 or overloaded(tried) or (tried.expect is not None and tried.expect.allows_status(status)):
+            right = tried.expect is not None and tried.expect.allows_status(status)
+            if status < 500 or right or declared_right(tried, seen) or overloaded(tried):
                 return None
             if tried.change.place in _CODED and _undoes_codings(tried):
                 return None

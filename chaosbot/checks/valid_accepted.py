@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, overloaded, says, together
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, declared_right, overloaded, says, together
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Noted
 from chaosbot.core.exchange import Direction
@@ -29,9 +29,9 @@ class ValidAccepted(CaseCheck):
         return ordinary and tried.expect is not None and tried.expect.statuses == _ACK_ONLY and answered(tried)
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
-        """A refusal (a 5xx is another check's)."""
+        """A refusal that the run's person does not call right (a 5xx is another check's)."""
         status = tried.outcome.status or 0
-        if status // 100 == 2 or status >= 500 or overloaded(tried):
+        if status // 100 == 2 or status >= 500 or declared_right(tried, seen) or overloaded(tried):
             return None
         title = f"refuses a valid update with {status}, so it is redelivered for ever: {tried.summary or tried.case}"
         cause = cause_of(tried, str(status))

@@ -75,6 +75,7 @@ PANELS: Final[Mapping[str, tuple[str, ...]]] = {
         *(
             "--outbound-listen",
             "--malformed",
+            "--accept-status",
             "--bugs",
             "--start-cmd",
             "--guide",

@@ -75,23 +75,6 @@ Traceparent = Annotated[
 ]
 
 
-def statuses(texts: Sequence[str]) -> frozenset[int]:
-    """Reads ``304`` and ``3xx``.
-
-    Raises:
-        ConfigError: No such status.
-    """
-    found: set[int] = set()
-    for text in texts:
-        if len(text) == 3 and text[0] in "12345" and text[1:].lower() == "xx":
-            found.update(range(int(text[0]) * 100, int(text[0]) * 100 + 100))
-        elif len(text) == 3 and text.isascii() and text.isdecimal() and "100" <= text <= "599":
-            found.add(int(text))
-        else:
-            raise ConfigError("--accept-status", f"'{text}' is no HTTP status; write for example 304 or 3xx")
-    return frozenset(found)
-
-
 def named_profile(text: str) -> tuple[str, dict[str, object]]:
     """A profile's name and options from ``NAME`` or ``NAME:VALUE`` of its primary option.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -31,6 +31,9 @@ def _allow(hosts: list[str] | None) -> list[str] | None:
     return hosts
 
 
+R = TypeVar("R")
+W = TypeVar("W")
+
 TARGET_HELP: Final = "The webhook's URL. Without one the embedded demo bot is started and tested."
 
 Target = Annotated[str | None, typer.Argument(help=TARGET_HELP, show_default=False)]
@@ -39,6 +42,12 @@ Cluster = Annotated[
     typer.Option(
         help="Run the processes on a Dask cluster: tcp://HOST:8786, or 'local' for one on this machine.",
         show_default=False,
+    ),
+]
+AcceptStatus = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A status beside 2xx that is right for a valid request, e.g. 304 or 3xx; repeatable.", show_default=False
     ),
 ]
 Seed = Annotated[
@@ -219,8 +228,8 @@ class Watched(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def read_option(option: str, text: str, read: Callable[[object], float]) -> float:
-    """A value with a unit as an option carries it.
+def read_option(option: str, text: W, read: Callable[[W], R]) -> R:
+    """What an option says, such as a value with a unit.
 
     Raises:
         ConfigError: It is none; the message names the option.

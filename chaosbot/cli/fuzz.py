@@ -17,6 +17,7 @@ from chaosbot.cli._finish import conclude, running
 from chaosbot.cli._options import (
     DEFAULT_SECRET,
     LLM_PORT,
+    AcceptStatus,
     AllowHost,
     Authority,
     Certificate,
@@ -45,6 +46,7 @@ from chaosbot.cli._options import (
     choose_platform,
     choose_seed,
     choose_upstreams,
+    read_option,
     read_prices,
     read_secret,
     secret_variable,
@@ -56,6 +58,7 @@ from chaosbot.config.outputs import check_output
 from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core import units
 from chaosbot.core.case import Case
+from chaosbot.core.check import ACCEPTED
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
 from chaosbot.core.platform import Endpoint, platform_of
@@ -96,6 +99,7 @@ def fuzz(
     platform: PlatformName = defaults.PLATFORM,
     platform_option: PlatformOptions = None,
     malformed: Annotated[str, typer.Option(help="What is right for a malformed request: reject, ack or any.")] = "any",
+    accept_status: AcceptStatus = None,
     bot_api: Annotated[
         str | None,
         typer.Option(
@@ -183,6 +187,7 @@ def fuzz(
     if guide_include and not guide:
         raise ConfigError("--guide-include", "says what --guide counts as the target's own code; add --guide")
     prices = read_prices(llm_prices)
+    right = read_option("--accept-status", accept_status or (), units.statuses)
     accepted(baseline)  # what cannot be read shall not show when the campaign is over
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
@@ -205,6 +210,7 @@ def fuzz(
         "stages": stages,
         "duration": duration,
         "malformed": malformed,
+        **({ACCEPTED: right} if right else {}),
         "bot_api": bot_api,
         **({"llm": llm} if llm else {}),
         **({"prices": prices} if prices else {}),
@@ -248,6 +254,7 @@ def fuzz(
                 "stages": tuple(name.strip() for name in stages.split(",") if name.strip()),
                 "checks": tuple(check) if check else None,
                 "malformed": malformed,
+                "accept_status": right,
                 "pid": pid,
                 "metrics": metrics,
                 "start_cmd": start_cmd,

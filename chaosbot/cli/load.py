@@ -25,10 +25,10 @@ from chaosbot.cli._load import (
     Wait,
     profile_of,
     promises,
-    statuses,
 )
 from chaosbot.cli._options import (
     DEFAULT_SECRET,
+    AcceptStatus,
     AllowHost,
     Authority,
     Certificate,
@@ -140,10 +140,7 @@ def load(
     insecure: Insecure = False,
     cert: Certificate = None,
     key: CertificateKey = None,
-    accept_status: Annotated[
-        list[str] | None,
-        typer.Option(help="A status beside 2xx that is no failure, e.g. 304 or 3xx; repeatable.", show_default=False),
-    ] = None,
+    accept_status: AcceptStatus = None,
     connect_timeout: Annotated[str, typer.Option(help="Most time to connect.")] = "5s",
     timeout: Annotated[str, typer.Option(help="Most time for a request.")] = "30s",
     bodies: Bodies = None,
@@ -176,6 +173,7 @@ def load(
     target = target_of(webhook_of(target, platform), unix)
     chosen = choose_seed(seed)
     shape = profile_of(profile, users, spawn_rate, duration, rate)
+    accepted = read_option("--accept-status", accept_status or (), units.statuses)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
     check_secret(platform, secret, secret_env)
     allow = tuple(allow_host or ())
@@ -185,7 +183,6 @@ def load(
     if target:
         check_target(target, allow)
     pacer = shape.pacer()
-    accepted = statuses(accept_status or ())
     settings: dict[str, Any] = {
         "profile": shape.name,
         "options": {field.name: getattr(shape, field.name) for field in options_of(type(shape))},
@@ -194,7 +191,7 @@ def load(
         "processes": processes or 1,
         "traceparent": traceparent,
         **({"thresholds": threshold_settings(promises(slo))} if slo else {}),
-        **({ACCEPTED: sorted(accepted)} if accepted else {}),
+        **({ACCEPTED: accepted} if accepted else {}),
     }
     conditions = [StopCondition.parse(text, "--abort-on") for text in abort_on or ()]
     load_spec = LoadSpec(
@@ -214,7 +211,7 @@ def load(
         connect_timeout_s=read_option("--connect-timeout", connect_timeout, units.duration),
         timeout_s=read_option("--timeout", timeout, units.duration),
         streams=tuple(stream or ()),
-        accepted=accepted,
+        accepted=frozenset(accepted),
         classes=weights("--class", classes) if classes is not None else (),
         mix=weights("--mix", mix) if mix is not None else (),
         wait_s=waits("--wait", wait) if wait is not None else None,

@@ -30,6 +30,7 @@ from chaosbot.cli._load import (
 )
 from chaosbot.cli._options import (
     BOT_API_PORT,
+    AcceptStatus,
     AllowHost,
     Cluster,
     Json,
@@ -128,6 +129,7 @@ def run(
     max_in_flight: MaxInFlight = None,
     slo: Slo = None,
     abort_on: AbortOn = None,
+    accept_status: AcceptStatus = None,
     bodies: Bodies = None,
     traceparent: Traceparent = False,
     check: Annotated[
@@ -192,6 +194,7 @@ def run(
         raise UnknownName.of("choice", bodies, BODIES, where="--bodies")
     for text in abort_on or ():
         StopCondition.parse(text, "--abort-on")
+    accepted = read_option("--accept-status", accept_status or (), units.statuses)
     bugs = choose_bugs(bugs)
     more = [CHECKS.build(name).name for name in check or ()]
     targets = [item for item in what or () if _is_target(item, unix)]
@@ -227,6 +230,7 @@ def run(
             max_in_flight=max_in_flight or experiment.workload.max_in_flight,
             traceparent=traceparent or experiment.workload.traceparent,
             bodies=bodies or experiment.workload.bodies,
+            accept_status=tuple(sorted({*experiment.workload.accept_status, *accepted})),
         ),
     )
     if duration is not None:

@@ -22,6 +22,7 @@ from chaosbot.config.table import (
     FREQUENCY,
     OPTIONS,
     SHARE,
+    STATUSES,
     TEXT,
     Key,
     Kind,
@@ -36,7 +37,7 @@ from chaosbot.config.table import (
     text_that,
     whole,
 )
-from chaosbot.core.check import CHECKS
+from chaosbot.core.check import ACCEPTED, CHECKS
 from chaosbot.core.errors import ConfigError, UnknownName
 from chaosbot.core.mock import is_mock, upstreams_of, with_llm
 from chaosbot.core.plan import FaultPlan
@@ -67,6 +68,7 @@ class Workload:
         max_in_flight: Most requests on their way at once, without connections of streams; None for no bound.
         traceparent: Whether requests carry a W3C trace context.
         bodies: Which answers' bodies the journal keeps: ``failed``, ``sample``, ``all`` or ``none``.
+        accept_status: Statuses beside 2xx that are no failures.
     """
 
     profile: str = "sustained"
@@ -83,6 +85,7 @@ class Workload:
     max_in_flight: int | None = None
     traceparent: bool = False
     bodies: str = "sample"
+    accept_status: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ class Experiment:
             "abort_on": list(self.abort_on),
             **({"thresholds": threshold_settings(self.thresholds)} if self.thresholds else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
+            **({ACCEPTED: list(self.workload.accept_status)} if self.workload.accept_status else {}),
             **({"prices": {name: list(pair) for name, pair in self.prices.items()}} if self.prices else {}),
         }
 
@@ -266,6 +270,7 @@ WORKLOAD: Final = Table(
         "max_in_flight": Key(whole(1), "Most requests on their way at once, without connections of streams."),
         "traceparent": Key(FLAG, "Whether requests carry a W3C trace context.", False),
         "bodies": Key(choice("choice", BODIES), "Answers whose bodies the journal keeps.", "sample"),
+        "accept_status": Key(STATUSES, 'Statuses beside 2xx that are no failures, e.g. [304, "4xx"].', ()),
     },
 )
 USUAL: Final = Lengths()
@@ -426,7 +431,7 @@ def write_experiment(experiment: Experiment, about: str) -> str:
         about: The comment at its head.
     """
     settings = experiment.settings()
-    workload = {key: value for key, value in settings["workload"].items() if value not in (None, {}, 0.0)}
+    workload = {key: value for key, value in settings["workload"].items() if value not in (None, {}, (), 0.0)}
     workload["timeout"] = f"{workload.pop('timeout_s')}s"
     if "rate" in workload:
         workload["rate"] = f"{workload['rate']}/s"

@@ -214,6 +214,20 @@ SHARE: Final = _leaf(
 )
 
 
+def _statuses(value: object) -> tuple[int, ...]:
+    items = value if isinstance(value, list) else [value]
+    return units.statuses(str(one) if type(one) is int and 0 <= one < 1000 else _text(one) for one in items)
+
+
+_STATUS: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 100, "maximum": 599},
+        {"type": "string", "pattern": "^[1-5]([0-9]{2}|[xX]{2})$"},
+    ]
+}
+STATUSES: Final = _leaf(_statuses, {"anyOf": [*_STATUS["anyOf"], {"type": "array", "items": _STATUS}]})
+
+
 def choice(kind: str, words: Sequence[str] | type[StrEnum]) -> Kind:
     """One of some words; an enumeration gives its member."""
     known = [str(word) for word in words]

@@ -182,6 +182,7 @@ class CampaignStarted(Tagged, frozen=True):
         latency_s: An answer that takes longer is a hang.
         health_s: The median of the first health requests.
         deadline_s: How long the platform waits for the answer to one of those, where it is known for that; 0 otherwise.
+        accept_status: Statuses beside 2xx that are right for a valid update.
     """
 
     t: float
@@ -193,6 +194,7 @@ class CampaignStarted(Tagged, frozen=True):
     latency_s: float = 0.0
     health_s: float = 0.0
     deadline_s: float = 0.0
+    accept_status: tuple[int, ...] = ()
 
     @property
     def sees_calls(self) -> bool:

@@ -7,7 +7,7 @@ that comes from people carries suffixes; a bare number is refused where it would
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from chaosbot.core.errors import MOST_SHOWN, ConfigError, shown
@@ -60,6 +60,24 @@ def whole(text: str, most: int) -> int | None:
         return None
     number = int(text.lstrip("0") or "0")
     return number if number <= most else None
+
+
+def statuses(texts: Iterable[str]) -> tuple[int, ...]:
+    """HTTP statuses in order, from what people write: ``304``, or ``3xx`` for a whole class.
+
+    Raises:
+        ConfigError: No such status.
+    """
+    found: set[int] = set()
+    for text in texts:
+        status = whole(text, 599)
+        if len(text) == 3 and text[0] in "12345" and text[1:].lower() == "xx":
+            found.update(range(int(text[0]) * 100, int(text[0]) * 100 + 100))
+        elif len(text) == 3 and status is not None and status >= 100:
+            found.add(status)
+        else:
+            raise ConfigError("", f"{shown(text)} is no HTTP status; write for example 304 or 3xx")
+    return tuple(sorted(found))
 
 
 def _brief(text: object) -> str:

@@ -323,6 +323,7 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
         round(target.latency_s, 3),
         round(median, 4),
         target.platform.expected(target.platform.canary()).within_s or 0.0,
+        spec.accept_status,
     )
     recorder.emit(started)
     recorder.emit(Noted(recorder.now(), "fuzz", _sight(started)))

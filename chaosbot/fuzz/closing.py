@@ -183,6 +183,7 @@ def _finish(
         spec.address.url,
         spec.endpoint.time,
         perishable,
+        spec.accept_status,
     )
     home = (spec.findings / finding.id) if spec.findings is not None else None
     line = f"chaosbot replay {shlex.quote(str(home))}" if home is not None else ""

@@ -60,6 +60,7 @@ class Reproducer:
         target: The webhook's URL where it was found.
         time: The Unix time that the requests claim, which their signatures are for.
         perishable: Whether those signatures expire, so that only chaosbot, which signs anew, can send the requests again.
+        accept_status: Statuses beside 2xx that were right for a valid update.
     """
 
     check: str
@@ -74,6 +75,7 @@ class Reproducer:
     target: str = ""
     time: int = 0
     perishable: bool = False
+    accept_status: tuple[int, ...] = ()
 
 
 def _case_json(case: Case, secret: str) -> dict[str, Any]:
@@ -169,6 +171,8 @@ def _checked(value: Any) -> None:
     _must("perishable", value.get("perishable", False), (bool,))
     _must("target", value.get("target", ""), (str,))
     _must("time", value.get("time", 0), (int,), 0, 2**40)
+    for nth, status in enumerate(_must("accept_status", value.get("accept_status", []), (list,), 0, 500)):
+        _must(f"accept_status[{nth}]", status, (int,), 100, 599)
     count = 0
     for number, step in enumerate(_must("steps", value["steps"], (list,), 1, _MOST_CASES)):
         for nth, case in enumerate(_must(f"steps[{number}]", step, (list,), 1, _MOST_AT_ONCE)):
@@ -261,6 +265,7 @@ def to_json(reproducer: Reproducer, secret: str) -> dict[str, Any]:
         "target": reproducer.target,
         "time": reproducer.time,
         "perishable": reproducer.perishable,
+        "accept_status": list(reproducer.accept_status),
         "steps": [[_case_json(case, secret) for case in step] for step in reproducer.steps],
     }
 
@@ -293,6 +298,7 @@ def read(directory: Path, secret: str) -> Reproducer:
             target=value.get("target", ""),
             time=value.get("time", 0),
             perishable=value.get("perishable", False),
+            accept_status=tuple(value.get("accept_status", ())),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(str(path), f"is no chaosbot case ({type(error).__name__}: {error})") from None

@@ -80,6 +80,7 @@ def replay(
         found.platform,
         time_ns(),  # two replays within a second are two
         malformed=found.malformed,
+        accept_status=found.accept_status,
         bot_api=calls is not None,
         allow=allow,
         started=monotonic() if started is None else started,

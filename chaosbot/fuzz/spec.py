@@ -47,6 +47,7 @@ class CampaignSpec:
         stages: Which stages run, in the order of `STAGES`.
         checks: Which checks judge; None takes all that judge a campaign.
         malformed: What is right for a malformed request: ``reject`` (4xx), ``ack`` (2xx) or ``any``.
+        accept_status: Statuses beside 2xx that are right for a valid update.
         bot_api: Whether a Bot API mock is attached, so that the bot's calls are seen.
         pid: The target's process, for memory and descriptors; None looks for whoever listens (loopback, Linux).
         metrics: URL of the target's metrics, the same from outside.
@@ -79,6 +80,7 @@ class CampaignSpec:
     stages: tuple[str, ...] = STAGES
     checks: tuple[str, ...] | None = None
     malformed: str = "any"
+    accept_status: tuple[int, ...] = ()
     bot_api: bool = False
     pid: int | None = None
     metrics: str | None = None

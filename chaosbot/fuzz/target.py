@@ -408,7 +408,7 @@ class CampaignTarget:
         outcome = self._send(case, timeout_s or self.spec.timeout_s)
         # A target that takes rising ids only may have answered the first one alone.
         self.replies_in_answers = self.replies_in_answers or self.replies_in(outcome)
-        return HealthReply(outcome.ok, outcome.total_s, outcome, case)
+        return HealthReply(self.acknowledges(outcome), outcome.total_s, outcome, case)
 
     def settle(self, within_s: float | None = None) -> bool:
         """Waits until the bot has answered a health request at the mock, so that "nothing was called" means something."""
@@ -420,9 +420,13 @@ class CampaignTarget:
         case = self.said(self.answered)
         return case is not None and self.replied(case, self.fire(case, "health").outcome, within_s)
 
+    def acknowledges(self, outcome: Outcome) -> bool:
+        """Whether the target took a valid update: by 2xx, or by what the run's person calls right."""
+        return outcome.ok or (outcome.fate is Fate.ANSWERED and outcome.status in self.spec.accept_status)
+
     def replied(self, case: Case, outcome: Outcome, within_s: float | None = None) -> bool:
         """Whether a reply comes to what was acknowledged, in the answer itself or at the mock; waits for that as `ReplyWatch.replied` does."""
-        return outcome.ok and (self.replies_in(outcome) or self.watch.replied(case, within_s))
+        return self.acknowledges(outcome) and (self.replies_in(outcome) or self.watch.replied(case, within_s))
 
     # -- attribution -------------------------------------------------------------------------------------------------
 

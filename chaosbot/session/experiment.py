@@ -274,6 +274,7 @@ def perform(
                 "platform": experiment.platform,
                 "duration_s": experiment.fuzz_s,
                 "allow": experiment.allow_hosts,
+                "accept_status": experiment.workload.accept_status,
             }
             run_campaign(run, environment, secret, settings, faults=fuzz_faults(experiment.plan))
 
@@ -343,6 +344,7 @@ def load_of(compiled: Compiled) -> LoadSpec:
         max_in_flight=workload.max_in_flight,
         traceparent=workload.traceparent,
         bodies=workload.bodies,
+        accepted=frozenset(workload.accept_status),
         promised=tuple(Threshold.parse(text).metric for text in compiled.experiment.thresholds),
     )
 

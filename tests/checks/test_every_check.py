@@ -1084,3 +1084,15 @@ def test_a_status_that_was_declared_right_is_no_finding_of_a_load(check: str, st
     assert judged(check, refused).verdict is Verdict.FAIL
     start = msgspec.structs.replace(START, settings={**START.settings, ACCEPTED: [status]})
     assert CHECKS.build(check).judge(History.of([start, *refused])).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("check", "status"), [("valid_accepted", 404), ("no_server_error", 501)])
+def test_a_status_that_was_declared_right_is_no_finding_of_a_campaign(check: str, status: int) -> None:
+    refused = case("kinds/poll", answer(status))
+    assert judged(check, [CampaignStarted(0.0), refused]).verdict is Verdict.FAIL
+    assert judged(check, [CampaignStarted(0.0, accept_status=(status,)), refused]).verdict is Verdict.PASS
+
+
+def test_what_is_declared_right_for_valid_updates_is_not_right_for_forged_ones() -> None:
+    forged = case("auth/wrong", answer(500), expect=REFUSE, threat=Threat.FORGER)
+    assert judged("no_server_error", [CampaignStarted(0.0, accept_status=(500,)), forged]).verdict is Verdict.FAIL

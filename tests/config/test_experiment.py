@@ -20,7 +20,7 @@ from chaosbot.config.plan import parse_fault, plan_of
 from chaosbot.core.errors import ConfigError, UnknownName, UsageError
 from chaosbot.core.plan import FaultPlan
 from chaosbot.core.timeline import Lengths, schedule, steps
-from chaosbot.session.experiment import compiled, lasting
+from chaosbot.session.experiment import compiled, lasting, load_of
 
 BUILT_IN = built_in()
 
@@ -241,3 +241,19 @@ def test_a_plan_of_which_nothing_can_happen_is_refused_with_what_can() -> None:
     plan = plan_of([parse_fault("botapi_migrate;direction=outbound")])
     with pytest.raises(ConfigError, match=r"no trouble of slack's API; .* api_error"):
         compiled(Experiment(platform="slack", plan=plan))
+
+
+@pytest.mark.parametrize(("written", "read"), [(304, (304,)), (["3xx", 404], (*range(300, 400), 404)), ([], ())])
+def test_statuses_that_are_no_failures_are_read_written_and_loaded(written: Any, read: Any, tmp_path: Path) -> None:
+    experiment = experiment_from({"workload": {"accept_status": written}}, "x.toml")
+    assert experiment.workload.accept_status == read
+    assert load_of(compiled(experiment)).accepted == frozenset(read)
+    file = tmp_path / "again.toml"
+    file.write_text(write_experiment(experiment, "again"), encoding="utf-8")
+    assert read_experiment(str(file)).workload.accept_status == read
+
+
+@pytest.mark.parametrize("wrong", [99, 600, "6xx", "3x", "9" * 5000, True, [[304]], {"a": 1}, None])
+def test_no_status_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^x\.toml: workload\.accept_status: "):
+        experiment_from({"workload": {"accept_status": wrong}}, "x.toml")

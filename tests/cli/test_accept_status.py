@@ -1,0 +1,68 @@
+"""A service to which another status than 2xx is right says so once, in the same words for each verb that judges its answers."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+LOAD = ("load", "--rate", "20/s", "--duration", "2s")
+RUN = ("run", "--mode", "load", "--outbound", "off", "--profile", "steady", "--rate", "20/s", "--duration", "2s")
+FUZZ = ("fuzz", "--case", "control/*", "--stages", "catalogue", "--duration", "2s", "--check", "valid_accepted")
+CONFLICT = 409
+
+
+class Conflicted(BaseHTTPRequestHandler):
+    """Has heard all that it is told before."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(CONFLICT)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def conflicted() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Conflicted) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/webhook/telegram"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def findings(report: Any) -> list[str]:
+    return [one["title"] for one in report.get("findings", ())]
+
+
+@pytest.mark.parametrize("verb", [LOAD, pytest.param(RUN, marks=pytest.mark.slow), FUZZ], ids=lambda verb: verb[0])
+def test_a_declared_status_is_neither_a_failure_nor_a_finding(
+    chaosbot: Callable, conflicted: str, verb: tuple[str, ...]
+) -> None:
+    done = chaosbot(*verb, conflicted, "--accept-status", "4xx", "--json", "--quiet")
+    assert done.code == 0, done
+    report = json.loads(done.out)
+    assert not findings(report)
+
+
+@pytest.mark.parametrize("verb", [LOAD, RUN, FUZZ], ids=lambda verb: verb[0])
+def test_what_is_no_status_is_refused_before_anything_is_sent(chaosbot: Callable, verb: tuple[str, ...]) -> None:
+    done = chaosbot(*verb, "http://127.0.0.1:9/", "--accept-status", "teapot")
+    assert done.code == 2
+    assert "--accept-status: 'teapot' is no HTTP status" in done.err
+
+
+def test_a_campaign_needs_a_target_that_takes_valid_updates(chaosbot: Callable, conflicted: str) -> None:
+    done = chaosbot(*FUZZ, conflicted)
+    assert done.code == 2
+    assert f"gets status {CONFLICT}" in done.err
