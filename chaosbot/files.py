@@ -1,17 +1,19 @@
 """Reads what a person names as a file, whatever it is, within bounds of size and time.
 
 Rules: a directory or a device that cannot be read is an error, at once; of what is larger than its bound, or has no end, no more than the
-bound is read; a pipe (``schema=@<(jq …)``, ``/dev/stdin``) is read as it comes, and is not waited for longer than `PATIENCE_S` while it says nothing.
+bound is read; a pipe (``schema=@<(jq …)``, ``/dev/stdin``) is read as it comes, and is not waited for longer than `PATIENCE_S` while it says nothing;
+a YAML document whose aliases, written out, are many times its length is no document.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import stat
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from chaosbot.core.errors import MOST_SHOWN, ConfigError
 
@@ -19,6 +21,8 @@ MOST_BYTES: Final = 4 << 20
 """What people write is smaller; a larger file is a mistake."""
 PATIENCE_S: Final = 10.0
 _PIECE: Final = 1 << 16
+_MOST_ALIASED: Final = 4 << 20
+"""So many characters may the aliases of a YAML document add to it."""
 
 
 def named(path: Path) -> str:
@@ -104,3 +108,58 @@ def _content(file: IO[bytes], most: int) -> bytes | None:
             return bytes(data)
         data += piece
     return None
+
+
+def from_yaml(text: str) -> Any:
+    """What a YAML document holds; nothing is executed, and it takes no longer than the text's length explains.
+
+    Raises:
+        ValueError: It is no YAML, or its aliases make too much of it, be it as values or as merged keys.
+        RecursionError: It is nested too deeply, or contains itself.
+    """
+    from ruamel.yaml import YAML  # noqa: PLC0415 - most files are none, and this takes a tenth of a second
+
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        root = yaml.compose(text)
+        if _written_out(root, {}) > 2 * len(text) + _MOST_ALIASED:
+            raise ValueError("its aliases, written out, make millions of values of it")
+        return None if root is None else yaml.constructor.construct_document(root)
+    except (RecursionError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the library raises many kinds for one reason: the text is wrong
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def yaml_as_json(text: str) -> str:
+    """A YAML document as JSON: dates become texts.
+
+    Raises:
+        ValueError: It is no YAML, or holds what JSON cannot say; as `from_yaml`.
+        RecursionError: As `from_yaml`.
+    """
+    try:
+        return json.dumps(from_yaml(text), default=str, ensure_ascii=False)
+    except TypeError as error:  # a list as a key
+        raise ValueError(str(error)) from None
+
+
+def _written_out(node: Any, known: dict[int, int]) -> int:
+    """About how many characters a composed document has once its aliases are written out; each node is looked at once.
+
+    Raises:
+        RecursionError: A node contains itself.
+    """
+    if node is None:
+        return 0
+    if id(node) not in known:
+        known[id(node)] = -1
+        if isinstance(node.value, str):
+            size = len(node.value)
+        else:
+            parts = [one for part in node.value for one in (part if isinstance(part, tuple) else (part,))]
+            size = sum([_written_out(one, known) for one in parts])
+        known[id(node)] = 1 + size
+    if known[id(node)] < 0:
+        raise RecursionError("a value contains itself")
+    return known[id(node)]

@@ -72,7 +72,7 @@ DOORS = {
     "jinja2": {"reporters"},
     "markupsafe": {"reporters"},
     "markdown_it": {"reporters"},
-    "ruamel": {"config", "transport"},
+    "ruamel": {"files"},
     "starlette": {"demo"},
     "uvicorn": {"demo"},
     "structlog": {"demo"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +31,7 @@ from chaosbot.journal import read as read_journal
 from chaosbot.load.sources import Corpus, JourneyFile
 from chaosbot.transport import Tls
 from chaosbot.transport.link import client_context
+from chaosbot.transport.recordings import requests_in
 
 GIGABYTES = 2 << 30
 ENDPOINT = Endpoint("localhost", "/")
@@ -193,3 +195,57 @@ def _mode(call: ast.Call) -> bool:
     """Whether a call of an `open` names how a file is opened."""
     given = (*call.args[:1], *(each.value for each in call.keywords if each.arg == "mode"))
     return any(isinstance(one, ast.Constant) and str(one.value)[:1] in ("r", "w", "a", "x") for one in given)
+
+
+def laughs(first: str, again: str) -> str:
+    """Ten definitions, each of nine of the one before it."""
+    pairs = zip("abcdefghi", "bcdefghij", strict=True)
+    lines = (f"{after}: &{after} {again.format(', '.join([f'*{before}'] * 9))}\n" for before, after in pairs)
+    return f"a: &a {first}\n" + "".join(lines)
+
+
+YAML_READERS: dict[str, Callable[[Path], object]] = {
+    "plan": read_plan,
+    "experiment": lambda path: read_experiment(str(path)),
+    "prices": read_prices,
+    "recording": lambda path: requests_in(path, "localhost"),
+    "sample": lambda path: choose_platform("json_webhook", [f"sample=@{path}"]),
+    "schema": lambda path: choose_platform("json_webhook", [f"schema=@{path}"]),
+}
+
+
+@pytest.mark.parametrize("reader", YAML_READERS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        laughs("[1]", "[{}]"),
+        laughs("{k: 1}", "{{<<: [{}]}}"),
+        laughs(f"[{'x' * 50_000}]", "[{}]"),
+        "? [1, 2]\n: x\n",
+        "a: &a [*a]",
+        "a: &a {<<: *a}",
+        "a: !!timestamp x",
+        "a: " + "[" * 1000,
+        f"a: {'9' * 5000}",
+    ],
+    ids=["values", "merged", "texts", "key", "itself", "merged-itself", "date", "deep", "number"],
+)
+def test_a_yaml_document_takes_no_longer_than_its_length_explains(reader: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    began = time.process_time()
+    with pytest.raises(UsageError) as refused:
+        YAML_READERS[reader](path)
+    assert time.process_time() - began < 15
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 1000
+
+
+def test_aliases_and_merged_keys_are_read() -> None:
+    assert files.from_yaml("a: &a {k: 1}\nb: {<<: *a, l: 2}\nc: [*a, *a]\n") == {
+        "a": {"k": 1},
+        "b": {"k": 1, "l": 2},
+        "c": [{"k": 1}, {"k": 1}],
+    }
+    assert files.from_yaml("") is None
+    assert files.yaml_as_json("at: 2024-01-01") == '{"at": "2024-01-01"}'

@@ -21,7 +21,7 @@ from chaosbot.core.platform import PLATFORMS, platform_of, spoken, unspoken
 from chaosbot.core.registry import options_of
 from chaosbot.core.units import MOST_PORT, whole
 from chaosbot.demo.bugs import Bug
-from chaosbot.files import read_text
+from chaosbot.files import read_text, yaml_as_json
 from chaosbot.session.environment import embedded_secret
 from chaosbot.transport import Address, Tls, checked_address, client_context, is_loopback, permit
 
@@ -394,7 +394,10 @@ def bot_api_port(text: str | None) -> int:
 def _content(path: Path) -> str:
     """A file's text; a YAML document as JSON."""
     if path.suffix in (".yaml", ".yml"):
-        return json.dumps(read_document(path), default=str)
+        try:
+            return yaml_as_json(read_text(path))
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(str(path), f"is no YAML as it should be: {error}") from None
     return read_text(path)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.core.errors import MOST_SHOWN, ConfigError
-from chaosbot.files import read_text
+from chaosbot.files import from_yaml, read_text
 
 MOST_DEPTH: Final = 64
 """No key of ours stands deeper than a few levels; a body's own value may."""
@@ -68,16 +68,10 @@ def _one_line(error: Exception) -> str:
     return words if len(words) <= 4 * MOST_SHOWN else f"{words[: 4 * MOST_SHOWN]}…"
 
 
-def _yaml(text: str) -> Any:
-    from ruamel.yaml import YAML  # noqa: PLC0415 - most files are TOML, and this takes a tenth of a second
-
-    return YAML(typ="safe", pure=True).load(text)
-
-
 PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     ".toml": ("TOML", tomllib.loads),
-    ".yaml": ("YAML", _yaml),
-    ".yml": ("YAML", _yaml),
+    ".yaml": ("YAML", from_yaml),
+    ".yml": ("YAML", from_yaml),
     ".json": ("JSON", json.loads),
 }
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
-from chaosbot.files import read_bytes
+from chaosbot.files import read_bytes, yaml_as_json
 
 MOST_BYTES: Final = 1 << 28
 _SAMPLES: Final = 24
@@ -105,23 +105,12 @@ def _form(value: Any, name: str = "") -> Any:
 def _document(path: Path) -> Any:
     try:
         text = read_bytes(path, most=MOST_BYTES, remedy="name a recording").decode("utf-8-sig")
-        return _yaml(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
+        return json.loads(yaml_as_json(text) if path.suffix in (".yaml", ".yml") else text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(
             str(path),
             f"is no {'YAML' if path.suffix in ('.yaml', '.yml') else 'JSON'} ({error}); save it again, or name another file",
         ) from None
-
-
-def _yaml(text: str) -> Any:
-    from ruamel.yaml import YAML  # noqa: PLC0415 - most recordings are JSON, and this takes a tenth of a second
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415 - see above
-
-    try:
-        # By way of JSON: dates become texts, and what contains itself is refused.
-        return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
-    except YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
 
 
 def _requests(document: Any, where: str) -> Iterator[tuple[str, str, str, Headers, bytes]]:
