@@ -123,7 +123,7 @@ def from_yaml(text: str) -> Any:
     try:
         root = yaml.compose(text)
         if _written_out(root, {}) > 2 * len(text) + _MOST_ALIASED:
-            raise ValueError("its aliases, written out, make millions of values of it")
+            raise ValueError("it holds millions of values, aliases written out")
         return None if root is None else yaml.constructor.construct_document(root)
     except (RecursionError, MemoryError):
         raise
