@@ -78,6 +78,7 @@ DOORS = {
     "structlog": {"demo"},
     "prometheus_client": {"control"},
     "opentelemetry": {"control"},
+    "requests": {"control"},
     "jsonpatch": {"faults"},
     "jsonpointer": {"faults"},
     "psutil": {"session", "load", "fuzz", "demo"},

@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import time
-from asyncio import Future
+from asyncio import Future, get_running_loop
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
@@ -38,6 +38,12 @@ from chaosbot.workers import AsyncParent
 CONTRACT_VERSION: Final = "2.12.0"
 _REQUEST_ID: Final = "X-Toxiproxy-Request-Id"
 _REQUESTS: Final = itertools.count(secrets.randbits(16))
+_READ_S: Final = 15.0
+"""A request's body has come after so long, or the connection is closed; as the original."""
+_IDLE_S: Final = 60.0
+"""A request's head has come so long after the last answer; as the original waits for the next request."""
+_WRITE_S: Final = 30.0
+"""An answer has been taken after so long, or the connection is closed; as the original."""
 _HERE: Final = secrets.token_bytes(3) + (os.getpid() & 0xFFFF).to_bytes(2, "big")
 _HOST: Final = re.compile(r"[a-z0-9._-]{1,253}(?::\d{1,5})?|\[[0-9a-f:.]{2,45}\](?::\d{1,5})?")
 
@@ -109,7 +115,10 @@ class _Base(RequestHandler):
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
         """Answers; the events that the change caused leave before."""
         self.parent.flush()
-        return super().finish(chunk)
+        done = super().finish(chunk)
+        late = get_running_loop().call_later(_WRITE_S, self.request.connection.stream.close)  # type: ignore[union-attr]
+        done.add_done_callback(lambda _: late.cancel())
+        return done
 
     def _plain(self, status: int, text: str) -> None:
         self.set_status(status)
@@ -370,6 +379,11 @@ def application(proxies: Proxies, parent: Parent, names: Collection[str] = ()) -
     )
 
 
+def http_server(pages: Application, *, read_s: float = _READ_S, idle_s: float = _IDLE_S) -> HTTPServer:
+    """What serves the pages; no client keeps it waiting for ever, however slowly it says what it wants."""
+    return HTTPServer(pages, max_body_size=16 << 20, body_timeout=read_s, idle_connection_timeout=idle_s)
+
+
 # ── the worker process ────────────────────────────────────────────────────────────────────────────────────────────────
 
 # The pipes live there, so that they share no interpreter with a load driver.
@@ -411,7 +425,7 @@ async def serve(parent: AsyncParent, seed: int, origin: float, allow: Collection
     proxies = Proxies(around)
     (api,) = parent.sockets
     api.setblocking(False)
-    server = HTTPServer(application(proxies, PlanOwner(parent), allow), max_body_size=16 << 20)
+    server = http_server(application(proxies, PlanOwner(parent), allow))
     server.add_socket(api)
     parent.ready()
     await parent.stopping.wait()

@@ -4,6 +4,7 @@ Rules:
 
 - What is pushed are the families of `/metrics`, with the labels ``job``, ``verb`` and ``run`` (in OTLP: of the resource).
 - A push that fails costs the run nothing; the caller says so once and tries again the next time.
+- A push takes `TIMEOUT_S` at most, however slowly its receiver reads and answers, and keeps little of what that says.
 - OTLP needs the extra ``otlp``; asking for it without is an error before anything starts.
 """
 
@@ -14,25 +15,18 @@ import math
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from importlib.util import find_spec
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.error import URLError
-from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
-from chaosbot.core.errors import EngineError, UsageError
+from chaosbot.core.errors import ConfigError, EngineError, TargetUnusable, UsageError
+from chaosbot.transport import Tls, post
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from prometheus_client.samples import Sample
 
 TIMEOUT_S: Final = 5.0
-
-
-@cache
-def _direct() -> OpenerDirector:
-    """An opener without proxies; making one loads the system's authorities, which runs that push nothing need not wait for."""
-    return build_opener(ProxyHandler({}))
 
 
 class Pusher(Protocol):
@@ -50,10 +44,11 @@ class Pusher(Protocol):
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
     try:
-        with _direct().open(Request(url, body, dict(headers)), timeout=TIMEOUT_S) as answer:  # noqa: S310 - checked before
-            answer.read()
-    except (URLError, OSError) as error:
-        raise EngineError(f"{url}: the figures were not taken ({getattr(error, 'reason', None) or error})") from None
+        status, _ = post(url, body, timeout_s=TIMEOUT_S, headers=tuple(headers.items()))
+    except (TargetUnusable, ConfigError) as error:
+        raise EngineError(f"{url}: the figures were not taken ({str(error).removeprefix(f'{url}: ')})") from None
+    if not 200 <= status < 300:
+        raise EngineError(f"{url}: the figures were not taken (status {status})")
 
 
 class RemoteWrite:
@@ -135,7 +130,7 @@ class Otlp:
         # What it logs is told by `push`, once.
         logging.getLogger("opentelemetry.exporter").addHandler(logging.NullHandler())
         logging.getLogger("opentelemetry.exporter").propagate = False
-        self._exporter = OTLPMetricExporter(endpoint=self.url, timeout=TIMEOUT_S)
+        self._exporter = OTLPMetricExporter(endpoint=self.url, timeout=TIMEOUT_S, session=_bounded_session())
         self._began = time.time_ns()
 
     def push(self, families: Iterable[Metric], now_s: float) -> None:
@@ -172,6 +167,44 @@ class Otlp:
         if not points:
             return None
         return export.Sum(points, ever, is_monotonic=True) if family.type == "counter" else export.Gauge(points)
+
+
+_MADE_ANEW: Final = frozenset({"host", "content-length", "connection", "accept", "accept-encoding"})
+
+
+def _bounded_session() -> Any:
+    """A session of requests, by which the exporter sends, whose time is bounded in total: its own bounds each read alone."""
+    import requests  # noqa: PLC0415 - belongs to the extra
+    from requests.adapters import BaseAdapter  # noqa: PLC0415
+
+    class Adapter(BaseAdapter):
+        def send(
+            self,
+            request: Any,
+            stream: bool = False,  # noqa: ARG002 - the signature is the base's
+            timeout: Any = None,  # noqa: ARG002
+            verify: Any = True,
+            cert: Any = None,
+            proxies: Any = None,  # noqa: ARG002
+        ) -> Any:
+            pem, key = cert if isinstance(cert, tuple) else (cert or "", "")
+            tls = Tls(bool(verify), verify if isinstance(verify, str) else "", pem, key or "")
+            headers = tuple(pair for pair in request.headers.items() if pair[0].lower() not in _MADE_ANEW)
+            try:
+                status, body = post(request.url, request.body or b"", timeout_s=TIMEOUT_S, headers=headers, tls=tls)
+            except (TargetUnusable, ConfigError) as error:
+                raise requests.ConnectionError(str(error)) from None
+            answer = requests.Response()
+            answer.status_code, answer.raw, answer.url, answer.request = status, BytesIO(body), request.url, request
+            return answer
+
+        def close(self) -> None:
+            """Nothing is kept."""
+
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Adapter())
+    return session
 
 
 def _histograms(family: Metric) -> Iterator[tuple[dict[str, str], int, float, list[int], list[float]]]:

@@ -24,12 +24,14 @@ from chaosbot.core.case import Case, Change, Expect, Reach, Segment
 from chaosbot.core.kit import RawRequest, refused
 from chaosbot.core.marker import marker
 from chaosbot.core.observation import Fetched
+from chaosbot.core.units import whole
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.transport import is_loopback
+from chaosbot.transport.hearing import TimelyHandler
 
 _WRITTEN: Final = "text"
 """The place of a URL that a user writes."""
@@ -37,6 +39,8 @@ _URL: Final = re.compile(r"https?://[^\s]+")
 _NUMBER: Final = re.compile(r"(?:^|\.)\d+(?=\.|$)")
 _FETCHED_S: Final = 1.0
 """So long after the last delivery a fetch is waited for."""
+_MOST_READ: Final = 1 << 20
+"""A fetch with a longer body is not read."""
 _UNSIGNED: Final = 6
 """So many kinds are sent unsigned as well."""
 _ODD: Final = Expect(frozenset({2, 4}), reach=Reach.AT_MOST_ONCE)
@@ -61,7 +65,7 @@ class _Listener(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class _Answering(BaseHTTPRequestHandler):
+class _Answering(TimelyHandler, BaseHTTPRequestHandler):
     timeout = 5.0
     server: _Listener
 
@@ -71,7 +75,7 @@ class _Answering(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.server.fetched[path] = shown or self.server.fetched.get(path, False)
         # What was sent is read: to close on it would reset the connection, and the answer be lost.
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.rfile.read(whole(self.headers.get("Content-Length", ""), _MOST_READ) or 0)
         body = self.server.documents.get(path, b"chaosbot")
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")

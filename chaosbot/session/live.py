@@ -35,6 +35,7 @@ from chaosbot.core.errors import ChaosbotError, ConfigError, PortBusy, UsageErro
 from chaosbot.core.event import Event
 from chaosbot.core.units import whole
 from chaosbot.session.run import Run
+from chaosbot.transport.hearing import TimelyHandler
 
 if TYPE_CHECKING:
     from chaosbot.session.board import Board
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 MOST_CONNECTIONS: Final = 32
 IDLE_S: Final = 15.0
-"""A connection that says nothing for so long is closed."""
+"""A connection on which no whole request has come for so long is closed."""
 LONGEST_WAIT_S: Final = 10.0
 """Most time that a request for news waits for them."""
 LINGER_S: Final = 1.2
@@ -63,7 +64,7 @@ def _page() -> str:
     return (files("chaosbot.session") / "live.html").read_text("utf-8")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(TimelyHandler, BaseHTTPRequestHandler):
     """Answers one connection's requests."""
 
     server: _Server

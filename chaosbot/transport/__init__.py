@@ -13,7 +13,7 @@ from chaosbot.transport.answer import AnswerReader
 from chaosbot.transport.connection import Connection
 from chaosbot.transport.lines import curl_line, raw_line
 from chaosbot.transport.link import client_context
-from chaosbot.transport.probes import Probe, look, metrics, parse_metrics, probe
+from chaosbot.transport.probes import Probe, look, metrics, parse_metrics, post, probe
 from chaosbot.transport.sending import send
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "parse_metrics",
     "permit",
     "permit_listening",
+    "post",
     "probe",
     "raw_line",
     "require_reachable",

@@ -72,8 +72,27 @@ def look(
         TargetUnusable: No answer; the reason in one line.
         ConfigError: A file of `tls` that holds nothing of the kind, or a Unix socket's URL that names none.
     """
+    return _asked("GET", url, None, timeout_s, headers, tls)
+
+
+def post(
+    url: str,
+    body: bytes,
+    *,
+    timeout_s: float = 5.0,
+    headers: tuple[tuple[str, str], ...] = (),
+    tls: Tls = USUAL_TLS,
+) -> tuple[int, bytes]:
+    """Sends a body to a page; bounds, answer and errors as of `look`, and the time that sending takes counts."""
+    return _asked("POST", url, body, timeout_s, headers, tls)
+
+
+def _asked(
+    method: str, url: str, body: bytes | None, timeout_s: float, headers: tuple[tuple[str, str], ...], tls: Tls
+) -> tuple[int, bytes]:
     place, owner = _place(url)
-    lines = [f"GET {place.path} HTTP/1.1", f"Host: {place.authority}", "Accept: */*", "Accept-Encoding: identity"]
+    lines = [f"{method} {place.path} HTTP/1.1", f"Host: {place.authority}", "Accept: */*", "Accept-Encoding: identity"]
+    lines += [] if body is None else [f"Content-Length: {len(body)}"]
     lines += [*owner, *(f"{name}: {value}" for name, value in headers), "Connection: close", "", ""]
     began = monotonic()
     link = opened(place.over(tls), timeout_s, began)
@@ -83,7 +102,7 @@ def look(
         raise TargetUnusable(f"{url}: {link.detail}")
     run = Run(link, AnswerReader(MOST_BODY), began + timeout_s, began)
     try:
-        if run.write("\r\n".join(lines).encode("latin-1"), read=True):
+        if run.write("\r\n".join(lines).encode("latin-1") + (body or b""), read=True):
             run.read_until(run.until, most=MOST_BODY + MOST_HEAD)
         seen = run.judged(timeout_s)
     except LinkFailed as error:

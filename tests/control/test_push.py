@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -145,3 +147,57 @@ def test_a_receiver_that_refuses_or_is_not_there_is_told(families: list[Any]) ->
     refusing.server.server_close()
     with pytest.raises(EngineError, match="the figures were not taken"):
         RemoteWrite(refusing.url, LABELS).push(families, 1.0)
+
+
+class Dripping:
+    """Answers, but never to the end."""
+
+    def __init__(self, said: bytes, drip: bytes) -> None:
+        self._said, self._drip = said, drip
+        self._over = threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=self._answer, args=(self._socket.accept()[0],), daemon=True).start()
+
+    def _answer(self, sock: socket.socket) -> None:
+        with sock, suppress(OSError):
+            sock.sendall(self._said)
+            while not self._over.wait(0.05):
+                sock.sendall(self._drip)
+
+    def close(self) -> None:
+        self._over.set()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+@pytest.mark.parametrize("pusher", [RemoteWrite, Otlp])
+@pytest.mark.parametrize(
+    ("said", "drip"),
+    [(b"HTTP/1.1 200 OK\r\n", b"X"), (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x")],
+    ids=["head", "body"],
+)
+def test_a_receiver_that_drips_its_answer_is_not_waited_for_for_ever(
+    pusher: Any, said: bytes, drip: bytes, families: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaosbot.control.push.TIMEOUT_S", 0.5)
+    dripping = Dripping(said, drip)
+    refused: list[Exception] = []
+
+    def push() -> None:
+        try:
+            pusher(dripping.url, LABELS).push(families, 1.0)
+        except EngineError as error:
+            refused.append(error)
+
+    pushing = threading.Thread(target=push, daemon=True)
+    pushing.start()
+    pushing.join(20)
+    dripping.close()
+    assert refused, "still waits"
+    assert "the figures were not taken" in str(refused[0])
