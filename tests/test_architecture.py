@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -119,8 +121,36 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+@dataclass(frozen=True)
+class Source:
+    """What the rules look at in a file: its docstring, its constants, the names that it calls, and the lines on which it imports and waits."""
+
+    docstring: str | None
+    constants: frozenset[object]
+    calls: tuple[str, ...]
+    imports: tuple[tuple[int, str], ...]
+    waits: tuple[int, ...]
+
+
+@cache
+def parsed(path: Path) -> Source:
+    tree = ast.parse(path.read_text())
+    nodes = list(ast.walk(tree))
+    return Source(
+        ast.get_docstring(tree),
+        frozenset(node.value for node in nodes if isinstance(node, ast.Constant)),
+        tuple(node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)),
+        tuple(imported(path, nodes)),
+        tuple(
+            node.lineno
+            for node in nodes
+            if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
+        ),
+    )
+
+
+def imported(path: Path, nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -128,6 +158,10 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.module or ""
             if node.module == "chaosbot":
                 yield from ((node.lineno, f"chaosbot.{alias.name}") for alias in node.names if alias.name[0] != "_")
+
+
+def imports(path: Path) -> tuple[tuple[int, str], ...]:
+    return parsed(path).imports
 
 
 def test_every_room_has_a_level() -> None:
@@ -173,12 +207,7 @@ def test_what_lies_below_the_doors_has_no_clock_no_socket_no_chance_and_no_colou
     for path in sources():
         if room(path) not in PURE:
             continue
-        tree = ast.parse(path.read_text())
-        wrong += [
-            f"{path.relative_to(ROOT)}:{node.lineno}: async"
-            for node in ast.walk(tree)
-            if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
-        ]
+        wrong += [f"{path.relative_to(ROOT)}:{line}: async" for line in parsed(path).waits]
         wrong += [
             f"{path.relative_to(ROOT)}:{line}: {name}"
             for line, name in imports(path)
@@ -226,7 +255,7 @@ def test_nothing_is_left_to_do_later() -> None:
 
 
 def test_every_module_opens_with_what_it_is_for() -> None:
-    silent = [str(path.relative_to(ROOT)) for path in sources() if not ast.get_docstring(ast.parse(path.read_text()))]
+    silent = [str(path.relative_to(ROOT)) for path in sources() if not parsed(path).docstring]
     assert not silent, "\n".join(silent)
 
 
@@ -268,9 +297,7 @@ def test_no_engine_names_a_plug_in(registry: str) -> None:
         inside = path.relative_to(PACKAGE).as_posix()
         if not inside.startswith(tuple(f"{room}/" for room in ENGINES)) or inside.startswith(NOT_ENGINES):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and node.value in names:
-                named.add((inside, str(node.value)))
+        named |= {(inside, str(name)) for name in parsed(path).constants & names}
     assert named - OTHER_MEANINGS - PLUGIN_NAME_DEBT == set()
 
 
@@ -285,12 +312,7 @@ def test_the_paths_of_the_architecture_are_there_and_short() -> None:
 
 
 def test_a_proxy_is_started_in_one_place() -> None:
-    makers = [
-        str(path.relative_to(PACKAGE))
-        for path in sources()
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Proxy"
-    ]
+    makers = [str(path.relative_to(PACKAGE)) for path in sources() for name in parsed(path).calls if name == "Proxy"]
     assert makers == ["session/listeners.py"]
 
 
