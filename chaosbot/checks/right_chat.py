@@ -7,6 +7,7 @@ In a private chat the sender's id is the chat's id, so a bot that mixes them up 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from chaosbot.core.marker import digest
 from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Threat, Verdict
 
 _SEVERAL: Final = 3
+_TOGETHER_S: Final = 1.0
+"""What somebody is told, and what is passed on of what they wrote, come so soon after each other."""
 _ID: Final = re.compile(r"-?\d{5,}")
 
 
@@ -28,6 +31,30 @@ def _strays(chat: object, calls: Sequence[ApiCalled], callback: str | None = Non
     if any(str(call.chat) == str(chat) for call in placed):
         return []
     return placed
+
+
+def _answered_at_home(history: History) -> Callable[[ApiCalled], bool]:
+    """Tells of a call that repeats what somebody wrote elsewhere whether that one was told something as well, which repeats nothing.
+
+    In a chat in which several lines go back and forth that may belong to any of them; then what comes elsewhere is passed on.
+    """
+    said: dict[str, list[float]] = defaultdict(list)
+    for call in history.all(ApiCalled):
+        if call.text and not call.markers:
+            said[str(call.chat)].append(call.t)
+    for times in said.values():
+        times.sort()
+    wrote = {tried.marker: tried for tried in history.cases if tried.marker}
+
+    def answered(call: ApiCalled) -> bool:
+        for tried in filter(None, map(wrote.get, call.markers)):
+            times = said.get(str(tried.chat), []) if str(tried.chat) != str(call.chat) else []
+            after = bisect_left(times, tried.sent)
+            if after < len(times) and times[after] <= call.t + _TOGETHER_S:
+                return True
+        return False
+
+    return answered
 
 
 @dataclass(frozen=True)
@@ -64,11 +91,13 @@ class RightChat(CaseCheck):
         theirs = [tried for tried in history.cases if str(tried.chat) in passed_on]
         meant = {tried.marker for tried in theirs if tried.marker}
         passed_on |= {number for tried in theirs for number in _ID.findall(tried.summary)}
+        answered = _answered_at_home(history)
         return lambda call: (
             call.origin is None
             and str(call.chat) not in passed_on
             and not meant.intersection(call.markers)
             and not (call.in_answer and str(call.chat) in twice)
+            and not answered(call)
         )
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:

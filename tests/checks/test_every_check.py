@@ -986,6 +986,26 @@ def test_what_is_passed_on_or_tells_about_somebody_is_no_reply(text: str, *, str
     assert bool(judgement.findings) is stray
 
 
+@pytest.mark.parametrize(
+    ("text", "t", "stray"),
+    [
+        ("Complaint 66 was handed on.", 2.0, False),
+        ("Who are you?", 0.5, True),  # before
+        ("Good night.", 9.0, True),  # long after
+        (f"You said: {N}", 2.0, True),  # another one's
+    ],
+)
+def test_what_is_passed_on_is_no_reply_where_who_wrote_it_is_answered_in_other_words(
+    text: str, t: float, *, stray: bool
+) -> None:
+    tried = case("s/told", answer(200), marker=M, chat=5, user=5, sent=1.0)
+    noted = case("s/noted", answer(200), chat=5, user=5, sent=1.5)
+    other = case("s/other", answer(200), marker=N, chat=6, user=6, sent=1.5)
+    told = [call(f"66 from flat 15: {M}", M, chat=777, t=2.5), call(text, *(N,) * (N in text), chat=5, t=t)]
+    judgement = CHECKS.build("right_chat").judge(History.of([START, SEES, tried, noted, other, *told]))
+    assert any("777" in one.summary for one in judgement.findings) is stray
+
+
 @pytest.mark.parametrize(("via", "again"), [("reply", False), ("mock", True)])
 def test_what_comes_with_the_answer_to_a_delivery_comes_once(via: str, *, again: bool) -> None:
     deliveries = [
