@@ -20,6 +20,10 @@ from chaosbot.core.errors import MOST_SHOWN, ConfigError
 MOST_BYTES: Final = 4 << 20
 """What people write is smaller; a larger file is a mistake."""
 PATIENCE_S: Final = 10.0
+MOST_DEPTH: Final = 64
+"""No key of ours stands deeper than a few levels; a body's own value may."""
+MOST_VALUES: Final = 1_000_000
+"""So many values a document has at most once its aliases are written out."""
 _PIECE: Final = 1 << 16
 _MOST_ALIASED: Final = 4 << 20
 """So many characters may the aliases of a YAML document add to it."""
@@ -163,3 +167,25 @@ def _written_out(node: Any, known: dict[int, int]) -> int:
     if known[id(node)] < 0:
         raise RecursionError("a value contains itself")
     return known[id(node)]
+
+
+def check_extent(document: object, where: str) -> None:
+    """Refuses documents that are nested deeper than `MOST_DEPTH`, contain themselves, or grow beyond `MOST_VALUES` by their aliases.
+
+    Raises:
+        ConfigError: It is so; the message begins with `where`.
+    """
+    waiting: list[tuple[object, int]] = [(document, 0)]
+    seen = 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if seen > MOST_VALUES:
+            raise ConfigError(
+                where, f"holds more than {MOST_VALUES} values, aliases written out; nothing of ours is as long"
+            )
+        if depth > MOST_DEPTH:
+            raise ConfigError(where, f"is nested too deeply; {MOST_DEPTH} levels are more than any key needs")
+        if not isinstance(value, (dict, list)):
+            continue
+        waiting += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]

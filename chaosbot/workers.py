@@ -658,8 +658,8 @@ class AsyncParent:
             self._timer = None
         if not self._waiting:
             return
-        data = _encode(self._waiting)
-        self._waiting = []
+        waiting, self._waiting = self._waiting, []
+        data, lost = self._encoded(waiting)
         self._unsent.append(memoryview(data))
         self._unsent_bytes += len(data)
         if len(self._unsent) == 1:
@@ -669,6 +669,26 @@ class AsyncParent:
                 self._loop.add_writer(self._sock, self._write)
         if self._unsent_bytes > _MOST_BUFFERED:
             self._write_all()
+        if lost is not None:
+            raise lost
+
+    def _encoded(self, messages: list[_Message]) -> tuple[bytes, Exception | None]:
+        """The messages as bytes, without those that cannot be said in any; the error of one that nobody waits for the answer of."""
+        try:
+            return _encode(messages), None
+        except Exception:  # noqa: BLE001 - one of them cannot be pickled; it must not keep the others
+            data, lost = b"", None
+        for message in messages:
+            try:
+                data += _encode([message])
+            except Exception as error:  # noqa: BLE001 - as above
+                kind, number, _ = message
+                asked = self._replies.get(number) if kind is _Kind.REQUEST else None
+                if asked is None:
+                    lost = error
+                elif not asked.done():
+                    asked.set_exception(EngineError(f"what was to be asked cannot be told ({type(error).__name__})"))
+        return data, lost
 
     async def close(self) -> None:
         """Sends what is left and ends the channel."""

@@ -240,3 +240,14 @@ def test_sockets_are_inherited_and_their_backlog_with_them() -> None:
         assert child.worker.stop()
     with pytest.raises(UsageError, match="cannot be listened on"):
         listen("203.0.113.7", 0)
+
+
+def test_a_message_that_cannot_be_said_keeps_no_other_one() -> None:
+    child = Child("says_what_cannot_be_said", on_request=lambda request: request.upper())
+    child.worker.ready()
+    said = [child.said.get(timeout=30) for _ in range(3)]
+    assert said[0] == "before"
+    assert "what was to be asked cannot be told" in said[1]
+    assert said[2] == "AFTER"
+    assert child.worker.stop()
+    assert not child.deaths

@@ -191,6 +191,11 @@ def long_options(command: Any) -> dict[str, str]:
     return {_key(one): str(one.name) for one in command.params if one.param_type_name == "option"}
 
 
+def repeatable_options(command: Any) -> set[str]:
+    """Of a verb's options those that may be given several times."""
+    return {_key(one) for one in command.params if one.param_type_name == "option" and one.multiple}
+
+
 app = typer.Typer(
     cls=Verbs,
     invoke_without_command=True,
@@ -233,7 +238,7 @@ def chaosbot(
     settings = find_settings(Path.cwd(), VERBS)
     command = cast("Verbs", context.command).get_command(context, name)
     if command is not None and settings.verbs:
-        context.default_map = {name: settings.options(name, long_options(command))}
+        context.default_map = {name: settings.options(name, long_options(command), repeatable_options(command))}
 
 
 def main(begin: Callable[[], None] | None = None) -> None:

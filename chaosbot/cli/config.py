@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from chaosbot.cli import VERBS, Verbs, long_options, verb
+from chaosbot.cli import VERBS, Verbs, long_options, repeatable_options, verb
 from chaosbot.cli._console import make_console
 from chaosbot.cli._options import ListAsJson
 from chaosbot.config.settings import FILE, PREFIX, PROJECT, find_settings
@@ -26,8 +26,9 @@ def config(as_json: ListAsJson = False) -> None:
     settings = find_settings(Path.cwd(), VERBS)
     found = []
     for name in VERBS:
-        options = long_options(Verbs(name="chaosbot").get_command(None, name))
-        said = settings.options(name, options)
+        command = Verbs(name="chaosbot").get_command(None, name)
+        options = long_options(command)
+        said = settings.options(name, options, repeatable_options(command))
         for option, parameter in sorted(options.items()):
             variable = f"{PREFIX}_{name}_{option}".upper()
             if variable in os.environ:

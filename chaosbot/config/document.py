@@ -14,12 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.core.errors import MOST_SHOWN, ConfigError
-from chaosbot.files import from_yaml, read_text
-
-MOST_DEPTH: Final = 64
-"""No key of ours stands deeper than a few levels; a body's own value may."""
-MOST_VALUES: Final = 1_000_000
-"""So many values a document has at most once its aliases are written out."""
+from chaosbot.files import MOST_DEPTH, check_extent, from_yaml, read_text
 
 
 def exists(path: Path) -> bool:
@@ -58,7 +53,7 @@ def parsed(text: str, suffix: str, where: str) -> Mapping[str, Any]:
         raise ConfigError(where, f"is no {kind}: {_one_line(error)}") from None
     if not isinstance(document, dict):
         raise ConfigError(where, 'holds no table; a plan has a list of "rules"')
-    _check_depth(document, where)
+    check_extent(document, where)
     return document
 
 
@@ -74,21 +69,3 @@ PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     ".yml": ("YAML", from_yaml),
     ".json": ("JSON", json.loads),
 }
-
-
-def _check_depth(document: object, where: str) -> None:
-    """Refuses documents that are nested deeper than `MOST_DEPTH`, contain themselves, or grow beyond `MOST_VALUES` by their aliases."""
-    waiting: list[tuple[object, int]] = [(document, 0)]
-    seen = 0
-    while waiting:
-        value, depth = waiting.pop()
-        seen += 1
-        if seen > MOST_VALUES:
-            raise ConfigError(
-                where, f"holds more than {MOST_VALUES} values, aliases written out; nothing of ours is as long"
-            )
-        if depth > MOST_DEPTH:
-            raise ConfigError(where, f"is nested too deeply; {MOST_DEPTH} levels are more than any key needs")
-        if not isinstance(value, (dict, list)):
-            continue
-        waiting += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]

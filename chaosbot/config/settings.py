@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosbot.config.document import read_document
-from chaosbot.core.errors import ConfigError, UnknownName, UsageError
+from chaosbot.core.errors import ConfigError, UnknownName, UsageError, shown
 from chaosbot.files import read_text
 
 FILE: Final = "chaosbot.toml"
 PROJECT: Final = "pyproject.toml"
 PREFIX: Final = "CHAOSBOT"
 """What the environment variables begin with."""
+_MOST: Final = 2**63
+"""No number of an option is as large."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,45 @@ class Settings:
     where: str = ""
     verbs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def options(self, verb: str, known: Mapping[str, str]) -> dict[str, Any]:
-        """The options of a verb, by the names of its parameters.
+    def options(self, verb: str, known: Mapping[str, str], repeatable: Collection[str] = ()) -> dict[str, Any]:
+        """The options of a verb, by the names of its parameters: texts as a command line has them, and true or false.
 
         Args:
             verb: The verb.
             known: Its long options with underscores, and the parameter of each.
+            repeatable: The options that may be given several times: of these, lists.
 
         Raises:
             UnknownName: A key that is none of the verb's options.
+            ConfigError: A value that no option has.
         """
         found = self.verbs.get(verb, {})
         for name in found:
             if name not in known:
                 raise UnknownName.of("option", name, known, where=f"{self.where}: {verb}.{name}")
-        return {known[name]: value for name, value in found.items()}
+        options: dict[str, Any] = {}
+        for name, value in found.items():
+            where = f"{self.where}: {verb}.{name}"
+            if name not in repeatable:
+                options[known[name]] = _word(value, where)
+            elif isinstance(value, list):
+                options[known[name]] = [_word(one, f"{where}[{number}]") for number, one in enumerate(value)]
+            else:
+                options[known[name]] = [_word(value, where)]
+        return options
+
+
+def _word(value: object, where: str) -> str | bool:
+    """A value as a command line has it.
+
+    Raises:
+        ConfigError: It is none: a table, a list, a date.
+    """
+    if isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float)) and abs(value) < _MOST:
+        return str(value)
+    raise ConfigError(where, f"{shown(value)} is no value of an option; write a text, a number, true or false")
 
 
 def find_settings(folder: Path, verbs: Collection[str]) -> Settings:

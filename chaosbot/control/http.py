@@ -31,6 +31,8 @@ from chaosbot.control.metrics import ProxyMetrics
 from chaosbot.control.proxies import Proxies, Surroundings, ToxicProxy
 from chaosbot.control.toxics import ApiError, Toxic, bad_body
 from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError, EngineError
+from chaosbot.files import check_extent
 from chaosbot.transport import enforce, is_loopback
 from chaosbot.workers import AsyncParent
 
@@ -98,6 +100,10 @@ class _Base(RequestHandler):
         try:
             value, _ = json.JSONDecoder().raw_decode(text)
         except (ValueError, RecursionError) as error:
+            raise bad_body(str(error)) from None
+        try:
+            check_extent(value, "the body")
+        except ConfigError as error:
             raise bad_body(str(error)) from None
         return value
 
@@ -408,6 +414,8 @@ class PlanOwner:
             answer = await self._parent.ask((question, value), _ASK_TIMEOUT_S)
         except TimeoutError:
             raise ApiError(f"the proxy did not answer within {_ASK_TIMEOUT_S:.0f} s", 500) from None
+        except EngineError as error:
+            raise ApiError(str(error), 500) from None
         if "error" in answer:
             raise ApiError(str(answer["error"]), int(answer.get("status", 400)))
         return answer.get("value")

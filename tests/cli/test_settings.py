@@ -1,5 +1,6 @@
 """Options that need not be typed: files of the project and the environment, in the documented order."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,34 @@ def test_command_line_then_environment_then_file_then_default(chaosbot: Callable
     assert "load users = 50  (CHAOSBOT_LOAD_USERS)" in shown.out
     assert f"run duration = '111s'  ({tmp_path / 'chaosbot.toml'})" in shown.out
     assert "run fault = ['latency:1ms', 'abort;p=0.1']" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[load]\nplatform_option = 3\n", "--platform-option 3: has no value"),
+        ("[load]\nslo = nan\n", "load.slo: nan is no value of an option"),
+        ("[load]\nslo = [['p99<2s']]\n", r"load.slo\[0\]: a list is no value of an option"),
+        ("[load]\nusers = inf\n", "load.users: inf is no value"),
+        ("[load]\ntraceparent = 1.5\n", "--traceparent"),
+        ("[load]\nduration = 2020-01-01\n", "load.duration: .* is no value"),
+    ],
+)
+def test_a_value_that_is_no_options_is_one_line(
+    chaosbot: Callable[..., Any], tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "chaosbot.toml").write_text(text)
+    done = chaosbot("load", "http://127.0.0.1:9/")
+    assert done.code == 2, done.err
+    assert done.err.count("\n") == 1
+    assert re.search(says, done.err), done.err
+
+
+def test_an_option_that_may_be_repeated_may_be_said_once(chaosbot: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "chaosbot.toml").write_text("[run]\nfault = 'latency:1ms'\n")
+    done = chaosbot("run", "--dry-run")
+    assert done.code == 0, done.err
+    assert "latency" in done.out
 
 
 def test_a_key_that_is_no_option_is_an_error(chaosbot: Callable[..., Any], tmp_path: Path) -> None:

@@ -1,22 +1,29 @@
 """Whatever is written into a file or an option, a reader of the product reads it or says in one line what is wrong."""
 
 import copy
+import io
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from chaosbot.cli import Verbs, long_options
+from chaosbot.cli import _code as run_command
 from chaosbot.cli._options import choose_bugs, choose_platform
+from chaosbot.config.defaults import OPTION_VARIABLES, SECRETS
 from chaosbot.config.document import MOST_DEPTH, PARSERS, parsed, read_document
+from chaosbot.config.experiment import _toml as toml
 from chaosbot.config.experiment import (
     built_in,
     built_in_text,
@@ -54,6 +61,8 @@ from chaosbot.transport.recordings import requests_in, samples_in
 EXAMPLES = int(os.environ.get("CHAOSBOT_FUZZ_EXAMPLES", "60"))
 """How many examples each reader gets; the slow suite takes many more."""
 usual = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(usual, max_examples=EXAMPLES // 4 or 1)
+some = settings(usual, max_examples=EXAMPLES * 10)
 thorough = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
 for registry in (FAULTS, PLATFORMS, PROFILES, CHECKS):
     registry.names()  # read once, before the first example
@@ -389,22 +398,132 @@ def journals(data: Any) -> None:
         written(lambda: fold(read_journal(Path(folder))))
 
 
+def baselines(data: Any) -> None:
+    """A list of ids or a report, with other values in it and other bytes."""
+    report = {"schema": "chaosbot.report/1", "findings": [{"id": "no_hang-1a2b", "title": "x"}, {"id": "b"}]}
+    document = mutated(report, data.draw)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "baseline"
+        path.write_bytes(damaged(json.dumps(_with_texts(document)), data))
+        written(lambda: accepted(path))
+
+
+def damaged(text: str, data: Any) -> bytes:
+    """The text as bytes, some of which are others."""
+    raw = bytearray(text.encode("utf-8", "surrogatepass"))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(raw)))
+        raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
+    return bytes(raw)
+
+
+def _with_texts(value: Any) -> Any:
+    """The value as JSON can hold it: keys are texts, and numbers of any length are."""
+    if isinstance(value, dict):
+        return {str(key): _with_texts(one) for key, one in value.items()}
+    return [_with_texts(one) for one in value] if isinstance(value, list) else value
+
+
+OPTIONS: dict[str, list[str]] = {}
+"""By verb: its options as files and the environment name them."""
+LITERALS = ["nan", "-inf", "1979-05-27T07:32:00Z", "07:32:00", "[[1], {a = 2}]", "{}", "''", "true", "1e400", "9" * 400]
+DRY: dict[str, list[str]] = {
+    "run": ["run", "--dry-run"],
+    "fuzz": ["fuzz", "--list"],
+    "load": ["load", "--profile", "none"],
+}
+"""A command of each verb that ends before anything starts."""
+
+
+def said(verb: str, folder: Path, environment: dict[str, str]) -> None:
+    """Runs the command line where a file and the environment say options: an error is one line and its exit code 2."""
+    errors, output = io.StringIO(), io.StringIO()
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with (
+            mock.patch.dict(os.environ, environment),
+            mock.patch.object(sys, "argv", ["chaosbot", *DRY[verb]]),
+            redirect_stderr(errors),
+            redirect_stdout(output),
+            mock.patch("chaosbot.transport.access.enforce"),  # it would hold for as long as this process lives
+        ):
+            code = run_command(None)
+    finally:
+        os.chdir(before)
+    assert code in (0, 2), errors.getvalue()[-3000:]
+    if code == 2:
+        assert errors.getvalue().count("\n") == 1, errors.getvalue()[:3000]
+        assert len(errors.getvalue()) < 3000
+
+
+def _option(verb: str, data: Any) -> str:
+    if verb not in OPTIONS:
+        command = Verbs().get_command(None, verb)
+        OPTIONS[verb] = sorted({*long_options(command)} - {"help", "out", "web", "prometheus", "cluster"})
+    return str(data.draw(st.sampled_from(OPTIONS[verb])))
+
+
+def settings_files(data: Any) -> None:
+    """`chaosbot.toml` or a project's file."""
+    verb = data.draw(st.sampled_from(sorted(DRY)))
+    project = data.draw(st.booleans())
+    lines = [f"[{'tool.chaosbot.' if project else ''}{verb}]"]
+    for _ in range(data.draw(st.integers(1, 3))):
+        value = data.draw(st.sampled_from(LITERALS) | VALUES.map(lambda one: toml(_with_texts(one))))
+        lines.append(f"{_option(verb, data)} = {value}")
+    text = "\n".join(lines)
+    with tempfile.TemporaryDirectory() as folder:
+        raw = damaged(text, data) if data.draw(st.booleans()) else text.encode("utf-8", "surrogatepass")
+        (Path(folder) / ("pyproject.toml" if project else "chaosbot.toml")).write_bytes(raw)
+        said(verb, Path(folder), {})
+
+
+def environments(data: Any) -> None:
+    """Variables that say options, and those that say secrets."""
+    verb = data.draw(st.sampled_from(sorted(DRY)))
+    values = st.sampled_from([*LITERALS, "1s", "\udcff\udc80", "a" * 5000, "\x1b[31m", "9" * 5000, "-", "@/", "\n"])
+    texts = values | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
+    environment = {f"CHAOSBOT_{verb}_{_option(verb, data)}".upper(): data.draw(texts)}
+    for name in (*SECRETS, *OPTION_VARIABLES.values()):
+        if data.draw(st.integers(0, 3)) == 0:
+            environment[name] = data.draw(texts)
+    with tempfile.TemporaryDirectory() as folder:
+        said(verb, Path(folder), environment)
+
+
+COMMANDS = ("settings_files", "environments")
+"""These run the command line for each example, which takes long."""
 READERS = {
     read.__name__: read
-    for read in (plans, experiments, faults, built, platforms, schemas, texts, recordings, findings, journals)
+    for read in (
+        plans,
+        experiments,
+        faults,
+        built,
+        platforms,
+        schemas,
+        texts,
+        recordings,
+        findings,
+        journals,
+        baselines,
+        settings_files,
+        environments,
+    )
 }
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_reader_reads_or_says_in_one_line_what_is_wrong(reader: str) -> None:
-    usual(given(st.data())(READERS[reader]))()
+    (few if reader in COMMANDS else usual)(given(st.data())(READERS[reader]))()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("reader", READERS)
 def test_a_reader_holds_for_long(reader: str) -> None:
-    thorough(given(st.data())(READERS[reader]))()
+    (some if reader in COMMANDS else thorough)(given(st.data())(READERS[reader]))()
 
 
 @pytest.mark.parametrize("registry", [FAULTS, PROFILES], ids=["faults", "profiles"])

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from chaosbot.core.errors import UsageError
+from chaosbot.core.errors import EngineError, UsageError
 from chaosbot.workers import AsyncParent, Parent, Worker
 
 
@@ -35,6 +35,18 @@ async def echo_async(parent: AsyncParent, greeting: str) -> None:
     parent.send(("asked", await parent.ask("question", 10)))
     await parent.stopping.wait()
     parent.send("bye")
+
+
+async def says_what_cannot_be_said(parent: AsyncParent) -> None:
+    """Asks something that no bytes can carry, between what they can."""
+    parent.ready()
+    parent.send("before")
+    try:
+        await parent.ask(lambda: None, 10)
+    except EngineError as error:
+        parent.send(str(error))
+    parent.send(await parent.ask("after", 10))
+    await parent.stopping.wait()
 
 
 async def ask_what_is_refused(parent: AsyncParent) -> None:
