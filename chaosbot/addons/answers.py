@@ -14,7 +14,7 @@ from chaosbot.core.effect import SetHeader
 TAG: Final = "x-chaosbot"
 """The header that marks an answer as the proxy's own; its value names the rule."""
 
-_ERRNO: Final = re.compile(r"\[Errno (-?\d+)\]\s*")
+_ERRNO: Final = re.compile(r"\[Errno (-?\d{1,9})\]\s*")
 
 
 def answer(status: int, headers: tuple[tuple[str, str], ...], body: bytes, tag: str) -> Any:

@@ -43,7 +43,7 @@ class Settings:
     verbs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def options(self, verb: str, known: Mapping[str, str], repeatable: Collection[str] = ()) -> dict[str, Any]:
-        """The options of a verb, by the names of its parameters: texts as a command line has them, and true or false.
+        """The options of a verb, by the names of its parameters: texts as a command line has them.
 
         Args:
             verb: The verb.
@@ -70,13 +70,15 @@ class Settings:
         return options
 
 
-def _word(value: object, where: str) -> str | bool:
+def _word(value: object, where: str) -> str:
     """A value as a command line has it.
 
     Raises:
         ConfigError: It is none: a table, a list, a date.
     """
-    if isinstance(value, (bool, str)):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
         return value
     if isinstance(value, (int, float)) and abs(value) < _MOST:
         return str(value)

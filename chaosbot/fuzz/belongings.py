@@ -283,7 +283,7 @@ def _look(talks: Talks, recipe: Recipe, made: Made, steps: tuple[Step, ...]) -> 
 
 def _absent(name: str) -> list[str]:
     """Names like this one that nothing has: a number far away, and a near one, which is as good an amount."""
-    if not re.fullmatch(r"\d+(?:[^\w]+\d+)*", name):
+    if not re.fullmatch(r"\d{1,30}(?:[^\w]+\d{1,30})*", name):  # more digits are a code
         return [re.sub(r"\d", lambda digit: str(9 - int(digit[0])), name[::-1])]
     return [re.sub(r"\d+", lambda number: str(int(number[0]) + 700_001), name), re.sub(r"\d+", _near, name)]
 

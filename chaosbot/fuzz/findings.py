@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -132,6 +133,7 @@ _WORDS: Final = (
     "scenario",
 )
 _IDS: Final = ("chat", "update_id", "user", "message")
+_PATH: Final = re.compile(r"/[^\x00-\x20\x7f]{0,8000}")
 _LONGEST_S: Final = 3600
 """No case pauses longer, nor waits longer for an answer."""
 _MOST_CASES: Final = 10_000
@@ -167,6 +169,9 @@ def _checked(value: Any) -> None:
     """
     for name in ("check", "cause", "title", "platform", "path", "secret_env", "malformed"):
         _must(name, value[name], (str,))
+    if not _PATH.fullmatch(value["path"]):
+        # Anything else would make another request of the valid ones that are sent first: a target may wait for the rest of it.
+        raise ConfigError("path", f"{shown(value['path'])} is no path of a URL; take the finding as chaosbot wrote it")
     _must("needs_calls", value["needs_calls"], (bool,))
     _must("perishable", value.get("perishable", False), (bool,))
     _must("target", value.get("target", ""), (str,))

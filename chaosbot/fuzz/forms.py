@@ -65,7 +65,8 @@ _LACKS: Final = "form/without-"
 _LOOK_S: Final = 0.3
 """How often the target's health is looked at."""
 _SEPARATOR: Final = re.compile(r"[:|/,;#_ -]")
-_NUMBER: Final = re.compile(r"\d+", re.ASCII)
+_NUMBER: Final = re.compile(r"(?<!\d)\d{1,30}(?!\d)", re.ASCII)
+"""More digits are no number of anything, and Python reads no more than 4300."""
 _MOST_NUMBERS: Final = 3
 _PRESSES: Final = 5
 """So many odd data are pressed before it is looked whether who presses is still served."""

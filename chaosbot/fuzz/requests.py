@@ -137,7 +137,7 @@ def renewed(case: Case, dice: Dice, sign: Signer = unsigned, ids: Dice | None = 
         if b'"update_id"' in case.request:
             swaps.append((digits.encode(), str(number).encode()))
             changes["update_id"] = number
-    if case.callback and case.callback.isdigit() and len(case.callback) >= 8 and case.callback[0] != "0":
+    if case.callback and re.fullmatch(r"[1-9][0-9]{7,29}", case.callback):
         # A press is answered once; the same id again would be answered to the first.
         press = str(dice.at("press").integer(10 ** (len(case.callback) - 1), 10 ** len(case.callback) - 1))
         swaps.append((b'"%b"' % case.callback.encode(), b'"%b"' % press.encode()))

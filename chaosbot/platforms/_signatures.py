@@ -240,7 +240,7 @@ class Style:
         if isinstance(old, bool) or not isinstance(old, int | str) or not stamp:
             return told
         new: Any = stamp
-        if stamp.isascii() and stamp.isdigit() and len(stamp) < _MOST_DIGITS:
+        if _is_time(stamp):
             new = int(stamp) if isinstance(old, int) else stamp if old.isdigit() else _iso(int(stamp))
         return _with(told, path_of(self.time_place), new)
 
@@ -483,7 +483,7 @@ def resigned(style: Style, secret: str, before: bytes, after: bytes, later_s: in
     identity = _value(head, style.id_header).decode("latin-1")
     signed = replace(made, message_id=identity, timestamp=stamp)
     right = style.signature(signed)
-    moved = str(int(stamp) + later_s) if stamp.isascii() and stamp.isdigit() else stamp
+    moved = _moved(stamp, later_s)
     time_header = style.time_header or style.header
     spelling, size = _likeness(right, value)
     if not size:
@@ -510,12 +510,21 @@ def _resealed(
     stamp = _unstamped(there(told, style.time_place)) if style.time_place else ""
     made = replace(style.signed(secret, 0, old[1], url_of(old[0], base)), timestamp=stamp)
     if isinstance(value, str) and value == style.version + style.signature(made) and there(held, style.member) == value:
-        moved = str(int(stamp) + later_s) if stamp.isdigit() else stamp
+        moved = _moved(stamp, later_s)
         unsigned = style.placed(body, "", moved)
         signed = replace(made, body=unsigned, timestamp=moved, url=url_of(new[0], base))
         body = style.placed(unsigned, style.version + style.signature(signed))
     length = _LENGTH.sub(b"Content-Length: %d" % len(body), new[0])
     return length + b"\r\n\r\n" + body
+
+
+def _is_time(stamp: str) -> bool:
+    """Whether a timestamp is a Unix time, and none of those that a garbled request carries."""
+    return stamp.isascii() and stamp.isdigit() and len(stamp) < _MOST_DIGITS
+
+
+def _moved(stamp: str, later_s: int) -> str:
+    return str(int(stamp) + later_s) if _is_time(stamp) else stamp
 
 
 def _unstamped(value: Any) -> str:

@@ -86,6 +86,17 @@ def test_a_value_that_is_no_options_is_one_line(
     assert re.search(says, done.err), done.err
 
 
+def test_true_is_a_flags_value_and_no_files_name(chaosbot: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "chaosbot.toml").write_text("[run]\ndry_run = true\n")
+    done = chaosbot("run")
+    assert done.code == 0, done.err
+    assert "in all" in done.out
+    (tmp_path / "chaosbot.toml").write_text("[load]\nca = true\n")
+    done = chaosbot("load", "http://127.0.0.1:9/")
+    assert done.code == 2, done.err
+    assert done.err.count("\n") == 1
+
+
 def test_an_option_that_may_be_repeated_may_be_said_once(chaosbot: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "chaosbot.toml").write_text("[run]\nfault = 'latency:1ms'\n")
     done = chaosbot("run", "--dry-run")

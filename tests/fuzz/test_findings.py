@@ -189,3 +189,21 @@ def test_a_finding_without_end_is_refused(tmp_path: Path, steps: int, most: str)
     (tmp_path / "case.json").write_text(json.dumps(document))
     with pytest.raises(ConfigError, match=f"steps: a list is not a list of {most}"):
         findings.read(tmp_path, "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "hook",
+        "/a b",
+        "/\0",
+        "/" + "a" * 9000,
+        "/hook HTTP/1.1\r\nContent-Length: 99999\r\n\r\n",  # a target would wait for the rest
+    ],
+)
+def test_a_path_that_is_none_is_refused_before_anything_is_sent(tmp_path: Path, path: str) -> None:
+    document = findings.to_json(REPRODUCER, "")
+    (tmp_path / "case.json").write_text(json.dumps({**document, "path": path}))
+    with pytest.raises(ConfigError, match=r"case.json: path: .* is no path of a URL"):
+        findings.read(tmp_path, "")
