@@ -201,6 +201,33 @@ def test_a_signal_to_the_whole_group_ends_a_proxy_as_an_interrupt_does(number: i
     assert "Traceback" not in rest
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_ends_a_run_as_an_interrupt_does(number: int, tmp_path: Path) -> None:
+    """`timeout 60 chaosbot run …` signals the bot, the mock, the proxy and the drivers of the load as well."""
+    process = subprocess.Popen(
+        [*CHAOSBOT, "run", "--duration", "60s", "--rate", "20/s", "--out", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hear_signals,  # noqa: PLW1509 - nothing but system calls
+    )
+    journal = tmp_path / "run" / "events.ndjson"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 100):
+        time.sleep(0.1)
+    os.killpg(process.pid, number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, said
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert not [reason for reason in report["reasons"] if "trouble" in reason or "worker" in reason], report["reasons"]
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):  # nobody of the group is left
+        os.killpg(process.pid, 0)
+
+
 def test_help_is_there_at_once_and_imports_no_verb() -> None:
     code = (
         "import sys; sys.argv = ['chaosbot', '--help']; from chaosbot.__main__ import main\n"

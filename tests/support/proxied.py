@@ -48,10 +48,10 @@ def answering(answer: bytes) -> Iterator[str]:
 
 
 @contextmanager
-def proxied(service: str, directory: Path, *options: str) -> Iterator[str]:
+def proxied(service: str, directory: Path, *options: str, secret: str = SECRET) -> Iterator[str]:
     """A proxy on the command line; its URL."""
     command = [sys.executable, "-m", "chaosbot", "proxy", service, "--listen", "127.0.0.1:0", "--out", str(directory)]
-    environment = {**os.environ, "TELEGRAM_SECRET_TOKEN": SECRET, "COLUMNS": "200"}
+    environment = {**os.environ, "TELEGRAM_SECRET_TOKEN": secret, "COLUMNS": "200"}
     with subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlencode
 
 import pytest
 from mitmproxy.io import FlowReader
@@ -48,6 +50,37 @@ def test_a_recording_of_two_workers_is_read_by_others_and_holds_no_secret(servic
     assert {call.exchange for call in calls} == {
         entry["_chaosbot"]["exchange"] for entry in entries if entry["response"]["status"] == 200
     }
+
+
+TOKEN = "planted Secret/77+é"
+"""A webhook's secret of characters that each form writes in a way of its own."""
+
+
+def test_no_form_of_a_secret_is_recorded(service: str, tmp_path: Path) -> None:
+    har = tmp_path / "traffic.har"
+    every = "".join(f"%{byte:02X}" for byte in TOKEN.encode())
+    mixed = quote(TOKEN).replace("a", "%61")
+    bodies = (urlencode({"token": TOKEN}), json.dumps({"token": TOKEN}), json.dumps({"token": every}))
+    requests = [
+        f"POST /hook?token={form} HTTP/1.1\r\nHost: x\r\nX-Own: {form}\r\nCookie: session={form}\r\n"
+        f"Authorization: Basic {b64encode(TOKEN.encode()).decode()}\r\nContent-Length: 2\r\n\r\n{{}}"
+        for form in (quote(TOKEN, safe=""), quote_plus(TOKEN), mixed, every, every.lower())
+    ]
+    for body in bodies:
+        whole = f"{body}\r\n\r\n{{}}"  # by which the service knows the end
+        requests.append(f"POST /hook HTTP/1.1\r\nHost: x\r\nContent-Length: {len(whole)}\r\n\r\n{whole}")
+    with proxied(service, tmp_path / "run", "--record", str(har), secret=TOKEN) as url:
+        for request in requests:
+            with Connection(Address.parse(url)) as connection:
+                assert connection.exchange(request.encode("latin-1")).status == 200
+    assert len(json.loads(har.read_bytes())["log"]["entries"]) == len(requests)
+    for path in (har, *(tmp_path / "run").rglob("*.*")):
+        if path.is_file():
+            found = path.read_text(errors="replace")
+            for form in (found, unquote(found), unquote_plus(found)):
+                assert TOKEN not in form, path.name
+                assert "planted" not in form, path.name
+            assert b64encode(TOKEN.encode()).decode() not in found, path.name
 
 
 def test_a_place_that_cannot_be_written_is_said_at_once(service: str, tmp_path: Path) -> None:
