@@ -139,7 +139,7 @@ class _Handler(TimelyHandler, BaseHTTPRequestHandler):
                 raise ConfigError("", "the run is over")
             else:
                 board.steer(words)
-        except (ValueError, ChaosbotError) as error:
+        except (ValueError, RecursionError, ChaosbotError) as error:
             self._text(HTTPStatus.BAD_REQUEST, f"{error}\n")
         else:
             self._text(HTTPStatus.OK, "done\n")

@@ -9,12 +9,12 @@ Rules:
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core import units
+from chaosbot.core.errors import ConfigError, UnknownName, shown
 from chaosbot.core.event import Steered
 from chaosbot.core.plan import FaultPlan
 from chaosbot.load.spec import Wish
@@ -103,8 +103,8 @@ class Steering:
         if what != self._level:
             raise ConfigError(what, f"this load goes by {self._level}")
         low = 1.0 if what == "users" else 0.001
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ConfigError(what, f"{value!r} is no number")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < units.MOST:
+            raise ConfigError(what, f"{shown(value)} is no number that there could be")
         if not low <= value <= self._most:
             raise ConfigError(what, f"{value:g} is not in {low:g}..{self._most:g}")
         self._wish = Wish(self._wish.paused, float(value))

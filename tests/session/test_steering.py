@@ -126,7 +126,23 @@ class TestCommandsOverHttp:
         assert self.post(live, **headers)[0] == 403
         assert run.steering.wish() == Wish()
 
-    @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"do": "users"}', b'{"do": "users", "value": 1e9}'])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"[]",
+            b"{",
+            b'{"do": "users"}',
+            b'{"do": "users", "value": 1e9}',
+            b'{"do": "users", "value": 1e999}',
+            b'{"do": "users", "value": NaN}',
+            b'{"do": "users", "value": %b}' % (b"9" * 4000),
+            b'{"do": ' + b"[" * 4000,
+            b'{"do": {"do": []}}',
+            b"\xff",
+        ],
+        ids=lambda body: repr(body)[:24],
+    )
     def test_wrong_commands_are_told(self, live: Live, run: Run, body: bytes) -> None:
         assert self.post(live, body)[0] == 400
         assert run.steering.wish() == Wish()
