@@ -27,6 +27,7 @@ from chaosbot.fuzz.target import CampaignTarget
 if TYPE_CHECKING:
     from chaosbot.fuzz.exploring import Way
     from chaosbot.fuzz.making import Recipe
+    from chaosbot.fuzz.numbered import Numbered
 
 _UNNAMED: Final = frozenset({"start", "help"})
 """What people write whether a target names it or not."""
@@ -103,6 +104,7 @@ class CampaignContext:
         announcers: The admin's commands, without slash, by which the target writes to everybody: each time as many calls as there are people.
         usual: How many calls come of each way that was gone (whether in a group, and its steps), so that who goes on need not wait for more.
         choices: By kind of choice (an hour in a room) how often who explores may still make one; infinity where another one can choose the same.
+        numbered: The commands by whose number one of several things is taken, by what they have in common (``/table #``).
         peer: The id of somebody who has said something plain, for what people do to each other; None where nobody has.
         explored: Whether ways were explored after the vocabulary stage had found none.
         later: Goes on with what a stage had no time for, beside the stages that disturb nobody by it.
@@ -128,6 +130,7 @@ class CampaignContext:
     announcers: frozenset[str] = frozenset()
     usual: dict[tuple[object, ...], int] = field(default_factory=dict)
     choices: dict[str, float] = field(default_factory=dict)
+    numbered: dict[str, Numbered] = field(default_factory=dict)
     peer: int | None = None
     explored: bool = False
     afterwards: list[Callable[[], None]] = field(default_factory=list)

@@ -26,11 +26,12 @@ from chaosbot.checks._likeness import ALIKE, commands_in, words, words_in
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import MARKER
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.numbered import found_out, give_back, key_of, numbered, take
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import MEANT, Person, Step, Talks
-from chaosbot.fuzz.usages import NUMBER, TEXT, formed, usages
+from chaosbot.fuzz.usages import NUMBER, RANGE, TEXT, formed, usages
 
 ASKED: Final = ("/start", "/help", "what can you do?")
 ENTRY: Final = Step("{e}", ours=True)
@@ -56,6 +57,8 @@ _WAVE: Final = 0.5
 _TAKEN: Final = 2
 """One in so many of the things of which each can be had once (an hour, a seat) is taken at most; the others are left to what comes later."""
 _LEAST_TAKEN: Final = 10
+_MOST_TYPED: Final = 12
+"""Of so many commands with a number it is found out whether they take something of which there is one each."""
 _DRAWN: Final = 4
 """A drawn name has so many characters."""
 _MOST_KINDS: Final = 64
@@ -83,7 +86,6 @@ _LISTED: Final = re.compile(r"(?:[:：]\s+|\()([^:：\n()]{1,80}(?::\d[^:：\n()
 """What a line ends with behind a colon, or in brackets: examples of answers, or what may be chosen."""
 _LEADING: Final = re.compile(r"^(?:[^\W\d]{1,3}\.? )+(?=[^\W\d]*\d)")
 """Short words before an example (``or 25/12``, ``z. B. 10:00``)."""
-_RANGE: Final = re.compile(r"(?<![\w.,:/-])(\d{1,4})\s?(?:[-–—~]|\.\.|[^\W\d]{1,3})\s?(\d{1,4})(?![\w.,:/-]*\d)")
 _COMPLETE: Final = re.compile(r"(?<![\w/.:])(/\w{1,32}[ \u00a0](?=\S*\d)[\w-]{4,64})(?![\w-])", re.ASCII)
 """A command that is shown with a drawn name behind it (``/join 5da5364c``), to be written as it stands."""
 _NUMBERED: Final = re.compile(r"[0-9a-fA-F-]{8,}|\d+|(?<=[:_|/])[A-Z]{4,8}(?![A-Za-z])")
@@ -219,8 +221,12 @@ def walk(
         taken = at_hand(step, someone.buttons, someone.told, choice, apart=apart or once)
         someone.choices *= len(_alike(step, someone.buttons, someone.told)) or 1
         taken = taken.of(someone.number)
+        one_each = numbered(talks.context, step) if someone.user is not None else None
+        if one_each is not None:
+            taken, replies = take(talks, one_each, someone, step, what)
+        else:
+            replies = talks.say(someone, taken, what, usual)
         done.append(taken)
-        replies = talks.say(someone, taken, what, usual)
         someone.number = Way((taken,), tuple(replies)).name or someone.number
         if person is None:
             talks.context.usual.setdefault(part, sum(map(speaks, replies)))
@@ -306,6 +312,7 @@ class _Explorer:
         self._unknown: set[frozenset[str]] = set()
         self._meant: list[str] = []
         self._makers: list[str] = []
+        self._typed: set[str] = set()
 
     def ways(self) -> Iterator[Way]:
         """The ways, as they are found."""
@@ -343,12 +350,13 @@ class _Explorer:
         """Those of these ways that leave enough of what can be had once."""
         left = self.talks.context.choices
         for steps in wave:
-            taken = [kind for step in steps if chosen(step) and (kind := kind_of(step.text)) in left]
+            kinds = (kind_of(step.text) if chosen(step) else key_of(step) for step in steps)
+            taken = [kind for kind in kinds if kind in left]
             if all(left[kind] > 0 for kind in taken):
                 left.update({kind: left[kind] - 1 for kind in taken})
                 yield steps
 
-    def _taken(self, ways: Iterable[Way]) -> None:
+    def _taken(self, ways: Sequence[Way]) -> None:
         """Learns of what there is one each: who chooses what another one has chosen before is told otherwise, or is not offered it any more."""
         kinds = {kind_of(way.steps[-1].text): way for way in ways if chosen(way.steps[-1])}
         choices = self.talks.context.choices
@@ -357,6 +365,32 @@ class _Explorer:
         for (kind, way), gone in zip(new.items(), taken, strict=True):
             if gone is not None:
                 choices[kind] = max(_LEAST_TAKEN, way.who.choices // _TAKEN) if gone else inf
+        self._numbered(ways)
+
+    def _numbered(self, ways: Sequence[Way]) -> None:
+        """Learns which typed numbers take one of several things; there are as many as the target shows, and as few may be left."""
+        bare = {way.steps[0].text: way for way in self.done if len(way.steps) == 1 and _bare(way.steps[0])}
+        typed: dict[str, Way] = {}
+        for way in ways:
+            key, plain = key_of(way.steps[-1]), bare.get(way.steps[-1].text.partition(" ")[0])
+            # What is said without a number as well takes nothing.
+            if key and key not in self._typed and (plain is None or words(way.replies) - words(plain.replies)):
+                typed[key] = way
+        asked = list(typed.items())[: _MOST_TYPED - len(self._typed)]
+        self._typed.update(key for key, _ in asked)
+        commands = [way.steps[0] for way in bare.values()]
+        found = self.talks.run(
+            partial(found_out, self.talks, way.steps[:-1], way.steps[-1], frozenset(words(way.replies)), commands)
+            for _, way in asked
+        )
+        for (key, _), known in zip(asked, found, strict=True):
+            if known is not None:
+                self.talks.context.numbered[key] = known
+                for way in ways:
+                    if key_of(way.steps[-1]) == key and way.who.user is not None:
+                        known.left_by(way.who.user, way.steps[-1])
+                if known.back is None:
+                    self.talks.context.choices[key] = known.most // _TAKEN
 
     def _ended(self, ways: Sequence[Way]) -> list[Way]:
         """Those that may have changed something: who has pressed a button, or was told a name that hardly anybody else was, is in the middle of nothing."""
@@ -495,7 +529,9 @@ def in_groups(talks: Talks, commands: Sequence[Step], ways: Sequence[Way]) -> It
 
 
 def _gone(talks: Talks, steps: tuple[Step, ...]) -> Way:
-    return walk(talks, steps)[1]
+    person, way = walk(talks, steps)
+    give_back(talks, steps, person)
+    return way
 
 
 def _is_taken(talks: Talks, way: Way) -> bool:
@@ -578,7 +614,7 @@ def _answers(text: str) -> list[str]:
     """What a text shows that may be an answer to it."""
     parts = (part.strip(" .!?") for shown in _LISTED.findall(text) for part in re.split(r"[,;]\s", shown))
     listed = [_LEADING.sub("", part) for part in parts if not part.startswith("/") and not any(formed(part))]
-    ranges = [str(min(int(low) + 1, int(high))) for low, high in _RANGE.findall(text) if int(low) < int(high)]
+    ranges = [str(min(int(low) + 1, int(high))) for low, high in RANGE.findall(text) if int(low) < int(high)]
     shown = [quoted or digits for quoted, digits in _SHOWN.findall(text)]
     examples = [one for one in listed if any(map(str.isdigit, one))]
     found = dict.fromkeys([*complete(text), *examples, *shown, *ranges, *(one for one in listed if one)])

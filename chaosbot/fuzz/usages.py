@@ -54,6 +54,8 @@ _NUMERIC: Final = re.compile(
     r"кол\w*|sayı\w*|tutar\w*|dakika\w*|numara\w*)\b|[番数号円]",
     re.IGNORECASE,
 )
+RANGE: Final = re.compile(r"(?<![\w.,:/-])(\d{1,4})\s?(?:[-–—~]|\.\.|[^\W\d]{1,3})\s?(\d{1,4})(?![\w.,:/-]*\d)")
+"""From which number to which, as texts write it: ``1–12``, ``1..12``, ``1 to 12``."""
 _DAY: Final = re.compile(r"\b(?:dates?|day|datum|tag|fecha|data|jour|дата|день|tarih|gün)\b|日", re.IGNORECASE)
 _HOUR: Final = re.compile(r"\b(?:time|hh|uhrzeit|zeit|hora|godzina|heure|время|saat)\b|時", re.IGNORECASE)
 

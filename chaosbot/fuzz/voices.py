@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final, TypeVar
 
+from chaosbot.checks._likeness import words_in
 from chaosbot.checks._state import numbers, shape
 from chaosbot.core.case import Case, Change
 from chaosbot.core.event import ApiCalled, StateTried
@@ -24,6 +25,7 @@ from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import ENTRY, at_hand, complete, drawn_in
+from chaosbot.fuzz.numbered import TRIES, numbered
 from chaosbot.fuzz.replies import POLL_S, speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
@@ -169,6 +171,9 @@ class Voices:
         choice = who.choice or (who.user or 0) // self.context.apart
         meant = at_hand(line, who.buttons, who.told, choice), who.below
         line, below = who.pressed.setdefault(line, meant) if who.settled and (line.pressed or line.shown) else meant
+        known = numbered(self.context, line) if who.user is not None and not who.settled else None
+        if known is not None:
+            line = known.line(line, who.user or 0, self.context.apart)
         text = line.of(who.number).text.replace(ENTRY.text, who.entry)
         if line.ours and not who.settled:
             who.said.update(re.findall(r"\d+", text))
@@ -378,9 +383,15 @@ class Voices:
         return who
 
     def walk(self, who: Speaker, dialogue: Dialogue) -> None:
-        """Says all lines of a dialogue."""
-        for number in range(len(dialogue.lines)):
-            self.act(who, replace(dialogue, lines=dialogue.lines[: number + 1]))
+        """Says all lines of a dialogue; what another one has already is asked for by another number."""
+        for number, line in enumerate(dialogue.lines, 1):
+            known = numbered(self.context, line) if who.user is not None else None
+            for _ in range(TRIES if known is not None else 1):
+                answer = self.act(who, replace(dialogue, lines=dialogue.lines[:number]))
+                if known is None or known.taken(who.user or 0, who, words_in(answer.whole)):
+                    break
+                if (unused := known.unused(who.user or 0)) is not None:
+                    self.ask(Speaker(unused), known.back or line)
 
 
 def names_in(text: str, buttons: Iterable[str]) -> list[str]:

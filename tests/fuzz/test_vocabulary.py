@@ -203,6 +203,58 @@ class Studio:
         return f"#{self.let[place][0]} {self.ROOMS[int(place[0])]}, {place[2:]} o'clock"
 
 
+class Club:
+    """Has nine boards, each for one; who sits at one keeps games, and only who has kept a game may burn it."""
+
+    BOARDS = 9
+
+    def __init__(self, bug: str = "") -> None:
+        self.bug = bug
+        self.boards: dict[int, int] = {}
+        self.games: dict[int, int] = {}
+        self.numbers = itertools.count(501)
+
+    def answer(self, message: dict) -> str | None:
+        text, sender = message.get("text"), (message.get("from") or {}).get("id")
+        if not isinstance(text, str) or not isinstance(sender, int):
+            return None
+        command, _, about = text.partition(" ")
+        number = int(about) if re.fullmatch(r"[0-9]{1,4}", about) else 0
+        match command:
+            case "/start" | "/help":
+                return "/boards – who sits where\n/board 3 – sit down\n/up – get up\n/keep – keep the game\n/burn 12 – burn it"
+            case "/boards":
+                boards = range(1, self.BOARDS + 1)
+                return "\n".join(f"Board {one}: {'taken' if one in self.boards else 'free'}" for one in boards)
+            case "/board" if not 1 <= number <= self.BOARDS:
+                return f"Like this: /board 3 (1–{self.BOARDS})"
+            case "/board" if sender in self.boards.values():
+                return "You sit already."
+            case "/board" if number in self.boards:
+                return "Somebody else is playing there."
+            case "/board":
+                self.boards[number] = sender
+                return f"Have a seat at board {number}, you have white."
+            case "/up":
+                sat = [board for board, who in self.boards.items() if who == sender]
+                for board in sat:
+                    del self.boards[board]
+                return "Until next time!" if sat else "You are standing."
+            case "/keep" if sender not in self.boards.values():
+                return "Sit down first: /board 3"
+            case "/keep":
+                self.games[game := next(self.numbers)] = sender
+                return f"Kept as number {game}."
+            case "/burn" if self.games.get(number) is None:
+                return "There is no such game."
+            case "/burn" if self.games[number] != sender and self.bug != "burn-any":
+                return "That is somebody else's."
+            case "/burn":
+                del self.games[number]
+                return "It is ashes now, for ever."
+        return "?"
+
+
 class Shop:
     """Takes orders of what is in a cart, and shows each to its admin with a button to send it.
 
@@ -536,7 +588,7 @@ def menu(text: str, *buttons: str) -> dict:
     return {"text": text, "reply_markup": {"inline_keyboard": rows}}
 
 
-def webhook(bot: Gardener | Lockers | Studio | Interviewer) -> type[BaseHTTPRequestHandler]:
+def webhook(bot: Gardener | Lockers | Studio | Club | Interviewer) -> type[BaseHTTPRequestHandler]:
     class Webhook(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
@@ -570,7 +622,7 @@ def webhook(bot: Gardener | Lockers | Studio | Interviewer) -> type[BaseHTTPRequ
 
 def campaign(
     tmp_path: Path,
-    bot: Gardener | Lockers | Studio | Interviewer,
+    bot: Gardener | Lockers | Studio | Club | Interviewer,
     stages: tuple[str, ...] = ("vocabulary",),
     **more: object,
 ) -> tuple[CampaignResult, list[Event]]:
@@ -698,6 +750,16 @@ def test_of_what_can_be_had_once_enough_is_left_for_strangers_to_try(tmp_path: P
         {("own_objects_only", "objects/button")} if bug else set()
     )
     assert "the button back:#: tried" in learned(events)["objects"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["burn-any", ""])
+def test_behind_a_number_that_one_may_have_people_take_different_ones(tmp_path: Path, bug: str) -> None:
+    result, events = campaign(tmp_path, Club(bug))
+    assert {(one.check, one.cause.place) for one in result.findings} == (
+        {("own_objects_only", "objects/number")} if bug else set()
+    )
+    assert "/burn #: tried" in learned(events)["objects"]
 
 
 @pytest.mark.slow

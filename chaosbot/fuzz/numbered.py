@@ -1,0 +1,185 @@
+"""Things of which only one may have each, taken by a number that is typed behind a command: ``/table 3``.
+
+Rules:
+
+- That there is one each is found out: who types the same number is told otherwise than who has it, who types another one is told the same.
+- Everybody types a number of their own, and others where that one is another's already.
+- There are few of them. What nobody can use any more is given back, where a command was found by which its owner does that.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from chaosbot.checks._likeness import ALIKE, words
+from chaosbot.core.event import ApiCalled
+from chaosbot.fuzz.talks import Person, Step, Talks
+from chaosbot.fuzz.usages import RANGE
+
+if TYPE_CHECKING:
+    from chaosbot.fuzz.context import CampaignContext
+
+_TYPED: Final = re.compile(r"(/\w+ )(\d{1,3})((?: .*)?)")
+_MANY: Final = 20
+"""So many there may be where the target does not say how many."""
+TRIES: Final = 4
+"""So many numbers somebody tries."""
+_MOST_COMMANDS: Final = 20
+
+
+@dataclass(eq=False)
+class Numbered:
+    """A command by which somebody takes one of several things.
+
+    Args:
+        most: The highest number.
+        told: The words that who gets one is told.
+        back: What its owner says to give it back; None where that is not known.
+    """
+
+    most: int
+    told: frozenset[str]
+    back: Step | None = None
+    _numbers: dict[int, int] = field(default_factory=dict)
+    _owners: dict[int, Callable[[], object]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def line(self, step: Step, user: int, apart: int) -> Step:
+        """The step with the number that somebody takes; people whose ids follow each other take different ones."""
+        return _with(step, self._numbers.setdefault(user, user // apart % self.most + 1))
+
+    def taken(self, user: int, owner: object, said: set[str]) -> bool:
+        """Whether somebody who was told these words got what they have asked for; if not, another number is theirs to try."""
+        if like(said, self.told):
+            self._owners[user] = weakref.ref(owner)
+            return True
+        self._numbers[user] = self._numbers[user] % self.most + 1
+        return False
+
+    def left_by(self, user: int, step: Step) -> None:
+        """Notes that somebody who is not there any more has taken the number of this step."""
+        self._numbers[user] = _number(step)
+        self._owners[user] = lambda: None
+
+    def given_back(self, user: int) -> Step | None:
+        """What somebody says now who needs theirs no more; None where they have none, or cannot."""
+        return self.back if self._owners.pop(user, None) is not None else None
+
+    def unused(self, heir: int) -> int | None:
+        """Somebody whose thing nobody can use any more, and whose number is another one's to try; None where there is none."""
+        if self.back is None:
+            return None
+        with self._lock:
+            user = next((user for user, owner in self._owners.items() if owner() is None), None)
+            if user is not None:
+                del self._owners[user]
+                self._numbers[heir] = self._numbers[user]
+        return user
+
+
+def numbered(context: CampaignContext, step: Step) -> Numbered | None:
+    """What is known of a step that takes one of several things; None where it is no such step."""
+    return context.numbered.get(key_of(step)) if step.ours and context.numbered else None
+
+
+def key_of(step: Step) -> str:
+    """The step without its number; empty where no number stands behind its command."""
+    found = _TYPED.fullmatch(step.text) if step.ours and not step.pressed else None
+    return f"{found[1]}#{found[3]}" if found is not None else ""
+
+
+def take(talks: Talks, known: Numbered, person: Person, step: Step, what: str = "") -> tuple[Step, list[ApiCalled]]:
+    """Somebody takes one of the things, if need be another one than the first.
+
+    Returns:
+        What they typed last, and what they were told.
+    """
+    user = person.user or 0
+    for _ in range(TRIES):
+        line = known.line(step, user, talks.context.apart)
+        replies = talks.say(person, line, what)
+        if known.taken(user, person, words(replies)):
+            break
+        if (unused := known.unused(user)) is not None:
+            talks.say(Person(user=unused), known.back or step)
+    return line, replies
+
+
+def give_back(talks: Talks, steps: Iterable[Step], person: Person) -> None:
+    """Somebody who has gone these steps gives back what they have taken by them."""
+    for step in steps:
+        known = numbered(talks.context, step)
+        back = known.given_back(person.user or 0) if known is not None else None
+        if back is not None:
+            talks.say(person, back)
+
+
+def found_out(
+    talks: Talks, before: Sequence[Step], step: Step, told: frozenset[str], commands: Sequence[Step]
+) -> Numbered | None:
+    """Whether there is one each of what somebody has got by a step.
+
+    Args:
+        talks: The stage's conversations.
+        before: What is done before it.
+        step: The step.
+        told: The words that who took it was told.
+        commands: What may give it back, without an argument.
+    """
+    stranger = talks.stranger()
+    for earlier in before:
+        talks.say(stranger, earlier)
+    if not told or like(words(talks.say(stranger, step)), told):
+        return None
+    number = _number(step)
+    shown = (
+        int(high)
+        for call in talks.context.target.calls()
+        if step.text.partition(" ")[0] in call.text
+        for low, high in RANGE.findall(call.text)
+        if int(low) <= number <= int(high)
+    )
+    highest = next(shown, 0)
+    most = highest or _MANY
+    for other in dict.fromkeys((number % most + 1, (number + 1) % most + 1, max(1, number - 1))):
+        mine = _with(step, other)
+        if other != number and like(words(talks.say(stranger, mine)), told):
+            back = _back(talks, before, mine, stranger, told, commands)
+            # Numbers without an end that nobody gives back are those of things that are used up: an order that is paid.
+            return Numbered(most, told, back) if highest or back is not None else None
+    return None
+
+
+def _back(
+    talks: Talks, before: Sequence[Step], step: Step, owner: Person, told: frozenset[str], commands: Sequence[Step]
+) -> Step | None:
+    """What an owner says after which another one gets the thing."""
+    for command in commands[:_MOST_COMMANDS]:
+        says = words(talks.say(owner, command))
+        other = talks.stranger()
+        if not says or says == words(talks.say(other, command)):
+            continue  # it means nothing to an owner
+        for earlier in before:
+            talks.say(other, earlier)
+        if like(words(talks.say(other, step)), told):
+            talks.say(other, command)
+            return command
+    return None
+
+
+def like(said: set[str], told: frozenset[str]) -> bool:
+    """Whether somebody was told what who takes one is told."""
+    return len(said & told) >= ALIKE * len(told)
+
+
+def _number(step: Step) -> int:
+    return int(_TYPED.sub(r"\2", step.text))
+
+
+def _with(step: Step, number: int) -> Step:
+    return replace(step, text=_TYPED.sub(lambda found: f"{found[1]}{number}{found[3]}", step.text))
