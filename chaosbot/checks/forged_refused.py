@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from chaosbot.checks._cases import CaseCheck, Violation, acts, answered, cause_of, forged, says, silently
-from chaosbot.core.check import History
-from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
-from chaosbot.core.verdict import Judgement, RootCause, Severity, Verdict
+from chaosbot.checks._trust import granted
+from chaosbot.core.check import History, Steps
+from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, TrustTried
+from chaosbot.core.verdict import Finding, Judgement, Mechanism, RootCause, Severity, Verdict
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,27 @@ class ForgedRefused(CaseCheck):
         return Violation(cause_of(tried, "accepted"), title, Severity.HIGH, tried.threat, says(tried))
 
     def judge(self, history: History) -> Judgement:
-        """Who answers 2xx to a forged request and does nothing with it has refused it; nobody who misconfigures the secret is told."""
+        """Who answers 2xx to a forged request and does nothing with it has refused it; nobody who misconfigures the secret is told.
+
+        What was refused and done all the same is seen afterwards, by what its user is told.
+        """
         judgement, silent = silently(super().judge(history), history, "accepted")
+        done = [tried for tried in history.all(TrustTried) if tried.check == self.name and granted(tried)]
+        if done and not judgement.findings:
+            title = f"a forged request is refused and done all the same: {done[0].what}"
+            told = Finding(
+                self.name,
+                title,
+                Severity.CRITICAL,
+                done[0].threat,
+                RootCause("effect", Mechanism.TECHNIQUE, "refused"),
+                "auth",
+                done[0].case,
+                f"who forged it is told as who did it by right: {granted(done[0])}",
+                occurrences=len(done),
+                stateful=True,
+            )
+            return replace(judgement, verdict=Verdict.FAIL, findings=(told,))
         if silent is None:
             return judgement
         told = replace(
@@ -46,3 +66,9 @@ class ForgedRefused(CaseCheck):
             title="answers 2xx to requests without the right secret, and ignores them; a refusal is a 4xx",
         )
         return replace(judgement, verdict=Verdict.FAIL, findings=(*judgement.findings, told))
+
+    def reproducer(self, history: History, case: str) -> Steps:
+        """The forged request; none shows by itself what was done although it was refused."""
+        if any(tried.check == self.name and tried.case == case for tried in history.all(TrustTried)):
+            return ()
+        return super().reproducer(history, case)

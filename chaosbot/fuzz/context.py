@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -161,7 +161,9 @@ class CampaignContext:
         if later is not None:
             later()
 
-    def case(self, update: Any, place: Dice, name: str, summary: str, expect: Expect | None = None) -> Case:
+    def case(
+        self, update: Any, place: Dice, name: str, summary: str, expect: Expect | None = None, secret: str | None = None
+    ) -> Case:
         """An update as a case.
 
         Args:
@@ -170,8 +172,10 @@ class CampaignContext:
             name: The case's name.
             summary: What is special about it.
             expect: What a correct target answers; left out, that it acknowledges.
+            secret: What it is signed with in place of the right secret.
         """
-        return as_case(self.platform, self.spec.endpoint, update, place, name, summary, expect or Expect())
+        endpoint = self.spec.endpoint if secret is None else replace(self.spec.endpoint, secret=secret)
+        return as_case(self.platform, endpoint, update, place, name, summary, expect or Expect())
 
     def learned(self, which: str) -> list[str]:
         """The commands that the vocabulary stage noted, without slash: all ``commands``, or those that only the ``admin`` is told of."""

@@ -233,6 +233,7 @@ class Talks:
         *,
         name: str = "",
         make: Callable[[Dice, int], Any] | None = None,
+        secret: str | None = None,
         **how: Any,
     ) -> Case:
         """A step as a case.
@@ -243,6 +244,7 @@ class Talks:
             what: Who they are, for people; the case's summary begins with it.
             name: The case's name; numbered where there is none.
             make: Makes the update, by its dice and who takes the step (no tier's person), where the step's usual one is not meant.
+            secret: What it is signed with in place of the right secret.
             how: Members of the case.
 
         Raises:
@@ -268,7 +270,7 @@ class Talks:
             raise TimeIsUp
         does = "presses" if step.pressed else "joins:" if step.joins else "writes"
         summary = f"{what or 'a guest'} {does} {step.text[:80]!r}"
-        case = self.context.case(update, place, name, summary)
+        case = self.context.case(update, place, name, summary, secret=secret)
         change = Change(Mechanism.TECHNIQUE, self.stage)
         made = replace(case, group=self.stage, threat=Threat.USER, role=Role.SETUP, change=change)
         return replace(made, **how)

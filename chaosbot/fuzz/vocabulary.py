@@ -26,6 +26,7 @@ from chaosbot.fuzz.belongings import try_belongings
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.decisions import try_decisions
 from chaosbot.fuzz.exploring import ASKED, Way, asked, explored, in_groups, kind_of, offers
+from chaosbot.fuzz.forged import try_forged
 from chaosbot.fuzz.moderation import try_fellows, try_moderation
 from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.replies import speaks, without_echo
@@ -169,12 +170,17 @@ def _work(talks: Talks, looked: Event) -> None:
     privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
     alone = [*context.privileges, *_commands(own)]
     privileges += try_decisions(part("decisions"), ways, [text for text in dict.fromkeys(alone) if " " not in text])
+    forged = try_forged(talks, ways)
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
     people = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT)
     rights: list[str] = []
     context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own)))).result()
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
-    _note(context, text, {"buttons": shown, "objects": objects, "privileges": privileges, "rights": rights})
+    _note(
+        context,
+        text,
+        {"buttons": shown, "objects": objects, "privileges": privileges, "rights": rights, "forged": forged},
+    )
 
 
 def _note_offers(context: CampaignContext, own: list[Step], common: list[Step]) -> list[str]:

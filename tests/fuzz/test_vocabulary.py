@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic
@@ -253,6 +254,35 @@ class Club:
                 del self.games[number]
                 return "It is ashes now, for ever."
         return "?"
+
+
+class Guestbook:
+    """Keeps what people write in it, and tells everybody how much that is."""
+
+    def __init__(self) -> None:
+        self.lines: dict[int, list[str]] = {}
+
+    def answer(self, message: dict) -> str | None:
+        text, sender = message.get("text"), (message.get("from") or {}).get("id")
+        if not isinstance(text, str) or not isinstance(sender, int):
+            return None
+        command, _, line = text.partition(" ")
+        match command:
+            case "/start" | "/help":
+                return "/write A nice day. – leaves a line\n/mine – your lines"
+            case "/write" if line:
+                self.lines.setdefault(sender, []).append(line[:80])
+                return "Thank you, it stands in the book."
+            case "/write":
+                return "What shall I write? /write A nice day."
+            case "/mine":
+                lines = self.lines.get(sender, [])
+                return (
+                    f"You have left {len(lines)} lines in the book, which end with a full stop."
+                    if lines
+                    else "Nothing yet."
+                )
+        return "Pardon?"
 
 
 class Shop:
@@ -588,7 +618,7 @@ def menu(text: str, *buttons: str) -> dict:
     return {"text": text, "reply_markup": {"inline_keyboard": rows}}
 
 
-def webhook(bot: Gardener | Lockers | Studio | Club | Interviewer) -> type[BaseHTTPRequestHandler]:
+def webhook(bot: Gardener | Lockers | Studio | Club | Guestbook | Interviewer) -> type[BaseHTTPRequestHandler]:
     class Webhook(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
@@ -622,7 +652,7 @@ def webhook(bot: Gardener | Lockers | Studio | Club | Interviewer) -> type[BaseH
 
 def campaign(
     tmp_path: Path,
-    bot: Gardener | Lockers | Studio | Club | Interviewer,
+    bot: Gardener | Lockers | Studio | Club | Guestbook | Interviewer,
     stages: tuple[str, ...] = ("vocabulary",),
     **more: object,
 ) -> tuple[CampaignResult, list[Event]]:
@@ -750,6 +780,33 @@ def test_of_what_can_be_had_once_enough_is_left_for_strangers_to_try(tmp_path: P
         {("own_objects_only", "objects/button")} if bug else set()
     )
     assert "the button back:#: tried" in learned(events)["objects"]
+
+
+@pytest.mark.parametrize("bug", ["late", ""])
+def test_what_is_refused_and_done_all_the_same_is_seen_afterwards(tmp_path: Path, bug: str) -> None:
+    book = Guestbook()
+
+    class Webhook(webhook(book)):  # type: ignore[misc]
+        def do_POST(self) -> None:
+            genuine = self.headers.get("x-telegram-bot-api-secret-token") == "S3cret"
+            if not genuine:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                if bug:
+                    book.answer(self._message(json.loads(body)))
+                self.send_response(401)
+                self.send_header("content-length", "0")
+                self.end_headers()
+                return
+            super().do_POST()
+
+    events: list[Event] = []
+    with served(Webhook) as url:
+        spec = spec_of(url, tmp_path, monotonic(), platform=f'telegram:{{"admin_id": {ADMIN}}}', stages=("vocabulary",))
+        spec = replace(spec, endpoint=replace(spec.endpoint, secret="S3cret"))
+        result = Campaign(spec, events.append).run()
+    found = [(one.check, one.severity.name, one.cause.place) for one in result.findings]
+    assert found == ([("forged_refused", "CRITICAL", "refused")] if bug else [])
+    assert any(one.startswith("/write") and one.endswith("tried") for one in learned(events)["forged"])
 
 
 @pytest.mark.slow
