@@ -24,6 +24,8 @@ ALIKE: Final = 0.8
 _FEW: Final = 2
 _SOME: Final = 5
 """A reply of fewer words tells nothing by being part of another one."""
+_WHATEVER: Final = 3
+"""What comes to somebody after so many different requests is the answer to none of them."""
 _LONG: Final = 24
 _LONGER: Final = 3
 _LISTED: Final = ("catalogue", "sequences")
@@ -32,6 +34,7 @@ PLAINLY: Final = "guest"
 """The operator of a case in which somebody simply asks, without any trick."""
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _DRAWN: Final = re.compile(r"(?<![^\W\d_])[A-Z]{4,8}(?![^\W\d_])")
+_DIGITS: Final = re.compile(r"\d+")
 _PERSON: Final = re.compile(r"\d{5,}")
 """The id of somebody, in what is written about them."""
 _COMMAND: Final = re.compile(r"(?<![\w/.:<])/([A-Za-z][A-Za-z0-9_]{0,31})(?![\w/])")
@@ -217,7 +220,7 @@ def _judged(
     plain: dict[str, list[CaseTried]] = defaultdict(list)
     own: dict[str, set[str]] = defaultdict(set)
     by_name = {tried.case: tried for tried in cases}
-    strangers, asked_before = _strangers(cases), _askers(cases)
+    strangers, asked_before, unasked = _strangers(cases), _askers(cases), _notices(cases, join)
     for tried in cases:
         if tried.role is Role.BACKGROUND and tried.control:
             own[tried.control] |= words(join.calls(tried))
@@ -236,7 +239,7 @@ def _judged(
                 )
             continue
         subject = f"/{control.command}" if control.command else control.summary or name
-        calls = join.calls(control)
+        calls = [call for call in join.calls(control) if not unasked(call)] or join.calls(control)
         telling = [call for call in calls if not background.common(call, control.command)]
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
         dull = background.nothing | own[name] | background.echo(control.command) | _names(control)
@@ -335,14 +338,32 @@ def _alike_in(calls: Iterable[ApiCalled], model: set[str]) -> int:
     return sum(resembles([call], model) for call in calls)
 
 
+def _asked_for(tried: CaseTried) -> str | None:
+    """What somebody asks for: the command, or the kind of the pressed button."""
+    if tried.kind != "callback_query":
+        return tried.command
+    return _DIGITS.sub("#", tried.summary.rpartition(" presses ")[2].strip("'"))
+
+
+def _notices(cases: Sequence[CaseTried], join: Join) -> Callable[[ApiCalled], bool]:
+    """Tells what came to somebody's chat whatever they had asked for: what others do there is told to who runs the target."""
+    asked: dict[tuple[str, Words], set[object]] = defaultdict(set)
+    controls = {tried.control for tried in cases if tried.control}
+    senders = {tried.user for tried in cases if tried.case in controls}
+    for tried in cases:
+        for call in join.calls(tried) if tried.user in senders else ():
+            asked[str(call.chat), frozenset(words([call]))].add(_asked_for(tried) or tried.summary)
+    return lambda call: not call.callback and len(asked[str(call.chat), frozenset(words([call]))]) >= _WHATEVER
+
+
 def _askers(cases: Iterable[CaseTried]) -> Callable[[CaseTried, CaseTried], list[CaseTried]]:
     """For a case and its control, the cases in which the control's sender asked for the same in the case's chat, before it."""
     asked: dict[tuple[object, ...], list[CaseTried]] = defaultdict(list)
     for one in cases:
-        asked[one.user, one.kind, one.command, one.chat].append(one)
+        asked[one.user, one.kind, _asked_for(one), one.chat].append(one)
 
     def before(tried: CaseTried, control: CaseTried) -> list[CaseTried]:
-        same = asked.get((control.user, control.kind, control.command, tried.chat), ())
+        same = asked.get((control.user, control.kind, _asked_for(control), tried.chat), ())
         return [one for one in same if one.sent < tried.sent]
 
     return before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from chaosbot.core.case import Change, Role
 from chaosbot.core.check import CHECKS, History
@@ -51,6 +52,52 @@ def test_of_two_replies_to_the_admin_the_second_may_come_when_somebody_else_has_
             ApiCalled(2.1, "answerCallbackQuery", None, "Request 9 was refused.", callback="admin"),
             pressed("guest", 3.0, GUEST, GROUP, role=Role.ATTEMPT, control="control", check="no_escalation"),
             *(ApiCalled(3.1 + nth / 10, "sendMessage", GROUP, "Request 9 was refused.") for nth in range(again)),
+        ]
+    )
+    assert CHECKS.build("no_escalation").judge(history).verdict is verdict
+
+
+@pytest.mark.parametrize(("other", "verdict"), [("vote:#", Verdict.FAIL), ("price:#", Verdict.PASS)])
+def test_what_the_admin_asked_for_before_is_late_where_it_is_the_same(other: str, verdict: Verdict) -> None:
+    def tapped(name: str, sent: float, user: int, data: str, **more: str) -> CaseTried:
+        role = Role.ATTEMPT if more else Role.SETUP
+        return replace(pressed(name, sent, user, ADMIN, role=role, **more), summary=f"somebody presses {data!r}")
+
+    history = History.of(
+        [
+            CampaignStarted(0.0, "mock"),
+            tapped("earlier", 0.5, ADMIN, other.replace("#", "7")),
+            tapped("control", 1.0, ADMIN, "price:500"),
+            ApiCalled(1.1, "answerCallbackQuery", None, "Wash: 8500 now.", callback="control"),
+            tapped("guest", 3.0, GUEST, "price:500", control="control", check="no_escalation"),
+            ApiCalled(3.1, "answerCallbackQuery", None, "Wash: 9000 now.", callback="guest"),
+        ]
+    )
+    assert CHECKS.build("no_escalation").judge(history).verdict is verdict
+
+
+@pytest.mark.parametrize(("shown", "verdict"), [("Wash: 9000 now.", Verdict.FAIL), ("Not for you.", Verdict.PASS)])
+def test_what_comes_to_the_admin_whatever_the_admin_asks_for_is_no_part_of_the_control(
+    shown: str, verdict: Verdict
+) -> None:
+    cases = [
+        pressed(name, float(nth), ADMIN, ADMIN, role=Role.SETUP) for nth, name in enumerate(("ban", "pay", "end"), 1)
+    ]
+    cases = [replace(one, summary=f"the admin presses '{one.case}'") for one in cases]
+    control = replace(cases[0], case="control", sent=4.0, callback="control", summary="the admin presses 'price:500'")
+    guest = pressed("guest", 9.0, GUEST, GUEST, role=Role.ATTEMPT, control="control", check="no_escalation")
+    notices = [
+        ApiCalled(one.sent + 0.2, "sendMessage", ADMIN, "Ada wants to be a courier.") for one in (*cases, control)
+    ]
+    history = History.of(
+        [
+            CampaignStarted(0.0, "mock"),
+            *cases,
+            control,
+            guest,
+            *notices,
+            ApiCalled(4.1, "answerCallbackQuery", None, "Wash: 8500 now.", callback="control"),
+            ApiCalled(9.1, "answerCallbackQuery", None, shown, callback="guest"),
         ]
     )
     assert CHECKS.build("no_escalation").judge(history).verdict is verdict
