@@ -21,11 +21,11 @@ from chaosbot.core.marker import MARKER
 from chaosbot.core.verdict import Mechanism, Severity
 
 ALIKE: Final = 0.8
+WHATEVER: Final = 3
+"""What comes to somebody after so many different requests is the answer to none of them."""
 _FEW: Final = 2
 _SOME: Final = 5
 """A reply of fewer words tells nothing by being part of another one."""
-_WHATEVER: Final = 3
-"""What comes to somebody after so many different requests is the answer to none of them."""
 _LONG: Final = 24
 _LONGER: Final = 3
 _LISTED: Final = ("catalogue", "sequences")
@@ -239,7 +239,7 @@ def _judged(
                 )
             continue
         subject = f"/{control.command}" if control.command else control.summary or name
-        calls = [call for call in join.calls(control) if not unasked(call)] or join.calls(control)
+        calls = [call for call in join.calls(control) if not unasked(call)] or join.calls(control)[:1]
         telling = [call for call in calls if not background.common(call, control.command)]
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
         dull = background.nothing | own[name] | background.echo(control.command) | _names(control)
@@ -353,7 +353,7 @@ def _notices(cases: Sequence[CaseTried], join: Join) -> Callable[[ApiCalled], bo
     for tried in cases:
         for call in join.calls(tried) if tried.user in senders else ():
             asked[str(call.chat), frozenset(words([call]))].add(_asked_for(tried) or tried.summary)
-    return lambda call: not call.callback and len(asked[str(call.chat), frozenset(words([call]))]) >= _WHATEVER
+    return lambda call: not call.callback and len(asked[str(call.chat), frozenset(words([call]))]) >= WHATEVER
 
 
 def _askers(cases: Iterable[CaseTried]) -> Callable[[CaseTried, CaseTried], list[CaseTried]]:

@@ -16,12 +16,11 @@ from chaosbot.core.case import Role
 from chaosbot.core.event import ApiCalled, TrustTried
 from chaosbot.core.kit import refused
 from chaosbot.core.verdict import Threat
-from chaosbot.fuzz.catalogue._auth import WRONG
+from chaosbot.fuzz.catalogue._auth import CHECK, WRONG
 from chaosbot.fuzz.exploring import Way, at_hand, walk
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.talks import Step, Talks
 
-CHECK: Final = "forged_refused"
 _MOST: Final = 3
 """So much of what people do is forged."""
 _TWICE: Final = 2

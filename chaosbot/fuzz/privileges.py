@@ -12,14 +12,14 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, islice, zip_longest
 from typing import Final
 
-from chaosbot.checks._likeness import deeds, words_in
+from chaosbot.checks._likeness import WHATEVER, deeds, words, words_in
 from chaosbot.checks._state import shape
 from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.event import TRIALS, ApiCalled
@@ -279,14 +279,22 @@ class _Desk:
         """The words of the admin's reply that no meaningless request gets, without the admin's name."""
         if step not in self.gets:
             return set()
-        return deeds(self.gets[step][1]) - self.nothing - self.names
+        return deeds(self._answers(step)) - self.nothing - self.names
+
+    def _answers(self, step: Step) -> tuple[ApiCalled, ...]:
+        """What the admin was told for it; what comes after many different requests tells of what others do meanwhile."""
+        heard = Counter(
+            text for _, calls in self.gets.values() for text in {frozenset(words([call])) for call in calls}
+        )
+        calls = self.gets[step][1]
+        return tuple(call for call in calls if call.callback or heard[frozenset(words([call]))] < WHATEVER) or calls[:1]
 
     def apart(self, step: Step) -> bool:
         """Whether the admin is told something for it that a stranger is not."""
         if not (step in self.gets and step in self.guests and step in self.twins):
             return False  # there was no time to ask
         # What people are told now and then (who is brought together with somebody) is no right.
-        texts = {shape(call.text) for call in self.gets[step][1] if call.text}
+        texts = {shape(call.text) for call in self._answers(step) if call.text}
         if step not in self.told:
             self.told[step] = self._told_others(step)
         if texts <= self.told[step]:

@@ -19,6 +19,7 @@ from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.requests import with_length
 
+CHECK = "forged_refused"
 WRONG = "chaosbot-wrong-secret"
 _BIG = 4_000_000
 _PIECE = 2**20
@@ -66,7 +67,7 @@ def _forge(
         summary,
         expect or refused(),
         threat=Threat.FORGER,
-        check=check or "forged_refused",
+        check=check or CHECK,
         role=role,
     )
 
