@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from chaosbot.core.errors import shown
 from chaosbot.core.fault import Fault
 from chaosbot.core.plan import Rule, Scope
 from chaosbot.faults.bandwidth import Bandwidth
@@ -80,7 +81,7 @@ def field(body: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
         return default
     fits = type(value) in (int, float) and -1e308 < value < 1e308 if kind is float else type(value) is kind
     if not fits or (kind is str and not _is_text(value)):
-        raise bad_body(f"cannot read {value!r} as {name}")
+        raise bad_body(f"cannot read {shown(value)} as {name}")
     return value
 
 
@@ -198,5 +199,5 @@ def _whole(sent: Mapping[str, Any], key: str, default: int) -> int:
     if value is None:
         return default
     if type(value) is not int or not -_INT64 <= value < _INT64:
-        raise bad_body(f"cannot read {value!r} as attribute {key}; attributes are whole numbers")
+        raise bad_body(f"cannot read {shown(value)} as attribute {key}; attributes are whole numbers")
     return value
