@@ -78,7 +78,7 @@ def _confirmed_again(tried: StateTried) -> Violation:
 
 def _made_again(tried: StateTried) -> Violation:
     title = "an update that is delivered again takes effect more than once"
-    summary = f"{tried.what}: shown {tried.seen[0][0]} times, of one delivery {tried.alone[0][0]}"
+    summary = f"{tried.what}: {tried.seen[0][0]}, and of one delivery {tried.alone[0][0]}"
     return Violation(
         RootCause("again"), title, Severity.HIGH, Threat.NETWORK, summary, category="sequence", stateful=True
     )

@@ -131,6 +131,10 @@ class Between:
             taken = [(str(one.changes.get(place, 0)),) for one in less if one is not None]
             if len(taken) == len(less):
                 self.voices.tell("taken", what.replace(f" {NUMBER}", f" {_MINUS}"), [(str(by),)], taken)
+        redelivered = [self._moved(deed, reader, (NUMBER,), deliveries=2) for _ in range(2)]
+        counted = [(str(one.changes.get(place, 0)),) for one in redelivered if one is not None]
+        if by > 0 and len(counted) == len(redelivered):
+            self.voices.tell("again", what, [(str(by),)], counted)
         tried = [self._moved(deed, reader, (NUMBER, NUMBER), at_once=True) for _ in range(_TIMES)]
         seen = [
             (str(one.changes.get(place, 0)),)
@@ -140,8 +144,18 @@ class Between:
         if seen:
             self.voices.tell("credited", what, [(str(by), str(2 * by))], seen)
 
-    def _moved(self, deed: Dialogue, reader: Step, amounts: Sequence[str], *, at_once: bool = False) -> _Moved | None:
-        """Some do it to somebody new, each with an amount; None where that one's numbers change by themselves, or the time is up."""
+    def _moved(
+        self, deed: Dialogue, reader: Step, amounts: Sequence[str], *, at_once: bool = False, deliveries: int = 1
+    ) -> _Moved | None:
+        """Some do it to somebody new, each with an amount; None where that one's numbers change by themselves, or the time is up.
+
+        Args:
+            deed: What is done.
+            reader: What shows it to that one.
+            amounts: The amounts.
+            at_once: Whether they do it at once.
+            deliveries: How often each delivery comes, where they do it one after another.
+        """
         person = self._somebody()
         before, again = (self._read(person, reader) for _ in range(2))
         givers = [self.voices.ready(deed) for _ in amounts]
@@ -153,7 +167,7 @@ class Between:
         if at_once:
             told = ["\n".join(texts) for texts in self.voices.burst(lines, near=(str(person.user),))]
         else:
-            told = [self.voices.ask(giver, line).text for giver, line in lines]
+            told = [self._delivered(giver, line, deliveries) for giver, line in lines]
         after = self._read(person, reader)
         changes = {
             (kind, place): later - earlier
@@ -162,6 +176,13 @@ class Between:
             if later != earlier
         }
         return _Moved(changes, tuple(map(shape, told)))
+
+    def _delivered(self, giver: Speaker, line: Step, deliveries: int) -> str:
+        """What somebody is told for a line that is delivered so often."""
+        case = self.voices.case(giver, line)
+        if case is None or self.voices.clock.over():
+            return ""
+        return "\n".join(self.voices.heard(giver, case).text for _ in range(deliveries))
 
     def _meant(self, line: Step, person: Speaker, amount: str) -> Step:
         parts = [amount if part == NUMBER else part for part in line.text.split()]

@@ -377,12 +377,14 @@ class Bank:
 
     Args:
         api: Base URL of its API.
-        bug: ``credit`` where of two gifts at once one is lost, ``minus`` where a negative gift takes, ``bids`` where of bids at once some are lost.
+        bug: ``credit`` where of two gifts at once one is lost, ``minus`` where a negative gift takes, ``bids`` where of bids at once some are lost, ``again``
+            where what is delivered again is done again.
     """
 
     def __init__(self, api: str, bug: str = "") -> None:
         self.api, self.bug = api, bug
         self.lock = threading.Lock()
+        self.seen: set[object] = set()
         self.points: dict[int, int] = {}
         self.lots: dict[int, tuple[int, list[str]]] = {}
 
@@ -392,6 +394,9 @@ class Bank:
         chat, user, text, _, _ = said
         command, *rest = text.split()
         with self.lock:
+            if update["update_id"] in self.seen and self.bug != "again":
+                return
+            self.seen.add(update["update_id"])
             self.points.setdefault(user, 100)
         lot = self.lots.get(int(rest[0])) if rest and rest[0].isascii() and rest[0].isdigit() else None
         if command == "/daj" and len(rest) == 2 and rest[0].isdigit() and int(rest[0]) in self.points:
@@ -687,6 +692,7 @@ def test_what_users_make_is_all_there_once_and_their_own(
         ("credit", ("no_lost_update", "lost")),
         ("minus", ("own_objects_only", "negative-amount")),
         ("bids", ("no_lost_update", "missing")),
+        ("again", ("effect_at_most_once", "again")),
     ],
 )
 def test_what_users_do_to_each_other_counts_once_and_takes_nothing(
