@@ -220,7 +220,7 @@ def _judged(
     plain: dict[str, list[CaseTried]] = defaultdict(list)
     own: dict[str, set[str]] = defaultdict(set)
     by_name = {tried.case: tried for tried in cases}
-    strangers, asked_before, unasked = _strangers(cases), _askers(cases), _notices(cases, join)
+    strangers, asked_before, heard = _strangers(cases), _askers(cases), _heard(cases, join)
     for tried in cases:
         if tried.role is Role.BACKGROUND and tried.control:
             own[tried.control] |= words(join.calls(tried))
@@ -239,7 +239,7 @@ def _judged(
                 )
             continue
         subject = f"/{control.command}" if control.command else control.summary or name
-        calls = [call for call in join.calls(control) if not unasked(call)] or join.calls(control)[:1]
+        calls = asked_for(join.calls(control), heard)
         telling = [call for call in calls if not background.common(call, control.command)]
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
         dull = background.nothing | own[name] | background.echo(control.command) | _names(control)
@@ -345,15 +345,23 @@ def _asked_for(tried: CaseTried) -> str | None:
     return _DIGITS.sub("#", tried.summary.rpartition(" presses ")[2].strip("'"))
 
 
-def _notices(cases: Sequence[CaseTried], join: Join) -> Callable[[ApiCalled], bool]:
-    """Tells what came to somebody's chat whatever they had asked for: what others do there is told to who runs the target."""
+def _heard(cases: Sequence[CaseTried], join: Join) -> Callable[[ApiCalled], int]:
+    """After how many different requests of who is privileged a reply came: what others do is told to who runs the target, whatever that one asks."""
     asked: dict[tuple[str, Words], set[object]] = defaultdict(set)
     controls = {tried.control for tried in cases if tried.control}
     senders = {tried.user for tried in cases if tried.case in controls}
     for tried in cases:
         for call in join.calls(tried) if tried.user in senders else ():
             asked[str(call.chat), frozenset(words([call]))].add(_asked_for(tried) or tried.summary)
-    return lambda call: not call.callback and len(asked[str(call.chat), frozenset(words([call]))]) >= WHATEVER
+    return lambda call: len(asked[str(call.chat), frozenset(words([call]))])
+
+
+def asked_for(calls: Sequence[ApiCalled], heard: Callable[[ApiCalled], int]) -> list[ApiCalled]:
+    """The replies that a request brought about, of all that came: what came after many different ones is left out, as far as anything is left."""
+    # The answer to a press names it.
+    times = [0 if call.callback else heard(call) for call in calls]
+    most = max(WHATEVER - 1, min(times, default=0))
+    return [call for call, number in zip(calls, times, strict=True) if number <= most]
 
 
 def _askers(cases: Iterable[CaseTried]) -> Callable[[CaseTried, CaseTried], list[CaseTried]]:

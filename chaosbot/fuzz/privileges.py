@@ -19,7 +19,7 @@ from functools import cached_property, partial
 from itertools import chain, islice, zip_longest
 from typing import Final
 
-from chaosbot.checks._likeness import WHATEVER, deeds, words, words_in
+from chaosbot.checks._likeness import asked_for, deeds, words, words_in
 from chaosbot.checks._state import shape
 from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.event import TRIALS, ApiCalled
@@ -281,13 +281,12 @@ class _Desk:
             return set()
         return deeds(self._answers(step)) - self.nothing - self.names
 
-    def _answers(self, step: Step) -> tuple[ApiCalled, ...]:
+    def _answers(self, step: Step) -> list[ApiCalled]:
         """What the admin was told for it; what comes after many different requests tells of what others do meanwhile."""
         heard = Counter(
             text for _, calls in self.gets.values() for text in {frozenset(words([call])) for call in calls}
         )
-        calls = self.gets[step][1]
-        return tuple(call for call in calls if call.callback or heard[frozenset(words([call]))] < WHATEVER) or calls[:1]
+        return asked_for(self.gets[step][1], lambda call: heard[frozenset(words([call]))])
 
     def apart(self, step: Step) -> bool:
         """Whether the admin is told something for it that a stranger is not."""
