@@ -2,8 +2,8 @@
 
 Rules:
 
-- Of what people do, that is looked at after which a command is answered otherwise: who has put something into a cart is shown it.
-- One does it, for two others the same is forged, and two leave it out. What they are told then is compared.
+- Of what people do, that is looked at of which a command tells afterwards: who has put something into a cart is shown it.
+- One does it, for two others the same is forged, and others leave it out. What they are told then is compared.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from chaosbot.checks._likeness import words
 from chaosbot.core.case import Role
 from chaosbot.core.event import ApiCalled, TrustTried
 from chaosbot.core.kit import refused
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.catalogue._auth import CHECK, WRONG
 from chaosbot.fuzz.exploring import Way, at_hand, walk
-from chaosbot.fuzz.replies import speaks
-from chaosbot.fuzz.talks import Step, Talks
+from chaosbot.fuzz.talks import Person, Step, Talks
 
 _MOST: Final = 3
 """So much of what people do is forged."""
 _TWICE: Final = 2
-_KEPT: Final = 200
+_MOST_ASKED: Final = 12
+_TELLS: Final = "tells"
 
 
 def try_forged(talks: Talks, ways: Sequence[Way]) -> list[str]:
@@ -40,26 +41,32 @@ def try_forged(talks: Talks, ways: Sequence[Way]) -> list[str]:
     context = talks.context
     if not context.spec.endpoint.secret:
         return []
-    deeds: dict[str, Way] = {}
+    asked = [way.steps[0] for way in ways if len(way.steps) == 1 and _only_asks(way.steps[0])][:_MOST_ASKED]
+    deeds = {recipe.steps: asked for recipe in context.recipes}
     for way in sorted(ways, key=lambda one: len(one.steps)):
-        *_, deed, asked = (Step(""), *way.steps)
         # What is only asked for does nothing, whoever asks.
-        if (deed.ours or deed.pressed) and asked.text.startswith("/") and " " not in asked.text and not asked.pressed:
-            deeds.setdefault(deed.text.partition(" ")[0], way)
-    tried = list(deeds.values())[:_MOST]
-    done = talks.run(partial(_tried, talks, way) for way in tried)
-    return [
-        f"{way.steps[-2]}, then {way.steps[-1]}: {'tried' if one else 'not tried'}"
-        for way, one in zip(tried, done, strict=True)
-    ]
+        if len(way.steps) > 1 and _only_asks(way.steps[-1]) and not _only_asks(way.steps[-2]):
+            deeds.setdefault(way.steps[:-1], [way.steps[-1]])
+    tried = list(deeds.items())[:_MOST]
+    done = talks.run(partial(_tried, talks, steps, asked) for steps, asked in tried)
+    return [f"{steps[-1]}: {'tried' if one else 'not tried'}" for (steps, _), one in zip(tried, done, strict=True)]
 
 
-def _tried(talks: Talks, way: Way) -> bool:
-    *before, deed, asked = way.steps
-    rightful = _told(walk(talks, way.steps)[1].replies)
+def _only_asks(step: Step) -> bool:
+    return not step.pressed and step.text.startswith("/") and " " not in step.text
+
+
+def _tried(talks: Talks, steps: Sequence[Step], asked: Sequence[Step]) -> bool:
+    """Forges the last of these steps, where one of these commands tells of it."""
+    *before, deed = steps
+    does, idle = walk(talks, steps)[0], _ready(talks, before)
+    told = {step: words(talks.say(does, step)) - words(talks.say(idle, step)) for step in asked}
+    tells = max(told, key=lambda step: len(told[step]), default=None)
+    if tells is None or not told[tells]:
+        return False
     name, tries = "", []
     for _ in range(_TWICE):
-        person, _ = walk(talks, before, onwards=True) if before else (talks.stranger(), None)
+        person = _ready(talks, before)
         step = at_hand(deed, person.buttons, person.told, 0, apart=True).of(person.number)
         case = talks.case(
             person,
@@ -73,16 +80,22 @@ def _tried(talks: Talks, way: Way) -> bool:
         )
         talks.send(case)
         name = case.name
-        tries.append(_told(talks.say(person, asked)))
+        tries.append(_told(talks.say(person, tells), told[tells]))
     # What all are shown is shown to who leaves it out as well, now that others have done it.
-    plain = tuple(deed for _ in range(_TWICE) for deed in _told(walk(talks, (*before, asked))[1].replies))
-    if not set(rightful) - set(plain):
-        return False
+    plain = _told(talks.say(_ready(talks, before), tells), told[tells])
+    what = f"{deed}, of which {tells} tells"
     recorder = talks.context.recorder
-    what = f"{deed}, of which {asked} tells"
+    rightful = (f"{_TELLS}: {' '.join(sorted(told[tells]))}",)
     recorder.emit(TrustTried(recorder.now(), CHECK, "forged", name, what, Threat.FORGER, rightful, plain, tuple(tries)))
     return True
 
 
-def _told(calls: Sequence[ApiCalled]) -> tuple[str, ...]:
-    return tuple(f"{call.method}: {call.text[:_KEPT]}" for call in calls if speaks(call))
+def _ready(talks: Talks, before: Sequence[Step]) -> Person:
+    """Somebody new who has done all that comes before."""
+    return walk(talks, before, onwards=True)[0] if before else talks.stranger()
+
+
+def _told(calls: Sequence[ApiCalled], telling: set[str]) -> tuple[str, ...]:
+    """Those of the telling words that somebody was told."""
+    found = words(calls) & telling
+    return (f"{_TELLS}: {' '.join(sorted(found))}",) if found else ()
