@@ -10,10 +10,12 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.platform import Endpoint, platform_of
 from chaosbot.fuzz.exploring import Way, _answers, _by_name, _examples, _filled, _further, at_hand
+from chaosbot.fuzz.forms import _ends
 from chaosbot.fuzz.making import candidates
 from chaosbot.fuzz.mutations import as_case
 from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.talks import Step
+from chaosbot.fuzz.usages import NUMBER, TEXT
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,18 @@ def test_a_thing_is_meant_by_the_name_that_its_maker_gave_it() -> None:
     assert meant == ["/book green tomorrow noon", "/book Rex green noon"]
     nameless = Way(steps, (ApiCalled(1.0, "sendMessage", 1, "It is on our list."),))
     assert not list(_by_name(nameless, commands, "/book Rex tomorrow noon"))
+
+
+@pytest.mark.parametrize(
+    ("answered", "usual"),
+    [({"say 125,4", TEXT, NUMBER}, "say 125,4"), ({TEXT, NUMBER}, TEXT), ({NUMBER}, NUMBER), (set(), "say 125,4")],
+)
+def test_what_is_usually_answered_is_what_gets_an_answer_a_date_first(answered: set[str], usual: str) -> None:
+    reply = (ApiCalled(1.0, "sendMessage", 1, "Noted."),)
+    said = (Step("say 125,4", ours=True, shown=True), Step(TEXT, ours=True), Step(NUMBER, ours=True))
+    ways = [Way((Step("/meter"), step), reply if step.text in answered else ()) for step in said]
+    (_, ((end, _),)) = _ends(ways)
+    assert end.usual.text == usual
 
 
 def test_a_button_that_is_gone_is_replaced_by_one_of_its_kind() -> None:
