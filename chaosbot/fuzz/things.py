@@ -18,7 +18,7 @@ from itertools import islice, product
 from time import monotonic, sleep
 from typing import Final
 
-from chaosbot.checks._state import bounded, limit, numbers, shape, views
+from chaosbot.checks._state import bounded, counts, limit, numbers, shape, views
 from chaosbot.core.event import KEPT_TEXT, ApiCalled
 from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.exploring import chosen, deed_of, kind_of
@@ -59,6 +59,7 @@ _CROWD: Final = 3
 _HANDS: Final = 24
 _FREE_S: Final = 0.1
 """How often it is looked whether the admin's chat is free."""
+_CODE: Final = re.compile(r"[^\W\d_]{2,12}\d{1,4}")
 _REPLACED: Final = re.compile(r"(?<!\S)[^\W\d_]{3,}(?!\S)")
 """What may be replaced in what a maker says: a word."""
 
@@ -398,7 +399,8 @@ class Things:
         if not taken:
             return
         made = [one for one in made if self._keeps(one)]
-        tried = [partial(self._coupon, first, second) for second in taken for first in made]
+        pairs = list(product(made, taken))
+        tried = [partial(trial, *pair) for trial in (self._coupon, self._coupon_for_all) for pair in pairs]
         with ThreadPoolExecutor(_MOST_COUPONS, "fuzz-state-coupons") as hands:
             list(hands.map(lambda trial: trial(), tried))
 
@@ -420,12 +422,38 @@ class Things:
         seen = [self._taken(made, taken, at_once=True) for _ in range(_TIMES)]
         self.voices.tell("at-once", f"{_filled(made, '…')} by the admin, then {_filled(taken, '…')}", alone, seen)
 
+    def _coupon_for_all(self, made: Step, taken: Step) -> None:
+        """Each of several takes what the admin has made, as one after another, which counts them or refuses the last ones."""
+        alone = [self._taken_by_all(made, taken) for _ in range(2)]
+        limited = bounded(alone) is not None
+        if self.voices.clock.over() or not (limited or counts(alone)):
+            return
+        seen: list[list[str]] = []
+        for _ in range(_TIMES):
+            word, people, line = self._offered(made, taken, _AT_ONCE)
+            if limited:
+                heard = self.voices.burst([(who, line) for who in people])
+                seen.append([_without("\n".join(texts), [word]) for texts in heard])
+                continue
+            before = self.voices.ask(people[0], line).text
+            self.voices.burst([(who, line) for who in people[1:-1]])
+            seen.append([_without(text, [word]) for text in (before, self.voices.ask(people[-1], line).text)])
+        what = f"{_filled(made, '…')} by the admin, then {_filled(taken, '…')} by {_AT_ONCE} users"
+        self.voices.tell("one-thing-once" if limited else "one-thing", what, alone, seen)
+
+    def _taken_by_all(self, made: Step, taken: Step) -> list[str]:
+        word, people, line = self._offered(made, taken, _AT_ONCE)
+        return [_without(self.voices.ask(who, line).text, [word]) for who in people if not self.voices.clock.over()]
+
+    def _offered(self, made: Step, taken: Step, users: int) -> tuple[str, list[Speaker], Step]:
+        """A word by which the admin has made something new, people who may take it, and what they say."""
+        word = self._word()
+        self.voices.ask(self.voices.new(Dialogue((made,), group=True, admin=True)), _filled(made, word))
+        return word, [self.voices.new() for _ in range(users)], _filled(taken, word)
+
     def _taken(self, made: Step, taken: Step, *, at_once: bool) -> list[str]:
         """What one is told who takes what the admin has made."""
-        word = self._word()
-        admin = self.voices.new(Dialogue((made,), group=True, admin=True))
-        self.voices.ask(admin, _filled(made, word))
-        who, line = self.voices.new(), _filled(taken, word)
+        word, (who,), line = self._offered(made, taken, 1)
         if at_once:
             texts = self.voices.burst([(who, line)] * _PRESSES)[0]
         else:
@@ -585,14 +613,13 @@ def _worded(text: str) -> list[str]:
 
 
 def _forms(command: str, texts: str) -> list[str]:
-    """What texts show behind a command, with ``{w}`` in place of the first word that is asked for."""
-    found = [
-        str(one.with_part(nth, WORD))
-        for one in usages(command, texts)
-        for nth in one.open[:1]
-        if not one.parts[nth].isdigit()
+    """What texts show behind a command, with ``{w}`` in place of a code in an example (``SUMMER20``), or else of the first word that is asked for."""
+    shown = usages(command, texts)
+    codes = [
+        str(one.with_part(nth, WORD)) for one in shown for nth, part in enumerate(one.parts) if _CODE.fullmatch(part)
     ]
-    return list(dict.fromkeys(found))[:2]
+    asked = [str(one.with_part(nth, WORD)) for one in shown for nth in one.open[:1] if not one.parts[nth].isdigit()]
+    return list(dict.fromkeys((*codes, *asked)))[:2]
 
 
 def _for_one(command: str, texts: str) -> list[str]:

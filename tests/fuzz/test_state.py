@@ -372,6 +372,53 @@ class Pantry:
         call_api(self.api, "sendMessage", chat_id=chat, text=text)
 
 
+class Sale:
+    """Its admin issues codes for a price that is lower so many times; each user may use each code once.
+
+    Args:
+        api: Base URL of its API.
+        bug: ``left`` where of two who use one at once only one counts.
+    """
+
+    def __init__(self, api: str, bug: str = "") -> None:
+        self.api, self.bug = api, bug
+        self.lock = threading.Lock()
+        self.left: dict[str, int] = {}
+        self.used: set[tuple[str, int]] = set()
+
+    def update(self, update: dict) -> None:
+        if (said := said_in(update)) is None:
+            return
+        chat, user, text, _, _ = said
+        command, *rest = text.split()
+        code = rest[0].upper() if rest else ""
+        if command == "/akcja" and user == ADMIN_ID and len(rest) == 3 and rest[1].isdigit() and rest[2].isdigit():
+            self.left[code] = int(rest[2][:4])
+            self.say(chat, f"Kod {code} działa.")
+        elif command == "/rabat" and code in self.left:
+            self.use(chat, user, code)
+        elif command == "/rabat":
+            self.say(chat, "Nie ma takiego kodu, na przykład /rabat LATO15")
+        else:
+            more = ", /akcja LATO15 15 40" if user == ADMIN_ID else ""
+            self.say(chat, f"Użyj: /rabat LATO15{more}")
+
+    def use(self, chat: int, user: int, code: str) -> None:
+        with nullcontext() if self.bug == "left" else self.lock:
+            if (code, user) in self.used or self.left[code] < 1:
+                self.say(chat, "Już użyto, albo się skończył.")
+                return
+            self.used.add((code, user))
+            left = self.left[code]
+            if self.bug == "left":
+                call_api(self.api, "sendChatAction", chat_id=chat, action="typing")
+            self.left[code] = left - 1
+        self.say(chat, f"Rabat jest Twój, zostało {self.left[code]}.")
+
+    def say(self, chat: int, text: str) -> None:
+        call_api(self.api, "sendMessage", chat_id=chat, text=text)
+
+
 class Bank:
     """People who have said hello give each other points, put lots up for sale that everybody sees, and bid for them.
 
@@ -646,6 +693,15 @@ def test_no_more_get_what_the_admin_has_made_than_there_is(tmp_path: Path, bug: 
     tried = [event.what for event in events if isinstance(event, StateTried) and event.trial == "one-thing-once"]
     assert any("by the admin, then /biore {n} by 3 users" in what for what in tried)
     assert found(result) == ({("no_lost_update", "let-through")} if bug else set())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["", "left"])
+def test_a_code_of_the_admins_counts_each_of_those_who_use_it_at_once(tmp_path: Path, bug: str) -> None:
+    result, events = campaign_behind_mock(tmp_path, lambda api: updates_to(Sale(api, bug).update), "vocabulary,state")
+    tried = [event.what for event in events if isinstance(event, StateTried) and event.trial == "one-thing"]
+    assert any("/akcja … 15 40 by the admin, then /rabat … by" in what for what in tried)
+    assert found(result) == ({("no_lost_update", "lost")} if bug else set())
 
 
 @pytest.mark.slow
