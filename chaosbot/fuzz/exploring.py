@@ -370,15 +370,18 @@ class _Explorer:
     def _numbered(self, ways: Sequence[Way]) -> None:
         """Learns which typed numbers take one of several things; there are as many as the target shows, and as few may be left."""
         bare = {way.steps[0].text: way for way in self.done if len(way.steps) == 1 and _bare(way.steps[0])}
+        texts = "\n".join(call.text for call in self.talks.context.target.calls())
         typed: dict[str, Way] = {}
         for way in ways:
-            key, plain = key_of(way.steps[-1]), bare.get(way.steps[-1].text.partition(" ")[0])
-            # What is said without a number as well takes nothing.
-            if key and key not in self._typed and (plain is None or words(way.replies) - words(plain.replies)):
+            key, (command, _, argument) = key_of(way.steps[-1]), way.steps[-1].text.partition(" ")
+            plain = bare.get(command)
+            # What is said without a number as well takes nothing, and what takes something is shown by an example.
+            new = plain is None or words(way.replies) - words(plain.replies)
+            if key and key not in self._typed and new and argument in _examples(command.removeprefix("/"), texts):
                 typed[key] = way
         asked = list(typed.items())[: _MOST_TYPED - len(self._typed)]
         self._typed.update(key for key, _ in asked)
-        commands = [way.steps[0] for way in bare.values()]
+        commands = {way.steps[0]: words(way.replies) for way in bare.values()}
         found = self.talks.run(
             partial(found_out, self.talks, way.steps[:-1], way.steps[-1], frozenset(words(way.replies)), commands)
             for _, way in asked

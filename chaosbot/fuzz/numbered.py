@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from chaosbot.checks._likeness import ALIKE, words
@@ -120,7 +121,7 @@ def give_back(talks: Talks, steps: Iterable[Step], person: Person) -> None:
 
 
 def found_out(
-    talks: Talks, before: Sequence[Step], step: Step, told: frozenset[str], commands: Sequence[Step]
+    talks: Talks, before: Sequence[Step], step: Step, told: frozenset[str], commands: Mapping[Step, set[str]]
 ) -> Numbered | None:
     """Whether there is one each of what somebody has got by a step.
 
@@ -129,7 +130,7 @@ def found_out(
         before: What is done before it.
         step: The step.
         told: The words that who took it was told.
-        commands: What may give it back, without an argument.
+        commands: What may give it back, without an argument, each with the words that newcomers are told.
     """
     stranger = talks.stranger()
     for earlier in before:
@@ -148,25 +149,37 @@ def found_out(
     most = highest or _MANY
     for other in dict.fromkeys((number % most + 1, (number + 1) % most + 1, max(1, number - 1))):
         mine = _with(step, other)
-        if other != number and like(words(talks.say(stranger, mine)), told):
-            back = _back(talks, before, mine, stranger, told, commands)
-            # Numbers without an end that nobody gives back are those of things that are used up: an order that is paid.
-            return Numbered(most, told, back) if highest or back is not None else None
+        if other == number or not like(words(talks.say(stranger, mine)), told):
+            continue
+        if like(words(_said_by_another(talks, before, mine)[1]), told):
+            return None  # it is told to whoever asks
+        back = _back(talks, before, mine, stranger, told, commands)
+        # Numbers without an end that nobody gives back are those of things that are used up: an order that is paid.
+        return Numbered(most, told, back) if highest or back is not None else None
     return None
 
 
+def _said_by_another(talks: Talks, before: Sequence[Step], step: Step) -> tuple[Person, list[ApiCalled]]:
+    other = talks.stranger()
+    for earlier in before:
+        talks.say(other, earlier)
+    return other, talks.say(other, step)
+
+
 def _back(
-    talks: Talks, before: Sequence[Step], step: Step, owner: Person, told: frozenset[str], commands: Sequence[Step]
+    talks: Talks,
+    before: Sequence[Step],
+    step: Step,
+    owner: Person,
+    told: frozenset[str],
+    commands: Mapping[Step, set[str]],
 ) -> Step | None:
     """What an owner says after which another one gets the thing."""
-    for command in commands[:_MOST_COMMANDS]:
-        says = words(talks.say(owner, command))
-        other = talks.stranger()
-        if not says or says == words(talks.say(other, command)):
+    for command, plain in islice(commands.items(), _MOST_COMMANDS):
+        if not words(talks.say(owner, command)) - plain:
             continue  # it means nothing to an owner
-        for earlier in before:
-            talks.say(other, earlier)
-        if like(words(talks.say(other, step)), told):
+        other, replies = _said_by_another(talks, before, step)
+        if like(words(replies), told):
             talks.say(other, command)
             return command
     return None
