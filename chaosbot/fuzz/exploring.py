@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product, zip_longest
@@ -26,7 +26,7 @@ from chaosbot.checks._likeness import ALIKE, commands_in, words, words_in
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import MARKER
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.numbered import found_out, give_back, key_of, numbered, take
+from chaosbot.fuzz.numbered import Numbered, find_back, found_out, give_back, key_of, numbered, take
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import observe
@@ -383,17 +383,36 @@ class _Explorer:
         self._typed.update(key for key, _ in asked)
         commands = {way.steps[0]: words(way.replies) for way in bare.values()}
         found = self.talks.run(
-            partial(found_out, self.talks, way.steps[:-1], way.steps[-1], frozenset(words(way.replies)), commands)
+            partial(found_out, self.talks, way.steps[:-1], way.steps[-1], frozenset(words(way.replies)))
             for _, way in asked
         )
-        for (key, _), known in zip(asked, found, strict=True):
-            if known is not None:
+        for (key, way), one in zip(asked, found, strict=True):
+            if one is None:
+                continue
+            known, step, owner = one
+            for other in ways:
+                if key_of(other.steps[-1]) == key and other.who.user is not None:
+                    known.left_by(other.who.user, other.steps[-1])
+            if known.ends:
                 self.talks.context.numbered[key] = known
-                for way in ways:
-                    if key_of(way.steps[-1]) == key and way.who.user is not None:
-                        known.left_by(way.who.user, way.steps[-1])
-                if known.back is None:
-                    self.talks.context.choices[key] = known.most // _TAKEN
+            # That takes many steps of one person, for which the others need not wait.
+            self.talks.begin(partial(self._find_back, key, way.steps[:-1], known, step, owner, commands))
+
+    def _find_back(
+        self,
+        key: str,
+        before: Sequence[Step],
+        known: Numbered,
+        step: Step,
+        owner: Person,
+        commands: Mapping[Step, set[str]],
+    ) -> None:
+        find_back(self.talks, before, known, step, owner, commands)
+        # Numbers without an end that nobody gives back are those of things that are used up: an order that is paid.
+        if known.back is not None:
+            self.talks.context.numbered[key] = known
+        elif known.ends:
+            self.talks.context.choices[key] = known.most // _TAKEN
 
     def _ended(self, ways: Sequence[Way]) -> list[Way]:
         """Those that may have changed something: who has pressed a button, or was told a name that hardly anybody else was, is in the middle of nothing."""

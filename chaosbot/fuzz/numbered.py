@@ -40,11 +40,13 @@ class Numbered:
     Args:
         most: The highest number.
         told: The words that who gets one is told.
+        ends: Whether the target shows how many there are.
         back: What its owner says to give it back; None where that is not known.
     """
 
     most: int
     told: frozenset[str]
+    ends: bool
     back: Step | None = None
     _numbers: dict[int, int] = field(default_factory=dict)
     _owners: dict[int, Callable[[], object]] = field(default_factory=dict)
@@ -68,7 +70,10 @@ class Numbered:
         self._owners[user] = lambda: None
 
     def given_back(self, user: int) -> Step | None:
-        """What somebody says now who needs theirs no more; None where they have none, or cannot."""
+        """What somebody says now who needs theirs no more; None where they have none, or nobody knows yet, who says it for them later."""
+        if user in self._owners and self.back is None:
+            self._owners[user] = lambda: None
+            return None
         return self.back if self._owners.pop(user, None) is not None else None
 
     def unused(self, heir: int) -> int | None:
@@ -121,8 +126,8 @@ def give_back(talks: Talks, steps: Iterable[Step], person: Person) -> None:
 
 
 def found_out(
-    talks: Talks, before: Sequence[Step], step: Step, told: frozenset[str], commands: Mapping[Step, set[str]]
-) -> Numbered | None:
+    talks: Talks, before: Sequence[Step], step: Step, told: frozenset[str]
+) -> tuple[Numbered, Step, Person] | None:
     """Whether there is one each of what somebody has got by a step.
 
     Args:
@@ -130,7 +135,9 @@ def found_out(
         before: What is done before it.
         step: The step.
         told: The words that who took it was told.
-        commands: What may give it back, without an argument, each with the words that newcomers are told.
+
+    Returns:
+        What is known of it, and the step by which somebody has one now.
     """
     stranger = talks.stranger()
     for earlier in before:
@@ -153,9 +160,7 @@ def found_out(
             continue
         if like(words(_said_by_another(talks, before, mine)[1]), told):
             return None  # it is told to whoever asks
-        back = _back(talks, before, mine, stranger, told, commands)
-        # Numbers without an end that nobody gives back are those of things that are used up: an order that is paid.
-        return Numbered(most, told, back) if highest or back is not None else None
+        return Numbered(most, told, bool(highest)), mine, stranger
     return None
 
 
@@ -166,23 +171,32 @@ def _said_by_another(talks: Talks, before: Sequence[Step], step: Step) -> tuple[
     return other, talks.say(other, step)
 
 
-def _back(
+def find_back(
     talks: Talks,
     before: Sequence[Step],
+    known: Numbered,
     step: Step,
     owner: Person,
-    told: frozenset[str],
     commands: Mapping[Step, set[str]],
-) -> Step | None:
-    """What an owner says after which another one gets the thing."""
+) -> None:
+    """Finds out what an owner says after which another one gets the thing.
+
+    Args:
+        talks: The stage's conversations.
+        before: What is done before the step.
+        known: What is known of such things; learns of it.
+        step: By which the owner has got one.
+        owner: The owner.
+        commands: What may give it back, without an argument, each with the words that newcomers are told.
+    """
     for command, plain in islice(commands.items(), _MOST_COMMANDS):
         if not words(talks.say(owner, command)) - plain:
             continue  # it means nothing to an owner
         other, replies = _said_by_another(talks, before, step)
-        if like(words(replies), told):
+        if like(words(replies), known.told):
+            known.back = command
             talks.say(other, command)
-            return command
-    return None
+            return
 
 
 def like(said: set[str], told: frozenset[str]) -> bool:

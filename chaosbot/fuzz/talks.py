@@ -178,6 +178,11 @@ class Talks:
             if pool is not self._pool:
                 pool.close()
 
+    def begin(self, conversation: Callable[[], object]) -> None:
+        """Holds a conversation beside all others, whose end nobody waits for."""
+        if not self._over():
+            self._pool.submit(conversation)
+
     def volley(self, cases: Iterable[Case]) -> None:
         """Sends cases side by side without waiting for replies."""
         self.run(partial(self.fire, case) for case in cases)

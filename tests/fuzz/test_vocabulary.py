@@ -205,9 +205,9 @@ class Studio:
 
 
 class Club:
-    """Has nine boards, each for one; who sits at one keeps games, and only who has kept a game may burn it."""
+    """Has two dozen boards, each for one; who sits at one keeps games, and only who has kept a game may burn it."""
 
-    BOARDS = 9
+    BOARDS = 24
 
     def __init__(self, bug: str = "") -> None:
         self.bug = bug
