@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _TYPED: Final = re.compile(r"(/\w+ )(\d{1,3})((?: .*)?)")
 _MANY: Final = 20
 """So many there may be where the target does not say how many."""
-TRIES: Final = 4
+TRIES: Final = 8
 """So many numbers somebody tries."""
 _MOST_COMMANDS: Final = 20
 

@@ -209,8 +209,7 @@ class Club:
 
     BOARDS = 24
 
-    def __init__(self, bug: str = "") -> None:
-        self.bug = bug
+    def __init__(self) -> None:
         self.boards: dict[int, int] = {}
         self.games: dict[int, int] = {}
         self.numbers = itertools.count(501)
@@ -248,7 +247,7 @@ class Club:
                 return f"Kept as number {game}."
             case "/burn" if self.games.get(number) is None:
                 return "There is no such game."
-            case "/burn" if self.games[number] != sender and self.bug != "burn-any":
+            case "/burn" if self.games[number] != sender:
                 return "That is somebody else's."
             case "/burn":
                 del self.games[number]
@@ -809,13 +808,9 @@ def test_what_is_refused_and_done_all_the_same_is_seen_afterwards(tmp_path: Path
     assert any(one.startswith("/write") and one.endswith("tried") for one in learned(events)["forged"])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("bug", ["burn-any", ""])
-def test_behind_a_number_that_one_may_have_people_take_different_ones(tmp_path: Path, bug: str) -> None:
-    result, events = campaign(tmp_path, Club(bug))
-    assert {(one.check, one.cause.place) for one in result.findings} == (
-        {("own_objects_only", "objects/number")} if bug else set()
-    )
+def test_behind_a_number_that_one_may_have_people_take_different_ones(tmp_path: Path) -> None:
+    result, events = campaign(tmp_path, Club())
+    assert [(one.check, one.title) for one in result.findings] == []
     assert "/burn #: tried" in learned(events)["objects"]
 
 
