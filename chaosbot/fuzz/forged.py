@@ -24,7 +24,7 @@ from chaosbot.fuzz.talks import Person, Step, Talks
 _MOST: Final = 3
 """So much of what people do is forged."""
 _TWICE: Final = 2
-_MOST_ASKED: Final = 12
+_MOST_ASKED: Final = 8
 _TELLS: Final = "tells"
 
 

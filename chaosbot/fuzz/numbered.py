@@ -35,7 +35,7 @@ _MOST_COMMANDS: Final = 20
 
 @dataclass(eq=False)
 class Numbered:
-    """A command by which somebody takes one of several things.
+    """A command by which somebody takes one of several things. Thread-safe.
 
     Args:
         most: The highest number.
@@ -54,27 +54,31 @@ class Numbered:
 
     def line(self, step: Step, user: int, apart: int) -> Step:
         """The step with the number that somebody takes; people whose ids follow each other take different ones."""
-        return _with(step, self._numbers.setdefault(user, user // apart % self.most + 1))
+        with self._lock:
+            return _with(step, self._numbers.setdefault(user, user // apart % self.most + 1))
 
     def taken(self, user: int, owner: object, said: set[str]) -> bool:
         """Whether somebody who was told these words got what they have asked for; if not, another number is theirs to try."""
-        if like(said, self.told):
-            self._owners[user] = weakref.ref(owner)
-            return True
-        self._numbers[user] = self._numbers[user] % self.most + 1
-        return False
+        with self._lock:
+            if like(said, self.told):
+                self._owners[user] = weakref.ref(owner)
+                return True
+            self._numbers[user] = self._numbers[user] % self.most + 1
+            return False
 
     def left_by(self, user: int, step: Step) -> None:
         """Notes that somebody who is not there any more has taken the number of this step."""
-        self._numbers[user] = _number(step)
-        self._owners[user] = lambda: None
+        with self._lock:
+            self._numbers[user] = _number(step)
+            self._owners[user] = lambda: None
 
     def given_back(self, user: int) -> Step | None:
         """What somebody says now who needs theirs no more; None where they have none, or nobody knows yet, who says it for them later."""
-        if user in self._owners and self.back is None:
-            self._owners[user] = lambda: None
-            return None
-        return self.back if self._owners.pop(user, None) is not None else None
+        with self._lock:
+            if user in self._owners and self.back is None:
+                self._owners[user] = lambda: None
+                return None
+            return self.back if self._owners.pop(user, None) is not None else None
 
     def unused(self, heir: int) -> int | None:
         """Somebody whose thing nobody can use any more, and whose number is another one's to try; None where there is none."""

@@ -170,11 +170,12 @@ def _work(talks: Talks, looked: Event) -> None:
     privileges += try_privileges(part("privileges"), written, ways, twin, own=False)
     alone = [*context.privileges, *_commands(own)]
     privileges += try_decisions(part("decisions"), ways, [text for text in dict.fromkeys(alone) if " " not in text])
-    forged = try_forged(talks, ways)
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
     people = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT)
     rights: list[str] = []
-    context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own)))).result()
+    meanwhile = context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own))))
+    forged = try_forged(talks, ways)
+    meanwhile.result()
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
     _note(
         context,
