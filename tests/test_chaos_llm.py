@@ -124,6 +124,7 @@ def test_an_openai_answer_at_its_bound_is_found_too(chaos_llm: ChaosLlm) -> None
         chaos_llm.assert_resilient(made.choices[0].message.content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "options", "said"),
     [

@@ -64,6 +64,7 @@ def statuses(proxy: ChaosProxy, count: int = 20) -> list[int | None]:
         return [connection.exchange(POST % str(n).encode()).status for n in range(count)]
 
 
+@pytest.mark.slow
 def test_the_seed_decides_and_a_replay_needs_no_seed(service: str) -> None:
     def run(seed: int) -> tuple[list[int | None], tuple[object, ...]]:
         with ChaosProxy(service, seed=seed) as proxy, proxy.inject(abort(503), rate=0.5) as injected:

@@ -190,8 +190,8 @@ def marks(flows: Path) -> dict[str, tuple[str, str]]:
     ("fault", "expected"),
     [
         ("ws_duplicate:1", ["echo a", "echo a"]),
-        ("ws_drop:1;stream=down", []),
-        ("ws_corrupt:1;stream=up", None),
+        pytest.param("ws_drop:1;stream=down", [], marks=pytest.mark.slow),
+        pytest.param("ws_corrupt:1;stream=up", None, marks=pytest.mark.slow),
         ("ws_close:1011;share=1", "closed"),
     ],
 )

@@ -282,6 +282,7 @@ def test_a_finding_is_shrunk_to_what_matters(tmp_path: Path) -> None:
     assert SECRET not in smallest.curl
 
 
+@pytest.mark.slow
 def test_the_summary_of_a_huge_case_says_how_much_of_it_is_enough_and_its_title_holds_no_measured_figure(
     tmp_path: Path,
 ) -> None:
@@ -334,6 +335,7 @@ def test_without_a_stand_in_effects_are_not_judged_and_the_campaign_says_so(tmp_
     assert all("--bot-api" in reasons[check] for check in ("no_escalation", "right_chat"))
 
 
+@pytest.mark.slow
 def test_replies_in_webhook_answers_are_enough_to_see_an_escalation(tmp_path: Path) -> None:
     with demo("uppercase-command-unchecked") as url:
         result = run(spec_of(url, tmp_path, only=("control/*", "escalation/*", "commands/*")))
@@ -420,6 +422,7 @@ def test_a_rate_limit_does_not_make_a_finding_look_mended(tmp_path: Path) -> Non
     assert [(one.still_fails, one.conclusive) for one in again] == [(True, True)] * 12
 
 
+@pytest.mark.slow
 def test_a_target_that_answers_nothing_of_what_is_compared_is_not_called_mended(tmp_path: Path) -> None:
     only = ("control/*", "escalation/control-admin", "escalation/admin-by-guest", "escalation/reply-admin")
     with demo("tier-from-reply") as url:
@@ -432,6 +435,7 @@ def test_a_target_that_answers_nothing_of_what_is_compared_is_not_called_mended(
     assert again.text.startswith("cannot tell: ")
 
 
+@pytest.mark.slow
 def test_a_bot_with_another_admin_or_with_commands_for_everybody_escalates_nothing(tmp_path: Path) -> None:
     only = ("control/*", "escalation/*", "commands/*", "identity/*", "objects/*")
     # Whom the campaign takes for the admin is refused like everybody else.
@@ -441,6 +445,7 @@ def test_a_bot_with_another_admin_or_with_commands_for_everybody_escalates_nothi
     assert "another admin" in dict(result.unjudged)["no_escalation"]
 
 
+@pytest.mark.slow
 def test_who_is_late_still_asks_whether_the_target_is_well_and_a_reply_in_the_answer_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,7 @@ HEALTHY = {
 slow = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("bug", [pytest.param("", marks=slow), "press-unchecked"])
 def test_a_button_that_the_admin_was_shown_is_pressed_by_others(bug: str) -> None:

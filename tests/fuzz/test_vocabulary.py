@@ -766,6 +766,7 @@ def test_a_healthy_bot_of_buttons_has_no_finding_and_what_it_shows_is_tried(tmp_
     assert "the button figures: only the admin gets it" in learned(events)["privileges"]
 
 
+@pytest.mark.slow
 def test_a_stranger_who_presses_another_users_button(tmp_path: Path) -> None:
     assert places(campaign(tmp_path, Lockers("open-any"))[0], "own_objects_only") == {"objects/button"}
 
@@ -891,6 +892,7 @@ def test_what_is_in_a_cart_is_ordered_and_what_its_admin_is_shown_unasked_is_tri
     assert "the button wyslij:#: only the admin gets it" in learned(events)["privileges"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False], ids=["acknowledges first", "acknowledges last"])
 def test_it_is_seen_whether_deliveries_are_answered_after_the_calls(tmp_path: Path, *, first: bool) -> None:
     def webhook(api: str) -> type[BaseHTTPRequestHandler]:

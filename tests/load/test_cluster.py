@@ -109,6 +109,7 @@ def joined(address: str, workers: int, needs: Requirements, processes: int | Non
         stack.close()
 
 
+@pytest.mark.slow
 def test_four_machines_do_exactly_what_one_process_does(
     serve: Serve, load: Load, dask_cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

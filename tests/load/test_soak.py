@@ -25,7 +25,8 @@ class StormyLine(MemoryConnection):
     latency = (0.0, 3.0)
 
 
-@pytest.mark.parametrize("users", [25, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("users", [25, 100])
 def test_an_hour_of_many_users_loses_nothing_and_keeps_nothing(users: int) -> None:
     counts: list[int] = []
 

@@ -98,6 +98,7 @@ def test_bodies_are_kept_of_a_sample_and_never_where_nobody_wants_them() -> None
     assert (kept("all"), kept("none"), kept("sample"), kept("failed")) == (1000, 0, 12, 0)
 
 
+@pytest.mark.slow
 def test_the_sample_of_bodies_is_of_all_users() -> None:
     options = {"users": 50, "spawn_rate": "1000/s", "duration": "40s"}
     _, events = virtual("smoke", options, Bodies, record_requests=True, wait_s=(0.1, 0.1))

@@ -52,7 +52,7 @@ def sent(catalogue, address) -> list[str]:
     return [f"{c.name}: {o.fate} {o.status} {o.detail}" for c, o in pairs if not within(c, o)]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_healthy_bot_meets_every_expectation(demo, seed) -> None:
     address = Address.parse(f"{demo}/webhook/telegram")
     endpoint = Endpoint(f"127.0.0.1:{address.port}", "/webhook/telegram", SECRET)

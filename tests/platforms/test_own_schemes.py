@@ -99,7 +99,10 @@ def bearer(algorithm: str, key_for: Callable[[str], Any]) -> Callable[[RawReques
     return accepts
 
 
-@pytest.mark.parametrize(("algorithm", "name"), [("rsa", "RS256"), ("ecdsa", "ES256"), ("ed25519", "EdDSA")])
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [pytest.param("rsa", "RS256", marks=pytest.mark.slow), ("ecdsa", "ES256"), ("ed25519", "EdDSA")],
+)
 def test_a_receiver_that_fetches_its_keys_believes_tokens_and_nothing_else(
     issuer: str, algorithm: str, name: str
 ) -> None:

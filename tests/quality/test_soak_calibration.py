@@ -59,6 +59,7 @@ def verdicts(series, reduce, runs, budget=0.0):
     return Counter(trend(TIMES, series(Dice(run)), budget, reduce=reduce).verdict for run in range(runs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITHOUT_LEAK)
 def test_what_does_not_leak_is_rarely_called_drift(name):
     series, reduce = WITHOUT_LEAK[name]

@@ -321,6 +321,7 @@ def test_a_burst_that_is_answered_by_errors_fails_for_that_and_figures_name_thei
     assert {one["trace"] for one in report["load"]["slowest"]} <= {trace.split("-")[1] for trace in traces}
 
 
+@pytest.mark.slow
 def test_a_trace_context_is_sent_on_demand_and_a_list_of_slow_requests_says_where_it_is_not_whole(
     tmp_path: Path, overrun: str
 ) -> None:

@@ -147,6 +147,7 @@ def test_a_healthy_agent_answers_ask_and_free_text_and_keeps_its_instructions() 
     assert third.tells == ""
 
 
+@pytest.mark.slow
 def test_a_bot_that_knows_no_redelivery_of_other_updates_buys_no_answer_twice() -> None:
     events = asked(Bug.NO_DEDUP.value, (), 2, 2, 0.0)
     judgement = judged("llm_paid_once", events)

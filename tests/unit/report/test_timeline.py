@@ -91,6 +91,7 @@ def test_seconds_without_answers_are_gaps_in_the_chart(story):
     assert errors.lines[0].area.count("z") == 2
 
 
+@pytest.mark.slow
 def test_a_long_run_is_drawn_in_few_points_that_count_every_second(story):
     report = fold(story().load(700).history(), checks=())
     bins = bins_of(report.load.seconds)
