@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product, zip_longest
@@ -396,20 +396,12 @@ class _Explorer:
             if known.ends:
                 self.talks.context.numbered[key] = known
             # That takes many steps of one person, for which the others need not wait.
-            self.talks.begin(partial(self._find_back, key, way.steps[:-1], known, step, owner, commands))
+            found_back = partial(find_back, self.talks, way.steps[:-1], known, step, owner, commands)
+            self.talks.begin(partial(self._find_back, key, known, found_back))
 
-    def _find_back(
-        self,
-        key: str,
-        before: Sequence[Step],
-        known: Numbered,
-        step: Step,
-        owner: Person,
-        commands: Mapping[Step, set[str]],
-    ) -> None:
-        find_back(self.talks, before, known, step, owner, commands)
+    def _find_back(self, key: str, known: Numbered, found_back: Callable[[], bool]) -> None:
         # Numbers without an end that nobody gives back are those of things that are used up: an order that is paid.
-        if known.back is not None:
+        if found_back():
             self.talks.context.numbered[key] = known
         elif known.ends:
             self.talks.context.choices[key] = known.most // _TAKEN

@@ -182,7 +182,7 @@ def find_back(
     step: Step,
     owner: Person,
     commands: Mapping[Step, set[str]],
-) -> None:
+) -> bool:
     """Finds out what an owner says after which another one gets the thing.
 
     Args:
@@ -192,6 +192,9 @@ def find_back(
         step: By which the owner has got one.
         owner: The owner.
         commands: What may give it back, without an argument, each with the words that newcomers are told.
+
+    Returns:
+        Whether that was found.
     """
     for command, plain in islice(commands.items(), _MOST_COMMANDS):
         if not words(talks.say(owner, command)) - plain:
@@ -200,7 +203,8 @@ def find_back(
         if like(words(replies), known.told):
             known.back = command
             talks.say(other, command)
-            return
+            return True
+    return False
 
 
 def like(said: set[str], told: frozenset[str]) -> bool:
