@@ -3,7 +3,7 @@
 Rules:
 
 - Of what people do, that is looked at of which a command tells afterwards: who has put something into a cart is shown it.
-- One does it, for two others the same is forged, and others leave it out. What they are told then is compared.
+- One does it, for two others the same is forged, and two leave it out, in turns. What they are told then is compared.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def _tried(talks: Talks, steps: Sequence[Step], asked: Sequence[Step]) -> bool:
     if tells is None or not told[tells]:
         return False
     name, tries = "", []
+    plain: list[str] = []
     for _ in range(_TWICE):
         person = _ready(talks, before)
         step = at_hand(deed, person.buttons, person.told, 0, apart=True).of(person.number)
@@ -81,12 +82,16 @@ def _tried(talks: Talks, steps: Sequence[Step], asked: Sequence[Step]) -> bool:
         talks.send(case)
         name = case.name
         tries.append(_told(talks.say(person, tells), told[tells]))
-    # What all are shown is shown to who leaves it out as well, now that others have done it.
-    plain = _told(talks.say(_ready(talks, before), tells), told[tells])
+        # What all are told for a while (the shop is closed) is told to who leaves it out as well.
+        plain += _told(talks.say(_ready(talks, before), tells), told[tells])
+    if not told[tells] <= words(talks.say(does, tells)):
+        return False
     what = f"{deed}, of which {tells} tells"
     recorder = talks.context.recorder
     rightful = (f"{_TELLS}: {' '.join(sorted(told[tells]))}",)
-    recorder.emit(TrustTried(recorder.now(), CHECK, "forged", name, what, Threat.FORGER, rightful, plain, tuple(tries)))
+    recorder.emit(
+        TrustTried(recorder.now(), CHECK, "forged", name, what, Threat.FORGER, rightful, tuple(plain), tuple(tries))
+    )
     return True
 
 

@@ -156,6 +156,8 @@ def _work(talks: Talks, looked: Event) -> None:
     meanwhile = beside(lambda: objects.extend(_in_groups(groups, _commands(common), ways)))
     objects += try_belongings(talks, ways, _commands(common))
     looked.set()
+    forging, forged = Talks(context, part("rights").clock, "vocabulary", part="forged"), list[str]()
+    forgery = context.shared.beside(forging, "forged", lambda: forged.extend(try_forged(forging, ways)))
     meanwhile.result()
     announced()
     shown_unasked = _notices(talks, ways)
@@ -171,11 +173,9 @@ def _work(talks: Talks, looked: Event) -> None:
     alone = [*context.privileges, *_commands(own)]
     privileges += try_decisions(part("decisions"), ways, [text for text in dict.fromkeys(alone) if " " not in text])
     shown = sorted({data for way in ways for data in way.buttons})[:_MOST_SHOWN]
-    people = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT)
-    rights: list[str] = []
-    meanwhile = context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own))))
-    forged = try_forged(talks, ways)
-    meanwhile.result()
+    people, rights = Talks(context, part("rights").clock, "vocabulary", part="rights", first=_FIRST_MEANT), list[str]()
+    context.shared.beside(people, "rights", lambda: rights.extend(try_rights(people, ways, _commands(own)))).result()
+    forgery.result()
     text = f"{len(shown)} kinds of buttons, {len(objects)} ways to things of one user, {len(privileges)} requests of the admin's"
     _note(
         context,
