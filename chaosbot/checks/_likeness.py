@@ -239,7 +239,7 @@ def _judged(
                 )
             continue
         subject = f"/{control.command}" if control.command else control.summary or name
-        calls = asked_for(join.calls(control), heard)
+        calls = brought_about(join.calls(control), heard)
         telling = [call for call in calls if not background.common(call, control.command)]
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
         dull = background.nothing | own[name] | background.echo(control.command) | _names(control)
@@ -356,7 +356,7 @@ def _heard(cases: Sequence[CaseTried], join: Join) -> Callable[[ApiCalled], int]
     return lambda call: len(asked[str(call.chat), frozenset(words([call]))])
 
 
-def asked_for(calls: Sequence[ApiCalled], heard: Callable[[ApiCalled], int]) -> list[ApiCalled]:
+def brought_about(calls: Sequence[ApiCalled], heard: Callable[[ApiCalled], int]) -> list[ApiCalled]:
     """The replies that a request brought about, of all that came: what came after many different ones is left out, as far as anything is left."""
     # The answer to a press names it.
     times = [0 if call.callback else heard(call) for call in calls]

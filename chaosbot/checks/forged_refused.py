@@ -41,18 +41,20 @@ class ForgedRefused(CaseCheck):
         What was refused and done all the same is seen afterwards, by what its user is told.
         """
         judgement, silent = silently(super().judge(history), history, "accepted")
-        done = [tried for tried in history.all(TrustTried) if tried.check == self.name and granted(tried)]
+        mine = (tried for tried in history.all(TrustTried) if tried.check == self.name)
+        done = [(tried, deed) for tried in mine if (deed := granted(tried))]
         if done and not judgement.findings:
-            title = f"a forged request is refused and done all the same: {done[0].what}"
+            first, deed = done[0]
+            title = f"a forged request is refused and done all the same: {first.what}"
             told = Finding(
                 self.name,
                 title,
                 Severity.CRITICAL,
-                done[0].threat,
+                first.threat,
                 RootCause("effect", Mechanism.TECHNIQUE, "refused"),
                 "auth",
-                done[0].case,
-                f"who forged it is told as who did it by right: {granted(done[0])}",
+                first.case,
+                f"who forged it is told as who did it by right: {deed}",
                 occurrences=len(done),
                 stateful=True,
             )
@@ -68,7 +70,7 @@ class ForgedRefused(CaseCheck):
         return replace(judgement, verdict=Verdict.FAIL, findings=(*judgement.findings, told))
 
     def reproducer(self, history: History, case: str) -> Steps:
-        """The forged request; none shows by itself what was done although it was refused."""
+        """The forged request; nothing where it was refused, since none shows by itself what was done all the same."""
         if any(tried.check == self.name and tried.case == case for tried in history.all(TrustTried)):
             return ()
         return super().reproducer(history, case)

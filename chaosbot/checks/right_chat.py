@@ -38,12 +38,10 @@ def _answered_at_home(history: History) -> Callable[[ApiCalled], bool]:
 
     In a chat in which several lines go back and forth that may belong to any of them; then what comes elsewhere is passed on.
     """
-    said: dict[str, list[float]] = defaultdict(list)
-    for call in history.all(ApiCalled):
-        if call.text and not call.markers:
-            said[str(call.chat)].append(call.t)
-    for times in said.values():
-        times.sort()
+    said = {
+        chat: sorted(call.t for call in calls if call.text and not call.markers)
+        for chat, calls in history.calls_by_chat.items()
+    }
     wrote = {tried.marker: tried for tried in history.cases if tried.marker}
 
     def answered(call: ApiCalled) -> bool:

@@ -167,7 +167,8 @@ class Between:
         if at_once:
             told = ["\n".join(texts) for texts in self.voices.burst(lines, near=(str(person.user),))]
         else:
-            told = [self._delivered(giver, line, deliveries) for giver, line in lines]
+            answers = (self.voices.delivered(giver, line, deliveries) for giver, line in lines)
+            told = ["\n".join(one.text for one in each) for each in answers]
         after = self._read(person, reader)
         changes = {
             (kind, place): later - earlier
@@ -176,13 +177,6 @@ class Between:
             if later != earlier
         }
         return _Moved(changes, tuple(map(shape, told)))
-
-    def _delivered(self, giver: Speaker, line: Step, deliveries: int) -> str:
-        """What somebody is told for a line that is delivered so often."""
-        case = self.voices.case(giver, line)
-        if case is None or self.voices.clock.over():
-            return ""
-        return "\n".join(self.voices.heard(giver, case).text for _ in range(deliveries))
 
     def _meant(self, line: Step, person: Speaker, amount: str) -> Step:
         parts = [amount if part == NUMBER else part for part in line.text.split()]

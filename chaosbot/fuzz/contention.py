@@ -146,14 +146,8 @@ class Contention:
             # There may be nothing left that all are shown in private; a group is no place for it (see above).
             if self.voices.clock.over() or (limited and around[0][0].group is not None):
                 break
-            if limited:
-                heard = self.voices.burst(around, near=near)
-                seen.append([_unnamed("\n".join(texts), who) for (who, _), texts in zip(around, heard, strict=True)])
-                continue
-            first, *rest, last = around
-            before = self.voices.ask(*first).text
-            self.voices.burst(rest, near=near)
-            seen.append([before, self.voices.ask(*last).text])
+            heard = self.voices.contend(around, limited=limited, near=near)
+            seen.append([_unnamed(text, who) if limited else text for who, text in heard])
         if seen and not limited:
             # Others' doings may have been counted as well, as regularly; they are over now.
             alone.append(self._one_by_one(self._around(action)[0]))

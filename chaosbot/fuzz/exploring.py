@@ -22,7 +22,7 @@ from math import inf
 from time import monotonic
 from typing import Final
 
-from chaosbot.checks._likeness import ALIKE, commands_in, words, words_in
+from chaosbot.checks._likeness import ALIKE, WHATEVER, commands_in, words, words_in
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.marker import MARKER
 from chaosbot.fuzz.context import CampaignContext
@@ -45,8 +45,6 @@ _LATEST: Final = 5
 _MOST_AFTER: Final = 20
 _MOST_NAMES: Final = 2
 _MOST_BY_NAME: Final = 24
-_WHATEVER: Final = 3
-"""An answer that so many commands get is none to what was asked."""
 _MOST_WAYS: Final = {0.1: 800, 0.5: 480}
 """So many ways are gone, by how quick the target is: one that is not has a limit of its own, or has much to do for each."""
 _FEW_WAYS: Final = 240
@@ -365,12 +363,10 @@ class _Explorer:
         for (kind, way), gone in zip(new.items(), taken, strict=True):
             if gone is not None:
                 choices[kind] = max(_LEAST_TAKEN, way.who.choices // _TAKEN) if gone else inf
-        self._numbered(ways)
 
-    def _numbered(self, ways: Sequence[Way]) -> None:
+    def _numbered(self, ways: Sequence[Way], texts: str) -> None:
         """Learns which typed numbers take one of several things; there are as many as the target shows, and as few may be left."""
         bare = {way.steps[0].text: way for way in self.done if len(way.steps) == 1 and _bare(way.steps[0])}
-        texts = "\n".join(call.text for call in self.talks.context.target.calls())
         typed: dict[str, Way] = {}
         for way in ways:
             key, (command, _, argument) = key_of(way.steps[-1]), way.steps[-1].text.partition(" ")
@@ -423,6 +419,7 @@ class _Explorer:
         self.done += ways
         self._taken(ways)
         told = "\n".join(call.text for call in talks.context.target.calls())
+        self._numbered(ways, told)
         # What leads to the same words leads on alike: it is followed once.
         new: list[Way] = []
         for way in ways:
@@ -505,7 +502,7 @@ def _dependent(
     said = Counter(says for says, _ in {(_says(way), way.steps[-1]) for way in found})
     first: dict[frozenset[str], Way] = {}
     for way in found:
-        if said[_says(way)] < _WHATEVER:
+        if said[_says(way)] < WHATEVER:
             first.setdefault(_says(way), way)
     texts = "\n".join(call.text for call in talks.context.target.calls())
     makers = dict.fromkeys(tried[way.steps] for way in first.values() if way.steps in tried)

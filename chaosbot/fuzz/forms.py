@@ -142,11 +142,9 @@ def _ends(ways: Sequence[Way]) -> tuple[list[End], list[tuple[End, bool]]]:
     questions: list[tuple[End, bool]] = []
     for nth, before in enumerate(list(asked.values())[:_QUESTIONS]):
         # A day or a time, where one is asked for, and what is answered at all.
-        usual = sorted(
-            (way for way in ways if way.steps[:-1] == before and way.steps[-1].ours),
-            key=lambda way: (not way.replies, not _dated(way.steps[-1]), way.steps[-1].text != TEXT),
-        )
-        answer = usual[0].steps[-1] if usual else Step(TEXT, ours=True)
+        answers = (way for way in ways if way.steps[:-1] == before and way.steps[-1].ours)
+        usual = min(answers, key=lambda way: (not way.replies, not _dated(way.steps[-1]), way.steps[-1].text != TEXT))
+        answer = usual.steps[-1]
         end = End(f"answer-{nth}", before, answer, _after(ways, (*before, answer)))
         questions.append((end, known[before] >= {TEXT, NUMBER}))
     return [End(f"{nth}", one[:-1], one[-1]) for nth, one in enumerate(list(said.values())[:_WORDS])], questions

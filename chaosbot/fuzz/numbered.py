@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _TYPED: Final = re.compile(r"(/\w+ )(\d{1,3})((?: .*)?)")
 _MANY: Final = 20
 """So many there may be where the target does not say how many."""
-TRIES: Final = 8
+_TRIES: Final = 8
 """So many numbers somebody tries."""
 _MOST_COMMANDS: Final = 20
 
@@ -57,13 +57,30 @@ class Numbered:
         with self._lock:
             return _with(step, self._numbers.setdefault(user, user // apart % self.most + 1))
 
-    def taken(self, user: int, owner: object, said: set[str]) -> bool:
+    def ask(
+        self, user: int, owner: object, said: Callable[[], set[str]], give_back: Callable[[int, Step], object]
+    ) -> None:
+        """Somebody asks for one, if need be for another one than the first, so often as people do.
+
+        Args:
+            user: Their id.
+            owner: Who has it then; when nobody holds that any more, it can be given back.
+            said: Asks for the number that is theirs to try (`line`); the words that they are told.
+            give_back: Says for another user that they give theirs back.
+        """
+        for _ in range(_TRIES):
+            if self._taken(user, owner, said()):
+                return
+            if (unused := self._unused(user)) is not None and self.back is not None:
+                give_back(unused, self.back)
+
+    def _taken(self, user: int, owner: object, said: set[str]) -> bool:
         """Whether somebody who was told these words got what they have asked for; if not, another number is theirs to try."""
         with self._lock:
             if like(said, self.told):
                 self._owners[user] = weakref.ref(owner)
                 return True
-            self._numbers[user] = self._numbers[user] % self.most + 1
+            self._numbers[user] = self._numbers.get(user, 0) % self.most + 1
             return False
 
     def left_by(self, user: int, step: Step) -> None:
@@ -80,7 +97,7 @@ class Numbered:
                 return None
             return self.back if self._owners.pop(user, None) is not None else None
 
-    def unused(self, heir: int) -> int | None:
+    def _unused(self, heir: int) -> int | None:
         """Somebody whose thing nobody can use any more, and whose number is another one's to try; None where there is none."""
         if self.back is None:
             return None
@@ -109,15 +126,15 @@ def take(talks: Talks, known: Numbered, person: Person, step: Step, what: str = 
     Returns:
         What they typed last, and what they were told.
     """
-    user = person.user or 0
-    for _ in range(TRIES):
+    user, told = person.user or 0, [(step, list[ApiCalled]())]
+
+    def said() -> set[str]:
         line = known.line(step, user, talks.context.apart)
-        replies = talks.say(person, line, what)
-        if known.taken(user, person, words(replies)):
-            break
-        if (unused := known.unused(user)) is not None:
-            talks.say(Person(user=unused), known.back or step)
-    return line, replies
+        told[0] = line, talks.say(person, line, what)
+        return words(told[0][1])
+
+    known.ask(user, person, said, lambda other, back: talks.say(Person(user=other), back))
+    return told[0]
 
 
 def give_back(talks: Talks, steps: Iterable[Step], person: Person) -> None:

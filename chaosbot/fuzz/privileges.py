@@ -12,14 +12,14 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, islice, zip_longest
 from typing import Final
 
-from chaosbot.checks._likeness import asked_for, deeds, words, words_in
+from chaosbot.checks._likeness import brought_about, deeds, words, words_in
 from chaosbot.checks._state import shape
 from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.event import TRIALS, ApiCalled
@@ -156,6 +156,8 @@ class _Desk:
     """What was asked when each kind of button was shown."""
     effects: dict[str, bool] = field(default_factory=dict)
     """By kind of button, whether the admin was told something else for that afterwards."""
+    heard: defaultdict[frozenset[str], set[Step]] = field(default_factory=lambda: defaultdict(set))
+    """By the words of a reply to the admin, what was asked when it came."""
     told: dict[Step, set[str]] = field(default_factory=dict)
     """By request, what others were told who have asked for the same."""
 
@@ -208,6 +210,8 @@ class _Desk:
             control = self.talks.case(self.admin, step, "the admin")
             gets = self.talks.send(control)
             self.gets[step] = control.name, tuple(gets)
+            for call in gets:
+                self.heard[frozenset(words([call]))].add(step)
             kind = kind_of(step.text)
             if step.pressed and kind in self.opened and kind not in self.effects:
                 again = self.talks.say(self.admin, self.opened[kind], "the admin")
@@ -283,10 +287,7 @@ class _Desk:
 
     def _answers(self, step: Step) -> list[ApiCalled]:
         """What the admin was told for it; what comes after many different requests tells of what others do meanwhile."""
-        heard = Counter(
-            text for _, calls in self.gets.values() for text in {frozenset(words([call])) for call in calls}
-        )
-        return asked_for(self.gets[step][1], lambda call: heard[frozenset(words([call]))])
+        return brought_about(self.gets[step][1], lambda call: len(self.heard[frozenset(words([call]))]))
 
     def apart(self, step: Step) -> bool:
         """Whether the admin is told something for it that a stranger is not."""

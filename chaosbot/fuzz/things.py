@@ -374,11 +374,8 @@ class Things:
     def _delivered(self, shown: Shown, *, times: int) -> tuple[str]:
         """How often its maker is shown a thing whose making was delivered so often."""
         who, word = self._ready(shown.maker), self._word()
-        case = self.voices.case(who, shown.maker.line(word))
-        if case is None or self.voices.clock.over():
+        if not self.voices.delivered(who, shown.maker.line(word), times):
             return ("",)
-        for _ in range(times):
-            self.voices.heard(who, case)
         return (str(self._read(who, shown.reader).count(word)),)
 
     # ── the admin ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -431,13 +428,8 @@ class Things:
         seen: list[list[str]] = []
         for _ in range(_TIMES):
             word, people, line = self._offered(made, taken, _AT_ONCE)
-            if limited:
-                heard = self.voices.burst([(who, line) for who in people])
-                seen.append([_without("\n".join(texts), [word]) for texts in heard])
-                continue
-            before = self.voices.ask(people[0], line).text
-            self.voices.burst([(who, line) for who in people[1:-1]])
-            seen.append([_without(text, [word]) for text in (before, self.voices.ask(people[-1], line).text)])
+            told = self.voices.contend([(who, line) for who in people], limited=limited)
+            seen.append([_without(text, [word]) for _, text in told])
         what = f"{_filled(made, '…')} by the admin, then {_filled(taken, '…')} by {_AT_ONCE} users"
         self.voices.tell("one-thing-once" if limited else "one-thing", what, alone, seen)
 

@@ -25,7 +25,7 @@ from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.exploring import ENTRY, at_hand, complete, drawn_in
-from chaosbot.fuzz.numbered import TRIES, numbered
+from chaosbot.fuzz.numbered import Numbered, numbered
 from chaosbot.fuzz.replies import POLL_S, speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
@@ -317,6 +317,23 @@ class Voices:
             sleep(POLL_S)
         return list(told.values())
 
+    def delivered(self, who: Speaker, line: Step, times: int) -> list[Answer]:
+        """What somebody is told each time for a line whose one delivery comes so often; nothing when the time is up."""
+        case = self.case(who, line) if not self.clock.over() else None
+        return [self.heard(who, case) for _ in range(times)] if case is not None else []
+
+    def contend(
+        self, around: Sequence[tuple[Speaker, Step]], *, limited: bool, near: Sequence[str] = ()
+    ) -> list[tuple[Speaker, str]]:
+        """What people are told who ask for one thing at once; where it only counts them, the first and the last, before and after the others."""
+        if limited:
+            heard = self.burst(around, near=near)
+            return [(who, "\n".join(texts)) for (who, _), texts in zip(around, heard, strict=True)]
+        first, *rest, last = around
+        before = self.ask(*first).text
+        self.burst(rest, near=near)
+        return [(first[0], before), (last[0], self.ask(*last).text)]
+
     def side_by_side(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """The function's results, in their order."""
         return list(self._pool.map(function, items))
@@ -385,13 +402,17 @@ class Voices:
     def walk(self, who: Speaker, dialogue: Dialogue) -> None:
         """Says all lines of a dialogue; what another one has already is asked for by another number."""
         for number, line in enumerate(dialogue.lines, 1):
-            known = numbered(self.context, line) if who.user is not None else None
-            for _ in range(TRIES if known is not None else 1):
-                answer = self.act(who, replace(dialogue, lines=dialogue.lines[:number]))
-                if known is None or known.taken(who.user or 0, who, words_in(answer.whole)):
-                    break
-                if (unused := known.unused(who.user or 0)) is not None:
-                    self.ask(Speaker(unused), known.back or line)
+            said = replace(dialogue, lines=dialogue.lines[:number])
+            known = numbered(self.context, line)
+            if known is None or who.user is None:
+                self.act(who, said)
+            else:
+                self._take(known, who, who.user, said)
+
+    def _take(self, known: Numbered, who: Speaker, user: int, said: Dialogue) -> None:
+        known.ask(
+            user, who, lambda: words_in(self.act(who, said).whole), lambda other, back: self.ask(Speaker(other), back)
+        )
 
 
 def names_in(text: str, buttons: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from chaosbot.fuzz.exploring import Way, _answers, _by_name, _examples, _filled,
 from chaosbot.fuzz.forms import _ends
 from chaosbot.fuzz.making import candidates
 from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.numbered import Numbered
 from chaosbot.fuzz.replies import ReplyWatch
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.usages import NUMBER, TEXT
@@ -123,6 +124,20 @@ def test_what_is_usually_answered_is_what_gets_an_answer_a_date_first(answered: 
     ways = [Way((Step("/meter"), step), reply if step.text in answered else ()) for step in said]
     (_, ((end, _),)) = _ends(ways)
     assert end.usual.text == usual
+
+
+def test_who_is_told_nothing_tries_other_numbers_and_what_nobody_holds_is_given_back() -> None:
+    seats, tables, given = frozenset({"sit", "down"}), Numbered(3, frozenset({"sit", "down"}), ends=True), []
+    tables.ask(
+        41, tables, set, lambda user, back: given.append((user, back))
+    )  # the time was up before anything was said
+    assert given == []
+    tables.left_by(7, Step("/table 2", ours=True))
+    tables.back = Step("/up")
+    told = iter((set(), set(seats)))
+    tables.ask(42, tables, lambda: next(told), lambda user, back: given.append((user, back)))
+    assert given == [(7, Step("/up"))]
+    assert tables.line(Step("/table 3", ours=True), 42, 1).text == "/table 2"
 
 
 def test_a_button_that_is_gone_is_replaced_by_one_of_its_kind() -> None:
