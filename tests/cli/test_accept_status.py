@@ -1,12 +1,13 @@
 """A service to which another status than 2xx is right says so once, in the same words for each verb that judges its answers."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+
+from tests.support.campaigns import served
 
 LOAD = ("load", "--rate", "20/s", "--duration", "2s")
 RUN = ("run", "--mode", "load", "--outbound", "off", "--profile", "steady", "--rate", "20/s", "--duration", "2s")
@@ -25,20 +26,11 @@ class Conflicted(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
 
 @pytest.fixture
 def conflicted() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Conflicted) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/webhook/telegram"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Conflicted) as url:
+        yield url
 
 
 def findings(report: Any) -> list[str]:

@@ -148,6 +148,24 @@ def hear_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def begun(folder: Path, verb: str, events: int, **how: bool) -> subprocess.Popen[str]:
+    """A minute of load that has written so many lines to its journal."""
+    process = subprocess.Popen(
+        [*CHAOSBOT, verb, "--duration", "60s", "--rate", "20/s", "--out", "run"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=hear_signals,  # noqa: PLW1509 - nothing but system calls
+        **how,
+    )
+    journal = folder / "run" / "events.ndjson"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > events):
+        time.sleep(0.1)
+    return process
+
+
 @pytest.mark.parametrize(
     "number",
     [
@@ -158,18 +176,7 @@ def hear_signals() -> None:
     ],
 )
 def test_every_signal_that_ends_a_run_leaves_its_report(number: str, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [*CHAOSBOT, "load", "--duration", "60s", "--rate", "20/s", "--out", "run"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=hear_signals,  # noqa: PLW1509 - nothing but a system call
-    )
-    journal = tmp_path / "run" / "events.ndjson"
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 20):
-        time.sleep(0.1)
+    process = begun(tmp_path, "load", 20)
     subprocess.run(["kill", f"-{number}", str(process.pid)], check=True)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 3, said
@@ -205,19 +212,7 @@ def test_a_signal_to_the_whole_group_ends_a_proxy_as_an_interrupt_does(number: i
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_whole_group_ends_a_run_as_an_interrupt_does(number: int, tmp_path: Path) -> None:
     """`timeout 60 chaosbot run …` signals the bot, the mock, the proxy and the drivers of the load as well."""
-    process = subprocess.Popen(
-        [*CHAOSBOT, "run", "--duration", "60s", "--rate", "20/s", "--out", "run"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=hear_signals,  # noqa: PLW1509 - nothing but system calls
-    )
-    journal = tmp_path / "run" / "events.ndjson"
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 100):
-        time.sleep(0.1)
+    process = begun(tmp_path, "run", 100, start_new_session=True)
     os.killpg(process.pid, number)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 3, said

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
 from chaosbot.control.http import application, http_server
 from chaosbot.transport.hearing import TimelyHandler
+from tests.support.campaigns import served
 
 BOUND_S = 0.5
 PATIENCE_S = 20.0
@@ -31,20 +31,11 @@ class Handler(TimelyHandler):
         self.end_headers()
         self.wfile.write(b"ok")
 
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
 
 @pytest.fixture
 def listening() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Handler) as url:
+        yield urlsplit(url).port or 0
 
 
 def dripped(port: int, said: bytes, drip: bytes) -> float:
@@ -76,7 +67,7 @@ def test_who_drips_a_request_does_not_keep_the_control_api(part: str) -> None:
         def flush(self) -> None:
             """Nothing to send."""
 
-    async def served() -> float:
+    async def kept() -> float:
         server = http_server(application(None, Parent()), read_s=BOUND_S, idle_s=BOUND_S)  # type: ignore[arg-type]
         sock = socket.create_server(("127.0.0.1", 0))
         sock.setblocking(False)
@@ -87,7 +78,7 @@ def test_who_drips_a_request_does_not_keep_the_control_api(part: str) -> None:
             server.stop()
             await server.close_all_connections()
 
-    assert asyncio.run(served()) < PATIENCE_S
+    assert asyncio.run(kept()) < PATIENCE_S
 
 
 def test_requests_on_one_connection_each_have_their_time(listening: int) -> None:
