@@ -228,6 +228,7 @@ def _judged(
             compared_with[tried.control].append(tried)
         if tried.role is Role.PLAIN:
             plain[tried.control].append(tried)
+    refusals = _refusals(compared_with, by_name, join)
     for name, attempts in compared_with.items():
         control = by_name.get(name)
         if control is None and plain[name] and all(words(join.calls(one)) <= background.nothing for one in plain[name]):
@@ -241,6 +242,8 @@ def _judged(
         subject = f"/{control.command}" if control.command else control.summary or name
         calls = brought_about(join.calls(control), heard)
         telling = [call for call in calls if not background.common(call, control.command)]
+        if control.kind == "callback_query":
+            telling = [call for call in telling if frozenset(words([call])) not in refusals]
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
         dull = background.nothing | own[name] | background.echo(control.command) | _names(control)
         model = words(call for call in telling if not call.method.startswith("edit")) - dull or words(telling) - dull
@@ -316,6 +319,20 @@ def _alike(cases: list[CaseTried], join: Join) -> set[tuple[object, Words]]:
             if button:
                 found[tried.user, frozenset(words(join.calls(tried)))].add(button)
     return {key for key, buttons in found.items() if len(buttons) > 1}
+
+
+def _refusals(attempts: Mapping[str, Sequence[CaseTried]], controls: Mapping[str, CaseTried], join: Join) -> set[Words]:
+    """What is told to whoever simply presses a button that is not theirs, where the control got something else.
+
+    The control of another button may have got it as well: its offer was gone by then.
+    """
+    found: set[Words] = set()
+    for name, tries in attempts.items():
+        if (control := controls.get(name)) is not None:
+            granted = {frozenset(words([call])) for call in join.calls(control)}
+            guests = (one for one in tries if one.change.operator == PLAINLY and one.kind == "callback_query")
+            found |= {frozenset(words([call])) for one in guests for call in join.calls(one)} - granted
+    return found
 
 
 def _names(tried: CaseTried) -> set[str]:

@@ -101,3 +101,29 @@ def test_what_comes_to_the_admin_whatever_the_admin_asks_for_is_no_part_of_the_c
         ]
     )
     assert CHECKS.build("no_escalation").judge(history).verdict is verdict
+
+
+@pytest.mark.parametrize(("approved", "verdict"), [("Request 8 is approved.", Verdict.PASS), ("Gone.", Verdict.FAIL)])
+def test_a_button_of_what_is_gone_refuses_the_admin_as_the_other_buttons_refuse_guests(
+    approved: str, verdict: Verdict
+) -> None:
+    plainly = Change(Mechanism.TECHNIQUE, "escalation/button", "guest")
+    attempts = [
+        replace(
+            pressed(f"guest-{of}", 3.0, user, user, role=Role.ATTEMPT, control=of, check="no_escalation"),
+            change=plainly,
+        )
+        for user, of in ((42, "approve"), (43, "reject"))
+    ]
+    history = History.of(
+        [
+            CampaignStarted(0.0, "mock"),
+            pressed("approve", 1.0, ADMIN, ADMIN, role=Role.SETUP),
+            ApiCalled(1.1, "answerCallbackQuery", None, approved, callback="approve"),
+            pressed("reject", 2.0, ADMIN, ADMIN, role=Role.SETUP),
+            ApiCalled(2.1, "answerCallbackQuery", None, "Gone.", callback="reject"),
+            *attempts,
+            *(ApiCalled(3.1, "answerCallbackQuery", None, "Gone.", callback=one.case) for one in attempts),
+        ]
+    )
+    assert CHECKS.build("no_escalation").judge(history).verdict is verdict
