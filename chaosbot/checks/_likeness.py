@@ -221,6 +221,7 @@ def _judged(
     own: dict[str, set[str]] = defaultdict(set)
     by_name = {tried.case: tried for tried in cases}
     strangers, asked_before, heard = _strangers(cases), _askers(cases), _heard(cases, join)
+    refusals = _refusals(cases, by_name, join)
     for tried in cases:
         if tried.role is Role.BACKGROUND and tried.control:
             own[tried.control] |= words(join.calls(tried))
@@ -228,7 +229,6 @@ def _judged(
             compared_with[tried.control].append(tried)
         if tried.role is Role.PLAIN:
             plain[tried.control].append(tried)
-    refusals = _refusals(compared_with, by_name, join)
     for name, attempts in compared_with.items():
         control = by_name.get(name)
         if control is None and plain[name] and all(words(join.calls(one)) <= background.nothing for one in plain[name]):
@@ -241,9 +241,11 @@ def _judged(
             continue
         subject = f"/{control.command}" if control.command else control.summary or name
         calls = brought_about(join.calls(control), heard)
-        telling = [call for call in calls if not background.common(call, control.command)]
-        if control.kind == "callback_query":
-            telling = [call for call in telling if frozenset(words([call])) not in refusals]
+        telling = [
+            call
+            for call in calls
+            if not background.common(call, control.command) and frozenset(words([call])) not in refusals
+        ]
         # What was said to who asked: a message that is changed beside it stands in its owner's chat, whoever asked.
         dull = background.nothing | own[name] | background.echo(control.command) | _names(control)
         model = words(call for call in telling if not call.method.startswith("edit")) - dull or words(telling) - dull
@@ -265,7 +267,6 @@ def _judged(
         if plain[name] and any(resembles(join.calls(one), model, whole) for one in strangers(control)):
             continue  # what differs from time to time (a question, a quotation) is no right of whoever gets it
         for tried in sorted(attempts, key=lambda one: one.change.operator != PLAINLY):
-            violation = None
             telling = [call for call in join.calls(tried) if not background.common(call, tried.command)]
             # Where the rightful one asked the same in this chat before, what has not come of that yet is theirs.
             before = asked_before(tried, control)
@@ -274,11 +275,11 @@ def _judged(
             alike = sum(_gets(call, model, calls, tried, in_part=in_part) for call in telling) > late
             # Who gets for themself what the control's sender got for themself has taken it from nobody.
             due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
-            if (alike and not due) or _takes(join.calls(tried), rights, tried, control):
-                title = f"{what}: {tried.summary or tried.case}"
-                violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
-            violations.look(tried, violation)
-            if violation is not None and tried.change.operator == PLAINLY:
+            granted = (alike and not due) or _takes(join.calls(tried), rights, tried, control)
+            title = f"{what}: {tried.summary or tried.case}"
+            violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
+            violations.look(tried, violation if granted else None)
+            if granted and tried.change.operator == PLAINLY:
                 break  # where anybody gets it, no trick is needed
         violations.plan(subject)
 
@@ -321,17 +322,17 @@ def _alike(cases: list[CaseTried], join: Join) -> set[tuple[object, Words]]:
     return {key for key, buttons in found.items() if len(buttons) > 1}
 
 
-def _refusals(attempts: Mapping[str, Sequence[CaseTried]], controls: Mapping[str, CaseTried], join: Join) -> set[Words]:
-    """What is told to whoever simply presses a button that is not theirs, where the control got something else.
+def _refusals(cases: Iterable[CaseTried], by_name: Mapping[str, CaseTried], join: Join) -> set[Words]:
+    """What is told to whoever simply presses a button that is not theirs, where its control got something else.
 
-    The control of another button may have got it as well: its offer was gone by then.
+    The control of another button may have got it as well: what that one was for was gone by then.
     """
     found: set[Words] = set()
-    for name, tries in attempts.items():
-        if (control := controls.get(name)) is not None:
+    for tried in cases:
+        control = by_name.get(tried.control)
+        if control is not None and tried.kind == "callback_query" and tried.change.operator == PLAINLY:
             granted = {frozenset(words([call])) for call in join.calls(control)}
-            guests = (one for one in tries if one.change.operator == PLAINLY and one.kind == "callback_query")
-            found |= {frozenset(words([call])) for one in guests for call in join.calls(one)} - granted
+            found |= {frozenset(words([call])) for call in join.calls(tried)} - granted
     return found
 
 
