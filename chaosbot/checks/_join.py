@@ -13,7 +13,7 @@ A call belongs to a case by the strongest evidence that there is, in this order:
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -27,6 +27,10 @@ SHRINKING: Final = "shrink"
 """The stage of attempts at a smaller case: they show what is known already."""
 QUIET_S: Final = 8.0
 """The longest, in seconds, that a scenario is waited for after its last step, until the target is quiet."""
+
+
+_AROUND_S: Final = 3.0
+_SEVERAL: Final = 3
 
 
 class Join:
@@ -64,6 +68,22 @@ class Join:
         for cases in self._in_chat.values():
             cases.sort(key=lambda one: one.sent)
         self._starts = {chat: [one.sent for one in cases] for chat, cases in self._in_chat.items()}
+        # The admin's chat has thousands of cases and of calls: each case looks its own up.
+        self._deliveries: dict[tuple[str, object], set[object]] = defaultdict(set)
+        for chat, cases in self._in_chat.items():
+            for one in cases:
+                self._deliveries[chat, one.message].add(_delivery(one))
+        self._times: dict[str, list[float]] = {}
+        self._quoting: dict[tuple[str, object], list[ApiCalled]] = defaultdict(list)
+        self._editing: dict[tuple[str, object], list[ApiCalled]] = defaultdict(list)
+        for chat, calls in self._by_chat.items():
+            calls.sort(key=lambda call: call.t)
+            self._times[chat] = [call.t for call in calls]
+            for call in calls:
+                for message in {call.reply_to, call.original}:
+                    self._quoting[chat, message].append(call)
+                if call.method.startswith(("edit", "delete")):
+                    self._editing[chat, call.message].append(call)
         self._found: dict[tuple[str, float, str], list[ApiCalled]] = {}
 
     @classmethod
@@ -99,21 +119,23 @@ class Join:
         calls = self._by_chat.get(chat, [])
         if chat in self._own:
             return calls
-        alike = [one for one in self._in_chat[chat] if one.message == tried.message]
-        quotes = tried.message is not None and len({_delivery(one) for one in alike}) == 1
-        found = [call for call in calls if quotes and tried.message in (call.reply_to, call.original)]
+        alone = tried.message is not None and len(self._deliveries[chat, tried.message]) == 1
+        found = [*self._quoting[chat, tried.message]] if alone else []
         if observed(tried.observations, Quiet) is not None:
-            until = self._until(tried)
             # A call that quotes another message, or repeats another case's marker, belongs there.
             found += [
                 call
-                for call in calls
-                if tried.sent <= call.t < until
-                and call.reply_to in (None, tried.message)
+                for call in self._between(chat, tried.sent, self._until(tried))
+                if call.reply_to in (None, tried.message)
                 and call.original in (None, tried.message)
                 and (not call.markers or tried.marker in call.markers)
             ]
         return found
+
+    def _between(self, chat: str, since: float, until: float) -> list[ApiCalled]:
+        """The calls in a chat from one moment on, before another one."""
+        times = self._times.get(chat, [])
+        return self._by_chat[chat][bisect_left(times, since) : bisect_left(times, until)] if times else []
 
     def _until(self, tried: CaseTried) -> float:
         """When the next case in the chat left."""
@@ -130,9 +152,35 @@ class Join:
             known.add(tried.message)
         return [
             call
-            for call in self._by_chat.get(str(tried.chat), ())
-            if call.message in known and call.method.startswith(("edit", "delete")) and tried.sent <= call.t < until
+            for number in sorted(known)
+            for call in self._editing.get((str(tried.chat), number), ())
+            if tried.sent <= call.t < until
         ]
+
+
+class Announced:
+    """Tells what comes to several chats in which nobody has asked for anything: no answer to what somebody says meanwhile.
+
+    Args:
+        history: The run.
+    """
+
+    def __init__(self, history: History) -> None:
+        asked: dict[str, list[float]] = defaultdict(list)
+        for sent, chat in sorted((one.sent, str(one.chat)) for one in history.cases if one.chat is not None):
+            asked[chat].append(sent)
+        self._unasked: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        for call in history.all(ApiCalled):
+            if call.text and call.chat is not None and not call.in_answer:
+                before = asked[str(call.chat)]
+                nth = bisect_right(before, call.t)
+                if not nth or call.t - before[nth - 1] >= QUIET_S:
+                    self._unasked[call.text].append((call.t, str(call.chat)))
+
+    def __call__(self, call: ApiCalled) -> bool:
+        """Whether a call belongs to an announcement."""
+        near = {chat for at, chat in self._unasked.get(call.text, ()) if abs(at - call.t) <= _AROUND_S}
+        return len(near - {str(call.chat)}) >= _SEVERAL
 
 
 def chats_of(call: ApiCalled) -> set[str]:

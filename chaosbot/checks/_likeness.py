@@ -239,8 +239,7 @@ def _judged(
                     attempts[0].summary, "its control was not sent: give the campaign more time (--duration)"
                 )
             continue
-        subject = f"/{control.command}" if control.command else control.summary or name
-        calls = brought_about(join.calls(control), heard)
+        subject, calls = _subject(control), brought_about(join.calls(control), heard)
         telling = [
             call
             for call in calls
@@ -267,21 +266,26 @@ def _judged(
         if plain[name] and any(resembles(join.calls(one), model, whole) for one in strangers(control)):
             continue  # what differs from time to time (a question, a quotation) is no right of whoever gets it
         for tried in sorted(attempts, key=lambda one: one.change.operator != PLAINLY):
-            telling = [call for call in join.calls(tried) if not background.common(call, tried.command)]
+            replies = _own(tried, control, join, heard)
             # Where the rightful one asked the same in this chat before, what has not come of that yet is theirs.
             before = asked_before(tried, control)
             late = sum(max(0, _alike_in(calls, model) - _alike_in(join.calls(one), model)) for one in before)
             # Whoever is called like the admin, or calls themself admin, is told so by what repeats their name.
-            alike = sum(_gets(call, model, calls, tried, in_part=in_part) for call in telling) > late
+            told = (call for call in replies if not background.common(call, tried.command))
+            alike = sum(_gets(call, model, calls, tried, in_part=in_part) for call in told) > late
             # Who gets for themself what the control's sender got for themself has taken it from nobody.
-            due = rights[str(control.user)] & changed(join.calls(tried))[str(tried.user)]
-            granted = (alike and not due) or _takes(join.calls(tried), rights, tried, control)
+            due = rights[str(control.user)] & changed(replies)[str(tried.user)]
+            granted = (alike and not due) or _takes(replies, rights, tried, control)
             title = f"{what}: {tried.summary or tried.case}"
-            violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
-            violations.look(tried, violation if granted else None)
+            found = (cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
+            violations.look(tried, Violation(*found) if granted else None)
             if granted and tried.change.operator == PLAINLY:
                 break  # where anybody gets it, no trick is needed
         violations.plan(subject)
+
+
+def _subject(control: CaseTried) -> str:
+    return f"/{control.command}" if control.command else control.summary or control.case
 
 
 def _of_all(model: set[str], others: Iterable[set[str]]) -> set[str]:
@@ -334,6 +338,14 @@ def _refusals(cases: Iterable[CaseTried], by_name: Mapping[str, CaseTried], join
             granted = {frozenset(words([call])) for call in join.calls(control)}
             found |= {frozenset(words([call])) for call in join.calls(tried)} - granted
     return found
+
+
+def _own(tried: CaseTried, control: CaseTried, join: Join, heard: Callable[[ApiCalled], int]) -> list[ApiCalled]:
+    """The replies to an attempt: in the chat of the control's sender, who is told of others' doings as well, without what comes there anyway."""
+    replies = join.calls(tried)
+    if tried.chat != control.chat or tried.user == control.user:
+        return replies
+    return [call for call in replies if call.callback or heard(call) < WHATEVER]
 
 
 def _names(tried: CaseTried) -> set[str]:

@@ -6,10 +6,11 @@ Whoever reaches the URL could otherwise speak as any user, the admin included.
 # ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from chaosbot.checks._cases import CaseCheck, Violation, acts, answered, cause_of, forged, says, silently
+from chaosbot.checks._join import Announced
 from chaosbot.checks._trust import granted
 from chaosbot.core.check import History, Steps
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, TrustTried
@@ -23,6 +24,11 @@ class ForgedRefused(CaseCheck):
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Forged cases, except those that look at how exactly the secret is compared."""
         return forged(tried) and tried.check not in ("secret_exact", "secrets_rotated") and answered(tried)
+
+    def relevant(self, history: History) -> Callable[[ApiCalled], bool]:
+        """No announcement, which comes to whoever is known."""
+        announced = history.worked_out(Announced)
+        return lambda call: not announced(call)
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """It had an effect, or it was acknowledged."""

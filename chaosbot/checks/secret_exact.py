@@ -6,10 +6,11 @@ A comparison that stops early or trims hands the secret out piece by piece.
 # ruff: noqa: ARG002 -- the checks share one signature, whatever each of them needs of it
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from chaosbot.checks._cases import CaseCheck, Violation, acts, answered, cause_of, says, silently
+from chaosbot.checks._join import Announced
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.verdict import Judgement, Severity
@@ -22,6 +23,11 @@ class SecretExact(CaseCheck):
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Cases with something like the secret."""
         return tried.check == self.name and answered(tried)
+
+    def relevant(self, history: History) -> Callable[[ApiCalled], bool]:
+        """No announcement, which comes to whoever is known."""
+        announced = history.worked_out(Announced)
+        return lambda call: not announced(call)
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """It was acknowledged or acted upon."""

@@ -127,3 +127,36 @@ def test_a_button_of_what_is_gone_refuses_the_admin_as_the_other_buttons_refuse_
         ]
     )
     assert CHECKS.build("no_escalation").judge(history).verdict is verdict
+
+
+@pytest.mark.parametrize(("notices", "verdict"), [(3, Verdict.PASS), (1, Verdict.FAIL)])
+def test_what_comes_to_the_admin_anyway_is_no_reply_to_a_guest_in_the_chat_with_the_admins_id(
+    notices: int, verdict: Verdict
+) -> None:
+    asked = [
+        replace(
+            pressed(name, float(nth), ADMIN, ADMIN, role=Role.SETUP),
+            kind="message",
+            callback=None,
+            command=name,
+            summary=f"the admin writes '/{name}'",
+        )
+        for nth, name in enumerate(("news", "votes", "debts", "members"), 1)
+    ]
+    guest = replace(
+        pressed("guest", 9.0, GUEST, ADMIN, role=Role.ATTEMPT, control="members", check="no_escalation"),
+        kind="message",
+        callback=None,
+        command="members",
+    )
+    came = [one.sent + 0.1 for one in asked[:notices]] + [9.1]
+    history = History.of(
+        [
+            CampaignStarted(0.0, "mock"),
+            *asked,
+            guest,
+            ApiCalled(4.2, "sendMessage", ADMIN, "Flat 15, Ada Lovelace. Flat 15, Grace Hopper."),
+            *(ApiCalled(at, "sendMessage", ADMIN, "Grace Hopper, flat 15, with Ada Lovelace") for at in came),
+        ]
+    )
+    assert CHECKS.build("no_escalation").judge(history).verdict is verdict

@@ -71,3 +71,9 @@ def test_where_the_right_secret_does_nothing_either_the_acknowledgement_counts()
 def test_a_secret_that_resembles_the_right_one(chats: tuple[int, ...], expected: list[tuple[str, Severity]]) -> None:
     calls = told(*(FRESH + number for number in chats))
     assert findings("secret_exact", *calls, name="secret_exact") == expected
+
+
+@pytest.mark.parametrize(("others", "symptom"), [(4, "silent"), (1, "effect")])
+def test_what_is_announced_to_whoever_is_known_is_no_effect(others: int, symptom: str) -> None:
+    announced = told(FRESH + 2, *range(9000, 9000 + others))
+    assert [one for one, _ in findings("forged_refused", *told(FRESH + 1), *announced)] == [symptom]
