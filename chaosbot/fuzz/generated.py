@@ -185,8 +185,20 @@ _PLAIN: Final = st.characters(min_codepoint=0x20, max_codepoint=0x24F, exclude_c
 _ANY: Final = st.characters(exclude_categories=["Cs"])
 
 
-def strategy(shape: Shape) -> st.SearchStrategy[Any]:
-    """The strategy that draws values of this shape."""
+def strategy(shape: Shape, known: dict[int, st.SearchStrategy[Any]] | None = None) -> st.SearchStrategy[Any]:
+    """The strategy that draws values of this shape.
+
+    Args:
+        shape: What is drawn.
+        known: The strategies of shapes by identity: a description uses one (a user, a chat) in many places, and building it costs a while.
+    """
+    known = {} if known is None else known
+    if (built := known.get(id(shape))) is None:
+        built = known[id(shape)] = _built(shape, known)
+    return built
+
+
+def _built(shape: Shape, known: dict[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
     match shape:
         case Text():
             return _text(shape)
@@ -200,13 +212,13 @@ def strategy(shape: Shape) -> st.SearchStrategy[Any]:
         case Const(value):
             return st.just(value)
         case OneOf(options):
-            return st.one_of([strategy(option) for option in options])
+            return st.one_of([strategy(option, known) for option in options])
         case Array(item, low, high):
-            return st.lists(strategy(item), min_size=low, max_size=high)
+            return st.lists(strategy(item, known), min_size=low, max_size=high)
         case Object(required, optional):
             return st.fixed_dictionaries(
-                {name: strategy(member) for name, member in required.items()},
-                optional={name: strategy(member) for name, member in optional.items()},
+                {name: strategy(member, known) for name, member in required.items()},
+                optional={name: strategy(member, known) for name, member in optional.items()},
             )
         case _:
             assert_never(shape)

@@ -25,7 +25,18 @@ from chaosbot.core.marker import marker
 from chaosbot.core.platform import Endpoint, Platform
 from chaosbot.core.shape import Const, Object, OneOf, Shape, Text, sample
 from chaosbot.core.verdict import Threat
-from chaosbot.fuzz.operators import ABSENT, OPERATORS, SAME, Literal, Operator, applicable, fits, optional_at, reached
+from chaosbot.fuzz.operators import (
+    ABSENT,
+    OPERATORS,
+    SAME,
+    Literal,
+    Operator,
+    applicable,
+    below,
+    fits,
+    optional_at,
+    reached,
+)
 
 _DEEPEST: Final = 5
 _DIRECT: Final = 2
@@ -163,13 +174,21 @@ def _alternatives(shape: Shape | None) -> Iterator[Shape]:
 
 def product(platform: Platform, dice: Dice, without: frozenset[str] = frozenset()) -> Product:
     """The product in the seed's order."""
-    shape = platform.shape()
+    standing: dict[Path, list[Shape]] = {(): reached(platform.shape(), ())}
+
+    def at(path: Path) -> Shape | None:
+        # Places share the way to them; from the root each would take milliseconds.
+        for end in range(1, len(path) + 1):
+            if path[:end] not in standing:
+                standing[path[:end]] = below(standing[path[: end - 1]], path[end - 1])
+        return OneOf(tuple(standing[path])) if standing[path] else None
+
     order = {operator: number for number, operator in enumerate(dice.at("operators").shuffled(OPERATORS))}
     ranked: list[tuple[int, int, Place, Operator]] = []
     for number, place in enumerate(dice.at("places").shuffled(places(platform, dice, without))):
         structural, specific = (
             sorted(fitting, key=lambda one: (order[one] + number) % len(order))
-            for fitting in applicable(place.value, _at(shape, place.path))
+            for fitting in applicable(place.value, at(place.path))
         )
         weight = 2 ** max(0, len(place.path) - _DIRECT)
         both = (structural, specific) if number % 2 else (specific, structural)

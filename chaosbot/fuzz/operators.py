@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -208,16 +208,21 @@ def reached(shape: Shape | None, path: tuple[str | int, ...]) -> list[Shape]:
     """What the description says of a place: the shapes that stand there in any of its alternatives."""
     here = list(_leaves(shape))
     for key in path:
-        below: list[Shape] = []
-        for one in here:
-            inner: Shape | None = None
-            if isinstance(one, Object) and isinstance(key, str):
-                inner = one.required.get(key) or one.optional.get(key)
-            elif isinstance(one, Array) and isinstance(key, int):
-                inner = one.item
-            below += _leaves(inner)
-        here = below
-    return list({id(one): one for one in here}.values())
+        here = below(here, key)
+    return here
+
+
+def below(shapes: Iterable[Shape], key: str | int) -> list[Shape]:
+    """What stands at a member or an item of any of these, each once."""
+    found: dict[int, Shape] = {}
+    for one in shapes:
+        inner: Shape | None = None
+        if isinstance(one, Object) and isinstance(key, str):
+            inner = one.required.get(key) or one.optional.get(key)
+        elif isinstance(one, Array) and isinstance(key, int):
+            inner = one.item
+        found.update((id(leaf), leaf) for leaf in _leaves(inner))
+    return list(found.values())
 
 
 def optional_at(shape: Shape | None, path: tuple[str | int, ...], beside: frozenset[str]) -> bool:
