@@ -38,7 +38,7 @@ _TIMES: Final = 3
 _BESIDE: Final = 3
 """So many add to one thing at once."""
 _ALL: Final = tuple(map(str, range(_BESIDE)))
-_HANDS: Final = 16
+_HANDS: Final = 6
 _MINUS: Final = f"-{NUMBER}"
 _BETWEEN_DIGITS: Final = re.compile(r"(?<=\d)[.,' \u00a0\u202f](?=\d)")
 
@@ -210,7 +210,7 @@ class Between:
             if place is not None:
                 self._numbered[maker] = place
         numbered = list(self._numbered)
-        names = self.voices.commands[:_MOST_COMMANDS]
+        names = self.voices.takers[:_MOST_COMMANDS]
         adds = [f"/{name} {{n}} {WORD}" for name in names]
         tried = list(product(numbered[:_MOST_MAKERS], adds))
         found: dict[str, _Shared] = {}

@@ -10,9 +10,11 @@ Rules:
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib import import_module
 from math import inf
@@ -55,6 +57,9 @@ _OVER_S: Final = 6.0
 """How long after the campaign's time a target that hangs is waited for."""
 _CLOSING_S: Final = 0.14
 """The part of all time that is kept for shrinking and judging."""
+_SWITCH_S: Final = 0.0005
+_SELDOM: Final = 100
+"""After so many collections of younger objects, all are looked through."""
 
 
 class Campaign:
@@ -132,7 +137,8 @@ class Campaign:
                 Disturbances(self._disturb) if self._disturb is not None else None,
             )
             try:
-                clock, complete, cut = self._stages(context, clock, closing_s, longest)
+                with _prompt_threads():
+                    clock, complete, cut = self._stages(context, clock, closing_s, longest)
             except TargetUnusable as error:
                 complete = False
                 for late in shared.take():
@@ -262,6 +268,23 @@ class Campaign:
                 self._progress(Progress(stage, sent, planned, found, self.spec.duration_s))
 
         return show
+
+
+@contextmanager
+def _prompt_threads() -> Iterator[None]:
+    """While entered, no thread of this process holds up another one for long, so that what the target takes is the target's.
+
+    By default a thread that computes is interrupted every 5 ms only, which each reading of a socket beside it waits for, and garbage is looked for
+    among all events again and again, which stops every thread for a fifth of a second.
+    """
+    interval_s, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(_SWITCH_S)
+    gc.set_threshold(*thresholds[:2], _SELDOM)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval_s)
+        gc.set_threshold(*thresholds)
 
 
 def _load_ahead(modules: Sequence[str]) -> None:

@@ -29,9 +29,11 @@ _PEOPLE: Final = 5
 _TRIES: Final = 3
 _LOOK: Final = 4
 """So often it is looked whether one of several things (an hour) can be had."""
-_CONTENDED: Final = 8
+_CONTENDED: Final = 4
 """So many things are contended for side by side: what was certainly made comes first, and is not to wait for the rest."""
 _MOST_MAKERS: Final = 3
+_ASKED: Final = 4
+"""So many commands are said about one thing."""
 _MOST_TELLING: Final = 8
 _MOST_ACTIONS: Final = 40
 _MOST_PRESSED: Final = 6
@@ -53,20 +55,27 @@ class Contention:
 
     def run(self) -> None:
         """Several users ask for one thing at once: what it counts counts each of them, and no more get it than there is."""
-        about = self._references()
         # What is said again by the answer may be what began it, so that all that was learned is looked at.
         actions = [
             one
             for one in sorted(self.voices.alone, key=_scarce)
             if not one.admin and (any(map(chosen, one.lines)) or one.group or "{n}" in one.lines[-1].text)
         ]
-        # Of what somebody makes several of (seven seats) there is enough for all who ask. What they have certainly made comes first.
-        meant = {**about, **{one: self.voices.alone[one] for one in actions if "{n}" in one.lines[-1].text}}
-        alike = {(one.lines[-1], one.group, said_alike(one, answer)): one for one, answer in reversed(meant.items())}
-        few = [_single(one) for one in reversed(alike.values())]
-        actions = list(dict.fromkeys([*few, *about, *actions]))
         with ThreadPoolExecutor(_CONTENDED, "fuzz-state-things") as hands:
-            list(hands.map(self._contended, actions[:_MOST_ACTIONS]))
+            # What was chosen step by step needs nothing more to be known.
+            scarce = [one for one in actions if _scarce(one)[0]][: _CONTENDED // 2]
+            begun = [hands.submit(self._contended, one) for one in scarce]
+            about = self._references()
+            # Of what somebody makes several of (seven seats) there is enough for all who ask. What they have certainly made comes first.
+            meant = {**about, **{one: self.voices.alone[one] for one in actions if "{n}" in one.lines[-1].text}}
+            alike = {
+                (one.lines[-1], one.group, said_alike(one, answer)): one for one, answer in reversed(meant.items())
+            }
+            few = [_single(one) for one in reversed(alike.values())]
+            rest = dict.fromkeys(one for one in (*few, *about, *actions) if one not in scarce)
+            begun += [hands.submit(self._contended, one) for one in list(rest)[: _MOST_ACTIONS - len(scarce)]]
+            for one in begun:
+                one.result()
 
     def _references(self) -> dict[Dialogue, Answer]:
         """What others do to a thing that somebody has made, by its name, and by the buttons that they are shown then: what is answered unlike any number."""
@@ -77,9 +86,8 @@ class Contention:
             tells = [one for one in self.voices.deeds() if _names(self.voices.alone[one])][:_MOST_TELLING]
             again = dict(zip(tells, self.voices.side_by_side(self.voices.one, tells), strict=True))
             makers = [one for one in tells if _names(again[one]) != _names(self.voices.alone[one])]
-        tried = [(maker, name) for maker in makers[:_MOST_MAKERS] for name in self.voices.commands]
         found: dict[Dialogue, Answer] = {}
-        for told in self.voices.side_by_side(lambda pair: self._about(*pair), tried):
+        for told in self.voices.side_by_side(self._about_all, makers[:_MOST_MAKERS]):
             found.update(told)
         # What is handed on (a code) may be taken once only.
         told_of = [
@@ -91,27 +99,56 @@ class Contention:
             found[one.then(ENTRY)] = self.voices.alone[one]
         return found
 
-    def _about(self, maker: Dialogue, name: str) -> dict[Dialogue, Answer]:
+    def _about_all(self, maker: Dialogue) -> dict[Dialogue, Answer]:
+        """What others are answered about what somebody has made, a few commands for each thing: most of them say nothing of it."""
+        found: dict[Dialogue, Answer] = {}
+        with ThreadPoolExecutor(_ASKED, "fuzz-state-about") as hands:
+            for first in range(0, len(self.voices.takers), _ASKED):
+                names = self.voices.takers[first : first + _ASKED]
+                told = list(hands.map(partial(self._about, maker, self._owner(maker)), names))
+                if any(told):
+                    # It may have gone to the one that told something.
+                    again = [name for name, one in zip(names, told, strict=True) if not one]
+                    told += hands.map(lambda name: self._about(maker, self._owner(maker), name), again)
+                for one in told:
+                    found.update(one)
+        return found
+
+    def _owner(self, maker: Dialogue) -> Speaker:
+        """Somebody who has just made a thing."""
+        return self.voices.ready(maker.then(Step("")))
+
+    def _about(self, maker: Dialogue, owner: Speaker, name: str) -> dict[Dialogue, Answer]:
         """What another one is answered who says a command with the name of what somebody has made, where that tells something."""
         action = maker.then(Step(f"/{name} {{n}}"))
-        if self.voices.clock.over():
+        if self.voices.clock.over() or not owner.number:
             return {}
-        owner, other = self.voices.ready(action), self.voices.new()
+        other = self.voices.new()
         plain = [Dialogue((Step(f"/{name}"),)), Dialogue((Step(f"/{name} {NUMBER}", ours=True),))]
         known = {shape(self.voices.alone[one].text) for one in plain if one in self.voices.alone}
         self._let_in(owner, other)
         answer = self.voices.ask(other, action.lines[-1])
-        if owner.number and shape(answer.text) in known:
+        if shape(answer.text) in known and self._needs_more(maker, plain[0]):
             # Who has done nothing so far may have to do so first.
             other = self.voices.ready(action)
+            known.add(shape(self.voices.ask(other, plain[0].lines[-1]).text))
             self._let_in(owner, other)
             answer = self.voices.ask(other, action.lines[-1])
             self._as_far.add(action.lines[-1])
-        if not owner.number or not answer.text or shape(answer.text) in known:
+        if not answer.text or shape(answer.text) in known:
             return {}
         kinds = {kind_of(data): data for data in reversed(answer.buttons)}
         pressed = [action.then(Step(data, pressed=True)) for data in kinds.values()]
         return {action: answer, **dict.fromkeys(pressed[:_MOST_PRESSED], answer)}
+
+    def _needs_more(self, maker: Dialogue, plain: Dialogue) -> bool:
+        """Whether a command was answered otherwise to who had begun what its maker has."""
+        usual = self.voices.alone.get(plain, Answer())
+        return any(
+            one.lines[-1] == plain.lines[-1] and len(one.lines) > 1 and shape(answer.text) != shape(usual.text)
+            for one, answer in list(self.voices.alone.items())
+            if one.lines[:-1] == maker.lines[: len(one.lines) - 1]
+        )
 
     def _let_in(self, owner: Speaker, other: Speaker) -> None:
         """Another one means the owner's thing, and says first what lets others in, where the owner was told that."""

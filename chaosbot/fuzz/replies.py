@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +31,8 @@ _LEAST_S: Final = 0.4
 _MOST_S: Final = 6.0
 _KEPT: Final = 400
 """So many delays are remembered."""
+_LATELY_S: Final = 3.0
+"""What the last seconds showed is how the target is now, as long as they showed enough: what else is asked meanwhile makes it slower."""
 _GAP_S: Final = 0.25
 """The least pause after which a target counts as quiet; longer where its replies come in pieces, up to `_MOST_GAP_S`."""
 _MOST_GAP_S: Final = 1.5
@@ -39,6 +41,8 @@ _TIMES: Final = 8
 """A target whose replies come whole and at once is quiet after so many times what they take."""
 _FRESH: Final = 12
 """Who has asked no more often than this is nobody to whom others' doings are told."""
+_FEW: Final = 8
+"""So many replies say how slow the target is now."""
 _HABIT: Final = 40
 """So many replies show a habit."""
 _MOST_CALLS: Final = 500
@@ -55,38 +59,40 @@ _SOON_S: Final = 1.0
 _UNASKED: Final = 3
 """What came unasked to so many chats is told to everybody."""
 _LATE_TIMES: Final = 4
+_TOO_LATE: Final = 2
+"""A reply that takes at most so many times the patience, which was over before, is learned from all the same."""
 _SETTLED_S: Final = 0.04
 _SILENT_S: Final = 0.1
 """So long after its answer the calls of such a target are known here, and so long where none is known yet."""
 
 
 class _Latest:
-    """The latest durations of a kind, in seconds, in their order of size."""
+    """The latest durations of a kind, in seconds."""
 
     def __init__(self) -> None:
-        self._in_turn: deque[float] = deque()
-        self._sorted: list[float] = []
+        self._in_turn: deque[tuple[float, float]] = deque(maxlen=_KEPT)
 
     def add(self, seconds: float) -> None:
         """Takes one in; the oldest goes when there are many."""
-        self._in_turn.append(seconds)
-        insort(self._sorted, seconds)
-        if len(self._sorted) > _KEPT:
-            del self._sorted[bisect_left(self._sorted, self._in_turn.popleft())]
+        self._in_turn.append((monotonic(), seconds))
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._sorted)
+        return len(self._in_turn)
 
-    def quantile(self, share: float) -> float:
-        """Such a share is shorter than this; there must be some."""
-        found = self._sorted.copy()  # other threads add meanwhile
+    def since(self, least: int) -> float:
+        """The moment (monotonic seconds) of the last seconds' beginning, or an earlier one from which so many were taken in."""
+        found = self._in_turn.copy()
+        return min(monotonic() - _LATELY_S, found[-least][0]) if len(found) >= least else 0.0
+
+    def after(self, moment: float) -> list[float]:
+        """Those taken in since a moment, in their order of size."""
+        return sorted(seconds for at, seconds in self._in_turn.copy() if at >= moment)
+
+    def quantile(self, share: float, since: float = 0.0) -> float:
+        """Such a share of those since then is shorter than this; there must be some."""
+        found = self.after(since)
         return found[min(len(found) - 1, int(len(found) * share))]
-
-    def all_but(self, longest: int) -> float:
-        """The longest one when so many of the longest are left out; 0 where none is left."""
-        found = self._sorted.copy()
-        return found[-1 - longest] if longest < len(found) else 0.0
 
 
 class ReplyWatch:
@@ -111,6 +117,7 @@ class ReplyWatch:
         self._by_callback: dict[str, list[tuple[float, ApiCalled]]] = defaultdict(list)
         self._by_text: dict[str, deque[tuple[float, str]]] = defaultdict(lambda: deque(maxlen=_MOST_ASKED))
         self._sent: dict[str, float] = {}
+        self._listened: dict[str, float] = {}
         self._asked: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_MOST_ASKED))
         self._answered: dict[str, float] = {}
         self._spoke: dict[str, float] = {}
@@ -123,7 +130,15 @@ class ReplyWatch:
     @property
     def patience_s(self) -> float:
         """How long a first reply is waited for, in seconds."""
-        return min(_MOST_S, max(_LEAST_S, self.usual_s * 1.3 + 0.3)) if self._delays else _FIRST_S
+        return _patience_s(self.usual_s) if self._delays else _FIRST_S
+
+    @property
+    def brief_s(self) -> float:
+        """How long a first reply is waited for by who asks much and has others ask meanwhile: by what the last replies took, in seconds.
+
+        What else was asked before made the target slower than it is now.
+        """
+        return _patience_s(self._delays.quantile(0.98, self._delays.since(_FEW))) if self._delays else _FIRST_S
 
     @property
     def usual_s(self) -> float:
@@ -140,10 +155,13 @@ class ReplyWatch:
         """The pause after which the target counts as quiet, in seconds: longer where its replies usually come in pieces."""
         if len(self._delays) < _HABIT:
             return _GAP_S
-        usual = min(_GAP_S, max(_LEAST_GAP_S, _TIMES * self._delays.quantile(0.5)))
-        if len(self._gaps) >= _PIECES * len(self._delays):
-            return min(_MOST_GAP_S, max(usual, self._gaps.quantile(0.95) * 1.5))
-        return max(usual, min(_GAP_S, 1.5 * self._gaps.all_but(int(_RARELY * len(self._delays)))))
+        since = self._delays.since(_HABIT)
+        delays, gaps = self._delays.after(since), self._gaps.after(since)
+        usual = min(_GAP_S, max(_LEAST_GAP_S, _TIMES * delays[len(delays) // 2]))
+        if len(gaps) >= _PIECES * len(delays):
+            return min(_MOST_GAP_S, max(usual, gaps[min(len(gaps) - 1, int(len(gaps) * 0.95))] * 1.5))
+        rare = int(_RARELY * len(delays))
+        return max(usual, min(_GAP_S, 1.5 * gaps[-1 - rare] if rare < len(gaps) else 0.0))
 
     @property
     def prompt(self) -> bool:
@@ -165,8 +183,11 @@ class ReplyWatch:
         """Notes when a case leaves."""
         if case.chat is not None:
             with self._lock:
-                self._sent[str(case.chat)] = now = monotonic()
-                self._asked[str(case.chat)].append(now)
+                chat = str(case.chat)
+                self._sent[chat] = now = monotonic()
+                self._asked[chat].append(now)
+                if self._awaited[chat]:
+                    self._listened[chat] = now
 
     def asked(self, chat: int | str | None, came: float, within_s: float) -> bool:
         """Whether anybody, whichever stage it was, sent something in a chat so shortly before a moment (monotonic seconds)."""
@@ -216,10 +237,14 @@ class ReplyWatch:
         elif came < answered + _SOON_S:
             self._after += 1
         # What is sent in crowds shows the crowd's delays, not the target's.
-        if not self._awaited[chat]:
+        if self._listened.get(chat) != sent:
             return
         if earlier is None or earlier < sent:
-            self._delays.add(came - sent)
+            # What comes soon after the waiting was given up shows that it was too short.
+            if self._awaited[chat] or came - sent <= _TOO_LATE * self.patience_s:
+                self._delays.add(came - sent)
+        elif not self._awaited[chat]:
+            return
         elif len(self._asked[chat]) <= _FRESH and not self.announced(call):
             # Between two messages of one reply, and not what others' doings bring to the admin, or to all who want to be told.
             self._gaps.add(came - earlier)
@@ -238,13 +263,15 @@ class ReplyWatch:
     @contextmanager
     def awaiting(self, case: Case) -> Iterator[None]:
         """While entered, the delays of what comes to the case's chat are learned."""
+        chat = str(case.chat)
         with self._lock:
-            self._awaited[str(case.chat)] += 1
+            self._awaited[chat] += 1
+            self._listened[chat] = self._sent.get(chat, 0.0)
         try:
             yield
         finally:
             with self._lock:
-                self._awaited[str(case.chat)] -= 1
+                self._awaited[chat] -= 1
 
     def replied(self, case: Case, within_s: float | None = None, since: float = 0.0) -> bool:
         """Waits until a reply to a case is seen; by default as long as the target's habit suggests."""
@@ -256,7 +283,9 @@ class ReplyWatch:
                 sleep(POLL_S)
         return True
 
-    def quiet(self, case: Case, since: float, *, replied: bool = False, usual: int = 0) -> bool:
+    def quiet(
+        self, case: Case, since: float, *, replied: bool = False, usual: int = 0, patience_s: float | None = None
+    ) -> bool:
         """Waits until a case's chat is quiet: replied to and then silent, or silent for as long as the habit suggests.
 
         Args:
@@ -264,12 +293,13 @@ class ReplyWatch:
             since: When it left (monotonic seconds).
             replied: Whether a reply stood in the webhook's answer already.
             usual: So many calls are all that comes of it, where that is known: with the last of them the waiting ends.
+            patience_s: How long a first reply is waited for; by default as long as the habit suggests.
 
         Returns:
             Whether it is quiet; false where waiting was given up.
         """
         began = monotonic()
-        until, gap_s = began + self.patience_s, self.gap_s
+        until, gap_s = began + (self.patience_s if patience_s is None else patience_s), self.gap_s
         settled = began + self._settled_s if self.prompt else inf
         seen = 0
         last = began if replied else None
@@ -303,6 +333,10 @@ class ReplyWatch:
                 waiting, until = left, monotonic() + self.patience_s
             else:
                 sleep(POLL_S)
+
+
+def _patience_s(usual_s: float) -> float:
+    return min(_MOST_S, max(_LEAST_S, usual_s * 1.3 + 0.3))
 
 
 def without_echo(calls: Iterable[ApiCalled], tried: Iterable[CaseTried]) -> Iterator[ApiCalled]:

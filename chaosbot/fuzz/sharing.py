@@ -21,7 +21,7 @@ from chaosbot.checks._state import numbers, shape, views
 from chaosbot.fuzz.exploring import complete
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.usages import usages
-from chaosbot.fuzz.voices import Dialogue, Speaker, Voices
+from chaosbot.fuzz.voices import Answer, Dialogue, Speaker, Voices
 
 _MOST_MAKERS: Final = 4
 _MOST_DEEDS: Final = 10
@@ -156,15 +156,17 @@ class Sharing:
     def _readers(self, company: _Company) -> dict[str, int]:
         """What tells the maker something that it tells nobody else, and in how many calls."""
         names = self.voices.commands
-        numbered = [f"/{name} {{n}}" for name in names] if company.maker.number else []
+        numbered = [f"/{name} {{n}}" for name in self.voices.takers] if company.maker.number else []
         found: dict[str, int] = {}
         for reader in (*(f"/{name}" for name in names), *numbered):
             if self.voices.clock.over() or len(found) >= _MOST_READERS:
                 break
-            own, theirs = (
-                self.voices.ask(who, Step(reader).of(company.maker.number))
-                for who in (company.maker, self.voices.new())
-            )
+            line = Step(reader).of(company.maker.number)
+            usual = self.voices.alone.get(Dialogue((line,)), Answer())
+            own = self.voices.ask(company.maker, line, usual.calls)
+            if shape(own.text) == shape(usual.text):
+                continue
+            theirs = self.voices.ask(self.voices.new(), line)
             # What names the command itself says how it is used.
             if own.text and shape(own.text) != shape(theirs.text) and reader.partition(" ")[0] not in own.whole:
                 found[reader] = own.calls

@@ -36,7 +36,7 @@ from chaosbot.fuzz.stages import observe
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.things import Things
 from chaosbot.fuzz.usages import NUMBER, TEXT, usages
-from chaosbot.fuzz.voices import FIRST_USER, KEPT, Answer, Dialogue, Speaker, Voices, own, said_alike
+from chaosbot.fuzz.voices import ALL_ABREAST, FIRST_USER, KEPT, Answer, Dialogue, Speaker, Voices, own, said_alike
 
 _AT_ONCE: Final = 6
 """So many times something is asked for at once."""
@@ -46,15 +46,15 @@ _LOOK: Final = 4
 _BY_OTHERS: Final = 0.5
 """So large a part of what rises may be others' doing."""
 _IN_A_ROW: Final = 4
-_HANDS: Final = 32
-"""So many conversations go on side by side."""
+_ABREAST: Final = 5
+"""So many of what one trial does go side by side, where others go on beside it: some are done before the rest has begun."""
 _CROWD: Final = 16
 """So many users ask for something else each, at once."""
 _MOST_COMMANDS: Final = 16
 _MOST_ACTIONS: Final = 40
 _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
-_LONGER: Final = 1.8
+_LONGER: Final = 2.9
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones."""
 _LOOK_S: Final = 0.2
 """How often the target's health is looked at."""
@@ -86,7 +86,7 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
     # Where nothing has explored them before, that is done first, and by this thread, which charges what it does.
     ways_of(context, Clock(monotonic() + clock.left() * _LEARNING, clock.should_stop))
     with_more = Clock(clock.until + clock.left() * _LONGER, clock.should_stop)
-    trials = _Trials(context, with_more, ThreadPoolExecutor(_HANDS, "fuzz-state"))
+    trials = _Trials(context, with_more)
     work = context.shared.beside(trials, "state", trials.run)
     while not work.done() and not clock.over() and not trials.sociable:
         sleep(_LOOK_S)
@@ -98,8 +98,8 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
 class _Trials(Voices):
     """Learns and tries for one campaign."""
 
-    def __init__(self, context: CampaignContext, clock: Clock, pool: ThreadPoolExecutor) -> None:
-        super().__init__(context, clock, pool)
+    def __init__(self, context: CampaignContext, clock: Clock) -> None:
+        super().__init__(context, clock)
         self.plain: dict[tuple[bool, Step], list[str]] = defaultdict(list)
         self.hushed = False
         """Whether what anybody else says would disturb."""
@@ -116,19 +116,9 @@ class _Trials(Voices):
                 (0.25, (self.crossed,)),
                 # Where all share one conversation, another's text may end anybody's.
                 (0.3, (self.conversations,)),
-                (
-                    0.75,
-                    (
-                        self.at_once,
-                        things.made,
-                        things.interleaved,
-                        between.run,
-                        sharing.run,
-                        contention.run,
-                        self.shared_numbers,
-                        self.order,
-                    ),
-                ),
+                # What counts and what is scarce first: of everything at once, nothing would be done in a short time.
+                (0.5, (self.at_once, contention.run, self.shared_numbers, self.order)),
+                (0.7, (things.made, things.interleaved, between.run, sharing.run)),
                 # Nothing else may be made meanwhile.
                 (0.6, (things.undisturbed,)),
                 (1.0, (self.operators,)),
@@ -139,12 +129,12 @@ class _Trials(Voices):
                 # No trial leaves nothing to those that come after it.
                 self.clock, self.hushed = self.until(whole.left() * share), len(turn) == 1
                 self.sociable = self.sociable or not self.hushed
+                self.abreast = ALL_ABREAST if self.hushed else _ABREAST
                 with ThreadPoolExecutor(len(turn), "fuzz-state-trials") as hands:
                     for begun in [hands.submit(trial) for trial in turn]:
                         begun.result()
         finally:
             self.hushed = False
-            self._pool.shutdown(cancel_futures=True)
         text = f"{len(self.alone)} dialogues were learned, {self.done} trials done"
         self.context.recorder.emit(
             Noted(self.context.recorder.now(), "state", text, {"dialogues": [str(one) for one in self.alone]})
@@ -394,7 +384,8 @@ class _Trials(Voices):
     def at_once(self) -> None:
         """One user does the same several times at once, the admin in a group as well: all of it counts, and no limit is passed."""
         orders = self._orders()
-        deeds = self.deeds()[:_MOST_ACTIONS]
+        # What counts is told in numbers.
+        deeds = sorted(self.deeds(), key=lambda one: not numbers(self.alone[one].text))[:_MOST_ACTIONS]
         # Whether somebody belongs to a group is asked for there only.
         pressed = [replace(one, group=True) for one in deeds if one.lines[-1].pressed and not one.group]
         actions = [*orders, *deeds, *pressed[:_MOST_PRESSED]]

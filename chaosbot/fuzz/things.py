@@ -56,7 +56,7 @@ _SMALL: Final = 3
 """A number of so many digits may say how many."""
 _CROWD: Final = 3
 """What more chats than this are told of is a message to everybody."""
-_HANDS: Final = 24
+_HANDS: Final = 8
 _FREE_S: Final = 0.1
 """How often it is looked whether the admin's chat is free."""
 _CODE: Final = re.compile(r"[^\W\d_]{2,12}\d{1,4}")
@@ -112,7 +112,6 @@ class Things:
             makers = list(self._makers())[:_MOST_MAKERS]
             beside = [hands.submit(self._coupons), hands.submit(self._decided, makers)]
             readers = self._plain_readers()
-            beside += [hands.submit(self._pressed_again, one, readers) for one in self._presses() if readers]
             found = [pair for pairs in hands.map(self._shown, makers) for pair in pairs]
             # Of the ways to make a thing that are alike, one is enough, and of what shows it.
             alike = {(self._deed(one.maker), one.reader.text): one for one in reversed(found)}
@@ -120,6 +119,7 @@ class Things:
             first = {self._deed(one.maker): one for one in reversed(self._found)}
             for one in list(first.values())[::-1][:_MOST_PAIRS]:
                 beside += [hands.submit(trial, one) for trial in (self._gathered, self._again)]
+            beside += [hands.submit(self._pressed_again, one, readers) for one in self._presses() if readers]
             for future in beside:
                 future.result()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from time import monotonic, sleep
 from typing import Final, TypeVar
 
@@ -30,12 +31,14 @@ from chaosbot.fuzz.replies import POLL_S, speaks
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.target import CaseResult
+from chaosbot.fuzz.usages import usages
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 FIRST_USER: Final = FRESH + 8 * IDS
 _FIRST_GROUP: Final = -3_900_000_000
+ALL_ABREAST: Final = 24
 _WIDTH: Final = {True: 12, False: 24}
 """So many are waited for side by side, by whether the target has nothing left to say when it has answered a delivery.
 
@@ -127,10 +130,9 @@ class Voices:
     Args:
         context: The campaign.
         clock: Until when.
-        pool: Who speaks side by side.
     """
 
-    def __init__(self, context: CampaignContext, clock: Clock, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, context: CampaignContext, clock: Clock) -> None:
         self.context = context
         self._should_stop = clock.should_stop
         self._stopped = False
@@ -141,11 +143,20 @@ class Voices:
         """The commands of which everybody is told, without slash."""
         self.done = 0
         self.lock = threading.Lock()
-        self._pool = pool
+        self.abreast = ALL_ABREAST
+        """So many of what one trial does go side by side."""
         self._dice = context.dice.at("state", context.spec.endpoint.started)
         self._count = 0
         self._results: list[CaseResult] = []
         self._slots = threading.BoundedSemaphore(_WIDTH[context.target.watch.prompt])
+
+    @cached_property
+    def takers(self) -> list[str]:
+        """The commands that take something: a text shows it, or with something they were answered otherwise; all of them where none is known to."""
+        texts = "\n".join(dict.fromkeys(call.text for call in list(self.context.target.calls()) if "/" in call.text))
+        last = {one.lines[-1].text.partition(" ")[::2] for one in list(self.alone) if not one.lines[-1].pressed}
+        given = {command for command, rest in last if rest}
+        return [name for name in self.commands if f"/{name}" in given or usages(f"/{name}", texts)] or self.commands
 
     def new(self, dialogue: Dialogue | None = None) -> Speaker:
         """Somebody new, who is about to say this."""
@@ -233,7 +244,9 @@ class Voices:
             began = monotonic()
             inside = self.send(case)
             if not (calls and len(inside) >= calls):
-                watch.quiet(case, began, replied=bool(inside), usual=calls)
+                # What is known to be answered may be slower than the rest.
+                patience_s = watch.patience_s if calls else watch.brief_s
+                watch.quiet(case, began, replied=bool(inside), usual=calls, patience_s=patience_s)
         return self.understood(who, [*inside, *self.said(case, began)], case.chat, case.callback)
 
     def said(self, case: Case, began: float) -> list[ApiCalled]:
@@ -336,7 +349,8 @@ class Voices:
 
     def side_by_side(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """The function's results, in their order."""
-        return list(self._pool.map(function, items))
+        with ThreadPoolExecutor(self.abreast, "fuzz-state") as hands:
+            return list(hands.map(function, items))
 
     def tell(
         self,

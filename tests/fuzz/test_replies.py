@@ -160,3 +160,29 @@ def test_what_several_ask_for_at_once_is_no_announcement(time: Time) -> None:
     time.calls += [ApiCalled(0.1, "sendMessage", user, "hello") for user in (1, 2, 3, 4, 5)]
     watch.look()
     assert not watch.announced(time.calls[0])
+
+
+def test_who_asks_much_does_not_wait_for_what_was_slow_a_while_ago(time: Time) -> None:
+    watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
+    for user in range(200, 300):
+        time.due.append((time.now + 1.2, ApiCalled(time.now + 1.2 - STARTED, "sendMessage", user, "and more")))
+        asked(time, watch, user, reply_s=1.0, answer_s=0.005)
+    assert watch.patience_s > 1.5
+    assert watch.gap_s > 0.25
+    for user in range(300, 400):
+        asked(time, watch, user, reply_s=0.01, answer_s=0.005)
+    assert watch.brief_s < 0.5
+    assert watch.gap_s < 0.2
+    assert watch.patience_s > 1.5  # but who has the time waits for what may be slower than the rest
+
+
+def test_a_reply_that_comes_soon_after_the_waiting_was_over_makes_it_longer(time: Time) -> None:
+    watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
+    for user in range(200, 260):
+        asked(time, watch, user, reply_s=0.01, answer_s=0.005)
+    assert watch.patience_s < 0.5
+    for user in range(300, 304):
+        asked(time, watch, user, reply_s=0.7, answer_s=0.005)
+        time.sleep(1.0)
+    watch.look()
+    assert watch.patience_s > 0.7
