@@ -51,9 +51,9 @@ _SHARED: Final = 0.4
 """The part of the time left that cases in shared chats may take before the sequences begin, which use the same chats."""
 _LEAST_S: Final = 0.5
 """What a stage gets even when nothing is left."""
-_LATE_S: Final = 4.0
+_LATE_S: Final = 6.0
 """So long after the campaign's time a stage still begins: those before it waited for a slow target, and it is brief then."""
-_OVER_S: Final = 6.0
+_OVER_S: Final = 9.0
 """How long after the campaign's time a target that hangs is waited for."""
 _CLOSING_S: Final = 0.14
 """The part of all time that is kept for shrinking and judging."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -17,7 +18,7 @@ from chaosbot.core.fault import FAULTS
 from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.platform import Platform
 from chaosbot.fuzz.attribution import Attribution
-from chaosbot.fuzz.mutations import as_case
+from chaosbot.fuzz.mutations import Product, as_case
 from chaosbot.fuzz.recorder import CaseRecorder, FindingStore
 from chaosbot.fuzz.shared_chats import SharedChats
 from chaosbot.fuzz.slow_cases import SlowCases
@@ -109,6 +110,7 @@ class CampaignContext:
         explored: Whether ways were explored after the vocabulary stage had found none.
         later: Goes on with what a stage had no time for, beside the stages that disturb nobody by it.
         afterwards: What is still to be looked at when all stages are over, by whom a stage has left something under way.
+        product: What the mutations stage sends, made while another stage waits for the most part; None where it was not.
         held_until: When a call that gets no answer has been held for long enough to be judged (monotonic seconds); 0 where none is.
     """
 
@@ -134,6 +136,7 @@ class CampaignContext:
     peer: int | None = None
     explored: bool = False
     afterwards: list[Callable[[], None]] = field(default_factory=list)
+    product: Future[Product] | None = None
     held_until: float = 0.0
     later: Callable[[], None] | None = None
 

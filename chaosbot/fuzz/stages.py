@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import islice
@@ -24,7 +25,7 @@ from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz import findings, process
 from chaosbot.fuzz.catalogue import stranger_flood
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.mutations import mutations, product, written_first
+from chaosbot.fuzz.mutations import Product, mutations, product, written_first
 from chaosbot.fuzz.requests import slow
 from chaosbot.fuzz.shared_chats import compared, divided
 from chaosbot.fuzz.spec import CampaignSpec, Clock
@@ -94,18 +95,33 @@ _LEAST_S: Final = 0.5
 """So long cases of the product are sent, however long it took to make it."""
 
 
+def make_ahead(context: CampaignContext) -> None:
+    """Begins to make the product: it takes seconds of a processor, which a stage that waits for replies leaves idle."""
+    if "mutations" in context.spec.stages:
+        with_own = ThreadPoolExecutor(1, "fuzz-product")
+        context.product = with_own.submit(_product, context)
+        with_own.shutdown(wait=False)
+
+
+def _product(context: CampaignContext) -> Product:
+    return product(context.platform, context.dice.at("mutations"), broken_goldens(context))
+
+
 def run_mutations(context: CampaignContext, clock: Clock) -> None:
     """Operators times places, of every valid update that the target does not break on anyway."""
     context.resume()
-    limit, dice = context.spec.max_examples, context.dice.at("mutations")
-    pairs = product(context.platform, dice, broken_goldens(context))
+    limit = context.spec.max_examples
+    pairs = context.product.result() if context.product is not None else _product(context)
     if context.spec.part == 0:
         text = f"{len(pairs.pairs)} pairs of an operator and a place are to be tried"
         context.recorder.emit(Noted(context.recorder.now(), PRODUCT, text, pairs.planned()))
     cases = mutations(
-        context.platform, context.spec.endpoint, dice, written_first(context.platform, pairs, _answered_kinds(context))
+        context.platform,
+        context.spec.endpoint,
+        context.dice.at("mutations"),
+        written_first(context.platform, pairs, _answered_kinds(context)),
     )
-    # Making the product takes longer than a short campaign's share of time, and none of it is the target's.
+    # Making the product may take longer than a short campaign's share of time, and none of it is the target's.
     clock = Clock(max(clock.until, monotonic() + _LEAST_S), clock.should_stop)
     cases = islice(cases, context.spec.part, None, context.spec.workers)
     run_cases(context, islice(cases, limit) if limit is not None else cases, "mutations", clock)

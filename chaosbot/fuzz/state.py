@@ -32,7 +32,7 @@ from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.sharing import Sharing
 from chaosbot.fuzz.spec import Clock
-from chaosbot.fuzz.stages import observe
+from chaosbot.fuzz.stages import make_ahead, observe
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.things import Things
 from chaosbot.fuzz.usages import NUMBER, TEXT, usages
@@ -54,7 +54,7 @@ _MOST_COMMANDS: Final = 16
 _MOST_ACTIONS: Final = 40
 _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
-_LONGER: Final = 2.9
+_LONGER: Final = 2.5
 """So much longer than its own time, in parts of it, the stage may go on beside the next ones."""
 _LOOK_S: Final = 0.2
 """How often the target's health is looked at."""
@@ -83,6 +83,7 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
     """Learns what the target remembers, then tries its memory; what is not done in time goes on beside the next stages."""
     if context.store.seen.replies == "none" or not context.platform.tiers:
         return
+    make_ahead(context)
     # Where nothing has explored them before, that is done first, and by this thread, which charges what it does.
     ways_of(context, Clock(monotonic() + clock.left() * _LEARNING, clock.should_stop))
     with_more = Clock(clock.until + clock.left() * _LONGER, clock.should_stop)
