@@ -96,8 +96,8 @@ def _tried(talks: Talks, steps: Sequence[Step], asked: Sequence[Step]) -> bool:
 
 
 def _ready(talks: Talks, before: Sequence[Step]) -> Person:
-    """Somebody new who has done all that comes before."""
-    return walk(talks, before, onwards=True)[0] if before else talks.stranger()
+    """Somebody new who has done all that comes before, and has been told all that comes of it: a reply that is late would be the forgery's."""
+    return walk(talks, before)[0] if before else talks.stranger()
 
 
 def _told(calls: Sequence[ApiCalled], telling: set[str]) -> tuple[str, ...]:
