@@ -37,6 +37,8 @@ _GAP_S: Final = 0.25
 """The least pause after which a target counts as quiet; longer where its replies come in pieces, up to `_MOST_GAP_S`."""
 _MOST_GAP_S: Final = 1.5
 _LEAST_GAP_S: Final = 0.12
+_BRIEF_S: Final = 0.06
+"""So long a further call is waited for where the usual number of them has come."""
 _TIMES: Final = 8
 """A target whose replies come whole and at once is quiet after so many times what they take."""
 _FRESH: Final = 12
@@ -284,7 +286,14 @@ class ReplyWatch:
         return True
 
     def quiet(
-        self, case: Case, since: float, *, replied: bool = False, usual: int = 0, patience_s: float | None = None
+        self,
+        case: Case,
+        since: float,
+        *,
+        replied: bool = False,
+        usual: int = 0,
+        likely: int = 0,
+        patience_s: float | None = None,
     ) -> bool:
         """Waits until a case's chat is quiet: replied to and then silent, or silent for as long as the habit suggests.
 
@@ -293,6 +302,7 @@ class ReplyWatch:
             since: When it left (monotonic seconds).
             replied: Whether a reply stood in the webhook's answer already.
             usual: So many calls are all that comes of it, where that is known: with the last of them the waiting ends.
+            likely: So many calls mostly come of it: after the last of them a further one is waited for only briefly.
             patience_s: How long a first reply is waited for; by default as long as the habit suggests.
 
         Returns:
@@ -318,9 +328,10 @@ class ReplyWatch:
                 seen, last = len(replies), now
             if now >= (settled if last is not None else max(settled, began + _SILENT_S)):
                 return True
-            if (last is not None and now - last >= gap_s) or (last is None and now >= until):
+            pause_s = min(gap_s, _BRIEF_S) if 0 < likely <= len(replies) else gap_s
+            if (last is not None and now - last >= pause_s) or (last is None and now >= until):
                 return True
-            sleep(_QUICK_S if usual or settled < inf else POLL_S)
+            sleep(_QUICK_S if usual or likely or settled < inf else POLL_S)
         return False
 
     def all_replied(self, cases: Iterable[Case], within_s: float = inf) -> None:

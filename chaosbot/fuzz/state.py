@@ -118,7 +118,7 @@ class _Trials(Voices):
                 # Where all share one conversation, another's text may end anybody's.
                 (0.3, (self.conversations,)),
                 # What counts and what is scarce first: of everything at once, nothing would be done in a short time.
-                (0.5, (self.at_once, contention.run, self.shared_numbers, self.order)),
+                (0.6, (self.at_once, contention.run, self.shared_numbers, self.order)),
                 (0.7, (things.made, things.interleaved, between.run, sharing.run)),
                 # Nothing else may be made meanwhile.
                 (0.6, (things.undisturbed,)),
@@ -389,7 +389,7 @@ class _Trials(Voices):
         deeds = sorted(self.deeds(), key=lambda one: not numbers(self.alone[one].text))[:_MOST_ACTIONS]
         # Whether somebody belongs to a group is asked for there only.
         pressed = [replace(one, group=True) for one in deeds if one.lines[-1].pressed and not one.group]
-        actions = [*orders, *deeds, *pressed[:_MOST_PRESSED]]
+        actions = [*deeds, *pressed[:_MOST_PRESSED], *orders]
         raced: set[tuple[object, ...]] = set()
 
         def race(action: Dialogue) -> None:

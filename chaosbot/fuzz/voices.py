@@ -25,7 +25,7 @@ from chaosbot.core.event import ApiCalled, StateTried
 from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import ENTRY, at_hand, complete, drawn_in
+from chaosbot.fuzz.exploring import ENTRY, at_hand, complete, deed_of, drawn_in
 from chaosbot.fuzz.numbered import Numbered, numbered
 from chaosbot.fuzz.replies import POLL_S, speaks
 from chaosbot.fuzz.spec import Clock
@@ -38,6 +38,8 @@ R = TypeVar("R")
 
 FIRST_USER: Final = FRESH + 8 * IDS
 _FIRST_GROUP: Final = -3_900_000_000
+_AGREE: Final = 2
+"""After so many lines of a kind of which as many calls came, as many are expected of the next one."""
 ALL_ABREAST: Final = 24
 _WIDTH: Final = {True: 12, False: 24}
 """So many are waited for side by side, by whether the target has nothing left to say when it has answered a delivery.
@@ -148,6 +150,8 @@ class Voices:
         self._dice = context.dice.at("state", context.spec.endpoint.started)
         self._count = 0
         self._results: list[CaseResult] = []
+        self._seen: dict[tuple[object, ...], tuple[int, ...]] = {}
+        """How many calls came of the last lines of a kind."""
         self._slots = threading.BoundedSemaphore(_WIDTH[context.target.watch.prompt])
 
     @cached_property
@@ -246,8 +250,19 @@ class Voices:
             if not (calls and len(inside) >= calls):
                 # What is known to be answered may be slower than the rest.
                 patience_s = watch.patience_s if calls else watch.brief_s
-                watch.quiet(case, began, replied=bool(inside), usual=calls, patience_s=patience_s)
-        return self.understood(who, [*inside, *self.said(case, began)], case.chat, case.callback)
+                likely = self._likely(who, case)
+                watch.quiet(case, began, replied=bool(inside), usual=calls, likely=likely, patience_s=patience_s)
+        answer = self.understood(who, [*inside, *self.said(case, began)], case.chat, case.callback)
+        if kind := _kind(who, case):
+            with self.lock:
+                self._seen[kind] = (*self._seen.get(kind, ()), answer.calls)[-_AGREE:]
+        return answer
+
+    def _likely(self, who: Speaker, case: Case) -> int:
+        """How many calls came of the last lines like this one; 0 where they differed, or there were too few."""
+        with self.lock:
+            seen = self._seen.get(_kind(who, case), ())
+        return seen[0] if len(seen) == _AGREE and len(set(seen)) == 1 else 0
 
     def said(self, case: Case, began: float) -> list[ApiCalled]:
         """What the target called because of a case; what stands in its answer is known from there."""
@@ -427,6 +442,15 @@ class Voices:
         known.ask(
             user, who, lambda: words_in(self.act(who, said).whole), lambda other, back: self.ask(Speaker(other), back)
         )
+
+
+def _kind(who: Speaker, case: Case) -> tuple[object, ...]:
+    """What lines that do the same have in common; empty for words that mean something else each time."""
+    whose = who.user is None, who.group is not None
+    if case.callback:
+        return *whose, deed_of(case.summary.removeprefix(str(Step("", pressed=True))))
+    command, *rest = case.summary.split() or [""]
+    return (*whose, command, len(rest)) if command.startswith("/") else ()
 
 
 def names_in(text: str, buttons: Iterable[str]) -> list[str]:

@@ -186,3 +186,16 @@ def test_a_reply_that_comes_soon_after_the_waiting_was_over_makes_it_longer(time
         time.sleep(1.0)
     watch.look()
     assert watch.patience_s > 0.7
+
+
+@pytest.mark.parametrize(("likely", "briefly"), [(1, True), (2, False), (0, False)])
+def test_after_as_many_replies_as_mostly_come_a_further_one_is_waited_for_only_briefly(
+    time: Time, likely: int, briefly: bool
+) -> None:
+    watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
+    case, sent = case_of(7), time.now
+    time.due.append((sent + 0.01, ApiCalled(sent + 0.01 - STARTED, "sendMessage", 7, "hello")))
+    with watch.awaiting(case):
+        watch.sending(case)
+        assert watch.quiet(case, sent, likely=likely)
+    assert (time.now - sent < 0.15) is briefly
