@@ -1,5 +1,6 @@
 """What tests of any folder need to say about time without depending on how busy the machine is."""
 
+import collections
 import contextlib
 import gc
 import itertools
@@ -21,6 +22,18 @@ def pytest_collection_finish() -> None:
     """Takes what was collected out of every later look for garbage: hundreds of megabytes that stay until the end."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test that is marked ``quick(n)`` all variants but the first n are slow."""
+    seen: collections.Counter[str] = collections.Counter()
+    for item in items:
+        if (mark := item.get_closest_marker("quick")) is not None:
+            name = item.nodeid.partition("[")[0]
+            seen[name] += 1
+            if seen[name] > mark.args[0]:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

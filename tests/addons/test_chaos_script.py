@@ -195,6 +195,7 @@ def marks(flows: Path) -> dict[str, tuple[str, str]]:
         ("ws_close:1011;share=1", "closed"),
     ],
 )
+@pytest.mark.quick(1)
 def test_websocket_faults_act_in_mitmdump(
     tmp_path: Path, webhook: tuple[int, list[str]], fault: str, expected: list[str] | str | None
 ) -> None:

@@ -52,6 +52,7 @@ def bot(how: str, api: int) -> Iterator[str]:
         pytest.param("resets", "fail", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_limits_that_hold_pass_and_limits_that_do_not_are_found(how: str, verdict: str, tmp_path: Path) -> None:
     api = free_port()
     with bot(how, api) as url:

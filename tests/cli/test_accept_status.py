@@ -38,6 +38,7 @@ def findings(report: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("verb", [LOAD, pytest.param(RUN, marks=pytest.mark.slow), FUZZ], ids=lambda verb: verb[0])
+@pytest.mark.quick(1)
 def test_a_declared_status_is_neither_a_failure_nor_a_finding(
     chaosbot: Callable, conflicted: str, verb: tuple[str, ...]
 ) -> None:

@@ -67,6 +67,7 @@ def line(verb: str, name: str, url: str) -> list[str]:
 
 @pytest.mark.parametrize("name", PLATFORMS)
 @pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.quick(12)
 def test_a_token_instead_of_the_secret_is_said_before_anything_is_sent(
     chaosbot: Callable, refusing: str, verb: str, name: str
 ) -> None:

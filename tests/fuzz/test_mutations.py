@@ -146,6 +146,7 @@ def test_a_case_says_what_it_changes_whatever_the_update_s_kind(pairs: Product) 
         ("files/name-nul", "shape:files/name"),
     ],
 )
+@pytest.mark.quick(3)
 def test_cases_with_one_cause_have_one_mechanism(name: str, mechanism: str) -> None:
     telegram = PLATFORMS.build("telegram")
     (case,) = [one for one in cases(telegram, Endpoint(), Dice(3)) if one.name == name]

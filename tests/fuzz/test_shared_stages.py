@@ -76,6 +76,7 @@ def test_generated_updates_find_the_same_whatever_the_number_of_processes(choosy
     assert sent[0] == sent[1] == {f"{number}.{ordinal}" for number in range(3) for ordinal in range(120)}
 
 
+@pytest.mark.slow
 def test_a_process_that_is_lost_is_told_with_its_share_and_the_rest_is_kept(choosy: str, tmp_path: Path) -> None:
     address = Address.parse(choosy)
     spec = CampaignSpec(

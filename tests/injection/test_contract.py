@@ -279,6 +279,7 @@ UNCOUNTED = {"capped"}
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.quick(5)
 def test_every_transport_writes_the_same_ledger(name: str) -> None:
     faults, script = CASES[name]
     server = Upstream()

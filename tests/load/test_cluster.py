@@ -177,6 +177,7 @@ def test_a_lost_machine_is_told_with_its_share_and_never_run_again(serve: Serve,
     assert not any(process.is_running() for process in lost), "a process without its machine's worker ends"
 
 
+@pytest.mark.slow
 def test_who_stops_a_run_ends_the_part_of_every_machine(serve: Serve, dask_cluster: DaskCluster) -> None:
     for name in ("alpha", "beta"):
         dask_cluster.add(name)
@@ -206,6 +207,7 @@ def test_who_stops_a_run_ends_the_part_of_every_machine(serve: Serve, dask_clust
     assert len(target.asked) - stopped[0][1] < 60 * 30
 
 
+@pytest.mark.slow
 def test_who_cannot_take_part_is_named_before_anything_is_sent(serve: Serve, dask_cluster: DaskCluster) -> None:
     target = serve()
     with (

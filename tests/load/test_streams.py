@@ -393,6 +393,7 @@ def test_a_journey_file_brings_its_own_streams_beside_its_own_requests(
     assert sum(frame.tasks.get("read", 0) for frame in done.frames) > 20
 
 
+@pytest.mark.slow
 def test_a_hook_that_refuses_a_message_fails_its_connection_and_one_that_is_broken_spoils_the_run(
     market: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -422,6 +423,7 @@ def test_a_hook_that_refuses_a_message_fails_its_connection_and_one_that_is_brok
         ("return (str(n) for n in __import__('itertools').count())", "still ran after 0.2 s ({file}:14)"),
     ],
 )
+@pytest.mark.quick(3)
 def test_a_hook_that_leaves_never_ends_or_answers_nonsense_is_told_with_its_line(
     serve: Serve, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, says: str
 ) -> None:

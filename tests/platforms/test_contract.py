@@ -86,6 +86,7 @@ def test_no_answer_of_a_target_breaks_it_or_becomes_words_that_nobody_said(platf
     assert "None" not in [call.text for call in platform.effects(body)]
 
 
+@pytest.mark.quick(5)
 def test_the_same_dice_give_the_same_bytes_and_any_dice_and_any_time_the_same_names(platform) -> None:
     one, two = (platform.golden(Dice(4).at("x")) for _ in range(2))
     assert json.dumps(one) == json.dumps(two)

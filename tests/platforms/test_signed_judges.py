@@ -85,6 +85,7 @@ def built(style: str) -> tuple[Case, ...]:
 
 
 @pytest.mark.parametrize("style", JUDGES)
+@pytest.mark.quick(-1)
 def test_the_vendors_library_accepts_every_genuine_delivery(style: str) -> None:
     platform = PLATFORMS.build("standard_webhooks", {"style": style})
     endpoint = Endpoint("127.0.0.1", "/hook", SECRETS[style], started=int(time.time()))

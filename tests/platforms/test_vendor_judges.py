@@ -125,6 +125,7 @@ def signed(platform: Platform, update: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", JUDGES)
+@pytest.mark.quick(3)
 def test_the_vendors_library_accepts_every_genuine_delivery(name: str) -> None:
     platform, where = PLATFORMS.build(name, {}), endpoint(name)
     shape = platform.shape()

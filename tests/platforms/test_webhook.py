@@ -56,6 +56,7 @@ def test_a_fresh_delivery_has_ids_of_its_own_and_the_same_form(platform: Platfor
     assert one.tenant == two.tenant
 
 
+@pytest.mark.quick(3)
 def test_mutations_change_the_payload_and_are_signed_again(platform: Platform) -> None:
     pairs = product(platform, Dice(1))
     made = [case for case, _ in zip(mutations(platform, WHERE, Dice(1), pairs), range(300), strict=False)]

@@ -168,6 +168,7 @@ def test_every_session_says_whether_it_is_played(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", marked("run"), ids=lambda page: page.name)
+@pytest.mark.quick(2)
 def test_the_sessions_of_a_page_go_as_it_says(page: Path, tmp_path: Path) -> None:
     play(page, tmp_path, slow=False)
 

@@ -105,6 +105,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return directories
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_faults_to_the_same_requests(twice: list[Path]) -> None:
     ledgers = []
     for directory in twice:
@@ -219,6 +220,7 @@ def interrupted_at(tmp_path: Path) -> Iterator:
         (("load", "--duration", "10m", "--users", "20"), "/s", signal.SIGTERM),
     ],
 )
+@pytest.mark.quick(1)
 def test_a_signal_ends_a_run_quickly_without_children_and_with_a_report(
     interrupted_at, verb: tuple[str, ...], phase: str, number: int
 ) -> None:
@@ -290,6 +292,7 @@ def overrun() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_burst_that_is_answered_by_errors_fails_for_that_and_figures_name_their_windows(
     tmp_path: Path, overrun: str
 ) -> None:

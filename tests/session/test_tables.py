@@ -39,6 +39,7 @@ def requests(run: Path) -> list[dict[str, Any]]:
     return [event for event in events if event["type"] == "RequestDone"]
 
 
+@pytest.mark.slow
 def test_the_table_of_tasks_counts_what_the_journal_says(run: Path) -> None:
     counts: Counter[str] = Counter()
     failed: Counter[str] = Counter()

@@ -149,6 +149,7 @@ def test_pipelined_requests_keep_the_byte_faults_of_their_own(lab: Lab) -> None:
         ("dribble:2KB;pause=20ms", 0.3),
     ],
 )
+@pytest.mark.quick(6)
 def test_an_exchange_takes_as_long_as_its_client_waits(lab: Lab, fault: str, least_s: float) -> None:
     lab.faults(fault)
     lab.upstream.respond = lambda _request: answer(b"x" * 40_000)

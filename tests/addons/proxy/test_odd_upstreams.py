@@ -112,6 +112,7 @@ def until(sock: socket.socket, word: bytes) -> bytes:
     "fault",
     ["delay:300ms;path=/events", "header_edit:x-a;value=1", "latency:20ms;path=/events", "dribble:40b;pause=1ms"],
 )
+@pytest.mark.quick(3)
 def test_a_fault_that_does_not_need_the_answer_lets_it_stream(ticker: Ticker, tmp_path: Path, fault: str) -> None:
     with proxy_of(ticker.url, tmp_path, fault) as (address, events), socket.create_connection(address) as sock:
         sock.settimeout(30)
@@ -327,6 +328,7 @@ def over_h2(address: tuple[str, int], cut: int) -> tuple[dict[str, str], bytes, 
 
 
 @pytest.mark.parametrize("cut", [1, 10, 24, 60])
+@pytest.mark.quick(2)
 def test_cleartext_http2_with_prior_knowledge_passes_and_meets_faults(tmp_path: Path, cut: int) -> None:
     server = PlainH2()
     with proxy_of(server.url, tmp_path, "delay:1ms", "abort:503;path=/never", http2=True) as (address, events):

@@ -206,6 +206,7 @@ def test_any_stream_of_events_is_disturbed_when_its_client_says_that_it_wants_on
         (529, anthropic.APIStatusError, openai.InternalServerError),
     ],
 )
+@pytest.mark.quick(2)
 def test_refusals_come_in_the_words_of_each_provider(
     status: int, error: type[Exception], other: type[Exception]
 ) -> None:
