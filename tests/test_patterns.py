@@ -1,5 +1,6 @@
 """Every regular expression of the product is linear: it runs over what targets, clients and people send."""
 
+import gc
 import importlib
 import inspect
 import pkgutil
@@ -78,6 +79,14 @@ def test_there_are_patterns_to_look_at() -> None:
     assert len(ALL) > 30
 
 
+@pytest.fixture(autouse=True)
+def no_garbage() -> Iterator[None]:
+    """Nobody looks for garbage meanwhile: among what thousands of tests have left that takes longer than any pattern may."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_pattern_takes_linear_time_on_long_near_misses(name: str) -> None:
     pattern = ALL[name]
@@ -86,9 +95,9 @@ def test_a_pattern_takes_linear_time_on_long_near_misses(name: str) -> None:
             text = unit * (LENGTH // len(unit)) + end
             subject = text.encode() if isinstance(pattern.pattern, bytes) else text
             for look in looks(name, pattern):
-                began = time.process_time()
+                began = time.thread_time()
                 look(subject)
-                assert time.process_time() - began < MOST_S, (
+                assert time.thread_time() - began < MOST_S, (
                     f"{look.__name__} on {unit!r}*{LENGTH // len(unit)} + {end!r}"
                 )
 
@@ -100,8 +109,8 @@ def test_a_pattern_takes_linear_time_on_long_near_misses(name: str) -> None:
     "text", ["1" * 32 + "!", "250" + "0" * 60 + ".!", "latency:25" + "0" * 40 + ".!", "1 " * 5000 + "x"]
 )
 def test_a_quantity_that_is_none_is_refused_at_once(read, text: str) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     with pytest.raises(ConfigError) as told:
         read(text)
-    assert time.process_time() - began < MOST_S
+    assert time.thread_time() - began < MOST_S
     assert len(str(told.value)) < 20_000
