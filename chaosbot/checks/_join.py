@@ -27,10 +27,10 @@ SHRINKING: Final = "shrink"
 """The stage of attempts at a smaller case: they show what is known already."""
 QUIET_S: Final = 8.0
 """The longest, in seconds, that a scenario is waited for after its last step, until the target is quiet."""
-
-
 _AROUND_S: Final = 3.0
-_SEVERAL: Final = 3
+"""An announcement comes to all who are told within so many seconds of each other."""
+SEVERAL: Final = 3
+"""What came unasked to so many chats is told to everybody."""
 
 
 class Join:
@@ -135,7 +135,7 @@ class Join:
     def _between(self, chat: str, since: float, until: float) -> list[ApiCalled]:
         """The calls in a chat from one moment on, before another one."""
         times = self._times.get(chat, [])
-        return self._by_chat[chat][bisect_left(times, since) : bisect_left(times, until)] if times else []
+        return self._by_chat.get(chat, [])[bisect_left(times, since) : bisect_left(times, until)]
 
     def _until(self, tried: CaseTried) -> float:
         """When the next case in the chat left."""
@@ -180,7 +180,7 @@ class Announced:
     def __call__(self, call: ApiCalled) -> bool:
         """Whether a call belongs to an announcement."""
         near = {chat for at, chat in self._unasked.get(call.text, ()) if abs(at - call.t) <= _AROUND_S}
-        return len(near - {str(call.chat)}) >= _SEVERAL
+        return len(near - {str(call.chat)}) >= SEVERAL
 
 
 def chats_of(call: ApiCalled) -> set[str]:

@@ -277,8 +277,8 @@ def _judged(
             due = rights[str(control.user)] & changed(replies)[str(tried.user)]
             granted = (alike and not due) or _takes(replies, rights, tried, control)
             title = f"{what}: {tried.summary or tried.case}"
-            found = (cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
-            violations.look(tried, Violation(*found) if granted else None)
+            violation = Violation(cause_of(tried, "granted"), title, severity, tried.threat, says(tried))
+            violations.look(tried, violation if granted else None)
             if granted and tried.change.operator == PLAINLY:
                 break  # where anybody gets it, no trick is needed
         violations.plan(subject)

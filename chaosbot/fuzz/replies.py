@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from chaosbot.checks._join import chats_of
+from chaosbot.checks._join import SEVERAL, chats_of
 from chaosbot.core.case import Case
 from chaosbot.core.event import ApiCalled, CaseTried
 
@@ -58,8 +58,6 @@ _RARELY: Final = 0.03
 _LATE: Final = 0.1
 _SOON_S: Final = 1.0
 """So large a part of a target's calls may come so soon after its answers, and it still does first and answers then: others' doings may be told of."""
-_UNASKED: Final = 3
-"""What came unasked to so many chats is told to everybody."""
 _LATE_TIMES: Final = 4
 _TOO_LATE: Final = 2
 """A reply that takes at most so many times the patience, which was over before, is learned from all the same."""
@@ -93,8 +91,7 @@ class _Latest:
 
     def quantile(self, share: float, since: float = 0.0) -> float:
         """Such a share of those since then is shorter than this; there must be some."""
-        found = self.after(since)
-        return found[min(len(found) - 1, int(len(found) * share))]
+        return _quantile(self.after(since), share)
 
 
 class ReplyWatch:
@@ -159,9 +156,9 @@ class ReplyWatch:
             return _GAP_S
         since = self._delays.since(_HABIT)
         delays, gaps = self._delays.after(since), self._gaps.after(since)
-        usual = min(_GAP_S, max(_LEAST_GAP_S, _TIMES * delays[len(delays) // 2]))
+        usual = min(_GAP_S, max(_LEAST_GAP_S, _TIMES * _quantile(delays, 0.5)))
         if len(gaps) >= _PIECES * len(delays):
-            return min(_MOST_GAP_S, max(usual, gaps[min(len(gaps) - 1, int(len(gaps) * 0.95))] * 1.5))
+            return min(_MOST_GAP_S, max(usual, _quantile(gaps, 0.95) * 1.5))
         rare = int(_RARELY * len(delays))
         return max(usual, min(_GAP_S, 1.5 * gaps[-1 - rare] if rare < len(gaps) else 0.0))
 
@@ -226,7 +223,7 @@ class ReplyWatch:
         lately_s, came_here = max(_FIRST_S, _LATE_TIMES * self.patience_s), self._started + call.t
         near = ((came, chat) for came, chat in told if abs(came - came_here) < lately_s)
         unasked = {chat for came, chat in near if not self.asked(chat, came, lately_s)}
-        return len(unasked - {str(call.chat)}) >= _UNASKED
+        return len(unasked - {str(call.chat)}) >= SEVERAL
 
     def _learn(self, chat: str, came: float, call: ApiCalled) -> None:
         earlier, self._spoke[chat] = self._spoke.get(chat), came
@@ -344,6 +341,10 @@ class ReplyWatch:
                 waiting, until = left, monotonic() + self.patience_s
             else:
                 sleep(POLL_S)
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def _patience_s(usual_s: float) -> float:

@@ -243,25 +243,25 @@ class Voices:
 
     def heard(self, who: Speaker, case: Case, calls: int = 0) -> Answer:
         """Sends a line's delivery and waits as `ask` does."""
-        watch = self.context.target.watch
+        watch, kind = self.context.target.watch, _kind(who, case)
         with self._slots, watch.awaiting(case):
             began = monotonic()
             inside = self.send(case)
             if not (calls and len(inside) >= calls):
                 # What is known to be answered may be slower than the rest.
                 patience_s = watch.patience_s if calls else watch.brief_s
-                likely = self._likely(who, case)
+                likely = self._likely(kind)
                 watch.quiet(case, began, replied=bool(inside), usual=calls, likely=likely, patience_s=patience_s)
         answer = self.understood(who, [*inside, *self.said(case, began)], case.chat, case.callback)
-        if kind := _kind(who, case):
+        if kind:
             with self.lock:
                 self._seen[kind] = (*self._seen.get(kind, ()), answer.calls)[-_AGREE:]
         return answer
 
-    def _likely(self, who: Speaker, case: Case) -> int:
-        """How many calls came of the last lines like this one; 0 where they differed, or there were too few."""
+    def _likely(self, kind: tuple[object, ...]) -> int:
+        """How many calls came of the last lines of a kind; 0 where they differed, or there were too few."""
         with self.lock:
-            seen = self._seen.get(_kind(who, case), ())
+            seen = self._seen.get(kind, ())
         return seen[0] if len(seen) == _AGREE and len(set(seen)) == 1 else 0
 
     def said(self, case: Case, began: float) -> list[ApiCalled]:
